@@ -1,0 +1,128 @@
+//! What is owed to a sink, and what the sink answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Batch, Record, Source, TenantLabel};
+
+/// The number of a delivery: rises within one tenant and sink, never reused. A sink that remembers the last number
+/// it finished can tell a repetition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DeliveryNumber(pub u64);
+
+/// Which records of a batch a delivery is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// All of them.
+    All,
+    /// Those whose bit is set: record `i` is bit `i % 8` of byte `i / 8`.
+    Some(Vec<u8>),
+}
+
+impl Selection {
+    /// The selection of those of `count` records for which `chosen` holds; `None` when it holds for none.
+    pub fn of(count: usize, mut chosen: impl FnMut(usize) -> bool) -> Option<Self> {
+        let mut bits = vec![0_u8; count.div_ceil(8)];
+        let mut taken = 0;
+        for index in (0..count).filter(|index| chosen(*index)) {
+            bits[index / 8] |= 1 << (index % 8);
+            taken += 1;
+        }
+        match taken {
+            0 => None,
+            taken if taken == count => Some(Self::All),
+            _ => Some(Self::Some(bits)),
+        }
+    }
+
+    /// Whether record `index` is selected.
+    #[must_use]
+    pub fn contains(&self, index: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(bits) => bits.get(index / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0),
+        }
+    }
+}
+
+/// A journal batch, or some of its records, owed to one sink.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Its number.
+    pub number: DeliveryNumber,
+    /// Where the records came from.
+    pub source: Source,
+    /// The journal batch.
+    pub batch: Arc<Batch>,
+    /// Which of its records are still owed.
+    pub selection: Selection,
+}
+
+impl Delivery {
+    /// The records that are owed, each with its index in the batch, in order.
+    pub fn records(&self) -> impl Iterator<Item = (usize, Record<'_>)> {
+        self.batch.records().enumerate().filter(|(index, _)| self.selection.contains(*index))
+    }
+}
+
+/// What a sink is given at once: deliveries of one tenant, in order.
+#[derive(Debug, Clone, Copy)]
+pub struct Consignment<'a> {
+    /// Whose they are.
+    pub tenant: &'a TenantLabel,
+    /// The deliveries, by ascending number.
+    pub deliveries: &'a [Delivery],
+}
+
+impl<'a> Consignment<'a> {
+    /// Every owed record with its source, in the order in which a [`Report`] answers for them.
+    pub fn records(&self) -> impl Iterator<Item = (Source, Record<'a>)> {
+        self.deliveries
+            .iter()
+            .flat_map(|delivery| delivery.records().map(|(_, record)| (delivery.source, record)))
+    }
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The sink has acknowledged it.
+    Delivered,
+    /// Not now: it stays owed.
+    Retry,
+    /// The sink will never take it, for this reason: it becomes a dead letter.
+    Rejected(String),
+}
+
+/// What kept a sink from taking everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// In words for the operator: what failed, why, and what to do.
+    pub reason: String,
+    /// How long the sink asked to wait, if it did.
+    pub after: Option<Duration>,
+}
+
+/// A sink's answer to a [`Consignment`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// One outcome for each record of the consignment, in the order of [`Consignment::records`].
+    pub outcomes: Vec<Outcome>,
+    /// Why some are to be retried.
+    pub trouble: Option<Trouble>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Selection;
+
+    #[test]
+    fn selections() {
+        assert_eq!(Selection::of(9, |_| false), None);
+        assert_eq!(Selection::of(9, |_| true), Some(Selection::All));
+        let odd = Selection::of(9, |index| index % 2 == 1).expect("some");
+        assert_eq!((0..12).filter(|index| odd.contains(*index)).collect::<Vec<_>>(), [1, 3, 5, 7]);
+    }
+}

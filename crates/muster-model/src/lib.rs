@@ -1,0 +1,27 @@
+//! What a tenant, record, cursor, batch, delivery and secret are.
+//!
+//! Pure types and functions: no I/O, no clock of its own, nothing async. The other crates meet here and nowhere
+//! else.
+
+mod batch;
+mod clock;
+mod cursor;
+mod delivery;
+pub mod json;
+mod record;
+mod secret;
+mod severity;
+mod source;
+mod tenant;
+
+pub use batch::{Batch, BatchError};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use cursor::{Cursor, CursorPolicy, PageFacts, PageOrder, Question, Step, Stuck};
+pub use delivery::{Consignment, Delivery, DeliveryNumber, Outcome, Report, Selection, Trouble};
+pub use record::{ContentHash, Record, RecordError, RecordHead};
+pub use secret::Secret;
+pub use severity::{ParseSeverityError, Severity};
+pub use source::{ParseSourceError, Source};
+pub use tenant::{
+    DomainName, ParseTenantError, Slug, Tenant, TenantId, TenantLabel, TenantReference, TenantState,
+};

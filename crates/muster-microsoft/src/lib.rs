@@ -1,1 +1,12 @@
-//! placeholder
+//! Speaks to Microsoft: the hosts of each national cloud, tokens, and the paged reading of each source.
+//!
+//! What it does not do: it keeps no cursor and no records; it never decides what is asked next.
+
+pub mod api;
+mod cloud;
+pub mod entra;
+mod microsoft;
+pub mod sources;
+
+pub use cloud::{Cloud, CloudError, NationalCloud};
+pub use microsoft::{Ask, FetchError, FetchedPage, Microsoft, MicrosoftOptions};

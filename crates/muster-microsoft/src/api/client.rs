@@ -1,0 +1,318 @@
+//! The one HTTP client. Every call has a timeout and a bound on the answer's size; redirects are never followed, so
+//! that a token goes only to the host it was asked for.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use reqwest::header::{self, HeaderMap};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use url::Url;
+
+/// How the client behaves.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// Sent as `User-Agent`.
+    pub user_agent: String,
+    /// For the TCP and TLS handshake.
+    pub connect_timeout: Duration,
+    /// Between two pieces of an answer.
+    pub idle_timeout: Duration,
+    /// For the whole of one call.
+    pub total_timeout: Duration,
+    /// The largest body of an answer that is taken, after decompression.
+    pub body_bytes_max: usize,
+    /// PEM certificates trusted beside the system's.
+    pub extra_roots_pem: Option<Vec<u8>>,
+    /// The proxy, and the hosts that are reached without it (`NO_PROXY` syntax).
+    pub proxy: Option<(Url, Option<String>)>,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!("Muster/", env!("CARGO_PKG_VERSION")).to_owned(),
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            total_timeout: Duration::from_secs(120),
+            body_bytes_max: 64 << 20,
+            extra_roots_pem: None,
+            proxy: None,
+        }
+    }
+}
+
+/// Why the client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The CA file holds no certificate.
+    #[error("the CA file holds no PEM certificate that can be read: {0}")]
+    Roots(String),
+    /// Something else, such as a proxy address that cannot be used.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Setup(String),
+}
+
+/// Why a call brought no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// No connection.
+    #[error("{host} cannot be reached: {detail}; check DNS, firewall and proxy settings")]
+    Connect {
+        /// The host that was called.
+        host: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// It took too long.
+    #[error("{host} did not answer in time ({after:?})")]
+    Timeout {
+        /// The host that was called.
+        host: String,
+        /// The bound that was passed.
+        after: Duration,
+    },
+    /// The connection broke while the answer came.
+    #[error("{host} broke off in the middle of its answer: {detail}")]
+    Broken {
+        /// The host that was called.
+        host: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// More than is taken.
+    #[error("{host} sent more than {limit_bytes} bytes in one answer")]
+    TooLarge {
+        /// The host that was called.
+        host: String,
+        /// The bound.
+        limit_bytes: usize,
+        /// What had come by then: at most the first mebibyte.
+        beginning: Vec<u8>,
+    },
+    /// A redirect, which is not followed.
+    #[error(
+        "{host} wants to redirect to {to}; a token is not sent elsewhere, so this was refused. Check proxy and cloud settings"
+    )]
+    Redirect {
+        /// The host that was called.
+        host: String,
+        /// Where it points.
+        to: String,
+    },
+}
+
+/// An answer, of any status but a redirect's.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, decompressed.
+    pub body: Vec<u8>,
+    /// How long the server asks to wait.
+    pub retry_after: Option<Duration>,
+    /// The server's clock.
+    pub date: Option<Timestamp>,
+    /// Microsoft's id of the request, for support cases.
+    pub request_id: Option<String>,
+    /// A `Warning` header: part of the answer is missing.
+    pub warning: Option<String>,
+}
+
+/// The HTTP client. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: reqwest::Client,
+    idle_timeout: Duration,
+    total_timeout: Duration,
+    body_bytes_max: usize,
+}
+
+impl Client {
+    /// Makes the client.
+    ///
+    /// # Errors
+    /// When the extra roots or the proxy cannot be used.
+    pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
+        let tls =
+            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+                .with_safe_default_protocol_versions()
+                .map_err(|error| ClientError::Setup(error.to_string()))?
+                .with_root_certificates(roots(options.extra_roots_pem.as_deref())?)
+                .with_no_client_auth();
+        let mut builder = reqwest::Client::builder()
+            .use_preconfigured_tls(tls)
+            .user_agent(&options.user_agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(options.connect_timeout)
+            .read_timeout(options.idle_timeout)
+            .timeout(options.total_timeout)
+            .pool_max_idle_per_host(16)
+            .gzip(true)
+            .no_proxy();
+        if let Some((url, no_proxy)) = &options.proxy {
+            let proxy =
+                reqwest::Proxy::all(url.clone()).map_err(|error| ClientError::Setup(error.to_string()))?;
+            let except = no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
+            builder = builder.proxy(proxy.no_proxy(except));
+        }
+        Ok(Self {
+            inner: builder.build().map_err(|error| ClientError::Setup(chain(&error)))?,
+            idle_timeout: options.idle_timeout,
+            total_timeout: options.total_timeout,
+            body_bytes_max: options.body_bytes_max,
+        })
+    }
+
+    /// A `GET` that carries a bearer token.
+    pub(crate) fn get(&self, url: &str, bearer: Option<&str>) -> reqwest::RequestBuilder {
+        let request = self.inner.get(url).header(header::ACCEPT, "application/json");
+        match bearer {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// A `POST` of a form.
+    pub(crate) fn post_form(&self, url: &str, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        self.inner.post(url).header(header::ACCEPT, "application/json").form(form)
+    }
+
+    /// Sends a request and reads the whole answer, within the bounds.
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, TransportError> {
+        let request = request.header("client-request-id", uuid::Uuid::new_v4().to_string()).build().map_err(
+            |error| TransportError::Connect { host: "the server".to_owned(), detail: chain(&error) },
+        )?;
+        let host = request.url().host_str().unwrap_or("the server").to_owned();
+        let response =
+            self.inner.execute(request).await.map_err(|error| self.transport_error(&host, &error))?;
+        if response.status().is_redirection() {
+            let to = response
+                .headers()
+                .get(header::LOCATION)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or("nowhere");
+            return Err(TransportError::Redirect { host, to: shown(to) });
+        }
+        let status = response.status().as_u16();
+        let headers = response.headers();
+        let date = text(headers, "date").and_then(|value| http_date(&value));
+        let retry_after = text(headers, "retry-after").and_then(|value| retry_after(&value, date));
+        let request_id = text(headers, "request-id").or_else(|| text(headers, "x-ms-request-id"));
+        let warning = text(headers, "warning");
+        let expected =
+            response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(64 << 10);
+        let mut body = Vec::with_capacity(expected.min(self.body_bytes_max));
+        let mut stream = response.bytes_stream();
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(|error| self.transport_error(&host, &error))?;
+            if body.len() + piece.len() > self.body_bytes_max {
+                body.truncate(1 << 20);
+                return Err(TransportError::TooLarge {
+                    host,
+                    limit_bytes: self.body_bytes_max,
+                    beginning: body,
+                });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Answer { status, body, retry_after, date, request_id, warning })
+    }
+
+    fn transport_error(&self, host: &str, error: &reqwest::Error) -> TransportError {
+        let host = host.to_owned();
+        if error.is_timeout() {
+            let after = if error.is_body() { self.idle_timeout } else { self.total_timeout };
+            TransportError::Timeout { host, after }
+        } else if error.is_connect() {
+            TransportError::Connect { host, detail: chain(error) }
+        } else {
+            TransportError::Broken { host, detail: chain(error) }
+        }
+    }
+}
+
+fn roots(extra_pem: Option<&[u8]>) -> Result<RootCertStore, ClientError> {
+    let mut roots = RootCertStore::empty();
+    // A system certificate that cannot be read is the system's affair; the others still serve.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(pem) = extra_pem {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        let certificates = certificates.map_err(|error| ClientError::Roots(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(ClientError::Roots("no BEGIN CERTIFICATE in it".to_owned()));
+        }
+        for certificate in certificates {
+            roots.add(certificate).map_err(|error| ClientError::Roots(error.to_string()))?;
+        }
+    }
+    Ok(roots)
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(shown)
+}
+
+/// RFC 9110 section 5.6.7.
+fn http_date(value: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(value).ok().map(|zoned| zoned.timestamp())
+}
+
+/// RFC 9110 section 10.2.3: seconds, or a date. At most a day is believed.
+fn retry_after(value: &str, now: Option<Timestamp>) -> Option<Duration> {
+    const MOST: Duration = Duration::from_secs(24 * 3600);
+    let wait = match value.trim().parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        Err(_) => Duration::try_from(http_date(value)?.duration_since(now?)).unwrap_or_default(),
+    };
+    Some(wait.min(MOST))
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A bit of what a server said, bounded and without control characters, fit for a message.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = http_date("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(now.expect("a date").to_string(), "1994-11-06T08:49:37Z");
+        assert_eq!(retry_after("7", None), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:00 GMT", now), Some(Duration::from_secs(23)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("999999999", None), Some(Duration::from_secs(86_400)));
+        assert_eq!(retry_after("-1", None), None);
+        assert_eq!(retry_after("soon", now), None);
+    }
+
+    #[test]
+    fn what_servers_say_is_shown_without_control_characters() {
+        assert_eq!(shown("a\u{1b}[31m\nb"), "a [31m b");
+        assert_eq!(shown(&"x".repeat(301)).chars().count(), 301);
+    }
+}

@@ -1,0 +1,5 @@
+//! What all of Microsoft's APIs have in common: the client, pages, throttling, error bodies.
+
+pub mod client;
+pub mod page;
+pub mod throttling;

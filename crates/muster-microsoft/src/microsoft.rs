@@ -1,0 +1,301 @@
+//! One page of one source of one tenant: budget, token, request, and what came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster_model::{Clock, DomainName, Question, Source, TenantId};
+use serde::Deserialize;
+use url::Url;
+
+use crate::Cloud;
+use crate::api::client::{Answer, Client, ClientError, ClientOptions, TransportError, shown};
+use crate::api::throttling::Budgets;
+use crate::entra::credential::App;
+use crate::entra::discovery::{self, DiscoveryError};
+use crate::entra::token::{AccessToken, TokenCache, TokenError};
+use crate::sources;
+
+/// How Microsoft is spoken to.
+#[derive(Debug, Clone)]
+pub struct MicrosoftOptions {
+    /// Which cloud.
+    pub cloud: Cloud,
+    /// The HTTP client.
+    pub client: ClientOptions,
+    /// Requests a minute per API family, tenant and app.
+    pub requests_per_minute: u32,
+}
+
+/// The way to Microsoft for all tenants. Shared by all workers.
+pub struct Microsoft {
+    cloud: Cloud,
+    client: Client,
+    tokens: TokenCache,
+    budgets: Budgets,
+    clock: Arc<dyn Clock>,
+}
+
+/// What to ask of a source.
+#[derive(Debug, Clone)]
+pub enum Ask<'a> {
+    /// The records that a cursor wants next.
+    Question {
+        /// From where.
+        question: Question,
+        /// At most so many records.
+        top: u32,
+        /// Whether to ask for ascending order; not where the service refused to sort.
+        sorted: bool,
+    },
+    /// The link that the last page named.
+    Link(&'a str),
+}
+
+/// A page as it came.
+#[derive(Debug)]
+pub struct FetchedPage {
+    /// Its bytes, to be taken apart by [`crate::api::page::split`].
+    pub body: Vec<u8>,
+    /// The server's clock, or ours.
+    pub answered_at: Timestamp,
+    /// Part of the answer is missing, says the service, in these words.
+    pub partial: Option<String>,
+}
+
+/// Why a page could not be fetched. Each says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// No token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The token lacks the permission.
+    #[error("the app has no consent for {role} in this tenant; have its administrator open {consent_url}")]
+    MissingRole {
+        /// The least permission that would do.
+        role: &'static str,
+        /// Where to consent.
+        consent_url: String,
+    },
+    /// Microsoft asks to wait; other tenants are not affected.
+    #[error("throttled by Microsoft for {} s", .wait.as_secs())]
+    Throttled {
+        /// For how long.
+        wait: Duration,
+    },
+    /// Our own budget for this tenant is used up.
+    #[error("the request budget of this tenant is used up for {} ms", .wait.as_millis())]
+    OverBudget {
+        /// For how long.
+        wait: Duration,
+    },
+    /// The API refuses the caller.
+    #[error(
+        "Microsoft refuses access (status {status}, {code}): {message}; check consent, roles and licences of this tenant"
+    )]
+    Denied {
+        /// HTTP status: 401 or 403.
+        status: u16,
+        /// Microsoft's code.
+        code: String,
+        /// Microsoft's message.
+        message: String,
+    },
+    /// The API refuses the request.
+    #[error("Microsoft does not take the request (status {status}, {code}): {message}")]
+    BadRequest {
+        /// HTTP status.
+        status: u16,
+        /// Microsoft's code.
+        code: String,
+        /// Microsoft's message.
+        message: String,
+    },
+    /// The API has trouble of its own.
+    #[error("Microsoft's API is in trouble (status {status}, {code}): {message}; nothing to do but wait")]
+    Unavailable {
+        /// HTTP status.
+        status: u16,
+        /// Microsoft's code.
+        code: String,
+        /// Microsoft's message.
+        message: String,
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// A link to somewhere else.
+    #[error("the page names a next page at {0}, which is not this API; a token is not sent there")]
+    ForeignLink(String),
+    /// No answer.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+impl FetchError {
+    /// How long Microsoft asks to wait, where it does.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { wait } | Self::OverBudget { wait } => Some(*wait),
+            Self::Unavailable { retry_after, .. } | Self::Token(TokenError::Busy { retry_after, .. }) => {
+                *retry_after
+            }
+            _ => None,
+        }
+    }
+
+    /// A word for metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::MissingRole { .. } => "missing_role",
+            Self::Throttled { .. } => "throttled",
+            Self::OverBudget { .. } => "budget",
+            Self::Denied { .. } => "denied",
+            Self::BadRequest { .. } => "bad_request",
+            Self::Unavailable { .. } => "unavailable",
+            Self::ForeignLink(_) => "foreign_link",
+            Self::Transport(_) => "transport",
+        }
+    }
+}
+
+impl Microsoft {
+    /// Sets the way up. Asks nothing yet.
+    ///
+    /// # Errors
+    /// When the client cannot be made.
+    pub fn new(options: MicrosoftOptions, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
+        Ok(Self {
+            client: Client::new(&options.client)?,
+            cloud: options.cloud,
+            tokens: TokenCache::default(),
+            budgets: Budgets::new(options.requests_per_minute),
+            clock,
+        })
+    }
+
+    /// The tenant that has verified `domain`.
+    ///
+    /// # Errors
+    /// When none has, or the identity platform does not answer.
+    pub async fn tenant_of(&self, domain: &DomainName) -> Result<TenantId, DiscoveryError> {
+        discovery::tenant_of(&self.client, &self.cloud, domain).await
+    }
+
+    /// Fetches a page. Waits for the network only: where the budget is used up, it says so at once.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn fetch(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        source: Source,
+        ask: Ask<'_>,
+    ) -> Result<FetchedPage, FetchError> {
+        let requirements = sources::requirements(source);
+        let url = match ask {
+            Ask::Question { question, top, sorted } => {
+                self.cloud.graph(&sources::path_and_query(source, question, top, sorted))
+            }
+            Ask::Link(link) => {
+                let url = Url::parse(link).ok().filter(|url| self.cloud.is_graph(url));
+                url.ok_or_else(|| FetchError::ForeignLink(shown(link)))?.into()
+            }
+        };
+        let resource = self.cloud.graph_resource();
+        let now = self.clock.now();
+        self.budgets
+            .take(requirements.family, tenant, &app.name, now)
+            .map_err(|wait| FetchError::OverBudget { wait })?;
+        let mut answer = None;
+        // A token may have been revoked before its time: the first 401 is answered with a new one.
+        for attempt in 0..2 {
+            let token = self.tokens.token(&self.client, &self.cloud, app, tenant, resource, now).await?;
+            if let Err(error) = self.check_roles(&token, app, tenant, requirements.roles) {
+                self.tokens.discard(app, tenant, resource, &token).await;
+                return Err(error);
+            }
+            let got = self.client.send(self.client.get(&url, Some(token.secret.expose()))).await?;
+            let refused = got.status == 401 || got.status == 403;
+            if refused {
+                self.tokens.discard(app, tenant, resource, &token).await;
+            }
+            answer = Some(got);
+            if attempt > 0 || answer.as_ref().is_none_or(|answer| answer.status != 401) {
+                break;
+            }
+        }
+        let answer = answer.expect("the loop runs at least once");
+        let now = self.clock.now();
+        if answer.status == 429 {
+            let wait =
+                self.budgets.throttled(requirements.family, tenant, &app.name, answer.retry_after, now);
+            return Err(FetchError::Throttled { wait });
+        }
+        if answer.status != 200 && answer.status != 206 {
+            return Err(failure(&answer));
+        }
+        let partial = (answer.status == 206)
+            .then(|| answer.warning.clone().unwrap_or_else(|| "status 206, partial content".to_owned()))
+            .or(answer.warning);
+        Ok(FetchedPage { body: answer.body, answered_at: answer.date.unwrap_or(now), partial })
+    }
+
+    /// Throws away what is remembered of a tenant.
+    pub fn forget(&self, tenant: TenantId) {
+        self.tokens.forget(tenant);
+        self.budgets.forget(tenant);
+    }
+
+    fn check_roles(
+        &self,
+        token: &AccessToken,
+        app: &App,
+        tenant: TenantId,
+        wanted: &'static [&'static str],
+    ) -> Result<(), FetchError> {
+        // A token that cannot be read is not judged; the API will.
+        let Some(roles) = &token.roles else { return Ok(()) };
+        if roles.iter().any(|role| wanted.contains(&role.as_str())) {
+            return Ok(());
+        }
+        let consent_url = self.cloud.admin_consent_url(&tenant.to_string(), &app.client_id);
+        Err(FetchError::MissingRole { role: wanted.first().copied().unwrap_or_default(), consent_url })
+    }
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorDetail,
+}
+
+#[derive(Deserialize)]
+struct ErrorDetail {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// Graph's error shape. Source: Microsoft Graph "error responses and resource types".
+fn failure(answer: &Answer) -> FetchError {
+    let status = answer.status;
+    let (code, mut message) = match serde_json::from_slice::<ErrorBody>(&answer.body) {
+        Ok(body) => (shown(&body.error.code), shown(&body.error.message)),
+        Err(_) => (
+            "no code".to_owned(),
+            shown(&String::from_utf8_lossy(&answer.body[..answer.body.len().min(120)])),
+        ),
+    };
+    if let Some(id) = &answer.request_id {
+        message.push_str(&format!(" (request-id {id})"));
+    }
+    match status {
+        401 | 403 => FetchError::Denied { status, code, message },
+        400..=499 if status != 408 => FetchError::BadRequest { status, code, message },
+        _ => FetchError::Unavailable { status, code, message, retry_after: answer.retry_after },
+    }
+}

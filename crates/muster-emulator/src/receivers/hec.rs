@@ -1,0 +1,453 @@
+//! Splunk's HTTP Event Collector (HEC), with and without indexer acknowledgement.
+//!
+//! Answers, codes and order of checks follow Splunk's "Troubleshoot HTTP Event Collector" and "About HTTP Event
+//! Collector Indexer Acknowledgment". Where those pages are silent:
+//!
+//! - A request is read event by event. The events before the first invalid one are kept and only the rest of the
+//!   request is refused, as a real Splunk was seen to do (moby/moby issue 35862); a client that sends the whole
+//!   request again doubles them. Such an answer has no `ackId`.
+//! - An acknowledgement is told once: the id is forgotten with the answer that says `true`, and an id that is not
+//!   known is `false`. Ids count from 0 in each channel.
+//!
+//! Events count when the request is answered. What the faults mean here:
+//!
+//! - [`ReceiverFault::NeverAcknowledge`]: requests are answered as ever, but their events are lost before they are
+//!   indexed. They are not counted and their ids stay `false` even when the fault is gone, so that the client must
+//!   send them again. Requests answered before the fault are still acknowledged. Without indexer acknowledgement
+//!   it has no effect, since no client could notice.
+//! - [`ReceiverFault::Status`]: every request, health included, is answered so; no event is kept.
+//! - [`ReceiverFault::Stall`]: requests are read and never answered; when the fault is gone, their connections are
+//!   reset and none of their events is kept, since their clients will have given up.
+//! - [`ReceiverFault::CutAfterBytes`]: counted over the bytes of the connection, TLS included.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use uuid::Uuid;
+
+use super::identify::{EventField, JsonLine, Sighting};
+use super::tally::Ledger;
+use super::wire::{Fault, Wire, is_stalled, until_not};
+use super::{ReceiverFault, lock};
+
+/// The default largest body, packed and unpacked.
+const BODY_BYTES_MAX: usize = 100_000_000;
+/// How much more of a body that is too large is read away, so that its sender gets to read the answer.
+const DRAIN_BYTES_MAX: usize = 64 << 20;
+/// More ids than this that nobody asked for are no longer remembered, as in Splunk's own limit per channel.
+const PENDING_PER_CHANNEL_MAX: usize = 1_000_000;
+const CHANNELS_MAX: usize = 100_000;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const CHANNEL_HEADER: &str = "x-splunk-request-channel";
+
+/// The collector behind all its connections.
+pub(super) struct Hec {
+    token: String,
+    acknowledge: bool,
+    fault: Fault,
+    ledger: Arc<Mutex<Ledger>>,
+    channels: Mutex<HashMap<Uuid, Channel>>,
+    body_limit: AtomicUsize,
+    acknowledge_delay: Mutex<Duration>,
+}
+
+/// The requests of one client that wait to be acknowledged.
+#[derive(Default)]
+struct Channel {
+    next_id: u64,
+    /// When each becomes acknowledged. Ids of lost requests are not here, just as those already acknowledged.
+    pending: HashMap<u64, Instant>,
+}
+
+/// Why a connection ends without an answer.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error("cut by a fault")]
+    Cut,
+    #[error("the request could not be read")]
+    Read(#[from] hyper::Error),
+}
+
+/// Serves one connection until either side closes it.
+pub(super) async fn serve(wire: Wire, acceptor: Option<TlsAcceptor>, hec: Arc<Hec>) {
+    let Some(acceptor) = acceptor else { return serve_http(wire, hec).await };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(wire)).await {
+        Ok(Ok(stream)) => serve_http(stream, hec).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
+async fn serve_http<S: AsyncRead + AsyncWrite + Unpin>(stream: S, hec: Arc<Hec>) {
+    let service = hyper::service::service_fn(move |request| {
+        let hec = Arc::clone(&hec);
+        async move { hec.answer(request).await }
+    });
+    let connection = hyper::server::conn::http1::Builder::new();
+    if let Err(error) = connection.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "a HEC connection broke");
+    }
+}
+
+impl Hec {
+    pub(super) fn new(token: String, acknowledge: bool, fault: Fault, ledger: Arc<Mutex<Ledger>>) -> Self {
+        Hec {
+            token,
+            acknowledge,
+            fault,
+            ledger,
+            channels: Mutex::default(),
+            body_limit: AtomicUsize::new(BODY_BYTES_MAX),
+            acknowledge_delay: Mutex::default(),
+        }
+    }
+
+    pub(super) fn set_body_limit(&self, bytes: usize) {
+        self.body_limit.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_acknowledge_delay(&self, delay: Duration) {
+        *lock(&self.acknowledge_delay) = delay;
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Unanswered> {
+        let (head, body) = request.into_parts();
+        // The body is read even for a refusal: to a client that is still sending, an early answer is lost.
+        let body = read_body(body, self.body_limit.load(Ordering::Relaxed)).await?;
+        if let Some((status, retry_after_seconds)) = self.misbehave().await? {
+            return Ok(Reply::of_fault(status).response(retry_after_seconds));
+        }
+        let reply = match head.uri.path() {
+            "/services/collector"
+            | "/services/collector/"
+            | "/services/collector/event"
+            | "/services/collector/event/1.0" => match head.method {
+                Method::POST => self.collect(&head.headers, &head.uri, body),
+                _ => Err(Reply::METHOD_NOT_ALLOWED),
+            },
+            "/services/collector/ack" | "/services/collector/ack/1.0" => match head.method {
+                Method::POST | Method::GET => self.acknowledged(&head.headers, &head.uri, body),
+                _ => Err(Reply::METHOD_NOT_ALLOWED),
+            },
+            "/services/collector/health" | "/services/collector/health/1.0" => match head.method {
+                Method::GET => Ok(Answer::Reply(Reply::HEALTHY)),
+                _ => Err(Reply::METHOD_NOT_ALLOWED),
+            },
+            _ => Err(Reply::NOT_FOUND),
+        };
+        Ok(match reply {
+            Ok(Answer::Reply(reply)) | Err(reply) => reply.response(None),
+            Ok(Answer::Acknowledged(acks)) => json_response(StatusCode::OK, &acks, None),
+        })
+    }
+
+    /// Does what the fault of the moment asks for; gives the status to answer with, if it asks for one.
+    async fn misbehave(&self) -> Result<Option<(u16, Option<u32>)>, Unanswered> {
+        let mut fault = self.fault.clone();
+        let now = *fault.borrow();
+        match now {
+            Some(ReceiverFault::Status { status, retry_after_seconds }) => {
+                Ok(Some((status, retry_after_seconds)))
+            }
+            Some(ReceiverFault::Stall) => {
+                until_not(&mut fault, is_stalled).await;
+                Err(Unanswered::Cut)
+            }
+            Some(ReceiverFault::Slow { milliseconds }) => {
+                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+                Ok(None)
+            }
+            Some(ReceiverFault::Down) => Err(Unanswered::Cut),
+            Some(ReceiverFault::NeverAcknowledge | ReceiverFault::CutAfterBytes(_)) | None => Ok(None),
+        }
+    }
+
+    fn collect(&self, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<Answer, Reply> {
+        self.authorize(headers)?;
+        let channel = self.channel(headers, uri)?;
+        let body = self.unpack(headers, body)?;
+        let (sightings, invalid) = read_events(&body);
+        let lost = self.acknowledge && matches!(*self.fault.borrow(), Some(ReceiverFault::NeverAcknowledge));
+        if !lost {
+            let mut ledger = lock(&self.ledger);
+            sightings.iter().for_each(|sighting| ledger.record(sighting));
+        }
+        if let Some(invalid) = invalid {
+            return Err(invalid);
+        }
+        let ack_id = match channel {
+            Some(channel) if self.acknowledge => Some(self.next_ack_id(channel, lost)?),
+            _ => None,
+        };
+        Ok(Answer::Reply(Reply { ack_id, ..Reply::SUCCESS }))
+    }
+
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), Reply> {
+        let given = headers.get(AUTHORIZATION).ok_or(Reply::TOKEN_REQUIRED)?;
+        let (scheme, credentials) = given
+            .to_str()
+            .ok()
+            .and_then(|given| given.trim().split_once(' '))
+            .ok_or(Reply::INVALID_AUTHORIZATION)?;
+        let token = if scheme.eq_ignore_ascii_case("splunk") {
+            credentials.trim().to_owned()
+        } else if scheme.eq_ignore_ascii_case("basic") {
+            // Any user name will do; the password is the token.
+            BASE64
+                .decode(credentials.trim())
+                .ok()
+                .and_then(|pair| String::from_utf8(pair).ok())
+                .and_then(|pair| pair.split_once(':').map(|(_, password)| password.to_owned()))
+                .ok_or(Reply::INVALID_AUTHORIZATION)?
+        } else {
+            return Err(Reply::INVALID_AUTHORIZATION);
+        };
+        if token == self.token { Ok(()) } else { Err(Reply::INVALID_TOKEN) }
+    }
+
+    /// The channel that the request names, which must be there where acknowledgements are on.
+    fn channel(&self, headers: &HeaderMap, uri: &Uri) -> Result<Option<Uuid>, Reply> {
+        let from_header =
+            headers.get(CHANNEL_HEADER).map(|value| value.to_str().unwrap_or_default().to_owned());
+        let from_query = || {
+            let query = uri.query().unwrap_or_default().as_bytes();
+            url::form_urlencoded::parse(query)
+                .find(|(name, _)| name == "channel")
+                .map(|(_, value)| value.into_owned())
+        };
+        match from_header.or_else(from_query) {
+            Some(text) if text.len() == 36 => {
+                Uuid::parse_str(&text).map(Some).map_err(|_| Reply::INVALID_CHANNEL)
+            }
+            Some(_) => Err(Reply::INVALID_CHANNEL),
+            None if self.acknowledge => Err(Reply::CHANNEL_MISSING),
+            None => Ok(None),
+        }
+    }
+
+    fn unpack(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Reply> {
+        let Body::Whole(body) = body else { return Err(Reply::TOO_LARGE) };
+        match headers.get(CONTENT_ENCODING).map(|encoding| encoding.as_bytes()) {
+            None | Some(b"identity" | b"") => Ok(body),
+            Some(b"gzip" | b"x-gzip") => {
+                let limit = self.body_limit.load(Ordering::Relaxed);
+                // The packed body is a fifth to a tenth of the events in it.
+                let mut unpacked = Vec::with_capacity(body.len().saturating_mul(6).min(limit));
+                flate2::read::MultiGzDecoder::new(&body[..])
+                    .take(limit as u64 + 1)
+                    .read_to_end(&mut unpacked)
+                    .map_err(|_| Reply::INVALID_FORMAT)?;
+                if unpacked.len() > limit { Err(Reply::TOO_LARGE) } else { Ok(unpacked.into()) }
+            }
+            Some(_) => Err(Reply::UNKNOWN_ENCODING),
+        }
+    }
+
+    fn next_ack_id(&self, channel: Uuid, lost: bool) -> Result<u64, Reply> {
+        let delay = *lock(&self.acknowledge_delay);
+        let mut channels = lock(&self.channels);
+        if channels.len() >= CHANNELS_MAX && !channels.contains_key(&channel) {
+            return Err(Reply::BUSY);
+        }
+        let channel = channels.entry(channel).or_default();
+        let id = channel.next_id;
+        channel.next_id += 1;
+        if !lost && channel.pending.len() < PENDING_PER_CHANNEL_MAX {
+            channel.pending.insert(id, Instant::now() + delay);
+        }
+        Ok(id)
+    }
+
+    /// Which of the ids asked for have become acknowledged.
+    fn acknowledged(&self, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<Answer, Reply> {
+        self.authorize(headers)?;
+        if !self.acknowledge {
+            return Err(Reply::ACK_DISABLED);
+        }
+        let Some(channel) = self.channel(headers, uri)? else { return Err(Reply::CHANNEL_MISSING) };
+        let body = self.unpack(headers, body)?;
+        if body.trim_ascii().is_empty() {
+            return Err(Reply::NO_DATA);
+        }
+        let wanted: AckQuery = serde_json::from_slice(&body).map_err(|_| Reply::INVALID_FORMAT)?;
+        let now = Instant::now();
+        let mut channels = lock(&self.channels);
+        let mut pending = channels.get_mut(&channel).map(|channel| &mut channel.pending);
+        let wanted: HashSet<u64> = wanted.acks.into_iter().collect();
+        let acks = wanted.into_iter().map(|id| {
+            let acknowledged = pending.as_mut().is_some_and(|pending| {
+                let ready = pending.get(&id).is_some_and(|ready_at| *ready_at <= now);
+                ready && pending.remove(&id).is_some()
+            });
+            (id, acknowledged)
+        });
+        Ok(Answer::Acknowledged(AckAnswer { acks: acks.collect() }))
+    }
+}
+
+/// The body of a request, or that it was too large to keep.
+enum Body {
+    Whole(Bytes),
+    TooLarge,
+}
+
+async fn read_body(mut body: Incoming, limit: usize) -> Result<Body, hyper::Error> {
+    let mut parts: Vec<Bytes> = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(part) = frame?.into_data() else { continue };
+        length += part.len();
+        if length > limit {
+            parts.clear();
+            if length > limit + DRAIN_BYTES_MAX {
+                return Ok(Body::TooLarge);
+            }
+        } else {
+            parts.push(part);
+        }
+    }
+    Ok(match parts.len() {
+        _ if length > limit => Body::TooLarge,
+        0 => Body::Whole(Bytes::new()),
+        1 => Body::Whole(parts.swap_remove(0)),
+        _ => Body::Whole(parts.concat().into()),
+    })
+}
+
+/// Reads the events of a request up to the first invalid one, and says what is wrong with that.
+fn read_events(body: &[u8]) -> (Vec<Sighting<'_>>, Option<Reply>) {
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => text,
+        // The events before the bad byte are whole, and the reader below stops where they end.
+        Err(error) => std::str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(),
+    };
+    if body.trim_ascii().is_empty() {
+        return (Vec::new(), Some(Reply::NO_DATA));
+    }
+    let mut sightings = Vec::new();
+    let invalid = |reply: Reply, number: usize| Some(Reply { invalid_event_number: Some(number), ..reply });
+    for event in serde_json::Deserializer::from_str(text).into_iter::<JsonLine<'_>>() {
+        match event {
+            Ok(JsonLine { event: EventField::Missing, .. }) => {
+                let number = sightings.len();
+                return (sightings, invalid(Reply::EVENT_REQUIRED, number));
+            }
+            Ok(JsonLine { event: EventField::Blank, .. }) => {
+                let number = sightings.len();
+                return (sightings, invalid(Reply::EVENT_BLANK, number));
+            }
+            Ok(event) => sightings.push(event.identify()),
+            Err(_) => {
+                let number = sightings.len();
+                return (sightings, invalid(Reply::INVALID_FORMAT, number));
+            }
+        }
+    }
+    let number = sightings.len();
+    let damaged = text.len() < body.len();
+    (sightings, if damaged { invalid(Reply::INVALID_FORMAT, number) } else { None })
+}
+
+#[derive(Deserialize)]
+struct AckQuery {
+    acks: Vec<u64>,
+}
+
+#[derive(Serialize)]
+struct AckAnswer {
+    acks: HashMap<u64, bool>,
+}
+
+enum Answer {
+    Reply(Reply),
+    Acknowledged(AckAnswer),
+}
+
+/// One of Splunk's answers.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Reply {
+    #[serde(skip)]
+    status: u16,
+    text: &'static str,
+    code: u16,
+    #[serde(rename = "invalid-event-number", skip_serializing_if = "Option::is_none")]
+    invalid_event_number: Option<usize>,
+    #[serde(rename = "ackId", skip_serializing_if = "Option::is_none")]
+    ack_id: Option<u64>,
+}
+
+impl Reply {
+    const SUCCESS: Reply = Reply::new(200, 0, "Success");
+    const TOKEN_REQUIRED: Reply = Reply::new(401, 2, "Token is required");
+    const INVALID_AUTHORIZATION: Reply = Reply::new(401, 3, "Invalid authorization");
+    const INVALID_TOKEN: Reply = Reply::new(403, 4, "Invalid token");
+    const NO_DATA: Reply = Reply::new(400, 5, "No data");
+    const INVALID_FORMAT: Reply = Reply::new(400, 6, "Invalid data format");
+    const INTERNAL_ERROR: Reply = Reply::new(500, 8, "Internal server error");
+    const BUSY: Reply = Reply::new(503, 9, "Server is busy");
+    const CHANNEL_MISSING: Reply = Reply::new(400, 10, "Data channel is missing");
+    const INVALID_CHANNEL: Reply = Reply::new(400, 11, "Invalid data channel");
+    const EVENT_REQUIRED: Reply = Reply::new(400, 12, "Event field is required");
+    const EVENT_BLANK: Reply = Reply::new(400, 13, "Event field cannot be blank");
+    const ACK_DISABLED: Reply = Reply::new(400, 14, "ACK is disabled");
+    const HEALTHY: Reply = Reply::new(200, 17, "HEC is healthy");
+    const TOO_LARGE: Reply = Reply::new(413, 27, "Request entity too large");
+    const UNKNOWN_ENCODING: Reply = Reply::new(415, 6, "Unsupported content encoding");
+    const NOT_FOUND: Reply = Reply::new(404, 404, "The requested URL was not found on this server.");
+    const METHOD_NOT_ALLOWED: Reply = Reply::new(405, 405, "The requested method is not allowed.");
+
+    const fn new(status: u16, code: u16, text: &'static str) -> Self {
+        Reply { status, text, code, invalid_event_number: None, ack_id: None }
+    }
+
+    /// What Splunk would say with this status.
+    fn of_fault(status: u16) -> Self {
+        let said = match status {
+            200 => Reply::SUCCESS,
+            401 => Reply::INVALID_AUTHORIZATION,
+            403 => Reply::INVALID_TOKEN,
+            400 => Reply::INVALID_FORMAT,
+            413 => Reply::TOO_LARGE,
+            404 => Reply::NOT_FOUND,
+            429 | 503 => Reply::BUSY,
+            _ => Reply::INTERNAL_ERROR,
+        };
+        Reply { status, ..said }
+    }
+
+    fn response(self, retry_after_seconds: Option<u32>) -> Response<Full<Bytes>> {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        json_response(status, &self, retry_after_seconds)
+    }
+}
+
+fn json_response(
+    status: StatusCode,
+    body: &impl Serialize,
+    retry_after_seconds: Option<u32>,
+) -> Response<Full<Bytes>> {
+    let body = serde_json::to_vec(body).expect("numbers, booleans and texts always become JSON");
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let content_type = hyper::header::HeaderValue::from_static("application/json; charset=UTF-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    if let Some(seconds) = retry_after_seconds {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    response
+}

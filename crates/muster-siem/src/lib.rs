@@ -1,1 +1,3 @@
-//! placeholder
+//! Speaks to SIEMs: how a record is spelled ([`formats`]), and how it gets there.
+
+pub mod formats;

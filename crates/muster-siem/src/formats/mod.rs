@@ -1,0 +1,174 @@
+//! How a record is spelled: one file per format, each a pure function from a record to the bytes of its events.
+//!
+//! To add a format: copy the file of the one that is most like it, add a variant to [`Format`], and follow the
+//! compiler. Formats that spell Microsoft's fields in another way start from the typed view in `alert`; formats that
+//! carry Microsoft's JSON copy it. What is in a record was written partly by attackers: each format escapes for the
+//! place where the text ends up, and says in its module how.
+
+mod alert;
+mod cef;
+mod json;
+mod raw;
+mod splunk;
+
+use std::fmt;
+
+use muster_model::{Record, Source, TenantLabel};
+
+pub use cef::CefOptions;
+pub use splunk::{IndexTemplate, Sourcetypes, SplunkOptions, Template, TemplateError};
+
+/// How records are spelled for one sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Format {
+    /// Microsoft's own JSON, one record a line.
+    Raw,
+    /// Event objects of Splunk's HTTP Event Collector, in the sourcetypes that Splunk content for Defender expects.
+    Splunk(SplunkOptions),
+    /// ArcSight Common Event Format, with Microsoft's own field map.
+    Cef(CefOptions),
+}
+
+impl Format {
+    /// The name in settings, commands and output.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Splunk(_) => "splunk",
+            Self::Cef(_) => "cef",
+        }
+    }
+
+    /// Appends the events of one record: most often one, in `splunk` one more for each alert of an incident. No
+    /// event holds a newline, and none is empty.
+    ///
+    /// # Errors
+    /// When the record is not JSON or nests too deeply. Nothing was appended then. Odd types, missing fields and
+    /// unknown values are no errors.
+    pub fn write(
+        &self,
+        source: Source,
+        record: Record<'_>,
+        tenant: &TenantLabel,
+        events: &mut Events,
+    ) -> Result<(), FormatError> {
+        let mark = (events.bytes.len(), events.ends.len());
+        let written = match self {
+            Self::Raw => {
+                raw::write(record, events);
+                Ok(())
+            }
+            Self::Splunk(options) => splunk::write(options, source, record, tenant, events),
+            Self::Cef(options) => cef::write(options, source, record, tenant, events),
+        };
+        if written.is_err() {
+            events.bytes.truncate(mark.0);
+            events.ends.truncate(mark.1);
+        }
+        written
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Why a record cannot be spelled in a format. Pages are checked when they are fetched, so neither is ordinary life.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// Not JSON.
+    #[error("the record is not JSON from byte {at} on")]
+    Malformed {
+        /// The first byte that cannot be understood.
+        at: usize,
+    },
+    /// Nested more deeply than any record that is accepted.
+    #[error("the record nests too deeply")]
+    TooDeep,
+}
+
+/// Events of some records, one after the other in one buffer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Events {
+    /// The events without anything between them. Only to be read: appending is for [`Events::push_with`].
+    pub bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Events {
+    /// No events.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets the events and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// How many events there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no event.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Each event's bytes, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let event = self.bytes.get(start..end).unwrap_or_default();
+            start = end;
+            event
+        })
+    }
+
+    /// Appends one event: all that `write` appends to the buffer.
+    pub fn push_with<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let result = write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+        result
+    }
+}
+
+/// Appends a JSON text as one line. Newlines can only stand between its tokens, since strings hold none, and a space
+/// means the same there.
+fn push_line(buffer: &mut Vec<u8>, json: &str) {
+    let start = buffer.len();
+    buffer.extend_from_slice(json.trim_ascii().as_bytes());
+    let mut rest = &mut buffer[start..];
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+        rest[at] = b' ';
+        rest = &mut rest[at + 1..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Events;
+
+    #[test]
+    fn events_are_kept_apart() {
+        let mut events = Events::new();
+        assert!(events.is_empty());
+        events.push_with(|buffer| buffer.extend_from_slice(b"one"));
+        let told = events.push_with(|buffer| {
+            buffer.extend_from_slice(b"three");
+            7
+        });
+        assert_eq!((events.len(), told), (2, 7));
+        assert_eq!(events.iter().collect::<Vec<_>>(), [b"one".as_slice(), b"three"]);
+        events.clear();
+        assert_eq!((events.len(), events.iter().count()), (0, 0));
+    }
+}

@@ -11,8 +11,6 @@ use super::FormatError;
 
 /// The deepest nesting that is read. Records nest at most 100 deep; whoever hands over more gets an error.
 const DEPTH_MAX: usize = 128;
-/// How far the end of a string is looked for byte by byte.
-const NEAR: usize = 16;
 
 /// The text of a JSON string, number or boolean, as written: escapes of strings are still in place. Empty when
 /// there is none.
@@ -256,26 +254,15 @@ impl<'a> Reader<'a> {
         let bytes = self.text.as_bytes();
         let start = self.at + 1;
         let mut from = start;
-        // Most strings are keys and short words, for which starting a vector search costs more than it saves.
-        let near = (start + NEAR).min(bytes.len());
-        while from < near && !matches!(bytes[from], b'"' | b'\\') {
-            from += 1;
-        }
-        loop {
-            // The common case: the quote is where the short look ended.
-            let end = match bytes.get(from) {
-                Some(b'"' | b'\\') => from,
-                _ => match memchr2(b'"', b'\\', bytes.get(from..).unwrap_or_default()) {
-                    Some(found) => from + found,
-                    None => return Err(self.malformed()),
-                },
-            };
+        while let Some(found) = memchr2(b'"', b'\\', bytes.get(from..).unwrap_or_default()) {
+            let end = from + found;
             if bytes[end] == b'"' {
                 self.at = end + 1;
                 return Ok(&self.text[start..end]);
             }
             from = end + 2;
         }
+        Err(self.malformed())
     }
 
     fn malformed(&self) -> FormatError {

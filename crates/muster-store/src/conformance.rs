@@ -1,0 +1,1 @@
+//! The rules of [`Store`](crate::Store) as tests that every engine runs.

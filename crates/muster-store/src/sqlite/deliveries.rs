@@ -1,0 +1,539 @@
+//! What is owed to sinks: leasing it, and writing down what a sink answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster_model::{Batch, ContentHash, Delivery, DeliveryNumber, Selection, Source, Tenant};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::accept::bits;
+use super::dead_letters::{SealedLetter, insert_letter, seal_letter};
+use super::journal::{StoredBatch, Unreadable, unpack};
+use super::sources::owner;
+use super::tenants::{StoredTenant, odd, parsed, read_tenant, select_tenant};
+use super::{Durability, Failure, SqliteStore, bounded, count, lease_end, nanoseconds, timestamp};
+use crate::sealing::Sealed;
+use crate::{
+    DeadLetterOrigin, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, LaneState, SinkTotals,
+    StoreError,
+};
+
+const DOING: &str = "lease due deliveries";
+
+/// The lane of sink `?2` that is due at `?1` and has waited longest.
+macro_rules! due_lane {
+    () => {
+        "SELECT lane_no FROM lane WHERE sink = ?2 AND owed > 0 AND next_at <= ?1 AND leased_until <= ?1 \
+         ORDER BY next_at, lane_no LIMIT 1"
+    };
+}
+
+/// A lane that has just been leased.
+struct LeasedLane {
+    lane_no: i64,
+    fence: i64,
+    failures: u32,
+    stored: StoredTenant,
+}
+
+/// A delivery as it is stored, before its batch is read back.
+struct StoredDelivery {
+    number: i64,
+    records: i64,
+    selection: Option<Vec<u8>>,
+    /// `None` when the batch is missing.
+    batch: Option<(Source, StoredBatch)>,
+}
+
+/// A delivery whose batch cannot be read.
+struct BrokenDelivery {
+    number: i64,
+    records: i64,
+    letter: SealedLetter,
+}
+
+impl SqliteStore {
+    pub(super) async fn lease_due_deliveries(
+        &self,
+        instance: InstanceId,
+        sink: &str,
+        limits: DeliveryLimits,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<Option<DeliveryLease>, StoreError> {
+        while let Some(lane) = self.lease_lane(instance, sink, lease_for, now).await? {
+            loop {
+                let stored = self.first_deliveries(lane.lane_no, limits).await?;
+                if stored.is_empty() {
+                    // The counter of what is owed was wrong, as after a repair by hand.
+                    self.settle_lane(&lane).await?;
+                    break;
+                }
+                let (deliveries, broken) = self.read_deliveries(&lane.stored, sink, stored).await?;
+                if !broken.is_empty() {
+                    self.bury(&lane, sink, broken, now).await?;
+                }
+                if !deliveries.is_empty() {
+                    let (tenant, sink) = (lane.stored.tenant, sink.to_owned());
+                    let (failures, fence) = (lane.failures, count(lane.fence));
+                    return Ok(Some(DeliveryLease { tenant, sink, deliveries, failures, fence }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn lease_lane(
+        &self,
+        instance: InstanceId,
+        sink: &str,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<Option<LeasedLane>, StoreError> {
+        // Asked first, so that an idle store is not written to.
+        let any = sqlx::query(due_lane!()).bind(nanoseconds(now)).bind(sink);
+        if any.fetch_optional(&self.readers).await.map_err(self.failed(DOING))?.is_none() {
+            return Ok(None);
+        }
+        let sink = sink.to_owned();
+        self.write(DOING, Durability::Relaxed, move |connection| {
+            Box::pin(async move {
+                let row = sqlx::query(concat!(
+                    "UPDATE lane SET lease_owner = ?3, leased_until = ?4, fence = fence + 1 WHERE lane_no = (",
+                    due_lane!(),
+                    ") RETURNING lane_no, tenant_no, fence, failures"
+                ))
+                .bind(nanoseconds(now))
+                .bind(sink)
+                .bind(owner(instance))
+                .bind(lease_end(now, lease_for))
+                .fetch_optional(&mut *connection)
+                .await?;
+                let Some(row) = row else { return Ok(None) };
+                let tenant_no: i64 = row.try_get("tenant_no")?;
+                let tenant = sqlx::query(select_tenant!("WHERE t.tenant_no = ?")).bind(tenant_no);
+                Ok(Some(LeasedLane {
+                    lane_no: row.try_get("lane_no")?,
+                    fence: row.try_get("fence")?,
+                    failures: row.try_get("failures")?,
+                    stored: read_tenant(&tenant.fetch_one(&mut *connection).await?)?,
+                }))
+            })
+        })
+        .await
+    }
+
+    /// The first deliveries of a lane within the limits; one at least.
+    async fn first_deliveries(
+        &self,
+        lane_no: i64,
+        limits: DeliveryLimits,
+    ) -> Result<Vec<StoredDelivery>, StoreError> {
+        let failed = self.failed(DOING);
+        let rows = sqlx::query(
+            "WITH first AS (SELECT * FROM delivery WHERE lane_no = ?1 ORDER BY number LIMIT ?2),
+                 summed AS (SELECT *, sum(body_bytes) OVER (ORDER BY number) AS bytes_up_to,
+                     row_number() OVER (ORDER BY number) AS place FROM first)
+             SELECT d.number, d.records, d.selection, s.source, b.batch_id, b.records AS batch_records,
+                 b.body_bytes, b.sealed
+             FROM summed d LEFT JOIN journal_batch b ON b.batch_no = d.batch_no
+                 LEFT JOIN source_state s ON s.source_no = b.source_no
+             WHERE d.place = 1 OR d.bytes_up_to <= ?3 ORDER BY d.number",
+        )
+        .bind(lane_no)
+        .bind(limits.batches.max(1))
+        .bind(i64::try_from(limits.body_bytes).unwrap_or(i64::MAX))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(&failed)?;
+        rows.iter().map(stored_delivery).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    async fn read_deliveries(
+        &self,
+        stored_tenant: &StoredTenant,
+        sink: &str,
+        stored: Vec<StoredDelivery>,
+    ) -> Result<(Vec<Delivery>, Vec<BrokenDelivery>), StoreError> {
+        let tenant = stored_tenant.tenant.id;
+        let key = self.data_key(stored_tenant.data_key.clone(), tenant)?;
+        let sink = sink.to_owned();
+        let read = self.packer.run(move || {
+            let (mut deliveries, mut broken) = (Vec::with_capacity(stored.len()), Vec::new());
+            for StoredDelivery { number, records, selection, batch } in stored {
+                let (source, read) = match batch {
+                    Some((source, batch)) => (source, unpack(batch, tenant, &key)),
+                    None => (Source::GraphAlerts, Err(missing())),
+                };
+                match read {
+                    Ok(batch) => deliveries.push(Delivery {
+                        number: DeliveryNumber(count(number)),
+                        source,
+                        batch: Arc::new(batch),
+                        selection: selection.map_or(Selection::All, Selection::Some),
+                    }),
+                    Err(Unreadable { reason, sealed }) => {
+                        let origin = DeadLetterOrigin::Sink { sink: sink.clone(), source };
+                        let hash = ContentHash::of(&sealed);
+                        let letter = seal_letter(&key, tenant, &origin, None, reason, &sealed, hash);
+                        broken.push(BrokenDelivery { number, records, letter });
+                    }
+                }
+            }
+            (deliveries, broken)
+        });
+        Ok(read.await)
+    }
+
+    /// Makes dead letters of deliveries whose batch cannot be read, so that they hold nothing up.
+    async fn bury(
+        &self,
+        lane: &LeasedLane,
+        sink: &str,
+        broken: Vec<BrokenDelivery>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let tenant = &lane.stored.tenant;
+        tracing::error!(
+            tenant.id = %tenant.id,
+            sink.name = sink,
+            deliveries = broken.len(),
+            "journal batches cannot be read; they are kept as dead letters"
+        );
+        let (lane_no, fence, tenant_no) = (lane.lane_no, lane.fence, lane.stored.tenant_no);
+        let what = lane_name(tenant, sink);
+        self.write("set damaged deliveries aside", Durability::Synced, move |connection| {
+            Box::pin(async move {
+                for BrokenDelivery { number, records, letter } in broken {
+                    let done = sqlx::query(
+                        "UPDATE lane SET owed = owed - ?1, rejected = rejected + ?1
+                         WHERE lane_no = ?2 AND fence = ?3 AND lease_owner IS NOT NULL",
+                    )
+                    .bind(records)
+                    .bind(lane_no)
+                    .bind(fence)
+                    .execute(&mut *connection)
+                    .await?;
+                    if done.rows_affected() == 0 {
+                        return Err(StoreError::LeaseLost { what }.into());
+                    }
+                    delete_delivery(connection, lane_no, number).await?;
+                    insert_letter(connection, tenant_no, letter, now).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn settle_lane(&self, lane: &LeasedLane) -> Result<(), StoreError> {
+        let (lane_no, fence) = (lane.lane_no, lane.fence);
+        self.write(DOING, Durability::Relaxed, move |connection| {
+            Box::pin(async move {
+                sqlx::query(
+                    "UPDATE lane SET lease_owner = NULL, leased_until = 0, owed = coalesce(
+                         (SELECT sum(records) FROM delivery d WHERE d.lane_no = lane.lane_no), 0)
+                     WHERE lane_no = ? AND fence = ?",
+                )
+                .bind(lane_no)
+                .bind(fence)
+                .execute(&mut *connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn next_delivery_due_at(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
+        let failed = self.failed("find when the next delivery is due");
+        let sql = "SELECT min(max(next_at, leased_until)) FROM lane WHERE sink = ? AND owed > 0";
+        let row = sqlx::query(sql).bind(sink).fetch_one(&self.readers).await.map_err(&failed)?;
+        Ok(row.try_get::<Option<i64>, _>(0).map_err(failed)?.map(timestamp))
+    }
+
+    pub(super) async fn extend_deliveries(
+        &self,
+        lease: &DeliveryLease,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let lease = LaneLease::of(lease);
+        self.write("extend a lease on deliveries", Durability::Relaxed, move |connection| {
+            Box::pin(async move {
+                let (lane_no, _) = lease.held(connection).await?;
+                sqlx::query("UPDATE lane SET leased_until = ? WHERE lane_no = ?")
+                    .bind(lease_end(now, lease_for))
+                    .bind(lane_no)
+                    .execute(&mut *connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn finish_deliveries(
+        &self,
+        lease: &DeliveryLease,
+        finished: Vec<FinishedDelivery>,
+        retry: Option<(Timestamp, String)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let doing = "finish deliveries";
+        let letters = self.refused(lease, &finished).await?;
+        let mut changes = Vec::with_capacity(finished.len());
+        let (mut delivered, mut rejected) = (0_i64, 0_i64);
+        for done in finished {
+            let Some(owed) = lease.deliveries.iter().find(|delivery| delivery.number == done.number) else {
+                let detail = format!("delivery {} is not part of the lease", done.number.0);
+                return Err(StoreError::Database { doing, detail });
+            };
+            delivered += i64::from(done.delivered);
+            rejected += done.rejected.len() as i64;
+            let before = selected(&owed.batch, &owed.selection);
+            let remaining = done.remaining.map(|selection| (selected(&owed.batch, &selection), selection));
+            // An empty selection owes nothing.
+            let remaining = remaining.filter(|(records, _)| *records > 0);
+            changes.push((done.number.0.cast_signed(), before, remaining));
+        }
+        let lease = LaneLease::of(lease);
+        // What changes nothing but the time of the next attempt may be lost with the machine.
+        let nothing_done = delivered == 0 && rejected == 0 && changes.iter().all(unchanged);
+        let durability = if nothing_done { Durability::Relaxed } else { Durability::Synced };
+        self.write(doing, durability, move |connection| {
+            Box::pin(async move {
+                let (lane_no, tenant_no) = lease.held(connection).await?;
+                let mut settled = 0;
+                for (number, before, remaining) in changes {
+                    settled += before - remaining.as_ref().map_or(0, |(records, _)| *records);
+                    match remaining {
+                        None => delete_delivery(connection, lane_no, number).await?,
+                        Some((records, _)) if records == before => {}
+                        Some((records, selection)) => {
+                            narrow_delivery(connection, lane_no, number, records, selection).await?;
+                        }
+                    }
+                }
+                for letter in letters {
+                    insert_letter(connection, tenant_no, letter, now).await?;
+                }
+                let (retry_at, reason) = match retry {
+                    Some((retry_at, reason)) => (Some(nanoseconds(retry_at)), Some(bounded(&reason))),
+                    None => (None, None),
+                };
+                sqlx::query(
+                    "UPDATE lane SET lease_owner = NULL, leased_until = 0, next_at = coalesce(?2, ?3),
+                         owed = owed - ?4, delivered = delivered + ?5, rejected = rejected + ?6,
+                         last_success_at = CASE WHEN ?5 > 0 THEN ?3 ELSE last_success_at END,
+                         failures = CASE WHEN ?4 > 0 THEN 0 ELSE failures END
+                             + CASE WHEN ?2 IS NULL THEN 0 ELSE 1 END,
+                         last_error = CASE WHEN ?2 IS NOT NULL THEN ?7 WHEN ?4 > 0 THEN NULL
+                             ELSE last_error END
+                     WHERE lane_no = ?1",
+                )
+                .bind(lane_no)
+                .bind(retry_at)
+                .bind(nanoseconds(now))
+                .bind(settled)
+                .bind(delivered)
+                .bind(rejected)
+                .bind(reason)
+                .execute(&mut *connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// The dead letters of the records that a sink refused.
+    async fn refused(
+        &self,
+        lease: &DeliveryLease,
+        finished: &[FinishedDelivery],
+    ) -> Result<Vec<SealedLetter>, StoreError> {
+        if finished.iter().all(|done| done.rejected.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let tenant = lease.tenant.id;
+        let failed = self.failed("keep what a sink refused");
+        let row = sqlx::query("SELECT data_key FROM tenant WHERE id = ?").bind(tenant.to_string());
+        let row = row.fetch_optional(&self.readers).await.map_err(&failed)?;
+        let row = row.ok_or_else(|| StoreError::LeaseLost { what: lane_name(&lease.tenant, &lease.sink) })?;
+        let key = self.data_key(Sealed::from_stored(row.try_get(0).map_err(failed)?), tenant)?;
+        let mut letters = Vec::new();
+        for done in finished {
+            let delivery = lease.deliveries.iter().find(|delivery| delivery.number == done.number);
+            for (index, reason) in &done.rejected {
+                let record = delivery.and_then(|delivery| delivery.batch.record(*index as usize));
+                let Some((record, delivery)) = record.zip(delivery) else {
+                    let detail = format!("delivery {} has no record {index}", done.number.0);
+                    return Err(StoreError::Database { doing: "keep what a sink refused", detail });
+                };
+                let origin = DeadLetterOrigin::Sink { sink: lease.sink.clone(), source: delivery.source };
+                let (id, hash) = (Some(record.head.id.clone()), record.head.hash);
+                let body = record.body.as_bytes();
+                letters.push(seal_letter(&key, tenant, &origin, id, reason.clone(), body, hash));
+            }
+        }
+        Ok(letters)
+    }
+
+    pub(super) async fn lane_states(&self) -> Result<Vec<LaneState>, StoreError> {
+        let failed = self.failed("read how the deliveries are doing");
+        let rows = sqlx::query(
+            "SELECT t.id, l.sink, l.delivered, l.owed, l.rejected, l.failures, l.last_error,
+                 l.last_success_at, l.next_at,
+                 (SELECT d.owed_since FROM delivery d WHERE d.lane_no = l.lane_no ORDER BY d.number LIMIT 1)
+                     AS owed_since
+             FROM lane l JOIN tenant t ON t.tenant_no = l.tenant_no ORDER BY t.slug, l.sink",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(&failed)?;
+        let state = |row: &SqliteRow| -> Result<LaneState, sqlx::Error> {
+            let owed = count(row.try_get("owed")?);
+            Ok(LaneState {
+                tenant: parsed(row, "id")?,
+                sink: row.try_get("sink")?,
+                delivered: count(row.try_get("delivered")?),
+                owed,
+                owed_since: row.try_get::<Option<i64>, _>("owed_since")?.map(timestamp),
+                rejected: count(row.try_get("rejected")?),
+                failures: row.try_get("failures")?,
+                last_error: row.try_get("last_error")?,
+                last_success_at: row.try_get::<Option<i64>, _>("last_success_at")?.map(timestamp),
+                next_at: (owed > 0).then_some(timestamp(row.try_get("next_at")?)),
+            })
+        };
+        rows.iter().map(state).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    pub(super) async fn sink_totals(&self) -> Result<Vec<SinkTotals>, StoreError> {
+        let failed = self.failed("add up what the sinks are owed");
+        let rows = sqlx::query(
+            "SELECT l.sink, sum(l.delivered) AS delivered, sum(l.owed) AS owed, sum(l.rejected) AS rejected,
+                 min((SELECT d.owed_since FROM delivery d WHERE d.lane_no = l.lane_no
+                     ORDER BY d.number LIMIT 1)) AS owed_since,
+                 (SELECT f.last_error FROM lane f WHERE f.sink = l.sink AND f.failures > 0
+                     ORDER BY f.next_at DESC LIMIT 1) AS last_error
+             FROM lane l GROUP BY l.sink ORDER BY l.sink",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(&failed)?;
+        let totals = |row: &SqliteRow| -> Result<SinkTotals, sqlx::Error> {
+            Ok(SinkTotals {
+                sink: row.try_get("sink")?,
+                delivered: count(row.try_get("delivered")?),
+                owed: count(row.try_get("owed")?),
+                owed_since: row.try_get::<Option<i64>, _>("owed_since")?.map(timestamp),
+                rejected: count(row.try_get("rejected")?),
+                last_error: row.try_get("last_error")?,
+            })
+        };
+        rows.iter().map(totals).collect::<Result<_, _>>().map_err(failed)
+    }
+}
+
+/// What a write under a lease on deliveries presents.
+struct LaneLease {
+    tenant: String,
+    sink: String,
+    fence: i64,
+    what: String,
+}
+
+impl LaneLease {
+    fn of(lease: &DeliveryLease) -> Self {
+        Self {
+            tenant: lease.tenant.id.to_string(),
+            sink: lease.sink.clone(),
+            fence: lease.fence.cast_signed(),
+            what: lane_name(&lease.tenant, &lease.sink),
+        }
+    }
+
+    /// The numbers of the lane and its tenant, if the lease still holds.
+    async fn held(&self, connection: &mut SqliteConnection) -> Result<(i64, i64), Failure> {
+        let row = sqlx::query(
+            "SELECT l.lane_no, l.tenant_no FROM lane l JOIN tenant t ON t.tenant_no = l.tenant_no
+             WHERE t.id = ? AND l.sink = ? AND l.fence = ? AND l.lease_owner IS NOT NULL",
+        )
+        .bind(&self.tenant)
+        .bind(&self.sink)
+        .bind(self.fence)
+        .fetch_optional(&mut *connection)
+        .await?;
+        let row = row.ok_or_else(|| StoreError::LeaseLost { what: self.what.clone() })?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    }
+}
+
+fn lane_name(tenant: &Tenant, sink: &str) -> String {
+    format!("deliveries of tenant {} to {sink}", tenant.slug)
+}
+
+fn missing() -> Unreadable {
+    Unreadable { reason: "the journal batch is missing".to_owned(), sealed: Vec::new() }
+}
+
+fn stored_delivery(row: &SqliteRow) -> Result<StoredDelivery, sqlx::Error> {
+    let batch = match row.try_get::<Option<Vec<u8>>, _>("sealed")? {
+        None => None,
+        Some(sealed) => Some((
+            row.try_get::<String, _>("source")?.parse().map_err(odd)?,
+            StoredBatch {
+                batch_id: row.try_get("batch_id")?,
+                records: count(row.try_get("batch_records")?),
+                body_bytes: count(row.try_get("body_bytes")?),
+                sealed,
+            },
+        )),
+    };
+    Ok(StoredDelivery {
+        number: row.try_get("number")?,
+        records: row.try_get("records")?,
+        selection: row.try_get("selection")?,
+        batch,
+    })
+}
+
+/// How many records of a batch are selected.
+fn selected(batch: &Batch, selection: &Selection) -> i64 {
+    (0..batch.len()).filter(|index| selection.contains(*index)).count() as i64
+}
+
+fn unchanged((_, before, remaining): &(i64, i64, Option<(i64, Selection)>)) -> bool {
+    remaining.as_ref().is_some_and(|(records, _)| records == before)
+}
+
+async fn delete_delivery(
+    connection: &mut SqliteConnection,
+    lane_no: i64,
+    number: i64,
+) -> Result<(), Failure> {
+    let delete = sqlx::query("DELETE FROM delivery WHERE lane_no = ? AND number = ?");
+    delete.bind(lane_no).bind(number).execute(&mut *connection).await?;
+    Ok(())
+}
+
+async fn narrow_delivery(
+    connection: &mut SqliteConnection,
+    lane_no: i64,
+    number: i64,
+    records: i64,
+    selection: Selection,
+) -> Result<(), Failure> {
+    sqlx::query("UPDATE delivery SET records = ?, selection = ? WHERE lane_no = ? AND number = ?")
+        .bind(records)
+        .bind(bits(selection))
+        .bind(lane_no)
+        .bind(number)
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
+}

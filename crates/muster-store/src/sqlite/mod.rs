@@ -1,0 +1,282 @@
+//! The embedded store: SQLite in WAL mode, one connection that writes, a few that read.
+//!
+//! Reads never wait for the writer. What is sealed, compressed or read back is so on threads for such work, and only
+//! as many at once as there are processors, so that the memory they take is bounded.
+
+mod accept;
+mod dead_letters;
+mod deliveries;
+mod failure;
+mod journal;
+mod open;
+mod sources;
+mod tenants;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use muster_model::{Tenant, TenantId};
+use sqlx::{SqliteConnection, SqlitePool};
+use tokio_util::task::TaskTracker;
+
+use self::failure::{Failure, worded};
+use self::journal::Packer;
+pub use self::open::OpenMode;
+use self::writer::{Doing, Durability, WriteQueue};
+use crate::{
+    AcceptedPage, DeadLetter, DeadLetterNumber, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId,
+    JournalTotals, LaneState, MasterKey, NewTenant, PageReceipt, PollResult, SinkTotals, SourceLease,
+    SourceState, Store, StoreError, TenantChange, TenantKey,
+};
+
+/// Longer words of an error are cut before they are stored.
+const REASON_CHARACTERS_MAX: usize = 1000;
+
+/// A store in one SQLite file.
+///
+/// [`Store::remove_tenant`] overwrites the tenant's sealed data key and zeroes every deleted cell
+/// (`PRAGMA secure_delete`), then empties the WAL; without the key the tenant's journal cannot be read by anyone, in
+/// the file or in an older copy of it.
+pub struct SqliteStore {
+    path: String,
+    master_key: MasterKey,
+    readers: SqlitePool,
+    writes: WriteQueue,
+    tasks: TaskTracker,
+    packer: Packer,
+    lock: Mutex<Option<File>>,
+}
+
+impl SqliteStore {
+    /// Makes a new store at `path`, readable by its owner only, and opens it.
+    ///
+    /// # Errors
+    /// When a file is there already, or cannot be made.
+    pub async fn create(path: &Path, master_key: &MasterKey) -> Result<Self, StoreError> {
+        open::create_file(path)?;
+        Self::open(path, OpenMode::Exclusive, master_key).await
+    }
+
+    /// Opens the store at `path`.
+    ///
+    /// # Errors
+    /// When there is none, it is locked, damaged, of a later version, or sealed with another master key.
+    pub async fn open(path: &Path, mode: OpenMode, master_key: &MasterKey) -> Result<Self, StoreError> {
+        let opened = open::open(path, mode, master_key).await?;
+        let shown = path.display().to_string();
+        let (writes, writer) = writer::writer(opened.writer, shown.clone());
+        let tasks = TaskTracker::new();
+        tasks.spawn(writer.run());
+        tasks.close();
+        let store = Self {
+            path: shown,
+            master_key: master_key.clone(),
+            readers: opened.readers,
+            writes,
+            tasks,
+            packer: Packer::new(),
+            lock: Mutex::new(opened.lock),
+        };
+        if mode == OpenMode::Exclusive {
+            store.sweep_removed().await?;
+        }
+        Ok(store)
+    }
+
+    /// Runs `work` in a transaction of the writer.
+    async fn write<T, F>(&self, doing: &'static str, durability: Durability, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T> + Send + 'static,
+    {
+        self.writes.run(durability, work).await.map_err(|failure| failure.worded(&self.path, doing))
+    }
+
+    /// Puts an error of a reading statement into words.
+    fn failed(&self, doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError + use<'_> {
+        move |error| worded(&error, &self.path, doing)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn add_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError> {
+        self.add_tenant(tenant, now).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
+        self.tenants().await
+    }
+
+    async fn tenant(&self, key: TenantKey<'_>) -> Result<Tenant, StoreError> {
+        self.tenant(key).await
+    }
+
+    async fn change_tenant(
+        &self,
+        id: TenantId,
+        change: TenantChange,
+        now: Timestamp,
+    ) -> Result<Tenant, StoreError> {
+        self.change_tenant(id, change, now).await
+    }
+
+    async fn remove_tenant(&self, id: TenantId) -> Result<(), StoreError> {
+        self.remove_tenant(id).await
+    }
+
+    async fn take_over(&self, instance: InstanceId, _now: Timestamp) -> Result<(), StoreError> {
+        self.take_over(instance).await
+    }
+
+    async fn lease_due_sources(
+        &self,
+        instance: InstanceId,
+        limit: u32,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<SourceLease>, StoreError> {
+        self.lease_due_sources(instance, limit, lease_for, now).await
+    }
+
+    async fn next_source_due_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.next_source_due_at().await
+    }
+
+    async fn accept_page(
+        &self,
+        lease: &SourceLease,
+        page: AcceptedPage<'_>,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<PageReceipt, StoreError> {
+        self.accept_page(lease, &page, lease_for, now).await
+    }
+
+    async fn finish_poll(
+        &self,
+        lease: &SourceLease,
+        result: PollResult,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.finish_poll(lease, result, now).await
+    }
+
+    async fn lease_due_deliveries(
+        &self,
+        instance: InstanceId,
+        sink: &str,
+        limits: DeliveryLimits,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<Option<DeliveryLease>, StoreError> {
+        self.lease_due_deliveries(instance, sink, limits, lease_for, now).await
+    }
+
+    async fn next_delivery_due_at(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
+        self.next_delivery_due_at(sink).await
+    }
+
+    async fn extend_deliveries(
+        &self,
+        lease: &DeliveryLease,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.extend_deliveries(lease, lease_for, now).await
+    }
+
+    async fn finish_deliveries(
+        &self,
+        lease: &DeliveryLease,
+        finished: Vec<FinishedDelivery>,
+        retry: Option<(Timestamp, String)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.finish_deliveries(lease, finished, retry, now).await
+    }
+
+    async fn dead_letters(
+        &self,
+        tenant: Option<TenantId>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        self.dead_letters(tenant, limit).await
+    }
+
+    async fn dead_letter_body(&self, number: DeadLetterNumber) -> Result<Vec<u8>, StoreError> {
+        self.dead_letter_body(number).await
+    }
+
+    async fn replay_dead_letter(
+        &self,
+        number: DeadLetterNumber,
+        sinks: &[String],
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.replay_dead_letter(number, sinks, now).await
+    }
+
+    async fn source_states(&self) -> Result<Vec<SourceState>, StoreError> {
+        self.source_states().await
+    }
+
+    async fn lane_states(&self) -> Result<Vec<LaneState>, StoreError> {
+        self.lane_states().await
+    }
+
+    async fn sink_totals(&self) -> Result<Vec<SinkTotals>, StoreError> {
+        self.sink_totals().await
+    }
+
+    async fn journal_totals(&self) -> Result<JournalTotals, StoreError> {
+        self.journal_totals().await
+    }
+
+    async fn prune_journal(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.prune_journal(before).await
+    }
+
+    async fn close(&self) {
+        self.writes.close();
+        self.readers.close().await;
+        self.tasks.wait().await;
+        self.lock.lock().expect("no panic while the lock is held").take();
+    }
+}
+
+/// Nanoseconds since 1970; the range of 64 bits ends in the years 1677 and 2262.
+fn nanoseconds(time: Timestamp) -> i64 {
+    i64::try_from(time.as_nanosecond()).unwrap_or(if time < Timestamp::UNIX_EPOCH {
+        i64::MIN + 1
+    } else {
+        i64::MAX
+    })
+}
+
+/// The time that was stored as `nanoseconds`.
+fn timestamp(nanoseconds: i64) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(nanoseconds)).expect("64 bits of nanoseconds are within the range")
+}
+
+/// When a lease that is taken at `now` ends.
+fn lease_end(now: Timestamp, lease_for: Duration) -> i64 {
+    nanoseconds(now.saturating_add(lease_for).unwrap_or(Timestamp::MAX))
+}
+
+/// A counter as it was stored. Never negative, unless the file was changed by hand.
+fn count(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
+}
+
+/// The words of an error, bounded.
+fn bounded(reason: &str) -> String {
+    reason.chars().take(REASON_CHARACTERS_MAX).collect()
+}

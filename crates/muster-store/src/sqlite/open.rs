@@ -1,0 +1,158 @@
+//! Creating and opening the database file: permissions, the lock of the one `muster run`, versions, the master key.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{ConnectOptions, Executor, Row, SqliteConnection, SqlitePool};
+
+use super::failure::worded;
+use crate::{MasterKey, SealingError, StoreError};
+
+/// Leads every database of Muster, so that another program's is not taken for one: "MSTR".
+const APPLICATION_ID: i64 = 0x4d53_5452;
+/// The steps from one layout of the tables to the next. `PRAGMA user_version` counts those that were taken.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_start.sql")];
+/// How long a write waits for another process before the store is called locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const READERS_MAX: u32 = 4;
+
+/// How a store is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// By the one process that collects and delivers.
+    Exclusive,
+    /// By a command, also while another process collects and delivers.
+    Shared,
+}
+
+/// The connections to an opened database.
+pub(super) struct Opened {
+    pub(super) writer: SqliteConnection,
+    pub(super) readers: SqlitePool,
+    /// Held for as long as the store is open.
+    pub(super) lock: Option<File>,
+}
+
+/// Makes the file of a new store, empty, for its owner only.
+pub(super) fn create_file(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| file_error(&error, path, "create its file"))
+}
+
+/// Opens the database at `path`; a new file is filled with the tables first.
+pub(super) async fn open(path: &Path, mode: OpenMode, key: &MasterKey) -> Result<Opened, StoreError> {
+    if !path.is_file() {
+        let detail = format!("there is no file {}; `muster init` makes one", path.display());
+        return Err(StoreError::Database { doing: "open", detail });
+    }
+    let lock = match mode {
+        OpenMode::Exclusive => Some(lock(path)?),
+        OpenMode::Shared => None,
+    };
+    let shown = path.display().to_string();
+    let failed = |error: sqlx::Error| worded(&error, &shown, "open");
+    let options = options(path);
+    // The writer's cache holds the inner pages of the indexes; bounded, since a backfill would fill any size.
+    let writing = options.clone().pragma("cache_size", "-16384").pragma("wal_autocheckpoint", "2000");
+    let mut writer = writing.connect().await.map_err(failed)?;
+    migrate(&mut writer, &shown).await?;
+    check_master_key(&mut writer, &shown, key).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS_MAX)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options.pragma("cache_size", "-2048").pragma("query_only", "ON"))
+        .await
+        .map_err(failed)?;
+    Ok(Opened { writer, readers, lock })
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        // Before the journal mode, so that it takes effect on an empty file.
+        .page_size(8192)
+        .journal_mode(SqliteJournalMode::Wal)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .disable_statement_logging()
+}
+
+/// Takes the lock that only one process can hold. It goes with the file handle, however the process ends.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name);
+    let file = file.map_err(|error| file_error(&error, &name, "open its lock file"))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked { path: path.display().to_string() }),
+        Err(error) => Err(file_error(&error.into(), &name, "lock its lock file")),
+    }
+}
+
+async fn migrate(writer: &mut SqliteConnection, path: &str) -> Result<(), StoreError> {
+    let failed = |error: sqlx::Error| worded(&error, path, "open");
+    // Within a transaction, so that two processes that open a new store at once do not both fill it.
+    writer.execute("BEGIN IMMEDIATE").await.map_err(failed)?;
+    let application = number(writer, "PRAGMA application_id").await.map_err(failed)?;
+    let version = number(writer, "PRAGMA user_version").await.map_err(failed)?;
+    let tables = number(writer, "SELECT count(*) FROM sqlite_schema").await.map_err(failed)?;
+    if application != APPLICATION_ID && tables > 0 {
+        let detail = "another program made this database".to_owned();
+        return Err(StoreError::Damaged { path: path.to_owned(), detail });
+    }
+    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    if version > known {
+        return Err(StoreError::TooNew { path: path.to_owned() });
+    }
+    if version < known {
+        for step in &MIGRATIONS[usize::try_from(version.max(0)).expect("a small number")..] {
+            sqlx::raw_sql(*step).execute(&mut *writer).await.map_err(failed)?;
+        }
+        let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {known}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(stamp)).execute(&mut *writer).await.map_err(failed)?;
+    }
+    writer.execute("COMMIT").await.map_err(failed)?;
+    Ok(())
+}
+
+async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
+    connection.fetch_one(sql).await?.try_get(0)
+}
+
+/// Remembers which master key seals this store, so that a wrong one is told at once and not by the first record.
+async fn check_master_key(
+    writer: &mut SqliteConnection,
+    path: &str,
+    key: &MasterKey,
+) -> Result<(), StoreError> {
+    let failed = |error: sqlx::Error| worded(&error, path, "open");
+    sqlx::query("INSERT INTO meta (key, value) VALUES ('master_key', ?) ON CONFLICT DO NOTHING")
+        .bind(key.id())
+        .execute(&mut *writer)
+        .await
+        .map_err(failed)?;
+    let row = writer.fetch_one("SELECT value FROM meta WHERE key = 'master_key'").await.map_err(failed)?;
+    let sealed_with: String = row.try_get(0).map_err(failed)?;
+    if sealed_with == key.id() {
+        return Ok(());
+    }
+    let source = SealingError::WrongKey { sealed_with, at_hand: key.id() };
+    Err(StoreError::Sealing { what: format!("the store {path}"), source })
+}
+
+fn file_error(error: &std::io::Error, path: &Path, doing: &'static str) -> StoreError {
+    let path = path.display().to_string();
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::DiskFull { path },
+        _ => StoreError::Database { doing, detail: format!("{path}: {error}") },
+    }
+}

@@ -1,0 +1,197 @@
+//! The one connection that writes, and group commit.
+//!
+//! Requests come through a bounded queue. The writer takes the first and all others that wait by then (up to
+//! [`GROUP_MAX`]), runs each in a savepoint of its own within one transaction, commits once and answers all. So many
+//! tenants share one sync, and a request that fails takes back nothing but itself.
+//!
+//! A request that needs no sync is committed with `synchronous=NORMAL`, which in WAL mode writes without waiting for
+//! the disk. It survives the end of the process; only a failing machine can undo it, and then in order: never a
+//! later commit without an earlier one.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use sqlx::{Connection, Executor, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::failure::{Failure, worded};
+
+/// How many requests share a commit at most.
+const GROUP_MAX: usize = 64;
+/// How many requests may wait.
+const QUEUE_MAX: usize = 256;
+
+/// A future on a borrowed connection.
+pub(super) type Doing<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
+type Job = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, ()> + Send>;
+
+/// Whether a request must be on disk before it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// It must.
+    Synced,
+    /// It may be lost when the machine fails, since it is found out again.
+    Relaxed,
+}
+
+struct Request {
+    durability: Durability,
+    job: Job,
+    answer: oneshot::Sender<Result<(), Failure>>,
+}
+
+/// Hands requests to the writer; closed by [`WriteQueue::close`].
+pub(super) struct WriteQueue(Mutex<Option<mpsc::Sender<Request>>>);
+
+/// The task that owns the writing connection.
+pub(super) struct Writer {
+    connection: SqliteConnection,
+    requests: mpsc::Receiver<Request>,
+    path: String,
+    /// What `PRAGMA synchronous` is set to.
+    durability: Option<Durability>,
+}
+
+/// A writer on `connection` and the queue that leads to it.
+pub(super) fn writer(connection: SqliteConnection, path: String) -> (WriteQueue, Writer) {
+    let (sender, requests) = mpsc::channel(QUEUE_MAX);
+    (WriteQueue(Mutex::new(Some(sender))), Writer { connection, requests, path, durability: None })
+}
+
+impl WriteQueue {
+    /// Runs `work` in the next transaction, and returns its result once that is committed. A caller that goes away
+    /// meanwhile does not undo it.
+    pub(super) async fn run<T, F>(&self, durability: Durability, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T> + Send + 'static,
+    {
+        let sender =
+            self.0.lock().expect("no panic while the lock is held").clone().ok_or(Failure::Closed)?;
+        let slot = Arc::new(Mutex::new(None));
+        let result = Arc::clone(&slot);
+        let job: Job = Box::new(move |connection| {
+            Box::pin(async move {
+                let value = work(connection).await?;
+                *slot.lock().expect("no panic while the lock is held") = Some(value);
+                Ok(())
+            })
+        });
+        let (answer, answered) = oneshot::channel();
+        sender.send(Request { durability, job, answer }).await.map_err(|_| Failure::Closed)?;
+        drop(sender);
+        answered.await.map_err(|_| Failure::Closed)??;
+        let value = result.lock().expect("no panic while the lock is held").take();
+        Ok(value.expect("a job that succeeded left its result"))
+    }
+
+    /// Takes no more requests; the writer ends when it has worked off those that wait.
+    pub(super) fn close(&self) {
+        self.0.lock().expect("no panic while the lock is held").take();
+    }
+}
+
+impl Writer {
+    /// Works until the queue is closed and empty, then empties the WAL into the database.
+    pub(super) async fn run(mut self) {
+        while let Some(first) = self.requests.recv().await {
+            let mut group = vec![first];
+            while group.len() < GROUP_MAX {
+                let Ok(next) = self.requests.try_recv() else { break };
+                group.push(next);
+            }
+            self.commit(group).await;
+        }
+        let closed = async {
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+            self.connection.close().await
+        };
+        if let Err(error) = closed.await {
+            tracing::warn!(store.path = self.path, %error, "the store was not closed cleanly; nothing is lost");
+        }
+    }
+
+    async fn commit(&mut self, group: Vec<Request>) {
+        let synced = group.iter().any(|request| request.durability == Durability::Synced);
+        let durability = if synced { Durability::Synced } else { Durability::Relaxed };
+        if let Err(error) = self.begin(durability).await {
+            self.refuse(group.into_iter().map(|request| request.answer).collect(), &error);
+            return;
+        }
+        let mut done = Vec::with_capacity(group.len());
+        let mut group = group.into_iter();
+        while let Some(request) = group.next() {
+            match self.run_within_savepoint(request.job).await {
+                Ok(Ok(())) => done.push(request.answer),
+                // A caller that has gone away needs no answer.
+                Ok(Err(failure)) => drop(request.answer.send(Err(failure))),
+                Err(error) => {
+                    // The database has given the whole transaction up, as it does when the disk is full.
+                    done.push(request.answer);
+                    done.extend(group.map(|request| request.answer));
+                    self.roll_back().await;
+                    self.refuse(done, &error);
+                    return;
+                }
+            }
+        }
+        if let Err(error) = self.connection.execute("COMMIT").await {
+            self.roll_back().await;
+            self.refuse(done, &error);
+            return;
+        }
+        for answer in done {
+            drop(answer.send(Ok(())));
+        }
+    }
+
+    async fn begin(&mut self, durability: Durability) -> Result<(), sqlx::Error> {
+        // It cannot be changed within a transaction.
+        if self.durability != Some(durability) {
+            self.connection
+                .execute(match durability {
+                    Durability::Synced => "PRAGMA synchronous = FULL",
+                    Durability::Relaxed => "PRAGMA synchronous = NORMAL",
+                })
+                .await?;
+            self.durability = Some(durability);
+        }
+        self.connection.execute("BEGIN IMMEDIATE").await?;
+        Ok(())
+    }
+
+    /// The inner result is the request's own. The outer error means that the transaction is gone.
+    async fn run_within_savepoint(&mut self, job: Job) -> Result<Result<(), Failure>, sqlx::Error> {
+        self.connection.execute("SAVEPOINT request").await?;
+        match job(&mut self.connection).await {
+            Ok(()) => {
+                self.connection.execute("RELEASE request").await?;
+                Ok(Ok(()))
+            }
+            Err(failure) => {
+                let undone = async {
+                    self.connection.execute("ROLLBACK TO request").await?;
+                    self.connection.execute("RELEASE request").await
+                };
+                match (undone.await, failure) {
+                    (Ok(_), failure) => Ok(Err(failure)),
+                    // The request's own error says what happened; that nothing is left to be undone follows from it.
+                    (Err(_), Failure::Sql(cause)) => Err(cause),
+                    (Err(error), _) => Err(error),
+                }
+            }
+        }
+    }
+
+    async fn roll_back(&mut self) {
+        if let Err(error) = self.connection.execute("ROLLBACK").await {
+            tracing::debug!(store.path = self.path, %error, "nothing was left to be rolled back");
+        }
+    }
+
+    fn refuse(&self, answers: Vec<oneshot::Sender<Result<(), Failure>>>, error: &sqlx::Error) {
+        for answer in answers {
+            drop(answer.send(Err(Failure::Store(worded(error, &self.path, "write")))));
+        }
+    }
+}

@@ -1,0 +1,505 @@
+//! The `Store` trait: every durable step of the product, each one transaction.
+//!
+//! Rules that hold for every implementation:
+//! - No method holds a transaction while something outside the store is awaited.
+//! - What is worked on is *leased*: a lease names its owner, ends at a time, and carries a fencing token that every
+//!   later write with the lease presents. A write with a token that is not the newest is refused with
+//!   [`StoreError::LeaseLost`] and changes nothing.
+//! - Methods that take a `TenantId` touch that tenant's data only.
+//! - `now` is an argument; the store has no clock.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use muster_model::{
+    Cursor, Delivery, DeliveryNumber, DomainName, RecordHead, Selection, Slug, Source, Tenant, TenantId,
+    TenantState,
+};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// A running Muster. Chosen at random when it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct InstanceId(pub Uuid);
+
+/// What can go wrong in the store, as far as a caller can act on it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The lease ended or was taken over; the write changed nothing.
+    #[error("the lease on {what} was lost to another worker")]
+    LeaseLost {
+        /// What had been leased.
+        what: String,
+    },
+    /// No such tenant.
+    #[error("there is no tenant `{0}`; `muster tenant list` shows all")]
+    NoTenant(String),
+    /// A tenant with this id or slug exists already.
+    #[error("a tenant with the {field} `{value}` exists already")]
+    TenantExists {
+        /// `id` or `slug`.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The disk is full.
+    #[error(
+        "the disk that holds the store is full ({path}): free space; nothing accepted is lost, fetching goes on then"
+    )]
+    DiskFull {
+        /// The database file.
+        path: String,
+    },
+    /// Another process holds the database.
+    #[error("the store is locked by another process ({path}): stop it, or wait until it is done")]
+    Locked {
+        /// The database file.
+        path: String,
+    },
+    /// The database is damaged, or is none.
+    #[error("the store is damaged or is not a Muster database ({path}): {detail}; restore it from a backup")]
+    Damaged {
+        /// The database file.
+        path: String,
+        /// What the database said.
+        detail: String,
+    },
+    /// It was written by a later version of Muster.
+    #[error(
+        "the store was written by a later version of Muster ({path}): install that version or a newer one"
+    )]
+    TooNew {
+        /// The database file.
+        path: String,
+    },
+    /// A sealed value cannot be opened.
+    #[error("cannot open sealed data of {what}: {source}")]
+    Sealing {
+        /// What it was about.
+        what: String,
+        /// Why.
+        source: crate::SealingError,
+    },
+    /// Anything else the database said.
+    #[error("the store failed to {doing}: {detail}")]
+    Database {
+        /// What was being done.
+        doing: &'static str,
+        /// What the database said.
+        detail: String,
+    },
+}
+
+/// A tenant to be added.
+#[derive(Debug, Clone)]
+pub struct NewTenant {
+    /// The Entra tenant id.
+    pub id: TenantId,
+    /// The short, unique name.
+    pub slug: Slug,
+    /// The name shown to people.
+    pub name: String,
+    /// The domain by which it was added.
+    pub domain: Option<DomainName>,
+    /// The app of the settings that reads it.
+    pub app: String,
+    /// What is read.
+    pub sources: BTreeSet<Source>,
+    /// From when on records are fetched the first time.
+    pub since: Timestamp,
+}
+
+/// A change to a tenant.
+#[derive(Debug, Clone)]
+pub enum TenantChange {
+    /// Pause or resume.
+    State(TenantState),
+    /// Read these sources from now on. A source that comes back goes on where it stopped.
+    Sources(BTreeSet<Source>),
+    /// A new display name.
+    Name(String),
+    /// Another app.
+    App(String),
+}
+
+/// The right to read one source of one tenant for a while.
+#[derive(Debug, Clone)]
+pub struct SourceLease {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// The source.
+    pub source: Source,
+    /// How far it has been read.
+    pub cursor: Cursor,
+    /// How many polls in a row have failed.
+    pub failures: u32,
+    /// The fencing token.
+    pub fence: u64,
+}
+
+/// A record as it is handed to [`Store::accept_page`].
+#[derive(Debug, Clone)]
+pub struct NewRecord<'a> {
+    /// What identifies its version.
+    pub head: RecordHead,
+    /// Microsoft's JSON object.
+    pub body: &'a str,
+    /// The sinks that are owed it, as indices into [`AcceptedPage::sinks`]: bit `i` stands for sink `i`.
+    pub sinks: u64,
+}
+
+/// What could not be read or was refused, to be kept with its original bytes.
+#[derive(Debug, Clone)]
+pub struct NewDeadLetter<'a> {
+    /// The record's id, where it is known.
+    pub record_id: Option<String>,
+    /// Why, in words.
+    pub reason: String,
+    /// The original bytes, or as many of them as were read.
+    pub body: &'a [u8],
+}
+
+/// A page that is to be accepted.
+#[derive(Debug, Clone)]
+pub struct AcceptedPage<'a> {
+    /// The readable records in order.
+    pub records: Vec<NewRecord<'a>>,
+    /// What was on the page and could not be read.
+    pub dead_letters: Vec<NewDeadLetter<'a>>,
+    /// The names of the sinks that the records' bits mean; at most 64.
+    pub sinks: &'a [String],
+    /// The cursor after this page.
+    pub cursor: Cursor,
+}
+
+/// What became of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PageReceipt {
+    /// Record versions that were not known before, now in the journal.
+    pub accepted: u32,
+    /// Record versions that were known already.
+    pub known: u32,
+}
+
+/// How a turn of polling ended.
+#[derive(Debug, Clone)]
+pub enum PollResult {
+    /// All there was has been read.
+    CaughtUp {
+        /// When to ask again.
+        next_at: Timestamp,
+        /// The cursor, where it moved after the last accepted page.
+        cursor: Option<Cursor>,
+    },
+    /// There is more; the turn was given up so that other tenants have theirs, or because the tenant's request
+    /// budget is used up. It is no failure, and ends a row of failures, but does not count as read to the end.
+    Yielded {
+        /// When to go on.
+        next_at: Timestamp,
+    },
+    /// It failed.
+    Failed {
+        /// In words for the operator.
+        reason: String,
+        /// When to try again.
+        next_at: Timestamp,
+        /// The cursor to go on from, where the round cannot be continued.
+        cursor: Option<Cursor>,
+    },
+}
+
+/// The right to deliver what one tenant owes one sink, for a while.
+#[derive(Debug, Clone)]
+pub struct DeliveryLease {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// The sink's name.
+    pub sink: String,
+    /// What is owed first, in order.
+    pub deliveries: Vec<Delivery>,
+    /// How many attempts in a row have failed.
+    pub failures: u32,
+    /// The fencing token.
+    pub fence: u64,
+}
+
+/// How much one delivery lease may hold. At least one delivery is given, however large.
+#[derive(Debug, Clone, Copy)]
+pub struct DeliveryLimits {
+    /// Journal batches.
+    pub batches: u32,
+    /// Bytes of record bodies, before compression.
+    pub body_bytes: u64,
+}
+
+/// What became of one delivery of a lease.
+#[derive(Debug, Clone)]
+pub struct FinishedDelivery {
+    /// Which.
+    pub number: DeliveryNumber,
+    /// The records still owed; `None` when the delivery is finished.
+    pub remaining: Option<Selection>,
+    /// How many records the sink acknowledged.
+    pub delivered: u32,
+    /// The records refused for good: index in the batch, and why.
+    pub rejected: Vec<(u32, String)>,
+}
+
+/// Number of a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct DeadLetterNumber(pub u64);
+
+/// Where a dead letter comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLetterOrigin {
+    /// It could not be read from this source.
+    Source(Source),
+    /// This sink refused a record of this source.
+    Sink {
+        /// The sink's name.
+        sink: String,
+        /// The source that the record came from.
+        source: Source,
+    },
+}
+
+/// A record that could not be read, or that a sink refused for good.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeadLetter {
+    /// Its number.
+    pub number: DeadLetterNumber,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Where from.
+    pub origin: DeadLetterOrigin,
+    /// The record's id, where it is known.
+    pub record_id: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// How large the original is, in bytes.
+    pub body_bytes: u64,
+}
+
+/// How one source of one tenant is doing.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceState {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The source.
+    pub source: Source,
+    /// When it was last read to its end.
+    pub last_success_at: Option<Timestamp>,
+    /// Everything updated up to here has been seen.
+    pub seen_up_to: Timestamp,
+    /// Record versions accepted so far.
+    pub accepted: u64,
+    /// The failures since the last success.
+    pub failures: u32,
+    /// What went wrong last, while it is still wrong.
+    pub last_error: Option<String>,
+    /// When that was.
+    pub last_error_at: Option<Timestamp>,
+    /// When it is asked next.
+    pub next_at: Timestamp,
+}
+
+/// How the deliveries of one tenant to one sink are doing.
+#[derive(Debug, Clone, Serialize)]
+pub struct LaneState {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The sink's name.
+    pub sink: String,
+    /// Records delivered so far.
+    pub delivered: u64,
+    /// Records owed.
+    pub owed: u64,
+    /// Since when the oldest of them is owed.
+    pub owed_since: Option<Timestamp>,
+    /// Records refused for good.
+    pub rejected: u64,
+    /// The failures since the last success.
+    pub failures: u32,
+    /// What went wrong last, while it is still wrong.
+    pub last_error: Option<String>,
+    /// When the sink last acknowledged something.
+    pub last_success_at: Option<Timestamp>,
+    /// When it is tried next, while something is owed.
+    pub next_at: Option<Timestamp>,
+}
+
+/// The lanes of one sink together.
+#[derive(Debug, Clone, Serialize)]
+pub struct SinkTotals {
+    /// The sink's name.
+    pub sink: String,
+    /// Records delivered so far.
+    pub delivered: u64,
+    /// Records owed.
+    pub owed: u64,
+    /// Since when the oldest of them is owed.
+    pub owed_since: Option<Timestamp>,
+    /// Records refused for good.
+    pub rejected: u64,
+    /// What went wrong last in any lane that still fails.
+    pub last_error: Option<String>,
+}
+
+/// The journal as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct JournalTotals {
+    /// Batches kept.
+    pub batches: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Bytes on disk: compressed and sealed.
+    pub stored_bytes: u64,
+    /// Dead letters kept.
+    pub dead_letters: u64,
+}
+
+/// Names a tenant that is known: by id, slug or domain.
+#[derive(Debug, Clone, Copy)]
+pub enum TenantKey<'a> {
+    /// By id.
+    Id(TenantId),
+    /// By what a person typed: the id, slug or domain.
+    Name(&'a str),
+}
+
+/// Everything that Muster remembers. See the module's head for the rules.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Adds a tenant, with a data key of its own, and makes its sources due at once.
+    async fn add_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError>;
+
+    /// All tenants by slug.
+    async fn tenants(&self) -> Result<Vec<Tenant>, StoreError>;
+
+    /// One tenant.
+    async fn tenant(&self, key: TenantKey<'_>) -> Result<Tenant, StoreError>;
+
+    /// Changes a tenant; returns it as it is now. Resuming makes its sources due at once.
+    async fn change_tenant(
+        &self,
+        id: TenantId,
+        change: TenantChange,
+        now: Timestamp,
+    ) -> Result<Tenant, StoreError>;
+
+    /// Forgets a tenant: its data key, cursors, journal, deliveries and dead letters.
+    async fn remove_tenant(&self, id: TenantId) -> Result<(), StoreError>;
+
+    /// Ends all leases that other instances hold. For an engine that only one process can use at a time, at start.
+    async fn take_over(&self, instance: InstanceId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Leases up to `limit` sources that are due (of active tenants, due at `now`, not leased), the longest due
+    /// first, until `now + lease_for`. This order is why one tenant cannot starve the others: whoever was served
+    /// goes behind all who were due before.
+    async fn lease_due_sources(
+        &self,
+        instance: InstanceId,
+        limit: u32,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<SourceLease>, StoreError>;
+
+    /// When the next source falls due that is not leased; `None` when there is none.
+    async fn next_source_due_at(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Accepts a page: in **one** transaction the records that are new go into the journal and into the index of
+    /// versions, a delivery of them is owed to each sink that wants them, unreadable parts become dead letters, and
+    /// the cursor moves. Extends the lease by `lease_for`. Records known already (same tenant, source, id, update
+    /// time and hash) are dropped. Synced to disk before it returns, unless nothing was new.
+    ///
+    /// A process killed at any moment has either all of this or none of it; then the page is simply asked for again.
+    async fn accept_page(
+        &self,
+        lease: &SourceLease,
+        page: AcceptedPage<'_>,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<PageReceipt, StoreError>;
+
+    /// Ends a turn of polling and gives the lease back. Costs no synced write.
+    async fn finish_poll(
+        &self,
+        lease: &SourceLease,
+        result: PollResult,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Leases what one tenant owes to `sink`: the first deliveries, in order, of the lane that has waited longest
+    /// among those that are due and not leased. `None` when there is none.
+    async fn lease_due_deliveries(
+        &self,
+        instance: InstanceId,
+        sink: &str,
+        limits: DeliveryLimits,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<Option<DeliveryLease>, StoreError>;
+
+    /// When the next lane of `sink` falls due that is not leased; `None` when nothing is owed.
+    async fn next_delivery_due_at(&self, sink: &str) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Keeps a lease on deliveries for `lease_for` longer while a slow sink is waited for.
+    async fn extend_deliveries(
+        &self,
+        lease: &DeliveryLease,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Writes down what a sink answered and gives the lease back, in one transaction: finished deliveries are owed
+    /// no more, refused records become dead letters, the rest stays owed. `retry` says when to try the rest and why
+    /// it failed; without it, what is left in the lane is due at once.
+    async fn finish_deliveries(
+        &self,
+        lease: &DeliveryLease,
+        finished: Vec<FinishedDelivery>,
+        retry: Option<(Timestamp, String)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Dead letters, newest first, at most `limit`; of one tenant where one is named.
+    async fn dead_letters(&self, tenant: Option<TenantId>, limit: u32)
+    -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// The original bytes of a dead letter.
+    async fn dead_letter_body(&self, number: DeadLetterNumber) -> Result<Vec<u8>, StoreError>;
+
+    /// Owes a dead letter again, and forgets it as such, in one transaction: what a sink refused goes back to that
+    /// sink; what could not be read before is read again with [`RecordHead::read`] and owed to `sinks`. `Ok(false)`
+    /// when it still cannot be read.
+    async fn replay_dead_letter(
+        &self,
+        number: DeadLetterNumber,
+        sinks: &[String],
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// How every source is doing, by tenant.
+    async fn source_states(&self) -> Result<Vec<SourceState>, StoreError>;
+
+    /// How every lane is doing, by tenant and sink.
+    async fn lane_states(&self) -> Result<Vec<LaneState>, StoreError>;
+
+    /// The totals of every sink that has a lane.
+    async fn sink_totals(&self) -> Result<Vec<SinkTotals>, StoreError>;
+
+    /// The journal's totals.
+    async fn journal_totals(&self) -> Result<JournalTotals, StoreError>;
+
+    /// Deletes journal batches accepted before `before` that no sink is owed any more; returns how many. The index
+    /// of versions is kept for as long as a source may show the records again.
+    async fn prune_journal(&self, before: Timestamp) -> Result<u64, StoreError>;
+
+    /// Waits for writes under way and closes the database.
+    async fn close(&self);
+}

@@ -1,0 +1,196 @@
+//! The control API under `/control/`: what tests and people at a terminal ask of a running emulator.
+//!
+//! | request | does |
+//! |---|---|
+//! | `GET config` | all that settings of a client need |
+//! | `GET tenants` | all tenants |
+//! | `GET tally`, `POST tally/file` `{path}` | what receivers, or a file, hold against what was produced |
+//! | `GET produced` | the ledger of versions |
+//! | `GET faults`, `POST faults`, `DELETE faults` | see the module `faults` |
+//! | `GET requests` | counts per area, tenant and status |
+//! | `POST alerts` `{tenant, count, title}` | new alerts now; answers with their ids |
+//! | `POST update` `{tenant, id}` | a new version of an alert now |
+//! | `POST pause`, `POST resume` | production over time |
+//! | `GET ca.pem` | the CA's certificate |
+//! | `POST stop` | ends the emulator |
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::faults::Fault;
+use crate::receivers::tally_file;
+use crate::server::Call;
+use crate::shared::{RequestError, Shared};
+use crate::{Addresses, Tenant};
+
+/// All that a client's settings need.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ClientConfig {
+    /// Where the parts listen.
+    pub addresses: Addresses,
+    /// Address of the login host.
+    pub login: String,
+    /// Address of Graph.
+    pub graph: String,
+    /// The app's id.
+    pub app_id: String,
+    /// The app's secret.
+    pub secret: String,
+    /// The token of the HTTP Event Collector.
+    pub hec_token: String,
+    /// The CA's certificate, when the emulator speaks TLS.
+    pub ca_pem: Option<String>,
+    /// The file it was written to.
+    pub ca_file: Option<PathBuf>,
+    /// How many tenants there are.
+    pub tenant_count: usize,
+    /// The first of them.
+    pub tenants: Vec<Tenant>,
+}
+
+const FIRST_TENANTS: usize = 10;
+
+/// What a client needs to know of a running emulator.
+pub(crate) fn client_config(shared: &Shared) -> ClientConfig {
+    let base = shared.addresses.base_url();
+    ClientConfig {
+        addresses: shared.addresses.clone(),
+        login: base.clone(),
+        graph: base,
+        app_id: shared.identity.app_id.clone(),
+        secret: shared.identity.secret.clone(),
+        hec_token: shared.hec_token.clone(),
+        ca_pem: shared.ca_pem.clone(),
+        ca_file: shared.ca_file.clone(),
+        tenant_count: shared.world.tenant_count(),
+        tenants: shared.world.all_facts().take(FIRST_TENANTS).map(Tenant::from).collect(),
+    }
+}
+
+#[derive(Deserialize)]
+struct NewAlerts {
+    tenant: Option<String>,
+    #[serde(default = "one")]
+    count: usize,
+    title: Option<String>,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[derive(Deserialize)]
+struct Update {
+    tenant: Option<String>,
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct FileTally {
+    path: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(Fault),
+    Many(Vec<Fault>),
+}
+
+pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
+    let path = call.path.trim_start_matches("/control/");
+    match (call.method.as_str(), path) {
+        ("GET", "config") => value(&client_config(shared)),
+        ("GET", "tenants") => value(&shared.world.all_facts().map(Tenant::from).collect::<Vec<_>>()),
+        ("GET", "tally") => blocking(shared, |shared| value(&shared.tally())).await,
+        ("GET", "produced") => blocking(shared, |shared| value(&shared.world.produced())).await,
+        ("GET", "requests") => value(&shared.request_counts()),
+        ("GET", "skipped") => value(&shared.skipped),
+        ("GET", "faults") => value(&shared.faults.list()),
+        ("DELETE", "faults") => {
+            shared.clear_faults();
+            done()
+        }
+        ("GET", "ca.pem") => match &shared.ca_pem {
+            Some(pem) => Answer::text(StatusCode::OK, pem.clone()),
+            None => problem(StatusCode::NOT_FOUND, "this emulator speaks plain HTTP"),
+        },
+        ("POST", "pause" | "resume") => {
+            shared.producing.store(path == "resume", Ordering::Release);
+            done()
+        }
+        ("POST", "stop") => {
+            shared.cancel.cancel();
+            done()
+        }
+        ("POST", "faults") => read(call, |faults: OneOrMany| {
+            let faults = match faults {
+                OneOrMany::One(fault) => vec![fault],
+                OneOrMany::Many(faults) => faults,
+            };
+            faults.into_iter().try_for_each(|fault| shared.add_fault(fault)).map(|()| done())
+        }),
+        ("POST", "alerts") => read(call, |wanted: NewAlerts| {
+            let tenant = wanted.tenant.as_deref().map_or(Ok(0), |name| shared.tenant(name))?;
+            let ids = shared.world.add_alerts(tenant, wanted.count, wanted.title.as_deref());
+            Ok(value(&json!({"tenant": shared.world.facts(tenant).id, "ids": ids})))
+        }),
+        ("POST", "update") => read(call, |wanted: Update| {
+            let tenant = wanted.tenant.as_deref().map_or(Ok(0), |name| shared.tenant(name))?;
+            if shared.world.update_alert(tenant, &wanted.id) {
+                return Ok(done());
+            }
+            Err(RequestError::UnknownAlert { tenant: shared.world.facts(tenant).id.clone(), id: wanted.id })
+        }),
+        ("POST", "tally/file") => {
+            read(call, |wanted: FileTally| Ok(value(&tally_file(&wanted.path, &shared.world.produced())?)))
+        }
+        _ => problem(StatusCode::NOT_FOUND, "no such control"),
+    }
+}
+
+async fn blocking(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> Answer + Send + 'static) -> Answer {
+    let shared = Arc::clone(shared);
+    shared
+        .tasks
+        .clone()
+        .spawn_blocking(move || work(&shared))
+        .await
+        .unwrap_or_else(|error| problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()))
+}
+
+fn read<T, F>(call: &Call<'_>, act: F) -> Answer
+where
+    T: for<'de> Deserialize<'de>,
+    F: FnOnce(T) -> Result<Answer, RequestError>,
+{
+    match serde_json::from_slice(&call.body) {
+        Ok(wanted) => act(wanted).unwrap_or_else(|error| {
+            let cause =
+                std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
+            problem(StatusCode::BAD_REQUEST, &format!("{error}{cause}"))
+        }),
+        Err(error) => problem(StatusCode::BAD_REQUEST, &format!("the request is not understood: {error}")),
+    }
+}
+
+fn value(value: &impl Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(body) => Answer::json(StatusCode::OK, body),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn done() -> Answer {
+    Answer::json(StatusCode::OK, "{}")
+}
+
+fn problem(status: StatusCode, text: &str) -> Answer {
+    Answer::json(status, json!({"error": text}).to_string())
+}

@@ -1,0 +1,653 @@
+//! The part of OData that Graph's security lists understand: `$filter`, `$orderby`, `$top`, `$skip`, `$count`,
+//! `$expand`.
+
+use url::form_urlencoded;
+
+use crate::ticks::Ticks;
+
+/// What a list may be asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Query {
+    pub(crate) filter: Option<Expression>,
+    pub(crate) order: Order,
+    pub(crate) top: Option<usize>,
+    pub(crate) skip: usize,
+    pub(crate) count: bool,
+    pub(crate) expand_alerts: bool,
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Order {
+    pub(crate) by_update: bool,
+    pub(crate) descending: bool,
+}
+
+/// Newest first by creation: what Graph does when nothing is asked for.
+pub(crate) const DEFAULT_ORDER: Order = Order { by_update: false, descending: true };
+
+/// Which list is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum List {
+    Alerts,
+    Incidents,
+}
+
+/// A query that Graph refuses with 400; the message is its own.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub(crate) struct QueryError(pub(crate) String);
+
+type Result<T> = std::result::Result<T, QueryError>;
+
+fn refuse<T>(message: impl Into<String>) -> Result<T> {
+    Err(QueryError(message.into()))
+}
+
+impl Query {
+    /// Reads the part of an address after `?`.
+    pub(crate) fn parse(list: List, raw: &str) -> Result<Self> {
+        let mut query = Self {
+            filter: None,
+            order: DEFAULT_ORDER,
+            top: None,
+            skip: 0,
+            count: false,
+            expand_alerts: false,
+        };
+        for (key, value) in form_urlencoded::parse(raw.as_bytes()) {
+            match key.as_ref() {
+                "$filter" => query.filter = Some(parse_filter(list, &value)?),
+                "$orderby" => query.order = parse_order(&value)?,
+                "$top" => query.top = Some(parse_top(list, &value)?),
+                "$skip" => query.skip = parse_count("Skip", &value)?,
+                "$count" => {
+                    query.count = match value.as_ref() {
+                        "true" => true,
+                        "false" => false,
+                        _ => return refuse("Invalid value for $count: only 'true' and 'false' are allowed."),
+                    }
+                }
+                "$expand" if list == List::Incidents && value == "alerts" => query.expand_alerts = true,
+                "$expand" => {
+                    return refuse(format!(
+                        "Parsing OData Select and Expand failed: Could not find a property named '{value}'."
+                    ));
+                }
+                other if other.starts_with('$') => {
+                    return refuse(format!("Query option '{other}' is not allowed."));
+                }
+                _ => {}
+            }
+        }
+        Ok(query)
+    }
+}
+
+fn parse_count(name: &str, value: &str) -> Result<usize> {
+    value.parse().map_err(|_| {
+        QueryError(format!(
+            "Invalid value '{value}' for ${} query option found. It must be a non-negative integer.",
+            name.to_lowercase()
+        ))
+    })
+}
+
+fn parse_top(list: List, value: &str) -> Result<usize> {
+    let top = parse_count("Top", value)?;
+    let limit = list.page_limit();
+    if top > limit {
+        return refuse(format!(
+            "The query specified in the URI is not valid. The limit of '{limit}' for Top query has been exceeded. \
+             The value from the incoming request is '{top}'."
+        ));
+    }
+    Ok(top)
+}
+
+fn parse_order(value: &str) -> Result<Order> {
+    let mut words = value.split_ascii_whitespace();
+    let by_update = match words.next() {
+        Some("createdDateTime") => false,
+        Some("lastUpdateDateTime") => true,
+        other => return refuse(format!("Ordering by '{}' is not supported.", other.unwrap_or(""))),
+    };
+    let descending = match words.next() {
+        None | Some("asc") => false,
+        Some("desc") => true,
+        Some(other) => return refuse(format!("Syntax error at '{other}' in '$orderby'.")),
+    };
+    if words.next().is_some() {
+        return refuse("Ordering by more than one property is not supported.");
+    }
+    Ok(Order { by_update, descending })
+}
+
+impl List {
+    /// The largest `$top`.
+    pub(crate) fn page_limit(self) -> usize {
+        match self {
+            Self::Alerts => 2000,
+            Self::Incidents => 50,
+        }
+    }
+
+    /// How many records a page holds when `$top` says nothing.
+    pub(crate) fn page_default(self) -> usize {
+        match self {
+            Self::Alerts => 100,
+            Self::Incidents => 50,
+        }
+    }
+
+    fn type_name(self) -> &'static str {
+        match self {
+            Self::Alerts => "microsoft.graph.security.alert",
+            Self::Incidents => "microsoft.graph.security.incident",
+        }
+    }
+}
+
+/// A property that a filter may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    AssignedTo,
+    Classification,
+    CreatedDateTime,
+    Determination,
+    LastUpdateDateTime,
+    Severity,
+    ServiceSource,
+    Status,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operator {
+    Equal,
+    NotEqual,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Literal {
+    Text(String),
+    Time(Ticks),
+    Null,
+}
+
+/// A filter.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Expression {
+    Or(Box<Expression>, Box<Expression>),
+    And(Box<Expression>, Box<Expression>),
+    Not(Box<Expression>),
+    Compare(Field, Operator, Literal),
+    In(Field, Vec<Literal>),
+}
+
+/// What a filter sees of a record.
+pub(crate) trait Fields {
+    fn time(&self, field: Field) -> Option<Ticks>;
+    fn text(&self, field: Field) -> Option<&str>;
+}
+
+impl Expression {
+    pub(crate) fn matches(&self, record: &impl Fields) -> bool {
+        match self {
+            Self::Or(left, right) => left.matches(record) || right.matches(record),
+            Self::And(left, right) => left.matches(record) && right.matches(record),
+            Self::Not(inner) => !inner.matches(record),
+            Self::Compare(field, operator, literal) => compare(record, *field, *operator, literal),
+            Self::In(field, literals) => {
+                literals.iter().any(|literal| compare(record, *field, Operator::Equal, literal))
+            }
+        }
+    }
+
+    /// The span of `lastUpdateDateTime` outside of which nothing can match, both ends included.
+    pub(crate) fn update_span(&self) -> (Ticks, Ticks) {
+        let whole = (Ticks(i64::MIN), Ticks(i64::MAX));
+        match self {
+            Self::And(left, right) => {
+                let (left, right) = (left.update_span(), right.update_span());
+                (left.0.max(right.0), left.1.min(right.1))
+            }
+            Self::Compare(Field::LastUpdateDateTime, operator, Literal::Time(at)) => match operator {
+                Operator::Equal => (*at, *at),
+                Operator::Greater | Operator::GreaterOrEqual => (*at, whole.1),
+                Operator::Less | Operator::LessOrEqual => (whole.0, *at),
+                Operator::NotEqual => whole,
+            },
+            _ => whole,
+        }
+    }
+}
+
+fn compare(record: &impl Fields, field: Field, operator: Operator, literal: &Literal) -> bool {
+    use std::cmp::Ordering;
+    let ordering = match literal {
+        Literal::Time(at) => record.time(field).map(|own| own.cmp(at)),
+        Literal::Text(text) => record.text(field).map(|own| own.cmp(text)),
+        Literal::Null => match (record.time(field), record.text(field)) {
+            (None, None) => Some(Ordering::Equal),
+            _ => None,
+        },
+    };
+    match operator {
+        Operator::Equal => ordering == Some(Ordering::Equal),
+        Operator::NotEqual => ordering != Some(Ordering::Equal),
+        Operator::Greater => ordering == Some(Ordering::Greater),
+        Operator::GreaterOrEqual => matches!(ordering, Some(Ordering::Greater | Ordering::Equal)),
+        Operator::Less => ordering == Some(Ordering::Less),
+        Operator::LessOrEqual => matches!(ordering, Some(Ordering::Less | Ordering::Equal)),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Token {
+    Word(String),
+    Quoted(String),
+    Open,
+    Close,
+    Comma,
+}
+
+fn tokens(text: &str) -> Result<Vec<Token>> {
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        match first {
+            ' ' | '\t' => rest = &rest[1..],
+            '(' | ')' | ',' => {
+                tokens.push(match first {
+                    '(' => Token::Open,
+                    ')' => Token::Close,
+                    _ => Token::Comma,
+                });
+                rest = &rest[1..];
+            }
+            '\'' => {
+                let (value, after) = quoted(rest, text)?;
+                tokens.push(Token::Quoted(value));
+                rest = after;
+            }
+            _ => {
+                let end = rest.find([' ', '\t', '(', ')', ',', '\'']).unwrap_or(rest.len());
+                let word = &rest[..end];
+                rest = &rest[end..];
+                // `microsoft.graph.security.alertSeverity'high'`: the type before the quote adds nothing.
+                if !(word.contains('.') && rest.starts_with('\'')) {
+                    tokens.push(Token::Word(word.to_owned()));
+                }
+            }
+        }
+    }
+    Ok(tokens)
+}
+
+fn quoted<'a>(rest: &'a str, whole: &str) -> Result<(String, &'a str)> {
+    let mut value = String::new();
+    let mut rest = &rest[1..];
+    loop {
+        let Some(end) = rest.find('\'') else {
+            return refuse(format!(
+                "There is an unterminated string literal at position {} in '{whole}'.",
+                whole.len()
+            ));
+        };
+        value.push_str(&rest[..end]);
+        rest = &rest[end + 1..];
+        match rest.strip_prefix('\'') {
+            Some(after) => {
+                value.push('\'');
+                rest = after;
+            }
+            None => return Ok((value, rest)),
+        }
+    }
+}
+
+/// Deeper filters are refused, as a server that recurses has to.
+const DEPTH_MAX: usize = 100;
+
+struct Parser<'a> {
+    list: List,
+    text: &'a str,
+    tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
+    depth: usize,
+}
+
+fn parse_filter(list: List, text: &str) -> Result<Expression> {
+    if text.contains("/any(") || text.contains("/all(") {
+        return refuse("Invalid filter clause: lambda expressions over 'evidence' are not supported here.");
+    }
+    let mut parser = Parser { list, text, tokens: tokens(text)?.into_iter().peekable(), depth: 0 };
+    let expression = parser.or()?;
+    match parser.tokens.next() {
+        None => Ok(expression),
+        Some(token) => parser.syntax_error(Some(&token)),
+    }
+}
+
+impl Parser<'_> {
+    fn syntax_error<T>(&self, at: Option<&Token>) -> Result<T> {
+        match at {
+            Some(token) => {
+                refuse(format!("Invalid filter clause: Syntax error at {token:?} in '{}'.", self.text))
+            }
+            None => {
+                refuse(format!("Invalid filter clause: Expression expected at the end of '{}'.", self.text))
+            }
+        }
+    }
+
+    fn take_word(&mut self, word: &str) -> bool {
+        self.tokens.next_if(|token| matches!(token, Token::Word(own) if own == word)).is_some()
+    }
+
+    fn or(&mut self) -> Result<Expression> {
+        let mut left = self.and()?;
+        while self.take_word("or") {
+            left = Expression::Or(Box::new(left), Box::new(self.and()?));
+        }
+        Ok(left)
+    }
+
+    fn and(&mut self) -> Result<Expression> {
+        let mut left = self.unary()?;
+        while self.take_word("and") {
+            left = Expression::And(Box::new(left), Box::new(self.unary()?));
+        }
+        Ok(left)
+    }
+
+    fn unary(&mut self) -> Result<Expression> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return refuse("The recursion limit has been exceeded.");
+        }
+        let expression = if self.take_word("not") {
+            Expression::Not(Box::new(self.unary()?))
+        } else if self.tokens.next_if_eq(&Token::Open).is_some() {
+            let inner = self.or()?;
+            match self.tokens.next() {
+                Some(Token::Close) => inner,
+                other => return self.syntax_error(other.as_ref()),
+            }
+        } else {
+            self.comparison()?
+        };
+        self.depth -= 1;
+        Ok(expression)
+    }
+
+    fn comparison(&mut self) -> Result<Expression> {
+        let field = match self.tokens.next() {
+            Some(Token::Word(word)) => self.field(&word)?,
+            other => return self.syntax_error(other.as_ref()),
+        };
+        let operator = match self.tokens.next() {
+            Some(Token::Word(word)) => word,
+            other => return self.syntax_error(other.as_ref()),
+        };
+        let operator = match operator.as_str() {
+            "eq" => Operator::Equal,
+            "ne" => Operator::NotEqual,
+            "gt" => Operator::Greater,
+            "ge" => Operator::GreaterOrEqual,
+            "lt" => Operator::Less,
+            "le" => Operator::LessOrEqual,
+            "in" => return self.membership(field),
+            other => return self.syntax_error(Some(&Token::Word(other.to_owned()))),
+        };
+        let literal = self.literal(field)?;
+        let ordered = !matches!(operator, Operator::Equal | Operator::NotEqual);
+        if ordered && !matches!(literal, Literal::Time(_)) {
+            return refuse("A binary operator with incompatible types was detected.");
+        }
+        Ok(Expression::Compare(field, operator, literal))
+    }
+
+    fn membership(&mut self, field: Field) -> Result<Expression> {
+        let mut literals = Vec::new();
+        let mut token = self.tokens.next();
+        if token != Some(Token::Open) {
+            return self.syntax_error(token.as_ref());
+        }
+        loop {
+            literals.push(self.literal(field)?);
+            token = self.tokens.next();
+            match token {
+                Some(Token::Comma) => {}
+                Some(Token::Close) => return Ok(Expression::In(field, literals)),
+                other => return self.syntax_error(other.as_ref()),
+            }
+        }
+    }
+
+    fn field(&self, word: &str) -> Result<Field> {
+        Ok(match word {
+            "assignedTo" => Field::AssignedTo,
+            "classification" => Field::Classification,
+            "createdDateTime" => Field::CreatedDateTime,
+            "determination" => Field::Determination,
+            "lastUpdateDateTime" => Field::LastUpdateDateTime,
+            "severity" => Field::Severity,
+            "serviceSource" if self.list == List::Alerts => Field::ServiceSource,
+            "status" => Field::Status,
+            other => {
+                return refuse(format!(
+                    "Invalid filter clause: Could not find a filterable property named '{other}' on type '{}'.",
+                    self.list.type_name()
+                ));
+            }
+        })
+    }
+
+    fn literal(&mut self, field: Field) -> Result<Literal> {
+        let timely = matches!(field, Field::CreatedDateTime | Field::LastUpdateDateTime);
+        match self.tokens.next() {
+            Some(Token::Word(word)) if word == "null" => Ok(Literal::Null),
+            Some(Token::Word(word)) if timely => match Ticks::parse(&word) {
+                Some(at) => Ok(Literal::Time(at)),
+                None => self.syntax_error(Some(&Token::Word(word))),
+            },
+            Some(Token::Quoted(_)) if timely => refuse(
+                "A binary operator with incompatible types was detected. Found operand types 'Edm.DateTimeOffset' \
+                 and 'Edm.String' for operator kind.",
+            ),
+            Some(Token::Quoted(value)) => {
+                if !is_member(self.list, field, &value) {
+                    return refuse(format!(
+                        "Invalid filter clause: The string '{value}' is not a valid enumeration type constant."
+                    ));
+                }
+                Ok(Literal::Text(newer_name(value)))
+            }
+            other => self.syntax_error(other.as_ref()),
+        }
+    }
+}
+
+/// Names that older documentation shows and Graph still takes.
+fn newer_name(value: String) -> String {
+    match value.as_str() {
+        "compromisedUser" => "compromisedAccount".to_owned(),
+        "clean" => "notMalicious".to_owned(),
+        "insufficientData" => "notEnoughDataToValidate".to_owned(),
+        "confirmedUserActivity" => "confirmedActivity".to_owned(),
+        _ => value,
+    }
+}
+
+/// Whether the schema knows the value; free text is always known.
+fn is_member(list: List, field: Field, value: &str) -> bool {
+    let members: &[&str] = match field {
+        Field::AssignedTo | Field::CreatedDateTime | Field::LastUpdateDateTime => return true,
+        Field::Severity => &["unknown", "informational", "low", "medium", "high", "unknownFutureValue"],
+        Field::Status if list == List::Alerts => {
+            &["unknown", "new", "inProgress", "resolved", "unknownFutureValue"]
+        }
+        Field::Status => {
+            &["active", "resolved", "inProgress", "redirected", "awaitingAction", "unknownFutureValue"]
+        }
+        Field::Classification => &[
+            "unknown",
+            "falsePositive",
+            "truePositive",
+            "informationalExpectedActivity",
+            "unknownFutureValue",
+        ],
+        Field::Determination => &[
+            "unknown",
+            "apt",
+            "malware",
+            "securityPersonnel",
+            "securityTesting",
+            "unwantedSoftware",
+            "other",
+            "multiStagedAttack",
+            "compromisedAccount",
+            "phishing",
+            "maliciousUserActivity",
+            "notMalicious",
+            "notEnoughDataToValidate",
+            "confirmedActivity",
+            "lineOfBusinessApplication",
+            "unknownFutureValue",
+            "compromisedUser",
+            "clean",
+            "insufficientData",
+            "confirmedUserActivity",
+        ],
+        Field::ServiceSource => &[
+            "unknown",
+            "microsoftDefenderForEndpoint",
+            "microsoftDefenderForIdentity",
+            "microsoftDefenderForCloudApps",
+            "microsoftDefenderForOffice365",
+            "microsoft365Defender",
+            "azureAdIdentityProtection",
+            "microsoftAppGovernance",
+            "dataLossPrevention",
+            "unknownFutureValue",
+            "microsoftDefenderForCloud",
+            "microsoftSentinel",
+            "microsoftInsiderRiskManagement",
+            "microsoftThreatIntelligence",
+            "microsoftSecurityForAI",
+        ],
+    };
+    members.contains(&value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Record;
+    impl Fields for Record {
+        fn time(&self, field: Field) -> Option<Ticks> {
+            match field {
+                Field::CreatedDateTime => Ticks::parse("2026-01-01T00:00:00Z"),
+                Field::LastUpdateDateTime => Ticks::parse("2026-01-02T00:00:00.1234567Z"),
+                _ => None,
+            }
+        }
+        fn text(&self, field: Field) -> Option<&str> {
+            match field {
+                Field::Severity => Some("high"),
+                Field::Status => Some("new"),
+                Field::ServiceSource => Some("microsoft365Defender"),
+                _ => None,
+            }
+        }
+    }
+
+    fn holds(filter: &str) -> bool {
+        parse_filter(List::Alerts, filter).expect(filter).matches(&Record)
+    }
+
+    #[test]
+    fn filters_are_evaluated() {
+        for filter in [
+            "severity eq 'high'",
+            "severity ne 'low' and status eq 'new'",
+            "severity in ('low', 'high')",
+            "not (severity eq 'low' or status eq 'resolved')",
+            "severity eq microsoft.graph.security.alertSeverity'high'",
+            "createdDateTime lt 2026-01-01T00:00:00.0000001Z",
+            "lastUpdateDateTime ge 2026-01-02T00:00:00.1234567Z and lastUpdateDateTime le 2026-01-02T00:00:00.1234567Z",
+            "lastUpdateDateTime gt 2026-01-02T00:00:00.1234566Z",
+            "lastUpdateDateTime ge 2026-01-02",
+            "assignedTo eq null",
+            "status eq 'resolved' or status eq 'new' and severity eq 'high'",
+        ] {
+            assert!(holds(filter), "{filter}");
+        }
+        assert!(!holds("lastUpdateDateTime gt 2026-01-02T00:00:00.1234567Z"));
+        assert!(!holds("assignedTo eq 'O''Neil'"));
+    }
+
+    #[test]
+    fn what_graph_refuses_is_refused() {
+        for filter in [
+            "title eq 'x'",
+            "severity eq high",
+            "severity eq 'huge'",
+            "severity gt 'low'",
+            "lastUpdateDateTime ge '2026-01-01T00:00:00Z'",
+            "lastUpdateDateTime ge yesterday",
+            "evidence/any(e: e/verdict eq 'malicious')",
+            "severity eq 'high",
+            "(severity eq 'high'",
+            "severity eq 'high' status eq 'new'",
+            "severity in ()",
+            "",
+            "and",
+        ] {
+            assert!(parse_filter(List::Alerts, filter).is_err(), "{filter}");
+        }
+        assert!(parse_filter(List::Incidents, "serviceSource eq 'microsoft365Defender'").is_err());
+        let deep = "(".repeat(100_000);
+        assert!(parse_filter(List::Alerts, &deep).is_err());
+    }
+
+    #[test]
+    fn a_span_of_update_times_is_found() {
+        let filter = "severity eq 'high' and (lastUpdateDateTime ge 2026-01-01T00:00:00Z and lastUpdateDateTime lt 2026-01-02T00:00:00Z)";
+        let (from, to) = parse_filter(List::Alerts, filter).unwrap().update_span();
+        assert_eq!(from, Ticks::parse("2026-01-01T00:00:00Z").unwrap());
+        assert_eq!(to, Ticks::parse("2026-01-02T00:00:00Z").unwrap());
+        let either =
+            parse_filter(List::Alerts, "lastUpdateDateTime ge 2026-01-01 or severity eq 'low'").unwrap();
+        assert_eq!(either.update_span(), (Ticks(i64::MIN), Ticks(i64::MAX)));
+    }
+
+    #[test]
+    fn options_are_read_and_checked() {
+        let query = Query::parse(
+            List::Incidents,
+            "$filter=lastUpdateDateTime%20ge%202026-01-01T00:00:00Z&$orderby=lastUpdateDateTime%20asc&$top=50&%24skip=7&$count=true&$expand=alerts",
+        )
+        .unwrap();
+        assert_eq!((query.top, query.skip, query.count, query.expand_alerts), (Some(50), 7, true, true));
+        assert_eq!(query.order, Order { by_update: true, descending: false });
+        let refused = Query::parse(List::Incidents, "$top=999").unwrap_err();
+        assert!(refused.0.contains("The limit of '50' for Top query has been exceeded"), "{refused}");
+        assert!(Query::parse(List::Alerts, "$top=2000").is_ok());
+        for bad in [
+            "$top=-1",
+            "$skip=x",
+            "$expand=alerts",
+            "$search=x",
+            "$orderby=severity",
+            "$orderby=createdDateTime up",
+        ] {
+            assert!(Query::parse(List::Alerts, bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What all connections of one emulator share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::answer::Answer;
+use crate::faults::{Area, Fault, FaultKind, Faults};
+use crate::graph::Graph;
+use crate::identity::Identity;
+use crate::receivers::{ReceiverTally, Receivers};
+use crate::world::{ProducedCounts, UpdatePolicy, World};
+use crate::{Addresses, Skipped};
+
+/// Requests by area, tenant and status.
+type RequestCounters = BTreeMap<(Area, Option<u32>, u16), u64>;
+
+/// One emulator.
+pub(crate) struct Shared {
+    pub(crate) world: World,
+    pub(crate) identity: Identity,
+    pub(crate) graph: Graph,
+    pub(crate) faults: Faults,
+    pub(crate) receivers: Receivers,
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) ca_pem: Option<String>,
+    pub(crate) ca_file: Option<std::path::PathBuf>,
+    pub(crate) addresses: Addresses,
+    pub(crate) hec_token: String,
+    pub(crate) updates: UpdatePolicy,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) producing: AtomicBool,
+    pub(crate) all_appeared: AtomicBool,
+    pub(crate) requests: Mutex<RequestCounters>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// How many requests of one kind came in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestCount {
+    /// Which API was called.
+    pub area: Area,
+    /// The tenant's GUID, if the request named one.
+    pub tenant: Option<String>,
+    /// The status of the answer; 0 if it was never sent.
+    pub status: u16,
+    /// How many.
+    pub count: u64,
+}
+
+/// What the receivers saw, against what was produced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// How much was produced until now.
+    pub produced: ProducedCounts,
+    /// Whether all alerts that were to appear did, and no update is to come.
+    pub finished: bool,
+    /// Lost over all receivers.
+    pub lost: u64,
+    /// Doubled over all receivers.
+    pub doubled: u64,
+    /// Each receiver's own numbers.
+    pub receivers: Vec<ReceiverTally>,
+}
+
+/// Why something asked of the running emulator could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// No tenant has this id or domain.
+    #[error("no tenant {0:?}")]
+    UnknownTenant(String),
+    /// The tenant has no such alert, or it comes from a file and cannot change.
+    #[error("tenant {tenant}: no alert {id:?} that can be updated")]
+    UnknownAlert {
+        /// The tenant's name as asked.
+        tenant: String,
+        /// The alert's id as asked.
+        id: String,
+    },
+    /// The fault means nothing in that area.
+    #[error("fault {0:?} means nothing in area {1:?}")]
+    MeaninglessFault(FaultKind, Area),
+    /// A file could not be tallied.
+    #[error("tally a file")]
+    File(#[from] std::io::Error),
+}
+
+impl Shared {
+    pub(crate) fn tenant(&self, name: &str) -> Result<u32, RequestError> {
+        self.world.find_tenant(name).ok_or_else(|| RequestError::UnknownTenant(name.to_owned()))
+    }
+
+    pub(crate) fn add_fault(&self, fault: Fault) -> Result<(), RequestError> {
+        let tenant = fault.tenant.as_deref().map(|name| self.tenant(name)).transpose()?;
+        if matches!(fault.area, Area::Hec | Area::Syslog) {
+            let (receivers, what) = fault
+                .for_receivers()
+                .ok_or_else(|| RequestError::MeaninglessFault(fault.kind.clone(), fault.area))?;
+            for receiver in receivers {
+                self.receivers.set_fault(*receiver, what);
+            }
+            return Ok(());
+        }
+        match fault.kind {
+            FaultKind::Down | FaultKind::NeverAcknowledge => {
+                return Err(RequestError::MeaninglessFault(fault.kind, fault.area));
+            }
+            FaultKind::Hostile => {
+                let tenants = match tenant {
+                    Some(tenant) => tenant..tenant + 1,
+                    None => 0..u32::try_from(self.world.tenant_count()).unwrap_or(u32::MAX),
+                };
+                for tenant in tenants {
+                    self.world.add_hostile(tenant);
+                }
+            }
+            _ => self.faults.add(fault, tenant),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        self.faults.clear();
+        self.receivers.clear_faults();
+    }
+
+    pub(crate) fn count(&self, area: Area, tenant: Option<u32>, answer: &Answer, fault: Option<&FaultKind>) {
+        let status = match fault {
+            Some(FaultKind::Stall { .. }) => 0,
+            Some(FaultKind::Redirect { .. }) => 302,
+            _ => answer.status.as_u16(),
+        };
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        *requests.entry((area, tenant, status)).or_default() += 1;
+    }
+
+    pub(crate) fn request_counts(&self) -> Vec<RequestCount> {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests
+            .iter()
+            .map(|(&(area, tenant, status), &count)| RequestCount {
+                area,
+                tenant: tenant.map(|tenant| self.world.facts(tenant).id.clone()),
+                status,
+                count,
+            })
+            .collect()
+    }
+
+    pub(crate) fn finished(&self) -> bool {
+        self.all_appeared.load(Ordering::Acquire) && self.world.updates_due_later() == 0
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        // Asked before the ledger is read: what is finished is in it.
+        let finished = self.finished();
+        let receivers = self.receivers.tally(&self.world.produced());
+        Tally {
+            produced: self.world.produced_counts(),
+            finished,
+            lost: receivers.iter().map(|receiver| receiver.lost).sum(),
+            doubled: receivers.iter().map(|receiver| receiver.doubled).sum(),
+            receivers,
+        }
+    }
+
+    /// Lets alerts appear at a rate, and updates come, until the emulator stops.
+    pub(crate) async fn produce(self: Arc<Self>, alerts: Option<u64>, rate_per_second: Option<f64>) {
+        const STEP: Duration = Duration::from_millis(20);
+        let mut appeared: u64 = 0;
+        let mut owed = 0.0;
+        let mut before = self.world.now();
+        if rate_per_second.is_none() {
+            self.all_appeared.store(true, Ordering::Release);
+        }
+        loop {
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = tokio::time::sleep(STEP) => {}
+            }
+            let now = self.world.now();
+            let seconds = (now.0 - before.0).max(0) as f64 / crate::ticks::TICKS_PER_SECOND as f64;
+            before = now;
+            if !self.producing.load(Ordering::Acquire) {
+                continue;
+            }
+            if let Some(rate) = rate_per_second.filter(|_| !self.all_appeared.load(Ordering::Acquire)) {
+                owed += rate * seconds;
+                let left = alerts.map_or(u64::MAX, |alerts| alerts - appeared);
+                let count = (owed as u64).min(left);
+                owed -= count as f64;
+                self.world.produce(count, self.updates);
+                appeared += count;
+                if count == left {
+                    self.all_appeared.store(true, Ordering::Release);
+                }
+            }
+            self.world.run_due_updates(self.updates);
+        }
+    }
+}

@@ -375,6 +375,10 @@ pub enum TenantKey<'a> {
 /// Everything that Muster remembers. See the module's head for the rules.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// Names this store's journal: random, made with the store. Delivery numbers of different journals have nothing
+    /// to do with each other.
+    fn journal_id(&self) -> &str;
+
     /// Adds a tenant, with a data key of its own, and makes its sources due at once.
     async fn add_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError>;
 

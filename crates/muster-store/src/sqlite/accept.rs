@@ -326,9 +326,11 @@ pub(super) async fn write_batch(
     }
     for (sink, selection, records) in batch.owed {
         let row = sqlx::query(
-            "INSERT INTO lane (tenant_no, sink, next_number, next_at, owed) VALUES (?1, ?2, 2, ?3, ?4)
+            // Numbers start from the batch's, so that those of a tenant that was removed and added again go on
+            // rising: sinks that remember the highest one take a lower one for a repetition.
+            "INSERT INTO lane (tenant_no, sink, next_number, next_at, owed) VALUES (?1, ?2, ?5 + 1, ?3, ?4)
              ON CONFLICT (tenant_no, sink) DO UPDATE SET
-                 next_number = next_number + 1,
+                 next_number = max(next_number, ?5) + 1,
                  next_at = CASE WHEN owed = 0 THEN excluded.next_at ELSE next_at END,
                  owed = owed + excluded.owed
              RETURNING lane_no, next_number - 1",
@@ -337,6 +339,7 @@ pub(super) async fn write_batch(
         .bind(sink)
         .bind(nanoseconds(now))
         .bind(records)
+        .bind(batch_no)
         .fetch_one(&mut *connection)
         .await?;
         let (lane_no, number): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);

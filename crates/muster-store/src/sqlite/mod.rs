@@ -46,6 +46,7 @@ const REASON_CHARACTERS_MAX: usize = 1000;
 /// the file or in an older copy of it.
 pub struct SqliteStore {
     path: String,
+    journal_id: String,
     master_key: MasterKey,
     readers: SqlitePool,
     writes: WriteQueue,
@@ -77,6 +78,7 @@ impl SqliteStore {
         tasks.close();
         let store = Self {
             path: shown,
+            journal_id: opened.journal_id,
             master_key: master_key.clone(),
             readers: opened.readers,
             writes,
@@ -107,6 +109,10 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn journal_id(&self) -> &str {
+        &self.journal_id
+    }
+
     async fn add_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError> {
         self.add_tenant(tenant, now).await
     }

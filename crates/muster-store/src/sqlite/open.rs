@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Executor, Row, SqliteConnection, SqlitePool};
+use uuid::Uuid;
 
 use super::failure::worded;
 use crate::{MasterKey, SealingError, StoreError};
@@ -33,6 +34,8 @@ pub enum OpenMode {
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
     pub(super) readers: SqlitePool,
+    /// Random, made with the store.
+    pub(super) journal_id: String,
     /// Held for as long as the store is open.
     pub(super) lock: Option<File>,
 }
@@ -61,6 +64,7 @@ pub(super) async fn open(path: &Path, mode: OpenMode, key: &MasterKey) -> Result
     let mut writer = writing.connect().await.map_err(failed)?;
     migrate(&mut writer, &shown).await?;
     check_master_key(&mut writer, &shown, key).await?;
+    let journal_id = journal_id(&mut writer).await.map_err(failed)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS_MAX)
         .test_before_acquire(false)
@@ -69,7 +73,7 @@ pub(super) async fn open(path: &Path, mode: OpenMode, key: &MasterKey) -> Result
         .connect_with(options.pragma("cache_size", "-2048").pragma("query_only", "ON"))
         .await
         .map_err(failed)?;
-    Ok(Opened { writer, readers, lock })
+    Ok(Opened { writer, readers, journal_id, lock })
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -126,6 +130,15 @@ async fn migrate(writer: &mut SqliteConnection, path: &str) -> Result<(), StoreE
 
 async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
     connection.fetch_one(sql).await?.try_get(0)
+}
+
+/// The name of this store's journal; chosen when the store is made.
+async fn journal_id(writer: &mut SqliteConnection) -> Result<String, sqlx::Error> {
+    sqlx::query("INSERT INTO meta (key, value) VALUES ('journal_id', ?) ON CONFLICT DO NOTHING")
+        .bind(Uuid::new_v4().to_string())
+        .execute(&mut *writer)
+        .await?;
+    writer.fetch_one("SELECT value FROM meta WHERE key = 'journal_id'").await?.try_get(0)
 }
 
 /// Remembers which master key seals this store, so that a wrong one is told at once and not by the first record.

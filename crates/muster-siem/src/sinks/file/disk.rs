@@ -1,0 +1,106 @@
+//! Every step that changes the disk, in one place, so that a test can stop between any two of them, or in the middle
+//! of a write.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The steps, and the lock that gives the right to take them.
+pub(super) struct Disk {
+    _lock: Option<File>,
+    #[cfg(test)]
+    pub(super) fault: Option<Fault>,
+}
+
+/// What goes wrong, and when: each step costs one, each written byte one more.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fault {
+    /// What may still be spent.
+    pub(super) budget: u64,
+    /// Whether everything fails afterwards, as when the process is gone, or only the one step.
+    pub(super) for_good: bool,
+}
+
+impl Disk {
+    pub(super) fn new(lock: File) -> Self {
+        Self {
+            _lock: Some(lock),
+            #[cfg(test)]
+            fault: None,
+        }
+    }
+
+    /// For what happens before the lock is there, or without one.
+    pub(super) fn without_lock() -> Self {
+        Self {
+            _lock: None,
+            #[cfg(test)]
+            fault: None,
+        }
+    }
+
+    /// Opens a file for reading and writing, made where there is none.
+    pub(super) fn create(&mut self, path: &Path, mode: u32) -> io::Result<File> {
+        self.step()?;
+        File::options().read(true).write(true).create(true).truncate(false).mode(mode).open(path)
+    }
+
+    pub(super) fn write_at(&mut self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        let (taken, result) = match self.spend(bytes.len() as u64) {
+            Ok(()) => (bytes.len(), Ok(())),
+            Err((taken, error)) => (usize::try_from(taken).unwrap_or(usize::MAX), Err(error)),
+        };
+        file.write_all_at(bytes.get(..taken).unwrap_or(bytes), at)?;
+        result
+    }
+
+    pub(super) fn sync(&mut self, file: &File) -> io::Result<()> {
+        self.step()?;
+        // What a test ends is the process and not the machine, and it does so thousands of times.
+        if cfg!(test) { Ok(()) } else { file.sync_data() }
+    }
+
+    pub(super) fn sync_folder(&mut self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        let folder = File::open(super::folder(path))?;
+        if cfg!(test) { Ok(()) } else { folder.sync_all() }
+    }
+
+    pub(super) fn truncate(&mut self, file: &File, length: u64) -> io::Result<()> {
+        self.step()?;
+        file.set_len(length)
+    }
+
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        std::fs::rename(from, to)
+    }
+
+    /// Whether a step may be taken, or how many of a write's bytes go before it fails.
+    #[cfg(not(test))]
+    fn spend(&mut self, _bytes: u64) -> Result<(), (u64, io::Error)> {
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn spend(&mut self, bytes: u64) -> Result<(), (u64, io::Error)> {
+        let Some(fault) = &mut self.fault else { return Ok(()) };
+        if let Some(left) = fault.budget.checked_sub(bytes + 1) {
+            fault.budget = left;
+            return Ok(());
+        }
+        let taken = fault.budget.min(bytes);
+        if fault.for_good {
+            fault.budget = 0;
+        } else {
+            self.fault = None;
+        }
+        Err((taken, io::ErrorKind::StorageFull.into()))
+    }
+
+    fn step(&mut self) -> io::Result<()> {
+        self.spend(0).map_err(|(_, error)| error)
+    }
+}

@@ -1,0 +1,382 @@
+use muster_model::{ManualClock, SystemClock};
+use proptest::prelude::*;
+
+use super::disk::Fault;
+use super::*;
+use crate::sinks::Sink;
+use crate::sinks::testing::{consignment, delivery, tenant};
+
+struct Place {
+    folder: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let start = "2026-01-02T03:04:05Z".parse().expect("a time");
+        Self { folder: tempfile::tempdir().expect("a folder"), clock: Arc::new(ManualClock::new(start)) }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("alerts.ndjson")
+    }
+
+    fn options(&self) -> FileOptions {
+        FileOptions::new(self.path(), Format::Raw, self.clock.clone())
+    }
+
+    fn open(&self) -> FileSink {
+        FileSink::open("archive".to_owned(), self.options()).expect("opened")
+    }
+
+    fn open_to_fail(&self, options: FileOptions, fault: Fault) -> Result<FileSink, SinkError> {
+        let mut disk = Disk::new(lock(&options.path).expect("a lock file").expect("free"));
+        disk.fault = Some(fault);
+        FileSink::open_on("archive".to_owned(), options, disk)
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(self.path()).expect("the file")
+    }
+
+    /// The names of all rotated files, oldest first.
+    fn rotated(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).expect("the folder");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+            .filter(|name| name.starts_with("alerts-"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Every line, of the oldest file first.
+    fn lines(&self) -> Vec<String> {
+        let mut text = String::new();
+        for name in self.rotated() {
+            text.push_str(&std::fs::read_to_string(self.folder.path().join(name)).expect("a file"));
+        }
+        if self.path().exists() {
+            text.push_str(&self.text());
+        }
+        assert!(text.is_empty() || text.ends_with('\n'), "no torn line: {text:?}");
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+}
+
+async fn deliver(sink: &FileSink, of: u128, number: u64, bodies: &[&str]) -> Report {
+    sink.deliver(consignment(&tenant(of), &[delivery(number, bodies)])).await
+}
+
+fn all_delivered(report: &Report) {
+    assert!(report.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered), "{report:?}");
+    assert_eq!(report.trouble, None);
+}
+
+fn is_retry(report: &Report, words: &str) {
+    assert!(report.outcomes.iter().all(|outcome| *outcome == Outcome::Retry), "{report:?}");
+    let reason = &report.trouble.as_ref().expect("a trouble").reason;
+    assert!(reason.starts_with("sink `archive`: ") && reason.contains(words), "{reason}");
+}
+
+#[tokio::test]
+async fn a_repetition_is_answered_and_not_written() {
+    let place = Place::new();
+    let sink = place.open();
+    all_delivered(&deliver(&sink, 0, 0, &["0"]).await);
+    all_delivered(&deliver(&sink, 0, 1, &["1", "2"]).await);
+    all_delivered(&deliver(&sink, 0, 1, &["1", "2"]).await);
+    all_delivered(&deliver(&sink, 1, 1, &["3"]).await);
+    drop(sink);
+    let sink = place.open();
+    all_delivered(&deliver(&sink, 0, 1, &["1", "2"]).await);
+    let both = [delivery(1, &["1", "2"]), delivery(2, &["4"])];
+    all_delivered(&sink.deliver(consignment(&tenant(0), &both)).await);
+    assert_eq!(place.text(), "0\n1\n2\n3\n4\n");
+    let sink = Sink::File(sink);
+    assert!(sink.test().await.expect("usable").contains("is open, 10 bytes long"));
+    sink.close().await;
+    is_retry(&sink.deliver(consignment(&tenant(0), &[delivery(3, &["5"])])).await, "it is closed");
+    let Sink::File(sink) = sink else { unreachable!() };
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(place.path()).expect("the file").permissions().mode() & 0o137, 0);
+    drop(sink);
+}
+
+#[tokio::test]
+async fn another_journals_numbers_are_forgotten() {
+    let place = Place::new();
+    let open = |journal: &str| {
+        let options = FileOptions { journal_id: Some(journal.to_owned()), ..place.options() };
+        FileSink::open("archive".to_owned(), options).expect("opened")
+    };
+    all_delivered(&deliver(&open("one"), 0, 5, &["a"]).await);
+    all_delivered(&deliver(&open("one"), 0, 5, &["a"]).await);
+    all_delivered(&deliver(&open("two"), 0, 1, &["b"]).await);
+    all_delivered(&deliver(&open("two"), 0, 1, &["b"]).await);
+    assert_eq!(place.text(), "a\nb\n");
+}
+
+#[tokio::test]
+async fn what_cannot_be_spelled_is_rejected_alone() {
+    let place = Place::new();
+    let options = FileOptions { format: Format::Cef(Default::default()), ..place.options() };
+    let sink = FileSink::open("archive".to_owned(), options).expect("opened");
+    let report = deliver(&sink, 0, 1, &["{\"id\":\"a\"}", "{\"id\":", "{\"id\":\"b\"}"]).await;
+    assert!(matches!(&report.outcomes[1], Outcome::Rejected(_)), "{report:?}");
+    assert_eq!((&report.outcomes[0], &report.outcomes[2]), (&Outcome::Delivered, &Outcome::Delivered));
+    assert_eq!(place.lines().len(), 2);
+}
+
+#[tokio::test]
+async fn deliveries_that_meet_share_a_commit() {
+    let place = Place::new();
+    let sink = place.open();
+    let numbers: Vec<String> = (0..100).map(|number: u32| number.to_string()).collect();
+    let deliveries = numbers.iter().enumerate().map(|(of, body)| {
+        let sink = &sink;
+        async move { deliver(sink, of as u128, 1, &[body]).await }
+    });
+    futures_util::future::join_all(deliveries).await.iter().for_each(all_delivered);
+    let mut lines = place.lines();
+    lines.sort_by_key(|line| line.parse::<u32>().expect("a number"));
+    assert_eq!(lines, numbers);
+    let ledger = std::fs::read_to_string(ledger_path(&place.path())).expect("the ledger");
+    assert!(ledger.lines().count() < 20, "{} commits for 100 deliveries", ledger.lines().count());
+}
+
+#[tokio::test]
+async fn rotation_by_size_and_age() {
+    let place = Place::new();
+    let options = FileOptions {
+        rotate_bytes: Some(10),
+        rotate_every: Some(Duration::from_secs(60)),
+        keep: Some(2),
+        ..place.options()
+    };
+    let sink = FileSink::open("archive".to_owned(), options).expect("opened");
+    all_delivered(&deliver(&sink, 0, 1, &["1111"]).await);
+    all_delivered(&deliver(&sink, 0, 2, &["2222"]).await);
+    assert_eq!(place.rotated(), Vec::<String>::new());
+    all_delivered(&deliver(&sink, 0, 3, &["3"]).await);
+    assert_eq!(place.rotated(), ["alerts-20260102T030405Z-001.ndjson"]);
+    place.clock.advance(Duration::from_secs(59));
+    all_delivered(&deliver(&sink, 0, 4, &["4"]).await);
+    assert_eq!(place.text(), "3\n4\n");
+    place.clock.advance(Duration::from_secs(1));
+    all_delivered(&deliver(&sink, 0, 5, &["5"]).await);
+    assert_eq!(place.text(), "5\n");
+    all_delivered(&deliver(&sink, 0, 6, &["a line longer than a file may be"]).await);
+    assert_eq!(
+        place.rotated(),
+        ["alerts-20260102T030505Z-001.ndjson", "alerts-20260102T030505Z-002.ndjson"],
+        "the oldest is deleted"
+    );
+}
+
+#[tokio::test]
+async fn a_second_writer_is_refused() {
+    let place = Place::new();
+    let sink = place.open();
+    let error = FileSink::open("second".to_owned(), place.options()).expect_err("in use");
+    assert!(matches!(&error, SinkError::InUse { .. }));
+    assert!(error.to_string().contains("is being written by another process"), "{error}");
+    drop(sink);
+    place.open();
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told() {
+    let options = FileOptions::new("/nonexistent/alerts.ndjson".into(), Format::Raw, Arc::new(SystemClock));
+    let error = FileSink::open("archive".to_owned(), options).expect_err("no folder").to_string();
+    assert_eq!(error, "sink `archive`: the folder /nonexistent does not exist; create it");
+}
+
+#[tokio::test]
+async fn a_full_disk_leaves_no_trace_and_is_told() {
+    let place = Place::new();
+    let sink = place.open();
+    all_delivered(&deliver(&sink, 0, 1, &["1"]).await);
+    // Each step of a commit: the bytes, their sync, the ledger's line, its sync.
+    for budget in [0, 3, 6, 9, 30] {
+        match &mut *sink.shared.writer.lock().await {
+            Slot::Open(writer) => writer.disk.fault = Some(Fault { budget, for_good: false }),
+            Slot::Broken(_) | Slot::Closed => panic!("not open"),
+        }
+        is_retry(&deliver(&sink, 0, 2, &["22222"]).await, "alerts.ndjson (");
+        let text = place.text();
+        assert_eq!(text, "1\n");
+    }
+    all_delivered(&deliver(&sink, 0, 2, &["22222"]).await);
+    assert_eq!(place.text(), "1\n22222\n");
+}
+
+#[tokio::test]
+async fn a_disk_that_stays_broken_is_tried_again() {
+    let place = Place::new();
+    let sink = place.open();
+    let fail = |budget, for_good| Some(Fault { budget, for_good });
+    if let Slot::Open(writer) = &mut *sink.shared.writer.lock().await {
+        writer.disk.fault = fail(3, true);
+    }
+    is_retry(&deliver(&sink, 0, 1, &["11111"]).await, "free some space");
+    is_retry(&deliver(&sink, 0, 1, &["11111"]).await, "cannot be brought into order");
+    if let Slot::Broken(disk) = &mut *sink.shared.writer.lock().await {
+        disk.fault = None;
+    }
+    all_delivered(&deliver(&sink, 0, 1, &["11111"]).await);
+    assert_eq!(place.text(), "11111\n");
+}
+
+#[tokio::test]
+async fn a_file_moved_cut_or_deleted_by_others_is_begun_anew() {
+    let place = Place::new();
+    let sink = place.open();
+    all_delivered(&deliver(&sink, 0, 1, &["1"]).await);
+    std::fs::rename(place.path(), place.folder.path().join("taken")).expect("moved");
+    all_delivered(&deliver(&sink, 0, 2, &["2"]).await);
+    assert_eq!(place.text(), "2\n");
+    File::options().write(true).open(place.path()).expect("the file").set_len(0).expect("cut");
+    all_delivered(&deliver(&sink, 0, 3, &["3"]).await);
+    assert_eq!(place.text(), "3\n");
+    drop(sink);
+
+    std::fs::remove_file(place.path()).expect("deleted");
+    let sink = place.open();
+    all_delivered(&deliver(&sink, 0, 3, &["3"]).await);
+    all_delivered(&deliver(&sink, 0, 4, &["44"]).await);
+    assert_eq!(place.text(), "44\n");
+    drop(sink);
+
+    File::options().write(true).open(place.path()).expect("the file").set_len(1).expect("cut");
+    all_delivered(&deliver(&place.open(), 0, 5, &["5"]).await);
+    assert_eq!(place.text(), "4\n5\n");
+}
+
+#[tokio::test]
+async fn a_file_of_somebody_else_is_kept() {
+    let place = Place::new();
+    std::fs::write(place.path(), "theirs").expect("written");
+    all_delivered(&deliver(&place.open(), 0, 1, &["ours"]).await);
+    all_delivered(&deliver(&place.open(), 0, 1, &["ours"]).await);
+    assert_eq!(place.text(), "theirs\nours\n");
+}
+
+#[tokio::test]
+async fn the_ledger_stays_small() {
+    let place = Place::new();
+    let sink = place.open();
+    let ids: Vec<_> = (0..600_u128).collect();
+    for round in 1..60 {
+        let deliveries = ids.iter().map(|of| deliver(&sink, *of, round, &["x"]));
+        futures_util::future::join_all(deliveries).await.iter().for_each(all_delivered);
+    }
+    let found = std::fs::metadata(ledger_path(&place.path())).expect("the ledger").len();
+    assert!(found < LEDGER_BYTES_MAX + (100 << 10), "{found} bytes");
+    drop(sink);
+    place.open();
+    assert!(std::fs::metadata(ledger_path(&place.path())).expect("the ledger").len() < 50 << 10);
+}
+
+/// What a random history does.
+#[derive(Debug, Clone)]
+struct Act {
+    tenant: u128,
+    records: usize,
+    /// After how many steps and bytes the process is gone; not at all when it is large.
+    budget: u64,
+    /// Whether only one step fails instead, as on a full disk.
+    survives: bool,
+    rotates: bool,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = (0..3_u128, 0..4_usize, 0..400_u64, any::<bool>(), any::<bool>()).prop_map(
+        |(tenant, records, budget, survives, rotates)| Act { tenant, records, budget, survives, rotates },
+    );
+    proptest::collection::vec(act, 1..25)
+}
+
+/// Runs a history: each act delivers the tenant's next batch to a sink that fails at the given point, and a delivery
+/// that was not acknowledged comes again. In the end each record is there exactly once, in its tenant's order.
+async fn run(acts: &[Act]) {
+    let place = Place::new();
+    let mut owed: HashMap<u128, (u64, Vec<String>)> = HashMap::new();
+    let mut expected: HashMap<u128, Vec<String>> = HashMap::new();
+    let mut open: Option<FileSink> = None;
+    let mut latest = 0;
+    let calm = Act { tenant: 0, records: 0, budget: u64::MAX, survives: true, rotates: false };
+    let last = (0..3).map(|tenant| Act { tenant, ..calm.clone() });
+    for act in acts.iter().cloned().chain(last) {
+        let fault = Fault { budget: act.budget, for_good: !act.survives };
+        let (number, bodies) = owed.remove(&act.tenant).unwrap_or_else(|| {
+            latest += 1;
+            let bodies = (0..act.records).map(|index| format!("{}.{latest}.{index}", act.tenant)).collect();
+            (latest, bodies)
+        });
+        let options = FileOptions { rotate_bytes: act.rotates.then_some(30), ..place.options() };
+        let sink = match open.take() {
+            Some(sink) if !act.rotates => {
+                if let Slot::Open(writer) = &mut *sink.shared.writer.lock().await {
+                    writer.disk.fault = Some(fault);
+                }
+                Some(sink)
+            }
+            other => {
+                drop(other);
+                place.open_to_fail(options, fault).ok()
+            }
+        };
+        let mut acknowledged = false;
+        if let Some(sink) = sink {
+            let texts: Vec<&str> = bodies.iter().map(String::as_str).collect();
+            let report = deliver(&sink, act.tenant, number, &texts).await;
+            acknowledged = report.trouble.is_none();
+            if act.survives {
+                open = Some(sink);
+            }
+        }
+        if acknowledged {
+            expected.entry(act.tenant).or_default().extend(bodies);
+        } else {
+            owed.insert(act.tenant, (number, bodies));
+        }
+    }
+    drop(open);
+    assert!(owed.is_empty());
+    drop(place.open());
+    let lines = place.lines();
+    for tenant in 0..3 {
+        let theirs: Vec<_> =
+            lines.iter().filter(|line| line.starts_with(&format!("{tenant}."))).cloned().collect();
+        assert_eq!(theirs, expected.remove(&tenant).unwrap_or_default());
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_record_is_there_once_whatever_happened(acts in acts()) {
+        runtime().block_on(run(&acts));
+    }
+}
+
+/// Every crash point of a history with a commit, a rotation and a recovery: after each step and each byte.
+#[test]
+fn every_point_at_which_it_can_be_cut_short() {
+    let runtime = runtime();
+    let act = |records, budget, rotates| Act { tenant: 0, records, budget, survives: false, rotates };
+    for budget in 0..420 {
+        runtime.block_on(run(&[
+            act(3, u64::MAX, false),
+            act(3, budget, true),
+            act(0, budget / 2, true),
+            act(2, u64::MAX, true),
+        ]));
+    }
+}

@@ -1,0 +1,494 @@
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::formats::SplunkOptions;
+use crate::sinks::Sink;
+use crate::sinks::testing::{body, consignment, delivery, tenant};
+
+const DONE: &str = r#"{"text":"Success","code":0}"#;
+
+#[derive(Debug, Clone)]
+struct Request {
+    path: String,
+    headers: HashMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    fn ids(&self) -> Vec<String> {
+        let events = serde_json::Deserializer::from_slice(&self.body).into_iter::<serde_json::Value>();
+        let id = |event: serde_json::Value| event["event"]["id"].as_str().expect("an id").to_owned();
+        events.map(|event| id(event.expect("JSON"))).collect()
+    }
+
+    fn is_event(&self) -> bool {
+        self.path == "/services/collector/event"
+    }
+}
+
+/// A collector that answers as it is told, and remembers what it was asked.
+struct Collector {
+    url: Url,
+    seen: Arc<Mutex<Vec<Request>>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Collector {
+    /// `answer` gives the bytes of a whole HTTP answer.
+    async fn start(answer: impl Fn(&Request) -> String + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let answer = Arc::new(answer);
+        let mut tasks = JoinSet::new();
+        let requests = seen.clone();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (requests, answer) = (requests.clone(), answer.clone());
+                connections.spawn(async move {
+                    let Some(request) = read_request(&mut stream).await else { return };
+                    requests.lock().expect("a lock").push(request.clone());
+                    // The client may have gone, which is not the collector's business.
+                    drop(stream.write_all(answer(&request).as_bytes()).await);
+                    drop(stream.shutdown().await);
+                });
+            }
+        });
+        Self { url, seen, _tasks: tasks }
+    }
+
+    fn seen(&self) -> Vec<Request> {
+        self.seen.lock().expect("a lock").clone()
+    }
+
+    fn options(&self) -> SplunkHecOptions {
+        SplunkHecOptions::new(self.url.clone(), "a-token".into(), Format::Splunk(SplunkOptions::default()))
+    }
+
+    fn sink(&self, change: impl FnOnce(&mut SplunkHecOptions)) -> Sink {
+        let mut options = self.options();
+        change(&mut options);
+        Sink::SplunkHec(SplunkHec::new("splunk".to_owned(), options).expect("a sink"))
+    }
+}
+
+async fn read_request(stream: &mut tokio::net::TcpStream) -> Option<Request> {
+    let mut bytes = Vec::new();
+    let head = loop {
+        if let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n") {
+            break end;
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let text = String::from_utf8(bytes[..head].to_vec()).expect("a head");
+    let mut lines = text.lines();
+    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let headers: HashMap<_, _> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+        .collect();
+    let length: usize = headers.get("content-length").map_or(0, |length| length.parse().expect("a length"));
+    let mut body = bytes.split_off(head + 4);
+    while body.len() < length {
+        if stream.read_buf(&mut body).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(Request { path, headers, body })
+}
+
+fn http(status: u16, headers: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
+        body.len()
+    )
+}
+
+fn said(status: u16, body: &str) -> String {
+    http(status, "", body)
+}
+
+/// Delivers records with these ids.
+async fn deliver(sink: &Sink, ids: &[&str]) -> Report {
+    let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let deliveries = [delivery(1, &bodies)];
+    sink.deliver(consignment(&tenant(0), &deliveries)).await
+}
+
+fn is_retry(report: &Report, words: &str) {
+    assert!(report.outcomes.iter().all(|outcome| *outcome == Outcome::Retry), "{report:?}");
+    let trouble = report.trouble.as_ref().expect("a trouble");
+    assert!(trouble.reason.contains(words), "{}", trouble.reason);
+    assert!(trouble.reason.starts_with("sink `splunk` (http://127.0.0.1:"), "{}", trouble.reason);
+    assert!(!trouble.reason.contains("a-token"), "{}", trouble.reason);
+}
+
+fn all_delivered(report: &Report, count: usize) {
+    assert_eq!(*report, Report { outcomes: vec![Outcome::Delivered; count], trouble: None });
+}
+
+#[tokio::test]
+async fn an_accepted_request_counts_where_nothing_is_acknowledged() {
+    let collector = Collector::start(|_| said(200, DONE)).await;
+    all_delivered(&deliver(&collector.sink(|_| {}), &["a", "b"]).await, 2);
+    let seen = collector.seen();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].ids(), ["a", "b"]);
+    assert_eq!(seen[0].headers["authorization"], "Splunk a-token");
+    assert!(seen[0].headers["x-splunk-request-channel"].parse::<Uuid>().is_ok());
+    all_delivered(
+        &deliver(&collector.sink(|options| options.acknowledge = Acknowledge::Off), &["c"]).await,
+        1,
+    );
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_and_may_be_compressed() {
+    let collector = Collector::start(|_| said(200, DONE)).await;
+    let sink = collector.sink(|options| {
+        options.batch_bytes = 900;
+        options.gzip = true;
+    });
+    let big = "x".repeat(2000);
+    all_delivered(&deliver(&sink, &["a", "b", &big, "c", "d", "e", "f", "g", "h"]).await, 9);
+    let mut ids = Vec::new();
+    for mut request in collector.seen() {
+        assert_eq!(request.headers["content-encoding"], "gzip");
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(&request.body[..]).read_to_end(&mut plain).expect("gzip");
+        request.body = plain;
+        assert!(request.body.len() <= 900 || request.ids() == [big.as_str()]);
+        ids.extend(request.ids());
+    }
+    ids.sort();
+    assert_eq!(ids, ["a", "b", "c", "d", "e", "f", "g", "h", big.as_str()]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_spelled_is_rejected_alone() {
+    let collector = Collector::start(|_| said(200, DONE)).await;
+    let (a, b) = (body("a"), body("b"));
+    let mut bad = delivery(1, &[&a, "{\"id\":", &b]);
+    // Incidents are taken apart, so that they are looked into.
+    bad.source = muster_model::Source::GraphIncidents;
+    let report = collector.sink(|_| {}).deliver(consignment(&tenant(0), &[bad])).await;
+    assert_eq!(report.outcomes[0], Outcome::Delivered);
+    assert!(matches!(&report.outcomes[1], Outcome::Rejected(_)), "{report:?}");
+    assert_eq!(report.outcomes[2], Outcome::Delivered);
+}
+
+#[tokio::test]
+async fn refusals_keep_everything_owed_and_say_what_to_do() {
+    for (status, answer, words) in [
+        (403, r#"{"text":"Token disabled","code":1}"#, "the token is disabled"),
+        (401, r#"{"text":"Token is required","code":2}"#, "the token is not taken"),
+        (401, r#"{"text":"Invalid authorization","code":3}"#, "the token is not taken"),
+        (403, r#"{"text":"Invalid token","code":4}"#, "the token is not taken"),
+        (400, r#"{"text":"Incorrect index","code":7,"invalid-event-number":1}"#, "the index is not one"),
+        (500, r#"{"text":"Internal server error","code":8}"#, "busy or down"),
+        (400, r#"{"text":"Data channel is missing","code":10}"#, "the data channel"),
+        (400, r#"{"text":"surprise","code":99}"#, "the request was refused (surprise, code 99"),
+        (404, "<html>not found</html>", "no event collector at this address"),
+        (200, "<html>\u{1b}[31mPlease log in</html>", "answers, but not like Splunk HEC"),
+        (200, r#"{"text":"?","code":5}"#, "answers, but not like Splunk HEC"),
+        (200, "", "answers, but not like Splunk HEC"),
+        (502, "bad gateway", "busy or down"),
+    ] {
+        let collector = Collector::start(move |_| said(status, answer)).await;
+        let report = deliver(&collector.sink(|_| {}), &["a", "b"]).await;
+        is_retry(&report, words);
+        assert!(!report.trouble.expect("a trouble").reason.contains('\u{1b}'));
+    }
+}
+
+#[tokio::test]
+async fn a_busy_collector_says_how_long_to_wait() {
+    let busy = r#"{"text":"Server is busy","code":9,"invalid-event-number":0}"#;
+    let dates = "Date: Wed, 21 Oct 2026 07:28:00 GMT\r\nRetry-After: Wed, 21 Oct 2026 07:29:30 GMT\r\n";
+    for (status, header, after) in [
+        (503, "Retry-After: 7\r\n", Some(7)),
+        (429, "Retry-After: 999999\r\n", Some(3600)),
+        (503, dates, Some(90)),
+        (503, "Retry-After: soon\r\n", None),
+        (503, "", None),
+    ] {
+        let collector = Collector::start(move |_| http(status, header, busy)).await;
+        let report = deliver(&collector.sink(|_| {}), &["a"]).await;
+        is_retry(&report, "busy");
+        assert_eq!(report.trouble.expect("a trouble").after, after.map(Duration::from_secs));
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_with_the_token() {
+    let elsewhere = Collector::start(|_| said(200, DONE)).await;
+    let location = format!("Location: {}services/collector/event\r\n", elsewhere.url);
+    for status in [301, 307, 308] {
+        let location = location.clone();
+        let collector = Collector::start(move |_| http(status, &location, "")).await;
+        is_retry(&deliver(&collector.sink(|_| {}), &["a"]).await, "redirects elsewhere");
+    }
+    assert!(elsewhere.seen().is_empty());
+}
+
+#[tokio::test]
+async fn answers_are_bounded_and_may_be_cut() {
+    let endless = Collector::start(|_| said(200, &"x".repeat(2 << 20))).await;
+    is_retry(&deliver(&endless.sink(|_| {}), &["a"]).await, "more than 1048576 bytes");
+    let cut =
+        Collector::start(|_| "HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{\"text\":".to_owned()).await;
+    is_retry(&deliver(&cut.sink(|_| {}), &["a"]).await, "no way to Splunk");
+    let silent = Collector::start(|_| String::new()).await;
+    is_retry(&deliver(&silent.sink(|_| {}), &["a"]).await, "no way to Splunk");
+    let nobody = Url::parse("http://127.0.0.1:9").expect("a URL");
+    is_retry(&deliver(&cut.sink(|options| options.url = nobody), &["a"]).await, "no way to Splunk");
+}
+
+#[tokio::test]
+async fn a_stalled_collector_is_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
+    let mut options = SplunkHecOptions::new(url, "a-token".into(), Format::Splunk(SplunkOptions::default()));
+    options.timeout = Duration::from_millis(50);
+    let sink = Sink::SplunkHec(SplunkHec::new("splunk".to_owned(), options).expect("a sink"));
+    is_retry(&deliver(&sink, &["a"]).await, "no answer within 50ms");
+}
+
+/// Refuses events whose id starts with `bad`, counting them from `base`.
+fn picky(base: usize) -> impl Fn(&Request) -> String {
+    move |request| match request.ids().iter().position(|id| id.starts_with("bad")) {
+        None => said(200, DONE),
+        Some(at) => said(
+            400,
+            &format!(r#"{{"text":"Invalid data format","code":6,"invalid-event-number":{}}}"#, at + base),
+        ),
+    }
+}
+
+#[tokio::test]
+async fn only_the_invalid_event_is_buried_however_the_collector_counts() {
+    for base in [0, 1, 7] {
+        let collector = Collector::start(picky(base)).await;
+        let report = deliver(&collector.sink(|_| {}), &["a", "b", "bad1", "c", "d", "bad2"]).await;
+        for (index, outcome) in report.outcomes.iter().enumerate() {
+            match outcome {
+                Outcome::Delivered => assert!(![2, 5].contains(&index), "{report:?}"),
+                Outcome::Rejected(reason) => {
+                    assert!([2, 5].contains(&index), "{report:?}");
+                    assert!(reason.contains("Invalid data format, code 6"), "{reason}");
+                }
+                Outcome::Retry => panic!("{report:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn too_large_requests_are_split() {
+    let collector =
+        Collector::start(
+            |request| {
+                if request.body.len() > 700 { said(413, "too large") } else { said(200, DONE) }
+            },
+        )
+        .await;
+    let big = "x".repeat(900);
+    let report = deliver(&collector.sink(|_| {}), &["a", "b", "c", &big, "d", "e"]).await;
+    assert!(
+        matches!(&report.outcomes[3], Outcome::Rejected(reason) if reason.contains("no event of this size"))
+    );
+    assert_eq!(report.outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count(), 5);
+    assert_eq!(report.trouble, None);
+}
+
+#[tokio::test]
+async fn one_failed_request_leaves_the_others_delivered() {
+    let collector =
+        Collector::start(|request| if request.ids() == ["down"] { said(503, "") } else { said(200, DONE) })
+            .await;
+    let sink = collector.sink(|options| options.batch_bytes = 1);
+    let report = deliver(&sink, &["a", "b", "down"]).await;
+    assert_eq!(report.outcomes, [Outcome::Delivered, Outcome::Delivered, Outcome::Retry]);
+    assert!(report.trouble.is_some());
+}
+
+/// Acknowledges each request when it has been asked about it `questions` times.
+fn acknowledging(questions: usize) -> impl Fn(&Request) -> String + Send + Sync {
+    let asked = Mutex::new((0_u64, HashMap::<u64, usize>::new()));
+    move |request| {
+        let mut asked = asked.lock().expect("a lock");
+        if request.is_event() {
+            asked.0 += 1;
+            return said(200, &format!(r#"{{"text":"Success","code":0,"ackId":{}}}"#, asked.0));
+        }
+        assert!(request.path.starts_with("/services/collector/ack?channel="), "{}", request.path);
+        let question: HashMap<String, Vec<u64>> = serde_json::from_slice(&request.body).expect("a question");
+        let acks: BTreeMap<String, bool> = question["acks"]
+            .iter()
+            .map(|id| {
+                let times = asked.1.entry(*id).or_default();
+                *times += 1;
+                // Like Splunk: told once, then forgotten.
+                (id.to_string(), *times == questions)
+            })
+            .collect();
+        said(200, &serde_json::json!({ "acks": acks }).to_string())
+    }
+}
+
+#[tokio::test]
+async fn acknowledgements_are_waited_for_and_asked_together() {
+    let collector = Collector::start(acknowledging(3)).await;
+    let sink = collector.sink(|options| options.batch_bytes = 1);
+    let (first, second) =
+        tokio::join!(deliver(&sink, &["a", "b", "c", "d", "e", "f"]), deliver(&sink, &["g"]));
+    all_delivered(&first, 6);
+    all_delivered(&second, 1);
+    let seen = collector.seen();
+    let questions = seen.iter().filter(|request| !request.is_event()).count();
+    assert_eq!(seen.len() - questions, 7);
+    assert!((3..=12).contains(&questions), "{questions} questions for 7 acknowledgements");
+    let Sink::SplunkHec(sink) = sink else { unreachable!() };
+    assert!(sink.board.outstanding().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_never_acknowledged_stays_owed() {
+    let collector = Collector::start(acknowledging(usize::MAX)).await;
+    let sink = collector.sink(|options| options.ack_timeout = Duration::from_millis(100));
+    is_retry(&deliver(&sink, &["a"]).await, "did not acknowledge them within 100ms");
+    let Sink::SplunkHec(sink) = sink else { unreachable!() };
+    assert!(sink.board.outstanding().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_withdrawn_while_waiting_is_told_at_once() {
+    let collector = Collector::start(|request| {
+        if request.is_event() {
+            said(200, r#"{"text":"Success","code":0,"ackId":0}"#)
+        } else {
+            said(403, r#"{"text":"Token disabled","code":1}"#)
+        }
+    })
+    .await;
+    is_retry(&deliver(&collector.sink(|_| {}), &["a"]).await, "the token is disabled");
+}
+
+#[tokio::test]
+async fn a_lost_question_is_repeated_and_the_channel_left() {
+    let lost = AtomicBool::new(false);
+    let collector_answers = acknowledging(1);
+    let collector = Collector::start(move |request| {
+        if !request.is_event() && !lost.swap(true, Ordering::Relaxed) {
+            return String::new();
+        }
+        collector_answers(request)
+    })
+    .await;
+    let sink = collector.sink(|_| {});
+    all_delivered(&deliver(&sink, &["a"]).await, 1);
+    all_delivered(&deliver(&sink, &["b"]).await, 1);
+    let channels: Vec<_> = collector
+        .seen()
+        .iter()
+        .filter(|request| request.is_event())
+        .map(|request| request.headers["x-splunk-request-channel"].clone())
+        .collect();
+    assert_ne!(channels[0], channels[1], "ids start over when a collector restarts");
+}
+
+#[tokio::test]
+async fn an_id_given_out_twice_is_not_believed_for_the_first() {
+    let board = AckBoard::default();
+    let channel = board.channel();
+    let mut first = board.register(channel, 3);
+    let mut second = board.register(channel, 3);
+    assert!(first.told.try_recv().is_err());
+    drop(first);
+    board.tell(channel, 3, Ok(()));
+    assert_eq!(second.told.try_recv(), Ok(Ok(())));
+}
+
+#[tokio::test]
+async fn where_acknowledgement_is_required_nothing_is_sent_without() {
+    let disabled = |request: &Request| {
+        if request.is_event() {
+            said(200, DONE)
+        } else {
+            said(400, r#"{"text":"ACK is disabled","code":14}"#)
+        }
+    };
+    let collector = Collector::start(disabled).await;
+    let sink = collector.sink(|options| options.acknowledge = Acknowledge::Required);
+    is_retry(&deliver(&sink, &["a"]).await, "enable indexer acknowledgement");
+    assert!(collector.seen().iter().all(|request| !request.is_event()));
+}
+
+#[tokio::test]
+async fn the_way_is_tested_without_an_event() {
+    let collector = Collector::start(|request| match request.path.as_str() {
+        "/services/collector/health" => said(200, r#"{"text":"HEC is healthy","code":17}"#),
+        "/services/collector/event" => said(400, r#"{"text":"No data","code":5}"#),
+        _ => said(400, r#"{"text":"ACK is disabled","code":14}"#),
+    })
+    .await;
+    let found = collector.sink(|_| {}).test().await.expect("usable");
+    assert!(found.ends_with("does not acknowledge: what it accepts counts as delivered"), "{found}");
+    let required = collector.sink(|options| options.acknowledge = Acknowledge::Required).test().await;
+    assert!(required.expect_err("required").to_string().contains("enable indexer acknowledgement"));
+
+    let wrong = Collector::start(|request| match request.path.as_str() {
+        "/services/collector/health" => said(200, r#"{"text":"HEC is healthy","code":17}"#),
+        _ => said(403, r#"{"text":"Invalid token","code":4}"#),
+    })
+    .await;
+    let error = wrong.sink(|_| {}).test().await.expect_err("a wrong token").to_string();
+    assert!(error.starts_with("sink `splunk`: (http://127.0.0.1:"), "{error}");
+    assert!(error.contains("the token is not taken (Invalid token, code 4, HTTP 403)"), "{error}");
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_told() {
+    let collector = Collector::start(|_| said(200, DONE)).await;
+    let refused = |change: fn(&mut SplunkHecOptions)| {
+        let mut options = collector.options();
+        change(&mut options);
+        SplunkHec::new("splunk".to_owned(), options).expect_err("refused").to_string()
+    };
+    assert!(
+        refused(|options| options.url = "ftp://x".parse().expect("a URL")).contains("https://splunk.example")
+    );
+    let with_password = refused(|options| options.url = "https://u:hunter2@x".parse().expect("a URL"));
+    assert!(with_password.contains("no user or password") && !with_password.contains("hunter2"));
+    assert!(refused(|options| options.format = Format::Raw).contains("must be splunk"));
+    let with_token = refused(|options| options.token = "hunter2\n".into());
+    assert!(with_token.contains("token is empty") && !with_token.contains("hunter2"));
+
+    let typed_in_full = collector.sink(|options| {
+        options.url = format!("{}services/collector/event", collector.url).parse().expect("a URL");
+    });
+    all_delivered(&deliver(&typed_in_full, &["a"]).await, 1);
+    assert!(!format!("{typed_in_full:?}").contains("a-token"));
+}
+
+#[tokio::test]
+async fn a_proxy_carries_the_request() {
+    let proxy = Collector::start(|_| said(200, DONE)).await;
+    let url = proxy.url.clone();
+    let sink = proxy.sink(|options| {
+        options.url = "http://splunk.invalid:8088".parse().expect("a URL");
+        options.proxy = Some(ProxyOptions { url, no_proxy: "other.invalid".to_owned() });
+    });
+    all_delivered(&deliver(&sink, &["a"]).await, 1);
+    assert_eq!(proxy.seen()[0].path, "http://splunk.invalid:8088/services/collector/event");
+}

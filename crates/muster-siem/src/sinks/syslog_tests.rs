@@ -1,0 +1,300 @@
+use std::sync::Arc;
+
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+use crate::sinks::Sink;
+use crate::sinks::testing::{body, consignment, delivery, tenant};
+
+async fn listener() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    (listener, port)
+}
+
+fn options(transport: Transport, port: u16) -> SyslogOptions {
+    SyslogOptions::new("127.0.0.1".to_owned(), port, transport, Format::Raw)
+}
+
+fn sink(options: SyslogOptions) -> Sink {
+    Sink::Syslog(Syslog::new("arcsight".to_owned(), options).expect("a sink"))
+}
+
+async fn deliver(sink: &Sink, bodies: &[&str]) -> Report {
+    sink.deliver(consignment(&tenant(0), &[delivery(1, bodies)])).await
+}
+
+fn all_delivered(report: &Report, count: usize) {
+    assert_eq!(*report, Report { outcomes: vec![Outcome::Delivered; count], trouble: None });
+}
+
+fn is_retry(report: &Report, words: &str) {
+    assert!(report.outcomes.iter().all(|outcome| *outcome == Outcome::Retry), "{report:?}");
+    let trouble = report.trouble.as_ref().expect("a trouble");
+    assert!(trouble.reason.contains(words), "{}", trouble.reason);
+    assert!(trouble.reason.starts_with("sink `arcsight` (127.0.0.1:"), "{}", trouble.reason);
+}
+
+/// One connection read to its end, then closed.
+async fn read_one(listener: &TcpListener) -> String {
+    let (mut stream, _) = listener.accept().await.expect("a connection");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("text");
+    text
+}
+
+#[tokio::test]
+async fn messages_end_with_newlines_over_tcp() {
+    let (listener, port) = listener().await;
+    let sink = sink(options(Transport::Tcp, port));
+    let (a, b) = (body("a"), body("b"));
+    let bodies = [a.as_str(), &b];
+    let (report, text) = tokio::join!(deliver(&sink, &bodies), read_one(&listener));
+    all_delivered(&report, 2);
+    let head = "<130>1 2026-01-02T03:04:05.123456Z muster muster - graph_alerts - ";
+    assert_eq!(text, format!("{head}{a}\n{head}{b}\n"));
+}
+
+#[tokio::test]
+async fn messages_are_counted_and_headers_hold_only_what_they_may() {
+    let (listener, port) = listener().await;
+    let mut options = options(Transport::Tcp, port);
+    options.framing = Framing::OctetCounting;
+    options.rfc = Rfc::Rfc3164;
+    options.facility = 1;
+    options.hostname = "Söner host\n".to_owned();
+    options.app_name = String::new();
+    let sink = sink(options);
+    let a = body("å");
+    let bodies = [a.as_str()];
+    let (report, text) = tokio::join!(deliver(&sink, &bodies), read_one(&listener));
+    all_delivered(&report, 1);
+    let message = format!("<10>Jan  2 03:04:05 S-ner-host -: {a}");
+    assert_eq!(text, format!("{} {message}", message.len()));
+}
+
+#[tokio::test]
+async fn cef_stands_right_after_the_host() {
+    let (listener, port) = listener().await;
+    let mut options = options(Transport::Tcp, port);
+    options.rfc = Rfc::Rfc3164;
+    options.format = Format::Cef(Default::default());
+    let sink = sink(options);
+    let (report, text) = tokio::join!(deliver(&sink, &["{\"id\":\"a\"}"]), read_one(&listener));
+    all_delivered(&report, 1);
+    assert!(text.starts_with("<130>Jan  2 03:04:05 muster CEF:0|"), "{text}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_dies_in_between_leaves_everything_owed() {
+    let (listener, port) = listener().await;
+    let sink = sink(options(Transport::Tcp, port));
+    let large = body(&"x".repeat(1 << 20));
+    let dies = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut some = [0; 1000];
+        stream.read_exact(&mut some).await.expect("a start");
+    };
+    let bodies = [large.as_str(); 16];
+    let (report, ()) = tokio::join!(deliver(&sink, &bodies), dies);
+    is_retry(&report, "it failed at");
+    drop(listener);
+    is_retry(&deliver(&sink, &["{}"]).await, "check that it runs and listens");
+}
+
+#[tokio::test]
+async fn a_receiver_that_closes_before_it_has_read_is_not_believed() {
+    let (listener, port) = listener().await;
+    let sink = sink(options(Transport::Tcp, port));
+    let closes = async {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        // Unread bytes make this a reset, as when a receiver is killed.
+        stream.readable().await.expect("bytes");
+        drop(stream);
+    };
+    let (report, ()) = tokio::join!(deliver(&sink, &["{}"]), closes);
+    is_retry(&report, "");
+}
+
+#[tokio::test]
+async fn a_stalled_receiver_is_left() {
+    let (listener, port) = listener().await;
+    let mut options = options(Transport::Tcp, port);
+    options.timeout = Duration::from_millis(100);
+    let sink = sink(options);
+    // Accepted by the system's backlog and never read.
+    is_retry(&deliver(&sink, &["{}"]).await, "took longer than 100ms at closing the connection");
+    let large = body(&"x".repeat(1 << 20));
+    is_retry(&deliver(&sink, &[large.as_str(); 16]).await, "took longer than 100ms at taking messages");
+    drop(listener);
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_used_again_until_the_receiver_closes_it() {
+    let (listener, port) = listener().await;
+    let mut options = options(Transport::Tcp, port);
+    options.confirm = Confirm::None;
+    let sink = sink(options);
+    let (report, accepted) = tokio::join!(deliver(&sink, &["{}"]), listener.accept());
+    all_delivered(&report, 1);
+    let mut first = accepted.expect("a connection").0;
+    all_delivered(&deliver(&sink, &["{}"]).await, 1);
+    let line = "<130>1 2026-01-02T03:04:05.123456Z muster muster - graph_alerts - {}\n";
+    let mut both = vec![0; 2 * line.len()];
+    first.read_exact(&mut both).await.expect("both messages");
+    assert_eq!(both, line.repeat(2).as_bytes());
+    drop(first);
+
+    let (report, accepted) = tokio::join!(deliver(&sink, &["{}"]), listener.accept());
+    all_delivered(&report, 1);
+    let mut second = accepted.expect("a connection").0;
+    sink.close().await;
+    let mut text = String::new();
+    second.read_to_string(&mut text).await.expect("text");
+    assert_eq!(text, line);
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_fit_is_rejected_and_never_cut() {
+    let (listener, port) = listener().await;
+    let mut options = options(Transport::Tcp, port);
+    options.message_bytes_max = Some(200);
+    let sink = sink(options);
+    let large = body(&"x".repeat(500));
+    let bodies = ["{}", &large, "{}"];
+    let (report, text) = tokio::join!(deliver(&sink, &bodies), read_one(&listener));
+    assert_eq!(report.outcomes[0], Outcome::Delivered);
+    assert!(
+        matches!(&report.outcomes[1], Outcome::Rejected(reason) if reason.contains("at most 200 are taken"))
+    );
+    assert_eq!(report.outcomes[2], Outcome::Delivered);
+    assert_eq!(text.lines().count(), 2);
+}
+
+#[tokio::test]
+async fn a_newline_in_an_event_does_not_become_a_message() {
+    let sink = Syslog::new("arcsight".to_owned(), options(Transport::Tcp, 1)).expect("a sink");
+    let mut frames = Vec::new();
+    assert!(sink.frame(b"<1>", b"a\n<1>b", &mut frames).expect_err("refused").contains("newline"));
+    assert!(frames.is_empty());
+}
+
+#[tokio::test]
+async fn datagrams() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let port = receiver.local_addr().expect("an address").port();
+    let mut options = options(Transport::Udp, port);
+    options.rfc = Rfc::Rfc3164;
+    let sink = sink(options);
+    let large = body(&"x".repeat(70_000));
+    let report = deliver(&sink, &["{\"id\":1}", &large, "{\"id\":2}"]).await;
+    assert!(matches!(&report.outcomes[1], Outcome::Rejected(reason) if reason.contains("use tcp or tls")));
+    assert_eq!((&report.outcomes[0], &report.outcomes[2]), (&Outcome::Delivered, &Outcome::Delivered));
+    let mut buffer = [0; 1000];
+    for id in [1, 2] {
+        let length = receiver.recv(&mut buffer).await.expect("a datagram");
+        assert_eq!(
+            std::str::from_utf8(&buffer[..length]),
+            Ok(format!("<130>Jan  2 03:04:05 muster muster: {{\"id\":{id}}}").as_str())
+        );
+    }
+    assert!(sink.test().await.expect("an address").contains("nobody can tell"));
+}
+
+struct Authority {
+    acceptor: TlsAcceptor,
+    folder: tempfile::TempDir,
+}
+
+impl Authority {
+    fn new(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("ca.pem"), made.cert.pem()).expect("written");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("a certificate");
+        Self { acceptor: TlsAcceptor::from(Arc::new(config)), folder }
+    }
+
+    fn trusted(&self, server_name: Option<&str>) -> TlsOptions {
+        TlsOptions {
+            ca_file: Some(self.folder.path().join("ca.pem")),
+            server_name: server_name.map(ToOwned::to_owned),
+        }
+    }
+
+    /// Reads one connection to its end; says goodbye or just hangs up.
+    async fn read_one(&self, listener: &TcpListener, goodbye: bool) -> Option<String> {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut stream = self.acceptor.accept(stream).await.ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("text");
+        if goodbye {
+            stream.shutdown().await.expect("closed");
+        }
+        Some(text)
+    }
+}
+
+#[tokio::test]
+async fn messages_are_counted_over_tls() {
+    let authority = Authority::new(&["127.0.0.1", "siem.example"]);
+    let (listener, port) = listener().await;
+    for (server_name, goodbye) in [(None, true), (Some("siem.example"), false)] {
+        let mut options = options(Transport::Tls, port);
+        options.tls = authority.trusted(server_name);
+        let sink = sink(options);
+        for _ in 0..2 {
+            let (report, text) =
+                tokio::join!(deliver(&sink, &["{}"]), authority.read_one(&listener, goodbye));
+            all_delivered(&report, 1);
+            let message = "<130>1 2026-01-02T03:04:05.123456Z muster muster - graph_alerts - {}";
+            assert_eq!(text, Some(format!("{} {message}", message.len())));
+        }
+        let (found, text) = tokio::join!(sink.test(), authority.read_one(&listener, true));
+        let found = found.expect("usable");
+        assert!(
+            found.ends_with("takes connections under TLSv1_3, and closes them when it has read to the end")
+        );
+        assert_eq!(text.as_deref(), Some(""));
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_told_anything() {
+    let (authority, stranger) = (Authority::new(&["127.0.0.1"]), Authority::new(&["127.0.0.1"]));
+    let (listener, port) = listener().await;
+    let mut options = options(Transport::Tls, port);
+    options.tls = authority.trusted(None);
+    let sink = sink(options.clone());
+    let (report, text) = tokio::join!(deliver(&sink, &["{}"]), stranger.read_one(&listener, true));
+    is_retry(&report, "shaking hands for TLS");
+    assert_eq!(text, None);
+
+    options.tls = authority.trusted(Some("other.example"));
+    let sink = self::sink(options);
+    let (found, text) = tokio::join!(sink.test(), authority.read_one(&listener, true));
+    assert!(found.expect_err("another name").to_string().contains("check the CA file, the server name"));
+    assert_eq!(text, None);
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_told() {
+    let refused = |change: fn(&mut SyslogOptions)| {
+        let mut options = options(Transport::Udp, 514);
+        change(&mut options);
+        Syslog::new("arcsight".to_owned(), options).expect_err("refused").to_string()
+    };
+    assert!(refused(|options| options.facility = 24).contains("use 0 to 23"));
+    assert!(refused(|options| options.host = " ".to_owned()).contains("host must be"));
+    assert!(refused(|options| options.confirm = Confirm::Close).contains("nothing can be confirmed"));
+}

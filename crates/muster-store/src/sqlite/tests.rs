@@ -1,1 +1,399 @@
+//! What is SQLite's own: group commit, files, locks, damage, a full disk.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster_model::{Cursor, RecordHead, Slug, Source, TenantId};
+use sqlx::{Executor, Row};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{Durability, OpenMode, SqliteStore};
+use crate::{
+    AcceptedPage, DeliveryLimits, FinishedDelivery, InstanceId, MasterKey, NewRecord, NewTenant, PageReceipt,
+    PollResult, SealingError, SourceLease, Store, StoreError,
+};
+
+const LEASE: Duration = Duration::from_secs(60);
+const LIMITS: DeliveryLimits = DeliveryLimits { batches: 100, body_bytes: 1 << 30 };
+const ME: InstanceId = InstanceId(Uuid::from_u128(1));
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + seconds).unwrap()
+}
+
+struct Fixture {
+    _folder: TempDir,
+    path: PathBuf,
+    key: MasterKey,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("muster.db");
+        Self { _folder: folder, path, key: MasterKey::generate() }
+    }
+
+    async fn create(&self) -> SqliteStore {
+        SqliteStore::create(&self.path, &self.key).await.unwrap()
+    }
+
+    async fn open(&self, mode: OpenMode) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(&self.path, mode, &self.key).await
+    }
+
+    /// Opens what must not open, and says why it did not.
+    async fn refused(&self) -> StoreError {
+        self.open(OpenMode::Exclusive).await.err().expect("it must not open")
+    }
+}
+
+async fn run(store: &SqliteStore, sql: &'static str) {
+    let done = store.write("test", Durability::Relaxed, move |connection| {
+        Box::pin(async move { Ok(sqlx::raw_sql(sql).execute(&mut *connection).await.map(drop)?) })
+    });
+    done.await.unwrap();
+}
+
+async fn number(store: &SqliteStore, sql: &'static str) -> i64 {
+    store.readers.fetch_one(sql).await.unwrap().try_get(0).unwrap()
+}
+
+fn tenant(number: u128) -> NewTenant {
+    NewTenant {
+        id: TenantId::from(Uuid::from_u128(number)),
+        slug: Slug::from_name(&format!("c{number}")).unwrap(),
+        name: "C".to_owned(),
+        domain: None,
+        app: "main".to_owned(),
+        sources: BTreeSet::from([Source::GraphAlerts]),
+        since: at(0),
+    }
+}
+
+async fn leased(store: &SqliteStore, number: u128) -> SourceLease {
+    Store::add_tenant(store, tenant(number), at(0)).await.unwrap();
+    Store::lease_due_sources(store, ME, 1, LEASE, at(0)).await.unwrap().remove(0)
+}
+
+async fn accept(
+    store: &SqliteStore,
+    lease: &SourceLease,
+    ids: &[String],
+    padding: usize,
+) -> Result<PageReceipt, StoreError> {
+    // Not to be compressed away.
+    let padding = (0..padding / 16).map(|_| Uuid::new_v4().simple().to_string()[..16].to_owned());
+    let padding = padding.collect::<String>();
+    let bodies = ids.iter().map(|id| format!(r#"{{"id":"{id}"}}"#)).collect::<Vec<_>>();
+    let padded = bodies
+        .iter()
+        .map(|body| format!("{},\"p\":\"{padding}\"}}", &body[..body.len() - 1]))
+        .collect::<Vec<_>>();
+    let records = bodies.iter().zip(&padded).map(|(body, padded)| NewRecord {
+        head: RecordHead::read(body).unwrap(),
+        body: padded,
+        sinks: 1,
+    });
+    let sinks = ["splunk".to_owned()];
+    let (records, dead_letters, cursor) = (records.collect(), Vec::new(), Cursor::starting(at(5)));
+    let page = AcceptedPage { records, dead_letters, sinks: &sinks, cursor };
+    Store::accept_page(store, lease, page, LEASE, at(1)).await
+}
+
+/// Delivers all that is due; returns the ids in order.
+async fn drain(store: &SqliteStore) -> Vec<String> {
+    let mut ids = Vec::new();
+    while let Some(lease) =
+        Store::lease_due_deliveries(store, ME, "splunk", LIMITS, LEASE, at(9)).await.unwrap()
+    {
+        let mut finished = Vec::new();
+        for delivery in &lease.deliveries {
+            ids.extend(delivery.records().map(|(_, record)| record.head.id.clone()));
+            let delivered = delivery.records().count() as u32;
+            let number = delivery.number;
+            finished.push(FinishedDelivery { number, remaining: None, delivered, rejected: Vec::new() });
+        }
+        Store::finish_deliveries(store, &lease, finished, None, at(9)).await.unwrap();
+    }
+    ids
+}
+
+#[tokio::test]
+async fn a_failing_request_takes_back_nothing_but_itself() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    run(&store, "CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT").await;
+    let (go, wait) = oneshot::channel::<()>();
+    let (started, has_started) = oneshot::channel::<()>();
+    // Keeps the writer busy until the others stand in line.
+    let busy = store.write("test", Durability::Relaxed, move |_| {
+        Box::pin(async move {
+            started.send(()).unwrap();
+            wait.await.unwrap();
+            Ok(())
+        })
+    });
+    let insert = |sql: &'static str| {
+        store.write("test", Durability::Synced, move |connection| {
+            Box::pin(async move {
+                connection.execute("INSERT INTO t VALUES (10 + (SELECT count(*) FROM t))").await?;
+                connection.execute(sql).await?;
+                Ok(connection.fetch_one("SELECT count(*) FROM t").await?.try_get::<i64, _>(0)?)
+            })
+        })
+    };
+    let readers = store.readers.clone();
+    let last = store.write("test", Durability::Relaxed, move |connection| {
+        Box::pin(async move {
+            let within: i64 = connection.fetch_one("SELECT count(*) FROM t").await?.try_get(0)?;
+            let outside: i64 = readers.fetch_one("SELECT count(*) FROM t").await?.try_get(0)?;
+            Ok((within, outside))
+        })
+    });
+    let release = async {
+        has_started.await.unwrap();
+        go.send(()).unwrap();
+    };
+    let (busy, one, two, three, last, ()) = tokio::join!(
+        busy,
+        insert("INSERT INTO t VALUES (1)"),
+        insert("INSERT INTO t VALUES (1)"),
+        insert("INSERT INTO t VALUES (3)"),
+        last,
+        release
+    );
+    busy.unwrap();
+    assert_eq!(one.unwrap(), 2);
+    assert!(matches!(two, Err(StoreError::Database { .. })), "the key is taken");
+    assert_eq!(three.unwrap(), 4);
+    assert_eq!(last.unwrap(), (4, 0), "one transaction of all, which readers did not wait for");
+    assert_eq!(number(&store, "SELECT count(*) FROM t").await, 4);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_finds_nothing_writes_nothing() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    let lease = leased(&store, 1).await;
+    accept(&store, &lease, &["a".to_owned()], 10).await.unwrap();
+    let wal = PathBuf::from(format!("{}-wal", fixture.path.display()));
+    let size = || std::fs::metadata(&wal).unwrap().len();
+    let before = size();
+    for _ in 0..20 {
+        assert!(Store::lease_due_sources(&store, ME, 9, LEASE, at(1)).await.unwrap().is_empty());
+        let none = Store::lease_due_deliveries(&store, ME, "file", LIMITS, LEASE, at(1)).await.unwrap();
+        assert!(none.is_none());
+        assert_eq!(accept(&store, &lease, &["a".to_owned()], 10).await.unwrap().known, 1);
+    }
+    assert_eq!(size(), before);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    let lease = leased(&store, 1).await;
+    let ids = |page: usize| (0..5).map(|index| format!("{page}-{index}")).collect::<Vec<_>>();
+    accept(&store, &lease, &ids(0), 20_000).await.unwrap();
+    run(&store, "PRAGMA max_page_count = 64").await;
+    let mut accepted = 1;
+    let error = loop {
+        match accept(&store, &lease, &ids(accepted), 20_000).await {
+            Ok(_) => accepted += 1,
+            Err(error) => break error,
+        }
+        assert!(accepted < 100, "the disk never fills");
+    };
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+    assert!(matches!(accept(&store, &lease, &ids(accepted), 20_000).await, Err(StoreError::DiskFull { .. })));
+    let state = Store::source_states(&store).await.unwrap().remove(0);
+    assert_eq!(state.accepted, accepted as u64 * 5);
+    run(&store, "PRAGMA max_page_count = 1000000").await;
+    assert_eq!(accept(&store, &lease, &ids(accepted), 20_000).await.unwrap().accepted, 5, "it goes on");
+    let expected = (0..=accepted).flat_map(ids).collect::<Vec<_>>();
+    assert_eq!(drain(&store).await, expected);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_or_moved_batch_holds_nothing_up() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    let lease = leased(&store, 1).await;
+    let stranger = leased(&store, 2).await;
+    for id in ["a", "b", "c", "d"] {
+        accept(&store, &lease, &[id.to_owned()], 10).await.unwrap();
+    }
+    accept(&store, &stranger, &["x".to_owned()], 10).await.unwrap();
+    // The first is damaged, the second another tenant's, the third missing.
+    run(&store, "UPDATE journal_batch SET sealed = substr(sealed, 1, length(sealed) - 1) WHERE batch_no = 1")
+        .await;
+    run(
+        &store,
+        "UPDATE journal_batch SET (sealed, batch_id) =
+             (SELECT sealed, batch_id FROM journal_batch WHERE batch_no = 5) WHERE batch_no = 2",
+    )
+    .await;
+    run(&store, "DELETE FROM journal_batch WHERE batch_no = 3").await;
+    assert_eq!(drain(&store).await, ["d", "x"]);
+    let letters = Store::dead_letters(&store, Some(lease.tenant.id), 9).await.unwrap();
+    let reasons = letters.iter().rev().map(|letter| letter.reason.as_str()).collect::<Vec<_>>();
+    assert!(reasons[0].contains("damaged"), "{reasons:?}");
+    assert!(reasons[1].contains("sealed with key"), "{reasons:?}");
+    assert!(reasons[2].contains("missing"), "{reasons:?}");
+    assert!(
+        !Store::dead_letter_body(&store, letters[2].number).await.unwrap().is_empty(),
+        "as it was stored"
+    );
+    assert!(!Store::replay_dead_letter(&store, letters[2].number, &[], at(9)).await.unwrap());
+    let lane = Store::lane_states(&store).await.unwrap().remove(0);
+    assert_eq!((lane.owed, lane.delivered, lane.rejected), (0, 1, 3));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn one_process_runs_and_commands_work_beside_it() {
+    let fixture = Fixture::new();
+    let running = fixture.create().await;
+    let lease = leased(&running, 1).await;
+    let error = fixture.refused().await;
+    assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    let command = fixture.open(OpenMode::Shared).await.unwrap();
+    Store::add_tenant(&command, tenant(2), at(0)).await.unwrap();
+    assert_eq!(Store::lease_due_sources(&running, ME, 9, LEASE, at(1)).await.unwrap().len(), 1);
+    accept(&running, &lease, &["a".to_owned()], 10).await.unwrap();
+    assert_eq!(Store::source_states(&command).await.unwrap().len(), 2);
+    command.close().await;
+    accept(&running, &lease, &["b".to_owned()], 10).await.unwrap();
+    running.close().await;
+    let error = Store::tenants(&running).await.err();
+    assert!(error.is_some(), "closed is closed");
+    let error = Store::finish_poll(&running, &lease, PollResult::Yielded { next_at: at(1) }, at(1)).await;
+    assert!(matches!(error, Err(StoreError::Database { .. })));
+    let again = fixture.open(OpenMode::Exclusive).await.unwrap();
+    assert_eq!(drain(&again).await, ["a", "b"]);
+    again.close().await;
+}
+
+#[tokio::test]
+async fn files_are_for_their_owner_only() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    leased(&store, 1).await;
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        let path = format!("{}{suffix}", fixture.path.display());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{path}");
+    }
+    let error = SqliteStore::create(&fixture.path, &fixture.key).await.err().unwrap();
+    assert!(error.to_string().contains("create its file"), "{error}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_no_store_of_ours_is_refused_with_words() {
+    let fixture = Fixture::new();
+    let missing = fixture.refused().await;
+    assert!(missing.to_string().contains("muster init"), "{missing}");
+
+    std::fs::write(&fixture.path, "this is a text, and long enough to be taken for a header of something")
+        .unwrap();
+    assert!(matches!(fixture.refused().await, StoreError::Damaged { .. }));
+    std::fs::remove_file(&fixture.path).unwrap();
+
+    let store = fixture.create().await;
+    run(&store, "PRAGMA user_version = 1000").await;
+    store.close().await;
+    assert!(matches!(fixture.refused().await, StoreError::TooNew { .. }));
+    std::fs::remove_file(&fixture.path).unwrap();
+
+    let store = fixture.create().await;
+    run(&store, "PRAGMA application_id = 7").await;
+    store.close().await;
+    assert!(matches!(fixture.refused().await, StoreError::Damaged { .. }), "another program's");
+    std::fs::remove_file(&fixture.path).unwrap();
+
+    fixture.create().await.close().await;
+    let wrong = SqliteStore::open(&fixture.path, OpenMode::Exclusive, &MasterKey::generate()).await;
+    let Err(StoreError::Sealing { source: SealingError::WrongKey { .. }, .. }) = wrong else {
+        panic!("a wrong master key must be told");
+    };
+}
+
+#[tokio::test]
+async fn damage_in_the_file_is_told() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    let lease = leased(&store, 1).await;
+    for index in 0..20 {
+        accept(&store, &lease, &[index.to_string()], 5000).await.unwrap();
+    }
+    store.close().await;
+    let mut bytes = std::fs::read(&fixture.path).unwrap();
+    for byte in &mut bytes[8192..] {
+        *byte = 0x5a;
+    }
+    std::fs::write(&fixture.path, bytes).unwrap();
+    assert!(matches!(fixture.refused().await, StoreError::Damaged { .. }));
+}
+
+#[tokio::test]
+async fn nothing_of_a_removed_tenants_key_stays_in_the_file() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    let (lease, other) = (leased(&store, 1).await, leased(&store, 2).await);
+    accept(&store, &lease, &["the-id-of-an-alert".to_owned()], 10).await.unwrap();
+    let row = store.readers.fetch_one("SELECT data_key FROM tenant WHERE slug = 'c1'").await.unwrap();
+    let sealed_key: Vec<u8> = row.try_get(0).unwrap();
+    assert!(holds(&fixture.path, &sealed_key) || holds(&with_wal(&fixture.path), &sealed_key));
+    Store::remove_tenant(&store, lease.tenant.id).await.unwrap();
+    assert_eq!(number(&store, "SELECT count(*) FROM removed").await, 0);
+    assert_eq!(number(&store, "SELECT count(*) FROM record_version").await, 0);
+    for path in [fixture.path.clone(), with_wal(&fixture.path)] {
+        assert!(!holds(&path, &sealed_key), "{}", path.display());
+        assert!(!holds(&path, b"the-id-of-an-alert"), "{}", path.display());
+    }
+    accept(&store, &other, &["x".to_owned()], 10).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_interrupted_removal_is_completed_at_the_next_start() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    let lease = leased(&store, 1).await;
+    accept(&store, &lease, &["a".to_owned()], 10).await.unwrap();
+    run(
+        &store,
+        "INSERT INTO removed VALUES ('source', 1), ('lane', 1); DELETE FROM lane; DELETE FROM source_state;
+         DELETE FROM tenant",
+    )
+    .await;
+    store.close().await;
+    let store = fixture.open(OpenMode::Exclusive).await.unwrap();
+    for sql in [
+        "SELECT count(*) FROM removed",
+        "SELECT count(*) FROM journal_batch",
+        "SELECT count(*) FROM record_version",
+        "SELECT count(*) FROM delivery",
+    ] {
+        assert_eq!(number(&store, sql).await, 0, "{sql}");
+    }
+    store.close().await;
+}
+
+fn with_wal(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}-wal", path.display()))
+}
+
+fn holds(path: &Path, needle: &[u8]) -> bool {
+    std::fs::read(path).unwrap().windows(needle.len()).any(|window| window == needle)
+}

@@ -262,7 +262,11 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         share: config.update_share.unwrap_or(if config.rate.is_some() { 0.1 } else { 0.0 }),
         after: config.update_after,
     };
-    let (world, skipped) = make_world(&config, updates)?;
+    let making = config.clone();
+    // A large world takes seconds: other tasks of the runtime go on meanwhile.
+    let (world, skipped) = tokio::task::spawn_blocking(move || make_world(&making, updates))
+        .await
+        .map_err(|error| StartError::Keys(error.into()))??;
     let shared = Arc::new(Shared {
         world,
         identity,

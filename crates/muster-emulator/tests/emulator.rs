@@ -212,6 +212,14 @@ async fn discovery_points_back_to_the_emulator_and_its_keys_fit() {
     let (_, _, keys) = world.get("", v2["jwks_uri"].as_str().unwrap()).await;
     let token = world.token(&tenant.id).await;
     let header = jsonwebtoken::decode_header(&token).unwrap();
+    let key = &keys["keys"][0];
+    let (modulus, exponent) = (key["n"].as_str().unwrap(), key["e"].as_str().unwrap());
+    let key = jsonwebtoken::DecodingKey::from_rsa_components(modulus, exponent).unwrap();
+    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
+    validation.set_audience(&["https://graph.microsoft.com"]);
+    validation.set_issuer(&[v1["issuer"].as_str().unwrap()]);
+    let claims = jsonwebtoken::decode::<Value>(&token, &key, &validation).unwrap().claims;
+    assert_eq!(claims["tid"], tenant.id);
     assert_eq!(keys["keys"][0]["kid"].as_str(), header.kid.as_deref());
     let (_, _, instance) = world.get("", "/common/discovery/instance?api-version=1.1&authorization_endpoint=https://x/y/oauth2/v2.0/authorize").await;
     assert_eq!(
@@ -647,4 +655,61 @@ async fn a_thousand_tenants_start_at_once() {
     assert_eq!(emulator.tenants().len(), 1000);
     assert_eq!(emulator.produced_counts().alerts, 2000);
     emulator.stop().await;
+}
+
+/// The emulator's own program, ended when this is dropped.
+struct Program(std::process::Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn run(arguments: &[&str]) -> std::process::Output {
+    std::process::Command::new(env!("CARGO_BIN_EXE_muster-emulator")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn the_command_line_runs_describes_itself_and_tallies() {
+    use std::io::BufRead;
+    let mut program = Program(
+        std::process::Command::new(env!("CARGO_BIN_EXE_muster-emulator"))
+            .args(["run", "--listen", "127.0.0.1:0", "--tenants", "3", "--alerts", "5", "--tls"])
+            .args(["--hec", "127.0.0.1:0", "--syslog", "off", "--syslog-tls", "127.0.0.1:0"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut line = String::new();
+    std::io::BufReader::new(program.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let microsoft = ready["addresses"]["microsoft"].as_str().unwrap();
+    let url = format!("https://{microsoft}");
+
+    let config = run(&["config", "--url", &url]);
+    let text = String::from_utf8(config.stdout).unwrap();
+    let settings: toml::Table = text.parse().unwrap();
+    assert_eq!(settings["cloud"]["login"].as_str(), Some(url.as_str()));
+    assert_eq!(settings["apps"]["main"]["client_id"].as_str(), ready["app_id"].as_str());
+    assert_eq!(settings["sinks"]["arcsight"]["transport"].as_str(), Some("tls"));
+    assert_eq!(settings["routes"][0]["sinks"].as_array().unwrap().len(), 3);
+    assert!(text.contains(&format!("export MUSTER_EMULATOR_SECRET='{}'", ready["secret"].as_str().unwrap())));
+
+    let tenants = String::from_utf8(run(&["tenants", "--url", &url]).stdout).unwrap();
+    assert_eq!(tenants.lines().count(), 4);
+    assert!(tenants.starts_with("tenant_id,name,domain\n"));
+
+    let tally = run(&["tally", "--url", &url]);
+    assert_eq!(tally.status.code(), Some(1), "nothing was delivered, so all is lost");
+    let tally: Value = serde_json::from_slice(&tally.stdout).unwrap();
+    assert_eq!(tally["produced"]["alerts"], 5);
+
+    let second = run(&["run", "--listen", microsoft, "--hec", "off", "--syslog", "off"]);
+    assert_eq!(second.status.code(), Some(2));
+    assert!(String::from_utf8(second.stderr).unwrap().contains(&format!("port in use: {microsoft}")));
+    drop(program);
+    let gone = run(&["tally", "--url", &url]);
+    assert!(String::from_utf8(gone.stderr).unwrap().contains("no emulator answers at"));
 }

@@ -451,7 +451,7 @@ async fn sinks_are_owed_what_they_want(store: &dyn Store) {
     let sinks = names(&["splunk", "arcsight", "file"]);
     let lease = lease_source(store, at(0)).await;
     let bodies = (0..10).map(|index| body("r", index)).collect::<Vec<_>>();
-    let wants = |index: usize| 1 | if index % 3 == 0 { 2 } else { 0 };
+    let wants = |index: usize| 1 | if index.is_multiple_of(3) { 2 } else { 0 };
     let records = bodies
         .iter()
         .enumerate()

@@ -413,7 +413,8 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<SourceLease>, StoreError>;
 
-    /// When the next source falls due that is not leased; `None` when there is none.
+    /// When the next source of an active tenant can be leased: when it is due, or, where it is leased, when the lease
+    /// ends if nobody gives it back earlier. `None` when there is none.
     async fn next_source_due_at(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Accepts a page: in **one** transaction the records that are new go into the journal and into the index of
@@ -449,7 +450,8 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Option<DeliveryLease>, StoreError>;
 
-    /// When the next lane of `sink` falls due that is not leased; `None` when nothing is owed.
+    /// When the next lane of `sink` can be leased: when it is due, or, where it is leased, when the lease ends if
+    /// nobody gives it back earlier. `None` when nothing is owed.
     async fn next_delivery_due_at(&self, sink: &str) -> Result<Option<Timestamp>, StoreError>;
 
     /// Keeps a lease on deliveries for `lease_for` longer while a slow sink is waited for.

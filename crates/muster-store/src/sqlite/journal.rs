@@ -20,7 +20,7 @@ const HEAD_BYTES_MAX: u64 = 1024;
 /// No batch is larger than this when it is read back, whatever the database says.
 const RAW_BYTES_MAX: u64 = 1 << 30;
 /// Batches that one statement of pruning deletes.
-const PRUNE_AT_ONCE: usize = 200;
+const PRUNE_AT_ONCE: usize = 50;
 
 /// Does what takes processor time on threads for such work, as many at once as there are processors.
 pub(super) struct Packer {

@@ -1,0 +1,249 @@
+//! Random pages, polls, crashes and answers of sinks against a model of a few lines: each version is delivered to
+//! each sink that wants it exactly once, in the order of acceptance, whatever happens between.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster_model::{ContentHash, Cursor, RecordHead, Selection, Severity, Slug, Source};
+use muster_store::{
+    AcceptedPage, DeliveryLimits, FinishedDelivery, InstanceId, MasterKey, NewRecord, NewTenant, OpenMode,
+    PollResult, SourceLease, SqliteStore, Store, StoreError,
+};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const SINKS: [&str; 2] = ["splunk", "file"];
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Id, version, and bits of the sinks that want it.
+type Item = (u8, u8, u64);
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// A page of one of the tenants.
+    Page(usize, Vec<Item>),
+    /// A sink answers for what it is owed first: it takes, refuses or puts off each record by these numbers in turn.
+    Deliver(usize, u32, Vec<u8>),
+    /// The lease that a worker holds ends, and another worker takes it; the first tries to write.
+    Overtake(usize, Vec<Item>),
+    /// The process is killed.
+    Crash,
+}
+
+fn items() -> impl Strategy<Value = Vec<Item>> {
+    proptest::collection::vec((0_u8..8, 0_u8..3, 0_u64..4), 0..12)
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0_usize..2, items()).prop_map(|(tenant, items)| Step::Page(tenant, items)),
+        4 => (0_usize..2, 1_u32..4, proptest::collection::vec(0_u8..6, 1..8))
+            .prop_map(|(sink, batches, answers)| Step::Deliver(sink, batches, answers)),
+        1 => (0_usize..2, items()).prop_map(|(tenant, items)| Step::Overtake(tenant, items)),
+        1 => Just(Step::Crash),
+    ];
+    proptest::collection::vec(step, 1..25)
+}
+
+/// What must be true.
+#[derive(Default)]
+struct Model {
+    known: HashSet<(usize, u8, u8)>,
+    /// What each tenant owes each sink, in order.
+    owed: [[VecDeque<String>; 2]; 2],
+    refused: usize,
+}
+
+impl Model {
+    /// How many of the page's records are new.
+    fn accept(&mut self, tenant: usize, items: &[Item]) -> u32 {
+        let mut fresh = 0;
+        for (id, version, sinks) in items {
+            if self.known.insert((tenant, *id, *version)) {
+                fresh += 1;
+                for sink in (0..SINKS.len()).filter(|sink| sinks & (1 << sink) != 0) {
+                    self.owed[tenant][sink].push_back(text(*id, *version));
+                }
+            }
+        }
+        fresh
+    }
+}
+
+fn text(id: u8, version: u8) -> String {
+    format!(r#"{{"id":"{id}","version":{version}}}"#)
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + seconds).expect("in range")
+}
+
+struct Run {
+    folder: tempfile::TempDir,
+    key: MasterKey,
+    store: SqliteStore,
+    sources: [SourceLease; 2],
+    model: Model,
+    now: i64,
+    instance: u128,
+}
+
+impl Run {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let key = MasterKey::generate();
+        let store = SqliteStore::create(&folder.path().join("db"), &key).await.expect("created");
+        for number in 0..2_u128 {
+            let tenant = NewTenant {
+                id: Uuid::from_u128(number + 1).into(),
+                slug: Slug::from_name(&format!("t{number}")).expect("a slug"),
+                name: String::new(),
+                domain: None,
+                app: "main".to_owned(),
+                sources: BTreeSet::from([Source::GraphAlerts]),
+                since: at(0),
+            };
+            Store::add_tenant(&store, tenant, at(number as i64)).await.expect("added");
+        }
+        let sources = lease(&store, 1, 10).await;
+        Self { folder, key, store, sources, model: Model::default(), now: 10, instance: 1 }
+    }
+
+    async fn accept(&self, lease: &SourceLease, items: &[Item]) -> Result<u32, StoreError> {
+        let sinks = SINKS.map(str::to_owned);
+        let bodies = items.iter().map(|(id, version, _)| text(*id, *version)).collect::<Vec<_>>();
+        let records = items.iter().zip(&bodies).map(|((id, version, sinks), body)| NewRecord {
+            head: RecordHead {
+                id: id.to_string(),
+                // Some versions differ in their content only.
+                updated_at: Some(at(i64::from(version / 2))),
+                created_at: None,
+                severity: Severity::Low,
+                hash: ContentHash::of(body.as_bytes()),
+            },
+            body,
+            sinks: *sinks,
+        });
+        let cursor = Cursor::starting(at(self.now));
+        let page =
+            AcceptedPage { records: records.collect(), dead_letters: Vec::new(), sinks: &sinks, cursor };
+        let receipt = Store::accept_page(&self.store, lease, page, LEASE, at(self.now)).await?;
+        assert_eq!((receipt.accepted + receipt.known) as usize, items.len());
+        Ok(receipt.accepted)
+    }
+
+    async fn deliver(&mut self, sink: usize, batches: u32, answers: &[u8]) {
+        let limits = DeliveryLimits { batches, body_bytes: 1 << 20 };
+        let me = InstanceId(Uuid::from_u128(self.instance));
+        let lease =
+            Store::lease_due_deliveries(&self.store, me, SINKS[sink], limits, LEASE, at(self.now)).await;
+        let owed_any = self.model.owed.iter().any(|tenant| !tenant[sink].is_empty());
+        let Some(lease) = lease.expect("leased") else {
+            assert!(!owed_any, "something is owed and not given");
+            return;
+        };
+        let tenant = (lease.tenant.id.as_uuid().as_u128() - 1) as usize;
+        let owed = &mut self.model.owed[tenant][sink];
+        let mut answers = answers.iter().cycle();
+        let (mut finished, mut put_off) = (Vec::new(), VecDeque::new());
+        for delivery in &lease.deliveries {
+            let (mut delivered, mut rejected, mut kept) = (0, Vec::new(), HashSet::new());
+            for (index, record) in delivery.records() {
+                assert_eq!(owed.pop_front().as_deref(), Some(record.body), "in order, and only what is owed");
+                match answers.next() {
+                    Some(0) => {
+                        kept.insert(index);
+                        put_off.push_back(record.body.to_owned());
+                    }
+                    Some(1) => {
+                        rejected.push((index as u32, "refused".to_owned()));
+                        self.model.refused += 1;
+                    }
+                    _ => delivered += 1,
+                }
+            }
+            let remaining = Selection::of(delivery.batch.len(), |index| kept.contains(&index));
+            finished.push(FinishedDelivery { number: delivery.number, remaining, delivered, rejected });
+        }
+        while let Some(body) = put_off.pop_back() {
+            owed.push_front(body);
+        }
+        Store::finish_deliveries(&self.store, &lease, finished, None, at(self.now)).await.expect("finished");
+    }
+
+    async fn overtake(&mut self, tenant: usize, items: &[Item]) {
+        let old = self.sources.clone();
+        self.now += 120;
+        self.instance += 1;
+        self.sources = lease(&self.store, self.instance, self.now).await;
+        let refused = self.accept(&old[tenant], items).await;
+        assert!(matches!(refused, Err(StoreError::LeaseLost { .. })));
+        let result = PollResult::Yielded { next_at: at(self.now) };
+        let refused = Store::finish_poll(&self.store, &old[tenant], result, at(self.now)).await;
+        assert!(matches!(refused, Err(StoreError::LeaseLost { .. })));
+    }
+
+    async fn crash(mut self) -> Self {
+        drop(self.store);
+        self.instance += 1;
+        let path = self.folder.path().join("db");
+        self.store = SqliteStore::open(&path, OpenMode::Exclusive, &self.key).await.expect("opened");
+        let me = InstanceId(Uuid::from_u128(self.instance));
+        Store::take_over(&self.store, me, at(self.now)).await.expect("taken over");
+        self.sources = lease(&self.store, self.instance, self.now).await;
+        self
+    }
+
+    async fn step(mut self, step: &Step) -> Self {
+        self.now += 1;
+        match step {
+            Step::Page(tenant, items) => {
+                let accepted = self.accept(&self.sources[*tenant], items).await.expect("accepted");
+                assert_eq!(accepted, self.model.accept(*tenant, items));
+            }
+            Step::Deliver(sink, batches, answers) => self.deliver(*sink, *batches, answers).await,
+            Step::Overtake(tenant, items) => self.overtake(*tenant, items).await,
+            Step::Crash => self = self.crash().await,
+        }
+        for state in Store::lane_states(&self.store).await.expect("read") {
+            let tenant = (state.tenant.as_uuid().as_u128() - 1) as usize;
+            let sink = SINKS.iter().position(|sink| *sink == state.sink).expect("one of them");
+            assert_eq!(state.owed as usize, self.model.owed[tenant][sink].len());
+        }
+        let totals = Store::journal_totals(&self.store).await.expect("added up");
+        assert_eq!(totals.records as usize, self.model.known.len());
+        assert_eq!(totals.dead_letters as usize, self.model.refused);
+        self
+    }
+}
+
+async fn lease(store: &SqliteStore, instance: u128, now: i64) -> [SourceLease; 2] {
+    let me = InstanceId(Uuid::from_u128(instance));
+    // A long lease, so that only a test that means it overtakes it.
+    let mut leases =
+        Store::lease_due_sources(store, me, 2, Duration::from_secs(100), at(now)).await.expect("leased");
+    leases.sort_by_key(|lease| lease.tenant.id);
+    leases.try_into().expect("both are due")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn each_version_reaches_each_sink_once_and_in_order(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut run = Run::new().await;
+            for step in &steps {
+                run = run.step(step).await;
+            }
+            for sink in 0..SINKS.len() {
+                while run.model.owed.iter().any(|tenant| !tenant[sink].is_empty()) {
+                    run.deliver(sink, 4, &[2]).await;
+                }
+                run.deliver(sink, 4, &[2]).await;
+            }
+            run.store.close().await;
+        });
+    }
+}

@@ -61,6 +61,8 @@ pub struct FetchedPage {
     pub answered_at: Timestamp,
     /// Part of the answer is missing, says the service, in these words.
     pub partial: Option<String>,
+    /// Its place in memory; given back when the page is dropped.
+    _place: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
 /// Why a page could not be fetched. Each says what to do.
@@ -241,7 +243,12 @@ impl Microsoft {
         let partial = (answer.status == 206)
             .then(|| answer.warning.clone().unwrap_or_else(|| "status 206, partial content".to_owned()))
             .or(answer.warning);
-        Ok(FetchedPage { body: answer.body, answered_at: answer.date.unwrap_or(now), partial })
+        Ok(FetchedPage {
+            body: answer.body,
+            answered_at: answer.date.unwrap_or(now),
+            partial,
+            _place: answer.place,
+        })
     }
 
     /// Throws away what is remembered of a tenant.

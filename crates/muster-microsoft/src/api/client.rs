@@ -1,6 +1,7 @@
 //! The one HTTP client. Every call has a timeout and a bound on the answer's size; redirects are never followed, so
 //! that a token goes only to the host it was asked for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -9,7 +10,11 @@ use reqwest::header::{self, HeaderMap};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
+
+/// Answers announced to be smaller than this are read at once; larger ones wait for a place.
+const SMALL_BODY_BYTES: u64 = 256 << 10;
 
 /// How the client behaves.
 #[derive(Debug, Clone)]
@@ -24,6 +29,8 @@ pub struct ClientOptions {
     pub total_timeout: Duration,
     /// The largest body of an answer that is taken, after decompression.
     pub body_bytes_max: usize,
+    /// How many larger bodies may be in memory at the same time; the others wait unread.
+    pub bodies_max: usize,
     /// PEM certificates trusted beside the system's.
     pub extra_roots_pem: Option<Vec<u8>>,
     /// The proxy, and the hosts that are reached without it (`NO_PROXY` syntax).
@@ -38,6 +45,7 @@ impl Default for ClientOptions {
             idle_timeout: Duration::from_secs(30),
             total_timeout: Duration::from_secs(120),
             body_bytes_max: 64 << 20,
+            bodies_max: 8,
             extra_roots_pem: None,
             proxy: None,
         }
@@ -119,6 +127,8 @@ pub struct Answer {
     pub request_id: Option<String>,
     /// A `Warning` header: part of the answer is missing.
     pub warning: Option<String>,
+    /// The place in memory of a larger body; given back when it is dropped.
+    pub place: Option<OwnedSemaphorePermit>,
 }
 
 /// The HTTP client. Cheap to clone.
@@ -128,6 +138,7 @@ pub struct Client {
     idle_timeout: Duration,
     total_timeout: Duration,
     body_bytes_max: usize,
+    bodies: Arc<Semaphore>,
 }
 
 impl Client {
@@ -163,6 +174,7 @@ impl Client {
             idle_timeout: options.idle_timeout,
             total_timeout: options.total_timeout,
             body_bytes_max: options.body_bytes_max,
+            bodies: Arc::new(Semaphore::new(options.bodies_max.max(1))),
         })
     }
 
@@ -202,6 +214,13 @@ impl Client {
         let retry_after = text(headers, "retry-after").and_then(|value| retry_after(&value, date));
         let request_id = text(headers, "request-id").or_else(|| text(headers, "x-ms-request-id"));
         let warning = text(headers, "warning");
+        let small = response.content_length().is_some_and(|length| length <= SMALL_BODY_BYTES);
+        let place = match small {
+            true => None,
+            false => {
+                Some(Arc::clone(&self.bodies).acquire_owned().await.expect("the semaphore is never closed"))
+            }
+        };
         let expected =
             response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(64 << 10);
         let mut body = Vec::with_capacity(expected.min(self.body_bytes_max));
@@ -218,7 +237,7 @@ impl Client {
             }
             body.extend_from_slice(&piece);
         }
-        Ok(Answer { status, body, retry_after, date, request_id, warning })
+        Ok(Answer { status, body, retry_after, date, request_id, warning, place })
     }
 
     fn transport_error(&self, host: &str, error: &reqwest::Error) -> TransportError {

@@ -312,6 +312,7 @@ mod tests {
             date: None,
             request_id: None,
             warning: None,
+            place: None,
         };
         let body = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret\r\nTrace ID: x","error_codes":[7000215]}"#;
         let error = refusal(&answer(401, body));

@@ -140,7 +140,7 @@ impl SqliteStore {
                  b.body_bytes, b.sealed
              FROM summed d LEFT JOIN journal_batch b ON b.batch_no = d.batch_no
                  LEFT JOIN source_state s ON s.source_no = b.source_no
-             WHERE d.place = 1 OR d.bytes_up_to <= ?3 ORDER BY d.number",
+             WHERE d.place = 1 OR d.bytes_up_to <= ?3",
         )
         .bind(lane_no)
         .bind(limits.batches.max(1))
@@ -148,7 +148,11 @@ impl SqliteStore {
         .fetch_all(&self.readers)
         .await
         .map_err(&failed)?;
-        rows.iter().map(stored_delivery).collect::<Result<_, _>>().map_err(failed)
+        let mut deliveries =
+            rows.iter().map(stored_delivery).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        // Here and not in SQL, where the sealed batches would be copied through a sorter.
+        deliveries.sort_by_key(|delivery| delivery.number);
+        Ok(deliveries)
     }
 
     async fn read_deliveries(

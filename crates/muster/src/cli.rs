@@ -1,0 +1,304 @@
+//! The command line: every command and flag, and the way from arguments to an exit code.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use muster_model::Source;
+
+use crate::commands;
+use crate::config::{FormatName, Span};
+use crate::exit_code::{Exit, Failed};
+use crate::output::{ColourChoice, Output, OutputFormat};
+use crate::telemetry;
+
+/// Collects the Microsoft Defender alerts of many tenants and delivers each of them to your SIEMs: none lost, none
+/// doubled.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// The settings file, or a folder of them.
+    #[arg(long, short, global = true, value_name = "PATH", default_value = "muster.toml")]
+    pub config: PathBuf,
+    /// How results are printed.
+    #[arg(long, short, global = true, value_enum, default_value_t)]
+    pub output: OutputFormat,
+    /// When colours are used.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub color: ColourChoice,
+    /// Log more; twice for everything.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 wrong settings, 4 store cannot be used, \
+5 not found, 6 done in part, 7 Microsoft refused or does not answer, 8 a sink refused or does not answer.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a settings file, a store and a master key here.
+    Init(InitArgs),
+    /// Check the settings and show every mistake at once.
+    Validate,
+    /// Collect and deliver until told to stop.
+    Run,
+    /// The customers' tenants.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Fetch records once and print them. Changes nothing that `run` remembers.
+    Fetch(FetchArgs),
+    /// How tenants, sources and sinks are doing.
+    Status(StatusArgs),
+    /// The SIEMs.
+    #[command(subcommand)]
+    Sink(SinkCommand),
+    /// Records that could not be read, or that a sink refused for good.
+    #[command(subcommand)]
+    DeadLetter(DeadLetterCommand),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a folder.
+    Man {
+        /// The folder; made where it is missing.
+        folder: PathBuf,
+    },
+}
+
+/// `muster init`
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Where to make them.
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+}
+
+/// `muster tenant …`
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Add a tenant by its id or by a domain it has verified.
+    Add(TenantAddArgs),
+    /// List all tenants.
+    List,
+    /// Show one tenant: its sources, what it owes, what is wrong.
+    Show {
+        /// Slug, id or domain.
+        tenant: String,
+    },
+    /// Stop fetching a tenant. What was accepted is still delivered.
+    Pause {
+        /// Slugs, ids or domains.
+        #[arg(required = true)]
+        tenants: Vec<String>,
+    },
+    /// Fetch a tenant again, from where it stopped.
+    Resume {
+        /// Slugs, ids or domains.
+        #[arg(required = true)]
+        tenants: Vec<String>,
+    },
+    /// Forget a tenant: its key, journal, deliveries and dead letters. Cannot be undone.
+    Remove {
+        /// Slug, id or domain.
+        tenant: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Add the tenants of a CSV file with the columns `tenant`, and if you like `name`, `slug`, `app`, `sources`.
+    Import {
+        /// The file; `-` for standard input.
+        file: PathBuf,
+        /// How far back the new tenants are read.
+        #[arg(long, value_name = "DURATION")]
+        since: Option<Span>,
+    },
+}
+
+/// `muster tenant add`
+#[derive(Debug, Args)]
+pub struct TenantAddArgs {
+    /// The tenant id (a GUID), or a domain such as contoso.example.
+    pub tenant: String,
+    /// The name shown to people.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The short name: lower-case letters, digits and hyphens.
+    #[arg(long)]
+    pub slug: Option<String>,
+    /// The app that reads it; may be left out when the settings have only one.
+    #[arg(long)]
+    pub app: Option<String>,
+    /// What is read; all when left out.
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Vec<Source>,
+    /// How far back it is read, such as 7d.
+    #[arg(long, value_name = "DURATION")]
+    pub since: Option<Span>,
+}
+
+/// `muster fetch`
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Slug, id or domain; repeat for several.
+    #[arg(long, short, required_unless_present = "all", conflicts_with = "all")]
+    pub tenant: Vec<String>,
+    /// Every active tenant.
+    #[arg(long)]
+    pub all: bool,
+    /// What to fetch.
+    #[arg(long, default_value = "graph_alerts")]
+    pub source: Source,
+    /// How far back, by the time of the last update.
+    #[arg(long, default_value = "24h", value_name = "DURATION")]
+    pub since: Span,
+    /// Print in this format, one record a line, instead of as a table.
+    #[arg(long, short)]
+    pub format: Option<FormatName>,
+    /// At most so many records of each tenant.
+    #[arg(long, default_value_t = 10_000)]
+    pub limit: u32,
+}
+
+/// `muster status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Show it again and again until Ctrl-C.
+    #[arg(long, short)]
+    pub watch: bool,
+    /// Only tenants with trouble.
+    #[arg(long)]
+    pub failing: bool,
+}
+
+/// `muster sink …`
+#[derive(Debug, Subcommand)]
+pub enum SinkCommand {
+    /// Check the way to sinks without sending a record.
+    Test {
+        /// Names; all when left out.
+        sinks: Vec<String>,
+    },
+    /// List the sinks of the settings.
+    List,
+}
+
+/// `muster dead-letter …`
+#[derive(Debug, Subcommand)]
+pub enum DeadLetterCommand {
+    /// List dead letters, newest first.
+    List {
+        /// Only of this tenant.
+        #[arg(long, short)]
+        tenant: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Print the original bytes of one.
+    Show {
+        /// Its number.
+        number: u64,
+    },
+    /// Try again: what a sink refused goes back to it, what could not be read is read again.
+    Replay {
+        /// Their numbers.
+        #[arg(required_unless_present = "all")]
+        numbers: Vec<u64>,
+        /// All of them.
+        #[arg(long, conflicts_with = "numbers")]
+        all: bool,
+    },
+}
+
+/// Runs the program with these arguments, the first of which is its name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
+            // A closed terminal is the only way to fail, and then there is nobody to tell.
+            error.print().ok();
+            return exit.into();
+        }
+    };
+    let output = Output::new(cli.output, cli.color);
+    match run(&cli, output) {
+        Ok(exit) => exit.into(),
+        Err(failed) if is_broken_pipe(&failed.error) => Exit::Success.into(),
+        Err(failed) => {
+            eprintln!("muster: {}", message(&failed.error));
+            failed.exit.into()
+        }
+    }
+}
+
+fn run(cli: &Cli, output: Output) -> Result<Exit, Failed> {
+    match &cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "muster", &mut std::io::stdout());
+            return Ok(Exit::Success);
+        }
+        Command::Man { folder } => return commands::man::write(folder),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let exit = runtime.block_on(async {
+        match &cli.command {
+            Command::Run => commands::run::run(&cli.config, cli.verbose).await,
+            other => {
+                let level = match cli.verbose {
+                    0 => "error",
+                    1 => "info",
+                    _ => "debug",
+                };
+                telemetry::start_logging(crate::config::LogFormat::Text, Some(level), output.colour);
+                commands::one_off(other, &cli.config, output).await
+            }
+        }
+    });
+    // Nothing that still hangs on a dead network keeps the program from ending.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    exit
+}
+
+/// An error and its causes in one line, each said once.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+/// `muster status | head` is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

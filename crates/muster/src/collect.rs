@@ -1,0 +1,516 @@
+//! Alerts become rows: polls sources that are due and hands each page to the store.
+//!
+//! The cast: the *store* says which source of which tenant is due and leases it; *Microsoft* gives a page; the
+//! *cursor* says what the page means for what is asked next; the *router* says who is owed each record; and
+//! [`Store::accept_page`] makes it durable in one transaction. Nothing is held between two pages but the lease: killed
+//! at any moment, the same page is asked for again, and what was accepted already is recognised.
+//!
+//! A turn is a few pages. Then the source goes behind all others that are due, so that a tenant with a million alerts
+//! to fetch delays no other. A source that fails waits, longer each time, and delays nobody: calls to Microsoft are many
+//! at a time, and none waits for another tenant's.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster_microsoft::api::client::TransportError;
+use muster_microsoft::api::page::{self, NotAPage};
+use muster_microsoft::entra::credential::App;
+use muster_microsoft::sources::requirements;
+use muster_microsoft::{Ask, FetchError, FetchedPage, Microsoft};
+use muster_model::{
+    Clock, Cursor, CursorPolicy, PageFacts, PageOrder, Question, RecordHead, Source, Step, Stuck, TenantId,
+};
+use muster_store::{
+    AcceptedPage, InstanceId, NewDeadLetter, NewRecord, PollResult, SourceLease, Store, StoreError,
+};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::backoff;
+use crate::config::CollectSettings;
+use crate::routing::Router;
+
+/// Pages that one source may read before others have their turn.
+const PAGES_PER_TURN: u32 = 8;
+/// How long a source is leased; extended with each page.
+const LEASE: Duration = Duration::from_secs(600);
+/// How many bytes of a page that cannot be read are kept.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+/// How often a link behind an empty page is followed.
+const LINKS_MAX: u32 = 10;
+
+/// What the collector needs. All of it is shared with the rest of the product.
+pub struct Collector {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The way to Microsoft.
+    pub microsoft: Arc<Microsoft>,
+    /// The apps by name.
+    pub apps: HashMap<String, App>,
+    /// Who is owed what.
+    pub router: Router,
+    /// `[collect]`
+    pub settings: CollectSettings,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// This Muster.
+    pub instance: InstanceId,
+    /// Told when there is something new to deliver.
+    pub accepted: Arc<Notify>,
+    /// What has been learnt about sources since the start.
+    pub habits: Habits,
+}
+
+/// What has been learnt about how each source wants to be asked. Lost at a restart, and learnt again.
+#[derive(Debug, Default)]
+pub struct Habits(Mutex<HashMap<(TenantId, Source), Habit>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Habit {
+    /// Page sizes are halved this many times.
+    halvings: u32,
+    /// The service refuses to sort.
+    unsorted: bool,
+}
+
+impl Habits {
+    fn of(&self, tenant: TenantId, source: Source) -> Habit {
+        self.0
+            .lock()
+            .expect("no panic while the lock is held")
+            .get(&(tenant, source))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn learn(&self, tenant: TenantId, source: Source, change: impl FnOnce(&mut Habit)) {
+        change(self.0.lock().expect("no panic while the lock is held").entry((tenant, source)).or_default());
+    }
+}
+
+/// Why a turn ended before its time.
+#[derive(Debug, thiserror::Error)]
+enum TurnError {
+    #[error("app `{0}` is not in the settings: add [apps.{0}], or give the tenant another app")]
+    NoApp(String),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    NotAPage(#[from] NotAPage),
+    #[error(transparent)]
+    Stuck(#[from] Stuck),
+    #[error("Microsoft says that part of the answer is missing: {0}; it is asked for again")]
+    Partial(String),
+    #[error("after {LINKS_MAX} empty pages in a row the service still names a next one")]
+    EmptyPages,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Collector {
+    /// Polls until told to stop. Turns under way are finished by `tracker`'s owner waiting for it.
+    pub async fn run(self: Arc<Self>, tracker: TaskTracker, stop: CancellationToken) {
+        let slots = Arc::new(Semaphore::new(self.settings.concurrency.max(1) as usize));
+        let freed = Arc::new(Notify::new());
+        while !stop.is_cancelled() {
+            let now = self.clock.now();
+            let free = u32::try_from(slots.available_permits()).unwrap_or(u32::MAX).min(64);
+            let leases = match free {
+                0 => Ok(Vec::new()),
+                free => self.store.lease_due_sources(self.instance, free, LEASE, now).await,
+            };
+            let leases = leases.unwrap_or_else(|error| {
+                tracing::error!(error = %error, "cannot look for due sources");
+                Vec::new()
+            });
+            let none = leases.is_empty();
+            for lease in leases {
+                let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
+                let (collector, freed, stop) = (Arc::clone(&self), Arc::clone(&freed), stop.clone());
+                tracker.spawn(async move {
+                    collector.turn(lease, &stop).await;
+                    drop(slot);
+                    freed.notify_one();
+                });
+            }
+            if none {
+                let wait = self.idle_wait().await;
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = freed.notified() => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    /// Polls everything that is due now, and what falls due by it, until nothing is; returns how many turns that took. For
+    /// one-off use and tests: the same turns as [`Collector::run`], one after the other.
+    ///
+    /// # Errors
+    /// When the store cannot say what is due.
+    pub async fn collect_due(&self) -> Result<u32, StoreError> {
+        let stop = CancellationToken::new();
+        let mut turns = 0;
+        loop {
+            let leases = self.store.lease_due_sources(self.instance, 64, LEASE, self.clock.now()).await?;
+            if leases.is_empty() {
+                return Ok(turns);
+            }
+            for lease in leases {
+                self.turn(lease, &stop).await;
+                turns += 1;
+            }
+        }
+    }
+
+    async fn idle_wait(&self) -> Duration {
+        // Tenants may be added by another process, so the store is looked at every now and then in any case.
+        let most = Duration::from_secs(1);
+        match self.store.next_source_due_at().await {
+            Ok(Some(due)) => Duration::try_from(due.duration_since(self.clock.now()))
+                .unwrap_or_default()
+                .clamp(Duration::from_millis(5), most),
+            _ => most,
+        }
+    }
+
+    /// One turn: a few pages of one source, to its end or until others should have theirs. Whatever happens is
+    /// written down, and the lease given back.
+    #[tracing::instrument(name = "poll", skip_all, fields(tenant.id = %lease.tenant.id, tenant.slug = %lease.tenant.slug, source = %lease.source))]
+    pub async fn turn(&self, lease: SourceLease, stop: &CancellationToken) {
+        let mut cursor = lease.cursor.clone();
+        let result = match self.pages(&lease, &mut cursor, stop).await {
+            Ok(Step::RoundDone) => {
+                metrics::counter!("muster_polls_total", "source" => lease.source.as_str(), "result" => "caught_up").increment(1);
+                if lease.failures > 0 {
+                    tracing::info!("the source is read again");
+                }
+                PollResult::CaughtUp {
+                    next_at: later(self.clock.now(), self.settings.poll_interval.0),
+                    cursor: None,
+                }
+            }
+            Ok(Step::Continue) => PollResult::Yielded { next_at: self.clock.now() },
+            Err(error) => self.failed(&lease, &cursor, &error),
+        };
+        if let Err(error) = self.store.finish_poll(&lease, result, self.clock.now()).await {
+            // The lease runs out by itself, and the source is polled again.
+            tracing::warn!(error = %error, "cannot write down how the poll ended");
+        }
+    }
+
+    async fn pages(
+        &self,
+        lease: &SourceLease,
+        cursor: &mut Cursor,
+        stop: &CancellationToken,
+    ) -> Result<Step, TurnError> {
+        let (tenant, source) = (lease.tenant.id, lease.source);
+        let app =
+            self.apps.get(&lease.tenant.app).ok_or_else(|| TurnError::NoApp(lease.tenant.app.clone()))?;
+        let routes = self.router.routes(&lease.tenant.label(), source);
+        let mut link: Option<(String, u32)> = None;
+        for _ in 0..PAGES_PER_TURN {
+            if stop.is_cancelled() {
+                return Ok(Step::Continue);
+            }
+            let habit = self.habits.of(tenant, source);
+            let top = (requirements(source).page_size >> habit.halvings.min(16)).max(1);
+            let question = cursor.question();
+            let ask = match &link {
+                Some((link, _)) => Ask::Link(link),
+                None => Ask::Question { question, top, sorted: !habit.unsorted },
+            };
+            let page = match self.microsoft.fetch(app, tenant, source, ask).await {
+                Ok(page) => page,
+                Err(FetchError::BadRequest { message, .. })
+                    if !habit.unsorted && message.to_ascii_lowercase().contains("orderby") =>
+                {
+                    self.habits.learn(tenant, source, |habit| habit.unsorted = true);
+                    continue;
+                }
+                Err(FetchError::Transport(TransportError::TooLarge { beginning, limit_bytes, .. }))
+                    if top == 1 =>
+                {
+                    let reason = format!("a single record of more than {limit_bytes} bytes");
+                    self.pass_over(lease, app, cursor, &beginning, &reason).await?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let taken = match Taken::apart(&page, top) {
+                Ok(taken) => taken,
+                Err(error) if top == 1 && page.body.trim_ascii_start().starts_with(b"{") => {
+                    self.pass_over(lease, app, cursor, &page.body, &error.to_string()).await?;
+                    continue;
+                }
+                Err(error) => {
+                    self.keep_unreadable(lease, cursor, &page, &error).await?;
+                    return Err(error.into());
+                }
+            };
+            if let (0, Some(next)) = (taken.facts.count, &taken.next_link) {
+                let hops = link.as_ref().map_or(0, |(_, hops)| *hops) + 1;
+                if hops > LINKS_MAX {
+                    return Err(TurnError::EmptyPages);
+                }
+                link = Some((next.clone(), hops));
+                continue;
+            }
+            link = None;
+            let (next, step) = match &page.partial {
+                // What came is kept, but nothing counts as read: the missing part is asked for again.
+                Some(_) => (cursor.clone(), Step::Continue),
+                None => cursor.after(&taken.facts, &self.settings.cursor_policy())?,
+            };
+            let (torn, count) = (taken.torn.clone(), taken.facts.count);
+            self.accept(lease, taken, &routes, next.clone()).await?;
+            *cursor = next;
+            if let Some(partial) = page.partial {
+                return Err(TurnError::Partial(partial));
+            }
+            match torn {
+                Some(torn) => {
+                    tracing::warn!(torn, "a page was torn; its whole records were accepted");
+                    self.habits.learn(tenant, source, |habit| habit.halvings += 1);
+                }
+                // A page that came well is a step back to the full size.
+                None if habit.halvings > 0 && count > 0 => {
+                    self.habits.learn(tenant, source, |habit| habit.halvings -= 1);
+                }
+                None => {}
+            }
+            if step == Step::RoundDone {
+                return Ok(step);
+            }
+        }
+        Ok(Step::Continue)
+    }
+
+    async fn accept(
+        &self,
+        lease: &SourceLease,
+        taken: Taken<'_>,
+        routes: &crate::routing::Routes,
+        cursor: Cursor,
+    ) -> Result<(), StoreError> {
+        let dead = taken.dead_letters.len();
+        let to_record =
+            |(head, body): (RecordHead, _)| NewRecord { sinks: routes.sinks(head.severity), head, body };
+        let page = AcceptedPage {
+            records: taken.records.into_iter().map(to_record).collect(),
+            dead_letters: taken.dead_letters,
+            sinks: self.router.sinks(),
+            cursor,
+        };
+        let receipt = self.store.accept_page(lease, page, LEASE, self.clock.now()).await?;
+        let source = lease.source.as_str();
+        metrics::counter!("muster_records_accepted_total", "source" => source)
+            .increment(u64::from(receipt.accepted));
+        metrics::counter!("muster_records_known_total", "source" => source)
+            .increment(u64::from(receipt.known));
+        if dead > 0 {
+            metrics::counter!("muster_records_unreadable_total", "source" => source).increment(dead as u64);
+            tracing::warn!(
+                count = dead,
+                "records could not be read and were kept as dead letters; see `muster dead-letter list`"
+            );
+        }
+        if receipt.accepted > 0 {
+            self.accepted.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Keeps the bytes of an answer that is no page, the first time of a row of failures.
+    async fn keep_unreadable(
+        &self,
+        lease: &SourceLease,
+        cursor: &Cursor,
+        page: &FetchedPage,
+        error: &NotAPage,
+    ) -> Result<(), StoreError> {
+        if lease.failures > 0 {
+            return Ok(());
+        }
+        self.keep(lease, cursor.clone(), &page.body, &error.to_string()).await
+    }
+
+    async fn keep(
+        &self,
+        lease: &SourceLease,
+        cursor: Cursor,
+        body: &[u8],
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let body = &body[..body.len().min(KEPT_BYTES_MAX)];
+        let letter = NewDeadLetter { record_id: None, reason: reason.to_owned(), body };
+        let page =
+            AcceptedPage { records: vec![], dead_letters: vec![letter], sinks: self.router.sinks(), cursor };
+        metrics::counter!("muster_records_unreadable_total", "source" => lease.source.as_str()).increment(1);
+        self.store.accept_page(lease, page, LEASE, self.clock.now()).await.map(|_| ())
+    }
+
+    /// Passes over the one record at the cursor that cannot be read, having kept its bytes; but only when the
+    /// service answers well for the record behind it. Otherwise it is the service that is broken, not the record.
+    async fn pass_over(
+        &self,
+        lease: &SourceLease,
+        app: &App,
+        cursor: &mut Cursor,
+        body: &[u8],
+        reason: &str,
+    ) -> Result<(), TurnError> {
+        let Question { from, skip } = cursor.question();
+        let sorted = !self.habits.of(lease.tenant.id, lease.source).unsorted;
+        let behind = Ask::Question { question: Question { from, skip: skip + 1 }, top: 1, sorted };
+        let page = self.microsoft.fetch(app, lease.tenant.id, lease.source, behind).await?;
+        let taken = Taken::apart(&page, 1)?;
+        let facts = PageFacts {
+            count: 1,
+            more: true,
+            newest: None,
+            order: PageOrder::Level,
+            fingerprint: fingerprint([String::from_utf8_lossy(&body[..body.len().min(4096)]).as_ref()]),
+            answered_at: taken.facts.answered_at,
+        };
+        let (next, _) = cursor.after(&facts, &self.settings.cursor_policy())?;
+        self.keep(lease, next.clone(), body, reason).await?;
+        tracing::warn!(reason, "one record cannot be read; it was kept as a dead letter and passed over");
+        *cursor = next;
+        Ok(())
+    }
+
+    fn failed(&self, lease: &SourceLease, cursor: &Cursor, error: &TurnError) -> PollResult {
+        let now = self.clock.now();
+        let (tenant, source) = (lease.tenant.id, lease.source);
+        let asked_to_wait = match error {
+            TurnError::Fetch(error) => error.retry_after(),
+            _ => None,
+        };
+        if let TurnError::Fetch(FetchError::OverBudget { wait }) = error {
+            return PollResult::Yielded { next_at: later(now, *wait) };
+        }
+        let smaller_may_help = matches!(
+            error,
+            TurnError::NotAPage(_)
+                | TurnError::Fetch(
+                    FetchError::Transport(
+                        TransportError::TooLarge { .. }
+                            | TransportError::Timeout { .. }
+                            | TransportError::Broken { .. }
+                    ) | FetchError::Unavailable { status: 500 | 504, .. }
+                )
+        );
+        if smaller_may_help {
+            self.habits.learn(tenant, source, |habit| habit.halvings = (habit.halvings + 1).min(16));
+        }
+        let too_large =
+            matches!(error, TurnError::Fetch(FetchError::Transport(TransportError::TooLarge { .. })));
+        let wait = match asked_to_wait {
+            Some(wait) => wait,
+            None if too_large => Duration::ZERO,
+            None => {
+                let most = self.settings.poll_interval.0.max(Duration::from_secs(300));
+                backoff::wait(
+                    lease.failures,
+                    Duration::from_secs(2),
+                    most,
+                    backoff::seed(&[&tenant.to_string(), source.as_str()]),
+                )
+            }
+        };
+        let kind = match error {
+            TurnError::Fetch(error) => error.kind(),
+            TurnError::NotAPage(_) => "not_a_page",
+            TurnError::Stuck(_) | TurnError::EmptyPages => "stuck",
+            TurnError::Partial(_) => "partial",
+            TurnError::NoApp(_) => "no_app",
+            TurnError::Store(_) => "store",
+        };
+        metrics::counter!("muster_polls_total", "source" => source.as_str(), "result" => kind).increment(1);
+        let reason = error.to_string();
+        if lease.failures == 0 {
+            tracing::warn!(error = reason, retry_in_seconds = wait.as_secs(), "the source cannot be read");
+        } else {
+            tracing::debug!(error = reason, failures = lease.failures + 1, "the source still cannot be read");
+        }
+        let restart = matches!(error, TurnError::Stuck(_)).then(|| cursor.without_round());
+        PollResult::Failed { reason, next_at: later(now, wait), cursor: restart }
+    }
+}
+
+/// A page taken apart.
+pub(crate) struct Taken<'a> {
+    pub(crate) records: Vec<(RecordHead, &'a str)>,
+    pub(crate) dead_letters: Vec<NewDeadLetter<'a>>,
+    pub(crate) facts: PageFacts,
+    pub(crate) next_link: Option<String>,
+    pub(crate) torn: Option<String>,
+}
+
+impl<'a> Taken<'a> {
+    /// Takes a page apart for which `top` records were asked.
+    pub(crate) fn apart(page: &'a FetchedPage, top: u32) -> Result<Self, NotAPage> {
+        let split = page::split(&page.body)?;
+        let count = split.items.len() + split.broken.len();
+        let mut records = Vec::with_capacity(split.items.len());
+        let mut dead_letters = Vec::new();
+        for item in split.items {
+            match RecordHead::read(item) {
+                Ok(head) => records.push((head, item)),
+                Err(error) => {
+                    let reason = format!("it is not a record: {error}");
+                    dead_letters.push(NewDeadLetter {
+                        record_id: None,
+                        reason,
+                        body: bounded(item.as_bytes()),
+                    });
+                }
+            }
+        }
+        for (body, reason) in split.broken {
+            dead_letters.push(NewDeadLetter { record_id: None, reason, body: bounded(body) });
+        }
+        let times: Vec<Timestamp> = records.iter().filter_map(|(head, _)| head.updated_at).collect();
+        let facts = PageFacts {
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            more: split.torn.is_some() || split.next_link.is_some() || count >= top as usize,
+            newest: times.iter().max().copied(),
+            order: PageOrder::of(&times),
+            fingerprint: fingerprint(records.iter().map(|(head, _)| head.id.as_str())),
+            answered_at: page.answered_at,
+        };
+        Ok(Self {
+            records,
+            dead_letters,
+            facts,
+            next_link: split.next_link.map(Into::into),
+            torn: split.torn,
+        })
+    }
+}
+
+fn bounded(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(KEPT_BYTES_MAX * 64)]
+}
+
+fn fingerprint<'a>(ids: impl IntoIterator<Item = &'a str>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    ids.into_iter().for_each(|id| id.hash(&mut hasher));
+    hasher.finish()
+}
+
+/// Policy for one-off reading, where the cursor is thrown away afterwards.
+pub(crate) fn one_off_policy() -> CursorPolicy {
+    CursorPolicy { overlap: Duration::ZERO, horizon: Duration::ZERO }
+}
+
+fn later(now: Timestamp, by: Duration) -> Timestamp {
+    now.checked_add(by).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,187 @@
+//! `muster fetch`: reads a source once, for a look. What `run` remembers is neither used nor changed.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use comfy_table::Table;
+use muster_microsoft::entra::credential::App;
+use muster_microsoft::sources::requirements;
+use muster_microsoft::{Ask, Microsoft};
+use muster_model::{Cursor, Record, RecordHead, Severity, Step, Tenant, TenantState, json};
+use muster_siem::formats::{CefOptions, Events, SplunkOptions};
+use muster_store::TenantKey;
+use serde::Serialize;
+
+use super::Context;
+use crate::cli::FetchArgs;
+use crate::collect::{Taken, one_off_policy};
+use crate::exit_code::{Exit, Failed};
+use crate::lifecycle;
+use crate::output::{Output, OutputFormat, Tone};
+
+#[derive(Serialize)]
+struct Row {
+    tenant: String,
+    id: String,
+    severity: Severity,
+    status: String,
+    updated_at: Option<jiff::Timestamp>,
+    title: String,
+}
+
+pub(crate) async fn fetch(args: &FetchArgs, context: &Context, output: Output) -> Result<Exit, Failed> {
+    let microsoft = lifecycle::microsoft(&context.settings, Arc::clone(&context.clock))
+        .map_err(|error| Failed { exit: Exit::Settings, error })?;
+    let mut tenants = Vec::new();
+    for name in &args.tenant {
+        tenants.push(context.store.tenant(TenantKey::Name(name)).await?);
+    }
+    if args.all {
+        tenants = context.store.tenants().await?;
+        tenants.retain(|tenant| tenant.state == TenantState::Active);
+    }
+    let mut print = Printer { args, output, rows: Vec::new(), events: Events::new() };
+    let mut failed = 0;
+    for tenant in &tenants {
+        if let Err(failure) = one_tenant(args, context, &microsoft, tenant, &mut print).await {
+            // A closed pipe ends it all; anything else is this tenant's trouble only.
+            if failure.error.downcast_ref::<std::io::Error>().is_some() {
+                return Err(failure);
+            }
+            eprintln!("muster: {}: {:#}", tenant.slug, failure.error);
+            failed += 1;
+        }
+    }
+    print.end()?;
+    match failed {
+        0 => Ok(Exit::Success),
+        failed if failed == tenants.len() => Ok(Exit::Microsoft),
+        _ => Ok(Exit::Partly),
+    }
+}
+
+async fn one_tenant(
+    args: &FetchArgs,
+    context: &Context,
+    microsoft: &Microsoft,
+    tenant: &Tenant,
+    print: &mut Printer<'_>,
+) -> Result<(), Failed> {
+    let app = app(context, tenant)?;
+    let since = context.clock.now().checked_sub(args.since.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let mut cursor = Cursor::starting(since);
+    let mut left = args.limit;
+    let mut seen = std::collections::HashSet::new();
+    let mut sorted = true;
+    while left > 0 {
+        let top = requirements(args.source).page_size.min(left.max(50));
+        let ask = Ask::Question { question: cursor.question(), top, sorted };
+        let page = match microsoft.fetch(&app, tenant.id, args.source, ask).await {
+            Ok(page) => page,
+            Err(muster_microsoft::FetchError::BadRequest { message, .. })
+                if sorted && message.contains("orderby") =>
+            {
+                sorted = false;
+                continue;
+            }
+            Err(error) => return Err(Failed::new(Exit::Microsoft, error)),
+        };
+        let taken = Taken::apart(&page, top).map_err(|error| Failed::new(Exit::Microsoft, error))?;
+        for letter in &taken.dead_letters {
+            eprintln!("muster: {}: a record was left out: {}", tenant.slug, letter.reason);
+        }
+        for (head, body) in &taken.records {
+            // Pages overlap where update times are equal.
+            if left > 0 && seen.insert((head.id.clone(), head.updated_at, head.hash)) {
+                print.record(tenant, head, body)?;
+                left -= 1;
+            }
+        }
+        let after = cursor.after(&taken.facts, &one_off_policy());
+        let (next, step) = after.map_err(|error| Failed::new(Exit::Microsoft, error))?;
+        if step == Step::RoundDone {
+            return Ok(());
+        }
+        cursor = next;
+    }
+    eprintln!("muster: {}: stopped after {} records; --limit allows more", tenant.slug, args.limit);
+    Ok(())
+}
+
+fn app(context: &Context, tenant: &Tenant) -> Result<App, Failed> {
+    let app = context.settings.apps.get(&tenant.app);
+    let app =
+        app.ok_or_else(|| Failed::say(Exit::Settings, format!("the settings name no app `{}`", tenant.app)))?;
+    app.app(&tenant.app, &context.settings.folder).map_err(|error| Failed::new(Exit::Settings, error))
+}
+
+/// Prints records as they come, or gathers them for a table.
+struct Printer<'a> {
+    args: &'a FetchArgs,
+    output: Output,
+    rows: Vec<Row>,
+    events: Events,
+}
+
+impl Printer<'_> {
+    fn record(&mut self, tenant: &Tenant, head: &RecordHead, body: &str) -> Result<(), Failed> {
+        let Some(format) = self.args.format else {
+            self.rows.push(row(tenant, head, body));
+            return Ok(());
+        };
+        self.events.clear();
+        let format = format.with(&CefOptions::default(), &SplunkOptions::default());
+        let written =
+            format.write(self.args.source, Record { head, body }, &tenant.label(), &mut self.events);
+        written.map_err(|error| Failed::say(Exit::Failure, format!("record {}: {error}", head.id)))?;
+        let mut out = std::io::stdout().lock();
+        for event in self.events.iter() {
+            out.write_all(event)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> Result<(), Failed> {
+        if self.args.format.is_some() {
+            return Ok(());
+        }
+        self.output.print(&self.rows, |output| self.table(output))?;
+        Ok(())
+    }
+
+    fn table(&self, output: &Output) -> String {
+        let mut table: Table = output.table(&["updated", "tenant", "severity", "status", "title", "id"]);
+        for row in &self.rows {
+            let tone = match row.severity {
+                Severity::High => Tone::Bad,
+                Severity::Medium => Tone::Fair,
+                _ => Tone::Plain,
+            };
+            table.add_row(vec![
+                output.cell(
+                    row.updated_at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}")),
+                    Tone::Plain,
+                ),
+                output.cell(&row.tenant, Tone::Plain),
+                output.cell(row.severity.as_str(), tone),
+                output.cell(&row.status, Tone::Plain),
+                output.cell(&row.title, Tone::Plain),
+                output.cell(&row.id, Tone::Plain),
+            ]);
+        }
+        debug_assert_eq!(self.output.format, OutputFormat::Table);
+        format!("{table}\n\n{} records", self.rows.len())
+    }
+}
+
+fn row(tenant: &Tenant, head: &RecordHead, body: &str) -> Row {
+    let (mut title, mut status) = (String::new(), String::new());
+    json::scan_fields(body, |key, value| match key {
+        "title" | "displayName" => title = json::text(value).unwrap_or_default().chars().take(200).collect(),
+        "status" => status = json::text(value).unwrap_or_default().chars().take(40).collect(),
+        _ => {}
+    });
+    let tenant = tenant.slug.to_string();
+    Row { tenant, id: head.id.clone(), severity: head.severity, status, updated_at: head.updated_at, title }
+}

@@ -1,0 +1,60 @@
+//! `muster init`: a settings file with comments, a store and a master key.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use muster_store::{MasterKey, SqliteStore, Store};
+use serde::Serialize;
+
+use crate::exit_code::{Exit, Failed};
+use crate::output::Output;
+
+/// The settings file that is written.
+const SETTINGS: &str = include_str!("../../../../examples/muster.toml");
+
+#[derive(Serialize)]
+struct Made {
+    settings: String,
+    store: String,
+    master_key: String,
+}
+
+pub(crate) async fn init(folder: &Path, output: Output) -> Result<Exit, Failed> {
+    std::fs::create_dir_all(folder)?;
+    let (settings, store, key) =
+        (folder.join("muster.toml"), folder.join("muster.db"), folder.join("muster.key"));
+    for path in [&settings, &store, &key] {
+        if path.exists() {
+            return Err(Failed::say(
+                Exit::Failure,
+                format!("{} exists already; nothing was changed", path.display()),
+            ));
+        }
+    }
+    let master_key = MasterKey::generate();
+    master_key.write_new_file(&key).map_err(|error| Failed::new(Exit::Failure, error))?;
+    new_file(&settings, 0o640, SETTINGS.as_bytes())?;
+    SqliteStore::create(&store, &master_key).await?.close().await;
+    let made = Made {
+        settings: settings.display().to_string(),
+        store: store.display().to_string(),
+        master_key: key.display().to_string(),
+    };
+    output.print(&made, |_| {
+        format!(
+            "made {}, {} and {}\n\n\
+             Keep a copy of the master key apart from the store: without it, nothing in the store can be read.\n\
+             Next: name your app and your SIEM in {0}, then\n\n\
+             \u{20}   muster validate\n    muster sink test\n    muster tenant add contoso.example\n    muster run",
+            made.settings, made.store, made.master_key
+        )
+    })?;
+    Ok(Exit::Success)
+}
+
+fn new_file(path: &Path, mode: u32, content: &[u8]) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}

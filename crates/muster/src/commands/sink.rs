@@ -1,0 +1,86 @@
+//! `muster sink …`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use muster_model::SystemClock;
+use serde::Serialize;
+
+use crate::cli::SinkCommand;
+use crate::config::Settings;
+use crate::exit_code::{Exit, Failed};
+use crate::output::{Output, Tone};
+
+#[derive(Serialize)]
+struct Tested {
+    sink: String,
+    works: bool,
+    finding: String,
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    sink: &'a str,
+    r#type: &'static str,
+    target: String,
+}
+
+pub(crate) async fn sink(command: &SinkCommand, config: &Path, output: Output) -> Result<Exit, Failed> {
+    let settings = Settings::read(config)?;
+    match command {
+        SinkCommand::List => list(&settings, output),
+        SinkCommand::Test { sinks } => test(sinks, &settings, output).await,
+    }
+}
+
+fn list(settings: &Settings, output: Output) -> Result<Exit, Failed> {
+    let sinks: Vec<Listed<'_>> = settings
+        .sinks
+        .iter()
+        .map(|(sink, of)| Listed { sink, r#type: of.type_name(), target: of.target() })
+        .collect();
+    output.print(&sinks, |output| {
+        let mut table = output.table(&["sink", "type", "target"]);
+        for sink in &sinks {
+            table.add_row([sink.sink, sink.r#type, &sink.target].map(|text| output.cell(text, Tone::Plain)));
+        }
+        table.to_string()
+    })?;
+    Ok(Exit::Success)
+}
+
+async fn test(names: &[String], settings: &Settings, output: Output) -> Result<Exit, Failed> {
+    if let Some(unknown) = names.iter().find(|name| !settings.sinks.contains_key(*name)) {
+        let known = settings.sinks.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        return Err(Failed::say(
+            Exit::NotFound,
+            format!("there is no sink `{unknown}`; the sinks are: {known}"),
+        ));
+    }
+    let mut tested = Vec::new();
+    for (name, sink) in settings.sinks.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
+        let result = match sink.open(name, &settings.folder, &settings.network, None, Arc::new(SystemClock)) {
+            Ok(sink) => {
+                let result = sink.test().await.map_err(|error| error.to_string());
+                sink.close().await;
+                result
+            }
+            Err(error) => Err(error),
+        };
+        let works = result.is_ok();
+        tested.push(Tested { sink: name.clone(), works, finding: result.unwrap_or_else(|error| error) });
+    }
+    output.print(&tested, |output| {
+        let mut table = output.table(&["sink", "works", "finding"]);
+        for sink in &tested {
+            let (word, tone) = if sink.works { ("yes", Tone::Good) } else { ("no", Tone::Bad) };
+            table.add_row(vec![
+                output.cell(&sink.sink, Tone::Plain),
+                output.cell(word, tone),
+                output.cell(&sink.finding, Tone::Plain),
+            ]);
+        }
+        table.to_string()
+    })?;
+    Ok(if tested.iter().all(|sink| sink.works) { Exit::Success } else { Exit::Sink })
+}

@@ -1,0 +1,92 @@
+//! `muster validate`: every mistake in the settings at once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use muster_model::SystemClock;
+use serde::Serialize;
+
+use crate::config::{Mistake, Settings, SinkKind};
+use crate::exit_code::{Exit, Failed};
+use crate::output::{Output, Tone};
+
+#[derive(Serialize)]
+struct Verdict {
+    valid: bool,
+    mistakes: Vec<Mistake>,
+    apps: usize,
+    sinks: usize,
+    routes: usize,
+}
+
+pub(crate) fn validate(config: &Path, output: Output) -> Result<Exit, Failed> {
+    let (mistakes, settings) = match Settings::read(config) {
+        Ok(settings) => (unusable(&settings, config), Some(settings)),
+        Err(mistakes) => (mistakes.0, None),
+    };
+    let valid = mistakes.is_empty();
+    let count = |of: fn(&Settings) -> usize| settings.as_ref().map_or(0, of);
+    let verdict = Verdict {
+        valid,
+        apps: count(|settings| settings.apps.len()),
+        sinks: count(|settings| settings.sinks.len()),
+        routes: count(|settings| settings.routes.len()),
+        mistakes,
+    };
+    output.print(&verdict, |output| {
+        if valid {
+            return format!(
+                "{} is valid: {} app(s), {} sink(s), {} route(s)",
+                config.display(),
+                verdict.apps,
+                verdict.sinks,
+                verdict.routes
+            );
+        }
+        let mut table = output.table(&["where", "section", "mistake"]);
+        for mistake in &verdict.mistakes {
+            let place = match mistake.line {
+                Some(line) => format!("{}:{line}", mistake.file.display()),
+                None => mistake.file.display().to_string(),
+            };
+            table.add_row(vec![
+                output.cell(place, Tone::Plain),
+                output.cell(&mistake.section, Tone::Plain),
+                output.cell(&mistake.message, Tone::Bad),
+            ]);
+        }
+        format!("{table}\n\n{} mistake(s)", verdict.mistakes.len())
+    })?;
+    Ok(if valid { Exit::Success } else { Exit::Settings })
+}
+
+/// What only shows when it is used: secrets that cannot be had, CA files that cannot be read.
+fn unusable(settings: &Settings, config: &Path) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut say = |section: String, message: String| {
+        mistakes.push(Mistake { file: config.to_owned(), line: None, section, message });
+    };
+    for (name, app) in &settings.apps {
+        if let Err(error) = app.app(name, &settings.folder) {
+            say(format!("apps.{name}"), error.to_string());
+        }
+    }
+    if let Err(error) = settings.network.proxy() {
+        say("network".to_owned(), error);
+    }
+    for (name, sink) in &settings.sinks {
+        // A file sink would be opened, and perhaps made, by this: `muster sink test` does that.
+        if !matches!(sink.kind, SinkKind::File(_))
+            && let Err(error) =
+                sink.open(name, &settings.folder, &settings.network, None, Arc::new(SystemClock))
+        {
+            say(format!("sinks.{name}"), error);
+        }
+    }
+    if let Some(file) = &settings.cloud.ca_file
+        && let Err(error) = std::fs::metadata(settings.path(file))
+    {
+        say("cloud".to_owned(), format!("ca_file {} cannot be read: {error}", file.display()));
+    }
+    mistakes
+}

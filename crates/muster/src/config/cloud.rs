@@ -1,0 +1,51 @@
+//! `[cloud]`: which of Microsoft's clouds the tenants are in.
+
+use std::path::PathBuf;
+
+use muster_microsoft::{Cloud, CloudError, NationalCloud};
+use serde::Deserialize;
+
+/// `[cloud]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CloudSettings {
+    /// `global`, `gcc_high`, `dod`, `china` or `custom`.
+    pub name: String,
+    /// The identity platform, for `custom`.
+    pub login: Option<String>,
+    /// Microsoft Graph, for `custom`.
+    pub graph: Option<String>,
+    /// What Graph's tokens are asked for, where it is not `https://graph.microsoft.com`; for `custom`.
+    pub graph_resource: Option<String>,
+    /// PEM certificates that are trusted for these hosts beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Default for CloudSettings {
+    fn default() -> Self {
+        Self { name: "global".to_owned(), login: None, graph: None, graph_resource: None, ca_file: None }
+    }
+}
+
+impl CloudSettings {
+    /// The hosts.
+    ///
+    /// # Errors
+    /// When the name is unknown, an address cannot be used, or addresses are given without `custom`.
+    pub fn cloud(&self) -> Result<Cloud, CloudError> {
+        if self.name != "custom" {
+            let national: NationalCloud = self.name.parse()?;
+            if let Some(address) =
+                self.login.as_ref().or(self.graph.as_ref()).or(self.graph_resource.as_ref())
+            {
+                return Err(CloudError::Address(address.clone(), "addresses are for name = \"custom\" only"));
+            }
+            return Ok(Cloud::national(national));
+        }
+        let missing =
+            |name: &str| CloudError::Address(name.to_owned(), "it is missing, and a custom cloud needs it");
+        let login = self.login.as_deref().ok_or_else(|| missing("login"))?;
+        let graph = self.graph.as_deref().ok_or_else(|| missing("graph"))?;
+        Cloud::custom(login, graph, self.graph_resource.clone())
+    }
+}

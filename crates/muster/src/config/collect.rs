@@ -1,0 +1,48 @@
+//! `[collect]`: how often and how far back tenants are read.
+
+use std::time::Duration;
+
+use muster_model::CursorPolicy;
+use serde::Deserialize;
+
+use super::Span;
+
+/// `[collect]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CollectSettings {
+    /// How often each source of each tenant is asked for news.
+    pub poll_interval: Span,
+    /// How far back a new tenant is read.
+    pub backfill: Span,
+    /// How much before the newest record is asked for again, for records that become visible late.
+    pub overlap: Span,
+    /// The same for a tenant in which nothing new has come.
+    pub horizon: Span,
+    /// Calls to Microsoft at the same time, for all tenants together.
+    pub concurrency: u32,
+    /// Requests a minute for one tenant, app and API family. Microsoft allows 150 for Graph security.
+    pub requests_per_minute: u32,
+}
+
+impl Default for CollectSettings {
+    fn default() -> Self {
+        let seconds = |seconds| Span(Duration::from_secs(seconds));
+        Self {
+            poll_interval: seconds(60),
+            backfill: seconds(7 * 86_400),
+            overlap: seconds(120),
+            horizon: seconds(1_800),
+            concurrency: 64,
+            requests_per_minute: 150,
+        }
+    }
+}
+
+impl CollectSettings {
+    /// The part that cursors need.
+    #[must_use]
+    pub fn cursor_policy(&self) -> CursorPolicy {
+        CursorPolicy { overlap: self.overlap.0, horizon: self.horizon.0.max(self.overlap.0) }
+    }
+}

@@ -1,0 +1,358 @@
+//! The settings: one TOML file, or a folder of them. One file per section.
+//!
+//! Unknown keys are mistakes, all mistakes are told at once, each with its line. Secrets are named by reference and
+//! read only here. This is the one part of the product that reads the environment.
+
+mod apps;
+mod cloud;
+mod collect;
+mod network;
+mod quantity;
+mod routes;
+mod secret_reference;
+mod section;
+mod server;
+mod sinks;
+mod store;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+pub use apps::AppSettings;
+pub use cloud::CloudSettings;
+pub use collect::CollectSettings;
+pub use network::NetworkSettings;
+pub use quantity::{ByteSize, Span};
+pub use routes::RouteSettings;
+pub use secret_reference::{SecretReference, SecretReferenceError};
+pub use server::{LogFormat, ServerSettings};
+pub use sinks::{FileSettings, FormatName, SinkKind, SinkSettings, SplunkHecSettings, SyslogSettings};
+pub use store::StoreSettings;
+
+use section::Document;
+
+/// The settings of one Muster, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder that relative paths start from: where the settings file lies.
+    pub folder: PathBuf,
+    /// `[store]`
+    pub store: StoreSettings,
+    /// `[cloud]`
+    pub cloud: CloudSettings,
+    /// `[network]`
+    pub network: NetworkSettings,
+    /// `[collect]`
+    pub collect: CollectSettings,
+    /// `[server]`
+    pub server: ServerSettings,
+    /// `[apps.NAME]`
+    pub apps: BTreeMap<String, AppSettings>,
+    /// `[sinks.NAME]`
+    pub sinks: BTreeMap<String, SinkSettings>,
+    /// `[[routes]]`
+    pub routes: Vec<RouteSettings>,
+}
+
+/// One mistake in the settings.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Mistake {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, counted from 1; `None` where the mistake is that something is missing.
+    pub line: Option<usize>,
+    /// The section, such as `sinks.splunk`.
+    pub section: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if self.section.is_empty() {
+            write!(f, ": {}", self.message)
+        } else {
+            write!(f, ": [{}] {}", self.section, self.message)
+        }
+    }
+}
+
+/// All that is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl Settings {
+    /// Reads and checks the settings at `path`: a file, or a folder whose `*.toml` files are read together.
+    ///
+    /// # Errors
+    /// With every mistake that was found.
+    pub fn read(path: &Path) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let mut files = Vec::new();
+        match file_names(path) {
+            Ok(names) => {
+                for name in names {
+                    match std::fs::read_to_string(&name) {
+                        Ok(text) => files.push((name, text)),
+                        Err(error) => mistakes.push(unreadable(&name, &error)),
+                    }
+                }
+            }
+            Err(error) => mistakes.push(unreadable(path, &error)),
+        }
+        if !mistakes.is_empty() {
+            return Err(Mistakes(mistakes));
+        }
+        let folder = if path.is_dir() { Some(path) } else { path.parent() };
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::parse(folder, &files)
+    }
+
+    /// Checks settings that are at hand as text, each with the name of its file.
+    ///
+    /// # Errors
+    /// With every mistake that was found.
+    pub fn parse(folder: &Path, files: &[(PathBuf, String)]) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let mut read = Read::default();
+        for (file, text) in files {
+            let document = Document { file, text };
+            let (table, errors) = DeTable::parse_recoverable(text);
+            if errors.is_empty() {
+                read.take(&document, table.into_inner(), &mut mistakes);
+            } else {
+                mistakes.extend(errors.iter().map(|error| document.mistake("", error)));
+            }
+        }
+        let settings = Self {
+            folder: folder.to_owned(),
+            store: read.store.unwrap_or_default(),
+            cloud: read.cloud.unwrap_or_default(),
+            network: read.network.unwrap_or_default(),
+            collect: read.collect.unwrap_or_default(),
+            server: read.server.unwrap_or_default(),
+            apps: read.apps,
+            sinks: read.sinks,
+            routes: read.routes,
+        };
+        if mistakes.is_empty() {
+            let file = files.first().map_or_else(|| folder.to_owned(), |(file, _)| file.clone());
+            mistakes = settings.contradictions(&file);
+        }
+        if mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(mistakes)) }
+    }
+
+    /// A path of the settings, seen from the settings' folder.
+    #[must_use]
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// Mistakes that no section can see alone.
+    fn contradictions(&self, file: &Path) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        let mut say = |section: String, message: String| {
+            mistakes.push(Mistake { file: file.to_owned(), line: None, section, message });
+        };
+        for (index, route) in self.routes.iter().enumerate() {
+            for sink in route.sinks.iter().filter(|sink| !self.sinks.contains_key(*sink)) {
+                let known = self.sinks.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                say(
+                    format!("routes #{}", index + 1),
+                    format!("there is no sink `{sink}`; the sinks are: {known}"),
+                );
+            }
+        }
+        if self.sinks.len() > 64 {
+            say("sinks".to_owned(), format!("{} sinks; at most 64 are possible", self.sinks.len()));
+        }
+        for (name, sink) in &self.sinks {
+            if !self.routes.iter().any(|route| route.sinks.contains(name)) {
+                tracing::warn!(sink.name = name, "no route leads to this sink");
+            }
+            if let Err(message) = sink.check() {
+                say(format!("sinks.{name}"), message);
+            }
+        }
+        if let Err(error) = self.cloud.cloud() {
+            say("cloud".to_owned(), error.to_string());
+        }
+        mistakes
+    }
+}
+
+/// The sections as they are found, in whatever file.
+#[derive(Default)]
+struct Read {
+    store: Option<StoreSettings>,
+    cloud: Option<CloudSettings>,
+    network: Option<NetworkSettings>,
+    collect: Option<CollectSettings>,
+    server: Option<ServerSettings>,
+    apps: BTreeMap<String, AppSettings>,
+    sinks: BTreeMap<String, SinkSettings>,
+    routes: Vec<RouteSettings>,
+}
+
+impl Read {
+    fn take(&mut self, document: &Document<'_>, table: DeTable<'_>, mistakes: &mut Vec<Mistake>) {
+        for (key, value) in table {
+            let name = key.get_ref().to_string();
+            match name.as_str() {
+                "store" => document.once(&name, &mut self.store, value, mistakes),
+                "cloud" => document.once(&name, &mut self.cloud, value, mistakes),
+                "network" => document.once(&name, &mut self.network, value, mistakes),
+                "collect" => document.once(&name, &mut self.collect, value, mistakes),
+                "server" => document.once(&name, &mut self.server, value, mistakes),
+                "apps" => document.named(&name, &mut self.apps, value, mistakes, Document::section),
+                "sinks" => document.named(&name, &mut self.sinks, value, mistakes, sinks::read),
+                "routes" => self.take_routes(document, value, mistakes),
+                _ => mistakes.push(document.mistake_at(
+                    &key.span(),
+                    "",
+                    format!(
+                        "`{name}` is not a section: use store, cloud, network, collect, server, apps.NAME, sinks.NAME or [[routes]]"
+                    ),
+                )),
+            }
+        }
+    }
+
+    fn take_routes(
+        &mut self,
+        document: &Document<'_>,
+        value: Spanned<DeValue<'_>>,
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        let span = value.span();
+        let DeValue::Array(routes) = value.into_inner() else {
+            mistakes.push(document.mistake_at(&span, "routes", "write it as [[routes]]".to_owned()));
+            return;
+        };
+        for route in routes {
+            let section = format!("routes #{}", self.routes.len() + 1);
+            self.routes.extend(document.section::<RouteSettings>(&section, route, mistakes));
+        }
+    }
+}
+
+fn file_names(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let name = entry?.path();
+        if name.extension().is_some_and(|extension| extension == "toml") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    if names.is_empty() {
+        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "the folder holds no *.toml file"));
+    }
+    Ok(names)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
+    let hint = if error.kind() == std::io::ErrorKind::NotFound { "; `muster init` makes one" } else { "" };
+    Mistake {
+        file: path.to_owned(),
+        line: None,
+        section: String::new(),
+        message: format!("cannot be read: {error}{hint}"),
+    }
+}
+
+/// The proxy that the environment names, as every other program reads it: the lower-case name first.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "settings are the one part that reads the environment")]
+    let value = std::env::var(name);
+    value.ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, Vec<String>> {
+        Settings::parse(Path::new("/etc/muster"), &[(PathBuf::from("muster.toml"), text.to_owned())])
+            .map_err(|mistakes| mistakes.0.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn the_example_is_right() {
+        let example = include_str!("../../../../examples/muster.toml");
+        let settings = parse(example).expect("no mistakes");
+        assert_eq!(settings.sinks.len(), 3);
+        assert_eq!(settings.routes.len(), 2);
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once_with_its_line() {
+        let mistakes = parse(
+            r#"[store]
+pth = "muster.db"
+
+[apps.main]
+client_id = 7
+secret = { file = "x", env = "Y" }
+
+[collect]
+poll_interval = "5 parsecs"
+overlap = 3
+
+[sinks.splunk]
+type = "splunk_hec"
+url = "ftp://splunk.example"
+colour = "red"
+
+[sinks.other]
+type = "carrier_pigeon"
+
+[[routes]]
+tenants = ["*"]
+sources = ["graph_alrts"]
+sinks = ["splunk"]
+
+[speed]
+"#,
+        )
+        .expect_err("mistakes");
+        let all = mistakes.join("\n");
+        for wanted in [
+            "muster.toml:2: [store] unknown field `pth`",
+            "muster.toml:5: [apps.main]",
+            "muster.toml:6: [apps.main]",
+            "muster.toml:9: [collect] `5 parsecs` is not a duration",
+            "muster.toml:10: [collect]",
+            "muster.toml:14: [sinks.splunk] unknown field `colour`",
+            "muster.toml:16: [sinks.other] `carrier_pigeon` is not a type of sink",
+            "muster.toml:21: [routes #1]",
+            "muster.toml:24: `speed` is not a section",
+        ] {
+            assert!(all.contains(wanted), "{wanted} is missing in:\n{all}");
+        }
+    }
+
+    #[test]
+    fn a_route_to_nowhere_is_a_mistake() {
+        let mistakes =
+            parse("[[routes]]\ntenants = [\"*\"]\nsources = [\"graph_alerts\"]\nsinks = [\"nowhere\"]\n");
+        assert!(mistakes.expect_err("a mistake")[0].contains("there is no sink `nowhere`"));
+    }
+
+    #[test]
+    fn broken_toml_is_told_with_its_line() {
+        assert!(parse("[store]\npath = \n").expect_err("a mistake")[0].starts_with("muster.toml:2: "));
+    }
+}

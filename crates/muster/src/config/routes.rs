@@ -1,0 +1,84 @@
+//! `[[routes]]`: which records go to which sinks.
+
+use muster_model::{Severity, Source, TenantLabel};
+use serde::Deserialize;
+
+/// `[[routes]]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSettings {
+    /// Slugs or ids of tenants; `*` stands for any letters.
+    #[serde(default = "everyone")]
+    pub tenants: Vec<String>,
+    /// Sources; all when it is missing.
+    #[serde(default = "all_sources", deserialize_with = "sources")]
+    pub sources: Vec<Source>,
+    /// Only records of this severity and worse. Records without one always pass.
+    #[serde(default, deserialize_with = "severity")]
+    pub min_severity: Severity,
+    /// Names of sinks.
+    pub sinks: Vec<String>,
+}
+
+fn everyone() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+fn all_sources() -> Vec<Source> {
+    Source::ALL.to_vec()
+}
+
+fn sources<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Source>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    names.iter().map(|name| name.parse().map_err(serde::de::Error::custom)).collect()
+}
+
+fn severity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Severity, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+impl RouteSettings {
+    /// Whether records of `source` of this tenant take the route, where they are severe enough.
+    #[must_use]
+    pub fn serves(&self, tenant: &TenantLabel, source: Source) -> bool {
+        let id = tenant.id.to_string();
+        self.sources.contains(&source)
+            && self
+                .tenants
+                .iter()
+                .any(|pattern| matches(pattern, tenant.slug.as_str()) || matches(pattern, &id))
+    }
+}
+
+/// Whether `text` fits a pattern in which `*` stands for any letters, also none.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((before, rest)) => text.strip_prefix(before).is_some_and(|text| {
+            (0..=text.len()).any(|skip| text.is_char_boundary(skip) && matches(rest, &text[skip..]))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns() {
+        for (pattern, text) in [
+            ("*", "contoso"),
+            ("contoso", "contoso"),
+            ("con*", "contoso"),
+            ("*o", "contoso"),
+            ("c*t*o", "contoso"),
+        ] {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in
+            [("", "contoso"), ("conto", "contoso"), ("*x", "contoso"), ("c*tx*", "contoso")]
+        {
+            assert!(!matches(pattern, text), "{pattern} {text}");
+        }
+    }
+}

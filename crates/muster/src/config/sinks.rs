@@ -1,0 +1,431 @@
+//! `[sinks.NAME]`: where records go, and how they are spelled there.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_model::Clock;
+use muster_siem::formats::{CefOptions, Format, IndexTemplate, Sourcetypes, SplunkOptions, Template};
+use muster_siem::sinks::{
+    Acknowledge, Confirm, FileOptions, FileSink, Framing, ProxyOptions, Rfc, Sink, SplunkHec,
+    SplunkHecOptions, Syslog, SyslogOptions, TlsOptions, Transport,
+};
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeString, DeValue};
+use url::Url;
+
+use super::section::Document;
+use super::{ByteSize, Mistake, NetworkSettings, SecretReference, Span};
+
+/// `[sinks.NAME]`
+#[derive(Debug, Clone)]
+pub struct SinkSettings {
+    /// The kind of sink, with what only it has.
+    pub kind: SinkKind,
+}
+
+/// What each `type` of sink has of its own.
+#[derive(Debug, Clone)]
+pub enum SinkKind {
+    /// `type = "splunk_hec"`
+    SplunkHec(SplunkHecSettings),
+    /// `type = "syslog"`
+    Syslog(SyslogSettings),
+    /// `type = "file"`
+    File(FileSettings),
+}
+
+/// `type = "splunk_hec"`: Splunk's HTTP Event Collector.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplunkHecSettings {
+    /// Where the collector is, such as `https://splunk.example:8088`.
+    #[serde(deserialize_with = "http_url")]
+    pub url: Url,
+    /// Its token.
+    pub token: SecretReference,
+    /// The index; `{{ tenant.slug }}`, `{{ tenant.id }}` and `{{ tenant.name }}` may stand in it, as in `host` and
+    /// `source`.
+    #[serde(default)]
+    pub index: Option<IndexTemplate>,
+    /// The host of the events.
+    #[serde(default)]
+    pub host: Option<Template>,
+    /// The source of the events.
+    #[serde(default)]
+    pub source: Option<Template>,
+    /// `[sinks.NAME.sourcetypes]`
+    #[serde(default)]
+    pub sourcetypes: Sourcetypes,
+    /// Compress bodies: for slow links.
+    #[serde(default)]
+    pub gzip: bool,
+    /// Indexer acknowledgement: `auto`, `required` or `off`.
+    #[serde(default, deserialize_with = "acknowledge")]
+    pub acknowledge: Acknowledge,
+    /// How long an acknowledgement is waited for.
+    #[serde(default = "ack_timeout")]
+    pub ack_timeout: Span,
+    /// How long a request may take.
+    #[serde(default = "minute")]
+    pub timeout: Span,
+    /// The largest body of a request.
+    #[serde(default = "one_mebibyte")]
+    pub batch_size: ByteSize,
+    /// PEM certificates trusted beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Consignments under way at the same time.
+    #[serde(default = "four")]
+    pub concurrency: u32,
+}
+
+/// `type = "syslog"`: a syslog receiver, such as an ArcSight SmartConnector.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyslogSettings {
+    /// Host and port, such as `arcsight.example:6514`.
+    pub address: String,
+    /// `udp`, `tcp` or `tls`.
+    #[serde(deserialize_with = "transport")]
+    pub transport: Transport,
+    /// `octet_counting` or `newline`; the default is octet counting over TLS (RFC 5425), newlines over TCP.
+    #[serde(default, deserialize_with = "framing")]
+    pub framing: Option<Framing>,
+    /// `5424` or `3164`.
+    #[serde(default = "rfc_5424", deserialize_with = "rfc")]
+    pub rfc: Rfc,
+    /// How it is known that the receiver has everything: `close` or `none`.
+    #[serde(default, deserialize_with = "confirm")]
+    pub confirm: Option<Confirm>,
+    /// How records are spelled: `raw`, `splunk` or `cef`.
+    #[serde(default)]
+    pub format: FormatName,
+    /// `[sinks.NAME.cef]`
+    #[serde(default)]
+    pub cef: CefOptions,
+    /// `[sinks.NAME.splunk]`
+    #[serde(default)]
+    pub splunk: SplunkOptions,
+    /// The longest message that the receiver takes.
+    #[serde(default)]
+    pub message_size_max: Option<ByteSize>,
+    /// PEM certificates trusted beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// The name in the receiver's certificate, where it is not the address's host.
+    #[serde(default)]
+    pub server_name: Option<String>,
+    /// How long each step may take.
+    #[serde(default = "half_minute")]
+    pub timeout: Span,
+    /// Consignments under way at the same time.
+    #[serde(default = "two")]
+    pub concurrency: u32,
+}
+
+/// `type = "file"`: a file on this machine.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSettings {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How records are spelled: `raw`, `splunk` or `cef`.
+    #[serde(default)]
+    pub format: FormatName,
+    /// `[sinks.NAME.cef]`
+    #[serde(default)]
+    pub cef: CefOptions,
+    /// `[sinks.NAME.splunk]`
+    #[serde(default)]
+    pub splunk: SplunkOptions,
+    /// Begin a new file at this size.
+    #[serde(default)]
+    pub rotate_size: Option<ByteSize>,
+    /// Begin a new file after this time.
+    #[serde(default)]
+    pub rotate_every: Option<Span>,
+    /// Keep so many rotated files; all when it is missing.
+    #[serde(default)]
+    pub keep: Option<u32>,
+}
+
+/// The name of a format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum FormatName {
+    /// Microsoft's JSON, untouched.
+    #[default]
+    Raw,
+    /// Splunk event objects.
+    Splunk,
+    /// ArcSight Common Event Format.
+    Cef,
+}
+
+impl SplunkHecSettings {
+    /// The options of the format.
+    #[must_use]
+    pub fn splunk(&self) -> SplunkOptions {
+        SplunkOptions {
+            index: self.index.clone(),
+            host: self.host.clone(),
+            source: self.source.clone(),
+            sourcetypes: self.sourcetypes.clone(),
+        }
+    }
+}
+
+impl FormatName {
+    /// The format with its options.
+    #[must_use]
+    pub fn with(self, cef: &CefOptions, splunk: &SplunkOptions) -> Format {
+        match self {
+            Self::Raw => Format::Raw,
+            Self::Splunk => Format::Splunk(splunk.clone()),
+            Self::Cef => Format::Cef(cef.clone()),
+        }
+    }
+}
+
+fn ack_timeout() -> Span {
+    Span(Duration::from_secs(300))
+}
+
+fn minute() -> Span {
+    Span(Duration::from_secs(60))
+}
+
+fn half_minute() -> Span {
+    Span(Duration::from_secs(30))
+}
+
+fn one_mebibyte() -> ByteSize {
+    ByteSize(1 << 20)
+}
+
+fn two() -> u32 {
+    2
+}
+
+fn four() -> u32 {
+    4
+}
+
+fn rfc_5424() -> Rfc {
+    Rfc::Rfc5424
+}
+
+/// A word out of a few, or a mistake that names them all.
+fn word<'de, D: serde::Deserializer<'de>, T: Copy>(
+    deserializer: D,
+    what: &str,
+    words: &[(&str, T)],
+) -> Result<T, D::Error> {
+    let given = String::deserialize(deserializer)?;
+    let found = words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value);
+    found.ok_or_else(|| {
+        let words = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+        serde::de::Error::custom(format!("`{given}` is not {what}: use one of {words}"))
+    })
+}
+
+fn acknowledge<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Acknowledge, D::Error> {
+    let words = [("auto", Acknowledge::Auto), ("required", Acknowledge::Required), ("off", Acknowledge::Off)];
+    word(deserializer, "a way to acknowledge", &words)
+}
+
+fn transport<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Transport, D::Error> {
+    word(
+        deserializer,
+        "a transport",
+        &[("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)],
+    )
+}
+
+fn framing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Framing>, D::Error> {
+    let words = [("octet_counting", Framing::OctetCounting), ("newline", Framing::Newline)];
+    word(deserializer, "a framing", &words).map(Some)
+}
+
+fn rfc<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Rfc, D::Error> {
+    word(deserializer, "a syslog RFC", &[("5424", Rfc::Rfc5424), ("3164", Rfc::Rfc3164)])
+}
+
+fn confirm<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Confirm>, D::Error> {
+    word(deserializer, "a confirmation", &[("close", Confirm::Close), ("none", Confirm::None)]).map(Some)
+}
+
+fn http_url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = || {
+        serde::de::Error::custom(format!("`{text}` is not an address such as https://splunk.example:8088"))
+    };
+    Url::parse(&text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(wrong)
+}
+
+/// Reads a sink's section. The type is read first, so that each type's mistakes keep their lines.
+pub(super) fn read(
+    document: &Document<'_>,
+    name: &str,
+    value: Spanned<DeValue<'_>>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<SinkSettings> {
+    let span = value.span();
+    let DeValue::Table(mut table) = value.into_inner() else {
+        mistakes.push(document.mistake_at(&span, name, format!("write it as a section: [{name}]")));
+        return None;
+    };
+    let Some(kind) = table.remove("type" as &str) else {
+        let message = "the type is missing: type = \"splunk_hec\", \"syslog\" or \"file\"".to_owned();
+        mistakes.push(document.mistake_at(&span, name, message));
+        return None;
+    };
+    let at = kind.span();
+    let kind = match kind.into_inner() {
+        DeValue::String(DeString::Borrowed(kind)) => kind.to_owned(),
+        DeValue::String(DeString::Owned(kind)) => kind,
+        _ => String::new(),
+    };
+    let rest = Spanned::new(span, DeValue::Table(table));
+    let kind = match kind.as_str() {
+        "splunk_hec" => SinkKind::SplunkHec(document.section(name, rest, mistakes)?),
+        "syslog" => SinkKind::Syslog(document.section(name, rest, mistakes)?),
+        "file" => SinkKind::File(document.section(name, rest, mistakes)?),
+        _ => {
+            let message = format!("`{kind}` is not a type of sink: use splunk_hec, syslog or file");
+            mistakes.push(document.mistake_at(&at, name, message));
+            return None;
+        }
+    };
+    Some(SinkSettings { kind })
+}
+
+impl SinkSettings {
+    /// How many consignments may be under way at the same time.
+    #[must_use]
+    pub fn concurrency(&self) -> u32 {
+        match &self.kind {
+            SinkKind::SplunkHec(settings) => settings.concurrency.clamp(1, 64),
+            SinkKind::Syslog(settings) => settings.concurrency.clamp(1, 64),
+            // One after the other: a file has one end.
+            SinkKind::File(_) => 1,
+        }
+    }
+
+    /// The `type`.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match &self.kind {
+            SinkKind::SplunkHec(_) => "splunk_hec",
+            SinkKind::Syslog(_) => "syslog",
+            SinkKind::File(_) => "file",
+        }
+    }
+
+    /// Where it is, in a word.
+    #[must_use]
+    pub fn target(&self) -> String {
+        match &self.kind {
+            SinkKind::SplunkHec(settings) => settings.url.to_string(),
+            SinkKind::Syslog(settings) => settings.address.clone(),
+            SinkKind::File(settings) => settings.path.display().to_string(),
+        }
+    }
+
+    /// Mistakes that no single key shows.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match &self.kind {
+            SinkKind::Syslog(settings) => host_and_port(&settings.address).map(|_| ()),
+            SinkKind::SplunkHec(_) | SinkKind::File(_) => Ok(()),
+        }
+    }
+
+    /// Makes the sink. Relative paths start from `folder`. Connects to nothing yet; a file is opened. `journal_id`
+    /// names the journal that deliveries will come from, where any will.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub fn open(
+        &self,
+        name: &str,
+        folder: &Path,
+        network: &NetworkSettings,
+        journal_id: Option<&str>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Sink, String> {
+        let ca = |file: &Option<PathBuf>| file.as_ref().map(|file| folder.join(file));
+        match &self.kind {
+            SinkKind::SplunkHec(settings) => {
+                let token = settings.token.read(folder).map_err(|error| format!("sink `{name}`: {error}"))?;
+                let proxy = network
+                    .proxy()?
+                    .map(|(url, no_proxy)| ProxyOptions { url, no_proxy: no_proxy.unwrap_or_default() });
+                let options = SplunkHecOptions {
+                    url: settings.url.clone(),
+                    token,
+                    format: Format::Splunk(settings.splunk()),
+                    gzip: settings.gzip,
+                    batch_bytes: usize::try_from(settings.batch_size.0).unwrap_or(usize::MAX).max(1),
+                    acknowledge: settings.acknowledge,
+                    ack_timeout: settings.ack_timeout.0,
+                    timeout: settings.timeout.0,
+                    proxy,
+                    tls: TlsOptions { ca_file: ca(&settings.ca_file), server_name: None },
+                    user_agent: concat!("Muster/", env!("CARGO_PKG_VERSION")).to_owned(),
+                };
+                SplunkHec::new(name.to_owned(), options)
+                    .map(Sink::SplunkHec)
+                    .map_err(|error| error.to_string())
+            }
+            SinkKind::Syslog(settings) => {
+                let (host, port) = host_and_port(&settings.address)?;
+                let options = SyslogOptions {
+                    tls: TlsOptions {
+                        ca_file: ca(&settings.ca_file),
+                        server_name: settings.server_name.clone(),
+                    },
+                    timeout: settings.timeout.0,
+                    rfc: settings.rfc,
+                    framing: settings.framing.unwrap_or_else(|| Framing::usual_for(settings.transport)),
+                    confirm: settings.confirm.unwrap_or_else(|| Confirm::usual_for(settings.transport)),
+                    message_bytes_max: settings
+                        .message_size_max
+                        .and_then(|size| usize::try_from(size.0).ok()),
+                    ..SyslogOptions::new(
+                        host,
+                        port,
+                        settings.transport,
+                        settings.format.with(&settings.cef, &settings.splunk),
+                    )
+                };
+                Syslog::new(name.to_owned(), options).map(Sink::Syslog).map_err(|error| error.to_string())
+            }
+            SinkKind::File(settings) => {
+                let options = FileOptions {
+                    path: folder.join(&settings.path),
+                    format: settings.format.with(&settings.cef, &settings.splunk),
+                    rotate_bytes: settings.rotate_size.map(|size| size.0),
+                    rotate_every: settings.rotate_every.map(|span| span.0),
+                    keep: settings.keep,
+                    journal_id: journal_id.map(str::to_owned),
+                    clock,
+                };
+                FileSink::open(name.to_owned(), options).map(Sink::File).map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+fn host_and_port(address: &str) -> Result<(String, u16), String> {
+    let wrong =
+        || format!("`{address}` is not an address such as arcsight.example:6514 or [2001:db8::1]:6514");
+    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+    if host.is_empty() || host.contains(['/', '@', ' ']) { Err(wrong()) } else { Ok((host.to_owned(), port)) }
+}

@@ -1,0 +1,29 @@
+//! `[store]`: where Muster keeps what it remembers.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{SecretReference, Span};
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSettings {
+    /// The database file.
+    pub path: PathBuf,
+    /// The master key that seals what is secret in it.
+    pub master_key: SecretReference,
+    /// How long delivered batches are kept in the journal.
+    pub keep_journal: Span,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("muster.db"),
+            master_key: SecretReference::File(PathBuf::from("muster.key")),
+            keep_journal: Span(std::time::Duration::from_secs(7 * 86_400)),
+        }
+    }
+}

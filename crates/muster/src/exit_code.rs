@@ -1,0 +1,83 @@
+//! What the program's exit codes mean. Expected failures are told apart, so that scripts can act on them.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All done.
+    Success = 0,
+    /// It failed in a way that has no code of its own; the message says how.
+    Failure = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The settings are wrong, or a secret they name cannot be had.
+    Settings = 3,
+    /// The store cannot be used: locked, damaged, full, or not there yet.
+    Store = 4,
+    /// The tenant, sink or dead letter that was named does not exist.
+    NotFound = 5,
+    /// Some of it was done, some was not; the output says which.
+    Partly = 6,
+    /// Microsoft refused, or does not answer.
+    Microsoft = 7,
+    /// A sink refused, or does not answer.
+    Sink = 8,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A failure of a command: its exit code, and its message.
+#[derive(Debug)]
+pub struct Failed {
+    /// The code.
+    pub exit: Exit,
+    /// The message and what led to it.
+    pub error: anyhow::Error,
+}
+
+impl Failed {
+    /// A failure with a code and a message.
+    pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into() }
+    }
+
+    /// A failure that is one sentence.
+    pub fn say(exit: Exit, message: impl std::fmt::Display) -> Self {
+        Self { exit, error: anyhow::anyhow!("{message}") }
+    }
+}
+
+impl From<anyhow::Error> for Failed {
+    fn from(error: anyhow::Error) -> Self {
+        Self { exit: Exit::Failure, error }
+    }
+}
+
+impl From<std::io::Error> for Failed {
+    fn from(error: std::io::Error) -> Self {
+        Self { exit: Exit::Failure, error: error.into() }
+    }
+}
+
+impl From<crate::config::Mistakes> for Failed {
+    fn from(mistakes: crate::config::Mistakes) -> Self {
+        Self { exit: Exit::Settings, error: mistakes.into() }
+    }
+}
+
+impl From<muster_store::StoreError> for Failed {
+    fn from(error: muster_store::StoreError) -> Self {
+        use muster_store::StoreError::{NoTenant, TenantExists};
+        let exit = match error {
+            NoTenant(_) => Exit::NotFound,
+            TenantExists { .. } => Exit::Failure,
+            _ => Exit::Store,
+        };
+        Self { exit, error: error.into() }
+    }
+}

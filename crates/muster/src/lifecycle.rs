@@ -1,0 +1,305 @@
+//! How it starts, reloads and stops.
+//!
+//! Start: settings, store (this process takes over every lease that an earlier one left), sinks, then workers.
+//!
+//! Stop, in two stages. At the first SIGTERM or SIGINT nothing new is begun: pages under way are accepted, consignments
+//! under way are answered for. At the second signal, or after [`GRACE`], what still runs is dropped; that is as safe
+//! as being killed, which is always safe.
+//!
+//! Reload, at SIGHUP: the settings are read again. When they are right, collecting and delivering stop as above and
+//! start again with them; when they are not, the mistakes are logged and everything goes on as before.
+//!
+//! A task that ends by itself is a fault: the program stops, and says which.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use muster_microsoft::api::client::ClientOptions;
+use muster_microsoft::{Microsoft, MicrosoftOptions};
+use muster_model::{Clock, SystemClock};
+use muster_siem::sinks::Sink;
+use muster_store::{InstanceId, MasterKey, OpenMode, SqliteStore, Store};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::collect::{Collector, Habits};
+use crate::config::{SecretReference, Settings};
+use crate::deliver::Deliverer;
+use crate::exit_code::{Exit, Failed};
+use crate::routing::Router;
+use crate::{telemetry, web};
+
+/// How long the first stage of stopping may take.
+const GRACE: Duration = Duration::from_secs(30);
+/// How often delivered batches are looked through for ones to forget.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+/// The way to Microsoft that the settings describe.
+///
+/// # Errors
+/// When the cloud, the proxy or the CA file cannot be used.
+pub fn microsoft(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Microsoft> {
+    let network = &settings.network;
+    let extra_roots_pem = match &settings.cloud.ca_file {
+        None => None,
+        Some(file) => {
+            let file = settings.path(file);
+            Some(
+                std::fs::read(&file)
+                    .with_context(|| format!("[cloud] ca_file {} cannot be read", file.display()))?,
+            )
+        }
+    };
+    let client = ClientOptions {
+        connect_timeout: network.connect_timeout.0,
+        idle_timeout: network.idle_timeout.0,
+        total_timeout: network.total_timeout.0,
+        extra_roots_pem,
+        proxy: network.proxy().map_err(anyhow::Error::msg)?,
+        ..ClientOptions::default()
+    };
+    let options = MicrosoftOptions {
+        cloud: settings.cloud.cloud()?,
+        client,
+        requests_per_minute: settings.collect.requests_per_minute,
+    };
+    Ok(Microsoft::new(options, clock)?)
+}
+
+/// Opens the store that the settings name.
+///
+/// # Errors
+/// When there is none yet, or the master key or the database cannot be used.
+pub async fn open_store(settings: &Settings, mode: OpenMode) -> Result<Arc<dyn Store>, Failed> {
+    let key = master_key(settings)?;
+    let path = settings.path(&settings.store.path);
+    if !path.exists() {
+        let message = format!("there is no store at {}; `muster init` makes one", path.display());
+        return Err(Failed::say(Exit::Store, message));
+    }
+    Ok(Arc::new(SqliteStore::open(&path, mode, &key).await?))
+}
+
+fn master_key(settings: &Settings) -> Result<MasterKey, Failed> {
+    match &settings.store.master_key {
+        // The file's mode is checked too.
+        SecretReference::File(file) => {
+            MasterKey::read_file(&settings.path(file)).map_err(|error| Failed::new(Exit::Settings, error))
+        }
+        other => {
+            let text = other.read(&settings.folder).map_err(|error| Failed::new(Exit::Settings, error))?;
+            MasterKey::from_base64(&text).map_err(|error| Failed::new(Exit::Settings, error))
+        }
+    }
+}
+
+/// Everything that collects and delivers, for one reading of the settings.
+pub struct Engine {
+    tasks: JoinSet<&'static str>,
+    turns: TaskTracker,
+    stop: CancellationToken,
+    deliverers: Vec<Arc<Deliverer>>,
+}
+
+impl Engine {
+    /// Opens the sinks and starts the workers.
+    ///
+    /// # Errors
+    /// When a sink cannot be opened, or an app's secret cannot be had.
+    pub fn start(
+        settings: &Settings,
+        store: &Arc<dyn Store>,
+        clock: &Arc<dyn Clock>,
+        instance: InstanceId,
+    ) -> Result<Self, Failed> {
+        let microsoft =
+            microsoft(settings, Arc::clone(clock)).map_err(|error| Failed { exit: Exit::Settings, error })?;
+        let mut apps = HashMap::new();
+        for (name, app) in &settings.apps {
+            let app = app.app(name, &settings.folder).with_context(|| format!("app `{name}`"));
+            apps.insert(name.clone(), app.map_err(|error| Failed { exit: Exit::Settings, error })?);
+        }
+        let sinks = open_sinks(settings, store.journal_id(), clock)?;
+        let accepted = Arc::new(Notify::new());
+        let collector = Arc::new(Collector {
+            store: Arc::clone(store),
+            microsoft: Arc::new(microsoft),
+            apps,
+            router: Router::new(settings.routes.clone(), settings.sinks.keys().cloned().collect()),
+            settings: settings.collect.clone(),
+            clock: Arc::clone(clock),
+            instance,
+            accepted: Arc::clone(&accepted),
+            habits: Habits::default(),
+        });
+        let (mut tasks, turns, stop) = (JoinSet::new(), TaskTracker::new(), CancellationToken::new());
+        let (tracker, token) = (turns.clone(), stop.clone());
+        tasks.spawn(async move {
+            collector.run(tracker, token).await;
+            "collector"
+        });
+        let mut deliverers = Vec::new();
+        for (name, sink) in sinks {
+            let workers = settings.sinks.get(&name).map_or(1, crate::config::SinkSettings::concurrency);
+            let deliverer = Arc::new(Deliverer {
+                store: Arc::clone(store),
+                name,
+                sink,
+                clock: Arc::clone(clock),
+                instance,
+                accepted: Arc::clone(&accepted),
+            });
+            for _ in 0..workers {
+                let (deliverer, token) = (Arc::clone(&deliverer), stop.clone());
+                tasks.spawn(async move {
+                    deliverer.run(token).await;
+                    "delivery worker"
+                });
+            }
+            deliverers.push(deliverer);
+        }
+        let (store, clock, keep, token) =
+            (Arc::clone(store), Arc::clone(clock), settings.store.keep_journal.0, stop.clone());
+        tasks.spawn(async move {
+            prune(store, clock, keep, token).await;
+            "journal pruning"
+        });
+        Ok(Self { tasks, turns, stop, deliverers })
+    }
+
+    /// Waits until a task ends, which none does before it is told to: the name of the one that did, or its panic.
+    pub async fn failure(&mut self) -> String {
+        match self.tasks.join_next().await {
+            Some(Ok(name)) => format!("the {name} ended by itself"),
+            Some(Err(error)) => format!("a task failed: {error}"),
+            None => "there is no task".to_owned(),
+        }
+    }
+
+    /// The first stage of stopping; `hurry` ends it early.
+    pub async fn stop(mut self, hurry: impl Future<Output = ()>) {
+        self.stop.cancel();
+        let ended = async {
+            while self.tasks.join_next().await.is_some() {}
+            self.turns.close();
+            self.turns.wait().await;
+            for deliverer in &self.deliverers {
+                deliverer.sink.close().await;
+            }
+        };
+        tokio::select! {
+            () = ended => tracing::info!("all work under way is done"),
+            () = tokio::time::sleep(GRACE) => tracing::warn!("some work took too long and was dropped; it will be done again"),
+            () = hurry => tracing::warn!("stopped at once; work under way was dropped and will be done again"),
+        }
+    }
+}
+
+fn open_sinks(
+    settings: &Settings,
+    journal_id: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<(String, Sink)>, Failed> {
+    let mut sinks = Vec::new();
+    for (name, sink) in &settings.sinks {
+        let opened =
+            sink.open(name, &settings.folder, &settings.network, Some(journal_id), Arc::clone(clock));
+        sinks.push((name.clone(), opened.map_err(|error| Failed::say(Exit::Settings, error))?));
+    }
+    Ok(sinks)
+}
+
+async fn prune(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Duration, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
+        let before = clock.now().checked_sub(keep).unwrap_or(jiff::Timestamp::MIN);
+        match store.prune_journal(before).await {
+            Ok(0) => {}
+            Ok(batches) => tracing::info!(batches, "forgot delivered batches of the journal"),
+            Err(error) => tracing::warn!(error = %error, "cannot prune the journal"),
+        }
+    }
+}
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// When something needed to start cannot be had, or a task fails.
+pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> {
+    let metrics = telemetry::metrics();
+    // Signals first: one that comes during the start is not lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let listener = match settings.server.listen {
+        Some(address) => Some(web::bind(address).await?),
+        None => None,
+    };
+    let store = open_store(&settings, OpenMode::Exclusive).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let instance = InstanceId(Uuid::new_v4());
+    store.take_over(instance, clock.now()).await?;
+    let web_stop = CancellationToken::new();
+    let mut web = JoinSet::new();
+    if let Some(listener) = listener {
+        let address = listener.local_addr()?;
+        let pages = web::Pages { store: Arc::clone(&store), metrics, clock: Arc::clone(&clock) };
+        web.spawn(web::serve(listener, pages, web_stop.clone()));
+        tracing::info!(%address, "serving health and metrics");
+    }
+    let mut engine = Engine::start(&settings, &store, &clock, instance)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        sinks = settings.sinks.len(),
+        tenants = store.tenants().await?.len(),
+        "running"
+    );
+    let ended = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(Exit::Success),
+            _ = interrupt.recv() => break Ok(Exit::Success),
+            failure = engine.failure() => break Err(Failed::say(Exit::Failure, failure)),
+            Some(ended) = web.join_next() => {
+                break Err(Failed::say(Exit::Failure, format!("the web server ended by itself: {ended:?}")));
+            }
+            _ = hang_up.recv() => match Settings::read(config) {
+                Err(mistakes) => tracing::error!(mistakes = %mistakes, "the settings are not right; going on with the old ones"),
+                Ok(new) => {
+                    if new.store != settings.store || new.server.listen != settings.server.listen {
+                        tracing::warn!("[store] and `listen` are only read at start; the rest is used now");
+                    }
+                    engine.stop(std::future::pending()).await;
+                    engine = match Engine::start(&new, &store, &clock, instance) {
+                        Ok(engine) => {
+                            settings = new;
+                            tracing::info!("running with the new settings");
+                            engine
+                        }
+                        Err(failed) => {
+                            tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
+                            Engine::start(&settings, &store, &clock, instance)?
+                        }
+                    };
+                }
+            },
+        }
+    };
+    tracing::info!("stopping; once more to stop at once");
+    engine
+        .stop(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await;
+    web_stop.cancel();
+    store.close().await;
+    ended
+}

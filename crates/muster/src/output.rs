@@ -1,0 +1,190 @@
+//! What commands print: tables for people, JSON for programs. What came from outside is stripped of control
+//! characters before it meets a terminal.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// When colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ColourChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Where a command prints, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// Table or JSON.
+    pub format: OutputFormat,
+    /// Whether colours are used.
+    pub colour: bool,
+}
+
+/// How good something is; shown by word and colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Fair,
+    /// A person must act.
+    Bad,
+    /// Neither.
+    Plain,
+}
+
+impl Output {
+    /// Decides on colours.
+    #[must_use]
+    pub fn new(format: OutputFormat, colour: ColourChoice) -> Self {
+        let colour = match colour {
+            ColourChoice::Always => true,
+            ColourChoice::Never => false,
+            ColourChoice::Auto => {
+                io::stdout().is_terminal() && crate::config::environment("NO_COLOR").is_none()
+            }
+        };
+        Self { format, colour }
+    }
+
+    /// Prints a value: as JSON, or with `show`.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn print(&self, value: &impl Serialize, show: impl FnOnce(&Self) -> String) -> io::Result<()> {
+        let text = match self.format {
+            OutputFormat::Json => serde_json::to_string_pretty(value).map_err(io::Error::other)?,
+            OutputFormat::Table => show(self),
+        };
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.write_all(b"\n")
+    }
+
+    /// A table with these heads.
+    #[must_use]
+    pub fn table(&self, heads: &[&str]) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        if !self.colour {
+            table.force_no_tty();
+            if let Some(width) = terminal_width() {
+                table.set_width(width);
+            }
+        } else {
+            table.enforce_styling();
+        }
+        let bold = |head: &&str| Cell::new(head.to_uppercase()).add_attribute(Attribute::Dim);
+        table.set_header(heads.iter().map(bold).collect::<Vec<_>>());
+        table
+    }
+
+    /// A cell with text from anywhere.
+    #[must_use]
+    pub fn cell(&self, text: impl AsRef<str>, tone: Tone) -> Cell {
+        let cell = Cell::new(plain(text.as_ref()));
+        match tone {
+            Tone::Good => cell.fg(Color::Green),
+            Tone::Fair => cell.fg(Color::Yellow),
+            Tone::Bad => cell.fg(Color::Red).add_attribute(Attribute::Bold),
+            Tone::Plain => cell,
+        }
+    }
+}
+
+fn terminal_width() -> Option<u16> {
+    io::stdout().is_terminal().then(|| crossterm::terminal::size().ok()).flatten().map(|(columns, _)| columns)
+}
+
+/// Text without control characters, direction marks or anything else that moves a terminal's cursor.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let harmful = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|character| if harmful(character) { '\u{fffd}' } else { character }).collect()
+}
+
+/// A number with its thousands apart: `1 234 567`.
+#[must_use]
+pub fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push('\u{2009}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// How long ago, in the two largest units at most: `3m 12s`.
+#[must_use]
+pub fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
+    match at {
+        None => "never".to_owned(),
+        Some(at) => duration(Duration::try_from(now.duration_since(at)).unwrap_or_default()),
+    }
+}
+
+/// A duration in its two largest units at most.
+#[must_use]
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h {:02}m", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{}d {:02}h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+/// A size in a unit that fits: `3.2 MB`.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub fn size(bytes: u64) -> String {
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, word)) => format!("{:.1} {word}", bytes as f64 / unit as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_attackers_wrote_moves_no_cursor() {
+        assert_eq!(plain("a\u{1b}[2Jb\u{202e}c\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}");
+    }
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(number(1_234_567), "1\u{2009}234\u{2009}567");
+        assert_eq!(number(12), "12");
+        assert_eq!(duration(Duration::from_secs(192)), "3m 12s");
+        assert_eq!(size(3_210_000), "3.2 MB");
+    }
+}

@@ -1,0 +1,79 @@
+//! Logs and metrics.
+//!
+//! Log levels: `error` a person must act, `warn` degraded, `info` changes of state. Never an alert's body, a token or
+//! personal data.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
+
+/// Starts logging to standard error. A second call changes nothing.
+pub fn start_logging(format: LogFormat, level: Option<&str>, colour: bool) {
+    let filter = level.unwrap_or("info");
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => builder.with_ansi(colour).with_target(false).try_init(),
+        LogFormat::Json => builder.json().with_current_span(true).with_span_list(false).try_init(),
+    };
+    if let Err(error) = started {
+        tracing::debug!(error = %error, "logging was started before");
+    }
+}
+
+static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Starts counting, once in a process, and gives the handle that writes the counts in Prometheus' text form.
+///
+/// # Panics
+/// When another part of the process has installed a recorder of its own.
+pub fn metrics() -> PrometheusHandle {
+    METRICS
+        .get_or_init(|| {
+            let handle = PrometheusBuilder::new()
+                .set_buckets(&[0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0])
+                .expect("there are buckets")
+                .install_recorder()
+                .expect("nothing else installs a recorder");
+            describe();
+            handle
+        })
+        .clone()
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("muster_polls_total", "Turns of polling, by source and result");
+    describe_counter!(
+        "muster_records_accepted_total",
+        "Record versions accepted into the journal, by source"
+    );
+    describe_counter!("muster_records_known_total", "Record versions seen again and dropped, by source");
+    describe_counter!(
+        "muster_records_unreadable_total",
+        "Records kept as dead letters because they could not be read, by source"
+    );
+    describe_counter!("muster_records_delivered_total", "Records acknowledged, by sink");
+    describe_counter!("muster_records_rejected_total", "Records refused for good, by sink");
+    describe_counter!(
+        "muster_delivery_failures_total",
+        "Attempts to deliver after which something stayed owed, by sink"
+    );
+    describe_histogram!(
+        "muster_delivery_seconds",
+        "Time from handing records to a sink to its answer, by sink"
+    );
+    describe_gauge!(
+        "muster_source_lag_seconds",
+        "Time since a source was last read to its end, by tenant and source"
+    );
+    describe_gauge!("muster_source_failures", "Polls failed in a row, by tenant and source");
+    describe_gauge!("muster_sink_owed_records", "Records owed, by sink");
+    describe_gauge!("muster_sink_oldest_owed_seconds", "Age of the oldest record owed, by sink");
+    describe_gauge!("muster_tenants", "Tenants, by state");
+    describe_gauge!("muster_dead_letters", "Dead letters kept");
+    describe_gauge!("muster_journal_bytes", "Size of the journal, compressed");
+}

@@ -1,0 +1,184 @@
+//! The picture of `muster status`, and the screen on which it moves with `--watch` and in the demo.
+
+use std::io::{self, IsTerminal, Write};
+
+use crossterm::{cursor, execute, queue, terminal};
+
+use crate::output::{Output, Tone, ago, duration, number, plain, size};
+use crate::status::{Snapshot, SourceStatus, TenantStatus};
+
+/// Tenants, sinks and totals as text. With an `earlier` picture, rates are shown; at most `rows` lines.
+#[must_use]
+pub fn status(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, rows: usize) -> String {
+    let rate = |now_count: u64, then: Option<u64>| {
+        let seconds = earlier
+            .map(|earlier| now.at.duration_since(earlier.at).as_secs_f64())
+            .filter(|seconds| *seconds > 0.0);
+        #[expect(clippy::cast_precision_loss, reason = "a rate is shown without decimals")]
+        seconds.zip(then).map_or_else(
+            || "-".to_owned(),
+            |(seconds, then)| format!("{:.0}", now_count.saturating_sub(then) as f64 / seconds),
+        )
+    };
+    let failing = now.tenants.iter().filter(|tenant| worst(tenant) == Tone::Bad).count();
+    let mut text = format!(
+        "{} tenants, {} failing · {} records accepted, {}/s · journal {} in {} batches · {} dead letters\n\n",
+        number(now.tenants.len() as u64),
+        failing,
+        number(now.accepted()),
+        rate(now.accepted(), earlier.map(Snapshot::accepted)),
+        size(now.journal.stored_bytes),
+        number(now.journal.batches),
+        number(now.journal.dead_letters),
+    );
+    text.push_str(&sinks(output, now, earlier, &rate));
+    text.push_str("\n\n");
+    let left = rows.saturating_sub(text.lines().count() + 2);
+    text.push_str(&tenants(output, now, left));
+    text
+}
+
+fn sinks(
+    output: &Output,
+    now: &Snapshot,
+    earlier: Option<&Snapshot>,
+    rate: &impl Fn(u64, Option<u64>) -> String,
+) -> String {
+    if now.sinks.is_empty() {
+        return "nothing has been owed to a sink yet".to_owned();
+    }
+    let mut table =
+        output.table(&["sink", "health", "delivered", "per s", "owed", "oldest", "refused", "trouble"]);
+    for sink in &now.sinks {
+        let before = earlier.and_then(|earlier| earlier.sinks.iter().find(|other| other.sink == sink.sink));
+        let (health, tone) = match (&sink.last_error, sink.owed) {
+            (Some(_), _) => ("failing", Tone::Bad),
+            (None, 0) => ("ok", Tone::Good),
+            (None, _) => ("working", Tone::Good),
+        };
+        let oldest = sink
+            .oldest_owed_seconds
+            .map_or_else(|| "-".to_owned(), |seconds| duration(std::time::Duration::from_secs_f64(seconds)));
+        let refused = if sink.rejected > 0 { Tone::Fair } else { Tone::Plain };
+        table.add_row(vec![
+            output.cell(&sink.sink, Tone::Plain),
+            output.cell(health, tone),
+            output.cell(number(sink.delivered), Tone::Plain),
+            output.cell(rate(sink.delivered, before.map(|before| before.delivered)), Tone::Plain),
+            output.cell(number(sink.owed), Tone::Plain),
+            output.cell(oldest, Tone::Plain),
+            output.cell(number(sink.rejected), refused),
+            output.cell(sink.last_error.as_deref().unwrap_or("-"), Tone::Plain),
+        ]);
+    }
+    table.to_string()
+}
+
+/// Tenants with trouble come first; what does not fit is counted.
+fn tenants(output: &Output, now: &Snapshot, rows: usize) -> String {
+    let mut order: Vec<&TenantStatus> = now.tenants.iter().collect();
+    order.sort_by_key(|tenant| match worst(tenant) {
+        Tone::Bad => 0,
+        Tone::Fair => 1,
+        Tone::Good | Tone::Plain => 2,
+    });
+    let mut table = output.table(&["tenant", "source", "health", "lag", "accepted", "owed", "trouble"]);
+    let fits = rows.saturating_sub(2).max(3);
+    let mut lines = 0;
+    let mut shown = 0;
+    for tenant in &order {
+        if lines + tenant.sources.len() > fits {
+            break;
+        }
+        for (index, source) in tenant.sources.iter().enumerate() {
+            let first = index == 0;
+            table.add_row(vec![
+                output.cell(if first { tenant.slug.as_str() } else { "" }, Tone::Plain),
+                output.cell(source.source.as_str(), Tone::Plain),
+                output.cell(source.health, health_tone(source)),
+                output.cell(ago(source.last_success_at, now.at), Tone::Plain),
+                output.cell(number(source.accepted), Tone::Plain),
+                output.cell(if first { number(tenant.owed) } else { String::new() }, Tone::Plain),
+                output.cell(
+                    source.last_error.as_deref().map(shortened).unwrap_or_else(|| "-".to_owned()),
+                    Tone::Plain,
+                ),
+            ]);
+            lines += 1;
+        }
+        shown += 1;
+    }
+    let more = order.len() - shown;
+    if more > 0 { format!("{table}\n… and {more} more tenants") } else { table.to_string() }
+}
+
+fn shortened(text: &str) -> String {
+    let text = plain(text);
+    if text.chars().count() <= 160 { text } else { text.chars().take(159).chain(['…']).collect() }
+}
+
+fn worst(tenant: &TenantStatus) -> Tone {
+    let tones: Vec<Tone> = tenant.sources.iter().map(health_tone).collect();
+    [Tone::Bad, Tone::Fair].into_iter().find(|tone| tones.contains(tone)).unwrap_or(Tone::Good)
+}
+
+fn health_tone(source: &SourceStatus) -> Tone {
+    match source.health {
+        "ok" => Tone::Good,
+        "failing" => Tone::Bad,
+        _ => Tone::Fair,
+    }
+}
+
+/// A screen that is drawn again and again. Where standard output is no terminal, each picture follows the last.
+pub struct Screen {
+    terminal: bool,
+}
+
+impl Screen {
+    /// Takes the screen; it is given back when this is dropped.
+    #[must_use]
+    pub fn open() -> Self {
+        let terminal = io::stdout().is_terminal();
+        if terminal {
+            execute!(io::stdout(), terminal::EnterAlternateScreen, cursor::Hide).ok();
+        }
+        Self { terminal }
+    }
+
+    /// How many lines fit.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        match self.terminal {
+            true => terminal::size().map_or(24, |(_, rows)| rows as usize),
+            false => usize::MAX,
+        }
+    }
+
+    /// Shows a picture.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn show(&mut self, picture: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if !self.terminal {
+            return writeln!(out, "{picture}\n");
+        }
+        queue!(out, terminal::BeginSynchronizedUpdate, cursor::MoveTo(0, 0))?;
+        for line in picture.lines().take(self.rows().saturating_sub(1)) {
+            write!(out, "{line}")?;
+            queue!(out, terminal::Clear(terminal::ClearType::UntilNewLine))?;
+            out.write_all(b"\r\n")?;
+        }
+        queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown), terminal::EndSynchronizedUpdate)?;
+        out.flush()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if self.terminal {
+            execute!(io::stdout(), cursor::Show, terminal::LeaveAlternateScreen).ok();
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use muster_model::Clock;
+use muster_store::Store;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::status::Snapshot;
+
+/// What the pages show.
+#[derive(Clone)]
+pub struct Pages {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The counts.
+    pub metrics: PrometheusHandle,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Binds the address.
+///
+/// # Errors
+/// When it is in use, or cannot be bound; the message names it.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{address} is in use by another program: stop it, or change `listen` in [server]")
+        }
+        _ => anyhow::anyhow!("cannot listen on {address}: {error}; change `listen` in [server]"),
+    })
+}
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(pages);
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// Ready means: the store answers. A sink that is down or a tenant without consent is no reason to be restarted.
+async fn ready(State(pages): State<Pages>) -> Response {
+    match pages.store.next_source_due_at().await {
+        Ok(_) => "ready\n".into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(pages): State<Pages>) -> Response {
+    match Snapshot::take(pages.store.as_ref(), pages.clock.now()).await {
+        Ok(snapshot) => gauges(&snapshot),
+        Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], pages.metrics.render())
+        .into_response()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+fn gauges(snapshot: &Snapshot) {
+    use metrics::gauge;
+    for state in ["active", "paused"] {
+        let count = snapshot.tenants.iter().filter(|tenant| tenant.state.as_str() == state).count();
+        gauge!("muster_tenants", "state" => state).set(count as f64);
+    }
+    for tenant in &snapshot.tenants {
+        for source in &tenant.sources {
+            let labels = [("tenant", tenant.slug.to_string()), ("source", source.source.to_string())];
+            gauge!("muster_source_failures", &labels).set(f64::from(source.failures));
+            if let Some(lag) = source.lag_seconds {
+                gauge!("muster_source_lag_seconds", &labels).set(lag);
+            }
+        }
+    }
+    for sink in &snapshot.sinks {
+        gauge!("muster_sink_owed_records", "sink" => sink.sink.clone()).set(sink.owed as f64);
+        gauge!("muster_sink_oldest_owed_seconds", "sink" => sink.sink.clone())
+            .set(sink.oldest_owed_seconds.unwrap_or(0.0));
+    }
+    gauge!("muster_dead_letters").set(snapshot.journal.dead_letters as f64);
+    gauge!("muster_journal_bytes").set(snapshot.journal.stored_bytes as f64);
+}

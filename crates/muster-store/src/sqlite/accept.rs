@@ -184,19 +184,20 @@ impl SqliteStore {
         if versions.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = sqlx::query(concat!(
-            "SELECT j.key FROM json_each(?2) j WHERE EXISTS (SELECT 1 FROM record_version v
+        // One row for all, since each row is a message from the connection's thread.
+        let row = sqlx::query(concat!(
+            "SELECT json_group_array(j.key) FROM json_each(?2) j WHERE EXISTS (SELECT 1 FROM record_version v
              WHERE v.source_no = ?1 AND (v.updated_at, v.id, v.hash) = (",
             version_columns!(),
             "))"
         ))
         .bind(source_no)
         .bind(serde_json::to_string(versions).map_err(odd)?)
-        .fetch_all(&self.readers)
+        .fetch_one(&self.readers)
         .await?;
-        let known = rows.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<i64>, _>>()?;
+        let known: HashSet<usize> = serde_json::from_str(row.try_get(0)?).map_err(odd)?;
         let mut seen = HashSet::with_capacity(versions.len());
-        let fresh = |index: &usize| !known.contains(&(*index as i64)) && seen.insert(&versions[*index]);
+        let fresh = |index: &usize| !known.contains(index) && seen.insert(&versions[*index]);
         Ok((0..versions.len()).filter(fresh).collect())
     }
 

@@ -181,6 +181,8 @@ pub struct PageReceipt {
     pub accepted: u32,
     /// Record versions that were known already.
     pub known: u32,
+    /// Dead letters that were not kept before.
+    pub kept: u32,
 }
 
 /// How a turn of polling ended.

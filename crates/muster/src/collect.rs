@@ -9,7 +9,7 @@
 //! to fetch delays no other. A source that fails waits, longer each time, and delays nobody: calls to Microsoft are many
 //! at a time, and none waits for another tenant's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,10 +21,12 @@ use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::requirements;
 use muster_microsoft::{Ask, FetchError, FetchedPage, Microsoft};
 use muster_model::{
-    Clock, Cursor, CursorPolicy, PageFacts, PageOrder, Question, RecordHead, Source, Step, Stuck, TenantId,
+    Clock, ContentHash, Cursor, CursorPolicy, PageFacts, PageOrder, Question, RecordHead, Source, Step,
+    Stuck, TenantId,
 };
 use muster_store::{
-    AcceptedPage, InstanceId, NewDeadLetter, NewRecord, PollResult, SourceLease, Store, StoreError,
+    AcceptedPage, InstanceId, NewDeadLetter, NewRecord, PageReceipt, PollResult, SourceLease, Store,
+    StoreError,
 };
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +42,10 @@ const PAGES_PER_TURN: u32 = 8;
 const LEASE: Duration = Duration::from_secs(600);
 /// How many bytes of a page that cannot be read are kept.
 const KEPT_BYTES_MAX: usize = 1 << 20;
+/// How often what cannot be read is asked for again before it is passed over.
+const UNREADABLE_TRIES: u32 = 5;
+/// How many of those that were passed over are remembered for all sources together.
+const PASSED_OVER_MAX: usize = 10_000;
 /// How often a link behind an empty page is followed.
 const LINKS_MAX: u32 = 10;
 
@@ -67,7 +73,11 @@ pub struct Collector {
 
 /// What has been learnt about how each source wants to be asked. Lost at a restart, and learnt again.
 #[derive(Debug, Default)]
-pub struct Habits(Mutex<HashMap<(TenantId, Source), Habit>>);
+pub struct Habits {
+    sources: Mutex<HashMap<(TenantId, Source), Habit>>,
+    /// What could not be read and was passed over: it comes again as long as it is within the overlap.
+    passed_over: Mutex<HashSet<(TenantId, Source, ContentHash)>>,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Habit {
@@ -79,7 +89,7 @@ struct Habit {
 
 impl Habits {
     fn of(&self, tenant: TenantId, source: Source) -> Habit {
-        self.0
+        self.sources
             .lock()
             .expect("no panic while the lock is held")
             .get(&(tenant, source))
@@ -88,7 +98,29 @@ impl Habits {
     }
 
     fn learn(&self, tenant: TenantId, source: Source, change: impl FnOnce(&mut Habit)) {
-        change(self.0.lock().expect("no panic while the lock is held").entry((tenant, source)).or_default());
+        change(
+            self.sources
+                .lock()
+                .expect("no panic while the lock is held")
+                .entry((tenant, source))
+                .or_default(),
+        );
+    }
+}
+
+impl Habits {
+    /// Whether all of these bytes may be passed over: they were before, or are `given_up` now.
+    fn pass_over(&self, tenant: TenantId, source: Source, hashes: &[ContentHash], given_up: bool) -> bool {
+        let mut passed = self.passed_over.lock().expect("no panic while the lock is held");
+        let known = hashes.iter().all(|hash| passed.contains(&(tenant, source, *hash)));
+        if given_up && !known {
+            if passed.len() + hashes.len() > PASSED_OVER_MAX {
+                // They are given up anew when they come again.
+                passed.clear();
+            }
+            passed.extend(hashes.iter().map(|hash| (tenant, source, *hash)));
+        }
+        known || given_up
     }
 }
 
@@ -105,6 +137,10 @@ enum TurnError {
     Stuck(#[from] Stuck),
     #[error("Microsoft says that part of the answer is missing: {0}; it is asked for again")]
     Partial(String),
+    #[error(
+        "{0} record(s) could not be read; they are kept as dead letters (`muster dead-letter list`) and asked for again"
+    )]
+    Unreadable(usize),
     #[error("after {LINKS_MAX} empty pages in a row the service still names a next one")]
     EmptyPages,
     #[error(transparent)]
@@ -269,7 +305,21 @@ impl Collector {
                 None => cursor.after(&taken.facts, &self.settings.cursor_policy())?,
             };
             let (torn, count) = (taken.torn.clone(), taken.facts.count);
-            self.accept(lease, taken, &routes, next.clone()).await?;
+            if taken.dead_letters.is_empty() {
+                self.accept(lease, taken, &routes, next.clone()).await?;
+            } else {
+                // What cannot be read may be a fault in passing: it is kept, and asked for again. Only what has come
+                // with the same bytes a few times is passed over.
+                let hashes: Vec<ContentHash> =
+                    taken.dead_letters.iter().map(|letter| ContentHash::of(letter.body)).collect();
+                let count = hashes.len();
+                let receipt = self.accept(lease, taken, &routes, cursor.clone()).await?;
+                let given_up = receipt.kept == 0 && lease.failures >= UNREADABLE_TRIES;
+                if !self.habits.pass_over(tenant, source, &hashes, given_up) {
+                    return Err(TurnError::Unreadable(count));
+                }
+                self.move_cursor(lease, next.clone()).await?;
+            }
             *cursor = next;
             if let Some(partial) = page.partial {
                 return Err(TurnError::Partial(partial));
@@ -298,8 +348,7 @@ impl Collector {
         taken: Taken<'_>,
         routes: &crate::routing::Routes,
         cursor: Cursor,
-    ) -> Result<(), StoreError> {
-        let dead = taken.dead_letters.len();
+    ) -> Result<PageReceipt, StoreError> {
         let to_record =
             |(head, body): (RecordHead, _)| NewRecord { sinks: routes.sinks(head.severity), head, body };
         let page = AcceptedPage {
@@ -314,17 +363,17 @@ impl Collector {
             .increment(u64::from(receipt.accepted));
         metrics::counter!("muster_records_known_total", "source" => source)
             .increment(u64::from(receipt.known));
-        if dead > 0 {
-            metrics::counter!("muster_records_unreadable_total", "source" => source).increment(dead as u64);
-            tracing::warn!(
-                count = dead,
-                "records could not be read and were kept as dead letters; see `muster dead-letter list`"
-            );
-        }
+        metrics::counter!("muster_records_unreadable_total", "source" => source)
+            .increment(u64::from(receipt.kept));
         if receipt.accepted > 0 {
             self.accepted.notify_waiters();
         }
-        Ok(())
+        Ok(receipt)
+    }
+
+    async fn move_cursor(&self, lease: &SourceLease, cursor: Cursor) -> Result<(), StoreError> {
+        let page = AcceptedPage { records: vec![], dead_letters: vec![], sinks: self.router.sinks(), cursor };
+        self.store.accept_page(lease, page, LEASE, self.clock.now()).await.map(|_| ())
     }
 
     /// Keeps the bytes of an answer that is no page, the first time of a row of failures.
@@ -407,14 +456,17 @@ impl Collector {
                     ) | FetchError::Unavailable { status: 500 | 504, .. }
                 )
         );
+        let full_size = requirements(source).page_size;
+        let can_shrink = full_size >> self.habits.of(tenant, source).halvings.min(16) > 1;
+        let too_large =
+            matches!(error, TurnError::Fetch(FetchError::Transport(TransportError::TooLarge { .. })));
         if smaller_may_help {
             self.habits.learn(tenant, source, |habit| habit.halvings = (habit.halvings + 1).min(16));
         }
-        let too_large =
-            matches!(error, TurnError::Fetch(FetchError::Transport(TransportError::TooLarge { .. })));
         let wait = match asked_to_wait {
             Some(wait) => wait,
-            None if too_large => Duration::ZERO,
+            // A smaller page is asked for at once, and in the end one record.
+            None if too_large && can_shrink => Duration::ZERO,
             None => {
                 let most = self.settings.poll_interval.0.max(Duration::from_secs(300));
                 backoff::wait(
@@ -430,6 +482,7 @@ impl Collector {
             TurnError::NotAPage(_) => "not_a_page",
             TurnError::Stuck(_) | TurnError::EmptyPages => "stuck",
             TurnError::Partial(_) => "partial",
+            TurnError::Unreadable(_) => "unreadable",
             TurnError::NoApp(_) => "no_app",
             TurnError::Store(_) => "store",
         };

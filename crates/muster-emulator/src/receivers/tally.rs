@@ -118,7 +118,11 @@ fn rotated_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        let matches = entry.file_name().as_encoded_bytes().starts_with(stem.as_encoded_bytes());
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        // Files that a writer keeps for itself beside its output.
+        let own = [b".ledger".as_slice(), b".lock", b".tmp"].iter().any(|end| name.ends_with(end));
+        let matches = name.starts_with(stem.as_encoded_bytes()) && !own;
         if matches && entry.path().is_file() {
             files.push(entry.path());
         }

@@ -44,7 +44,7 @@ impl Default for ClientOptions {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             total_timeout: Duration::from_secs(120),
-            body_bytes_max: 64 << 20,
+            body_bytes_max: 32 << 20,
             bodies_max: 8,
             extra_roots_pem: None,
             proxy: None,

@@ -93,7 +93,8 @@ impl SqliteStore {
         let fresh = self.fresh_records(source.source_no, &versions).await?;
         let letters = self.fresh_letters(source.tenant_no, lease, &page.dead_letters).await?;
         let accepted = u32::try_from(fresh.len()).expect("a page is bounded");
-        let receipt = PageReceipt { accepted, known: page.records.len() as u32 - accepted };
+        let kept = u32::try_from(letters.len()).expect("a page is bounded");
+        let receipt = PageReceipt { accepted, known: page.records.len() as u32 - accepted, kept };
         let cursor = serde_json::to_string(&page.cursor).map_err(odd)?;
         let lease_until = lease_end(now, lease_for);
         let nothing_new = fresh.is_empty() && letters.is_empty();

@@ -148,6 +148,7 @@ impl Settings {
             let file = files.first().map_or_else(|| folder.to_owned(), |(file, _)| file.clone());
             mistakes = settings.contradictions(&file);
         }
+        mistakes.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
         if mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(mistakes)) }
     }
 
@@ -335,10 +336,10 @@ sinks = ["splunk"]
             "muster.toml:6: [apps.main]",
             "muster.toml:9: [collect] `5 parsecs` is not a duration",
             "muster.toml:10: [collect]",
-            "muster.toml:14: [sinks.splunk] unknown field `colour`",
-            "muster.toml:16: [sinks.other] `carrier_pigeon` is not a type of sink",
-            "muster.toml:21: [routes #1]",
-            "muster.toml:24: `speed` is not a section",
+            "muster.toml:15: [sinks.splunk] unknown field `colour`",
+            "muster.toml:18: [sinks.other] `carrier_pigeon` is not a type of sink",
+            "muster.toml:22: [routes #1]",
+            "muster.toml:25: `speed` is not a section",
         ] {
             assert!(all.contains(wanted), "{wanted} is missing in:\n{all}");
         }

@@ -1,0 +1,156 @@
+//! The commands, as an operator types them.
+
+use muster_emulator::Config;
+use serde_json::Value;
+
+use crate::support::{Setup, config};
+
+fn json(output: &std::process::Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn error(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_are_added_by_id_or_domain_listed_paused_and_removed() {
+    let setup = Setup::start(Config { tenants: 3, alerts: Some(30), ..config() }, "").await;
+    let tenants = setup.emulator.tenants();
+    let listed = json(&setup.muster(&["--output", "json", "tenant", "list"]).await);
+    assert_eq!(listed.as_array().map(Vec::len), Some(3));
+
+    let slug = listed[0]["slug"].as_str().expect("a slug").to_owned();
+    let removed = setup.muster(&["tenant", "remove", &slug]).await;
+    assert_eq!(removed.status.code(), Some(2), "without a terminal, --yes is needed");
+    assert!(setup.muster(&["tenant", "remove", &slug, "--yes"]).await.status.success());
+    let id = listed[0]["id"].as_str().expect("an id");
+    let domain = &tenants.iter().find(|tenant| tenant.id == id).expect("of the emulator").domain;
+
+    let added = setup.muster(&["--output", "json", "tenant", "add", domain]).await;
+    assert_eq!(json(&added)["id"], id, "the domain is resolved: {}", error(&added));
+    let again = setup.muster(&["tenant", "add", id, "--slug", "other"]).await;
+    assert!(error(&again).contains("exists already"), "{}", error(&again));
+
+    let paused = setup.muster(&["tenant", "pause", domain]).await;
+    assert!(paused.status.success(), "{}", error(&paused));
+    let shown = json(&setup.muster(&["--output", "json", "tenant", "show", domain]).await);
+    assert_eq!(shown["state"], "paused");
+    assert!(setup.muster(&["tenant", "resume", domain]).await.status.success());
+
+    for (wrong, code, words) in [
+        ("nonsense", 2, "neither a tenant id"),
+        ("unknown.example", 7, "no tenant in this cloud has verified the domain"),
+        ("../../etc/passwd", 2, "neither a tenant id"),
+    ] {
+        let output = setup.muster(&["tenant", "add", wrong]).await;
+        assert_eq!(output.status.code(), Some(code), "{wrong}: {}", error(&output));
+        assert!(error(&output).contains(words), "{wrong}: {}", error(&output));
+    }
+    assert_eq!(setup.muster(&["tenant", "show", "nobody"]).await.status.code(), Some(5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_tells_each_bad_line_and_takes_the_rest() {
+    let setup = Setup::start(Config { tenants: 2, ..config() }, "").await;
+    let tenants = setup.emulator.tenants();
+    let csv = format!(
+        "Tenant_Id,Name,Sources\n{},One,graph_alerts\nnonsense,Two,\n{},Three,graph_alrts\n11111111-2222-3333-4444-555555555555,Four,graph_alerts graph_incidents\n",
+        tenants[0].id, "22222222-2222-3333-4444-555555555555"
+    );
+    std::fs::write(setup.path().join("more.csv"), csv).expect("written");
+    let output = setup.muster(&["--output", "json", "tenant", "import", "more.csv"]).await;
+    assert_eq!(output.status.code(), Some(6), "{}", error(&output));
+    let result = json(&output);
+    assert_eq!((result["added"].as_u64(), result["existing"].as_u64()), (Some(1), Some(1)));
+    let lines: Vec<_> =
+        result["failed"].as_array().expect("a list").iter().map(|row| row["line"].as_u64()).collect();
+    assert_eq!(lines, [Some(3), Some(4)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fetch_prints_every_format_and_changes_nothing() {
+    let setup = Setup::start(Config { tenants: 2, alerts: Some(60), ..config() }, "").await;
+    let count = async |arguments: &[&str]| {
+        let output = setup.muster(&[&["fetch", "--all"], arguments].concat()).await;
+        assert!(output.status.success(), "{}", error(&output));
+        String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let raw = count(&["--format", "raw"]).await;
+    assert_eq!(raw.len(), 60);
+    assert!(raw.iter().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    assert!(count(&["--format", "cef"]).await.iter().all(|line| line.starts_with("CEF:0|Microsoft|")));
+    assert_eq!(count(&["--format", "splunk"]).await.len(), 60);
+    let table = count(&[]).await;
+    assert_eq!(table.last().map(String::as_str), Some("60 records"));
+    assert!(count(&["--source", "graph_incidents", "--format", "raw"]).await.len() > 5);
+    let status = json(&setup.muster(&["--output", "json", "status"]).await);
+    assert_eq!(status["tenants"][0]["sources"][0]["accepted"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_is_tested_without_a_record() {
+    let setup = Setup::start(config(), "").await;
+    let works = setup.muster(&["--output", "json", "sink", "test"]).await;
+    assert!(works.status.success(), "{}", String::from_utf8_lossy(&works.stdout));
+    setup
+        .emulator
+        .add_fault(muster_emulator::Fault::new(muster_emulator::Area::Hec, muster_emulator::FaultKind::Down))
+        .expect("a fault");
+    let fails = setup.muster(&["--output", "json", "sink", "test", "splunk"]).await;
+    assert_eq!(fails.status.code(), Some(8));
+    assert_eq!(json(&fails)[0]["works"], false);
+    std::fs::write(setup.path().join("splunk.token"), "wrong").expect("written");
+    setup.emulator.clear_faults();
+    let fails = setup.muster(&["--output", "json", "sink", "test", "splunk"]).await;
+    assert!(
+        json(&fails)[0]["finding"].as_str().is_some_and(|finding| finding.contains("token")),
+        "{}",
+        json(&fails)
+    );
+    assert_eq!(setup.muster(&["sink", "test", "nowhere"]).await.status.code(), Some(5));
+    let received: u64 = setup.tallies().iter().map(|tally| tally.received).sum();
+    assert_eq!(received, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trouble_with_settings_store_and_ports_is_told_plainly() {
+    let setup = Setup::start(config(), "").await;
+    let again = setup.muster(&["init", setup.path().to_str().expect("UTF-8")]).await;
+    assert!(error(&again).contains("exists already"), "{}", error(&again));
+
+    // The port of the emulator is in use for sure.
+    setup.write_settings(&format!("[server]\nlisten = \"{}\"\n", setup.emulator.addresses().microsoft));
+    let output = setup.muster(&["run"]).await;
+    assert!(error(&output).contains("is in use by another program"), "{}", error(&output));
+
+    setup.write_settings("");
+    let running = setup.run();
+    crate::support::eventually("a second run is refused", async || {
+        let second = setup.muster(&["run"]).await;
+        second.status.code() == Some(4) && error(&second).contains("locked by another process")
+    })
+    .await;
+    drop(running);
+
+    setup.write_settings("[nonsense]\n");
+    let output = setup.muster(&["validate"]).await;
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("`nonsense` is not a section"));
+
+    setup.write_settings("");
+    let key = setup.path().join("muster.key");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("changed");
+    let output = setup.muster(&["status"]).await;
+    assert_eq!(output.status.code(), Some(3), "{}", error(&output));
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("changed");
+
+    std::fs::write(
+        setup.path().join("muster.db"),
+        "this is no database, but it is long enough to look at".repeat(50),
+    )
+    .expect("written");
+    let output = setup.muster(&["status"]).await;
+    assert_eq!(output.status.code(), Some(4), "{}", error(&output));
+    assert!(error(&output).contains("damaged or is not a Muster database"), "{}", error(&output));
+}

@@ -1,0 +1,106 @@
+//! Killed at any moment, nothing is lost. The real program, the real SIGKILL.
+
+use std::time::Duration;
+
+use muster_emulator::Config;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
+use crate::support::{Setup, config, eventually};
+
+/// How often the program is killed.
+const KILLS: u32 = 60;
+/// How long after its appearance an alert is updated.
+const UPDATED_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(4));
+
+/// Under load, with alerts appearing and being updated all the while, the program is killed at random moments. In the
+/// end every alert and incident has arrived everywhere in its newest version; the file has nothing twice; what Splunk
+/// or ArcSight saw twice was in flight at a kill.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_random_moments_nothing_is_lost() {
+    let setup = Setup::start(
+        Config {
+            tenants: 20,
+            alerts: Some(6_000),
+            rate: Some(300.0),
+            update_share: Some(0.2),
+            update_after: UPDATED_AFTER,
+            ..config()
+        },
+        "[collect]\npoll_interval = \"100ms\"\nrequests_per_minute = 100000\n",
+    )
+    .await;
+    let mut chance = ChaCha8Rng::seed_from_u64(0x6d75_7374);
+    let store = setup.store().await;
+    let (mut owed_at_kills, mut accepted_at_kills) = (0, Vec::new());
+    for _ in 0..KILLS {
+        let mut muster = setup.run();
+        // Between a start that has only begun and one under full load.
+        let wait = Duration::from_millis(u64::from(chance.next_u32() % 600));
+        tokio::time::sleep(wait).await;
+        muster.kill().await.expect("killed");
+        let totals = store.sink_totals().await.expect("the store can be read after a kill");
+        owed_at_kills +=
+            totals.iter().filter(|sink| sink.sink != "archive").map(|sink| sink.owed).sum::<u64>();
+        let states = store.source_states().await.expect("the store can be read after a kill");
+        accepted_at_kills.push(states.iter().map(|state| state.accepted).sum::<u64>());
+    }
+    let progress = accepted_at_kills.windows(2).filter(|pair| pair[0] < pair[1]).count();
+    let mut muster = setup.run();
+    eventually("all that was produced arrives", async || {
+        setup.emulator.production_finished() && setup.lost() == 0
+    })
+    .await;
+    muster.kill().await.expect("killed");
+    let [splunk, arcsight, file] = setup.tallies();
+    println!(
+        "{KILLS} kills, {progress} of them between two acceptances; produced {:?}; lost {}/{}/{}; doubled: Splunk {}, ArcSight {}, file {}; owed at kills: {owed_at_kills}",
+        setup.emulator.produced_counts(),
+        splunk.lost,
+        arcsight.lost,
+        file.lost,
+        splunk.doubled,
+        arcsight.doubled,
+        file.doubled,
+    );
+    assert!(progress >= 10, "the kills must hit a program at work: {accepted_at_kills:?}");
+    assert_eq!((splunk.lost, arcsight.lost, file.lost), (0, 0, 0));
+    assert_eq!(file.doubled, 0, "{file:?}");
+    assert_eq!((file.unreadable, file.incomplete), (0, 0), "{file:?}");
+    assert_eq!((splunk.unknown, arcsight.unknown, file.unknown), (0, 0, 0));
+    assert!(
+        splunk.doubled + arcsight.doubled <= owed_at_kills,
+        "more was doubled than was ever in flight at a kill"
+    );
+    assert!(store.dead_letters(None, 10).await.expect("the store answers").is_empty());
+}
+
+/// Told to stop, the program finishes what is under way: nothing is lost and nothing doubled, anywhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopped_and_started_nothing_is_doubled() {
+    let setup = Setup::start(
+        Config {
+            tenants: 10,
+            alerts: Some(1_500),
+            rate: Some(400.0),
+            update_after: UPDATED_AFTER,
+            ..config()
+        },
+        "[collect]\npoll_interval = \"100ms\"\nrequests_per_minute = 100000\n",
+    )
+    .await;
+    for _ in 0..4 {
+        let mut muster = setup.run();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let pid = muster.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told to stop");
+        assert!(muster.wait().await.expect("it ends").success());
+    }
+    let mut muster = setup.run();
+    eventually("all that was produced arrives", async || {
+        setup.emulator.production_finished() && setup.lost() == 0
+    })
+    .await;
+    muster.kill().await.expect("killed");
+    setup.assert_all_arrived_once();
+}

@@ -1,0 +1,61 @@
+//! What happens when a sink is down: it holds up no other, nothing is lost, and it catches up by itself.
+
+use muster_emulator::{Area, Config, Fault, FaultKind};
+
+use crate::support::{Bench, Setup, config};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_down_for_a_day_holds_up_no_other_and_catches_up() {
+    let setup = Setup::start(Config { alerts: Some(60), ..config() }, "").await;
+    let bench = Bench::new(&setup).await;
+    setup.emulator.add_fault(Fault::new(Area::Hec, FaultKind::Down)).expect("a fault");
+    let day_seconds = 24 * 3_600;
+    let steps = 96;
+    for _ in 0..steps {
+        bench.collect().await;
+        bench.deliver().await;
+        let [splunk, arcsight, file] = setup.tallies();
+        assert_eq!((arcsight.lost, file.lost), (0, 0), "the other sinks have everything at once");
+        assert_eq!(splunk.received, 0);
+        setup.emulator.add_alerts(&setup.emulator.tenants()[0].id, 1, None).expect("new alerts");
+        bench.pass(day_seconds / steps);
+    }
+    let totals = bench.store.sink_totals().await.expect("the store answers");
+    let splunk = totals.iter().find(|sink| sink.sink == "splunk").expect("a sink");
+    assert!(splunk.owed > 60, "{splunk:?}");
+    assert!(splunk.last_error.as_deref().is_some_and(|error| error.contains("splunk")), "{splunk:?}");
+
+    setup.emulator.clear_faults();
+    bench.rounds(2).await;
+    setup.assert_all_arrived_once();
+    let totals = bench.store.sink_totals().await.expect("the store answers");
+    assert!(totals.iter().all(|sink| sink.owed == 0 && sink.last_error.is_none()), "{totals:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_splunk_is_waited_for() {
+    let setup = Setup::start(Config { alerts: Some(30), ..config() }, "").await;
+    let bench = Bench::new(&setup).await;
+    setup.emulator.add_fault(Fault::new(Area::Hec, FaultKind::Status { status: 503 })).expect("a fault");
+    bench.rounds(3).await;
+    assert_eq!(setup.tallies()[0].received, 0);
+    setup.emulator.clear_faults();
+    bench.rounds(2).await;
+    setup.assert_all_arrived_once();
+}
+
+/// A receiver that dies in the middle of a consignment has not confirmed it: all of it is sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_syslog_receiver_that_dies_in_the_middle_gets_all_again() {
+    let setup = Setup::start(Config { alerts: Some(80), ..config() }, "").await;
+    let bench = Bench::new(&setup).await;
+    setup
+        .emulator
+        .add_fault(Fault::new(Area::Syslog, FaultKind::Cut { after_bytes: 20_000 }))
+        .expect("a fault");
+    bench.rounds(2).await;
+    setup.emulator.clear_faults();
+    bench.rounds(2).await;
+    let [_, arcsight, _] = setup.tallies();
+    assert_eq!((arcsight.lost, arcsight.unknown, arcsight.unreadable), (0, 0, 0), "{arcsight:?}");
+}

@@ -1,0 +1,284 @@
+//! An emulator, a folder with settings for it, and two ways to run Muster against it: the real program in a process of
+//! its own, or its parts in this process with a clock that the test moves.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster::collect::{Collector, Habits};
+use muster::config::Settings;
+use muster::deliver::{Deliverer, StepOutcome};
+use muster::lifecycle;
+use muster::routing::Router;
+use muster_emulator::receivers::ReceiverTally;
+use muster_emulator::{Config, Handle, loopback};
+use muster_model::{Clock, ManualClock};
+use muster_store::{InstanceId, OpenMode, Store};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+
+/// An emulator with all receivers, and a Muster set up for it.
+pub(crate) struct Setup {
+    pub(crate) emulator: Handle,
+    folder: TempDir,
+}
+
+/// The emulator's configuration for most tests: all receivers, no alert of half a megabyte.
+pub(crate) fn config() -> Config {
+    Config {
+        tenants: 3,
+        hec: Some(loopback()),
+        syslog_tls: Some(loopback()),
+        large_one_in: 0,
+        ..Config::default()
+    }
+}
+
+impl Setup {
+    /// Starts the emulator, makes settings, store and key, and adds all tenants. `extra` is added to the settings.
+    pub(crate) async fn start(config: Config, extra: &str) -> Self {
+        let emulator = muster_emulator::start(config).await.expect("the emulator starts");
+        let setup = Self { emulator, folder: tempfile::tempdir().expect("a folder") };
+        setup.muster(&["init", setup.path().to_str().expect("UTF-8")]).await;
+        setup.write_settings(extra);
+        let mut csv = String::from("tenant,name\n");
+        for tenant in setup.emulator.tenants() {
+            csv.push_str(&format!("{},\"{}\"\n", tenant.id, tenant.name));
+        }
+        std::fs::write(setup.path().join("tenants.csv"), csv).expect("written");
+        let imported = setup
+            .muster(&["tenant", "import", setup.path().join("tenants.csv").to_str().expect("UTF-8")])
+            .await;
+        assert!(imported.status.success(), "{imported:?}");
+        setup
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn settings_path(&self) -> PathBuf {
+        self.path().join("muster.toml")
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings::read(&self.settings_path()).expect("the settings are right")
+    }
+
+    /// Writes settings with all three sinks, and `extra` behind them.
+    pub(crate) fn write_settings(&self, extra: &str) {
+        let emulator = &self.emulator;
+        let base = emulator.base_url();
+        let hec = emulator.addresses().hec_url().expect("a receiver");
+        let syslog = emulator.addresses().syslog_tls.expect("a receiver").port();
+        let collect = if extra.contains("[collect]") { "" } else { "[collect]\npoll_interval = \"1s\"\n" };
+        let settings = format!(
+            r#"[apps.main]
+client_id = "{client_id}"
+secret = {{ file = "main.secret" }}
+
+[cloud]
+name = "custom"
+login = "{base}"
+graph = "{base}"
+
+[network]
+proxy = ""
+idle_timeout = "5s"
+total_timeout = "10s"
+
+{collect}
+[sinks.splunk]
+type = "splunk_hec"
+url = "{hec}"
+token = {{ file = "splunk.token" }}
+timeout = "10s"
+
+[sinks.arcsight]
+type = "syslog"
+address = "localhost:{syslog}"
+transport = "tls"
+ca_file = "ca.pem"
+format = "cef"
+timeout = "10s"
+
+[sinks.archive]
+type = "file"
+path = "archive.ndjson"
+format = "raw"
+
+[[routes]]
+tenants = ["*"]
+sinks = ["splunk", "arcsight", "archive"]
+
+{extra}
+"#,
+            client_id = emulator.app_id(),
+        );
+        let write = |name: &str, text: &str| std::fs::write(self.path().join(name), text).expect("written");
+        write("muster.toml", &settings);
+        write("main.secret", emulator.secret());
+        write("splunk.token", emulator.hec_token());
+        write("ca.pem", emulator.ca_pem().unwrap_or_default());
+    }
+
+    /// Runs a `muster` command to its end.
+    pub(crate) async fn muster(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().await.expect("muster starts")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+        command.arg("--config").arg(self.settings_path()).args(arguments).current_dir(self.path());
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    /// Starts `muster run`; its log goes to `muster.log`.
+    pub(crate) fn run(&self) -> Child {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path().join("muster.log"));
+        self.command(&["run"]).stderr(log.expect("a log")).spawn().expect("muster starts")
+    }
+
+    /// The store, as commands see it.
+    pub(crate) async fn store(&self) -> Arc<dyn Store> {
+        let opened = lifecycle::open_store(&self.settings(), OpenMode::Shared).await;
+        opened.map_err(|failed| failed.error).expect("the store opens")
+    }
+
+    /// What the receivers saw: HEC, syslog over TLS, and the file.
+    pub(crate) fn tallies(&self) -> [ReceiverTally; 3] {
+        let tally = self.emulator.tally();
+        let of = |name: &str| {
+            tally.receivers.iter().find(|receiver| receiver.receiver == name).cloned().expect("a receiver")
+        };
+        let file = self.emulator.tally_file(&self.path().join("archive.ndjson")).unwrap_or_default();
+        [of("hec"), of("syslog_tls"), file]
+    }
+
+    /// How much is still missing at the receivers.
+    pub(crate) fn lost(&self) -> u64 {
+        self.tallies().iter().map(|tally| tally.lost).sum()
+    }
+
+    /// Asserts that every receiver has everything, once.
+    pub(crate) fn assert_all_arrived_once(&self) {
+        for tally in self.tallies() {
+            assert_eq!(
+                (tally.lost, tally.doubled, tally.unknown, tally.unreadable),
+                (0, 0, 0, 0),
+                "{tally:?}"
+            );
+        }
+    }
+}
+
+/// Waits until something holds; fails when it does not for a minute.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < until, "not within a minute: {what}");
+        ticks.tick().await;
+    }
+}
+
+/// Muster's parts in this process. Time passes only when the test says so, and every step ends before the next.
+pub(crate) struct Bench {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) collector: Collector,
+    pub(crate) deliverers: Vec<Deliverer>,
+}
+
+impl Bench {
+    /// The parts for these settings. The clock starts at the present, which the emulator's data is made around.
+    pub(crate) async fn new(setup: &Setup) -> Self {
+        let clock = Arc::new(ManualClock::new(now()));
+        let settings = setup.settings();
+        let store = setup.store().await;
+        let dyn_clock: Arc<dyn Clock> = clock.clone();
+        let instance = InstanceId(uuid::Uuid::from_u128(1));
+        let accepted = Arc::new(Notify::new());
+        let microsoft =
+            lifecycle::microsoft(&settings, Arc::clone(&dyn_clock)).expect("the way to Microsoft");
+        let collector = Collector {
+            store: Arc::clone(&store),
+            microsoft: Arc::new(microsoft),
+            apps: settings
+                .apps
+                .iter()
+                .map(|(name, app)| (name.clone(), app.app(name, &settings.folder).expect("an app")))
+                .collect(),
+            router: Router::new(settings.routes.clone(), settings.sinks.keys().cloned().collect()),
+            settings: settings.collect.clone(),
+            clock: Arc::clone(&dyn_clock),
+            instance,
+            accepted: Arc::clone(&accepted),
+            habits: Habits::default(),
+        };
+        let deliverer = |(name, sink): (&String, &muster::config::SinkSettings)| Deliverer {
+            store: Arc::clone(&store),
+            name: name.clone(),
+            sink: sink
+                .open(
+                    name,
+                    &settings.folder,
+                    &settings.network,
+                    Some(store.journal_id()),
+                    Arc::clone(&dyn_clock),
+                )
+                .expect("the sink opens"),
+            clock: Arc::clone(&dyn_clock),
+            instance,
+            accepted: Arc::clone(&accepted),
+        };
+        let deliverers = settings.sinks.iter().map(deliverer).collect();
+        Self { store, clock, collector, deliverers }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Polls all that is due.
+    pub(crate) async fn collect(&self) -> u32 {
+        self.collector.collect_due().await.expect("the store answers")
+    }
+
+    /// Delivers all that is due.
+    pub(crate) async fn deliver(&self) {
+        for deliverer in &self.deliverers {
+            while deliverer.step().await.expect("the store answers") != StepOutcome::Idle {}
+        }
+    }
+
+    /// Polls and delivers, with time passing, until nothing fails any more or the rounds are over.
+    pub(crate) async fn rounds(&self, rounds: u32) {
+        for _ in 0..rounds {
+            self.collect().await;
+            self.deliver().await;
+            self.pass(90);
+        }
+    }
+
+    /// What is wrong with a source, if anything.
+    pub(crate) async fn errors(&self) -> Vec<String> {
+        let states = self.store.source_states().await.expect("the store answers");
+        states.into_iter().filter_map(|state| state.last_error).collect()
+    }
+
+    /// Why the dead letters are dead.
+    pub(crate) async fn dead_letters(&self) -> Vec<String> {
+        let letters = self.store.dead_letters(None, 1_000).await.expect("the store answers");
+        letters.into_iter().map(|letter| letter.reason).collect()
+    }
+}
+
+fn now() -> Timestamp {
+    muster_model::SystemClock.now()
+}

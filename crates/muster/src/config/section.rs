@@ -1,6 +1,7 @@
 //! Reading one section of the settings so that every mistake in it is found, not only the first.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::path::Path;
 
@@ -40,7 +41,7 @@ impl Document<'_> {
             if !follows {
                 mistakes.push(self.mistake(name, &error));
             }
-            let Some(key) = error.span().and_then(|at| entry_at(&table, &at)) else { return None };
+            let key = error.span().and_then(|at| entry_at(&table, &at))?;
             table.remove(key.as_str());
             left_out.push(key);
         }
@@ -88,11 +89,18 @@ impl Document<'_> {
             if !fits {
                 let message = "a name is made of letters, digits, _ and -, at most 64".to_owned();
                 mistakes.push(self.mistake_at(&key.span(), &section, message));
-            } else if places.contains_key(&name) {
-                let message = "it stands in another file already".to_owned();
-                mistakes.push(self.mistake_at(&key.span(), &section, message));
-            } else if let Some(section) = read(self, &section, value, mistakes) {
-                places.insert(name, section);
+                continue;
+            }
+            match places.entry(name) {
+                Entry::Occupied(_) => {
+                    let message = "it stands in another file already".to_owned();
+                    mistakes.push(self.mistake_at(&key.span(), &section, message));
+                }
+                Entry::Vacant(place) => {
+                    if let Some(section) = read(self, &section, value, mistakes) {
+                        place.insert(section);
+                    }
+                }
             }
         }
     }

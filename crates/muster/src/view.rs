@@ -1,5 +1,6 @@
 //! The picture of `muster status`, and the screen on which it moves with `--watch` and in the demo.
 
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 
 use crossterm::{cursor, execute, queue, terminal};
@@ -127,6 +128,29 @@ fn health_tone(source: &SourceStatus) -> Tone {
         "ok" => Tone::Good,
         "failing" => Tone::Bad,
         _ => Tone::Fair,
+    }
+}
+
+/// The pictures of the last seconds, so that rates are shown over several polls.
+#[derive(Debug, Default)]
+pub struct History(VecDeque<Snapshot>);
+
+impl History {
+    /// How many pictures are kept.
+    const LENGTH: usize = 6;
+
+    /// The oldest picture that is kept.
+    #[must_use]
+    pub fn oldest(&self) -> Option<&Snapshot> {
+        self.0.front()
+    }
+
+    /// Adds a picture.
+    pub fn push(&mut self, snapshot: Snapshot) {
+        if self.0.len() == Self::LENGTH {
+            self.0.pop_front();
+        }
+        self.0.push_back(snapshot);
     }
 }
 

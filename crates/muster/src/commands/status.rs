@@ -7,7 +7,7 @@ use crate::cli::StatusArgs;
 use crate::exit_code::{Exit, Failed};
 use crate::output::Output;
 use crate::status::Snapshot;
-use crate::view::{self, Screen};
+use crate::view::{self, History, Screen};
 
 pub(crate) async fn status(args: &StatusArgs, context: &Context, output: Output) -> Result<Exit, Failed> {
     let take = async || -> Result<Snapshot, Failed> {
@@ -23,12 +23,12 @@ pub(crate) async fn status(args: &StatusArgs, context: &Context, output: Output)
         return Ok(Exit::Success);
     }
     let mut screen = Screen::open();
-    let mut earlier: Option<Snapshot> = None;
+    let mut history = History::default();
     loop {
         let snapshot = take().await?;
         let rows = screen.rows();
-        screen.show(&view::status(&output, &snapshot, earlier.as_ref(), rows))?;
-        earlier = Some(snapshot);
+        screen.show(&view::status(&output, &snapshot, history.oldest(), rows))?;
+        history.push(snapshot);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
             _ = tokio::signal::ctrl_c() => return Ok(Exit::Success),

@@ -154,3 +154,33 @@ async fn trouble_with_settings_store_and_ports_is_told_plainly() {
     assert_eq!(output.status.code(), Some(4), "{}", error(&output));
     assert!(error(&output).contains("damaged or is not a Muster database"), "{}", error(&output));
 }
+
+/// At SIGHUP the settings are read again: a new sink is served from then on. Settings with mistakes change nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_are_read_again_at_sighup() {
+    let setup = Setup::start(Config { tenants: 2, alerts: Some(30), ..config() }, "").await;
+    let muster = setup.run();
+    let hang_up = || {
+        let pid = muster.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("told to reload");
+    };
+    let log = || std::fs::read_to_string(setup.path().join("muster.log")).unwrap_or_default();
+    crate::support::eventually("everything arrives", async || setup.lost() == 0).await;
+
+    setup.write_settings("[nonsense]\n");
+    hang_up();
+    crate::support::eventually("the mistake is told", async || log().contains("going on with the old ones"))
+        .await;
+
+    setup.write_settings(
+        "[sinks.second]\ntype = \"file\"\npath = \"second.ndjson\"\n\n[[routes]]\nsinks = [\"second\"]\n",
+    );
+    hang_up();
+    crate::support::eventually("it runs anew", async || log().contains("running with the new settings"))
+        .await;
+    setup.emulator.add_alerts(&setup.emulator.tenants()[0].id, 5, None).expect("new alerts");
+    let second = || std::fs::read_to_string(setup.path().join("second.ndjson")).unwrap_or_default();
+    crate::support::eventually("the new sink is served", async || second().lines().count() >= 5).await;
+    crate::support::eventually("everything arrives", async || setup.lost() == 0).await;
+    setup.assert_all_arrived_once();
+}

@@ -184,3 +184,25 @@ async fn settings_are_read_again_at_sighup() {
     crate::support::eventually("everything arrives", async || setup.lost() == 0).await;
     setup.assert_all_arrived_once();
 }
+
+/// Tokens, pages and events over TLS, trusted by a CA file; without it nothing is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_over_tls() {
+    let setup =
+        Setup::start(Config { tenants: 2, alerts: Some(40), tls: true, hec_tls: true, ..config() }, "").await;
+    let bench = crate::support::Bench::new(&setup).await;
+    bench.rounds(2).await;
+    setup.assert_all_arrived_once();
+
+    let settings = std::fs::read_to_string(setup.settings_path()).expect("the settings");
+    std::fs::write(setup.settings_path(), settings.replace("ca_file = \"ca.pem\"\n", "")).expect("written");
+    let fetched = setup.muster(&["fetch", "--all"]).await;
+    assert_eq!(fetched.status.code(), Some(7));
+    assert!(error(&fetched).contains("certificate"), "{}", error(&fetched));
+    let tested = setup.muster(&["--output", "json", "sink", "test", "splunk"]).await;
+    assert!(
+        json(&tested)[0]["finding"].as_str().is_some_and(|finding| finding.contains("certificate")),
+        "{}",
+        json(&tested)
+    );
+}

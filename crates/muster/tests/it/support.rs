@@ -75,6 +75,8 @@ impl Setup {
         let hec = emulator.addresses().hec_url().expect("a receiver");
         let syslog = emulator.addresses().syslog_tls.expect("a receiver").port();
         let collect = if extra.contains("[collect]") { "" } else { "[collect]\npoll_interval = \"1s\"\n" };
+        let ca = |wanted: bool| if wanted { "ca_file = \"ca.pem\"\n" } else { "" };
+        let (cloud_ca, hec_ca) = (ca(emulator.addresses().tls), ca(emulator.addresses().hec_tls));
         let settings = format!(
             r#"[apps.main]
 client_id = "{client_id}"
@@ -84,7 +86,7 @@ secret = {{ file = "main.secret" }}
 name = "custom"
 login = "{base}"
 graph = "{base}"
-
+{cloud_ca}
 [network]
 proxy = ""
 idle_timeout = "5s"
@@ -96,7 +98,7 @@ type = "splunk_hec"
 url = "{hec}"
 token = {{ file = "splunk.token" }}
 timeout = "10s"
-
+{hec_ca}
 [sinks.arcsight]
 type = "syslog"
 address = "localhost:{syslog}"

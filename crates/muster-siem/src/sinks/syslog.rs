@@ -466,15 +466,15 @@ impl Syslog {
             .map_err(|error| error.to_string())?;
         header.clear();
         let priority = self.options.facility * 8 + severity_number(record.head.severity);
+        let time = time_of(record);
         let text = match self.options.rfc {
             Rfc::Rfc5424 => {
-                let time = record.head.created_at.or(record.head.updated_at).and_then(time_5424);
+                let time = time.and_then(time_5424);
                 let time = time.as_deref().unwrap_or("-");
                 format!("<{priority}>1 {time} {} {} - {source} - ", self.host_field, self.app_field)
             }
             Rfc::Rfc3164 => {
-                let time = record.head.created_at.or(record.head.updated_at).unwrap_or(Timestamp::UNIX_EPOCH);
-                let time = time.strftime("%b %e %H:%M:%S");
+                let time = time.unwrap_or(Timestamp::UNIX_EPOCH).strftime("%b %e %H:%M:%S");
                 // CEF takes the place of the tag: receivers look for `CEF:` right after the host.
                 match self.options.format {
                     Format::Cef(_) => format!("<{priority}>{time} {} ", self.host_field),
@@ -598,6 +598,12 @@ fn header_field(text: &str, bytes_max: usize) -> String {
     let fits = |character: char| if character.is_ascii_graphic() { character } else { '-' };
     let field: String = text.trim().chars().take(bytes_max).map(fits).collect();
     if field.is_empty() { "-".to_owned() } else { field }
+}
+
+/// When it was created, or else last changed. Times such as .NET's "no date" of year 1 are none.
+fn time_of(record: Record<'_>) -> Option<Timestamp> {
+    let times = [record.head.created_at, record.head.updated_at];
+    times.into_iter().flatten().find(|time| *time > Timestamp::UNIX_EPOCH)
 }
 
 /// RFC 5424 takes six fractional digits at most, and years of four digits.

@@ -87,6 +87,18 @@ async fn cef_stands_right_after_the_host() {
     assert!(text.starts_with("<130>Jan  2 03:04:05 muster CEF:0|"), "{text}");
 }
 
+#[test]
+fn a_time_of_year_1_is_no_time() {
+    let of = |body: &str| {
+        let head = muster_model::RecordHead::read(body).expect("a record");
+        time_of(Record { head: &head, body }).map(|time| time.to_string())
+    };
+    let both =
+        r#"{"id":"1","createdDateTime":"0001-01-01T00:00:00Z","lastUpdateDateTime":"2026-01-02T03:04:05Z"}"#;
+    assert_eq!(of(both).as_deref(), Some("2026-01-02T03:04:05Z"));
+    assert_eq!(of(r#"{"id":"1","createdDateTime":"0001-01-01T00:00:00Z"}"#), None);
+}
+
 #[tokio::test]
 async fn a_receiver_that_dies_in_between_leaves_everything_owed() {
     let (listener, port) = listener().await;

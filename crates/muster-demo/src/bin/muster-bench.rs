@@ -1,0 +1,645 @@
+//! `cargo muster-bench`: what Muster costs. Prints alerts per second, megabytes per second, processor seconds per
+//! million alerts and memory for the whole path (page, journal, Splunk format, HEC with acknowledgement), and for each
+//! step of it alone. With `--poll-seconds` it polls many tenants for a while instead, and prints how far they lag.
+//!
+//! Three processes, so that nobody's costs are taken for another's: the emulator is in this one, the Muster of the path
+//! is this program started again as `muster`, and the steps are measured in a third.
+
+#[path = "../process.rs"]
+mod process;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::hint::black_box;
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use jiff::Timestamp;
+use muster::config::Settings;
+use muster::lifecycle;
+use muster_emulator::receivers::RecordKind;
+use muster_emulator::{Config, Handle, loopback};
+use muster_microsoft::api::page;
+use muster_microsoft::{Ask, FetchedPage};
+use muster_model::{
+    Batch, Clock, Consignment, Cursor, Delivery, DeliveryNumber, Outcome, Question, RecordHead, Selection,
+    Source, SystemClock, TenantId, TenantLabel,
+};
+use muster_siem::formats::{Events, Format, SplunkOptions};
+use muster_store::{
+    AcceptedPage, DeliveryLimits, FinishedDelivery, InstanceId, MasterKey, NewRecord, NewTenant, OpenMode,
+    SourceState, SqliteStore, Store,
+};
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::process::MusterProcess;
+
+/// The first argument with which this program is the `muster` program instead.
+const AS_MUSTER: &str = "as-muster";
+/// The first argument with which it measures the steps.
+const AS_STEPS: &str = "as-steps";
+/// Alerts of a page.
+const PAGE: u32 = 500;
+/// Consignments to the collector at the same time, as in Muster.
+const SENDERS: usize = 4;
+/// What one delivery lease holds, as in Muster.
+const LIMITS: DeliveryLimits = DeliveryLimits { batches: 16, body_bytes: 4 << 20 };
+const LEASE: Duration = Duration::from_secs(600);
+/// Without an end of the path for so long, it is given up.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Measures Muster: the path of an alert, and each step of it.
+#[derive(Debug, Parser)]
+#[command(name = "cargo muster-bench", version, max_term_width = 100)]
+struct Args {
+    /// Tenants of the emulated cloud.
+    #[arg(long, default_value_t = 25)]
+    tenants: usize,
+    /// Alerts of the path.
+    #[arg(long, default_value_t = 100_000)]
+    alerts: u64,
+    /// Pages of 500 alerts that the steps are measured with.
+    #[arg(long, default_value_t = 20)]
+    pages: u32,
+    /// Poll each tenant every so many seconds, with new alerts appearing, instead of measuring path and steps.
+    #[arg(long)]
+    poll_seconds: Option<u64>,
+    /// With `--poll-seconds`: alerts that appear in a second.
+    #[arg(long, default_value_t = 50.0)]
+    rate: f64,
+    /// With `--poll-seconds`: for how long.
+    #[arg(long, default_value_t = 180)]
+    seconds: u64,
+    /// Everything made up is made up from this.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+}
+
+/// What was measured of one thing.
+#[derive(Debug, Serialize, Deserialize)]
+struct Figure {
+    what: String,
+    alerts: u64,
+    bytes: u64,
+    seconds: f64,
+    cpu_seconds: f64,
+    /// Of the path: the most memory Muster ever held. Of a step: how much more than before it.
+    peak_rss_mb: f64,
+}
+
+/// The line of JSON at the end of a run over path and steps.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    alerts: u64,
+    lost: u64,
+    doubled: u64,
+    alerts_per_second: f64,
+    mb_per_second: f64,
+    cpu_seconds_per_million: f64,
+    peak_rss_mb: f64,
+    steps: &'a [Figure],
+}
+
+/// The line of JSON at the end of a run with `--poll-seconds`.
+#[derive(Debug, Serialize)]
+struct PollLine {
+    tenants: usize,
+    poll_seconds: u64,
+    produced: u64,
+    delivered: u64,
+    /// Until every tenant had been read once.
+    first_round_seconds: f64,
+    /// Seconds since a source was last read to its end, over all sources and all moments after the first round.
+    lag_median: f64,
+    lag_p99: f64,
+    lag_max: f64,
+    cpu_seconds_per_minute: f64,
+    peak_rss_mb: f64,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|argument| argument == AS_MUSTER) {
+        let name = OsString::from("muster");
+        return muster::cli::main(std::iter::once(name).chain(arguments.into_iter().skip(2)));
+    }
+    let done = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            match arguments.get(1).is_some_and(|argument| argument == AS_STEPS) {
+                true => {
+                    let folder = arguments.get(2).context("no folder")?;
+                    let pages = arguments.get(3).and_then(|pages| pages.to_str()?.parse().ok());
+                    steps(Path::new(folder), pages.context("no number of pages")?).await
+                }
+                false => bench(&Args::parse_from(arguments)).await,
+            }
+        })
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo muster-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn bench(args: &Args) -> anyhow::Result<()> {
+    let temporary = tempfile::tempdir()?;
+    let folder = temporary.path().join("muster");
+    let polling = args.poll_seconds.is_some();
+    eprintln!("starting an emulator with {} tenants …", args.tenants);
+    let emulator = muster_emulator::start(Config {
+        tenants: args.tenants,
+        seed: args.seed,
+        alerts: (!polling).then_some(args.alerts),
+        rate: polling.then_some(args.rate),
+        write_bodies_at_start: true,
+        hec: Some(loopback()),
+        ..Config::default()
+    })
+    .await?;
+    set_up(&emulator, &folder, args.poll_seconds).await?;
+    let done = match args.poll_seconds {
+        Some(poll_seconds) => polls(&emulator, &folder, args, poll_seconds).await,
+        None => path_and_steps(&emulator, &folder, args).await,
+    };
+    emulator.stop().await;
+    done
+}
+
+/// Sets Muster up with the HTTP Event Collector as its one sink.
+async fn set_up(emulator: &Handle, folder: &Path, poll_seconds: Option<u64>) -> anyhow::Result<()> {
+    process::muster(&["init".into(), folder.into()]).await?;
+    let hec = emulator.addresses().hec_url().context("the emulator has no HTTP Event Collector")?;
+    let base = emulator.base_url();
+    let client_id = emulator.app_id();
+    // Without polling, only the machine limits how fast pages come.
+    let collect = match poll_seconds {
+        Some(seconds) => format!("poll_interval = \"{seconds}s\""),
+        None => "requests_per_minute = 100000".to_owned(),
+    };
+    let settings = format!(
+        r#"[apps.main]
+client_id = "{client_id}"
+secret = {{ file = "main.secret" }}
+
+[cloud]
+name = "custom"
+login = "{base}"
+graph = "{base}"
+
+[network]
+proxy = ""
+
+[collect]
+{collect}
+
+[sinks.splunk]
+type = "splunk_hec"
+url = "{hec}"
+token = {{ file = "splunk.token" }}
+acknowledge = "required"
+
+[[routes]]
+tenants = ["*"]
+sources = ["graph_alerts"]
+sinks = ["splunk"]
+"#
+    );
+    let config = folder.join("muster.toml");
+    std::fs::write(&config, settings)?;
+    std::fs::write(folder.join("main.secret"), emulator.secret())?;
+    std::fs::write(folder.join("splunk.token"), emulator.hec_token())?;
+    let mut csv = String::from("tenant,name,sources\n");
+    for tenant in emulator.tenants() {
+        csv.push_str(&format!("{},\"{}\",graph_alerts\n", tenant.id, tenant.name.replace('"', "\"\"")));
+    }
+    let tenants = folder.join("tenants.csv");
+    std::fs::write(&tenants, csv)?;
+    process::muster(&["--config".into(), config.into(), "tenant".into(), "import".into(), tenants.into()])
+        .await
+}
+
+async fn open(folder: &Path) -> anyhow::Result<(Settings, Arc<dyn Store>)> {
+    let settings = Settings::read(&folder.join("muster.toml"))?;
+    let store = lifecycle::open_store(&settings, OpenMode::Shared).await.map_err(|failed| failed.error)?;
+    Ok((settings, store))
+}
+
+async fn delivered(store: &dyn Store) -> anyhow::Result<u64> {
+    Ok(store.sink_totals().await?.iter().map(|sink| sink.delivered + sink.rejected).sum())
+}
+
+async fn path_and_steps(emulator: &Handle, folder: &Path, args: &Args) -> anyhow::Result<()> {
+    eprintln!("running Muster until {} alerts are delivered …", args.alerts);
+    let (_, store) = open(folder).await?;
+    let mut muster = MusterProcess::start(folder, &folder.join("muster.log"))?;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            ended = muster.ended() => bail!("Muster ended by itself ({ended})"),
+        }
+        if delivered(store.as_ref()).await? >= args.alerts {
+            break;
+        }
+        if muster.uptime() > PATIENCE {
+            bail!("Muster did not deliver everything within {PATIENCE:?}");
+        }
+    }
+    let seconds = muster.uptime().as_secs_f64();
+    let usage = muster.usage().context("this system has no /proc")?;
+    store.close().await;
+    muster.stop().await?;
+    let (lost, doubled) = tally(emulator)?;
+    // Only now, since the collector has what the steps send already.
+    eprintln!("measuring the steps with {} pages of {PAGE} alerts …", args.pages);
+    let steps = measured_steps(folder, args.pages).await?;
+    let fetched = steps.first().context("no step was measured")?;
+    let bytes_per_alert = fetched.bytes / fetched.alerts.max(1);
+    let path = Figure {
+        what: "path".to_owned(),
+        alerts: args.alerts,
+        bytes: args.alerts * bytes_per_alert,
+        seconds,
+        cpu_seconds: usage.cpu.as_secs_f64(),
+        peak_rss_mb: usage.peak_rss_bytes as f64 / 1e6,
+    };
+
+    println!("alerts of {bytes_per_alert} bytes on average, from {} tenants", args.tenants);
+    println!(
+        "{:<34} {:>9} {:>7} {:>9} {:>11} {:>9}",
+        "", "alerts/s", "MB/s", "µs/alert", "CPU s/10^6", "peak MB"
+    );
+    path.print();
+    steps.iter().for_each(Figure::print);
+    let line = Line {
+        alerts: args.alerts,
+        lost,
+        doubled,
+        alerts_per_second: path.rate().round(),
+        mb_per_second: rounded(path.rate() * bytes_per_alert as f64 / 1e6),
+        cpu_seconds_per_million: rounded(path.cpu_per_million()),
+        peak_rss_mb: rounded(path.peak_rss_mb),
+        steps: &steps,
+    };
+    println!("{}", serde_json::to_string(&line)?);
+    if lost > 0 {
+        bail!("{lost} alerts are missing at the receiver");
+    }
+    Ok(())
+}
+
+/// Alerts that the collector misses, and copies beyond the first that it has.
+fn tally(emulator: &Handle) -> anyhow::Result<(u64, u64)> {
+    let mut produced = emulator.produced();
+    produced.retain(|version| version.kind == RecordKind::Alert);
+    let tallies = emulator.receivers().tally(&produced);
+    let hec =
+        tallies.iter().find(|tally| tally.receiver == "hec").context("the emulator has no collector")?;
+    Ok((hec.lost, hec.doubled))
+}
+
+impl Figure {
+    fn rate(&self) -> f64 {
+        self.alerts as f64 / self.seconds.max(1e-9)
+    }
+
+    fn cpu_per_million(&self) -> f64 {
+        self.cpu_seconds * 1e6 / self.alerts.max(1) as f64
+    }
+
+    fn print(&self) {
+        println!(
+            "{:<34} {:>9.0} {:>7.0} {:>9.1} {:>11.1} {:>9.1}",
+            self.what,
+            self.rate(),
+            self.bytes as f64 / self.seconds.max(1e-9) / 1e6,
+            self.seconds * 1e6 / self.alerts.max(1) as f64,
+            self.cpu_per_million(),
+            self.peak_rss_mb,
+        );
+    }
+}
+
+/// Polls for a while and looks each second at how long ago each source was read.
+async fn polls(emulator: &Handle, folder: &Path, args: &Args, poll_seconds: u64) -> anyhow::Result<()> {
+    let (_, store) = open(folder).await?;
+    let mut muster = MusterProcess::start(folder, &folder.join("muster.log"))?;
+    let mut first_round = None;
+    let mut lags = Vec::new();
+    while muster.uptime() < Duration::from_secs(args.seconds) {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            ended = muster.ended() => bail!("Muster ended by itself ({ended})"),
+        }
+        let now = SystemClock.now();
+        let states = store.source_states().await?;
+        let read: Vec<f64> = states.iter().filter_map(|state| lag(state, now)).collect();
+        if read.len() < args.tenants {
+            continue;
+        }
+        if first_round.is_none() {
+            first_round = Some((muster.uptime(), muster.usage().context("this system has no /proc")?));
+        }
+        lags.extend(read);
+    }
+    let (first, before) = first_round.context("not every tenant was read once: give it more --seconds")?;
+    let usage = muster.usage().context("this system has no /proc")?;
+    let minutes = (muster.uptime() - first).as_secs_f64() / 60.0;
+    let delivered = delivered(store.as_ref()).await?;
+    store.close().await;
+    muster.stop().await?;
+    lags.sort_by(f64::total_cmp);
+    let at = |share: f64| rounded(lags[((lags.len() - 1) as f64 * share) as usize]);
+    let line = PollLine {
+        tenants: args.tenants,
+        poll_seconds,
+        produced: emulator.produced_counts().alerts,
+        delivered,
+        first_round_seconds: rounded(first.as_secs_f64()),
+        lag_median: at(0.5),
+        lag_p99: at(0.99),
+        lag_max: at(1.0),
+        cpu_seconds_per_minute: rounded((usage.cpu - before.cpu).as_secs_f64() / minutes.max(1e-3)),
+        peak_rss_mb: rounded(usage.peak_rss_bytes as f64 / 1e6),
+    };
+    println!("{} tenants polled every {poll_seconds} s for {} s", args.tenants, args.seconds);
+    println!("  all read once after     {:>8} s", line.first_round_seconds);
+    println!(
+        "  seconds since last read {:>8} (median) {} (99 %) {} (max)",
+        line.lag_median, line.lag_p99, line.lag_max
+    );
+    println!("  processor               {:>8} s a minute", line.cpu_seconds_per_minute);
+    println!("  peak memory             {:>8} MB", line.peak_rss_mb);
+    println!("{}", serde_json::to_string(&line)?);
+    Ok(())
+}
+
+fn lag(state: &SourceState, now: Timestamp) -> Option<f64> {
+    state.last_success_at.map(|at| now.duration_since(at).as_secs_f64())
+}
+
+/// Has the steps measured in a process of their own.
+async fn measured_steps(folder: &Path, pages: u32) -> anyhow::Result<Vec<Figure>> {
+    let output = tokio::process::Command::new(std::env::current_exe()?)
+        .arg(AS_STEPS)
+        .arg(folder)
+        .arg(pages.to_string())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    if !output.status.success() {
+        bail!("measuring the steps failed");
+    }
+    String::from_utf8(output.stdout)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// Measures each step alone; prints a line of JSON for each.
+async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
+    let (settings, store) = open(folder).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let tenant = store.tenants().await?.into_iter().next().context("there is no tenant")?;
+    let tenants: Vec<TenantId> = store.tenants().await?.iter().map(|tenant| tenant.id).collect();
+    store.close().await;
+    let label = tenant.label();
+    let microsoft = lifecycle::microsoft(&settings, Arc::clone(&clock))?;
+    let app = settings.apps.get("main").context("there is no app")?.app("main", &settings.folder)?;
+    let from = clock.now().checked_sub(Duration::from_secs(7 * 86_400))?;
+
+    let ask = |skip| Ask::Question { question: Question { from, skip }, top: PAGE, sorted: true };
+    let mut bodies = Vec::new();
+    let mut places = Vec::new();
+    'fetching: for page in 0.. {
+        for tenant in &tenants {
+            if bodies.len() as u32 == pages {
+                break 'fetching;
+            }
+            let fetched = microsoft.fetch(&app, *tenant, Source::GraphAlerts, ask(page * PAGE)).await?;
+            let FetchedPage { body, .. } = fetched;
+            // The last page of a tenant may be short; short pages are not what is to be measured.
+            if page::split(&body)?.items.len() as u32 == PAGE {
+                bodies.push(body);
+                places.push((*tenant, page * PAGE));
+            } else if page > 0 && *tenant == tenants[0] {
+                bail!("the tenants have too few alerts for {pages} full pages");
+            }
+        }
+    }
+    // Once more, with tokens and connections there, and without keeping the pages.
+    let meter = Meter::start();
+    for (tenant, skip) in places {
+        black_box(microsoft.fetch(&app, tenant, Source::GraphAlerts, ask(skip)).await?);
+    }
+    let fetch = meter.stop();
+    let alerts: u64 = u64::from(PAGE) * bodies.len() as u64;
+    let mut bytes = 0;
+    for body in &bodies {
+        bytes += page::split(body)?.items.iter().map(|item| item.len() as u64).sum::<u64>();
+    }
+    let say = |what: &str, measured: Measured| -> anyhow::Result<()> {
+        let (seconds, cpu_seconds, peak_rss_mb) = measured;
+        let figure = Figure { what: what.to_owned(), alerts, bytes, seconds, cpu_seconds, peak_rss_mb };
+        println!("{}", serde_json::to_string(&figure)?);
+        Ok(())
+    };
+    say("fetch pages, one after the other", fetch)?;
+
+    let meter = Meter::start();
+    for body in &bodies {
+        black_box(page::split(body)?);
+    }
+    say("split pages", meter.stop())?;
+
+    let split: Vec<Vec<&str>> =
+        bodies.iter().map(|body| Ok(page::split(body)?.items)).collect::<anyhow::Result<_>>()?;
+    let meter = Meter::start();
+    for item in split.iter().flatten() {
+        black_box(RecordHead::read(item)?);
+    }
+    say("read heads, with hash", meter.stop())?;
+
+    let mut heads = Vec::new();
+    for items in &split {
+        heads.push(items.iter().map(|item| RecordHead::read(item)).collect::<Result<Vec<_>, _>>()?);
+    }
+    let bench_store = BenchStore::create(folder).await?;
+    let meter = Meter::start();
+    for (items, heads) in split.iter().zip(&heads) {
+        bench_store.accept(items, heads).await?;
+    }
+    say("journal: accept pages", meter.stop())?;
+
+    let meter = Meter::start();
+    let read = bench_store.lease_and_finish().await?;
+    if read != alerts {
+        bail!("{read} of {alerts} alerts came back out of the journal");
+    }
+    say("journal: lease and finish", meter.stop())?;
+    bench_store.store.close().await;
+
+    let format = Format::Splunk(SplunkOptions::default());
+    let meter = Meter::start();
+    let mut events = Events::new();
+    for (items, heads) in split.iter().zip(&heads) {
+        events.clear();
+        for (body, head) in items.iter().zip(heads) {
+            let record = muster_model::Record { head, body };
+            format.write(Source::GraphAlerts, record, &label, &mut events)?;
+        }
+        black_box(&events);
+    }
+    drop(events);
+    say("Splunk format", meter.stop())?;
+
+    let sink = settings.sinks.get("splunk").context("there is no sink")?;
+    let sink = sink.open("splunk", &settings.folder, &settings.network, None, clock);
+    let sink = Arc::new(sink.map_err(anyhow::Error::msg)?);
+    let mut deliveries = Vec::new();
+    for (number, (items, heads)) in split.iter().zip(&heads).enumerate() {
+        let mut batch = Batch::new();
+        for (body, head) in items.iter().zip(heads) {
+            batch.push(head.clone(), body);
+        }
+        let number = DeliveryNumber(number as u64 + 1);
+        let (source, selection) = (Source::GraphAlerts, Selection::All);
+        deliveries.push(Delivery { number, source, batch: Arc::new(batch), selection });
+    }
+    let meter = Meter::start();
+    let mut sending = JoinSet::new();
+    let mut deliveries = deliveries.into_iter();
+    loop {
+        while sending.len() < SENDERS
+            && let Some(delivery) = deliveries.next()
+        {
+            sending.spawn(send(Arc::clone(&sink), label.clone(), delivery));
+        }
+        match sending.join_next().await {
+            Some(sent) => sent??,
+            None => break,
+        }
+    }
+    say("Splunk format, HEC, acknowledgement", meter.stop())
+}
+
+async fn send(
+    sink: Arc<muster_siem::sinks::Sink>,
+    label: TenantLabel,
+    delivery: Delivery,
+) -> anyhow::Result<()> {
+    let deliveries = [delivery];
+    let report = sink.deliver(Consignment { tenant: &label, deliveries: &deliveries }).await;
+    match report.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered) {
+        true => Ok(()),
+        false => bail!("the collector did not take everything: {:?}", report.trouble),
+    }
+}
+
+/// A store with one tenant.
+struct BenchStore {
+    store: SqliteStore,
+    lease: muster_store::SourceLease,
+    now: Timestamp,
+}
+
+const ME: InstanceId = InstanceId(Uuid::from_u128(2));
+
+impl BenchStore {
+    async fn create(folder: &Path) -> anyhow::Result<Self> {
+        let store = SqliteStore::create(&folder.join("steps.db"), &MasterKey::generate()).await?;
+        let now = SystemClock.now();
+        let tenant = NewTenant {
+            id: Uuid::from_u128(1).into(),
+            slug: "bench".parse()?,
+            name: "Bench".to_owned(),
+            domain: None,
+            app: "main".to_owned(),
+            sources: BTreeSet::from([Source::GraphAlerts]),
+            since: now,
+        };
+        Store::add_tenant(&store, tenant, now).await?;
+        let lease = Store::lease_due_sources(&store, ME, 1, LEASE, now).await?.pop();
+        Ok(Self { store, lease: lease.context("the source is not due")?, now })
+    }
+
+    async fn accept(&self, items: &[&str], heads: &[RecordHead]) -> anyhow::Result<()> {
+        let sinks = ["splunk".to_owned()];
+        let records = items.iter().zip(heads);
+        let page = AcceptedPage {
+            records: records.map(|(body, head)| NewRecord { head: head.clone(), body, sinks: 1 }).collect(),
+            dead_letters: Vec::new(),
+            sinks: &sinks,
+            cursor: Cursor::starting(self.now),
+        };
+        Store::accept_page(&self.store, &self.lease, page, LEASE, self.now).await?;
+        Ok(())
+    }
+
+    async fn lease_and_finish(&self) -> anyhow::Result<u64> {
+        let mut records = 0;
+        while let Some(lease) =
+            Store::lease_due_deliveries(&self.store, ME, "splunk", LIMITS, LEASE, self.now).await?
+        {
+            let finished = lease.deliveries.iter().map(|delivery| FinishedDelivery {
+                number: delivery.number,
+                remaining: None,
+                delivered: u32::try_from(delivery.batch.len()).unwrap_or(u32::MAX),
+                rejected: Vec::new(),
+            });
+            let finished: Vec<_> = finished.collect();
+            records += finished.iter().map(|finished| u64::from(finished.delivered)).sum::<u64>();
+            Store::finish_deliveries(&self.store, &lease, finished, None, self.now).await?;
+        }
+        Ok(records)
+    }
+}
+
+/// Seconds, processor seconds, megabytes more than before.
+type Measured = (f64, f64, f64);
+
+/// Measures this process from its start on.
+struct Meter {
+    wall: Duration,
+    cpu: Duration,
+    rss: f64,
+}
+
+impl Meter {
+    fn start() -> Self {
+        // Linux starts the peak over; where it does not, the peak is that of all steps so far.
+        drop(std::fs::write("/proc/self/clear_refs", "5"));
+        Self { wall: clock(ClockId::Monotonic), cpu: clock(ClockId::ProcessCPUTime), rss: memory("VmRSS:") }
+    }
+
+    fn stop(self) -> Measured {
+        let wall = clock(ClockId::Monotonic) - self.wall;
+        let cpu = clock(ClockId::ProcessCPUTime) - self.cpu;
+        (wall.as_secs_f64(), cpu.as_secs_f64(), (memory("VmHWM:") - self.rss).max(0.0))
+    }
+}
+
+fn clock(id: ClockId) -> Duration {
+    let time = clock_gettime(id);
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanoseconds)
+}
+
+/// Megabytes that this process holds, by the name of a line in its status.
+fn memory(name: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
+    line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap_or(0.0) * 1.024e-3
+}
+
+fn rounded(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
+}

@@ -555,7 +555,15 @@ impl Syslog {
                 "and is not asked to confirm"
             }
         };
-        Ok(format!("{host}:{port} takes connections {version}, {confirms}"))
+        // Receivers cut or drop what is longer than they allow, and nothing on the wire tells so.
+        let limit = match self.options.message_bytes_max {
+            Some(bytes) => format!("messages of more than {bytes} bytes are not sent to it"),
+            None => {
+                "set `message_size_max` to the receiver's own limit, or it may lose longer messages unseen"
+                    .to_owned()
+            }
+        };
+        Ok(format!("{host}:{port} takes connections {version}, {confirms}; {limit}"))
     }
 
     pub(super) async fn close(&self) {

@@ -7,6 +7,8 @@ use crate::{ContentHash, Record, RecordHead, Severity};
 
 /// Leads every encoded batch; the digit is the version of the layout.
 const MAGIC: &[u8; 4] = b"MJB1";
+/// What a head takes, beside its id, in an encoded batch.
+const HEAD_BYTES: usize = 39;
 /// Stands for a time that is not known.
 const NO_TIME: i64 = i64::MIN;
 
@@ -35,6 +37,16 @@ impl Batch {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty batch with room for so many records and so many bytes of bodies.
+    #[must_use]
+    pub fn with_capacity(records: usize, body_bytes: usize) -> Self {
+        Self {
+            heads: Vec::with_capacity(records),
+            ends: Vec::with_capacity(records),
+            text: String::with_capacity(body_bytes),
+        }
     }
 
     /// Adds a record at the end. Keep a batch to a few megabytes; the store splits pages accordingly.
@@ -84,7 +96,8 @@ impl Batch {
     /// Never: ids are bounded when a head is read.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.text.len() + self.len() * 96 + 8);
+        let ids: usize = self.heads.iter().map(|head| head.id.len()).sum();
+        let mut out = Vec::with_capacity(self.text.len() + self.len() * HEAD_BYTES + ids + 8);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&u32::try_from(self.len()).expect("bounded by the text").to_le_bytes());
         for (head, end) in self.heads.iter().zip(&self.ends) {
@@ -110,7 +123,7 @@ impl Batch {
             return Err(BatchError::Layout);
         }
         let count = u32::from_le_bytes(reader.array()?) as usize;
-        let most = bytes.len() / 39;
+        let most = bytes.len() / HEAD_BYTES;
         let mut heads = Vec::with_capacity(count.min(most));
         let mut ends = Vec::with_capacity(count.min(most));
         for _ in 0..count {

@@ -45,7 +45,7 @@ impl Default for ClientOptions {
             idle_timeout: Duration::from_secs(30),
             total_timeout: Duration::from_secs(120),
             body_bytes_max: 32 << 20,
-            bodies_max: 8,
+            bodies_max: 4,
             extra_roots_pem: None,
             proxy: None,
         }

@@ -288,18 +288,29 @@ fn version(head: &RecordHead) -> String {
 /// The records of a page at the indices `fresh`, in batches.
 fn drafts(page: &AcceptedPage<'_>, mut versions: Vec<String>, fresh: &[usize]) -> Vec<Draft> {
     let mut drafts: Vec<Draft> = Vec::new();
-    for index in fresh {
-        let record = &page.records[*index];
-        let fits = drafts.last().is_some_and(|draft| {
-            draft.batch.body_bytes().saturating_add(record.body.len()) <= BATCH_BODY_BYTES_MAX
-        });
-        if !fits {
-            drafts.push(Draft { batch: Batch::new(), versions: Vec::new(), sinks: Vec::new() });
+    let mut rest = fresh;
+    while !rest.is_empty() {
+        let (mut count, mut body_bytes) = (0, 0_usize);
+        for index in rest {
+            let bytes = body_bytes.saturating_add(page.records[*index].body.len());
+            if count > 0 && bytes > BATCH_BODY_BYTES_MAX {
+                break;
+            }
+            (count, body_bytes) = (count + 1, bytes);
         }
-        let draft = drafts.last_mut().expect("there is one now");
-        draft.batch.push(record.head.clone(), record.body);
-        draft.versions.push(std::mem::take(&mut versions[*index]));
-        draft.sinks.push(record.sinks);
+        let (these, others) = rest.split_at(count);
+        rest = others;
+        // Exactly as large as needed: a few of them are most of the memory that a backfill takes.
+        let mut batch = Batch::with_capacity(count, body_bytes);
+        for index in these {
+            let record = &page.records[*index];
+            batch.push(record.head.clone(), record.body);
+        }
+        drafts.push(Draft {
+            batch,
+            versions: these.iter().map(|index| std::mem::take(&mut versions[*index])).collect(),
+            sinks: these.iter().map(|index| page.records[*index].sinks).collect(),
+        });
     }
     drafts
 }

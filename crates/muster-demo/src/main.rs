@@ -16,7 +16,7 @@ use muster::config::Settings;
 use muster::lifecycle;
 use muster::output::{ColourChoice, Output, OutputFormat, number};
 use muster::status::Snapshot;
-use muster::view::{self, Screen};
+use muster::view::{self, History, Screen};
 use muster_emulator::receivers::{self, ReceiverTally, RecordKind};
 use muster_emulator::{Config, Handle, loopback};
 use muster_model::{Clock as _, SystemClock};
@@ -225,7 +225,7 @@ impl Watch<'_> {
     async fn live(mut self) -> anyhow::Result<ExitCode> {
         let output = Output::new(OutputFormat::Table, ColourChoice::Auto);
         let mut screen = Screen::open();
-        let mut earlier: Option<Snapshot> = None;
+        let mut history = History::default();
         loop {
             let now = self.snapshot().await?;
             let produced = self.emulator.produced_counts();
@@ -235,8 +235,8 @@ impl Watch<'_> {
                 self.args.tenants,
             );
             let rows = screen.rows().saturating_sub(3);
-            screen.show(&format!("{head}{}", view::status(&output, &now, earlier.as_ref(), rows)))?;
-            earlier = Some(now);
+            screen.show(&format!("{head}{}", view::status(&output, &now, history.oldest(), rows)))?;
+            history.push(now);
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 _ = tokio::signal::ctrl_c() => break,

@@ -353,28 +353,33 @@ impl PageWriter<'_> {
     fn alerts_of(&self, id: &str) -> Option<Vec<u8>> {
         let (index, _) = self.world.find_row(self.caller.tenant, List::Incidents, id)?;
         let mut text = b"{\"@odata.context\":\"https://graph.microsoft.com/v1.0/$metadata#Collection(microsoft.graph.security.alert)\",\"value\":[".to_vec();
-        self.members(&mut text, index);
+        self.members(&mut text, &self.world.members(self.caller.tenant, index));
         text.extend_from_slice(b"]}");
         Some(text)
     }
 
     fn record(&self, text: &mut Vec<u8>, list: List, index: u32, row: &Row, expand: bool) {
-        row.body(self.world.facts(self.caller.tenant)).append_to(text, self.unknown_members_wanted);
-        if list == List::Incidents && expand && row.incident_plan().is_some() {
-            text.pop();
-            text.extend_from_slice(b",\"alerts\":[");
-            self.members(text, index);
-            text.extend_from_slice(b"]}");
+        let tenant = self.caller.tenant;
+        let expanded = list == List::Incidents && expand && row.incident_plan().is_some();
+        let whole = if expanded { self.world.incident_with_members(tenant, index) } else { None };
+        match whole {
+            None => row.body(self.world.facts(tenant)).append_to(text, self.unknown_members_wanted),
+            Some((row, members)) => {
+                row.body(self.world.facts(tenant)).append_to(text, self.unknown_members_wanted);
+                text.pop();
+                text.extend_from_slice(b",\"alerts\":[");
+                self.members(text, &members);
+                text.extend_from_slice(b"]}");
+            }
         }
     }
 
-    fn members(&self, text: &mut Vec<u8>, incident: u32) {
-        let tenant = self.caller.tenant;
-        for (place, alert) in self.world.members(tenant, incident).iter().enumerate() {
+    fn members(&self, text: &mut Vec<u8>, members: &[Arc<Row>]) {
+        for (place, alert) in members.iter().enumerate() {
             if place > 0 {
                 text.push(b',');
             }
-            alert.body(self.world.facts(tenant)).append_to(text, self.unknown_members_wanted);
+            alert.body(self.world.facts(self.caller.tenant)).append_to(text, self.unknown_members_wanted);
         }
     }
 

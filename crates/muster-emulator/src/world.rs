@@ -411,6 +411,19 @@ impl World {
         lock(&self.tenants[tenant as usize].state).table(list).get(index).cloned()
     }
 
+    /// An incident and its alerts, in the order they joined, at one moment: an incident never shows alerts that are
+    /// newer than itself.
+    pub(crate) fn incident_with_members(
+        &self,
+        tenant: u32,
+        incident: u32,
+    ) -> Option<(Arc<Row>, Vec<Arc<Row>>)> {
+        let state = lock(&self.tenants[tenant as usize].state);
+        let row = state.incidents.get(incident).cloned()?;
+        let members = state.members.get(incident as usize).map_or(&[] as &[u32], Vec::as_slice);
+        Some((row, members.iter().filter_map(|&index| state.alerts.get(index).cloned()).collect()))
+    }
+
     /// The alerts of an incident, in the order they joined.
     pub(crate) fn members(&self, tenant: u32, incident: u32) -> Vec<Arc<Row>> {
         let state = lock(&self.tenants[tenant as usize].state);

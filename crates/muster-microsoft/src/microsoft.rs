@@ -225,10 +225,12 @@ impl Microsoft {
             if refused {
                 self.tokens.discard(app, tenant, resource, &token).await;
             }
-            answer = Some(got);
-            if attempt > 0 || answer.as_ref().is_none_or(|answer| answer.status != 401) {
-                break;
+            // The refusal is dropped first: what it holds, such as its place in memory, may be needed for the next.
+            if attempt == 0 && got.status == 401 {
+                continue;
             }
+            answer = Some(got);
+            break;
         }
         let answer = answer.expect("the loop runs at least once");
         let now = self.clock.now();
@@ -245,7 +247,7 @@ impl Microsoft {
             .or(answer.warning);
         Ok(FetchedPage {
             body: answer.body,
-            answered_at: answer.date.unwrap_or(now),
+            answered_at: answer.date.map_or(now, |date| date.min(now)),
             partial,
             _place: answer.place,
         })

@@ -230,7 +230,10 @@ async fn sources_are_leased_once_and_longest_due_first(store: &dyn Store) {
     assert_eq!(whose(&leases), [tenant_id(3), tenant_id(2)]);
     assert_eq!(leases[0].cursor, cursor(-86_400));
     // Whoever was served goes behind those who were due before.
-    store.finish_poll(&leases[0], PollResult::Yielded { next_at: at(20) }, at(20)).await.expect("finished");
+    store
+        .finish_poll(&leases[0], PollResult::Yielded { next_at: at(20), progressed: false }, at(20))
+        .await
+        .expect("finished");
     let leases = store.lease_due_sources(OTHER, 9, LEASE, at(20)).await.expect("leased");
     assert_eq!(whose(&leases), [tenant_id(1), tenant_id(3)]);
     assert!(store.lease_due_sources(ME, 9, LEASE, at(20)).await.expect("asked").is_empty(), "all leased");
@@ -266,7 +269,10 @@ async fn polls_end_as_told(store: &dyn Store) {
     assert_eq!((failed.failures, failed.last_error.as_deref()), (2, Some("trouble 2")));
     assert_eq!((failed.last_error_at, failed.next_at, failed.seen_up_to), (Some(at(21)), at(30), at(2)));
     let lease = lease_source(store, at(30)).await;
-    store.finish_poll(&lease, PollResult::Yielded { next_at: at(40) }, at(31)).await.expect("finished");
+    store
+        .finish_poll(&lease, PollResult::Yielded { next_at: at(40), progressed: false }, at(31))
+        .await
+        .expect("finished");
     let yielded = state().await;
     assert_eq!((yielded.failures, yielded.next_at), (2, at(40)), "neither success nor failure");
     assert_eq!(yielded.last_error.as_deref(), Some("trouble 2"));
@@ -723,7 +729,9 @@ async fn strangers_see_and_touch_nothing(store: &dyn Store) {
     let stranger = Tenant { id: tenant_id(7), ..one.clone() };
     let forged = SourceLease { tenant: stranger.clone(), ..mine.clone() };
     assert!(is_lost(store.accept_page(&forged, page(), LEASE, at(1)).await));
-    assert!(is_lost(store.finish_poll(&forged, PollResult::Yielded { next_at: at(1) }, at(1)).await));
+    assert!(is_lost(
+        store.finish_poll(&forged, PollResult::Yielded { next_at: at(1), progressed: false }, at(1)).await
+    ));
     let lane = lease_lane(store, "splunk", at(1)).await;
     let forged = DeliveryLease { tenant: stranger, ..lane.clone() };
     assert!(is_lost(store.finish_deliveries(&forged, all_taken(&lane), None, at(1)).await));

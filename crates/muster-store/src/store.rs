@@ -196,10 +196,12 @@ pub enum PollResult {
         cursor: Option<Cursor>,
     },
     /// There is more; the turn was given up so that other tenants have theirs, or because the tenant's request
-    /// budget is used up. It is no failure, and ends a row of failures, but does not count as read to the end.
+    /// budget is used up. It is no failure, but does not count as read to the end either.
     Yielded {
         /// When to go on.
         next_at: Timestamp,
+        /// Whether the cursor moved: then a row of failures is over.
+        progressed: bool,
     },
     /// It failed.
     Failed {

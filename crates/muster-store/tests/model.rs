@@ -179,7 +179,7 @@ impl Run {
         self.sources = lease(&self.store, self.instance, self.now).await;
         let refused = self.accept(&old[tenant], items).await;
         assert!(matches!(refused, Err(StoreError::LeaseLost { .. })));
-        let result = PollResult::Yielded { next_at: at(self.now) };
+        let result = PollResult::Yielded { next_at: at(self.now), progressed: false };
         let refused = Store::finish_poll(&self.store, &old[tenant], result, at(self.now)).await;
         assert!(matches!(refused, Err(StoreError::LeaseLost { .. })));
     }

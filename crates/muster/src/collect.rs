@@ -11,9 +11,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use muster_microsoft::api::client::TransportError;
 use muster_microsoft::api::page::{self, NotAPage};
@@ -38,6 +40,8 @@ use crate::routing::Router;
 
 /// Pages that one source may read before others have their turn.
 const PAGES_PER_TURN: u32 = 8;
+/// The pause after the store has failed.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a source is leased; extended with each page.
 const LEASE: Duration = Duration::from_secs(600);
 /// How many bytes of a page that cannot be read are kept.
@@ -47,7 +51,7 @@ const UNREADABLE_TRIES: u32 = 5;
 /// How many of those that were passed over are remembered for all sources together.
 const PASSED_OVER_MAX: usize = 10_000;
 /// How often a link behind an empty page is followed.
-const LINKS_MAX: u32 = 10;
+const LINKS_MAX: u32 = 50;
 
 /// What the collector needs. All of it is shared with the rest of the product.
 pub struct Collector {
@@ -143,6 +147,10 @@ enum TurnError {
     Unreadable(usize),
     #[error("after {LINKS_MAX} empty pages in a row the service still names a next one")]
     EmptyPages,
+    #[error("neither the next record ({0}) nor those behind it can be read; the API seems to be in trouble")]
+    NothingReadable(String),
+    #[error("reading it made the program fail; this is a fault of Muster: please report it with the log")]
+    Panicked,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -155,14 +163,21 @@ impl Collector {
         while !stop.is_cancelled() {
             let now = self.clock.now();
             let free = u32::try_from(slots.available_permits()).unwrap_or(u32::MAX).min(64);
-            let leases = match free {
-                0 => Ok(Vec::new()),
-                free => self.store.lease_due_sources(self.instance, free, LEASE, now).await,
+            if free == 0 {
+                tokio::select! {
+                    () = freed.notified() => {}
+                    () = stop.cancelled() => {}
+                }
+                continue;
+            }
+            let leases = match self.store.lease_due_sources(self.instance, free, LEASE, now).await {
+                Ok(leases) => leases,
+                Err(error) => {
+                    tracing::error!(error = %error, "cannot look for due sources");
+                    stop.run_until_cancelled(tokio::time::sleep(STORE_PAUSE)).await;
+                    continue;
+                }
             };
-            let leases = leases.unwrap_or_else(|error| {
-                tracing::error!(error = %error, "cannot look for due sources");
-                Vec::new()
-            });
             let none = leases.is_empty();
             for lease in leases {
                 let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
@@ -220,7 +235,9 @@ impl Collector {
     #[tracing::instrument(name = "poll", skip_all, fields(tenant.id = %lease.tenant.id, tenant.slug = %lease.tenant.slug, source = %lease.source))]
     pub async fn turn(&self, lease: SourceLease, stop: &CancellationToken) {
         let mut cursor = lease.cursor.clone();
-        let result = match self.pages(&lease, &mut cursor, stop).await {
+        let pages = AssertUnwindSafe(self.pages(&lease, &mut cursor, stop)).catch_unwind().await;
+        // A fault of ours that one tenant's data brings out is that tenant's trouble only.
+        let result = match pages.unwrap_or(Err(TurnError::Panicked)) {
             Ok(Step::RoundDone) => {
                 metrics::counter!("muster_polls_total", "source" => lease.source.as_str(), "result" => "caught_up").increment(1);
                 if lease.failures > 0 {
@@ -231,7 +248,9 @@ impl Collector {
                     cursor: None,
                 }
             }
-            Ok(Step::Continue) => PollResult::Yielded { next_at: self.clock.now() },
+            Ok(Step::Continue) => {
+                PollResult::Yielded { next_at: self.clock.now(), progressed: cursor != lease.cursor }
+            }
             Err(error) => self.failed(&lease, &cursor, &error),
         };
         if let Err(error) = self.store.finish_poll(&lease, result, self.clock.now()).await {
@@ -251,10 +270,9 @@ impl Collector {
             self.apps.get(&lease.tenant.app).ok_or_else(|| TurnError::NoApp(lease.tenant.app.clone()))?;
         let routes = self.router.routes(&lease.tenant.label(), source);
         let mut link: Option<(String, u32)> = None;
-        for _ in 0..PAGES_PER_TURN {
-            if stop.is_cancelled() {
-                return Ok(Step::Continue);
-            }
+        let mut pages = 0;
+        while pages < PAGES_PER_TURN && !stop.is_cancelled() {
+            pages += 1;
             let habit = self.habits.of(tenant, source);
             let top = (requirements(source).page_size >> habit.halvings.min(16)).max(1);
             let question = cursor.question();
@@ -282,7 +300,11 @@ impl Collector {
             let taken = match Taken::apart(&page, top) {
                 Ok(taken) => taken,
                 Err(error) if top == 1 && page.body.trim_ascii_start().starts_with(b"{") => {
-                    self.pass_over(lease, app, cursor, &page.body, &error.to_string()).await?;
+                    let reason = error.to_string();
+                    let body = page.body[..page.body.len().min(KEPT_BYTES_MAX)].to_vec();
+                    // The page gives its place in memory back before another is asked for.
+                    drop(page);
+                    self.pass_over(lease, app, cursor, &body, &reason).await?;
                     continue;
                 }
                 Err(error) => {
@@ -296,6 +318,8 @@ impl Collector {
                     return Err(TurnError::EmptyPages);
                 }
                 link = Some((next.clone(), hops));
+                // Empty pages are bounded by themselves: the link is forgotten when the turn ends.
+                pages -= 1;
                 continue;
             }
             link = None;
@@ -314,7 +338,8 @@ impl Collector {
                     taken.dead_letters.iter().map(|letter| ContentHash::of(letter.body)).collect();
                 let count = hashes.len();
                 let receipt = self.accept(lease, taken, &routes, cursor.clone()).await?;
-                let given_up = receipt.kept == 0 && lease.failures >= UNREADABLE_TRIES;
+                let same_again = receipt.kept == 0 && lease.failures >= UNREADABLE_TRIES;
+                let given_up = same_again || lease.failures >= 4 * UNREADABLE_TRIES;
                 if !self.habits.pass_over(tenant, source, &hashes, given_up) {
                     return Err(TurnError::Unreadable(count));
                 }
@@ -327,7 +352,7 @@ impl Collector {
             match torn {
                 Some(torn) => {
                     tracing::warn!(torn, "a page was torn; its whole records were accepted");
-                    self.habits.learn(tenant, source, |habit| habit.halvings += 1);
+                    self.habits.learn(tenant, source, |habit| habit.halvings = (habit.halvings + 1).min(16));
                 }
                 // A page that came well is a step back to the full size.
                 None if habit.halvings > 0 && count > 0 => {
@@ -417,16 +442,28 @@ impl Collector {
     ) -> Result<(), TurnError> {
         let Question { from, skip } = cursor.question();
         let sorted = !self.habits.of(lease.tenant.id, lease.source).unsorted;
-        let behind = Ask::Question { question: Question { from, skip: skip + 1 }, top: 1, sorted };
-        let page = self.microsoft.fetch(app, lease.tenant.id, lease.source, behind).await?;
-        let taken = Taken::apart(&page, 1)?;
+        let mut answered_at = None;
+        // Bad records may stand side by side.
+        for ahead in 1..=3 {
+            let behind = Ask::Question { question: Question { from, skip: skip + ahead }, top: 1, sorted };
+            let page = self.microsoft.fetch(app, lease.tenant.id, lease.source, behind).await;
+            answered_at = match page {
+                Ok(page) => Taken::apart(&page, 1).ok().map(|taken| taken.facts.answered_at),
+                Err(FetchError::Transport(TransportError::TooLarge { .. })) => None,
+                Err(error) => return Err(error.into()),
+            };
+            if answered_at.is_some() {
+                break;
+            }
+        }
+        let answered_at = answered_at.ok_or_else(|| TurnError::NothingReadable(reason.to_owned()))?;
         let facts = PageFacts {
             count: 1,
             more: true,
             newest: None,
             order: PageOrder::Level,
             fingerprint: fingerprint([String::from_utf8_lossy(&body[..body.len().min(4096)]).as_ref()]),
-            answered_at: taken.facts.answered_at,
+            answered_at,
         };
         let (next, _) = cursor.after(&facts, &self.settings.cursor_policy())?;
         self.keep(lease, next.clone(), body, reason).await?;
@@ -443,7 +480,7 @@ impl Collector {
             _ => None,
         };
         if let TurnError::Fetch(FetchError::OverBudget { wait }) = error {
-            return PollResult::Yielded { next_at: later(now, *wait) };
+            return PollResult::Yielded { next_at: later(now, *wait), progressed: *cursor != lease.cursor };
         }
         let smaller_may_help = matches!(
             error,
@@ -463,27 +500,25 @@ impl Collector {
         if smaller_may_help {
             self.habits.learn(tenant, source, |habit| habit.halvings = (habit.halvings + 1).min(16));
         }
+        let most = self.settings.poll_interval.0.max(Duration::from_secs(300));
+        let seed = backoff::seed(&[&tenant.to_string(), source.as_str()]);
+        let own = backoff::wait(lease.failures, Duration::from_secs(2), most, seed);
         let wait = match asked_to_wait {
-            Some(wait) => wait,
+            Some(wait) if matches!(error, TurnError::Fetch(FetchError::Throttled { .. })) => wait,
+            // A server in trouble that says "at once", or "tomorrow", is not taken at its word.
+            Some(wait) => wait.clamp(own, Duration::from_secs(3_600)),
             // A smaller page is asked for at once, and in the end one record.
             None if too_large && can_shrink => Duration::ZERO,
-            None => {
-                let most = self.settings.poll_interval.0.max(Duration::from_secs(300));
-                backoff::wait(
-                    lease.failures,
-                    Duration::from_secs(2),
-                    most,
-                    backoff::seed(&[&tenant.to_string(), source.as_str()]),
-                )
-            }
+            None => own,
         };
         let kind = match error {
             TurnError::Fetch(error) => error.kind(),
-            TurnError::NotAPage(_) => "not_a_page",
+            TurnError::NotAPage(_) | TurnError::NothingReadable(_) => "not_a_page",
             TurnError::Stuck(_) | TurnError::EmptyPages => "stuck",
             TurnError::Partial(_) => "partial",
             TurnError::Unreadable(_) => "unreadable",
             TurnError::NoApp(_) => "no_app",
+            TurnError::Panicked => "panicked",
             TurnError::Store(_) => "store",
         };
         metrics::counter!("muster_polls_total", "source" => source.as_str(), "result" => kind).increment(1);
@@ -519,16 +554,13 @@ impl<'a> Taken<'a> {
                 Ok(head) => records.push((head, item)),
                 Err(error) => {
                     let reason = format!("it is not a record: {error}");
-                    dead_letters.push(NewDeadLetter {
-                        record_id: None,
-                        reason,
-                        body: bounded(item.as_bytes()),
-                    });
+                    dead_letters.push(NewDeadLetter { record_id: None, reason, body: item.as_bytes() });
                 }
             }
         }
         for (body, reason) in split.broken {
-            dead_letters.push(NewDeadLetter { record_id: None, reason, body: bounded(body) });
+            let body = &body[..body.len().min(KEPT_BYTES_MAX)];
+            dead_letters.push(NewDeadLetter { record_id: None, reason, body });
         }
         let times: Vec<Timestamp> = records.iter().filter_map(|(head, _)| head.updated_at).collect();
         let facts = PageFacts {
@@ -547,10 +579,6 @@ impl<'a> Taken<'a> {
             torn: split.torn,
         })
     }
-}
-
-fn bounded(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(KEPT_BYTES_MAX * 64)]
 }
 
 fn fingerprint<'a>(ids: impl IntoIterator<Item = &'a str>) -> u64 {

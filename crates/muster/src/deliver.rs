@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use muster_model::{Clock, Consignment, Outcome, Report, Selection};
 use muster_siem::sinks::Sink;
 use muster_store::{DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, Store, StoreError};
@@ -148,8 +149,30 @@ impl Deliverer {
         if !retry && lease.failures > 0 {
             tracing::info!(sink.name = self.name, tenant.id = %lease.tenant.id, "delivering again");
         }
-        self.store.finish_deliveries(lease, finished, again, now).await?;
+        self.write_down(lease, finished, again).await?;
         Ok(if retry { StepOutcome::Retry } else { StepOutcome::Delivered })
+    }
+
+    /// What a sink has acknowledged must not be forgotten for a passing trouble of the store, or it is sent twice: it
+    /// is tried again for as long as the lease is ours.
+    async fn write_down(
+        &self,
+        lease: &DeliveryLease,
+        finished: Vec<FinishedDelivery>,
+        again: Option<(Timestamp, String)>,
+    ) -> Result<(), StoreError> {
+        let began = tokio::time::Instant::now();
+        loop {
+            let now = self.clock.now();
+            match self.store.finish_deliveries(lease, finished.clone(), again.clone(), now).await {
+                Err(error @ StoreError::LeaseLost { .. }) => return Err(error),
+                Err(error) if began.elapsed() < LEASE / 2 => {
+                    tracing::warn!(sink.name = self.name, error = %error, "cannot write down what was delivered; trying again");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     async fn idle_wait(&self) -> Duration {

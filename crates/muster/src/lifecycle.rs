@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use muster_microsoft::api::client::ClientOptions;
+use muster_microsoft::entra::credential::App;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
 use muster_model::{Clock, SystemClock};
 use muster_siem::sinks::Sink;
@@ -30,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::collect::{Collector, Habits};
-use crate::config::{SecretReference, Settings};
+use crate::config::{AppSettings, SecretReference, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
 use crate::routing::Router;
@@ -121,11 +122,7 @@ impl Engine {
     ) -> Result<Self, Failed> {
         let microsoft =
             microsoft(settings, Arc::clone(clock)).map_err(|error| Failed { exit: Exit::Settings, error })?;
-        let mut apps = HashMap::new();
-        for (name, app) in &settings.apps {
-            let app = app.app(name, &settings.folder).with_context(|| format!("app `{name}`"));
-            apps.insert(name.clone(), app.map_err(|error| Failed { exit: Exit::Settings, error })?);
-        }
+        let apps = apps(settings)?;
         let sinks = open_sinks(settings, store.journal_id(), clock)?;
         let accepted = Arc::new(Notify::new());
         let collector = Arc::new(Collector {
@@ -202,6 +199,14 @@ impl Engine {
     }
 }
 
+fn apps(settings: &Settings) -> Result<HashMap<String, App>, Failed> {
+    let read = |(name, app): (&String, &AppSettings)| {
+        let app = app.app(name, &settings.folder).with_context(|| format!("app `{name}`"));
+        Ok((name.clone(), app.map_err(|error| Failed { exit: Exit::Settings, error })?))
+    };
+    settings.apps.iter().map(read).collect()
+}
+
 fn open_sinks(
     settings: &Settings,
     journal_id: &str,
@@ -243,7 +248,7 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
     };
     let store = open_store(&settings, OpenMode::Exclusive).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let instance = InstanceId(Uuid::new_v4());
+    let mut instance = InstanceId(Uuid::new_v4());
     store.take_over(instance, clock.now()).await?;
     let web_stop = CancellationToken::new();
     let mut web = JoinSet::new();
@@ -274,7 +279,18 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
                     if new.store != settings.store || new.server.listen != settings.server.listen {
                         tracing::warn!("[store] and `listen` are only read at start; the rest is used now");
                     }
+                    // What would keep the new settings from working is found before the old ones are let go.
+                    if let Err(failed) = apps(&new) {
+                        tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
+                        continue;
+                    }
                     engine.stop(std::future::pending()).await;
+                    // Leases of work that was dropped are taken over at once.
+                    instance = InstanceId(Uuid::new_v4());
+                    if let Err(error) = store.take_over(instance, clock.now()).await {
+                        store.close().await;
+                        return Err(error.into());
+                    }
                     engine = match Engine::start(&new, &store, &clock, instance) {
                         Ok(engine) => {
                             settings = new;
@@ -283,7 +299,13 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
                         }
                         Err(failed) => {
                             tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
-                            Engine::start(&settings, &store, &clock, instance)?
+                            match Engine::start(&settings, &store, &clock, instance) {
+                                Ok(engine) => engine,
+                                Err(failed) => {
+                                    store.close().await;
+                                    return Err(failed);
+                                }
+                            }
                         }
                     };
                 }

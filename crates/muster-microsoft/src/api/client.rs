@@ -17,7 +17,7 @@ use url::Url;
 const SMALL_BODY_BYTES: u64 = 256 << 10;
 
 /// How the client behaves.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClientOptions {
     /// Sent as `User-Agent`.
     pub user_agent: String,
@@ -35,6 +35,13 @@ pub struct ClientOptions {
     pub extra_roots_pem: Option<Vec<u8>>,
     /// The proxy, and the hosts that are reached without it (`NO_PROXY` syntax).
     pub proxy: Option<(Url, Option<String>)>,
+}
+
+impl std::fmt::Debug for ClientOptions {
+    /// Without the proxy's address, in which a password may stand.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientOptions").field("user_agent", &self.user_agent).finish_non_exhaustive()
+    }
 }
 
 impl Default for ClientOptions {
@@ -218,7 +225,10 @@ impl Client {
         let place = match small {
             true => None,
             false => {
-                Some(Arc::clone(&self.bodies).acquire_owned().await.expect("the semaphore is never closed"))
+                let place = Arc::clone(&self.bodies).acquire_owned();
+                let place = tokio::time::timeout(self.total_timeout, place).await;
+                let late = TransportError::Timeout { host: host.clone(), after: self.total_timeout };
+                Some(place.map_err(|_| late)?.expect("the semaphore is never closed"))
             }
         };
         let expected =

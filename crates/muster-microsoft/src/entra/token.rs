@@ -19,6 +19,8 @@ use crate::api::client::{Answer, Client, TransportError, shown};
 use crate::entra::aadsts;
 use crate::entra::credential::{App, Credential};
 
+/// Stands for what may hold a token.
+const NOT_SHOWN: &str = "(not shown, since a token may be in it)";
 /// A token is renewed when it has less than this to live.
 const REMAINING_LIFE_MIN: Duration = Duration::from_secs(300);
 
@@ -191,7 +193,8 @@ async fn request(
     if answer.status != 200 {
         return Err(refusal(&answer));
     }
-    let odd = || TokenError::Odd { status: answer.status, beginning: beginning(&answer.body) };
+    // An answer to a good request may hold a token, so it is never quoted.
+    let odd = || TokenError::Odd { status: answer.status, beginning: NOT_SHOWN.to_owned() };
     let issued: Issued = serde_json::from_slice(&answer.body).map_err(|_| odd())?;
     let secret = Secret::new(issued.access_token);
     // Only what may stand in a header: anything else is not a token.
@@ -224,6 +227,9 @@ fn refusal(answer: &Answer) -> TokenError {
                 .or(refusal.error_codes.first().copied()),
             description: shown(refusal.error_description.lines().next().unwrap_or_default()),
         },
+        Err(_) if answer.status < 300 => {
+            TokenError::Odd { status: answer.status, beginning: NOT_SHOWN.to_owned() }
+        }
         Err(_) => TokenError::Odd { status: answer.status, beginning: beginning(&answer.body) },
     }
 }

@@ -371,7 +371,8 @@ impl SplunkHec {
 
     async fn offers_acknowledgement(&self) -> Result<bool, Trouble> {
         let question = Bytes::from_static(b"{\"acks\":[0]}");
-        let answer = self.call(Method::POST, "ack", self.board.channel(), Some(question), false).await?;
+        // On a channel of its own: an acknowledgement is told once, and this must not take one that is waited for.
+        let answer = self.call(Method::POST, "ack", Uuid::new_v4(), Some(question), false).await?;
         match (answer.status, &answer.said) {
             (StatusCode::OK, Some(Said { acks: Some(_), .. })) => Ok(true),
             (_, Some(Said { code: Some(14), .. })) | (StatusCode::NOT_FOUND, _) => Ok(false),

@@ -434,6 +434,20 @@ async fn where_acknowledgement_is_required_nothing_is_sent_without() {
     assert!(collector.seen().iter().all(|request| !request.is_event()));
 }
 
+/// A collector tells each acknowledgement once. Asking whether it acknowledges at all must not use one up that a
+/// consignment beside it waits for.
+#[tokio::test]
+async fn asking_for_acknowledgement_takes_none_that_is_waited_for() {
+    let collector = Collector::start(acknowledging(1)).await;
+    let sink = collector.sink(|options| options.acknowledge = Acknowledge::Required);
+    deliver(&sink, &["a"]).await;
+    let channel = |request: &Request| request.headers["x-splunk-request-channel"].clone();
+    let seen = collector.seen();
+    let event = seen.iter().position(Request::is_event).expect("an event");
+    assert!(event > 0, "it asks first");
+    assert!(seen[..event].iter().all(|request| channel(request) != channel(&seen[event])));
+}
+
 #[tokio::test]
 async fn the_way_is_tested_without_an_event() {
     let collector = Collector::start(|request| match request.path.as_str() {

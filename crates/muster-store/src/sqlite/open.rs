@@ -1,7 +1,7 @@
 //! Creating and opening the database file: permissions, the lock of the one `muster run`, versions, the master key.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,7 +64,10 @@ pub(super) async fn open(path: &Path, mode: OpenMode, key: &MasterKey) -> Result
     let mut writer = writing.connect().await.map_err(failed)?;
     migrate(&mut writer, &shown).await?;
     check_master_key(&mut writer, &shown, key).await?;
-    let journal_id = journal_id(&mut writer).await.map_err(failed)?;
+    let journal_id = match &lock {
+        None => journal_id(&mut writer).await.map_err(failed)?,
+        Some(lock) => journal_id_of_owner(&mut writer, lock, path).await?,
+    };
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS_MAX)
         .test_before_acquire(false)
@@ -93,7 +96,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name);
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name);
     let file = file.map_err(|error| file_error(&error, &name, "open its lock file"))?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
@@ -139,6 +142,49 @@ async fn journal_id(writer: &mut SqliteConnection) -> Result<String, sqlx::Error
         .execute(&mut *writer)
         .await?;
     writer.fetch_one("SELECT value FROM meta WHERE key = 'journal_id'").await?.try_get(0)
+}
+
+/// The same for the one process that delivers, which also finds out whether the database was put back from a backup:
+/// its delivery numbers would then be given a second time, and a sink that remembers the highest would take what is
+/// new for a repetition. Each opening leaves a random mark in the database and beside it, in the lock file, which no
+/// backup of the database brings back; where the two differ, the journal gets a new name.
+async fn journal_id_of_owner(
+    writer: &mut SqliteConnection,
+    lock: &File,
+    path: &Path,
+) -> Result<String, StoreError> {
+    let shown = path.display().to_string();
+    let failed = |error: sqlx::Error| worded(&error, &shown, "open");
+    let io_failed = |error: std::io::Error| file_error(&error, path, "write its lock file");
+    let row = writer.fetch_optional("SELECT value FROM meta WHERE key = 'opening'").await.map_err(failed)?;
+    let last: String = row.map(|row| row.try_get(0)).transpose().map_err(failed)?.unwrap_or_default();
+    let mut beside = vec![0; 256];
+    let length = lock.read_at(&mut beside, 0).map_err(io_failed)?;
+    let known = String::from_utf8_lossy(&beside[..length]).split_whitespace().any(|mark| mark == last);
+    if !known && !last.is_empty() {
+        tracing::warn!(
+            store = shown,
+            "the store was put back from a backup or moved: its journal gets a new name"
+        );
+        writer.execute("DELETE FROM meta WHERE key = 'journal_id'").await.map_err(failed)?;
+    }
+    let next = Uuid::new_v4().to_string();
+    // Both marks are good until the database has the new one, so that a crash in between is no restore.
+    mark(lock, &format!("{last} {next}\n")).map_err(io_failed)?;
+    let id = journal_id(writer).await.map_err(failed)?;
+    sqlx::query("INSERT INTO meta (key, value) VALUES ('opening', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+        .bind(&next)
+        .execute(&mut *writer)
+        .await
+        .map_err(failed)?;
+    mark(lock, &format!("{next}\n")).map_err(io_failed)?;
+    Ok(id)
+}
+
+fn mark(lock: &File, text: &str) -> std::io::Result<()> {
+    lock.write_all_at(text.as_bytes(), 0)?;
+    lock.set_len(text.len() as u64)?;
+    lock.sync_data()
 }
 
 /// Remembers which master key seals this store, so that a wrong one is told at once and not by the first record.

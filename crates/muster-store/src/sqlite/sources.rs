@@ -134,11 +134,12 @@ impl SqliteStore {
         self.write("end a poll", Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let now = nanoseconds(now);
-                let (next_at, cursor, caught_up, error) = match result {
-                    PollResult::CaughtUp { next_at, cursor } => (next_at, cursor, true, None),
-                    PollResult::Yielded { next_at } => (next_at, None, false, None),
+                // Whether it was read to the end, and whether that or progress ends a row of failures.
+                let (next_at, cursor, caught_up, well, error) = match result {
+                    PollResult::CaughtUp { next_at, cursor } => (next_at, cursor, true, true, None),
+                    PollResult::Yielded { next_at, progressed } => (next_at, None, false, progressed, None),
                     PollResult::Failed { reason, next_at, cursor } => {
-                        (next_at, cursor, false, Some(bounded(&reason)))
+                        (next_at, cursor, false, false, Some(bounded(&reason)))
                     }
                 };
                 let cursor = cursor.map(|cursor| serde_json::to_string(&cursor)).transpose().map_err(odd)?;
@@ -146,9 +147,9 @@ impl SqliteStore {
                     "UPDATE source_state SET lease_owner = NULL, leased_until = 0, next_at = ?3,
                          cursor = coalesce(?4, cursor),
                          last_success_at = CASE WHEN ?5 THEN ?6 ELSE last_success_at END,
-                         failures = CASE WHEN ?5 THEN 0 ELSE failures + (?7 IS NOT NULL) END,
-                         last_error = CASE WHEN ?5 THEN NULL ELSE coalesce(?7, last_error) END,
-                         last_error_at = CASE WHEN ?5 THEN NULL WHEN ?7 IS NULL THEN last_error_at ELSE ?6 END
+                         failures = CASE WHEN ?9 THEN 0 ELSE failures + (?7 IS NOT NULL) END,
+                         last_error = CASE WHEN ?9 THEN NULL ELSE coalesce(?7, last_error) END,
+                         last_error_at = CASE WHEN ?9 THEN NULL WHEN ?7 IS NULL THEN last_error_at ELSE ?6 END
                      WHERE tenant_no = (SELECT tenant_no FROM tenant WHERE id = ?1) AND source = ?2
                          AND fence = ?8 AND lease_owner IS NOT NULL",
                 )
@@ -160,6 +161,7 @@ impl SqliteStore {
                 .bind(now)
                 .bind(error)
                 .bind(lease.fence.cast_signed())
+                .bind(well)
                 .execute(&mut *connection)
                 .await?;
                 if done.rows_affected() == 0 { Err(lost(&lease).into()) } else { Ok(()) }

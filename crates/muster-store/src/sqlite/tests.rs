@@ -276,7 +276,13 @@ async fn one_process_runs_and_commands_work_beside_it() {
     running.close().await;
     let error = Store::tenants(&running).await.err();
     assert!(error.is_some(), "closed is closed");
-    let error = Store::finish_poll(&running, &lease, PollResult::Yielded { next_at: at(1) }, at(1)).await;
+    let error = Store::finish_poll(
+        &running,
+        &lease,
+        PollResult::Yielded { next_at: at(1), progressed: false },
+        at(1),
+    )
+    .await;
     assert!(matches!(error, Err(StoreError::Database { .. })));
     let again = fixture.open(OpenMode::Exclusive).await.unwrap();
     assert_eq!(drain(&again).await, ["a", "b"]);
@@ -396,4 +402,27 @@ fn with_wal(path: &Path) -> PathBuf {
 
 fn holds(path: &Path, needle: &[u8]) -> bool {
     std::fs::read(path).unwrap().windows(needle.len()).any(|window| window == needle)
+}
+
+#[tokio::test]
+async fn a_store_put_back_from_a_backup_has_another_journal() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    let first = store.journal_id().to_owned();
+    store.close().await;
+    let backup = std::fs::read(&fixture.path).unwrap();
+    for mode in [OpenMode::Exclusive, OpenMode::Shared, OpenMode::Exclusive] {
+        let store = fixture.open(mode).await.unwrap();
+        assert_eq!(store.journal_id(), first);
+        store.close().await;
+    }
+    std::fs::write(&fixture.path, backup).unwrap();
+    let store = fixture.open(OpenMode::Exclusive).await.unwrap();
+    let second = store.journal_id().to_owned();
+    assert_ne!(second, first, "its delivery numbers will be given a second time");
+    // A crash is no restore.
+    drop(store);
+    let store = fixture.open(OpenMode::Exclusive).await.unwrap();
+    assert_eq!(store.journal_id(), second);
+    store.close().await;
 }

@@ -8,7 +8,7 @@ use url::Url;
 use super::Span;
 
 /// `[network]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkSettings {
     /// The proxy; without it the environment's `HTTPS_PROXY` is used, and `""` means none.
@@ -21,6 +21,13 @@ pub struct NetworkSettings {
     pub idle_timeout: Span,
     /// For the whole of one call.
     pub total_timeout: Span,
+}
+
+impl std::fmt::Debug for NetworkSettings {
+    /// Without the proxy's address, in which a password may stand.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NetworkSettings").field("no_proxy", &self.no_proxy).finish_non_exhaustive()
+    }
 }
 
 impl Default for NetworkSettings {

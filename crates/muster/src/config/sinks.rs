@@ -412,7 +412,8 @@ impl SinkSettings {
                     rotate_bytes: settings.rotate_size.map(|size| size.0),
                     rotate_every: settings.rotate_every.map(|span| span.0),
                     keep: settings.keep,
-                    journal_id: journal_id.map(str::to_owned),
+                    // Numbers rise within one sink: another one that wrote this file counted its own.
+                    journal_id: journal_id.map(|journal| format!("{journal}/{name}")),
                     clock,
                 };
                 FileSink::open(name.to_owned(), options).map(Sink::File).map_err(|error| error.to_string())

@@ -70,7 +70,7 @@ async fn a_connection_cut_in_the_middle() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_without_end() {
     let (errors, _) = survive(FaultKind::Oversized { megabytes: 40 }).await;
-    assert_said(&errors, "bytes in one answer");
+    assert_said(&errors, "a single record of more than");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

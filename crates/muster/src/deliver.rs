@@ -24,7 +24,7 @@ use crate::backoff;
 /// How long deliveries are leased; extended while a sink is waited for.
 const LEASE: Duration = Duration::from_secs(600);
 /// How much one worker takes at once.
-const LIMITS: DeliveryLimits = DeliveryLimits { batches: 16, body_bytes: 4 << 20 };
+const LIMITS: DeliveryLimits = DeliveryLimits { batches: 16, body_bytes: 2 << 20 };
 /// The longest wait between two attempts.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 

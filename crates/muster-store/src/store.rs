@@ -510,6 +510,10 @@ pub trait Store: Send + Sync + 'static {
     /// of versions is kept for as long as a source may show the records again.
     async fn prune_journal(&self, before: Timestamp) -> Result<u64, StoreError>;
 
+    /// Waits until nothing can be written any more, because the store was closed or a part of it has failed. Whoever
+    /// works with the store ends then.
+    async fn ended(&self);
+
     /// Waits for writes under way and closes the database.
     async fn close(&self);
 }

@@ -270,6 +270,7 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
             _ = terminate.recv() => break Ok(Exit::Success),
             _ = interrupt.recv() => break Ok(Exit::Success),
             failure = engine.failure() => break Err(Failed::say(Exit::Failure, failure)),
+            () = store.ended() => break Err(Failed::say(Exit::Store, "the store's writer has failed; see the log")),
             Some(ended) = web.join_next() => {
                 break Err(Failed::say(Exit::Failure, format!("the web server ended by itself: {ended:?}")));
             }

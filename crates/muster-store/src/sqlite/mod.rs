@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::{Tenant, TenantId};
 use sqlx::{SqliteConnection, SqlitePool};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::failure::{Failure, worded};
@@ -51,6 +52,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     writes: WriteQueue,
     tasks: TaskTracker,
+    /// Cancelled when the writer has ended, for whatever reason.
+    writer_ended: CancellationToken,
     packer: Packer,
     lock: Mutex<Option<File>>,
 }
@@ -74,7 +77,13 @@ impl SqliteStore {
         let shown = path.display().to_string();
         let (writes, writer) = writer::writer(opened.writer, shown.clone());
         let tasks = TaskTracker::new();
-        tasks.spawn(writer.run());
+        let writer_ended = CancellationToken::new();
+        let guard = writer_ended.clone().drop_guard();
+        tasks.spawn(async move {
+            // Dropped when the writer ends, also by a panic.
+            let _guard = guard;
+            writer.run().await;
+        });
         tasks.close();
         let store = Self {
             path: shown,
@@ -83,6 +92,7 @@ impl SqliteStore {
             readers: opened.readers,
             writes,
             tasks,
+            writer_ended,
             packer: Packer::new(),
             lock: Mutex::new(opened.lock),
         };
@@ -248,6 +258,10 @@ impl Store for SqliteStore {
 
     async fn prune_journal(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.prune_journal(before).await
+    }
+
+    async fn ended(&self) {
+        self.writer_ended.cancelled().await;
     }
 
     async fn close(&self) {

@@ -426,3 +426,13 @@ async fn a_store_put_back_from_a_backup_has_another_journal() {
     assert_eq!(store.journal_id(), second);
     store.close().await;
 }
+
+#[tokio::test]
+async fn a_writer_that_fails_is_noticed() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    let fault =
+        store.write::<(), _>("test", Durability::Relaxed, |_| Box::pin(async { panic!("a fault of ours") }));
+    assert!(fault.await.is_err());
+    store.ended().await;
+}

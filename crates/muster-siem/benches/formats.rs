@@ -55,7 +55,9 @@ fn measure(format: &Format, source: Source, bodies: &[String], tenant: &TenantLa
     let mut run = || {
         events.clear();
         for (head, body) in heads.iter().zip(bodies) {
-            format.write(source, Record { head, body }, tenant, &mut events).expect("it can be written");
+            format
+                .write(source.into(), Record { head, body }, tenant, &mut events)
+                .expect("it can be written");
         }
         black_box(&events);
     };

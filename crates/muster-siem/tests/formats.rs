@@ -38,7 +38,9 @@ fn formats() -> [Format; 3] {
 fn write(format: &Format, source: Source, body: &str, tenant: &TenantLabel) -> Vec<String> {
     let head = RecordHead::read(body).expect("a record");
     let mut events = Events::new();
-    format.write(source, Record { head: &head, body }, tenant, &mut events).expect("it can be written");
+    format
+        .write(source.into(), Record { head: &head, body }, tenant, &mut events)
+        .expect("it can be written");
     let events: Vec<String> =
         events.iter().map(|event| String::from_utf8(event.to_vec()).expect("text")).collect();
     assert!(!events.is_empty());
@@ -121,13 +123,13 @@ fn what_is_not_json_is_an_error_and_appends_nothing() {
         let record = Record { head: &head, body };
         for source in Source::ALL {
             let cef = Format::Cef(CefOptions::default());
-            assert!(cef.write(source, record, &tenant("x"), &mut events).is_err(), "{body}");
+            assert!(cef.write(source.into(), record, &tenant("x"), &mut events).is_err(), "{body}");
             assert_eq!(events, before);
         }
     }
     let record = Record { head: &head, body: r#"{"id":"1","alerts":[{"id":"2"},]"# };
     let splunk = Format::Splunk(SplunkOptions::default());
-    if splunk.write(Source::GraphIncidents, record, &tenant("x"), &mut events).is_err() {
+    if splunk.write(Source::GraphIncidents.into(), record, &tenant("x"), &mut events).is_err() {
         assert_eq!(events, before);
     }
 }

@@ -190,7 +190,7 @@ fn tenant() -> TenantLabel {
 fn cef_of(source: Source, record: Record<'_>, tenant: &TenantLabel) -> String {
     let mut events = Events::new();
     let format = Format::Cef(CefOptions::default());
-    format.write(source, record, tenant, &mut events).expect("it can be written");
+    format.write(source.into(), record, tenant, &mut events).expect("it can be written");
     assert_eq!(events.len(), 1);
     String::from_utf8(events.bytes).expect("text")
 }

@@ -14,12 +14,12 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use muster_model::{Record, Severity, Source, TenantLabel};
+use muster_model::{Record, Severity, TenantLabel};
 use serde::Deserialize;
 
 use super::alert::{Alert, Facts, Incident};
 use super::json::Text;
-use super::{Events, FormatError};
+use super::{Events, FormatError, RecordKind};
 
 /// How many values a list of an incident holds: an incident can span thousands of alerts, which are sent themselves.
 const INCIDENT_LIST_MAX: usize = 100;
@@ -50,17 +50,20 @@ impl Default for CefOptions {
 /// Appends the line of one record.
 pub(super) fn write(
     options: &CefOptions,
-    source: Source,
+    kind: RecordKind,
     record: Record<'_>,
     tenant: &TenantLabel,
     events: &mut Events,
 ) -> Result<(), FormatError> {
-    match source {
-        Source::GraphAlerts => {
+    match kind {
+        RecordKind::GraphAlert
+        | RecordKind::EndpointAlert
+        | RecordKind::SiemDetection
+        | RecordKind::HuntingRow => {
             let alert = Alert::read(record.body)?;
             events.push_with(|buffer| write_alert(options, &alert, record, tenant, buffer));
         }
-        Source::GraphIncidents => {
+        RecordKind::GraphIncident | RecordKind::XdrIncident => {
             let incident = Incident::read(record.body)?;
             events.push_with(|buffer| write_incident(options, &incident, record, tenant, buffer));
         }

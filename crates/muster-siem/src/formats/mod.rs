@@ -7,15 +7,19 @@
 
 mod alert;
 mod cef;
+mod field;
 mod json;
+mod kind;
 mod raw;
 mod splunk;
 
 use std::fmt;
 
-use muster_model::{Record, Source, TenantLabel};
+use muster_model::{Record, TenantLabel};
 
 pub use cef::CefOptions;
+pub use field::{ALL_KINDS, Explained, FieldDoc, markdown};
+pub use kind::RecordKind;
 pub use splunk::{IndexTemplate, Sourcetypes, SplunkOptions, Template, TemplateError};
 
 /// How records are spelled for one sink.
@@ -48,7 +52,7 @@ impl Format {
     /// unknown values are no errors.
     pub fn write(
         &self,
-        source: Source,
+        kind: RecordKind,
         record: Record<'_>,
         tenant: &TenantLabel,
         events: &mut Events,
@@ -59,8 +63,8 @@ impl Format {
                 raw::write(record, events);
                 Ok(())
             }
-            Self::Splunk(options) => splunk::write(options, source, record, tenant, events),
-            Self::Cef(options) => cef::write(options, source, record, tenant, events),
+            Self::Splunk(options) => splunk::write(options, kind, record, tenant, events),
+            Self::Cef(options) => cef::write(options, kind, record, tenant, events),
         };
         if written.is_err() {
             events.bytes.truncate(mark.0);

@@ -7,11 +7,11 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use muster_model::{Record, Source, TenantLabel};
+use muster_model::{Record, TenantLabel};
 use serde::Deserialize;
 
 use super::json::{Reader, Text};
-use super::{Events, FormatError, push_line};
+use super::{Events, FormatError, RecordKind, push_line};
 
 /// Where in Splunk events go, and under which names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -53,20 +53,23 @@ impl Default for Sourcetypes {
 /// Appends the events of one record.
 pub(super) fn write(
     options: &SplunkOptions,
-    source: Source,
+    kind: RecordKind,
     record: Record<'_>,
     tenant: &TenantLabel,
     events: &mut Events,
 ) -> Result<(), FormatError> {
     let time = record.head.created_at.or(record.head.updated_at);
-    let envelope = Envelope { options, source, tenant };
-    match source {
-        Source::GraphAlerts => events.push_with(|buffer| {
+    let envelope = Envelope { options, kind, tenant };
+    match kind {
+        RecordKind::GraphAlert
+        | RecordKind::EndpointAlert
+        | RecordKind::SiemDetection
+        | RecordKind::HuntingRow => events.push_with(|buffer| {
             envelope.open(&options.sourcetypes.alert, time, buffer);
             push_line(buffer, record.body);
             buffer.push(b'}');
         }),
-        Source::GraphIncidents => {
+        RecordKind::GraphIncident | RecordKind::XdrIncident => {
             let mut alerts = Vec::new();
             events.push_with(|buffer| {
                 envelope.open(&options.sourcetypes.incident, time, buffer);
@@ -89,14 +92,14 @@ pub(super) fn write(
 /// What is the same for all events of a record.
 struct Envelope<'a> {
     options: &'a SplunkOptions,
-    source: Source,
+    kind: RecordKind,
     tenant: &'a TenantLabel,
 }
 
 impl Envelope<'_> {
     /// Appends all of the event object that comes before the event's own body.
     fn open(&self, sourcetype: &str, time: Option<Timestamp>, buffer: &mut Vec<u8>) {
-        let Self { options, source, tenant } = self;
+        let Self { options, kind, tenant } = self;
         buffer.push(b'{');
         if let Some(time) = time {
             push_time(buffer, time);
@@ -111,7 +114,7 @@ impl Envelope<'_> {
             Some(source) => push_string(buffer, &source.expand(tenant)),
             None => {
                 buffer.extend_from_slice(b"\"muster:");
-                buffer.extend_from_slice(source.as_str().as_bytes());
+                buffer.extend_from_slice(kind.source_name().as_bytes());
                 buffer.push(b'"');
             }
         }

@@ -183,7 +183,7 @@ impl FileSink {
             for (_, record) in delivery.records() {
                 events.clear();
                 let spelled = self.shared.options.format.write(
-                    delivery.source,
+                    delivery.source.into(),
                     record,
                     consignment.tenant,
                     &mut events,

@@ -230,7 +230,7 @@ impl SplunkHec {
         let mut turn_at = TURN_BYTES;
         for (record, (source, body)) in consignment.records().enumerate() {
             answers.outcomes.push(Outcome::Delivered);
-            match self.options.format.write(source, body, consignment.tenant, &mut events) {
+            match self.options.format.write(source.into(), body, consignment.tenant, &mut events) {
                 Ok(()) => records.resize(events.len(), record),
                 Err(error) => answers.reject(record, &error.to_string()),
             }

@@ -462,7 +462,7 @@ impl Syslog {
         events.clear();
         self.options
             .format
-            .write(source, record, consignment.tenant, events)
+            .write(source.into(), record, consignment.tenant, events)
             .map_err(|error| error.to_string())?;
         header.clear();
         let priority = self.options.facility * 8 + severity_number(record.head.severity);

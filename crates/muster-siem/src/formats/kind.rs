@@ -5,9 +5,10 @@
 
 use std::fmt;
 
-use muster_model::Source;
+use jiff::Timestamp;
+use muster_model::{ContentHash, RecordError, RecordHead, Severity, Source};
 
-use super::json::Reader;
+use super::json::{Reader, Text};
 
 /// The shape of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +88,62 @@ impl RecordKind {
             })
             .ok()?;
         if streamed { Some(Self::HuntingRow) } else { seen.kind() }
+    }
+
+    /// The head of a record of this kind. A hunting row has no id of its own: it gets one from its content.
+    ///
+    /// # Errors
+    /// When it is no JSON object, or nothing identifies it.
+    pub fn head(self, body: &str) -> Result<RecordHead, RecordError> {
+        let (ids, created, updated) = match self {
+            Self::GraphAlert | Self::GraphIncident => return RecordHead::read(body),
+            Self::EndpointAlert => ("id", "alertCreationTime", "lastUpdateTime"),
+            Self::XdrIncident => ("incidentId", "createdTime", "lastUpdateTime"),
+            Self::SiemDetection => ("FullId", "AlertTime", "LastProcessedTimeUtc"),
+            Self::HuntingRow => ("", "Timestamp", ""),
+        };
+        let mut reader = Reader::new(body);
+        if reader.peek().map_err(|_| RecordError::NotAnObject)? != b'{' {
+            return Err(RecordError::NotAnObject);
+        }
+        let (mut id, mut alert_id, mut severity) = (Text::default(), Text::default(), Text::default());
+        let (mut created_at, mut updated_at, mut streamed_at) =
+            (Text::default(), Text::default(), Text::default());
+        reader
+            .object(|key, reader| {
+                let place = match key {
+                    _ if key == ids => &mut id,
+                    _ if key == created => &mut created_at,
+                    _ if key == updated => &mut updated_at,
+                    "AlertId" => &mut alert_id,
+                    "time" | "TimeGenerated" => &mut streamed_at,
+                    "severity" | "Severity" => &mut severity,
+                    _ => return reader.skip(),
+                };
+                *place = reader.text()?;
+                Ok(())
+            })
+            .map_err(|_| RecordError::NotAnObject)?;
+        let time = |text: Text<'_>| text.as_written().parse::<Timestamp>().ok();
+        let hash = ContentHash::of(body.as_bytes());
+        let id = match self {
+            Self::HuntingRow => hash.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+            _ => {
+                let mut decoded = String::new();
+                id.or(alert_id).pieces(|piece| decoded.push_str(piece));
+                decoded
+            }
+        };
+        if id.is_empty() {
+            return Err(RecordError::NoId);
+        }
+        Ok(RecordHead {
+            id,
+            updated_at: time(updated_at),
+            created_at: time(created_at.or(streamed_at)),
+            severity: Severity::from_wire(severity.as_written()),
+            hash,
+        })
     }
 }
 
@@ -176,6 +233,8 @@ impl fmt::Display for RecordKind {
 
 #[cfg(test)]
 mod tests {
+    use muster_model::{RecordError, Severity};
+
     use super::RecordKind;
 
     #[test]
@@ -215,5 +274,43 @@ mod tests {
             assert_eq!(RecordKind::detect(body.as_bytes()), kind, "{body}");
         }
         assert_eq!(RecordKind::detect(b"{\"Timestamp\":\"\xff\"}"), None);
+    }
+
+    #[test]
+    fn every_kind_has_a_head() {
+        for (kind, body, id, severity) in [
+            (RecordKind::GraphAlert, r#"{"id":"g","severity":"low"}"#, "g", Severity::Low),
+            (
+                RecordKind::EndpointAlert,
+                r#"{"id":"e","severity":"High","alertCreationTime":"2026-01-01T00:00:00Z"}"#,
+                "e",
+                Severity::High,
+            ),
+            (
+                RecordKind::XdrIncident,
+                r#"{"incidentId":7,"createdTime":"2026-01-01T00:00:00Z"}"#,
+                "7",
+                Severity::Unknown,
+            ),
+            (
+                RecordKind::SiemDetection,
+                r#"{"AlertId":"1_2","FullId":"1_2:x","Severity":"Medium"}"#,
+                "1_2:x",
+                Severity::Medium,
+            ),
+            (RecordKind::SiemDetection, r#"{"AlertId":"1\u005f2"}"#, "1_2", Severity::Unknown),
+        ] {
+            let head = kind.head(body).expect("a head");
+            assert_eq!((head.id.as_str(), head.severity), (id, severity), "{body}");
+        }
+        let row = RecordKind::HuntingRow.head(r#"{"Timestamp":"2026-01-01T00:00:00Z"}"#).expect("a head");
+        assert_eq!(row.id.len(), 32);
+        assert_eq!(row.created_at.map(|time| time.to_string()).as_deref(), Some("2026-01-01T00:00:00Z"));
+        for kind in RecordKind::ALL {
+            assert_eq!(kind.head("[]"), Err(RecordError::NotAnObject), "{kind}");
+            if kind != RecordKind::HuntingRow {
+                assert_eq!(kind.head("{}"), Err(RecordError::NoId), "{kind}");
+            }
+        }
     }
 }

@@ -46,6 +46,9 @@ pub enum ParseTenantError {
     /// Neither a GUID nor a domain name.
     #[error("`{0}` is neither a tenant id (a GUID) nor a domain name such as contoso.example")]
     Reference(String),
+    /// Not a state.
+    #[error("`{0}` is not a state of a tenant")]
+    State(String),
     /// Not a slug.
     #[error("`{0}` is not a slug: lower-case letters, digits and hyphens, at most 63, such as contoso")]
     Slug(String),
@@ -193,24 +196,52 @@ impl fmt::Display for Slug {
     }
 }
 
-/// Whether a tenant is worked on.
+/// How far a tenant has come. Only an active one is fetched; what was accepted before is delivered in every state but
+/// the last.
+///
+/// That something fails is no state: it is seen in the checks and in how the sources are doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TenantState {
-    /// Its sources are fetched and its deliveries sent.
+    /// Its administrator has been asked for consent.
+    Invited,
+    /// Its administrator has consented, as far as the answer tells.
+    Consented,
+    /// A token was had there, and its sources are being checked.
+    Verifying,
+    /// Its sources are fetched.
     Active,
-    /// Nothing is fetched; what was accepted before is still delivered.
+    /// Nothing is fetched until it is resumed.
     Paused,
+    /// All that was kept of it is gone but its name.
+    Offboarded,
 }
 
 impl TenantState {
+    /// Every state, in the order in which a tenant goes through them.
+    pub const ALL: [Self; 6] =
+        [Self::Invited, Self::Consented, Self::Verifying, Self::Active, Self::Paused, Self::Offboarded];
+
     /// The word in commands, tables and the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Invited => "invited",
+            Self::Consented => "consented",
+            Self::Verifying => "verifying",
             Self::Active => "active",
             Self::Paused => "paused",
+            Self::Offboarded => "offboarded",
         }
+    }
+}
+
+impl FromStr for TenantState {
+    type Err = ParseTenantError;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        let state = Self::ALL.into_iter().find(|state| state.as_str() == value);
+        state.ok_or_else(|| ParseTenantError::State(shown(value)))
     }
 }
 
@@ -269,7 +300,18 @@ fn shown(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{DomainName, Slug, TenantId, TenantReference};
+    use super::{DomainName, Slug, TenantId, TenantReference, TenantState};
+
+    #[test]
+    fn states_are_read_back_from_their_words() {
+        for state in TenantState::ALL {
+            assert_eq!(state.as_str().parse(), Ok(state));
+            let json = serde_json::to_string(&state).expect("a word");
+            assert_eq!(json, format!("\"{state}\""));
+        }
+        assert!("Active".parse::<TenantState>().is_err());
+        assert!("failing".parse::<TenantState>().is_err());
+    }
 
     #[test]
     fn tenant_ids_are_hyphenated_guids_only() {

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::{ContentHash, Cursor, RecordHead, Severity, Source};
+use muster_model::{ContentHash, Cursor, RecordHead, Severity, Source, TenantState};
 use muster_store::{
     AcceptedPage, DeliveryLimits, FinishedDelivery, InstanceId, MasterKey, NewRecord, NewTenant, SqliteStore,
     Store,
@@ -39,8 +39,9 @@ async fn run(pages: usize) {
         app: "main".to_owned(),
         sources: BTreeSet::from([Source::GraphAlerts]),
         since: at(0),
+        state: TenantState::Active,
     };
-    Store::add_tenant(&store, tenant, at(0)).await.expect("added");
+    Store::add_tenant(&store, tenant, "bench", at(0)).await.expect("added");
     let me = InstanceId(Uuid::from_u128(2));
     let lease = Store::lease_due_sources(&store, me, 1, LEASE, at(0)).await.expect("leased").remove(0);
     let sinks = ["splunk".to_owned()];

@@ -64,6 +64,8 @@ const LEASE: Duration = Duration::from_secs(60);
 const PLENTY: DeliveryLimits = DeliveryLimits { batches: 100, body_bytes: 1 << 30 };
 const ME: InstanceId = InstanceId(Uuid::from_u128(1));
 const OTHER: InstanceId = InstanceId(Uuid::from_u128(2));
+/// Who does it, for the audit log.
+const BY: &str = "the suite";
 
 /// The instant `seconds` after the suite's beginning of time.
 fn at(seconds: i64) -> Timestamp {
@@ -83,11 +85,12 @@ fn new_tenant(number: u128) -> NewTenant {
         app: "main".to_owned(),
         sources: BTreeSet::from([Source::GraphAlerts]),
         since: at(-86_400),
+        state: TenantState::Active,
     }
 }
 
 async fn add(store: &dyn Store, number: u128) -> Tenant {
-    store.add_tenant(new_tenant(number), at(0)).await.expect("added")
+    store.add_tenant(new_tenant(number), BY, at(0)).await.expect("added")
 }
 
 async fn lease_source(store: &dyn Store, now: Timestamp) -> SourceLease {
@@ -186,17 +189,17 @@ async fn tenants_are_added_found_and_listed(store: &dyn Store) {
         assert!(matches!(missing, Err(StoreError::NoTenant(_))), "`{name}`");
     }
     let same_id = NewTenant { slug: Slug::from_name("else").expect("usable"), ..new_tenant(1) };
-    let refused = store.add_tenant(same_id, at(1)).await;
+    let refused = store.add_tenant(same_id, BY, at(1)).await;
     assert!(matches!(refused, Err(StoreError::TenantExists { field: "id", .. })));
     let same_slug = NewTenant { id: tenant_id(9), ..new_tenant(1) };
-    let refused = store.add_tenant(same_slug, at(1)).await;
+    let refused = store.add_tenant(same_slug, BY, at(1)).await;
     assert!(matches!(refused, Err(StoreError::TenantExists { field: "slug", .. })));
     assert_eq!(store.tenants().await.expect("listed").len(), 2);
 }
 
 async fn tenants_are_changed(store: &dyn Store) {
     let tenant = add(store, 1).await;
-    let change = |change| store.change_tenant(tenant.id, change, at(5));
+    let change = |change| store.change_tenant(tenant.id, change, BY, at(5));
     assert_eq!(change(TenantChange::Name("New".to_owned())).await.expect("changed").name, "New");
     assert_eq!(change(TenantChange::App("gcc".to_owned())).await.expect("changed").app, "gcc");
     let lease = lease_source(store, at(5)).await;
@@ -214,14 +217,14 @@ async fn tenants_are_changed(store: &dyn Store) {
     assert_eq!(lease.source, Source::GraphAlerts, "due at once, and the other not before its time");
     assert_eq!(lease.cursor, cursor(10), "it goes on where it stopped");
     assert!(store.lease_due_sources(ME, 9, LEASE, at(5)).await.expect("asked").is_empty());
-    let stranger = store.change_tenant(tenant_id(7), TenantChange::Name("x".to_owned()), at(5)).await;
+    let stranger = store.change_tenant(tenant_id(7), TenantChange::Name("x".to_owned()), BY, at(5)).await;
     assert!(matches!(stranger, Err(StoreError::NoTenant(_))));
 }
 
 async fn sources_are_leased_once_and_longest_due_first(store: &dyn Store) {
     assert_eq!(store.next_source_due_at().await.expect("asked"), None);
     for number in 1..=3 {
-        store.add_tenant(new_tenant(number), at(10 - number as i64)).await.expect("added");
+        store.add_tenant(new_tenant(number), BY, at(10 - number as i64)).await.expect("added");
     }
     assert_eq!(store.next_source_due_at().await.expect("asked"), Some(at(7)));
     assert!(store.lease_due_sources(ME, 9, LEASE, at(6)).await.expect("asked").is_empty(), "not due yet");
@@ -288,14 +291,14 @@ async fn polls_end_as_told(store: &dyn Store) {
 async fn paused_tenants_are_not_polled_but_served(store: &dyn Store) {
     let (tenant, sinks) = (add(store, 1).await, names(&["splunk"]));
     let lease = lease_source(store, at(0)).await;
-    let paused = store.change_tenant(tenant.id, TenantChange::State(TenantState::Paused), at(1)).await;
+    let paused = store.change_tenant(tenant.id, TenantChange::State(TenantState::Paused), BY, at(1)).await;
     assert_eq!(paused.expect("changed").state, TenantState::Paused);
     assert_eq!(accept(store, &lease, &["a"], &sinks, at(2)).await.accepted, 1, "the turn goes on to its end");
     caught_up(store, &lease, 50, at(3)).await;
     assert!(store.lease_due_sources(ME, 9, LEASE, at(500)).await.expect("asked").is_empty());
     assert_eq!(store.next_source_due_at().await.expect("asked"), None);
     assert_eq!(ids(&lease_lane(store, "splunk", at(500)).await.deliveries), ["a"]);
-    let resumed = store.change_tenant(tenant.id, TenantChange::State(TenantState::Active), at(20)).await;
+    let resumed = store.change_tenant(tenant.id, TenantChange::State(TenantState::Active), BY, at(20)).await;
     assert_eq!(resumed.expect("changed").state, TenantState::Active);
     assert_eq!(lease_source(store, at(20)).await.tenant.id, tenant.id, "due at once");
 }
@@ -342,7 +345,7 @@ async fn versions_are_accepted_once(store: &dyn Store) {
     assert!(totals.stored_bytes > 0);
     // The same version of another source is another record.
     let both = TenantChange::Sources(BTreeSet::from(Source::ALL));
-    store.change_tenant(tenant_id(1), both, at(5)).await.expect("changed");
+    store.change_tenant(tenant_id(1), both, BY, at(5)).await.expect("changed");
     let incidents = lease_source(store, at(5)).await;
     let records = vec![record("a", 10, &one, 1)];
     let receipt = store.accept_page(&incidents, page(records, 10), LEASE, at(6)).await.expect("accepted");
@@ -520,7 +523,7 @@ async fn deliveries_go_in_order_and_one_lease_at_a_time(store: &dyn Store) {
 async fn lanes_take_turns(store: &dyn Store) {
     let sinks = names(&["splunk"]);
     for number in 1..=3_u128 {
-        store.add_tenant(new_tenant(number), at(number as i64)).await.expect("added");
+        store.add_tenant(new_tenant(number), BY, at(number as i64)).await.expect("added");
     }
     for number in 1..=3 {
         let source = lease_source(store, at(10)).await;
@@ -736,7 +739,7 @@ async fn strangers_see_and_touch_nothing(store: &dyn Store) {
     let forged = DeliveryLease { tenant: stranger, ..lane.clone() };
     assert!(is_lost(store.finish_deliveries(&forged, all_taken(&lane), None, at(1)).await));
     assert!(is_lost(store.extend_deliveries(&forged, LEASE, at(1)).await));
-    assert!(matches!(store.remove_tenant(tenant_id(7)).await, Err(StoreError::NoTenant(_))));
+    assert!(matches!(store.remove_tenant(tenant_id(7), BY, at(9)).await, Err(StoreError::NoTenant(_))));
     assert!(matches!(store.tenant(TenantKey::Id(tenant_id(7))).await, Err(StoreError::NoTenant(_))));
     // The same record of another tenant is another record.
     let theirs = leases.iter().find(|lease| lease.tenant.id == two.id).expect("leased");
@@ -758,8 +761,8 @@ async fn removed_tenants_are_forgotten(store: &dyn Store) {
     }
     let lane = lease_lane(store, "splunk", at(1)).await;
     assert_eq!(lane.tenant.id, tenant_id(1));
-    store.remove_tenant(tenant_id(1)).await.expect("removed");
-    assert!(matches!(store.remove_tenant(tenant_id(1)).await, Err(StoreError::NoTenant(_))));
+    store.remove_tenant(tenant_id(1), BY, at(9)).await.expect("removed");
+    assert!(matches!(store.remove_tenant(tenant_id(1), BY, at(9)).await, Err(StoreError::NoTenant(_))));
     // Those who were at work on it learn so, and change nothing.
     let lease = leases.iter().find(|lease| lease.tenant.id == tenant_id(1)).expect("leased");
     let text = body("b", 1);
@@ -778,7 +781,7 @@ async fn removed_tenants_are_forgotten(store: &dyn Store) {
     assert_eq!(lease_lane(store, "splunk", at(3)).await.tenant.id, tenant_id(2));
     assert!(nothing_due(store, "splunk", at(3)).await);
     // Who comes back begins anew.
-    store.add_tenant(new_tenant(1), at(4)).await.expect("added");
+    store.add_tenant(new_tenant(1), BY, at(4)).await.expect("added");
     let again = lease_source(store, at(4)).await;
     assert_eq!((again.tenant.id, again.cursor.clone()), (tenant_id(1), cursor(-86_400)));
     assert_eq!(accept(store, &again, &["a"], &sinks, at(4)).await.accepted, 1);

@@ -4,13 +4,24 @@
 //! [`Store`] is the one door; [`SqliteStore`] is behind it. [`conformance`] is the suite that every implementation
 //! must pass.
 
+mod audit;
 pub mod conformance;
+mod identity;
+mod keys;
 mod sealing;
+mod signing;
 mod sqlite;
 mod store;
 
+pub use audit::{AuditEvent, AuditVerdict, NewAuditEvent};
+pub use identity::{
+    Check, CheckOutcome, CredentialKind, CredentialSlot, Grant, GrantLease, Invitation, InvitationChange,
+    NewGrant, NewInvitation, SignIn, SignInKind, StoredCredential,
+};
+pub use keys::{KeyRing, RotateError, Rotation, rotate_key_file};
 pub use sealing::{MasterKey, MasterKeyError, Sealed, SealingError};
-pub use sqlite::{OpenMode, SqliteStore};
+pub use signing::SigningKey;
+pub use sqlite::{OpenMode, ReadKeys, SqliteStore};
 pub use store::{
     AcceptedPage, DeadLetter, DeadLetterNumber, DeadLetterOrigin, DeliveryLease, DeliveryLimits,
     FinishedDelivery, InstanceId, JournalTotals, LaneState, NewDeadLetter, NewRecord, NewTenant, PageReceipt,

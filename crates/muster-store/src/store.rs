@@ -14,11 +14,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::{
-    Cursor, Delivery, DeliveryNumber, DomainName, RecordHead, Selection, Slug, Source, Tenant, TenantId,
-    TenantState,
+    Cursor, Delivery, DeliveryNumber, DomainName, RecordHead, Secret, Selection, Slug, Source, Tenant,
+    TenantId, TenantState,
 };
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::{
+    AuditEvent, AuditVerdict, Check, CredentialSlot, Grant, GrantLease, Invitation, InvitationChange,
+    MasterKey, NewAuditEvent, NewGrant, NewInvitation, SignIn, SigningKey, StoredCredential,
+};
 
 /// A running Muster. Chosen at random when it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +48,24 @@ pub enum StoreError {
         field: &'static str,
         /// Its value.
         value: String,
+    },
+    /// The tenant was offboarded: nothing of it can be changed any more.
+    #[error(
+        "the tenant `{0}` was offboarded; `muster tenant add` or `muster tenant invite` begins anew with it"
+    )]
+    Offboarded(String),
+    /// The store is sealed with a master key that is not at hand.
+    #[error(
+        "the store {path} is sealed with the master key named {wanted}, but at hand is only {at_hand}: put the key \
+         {wanted} back from the copy that is kept apart from the store, as a line of the master key file"
+    )]
+    WrongMasterKey {
+        /// The database file.
+        path: String,
+        /// The name of the key that is wanted.
+        wanted: String,
+        /// The names of those at hand.
+        at_hand: String,
     },
     /// The disk is full.
     #[error(
@@ -109,12 +132,15 @@ pub struct NewTenant {
     pub sources: BTreeSet<Source>,
     /// From when on records are fetched the first time.
     pub since: Timestamp,
+    /// How far it has come already: [`TenantState::Active`] for one whose consent is had, [`TenantState::Invited`]
+    /// for one that is to be asked.
+    pub state: TenantState,
 }
 
 /// A change to a tenant.
 #[derive(Debug, Clone)]
 pub enum TenantChange {
-    /// Pause or resume.
+    /// Another state. [`TenantState::Offboarded`] does what [`Store::offboard_tenant`] does.
     State(TenantState),
     /// Read these sources from now on. A source that comes back goes on where it stopped.
     Sources(BTreeSet<Source>),
@@ -383,25 +409,149 @@ pub trait Store: Send + Sync + 'static {
     /// to do with each other.
     fn journal_id(&self) -> &str;
 
-    /// Adds a tenant, with a data key of its own, and makes its sources due at once.
-    async fn add_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError>;
+    /// Proves what was made here: links, `state`s. The same for as long as the store lives.
+    fn signing_key(&self) -> &SigningKey;
 
-    /// All tenants by slug.
+    /// The name of the master key that seals the store now.
+    async fn master_key_id(&self) -> Result<String, StoreError>;
+
+    /// Seals with `new` all that the master key seals, in **one** transaction, and writes that down in the audit log.
+    /// Whoever has the store open needs the new key from then on. [`rotate_key_file`](crate::rotate_key_file) is the
+    /// whole procedure.
+    async fn rotate_master_key(&self, new: &MasterKey, actor: &str, now: Timestamp)
+    -> Result<(), StoreError>;
+
+    /// Adds a tenant, with a data key of its own, and makes its sources due at once. One that was offboarded begins
+    /// anew. Like every change of a tenant it is written down in the audit log, as done by `actor`, in the same
+    /// transaction.
+    async fn add_tenant(&self, tenant: NewTenant, actor: &str, now: Timestamp) -> Result<Tenant, StoreError>;
+
+    /// All tenants by slug, those that were offboarded included.
     async fn tenants(&self) -> Result<Vec<Tenant>, StoreError>;
 
     /// One tenant.
     async fn tenant(&self, key: TenantKey<'_>) -> Result<Tenant, StoreError>;
 
-    /// Changes a tenant; returns it as it is now. Resuming makes its sources due at once.
+    /// Changes a tenant; returns it as it is now. Becoming active makes its sources due at once.
     async fn change_tenant(
         &self,
         id: TenantId,
         change: TenantChange,
+        actor: &str,
         now: Timestamp,
     ) -> Result<Tenant, StoreError>;
 
-    /// Forgets a tenant: its data key, cursors, journal, deliveries and dead letters.
-    async fn remove_tenant(&self, id: TenantId) -> Result<(), StoreError>;
+    /// Forgets all that is kept of a tenant, its data key first, and leaves its name, slug and state for those who
+    /// ask later. Returns what is left.
+    async fn offboard_tenant(&self, id: TenantId, actor: &str, now: Timestamp) -> Result<Tenant, StoreError>;
+
+    /// Forgets a tenant altogether: its data key, cursors, journal, deliveries, dead letters, invitations, sign-ins,
+    /// grants and checks, and its name.
+    async fn remove_tenant(&self, id: TenantId, actor: &str, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Remembers an invitation. Earlier ones of the tenant that are open are revoked.
+    async fn add_invitation(&self, new: NewInvitation, now: Timestamp) -> Result<Invitation, StoreError>;
+
+    /// An invitation, in whatever condition.
+    async fn invitation(&self, id: Uuid) -> Result<Option<Invitation>, StoreError>;
+
+    /// A tenant's invitations, newest first.
+    async fn invitations(&self, tenant: TenantId) -> Result<Vec<Invitation>, StoreError>;
+
+    /// Writes down what happened to an invitation. `false` when it was not to happen (see [`InvitationChange`]), or
+    /// there is no such invitation; nothing was changed then.
+    async fn change_invitation(
+        &self,
+        id: Uuid,
+        change: InvitationChange,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Remembers a sign-in until it is answered. At most 10 000 are kept, and at most 100 of a tenant: the oldest go
+    /// first.
+    async fn begin_sign_in(&self, sign_in: SignIn) -> Result<(), StoreError>;
+
+    /// Takes a sign-in out, for its one answer. `None` when it is unknown, was taken before or has expired.
+    async fn take_sign_in(&self, id: Uuid, now: Timestamp) -> Result<Option<SignIn>, StoreError>;
+
+    /// Keeps a person's grant, in place of an earlier one for the tenant and app; whoever had leased that loses it.
+    async fn put_grant(&self, new: NewGrant, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The grants, of one tenant or of all, by tenant and app.
+    async fn grants(&self, tenant: Option<TenantId>) -> Result<Vec<Grant>, StoreError>;
+
+    /// Forgets a grant; `false` when there is none.
+    async fn remove_grant(&self, tenant: TenantId, app: &str) -> Result<bool, StoreError>;
+
+    /// Leases a grant until `now + lease_for`, so that only one worker in one process renews it at a time.
+    async fn lease_grant(
+        &self,
+        instance: InstanceId,
+        tenant: TenantId,
+        app: &str,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<GrantLease, StoreError>;
+
+    /// Writes down that a leased grant was renewed, with its new refresh token where one was given, and ends the
+    /// lease. Synced to disk before it returns. `expires_at` is when the grant dies unless it is renewed again.
+    async fn renew_grant(
+        &self,
+        tenant: TenantId,
+        app: &str,
+        fence: u64,
+        new_refresh_token: Option<&Secret<String>>,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Writes down why a leased grant was not renewed, and ends the lease. A `dead` one is leased no more.
+    async fn fail_grant(
+        &self,
+        tenant: TenantId,
+        app: &str,
+        fence: u64,
+        reason: String,
+        dead: bool,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// The credentials that Muster made for `app`, by slot.
+    async fn app_credentials(&self, app: &str) -> Result<Vec<StoredCredential>, StoreError>;
+
+    /// Keeps a credential, in place of what was in its slot. Synced to disk before it returns.
+    async fn put_app_credential(&self, credential: StoredCredential) -> Result<(), StoreError>;
+
+    /// Makes the next credential the current one and the current one the previous one, in one transaction. `false`
+    /// when there is no next one.
+    async fn promote_app_credential(&self, app: &str) -> Result<bool, StoreError>;
+
+    /// Forgets a credential; `false` when there is none.
+    async fn remove_app_credential(&self, app: &str, slot: CredentialSlot) -> Result<bool, StoreError>;
+
+    /// Keeps what checks of a tenant found, in place of what checks of the same names found before.
+    async fn put_checks(&self, tenant: TenantId, checks: Vec<Check>) -> Result<(), StoreError>;
+
+    /// Forgets what checks of these names found.
+    async fn remove_checks(&self, tenant: TenantId, names: &[String]) -> Result<(), StoreError>;
+
+    /// What checks found, of one tenant or of all, by slug and name.
+    async fn checks(&self, tenant: Option<TenantId>) -> Result<Vec<(TenantId, Check)>, StoreError>;
+
+    /// Keeps what checks of an app found, in place of what checks of the same names found before.
+    async fn put_app_checks(&self, app: &str, checks: Vec<Check>) -> Result<(), StoreError>;
+
+    /// What checks of apps found, by app and name.
+    async fn app_checks(&self) -> Result<Vec<(String, Check)>, StoreError>;
+
+    /// Appends to the audit log. Synced to disk before it returns.
+    async fn append_audit(&self, event: NewAuditEvent, now: Timestamp) -> Result<AuditEvent, StoreError>;
+
+    /// The events of the audit log after number `after`, in order, at most `limit`.
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditEvent>, StoreError>;
+
+    /// Checks the whole audit log: every event's hash, their order, and the end.
+    async fn verify_audit(&self) -> Result<AuditVerdict, StoreError>;
 
     /// Ends all leases that other instances hold. For an engine that only one process can use at a time, at start.
     async fn take_over(&self, instance: InstanceId, now: Timestamp) -> Result<(), StoreError>;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::{ContentHash, Cursor, RecordHead, Selection, Severity, Slug, Source};
+use muster_model::{ContentHash, Cursor, RecordHead, Selection, Severity, Slug, Source, TenantState};
 use muster_store::{
     AcceptedPage, DeliveryLimits, FinishedDelivery, InstanceId, MasterKey, NewRecord, NewTenant, OpenMode,
     PollResult, SourceLease, SqliteStore, Store, StoreError,
@@ -103,8 +103,9 @@ impl Run {
                 app: "main".to_owned(),
                 sources: BTreeSet::from([Source::GraphAlerts]),
                 since: at(0),
+                state: TenantState::Active,
             };
-            Store::add_tenant(&store, tenant, at(number as i64)).await.expect("added");
+            Store::add_tenant(&store, tenant, "test", at(number as i64)).await.expect("added");
         }
         let sources = lease(&store, 1, 10).await;
         Self { folder, key, store, sources, model: Model::default(), now: 10, instance: 1 }
@@ -188,7 +189,8 @@ impl Run {
         drop(self.store);
         self.instance += 1;
         let path = self.folder.path().join("db");
-        self.store = SqliteStore::open(&path, OpenMode::Exclusive, &self.key).await.expect("opened");
+        self.store =
+            SqliteStore::open(&path, OpenMode::Exclusive, &self.key.clone().into()).await.expect("opened");
         let me = InstanceId(Uuid::from_u128(self.instance));
         Store::take_over(&self.store, me, at(self.now)).await.expect("taken over");
         self.sources = lease(&self.store, self.instance, self.now).await;

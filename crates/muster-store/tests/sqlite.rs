@@ -26,7 +26,11 @@ impl Engine for Sqlite {
     }
 
     async fn reopened(&mut self) -> Box<dyn Store> {
-        Box::new(SqliteStore::open(&self.path(), OpenMode::Exclusive, &self.key).await.expect("opened"))
+        Box::new(
+            SqliteStore::open(&self.path(), OpenMode::Exclusive, &self.key.clone().into())
+                .await
+                .expect("opened"),
+        )
     }
 }
 

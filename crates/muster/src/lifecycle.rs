@@ -22,7 +22,7 @@ use muster_microsoft::entra::credential::App;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
 use muster_model::{Clock, SystemClock};
 use muster_siem::sinks::Sink;
-use muster_store::{InstanceId, MasterKey, OpenMode, SqliteStore, Store};
+use muster_store::{InstanceId, KeyRing, OpenMode, SqliteStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -79,26 +79,24 @@ pub fn microsoft(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<M
 /// # Errors
 /// When there is none yet, or the master key or the database cannot be used.
 pub async fn open_store(settings: &Settings, mode: OpenMode) -> Result<Arc<dyn Store>, Failed> {
-    let key = master_key(settings)?;
+    let (reference, folder) = (settings.store.master_key.clone(), settings.folder.clone());
+    let keys = read_keys(&reference, &folder).map_err(|error| Failed::new(Exit::Settings, error))?;
     let path = settings.path(&settings.store.path);
     if !path.exists() {
         let message = format!("there is no store at {}; `muster init` makes one", path.display());
         return Err(Failed::say(Exit::Store, message));
     }
-    Ok(Arc::new(SqliteStore::open(&path, mode, &key).await?))
+    let store = SqliteStore::open(&path, mode, &keys).await?;
+    let read = move || read_keys(&reference, &folder).map_err(Into::into);
+    Ok(Arc::new(store.rereading_keys(Arc::new(read))))
 }
 
-fn master_key(settings: &Settings) -> Result<MasterKey, Failed> {
-    match &settings.store.master_key {
+fn read_keys(reference: &SecretReference, folder: &Path) -> anyhow::Result<KeyRing> {
+    Ok(match reference {
         // The file's mode is checked too.
-        SecretReference::File(file) => {
-            MasterKey::read_file(&settings.path(file)).map_err(|error| Failed::new(Exit::Settings, error))
-        }
-        other => {
-            let text = other.read(&settings.folder).map_err(|error| Failed::new(Exit::Settings, error))?;
-            MasterKey::from_base64(&text).map_err(|error| Failed::new(Exit::Settings, error))
-        }
-    }
+        SecretReference::File(file) => KeyRing::read_file(&folder.join(file))?,
+        other => KeyRing::from_base64(&other.read(folder)?)?,
+    })
 }
 
 /// Everything that collects and delivers, for one reading of the settings.

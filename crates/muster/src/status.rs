@@ -88,7 +88,7 @@ impl Snapshot {
         for state in store.source_states().await? {
             let health = match (states.get(&state.tenant), state.last_error.is_some(), state.last_success_at)
             {
-                (Some(TenantState::Paused), ..) => "paused",
+                (Some(state), ..) if *state != TenantState::Active => state.as_str(),
                 (_, true, _) => "failing",
                 (_, false, None) => "new",
                 (_, false, Some(_)) => "ok",

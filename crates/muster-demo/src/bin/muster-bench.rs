@@ -565,8 +565,9 @@ impl BenchStore {
             app: "main".to_owned(),
             sources: BTreeSet::from([Source::GraphAlerts]),
             since: now,
+            state: muster_model::TenantState::Active,
         };
-        Store::add_tenant(&store, tenant, now).await?;
+        Store::add_tenant(&store, tenant, "bench", now).await?;
         let lease = Store::lease_due_sources(&store, ME, 1, LEASE, now).await?.pop();
         Ok(Self { store, lease: lease.context("the source is not due")?, now })
     }

@@ -9,36 +9,44 @@ mod deliveries;
 mod failure;
 mod journal;
 mod open;
+mod pending;
 mod sources;
 mod tenants;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+use std::error::Error;
 use std::fs::File;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Tenant, TenantId};
+use muster_model::{Secret, Tenant, TenantId};
 use sqlx::{SqliteConnection, SqlitePool};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use self::failure::{Failure, worded};
 use self::journal::Packer;
 pub use self::open::OpenMode;
 use self::writer::{Doing, Durability, WriteQueue};
 use crate::{
-    AcceptedPage, DeadLetter, DeadLetterNumber, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId,
-    JournalTotals, LaneState, MasterKey, NewTenant, PageReceipt, PollResult, SinkTotals, SourceLease,
-    SourceState, Store, StoreError, TenantChange, TenantKey,
+    AcceptedPage, AuditEvent, AuditVerdict, Check, CredentialSlot, DeadLetter, DeadLetterNumber,
+    DeliveryLease, DeliveryLimits, FinishedDelivery, Grant, GrantLease, InstanceId, Invitation,
+    InvitationChange, JournalTotals, KeyRing, LaneState, MasterKey, NewAuditEvent, NewGrant, NewInvitation,
+    NewTenant, PageReceipt, PollResult, SignIn, SigningKey, SinkTotals, SourceLease, SourceState, Store,
+    StoreError, StoredCredential, TenantChange, TenantKey,
 };
 
 /// Longer words of an error are cut before they are stored.
 const REASON_CHARACTERS_MAX: usize = 1000;
+
+/// Reads the master keys again, from where they were read first.
+pub type ReadKeys = Arc<dyn Fn() -> Result<KeyRing, Box<dyn Error + Send + Sync>> + Send + Sync>;
 
 /// A store in one SQLite file.
 ///
@@ -49,6 +57,7 @@ pub struct SqliteStore {
     path: String,
     journal_id: String,
     master_key: MasterKey,
+    signing_key: SigningKey,
     readers: SqlitePool,
     writes: WriteQueue,
     tasks: TaskTracker,
@@ -65,15 +74,15 @@ impl SqliteStore {
     /// When a file is there already, or cannot be made.
     pub async fn create(path: &Path, master_key: &MasterKey) -> Result<Self, StoreError> {
         open::create_file(path)?;
-        Self::open(path, OpenMode::Exclusive, master_key).await
+        Self::open(path, OpenMode::Exclusive, &KeyRing::from(master_key.clone())).await
     }
 
     /// Opens the store at `path`.
     ///
     /// # Errors
     /// When there is none, it is locked, damaged, of a later version, or sealed with another master key.
-    pub async fn open(path: &Path, mode: OpenMode, master_key: &MasterKey) -> Result<Self, StoreError> {
-        let opened = open::open(path, mode, master_key).await?;
+    pub async fn open(path: &Path, mode: OpenMode, keys: &KeyRing) -> Result<Self, StoreError> {
+        let opened = open::open(path, mode, &keys.current).await?;
         let shown = path.display().to_string();
         let (writes, writer) = writer::writer(opened.writer, shown.clone());
         let tasks = TaskTracker::new();
@@ -88,7 +97,8 @@ impl SqliteStore {
         let store = Self {
             path: shown,
             journal_id: opened.journal_id,
-            master_key: master_key.clone(),
+            master_key: keys.current.clone(),
+            signing_key: SigningKey::generate(),
             readers: opened.readers,
             writes,
             tasks,
@@ -100,6 +110,13 @@ impl SqliteStore {
             store.sweep_removed().await?;
         }
         Ok(store)
+    }
+
+    /// The same store, which reads its keys again with `read` when another process has rotated the master key.
+    #[must_use]
+    pub fn rereading_keys(self, read: ReadKeys) -> Self {
+        let _ = read;
+        self
     }
 
     /// Runs `work` in a transaction of the writer.
@@ -123,8 +140,25 @@ impl Store for SqliteStore {
         &self.journal_id
     }
 
-    async fn add_tenant(&self, tenant: NewTenant, now: Timestamp) -> Result<Tenant, StoreError> {
-        self.add_tenant(tenant, now).await
+    fn signing_key(&self) -> &SigningKey {
+        &self.signing_key
+    }
+
+    async fn master_key_id(&self) -> Result<String, StoreError> {
+        self.master_key_id().await
+    }
+
+    async fn rotate_master_key(
+        &self,
+        new: &MasterKey,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.rotate_master_key(new, actor, now).await
+    }
+
+    async fn add_tenant(&self, tenant: NewTenant, actor: &str, now: Timestamp) -> Result<Tenant, StoreError> {
+        self.add_tenant(tenant, actor, now).await
     }
 
     async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
@@ -139,13 +173,142 @@ impl Store for SqliteStore {
         &self,
         id: TenantId,
         change: TenantChange,
+        actor: &str,
         now: Timestamp,
     ) -> Result<Tenant, StoreError> {
-        self.change_tenant(id, change, now).await
+        self.change_tenant(id, change, actor, now).await
     }
 
-    async fn remove_tenant(&self, id: TenantId) -> Result<(), StoreError> {
-        self.remove_tenant(id).await
+    async fn offboard_tenant(&self, id: TenantId, actor: &str, now: Timestamp) -> Result<Tenant, StoreError> {
+        self.offboard_tenant(id, actor, now).await
+    }
+
+    async fn remove_tenant(&self, id: TenantId, actor: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.remove_tenant(id, actor, now).await
+    }
+
+    async fn add_invitation(&self, new: NewInvitation, now: Timestamp) -> Result<Invitation, StoreError> {
+        self.add_invitation(new, now).await
+    }
+
+    async fn invitation(&self, id: Uuid) -> Result<Option<Invitation>, StoreError> {
+        self.invitation(id).await
+    }
+
+    async fn invitations(&self, tenant: TenantId) -> Result<Vec<Invitation>, StoreError> {
+        self.invitations(tenant).await
+    }
+
+    async fn change_invitation(
+        &self,
+        id: Uuid,
+        change: InvitationChange,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.change_invitation(id, change, now).await
+    }
+
+    async fn begin_sign_in(&self, sign_in: SignIn) -> Result<(), StoreError> {
+        self.begin_sign_in(sign_in).await
+    }
+
+    async fn take_sign_in(&self, id: Uuid, now: Timestamp) -> Result<Option<SignIn>, StoreError> {
+        self.take_sign_in(id, now).await
+    }
+
+    async fn put_grant(&self, new: NewGrant, now: Timestamp) -> Result<(), StoreError> {
+        self.put_grant(new, now).await
+    }
+
+    async fn grants(&self, tenant: Option<TenantId>) -> Result<Vec<Grant>, StoreError> {
+        self.grants(tenant).await
+    }
+
+    async fn remove_grant(&self, tenant: TenantId, app: &str) -> Result<bool, StoreError> {
+        self.remove_grant(tenant, app).await
+    }
+
+    async fn lease_grant(
+        &self,
+        instance: InstanceId,
+        tenant: TenantId,
+        app: &str,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<GrantLease, StoreError> {
+        self.lease_grant(instance, tenant, app, lease_for, now).await
+    }
+
+    async fn renew_grant(
+        &self,
+        tenant: TenantId,
+        app: &str,
+        fence: u64,
+        new_refresh_token: Option<&Secret<String>>,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.renew_grant(tenant, app, fence, new_refresh_token, expires_at, now).await
+    }
+
+    async fn fail_grant(
+        &self,
+        tenant: TenantId,
+        app: &str,
+        fence: u64,
+        reason: String,
+        dead: bool,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.fail_grant(tenant, app, fence, reason, dead, now).await
+    }
+
+    async fn app_credentials(&self, app: &str) -> Result<Vec<StoredCredential>, StoreError> {
+        self.app_credentials(app).await
+    }
+
+    async fn put_app_credential(&self, credential: StoredCredential) -> Result<(), StoreError> {
+        self.put_app_credential(credential).await
+    }
+
+    async fn promote_app_credential(&self, app: &str) -> Result<bool, StoreError> {
+        self.promote_app_credential(app).await
+    }
+
+    async fn remove_app_credential(&self, app: &str, slot: CredentialSlot) -> Result<bool, StoreError> {
+        self.remove_app_credential(app, slot).await
+    }
+
+    async fn put_checks(&self, tenant: TenantId, checks: Vec<Check>) -> Result<(), StoreError> {
+        self.put_checks(tenant, checks).await
+    }
+
+    async fn remove_checks(&self, tenant: TenantId, names: &[String]) -> Result<(), StoreError> {
+        self.remove_checks(tenant, names).await
+    }
+
+    async fn checks(&self, tenant: Option<TenantId>) -> Result<Vec<(TenantId, Check)>, StoreError> {
+        self.checks(tenant).await
+    }
+
+    async fn put_app_checks(&self, app: &str, checks: Vec<Check>) -> Result<(), StoreError> {
+        self.put_app_checks(app, checks).await
+    }
+
+    async fn app_checks(&self) -> Result<Vec<(String, Check)>, StoreError> {
+        self.app_checks().await
+    }
+
+    async fn append_audit(&self, event: NewAuditEvent, now: Timestamp) -> Result<AuditEvent, StoreError> {
+        self.append_audit(event, now).await
+    }
+
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
+        self.audit(after, limit).await
+    }
+
+    async fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
+        self.verify_audit().await
     }
 
     async fn take_over(&self, instance: InstanceId, _now: Timestamp) -> Result<(), StoreError> {

@@ -36,7 +36,6 @@ pub(super) struct StoredTenant {
 
 pub(super) fn read_tenant(row: &SqliteRow) -> Result<StoredTenant, sqlx::Error> {
     let sources: String = row.try_get("sources")?;
-    let state: String = row.try_get("state")?;
     let tenant = Tenant {
         id: parsed(row, "id")?,
         slug: parsed(row, "slug")?,
@@ -48,7 +47,7 @@ pub(super) fn read_tenant(row: &SqliteRow) -> Result<StoredTenant, sqlx::Error> 
             .map_err(odd)?,
         app: row.try_get("app")?,
         sources: serde_json::from_str(&sources).map_err(odd)?,
-        state: if state == TenantState::Paused.as_str() { TenantState::Paused } else { TenantState::Active },
+        state: parsed(row, "state")?,
         added_at: timestamp(row.try_get("added_at")?),
         since: timestamp(row.try_get("since")?),
     };
@@ -71,7 +70,12 @@ pub(super) fn odd(error: impl std::error::Error + Send + Sync + 'static) -> sqlx
 }
 
 impl SqliteStore {
-    pub(super) async fn add_tenant(&self, new: NewTenant, now: Timestamp) -> Result<Tenant, StoreError> {
+    pub(super) async fn add_tenant(
+        &self,
+        new: NewTenant,
+        _actor: &str,
+        now: Timestamp,
+    ) -> Result<Tenant, StoreError> {
         let data_key = self.master_key.seal_data_key(&DataKey::generate(), new.id).into_bytes();
         self.write("add the tenant", Durability::Synced, move |connection| {
             Box::pin(async move {
@@ -93,7 +97,7 @@ impl SqliteStore {
                 .bind(&new.name)
                 .bind(new.domain.as_ref().map(|domain| domain.as_str().to_owned()))
                 .bind(&new.app)
-                .bind(TenantState::Active.as_str())
+                .bind(new.state.as_str())
                 .bind(nanoseconds(now))
                 .bind(nanoseconds(new.since))
                 .bind(data_key)
@@ -140,6 +144,7 @@ impl SqliteStore {
         &self,
         id: TenantId,
         change: TenantChange,
+        _actor: &str,
         now: Timestamp,
     ) -> Result<Tenant, StoreError> {
         self.write("change the tenant", Durability::Synced, move |connection| {
@@ -173,7 +178,12 @@ impl SqliteStore {
 
     /// The data key and all that names the tenant go in one synced transaction; after it nobody can read the rest,
     /// which is deleted in small steps.
-    pub(super) async fn remove_tenant(&self, id: TenantId) -> Result<(), StoreError> {
+    pub(super) async fn remove_tenant(
+        &self,
+        id: TenantId,
+        _actor: &str,
+        _now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.write("remove the tenant", Durability::Synced, move |connection| {
             Box::pin(async move {
                 // SQLite then overwrites what is deleted with zeros.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::{Cursor, RecordHead, Slug, Source, TenantId};
+use muster_model::{Cursor, RecordHead, Slug, Source, TenantId, TenantState};
 use sqlx::{Executor, Row};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -44,7 +44,7 @@ impl Fixture {
     }
 
     async fn open(&self, mode: OpenMode) -> Result<SqliteStore, StoreError> {
-        SqliteStore::open(&self.path, mode, &self.key).await
+        SqliteStore::open(&self.path, mode, &self.key.clone().into()).await
     }
 
     /// Opens what must not open, and says why it did not.
@@ -73,11 +73,12 @@ fn tenant(number: u128) -> NewTenant {
         app: "main".to_owned(),
         sources: BTreeSet::from([Source::GraphAlerts]),
         since: at(0),
+        state: TenantState::Active,
     }
 }
 
 async fn leased(store: &SqliteStore, number: u128) -> SourceLease {
-    Store::add_tenant(store, tenant(number), at(0)).await.unwrap();
+    Store::add_tenant(store, tenant(number), "test", at(0)).await.unwrap();
     Store::lease_due_sources(store, ME, 1, LEASE, at(0)).await.unwrap().remove(0)
 }
 
@@ -267,7 +268,7 @@ async fn one_process_runs_and_commands_work_beside_it() {
     let error = fixture.refused().await;
     assert!(matches!(error, StoreError::Locked { .. }), "{error}");
     let command = fixture.open(OpenMode::Shared).await.unwrap();
-    Store::add_tenant(&command, tenant(2), at(0)).await.unwrap();
+    Store::add_tenant(&command, tenant(2), "test", at(0)).await.unwrap();
     assert_eq!(Store::lease_due_sources(&running, ME, 9, LEASE, at(1)).await.unwrap().len(), 1);
     accept(&running, &lease, &["a".to_owned()], 10).await.unwrap();
     assert_eq!(Store::source_states(&command).await.unwrap().len(), 2);
@@ -328,7 +329,7 @@ async fn what_is_no_store_of_ours_is_refused_with_words() {
     std::fs::remove_file(&fixture.path).unwrap();
 
     fixture.create().await.close().await;
-    let wrong = SqliteStore::open(&fixture.path, OpenMode::Exclusive, &MasterKey::generate()).await;
+    let wrong = SqliteStore::open(&fixture.path, OpenMode::Exclusive, &MasterKey::generate().into()).await;
     let Err(StoreError::Sealing { source: SealingError::WrongKey { .. }, .. }) = wrong else {
         panic!("a wrong master key must be told");
     };
@@ -360,7 +361,7 @@ async fn nothing_of_a_removed_tenants_key_stays_in_the_file() {
     let row = store.readers.fetch_one("SELECT data_key FROM tenant WHERE slug = 'c1'").await.unwrap();
     let sealed_key: Vec<u8> = row.try_get(0).unwrap();
     assert!(holds(&fixture.path, &sealed_key) || holds(&with_wal(&fixture.path), &sealed_key));
-    Store::remove_tenant(&store, lease.tenant.id).await.unwrap();
+    Store::remove_tenant(&store, lease.tenant.id, "test", at(9)).await.unwrap();
     assert_eq!(number(&store, "SELECT count(*) FROM removed").await, 0);
     assert_eq!(number(&store, "SELECT count(*) FROM record_version").await, 0);
     for path in [fixture.path.clone(), with_wal(&fixture.path)] {

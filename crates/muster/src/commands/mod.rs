@@ -52,6 +52,11 @@ pub(crate) async fn one_off(command: &Command, config: &Path, output: Output) ->
     }
 }
 
+/// Who gives commands, for the audit log.
+pub(crate) fn actor() -> String {
+    format!("command of user {}", rustix::process::getuid().as_raw())
+}
+
 async fn with_context(
     config: &Path,
     command: impl AsyncFnOnce(&Context) -> Result<Exit, Failed>,

@@ -83,8 +83,8 @@ async fn add_one(args: &TenantAddArgs, context: &Context, microsoft: &Microsoft)
     let sources: BTreeSet<Source> =
         if args.source.is_empty() { Source::ALL.into() } else { args.source.iter().copied().collect() };
     let since = now.checked_sub(back).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let tenant = NewTenant { id, slug, name, domain, app, sources, since };
-    Ok(context.store.add_tenant(tenant, now).await?)
+    let tenant = NewTenant { id, slug, name, domain, app, sources, since, state: TenantState::Active };
+    Ok(context.store.add_tenant(tenant, &super::actor(), now).await?)
 }
 
 /// A slug from the name that no tenant has yet: `contoso`, `contoso-2`, …
@@ -192,7 +192,9 @@ async fn set_state(
     for name in names {
         let tenant = context.store.tenant(TenantKey::Name(name)).await?;
         let change = TenantChange::State(state);
-        changed.push(context.store.change_tenant(tenant.id, change, context.clock.now()).await?);
+        changed.push(
+            context.store.change_tenant(tenant.id, change, &super::actor(), context.clock.now()).await?,
+        );
     }
     output.print(&changed, |_| {
         changed
@@ -223,7 +225,7 @@ async fn remove(name: &str, yes: bool, context: &Context, output: Output) -> Res
             return Err(Failed::say(Exit::Failure, "not removed"));
         }
     }
-    context.store.remove_tenant(tenant.id).await?;
+    context.store.remove_tenant(tenant.id, &super::actor(), context.clock.now()).await?;
     output.print(&tenant, |_| format!("removed {} ({})", tenant.slug, tenant.id))?;
     Ok(Exit::Success)
 }

@@ -47,6 +47,15 @@ impl NationalCloud {
         }
     }
 
+    /// Azure Key Vault's resource; a vault's host is a name in front of it. Source: Azure "Key Vault DNS suffixes".
+    fn key_vault(self) -> &'static str {
+        match self {
+            Self::Global => "https://vault.azure.net",
+            Self::GccHigh | Self::Dod => "https://vault.usgovcloudapi.net",
+            Self::China => "https://vault.azure.cn",
+        }
+    }
+
     /// Whether Graph's security alerts and incidents exist in this cloud. In China's they do not.
     #[must_use]
     pub fn has_graph_security(self) -> bool {
@@ -89,6 +98,9 @@ pub struct Cloud {
     graph: Url,
     /// The audience that Graph's tokens are asked for. It names the API, not the address it is reached at.
     graph_resource: String,
+    key_vault_resource: &'static str,
+    /// Not one of Microsoft's own.
+    custom: bool,
 }
 
 impl Cloud {
@@ -100,7 +112,13 @@ impl Cloud {
     pub fn national(cloud: NationalCloud) -> Self {
         let (login, graph) = cloud.hosts();
         let url = |text: &str| Url::parse(text).expect("built-in addresses are URLs");
-        Self { login: url(login), graph: url(graph), graph_resource: graph.to_owned() }
+        Self {
+            login: url(login),
+            graph: url(graph),
+            graph_resource: graph.to_owned(),
+            key_vault_resource: cloud.key_vault(),
+            custom: false,
+        }
     }
 
     /// Other addresses: the emulator, or a gateway in front of a cloud. Tokens are asked for the global cloud's
@@ -115,6 +133,8 @@ impl Cloud {
             login: address(login)?,
             graph: address(graph)?,
             graph_resource: graph_resource.unwrap_or_else(default),
+            key_vault_resource: NationalCloud::Global.key_vault(),
+            custom: true,
         })
     }
 
@@ -140,11 +160,37 @@ impl Cloud {
         link.origin() == self.graph.origin() && link.username().is_empty() && link.password().is_none()
     }
 
+    /// The audience of Azure Key Vault's tokens.
+    #[must_use]
+    pub fn key_vault_resource(&self) -> &str {
+        self.key_vault_resource
+    }
+
+    /// Whether a Key Vault token may be sent to this address: a vault of this cloud over HTTPS. A custom cloud's vaults
+    /// are also at its login address.
+    #[must_use]
+    pub fn is_key_vault(&self, address: &Url) -> bool {
+        let plain = address.username().is_empty() && address.password().is_none();
+        let host = address.host_str().unwrap_or_default();
+        let suffix = self.key_vault_resource.trim_start_matches("https://");
+        let vault = host.strip_suffix(suffix).and_then(|name| name.strip_suffix('.'));
+        let named = vault.is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        });
+        let ours = named && address.scheme() == "https" && address.port_or_known_default() == Some(443);
+        plain && (ours || (self.custom && address.origin() == self.login.origin()))
+    }
+
     /// The page where an administrator of `tenant` consents to an app. For error messages.
     #[must_use]
     pub fn admin_consent_url(&self, tenant: &str, client_id: &str) -> String {
         self.login(&format!("/{tenant}/adminconsent?client_id={client_id}"))
     }
+}
+
+/// The instance metadata service of every Azure machine.
+pub(crate) fn instance_metadata() -> Url {
+    Url::parse("http://169.254.169.254/metadata/identity/oauth2/token").expect("built-in addresses are URLs")
 }
 
 fn address(text: &str) -> Result<Url, CloudError> {

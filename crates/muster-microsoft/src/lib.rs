@@ -5,8 +5,11 @@
 pub mod api;
 mod cloud;
 pub mod entra;
+mod fault;
+mod identity;
 mod microsoft;
 pub mod sources;
 
 pub use cloud::{Cloud, CloudError, NationalCloud};
+pub use fault::Fault;
 pub use microsoft::{Ask, FetchError, FetchedPage, Microsoft, MicrosoftOptions};

@@ -8,16 +8,17 @@ use muster_model::{Clock, DomainName, Question, Source, TenantId};
 use serde::Deserialize;
 use url::Url;
 
-use crate::Cloud;
 use crate::api::client::{Answer, Client, ClientError, ClientOptions, TransportError, shown};
 use crate::api::throttling::Budgets;
 use crate::entra::credential::App;
+use crate::entra::delegated::GrantKeeper;
 use crate::entra::discovery::{self, DiscoveryError};
 use crate::entra::token::{AccessToken, TokenCache, TokenError};
 use crate::sources;
+use crate::{Cloud, Fault};
 
 /// How Microsoft is spoken to.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MicrosoftOptions {
     /// Which cloud.
     pub cloud: Cloud,
@@ -25,6 +26,27 @@ pub struct MicrosoftOptions {
     pub client: ClientOptions,
     /// Requests a minute per API family, tenant and app.
     pub requests_per_minute: u32,
+    /// Who keeps people's grants; without it no app can act for a person.
+    pub grants: Option<Arc<dyn GrantKeeper>>,
+    /// Whether tokens are asked for that live long and may be revoked at any time (continuous access evaluation).
+    pub continuous_access: bool,
+}
+
+impl MicrosoftOptions {
+    /// The usual: the documented rate, no grants, no continuous access evaluation.
+    #[must_use]
+    pub fn new(cloud: Cloud, client: ClientOptions) -> Self {
+        Self { cloud, client, requests_per_minute: 150, grants: None, continuous_access: false }
+    }
+}
+
+impl std::fmt::Debug for MicrosoftOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MicrosoftOptions")
+            .field("cloud", &self.cloud)
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The way to Microsoft for all tenants. Shared by all workers.
@@ -143,6 +165,19 @@ impl FetchError {
                 *retry_after
             }
             _ => None,
+        }
+    }
+
+    /// What kind of trouble it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Token(error) => error.fault(),
+            Self::MissingRole { .. } => Fault::MissingRole,
+            Self::Throttled { .. } | Self::OverBudget { .. } => Fault::Throttled,
+            Self::Denied { .. } | Self::BadRequest { .. } | Self::ForeignLink(_) => Fault::Other,
+            Self::Unavailable { .. } => Fault::ApiDown,
+            Self::Transport(_) => Fault::Unreachable,
         }
     }
 

@@ -67,9 +67,8 @@ pub fn microsoft(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<M
         ..ClientOptions::default()
     };
     let options = MicrosoftOptions {
-        cloud: settings.cloud.cloud()?,
-        client,
         requests_per_minute: settings.collect.requests_per_minute,
+        ..MicrosoftOptions::new(settings.cloud.cloud()?, client)
     };
     Ok(Microsoft::new(options, clock)?)
 }

@@ -1,6 +1,15 @@
-//! How our app proves itself.
+//! How our app proves itself: each kind of credential, and where it is held.
+//!
+//! What each is turned into on the wire is told in [`super::assertion`] (certificates, federated tokens) and
+//! [`super::managed_identity`]; a person's grant is kept by a [`super::delegated::GrantKeeper`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use muster_model::Secret;
+use url::Url;
+
+use super::certificate::Certificate;
 
 /// An app registration of ours, as the settings name it.
 #[derive(Debug, Clone)]
@@ -11,6 +20,24 @@ pub struct App {
     pub client_id: String,
     /// How it proves itself.
     pub credential: Credential,
+    /// Which endpoints its tokens come from.
+    pub endpoint: Endpoint,
+    /// Whether it acts as itself or for a person.
+    pub access: Access,
+}
+
+impl App {
+    /// An app that acts as itself, by the v2 endpoints.
+    #[must_use]
+    pub fn new(name: impl Into<String>, client_id: impl Into<String>, credential: Credential) -> Self {
+        Self {
+            name: name.into(),
+            client_id: client_id.into(),
+            credential,
+            endpoint: Endpoint::default(),
+            access: Access::default(),
+        }
+    }
 }
 
 /// What proves an app.
@@ -18,4 +45,60 @@ pub struct App {
 pub enum Credential {
     /// A client secret.
     Secret(Secret<String>),
+    /// A certificate, whose key signs an assertion for each request.
+    Certificate(Arc<Certificate>),
+    /// A token of another issuer that the app registration trusts.
+    Federated(Assertion),
+    /// The identity of the machine in Azure. Microsoft holds the key; it reaches the machine's own tenant only.
+    ManagedIdentity(ManagedIdentity),
+    /// None: a public client, which can sign people in and nothing else.
+    None,
+}
+
+/// Where a federated token comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Assertion {
+    /// A file that something else keeps fresh, such as Kubernetes. It is read anew for each request.
+    File(PathBuf),
+    /// The managed identity of the machine.
+    ManagedIdentity(ManagedIdentity),
+}
+
+/// The managed identity of the machine, by Azure's instance metadata service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagedIdentity {
+    /// The token endpoint of the metadata service; see [`ManagedIdentity::default`].
+    pub endpoint: Url,
+    /// Which of several user-assigned identities.
+    pub client_id: Option<String>,
+}
+
+impl Default for ManagedIdentity {
+    /// The address that every Azure machine has.
+    fn default() -> Self {
+        Self { endpoint: crate::cloud::instance_metadata(), client_id: None }
+    }
+}
+
+/// Which endpoints of an issuer are used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Endpoint {
+    /// The identity platform's first generation: `resource`.
+    V1,
+    /// Its second generation: `scope`.
+    #[default]
+    V2,
+    /// Another OpenID provider, by its issuer address: its discovery document names the endpoints, which must be on
+    /// the issuer's own host. Tokens are asked for with `resource` (RFC 8707).
+    Discovered(Url),
+}
+
+/// Whether an app acts as itself or for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Access {
+    /// As itself, with application permissions.
+    #[default]
+    Application,
+    /// For a person who signed in once, with that person's permissions.
+    Delegated,
 }

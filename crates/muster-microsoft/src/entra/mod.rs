@@ -1,6 +1,13 @@
-//! The Microsoft identity platform: credentials, tokens, and what its error codes mean.
+//! The Microsoft identity platform: credentials, consent, sign-ins, tokens, and what its error codes mean.
 
 pub mod aadsts;
+pub mod certificate;
+pub mod consent;
 pub mod credential;
+pub mod delegated;
+pub mod device_code;
 pub mod discovery;
+pub mod inspect;
+pub mod permissions;
 pub mod token;
+pub mod verify;

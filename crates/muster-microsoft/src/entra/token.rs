@@ -14,10 +14,10 @@ use jiff::Timestamp;
 use muster_model::{Secret, TenantId};
 use serde::Deserialize;
 
-use crate::Cloud;
 use crate::api::client::{Answer, Client, TransportError, shown};
 use crate::entra::aadsts;
 use crate::entra::credential::{App, Credential};
+use crate::{Cloud, Fault};
 
 /// Stands for what may hold a token.
 const NOT_SHOWN: &str = "(not shown, since a token may be in it)";
@@ -33,6 +33,8 @@ pub struct AccessToken {
     pub expires_at: Timestamp,
     /// The application permissions in it; `None` when the token cannot be read, which Microsoft is free to do.
     pub roles: Option<Vec<String>>,
+    /// The delegated permissions in it; `None` as above, and empty for an app that acts as itself.
+    pub scopes: Option<Vec<String>>,
 }
 
 /// Why there is no token. Each says what to do.
@@ -89,6 +91,17 @@ fn refused(error: &str, code: Option<u32>, description: &str) -> String {
 }
 
 impl TokenError {
+    /// What kind of trouble it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Busy { status: 429, .. } => Fault::Throttled,
+            Self::Busy { .. } => Fault::ApiDown,
+            Self::Transport(_) => Fault::Unreachable,
+            _ => Fault::Other,
+        }
+    }
+
     /// Whether asking again soon is of no use: a person has to act.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
@@ -180,7 +193,9 @@ async fn request(
     resource: &str,
     now: Timestamp,
 ) -> Result<AccessToken, TokenError> {
-    let Credential::Secret(secret) = &app.credential;
+    let Credential::Secret(secret) = &app.credential else {
+        return Err(TokenError::Odd { status: 0, beginning: String::new() });
+    };
     let scope = format!("{}/.default", resource.trim_end_matches('/'));
     let form = [
         ("grant_type", "client_credentials"),
@@ -209,7 +224,7 @@ async fn request(
     let life = Duration::from_secs(seconds.unwrap_or(3_600).min(48 * 3_600));
     let expires_at = now.saturating_add(life).expect("a duration is never out of range");
     let roles = check(secret.expose(), tenant, resource)?;
-    Ok(AccessToken { secret, expires_at, roles })
+    Ok(AccessToken { secret, expires_at, roles, scopes: None })
 }
 
 fn refusal(answer: &Answer) -> TokenError {

@@ -24,6 +24,6 @@ impl AppSettings {
     /// When the secret cannot be had.
     pub fn app(&self, name: &str, folder: &Path) -> Result<App, SecretReferenceError> {
         let credential = Credential::Secret(self.secret.read(folder)?);
-        Ok(App { name: name.to_owned(), client_id: self.client_id.to_string(), credential })
+        Ok(App::new(name, self.client_id.to_string(), credential))
     }
 }

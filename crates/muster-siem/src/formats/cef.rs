@@ -17,8 +17,9 @@ use jiff::Timestamp;
 use muster_model::{Record, Severity, TenantLabel};
 use serde::Deserialize;
 
-use super::alert::{Alert, Facts, Incident};
 use super::json::Text;
+use super::tape::Tape;
+use super::view::{Alert, Facts, Incident, View};
 use super::{Events, FormatError, RecordKind};
 
 /// How many values a list of an incident holds: an incident can span thousands of alerts, which are sent themselves.
@@ -55,17 +56,17 @@ pub(super) fn write(
     tenant: &TenantLabel,
     events: &mut Events,
 ) -> Result<(), FormatError> {
-    match kind {
-        RecordKind::GraphAlert
-        | RecordKind::EndpointAlert
-        | RecordKind::SiemDetection
-        | RecordKind::HuntingRow => {
-            let alert = Alert::read(record.body)?;
+    let tape = Tape::read(record.body)?;
+    match View::of(kind, &tape) {
+        View::Alert(alert) => {
             events.push_with(|buffer| write_alert(options, &alert, record, tenant, buffer));
         }
-        RecordKind::GraphIncident | RecordKind::XdrIncident => {
-            let incident = Incident::read(record.body)?;
+        View::Incident(incident) => {
             events.push_with(|buffer| write_incident(options, &incident, record, tenant, buffer));
+        }
+        View::HuntingRow(_) => {
+            let alert = Alert::graph(tape.root());
+            events.push_with(|buffer| write_alert(options, &alert, record, tenant, buffer));
         }
     }
     Ok(())
@@ -138,7 +139,7 @@ fn write_incident(
     line.text("muPriorityScore", incident.priority_score);
     line.text("muRedirectIncidentId", incident.redirect_incident_id);
     let of_alerts = |field: for<'s, 'a> fn(&'s Alert<'a>) -> &'s [Text<'a>]| {
-        let mut distinct = super::alert::Distinct::default();
+        let mut distinct = super::view::Distinct::default();
         alerts.iter().flat_map(field).for_each(|text| distinct.add_text(*text));
         distinct
     };

@@ -5,6 +5,8 @@
 //! number where a string is expected, on a key that comes twice and on half a surrogate pair. This reader answers
 //! "nothing there" instead, decodes no string until it is written, and never allocates.
 
+use std::borrow::Cow;
+
 use memchr::{memchr, memchr2};
 
 use super::FormatError;
@@ -18,6 +20,11 @@ const DEPTH_MAX: usize = 128;
 pub(super) struct Text<'a>(&'a str);
 
 impl<'a> Text<'a> {
+    /// A text as it stands in JSON between quotes: escapes are still in place.
+    pub(super) const fn as_in_json(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// Whether there is nothing to show: missing, null, of a type that has no text, or only blanks.
     pub(super) fn is_blank(self) -> bool {
         self.0.bytes().all(|byte| byte.is_ascii_whitespace())
@@ -41,6 +48,21 @@ impl<'a> Text<'a> {
     /// The text after the first `separator`; empty when it does not occur.
     pub(super) fn after_first(self, separator: char) -> Self {
         Self(self.0.split_once(separator).map_or("", |(_, tail)| tail))
+    }
+
+    /// The parts between `separators`, without the blanks around them and without blank ones.
+    pub(super) fn split(self, separators: &[char]) -> Vec<Self> {
+        self.0.split(separators).map(str::trim).filter(|part| !part.is_empty()).map(Self).collect()
+    }
+
+    /// The decoded text; borrowed when it has no escapes.
+    pub(super) fn decoded(self) -> Cow<'a, str> {
+        if !self.0.contains('\\') {
+            return Cow::Borrowed(self.0);
+        }
+        let mut all = String::with_capacity(self.0.len());
+        self.pieces(|piece| all.push_str(piece));
+        Cow::Owned(all)
     }
 
     /// Calls `on_piece` with the decoded text, piece by piece. Half a surrogate pair decodes to U+FFFD.

@@ -1,17 +1,23 @@
 //! How a record is spelled: one file per format, each a pure function from a record to the bytes of its events.
 //!
 //! To add a format: copy the file of the one that is most like it, add a variant to [`Format`], and follow the
-//! compiler. Formats that spell Microsoft's fields in another way start from the typed view in `alert`; formats that
+//! compiler. Formats that spell Microsoft's fields in another way start from the typed view in `view`; formats that
 //! carry Microsoft's JSON copy it. What is in a record was written partly by attackers: each format escapes for the
 //! place where the text ends up, and says in its module how.
 
-mod alert;
 mod cef;
 mod field;
+#[expect(dead_code, reason = "read by formats that are being written")]
 mod json;
 mod kind;
 mod raw;
 mod splunk;
+#[cfg_attr(not(test), expect(dead_code, reason = "read by formats that are being written"))]
+mod tables;
+#[cfg_attr(not(test), expect(dead_code, reason = "read by formats that are being written"))]
+mod tape;
+#[expect(dead_code, reason = "read by formats that are being written")]
+mod view;
 
 use std::fmt;
 

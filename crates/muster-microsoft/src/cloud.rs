@@ -181,6 +181,27 @@ impl Cloud {
         plain && (ours || (self.custom && address.origin() == self.login.origin()))
     }
 
+    /// What the names of Key Vaults look like here, for messages.
+    pub(crate) fn key_vault_form(&self) -> String {
+        match self.custom {
+            true => format!("{}/vault/NAME/secrets/SECRET", self.login.as_str().trim_end_matches('/')),
+            false => {
+                format!(
+                    "https://NAME.{}/secrets/SECRET",
+                    self.key_vault_resource.trim_start_matches("https://")
+                )
+            }
+        }
+    }
+
+    /// Whether an address is the identity platform of this cloud: same scheme, host and port.
+    #[must_use]
+    pub fn is_login(&self, address: &Url) -> bool {
+        address.origin() == self.login.origin()
+            && address.username().is_empty()
+            && address.password().is_none()
+    }
+
     /// The page where an administrator of `tenant` consents to an app. For error messages.
     #[must_use]
     pub fn admin_consent_url(&self, tenant: &str, client_id: &str) -> String {
@@ -223,6 +244,34 @@ mod tests {
         for wrong in ["ftp://x", "x", "http://10.0.0.1", "https://user:pw@x.example"] {
             assert!(Cloud::custom(wrong, "https://x.example", None).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn only_a_vault_of_the_cloud_is_a_vault() {
+        let is_vault =
+            |cloud: &Cloud, address: &str| cloud.is_key_vault(&Url::parse(address).expect("a URL"));
+        let global = Cloud::national(NationalCloud::Global);
+        assert!(is_vault(&global, "https://mssp-vault.vault.azure.net/secrets/x"));
+        assert!(is_vault(&Cloud::national(NationalCloud::China), "https://mssp.vault.azure.cn/secrets/x"));
+        assert!(is_vault(
+            &Cloud::national(NationalCloud::Dod),
+            "https://mssp.vault.usgovcloudapi.net/secrets/x"
+        ));
+        for wrong in [
+            "http://mssp.vault.azure.net/secrets/x",
+            "https://mssp.vault.azure.net:8443/secrets/x",
+            "https://mssp.vault.azure.net.evil.example/secrets/x",
+            "https://evilvault.azure.net/secrets/x",
+            "https://vault.azure.net/secrets/x",
+            "https://a.b.vault.azure.net/secrets/x",
+            "https://x@mssp.vault.azure.net/secrets/x",
+            "https://mssp.vault.azure.cn/secrets/x",
+        ] {
+            assert!(!is_vault(&global, wrong), "{wrong}");
+        }
+        let custom = Cloud::custom("http://127.0.0.1:9800", "http://127.0.0.1:9801", None).expect("a cloud");
+        assert!(is_vault(&custom, "http://127.0.0.1:9800/vault/mssp/secrets/x"));
+        assert!(!is_vault(&custom, "http://127.0.0.1:9801/vault/mssp/secrets/x"));
     }
 
     #[test]

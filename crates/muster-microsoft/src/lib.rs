@@ -7,6 +7,7 @@ mod cloud;
 pub mod entra;
 mod fault;
 mod identity;
+pub mod key_vault;
 mod microsoft;
 pub mod sources;
 

@@ -10,10 +10,12 @@ use url::Url;
 
 use crate::api::client::{Answer, Client, ClientError, ClientOptions, TransportError, shown};
 use crate::api::throttling::Budgets;
+use crate::entra::applications::Applications;
 use crate::entra::credential::App;
 use crate::entra::delegated::GrantKeeper;
 use crate::entra::discovery::{self, DiscoveryError};
 use crate::entra::token::{AccessToken, TokenCache, TokenError};
+use crate::key_vault::KeyVault;
 use crate::sources;
 use crate::{Cloud, Fault};
 
@@ -286,6 +288,18 @@ impl Microsoft {
             partial,
             _place: answer.place,
         })
+    }
+
+    /// Graph's calls around app registrations, with a token of somebody who may make them.
+    #[must_use]
+    pub fn applications<'a>(&'a self, token: &'a AccessToken) -> Applications<'a> {
+        Applications::new(&self.client, &self.cloud, token)
+    }
+
+    /// The way to Key Vaults.
+    #[must_use]
+    pub fn key_vault(&self) -> KeyVault<'_> {
+        KeyVault::new(&self.client, &self.cloud)
     }
 
     /// Throws away what is remembered of a tenant.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use jiff::Timestamp;
+use reqwest::Method;
 use reqwest::header::{self, HeaderMap};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -15,6 +16,9 @@ use url::Url;
 
 /// Answers announced to be smaller than this are read at once; larger ones wait for a place.
 const SMALL_BODY_BYTES: u64 = 256 << 10;
+
+/// A longer challenge is not read.
+const WWW_AUTHENTICATE_BYTES_MAX: usize = 4096;
 
 /// How the client behaves.
 #[derive(Clone)]
@@ -132,6 +136,8 @@ pub struct Answer {
     pub date: Option<Timestamp>,
     /// Microsoft's id of the request, for support cases.
     pub request_id: Option<String>,
+    /// How the server wants its callers to prove themselves: its `WWW-Authenticate` header.
+    pub www_authenticate: Option<String>,
     /// A `Warning` header: part of the answer is missing.
     pub warning: Option<String>,
     /// The place in memory of a larger body; given back when it is dropped.
@@ -199,6 +205,28 @@ impl Client {
         self.inner.post(url).header(header::ACCEPT, "application/json").form(form)
     }
 
+    /// A request with a bearer token and a JSON body.
+    pub(crate) fn json(
+        &self,
+        method: Method,
+        url: &str,
+        bearer: &str,
+        body: &impl serde::Serialize,
+    ) -> reqwest::RequestBuilder {
+        let body = serde_json::to_vec(body).expect("what is sent consists of strings, numbers and lists");
+        self.inner
+            .request(method, url)
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/json")
+            .bearer_auth(bearer)
+            .body(body)
+    }
+
+    /// A `DELETE` that carries a bearer token.
+    pub(crate) fn delete(&self, url: &str, bearer: &str) -> reqwest::RequestBuilder {
+        self.inner.delete(url).header(header::ACCEPT, "application/json").bearer_auth(bearer)
+    }
+
     /// Sends a request and reads the whole answer, within the bounds.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, TransportError> {
         let request = request.header("client-request-id", uuid::Uuid::new_v4().to_string()).build().map_err(
@@ -221,6 +249,11 @@ impl Client {
         let retry_after = text(headers, "retry-after").and_then(|value| retry_after(&value, date));
         let request_id = text(headers, "request-id").or_else(|| text(headers, "x-ms-request-id"));
         let warning = text(headers, "warning");
+        let www_authenticate = headers
+            .get(header::WWW_AUTHENTICATE)
+            .and_then(|value| value.to_str().ok())
+            .filter(|value| value.len() <= WWW_AUTHENTICATE_BYTES_MAX)
+            .map(str::to_owned);
         let small = response.content_length().is_some_and(|length| length <= SMALL_BODY_BYTES);
         let place = match small {
             true => None,
@@ -247,7 +280,7 @@ impl Client {
             }
             body.extend_from_slice(&piece);
         }
-        Ok(Answer { status, body, retry_after, date, request_id, warning, place })
+        Ok(Answer { status, body, retry_after, date, request_id, www_authenticate, warning, place })
     }
 
     fn transport_error(&self, host: &str, error: &reqwest::Error) -> TransportError {

@@ -1,6 +1,7 @@
 //! The Microsoft identity platform: credentials, consent, sign-ins, tokens, and what its error codes mean.
 
 pub mod aadsts;
+pub mod applications;
 pub mod certificate;
 pub mod consent;
 pub mod credential;

@@ -332,6 +332,7 @@ mod tests {
             retry_after: None,
             date: None,
             request_id: None,
+            www_authenticate: None,
             warning: None,
             place: None,
         };

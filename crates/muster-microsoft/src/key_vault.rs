@@ -15,8 +15,10 @@ use serde_json::json;
 use url::Url;
 
 use crate::Cloud;
+use crate::Microsoft;
 use crate::api::client::{Answer, Client, TransportError, shown};
-use crate::entra::token::AccessToken;
+use crate::entra::credential::App;
+use crate::entra::token::{AccessToken, TokenError};
 
 const API_VERSION: &str = "7.4";
 /// Key Vault's own bound on a secret's value.
@@ -26,14 +28,14 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// The address of a secret: `https://NAME.vault.azure.net/secrets/SECRET`, with or without a version behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VaultSecret {
+pub struct VaultAddress {
     /// Up to and with `/secrets/`.
     base: String,
     name: String,
     version: Option<String>,
 }
 
-impl VaultSecret {
+impl VaultAddress {
     /// Takes an address apart and checks that it lies in a vault of this cloud.
     ///
     /// # Errors
@@ -84,7 +86,7 @@ impl VaultSecret {
     }
 }
 
-impl fmt::Display for VaultSecret {
+impl fmt::Display for VaultAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.base, self.name)?;
         self.version.iter().try_for_each(|version| write!(f, "/{version}"))
@@ -94,6 +96,9 @@ impl fmt::Display for VaultSecret {
 /// Why a secret of a Key Vault cannot be had or set. Each says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyVaultError {
+    /// No token for Key Vault.
+    #[error("Key Vault: {0}")]
+    Token(#[from] TokenError),
     /// Not the address of a secret in a vault of this cloud.
     #[error("`{address}` cannot be used: {why}; write it as {form}")]
     Address {
@@ -199,10 +204,14 @@ pub enum KeyVaultError {
 }
 
 impl KeyVaultError {
-    /// Whether asking again later may help without a person doing something.
+    /// Whether it may pass without a person doing something, so that asking again later is worth it.
     #[must_use]
-    pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Transport { .. } | Self::Unavailable { .. })
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Transport { .. } | Self::Unavailable { .. } => true,
+            Self::Token(error) => !error.needs_a_person(),
+            _ => false,
+        }
     }
 }
 
@@ -226,7 +235,7 @@ impl<'a> KeyVault<'a> {
     /// See [`KeyVaultError`].
     pub async fn secret(
         &self,
-        secret: &VaultSecret,
+        secret: &VaultAddress,
         token: &AccessToken,
     ) -> Result<Secret<String>, KeyVaultError> {
         let request = self.client.get(&secret.url(), Some(token.secret.expose()));
@@ -244,7 +253,7 @@ impl<'a> KeyVault<'a> {
     /// See [`KeyVaultError`]. An address with a version cannot be set.
     pub async fn set_secret(
         &self,
-        secret: &VaultSecret,
+        secret: &VaultAddress,
         value: &Secret<String>,
         token: &AccessToken,
     ) -> Result<(), KeyVaultError> {
@@ -271,7 +280,7 @@ impl<'a> KeyVault<'a> {
     ///
     /// # Errors
     /// See [`KeyVaultError`].
-    pub async fn trusted_tenant(&self, secret: &VaultSecret) -> Result<TenantId, KeyVaultError> {
+    pub async fn trusted_tenant(&self, secret: &VaultAddress) -> Result<TenantId, KeyVaultError> {
         let sent = self.client.send(self.client.get(&secret.url(), None)).await;
         let answer = sent.map_err(|error| KeyVaultError::Transport { secret: secret.to_string(), error })?;
         let refused = |why: String| KeyVaultError::Challenge { secret: secret.to_string(), why };
@@ -287,7 +296,7 @@ impl<'a> KeyVault<'a> {
 
     async fn send(
         &self,
-        secret: &VaultSecret,
+        secret: &VaultAddress,
         request: reqwest::RequestBuilder,
         action: Action,
     ) -> Result<Answer, KeyVaultError> {
@@ -300,6 +309,40 @@ impl<'a> KeyVault<'a> {
             return Err(KeyVaultError::Unreadable { secret: secret.to_string() });
         }
         Ok(answer)
+    }
+}
+
+impl Microsoft {
+    /// Reads the secret at `address` in a Key Vault that trusts `tenant`, as `app`: the version that the address
+    /// names, or the newest.
+    ///
+    /// # Errors
+    /// See [`KeyVaultError`].
+    pub async fn vault_secret(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        address: &Url,
+    ) -> Result<Secret<String>, KeyVaultError> {
+        let address = VaultAddress::parse(address.as_str(), self.cloud())?;
+        let token = self.access_token(app, tenant, self.cloud().key_vault_resource()).await?;
+        self.key_vault().secret(&address, &token).await
+    }
+
+    /// Sets a new version of the secret at `address` in a Key Vault that trusts `tenant`, as `app`.
+    ///
+    /// # Errors
+    /// See [`KeyVaultError`].
+    pub async fn set_vault_secret(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        address: &Url,
+        value: &Secret<String>,
+    ) -> Result<(), KeyVaultError> {
+        let address = VaultAddress::parse(address.as_str(), self.cloud())?;
+        let token = self.access_token(app, tenant, self.cloud().key_vault_resource()).await?;
+        self.key_vault().set_secret(&address, value, &token).await
     }
 }
 
@@ -319,7 +362,7 @@ const READ: Action = Action { words: "read it", role: "Key Vault Secrets User", 
 const WRITE: Action =
     Action { words: "set it", role: "Key Vault Secrets Officer", permission: "secrets/set" };
 
-fn failure(secret: &VaultSecret, answer: &Answer, action: Action, cloud: &Cloud) -> KeyVaultError {
+fn failure(secret: &VaultAddress, answer: &Answer, action: Action, cloud: &Cloud) -> KeyVaultError {
     #[derive(Deserialize)]
     struct Body {
         error: Detail,
@@ -432,10 +475,11 @@ mod tests {
 
     #[test]
     fn only_a_secret_in_a_vault_is_one() {
-        let secret = VaultSecret::parse("https://mssp.vault.azure.net/secrets/main-app/", &global());
+        let secret = VaultAddress::parse("https://mssp.vault.azure.net/secrets/main-app/", &global());
         let secret = secret.expect("a secret");
         assert_eq!(secret.url(), "https://mssp.vault.azure.net/secrets/main-app?api-version=7.4");
-        let one = VaultSecret::parse("https://mssp.vault.azure.net/secrets/main/0123456789abcdef", &global());
+        let one =
+            VaultAddress::parse("https://mssp.vault.azure.net/secrets/main/0123456789abcdef", &global());
         assert!(one.expect("a version").is_one_version());
         for wrong in [
             "mssp",
@@ -448,13 +492,13 @@ mod tests {
             "https://mssp.vault.azure.net.evil.example/secrets/a",
             "http://169.254.169.254/secrets/a",
         ] {
-            assert!(VaultSecret::parse(wrong, &global()).is_err(), "{wrong}");
+            assert!(VaultAddress::parse(wrong, &global()).is_err(), "{wrong}");
         }
         let custom = Cloud::custom("http://127.0.0.1:9800", "http://127.0.0.1:9800", None).expect("a cloud");
-        let secret = VaultSecret::parse("http://127.0.0.1:9800/vault/mssp/secrets/main", &custom);
+        let secret = VaultAddress::parse("http://127.0.0.1:9800/vault/mssp/secrets/main", &custom);
         let secret = secret.expect("a secret");
         assert_eq!(secret.url(), "http://127.0.0.1:9800/vault/mssp/secrets/main?api-version=7.4");
-        assert!(VaultSecret::parse("http://127.0.0.1:9800/vault/../x/secrets/main", &custom).is_err());
+        assert!(VaultAddress::parse("http://127.0.0.1:9800/vault/../x/secrets/main", &custom).is_err());
     }
 
     #[test]
@@ -483,15 +527,15 @@ mod tests {
     #[test]
     fn failures_say_what_to_do() {
         let secret =
-            VaultSecret::parse("https://mssp.vault.azure.net/secrets/main", &global()).expect("a secret");
+            VaultAddress::parse("https://mssp.vault.azure.net/secrets/main", &global()).expect("a secret");
         let of = |status, body: &str, challenge, action| {
             failure(&secret, &answer(status, body, challenge), action, &global())
         };
         let forbidden = r#"{"error":{"code":"Forbidden","message":"Caller is not authorized"}}"#;
         assert!(of(403, forbidden, None, WRITE).to_string().contains("Key Vault Secrets Officer"));
         assert!(of(403, forbidden, None, READ).to_string().contains("secrets/get"));
-        assert!(of(503, "", None, READ).is_temporary());
-        assert!(!of(404, "", None, READ).is_temporary());
+        assert!(of(503, "", None, READ).passes());
+        assert!(!of(404, "", None, READ).passes());
         let challenge = r#"Bearer authorization="https://login.microsoftonline.com/5f0d2c3e-8a41-4b52-9c1e-0d6f7a8b9c0d", resource="https://vault.azure.net""#;
         let error = of(401, "", Some(challenge), READ).to_string();
         assert!(error.contains("trusts tenant 5f0d2c3e-8a41-4b52-9c1e-0d6f7a8b9c0d"), "{error}");

@@ -290,6 +290,12 @@ impl Microsoft {
         })
     }
 
+    /// The cloud that is spoken to.
+    #[must_use]
+    pub fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
     /// Graph's calls around app registrations, with a token of somebody who may make them.
     #[must_use]
     pub fn applications<'a>(&'a self, token: &'a AccessToken) -> Applications<'a> {

@@ -60,6 +60,15 @@ pub enum Command {
     /// Records that could not be read, or that a sink refused for good.
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
+    /// Tokens: get, explain, verify, renew and forget them.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// The master key that seals what is secret in the store.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Who did what: every onboarding, credential and settings event, in a log that shows tampering.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -215,6 +224,129 @@ pub enum DeadLetterCommand {
         /// All of them.
         #[arg(long, conflicts_with = "numbers")]
         all: bool,
+    },
+}
+
+/// `muster token …`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Get a token for a tenant. In the name of a person, signs them in and keeps the refresh token, sealed.
+    Acquire(TokenAcquireArgs),
+    /// Decode and explain any token, without checking it. Needs no settings.
+    Inspect {
+        /// The token; `@FILE` for a file, `-` or nothing for standard input. On the command line, others on this machine
+        /// may see it.
+        token: Option<String>,
+    },
+    /// Check a token's signature, issuer, audience, tenant, times, and the roles that the tenant's sources need.
+    Verify(TokenVerifyArgs),
+    /// List the refresh tokens that are kept (never the tokens themselves).
+    List {
+        /// Only of this tenant.
+        #[arg(long, short)]
+        tenant: Option<String>,
+    },
+    /// Forget the refresh tokens kept for a tenant.
+    Forget {
+        /// Slug, id or domain.
+        #[arg(long, short)]
+        tenant: String,
+        /// Only of this app.
+        #[arg(long)]
+        app: Option<String>,
+    },
+    /// Ask for a new token now, and renew the refresh token that is kept.
+    Refresh {
+        /// Slug, id or domain.
+        #[arg(long, short)]
+        tenant: String,
+        /// The app; the tenant's own when left out.
+        #[arg(long)]
+        app: Option<String>,
+    },
+}
+
+/// `muster token acquire`
+#[derive(Debug, Args)]
+pub struct TokenAcquireArgs {
+    /// Slug, id or domain.
+    #[arg(long, short)]
+    pub tenant: String,
+    /// The app; the tenant's own when left out.
+    #[arg(long)]
+    pub app: Option<String>,
+    /// How the person signs in.
+    #[arg(long, value_enum)]
+    pub flow: Option<TokenFlow>,
+    /// The API that the token is for; Microsoft Graph when left out.
+    #[arg(long, value_name = "URI")]
+    pub resource: Option<String>,
+    /// Print the access token. Whoever sees it can use it until it ends.
+    #[arg(long)]
+    pub print: bool,
+    /// With `--flow browser`: only show the address, open nothing.
+    #[arg(long)]
+    pub no_open: bool,
+    /// With `--flow browser`: catch the redirect at this port of localhost, even where another redirect URI is registered.
+    #[arg(long)]
+    pub port: Option<u16>,
+}
+
+/// How a person signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TokenFlow {
+    /// In the browser of this machine, or at the registered redirect URI that `muster run` serves.
+    Browser,
+    /// With a code on any device.
+    Device,
+    /// In any browser; the address it ends at is pasted here.
+    Paste,
+}
+
+/// `muster token verify`
+#[derive(Debug, Args)]
+pub struct TokenVerifyArgs {
+    /// Slug, id or domain.
+    #[arg(long, short)]
+    pub tenant: String,
+    /// The app; the tenant's own when left out.
+    #[arg(long)]
+    pub app: Option<String>,
+    /// The API that the token should be for; Microsoft Graph when left out.
+    #[arg(long, value_name = "URI")]
+    pub resource: Option<String>,
+    /// The token: `@FILE`, or `-` for standard input. A new one is asked for when left out.
+    pub token: Option<String>,
+}
+
+/// `muster key …`
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a new master key, seal everything with it, and forget the old one. `muster run` may go on meanwhile.
+    Rotate,
+    /// Show the names of the keys at hand and of the one that seals the store.
+    Show,
+}
+
+/// `muster audit …`
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// List events, oldest first.
+    List {
+        /// Those after this number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+        /// At most so many.
+        #[arg(long, default_value_t = 200)]
+        limit: u32,
+    },
+    /// Check that no event was changed, removed or added behind Muster's back.
+    Verify,
+    /// Write every event as a line of JSON.
+    Export {
+        /// Into this new file instead of standard output.
+        #[arg(long, short)]
+        file: Option<PathBuf>,
     },
 }
 

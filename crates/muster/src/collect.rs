@@ -21,7 +21,7 @@ use muster_microsoft::api::client::TransportError;
 use muster_microsoft::api::page::{self, NotAPage};
 use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::requirements;
-use muster_microsoft::{Ask, FetchError, FetchedPage, Microsoft};
+use muster_microsoft::{Ask, Fault, FetchError, FetchedPage, Microsoft};
 use muster_model::{
     Clock, ContentHash, Cursor, CursorPolicy, PageFacts, PageOrder, Question, RecordHead, Source, Step,
     Stuck, TenantId,
@@ -34,9 +34,11 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::apps::Apps;
 use crate::backoff;
 use crate::config::CollectSettings;
 use crate::routing::Router;
+use crate::watch::{self, Told};
 
 /// Pages that one source may read before others have their turn.
 const PAGES_PER_TURN: u32 = 8;
@@ -59,8 +61,8 @@ pub struct Collector {
     pub store: Arc<dyn Store>,
     /// The way to Microsoft.
     pub microsoft: Arc<Microsoft>,
-    /// The apps by name.
-    pub apps: HashMap<String, App>,
+    /// The apps.
+    pub apps: Apps,
     /// Who is owed what.
     pub router: Router,
     /// `[collect]`
@@ -73,6 +75,8 @@ pub struct Collector {
     pub accepted: Arc<Notify>,
     /// What has been learnt about sources since the start.
     pub habits: Habits,
+    /// What the log was told about tenants' access.
+    pub told: Arc<Told>,
 }
 
 /// What has been learnt about how each source wants to be asked. Lost at a restart, and learnt again.
@@ -81,6 +85,8 @@ pub struct Habits {
     sources: Mutex<HashMap<(TenantId, Source), Habit>>,
     /// What could not be read and was passed over: it comes again as long as it is within the overlap.
     passed_over: Mutex<HashSet<(TenantId, Source, ContentHash)>>,
+    /// What was last written down about the access to each source.
+    access: Mutex<HashMap<(TenantId, Source), String>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -92,6 +98,16 @@ struct Habit {
 }
 
 impl Habits {
+    /// Whether what a poll says about the access is not what was written down last. After a start nothing is known, but a
+    /// source that did not fail before and does not fail now is no news either.
+    fn is_news(&self, key: (TenantId, Source), code: &str, failures: u32) -> bool {
+        let mut access = self.access.lock().expect("no panic while the lock is held");
+        match access.insert(key, code.to_owned()) {
+            Some(before) => before != code,
+            None => code != "ok" || failures > 0,
+        }
+    }
+
     fn of(&self, tenant: TenantId, source: Source) -> Habit {
         self.sources
             .lock()
@@ -240,6 +256,7 @@ impl Collector {
         let result = match pages.unwrap_or(Err(TurnError::Panicked)) {
             Ok(Step::RoundDone) => {
                 metrics::counter!("muster_polls_total", "source" => lease.source.as_str(), "result" => "caught_up").increment(1);
+                self.note(&lease, None).await;
                 if lease.failures > 0 {
                     tracing::info!("the source is read again");
                 }
@@ -251,11 +268,48 @@ impl Collector {
             Ok(Step::Continue) => {
                 PollResult::Yielded { next_at: self.clock.now(), progressed: cursor != lease.cursor }
             }
-            Err(error) => self.failed(&lease, &cursor, &error),
+            Err(error) => {
+                if let TurnError::Fetch(error) = &error {
+                    self.note(&lease, Some(error)).await;
+                    self.renew_credential(&lease, error).await;
+                }
+                self.failed(&lease, &cursor, &error)
+            }
         };
         if let Err(error) = self.store.finish_poll(&lease, result, self.clock.now()).await {
             // The lease runs out by itself, and the source is polled again.
             tracing::warn!(error = %error, "cannot write down how the poll ended");
+        }
+    }
+
+    /// Writes down what a poll says about the tenant's access, where that is news, so that lost consent or a throttled
+    /// tenant is told by its name within one poll.
+    async fn note(&self, lease: &SourceLease, error: Option<&FetchError>) {
+        if matches!(error, Some(FetchError::OverBudget { .. })) {
+            return;
+        }
+        let check = watch::source_check(lease.source, error, self.clock.now());
+        if !self.habits.is_news((lease.tenant.id, lease.source), &check.code, lease.failures) {
+            return;
+        }
+        watch::tell(&self.told, &lease.tenant, &check);
+        if let Err(error) = self.store.put_checks(lease.tenant.id, vec![check]).await {
+            tracing::warn!(error = %error, "cannot write down how the tenant's access is");
+        }
+    }
+
+    /// A credential that Microsoft refuses may have been rotated by another process: it is looked up again, and the
+    /// tokens got with the old one are let go.
+    async fn renew_credential(&self, lease: &SourceLease, error: &FetchError) {
+        if !matches!(error.fault(), Fault::WrongSecret | Fault::SecretExpired | Fault::CertificateRejected) {
+            return;
+        }
+        match self.apps.read_again(&lease.tenant.app).await {
+            Ok(true) => tracing::info!(app = lease.tenant.app, "a new credential is used from now on"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(app = lease.tenant.app, error = %error, "the credential cannot be read again");
+            }
         }
     }
 
@@ -268,6 +322,7 @@ impl Collector {
         let (tenant, source) = (lease.tenant.id, lease.source);
         let app =
             self.apps.get(&lease.tenant.app).ok_or_else(|| TurnError::NoApp(lease.tenant.app.clone()))?;
+        let app = &app;
         let routes = self.router.routes(&lease.tenant.label(), source);
         let mut link: Option<(String, u32)> = None;
         let mut pages = 0;

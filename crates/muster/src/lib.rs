@@ -2,6 +2,8 @@
 //!
 //! Where to look: [`collect`] turns alerts into rows, [`deliver`] sends rows, [`lifecycle`] starts and stops both.
 
+pub mod apps;
+pub mod audit;
 pub mod backoff;
 pub mod cli;
 pub mod collect;
@@ -9,10 +11,14 @@ mod commands;
 pub mod config;
 pub mod deliver;
 pub mod exit_code;
+pub mod grants;
 pub mod lifecycle;
 pub mod output;
 pub mod routing;
+pub mod sign_in;
 pub mod status;
 pub mod telemetry;
+pub mod vault;
 pub mod view;
+pub mod watch;
 pub mod web;

@@ -11,14 +11,13 @@
 //!
 //! A task that ends by itself is a fault: the program stops, and says which.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use muster_microsoft::api::client::ClientOptions;
-use muster_microsoft::entra::credential::App;
+use muster_microsoft::entra::delegated::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
 use muster_model::{Clock, SystemClock};
 use muster_siem::sinks::Sink;
@@ -30,23 +29,31 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::apps::{Apps, AppsError};
 use crate::collect::{Collector, Habits};
-use crate::config::{AppSettings, SecretReference, Settings};
+use crate::commands::Context;
+use crate::config::{SecretReference, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
+use crate::grants::StoreGrants;
 use crate::routing::Router;
-use crate::{telemetry, web};
+use crate::watch::{Told, Watcher};
+use crate::{telemetry, vault, web};
 
 /// How long the first stage of stopping may take.
 const GRACE: Duration = Duration::from_secs(30);
 /// How often delivered batches are looked through for ones to forget.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
-/// The way to Microsoft that the settings describe.
+/// The way to Microsoft that the settings describe. With `grants`, apps may read in a person's name.
 ///
 /// # Errors
 /// When the cloud, the proxy or the CA file cannot be used.
-pub fn microsoft(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Microsoft> {
+pub fn microsoft(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    grants: Option<Arc<dyn GrantKeeper>>,
+) -> anyhow::Result<Microsoft> {
     let network = &settings.network;
     let extra_roots_pem = match &settings.cloud.ca_file {
         None => None,
@@ -67,10 +74,35 @@ pub fn microsoft(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<M
         ..ClientOptions::default()
     };
     let options = MicrosoftOptions {
+        cloud: settings.cloud.cloud()?,
+        client,
         requests_per_minute: settings.collect.requests_per_minute,
-        ..MicrosoftOptions::new(settings.cloud.cloud()?, client)
+        grants,
+        continuous_access: settings.cloud.continuous_access,
     };
     Ok(Microsoft::new(options, clock)?)
+}
+
+/// The way to Microsoft of a command, with the grants of its store.
+///
+/// # Errors
+/// When the cloud, the proxy or the CA file cannot be used.
+pub(crate) fn microsoft_of(context: &Context) -> Result<Microsoft, Failed> {
+    let (store, clock) = (Arc::clone(&context.store), Arc::clone(&context.clock));
+    let grants = StoreGrants::new(store, InstanceId(Uuid::new_v4()), Arc::clone(&clock));
+    microsoft(&context.settings, clock, Some(Arc::new(grants)))
+        .map_err(|error| Failed { exit: Exit::Settings, error })
+}
+
+/// The apps of the settings, with their credentials.
+///
+/// # Errors
+/// When a credential cannot be had.
+pub async fn apps(settings: &Settings, store: &Arc<dyn Store>) -> Result<Apps, Failed> {
+    Apps::load(settings, store).await.map_err(|error| match error {
+        AppsError::Store(error) => error.into(),
+        other => Failed::new(Exit::Settings, other),
+    })
 }
 
 /// Opens the store that the settings name.
@@ -79,7 +111,7 @@ pub fn microsoft(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<M
 /// When there is none yet, or the master key or the database cannot be used.
 pub async fn open_store(settings: &Settings, mode: OpenMode) -> Result<Arc<dyn Store>, Failed> {
     let (reference, folder) = (settings.store.master_key.clone(), settings.folder.clone());
-    let keys = read_keys(&reference, &folder).map_err(|error| Failed::new(Exit::Settings, error))?;
+    let keys = key_ring(settings)?;
     let path = settings.path(&settings.store.path);
     if !path.exists() {
         let message = format!("there is no store at {}; `muster init` makes one", path.display());
@@ -90,12 +122,28 @@ pub async fn open_store(settings: &Settings, mode: OpenMode) -> Result<Arc<dyn S
     Ok(Arc::new(store.rereading_keys(Arc::new(read))))
 }
 
+/// The master keys at hand: more than one only while a rotation is under way.
+pub(crate) fn key_ring(settings: &Settings) -> Result<KeyRing, Failed> {
+    read_keys(&settings.store.master_key, &settings.folder)
+        .map_err(|error| Failed { exit: Exit::Settings, error })
+}
+
 fn read_keys(reference: &SecretReference, folder: &Path) -> anyhow::Result<KeyRing> {
     Ok(match reference {
         // The file's mode is checked too.
         SecretReference::File(file) => KeyRing::read_file(&folder.join(file))?,
         other => KeyRing::from_base64(&other.read(folder)?)?,
     })
+}
+
+/// Reads the settings, and the secrets of theirs that lie in a Key Vault.
+///
+/// # Errors
+/// With every mistake, or with the secret that cannot be had.
+pub async fn read_settings(config: &Path, clock: &Arc<dyn Clock>) -> Result<Settings, Failed> {
+    let settings = Settings::read(config)?;
+    vault::fetch(&settings, clock).await.map_err(|error| Failed::new(Exit::Settings, error))?;
+    Ok(settings)
 }
 
 /// Everything that collects and delivers, for one reading of the settings.
@@ -111,33 +159,49 @@ impl Engine {
     ///
     /// # Errors
     /// When a sink cannot be opened, or an app's secret cannot be had.
-    pub fn start(
+    pub async fn start(
         settings: &Settings,
         store: &Arc<dyn Store>,
         clock: &Arc<dyn Clock>,
         instance: InstanceId,
     ) -> Result<Self, Failed> {
-        let microsoft =
-            microsoft(settings, Arc::clone(clock)).map_err(|error| Failed { exit: Exit::Settings, error })?;
-        let apps = apps(settings)?;
+        let grants = StoreGrants::new(Arc::clone(store), instance, Arc::clone(clock));
+        let microsoft = microsoft(settings, Arc::clone(clock), Some(Arc::new(grants)))
+            .map_err(|error| Failed { exit: Exit::Settings, error })?;
+        let microsoft = Arc::new(microsoft);
+        let apps = apps(settings, store).await?;
         let sinks = open_sinks(settings, store.journal_id(), clock)?;
         let accepted = Arc::new(Notify::new());
+        let told = Arc::new(Told::default());
         let collector = Arc::new(Collector {
             store: Arc::clone(store),
-            microsoft: Arc::new(microsoft),
-            apps,
+            microsoft: Arc::clone(&microsoft),
+            apps: apps.clone(),
             router: Router::new(settings.routes.clone(), settings.sinks.keys().cloned().collect()),
             settings: settings.collect.clone(),
             clock: Arc::clone(clock),
             instance,
             accepted: Arc::clone(&accepted),
             habits: Habits::default(),
+            told: Arc::clone(&told),
         });
+        let watcher = Watcher {
+            store: Arc::clone(store),
+            microsoft: Arc::clone(&microsoft),
+            apps: apps.clone(),
+            clock: Arc::clone(clock),
+            told,
+        };
         let (mut tasks, turns, stop) = (JoinSet::new(), TaskTracker::new(), CancellationToken::new());
         let (tracker, token) = (turns.clone(), stop.clone());
         tasks.spawn(async move {
             collector.run(tracker, token).await;
             "collector"
+        });
+        let token = stop.clone();
+        tasks.spawn(async move {
+            watcher.run(token).await;
+            "watcher of access"
         });
         let mut deliverers = Vec::new();
         for (name, sink) in sinks {
@@ -196,14 +260,6 @@ impl Engine {
     }
 }
 
-fn apps(settings: &Settings) -> Result<HashMap<String, App>, Failed> {
-    let read = |(name, app): (&String, &AppSettings)| {
-        let app = app.app(name, &settings.folder).with_context(|| format!("app `{name}`"));
-        Ok((name.clone(), app.map_err(|error| Failed { exit: Exit::Settings, error })?))
-    };
-    settings.apps.iter().map(read).collect()
-}
-
 fn open_sinks(
     settings: &Settings,
     journal_id: &str,
@@ -255,7 +311,7 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
         web.spawn(web::serve(listener, pages, web_stop.clone()));
         tracing::info!(%address, "serving health and metrics");
     }
-    let mut engine = Engine::start(&settings, &store, &clock, instance)?;
+    let mut engine = Engine::start(&settings, &store, &clock, instance).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         sinks = settings.sinks.len(),
@@ -271,14 +327,14 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
             Some(ended) = web.join_next() => {
                 break Err(Failed::say(Exit::Failure, format!("the web server ended by itself: {ended:?}")));
             }
-            _ = hang_up.recv() => match Settings::read(config) {
-                Err(mistakes) => tracing::error!(mistakes = %mistakes, "the settings are not right; going on with the old ones"),
+            _ = hang_up.recv() => match read_settings(config, &clock).await {
+                Err(failed) => tracing::error!(mistakes = %failed.error, "the settings are not right; going on with the old ones"),
                 Ok(new) => {
                     if new.store != settings.store || new.server.listen != settings.server.listen {
                         tracing::warn!("[store] and `listen` are only read at start; the rest is used now");
                     }
                     // What would keep the new settings from working is found before the old ones are let go.
-                    if let Err(failed) = apps(&new) {
+                    if let Err(failed) = apps(&new, &store).await {
                         tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
                         continue;
                     }
@@ -289,7 +345,7 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
                         store.close().await;
                         return Err(error.into());
                     }
-                    engine = match Engine::start(&new, &store, &clock, instance) {
+                    engine = match Engine::start(&new, &store, &clock, instance).await {
                         Ok(engine) => {
                             settings = new;
                             tracing::info!("running with the new settings");
@@ -297,7 +353,7 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
                         }
                         Err(failed) => {
                             tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
-                            match Engine::start(&settings, &store, &clock, instance) {
+                            match Engine::start(&settings, &store, &clock, instance).await {
                                 Ok(engine) => engine,
                                 Err(failed) => {
                                     store.close().await;

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use muster_model::{Slug, Source, TenantId, TenantState};
-use muster_store::{JournalTotals, Store, StoreError};
+use muster_store::{Check, CheckOutcome, JournalTotals, Store, StoreError};
 use serde::Serialize;
+
+use crate::watch;
 
 /// The picture.
 #[derive(Debug, Clone, Serialize)]
@@ -18,6 +20,8 @@ pub struct Snapshot {
     pub sinks: Vec<SinkStatus>,
     /// The journal.
     pub journal: JournalTotals,
+    /// Every app whose credential was looked at.
+    pub apps: Vec<AppStatus>,
 }
 
 /// How a tenant is doing.
@@ -31,10 +35,89 @@ pub struct TenantStatus {
     pub name: String,
     /// Whether it is worked on.
     pub state: TenantState,
+    /// What the state comes to, with trouble that a person must end.
+    pub standing: Standing,
+    /// Why it is failing.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+    /// What was found out about its access, the worst first.
+    pub checks: Vec<Check>,
     /// Its sources.
     pub sources: Vec<SourceStatus>,
     /// Records owed to sinks, all together.
     pub owed: u64,
+}
+
+/// Where a tenant stands, in one word; the same in commands, on the customer's page and in the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The customer has been asked to consent.
+    Invited,
+    /// The customer has consented; nothing was tried yet.
+    Consented,
+    /// The first checks are under way.
+    Verifying,
+    /// It is read.
+    Active,
+    /// It should be read, but a person must do something first.
+    Failing,
+    /// It is not read, because somebody said so.
+    Paused,
+    /// It is a customer no more.
+    Offboarded,
+}
+
+impl Standing {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Invited,
+        Self::Consented,
+        Self::Verifying,
+        Self::Active,
+        Self::Failing,
+        Self::Paused,
+        Self::Offboarded,
+    ];
+
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invited => "invited",
+            Self::Consented => "consented",
+            Self::Verifying => "verifying",
+            Self::Active => "active",
+            Self::Failing => "failing",
+            Self::Paused => "paused",
+            Self::Offboarded => "offboarded",
+        }
+    }
+
+    /// What a tenant's stored state and the checks of its access come to.
+    #[must_use]
+    pub fn of(state: TenantState, checks: &[Check]) -> Self {
+        let failing = checks.iter().any(|check| check.outcome == CheckOutcome::Failing);
+        match state {
+            TenantState::Invited => Self::Invited,
+            TenantState::Consented => Self::Consented,
+            TenantState::Verifying | TenantState::Active if failing => Self::Failing,
+            TenantState::Verifying => Self::Verifying,
+            TenantState::Active => Self::Active,
+            TenantState::Paused => Self::Paused,
+            TenantState::Offboarded => Self::Offboarded,
+        }
+    }
+}
+
+/// How an app's credential is doing.
+#[derive(Debug, Clone, Serialize)]
+pub struct AppStatus {
+    /// The app's name in the settings.
+    pub app: String,
+    /// What was found out.
+    pub checks: Vec<Check>,
 }
 
 /// How a source of a tenant is doing.
@@ -42,7 +125,8 @@ pub struct TenantStatus {
 pub struct SourceStatus {
     /// Which.
     pub source: Source,
-    /// In a word: `ok`, `new` (not read to its end yet), `failing`, `paused`.
+    /// In a word: `ok`, `new` (not read to its end yet), `throttled` and `down` (Microsoft asks to wait, or has trouble of
+    /// its own), `failing`; and of a tenant that is not active, its state.
     pub health: &'static str,
     /// When it was last read to its end.
     pub last_success_at: Option<Timestamp>,
@@ -85,11 +169,23 @@ impl Snapshot {
         let tenants = store.tenants().await?;
         let states: HashMap<TenantId, TenantState> =
             tenants.iter().map(|tenant| (tenant.id, tenant.state)).collect();
+        let mut checks: HashMap<TenantId, Vec<Check>> = HashMap::new();
+        for (tenant, check) in store.checks(None).await? {
+            checks.entry(tenant).or_default().push(check);
+        }
         for state in store.source_states().await? {
+            let code = checks.get(&state.tenant).and_then(|checks| {
+                let name = watch::source_name(state.source);
+                checks.iter().find(|check| check.name == name).map(|check| check.code.as_str())
+            });
             let health = match (states.get(&state.tenant), state.last_error.is_some(), state.last_success_at)
             {
                 (Some(state), ..) if *state != TenantState::Active => state.as_str(),
-                (_, true, _) => "failing",
+                (_, true, _) => match code {
+                    Some("throttled") => "throttled",
+                    Some("api_down" | "unreachable") => "down",
+                    _ => "failing",
+                },
                 (_, false, None) => "new",
                 (_, false, Some(_)) => "ok",
             };
@@ -110,7 +206,16 @@ impl Snapshot {
         }
         let tenants = tenants
             .into_iter()
-            .map(|tenant| TenantStatus {
+            .map(|tenant| {
+                let mut checks = checks.remove(&tenant.id).unwrap_or_default();
+                checks.sort_by_key(|check| std::cmp::Reverse(severity(check.outcome)));
+                (tenant, checks)
+            })
+            .map(|(tenant, checks)| TenantStatus {
+                standing: Standing::of(tenant.state, &checks),
+                reason: worst(&checks).map(|check| check.detail.clone()),
+                remedy: worst(&checks).map(|check| check.remedy.clone()),
+                checks,
                 sources: sources.remove(&tenant.id).unwrap_or_default(),
                 owed: owed.get(&tenant.id).copied().unwrap_or_default(),
                 id: tenant.id,
@@ -132,13 +237,33 @@ impl Snapshot {
                 last_error: totals.last_error,
             })
             .collect();
-        Ok(Self { at: now, tenants, sinks, journal: store.journal_totals().await? })
+        let mut apps: Vec<AppStatus> = Vec::new();
+        for (app, check) in store.app_checks().await? {
+            match apps.iter_mut().find(|status| status.app == app) {
+                Some(status) => status.checks.push(check),
+                None => apps.push(AppStatus { app, checks: vec![check] }),
+            }
+        }
+        Ok(Self { at: now, tenants, sinks, journal: store.journal_totals().await?, apps })
     }
 
     /// Record versions accepted so far, over all tenants.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.tenants.iter().flat_map(|tenant| &tenant.sources).map(|source| source.accepted).sum()
+    }
+}
+
+/// The check that says why a tenant is failing.
+fn worst(checks: &[Check]) -> Option<&Check> {
+    checks.iter().find(|check| check.outcome == CheckOutcome::Failing)
+}
+
+fn severity(outcome: CheckOutcome) -> u8 {
+    match outcome {
+        CheckOutcome::Good => 0,
+        CheckOutcome::Warning => 1,
+        CheckOutcome::Failing => 2,
     }
 }
 

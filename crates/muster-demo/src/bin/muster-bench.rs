@@ -412,8 +412,8 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     let tenants: Vec<TenantId> = store.tenants().await?.iter().map(|tenant| tenant.id).collect();
     store.close().await;
     let label = tenant.label();
-    let microsoft = lifecycle::microsoft(&settings, Arc::clone(&clock))?;
-    let app = settings.apps.get("main").context("there is no app")?.app("main", &settings.folder)?;
+    let microsoft = lifecycle::microsoft(&settings, Arc::clone(&clock), None)?;
+    let app = settings.apps.get("main").context("there is no app")?.app("main", &settings.folder, None)?;
     let from = clock.now().checked_sub(Duration::from_secs(7 * 86_400))?;
 
     let ask = |skip| Ask::Question { question: Question { from, skip }, top: PAGE, sorted: true };
@@ -494,7 +494,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
         events.clear();
         for (body, head) in items.iter().zip(heads) {
             let record = muster_model::Record { head, body };
-            format.write(Source::GraphAlerts, record, &label, &mut events)?;
+            format.write(Source::GraphAlerts.into(), record, &label, &mut events)?;
         }
         black_box(&events);
     }

@@ -74,6 +74,12 @@ impl Pkce {
         Self { verifier: Secret::new(URL_SAFE_NO_PAD.encode(random)) }
     }
 
+    /// The proof key of a verifier that was kept.
+    #[must_use]
+    pub fn from_verifier(verifier: Secret<String>) -> Self {
+        Self { verifier }
+    }
+
     /// What is sent ahead: the SHA-256 of the verifier.
     #[must_use]
     pub fn challenge(&self) -> String {

@@ -1,10 +1,11 @@
 //! What a token says, in words. Nothing is checked here: see [`super::verify`].
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
 
 /// A token taken apart.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inspection {
     /// What kind of token it is, in words.
     pub kind: String,
@@ -21,7 +22,7 @@ pub struct Inspection {
 }
 
 /// An entry of a header or of claims.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entry {
     /// Its name.
     pub name: String,
@@ -32,7 +33,7 @@ pub struct Entry {
 }
 
 /// A time in a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TokenTime {
     /// Which.
     pub name: String,
@@ -43,7 +44,7 @@ pub struct TokenTime {
 }
 
 /// A permission in a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TokenPermission {
     /// Microsoft's name of it.
     pub name: String,

@@ -25,7 +25,7 @@ pub struct Expected {
 }
 
 /// What came of the checks of a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Verification {
     /// Each check, in order.
     pub checks: Vec<TokenCheck>,
@@ -42,7 +42,7 @@ impl Verification {
 }
 
 /// One check of a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct TokenCheck {
     /// What was looked at: `form`, `signature`, `issuer`, `tenant`, `audience`, `app`, `times`, `permissions graph_alerts`.
     pub name: String,

@@ -1,10 +1,8 @@
 //! `muster fetch`: reads a source once, for a look. What `run` remembers is neither used nor changed.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use comfy_table::Table;
-use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::requirements;
 use muster_microsoft::{Ask, Microsoft};
 use muster_model::{Cursor, Record, RecordHead, Severity, Step, Tenant, TenantState, json};
@@ -13,6 +11,7 @@ use muster_store::TenantKey;
 use serde::Serialize;
 
 use super::Context;
+use crate::apps::Apps;
 use crate::cli::FetchArgs;
 use crate::collect::{Taken, one_off_policy};
 use crate::exit_code::{Exit, Failed};
@@ -30,8 +29,8 @@ struct Row {
 }
 
 pub(crate) async fn fetch(args: &FetchArgs, context: &Context, output: Output) -> Result<Exit, Failed> {
-    let microsoft = lifecycle::microsoft(&context.settings, Arc::clone(&context.clock))
-        .map_err(|error| Failed { exit: Exit::Settings, error })?;
+    let microsoft = lifecycle::microsoft_of(context)?;
+    let apps = lifecycle::apps(&context.settings, &context.store).await?;
     let mut tenants = Vec::new();
     for name in &args.tenant {
         tenants.push(context.store.tenant(TenantKey::Name(name)).await?);
@@ -43,7 +42,7 @@ pub(crate) async fn fetch(args: &FetchArgs, context: &Context, output: Output) -
     let mut print = Printer { args, output, rows: Vec::new(), events: Events::new() };
     let mut failed = 0;
     for tenant in &tenants {
-        if let Err(failure) = one_tenant(args, context, &microsoft, tenant, &mut print).await {
+        if let Err(failure) = one_tenant(args, context, (&microsoft, &apps), tenant, &mut print).await {
             // A closed pipe ends it all; anything else is this tenant's trouble only.
             if failure.error.downcast_ref::<std::io::Error>().is_some() {
                 return Err(failure);
@@ -63,11 +62,13 @@ pub(crate) async fn fetch(args: &FetchArgs, context: &Context, output: Output) -
 async fn one_tenant(
     args: &FetchArgs,
     context: &Context,
-    microsoft: &Microsoft,
+    (microsoft, apps): (&Microsoft, &Apps),
     tenant: &Tenant,
     print: &mut Printer<'_>,
 ) -> Result<(), Failed> {
-    let app = app(context, tenant)?;
+    let app = apps
+        .get(&tenant.app)
+        .ok_or_else(|| Failed::say(Exit::Settings, format!("the settings name no app `{}`", tenant.app)))?;
     let since = context.clock.now().checked_sub(args.since.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let mut cursor = Cursor::starting(since);
     let mut left = args.limit;
@@ -108,13 +109,6 @@ async fn one_tenant(
     Ok(())
 }
 
-fn app(context: &Context, tenant: &Tenant) -> Result<App, Failed> {
-    let app = context.settings.apps.get(&tenant.app);
-    let app =
-        app.ok_or_else(|| Failed::say(Exit::Settings, format!("the settings name no app `{}`", tenant.app)))?;
-    app.app(&tenant.app, &context.settings.folder).map_err(|error| Failed::new(Exit::Settings, error))
-}
-
 /// Prints records as they come, or gathers them for a table.
 struct Printer<'a> {
     args: &'a FetchArgs,
@@ -132,7 +126,7 @@ impl Printer<'_> {
         self.events.clear();
         let format = format.with(&CefOptions::default(), &SplunkOptions::default());
         let written =
-            format.write(self.args.source, Record { head, body }, &tenant.label(), &mut self.events);
+            format.write(self.args.source.into(), Record { head, body }, &tenant.label(), &mut self.events);
         written.map_err(|error| Failed::say(Exit::Failure, format!("record {}: {error}", head.id)))?;
         let mut out = std::io::stdout().lock();
         for event in self.events.iter() {

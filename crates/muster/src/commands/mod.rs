@@ -1,13 +1,16 @@
 //! One file per command. What they share: opening the settings and the store.
 
+mod audit;
 mod dead_letter;
 mod fetch;
 mod init;
+mod key;
 pub(crate) mod man;
 pub(crate) mod run;
 mod sink;
 mod status;
 mod tenant;
+mod token;
 mod validate;
 
 use std::path::Path;
@@ -16,7 +19,7 @@ use std::sync::Arc;
 use muster_model::{Clock, SystemClock};
 use muster_store::{OpenMode, Store};
 
-use crate::cli::Command;
+use crate::cli::{Command, TokenCommand};
 use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
 use crate::lifecycle;
@@ -33,7 +36,7 @@ pub(crate) struct Context {
 pub(crate) async fn one_off(command: &Command, config: &Path, output: Output) -> Result<Exit, Failed> {
     match command {
         Command::Init(args) => init::init(&args.folder, output).await,
-        Command::Validate => validate::validate(config, output),
+        Command::Validate => validate::validate(config, output).await,
         Command::Tenant(command) => {
             with_context(config, async |context| tenant::tenant(command, context, output).await).await
         }
@@ -48,14 +51,23 @@ pub(crate) async fn one_off(command: &Command, config: &Path, output: Output) ->
             with_context(config, async |context| dead_letter::dead_letter(command, context, output).await)
                 .await
         }
+        Command::Token(TokenCommand::Inspect { token }) => {
+            token::inspect(token.as_deref(), SystemClock.now(), output)
+        }
+        Command::Token(command) => {
+            with_context(config, async |context| token::token(command, context, output).await).await
+        }
+        Command::Key(command) => {
+            with_context(config, async |context| key::key(command, context, output).await).await
+        }
+        Command::Audit(command) => {
+            with_context(config, async |context| audit::audit(command, context, output).await).await
+        }
         Command::Run | Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Usage),
     }
 }
 
-/// Who gives commands, for the audit log.
-pub(crate) fn actor() -> String {
-    format!("command of user {}", rustix::process::getuid().as_raw())
-}
+pub(crate) use crate::audit::actor;
 
 async fn with_context(
     config: &Path,
@@ -69,8 +81,9 @@ async fn with_context(
 
 impl Context {
     pub(crate) async fn open(config: &Path, mode: OpenMode) -> Result<Self, Failed> {
-        let settings = Settings::read(config)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let settings = lifecycle::read_settings(config, &clock).await?;
         let store = lifecycle::open_store(&settings, mode).await?;
-        Ok(Self { settings, store, clock: Arc::new(SystemClock) })
+        Ok(Self { settings, store, clock })
     }
 }

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use muster_model::SystemClock;
+use muster_model::{Clock, SystemClock};
 use serde::Serialize;
 
 use crate::cli::SinkCommand;
 use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
+use crate::lifecycle;
 use crate::output::{Output, Tone};
 
 #[derive(Serialize)]
@@ -26,10 +27,12 @@ struct Listed<'a> {
 }
 
 pub(crate) async fn sink(command: &SinkCommand, config: &Path, output: Output) -> Result<Exit, Failed> {
-    let settings = Settings::read(config)?;
     match command {
-        SinkCommand::List => list(&settings, output),
-        SinkCommand::Test { sinks } => test(sinks, &settings, output).await,
+        SinkCommand::List => list(&Settings::read(config)?, output),
+        SinkCommand::Test { sinks } => {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            test(sinks, &lifecycle::read_settings(config, &clock).await?, output).await
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use muster_microsoft::Microsoft;
 use muster_model::{Slug, Source, Tenant, TenantReference, TenantState};
@@ -35,8 +34,7 @@ pub(crate) async fn tenant(
 }
 
 async fn add(args: &TenantAddArgs, context: &Context, output: Output) -> Result<Exit, Failed> {
-    let microsoft =
-        lifecycle::microsoft(&context.settings, Arc::clone(&context.clock)).map_err(settings_failure)?;
+    let microsoft = lifecycle::microsoft_of(context)?;
     let added = add_one(args, context, &microsoft).await?;
     output.print(&added, |_| {
         let sources = added.sources.iter().map(|source| source.as_str()).collect::<Vec<_>>().join(", ");
@@ -267,8 +265,7 @@ async fn import(file: &Path, since: Option<Span>, context: &Context, output: Out
             Failed::say(Exit::Failure, format!("{} cannot be read: {error}", file.display()))
         })?),
     };
-    let microsoft =
-        lifecycle::microsoft(&context.settings, Arc::clone(&context.clock)).map_err(settings_failure)?;
+    let microsoft = lifecycle::microsoft_of(context)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(input);
     // A file from a spreadsheet may name both an id and a domain; the id is surer.
     let heads = reader.headers().map_err(|error| Failed::new(Exit::Failure, error))?;
@@ -366,8 +363,4 @@ async fn import_row(
             _ => Err(failed),
         },
     }
-}
-
-fn settings_failure(error: anyhow::Error) -> Failed {
-    Failed { exit: Exit::Settings, error }
 }

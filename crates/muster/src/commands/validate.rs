@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use muster_model::SystemClock;
+use muster_model::{Clock, SystemClock};
 use serde::Serialize;
 
 use crate::config::{Mistake, Settings, SinkKind};
 use crate::exit_code::{Exit, Failed};
 use crate::output::{Output, Tone};
+use crate::vault;
 
 #[derive(Serialize)]
 struct Verdict {
@@ -19,9 +20,9 @@ struct Verdict {
     routes: usize,
 }
 
-pub(crate) fn validate(config: &Path, output: Output) -> Result<Exit, Failed> {
+pub(crate) async fn validate(config: &Path, output: Output) -> Result<Exit, Failed> {
     let (mistakes, settings) = match Settings::read(config) {
-        Ok(settings) => (unusable(&settings, config), Some(settings)),
+        Ok(settings) => (unusable(&settings, config).await, Some(settings)),
         Err(mistakes) => (mistakes.0, None),
     };
     let valid = mistakes.is_empty();
@@ -61,13 +62,20 @@ pub(crate) fn validate(config: &Path, output: Output) -> Result<Exit, Failed> {
 }
 
 /// What only shows when it is used: secrets that cannot be had, CA files that cannot be read.
-fn unusable(settings: &Settings, config: &Path) -> Vec<Mistake> {
+async fn unusable(settings: &Settings, config: &Path) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let fetched = vault::fetch(settings, &clock).await;
     let mut say = |section: String, message: String| {
         mistakes.push(Mistake { file: config.to_owned(), line: None, section, message });
     };
+    // What lies in a vault that cannot be opened is one mistake, not one for each of its secrets.
+    if let Err(error) = fetched {
+        say("key_vault".to_owned(), error.to_string());
+        return mistakes;
+    }
     for (name, app) in &settings.apps {
-        if let Err(error) = app.app(name, &settings.folder) {
+        if let Err(error) = app.credential(&settings.folder) {
             say(format!("apps.{name}"), error.to_string());
         }
     }

@@ -1,8 +1,11 @@
-//! `[apps.NAME]`: our app registrations.
+//! `[apps.NAME]`: our app registrations, and how each proves itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use muster_microsoft::entra::credential::{App, Credential};
+use muster_microsoft::entra::certificate::{AssertionAlgorithm, Certificate, CertificateError};
+use muster_microsoft::entra::credential::{Access, App, Assertion, Credential, Endpoint, ManagedIdentity};
+use muster_model::{Secret, TenantId};
 use serde::Deserialize;
 
 use super::{SecretReference, SecretReferenceError};
@@ -14,16 +17,260 @@ pub struct AppSettings {
     /// The application (client) id.
     pub client_id: uuid::Uuid,
     /// The client secret.
-    pub secret: SecretReference,
+    pub secret: Option<SecretReference>,
+    /// The certificate with its private key: PEM, or PKCS#12.
+    pub certificate: Option<SecretReference>,
+    /// The private key in PEM, where it is kept apart from the certificate.
+    pub certificate_key: Option<SecretReference>,
+    /// The password of a PKCS#12 file.
+    pub certificate_password: Option<SecretReference>,
+    /// How an assertion is signed with the certificate: `ps256`, or `rs256` where an old authority asks for it.
+    #[serde(default, deserialize_with = "assertion")]
+    pub assertion: Option<AssertionAlgorithm>,
+    /// A token of another identity provider that the app trusts (workload identity).
+    pub federated_token: Option<FederatedToken>,
+    /// The identity of the machine in Azure: `true`, or the client id of a user-assigned one.
+    pub managed_identity: Option<Which>,
+    /// Where the machine's metadata service answers, where it is not Azure's usual address.
+    pub managed_identity_endpoint: Option<url::Url>,
+    /// The app has no credential of its own: a person signs in (`public` client).
+    #[serde(default)]
+    pub public: bool,
+    /// Which endpoints it uses: `v2`, or `v1` (with `resource`).
+    #[serde(default, deserialize_with = "endpoint")]
+    pub endpoint: Endpoint,
+    /// `application`: the app itself reads; `delegated`: in the name of a person who has signed in with `muster token acquire`.
+    #[serde(default, deserialize_with = "access")]
+    pub access: Access,
+    /// The tenant in which the app is registered: the provider's own.
+    #[serde(default, deserialize_with = "super::optional_tenant_id")]
+    pub tenant: Option<TenantId>,
+    /// The redirect URI registered for a person's sign-in, where it is not the one that `[onboarding]` gives.
+    pub redirect_uri: Option<url::Url>,
+}
+
+/// `federated_token = { file = "…" }` or `{ managed_identity = true }`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum FederatedToken {
+    /// A file that somebody else keeps fresh, such as Kubernetes.
+    File(PathBuf),
+    /// The managed identity of the machine.
+    ManagedIdentity(Which),
+}
+
+/// `true`, or a client id.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Which {
+    /// The only one there is, or none.
+    Only(bool),
+    /// The user-assigned one with this client id.
+    Id(uuid::Uuid),
+}
+
+/// Where an app's credential comes from.
+#[derive(Debug)]
+pub enum CredentialOrigin {
+    /// The settings.
+    Settings(Credential),
+    /// Muster made it and keeps it in its store (`muster app register`, `muster app rotate-secret`).
+    Store,
+}
+
+/// Why an app cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A secret cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretReferenceError),
+    /// The certificate cannot be used.
+    #[error("the certificate in {place} cannot be used: {error}")]
+    Certificate {
+        /// Where it lies.
+        place: String,
+        /// Why.
+        error: CertificateError,
+    },
 }
 
 impl AppSettings {
-    /// The app with its credential read.
+    /// What is contradictory, in words.
     ///
     /// # Errors
-    /// When the secret cannot be had.
-    pub fn app(&self, name: &str, folder: &Path) -> Result<App, SecretReferenceError> {
-        let credential = Credential::Secret(self.secret.read(folder)?);
-        Ok(App::new(name, self.client_id.to_string(), credential))
+    /// With what is wrong, and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        let ways = [
+            ("secret", self.secret.is_some()),
+            ("certificate", self.certificate.is_some()),
+            ("federated_token", self.federated_token.is_some()),
+            ("managed_identity", self.managed_identity.is_some()),
+            ("public", self.public),
+        ];
+        let named: Vec<&str> = ways.iter().filter(|(_, named)| *named).map(|(name, _)| *name).collect();
+        if named.len() > 1 {
+            return Err(format!("an app proves itself in one way, but this names {}", named.join(" and ")));
+        }
+        let for_certificate =
+            self.certificate_key.is_some() || self.certificate_password.is_some() || self.assertion.is_some();
+        if self.certificate.is_none() && for_certificate {
+            return Err(
+                "`certificate_key`, `certificate_password` and `assertion` go with `certificate`".to_owned()
+            );
+        }
+        if self.public && self.access == Access::Application {
+            return Err("a public client cannot read by itself: add access = \"delegated\"".to_owned());
+        }
+        let off = |which: &Which| *which == Which::Only(false);
+        let federated = self.federated_token.as_ref();
+        if self.managed_identity.as_ref().is_some_and(off)
+            || federated
+                .is_some_and(|token| matches!(token, FederatedToken::ManagedIdentity(which) if off(which)))
+        {
+            return Err("`managed_identity = false` says nothing: leave it out".to_owned());
+        }
+        if self.managed_identity.is_some() && self.access == Access::Delegated {
+            return Err("a managed identity signs no person in".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The app with its credential, read from where the settings say; `stored` is the one of the store, for an app
+    /// whose settings name none.
+    ///
+    /// # Errors
+    /// When a secret cannot be had, or a certificate cannot be used.
+    pub fn app(&self, name: &str, folder: &Path, stored: Option<Credential>) -> Result<App, AppError> {
+        let credential = match self.credential(folder)? {
+            CredentialOrigin::Settings(credential) => credential,
+            CredentialOrigin::Store => stored.unwrap_or(Credential::None),
+        };
+        Ok(App {
+            name: name.to_owned(),
+            client_id: self.client_id.to_string(),
+            credential,
+            endpoint: self.endpoint.clone(),
+            access: self.access,
+        })
+    }
+
+    /// Every place that a secret of this app is kept in.
+    pub(super) fn secret_references(&self) -> impl Iterator<Item = &SecretReference> {
+        [&self.secret, &self.certificate, &self.certificate_key, &self.certificate_password]
+            .into_iter()
+            .flatten()
+    }
+
+    /// Whether the credential is one that Muster made and keeps in its store.
+    #[must_use]
+    pub fn keeps_credential_in_store(&self) -> bool {
+        self.secret.is_none()
+            && self.certificate.is_none()
+            && self.federated_token.is_none()
+            && self.managed_identity.is_none()
+            && !self.public
+    }
+
+    /// The credential that the settings name.
+    ///
+    /// # Errors
+    /// When it cannot be had or used.
+    pub fn credential(&self, folder: &Path) -> Result<CredentialOrigin, AppError> {
+        if let Some(secret) = &self.secret {
+            return Ok(CredentialOrigin::Settings(Credential::Secret(secret.read(folder)?)));
+        }
+        if let Some(certificate) = &self.certificate {
+            return Ok(CredentialOrigin::Settings(self.certificate(certificate, folder)?));
+        }
+        if let Some(token) = &self.federated_token {
+            let assertion = match token {
+                FederatedToken::File(file) => Assertion::File(folder.join(file)),
+                FederatedToken::ManagedIdentity(which) => Assertion::ManagedIdentity(self.identity(which)),
+            };
+            return Ok(CredentialOrigin::Settings(Credential::Federated(assertion)));
+        }
+        if let Some(which) = &self.managed_identity {
+            return Ok(CredentialOrigin::Settings(Credential::ManagedIdentity(self.identity(which))));
+        }
+        if self.public {
+            return Ok(CredentialOrigin::Settings(Credential::None));
+        }
+        Ok(CredentialOrigin::Store)
+    }
+
+    fn identity(&self, which: &Which) -> ManagedIdentity {
+        let of_machine = ManagedIdentity::default();
+        ManagedIdentity {
+            endpoint: self.managed_identity_endpoint.clone().unwrap_or(of_machine.endpoint),
+            client_id: match which {
+                Which::Only(_) => None,
+                Which::Id(id) => Some(id.to_string()),
+            },
+        }
+    }
+
+    fn certificate(&self, reference: &SecretReference, folder: &Path) -> Result<Credential, AppError> {
+        let bytes = reference.read_bytes(folder)?;
+        let key = self.certificate_key.as_ref().map(|key| key.read_bytes(folder)).transpose()?;
+        let password =
+            self.certificate_password.as_ref().map(|password| password.read(folder)).transpose()?;
+        let read = certificate(&bytes, key.as_ref(), password.as_ref());
+        let mut certificate =
+            read.map_err(|error| AppError::Certificate { place: reference.to_string(), error })?;
+        if let Some(algorithm) = self.assertion {
+            certificate = certificate.signing_with(algorithm);
+        }
+        Ok(Credential::Certificate(Arc::new(certificate)))
+    }
+}
+
+/// A certificate in whatever form it comes: PEM, PKCS#12, or PKCS#12 in Base64 as Key Vault gives it.
+fn certificate(
+    bytes: &Secret<Vec<u8>>,
+    key: Option<&Secret<Vec<u8>>>,
+    password: Option<&Secret<String>>,
+) -> Result<Certificate, CertificateError> {
+    const PEM: &[u8] = b"-----BEGIN";
+    if memchr::memmem::find(bytes.expose(), PEM).is_some() {
+        let both = key.map(|key| Secret::new([key.expose(), b"\n".as_slice(), bytes.expose()].concat()));
+        return Certificate::from_pem(both.as_ref().unwrap_or(bytes));
+    }
+    let empty = Secret::new(String::new());
+    let password = password.unwrap_or(&empty);
+    // PKCS#12 begins with an ASN.1 sequence, which is no character of Base64 that a PKCS#12 could begin with.
+    if bytes.expose().first() == Some(&0x30) && bytes.expose().get(1).is_some_and(|byte| *byte >= 0x80) {
+        return Certificate::from_pkcs12(bytes, password);
+    }
+    use base64::Engine;
+    let text: Vec<u8> = bytes.expose().iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    match base64::engine::general_purpose::STANDARD.decode(Secret::new(text).expose()) {
+        Ok(decoded) => Certificate::from_pkcs12(&Secret::new(decoded), password),
+        Err(_) => Certificate::from_pkcs12(bytes, password),
+    }
+}
+
+fn endpoint<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Endpoint, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "v1" => Ok(Endpoint::V1),
+        "v2" => Ok(Endpoint::V2),
+        other => Err(serde::de::Error::custom(format!("`{other}` is not an endpoint: use v2 or v1"))),
+    }
+}
+
+fn access<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Access, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "application" => Ok(Access::Application),
+        "delegated" => Ok(Access::Delegated),
+        other => {
+            Err(serde::de::Error::custom(format!("`{other}` is no access: use application or delegated")))
+        }
+    }
+}
+
+fn assertion<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<AssertionAlgorithm>, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "ps256" => Ok(Some(AssertionAlgorithm::Ps256)),
+        "rs256" => Ok(Some(AssertionAlgorithm::Rs256)),
+        other => Err(serde::de::Error::custom(format!("`{other}` is no signature: use ps256 or rs256"))),
     }
 }

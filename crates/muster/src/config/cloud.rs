@@ -19,11 +19,20 @@ pub struct CloudSettings {
     pub graph_resource: Option<String>,
     /// PEM certificates that are trusted for these hosts beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Ask for tokens that live long and may be ended at any time (continuous access evaluation).
+    pub continuous_access: bool,
 }
 
 impl Default for CloudSettings {
     fn default() -> Self {
-        Self { name: "global".to_owned(), login: None, graph: None, graph_resource: None, ca_file: None }
+        Self {
+            name: "global".to_owned(),
+            login: None,
+            graph: None,
+            graph_resource: None,
+            ca_file: None,
+            continuous_access: false,
+        }
     }
 }
 

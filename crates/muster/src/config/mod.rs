@@ -6,6 +6,7 @@
 mod apps;
 mod cloud;
 mod collect;
+mod key_vault;
 mod network;
 mod quantity;
 mod routes;
@@ -19,16 +20,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use muster_model::TenantId;
+use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use apps::AppSettings;
+pub use apps::{AppError, AppSettings, CredentialOrigin, FederatedToken, Which};
 pub use cloud::CloudSettings;
 pub use collect::CollectSettings;
+pub use key_vault::KeyVaultSettings;
 pub use network::NetworkSettings;
 pub use quantity::{ByteSize, Span};
 pub use routes::RouteSettings;
-pub use secret_reference::{SecretReference, SecretReferenceError};
+pub use secret_reference::{SecretReference, SecretReferenceError, VaultSecret};
 pub use server::{LogFormat, ServerSettings};
 pub use sinks::{FileSettings, FormatName, SinkKind, SinkSettings, SplunkHecSettings, SyslogSettings};
 pub use store::StoreSettings;
@@ -50,6 +54,8 @@ pub struct Settings {
     pub collect: CollectSettings,
     /// `[server]`
     pub server: ServerSettings,
+    /// `[key_vault]`
+    pub key_vault: Option<KeyVaultSettings>,
     /// `[apps.NAME]`
     pub apps: BTreeMap<String, AppSettings>,
     /// `[sinks.NAME]`
@@ -140,6 +146,7 @@ impl Settings {
             network: read.network.unwrap_or_default(),
             collect: read.collect.unwrap_or_default(),
             server: read.server.unwrap_or_default(),
+            key_vault: read.key_vault,
             apps: read.apps,
             sinks: read.sinks,
             routes: read.routes,
@@ -184,10 +191,29 @@ impl Settings {
                 say(format!("sinks.{name}"), message);
             }
         }
+        for (name, app) in &self.apps {
+            if let Err(message) = app.check() {
+                say(format!("apps.{name}"), message);
+            }
+        }
+        if let Some(opener) = &self.key_vault
+            && !self.apps.contains_key(&opener.app)
+        {
+            say("key_vault".to_owned(), format!("there is no app `{}`", opener.app));
+        }
         if let Err(error) = self.cloud.cloud() {
             say("cloud".to_owned(), error.to_string());
         }
         mistakes
+    }
+
+    /// Every place that a secret of these settings is kept in.
+    #[must_use]
+    pub fn secret_references(&self) -> Vec<&SecretReference> {
+        let mut references = vec![&self.store.master_key];
+        references.extend(self.apps.values().flat_map(AppSettings::secret_references));
+        references.extend(self.sinks.values().flat_map(SinkSettings::secret_references));
+        references
     }
 }
 
@@ -199,6 +225,7 @@ struct Read {
     network: Option<NetworkSettings>,
     collect: Option<CollectSettings>,
     server: Option<ServerSettings>,
+    key_vault: Option<KeyVaultSettings>,
     apps: BTreeMap<String, AppSettings>,
     sinks: BTreeMap<String, SinkSettings>,
     routes: Vec<RouteSettings>,
@@ -214,6 +241,7 @@ impl Read {
                 "network" => document.once(&name, &mut self.network, value, mistakes),
                 "collect" => document.once(&name, &mut self.collect, value, mistakes),
                 "server" => document.once(&name, &mut self.server, value, mistakes),
+                "key_vault" => document.once(&name, &mut self.key_vault, value, mistakes),
                 "apps" => document.named(&name, &mut self.apps, value, mistakes, Document::section),
                 "sinks" => document.named(&name, &mut self.sinks, value, mistakes, sinks::read),
                 "routes" => self.take_routes(document, value, mistakes),
@@ -221,7 +249,7 @@ impl Read {
                     &key.span(),
                     "",
                     format!(
-                        "`{name}` is not a section: use store, cloud, network, collect, server, apps.NAME, sinks.NAME or [[routes]]"
+                        "`{name}` is not a section: use store, cloud, network, collect, server, key_vault, apps.NAME, sinks.NAME or [[routes]]"
                     ),
                 )),
             }
@@ -244,6 +272,15 @@ impl Read {
             self.routes.extend(document.section::<RouteSettings>(&section, route, mistakes));
         }
     }
+}
+
+fn tenant_id<'de, D: serde::Deserializer<'de>>(from: D) -> Result<TenantId, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+fn optional_tenant_id<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<TenantId>, D::Error> {
+    tenant_id(from).map(Some)
 }
 
 fn file_names(path: &Path) -> std::io::Result<Vec<PathBuf>> {

@@ -1,12 +1,19 @@
 //! Where a secret is kept. The settings name the place, never the secret.
 
+use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, OnceLock};
 
 use muster_model::Secret;
 use serde::Deserialize;
+use url::Url;
 
-/// `{ file = "…" }`, `{ env = "…" }` or `{ command = ["…", …] }`.
+/// A file larger than this holds no secret.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// `{ file = "…" }`, `{ env = "…" }`, `{ command = ["…", …] }`, `{ systemd = "…" }` or `{ key_vault = "https://…" }`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub enum SecretReference {
@@ -16,7 +23,40 @@ pub enum SecretReference {
     Env(String),
     /// A program that prints the secret.
     Command(Vec<String>),
+    /// A credential that systemd hands to the service (`LoadCredential=`, `LoadCredentialEncrypted=`), by its name.
+    Systemd(String),
+    /// A secret in an Azure Key Vault.
+    KeyVault(VaultSecret),
 }
+
+/// A secret in an Azure Key Vault. It is fetched once after the settings are read (see `crate::vault`) and kept for as
+/// long as they are; copies share it.
+#[derive(Debug, Clone)]
+pub struct VaultSecret {
+    url: Url,
+    fetched: Arc<OnceLock<Secret<String>>>,
+}
+
+impl VaultSecret {
+    /// Where it is: `https://NAME.vault.azure.net/secrets/SECRET`, with `/VERSION` behind it for one version.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Takes in what the vault answered. The first answer stays.
+    pub(crate) fn fetched(&self, secret: Secret<String>) {
+        self.fetched.set(secret).ok();
+    }
+}
+
+impl PartialEq for VaultSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.url == other.url
+    }
+}
+
+impl Eq for VaultSecret {}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,23 +64,43 @@ struct Raw {
     file: Option<PathBuf>,
     env: Option<String>,
     command: Option<Vec<String>>,
+    systemd: Option<String>,
+    key_vault: Option<String>,
 }
 
 impl TryFrom<Raw> for SecretReference {
     type Error = &'static str;
 
     fn try_from(raw: Raw) -> Result<Self, Self::Error> {
-        match raw {
-            Raw { file: Some(file), env: None, command: None } => Ok(Self::File(file)),
-            Raw { file: None, env: Some(env), command: None } => Ok(Self::Env(env)),
-            Raw { file: None, env: None, command: Some(command) } if !command.is_empty() => {
-                Ok(Self::Command(command))
+        let places = [
+            raw.file.map(Self::File),
+            raw.env.map(Self::Env),
+            raw.command.map(Self::Command),
+            raw.systemd.map(Self::Systemd),
+            raw.key_vault.map(|address| vault_secret(&address)).transpose()?,
+        ];
+        let mut places = places.into_iter().flatten();
+        match (places.next(), places.next()) {
+            (Some(Self::Command(command)), None) if command.is_empty() => Err("the command names no program"),
+            (Some(Self::Systemd(name)), None) if name.is_empty() || name.contains('/') => {
+                Err("a systemd credential has a plain name, as in LoadCredential=NAME:…")
             }
+            (Some(place), None) => Ok(place),
             _ => Err(
-                "name one place of the secret: { file = \"…\" }, { env = \"…\" } or { command = [\"…\"] }",
+                "name one place of the secret: { file = \"…\" }, { env = \"…\" }, { command = [\"…\"] }, { systemd = \"…\" } or { key_vault = \"https://…\" }",
             ),
         }
     }
+}
+
+fn vault_secret(address: &str) -> Result<SecretReference, &'static str> {
+    const WRONG: &str = "a Key Vault secret is written as https://VAULT.vault.azure.net/secrets/NAME, with /VERSION if you like";
+    let url = Url::parse(address).map_err(|_| WRONG)?;
+    let fits = url.path().contains("/secrets/") && url.query().is_none() && url.fragment().is_none();
+    if !fits || !url.username().is_empty() || url.password().is_some() {
+        return Err(WRONG);
+    }
+    Ok(SecretReference::KeyVault(VaultSecret { url, fetched: Arc::default() }))
 }
 
 /// Why a secret cannot be had. Never holds the secret.
@@ -65,41 +125,110 @@ pub enum SecretReferenceError {
         /// How.
         detail: String,
     },
+    /// It is too large for a secret.
+    #[error("the secret's file {} is larger than a secret can be", .0.display())]
+    TooLarge(PathBuf),
+    /// Not text.
+    #[error("the secret in {0} is no text (UTF-8)")]
+    NotText(String),
+    /// Not started by systemd with this credential.
+    #[error(
+        "there is no systemd credential `{0}`: the unit needs LoadCredential={0}:/path/to/the/secret, and only the service sees it"
+    )]
+    Systemd(String),
+    /// The vault has not been asked.
+    #[error("the Key Vault secret {0} has not been fetched")]
+    NotFetched(Url),
     /// Nothing in it.
     #[error("the secret in {0} is empty")]
     Empty(String),
 }
 
 impl SecretReference {
-    /// Reads the secret. Relative paths start from `folder`.
+    /// Reads the secret, without blanks and newlines at its end. Relative paths start from `folder`.
     ///
     /// # Errors
-    /// When it cannot be had, or is empty.
+    /// When it cannot be had, is empty, or is no text.
     pub fn read(&self, folder: &Path) -> Result<Secret<String>, SecretReferenceError> {
-        let (secret, place) = match self {
+        let bytes = self.read_bytes(folder)?;
+        let text = std::str::from_utf8(bytes.expose());
+        let text = text.map_err(|_| SecretReferenceError::NotText(self.to_string()))?.trim_end();
+        if text.is_empty() {
+            return Err(SecretReferenceError::Empty(self.to_string()));
+        }
+        Ok(Secret::from(text))
+    }
+
+    /// Reads the secret as it is, such as a certificate in PKCS#12. Relative paths start from `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be had or is empty.
+    pub fn read_bytes(&self, folder: &Path) -> Result<Secret<Vec<u8>>, SecretReferenceError> {
+        let bytes = match self {
             Self::File(path) => {
-                let path = folder.join(path);
-                let read = std::fs::read_to_string(&path);
-                let secret =
-                    read.map_err(|error| SecretReferenceError::File { path: path.clone(), error })?;
-                (Secret::new(secret), path.display().to_string())
+                read_file(&folder.join(path)).map_err(|error| file_error(folder.join(path), error))?
             }
             Self::Env(name) => {
-                let secret =
-                    super::environment(name).ok_or_else(|| SecretReferenceError::Env(name.clone()))?;
-                (Secret::new(secret), format!("the environment variable {name}"))
+                let secret = super::environment(name);
+                Secret::new(secret.ok_or_else(|| SecretReferenceError::Env(name.clone()))?.into_bytes())
             }
-            Self::Command(command) => (run(command, folder)?, format!("the output of `{}`", command[0])),
+            Self::Command(command) => run(command, folder)?,
+            Self::Systemd(name) => {
+                let credentials = super::environment("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+                let path = credentials.ok_or_else(|| SecretReferenceError::Systemd(name.clone()))?.join(name);
+                read_file(&path).map_err(|error| match error.kind() {
+                    std::io::ErrorKind::NotFound => SecretReferenceError::Systemd(name.clone()),
+                    _ => file_error(path, error),
+                })?
+            }
+            Self::KeyVault(secret) => {
+                let fetched = secret.fetched.get();
+                let fetched = fetched.ok_or_else(|| SecretReferenceError::NotFetched(secret.url.clone()))?;
+                Secret::new(fetched.expose().clone().into_bytes())
+            }
         };
-        let trimmed = secret.expose().trim_end();
-        if trimmed.is_empty() {
-            return Err(SecretReferenceError::Empty(place));
+        if bytes.expose().is_empty() {
+            return Err(SecretReferenceError::Empty(self.to_string()));
         }
-        Ok(Secret::from(trimmed))
+        Ok(bytes)
     }
 }
 
-fn run(command: &[String], folder: &Path) -> Result<Secret<String>, SecretReferenceError> {
+impl fmt::Display for SecretReference {
+    /// The place, for messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Env(name) => write!(f, "the environment variable {name}"),
+            // Its arguments may be nobody's business.
+            Self::Command(command) => {
+                write!(f, "the output of `{}`", command.first().map_or("", String::as_str))
+            }
+            Self::Systemd(name) => write!(f, "the systemd credential {name}"),
+            Self::KeyVault(secret) => write!(f, "the Key Vault secret {}", secret.url),
+        }
+    }
+}
+
+fn file_error(path: PathBuf, error: std::io::Error) -> SecretReferenceError {
+    match error.kind() {
+        std::io::ErrorKind::FileTooLarge => SecretReferenceError::TooLarge(path),
+        _ => SecretReferenceError::File { path, error },
+    }
+}
+
+fn read_file(path: &Path) -> std::io::Result<Secret<Vec<u8>>> {
+    let file = std::fs::File::open(path)?;
+    let mut bytes = Vec::new();
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    let bytes = Secret::new(bytes);
+    if read? as u64 > FILE_BYTES_MAX {
+        return Err(std::io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+fn run(command: &[String], folder: &Path) -> Result<Secret<Vec<u8>>, SecretReferenceError> {
     let failed = |detail: String| SecretReferenceError::Command { program: command[0].clone(), detail };
     let output = std::process::Command::new(&command[0])
         .args(&command[1..])
@@ -111,7 +240,7 @@ fn run(command: &[String], folder: &Path) -> Result<Secret<String>, SecretRefere
     if !output.status.success() {
         return Err(failed(output.status.to_string()));
     }
-    String::from_utf8(output.stdout).map(Secret::new).map_err(|_| failed("it printed no text".to_owned()))
+    Ok(Secret::new(output.stdout))
 }
 
 #[cfg(test)]
@@ -132,5 +261,40 @@ mod tests {
         assert!(read(SecretReference::Command(vec!["false".to_owned()])).is_err());
         std::fs::write(folder.path().join("empty"), "\n").expect("written");
         assert!(read(SecretReference::File("empty".into())).is_err());
+        std::fs::write(folder.path().join("binary"), [0x30, 0x82, 0xff]).expect("written");
+        let binary = SecretReference::File("binary".into());
+        assert_eq!(binary.read_bytes(folder.path()).expect("bytes").expose(), &[0x30, 0x82, 0xff]);
+        assert!(matches!(read(binary), Err(SecretReferenceError::NotText(_))));
+        std::fs::write(folder.path().join("huge"), vec![b'x'; (1 << 20) + 1]).expect("written");
+        let huge = SecretReference::File("huge".into());
+        assert!(matches!(read(huge), Err(SecretReferenceError::TooLarge(_))));
+        let error = read(SecretReference::Systemd("main".to_owned())).expect_err("not a service");
+        assert!(error.to_string().contains("LoadCredential=main:"), "{error}");
+    }
+
+    #[test]
+    fn a_reference_names_one_place() {
+        let parse = |text: &str| {
+            #[derive(Deserialize)]
+            struct Section {
+                secret: SecretReference,
+            }
+            toml::from_str::<Section>(&format!("secret = {text}")).map(|section| section.secret)
+        };
+        let vault = parse(r#"{ key_vault = "https://mssp.vault.azure.net/secrets/main" }"#).expect("a place");
+        assert!(matches!(vault.read(Path::new(".")), Err(SecretReferenceError::NotFetched(_))));
+        let SecretReference::KeyVault(secret) = &vault else { panic!("{vault:?}") };
+        secret.fetched(Secret::from("hunter4"));
+        assert_eq!(vault.read(Path::new(".")).expect("fetched").expose(), "hunter4");
+        for wrong in [
+            "{}",
+            r#"{ file = "a", env = "B" }"#,
+            r#"{ command = [] }"#,
+            r#"{ systemd = "../a" }"#,
+            r#"{ key_vault = "mssp" }"#,
+            r#"{ key_vault = "https://u:p@mssp.vault.azure.net/secrets/main" }"#,
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -306,6 +306,14 @@ pub(super) fn read(
 }
 
 impl SinkSettings {
+    /// Every place that a secret of this sink is kept in.
+    pub(super) fn secret_references(&self) -> Option<&SecretReference> {
+        match &self.kind {
+            SinkKind::SplunkHec(splunk) => Some(&splunk.token),
+            SinkKind::Syslog(_) | SinkKind::File(_) => None,
+        }
+    }
+
     /// How many consignments may be under way at the same time.
     #[must_use]
     pub fn concurrency(&self) -> u32 {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use muster::collect::{Collector, Habits};
 use muster::config::Settings;
 use muster::deliver::{Deliverer, StepOutcome};
+use muster::grants::StoreGrants;
 use muster::lifecycle;
 use muster::routing::Router;
 use muster_emulator::receivers::ReceiverTally;
@@ -205,22 +206,20 @@ impl Bench {
         let dyn_clock: Arc<dyn Clock> = clock.clone();
         let instance = InstanceId(uuid::Uuid::from_u128(1));
         let accepted = Arc::new(Notify::new());
-        let microsoft =
-            lifecycle::microsoft(&settings, Arc::clone(&dyn_clock)).expect("the way to Microsoft");
+        let grants = StoreGrants::new(Arc::clone(&store), instance, Arc::clone(&dyn_clock));
+        let microsoft = lifecycle::microsoft(&settings, Arc::clone(&dyn_clock), Some(Arc::new(grants)))
+            .expect("the way to Microsoft");
         let collector = Collector {
             store: Arc::clone(&store),
             microsoft: Arc::new(microsoft),
-            apps: settings
-                .apps
-                .iter()
-                .map(|(name, app)| (name.clone(), app.app(name, &settings.folder).expect("an app")))
-                .collect(),
+            apps: lifecycle::apps(&settings, &store).await.map_err(|failed| failed.error).expect("the apps"),
             router: Router::new(settings.routes.clone(), settings.sinks.keys().cloned().collect()),
             settings: settings.collect.clone(),
             clock: Arc::clone(&dyn_clock),
             instance,
             accepted: Arc::clone(&accepted),
             habits: Habits::default(),
+            told: Arc::default(),
         };
         let deliverer = |(name, sink): (&String, &muster::config::SinkSettings)| Deliverer {
             store: Arc::clone(&store),

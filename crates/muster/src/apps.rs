@@ -1,0 +1,147 @@
+//! The apps of the settings with their credentials in hand.
+//!
+//! A credential that Muster keeps in its store may be rotated by a command while `muster run` is at work, so it is looked
+//! up again every now and then, and at once when Microsoft refuses the one in hand.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+
+use muster_microsoft::entra::certificate::Certificate;
+use muster_microsoft::entra::credential::{App, Credential};
+use muster_model::Secret;
+use muster_store::{CredentialKind, CredentialSlot, Store, StoreError, StoredCredential};
+
+use crate::config::{AppError, AppSettings, Settings};
+
+/// The apps by name. Cheap to copy; copies share what is in hand.
+#[derive(Clone)]
+pub struct Apps {
+    store: Arc<dyn Store>,
+    settings: Arc<BTreeMap<String, AppSettings>>,
+    folder: Arc<PathBuf>,
+    in_hand: Arc<RwLock<BTreeMap<String, App>>>,
+}
+
+/// Why an app cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AppsError {
+    /// Its credential cannot be had.
+    #[error("app `{name}`: {error}")]
+    App {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: AppError,
+    },
+    /// What the store holds for it cannot be used.
+    #[error(
+        "app `{name}`: the credential in the store cannot be used: {reason}; `muster app rotate-secret {name}` makes a new one"
+    )]
+    Stored {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Apps {
+    /// Reads every app's credential.
+    ///
+    /// # Errors
+    /// When one cannot be had.
+    pub async fn load(settings: &Settings, store: &Arc<dyn Store>) -> Result<Self, AppsError> {
+        let apps = Self {
+            store: Arc::clone(store),
+            settings: Arc::new(settings.apps.clone()),
+            folder: Arc::new(settings.folder.clone()),
+            in_hand: Arc::default(),
+        };
+        for name in apps.settings.keys() {
+            apps.read(name).await?;
+        }
+        Ok(apps)
+    }
+
+    /// The app of this name; `None` when the settings name none.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<App> {
+        self.in_hand.read().expect("no panic while the lock is held").get(name).cloned()
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn settings(&self, name: &str) -> Option<&AppSettings> {
+        self.settings.get(name)
+    }
+
+    /// The names of all apps, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.settings.keys().map(String::as_str)
+    }
+
+    /// Reads an app's credential again, from wherever it is kept; whether it is another one than before.
+    ///
+    /// # Errors
+    /// When it cannot be had; the one in hand stays then.
+    pub async fn read_again(&self, name: &str) -> Result<bool, AppsError> {
+        self.read(name).await
+    }
+
+    async fn read(&self, name: &str) -> Result<bool, AppsError> {
+        let Some(settings) = self.settings.get(name) else { return Ok(false) };
+        let stored = match settings.keeps_credential_in_store() {
+            true => current(&self.store, name).await?,
+            false => None,
+        };
+        let app = settings
+            .app(name, &self.folder, stored)
+            .map_err(|error| AppsError::App { name: name.to_owned(), error })?;
+        let mut in_hand = self.in_hand.write().expect("no panic while the lock is held");
+        let changed = in_hand.get(name).is_none_or(|before| !is_same(&before.credential, &app.credential));
+        in_hand.insert(name.to_owned(), app);
+        Ok(changed)
+    }
+}
+
+fn is_same(one: &Credential, other: &Credential) -> bool {
+    match (one, other) {
+        (Credential::Secret(one), Credential::Secret(other)) => one.expose() == other.expose(),
+        (Credential::Certificate(one), Credential::Certificate(other)) => one.der() == other.der(),
+        (Credential::Federated(one), Credential::Federated(other)) => one == other,
+        (Credential::ManagedIdentity(one), Credential::ManagedIdentity(other)) => one == other,
+        (Credential::None, Credential::None) => true,
+        _ => false,
+    }
+}
+
+/// The credential that the store keeps for an app, as it is used now.
+async fn current(store: &Arc<dyn Store>, name: &str) -> Result<Option<Credential>, AppsError> {
+    let stored = store.app_credentials(name).await?;
+    let current = stored.into_iter().find(|credential| credential.slot == CredentialSlot::Current);
+    current.as_ref().map(|stored| credential(name, stored)).transpose()
+}
+
+/// A stored credential, ready for use.
+///
+/// # Errors
+/// When it is damaged.
+pub fn credential(name: &str, stored: &StoredCredential) -> Result<Credential, AppsError> {
+    let wrong = |reason: String| AppsError::Stored { name: name.to_owned(), reason };
+    match stored.kind {
+        CredentialKind::Secret => {
+            let text = std::str::from_utf8(stored.value.expose());
+            let text = text.map_err(|_| wrong("it is no text".to_owned()))?;
+            Ok(Credential::Secret(Secret::from(text)))
+        }
+        CredentialKind::Certificate => {
+            let certificate =
+                Certificate::from_pem(&stored.value).map_err(|error| wrong(error.to_string()))?;
+            Ok(Credential::Certificate(Arc::new(certificate)))
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `muster audit …`: who did what, in a log that shows when it was tampered with.
+
+use std::io::Write;
+use std::path::Path;
+
+use muster_store::AuditEvent;
+
+use super::Context;
+use crate::cli::AuditCommand;
+use crate::exit_code::{Exit, Failed};
+use crate::output::{Output, Tone, number};
+
+/// Events read at a time.
+const PAGE: u32 = 1_000;
+
+pub(crate) async fn audit(command: &AuditCommand, context: &Context, output: Output) -> Result<Exit, Failed> {
+    match command {
+        AuditCommand::List { after, limit } => list(*after, *limit, context, output).await,
+        AuditCommand::Verify => verify(context, output).await,
+        AuditCommand::Export { file } => export(file.as_deref(), context).await,
+    }
+}
+
+async fn list(after: u64, limit: u32, context: &Context, output: Output) -> Result<Exit, Failed> {
+    let events = context.store.audit(after, limit).await?;
+    output.print(&events, |output| {
+        if events.is_empty() {
+            return "nothing has happened yet".to_owned();
+        }
+        let mut table = output.table(&["no", "when", "who", "what", "whom", "details"]);
+        for event in &events {
+            table.add_row(vec![
+                output.cell(event.number.to_string(), Tone::Plain),
+                output.cell(format!("{:.0}", event.at), Tone::Plain),
+                output.cell(&event.actor, Tone::Plain),
+                output.cell(&event.action, Tone::Plain),
+                output.cell(&event.subject, Tone::Plain),
+                output.cell(event.details.to_string(), Tone::Plain),
+            ]);
+        }
+        table.to_string()
+    })?;
+    Ok(Exit::Success)
+}
+
+async fn verify(context: &Context, output: Output) -> Result<Exit, Failed> {
+    let verdict = context.store.verify_audit().await?;
+    let good = verdict.first_bad.is_none();
+    output.print(&verdict, |_| match &verdict.first_bad {
+        None => format!(
+            "the audit log is whole: {} events, the last with hash {}",
+            number(verdict.events),
+            verdict.head
+        ),
+        Some((number, why)) => format!(
+            "the audit log was tampered with: at event {number}, {why}. Compare it with an earlier export or a backup, and find out who had access to the store"
+        ),
+    })?;
+    Ok(if good { Exit::Success } else { Exit::Failure })
+}
+
+/// One JSON object a line, oldest first. The hashes let anybody who has two exports see that one continues the other.
+async fn export(file: Option<&Path>, context: &Context) -> Result<Exit, Failed> {
+    let mut out: Box<dyn Write> = match file {
+        None => Box::new(std::io::stdout().lock()),
+        Some(file) => {
+            let made = std::fs::OpenOptions::new().write(true).create_new(true).open(file);
+            Box::new(std::io::BufWriter::new(made.map_err(|error| {
+                Failed::say(Exit::Failure, format!("{} cannot be made: {error}", file.display()))
+            })?))
+        }
+    };
+    let mut after = 0;
+    loop {
+        let events: Vec<AuditEvent> = context.store.audit(after, PAGE).await?;
+        for event in &events {
+            let line = serde_json::to_string(event).map_err(std::io::Error::other)?;
+            writeln!(out, "{line}")?;
+        }
+        match events.last() {
+            Some(last) => after = last.number,
+            None => break,
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,107 @@
+//! `muster key …`: the master key that seals what is secret in the store.
+
+use muster_store::{MasterKey, RotateError};
+use serde::Serialize;
+
+use super::Context;
+use crate::cli::KeyCommand;
+use crate::config::SecretReference;
+use crate::exit_code::{Exit, Failed};
+use crate::output::Output;
+
+pub(crate) async fn key(command: &KeyCommand, context: &Context, output: Output) -> Result<Exit, Failed> {
+    match command {
+        KeyCommand::Show => show(context, output).await,
+        KeyCommand::Rotate => rotate(context, output).await,
+    }
+}
+
+#[derive(Serialize)]
+struct Keys {
+    /// The key that seals the store.
+    sealed_with: String,
+    /// Where the settings keep the master key.
+    place: String,
+    /// The keys that lie there.
+    at_hand: Vec<String>,
+}
+
+async fn show(context: &Context, output: Output) -> Result<Exit, Failed> {
+    let ring = crate::lifecycle::key_ring(&context.settings)?;
+    let keys = Keys {
+        sealed_with: context.store.master_key_id().await?,
+        place: context.settings.store.master_key.to_string(),
+        at_hand: std::iter::once(&ring.current).chain(&ring.older).map(MasterKey::id).collect(),
+    };
+    output.print(&keys, |_| {
+        let mut text = format!(
+            "the store is sealed with key {}\nin {}: {}",
+            keys.sealed_with,
+            keys.place,
+            keys.at_hand.join(", ")
+        );
+        if keys.at_hand.len() > 1 {
+            text.push_str("\na rotation was interrupted: `muster key rotate` completes it");
+        }
+        text
+    })?;
+    Ok(Exit::Success)
+}
+
+#[derive(Serialize)]
+struct Rotated {
+    from: String,
+    to: String,
+    resumed: bool,
+}
+
+async fn rotate(context: &Context, output: Output) -> Result<Exit, Failed> {
+    let now = context.clock.now();
+    let actor = super::actor();
+    let place = &context.settings.store.master_key;
+    let SecretReference::File(file) = place else { return rotate_elsewhere(context, output).await };
+    let path = context.settings.path(file);
+    let rotation =
+        muster_store::rotate_key_file(context.store.as_ref(), &path, &MasterKey::generate(), &actor, now)
+            .await
+            .map_err(|error| match error {
+                RotateError::Store(error) => error.into(),
+                RotateError::Key(error) => Failed::new(Exit::Settings, error),
+            })?;
+    let rotated = Rotated { from: rotation.from, to: rotation.to, resumed: rotation.resumed };
+    output.print(&rotated, |_| {
+        let what =
+            if rotated.resumed { "completed an interrupted rotation" } else { "rotated the master key" };
+        format!(
+            "{what}: {} became {}. Copy {} somewhere safe and apart from the store now; the old copy opens earlier backups only",
+            rotated.from,
+            rotated.to,
+            path.display()
+        )
+    })?;
+    Ok(Exit::Success)
+}
+
+/// Where Muster cannot write the key itself, the operator puts the new key before the old one, and the store is sealed
+/// with whatever comes first. At every moment the key that seals the store is one of the two.
+async fn rotate_elsewhere(context: &Context, output: Output) -> Result<Exit, Failed> {
+    let place = &context.settings.store.master_key;
+    let ring = crate::lifecycle::key_ring(&context.settings)?;
+    let from = context.store.master_key_id().await?;
+    let to = ring.current.id();
+    if from == to {
+        let message = format!(
+            "Muster cannot write to {place}. Make a key with `openssl rand -base64 32`, put it there as the first line with the old one as the second, and run this again"
+        );
+        return Err(Failed::say(Exit::Usage, message));
+    }
+    context.store.rotate_master_key(&ring.current, &super::actor(), context.clock.now()).await?;
+    let rotated = Rotated { from, to, resumed: false };
+    output.print(&rotated, |_| {
+        format!(
+            "rotated the master key: {} became {}. Leave only the new key, the first line, in {place} now",
+            rotated.from, rotated.to
+        )
+    })?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,111 @@
+//! Secrets of the settings that lie in an Azure Key Vault: fetched once, after the settings are read and before anything
+//! uses them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use muster_microsoft::entra::token::TokenError;
+use muster_microsoft::key_vault::{KeyVaultError, VaultSecret};
+use muster_model::{Clock, Secret};
+
+use crate::config::{AppError, CredentialOrigin, SecretReference, Settings};
+use crate::lifecycle;
+
+/// Why a secret in a vault cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The settings do not say who opens it.
+    #[error(
+        "{0} lies in a Key Vault, but the settings do not say who opens it: add [key_vault] with `app` and `tenant`"
+    )]
+    NoOpener(String),
+    /// The app that opens it does not exist.
+    #[error("[key_vault] names app `{0}`, which is not in the settings")]
+    NoApp(String),
+    /// The app's own credential cannot be had.
+    #[error("app `{name}`, which opens the Key Vault: {error}")]
+    App {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: AppError,
+    },
+    /// The app's own credential lies in the vault or in the store.
+    #[error(
+        "app `{0}` opens the Key Vault, so its own credential must lie elsewhere: give it a certificate file, a federated token or a managed identity"
+    )]
+    Circle(String),
+    /// The vault said no, or nothing.
+    #[error(transparent)]
+    Vault(#[from] KeyVaultError),
+    /// No token for the vault.
+    #[error("app `{name}`, which opens the Key Vault, has no token for it: {error}")]
+    Token {
+        /// The app's name.
+        name: String,
+        /// Why.
+        error: TokenError,
+    },
+    /// The way to Microsoft cannot be made.
+    #[error("{0}")]
+    Way(String),
+}
+
+impl VaultError {
+    /// Whether it may work a little later by itself.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Vault(error) => error.is_temporary(),
+            Self::Token { error, .. } => !error.needs_a_person(),
+            _ => false,
+        }
+    }
+}
+
+/// Fetches every secret that the settings keep in a Key Vault. Does nothing where there is none.
+///
+/// # Errors
+/// When one cannot be had; the message says which.
+pub async fn fetch(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(), VaultError> {
+    let references = settings.secret_references();
+    let wanted = references.iter().filter_map(|reference| match reference {
+        SecretReference::KeyVault(secret) => Some(secret),
+        _ => None,
+    });
+    let wanted: Vec<_> = wanted.collect();
+    let Some(first) = wanted.first() else { return Ok(()) };
+    let opener = settings.key_vault.as_ref().ok_or_else(|| VaultError::NoOpener(first.url().to_string()))?;
+    let name = opener.app.clone();
+    let app = settings.apps.get(&name).ok_or_else(|| VaultError::NoApp(name.clone()))?;
+    let in_vault =
+        |reference: &Option<SecretReference>| matches!(reference, Some(SecretReference::KeyVault(_)));
+    if in_vault(&app.secret) || in_vault(&app.certificate) || app.keeps_credential_in_store() {
+        return Err(VaultError::Circle(name));
+    }
+    if let Err(error) = app.credential(&settings.folder).map(|_: CredentialOrigin| ()) {
+        return Err(VaultError::App { name, error });
+    }
+    let app = app
+        .app(&name, &settings.folder, None)
+        .map_err(|error| VaultError::App { name: name.clone(), error })?;
+    let microsoft = lifecycle::microsoft(settings, Arc::clone(clock), None)
+        .map_err(|error| VaultError::Way(format!("{error:#}")))?;
+    // One place may be named several times.
+    let mut fetched: BTreeMap<String, Secret<String>> = BTreeMap::new();
+    for secret in wanted {
+        let place = secret.url().to_string();
+        if !fetched.contains_key(&place) {
+            let address = VaultSecret::parse(&place, microsoft.cloud())?;
+            let token =
+                microsoft.access_token(&app, opener.tenant, microsoft.cloud().key_vault_resource()).await;
+            let token = token.map_err(|error| VaultError::Token { name: name.clone(), error })?;
+            let value = microsoft.key_vault().secret(&address, &token).await?;
+            fetched.insert(place.clone(), value);
+        }
+        if let Some(value) = fetched.get(&place) {
+            secret.fetched(value.clone());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,399 @@
+//! Nothing dies unnoticed: looks after every tenant's consent, roles and licence, every grant and every app's credential.
+//!
+//! Each tenant is looked at once a day, and a while after something was found wrong, each time with a token asked for
+//! anew: what was consented to is only known by using it. What a poll finds is written down by the collector in the same
+//! words (see [`source_check`]), so that lost consent is told within one poll interval. The log tells of a change once;
+//! `muster status`, `muster tenant show`, the customer's page and the metrics tell of the state.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use jiff::Timestamp;
+use muster_microsoft::entra::credential::{Access, App, Credential};
+use muster_microsoft::{Fault, FetchError, Microsoft};
+use muster_model::{Clock, Source, Tenant, TenantId, TenantState};
+use muster_store::{Check, CheckOutcome, CredentialSlot, Grant, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::apps::Apps;
+
+/// How often every tenant is looked at.
+const EVERY: Duration = Duration::from_secs(86_400);
+/// How soon again after something was found wrong.
+const AGAIN: Duration = Duration::from_secs(900);
+/// How often it is looked for tenants whose turn it is.
+const ROUND: Duration = Duration::from_secs(60);
+/// Tenants looked at side by side.
+const SIDE_BY_SIDE: usize = 4;
+/// Tenants looked at in one round, so that a thousand of them spread over the day.
+const PER_ROUND: usize = 50;
+/// A credential that ends within this is told.
+const WARN_BEFORE: Duration = Duration::from_secs(30 * 86_400);
+/// A refresh token that was not used for this long is used, so that it never comes near the 90 days of idleness that end
+/// it. Source: Microsoft "Refresh tokens in the Microsoft identity platform".
+const RENEW_IDLE: Duration = Duration::from_secs(14 * 86_400);
+
+/// The name of the check that asks for a token.
+pub const TOKEN: &str = "token";
+/// The name of the check of a person's grant.
+pub const GRANT: &str = "grant";
+
+/// The name of the check of a source.
+#[must_use]
+pub fn source_name(source: Source) -> String {
+    format!("source {source}")
+}
+
+/// Looks after tenants and apps.
+pub struct Watcher {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The way to Microsoft.
+    pub microsoft: Arc<Microsoft>,
+    /// The apps.
+    pub apps: Apps,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// What was last told in the log, by tenant or app and check.
+    pub told: Arc<Told>,
+}
+
+/// What was last told in the log.
+#[derive(Debug, Default)]
+pub struct Told(Mutex<HashMap<(String, String), String>>);
+
+impl Told {
+    /// Whether this is news: the code of a check has changed since it was last told.
+    fn is_news(&self, subject: &str, check: &Check) -> bool {
+        let mut told = self.0.lock().expect("no panic while the lock is held");
+        let code = match check.outcome {
+            CheckOutcome::Good => String::new(),
+            _ => check.code.clone(),
+        };
+        let before = told.insert((subject.to_owned(), check.name.clone()), code.clone());
+        before.unwrap_or_default() != code
+    }
+}
+
+impl Watcher {
+    /// Looks after everything until told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(ROUND);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let round = stop.run_until_cancelled(self.round(PER_ROUND)).await;
+            if let Some(Err(error)) = round {
+                tracing::warn!(error = %error, "cannot look after the tenants' access");
+            }
+        }
+    }
+
+    /// Looks at the apps, and at up to `most` tenants whose turn it is. Returns how many tenants that were.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn round(&self, most: usize) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        for name in self.apps.names() {
+            self.look_at_app(name, now).await?;
+        }
+        let mut checked: HashMap<TenantId, Vec<Check>> = HashMap::new();
+        for (tenant, check) in self.store.checks(None).await? {
+            checked.entry(tenant).or_default().push(check);
+        }
+        let mut grants: HashMap<TenantId, Vec<Grant>> = HashMap::new();
+        for grant in self.store.grants(None).await? {
+            grants.entry(grant.tenant).or_default().push(grant);
+        }
+        let tenants = self.store.tenants().await?.into_iter();
+        let due: Vec<Tenant> = tenants
+            .filter(|tenant| tenant.state == TenantState::Active)
+            .filter(|tenant| is_due(tenant, checked.get(&tenant.id).map_or(&[], Vec::as_slice), now))
+            .take(most)
+            .collect();
+        let count = due.len();
+        let looked = stream::iter(due).map(|tenant| {
+            let grants = grants.remove(&tenant.id).unwrap_or_default();
+            async move { self.look_at(&tenant, &grants).await }
+        });
+        let results: Vec<_> = looked.buffer_unordered(SIDE_BY_SIDE).collect().await;
+        results.into_iter().collect::<Result<(), _>>()?;
+        Ok(count)
+    }
+
+    /// Looks at one tenant and writes down what was found.
+    ///
+    /// # Errors
+    /// When the store fails. Trouble with the tenant is no error but a result.
+    pub async fn look_at(&self, tenant: &Tenant, grants: &[Grant]) -> Result<(), StoreError> {
+        let Some(app) = self.apps.get(&tenant.app) else {
+            let check = Check {
+                name: TOKEN.to_owned(),
+                outcome: CheckOutcome::Failing,
+                code: Fault::Misconfigured.as_str().to_owned(),
+                detail: format!("app `{}` is not in the settings", tenant.app),
+                remedy: format!("add [apps.{}], or give the tenant another app", tenant.app),
+                checked_at: self.clock.now(),
+                expires_at: None,
+            };
+            return self.write_down(tenant, vec![check]).await;
+        };
+        let checks = check_tenant(&self.microsoft, &app, tenant, grants, self.clock.as_ref()).await;
+        self.write_down(tenant, checks).await
+    }
+
+    async fn write_down(&self, tenant: &Tenant, checks: Vec<Check>) -> Result<(), StoreError> {
+        for check in &checks {
+            tell(&self.told, tenant, check);
+        }
+        self.store.put_checks(tenant.id, checks).await
+    }
+
+    /// Looks when an app's credential ends, and takes up a new one that was stored meanwhile.
+    async fn look_at_app(&self, name: &str, now: Timestamp) -> Result<(), StoreError> {
+        match self.apps.read_again(name).await {
+            Ok(true) => tracing::info!(app = name, "a new credential is used from now on"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(app = name, error = %error, "the credential cannot be read again; the one in hand is used on")
+            }
+        }
+        let Some(app) = self.apps.get(name) else { return Ok(()) };
+        let stored = self.store.app_credentials(name).await?;
+        let current = stored.iter().find(|credential| credential.slot == CredentialSlot::Current);
+        let check = credential_check(&app, current.and_then(|credential| credential.not_after), now);
+        if self.told.is_news(name, &check) {
+            match check.outcome {
+                CheckOutcome::Good => tracing::info!(app = name, "{}", check.detail),
+                _ => {
+                    tracing::error!(app = name, code = check.code, remedy = check.remedy, "{}", check.detail)
+                }
+            }
+        }
+        self.store.put_app_checks(name, vec![check]).await
+    }
+}
+
+/// Whether a tenant is to be looked at: never was, a day ago, or some time after something was found wrong. The day is
+/// shifted for each tenant, so that they spread.
+fn is_due(tenant: &Tenant, checks: &[Check], now: Timestamp) -> bool {
+    let Some(last) = checks.iter().filter(|check| check.name == TOKEN).map(|check| check.checked_at).max()
+    else {
+        return true;
+    };
+    let wrong = checks.iter().any(|check| check.outcome == CheckOutcome::Failing);
+    let shift = Duration::from_secs(tenant.id.as_uuid().as_u128() as u64 % 7_200);
+    let wait = if wrong { AGAIN } else { EVERY.saturating_sub(shift) };
+    last.checked_add(wait).is_ok_and(|due| due <= now)
+}
+
+/// Everything that can be found out about a tenant's access: a token, each source, and the person's grant.
+pub async fn check_tenant(
+    microsoft: &Microsoft,
+    app: &App,
+    tenant: &Tenant,
+    grants: &[Grant],
+    clock: &dyn Clock,
+) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let resource = microsoft.cloud().graph_resource().to_owned();
+    let grant = grants.iter().find(|grant| grant.app == app.name);
+    let token = microsoft.fresh_access_token(app, tenant.id, &resource).await;
+    let now = clock.now();
+    match token {
+        Ok(_) => {
+            checks.push(good(TOKEN, "Microsoft issues a token".to_owned(), now));
+            if app.access == Access::Delegated {
+                checks.push(grant_check(grant, &tenant.slug.to_string(), &app.name, now));
+            }
+            for source in &tenant.sources {
+                let result = microsoft.check_source(app, tenant.id, *source).await;
+                checks.push(source_check(*source, result.as_ref().err(), clock.now()));
+            }
+        }
+        Err(error) => {
+            let fault = error.fault();
+            checks.push(failing(TOKEN, fault, error.to_string(), now));
+            if app.access == Access::Delegated {
+                checks.push(grant_check(grant, &tenant.slug.to_string(), &app.name, now));
+            }
+        }
+    }
+    checks
+}
+
+/// What a source's last answer means. `None` is success.
+#[must_use]
+pub fn source_check(source: Source, error: Option<&FetchError>, now: Timestamp) -> Check {
+    let name = source_name(source);
+    match error {
+        None => good(&name, "it can be read".to_owned(), now),
+        Some(error) => failing(&name, error.fault(), error.to_string(), now),
+    }
+}
+
+fn good(name: &str, detail: String, now: Timestamp) -> Check {
+    Check {
+        name: name.to_owned(),
+        outcome: CheckOutcome::Good,
+        code: "ok".to_owned(),
+        detail,
+        remedy: String::new(),
+        checked_at: now,
+        expires_at: None,
+    }
+}
+
+/// Trouble that a person must end is failing; what passes by itself is a warning.
+fn failing(name: &str, fault: Fault, detail: String, now: Timestamp) -> Check {
+    Check {
+        name: name.to_owned(),
+        outcome: if fault.needs_a_person() { CheckOutcome::Failing } else { CheckOutcome::Warning },
+        code: fault.as_str().to_owned(),
+        detail,
+        remedy: remedy(fault).to_owned(),
+        checked_at: now,
+        expires_at: None,
+    }
+}
+
+/// What a person can do about a fault of a tenant's access.
+#[must_use]
+pub fn remedy(fault: Fault) -> &'static str {
+    match fault {
+        Fault::LostConsent | Fault::AppUnknown | Fault::MissingRole => {
+            "have the customer's administrator consent: `muster tenant invite` makes the link"
+        }
+        Fault::WrongSecret | Fault::SecretExpired => {
+            "put the app's current secret where the settings say, or run `muster app rotate-secret`"
+        }
+        Fault::CertificateRejected => {
+            "upload the current certificate to the app registration, or run `muster app rotate-certificate`"
+        }
+        Fault::AppDisabled => {
+            "have the customer enable the app under Enterprise applications in their Entra admin centre"
+        }
+        Fault::GrantExpired | Fault::GrantRevoked | Fault::MultifactorNeeded => {
+            "sign in again: `muster token acquire`"
+        }
+        Fault::ConditionalAccess => {
+            "have the customer exclude the app in the conditional-access policy that blocks it"
+        }
+        Fault::NoLicence => {
+            "the customer's tenant needs a Defender licence that has this API, or leave the source out"
+        }
+        Fault::TenantUnknown => "check the tenant id, and the cloud in the settings",
+        Fault::Misconfigured => "check the app and the cloud in the settings",
+        Fault::Throttled | Fault::ApiDown | Fault::Unreachable => "nothing: it is tried again by itself",
+        Fault::Other => "see the message; it is tried again by itself",
+    }
+}
+
+fn grant_check(grant: Option<&Grant>, slug: &str, app: &str, now: Timestamp) -> Check {
+    let acquire = format!("run `muster token acquire --tenant {slug} --app {app}` and sign in");
+    let Some(grant) = grant else {
+        let mut check =
+            failing(GRANT, Fault::GrantExpired, "nobody has signed in for this tenant yet".to_owned(), now);
+        check.remedy = acquire;
+        return check;
+    };
+    if grant.revoked_at.is_some() {
+        let why = grant.last_error.clone().unwrap_or_else(|| "Microsoft takes it no more".to_owned());
+        let mut check = failing(
+            GRANT,
+            Fault::GrantRevoked,
+            format!("the grant of {} has ended: {why}", grant.account),
+            now,
+        );
+        check.remedy = acquire;
+        return check;
+    }
+    let idle = Duration::try_from(now.duration_since(grant.renewed_at)).unwrap_or_default();
+    let mut check = if idle > RENEW_IDLE {
+        let detail = format!(
+            "the refresh token of {} was not used for {} days",
+            grant.account,
+            idle.as_secs() / 86_400
+        );
+        Check {
+            outcome: CheckOutcome::Warning,
+            code: "idle_grant".to_owned(),
+            remedy: acquire,
+            ..good(GRANT, detail, now)
+        }
+    } else {
+        good(GRANT, format!("in the name of {}", grant.account), now)
+    };
+    check.expires_at = grant.expires_at;
+    check
+}
+
+/// When an app's credential ends. `stored_until` is what the store knows of a secret's end; a certificate tells its own.
+#[must_use]
+pub fn credential_check(app: &App, stored_until: Option<Timestamp>, now: Timestamp) -> Check {
+    let (kind, until) = match &app.credential {
+        Credential::Secret(_) => ("secret", stored_until),
+        Credential::Certificate(certificate) => ("certificate", Some(certificate.not_after())),
+        Credential::Federated(_) | Credential::ManagedIdentity(_) => {
+            return good("credential", "nothing that ends: it is renewed by its issuer".to_owned(), now);
+        }
+        Credential::None if app.access == Access::Delegated => {
+            return good("credential", "a public client has none".to_owned(), now);
+        }
+        Credential::None => {
+            let detail =
+                format!("app `{}` has no credential, neither in the settings nor in the store", app.name);
+            let mut check = failing("credential", Fault::Misconfigured, detail, now);
+            check.remedy =
+                format!("name one in [apps.{0}], or let `muster app rotate-secret {0}` make one", app.name);
+            return check;
+        }
+    };
+    let name = "credential";
+    let Some(until) = until else {
+        return good(
+            name,
+            format!("a {kind} whose end is not known here; `muster app check {}` asks Microsoft", app.name),
+            now,
+        );
+    };
+    let remedy =
+        format!("run `muster app rotate-{kind} {}`, or put a new one where the settings say", app.name);
+    let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    let check = if left.is_zero() {
+        let fault = if kind == "secret" { Fault::SecretExpired } else { Fault::CertificateRejected };
+        Check { remedy, ..failing(name, fault, format!("the {kind} ended at {until:.0}"), now) }
+    } else if left < WARN_BEFORE {
+        let detail = format!("the {kind} ends in {} days, at {until:.0}", left.as_secs() / 86_400);
+        Check {
+            outcome: CheckOutcome::Warning,
+            code: format!("{kind}_ends_soon"),
+            remedy,
+            ..good(name, detail, now)
+        }
+    } else {
+        good(name, format!("the {kind} is good until {until:.0}"), now)
+    };
+    Check { expires_at: Some(until), ..check }
+}
+
+/// Tells the log when the outcome of a tenant's check has changed.
+pub fn tell(told: &Told, tenant: &Tenant, check: &Check) {
+    if !told.is_news(&tenant.id.to_string(), check) {
+        return;
+    }
+    match check.outcome {
+        CheckOutcome::Good => {
+            tracing::info!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, check = check.name, "good again: {}", check.detail);
+        }
+        CheckOutcome::Warning => {
+            tracing::warn!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, check = check.name, code = check.code, remedy = check.remedy, "{}", check.detail);
+        }
+        CheckOutcome::Failing => {
+            tracing::error!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, check = check.name, code = check.code, remedy = check.remedy, "{}", check.detail);
+        }
+    }
+}

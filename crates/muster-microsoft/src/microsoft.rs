@@ -215,12 +215,6 @@ impl Microsoft {
         })
     }
 
-    /// The cloud that is spoken to.
-    #[must_use]
-    pub fn cloud(&self) -> &Cloud {
-        &self.cloud
-    }
-
     /// The tenant that has verified `domain`.
     ///
     /// # Errors

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster_microsoft::entra::token::TokenError;
-use muster_microsoft::key_vault::{KeyVaultError, VaultSecret};
+use muster_microsoft::key_vault::KeyVaultError;
 use muster_model::{Clock, Secret};
 
 use crate::config::{AppError, CredentialOrigin, SecretReference, Settings};
@@ -38,14 +37,6 @@ pub enum VaultError {
     /// The vault said no, or nothing.
     #[error(transparent)]
     Vault(#[from] KeyVaultError),
-    /// No token for the vault.
-    #[error("app `{name}`, which opens the Key Vault, has no token for it: {error}")]
-    Token {
-        /// The app's name.
-        name: String,
-        /// Why.
-        error: TokenError,
-    },
     /// The way to Microsoft cannot be made.
     #[error("{0}")]
     Way(String),
@@ -55,11 +46,7 @@ impl VaultError {
     /// Whether it may work a little later by itself.
     #[must_use]
     pub fn passes(&self) -> bool {
-        match self {
-            Self::Vault(error) => error.is_temporary(),
-            Self::Token { error, .. } => !error.needs_a_person(),
-            _ => false,
-        }
+        matches!(self, Self::Vault(error) if error.passes())
     }
 }
 

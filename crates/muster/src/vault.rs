@@ -83,11 +83,7 @@ pub async fn fetch(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(), Va
     for secret in wanted {
         let place = secret.url().to_string();
         if !fetched.contains_key(&place) {
-            let address = VaultSecret::parse(&place, microsoft.cloud())?;
-            let token =
-                microsoft.access_token(&app, opener.tenant, microsoft.cloud().key_vault_resource()).await;
-            let token = token.map_err(|error| VaultError::Token { name: name.clone(), error })?;
-            let value = microsoft.key_vault().secret(&address, &token).await?;
+            let value = microsoft.vault_secret(&app, opener.tenant, secret.url()).await?;
             fetched.insert(place.clone(), value);
         }
         if let Some(value) = fetched.get(&place) {

@@ -9,6 +9,7 @@ pub mod delegated;
 pub mod device_code;
 pub mod discovery;
 pub mod inspect;
+pub mod new_certificate;
 pub mod permissions;
 pub mod token;
 pub mod verify;

@@ -7,6 +7,7 @@ use muster_model::{Slug, Source, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, JournalTotals, Store, StoreError};
 use serde::Serialize;
 
+use crate::output::Tone;
 use crate::watch;
 
 /// The picture.
@@ -92,6 +93,17 @@ impl Standing {
             Self::Failing => "failing",
             Self::Paused => "paused",
             Self::Offboarded => "offboarded",
+        }
+    }
+
+    /// How good it is.
+    #[must_use]
+    pub fn tone(self) -> Tone {
+        match self {
+            Self::Active => Tone::Good,
+            Self::Failing => Tone::Bad,
+            Self::Offboarded => Tone::Plain,
+            Self::Invited | Self::Consented | Self::Verifying | Self::Paused => Tone::Fair,
         }
     }
 

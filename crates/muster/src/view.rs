@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 
 use crossterm::{cursor, execute, queue, terminal};
+use muster_store::CheckOutcome;
 
 use crate::output::{Output, Tone, ago, duration, number, plain, size};
 use crate::status::{Snapshot, SourceStatus, TenantStatus};
@@ -34,6 +35,7 @@ pub fn status(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, rows:
     );
     text.push_str(&sinks(output, now, earlier, &rate));
     text.push_str("\n\n");
+    text.push_str(&credentials(output, now));
     let left = rows.saturating_sub(text.lines().count() + 2);
     text.push_str(&tenants(output, now, left));
     text
@@ -75,6 +77,26 @@ fn sinks(
     table.to_string()
 }
 
+/// The apps whose credential ends soon or has ended. Nothing where all are well.
+fn credentials(output: &Output, now: &Snapshot) -> String {
+    let wrong = now.apps.iter().flat_map(|app| {
+        let wrong = app.checks.iter().filter(|check| check.outcome != CheckOutcome::Good);
+        wrong.map(|check| (app.app.as_str(), check))
+    });
+    let mut table = output.table(&["app", "credential", "to do"]);
+    let mut any = false;
+    for (app, check) in wrong {
+        any = true;
+        let tone = if check.outcome == CheckOutcome::Failing { Tone::Bad } else { Tone::Fair };
+        table.add_row(vec![
+            output.cell(app, Tone::Plain),
+            output.cell(&check.detail, tone),
+            output.cell(&check.remedy, Tone::Plain),
+        ]);
+    }
+    if any { format!("{table}\n\n") } else { String::new() }
+}
+
 /// Tenants with trouble come first; what does not fit is counted.
 fn tenants(output: &Output, now: &Snapshot, rows: usize) -> String {
     let mut order: Vec<&TenantStatus> = now.tenants.iter().collect();
@@ -83,27 +105,33 @@ fn tenants(output: &Output, now: &Snapshot, rows: usize) -> String {
         Tone::Fair => 1,
         Tone::Good | Tone::Plain => 2,
     });
-    let mut table = output.table(&["tenant", "source", "health", "lag", "accepted", "owed", "trouble"]);
+    let mut table =
+        output.table(&["tenant", "state", "source", "health", "lag", "accepted", "owed", "trouble"]);
     let fits = rows.saturating_sub(2).max(3);
     let mut lines = 0;
     let mut shown = 0;
     for tenant in &order {
-        if lines + tenant.sources.len() > fits {
+        if lines + tenant.sources.len().max(1) > fits {
             break;
         }
         for (index, source) in tenant.sources.iter().enumerate() {
             let first = index == 0;
             table.add_row(vec![
                 output.cell(if first { tenant.slug.as_str() } else { "" }, Tone::Plain),
+                output.cell(if first { tenant.standing.as_str() } else { "" }, tenant.standing.tone()),
                 output.cell(source.source.as_str(), Tone::Plain),
                 output.cell(source.health, health_tone(source)),
                 output.cell(ago(source.last_success_at, now.at), Tone::Plain),
                 output.cell(number(source.accepted), Tone::Plain),
                 output.cell(if first { number(tenant.owed) } else { String::new() }, Tone::Plain),
-                output.cell(
-                    source.last_error.as_deref().map(shortened).unwrap_or_else(|| "-".to_owned()),
-                    Tone::Plain,
-                ),
+                output.cell(trouble(tenant, source, first), Tone::Plain),
+            ]);
+            lines += 1;
+        }
+        if tenant.sources.is_empty() {
+            table.add_row(vec![
+                output.cell(tenant.slug.as_str(), Tone::Plain),
+                output.cell(tenant.standing.as_str(), tenant.standing.tone()),
             ]);
             lines += 1;
         }
@@ -113,13 +141,27 @@ fn tenants(output: &Output, now: &Snapshot, rows: usize) -> String {
     if more > 0 { format!("{table}\n… and {more} more tenants") } else { table.to_string() }
 }
 
+/// What is wrong, and beside the first source what to do about it.
+fn trouble(tenant: &TenantStatus, source: &SourceStatus, first: bool) -> String {
+    match (&tenant.reason, &tenant.remedy, &source.last_error) {
+        (Some(reason), Some(remedy), _) if first => {
+            // The message of a failure often ends with what to do.
+            let known = reason.contains(remedy.as_str()) || remedy.is_empty();
+            shortened(&if known { reason.clone() } else { format!("{reason}; {remedy}") })
+        }
+        (_, _, Some(error)) => shortened(error),
+        _ => "-".to_owned(),
+    }
+}
+
 fn shortened(text: &str) -> String {
     let text = plain(text);
     if text.chars().count() <= 160 { text } else { text.chars().take(159).chain(['…']).collect() }
 }
 
 fn worst(tenant: &TenantStatus) -> Tone {
-    let tones: Vec<Tone> = tenant.sources.iter().map(health_tone).collect();
+    let mut tones: Vec<Tone> = tenant.sources.iter().map(health_tone).collect();
+    tones.push(tenant.standing.tone());
     [Tone::Bad, Tone::Fair].into_iter().find(|tone| tones.contains(tone)).unwrap_or(Tone::Good)
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use muster_microsoft::Microsoft;
 use muster_model::{Slug, Source, Tenant, TenantReference, TenantState};
-use muster_store::{NewTenant, StoreError, TenantChange, TenantKey};
+use muster_store::{CheckOutcome, NewTenant, StoreError, TenantChange, TenantKey};
 use serde::{Deserialize, Serialize};
 
 use super::Context;
@@ -15,7 +15,7 @@ use crate::config::Span;
 use crate::exit_code::{Exit, Failed};
 use crate::lifecycle;
 use crate::output::{Output, Tone, ago, number};
-use crate::status::{Snapshot, SourceStatus, TenantStatus};
+use crate::status::{Snapshot, SourceStatus, Standing, TenantStatus};
 
 pub(crate) async fn tenant(
     command: &TenantCommand,
@@ -104,18 +104,23 @@ async fn free_slug(name: &str, id: &str, context: &Context) -> Result<Slug, Fail
 
 async fn list(context: &Context, output: Output) -> Result<Exit, Failed> {
     let tenants = context.store.tenants().await?;
+    let snapshot = Snapshot::take(context.store.as_ref(), context.clock.now()).await?;
+    let standing = |tenant: &Tenant| {
+        let status = snapshot.tenants.iter().find(|status| status.id == tenant.id);
+        status.map_or(Standing::of(tenant.state, &[]), |status| status.standing)
+    };
     output.print(&tenants, |output| {
         if tenants.is_empty() {
             return "no tenants yet; `muster tenant add contoso.example` adds one".to_owned();
         }
         let mut table = output.table(&["slug", "name", "id", "state", "app", "sources"]);
         for tenant in &tenants {
-            let tone = if tenant.state == TenantState::Active { Tone::Good } else { Tone::Fair };
+            let standing = standing(tenant);
             table.add_row(vec![
                 output.cell(tenant.slug.as_str(), Tone::Plain),
                 output.cell(&tenant.name, Tone::Plain),
                 output.cell(tenant.id.to_string(), Tone::Plain),
-                output.cell(tenant.state.as_str(), tone),
+                output.cell(standing.as_str(), standing.tone()),
                 output.cell(&tenant.app, Tone::Plain),
                 output.cell(
                     tenant.sources.iter().map(|source| source.as_str()).collect::<Vec<_>>().join(", "),
@@ -149,7 +154,7 @@ async fn show(name: &str, context: &Context, output: Output) -> Result<Exit, Fai
             crate::output::plain(&tenant.name),
             tenant.id,
             tenant.domain.as_ref().map_or("-", |domain| domain.as_str()),
-            tenant.state,
+            shown.status.as_ref().map_or(tenant.state.as_str(), |status| status.standing.as_str()),
             tenant.app,
             tenant.added_at,
             tenant.since,
@@ -166,6 +171,25 @@ async fn show(name: &str, context: &Context, output: Output) -> Result<Exit, Fai
             ]);
         }
         text.push_str(&table.to_string());
+        let checks = shown.status.as_ref().map_or(&[][..], |status| &status.checks);
+        if !checks.is_empty() {
+            let mut table = output.table(&["check", "result", "when", "finding", "to do"]);
+            for check in checks {
+                let tone = match check.outcome {
+                    CheckOutcome::Good => Tone::Good,
+                    CheckOutcome::Warning => Tone::Fair,
+                    CheckOutcome::Failing => Tone::Bad,
+                };
+                table.add_row(vec![
+                    output.cell(&check.name, Tone::Plain),
+                    output.cell(if tone == Tone::Good { "good" } else { &check.code }, tone),
+                    output.cell(ago(Some(check.checked_at), now), Tone::Plain),
+                    output.cell(&check.detail, Tone::Plain),
+                    output.cell(if check.remedy.is_empty() { "-" } else { &check.remedy }, Tone::Plain),
+                ]);
+            }
+            text.push_str(&format!("\n\n{table}"));
+        }
         text
     })?;
     Ok(Exit::Success)

@@ -2,6 +2,8 @@
 //!
 //! Nothing here knows how an engine keeps things. Time is an argument throughout; nothing sleeps.
 
+mod identity;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -28,6 +30,9 @@ pub trait Engine: Send {
     /// The store that was made last, opened as after its process was killed. The caller has dropped its own without
     /// closing it.
     async fn reopened(&mut self) -> Box<dyn Store>;
+
+    /// The store that was made last, opened by another process while the caller has its own open.
+    async fn beside(&mut self) -> Box<dyn Store>;
 }
 
 /// Runs every test of the suite.
@@ -58,6 +63,7 @@ pub async fn run_all(engine: &mut dyn Engine) {
     removed_tenants_are_forgotten(&*engine.fresh().await).await;
     the_journal_is_pruned_of_what_nobody_is_owed(&*engine.fresh().await).await;
     a_killed_process_loses_nothing(engine).await;
+    identity::run_all(engine).await;
 }
 
 const LEASE: Duration = Duration::from_secs(60);

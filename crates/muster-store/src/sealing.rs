@@ -1,14 +1,14 @@
 //! Sealing of what is kept at rest: AES-256-GCM, bound to the table, the row and the column.
 //!
-//! The [`MasterKey`] lies outside the database. It seals one data key per tenant, and that seals the tenant's journal
-//! and dead letters, so that forgetting a tenant is destroying one small row. A sealed value moved to another row or
-//! column does not open.
+//! The [`MasterKey`] lies outside the database. It seals the store's signing key, the credentials that Muster made for
+//! its apps, and one data key per tenant. That seals the tenant's journal, dead letters, grants and sign-ins, so that
+//! forgetting a tenant is destroying one small row. A sealed value moved to another row or column does not open.
 //!
 //! The sealed form: one byte of version, four bytes that name the key, twelve of nonce, the ciphertext, sixteen of tag.
 
 use std::fmt;
-use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -23,11 +23,10 @@ const ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 const HEADER_BYTES: usize = 1 + ID_BYTES + NONCE_BYTES;
-/// A file longer than this is no master key.
-const FILE_BYTES_MAX: u64 = 4096;
 
-/// The key that seals every tenant's data key. It is kept outside the database: in a file that only its owner can
+/// The key that seals every tenant's data key, the signing key and the apps' credentials. It is kept outside the database: in a file that only its owner can
 /// read, or wherever a secret of the settings comes from.
+#[derive(Clone)]
 pub struct MasterKey(Key);
 
 /// Why there is no master key to work with.
@@ -48,6 +47,14 @@ pub enum MasterKeyError {
         path: PathBuf,
         /// Its permissions.
         mode: u32,
+    },
+    /// Another process changes the file.
+    #[error(
+        "the master key file {path} is being changed by another process: wait until it is done, and try again"
+    )]
+    Busy {
+        /// The file.
+        path: PathBuf,
     },
     /// Not the Base64 form of 32 bytes.
     #[error(
@@ -105,22 +112,6 @@ impl MasterKey {
         Secret::new(STANDARD.encode(self.0.bytes.expose()))
     }
 
-    /// Reads the key from a file that only its owner can read.
-    ///
-    /// # Errors
-    /// When there is none, when others may read it, or when it holds something else.
-    pub fn read_file(path: &Path) -> Result<Self, MasterKeyError> {
-        let failed = |source| MasterKeyError::File { path: path.to_owned(), source };
-        let file = std::fs::File::open(path).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(MasterKeyError::Exposed { path: path.to_owned(), mode });
-        }
-        let mut text = String::new();
-        file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
-        Self::from_base64(&Secret::new(text))
-    }
-
     /// Writes the key to a new file that only its owner can read, synced to disk: a store whose key is lost cannot
     /// be opened.
     ///
@@ -142,23 +133,35 @@ impl MasterKey {
         self.0.name()
     }
 
+    /// Whether it is the key that sealed `sealed`, as far as that says.
+    pub(crate) fn sealed(&self, sealed: &Sealed) -> bool {
+        sealed.key_id() == Some(&self.0.id)
+    }
+
+    /// Seals what belongs to no tenant alone, for this column and row.
+    pub(crate) fn seal(&self, column: &'static str, row: &[u8], plain: &[u8]) -> Sealed {
+        self.0.seal(&place(column, row), plain)
+    }
+
+    /// Opens what was sealed for this column and row.
+    pub(crate) fn open(
+        &self,
+        column: &'static str,
+        row: &[u8],
+        sealed: Sealed,
+    ) -> Result<Secret<Vec<u8>>, SealingError> {
+        self.0.open(&place(column, row), sealed).map(Secret::new)
+    }
+
     /// Seals a tenant's data key.
     pub(crate) fn seal_data_key(&self, key: &DataKey, tenant: TenantId) -> Sealed {
-        self.0.seal(&data_key_place(tenant), key.0.bytes.expose())
+        self.seal(DATA_KEY, tenant.as_uuid().as_bytes(), key.0.bytes.expose())
     }
 
     /// Opens a tenant's data key.
     pub(crate) fn open_data_key(&self, sealed: Sealed, tenant: TenantId) -> Result<DataKey, SealingError> {
-        let mut bytes = self.0.open(&data_key_place(tenant), sealed)?;
-        let key = Key::from_slice(&bytes);
-        bytes.zeroize();
-        key.map(DataKey).ok_or(SealingError::Format)
-    }
-}
-
-impl Clone for MasterKey {
-    fn clone(&self) -> Self {
-        Self(Key { bytes: self.0.bytes.clone(), id: self.0.id })
+        let bytes = self.open(DATA_KEY, tenant.as_uuid().as_bytes(), sealed)?;
+        Key::from_slice(bytes.expose()).map(DataKey).ok_or(SealingError::Format)
     }
 }
 
@@ -179,6 +182,15 @@ impl Sealed {
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
+    }
+
+    /// The name of the key that sealed it.
+    pub(crate) fn key_name(&self) -> Option<String> {
+        self.key_id().map(|id| name(id))
+    }
+
+    fn key_id(&self) -> Option<&[u8; ID_BYTES]> {
+        self.0.get(1..=ID_BYTES)?.try_into().ok()
     }
 }
 
@@ -215,8 +227,23 @@ impl Place<'_> {
     }
 }
 
-fn data_key_place(tenant: TenantId) -> Vec<u8> {
-    Place { column: "tenant.data_key", tenant, row: &[] }.bytes()
+/// The column of the tenants' data keys.
+const DATA_KEY: &str = "tenant.data_key";
+
+/// Where a value of no tenant alone is kept.
+fn place(column: &'static str, row: &[u8]) -> Vec<u8> {
+    [column.as_bytes(), &[0], row].concat()
+}
+
+/// `fields` as one, each behind its length, so that none can run into another.
+pub(crate) fn framed(fields: &[&[u8]]) -> Vec<u8> {
+    let mut framed = Vec::with_capacity(fields.iter().map(|field| field.len() + 4).sum());
+    for field in fields {
+        let length = u32::try_from(field.len()).expect("far below 4 GiB");
+        framed.extend_from_slice(&length.to_be_bytes());
+        framed.extend_from_slice(field);
+    }
+    framed
 }
 
 /// Random bytes of the operating system.
@@ -227,6 +254,7 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 }
 
 /// An AES-256 key. The expanded form is made for each use, so that what lives long is wiped in the end.
+#[derive(Clone)]
 struct Key {
     bytes: Secret<[u8; KEY_BYTES]>,
     id: [u8; ID_BYTES],
@@ -300,8 +328,6 @@ fn name(id: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use muster_model::{Secret, TenantId};
     use uuid::Uuid;
 
@@ -363,18 +389,5 @@ mod tests {
         for wrong in ["", "c2hvcnQ=", "not base64!"] {
             assert!(matches!(MasterKey::from_base64(&Secret::from(wrong)), Err(MasterKeyError::Malformed)));
         }
-    }
-
-    #[test]
-    fn a_key_file_is_for_its_owner_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("master.key");
-        let key = MasterKey::generate();
-        key.write_new_file(&path).unwrap();
-        assert_eq!(MasterKey::read_file(&path).unwrap().id(), key.id());
-        assert!(matches!(key.write_new_file(&path), Err(MasterKeyError::File { .. })), "never overwritten");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let error = MasterKey::read_file(&path).unwrap_err();
-        assert!(error.to_string().contains("chmod 600"), "{error}");
     }
 }

@@ -32,6 +32,11 @@ impl Engine for Sqlite {
                 .expect("opened"),
         )
     }
+
+    async fn beside(&mut self) -> Box<dyn Store> {
+        let keys = self.key.clone().into();
+        Box::new(SqliteStore::open(&self.path(), OpenMode::Shared, &keys).await.expect("opened"))
+    }
 }
 
 #[tokio::test]

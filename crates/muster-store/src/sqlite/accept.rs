@@ -167,17 +167,12 @@ impl SqliteStore {
         Ok(Some(StoredSource {
             source_no: row.try_get("source_no")?,
             tenant_no: row.try_get("tenant_no")?,
-            data_key: self.data_key(Sealed::from_stored(row.try_get("data_key")?), tenant)?,
+            data_key: self.data_key(Sealed::from_stored(row.try_get("data_key")?), tenant).await?,
             cursor: row.try_get("cursor")?,
             leased_until: row.try_get("leased_until")?,
             fence: row.try_get("fence")?,
             leased: row.try_get("leased")?,
         }))
-    }
-
-    pub(super) fn data_key(&self, sealed: Sealed, tenant: TenantId) -> Result<DataKey, StoreError> {
-        let opened = self.master_key.open_data_key(sealed, tenant);
-        opened.map_err(|source| StoreError::Sealing { what: format!("tenant {tenant}"), source })
     }
 
     /// The indices of the records whose version is not known yet; of those twice on the page, the first.

@@ -192,7 +192,7 @@ impl SqliteStore {
             Ok((parsed::<TenantId>(&row, "id")?, tenant_no, data_key, letter_id, origin(&row)?, sealed))
         };
         let (tenant, tenant_no, data_key, letter_id, origin, sealed) = read().map_err(failed)?;
-        let key = self.data_key(Sealed::from_stored(data_key), tenant)?;
+        let key = self.data_key(Sealed::from_stored(data_key), tenant).await?;
         let place = Place { column: COLUMN, tenant, row: &letter_id };
         let body = key.open(place, Sealed::from_stored(sealed));
         let what = || format!("dead letter {}", number.0);

@@ -162,7 +162,7 @@ impl SqliteStore {
         stored: Vec<StoredDelivery>,
     ) -> Result<(Vec<Delivery>, Vec<BrokenDelivery>), StoreError> {
         let tenant = stored_tenant.tenant.id;
-        let key = self.data_key(stored_tenant.data_key.clone(), tenant)?;
+        let key = self.data_key(stored_tenant.data_key.clone(), tenant).await?;
         let sink = sink.to_owned();
         let read = self.packer.run(move || {
             let (mut deliveries, mut broken) = (Vec::with_capacity(stored.len()), Vec::new());
@@ -364,10 +364,11 @@ impl SqliteStore {
         }
         let tenant = lease.tenant.id;
         let failed = self.failed("keep what a sink refused");
-        let row = sqlx::query("SELECT data_key FROM tenant WHERE id = ?").bind(tenant.to_string());
+        let row = sqlx::query("SELECT data_key FROM tenant WHERE id = ? AND length(data_key) > 0")
+            .bind(tenant.to_string());
         let row = row.fetch_optional(&self.readers).await.map_err(&failed)?;
         let row = row.ok_or_else(|| StoreError::LeaseLost { what: lane_name(&lease.tenant, &lease.sink) })?;
-        let key = self.data_key(Sealed::from_stored(row.try_get(0).map_err(failed)?), tenant)?;
+        let key = self.data_key(Sealed::from_stored(row.try_get(0).map_err(failed)?), tenant).await?;
         let mut letters = Vec::new();
         for done in finished {
             let delivery = lease.deliveries.iter().find(|delivery| delivery.number == done.number);

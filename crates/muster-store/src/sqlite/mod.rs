@@ -4,12 +4,18 @@
 //! as many at once as there are processors, so that the memory they take is bounded.
 
 mod accept;
+mod audit;
+mod checks;
+mod credentials;
 mod dead_letters;
 mod deliveries;
 mod failure;
+mod grants;
+mod invitations;
 mod journal;
+mod keys;
 mod open;
-mod pending;
+mod sign_ins;
 mod sources;
 mod tenants;
 #[cfg(test)]
@@ -32,6 +38,7 @@ use uuid::Uuid;
 
 use self::failure::{Failure, worded};
 use self::journal::Packer;
+use self::keys::Keys;
 pub use self::open::OpenMode;
 use self::writer::{Doing, Durability, WriteQueue};
 use crate::{
@@ -50,13 +57,13 @@ pub type ReadKeys = Arc<dyn Fn() -> Result<KeyRing, Box<dyn Error + Send + Sync>
 
 /// A store in one SQLite file.
 ///
-/// [`Store::remove_tenant`] overwrites the tenant's sealed data key and zeroes every deleted cell
-/// (`PRAGMA secure_delete`), then empties the WAL; without the key the tenant's journal cannot be read by anyone, in
+/// [`Store::remove_tenant`] and [`Store::offboard_tenant`] overwrite the tenant's sealed data key and zero every
+/// deleted cell (`PRAGMA secure_delete`), then empty the WAL; without the key the tenant's journal cannot be read by anyone, in
 /// the file or in an older copy of it.
 pub struct SqliteStore {
     path: String,
     journal_id: String,
-    master_key: MasterKey,
+    keys: Arc<Keys>,
     signing_key: SigningKey,
     readers: SqlitePool,
     writes: WriteQueue,
@@ -82,7 +89,7 @@ impl SqliteStore {
     /// # Errors
     /// When there is none, it is locked, damaged, of a later version, or sealed with another master key.
     pub async fn open(path: &Path, mode: OpenMode, keys: &KeyRing) -> Result<Self, StoreError> {
-        let opened = open::open(path, mode, &keys.current).await?;
+        let opened = open::open(path, mode, keys).await?;
         let shown = path.display().to_string();
         let (writes, writer) = writer::writer(opened.writer, shown.clone());
         let tasks = TaskTracker::new();
@@ -97,8 +104,8 @@ impl SqliteStore {
         let store = Self {
             path: shown,
             journal_id: opened.journal_id,
-            master_key: keys.current.clone(),
-            signing_key: SigningKey::generate(),
+            keys: Arc::new(opened.keys),
+            signing_key: opened.signing_key,
             readers: opened.readers,
             writes,
             tasks,
@@ -106,16 +113,18 @@ impl SqliteStore {
             packer: Packer::new(),
             lock: Mutex::new(opened.lock),
         };
-        if mode == OpenMode::Exclusive {
-            store.sweep_removed().await?;
+        if mode == OpenMode::Exclusive && store.sweep_removed().await? {
+            store.empty_wal().await;
         }
         Ok(store)
     }
 
-    /// The same store, which reads its keys again with `read` when another process has rotated the master key.
+    /// The same store, which reads its key ring again with `read` when it meets a key that it does not know: then
+    /// another process has rotated the master key. Without it, a store that was opened before the rotation can neither
+    /// read nor add anything after it.
     #[must_use]
-    pub fn rereading_keys(self, read: ReadKeys) -> Self {
-        let _ = read;
+    pub fn rereading_keys(mut self, read: ReadKeys) -> Self {
+        self.keys = Arc::new(self.keys.with_reader(read));
         self
     }
 

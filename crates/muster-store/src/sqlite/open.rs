@@ -10,13 +10,21 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Executor, Row, SqliteConnection, SqlitePool};
 use uuid::Uuid;
 
+use super::audit::set_head;
 use super::failure::worded;
-use crate::{MasterKey, SealingError, StoreError};
+use super::keys::{Keys, opened_signing_key, sealed_signing_key, stored_keys};
+use crate::audit::Head;
+use crate::{KeyRing, SigningKey, StoreError};
 
 /// Leads every database of Muster, so that another program's is not taken for one: "MSTR".
 const APPLICATION_ID: i64 = 0x4d53_5452;
 /// The steps from one layout of the tables to the next. `PRAGMA user_version` counts those that were taken.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_start.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_start.sql"),
+    include_str!("../../migrations/sqlite/0002_identity.sql"),
+];
+/// The step that makes the place of the signing key and of the audit log.
+const IDENTITY: i64 = 2;
 /// How long a write waits for another process before the store is called locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS_MAX: u32 = 4;
@@ -36,6 +44,8 @@ pub(super) struct Opened {
     pub(super) readers: SqlitePool,
     /// Random, made with the store.
     pub(super) journal_id: String,
+    pub(super) keys: Keys,
+    pub(super) signing_key: SigningKey,
     /// Held for as long as the store is open.
     pub(super) lock: Option<File>,
 }
@@ -47,7 +57,7 @@ pub(super) fn create_file(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Opens the database at `path`; a new file is filled with the tables first.
-pub(super) async fn open(path: &Path, mode: OpenMode, key: &MasterKey) -> Result<Opened, StoreError> {
+pub(super) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<Opened, StoreError> {
     if !path.is_file() {
         let detail = format!("there is no file {}; `muster init` makes one", path.display());
         return Err(StoreError::Database { doing: "open", detail });
@@ -62,8 +72,9 @@ pub(super) async fn open(path: &Path, mode: OpenMode, key: &MasterKey) -> Result
     // The writer's cache holds the inner pages of the indexes; bounded, since a backfill would fill any size.
     let writing = options.clone().pragma("cache_size", "-16384").pragma("wal_autocheckpoint", "2000");
     let mut writer = writing.connect().await.map_err(failed)?;
-    migrate(&mut writer, &shown).await?;
-    check_master_key(&mut writer, &shown, key).await?;
+    let keys = Keys::new(shown.clone(), ring);
+    migrate(&mut writer, &shown, ring, &keys).await?;
+    let signing_key = signing_key(&mut writer, &shown, &keys).await?;
     let journal_id = match &lock {
         None => journal_id(&mut writer).await.map_err(failed)?,
         Some(lock) => journal_id_of_owner(&mut writer, lock, path).await?,
@@ -76,7 +87,7 @@ pub(super) async fn open(path: &Path, mode: OpenMode, key: &MasterKey) -> Result
         .connect_with(options.pragma("cache_size", "-2048").pragma("query_only", "ON"))
         .await
         .map_err(failed)?;
-    Ok(Opened { writer, readers, journal_id, lock })
+    Ok(Opened { writer, readers, journal_id, keys, signing_key, lock })
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -105,7 +116,12 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-async fn migrate(writer: &mut SqliteConnection, path: &str) -> Result<(), StoreError> {
+async fn migrate(
+    writer: &mut SqliteConnection,
+    path: &str,
+    ring: &KeyRing,
+    keys: &Keys,
+) -> Result<(), StoreError> {
     let failed = |error: sqlx::Error| worded(&error, path, "open");
     // Within a transaction, so that two processes that open a new store at once do not both fill it.
     writer.execute("BEGIN IMMEDIATE").await.map_err(failed)?;
@@ -123,6 +139,9 @@ async fn migrate(writer: &mut SqliteConnection, path: &str) -> Result<(), StoreE
     if version < known {
         for step in &MIGRATIONS[usize::try_from(version.max(0)).expect("a small number")..] {
             sqlx::raw_sql(*step).execute(&mut *writer).await.map_err(failed)?;
+        }
+        if version < IDENTITY {
+            make_keys(writer, path, ring, keys).await?;
         }
         let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {known}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(stamp)).execute(&mut *writer).await.map_err(failed)?;
@@ -187,25 +206,44 @@ fn mark(lock: &File, text: &str) -> std::io::Result<()> {
     lock.sync_data()
 }
 
-/// Remembers which master key seals this store, so that a wrong one is told at once and not by the first record.
-async fn check_master_key(
+/// Makes the signing key and the end of the audit log, in the transaction that makes their places and at no other time:
+/// were they made wherever they are missing, whoever deletes them could begin a log of their own.
+///
+/// Also remembers which master key seals a new store, so that a wrong one is told at once and not by the first record.
+async fn make_keys(
     writer: &mut SqliteConnection,
     path: &str,
-    key: &MasterKey,
+    ring: &KeyRing,
+    keys: &Keys,
 ) -> Result<(), StoreError> {
     let failed = |error: sqlx::Error| worded(&error, path, "open");
     sqlx::query("INSERT INTO meta (key, value) VALUES ('master_key', ?) ON CONFLICT DO NOTHING")
-        .bind(key.id())
+        .bind(ring.current.id())
         .execute(&mut *writer)
         .await
         .map_err(failed)?;
-    let row = writer.fetch_one("SELECT value FROM meta WHERE key = 'master_key'").await.map_err(failed)?;
-    let sealed_with: String = row.try_get(0).map_err(failed)?;
-    if sealed_with == key.id() {
-        return Ok(());
-    }
-    let source = SealingError::WrongKey { sealed_with, at_hand: key.id() };
-    Err(StoreError::Sealing { what: format!("the store {path}"), source })
+    let (sealing, _) = stored_keys(writer).await.map_err(failed)?;
+    let master_key = keys.named(&sealing)?;
+    let signing_key = SigningKey::generate();
+    sqlx::query("INSERT INTO meta (key, value) VALUES ('signing_key', ?)")
+        .bind(sealed_signing_key(&signing_key, &master_key))
+        .execute(&mut *writer)
+        .await
+        .map_err(failed)?;
+    set_head(writer, &Head::empty(), &signing_key).await.map_err(failed)
+}
+
+/// Opens the signing key, and so finds out whether the master key is at hand.
+async fn signing_key(
+    writer: &mut SqliteConnection,
+    path: &str,
+    keys: &Keys,
+) -> Result<SigningKey, StoreError> {
+    let (sealing, stored) = stored_keys(writer).await.map_err(|error| worded(&error, path, "open"))?;
+    keys.named(&sealing)?;
+    let missing =
+        || StoreError::Damaged { path: path.to_owned(), detail: "the signing key is missing".to_owned() };
+    opened_signing_key(&stored.ok_or_else(missing)?, keys)
 }
 
 fn file_error(error: &std::io::Error, path: &Path, doing: &'static str) -> StoreError {

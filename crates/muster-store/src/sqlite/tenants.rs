@@ -1,15 +1,19 @@
 //! Tenants and their sources: adding, finding, changing, forgetting.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use muster_model::{Cursor, Source, Tenant, TenantId, TenantState};
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Executor, Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection};
 
+use super::audit::append;
+use super::keys::sealing_key;
 use super::{Durability, Failure, SqliteStore, nanoseconds, timestamp};
 use crate::sealing::{DataKey, Sealed};
-use crate::{NewTenant, StoreError, TenantChange, TenantKey};
+use crate::{NewAuditEvent, NewTenant, SigningKey, StoreError, TenantChange, TenantKey};
 
 /// How many rows of a removed tenant are deleted in one transaction, so that others need not wait long.
 const SWEEP_ROWS: i64 = 2000;
@@ -69,43 +73,89 @@ pub(super) fn odd(error: impl std::error::Error + Send + Sync + 'static) -> sqlx
     sqlx::Error::Decode(Box::new(error))
 }
 
+/// A tenant that is not offboarded, with its data key open.
+pub(super) struct LivingTenant {
+    pub(super) tenant_no: i64,
+    pub(super) data_key: DataKey,
+}
+
+/// The row of a tenant that is not offboarded.
+pub(super) struct LivingRow {
+    pub(super) tenant_no: i64,
+    data_key: Sealed,
+}
+
+/// Finds a tenant that is not offboarded, or says that there is none.
+pub(super) async fn living(connection: &mut SqliteConnection, id: TenantId) -> Result<LivingRow, Failure> {
+    let row =
+        sqlx::query("SELECT tenant_no, slug, state, data_key FROM tenant WHERE id = ?").bind(id.to_string());
+    let row = row.fetch_optional(&mut *connection).await?;
+    let row = row.ok_or_else(|| StoreError::NoTenant(id.to_string()))?;
+    if parsed::<TenantState>(&row, "state")? == TenantState::Offboarded {
+        return Err(StoreError::Offboarded(row.try_get("slug")?).into());
+    }
+    let data_key = Sealed::from_stored(row.try_get("data_key")?);
+    Ok(LivingRow { tenant_no: row.try_get("tenant_no")?, data_key })
+}
+
+/// What is written down of a change of a tenant.
+struct Deed {
+    signing_key: SigningKey,
+    actor: String,
+    tenant: TenantId,
+    now: Timestamp,
+}
+
+impl Deed {
+    async fn write(
+        &self,
+        connection: &mut SqliteConnection,
+        action: &str,
+        details: serde_json::Value,
+    ) -> Result<(), Failure> {
+        let event = NewAuditEvent {
+            actor: self.actor.clone(),
+            action: action.to_owned(),
+            subject: self.tenant.to_string(),
+            details,
+        };
+        append(connection, &self.signing_key, event, self.now).await.map(drop)
+    }
+}
+
 impl SqliteStore {
+    /// Finds a tenant that is not offboarded, and opens its data key.
+    pub(super) async fn living_tenant(
+        &self,
+        id: TenantId,
+        doing: &'static str,
+    ) -> Result<LivingTenant, StoreError> {
+        let mut reader = self.readers.acquire().await.map_err(self.failed(doing))?;
+        let found = living(&mut reader, id).await.map_err(|failure| failure.worded(&self.path, doing))?;
+        drop(reader);
+        let data_key = self.data_key(found.data_key, id).await?;
+        Ok(LivingTenant { tenant_no: found.tenant_no, data_key })
+    }
+
+    fn deed(&self, tenant: TenantId, actor: &str, now: Timestamp) -> Deed {
+        Deed { signing_key: self.signing_key.clone(), actor: actor.to_owned(), tenant, now }
+    }
+
     pub(super) async fn add_tenant(
         &self,
         new: NewTenant,
-        _actor: &str,
+        actor: &str,
         now: Timestamp,
     ) -> Result<Tenant, StoreError> {
-        let data_key = self.master_key.seal_data_key(&DataKey::generate(), new.id).into_bytes();
-        self.write("add the tenant", Durability::Synced, move |connection| {
-            Box::pin(async move {
-                let id = new.id.to_string();
-                for (field, value, sql) in [
-                    ("id", id.as_str(), "SELECT 1 FROM tenant WHERE id = ?"),
-                    ("slug", new.slug.as_str(), "SELECT 1 FROM tenant WHERE slug = ?"),
-                ] {
-                    if sqlx::query(sql).bind(value).fetch_optional(&mut *connection).await?.is_some() {
-                        return Err(StoreError::TenantExists { field, value: value.to_owned() }.into());
-                    }
-                }
-                let inserted = sqlx::query(
-                    "INSERT INTO tenant (id, slug, name, domain, app, state, added_at, since, data_key)
-                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                )
-                .bind(&id)
-                .bind(new.slug.as_str())
-                .bind(&new.name)
-                .bind(new.domain.as_ref().map(|domain| domain.as_str().to_owned()))
-                .bind(&new.app)
-                .bind(new.state.as_str())
-                .bind(nanoseconds(now))
-                .bind(nanoseconds(new.since))
-                .bind(data_key)
-                .execute(&mut *connection)
-                .await?;
-                let tenant_no = inserted.last_insert_rowid();
-                set_sources(connection, tenant_no, &new.sources, new.since, now).await?;
-                tenant_by_id(connection, new.id).await
+        self.with_keys(|| {
+            let (keys, new) = (Arc::clone(&self.keys), new.clone());
+            let deed = self.deed(new.id, actor, now);
+            self.write("add the tenant", Durability::Synced, move |connection| {
+                Box::pin(async move {
+                    let key = sealing_key(connection, &keys).await?;
+                    let data_key = key.seal_data_key(&DataKey::generate(), new.id).into_bytes();
+                    add(connection, &new, data_key, &deed).await
+                })
             })
         })
         .await
@@ -144,36 +194,46 @@ impl SqliteStore {
         &self,
         id: TenantId,
         change: TenantChange,
-        _actor: &str,
+        actor: &str,
         now: Timestamp,
     ) -> Result<Tenant, StoreError> {
+        if let TenantChange::State(TenantState::Offboarded) = change {
+            return self.offboard_tenant(id, actor, now).await;
+        }
+        let deed = self.deed(id, actor, now);
         self.write("change the tenant", Durability::Synced, move |connection| {
-            Box::pin(async move {
-                let row = sqlx::query("SELECT tenant_no, since FROM tenant WHERE id = ?")
-                    .bind(id.to_string())
-                    .fetch_optional(&mut *connection)
-                    .await?
-                    .ok_or_else(|| StoreError::NoTenant(id.to_string()))?;
-                let (tenant_no, since): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-                let (sql, value) = match change {
-                    TenantChange::Sources(sources) => {
-                        set_sources(connection, tenant_no, &sources, timestamp(since), now).await?;
-                        return tenant_by_id(connection, id).await;
-                    }
-                    TenantChange::State(state) => {
-                        if state == TenantState::Active {
-                            make_sources_due(connection, tenant_no, now).await?;
-                        }
-                        ("UPDATE tenant SET state = ? WHERE tenant_no = ?", state.as_str().to_owned())
-                    }
-                    TenantChange::Name(name) => ("UPDATE tenant SET name = ? WHERE tenant_no = ?", name),
-                    TenantChange::App(app) => ("UPDATE tenant SET app = ? WHERE tenant_no = ?", app),
-                };
-                sqlx::query(sql).bind(value).bind(tenant_no).execute(&mut *connection).await?;
-                tenant_by_id(connection, id).await
-            })
+            Box::pin(async move { change_one(connection, change, &deed).await })
         })
         .await
+    }
+
+    pub(super) async fn offboard_tenant(
+        &self,
+        id: TenantId,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<Tenant, StoreError> {
+        let deed = self.deed(id, actor, now);
+        let tenant = self.write_erasing("offboard the tenant", Durability::Synced, move |connection| {
+            Box::pin(async move {
+                let before = find(connection, id).await?;
+                if before.state != TenantState::Offboarded {
+                    remove_belongings(connection, id).await?;
+                    sqlx::query("UPDATE tenant SET data_key = x'', state = ? WHERE id = ?")
+                        .bind(TenantState::Offboarded.as_str())
+                        .bind(id.to_string())
+                        .execute(&mut *connection)
+                        .await?;
+                    let details = json!({ "slug": before.slug, "state": before.state });
+                    deed.write(connection, "tenant.offboarded", details).await?;
+                }
+                find(connection, id).await
+            })
+        });
+        let tenant = tenant.await?;
+        self.sweep_removed().await?;
+        self.empty_wal().await;
+        Ok(tenant)
     }
 
     /// The data key and all that names the tenant go in one synced transaction; after it nobody can read the rest,
@@ -181,37 +241,33 @@ impl SqliteStore {
     pub(super) async fn remove_tenant(
         &self,
         id: TenantId,
-        _actor: &str,
-        _now: Timestamp,
+        actor: &str,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.write("remove the tenant", Durability::Synced, move |connection| {
+        let deed = self.deed(id, actor, now);
+        self.write_erasing("remove the tenant", Durability::Synced, move |connection| {
             Box::pin(async move {
-                // SQLite then overwrites what is deleted with zeros.
-                connection.execute("PRAGMA secure_delete = ON").await?;
-                let removed = remove_names(connection, id).await;
-                connection.execute("PRAGMA secure_delete = OFF").await?;
-                removed
+                let before = find(connection, id).await?;
+                remove_belongings(connection, id).await?;
+                let gone = sqlx::query("DELETE FROM tenant WHERE id = ?").bind(id.to_string());
+                gone.execute(&mut *connection).await?;
+                let details = json!({ "slug": before.slug, "name": before.name, "state": before.state });
+                deed.write(connection, "tenant.removed", details).await
             })
         })
         .await?;
-        self.sweep_removed().await
+        self.sweep_removed().await?;
+        self.empty_wal().await;
+        Ok(())
     }
 
-    /// Deletes what is left of removed tenants, also of those whose removal was interrupted.
-    pub(super) async fn sweep_removed(&self) -> Result<(), StoreError> {
+    /// Deletes what is left of removed tenants, also of those whose removal was interrupted; whether anything was.
+    pub(super) async fn sweep_removed(&self) -> Result<bool, StoreError> {
         let mut swept = false;
         while self.sweep_some().await? {
             swept = true;
         }
-        if swept {
-            // The WAL still holds older versions of the pages. What holds this up is another process at its end
-            // only: the WAL is emptied then.
-            let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.readers).await;
-            if let Err(error) = emptied {
-                tracing::debug!(%error, "the WAL will be emptied later");
-            }
-        }
-        Ok(())
+        Ok(swept)
     }
 
     async fn sweep_some(&self) -> Result<bool, StoreError> {
@@ -220,24 +276,119 @@ impl SqliteStore {
         let Some(row) = next.await.map_err(&failed)? else { return Ok(false) };
         let kind: String = row.try_get(0).map_err(&failed)?;
         let no: i64 = row.try_get(1).map_err(&failed)?;
-        self.write("delete what is left of a removed tenant", Durability::Relaxed, move |connection| {
-            Box::pin(async move {
-                connection.execute("PRAGMA secure_delete = ON").await?;
-                let swept = sweep_step(connection, &kind, no).await;
-                connection.execute("PRAGMA secure_delete = OFF").await?;
-                swept
-            })
-        })
+        self.write_erasing(
+            "delete what is left of a removed tenant",
+            Durability::Relaxed,
+            move |connection| Box::pin(async move { sweep_step(connection, &kind, no).await }),
+        )
         .await?;
         Ok(true)
     }
 }
 
-async fn remove_names(connection: &mut SqliteConnection, id: TenantId) -> Result<(), Failure> {
+async fn add(
+    connection: &mut SqliteConnection,
+    new: &NewTenant,
+    data_key: Vec<u8>,
+    deed: &Deed,
+) -> Result<Tenant, Failure> {
+    let id = new.id.to_string();
+    // Of one that was offboarded nothing but the name is left. A new row, so that nothing that still points to the
+    // old one can be taken for the new one's.
+    let again = sqlx::query("DELETE FROM tenant WHERE id = ? AND state = ?")
+        .bind(&id)
+        .bind(TenantState::Offboarded.as_str())
+        .execute(&mut *connection)
+        .await?
+        .rows_affected()
+        > 0;
+    for (field, value, sql) in [
+        ("id", id.as_str(), "SELECT 1 FROM tenant WHERE id = ?"),
+        ("slug", new.slug.as_str(), "SELECT 1 FROM tenant WHERE slug = ?"),
+    ] {
+        if sqlx::query(sql).bind(value).fetch_optional(&mut *connection).await?.is_some() {
+            return Err(StoreError::TenantExists { field, value: value.to_owned() }.into());
+        }
+    }
+    let inserted = sqlx::query(
+        "INSERT INTO tenant (id, slug, name, domain, app, state, added_at, since, data_key)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&id)
+    .bind(new.slug.as_str())
+    .bind(&new.name)
+    .bind(new.domain.as_ref().map(|domain| domain.as_str().to_owned()))
+    .bind(&new.app)
+    .bind(new.state.as_str())
+    .bind(nanoseconds(deed.now))
+    .bind(nanoseconds(new.since))
+    .bind(data_key)
+    .execute(&mut *connection)
+    .await?;
+    let tenant_no = inserted.last_insert_rowid();
+    set_sources(connection, tenant_no, &new.sources, new.since, deed.now).await?;
+    let tenant = find(connection, new.id).await?;
+    let details = json!({
+        "slug": tenant.slug, "name": tenant.name, "domain": tenant.domain, "app": tenant.app,
+        "sources": tenant.sources, "state": tenant.state, "again": again,
+    });
+    deed.write(connection, "tenant.added", details).await?;
+    Ok(tenant)
+}
+
+async fn change_one(
+    connection: &mut SqliteConnection,
+    change: TenantChange,
+    deed: &Deed,
+) -> Result<Tenant, Failure> {
+    let tenant_no = living(connection, deed.tenant).await?.tenant_no;
+    let before = find(connection, deed.tenant).await?;
+    let (sql, value) = match change {
+        TenantChange::Sources(sources) => {
+            set_sources(connection, tenant_no, &sources, before.since, deed.now).await?;
+            ("", String::new())
+        }
+        TenantChange::State(state) => {
+            if state == TenantState::Active {
+                make_sources_due(connection, tenant_no, deed.now).await?;
+            }
+            ("UPDATE tenant SET state = ? WHERE tenant_no = ?", state.as_str().to_owned())
+        }
+        TenantChange::Name(name) => ("UPDATE tenant SET name = ? WHERE tenant_no = ?", name),
+        TenantChange::App(app) => ("UPDATE tenant SET app = ? WHERE tenant_no = ?", app),
+    };
+    if !sql.is_empty() {
+        sqlx::query(sql).bind(value).bind(tenant_no).execute(&mut *connection).await?;
+    }
+    let tenant = find(connection, deed.tenant).await?;
+    let details = differences(&before, &tenant);
+    if !details.is_empty() {
+        deed.write(connection, "tenant.changed", details.into()).await?;
+    }
+    Ok(tenant)
+}
+
+/// What has changed of a tenant, as it was and as it is.
+fn differences(before: &Tenant, after: &Tenant) -> serde_json::Map<String, serde_json::Value> {
+    let fields = |tenant: &Tenant| {
+        [
+            ("name", json!(tenant.name)),
+            ("app", json!(tenant.app)),
+            ("sources", json!(tenant.sources)),
+            ("state", json!(tenant.state)),
+        ]
+    };
+    let pairs = fields(before).into_iter().zip(fields(after));
+    pairs
+        .filter(|((_, before), (_, after))| before != after)
+        .map(|((field, from), (_, to))| (field.to_owned(), json!({ "from": from, "to": to })))
+        .collect()
+}
+
+/// Removes all of a tenant but its row, whose data key it destroys.
+async fn remove_belongings(connection: &mut SqliteConnection, id: TenantId) -> Result<(), Failure> {
     let row = sqlx::query("SELECT tenant_no FROM tenant WHERE id = ?").bind(id.to_string());
-    let row = row.fetch_optional(&mut *connection).await?;
-    let row = row.ok_or_else(|| StoreError::NoTenant(id.to_string()))?;
-    let tenant_no: i64 = row.try_get(0)?;
+    let tenant_no: i64 = row.fetch_one(&mut *connection).await?.try_get(0)?;
     for sql in [
         "UPDATE tenant SET data_key = zeroblob(length(data_key)) WHERE tenant_no = ?",
         "INSERT INTO removed (kind, no) SELECT 'source', source_no FROM source_state WHERE tenant_no = ?",
@@ -245,7 +396,10 @@ async fn remove_names(connection: &mut SqliteConnection, id: TenantId) -> Result
         "DELETE FROM source_state WHERE tenant_no = ?",
         "DELETE FROM lane WHERE tenant_no = ?",
         "DELETE FROM dead_letter WHERE tenant_no = ?",
-        "DELETE FROM tenant WHERE tenant_no = ?",
+        "DELETE FROM invitation WHERE tenant_no = ?",
+        "DELETE FROM sign_in WHERE tenant_no = ?",
+        "DELETE FROM delegated_grant WHERE tenant_no = ?",
+        "DELETE FROM tenant_check WHERE tenant_no = ?",
     ] {
         sqlx::query(sql).bind(tenant_no).execute(&mut *connection).await?;
     }
@@ -275,9 +429,11 @@ async fn sweep_step(connection: &mut SqliteConnection, kind: &str, no: i64) -> R
     Ok(())
 }
 
-async fn tenant_by_id(connection: &mut SqliteConnection, id: TenantId) -> Result<Tenant, Failure> {
+async fn find(connection: &mut SqliteConnection, id: TenantId) -> Result<Tenant, Failure> {
     let row = sqlx::query(select_tenant!("WHERE t.id = ?")).bind(id.to_string());
-    Ok(read_tenant(&row.fetch_one(&mut *connection).await?)?.tenant)
+    let row = row.fetch_optional(&mut *connection).await?;
+    let row = row.ok_or_else(|| StoreError::NoTenant(id.to_string()))?;
+    Ok(read_tenant(&row)?.tenant)
 }
 
 async fn make_sources_due(

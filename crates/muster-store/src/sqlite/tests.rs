@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{Durability, OpenMode, SqliteStore};
 use crate::{
     AcceptedPage, DeliveryLimits, FinishedDelivery, InstanceId, MasterKey, NewRecord, NewTenant, PageReceipt,
-    PollResult, SealingError, SourceLease, Store, StoreError,
+    PollResult, SourceLease, Store, StoreError,
 };
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -330,7 +330,7 @@ async fn what_is_no_store_of_ours_is_refused_with_words() {
 
     fixture.create().await.close().await;
     let wrong = SqliteStore::open(&fixture.path, OpenMode::Exclusive, &MasterKey::generate().into()).await;
-    let Err(StoreError::Sealing { source: SealingError::WrongKey { .. }, .. }) = wrong else {
+    let Err(StoreError::WrongMasterKey { .. }) = wrong else {
         panic!("a wrong master key must be told");
     };
 }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod deliver;
 pub mod exit_code;
 pub mod grants;
+pub mod language;
 pub mod lifecycle;
 pub mod output;
 pub mod routing;

@@ -8,6 +8,7 @@ mod cloud;
 mod collect;
 mod key_vault;
 mod network;
+mod onboarding;
 mod quantity;
 mod routes;
 mod secret_reference;
@@ -30,6 +31,7 @@ pub use cloud::CloudSettings;
 pub use collect::CollectSettings;
 pub use key_vault::KeyVaultSettings;
 pub use network::NetworkSettings;
+pub use onboarding::OnboardingSettings;
 pub use quantity::{ByteSize, Span};
 pub use routes::RouteSettings;
 pub use secret_reference::{SecretReference, SecretReferenceError, VaultSecret};
@@ -56,6 +58,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// `[key_vault]`
     pub key_vault: Option<KeyVaultSettings>,
+    /// `[onboarding]`; without it there are no pages for customers.
+    pub onboarding: Option<OnboardingSettings>,
     /// `[apps.NAME]`
     pub apps: BTreeMap<String, AppSettings>,
     /// `[sinks.NAME]`
@@ -147,6 +151,7 @@ impl Settings {
             collect: read.collect.unwrap_or_default(),
             server: read.server.unwrap_or_default(),
             key_vault: read.key_vault,
+            onboarding: read.onboarding,
             apps: read.apps,
             sinks: read.sinks,
             routes: read.routes,
@@ -226,6 +231,7 @@ struct Read {
     collect: Option<CollectSettings>,
     server: Option<ServerSettings>,
     key_vault: Option<KeyVaultSettings>,
+    onboarding: Option<OnboardingSettings>,
     apps: BTreeMap<String, AppSettings>,
     sinks: BTreeMap<String, SinkSettings>,
     routes: Vec<RouteSettings>,
@@ -242,6 +248,7 @@ impl Read {
                 "collect" => document.once(&name, &mut self.collect, value, mistakes),
                 "server" => document.once(&name, &mut self.server, value, mistakes),
                 "key_vault" => document.once(&name, &mut self.key_vault, value, mistakes),
+                "onboarding" => document.once(&name, &mut self.onboarding, value, mistakes),
                 "apps" => document.named(&name, &mut self.apps, value, mistakes, Document::section),
                 "sinks" => document.named(&name, &mut self.sinks, value, mistakes, sinks::read),
                 "routes" => self.take_routes(document, value, mistakes),
@@ -249,7 +256,7 @@ impl Read {
                     &key.span(),
                     "",
                     format!(
-                        "`{name}` is not a section: use store, cloud, network, collect, server, key_vault, apps.NAME, sinks.NAME or [[routes]]"
+                        "`{name}` is not a section: use store, cloud, network, collect, server, key_vault, onboarding, apps.NAME, sinks.NAME or [[routes]]"
                     ),
                 )),
             }

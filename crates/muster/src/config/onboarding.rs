@@ -1,0 +1,150 @@
+//! `[onboarding]`: the pages on which customers' administrators consent.
+
+use std::time::Duration;
+
+use muster_microsoft::entra::consent::ConsentForm;
+use serde::Deserialize;
+use url::Url;
+
+use super::Span;
+use crate::language::Language;
+
+/// `[onboarding]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnboardingSettings {
+    /// Where the pages are reached from outside, such as `https://muster.mssp.example`. `/onboard/callback` and
+    /// `/SiemMsspConnector` below it are the redirect URIs of the apps.
+    #[serde(deserialize_with = "public_url")]
+    pub public_url: Url,
+    /// Who asks, as the customer knows the provider.
+    #[serde(deserialize_with = "words")]
+    pub provider_name: String,
+    /// Whom the customer can ask: a mail address, a web address or a phone number.
+    #[serde(deserialize_with = "words")]
+    pub contact: String,
+    /// How long the link of an invitation works.
+    #[serde(default = "link_lifetime", deserialize_with = "lifetime")]
+    pub link_lifetime: Span,
+    /// The language of pages for browsers that ask for none that we speak.
+    #[serde(default)]
+    pub language: Language,
+    /// Which of Microsoft's consent pages is used.
+    #[serde(default, deserialize_with = "consent_form")]
+    pub consent: ConsentForm,
+}
+
+impl OnboardingSettings {
+    /// An address below [`public_url`](Self::public_url), which `path` is written behind as it is.
+    #[must_use]
+    pub fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
+    }
+
+    /// Where Microsoft sends an administrator back to after consent.
+    #[must_use]
+    pub fn consent_redirect_uri(&self) -> String {
+        self.address("/onboard/callback")
+    }
+
+    /// Where Microsoft sends a person back to who signs in for the connector.
+    #[must_use]
+    pub fn connector_redirect_uri(&self) -> String {
+        self.address("/SiemMsspConnector")
+    }
+}
+
+fn link_lifetime() -> Span {
+    Span(Duration::from_secs(7 * 86_400))
+}
+
+fn lifetime<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    let allowed = Duration::from_secs(600)..=Duration::from_secs(90 * 86_400);
+    if allowed.contains(&span.0) {
+        Ok(span)
+    } else {
+        Err(serde::de::Error::custom(format!("`{span}` is not between 10m and 90d")))
+    }
+}
+
+fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?.trim().to_owned();
+    let fits = !text.is_empty() && text.chars().count() <= 200 && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text)
+    } else {
+        Err(serde::de::Error::custom("one line of at most 200 characters is wanted"))
+    }
+}
+
+fn public_url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = |why: &str| serde::de::Error::custom(format!("`{text}` cannot be the public address: {why}"));
+    let url = Url::parse(&text).map_err(|_| wrong("it is not a URL such as https://muster.mssp.example"))?;
+    let loopback = match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("a user or password does not belong in it"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("it ends before any ? and #"));
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if loopback => Ok(url),
+        "http" => Err(wrong("Microsoft redirects to https only; plain http is for tests on this machine")),
+        _ => Err(wrong("it must begin with https://")),
+    }
+}
+
+fn consent_form<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<ConsentForm, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(more: &str) -> Result<OnboardingSettings, String> {
+        let text = format!("provider_name = \"Northwind\"\ncontact = \"soc@northwind.example\"\n{more}");
+        toml::from_str(&text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_sensible_value() {
+        let settings = parse("public_url = \"https://muster.northwind.example/\"").expect("right");
+        assert_eq!(settings.link_lifetime.to_string(), "7d");
+        assert_eq!(settings.language, Language::English);
+        assert_eq!(settings.consent, ConsentForm::V2AdminConsent);
+        assert_eq!(settings.consent_redirect_uri(), "https://muster.northwind.example/onboard/callback");
+        assert_eq!(settings.connector_redirect_uri(), "https://muster.northwind.example/SiemMsspConnector");
+    }
+
+    #[test]
+    fn a_public_address_may_have_a_path() {
+        let settings = parse("public_url = \"https://northwind.example/muster\"").expect("right");
+        assert_eq!(settings.consent_redirect_uri(), "https://northwind.example/muster/onboard/callback");
+    }
+
+    #[test]
+    fn wrong_values_are_told() {
+        for (text, words) in [
+            ("public_url = \"http://muster.example\"", "https only"),
+            ("public_url = \"https://a:b@muster.example\"", "user or password"),
+            ("public_url = \"https://muster.example/?a=b\"", "before any ?"),
+            ("public_url = \"muster.example\"", "not a URL"),
+            ("public_url = \"https://m.example\"\nlink_lifetime = \"1m\"", "between 10m and 90d"),
+            ("public_url = \"https://m.example\"\nlanguage = \"fr\"", "en, de, sv, nl or zh-CN"),
+            ("public_url = \"https://m.example\"\nconsent = \"v3\"", "not a consent form"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.contains(words), "{text}: {error}");
+        }
+        assert!(toml::from_str::<OnboardingSettings>("provider_name = \" \"").is_err());
+    }
+}

@@ -11,6 +11,7 @@ mod commands;
 pub mod config;
 pub mod deliver;
 pub mod exit_code;
+pub mod gauges;
 pub mod grants;
 pub mod language;
 pub mod lifecycle;

@@ -14,6 +14,7 @@ use muster_store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::gauges;
 use crate::status::Snapshot;
 
 /// What the pages show.
@@ -63,34 +64,9 @@ async fn ready(State(pages): State<Pages>) -> Response {
 
 async fn metrics(State(pages): State<Pages>) -> Response {
     match Snapshot::take(pages.store.as_ref(), pages.clock.now()).await {
-        Ok(snapshot) => gauges(&snapshot),
+        Ok(snapshot) => gauges::set(&snapshot),
         Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], pages.metrics.render())
         .into_response()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
-fn gauges(snapshot: &Snapshot) {
-    use metrics::gauge;
-    for state in ["active", "paused"] {
-        let count = snapshot.tenants.iter().filter(|tenant| tenant.state.as_str() == state).count();
-        gauge!("muster_tenants", "state" => state).set(count as f64);
-    }
-    for tenant in &snapshot.tenants {
-        for source in &tenant.sources {
-            let labels = [("tenant", tenant.slug.to_string()), ("source", source.source.to_string())];
-            gauge!("muster_source_failures", &labels).set(f64::from(source.failures));
-            if let Some(lag) = source.lag_seconds {
-                gauge!("muster_source_lag_seconds", &labels).set(lag);
-            }
-        }
-    }
-    for sink in &snapshot.sinks {
-        gauge!("muster_sink_owed_records", "sink" => sink.sink.clone()).set(sink.owed as f64);
-        gauge!("muster_sink_oldest_owed_seconds", "sink" => sink.sink.clone())
-            .set(sink.oldest_owed_seconds.unwrap_or(0.0));
-    }
-    gauge!("muster_dead_letters").set(snapshot.journal.dead_letters as f64);
-    gauge!("muster_journal_bytes").set(snapshot.journal.stored_bytes as f64);
 }

@@ -21,7 +21,7 @@ use muster_microsoft::entra::delegated::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
 use muster_model::{Clock, SystemClock};
 use muster_siem::sinks::Sink;
-use muster_store::{InstanceId, KeyRing, OpenMode, SqliteStore, Store};
+use muster_store::{InstanceId, KeyRing, NewAuditEvent, OpenMode, SqliteStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -274,6 +274,28 @@ fn open_sinks(
     Ok(sinks)
 }
 
+/// Writes into the audit log which settings are used from now on: their hash and names, never a secret.
+async fn settings_loaded(
+    store: &Arc<dyn Store>,
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> Result<(), Failed> {
+    let event = NewAuditEvent {
+        actor: crate::audit::actor(),
+        action: "settings.loaded".to_owned(),
+        subject: settings.folder.display().to_string(),
+        details: serde_json::json!({
+            "fingerprint": settings.fingerprint,
+            "apps": settings.apps.keys().collect::<Vec<_>>(),
+            "sinks": settings.sinks.keys().collect::<Vec<_>>(),
+            "routes": settings.routes.len(),
+            "version": env!("CARGO_PKG_VERSION"),
+        }),
+    };
+    store.append_audit(event, clock.now()).await?;
+    Ok(())
+}
+
 async fn prune(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Duration, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
         let before = clock.now().checked_sub(keep).unwrap_or(jiff::Timestamp::MIN);
@@ -312,6 +334,7 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
         tracing::info!(%address, "serving health and metrics");
     }
     let mut engine = Engine::start(&settings, &store, &clock, instance).await?;
+    settings_loaded(&store, &settings, &clock).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         sinks = settings.sinks.len(),
@@ -348,6 +371,9 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
                     engine = match Engine::start(&new, &store, &clock, instance).await {
                         Ok(engine) => {
                             settings = new;
+                            if let Err(failed) = settings_loaded(&store, &settings, &clock).await {
+                                tracing::error!(error = %failed.error, "cannot write the new settings into the audit log");
+                            }
                             tracing::info!("running with the new settings");
                             engine
                         }

@@ -46,6 +46,8 @@ use section::Document;
 pub struct Settings {
     /// The folder that relative paths start from: where the settings file lies.
     pub folder: PathBuf,
+    /// A hash of the files' text, in hexadecimal: tells one reading from another in the audit log.
+    pub fingerprint: String,
     /// `[store]`
     pub store: StoreSettings,
     /// `[cloud]`
@@ -145,6 +147,7 @@ impl Settings {
         }
         let settings = Self {
             folder: folder.to_owned(),
+            fingerprint: fingerprint(files),
             store: read.store.unwrap_or_default(),
             cloud: read.cloud.unwrap_or_default(),
             network: read.network.unwrap_or_default(),
@@ -279,6 +282,15 @@ impl Read {
             self.routes.extend(document.section::<RouteSettings>(&section, route, mistakes));
         }
     }
+}
+
+fn fingerprint(files: &[(PathBuf, String)]) -> String {
+    let text: Vec<&str> = files.iter().map(|(_, text)| text.as_str()).collect();
+    muster_model::ContentHash::of(text.join("\0").as_bytes())
+        .0
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn tenant_id<'de, D: serde::Deserializer<'de>>(from: D) -> Result<TenantId, D::Error> {

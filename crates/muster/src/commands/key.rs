@@ -66,7 +66,7 @@ async fn rotate(context: &Context, output: Output) -> Result<Exit, Failed> {
             .await
             .map_err(|error| match error {
                 RotateError::Store(error) => error.into(),
-                RotateError::Key(error) => Failed::new(Exit::Settings, error),
+                other => Failed::new(Exit::Settings, other),
             })?;
     let rotated = Rotated { from: rotation.from, to: rotation.to, resumed: rotation.resumed };
     output.print(&rotated, |_| {

@@ -139,8 +139,7 @@ impl KeyRing {
             drop(std::fs::remove_file(&beside));
         }
         written?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        File::open(folder_of(&path))?.sync_all()
     }
 
     fn write_beside(&self, path: &Path, beside: &Path) -> std::io::Result<()> {
@@ -223,18 +222,21 @@ pub async fn rotate_key_file(
     Ok(Rotation { from, to: to.id(), resumed })
 }
 
-/// Keeps other rotations away from the file for as long as it is held.
+/// Keeps other rotations away from the file for as long as it is held. Its folder is what is locked: the file itself is
+/// replaced, and another file beside it would belong to whoever rotated first.
 fn lock(path: &Path) -> Result<File, MasterKeyError> {
     let failed = |source| MasterKeyError::File { path: path.to_owned(), source };
     let resolved = std::fs::canonicalize(path).map_err(failed)?;
-    let mut options = OpenOptions::new();
-    let options = options.write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(beside(&resolved, ".lock")).map_err(failed)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+    let folder = File::open(folder_of(&resolved)).map_err(failed)?;
+    match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(folder),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(MasterKeyError::Busy { path: path.to_owned() }),
         Err(error) => Err(failed(error.into())),
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

@@ -72,10 +72,10 @@ impl From<crate::config::Mistakes> for Failed {
 
 impl From<muster_store::StoreError> for Failed {
     fn from(error: muster_store::StoreError) -> Self {
-        use muster_store::StoreError::{NoTenant, TenantExists};
+        use muster_store::StoreError::{NoTenant, Offboarded, TenantExists};
         let exit = match error {
             NoTenant(_) => Exit::NotFound,
-            TenantExists { .. } => Exit::Failure,
+            TenantExists { .. } | Offboarded(_) => Exit::Failure,
             _ => Exit::Store,
         };
         Self { exit, error: error.into() }

@@ -115,6 +115,8 @@ async fn offboarded_tenants_leave_their_name(store: &dyn Store) {
     assert!(gone(store.begin_sign_in(sign_in(1, 2)).await));
     assert!(gone(store.add_invitation(invitation(1, 2), at(3)).await.map(drop)));
     assert!(gone(store.put_checks(tenant.id, vec![check("token", CheckOutcome::Good)]).await));
+    let over = NewTenant { state: TenantState::Offboarded, ..new_tenant(3) };
+    assert!(gone(store.add_tenant(over, BY, at(3)).await.map(drop)), "nobody begins at the end");
     // Its slug stays taken, except for itself: who comes back begins anew.
     let same_slug = NewTenant { id: tenant_id(9), ..new_tenant(1) };
     let refused = store.add_tenant(same_slug, BY, at(3)).await;

@@ -21,6 +21,8 @@ use super::{Failure, ReadKeys, SqliteStore};
 use crate::sealing::{DataKey, Sealed};
 use crate::{KeyRing, MasterKey, NewAuditEvent, SealingError, SigningKey, StoreError};
 
+/// How often something is tried anew when another process rotates the master key meanwhile.
+const ATTEMPTS: usize = 5;
 /// The place of the signing key.
 const SIGNING_KEY: &str = "meta.signing_key";
 
@@ -80,24 +82,28 @@ impl Keys {
         self.known.read().expect("no panic while the lock is held").iter().any(|key| key.id() == id)
     }
 
-    /// Keeps another key in mind. Those known before are kept too: what a reader still sees may be sealed with them.
-    fn learn(&self, key: &MasterKey) {
+    /// Keeps another key in mind; whether it is a new one. Those known before are kept too: what a reader still sees
+    /// may be sealed with them.
+    fn learn(&self, key: &MasterKey) -> bool {
         let mut known = self.known.write().expect("no panic while the lock is held");
-        if known.iter().all(|other| other.id() != key.id()) {
+        let new = known.iter().all(|other| other.id() != key.id());
+        if new {
             known.push(key.clone());
         }
+        new
     }
 
-    /// Reads the ring again for the key `wanted`; whether it is known now.
+    /// Reads the ring again for the key `wanted`; whether that or another key that was not known is known now.
     async fn reread(&self, wanted: &str) -> bool {
         let _turn = self.reading.lock().await;
         if self.knows(wanted) {
             return true;
         }
         let Some(read) = self.read.clone() else { return false };
+        let mut learned = 0;
         // From a file or a program: either may take its time.
         match tokio::task::spawn_blocking(move || read()).await {
-            Ok(Ok(ring)) => ring.keys().for_each(|key| self.learn(key)),
+            Ok(Ok(ring)) => learned = ring.keys().filter(|key| self.learn(key)).count(),
             Ok(Err(error)) => {
                 tracing::warn!(store.path = self.path, %error, "the master key cannot be read again");
             }
@@ -105,29 +111,28 @@ impl Keys {
                 tracing::warn!(store.path = self.path, %error, "reading the master key again failed")
             }
         }
-        let found = self.knows(wanted);
-        if found {
-            tracing::info!(
-                store.path = self.path,
-                key.name = wanted,
-                "the master key was rotated: the new one is used"
-            );
+        if learned > 0 {
+            tracing::info!(store.path = self.path, "the master key was rotated: the new one is used");
         }
-        found
+        learned > 0
     }
 }
 
 impl SqliteStore {
-    /// Runs `attempt`, and once more when it lacked a master key that is there when the ring is read again.
+    /// Runs `attempt`, and again when it lacked a master key that is there once the ring is read again. More than once,
+    /// since by then another rotation may be done.
     pub(super) async fn with_keys<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        match attempt().await {
-            Err(StoreError::WrongMasterKey { wanted, .. }) if self.keys.reread(&wanted).await => {
-                attempt().await
+        let mut attempts = ATTEMPTS;
+        loop {
+            attempts -= 1;
+            match attempt().await {
+                Err(StoreError::WrongMasterKey { wanted, .. })
+                    if attempts > 0 && self.keys.reread(&wanted).await => {}
+                result => return result,
             }
-            result => result,
         }
     }
 

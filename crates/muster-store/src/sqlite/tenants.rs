@@ -130,11 +130,14 @@ impl SqliteStore {
         id: TenantId,
         doing: &'static str,
     ) -> Result<LivingTenant, StoreError> {
-        let mut reader = self.readers.acquire().await.map_err(self.failed(doing))?;
-        let found = living(&mut reader, id).await.map_err(|failure| failure.worded(&self.path, doing))?;
-        drop(reader);
-        let data_key = self.data_key(found.data_key, id).await?;
-        Ok(LivingTenant { tenant_no: found.tenant_no, data_key })
+        self.with_keys(async || {
+            let mut reader = self.readers.acquire().await.map_err(self.failed(doing))?;
+            let found = living(&mut reader, id).await.map_err(|failure| failure.worded(&self.path, doing))?;
+            drop(reader);
+            let data_key = self.data_key(found.data_key, id).await?;
+            Ok(LivingTenant { tenant_no: found.tenant_no, data_key })
+        })
+        .await
     }
 
     fn deed(&self, tenant: TenantId, actor: &str, now: Timestamp) -> Deed {
@@ -147,6 +150,9 @@ impl SqliteStore {
         actor: &str,
         now: Timestamp,
     ) -> Result<Tenant, StoreError> {
+        if new.state == TenantState::Offboarded {
+            return Err(StoreError::Offboarded(new.slug.to_string()));
+        }
         self.with_keys(|| {
             let (keys, new) = (Arc::clone(&self.keys), new.clone());
             let deed = self.deed(new.id, actor, now);

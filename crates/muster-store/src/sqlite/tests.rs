@@ -1,5 +1,8 @@
 //! What is SQLite's own: group commit, files, locks, damage, a full disk.
 
+mod identity;
+mod keys;
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,379 @@
+//! The audit log against those who can write to the file, sealed values moved about, bounds, and stores of the first
+//! version.
+
+use muster_model::Secret;
+use ring::digest::{SHA256, digest};
+use serde_json::json;
+use sqlx::{ConnectOptions, Connection};
+
+use super::*;
+use crate::{
+    AuditVerdict, CredentialKind, CredentialSlot, GrantLease, NewAuditEvent, NewGrant, SignIn, SignInKind,
+    StoredCredential,
+};
+
+async fn log(store: &SqliteStore, events: u32) {
+    for number in 0..events {
+        let event = NewAuditEvent {
+            actor: "alice".to_owned(),
+            action: "app.registered".to_owned(),
+            subject: format!("app {number}"),
+            details: json!({ "number": number }),
+        };
+        Store::append_audit(store, event, at(i64::from(number))).await.unwrap();
+    }
+}
+
+async fn verdict(store: &SqliteStore) -> AuditVerdict {
+    Store::verify_audit(store).await.unwrap()
+}
+
+async fn refused_by_a_trigger(store: &SqliteStore, sql: &'static str) {
+    let done = store.write::<(), _>("test", Durability::Relaxed, move |connection| {
+        Box::pin(async move { Ok(sqlx::raw_sql(sql).execute(&mut *connection).await.map(drop)?) })
+    });
+    let error = done.await.expect_err(sql);
+    assert!(error.to_string().contains("only appended to"), "{sql}: {error}");
+}
+
+#[tokio::test]
+async fn the_audit_log_refuses_to_be_changed() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    log(&store, 3).await;
+    for sql in [
+        "UPDATE audit_event SET actor = 'eve' WHERE number = 2",
+        "DELETE FROM audit_event WHERE number = 3",
+        "DELETE FROM audit_event",
+        "INSERT OR REPLACE INTO audit_event SELECT 2, at, 'eve', action, subject, details, previous, hash
+         FROM audit_event WHERE number = 2",
+        "INSERT INTO audit_event SELECT 0, at, 'eve', action, subject, details, previous, hash
+         FROM audit_event WHERE number = 2",
+    ] {
+        refused_by_a_trigger(&store, sql).await;
+    }
+    assert_eq!(verdict(&store).await.first_bad, None);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn whoever_changes_the_audit_log_all_the_same_is_noticed() {
+    const DROP: &str = "DROP TRIGGER audit_event_is_not_changed; DROP TRIGGER audit_event_is_not_deleted;
+                        DROP TRIGGER audit_event_is_appended";
+    for (sql, first_bad, words) in [
+        ("UPDATE audit_event SET actor = 'eve' WHERE number = 4", 4, "changed"),
+        ("UPDATE audit_event SET at = at - 1 WHERE number = 1", 1, "changed"),
+        ("UPDATE audit_event SET details = '{}' WHERE number = 6", 6, "changed"),
+        ("UPDATE audit_event SET hash = previous WHERE number = 3", 3, "changed"),
+        ("DELETE FROM audit_event WHERE number = 4", 4, "missing"),
+        ("DELETE FROM audit_event WHERE number = 1", 1, "missing"),
+        ("DELETE FROM audit_event WHERE number > 4", 5, "missing"),
+        ("DELETE FROM audit_event", 1, "missing"),
+        // Exchanged: first as they are, then with the chain mended by hand.
+        (
+            "UPDATE audit_event SET number = 100 WHERE number = 3; UPDATE audit_event SET number = 3 WHERE number = 4;
+             UPDATE audit_event SET number = 4 WHERE number = 100",
+            3,
+            "changed",
+        ),
+        (
+            "UPDATE audit_event SET number = number + 100 WHERE number > 3;
+             UPDATE audit_event SET number = number - 101 WHERE number > 100",
+            3,
+            "",
+        ),
+        (
+            "INSERT INTO audit_event SELECT number + 1, at, actor, action, subject, details, hash, hash
+             FROM audit_event WHERE number = 6",
+            7,
+            "changed",
+        ),
+        ("DELETE FROM meta WHERE key = 'audit_head'", 7, "signed end"),
+        ("UPDATE meta SET value = '4' || substr(value, 2) WHERE key = 'audit_head'", 7, "signed end"),
+        (
+            "DELETE FROM audit_event WHERE number > 4;
+             UPDATE meta SET value = (SELECT '4 ' || hash || ' ' || hash FROM audit_event WHERE number = 4)
+             WHERE key = 'audit_head'",
+            5,
+            "signed end",
+        ),
+        ("DELETE FROM audit_event; DELETE FROM meta WHERE key = 'audit_head'", 1, "signed end"),
+    ] {
+        let fixture = Fixture::new();
+        let store = fixture.create().await;
+        log(&store, 6).await;
+        let good = verdict(&store).await;
+        assert_eq!((good.events, good.first_bad), (6, None));
+        run(&store, DROP).await;
+        // Two events cannot have one number, so a deletion makes room first.
+        if sql.contains("- 101") {
+            run(&store, "DELETE FROM audit_event WHERE number = 3").await;
+        }
+        run(&store, sql).await;
+        let (number, why) = verdict(&store).await.first_bad.expect(sql);
+        assert_eq!(number, first_bad, "{sql}: {why}");
+        assert!(why.contains(words), "{sql}: {why}");
+        // It stays noticed when the log goes on, and going on is never refused.
+        log(&store, 2).await;
+        let (number, why) = verdict(&store).await.first_bad.expect(sql);
+        assert_eq!(number, first_bad, "{sql}, afterwards: {why}");
+        store.close().await;
+        let store = fixture.open(OpenMode::Exclusive).await.unwrap();
+        assert_eq!(verdict(&store).await.first_bad.map(|(number, _)| number), Some(first_bad), "{sql}, reopened");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn more_events_than_are_read_at_once_are_checked() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    // In one transaction, since each append is synced.
+    let key = store.signing_key.clone();
+    let many = store.write("test", Durability::Relaxed, move |connection| {
+        Box::pin(async move {
+            for number in 0..2500 {
+                let event = NewAuditEvent {
+                    actor: String::new(),
+                    action: String::new(),
+                    subject: number.to_string(),
+                    details: serde_json::Value::Null,
+                };
+                crate::sqlite::audit::append(connection, &key, event, at(0)).await?;
+            }
+            Ok(())
+        })
+    });
+    many.await.unwrap();
+    let good = verdict(&store).await;
+    assert_eq!((good.events, good.first_bad), (2500, None));
+    run(&store, "DROP TRIGGER audit_event_is_not_changed; UPDATE audit_event SET at = 7 WHERE number = 2001")
+        .await;
+    let bad = verdict(&store).await;
+    assert_eq!((bad.events, bad.first_bad.map(|(number, _)| number)), (2500, Some(2001)));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn without_the_signing_key_nothing_begins_anew() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    log(&store, 1).await;
+    run(&store, "DELETE FROM meta WHERE key = 'signing_key'").await;
+    store.close().await;
+    let error = fixture.refused().await;
+    assert!(
+        matches!(&error, StoreError::Damaged { detail, .. } if detail.contains("signing key")),
+        "{error}"
+    );
+    // Another store's does not open here.
+    let other = Fixture::new();
+    let stranger = other.create().await;
+    let row = stranger.readers.fetch_one("SELECT value FROM meta WHERE key = 'signing_key'").await.unwrap();
+    let theirs: String = row.try_get(0).unwrap();
+    stranger.close().await;
+    let mut file = open_file(&fixture.path).await;
+    sqlx::query("INSERT INTO meta VALUES ('signing_key', ?)").bind(theirs).execute(&mut file).await.unwrap();
+    file.close().await.unwrap();
+    let error = fixture.refused().await;
+    assert!(matches!(error, StoreError::WrongMasterKey { .. }), "{error}");
+}
+
+async fn open_file(path: &Path) -> sqlx::SqliteConnection {
+    sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap()
+}
+
+fn grant(tenant: u128, app: &str, refresh_token: &str) -> NewGrant {
+    NewGrant {
+        tenant: Uuid::from_u128(tenant).into(),
+        app: app.to_owned(),
+        account: "admin".to_owned(),
+        resource: "graph".to_owned(),
+        refresh_token: Secret::from(refresh_token),
+        expires_at: None,
+    }
+}
+
+fn credential(app: &str, slot: CredentialSlot, value: &str) -> StoredCredential {
+    StoredCredential {
+        app: app.to_owned(),
+        slot,
+        kind: CredentialKind::Secret,
+        key_id: "id".to_owned(),
+        value: Secret::new(value.as_bytes().to_vec()),
+        not_after: None,
+        created_at: at(0),
+    }
+}
+
+fn sign_in(tenant: u128, number: u128, verifier: &str) -> SignIn {
+    SignIn {
+        id: Uuid::from_u128(number),
+        tenant: Uuid::from_u128(tenant).into(),
+        app: "main".to_owned(),
+        kind: SignInKind::Consent,
+        invitation: None,
+        redirect_uri: "https://muster.example".to_owned(),
+        resource: "graph".to_owned(),
+        nonce: "nonce".to_owned(),
+        verifier: Secret::from(verifier),
+        created_at: at(0),
+        expires_at: at(100),
+    }
+}
+
+#[tokio::test]
+async fn what_is_sealed_opens_in_its_own_row_only() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    for number in 1..=2 {
+        Store::add_tenant(&store, tenant(number), "test", at(0)).await.unwrap();
+        Store::put_grant(&store, grant(number, "main", "token"), at(0)).await.unwrap();
+        Store::begin_sign_in(&store, sign_in(1, number, "verifier")).await.unwrap();
+    }
+    Store::put_grant(&store, grant(1, "other", "token"), at(0)).await.unwrap();
+    for sql in [
+        // Another tenant's, another app's of the same tenant, another sign-in's.
+        "UPDATE delegated_grant SET refresh_token =
+             (SELECT refresh_token FROM delegated_grant WHERE grant_no = 1) WHERE grant_no <> 1",
+        "UPDATE sign_in SET verifier = (SELECT verifier FROM sign_in WHERE sign_in_no = 1) WHERE sign_in_no = 2",
+    ] {
+        run(&store, sql).await;
+    }
+    let lease = async |number: u128, app| {
+        Store::lease_grant(&store, ME, Uuid::from_u128(number).into(), app, LEASE, at(1)).await
+    };
+    assert!(matches!(lease(1, "main").await, Ok(GrantLease::Leased { .. })));
+    for (number, app) in [(2, "main"), (1, "other")] {
+        let error = lease(number, app).await.expect_err("moved");
+        assert!(matches!(error, StoreError::Sealing { .. }), "{error}");
+        assert!(error.to_string().contains(app), "{error}");
+    }
+    assert!(Store::take_sign_in(&store, Uuid::from_u128(1), at(1)).await.unwrap().is_some());
+    assert!(matches!(
+        Store::take_sign_in(&store, Uuid::from_u128(2), at(1)).await,
+        Err(StoreError::Sealing { .. })
+    ));
+
+    for sql in [
+        "UPDATE app_credential SET slot = 'next' WHERE app = 'main'",
+        "UPDATE app_credential SET app = 'other' WHERE app = 'main'",
+        "UPDATE app_credential SET kind = 'certificate' WHERE app = 'main'",
+        "UPDATE app_credential SET key_id = 'another' WHERE app = 'main'",
+        "UPDATE app_credential SET not_after = 5 WHERE app = 'main'",
+    ] {
+        run(&store, "DELETE FROM app_credential").await;
+        Store::put_app_credential(&store, credential("main", CredentialSlot::Current, "s")).await.unwrap();
+        assert_eq!(Store::app_credentials(&store, "main").await.unwrap().len(), 1);
+        run(&store, sql).await;
+        let app = if sql.contains("'other'") { "other" } else { "main" };
+        let error = Store::app_credentials(&store, app).await.expect_err(sql);
+        assert!(matches!(error, StoreError::Sealing { .. }), "{sql}: {error}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn sign_ins_of_many_tenants_are_bounded_together() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    Store::add_tenant(&store, tenant(1), "test", at(0)).await.unwrap();
+    Store::add_tenant(&store, tenant(2), "test", at(0)).await.unwrap();
+    // As many as there may be. That they are all of one other tenant stands for their being of many.
+    Store::add_tenant(&store, tenant(3), "test", at(0)).await.unwrap();
+    run(
+        &store,
+        "WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 10000)
+         INSERT INTO sign_in SELECT NULL, 'id ' || value, 3, 'main', 'consent', NULL, '', '', '', x'',
+             0, 9223372036854775807 FROM n",
+    )
+    .await;
+    Store::begin_sign_in(&store, sign_in(1, 1, "verifier")).await.unwrap();
+    Store::begin_sign_in(&store, sign_in(2, 2, "verifier")).await.unwrap();
+    assert_eq!(number(&store, "SELECT count(*) FROM sign_in").await, 10_000);
+    assert_eq!(number(&store, "SELECT count(*) FROM sign_in WHERE id IN ('id 1', 'id 2')").await, 0);
+    assert!(Store::take_sign_in(&store, Uuid::from_u128(1), at(1)).await.unwrap().is_some());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn no_secret_is_in_the_file_in_the_clear_nor_stays_when_it_is_forgotten() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    Store::add_tenant(&store, tenant(1), "test", at(0)).await.unwrap();
+    let secrets =
+        ["a-refresh-token-of-somebody", "another-refresh-token", "a-pkce-verifier", "a-client-secret"];
+    Store::put_grant(&store, grant(1, "main", secrets[0]), at(0)).await.unwrap();
+    Store::begin_sign_in(&store, sign_in(1, 1, secrets[2])).await.unwrap();
+    Store::put_app_credential(&store, credential("main", CredentialSlot::Next, secrets[3])).await.unwrap();
+    let sealed = async |sql: &'static str| -> Vec<u8> {
+        store.readers.fetch_one(sql).await.unwrap().try_get(0).unwrap()
+    };
+    let token = sealed("SELECT refresh_token FROM delegated_grant").await;
+    let verifier = sealed("SELECT verifier FROM sign_in").await;
+    let value = sealed("SELECT value FROM app_credential").await;
+    assert!(Store::promote_app_credential(&store, "main").await.unwrap());
+    let lease = Store::lease_grant(&store, ME, Uuid::from_u128(1).into(), "main", LEASE, at(1)).await;
+    let GrantLease::Leased { fence, .. } = lease.unwrap() else { panic!("it must be leased") };
+    let next = Secret::from(secrets[1]);
+    Store::renew_grant(&store, Uuid::from_u128(1).into(), "main", fence, Some(&next), None, at(2))
+        .await
+        .unwrap();
+    Store::take_sign_in(&store, Uuid::from_u128(1), at(2)).await.unwrap().unwrap();
+    let files = [fixture.path.clone(), with_wal(&fixture.path)];
+    for secret in secrets {
+        assert!(files.iter().all(|file| !holds(file, secret.as_bytes())), "{secret}");
+    }
+    assert!(files.iter().all(|file| !holds(file, fixture.key.to_base64().expose().as_bytes())));
+    store.close().await;
+    // The WAL is gone; of what was replaced or deleted nothing is left in the pages.
+    for (what, forgotten) in [("token", token), ("verifier", verifier), ("credential", value)] {
+        assert!(!holds(&fixture.path, &forgotten), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_is_brought_up_to_date() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    let lease = leased(&store, 1).await;
+    accept(&store, &lease, &["a".to_owned()], 10).await.unwrap();
+    // What the first version had not yet.
+    run(
+        &store,
+        "DROP TABLE invitation; DROP TABLE sign_in; DROP TABLE delegated_grant; DROP TABLE app_credential;
+         DROP TABLE tenant_check; DROP TABLE app_check; DROP TABLE audit_event;
+         DELETE FROM meta WHERE key IN ('signing_key', 'audit_head'); PRAGMA user_version = 1",
+    )
+    .await;
+    store.close().await;
+    // A wrong key changes nothing.
+    let wrong = SqliteStore::open(&fixture.path, OpenMode::Exclusive, &MasterKey::generate().into()).await;
+    assert!(matches!(wrong, Err(StoreError::WrongMasterKey { .. })));
+    let mut file = open_file(&fixture.path).await;
+    let version: i64 = file.fetch_one("PRAGMA user_version").await.unwrap().try_get(0).unwrap();
+    assert_eq!(version, 1);
+    file.close().await.unwrap();
+    let store = fixture.open(OpenMode::Exclusive).await.unwrap();
+    assert_eq!(drain(&store).await, ["a"]);
+    Store::put_grant(&store, grant(1, "main", "token"), at(0)).await.unwrap();
+    log(&store, 2).await;
+    let tag = store.signing_key().sign("state", b"x");
+    store.close().await;
+    let store = fixture.open(OpenMode::Exclusive).await.unwrap();
+    assert!(store.signing_key().verify("state", b"x", &tag));
+    assert_eq!(verdict(&store).await.events, 2);
+    assert_eq!(verdict(&store).await.first_bad, None);
+    store.close().await;
+}
+
+#[test]
+fn migrations_that_were_published_are_not_edited() {
+    let hash = |text: &str| {
+        digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    assert_eq!(
+        hash(include_str!("../../../migrations/sqlite/0001_start.sql")),
+        "3d796520b9726a62fc5fb593b04a2142529c8063fe78b2ccd405458e44d7146f"
+    );
+}

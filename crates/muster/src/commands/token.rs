@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use crate::apps::Apps;
 use crate::cli::{TokenAcquireArgs, TokenCommand, TokenFlow, TokenVerifyArgs};
+use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
 use crate::output::{Output, Tone, ago, duration, plain};
 use crate::sign_in::{self, Returned, SignInError, Wanted};
@@ -242,13 +243,15 @@ async fn authorize_url(
     Ok((sign_in, url))
 }
 
-/// The redirect URI that is registered for this app.
-fn registered_redirect(way: &Way) -> Option<String> {
-    way.apps.settings(&way.app.name).and_then(|app| app.redirect_uri.as_ref()).map(ToString::to_string)
+/// The redirect URI that is registered for this app: its own, or the one that `[onboarding]` gives every app.
+fn registered_redirect(way: &Way, context: &Context) -> Option<String> {
+    let own =
+        way.apps.settings(&way.app.name).and_then(|app| app.redirect_uri.as_ref()).map(ToString::to_string);
+    own.or_else(|| context.settings.onboarding.as_ref().map(OnboardingSettings::connector_redirect_uri))
 }
 
 async fn paste(way: &Way, resource: &str, context: &Context) -> Result<Got, Failed> {
-    let redirect = registered_redirect(way).ok_or_else(|| {
+    let redirect = registered_redirect(way, context).ok_or_else(|| {
         let message = format!(
             "say where the browser is sent afterwards: `redirect_uri` in [apps.{}], as it is registered",
             way.app.name
@@ -291,7 +294,7 @@ async fn browser(
     args: &TokenAcquireArgs,
     context: &Context,
 ) -> Result<Got, Failed> {
-    let registered = registered_redirect(way).filter(|uri| !uri.starts_with("http://localhost"));
+    let registered = registered_redirect(way, context).filter(|uri| !uri.starts_with("http://localhost"));
     if let (Some(redirect), None) = (&registered, args.port) {
         return by_the_server(way, resource, redirect, args, context).await;
     }

@@ -352,6 +352,7 @@ pub enum AuditCommand {
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    keep_memory_private();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -370,6 +371,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             failed.exit.into()
         }
     }
+}
+
+/// What is in memory stays there: no core file is written when the program fails, and no other program of the same user
+/// can look into it. Where the system refuses, Muster works all the same.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
 }
 
 fn run(cli: &Cli, output: Output) -> Result<Exit, Failed> {

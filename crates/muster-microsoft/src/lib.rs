@@ -11,6 +11,6 @@ pub mod key_vault;
 mod microsoft;
 pub mod sources;
 
-pub use cloud::{Cloud, CloudError, NationalCloud};
+pub use cloud::{Cloud, CloudError, NationalCloud, Portals};
 pub use fault::Fault;
 pub use microsoft::{Ask, FetchError, FetchedPage, Microsoft, MicrosoftOptions};

@@ -10,6 +10,7 @@ use muster_model::Source;
 use crate::commands;
 use crate::config::{FormatName, Span};
 use crate::exit_code::{Exit, Failed};
+use crate::language::Language;
 use crate::output::{ColourChoice, Output, OutputFormat};
 use crate::telemetry;
 
@@ -94,6 +95,27 @@ pub struct InitArgs {
 pub enum TenantCommand {
     /// Add a tenant by its id or by a domain it has verified.
     Add(TenantAddArgs),
+    /// Invite a customer: make the link on which their administrator consents. Adds the tenant where it is new.
+    Invite(TenantInviteArgs),
+    /// Print the steps that only people can do, with this tenant's ids and links, and how far each is.
+    Guide {
+        /// Slug, id or domain.
+        tenant: String,
+        /// Ask Microsoft what can be asked, instead of telling what was found last.
+        #[arg(long)]
+        check: bool,
+        /// Print Markdown, to be mailed or put into a wiki.
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// End the work for a customer: forget its tokens and data, and tell what it must remove on its side. Its name stays.
+    Offboard {
+        /// Slug, id or domain.
+        tenant: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
     /// List all tenants.
     List,
     /// Show one tenant: its sources, what it owes, what is wrong.
@@ -151,6 +173,17 @@ pub struct TenantAddArgs {
     /// How far back it is read, such as 7d.
     #[arg(long, value_name = "DURATION")]
     pub since: Option<Span>,
+}
+
+/// `muster tenant invite`
+#[derive(Debug, Args)]
+pub struct TenantInviteArgs {
+    /// The tenant, new or not.
+    #[command(flatten)]
+    pub tenant: TenantAddArgs,
+    /// The language of the page: en, de, sv, nl or zh-CN; that of the administrator's browser when left out.
+    #[arg(long, value_name = "LANGUAGE")]
+    pub lang: Option<Language>,
 }
 
 /// `muster fetch`

@@ -15,6 +15,7 @@ pub mod gauges;
 pub mod grants;
 pub mod language;
 pub mod lifecycle;
+pub mod onboard;
 pub mod output;
 pub mod routing;
 pub mod sign_in;

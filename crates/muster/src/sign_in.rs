@@ -22,6 +22,8 @@ use uuid::Uuid;
 
 /// How long a person may take to sign in.
 pub const LIFETIME: Duration = Duration::from_secs(900);
+/// How long an administrator may take to consent: roles may have to be activated first, and colleagues asked.
+pub const CONSENT_LIFETIME: Duration = Duration::from_secs(3_600);
 /// How long a refresh token may lie unused. Source: Microsoft "Refresh tokens in the Microsoft identity platform".
 pub const GRANT_IDLE_MAX: Duration = Duration::from_secs(90 * 86_400);
 /// What the tag is for.
@@ -93,7 +95,8 @@ fn declined(error: &str, description: &str) -> String {
 }
 
 /// The code that a description of Microsoft's begins with: `AADSTS65004: …`.
-fn aadsts_code(description: &str) -> Option<u32> {
+#[must_use]
+pub fn aadsts_code(description: &str) -> Option<u32> {
     let (_, rest) = description.split_once("AADSTS")?;
     let digits = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
     rest[..digits].parse().ok()
@@ -162,6 +165,10 @@ pub async fn begin(
 ) -> Result<(SignIn, String), StoreError> {
     let mut verifier = [0; 32];
     getrandom::fill(&mut verifier).expect("the operating system gives random bytes");
+    let lifetime = match wanted.kind {
+        SignInKind::Consent => CONSENT_LIFETIME,
+        SignInKind::Delegated => LIFETIME,
+    };
     let sign_in = SignIn {
         id: Uuid::new_v4(),
         tenant: wanted.tenant,
@@ -173,7 +180,7 @@ pub async fn begin(
         nonce: Uuid::new_v4().simple().to_string(),
         verifier: Pkce::generate(verifier).verifier().clone(),
         created_at: now,
-        expires_at: now.checked_add(LIFETIME).unwrap_or(Timestamp::MAX),
+        expires_at: now.checked_add(lifetime).unwrap_or(Timestamp::MAX),
     };
     store.begin_sign_in(sign_in.clone()).await?;
     let state = state(store, sign_in.id);
@@ -207,14 +214,17 @@ fn state(store: &dyn Store, id: Uuid) -> String {
 /// # Errors
 /// When there is none, or the store fails.
 pub async fn take(store: &dyn Store, state: Option<&str>, now: Timestamp) -> Result<SignIn, SignInError> {
-    let named = state.filter(|state| state.len() <= 128).and_then(|state| state.split_once('.'));
-    let (id, tag) = named.ok_or(SignInError::Unknown)?;
-    let id = Uuid::try_parse(id).map_err(|_| SignInError::Unknown)?;
-    let tag = URL_SAFE_NO_PAD.decode(tag).map_err(|_| SignInError::Unknown)?;
-    if !store.signing_key().verify(PURPOSE, id.as_bytes(), &tag) {
-        return Err(SignInError::Unknown);
-    }
+    let id = id_of(store, state).ok_or(SignInError::Unknown)?;
     store.take_sign_in(id, now).await?.ok_or(SignInError::Unknown)
+}
+
+/// The sign-in that a `state` names, answered or not; `None` when this store did not make the state.
+#[must_use]
+pub fn id_of(store: &dyn Store, state: Option<&str>) -> Option<Uuid> {
+    let (id, tag) = state.filter(|state| state.len() <= 128)?.split_once('.')?;
+    let id = Uuid::try_parse(id).ok()?;
+    let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
+    store.signing_key().verify(PURPOSE, id.as_bytes(), &tag).then_some(id)
 }
 
 /// Ends a person's sign-in: redeems the code in the tenant that the sign-in was begun for and keeps the refresh token,

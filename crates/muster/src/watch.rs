@@ -235,7 +235,8 @@ pub fn source_check(source: Source, error: Option<&FetchError>, now: Timestamp) 
     }
 }
 
-fn good(name: &str, detail: String, now: Timestamp) -> Check {
+/// A check that found everything well.
+pub(crate) fn good(name: &str, detail: String, now: Timestamp) -> Check {
     Check {
         name: name.to_owned(),
         outcome: CheckOutcome::Good,
@@ -248,7 +249,7 @@ fn good(name: &str, detail: String, now: Timestamp) -> Check {
 }
 
 /// Trouble that a person must end is failing; what passes by itself is a warning.
-fn failing(name: &str, fault: Fault, detail: String, now: Timestamp) -> Check {
+pub(crate) fn failing(name: &str, fault: Fault, detail: String, now: Timestamp) -> Check {
     Check {
         name: name.to_owned(),
         outcome: if fault.needs_a_person() { CheckOutcome::Failing } else { CheckOutcome::Warning },

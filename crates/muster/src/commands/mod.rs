@@ -4,6 +4,7 @@ mod audit;
 mod dead_letter;
 mod fetch;
 mod init;
+mod invite;
 mod key;
 pub(crate) mod man;
 pub(crate) mod run;

@@ -9,7 +9,7 @@ use muster_model::{Slug, Source, Tenant, TenantReference, TenantState};
 use muster_store::{CheckOutcome, NewTenant, StoreError, TenantChange, TenantKey};
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::{Context, invite};
 use crate::cli::{TenantAddArgs, TenantCommand};
 use crate::config::Span;
 use crate::exit_code::{Exit, Failed};
@@ -24,6 +24,11 @@ pub(crate) async fn tenant(
 ) -> Result<Exit, Failed> {
     match command {
         TenantCommand::Add(args) => add(args, context, output).await,
+        TenantCommand::Invite(args) => invite::invite(args, context, output).await,
+        TenantCommand::Guide { tenant, check, markdown } => {
+            invite::guide(tenant, *check, *markdown, context, output).await
+        }
+        TenantCommand::Offboard { tenant, yes } => invite::offboard(tenant, *yes, context, output).await,
         TenantCommand::List => list(context, output).await,
         TenantCommand::Show { tenant } => show(tenant, context, output).await,
         TenantCommand::Pause { tenants } => set_state(tenants, TenantState::Paused, context, output).await,
@@ -35,7 +40,7 @@ pub(crate) async fn tenant(
 
 async fn add(args: &TenantAddArgs, context: &Context, output: Output) -> Result<Exit, Failed> {
     let microsoft = lifecycle::microsoft_of(context)?;
-    let added = add_one(args, context, &microsoft).await?;
+    let added = add_one(args, TenantState::Active, context, &microsoft).await?;
     output.print(&added, |_| {
         let sources = added.sources.iter().map(|source| source.as_str()).collect::<Vec<_>>().join(", ");
         format!("added {} ({}): {sources}, from {:.0} on", added.slug, added.id, added.since)
@@ -43,7 +48,13 @@ async fn add(args: &TenantAddArgs, context: &Context, output: Output) -> Result<
     Ok(Exit::Success)
 }
 
-async fn add_one(args: &TenantAddArgs, context: &Context, microsoft: &Microsoft) -> Result<Tenant, Failed> {
+/// Adds a tenant in this state, found by its id or by asking Microsoft whose the domain is.
+pub(super) async fn add_one(
+    args: &TenantAddArgs,
+    state: TenantState,
+    context: &Context,
+    microsoft: &Microsoft,
+) -> Result<Tenant, Failed> {
     let wrong = |error: muster_model::ParseTenantError| Failed::new(Exit::Usage, error);
     let (id, domain) = match args.tenant.trim().parse().map_err(wrong)? {
         TenantReference::Id(id) => (id, None),
@@ -81,7 +92,7 @@ async fn add_one(args: &TenantAddArgs, context: &Context, microsoft: &Microsoft)
     let sources: BTreeSet<Source> =
         if args.source.is_empty() { Source::ALL.into() } else { args.source.iter().copied().collect() };
     let since = now.checked_sub(back).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let tenant = NewTenant { id, slug, name, domain, app, sources, since, state: TenantState::Active };
+    let tenant = NewTenant { id, slug, name, domain, app, sources, since, state };
     Ok(context.store.add_tenant(tenant, &super::actor(), now).await?)
 }
 
@@ -228,24 +239,27 @@ async fn set_state(
     Ok(Exit::Success)
 }
 
+/// Has the operator type the tenant's slug before something that cannot be undone.
+pub(super) fn confirm(tenant: &Tenant, verb: &str, what: &str, doing: &str) -> Result<(), Failed> {
+    if !io::stdin().is_terminal() {
+        return Err(Failed::say(Exit::Usage, format!("{doing} cannot be undone: confirm it with --yes")));
+    }
+    let mut err = io::stderr().lock();
+    write!(err, "{verb} {} ({}) {what}? It cannot be undone. Type its slug: ", tenant.slug, tenant.id)?;
+    err.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim() == tenant.slug.as_str() {
+        Ok(())
+    } else {
+        Err(Failed::say(Exit::Failure, "nothing was done"))
+    }
+}
+
 async fn remove(name: &str, yes: bool, context: &Context, output: Output) -> Result<Exit, Failed> {
     let tenant = context.store.tenant(TenantKey::Name(name)).await?;
     if !yes {
-        if !io::stdin().is_terminal() {
-            return Err(Failed::say(Exit::Usage, "removing cannot be undone: confirm it with --yes"));
-        }
-        let mut err = io::stderr().lock();
-        write!(
-            err,
-            "Remove {} ({}) with its key, journal and deliveries? It cannot be undone. Type its slug: ",
-            tenant.slug, tenant.id
-        )?;
-        err.flush()?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        if answer.trim() != tenant.slug.as_str() {
-            return Err(Failed::say(Exit::Failure, "not removed"));
-        }
+        confirm(&tenant, "Remove", "with its key, journal and deliveries", "removing")?;
     }
     context.store.remove_tenant(tenant.id, &super::actor(), context.clock.now()).await?;
     output.print(&tenant, |_| format!("removed {} ({})", tenant.slug, tenant.id))?;
@@ -380,7 +394,7 @@ async fn import_row(
         Err(StoreError::NoTenant(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    match add_one(&args, context, microsoft).await {
+    match add_one(&args, TenantState::Active, context, microsoft).await {
         Ok(_) => Ok(true),
         Err(failed) => match failed.error.downcast_ref::<StoreError>() {
             Some(StoreError::TenantExists { field: "id", .. }) => Ok(false),

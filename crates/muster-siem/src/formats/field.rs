@@ -4,7 +4,9 @@
 //! Each format has one table, `pub(super) const FIELDS: &[FieldDoc]`. Tests prove that every field that is emitted
 //! stands in it, that every row of it is emitted for some fixture, and that `docs/formats/` says the same.
 
-use super::RecordKind;
+use super::edit::{CEF_HEAD, LEEF_HEAD, Syntax, flat_fields};
+use super::json::{Reader, Text};
+use super::{FormatError, RecordKind};
 
 /// All kinds, for fields that every record has.
 pub const ALL_KINDS: &[RecordKind] = &RecordKind::ALL;
@@ -53,4 +55,105 @@ pub fn markdown(fields: &[FieldDoc]) -> String {
         ));
     }
     page
+}
+
+/// The row of a field of a record of this kind. A row whose name ends in `*` is that of the fields that have none of
+/// their own.
+pub(super) fn row(fields: &'static [FieldDoc], kind: RecordKind, name: &str) -> Option<&'static FieldDoc> {
+    let of_kind = || fields.iter().filter(|field| field.kinds.contains(&kind));
+    of_kind().find(|field| field.name == name).or_else(|| {
+        of_kind().find(|field| field.name.strip_suffix('*').is_some_and(|start| name.starts_with(start)))
+    })
+}
+
+/// The fields of an event with their rows. A label is no field: its field tells it.
+pub(super) fn explain(
+    syntax: Syntax,
+    fields: &'static [FieldDoc],
+    kind: RecordKind,
+    event: &[u8],
+) -> Result<Vec<Explained>, FormatError> {
+    let event =
+        std::str::from_utf8(event).map_err(|error| FormatError::Malformed { at: error.valid_up_to() })?;
+    let mut explained = Vec::new();
+    let mut add = |name: &str, value: String| {
+        explained.push(Explained { name: name.to_owned(), value, field: row(fields, kind, name) });
+    };
+    if syntax == Syntax::Json {
+        let mut path = String::new();
+        leaves(&mut Reader::new(event), &mut path, &mut add)?;
+        return Ok(explained);
+    }
+    let (head, pairs) = flat_fields(syntax, event);
+    let names: &[&str] = if syntax == Syntax::Cef { &CEF_HEAD } else { &LEEF_HEAD };
+    for (name, value) in names.iter().zip(bars(syntax, head).skip(1)) {
+        add(name, unescaped(syntax, value));
+    }
+    for (key, value) in &pairs {
+        let is_label = |base: &str| pairs.iter().any(|(other, _)| *other == base);
+        match key.strip_suffix("Label") {
+            Some(base) if syntax == Syntax::Cef && is_label(base) => {}
+            _ => add(key, unescaped(syntax, value)),
+        }
+    }
+    Ok(explained)
+}
+
+/// The fields of a head.
+fn bars(syntax: Syntax, head: &str) -> impl Iterator<Item = &str> {
+    let mut escaped = false;
+    head.split(move |character| {
+        let bar = character == '|' && !escaped;
+        escaped = character == '\\' && !escaped && syntax == Syntax::Cef;
+        bar
+    })
+}
+
+/// CEF's escapes taken off. LEEF has none.
+fn unescaped(syntax: Syntax, value: &str) -> String {
+    if syntax != Syntax::Cef {
+        return value.to_owned();
+    }
+    let mut text = String::with_capacity(value.len());
+    let mut characters = value.chars();
+    while let Some(character) = characters.next() {
+        text.push(match character {
+            '\\' => match characters.next() {
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some(escaped) => escaped,
+                None => '\\',
+            },
+            plain => plain,
+        });
+    }
+    text
+}
+
+/// Calls `add` with the path and text of each string, number and boolean. Lists add nothing to a path.
+fn leaves(
+    reader: &mut Reader<'_>,
+    path: &mut String,
+    add: &mut impl FnMut(&str, String),
+) -> Result<(), FormatError> {
+    match reader.peek()? {
+        b'{' => reader.object(|key, reader| {
+            let length = path.len();
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(key);
+            leaves(reader, path, add)?;
+            path.truncate(length);
+            Ok(())
+        }),
+        b'[' => reader.items(|reader| leaves(reader, path, add)),
+        _ => {
+            let text: Text<'_> = reader.text()?;
+            if !text.is_blank() {
+                add(path, text.decoded().into_owned());
+            }
+            Ok(())
+        }
+    }
 }

@@ -5,16 +5,22 @@
 //! carry Microsoft's JSON copy it. What is in a record was written partly by attackers: each format escapes for the
 //! place where the text ends up, and says in its module how.
 
+mod big;
 mod cef;
+mod custom;
+#[cfg(test)]
+mod documents;
+mod edit;
 mod field;
-#[expect(dead_code, reason = "read by formats that are being written")]
+mod flat;
 mod json;
 mod kind;
+mod leef;
 mod raw;
+mod spelling;
 mod splunk;
 #[cfg_attr(not(test), expect(dead_code, reason = "read by formats that are being written"))]
 mod tables;
-#[cfg_attr(not(test), expect(dead_code, reason = "read by formats that are being written"))]
 mod tape;
 #[expect(dead_code, reason = "read by formats that are being written")]
 mod view;
@@ -23,12 +29,19 @@ use std::fmt;
 
 use muster_model::{Record, TenantLabel};
 
+use big::{Shape, Unit};
+use edit::{Path, Syntax};
+
+pub use big::{BigEvents, Bounds};
 pub use cef::CefOptions;
+pub use custom::{FieldTemplate, JsonTemplate, Mapping, MappingError, MappingOptions};
 pub use field::{ALL_KINDS, Explained, FieldDoc, markdown};
 pub use kind::RecordKind;
+pub use leef::{Delimiter, LeefOptions};
+pub use spelling::Spelling;
 pub use splunk::{IndexTemplate, Sourcetypes, SplunkOptions, Template, TemplateError};
 
-/// How records are spelled for one sink.
+/// A format with its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Format {
     /// Microsoft's own JSON, one record a line.
@@ -37,6 +50,8 @@ pub enum Format {
     Splunk(SplunkOptions),
     /// ArcSight Common Event Format, with Microsoft's own field map.
     Cef(CefOptions),
+    /// Log Event Extended Format 2.0, for QRadar.
+    Leef(LeefOptions),
 }
 
 impl Format {
@@ -47,6 +62,7 @@ impl Format {
             Self::Raw => "raw",
             Self::Splunk(_) => "splunk",
             Self::Cef(_) => "cef",
+            Self::Leef(_) => "leef",
         }
     }
 
@@ -63,7 +79,7 @@ impl Format {
         tenant: &TenantLabel,
         events: &mut Events,
     ) -> Result<(), FormatError> {
-        let mark = (events.bytes.len(), events.ends.len());
+        let mark = events.mark();
         let written = match self {
             Self::Raw => {
                 raw::write(record, events);
@@ -71,12 +87,95 @@ impl Format {
             }
             Self::Splunk(options) => splunk::write(options, kind, record, tenant, events),
             Self::Cef(options) => cef::write(options, kind, record, tenant, events),
+            Self::Leef(options) => leef::write(options, kind, record, tenant, events),
         };
         if written.is_err() {
-            events.bytes.truncate(mark.0);
-            events.ends.truncate(mark.1);
+            events.back_to(mark);
         }
         written
+    }
+
+    /// The table of this format's fields; empty for formats that carry Microsoft's own fields.
+    #[must_use]
+    pub fn fields(&self) -> &'static [FieldDoc] {
+        match self {
+            Self::Raw => &[],
+            Self::Splunk(_) => splunk::FIELDS,
+            Self::Cef(_) => flat::CEF_FIELDS,
+            Self::Leef(_) => flat::LEEF_FIELDS,
+        }
+    }
+
+    /// The fields of each event of a record, in order, with their values and their rows in the table.
+    ///
+    /// # Errors
+    /// As [`Format::write`].
+    pub fn explain(
+        &self,
+        kind: RecordKind,
+        record: Record<'_>,
+        tenant: &TenantLabel,
+    ) -> Result<Vec<Vec<Explained>>, FormatError> {
+        let mut events = Events::new();
+        self.write(kind, record, tenant, &mut events)?;
+        events.iter().map(|event| field::explain(self.syntax(), self.fields(), kind, event)).collect()
+    }
+
+    /// How the fields of its events are written.
+    fn syntax(&self) -> Syntax {
+        match self {
+            Self::Raw | Self::Splunk(_) => Syntax::Json,
+            Self::Cef(_) => Syntax::Cef,
+            Self::Leef(options) => leef::syntax(options),
+        }
+    }
+
+    /// Where a field of Muster's own stands, such as the mark of an event that was split.
+    fn own_field(&self, name: &str) -> Path {
+        let camel = || {
+            let mut parts = name.split('_');
+            let mut camel = parts.next().unwrap_or_default().to_owned();
+            for part in parts {
+                let (first, rest) = part.split_at(1.min(part.len()));
+                camel.push_str(&first.to_ascii_uppercase());
+                camel.push_str(rest);
+            }
+            camel
+        };
+        let text = match self {
+            Self::Raw => format!("muster.{name}"),
+            Self::Splunk(_) => format!("fields.{name}"),
+            Self::Cef(_) => format!("mu{}", {
+                let camel = camel();
+                camel[..1].to_ascii_uppercase() + &camel[1..]
+            }),
+            Self::Leef(_) => camel(),
+        };
+        Path::parse(self.syntax(), &text).expect("a name of our own has no empty part")
+    }
+
+    /// The texts that become events of their own.
+    fn units<'a>(&self, kind: RecordKind, body: &'a str) -> Result<Vec<Unit<'a>>, FormatError> {
+        match self {
+            Self::Splunk(_) => splunk::units(kind, body),
+            _ => Ok(vec![Unit { body, shape: Shape::Record(kind) }]),
+        }
+    }
+
+    /// Appends the one event of a unit.
+    fn write_unit(
+        &self,
+        shape: Shape,
+        record: Record<'_>,
+        tenant: &TenantLabel,
+        events: &mut Events,
+    ) -> Result<(), FormatError> {
+        match (self, shape) {
+            (Self::Splunk(options), shape) => splunk::write_unit(options, shape, record, tenant, events),
+            (_, Shape::Record(kind) | Shape::IncidentAlone(kind) | Shape::InnerAlert(kind)) => {
+                self.write(kind, record, tenant, events)
+            }
+        }
     }
 }
 
@@ -98,6 +197,16 @@ pub enum FormatError {
     /// Nested more deeply than any record that is accepted.
     #[error("the record nests too deeply")]
     TooDeep,
+    /// Longer than the sink takes, whatever is done with it.
+    #[error(
+        "the event is {bytes} bytes long and the sink takes {max}: raise its event_size_max and the receiver's limit"
+    )]
+    TooBig {
+        /// The length of its shortest form.
+        bytes: usize,
+        /// The longest that the sink takes.
+        max: usize,
+    },
 }
 
 /// Events of some records, one after the other in one buffer.
@@ -141,6 +250,24 @@ impl Events {
             start = end;
             event
         })
+    }
+
+    /// Where the next event will begin.
+    fn mark(&self) -> (usize, usize) {
+        (self.bytes.len(), self.ends.len())
+    }
+
+    /// Forgets the events since `mark`.
+    fn back_to(&mut self, mark: (usize, usize)) {
+        self.bytes.truncate(mark.0);
+        self.ends.truncate(mark.1);
+    }
+
+    /// The length of the longest event since `mark`.
+    fn longest_from(&self, (bytes, events): (usize, usize)) -> usize {
+        let mut start = bytes;
+        let lengths = self.ends.iter().skip(events).map(|&end| end - std::mem::replace(&mut start, end));
+        lengths.max().unwrap_or(0)
     }
 
     /// Appends one event: all that `write` appends to the buffer.

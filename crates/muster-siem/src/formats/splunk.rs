@@ -10,8 +10,11 @@ use jiff::Timestamp;
 use muster_model::{Record, TenantLabel};
 use serde::Deserialize;
 
+use super::big::{Shape, Unit};
 use super::json::{Reader, Text};
-use super::{Events, FormatError, RecordKind, push_line};
+use super::tape::Tape;
+use super::view::{Alert, Facts};
+use super::{Events, FieldDoc, FormatError, RecordKind, push_line, tables};
 
 /// Where in Splunk events go, and under which names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -25,18 +28,123 @@ pub struct SplunkOptions {
     pub source: Option<Template>,
     /// The sourcetypes.
     pub sourcetypes: Sourcetypes,
+    /// Whether alerts have the fields of the data models Alerts and Malware as indexed fields. Without it the app in
+    /// `deploy/splunk` makes them when they are searched for.
+    pub cim_fields: bool,
 }
+
+const ALL: &[RecordKind] = &RecordKind::ALL;
+const ALERTS: &[RecordKind] = &[
+    RecordKind::GraphAlert,
+    RecordKind::GraphIncident,
+    RecordKind::EndpointAlert,
+    RecordKind::XdrIncident,
+    RecordKind::SiemDetection,
+];
+const ONLY_WITH_CIM: &str = "an indexed field; only with `cim_fields = true`";
+
+/// A field of the data models.
+const fn cim(name: &'static str, source: &'static str) -> FieldDoc {
+    FieldDoc { name, kinds: ALERTS, source, rule: ONLY_WITH_CIM }
+}
+
+/// The event object's fields. What is in `event` is Microsoft's own.
+pub(super) const FIELDS: &[FieldDoc] = &[
+    FieldDoc {
+        name: "time",
+        kinds: ALL,
+        source: "`createdDateTime`; `alertCreationTime`; `createdTime`; `creationTime`; `AlertTime`; `Timestamp`",
+        rule: "seconds since 1970 with microseconds; else the time of the last update; else left out",
+    },
+    FieldDoc { name: "host", kinds: ALL, source: "setting `host`", rule: "else the tenant's slug" },
+    FieldDoc {
+        name: "source",
+        kinds: ALL,
+        source: "setting `source`",
+        rule: "else `muster:` and Muster's source",
+    },
+    FieldDoc {
+        name: "sourcetype",
+        kinds: ALL,
+        source: "setting `sourcetypes`",
+        rule: "by kind of event, above",
+    },
+    FieldDoc {
+        name: "index",
+        kinds: ALL,
+        source: "setting `index`",
+        rule: "else Splunk's own for the token",
+    },
+    FieldDoc {
+        name: "fields.tenant_id",
+        kinds: ALL,
+        source: "the tenant's Entra id",
+        rule: "an indexed field",
+    },
+    FieldDoc {
+        name: "fields.tenant_name",
+        kinds: ALL,
+        source: "the tenant's name in Muster",
+        rule: "an indexed field",
+    },
+    FieldDoc {
+        name: "fields.tenant_slug",
+        kinds: ALL,
+        source: "the tenant's slug in Muster",
+        rule: "an indexed field",
+    },
+    cim("fields.id", "`alertId`; `AlertId`"),
+    cim("fields.description", "`Description`"),
+    cim("fields.severity", "`Severity`, in lower case"),
+    cim("fields.category", "`Category`"),
+    cim("fields.app", "`serviceSource`, else `detectionSource`, as the product's name"),
+    cim("fields.vendor_product", "the same"),
+    cim("fields.vendor_account", "the tenant's Entra id"),
+    cim("fields.type", "constant `alert`"),
+    cim("fields.signature", "`title`; `AlertTitle`"),
+    cim("fields.signature_id", "`detectorId`; `IoaDefinitionId`; else the alert's id"),
+    cim(
+        "fields.dest",
+        "the first named device, else the first recipient or mailbox, else the first other entity",
+    ),
+    cim("fields.dest_nt_domain", "`ntDomain` of the same device"),
+    cim("fields.src", "the first address, else the first sender"),
+    cim("fields.src_user", "the first sender"),
+    cim("fields.user", "the first user's `userPrincipalName`, else its name"),
+    cim("fields.user_name", "the same user's `displayName`, else `accountName`"),
+    cim("fields.subject", "`title`; `AlertTitle`"),
+    cim("fields.file_name", "the first file"),
+    cim("fields.file_path", "the same file"),
+    cim("fields.file_hash", "the same file's SHA-256, else SHA-1, else MD5"),
+    cim("fields.url", "the first URL"),
+    cim(
+        "fields.action",
+        "`blocked` when evidence was remediated, blocked or prevented and none is left active, else `allowed`",
+    ),
+    cim("fields.mitre_technique_id", "`mitreTechniques`, a list"),
+    FieldDoc {
+        name: "event",
+        kinds: ALL,
+        source: "the record, or one alert of an incident",
+        rule: "untouched",
+    },
+    FieldDoc { name: "event.*", kinds: ALL, source: "the field of that name", rule: "untouched" },
+];
 
 /// The sourcetype of each kind of event.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sourcetypes {
-    /// An alert of `graph_alerts`.
+    /// An alert of Graph or of Defender for Endpoint.
     pub alert: String,
-    /// An incident of `graph_incidents`, without its alerts.
+    /// An incident of Graph or of Defender XDR, without its alerts.
     pub incident: String,
     /// An alert that came inside an incident.
     pub incident_alert: String,
+    /// A detection of the retired SIEM API.
+    pub siem_detection: String,
+    /// A row of an advanced hunting query.
+    pub hunting: String,
 }
 
 impl Default for Sourcetypes {
@@ -46,6 +154,9 @@ impl Default for Sourcetypes {
             alert: "ms:defender:atp:alerts".to_owned(),
             incident: "ms365:defender:incident".to_owned(),
             incident_alert: "ms365:defender:incident:alerts".to_owned(),
+            // What Microsoft's page told people to set for that API.
+            siem_detection: "_json".to_owned(),
+            hunting: "m365:defender:incident:advanced_hunting".to_owned(),
         }
     }
 }
@@ -60,32 +171,94 @@ pub(super) fn write(
 ) -> Result<(), FormatError> {
     let time = record.head.created_at.or(record.head.updated_at);
     let envelope = Envelope { options, kind, tenant };
-    match kind {
-        RecordKind::GraphAlert
-        | RecordKind::EndpointAlert
-        | RecordKind::SiemDetection
-        | RecordKind::HuntingRow => events.push_with(|buffer| {
-            envelope.open(&options.sourcetypes.alert, time, buffer);
-            push_line(buffer, record.body);
+    if !is_incident(kind) {
+        return write_whole(&envelope, sourcetype(options, kind), time, record.body, events);
+    }
+    let mut alerts = Vec::new();
+    events.push_with(|buffer| {
+        envelope.open(&options.sourcetypes.incident, time, buffer);
+        envelope.close_fields(buffer, None);
+        alerts = push_without_alerts(buffer, record.body)?;
+        buffer.push(b'}');
+        Ok(())
+    })?;
+    for alert in alerts {
+        write_whole(&envelope, &options.sourcetypes.incident_alert, alert.time, alert.body, events)?;
+    }
+    Ok(())
+}
+
+/// The texts that become events of their own: the record, and each alert of an incident.
+pub(super) fn units(kind: RecordKind, body: &str) -> Result<Vec<Unit<'_>>, FormatError> {
+    if !is_incident(kind) {
+        return Ok(vec![Unit { body, shape: Shape::Record(kind) }]);
+    }
+    let alerts = push_without_alerts(&mut Vec::new(), body)?;
+    let alone = Unit { body, shape: Shape::IncidentAlone(kind) };
+    let alerts = alerts.into_iter().map(|alert| Unit { body: alert.body, shape: Shape::InnerAlert(kind) });
+    Ok(std::iter::once(alone).chain(alerts).collect())
+}
+
+/// Appends the one event of a unit.
+pub(super) fn write_unit(
+    options: &SplunkOptions,
+    shape: Shape,
+    record: Record<'_>,
+    tenant: &TenantLabel,
+    events: &mut Events,
+) -> Result<(), FormatError> {
+    let time = record.head.created_at.or(record.head.updated_at);
+    match shape {
+        Shape::Record(kind) => {
+            let envelope = Envelope { options, kind, tenant };
+            write_whole(&envelope, sourcetype(options, kind), time, record.body, events)
+        }
+        Shape::IncidentAlone(kind) => events.push_with(|buffer| {
+            let envelope = Envelope { options, kind, tenant };
+            envelope.open(&options.sourcetypes.incident, time, buffer);
+            envelope.close_fields(buffer, None);
+            push_without_alerts(buffer, record.body)?;
             buffer.push(b'}');
+            Ok(())
         }),
-        RecordKind::GraphIncident | RecordKind::XdrIncident => {
-            let mut alerts = Vec::new();
-            events.push_with(|buffer| {
-                envelope.open(&options.sourcetypes.incident, time, buffer);
-                alerts = push_without_alerts(buffer, record.body)?;
-                buffer.push(b'}');
-                Ok(())
-            })?;
-            for alert in alerts {
-                events.push_with(|buffer| {
-                    envelope.open(&options.sourcetypes.incident_alert, alert.time, buffer);
-                    push_line(buffer, alert.body);
-                    buffer.push(b'}');
-                });
-            }
+        Shape::InnerAlert(kind) => {
+            let time = InnerAlert::take(&mut Reader::new(record.body))?.time;
+            let envelope = Envelope { options, kind, tenant };
+            write_whole(&envelope, &options.sourcetypes.incident_alert, time, record.body, events)
         }
     }
+}
+
+fn is_incident(kind: RecordKind) -> bool {
+    matches!(kind, RecordKind::GraphIncident | RecordKind::XdrIncident)
+}
+
+/// The sourcetype of a record that is one event.
+fn sourcetype(options: &SplunkOptions, kind: RecordKind) -> &str {
+    let Sourcetypes { alert, incident, siem_detection, hunting, .. } = &options.sourcetypes;
+    match kind {
+        RecordKind::GraphAlert | RecordKind::EndpointAlert => alert,
+        RecordKind::GraphIncident | RecordKind::XdrIncident => incident,
+        RecordKind::SiemDetection => siem_detection,
+        RecordKind::HuntingRow => hunting,
+    }
+}
+
+/// Appends an event that is a text of Microsoft, whole.
+fn write_whole(
+    envelope: &Envelope<'_>,
+    sourcetype: &str,
+    time: Option<Timestamp>,
+    body: &str,
+    events: &mut Events,
+) -> Result<(), FormatError> {
+    let tape = if envelope.options.cim_fields { Some(Tape::read(body)?) } else { None };
+    events.push_with(|buffer| {
+        envelope.open(sourcetype, time, buffer);
+        envelope.close_fields(buffer, tape.as_ref());
+        push_line(buffer, body);
+        buffer.push(b'}');
+    });
     Ok(())
 }
 
@@ -97,7 +270,7 @@ struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// Appends all of the event object that comes before the event's own body.
+    /// Appends all of the event object that comes before the fields of a data model.
     fn open(&self, sourcetype: &str, time: Option<Timestamp>, buffer: &mut Vec<u8>) {
         let Self { options, kind, tenant } = self;
         buffer.push(b'{');
@@ -131,7 +304,86 @@ impl Envelope<'_> {
         push_string(buffer, &tenant.name);
         buffer.extend_from_slice(b",\"tenant_slug\":");
         push_string(buffer, tenant.slug.as_str());
+    }
+
+    /// Appends the fields of the Common Information Model, if an alert is given, and all up to the event's own body.
+    fn close_fields(&self, buffer: &mut Vec<u8>, alert: Option<&Tape<'_>>) {
+        if let Some(tape) = alert {
+            let read = match self.kind {
+                RecordKind::GraphAlert | RecordKind::GraphIncident => Some(Alert::graph(tape.root())),
+                RecordKind::EndpointAlert => Some(Alert::endpoint(tape.root())),
+                RecordKind::XdrIncident => Some(Alert::xdr(tape.root())),
+                RecordKind::SiemDetection => Some(Alert::siem(tape.root())),
+                RecordKind::HuntingRow => None,
+            };
+            if let Some(alert) = read {
+                push_cim(buffer, self.kind, &alert, self.tenant);
+            }
+        }
         buffer.extend_from_slice(b"},\"event\":");
+    }
+}
+
+/// Appends the fields of the data models Alerts and Malware that a search does not find in the event itself: it finds
+/// `title`, `description`, `severity`, `category` and `id` of most kinds there, and a field must not be there twice.
+fn push_cim(buffer: &mut Vec<u8>, kind: RecordKind, alert: &Alert<'_>, tenant: &TenantLabel) {
+    let facts = Facts::of(std::slice::from_ref(alert));
+    let first = |list: &[Text<'_>]| list.first().copied().map(|text| text.decoded().into_owned());
+    let decoded = |text: Text<'_>| (!text.is_blank()).then(|| text.decoded().into_owned());
+    let service = alert.service_source.or(alert.detection_source);
+    let product = tables::product(service.as_written()).unwrap_or("Microsoft Defender");
+    let mut field = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            buffer.push(b',');
+            push_string(buffer, name);
+            buffer.push(b':');
+            push_string(buffer, &value);
+        }
+    };
+    if kind == RecordKind::SiemDetection {
+        field("description", decoded(alert.description));
+        field("severity", decoded(alert.severity).map(|severity| severity.to_ascii_lowercase()));
+        field("category", decoded(alert.category));
+        field("id", decoded(alert.id));
+    } else if kind == RecordKind::XdrIncident {
+        field("id", decoded(alert.id));
+    }
+    field("app", Some(product.to_owned()));
+    field("vendor_product", Some(product.to_owned()));
+    field("vendor_account", Some(tenant.id.to_string()));
+    field("type", Some("alert".to_owned()));
+    field("signature", decoded(alert.title));
+    field("signature_id", decoded(alert.detector_id.or(alert.id)));
+    let device = decoded(facts.device.name());
+    field(
+        "dest",
+        device.or_else(|| first(facts.recipients.as_slice())).or_else(|| first(facts.entities.as_slice())),
+    );
+    field("dest_nt_domain", decoded(facts.device.nt_domain));
+    field("src", first(facts.addresses.as_slice()).or_else(|| first(facts.senders.as_slice())));
+    field("src_user", first(facts.senders.as_slice()));
+    field("user", decoded(facts.user.principal.or(facts.user.name())));
+    field("user_name", decoded(facts.user.display_name.or(facts.user.account)));
+    field("subject", decoded(alert.title));
+    field("file_name", decoded(facts.file.name));
+    field("file_path", decoded(facts.file.path));
+    field("file_hash", decoded(facts.file.sha256.or(facts.file.sha1).or(facts.file.md5)));
+    field("url", first(facts.urls.as_slice()));
+    let action = match facts.remediated {
+        Some(true) => Some("blocked"),
+        Some(false) => Some("allowed"),
+        None => None,
+    };
+    field("action", action.map(str::to_owned));
+    if !alert.techniques.is_empty() {
+        buffer.extend_from_slice(b",\"mitre_technique_id\":[");
+        for (position, technique) in alert.techniques.iter().enumerate() {
+            if position > 0 {
+                buffer.push(b',');
+            }
+            push_string(buffer, &technique.decoded());
+        }
+        buffer.push(b']');
     }
 }
 
@@ -200,8 +452,8 @@ impl<'a> InnerAlert<'a> {
         let body = reader.raw_with(|reader| {
             reader.object(|key, reader| {
                 match key {
-                    "createdDateTime" => created_at = reader.text()?,
-                    "lastUpdateDateTime" => updated_at = reader.text()?,
+                    "createdDateTime" | "creationTime" => created_at = reader.text()?,
+                    "lastUpdateDateTime" | "lastUpdatedTime" => updated_at = reader.text()?,
                     _ => reader.skip()?,
                 }
                 Ok(())

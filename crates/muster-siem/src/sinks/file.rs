@@ -32,7 +32,7 @@ use rustix::fs::FlockOperation;
 use tokio::sync::oneshot;
 
 use super::{Answers, SinkError};
-use crate::formats::{Events, Format};
+use crate::formats::{Events, Spelling};
 
 mod disk;
 mod ledger;
@@ -53,7 +53,7 @@ pub struct FileOptions {
     /// The file. Its folder must exist.
     pub path: PathBuf,
     /// How records are spelled.
-    pub format: Format,
+    pub spelling: Spelling,
     /// A file that would grow beyond this is rotated first.
     pub rotate_bytes: Option<u64>,
     /// A file as old as this is rotated when the next record comes.
@@ -70,8 +70,16 @@ pub struct FileOptions {
 impl FileOptions {
     /// The defaults beside what must be said: never rotated.
     #[must_use]
-    pub fn new(path: PathBuf, format: Format, clock: Arc<dyn Clock>) -> Self {
-        Self { path, format, rotate_bytes: None, rotate_every: None, keep: None, journal_id: None, clock }
+    pub fn new(path: PathBuf, spelling: impl Into<Spelling>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            path,
+            spelling: spelling.into(),
+            rotate_bytes: None,
+            rotate_every: None,
+            keep: None,
+            journal_id: None,
+            clock,
+        }
     }
 }
 
@@ -182,7 +190,7 @@ impl FileSink {
             let start = bytes.len();
             for (_, record) in delivery.records() {
                 events.clear();
-                let spelled = self.shared.options.format.write(
+                let spelled = self.shared.options.spelling.write(
                     delivery.source.into(),
                     record,
                     consignment.tenant,

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::disk::Fault;
 use super::*;
+use crate::formats::Format;
 use crate::sinks::Sink;
 use crate::sinks::testing::{consignment, delivery, tenant};
 
@@ -120,7 +121,7 @@ async fn another_journals_numbers_are_forgotten() {
 #[tokio::test]
 async fn what_cannot_be_spelled_is_rejected_alone() {
     let place = Place::new();
-    let options = FileOptions { format: Format::Cef(Default::default()), ..place.options() };
+    let options = FileOptions { spelling: Format::Cef(Default::default()).into(), ..place.options() };
     let sink = FileSink::open("archive".to_owned(), options).expect("opened");
     let report = deliver(&sink, 0, 1, &["{\"id\":\"a\"}", "{\"id\":", "{\"id\":\"b\"}"]).await;
     assert!(matches!(&report.outcomes[1], Outcome::Rejected(_)), "{report:?}");

@@ -38,7 +38,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{Answers, SinkError, TlsOptions, shown, tls, with_causes};
-use crate::formats::{Events, Format};
+use crate::formats::{Events, Format, Spelling};
 
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -62,8 +62,8 @@ pub struct SplunkHecOptions {
     pub url: Url,
     /// Its token.
     pub token: Secret<String>,
-    /// `Format::Splunk`.
-    pub format: Format,
+    /// How records are spelled; its format is `Format::Splunk`.
+    pub spelling: Spelling,
     /// Whether bodies are compressed: for slow links, it costs more processor time than all else.
     pub gzip: bool,
     /// The largest request body; an event that is bigger goes alone.
@@ -85,11 +85,11 @@ pub struct SplunkHecOptions {
 impl SplunkHecOptions {
     /// The defaults beside what must be said.
     #[must_use]
-    pub fn new(url: Url, token: Secret<String>, format: Format) -> Self {
+    pub fn new(url: Url, token: Secret<String>, spelling: impl Into<Spelling>) -> Self {
         Self {
             url,
             token,
-            format,
+            spelling: spelling.into(),
             gzip: false,
             batch_bytes: 1 << 20,
             acknowledge: Acknowledge::Auto,
@@ -230,7 +230,7 @@ impl SplunkHec {
         let mut turn_at = TURN_BYTES;
         for (record, (source, body)) in consignment.records().enumerate() {
             answers.outcomes.push(Outcome::Delivered);
-            match self.options.format.write(source.into(), body, consignment.tenant, &mut events) {
+            match self.options.spelling.write(source.into(), body, consignment.tenant, &mut events) {
                 Ok(()) => records.resize(events.len(), record),
                 Err(error) => answers.reject(record, &error.to_string()),
             }
@@ -576,8 +576,8 @@ fn build(options: &SplunkHecOptions) -> Result<(reqwest::Client, String), String
     if !url.username().is_empty() || url.password().is_some() {
         return Err("its url must hold no user or password: the token is a setting of its own".to_owned());
     }
-    if !matches!(options.format, Format::Splunk(_)) {
-        return Err(format!("its format must be splunk; {} is for other sinks", options.format));
+    if !matches!(options.spelling.format, Format::Splunk(_)) {
+        return Err(format!("its format must be splunk; {} is for other sinks", options.spelling.format));
     }
     if options.tls.server_name.is_some() {
         return Err("server_name is for syslog; the host of the url is what is checked here".to_owned());

@@ -484,7 +484,7 @@ async fn settings_that_cannot_work_are_told() {
     );
     let with_password = refused(|options| options.url = "https://u:hunter2@x".parse().expect("a URL"));
     assert!(with_password.contains("no user or password") && !with_password.contains("hunter2"));
-    assert!(refused(|options| options.format = Format::Raw).contains("must be splunk"));
+    assert!(refused(|options| options.spelling = Format::Raw.into()).contains("must be splunk"));
     let with_token = refused(|options| options.token = "hunter2\n".into());
     assert!(with_token.contains("token is empty") && !with_token.contains("hunter2"));
 

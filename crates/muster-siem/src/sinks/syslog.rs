@@ -28,7 +28,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{Answers, SinkError, TlsOptions, shown, tls, with_causes};
-use crate::formats::{Events, Format};
+use crate::formats::{Events, Format, Spelling};
 
 /// What a UDP datagram over IPv4 can carry.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
@@ -59,7 +59,7 @@ pub struct SyslogOptions {
     /// The sending host's name in the header.
     pub hostname: String,
     /// How records are spelled.
-    pub format: Format,
+    pub spelling: Spelling,
     /// What counts as delivered.
     pub confirm: Confirm,
     /// How long each step may take: to connect, to shake hands, to take the next bytes, to close.
@@ -73,7 +73,7 @@ pub struct SyslogOptions {
 impl SyslogOptions {
     /// The defaults beside what must be said.
     #[must_use]
-    pub fn new(host: String, port: u16, transport: Transport, format: Format) -> Self {
+    pub fn new(host: String, port: u16, transport: Transport, spelling: impl Into<Spelling>) -> Self {
         Self {
             host,
             port,
@@ -83,7 +83,7 @@ impl SyslogOptions {
             facility: 16,
             app_name: "muster".to_owned(),
             hostname: "muster".to_owned(),
-            format,
+            spelling: spelling.into(),
             confirm: Confirm::usual_for(transport),
             timeout: Duration::from_secs(30),
             message_bytes_max: None,
@@ -461,7 +461,7 @@ impl Syslog {
     ) -> Result<(), String> {
         events.clear();
         self.options
-            .format
+            .spelling
             .write(source.into(), record, consignment.tenant, events)
             .map_err(|error| error.to_string())?;
         header.clear();
@@ -475,10 +475,10 @@ impl Syslog {
             }
             Rfc::Rfc3164 => {
                 let time = time.unwrap_or(Timestamp::UNIX_EPOCH).strftime("%b %e %H:%M:%S");
-                // CEF takes the place of the tag: receivers look for `CEF:` right after the host.
-                match self.options.format {
-                    Format::Cef(_) => format!("<{priority}>{time} {} ", self.host_field),
-                    Format::Raw | Format::Splunk(_) => {
+                // CEF and LEEF take the place of the tag: receivers look for `CEF:` right after the host.
+                match self.options.spelling.format {
+                    Format::Cef(_) | Format::Leef(_) => format!("<{priority}>{time} {} ", self.host_field),
+                    _ => {
                         format!("<{priority}>{time} {} {}: ", self.host_field, self.app_field)
                     }
                 }

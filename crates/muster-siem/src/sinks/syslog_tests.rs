@@ -80,7 +80,7 @@ async fn cef_stands_right_after_the_host() {
     let (listener, port) = listener().await;
     let mut options = options(Transport::Tcp, port);
     options.rfc = Rfc::Rfc3164;
-    options.format = Format::Cef(Default::default());
+    options.spelling = Format::Cef(Default::default()).into();
     let sink = sink(options);
     let (report, text) = tokio::join!(deliver(&sink, &["{\"id\":\"a\"}"]), read_one(&listener));
     all_delivered(&report, 1);

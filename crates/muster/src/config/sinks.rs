@@ -376,7 +376,7 @@ impl SinkSettings {
                 let options = SplunkHecOptions {
                     url: settings.url.clone(),
                     token,
-                    format: Format::Splunk(settings.splunk()),
+                    spelling: Format::Splunk(settings.splunk()).into(),
                     gzip: settings.gzip,
                     batch_bytes: usize::try_from(settings.batch_size.0).unwrap_or(usize::MAX).max(1),
                     acknowledge: settings.acknowledge,
@@ -416,7 +416,7 @@ impl SinkSettings {
             SinkKind::File(settings) => {
                 let options = FileOptions {
                     path: folder.join(&settings.path),
-                    format: settings.format.with(&settings.cef, &settings.splunk),
+                    spelling: settings.format.with(&settings.cef, &settings.splunk).into(),
                     rotate_bytes: settings.rotate_size.map(|size| size.0),
                     rotate_every: settings.rotate_every.map(|span| span.0),
                     keep: settings.keep,

@@ -1,0 +1,328 @@
+//! Events that are longer than a sink takes, and what is done with them. Nothing is ever cut in the middle: a JSON
+//! event stays JSON, a line stays a line with whole values, and each event says what was done to it.
+//!
+//! - [`BigEvents::Split`]: several events, each with a part of the evidence (of an incident: of its alerts, then of
+//!   their evidence). All of them have the record's own id and hash in common, and say which part of how many they
+//!   are. Everything else of the record stands in each part.
+//! - [`BigEvents::Drop`]: named fields go, one after the other, until it fits.
+//! - [`BigEvents::Refer`]: only the record's own short fields stay, and the hash by which Muster finds the rest.
+//!
+//! What the first two cannot make fit is referred to. What even then does not fit is an error, and becomes a dead
+//! letter.
+
+use muster_model::{Record, TenantLabel};
+use serde::Deserialize;
+
+use super::edit::{Edit, NewValue, Path, apply};
+use super::json::Reader;
+use super::{Events, FormatError, Mapping, RecordKind, Spelling};
+
+/// How many bytes the fields that say what was done may take, beside the names of dropped fields.
+const MARK_BYTES: usize = 512;
+/// The longest field that stays in an event that refers to its record.
+const SHORT_FIELD_BYTES: usize = 512;
+/// How many parts one record may be split into. More would not help anybody; such a record is referred to.
+const PARTS_MAX: usize = 1000;
+
+/// What is done with an event that is longer than the sink takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BigEvents {
+    /// It becomes several, each with a part of the evidence.
+    #[default]
+    Split,
+    /// Named fields are left out.
+    Drop,
+    /// It refers to the whole record by its hash.
+    Refer,
+}
+
+/// The longest event that a sink takes, and what is done with longer ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// In bytes.
+    pub event_bytes_max: usize,
+    /// What is done.
+    pub big_events: BigEvents,
+    /// What [`BigEvents::Drop`] leaves out, in this order.
+    pub drop: Vec<String>,
+}
+
+impl Bounds {
+    /// Splits what is longer than this.
+    #[must_use]
+    pub fn split_at(event_bytes_max: usize) -> Self {
+        Self { event_bytes_max, big_events: BigEvents::default(), drop: Vec::new() }
+    }
+}
+
+/// One event or several that stand for one text of Microsoft: the whole record, or in Splunk one part of an incident.
+#[derive(Clone, Copy)]
+pub(super) struct Unit<'a> {
+    pub(super) body: &'a str,
+    pub(super) shape: Shape,
+}
+
+/// What the text of a unit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A record of this kind.
+    Record(RecordKind),
+    /// An incident of this kind, of which the alerts are sent on their own.
+    IncidentAlone(RecordKind),
+    /// An alert that stands inside an incident of this kind, sent on its own.
+    InnerAlert(RecordKind),
+}
+
+impl Shape {
+    /// The lists that can be taken apart, outermost first.
+    fn lists(self) -> &'static [&'static [&'static str]] {
+        use RecordKind::{EndpointAlert, GraphAlert, GraphIncident, XdrIncident};
+        match self {
+            Self::Record(GraphAlert | EndpointAlert) | Self::InnerAlert(GraphIncident) => &[&["evidence"]],
+            Self::Record(GraphIncident) => &[&["alerts", "evidence"]],
+            Self::Record(XdrIncident) => &[&["alerts", "entities"], &["alerts", "devices"]],
+            Self::InnerAlert(XdrIncident) => &[&["entities"], &["devices"]],
+            Self::Record(_) | Self::IncidentAlone(_) | Self::InnerAlert(_) => &[],
+        }
+    }
+}
+
+/// Appends the events of a record some of whose events are too long.
+pub(super) fn write(
+    spelling: &Spelling,
+    bounds: &Bounds,
+    kind: RecordKind,
+    record: Record<'_>,
+    tenant: &TenantLabel,
+    events: &mut Events,
+) -> Result<(), FormatError> {
+    let writer = Writer { spelling, bounds, record, tenant, kind };
+    for unit in spelling.format.units(kind, record.body)? {
+        writer.write_unit(unit, events)?;
+    }
+    Ok(())
+}
+
+struct Writer<'a> {
+    spelling: &'a Spelling,
+    bounds: &'a Bounds,
+    record: Record<'a>,
+    tenant: &'a TenantLabel,
+    kind: RecordKind,
+}
+
+/// What was done to an event, for its reader.
+struct Mark {
+    strategy: &'static str,
+    part: Option<(usize, usize)>,
+    dropped: Vec<String>,
+}
+
+impl Writer<'_> {
+    fn write_unit(&self, unit: Unit<'_>, events: &mut Events) -> Result<(), FormatError> {
+        let plain = self.spell(unit)?;
+        if plain.len() <= self.bounds.event_bytes_max {
+            events.push_with(|buffer| buffer.extend_from_slice(&plain));
+            return Ok(());
+        }
+        match self.bounds.big_events {
+            BigEvents::Split => self.split(unit, events),
+            BigEvents::Drop => self.drop_fields(unit, &plain, events),
+            BigEvents::Refer => self.refer(unit, None, events),
+        }
+    }
+
+    /// One event of `unit`, with the sink's own changes.
+    fn spell(&self, unit: Unit<'_>) -> Result<Vec<u8>, FormatError> {
+        let record = Record { head: self.record.head, body: unit.body };
+        let mut events = Events::new();
+        self.spelling.format.write_unit(unit.shape, record, self.tenant, &mut events)?;
+        match &self.spelling.mapping {
+            Some(mapping) => {
+                let context = Mapping::context(self.kind, record, self.tenant);
+                let mut changed = Vec::with_capacity(events.bytes.len());
+                mapping.apply(&context, &events.bytes, &mut changed)?;
+                Ok(changed)
+            }
+            None => Ok(events.bytes),
+        }
+    }
+
+    fn split(&self, unit: Unit<'_>, events: &mut Events) -> Result<(), FormatError> {
+        let limit = self.bounds.event_bytes_max.saturating_sub(MARK_BYTES);
+        let mut open = vec![unit.body.to_owned()];
+        let mut done: Vec<(String, Option<Vec<u8>>)> = Vec::new();
+        while let Some(body) = open.pop() {
+            if done.len() + open.len() >= PARTS_MAX {
+                return self.refer(unit, None, events);
+            }
+            let event = self.spell(Unit { body: &body, ..unit })?;
+            if event.len() <= limit {
+                done.push((body, Some(event)));
+                continue;
+            }
+            let halves =
+                unit.shape.lists().iter().find_map(|list| halves(&body, list).transpose()).transpose()?;
+            match halves {
+                Some((first, second)) => open.extend([second, first]),
+                None => done.push((body, None)),
+            }
+        }
+        let parts = done.len();
+        for (number, (body, event)) in done.iter().enumerate() {
+            let part = (number + 1, parts);
+            match event {
+                Some(event) => {
+                    let mark = Mark { strategy: "split", part: Some(part), dropped: Vec::new() };
+                    self.push(event, &mark, events)?;
+                }
+                None => self.refer(Unit { body, ..unit }, Some(part), events)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_fields(&self, unit: Unit<'_>, plain: &[u8], events: &mut Events) -> Result<(), FormatError> {
+        let syntax = self.spelling.format.syntax();
+        let paths: Vec<_> = self.bounds.drop.iter().filter_map(|name| Path::parse(syntax, name)).collect();
+        for count in 1..=paths.len() {
+            let edit = Edit { drop: paths[..count].iter().collect(), ..Edit::default() };
+            let mut smaller = Vec::with_capacity(plain.len());
+            apply(syntax, &edit, plain, &mut smaller)?;
+            let mark = Mark { strategy: "drop", part: None, dropped: self.bounds.drop[..count].to_vec() };
+            match self.push(&smaller, &mark, events) {
+                Err(FormatError::TooBig { .. }) => {}
+                other => return other,
+            }
+        }
+        self.refer(unit, None, events)
+    }
+
+    fn refer(
+        &self,
+        unit: Unit<'_>,
+        part: Option<(usize, usize)>,
+        events: &mut Events,
+    ) -> Result<(), FormatError> {
+        let mark = Mark { strategy: "refer", part, dropped: Vec::new() };
+        let mut result = Ok(());
+        // The shorter what stays, the likelier it fits.
+        for longest in [SHORT_FIELD_BYTES, 128, 64] {
+            let body = short_fields(unit.body, longest)?;
+            let event = self.spell(Unit { body: &body, ..unit })?;
+            result = self.push(&event, &mark, events);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    /// Appends `event` with its mark, if it fits.
+    fn push(&self, event: &[u8], mark: &Mark, events: &mut Events) -> Result<(), FormatError> {
+        let format = &self.spelling.format;
+        let head = self.record.head;
+        let hash = head.hash.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut fields = vec![
+            ("big_event", NewValue::Text(mark.strategy.to_owned())),
+            ("record_id", NewValue::Text(head.id.clone())),
+            ("record_hash", NewValue::Text(hash)),
+            ("record_bytes", NewValue::Json(self.record.body.len().to_string())),
+        ];
+        if let Some((part, parts)) = mark.part {
+            fields.push(("part", NewValue::Json(part.to_string())));
+            fields.push(("parts", NewValue::Json(parts.to_string())));
+        }
+        if !mark.dropped.is_empty() {
+            fields.push(("dropped", NewValue::Text(mark.dropped.join(", "))));
+        }
+        let fields: Vec<_> =
+            fields.into_iter().map(|(name, value)| (format.own_field(name), value)).collect();
+        let set = fields.iter().map(|(path, value)| (path, Some(value.clone()))).collect();
+        let mut marked = Vec::with_capacity(event.len() + MARK_BYTES);
+        apply(format.syntax(), &Edit { set, ..Edit::default() }, event, &mut marked)?;
+        if marked.len() > self.bounds.event_bytes_max {
+            return Err(FormatError::TooBig { bytes: marked.len(), max: self.bounds.event_bytes_max });
+        }
+        events.push_with(|buffer| buffer.extend_from_slice(&marked));
+        Ok(())
+    }
+}
+
+/// The body in two, each with half of the items of a list: of the first list on the way that has two or more.
+/// `None` when there is nothing to take apart.
+fn halves(body: &str, list: &[&str]) -> Result<Option<(String, String)>, FormatError> {
+    let Some((name, inner_list)) = list.split_first() else { return Ok(None) };
+    let (mut items, mut place) = (Vec::new(), None);
+    Reader::new(body).object(|key, reader| {
+        if key != *name || reader.peek()? != b'[' {
+            return reader.skip();
+        }
+        items.clear();
+        let written = reader.raw_with(|reader| {
+            reader.items(|reader| {
+                items.push(reader.raw()?);
+                Ok(())
+            })
+        })?;
+        let start = written.as_ptr().addr() - body.as_ptr().addr();
+        place = Some(start..start + written.len());
+        Ok(())
+    })?;
+    let Some(place) = place else { return Ok(None) };
+    let with =
+        |items: &[&str]| format!("{}[{}]{}", &body[..place.start], items.join(","), &body[place.end..]);
+    match items.as_slice() {
+        [] => Ok(None),
+        [only] => {
+            let halves = halves(only, inner_list)?;
+            Ok(halves.map(|(first, second)| (with(&[&first]), with(&[&second]))))
+        }
+        several => {
+            let (first, second) = several.split_at(several.len() / 2);
+            Ok(Some((with(first), with(second))))
+        }
+    }
+}
+
+/// The fields of a record that are no longer than this, and neither objects nor lists.
+fn short_fields(body: &str, longest: usize) -> Result<String, FormatError> {
+    let mut short = String::from("{");
+    Reader::new(body).object(|key, reader| {
+        let is_plain = !matches!(reader.peek()?, b'{' | b'[');
+        let value = reader.raw()?;
+        if is_plain && key.len() + value.len() <= longest {
+            let comma = if short.len() > 1 { "," } else { "" };
+            short.push_str(&format!("{comma}\"{key}\":{value}"));
+        }
+        Ok(())
+    })?;
+    short.push('}');
+    Ok(short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{halves, short_fields};
+
+    #[test]
+    fn a_list_is_halved_where_it_first_can_be() {
+        let split = |body: &str, list: &[&str]| halves(body, list).expect("JSON");
+        let (first, second) = split(r#"{"a":1,"e":[1,{"x":[2]},3],"z":"]"}"#, &["e"]).expect("two");
+        assert_eq!(first, r#"{"a":1,"e":[1],"z":"]"}"#);
+        assert_eq!(second, r#"{"a":1,"e":[{"x":[2]},3],"z":"]"}"#);
+        let (first, second) = split(r#"{"a":[{"e":[1,2],"i":7}]}"#, &["a", "e"]).expect("two");
+        assert_eq!(first, r#"{"a":[{"e":[1],"i":7}]}"#);
+        assert_eq!(second, r#"{"a":[{"e":[2],"i":7}]}"#);
+        for body in [r#"{"a":[]}"#, r#"{"a":[{"e":[1]}]}"#, r#"{"a":{"e":[1,2]}}"#, "{}", r#"{"a":[7]}"#] {
+            assert_eq!(split(body, &["a", "e"]), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn short_fields_stay() {
+        let body = r#"{"id":"1","long":"aaaaaaaaaaaaaaaaaaaaaaaaaaa","list":[1],"n":null,"b":true}"#;
+        assert_eq!(short_fields(body, 12).expect("JSON"), r#"{"id":"1","n":null,"b":true}"#);
+    }
+}

@@ -1,0 +1,241 @@
+//! Log Event Extended Format 2.0, for QRadar: the fields of `flat`, under the names that the LEEF guide predefines
+//! where it has one, else under our own.
+//!
+//! LEEF has no escapes. So nothing that would end a value may stand in one: the delimiter and a bar in the head become
+//! visible, such as `<U+005E>`; in values a tab, newline and carriage return become `\t`, `\n`, `\r` in two characters;
+//! other control characters, line separators and bidirectional overrides become visible as in CEF. A backslash stays
+//! one: QRadar shows values as they are written, and paths must be findable.
+
+use jiff::Timestamp;
+use muster_model::{Record, Severity, TenantLabel};
+use serde::Deserialize;
+
+use super::cef::is_harmful;
+use super::edit::Syntax;
+use super::flat::{self, FlatOptions};
+use super::tape::Tape;
+use super::view::View;
+use super::{Events, FormatError, RecordKind};
+
+/// How times are written, as `devTimeFormat` (Java's `SimpleDateFormat`) says it.
+pub(super) const TIME_FORMAT: &str = "yyyy-MM-dd'T'HH:mm:ss.SSSZ";
+
+/// The constants at the head of each line, and its delimiter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LeefOptions {
+    /// Who made the product that raised the alert.
+    pub device_vendor: String,
+    /// The product.
+    pub device_product: String,
+    /// The version of the mapping.
+    pub device_version: String,
+    /// What stands between attributes.
+    pub delimiter: Delimiter,
+    /// Whether the whole record stands in the attribute `rawEvent`.
+    pub raw_event: bool,
+}
+
+impl Default for LeefOptions {
+    fn default() -> Self {
+        Self {
+            device_vendor: "Microsoft".to_owned(),
+            device_product: "Microsoft Defender".to_owned(),
+            device_version: "2.0".to_owned(),
+            delimiter: Delimiter::default(),
+            raw_event: false,
+        }
+    }
+}
+
+/// What stands between the attributes of a line: a tab, or one visible character that is neither a letter, a digit,
+/// a blank nor used by LEEF itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Delimiter(char);
+
+impl Default for Delimiter {
+    /// A tab: command lines are full of visible characters, and hold none.
+    fn default() -> Self {
+        Self('\t')
+    }
+}
+
+impl TryFrom<String> for Delimiter {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let mut characters = text.chars();
+        match (text.as_str(), characters.next(), characters.next()) {
+            ("tab", ..) => Ok(Self('\t')),
+            (_, Some(delimiter), None)
+                if delimiter == '\t'
+                    || delimiter.is_ascii_punctuation() && !"|=\\<>+;%".contains(delimiter) =>
+            {
+                Ok(Self(delimiter))
+            }
+            _ => Err(format!(
+                "`{text}` cannot stand between attributes: use \"tab\", or one character such as \"^\""
+            )),
+        }
+    }
+}
+
+impl Delimiter {
+    /// How the head says it: a tab by its number, any other as it is.
+    fn shown(self) -> String {
+        if self.0 == '\t' { "x09".to_owned() } else { self.0.to_string() }
+    }
+}
+
+/// The syntax of the lines of these options.
+pub(super) fn syntax(options: &LeefOptions) -> Syntax {
+    Syntax::Leef(options.delimiter.0)
+}
+
+/// Appends the line of one record.
+pub(super) fn write(
+    options: &LeefOptions,
+    kind: RecordKind,
+    record: Record<'_>,
+    tenant: &TenantLabel,
+    events: &mut Events,
+) -> Result<(), FormatError> {
+    let tape = Tape::read(record.body)?;
+    let view = View::of(kind, &tape);
+    let head = |buffer: &mut Vec<u8>, head: flat::Head<'_>| {
+        buffer.extend_from_slice(b"LEEF:2.0|");
+        for constant in [&options.device_vendor, &options.device_product, &options.device_version] {
+            push_head(buffer, constant);
+            buffer.push(b'|');
+        }
+        if head.signature.is_blank() {
+            buffer.extend_from_slice(head.default_signature.as_bytes());
+        } else {
+            head.signature.pieces(|piece| push_head(buffer, piece));
+        }
+        buffer.push(b'|');
+        buffer.extend_from_slice(options.delimiter.shown().as_bytes());
+        buffer.push(b'|');
+    };
+    let options = FlatOptions { syntax: syntax(options), raw_event: options.raw_event, head: &head };
+    events.push_with(|buffer| flat::write(&options, &view, record, tenant, buffer));
+    Ok(())
+}
+
+/// LEEF's 1 to 10.
+pub(super) fn severity_number(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Unknown | Severity::Informational => "1",
+        Severity::Low => "3",
+        Severity::Medium => "6",
+        Severity::High => "8",
+    }
+}
+
+/// Appends a time as [`TIME_FORMAT`] says, in UTC.
+pub(super) fn push_time(buffer: &mut Vec<u8>, time: Timestamp) {
+    buffer.extend_from_slice(time.strftime("%Y-%m-%dT%H:%M:%S.%3f+0000").to_string().as_bytes());
+}
+
+/// Appends a text to a field of the head.
+pub(super) fn push_head(buffer: &mut Vec<u8>, text: &str) {
+    push(
+        buffer,
+        text,
+        |character| match character {
+            '\n' | '\r' | '\t' => Some(" "),
+            _ => None,
+        },
+        |character| character == '|',
+    );
+}
+
+/// Appends a text to a value.
+pub(super) fn push_value(buffer: &mut Vec<u8>, text: &str, delimiter: char) {
+    push(buffer, text, in_value, |character| character == delimiter);
+}
+
+/// Appends a text to an item of a list.
+pub(super) fn push_item(buffer: &mut Vec<u8>, text: &str, delimiter: char) {
+    let spelled = |character| if character == ';' { Some("%3B") } else { in_value(character) };
+    push(buffer, text, spelled, |character| character == delimiter);
+}
+
+fn in_value(character: char) -> Option<&'static str> {
+    match character {
+        '\n' => Some("\\n"),
+        '\r' => Some("\\r"),
+        '\t' => Some("\\t"),
+        _ => None,
+    }
+}
+
+/// Appends `text` with some characters spelled otherwise, and harmful ones visible.
+fn push(
+    buffer: &mut Vec<u8>,
+    text: &str,
+    spelled: impl Fn(char) -> Option<&'static str>,
+    is_ours: impl Fn(char) -> bool,
+) {
+    let mut clean = 0;
+    for (at, character) in text.char_indices() {
+        // Most characters are plain ASCII.
+        if character.is_ascii_alphanumeric() {
+            continue;
+        }
+        let spelling = spelled(character);
+        if spelling.is_none() && !is_ours(character) && !is_harmful(character) {
+            continue;
+        }
+        buffer.extend_from_slice(&text.as_bytes()[clean..at]);
+        clean = at + character.len_utf8();
+        match spelling {
+            Some(spelling) => buffer.extend_from_slice(spelling.as_bytes()),
+            None => buffer.extend_from_slice(format!("<U+{:04X}>", u32::from(character)).as_bytes()),
+        }
+    }
+    buffer.extend_from_slice(&text.as_bytes()[clean..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Delimiter, LeefOptions, push_head, push_item, push_time, push_value};
+
+    #[test]
+    fn each_place_has_its_spelling() {
+        let written = |write: &dyn Fn(&mut Vec<u8>)| {
+            let mut buffer = Vec::new();
+            write(&mut buffer);
+            String::from_utf8(buffer).expect("text")
+        };
+        let hostile = "C:\\new|a=b^c\td;e\r\n\0\u{202e}é😀";
+        assert_eq!(
+            written(&|buffer| push_head(buffer, hostile)),
+            "C:\\new<U+007C>a=b^c d;e  <U+0000><U+202E>é😀"
+        );
+        assert_eq!(
+            written(&|buffer| push_value(buffer, hostile, '^')),
+            "C:\\new|a=b<U+005E>c\\td;e\\r\\n<U+0000><U+202E>é😀"
+        );
+        assert_eq!(
+            written(&|buffer| push_item(buffer, hostile, '\t')),
+            "C:\\new|a=b^c\\td%3Be\\r\\n<U+0000><U+202E>é😀"
+        );
+        let time = "2026-03-02T08:15:31.2233333Z".parse().expect("a time");
+        assert_eq!(written(&|buffer| push_time(buffer, time)), "2026-03-02T08:15:31.223+0000");
+    }
+
+    #[test]
+    fn delimiters_that_would_break_lines_are_refused() {
+        for (text, shown) in [("tab", "x09"), ("^", "^"), ("\t", "x09"), ("~", "~")] {
+            let delimiter = Delimiter::try_from(text.to_owned()).expect("a delimiter");
+            assert_eq!(delimiter.shown(), shown);
+        }
+        for text in ["", "ab", "a", "1", " ", "|", "=", "\\", "<", ";", "\n", "é"] {
+            assert!(Delimiter::try_from(text.to_owned()).is_err(), "{text}");
+        }
+        let error = serde_json::from_str::<LeefOptions>(r#"{"delimiter":"xx"}"#).expect_err("two characters");
+        assert!(error.to_string().contains("cannot stand between attributes"), "{error}");
+    }
+}

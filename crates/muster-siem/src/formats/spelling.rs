@@ -1,0 +1,75 @@
+//! How one sink wants its events: a format, its own changes to the fields, and the longest event it takes.
+
+use std::sync::Arc;
+
+use muster_model::{Record, TenantLabel};
+
+use super::{Bounds, Events, Format, FormatError, Mapping, RecordKind, big};
+
+/// How records are spelled for one sink.
+#[derive(Debug, Clone)]
+pub struct Spelling {
+    /// The format.
+    pub format: Format,
+    /// The sink's own changes to the fields.
+    pub mapping: Option<Arc<Mapping>>,
+    /// The longest event, and what is done with longer ones.
+    pub bounds: Option<Bounds>,
+}
+
+impl From<Format> for Spelling {
+    fn from(format: Format) -> Self {
+        Self { format, mapping: None, bounds: None }
+    }
+}
+
+impl Spelling {
+    /// Appends the events of one record, as [`Format::write`] does, with the sink's changes, none longer than the
+    /// sink takes.
+    ///
+    /// # Errors
+    /// Those of [`Format::write`], and [`FormatError::TooBig`] for what no strategy makes fit. Nothing was appended
+    /// then.
+    pub fn write(
+        &self,
+        kind: RecordKind,
+        record: Record<'_>,
+        tenant: &TenantLabel,
+        events: &mut Events,
+    ) -> Result<(), FormatError> {
+        let mark = events.mark();
+        let written = self.write_from(mark, kind, record, tenant, events);
+        if written.is_err() {
+            events.back_to(mark);
+        }
+        written
+    }
+
+    fn write_from(
+        &self,
+        mark: (usize, usize),
+        kind: RecordKind,
+        record: Record<'_>,
+        tenant: &TenantLabel,
+        events: &mut Events,
+    ) -> Result<(), FormatError> {
+        match &self.mapping {
+            None => self.format.write(kind, record, tenant, events)?,
+            Some(mapping) => {
+                let mut plain = Events::new();
+                self.format.write(kind, record, tenant, &mut plain)?;
+                let context = Mapping::context(kind, record, tenant);
+                for event in plain.iter() {
+                    events.push_with(|buffer| mapping.apply(&context, event, buffer))?;
+                }
+            }
+        }
+        match &self.bounds {
+            Some(bounds) if events.longest_from(mark) > bounds.event_bytes_max => {
+                events.back_to(mark);
+                big::write(self, bounds, kind, record, tenant, events)
+            }
+            _ => Ok(()),
+        }
+    }
+}

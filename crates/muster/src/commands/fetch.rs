@@ -6,7 +6,7 @@ use comfy_table::Table;
 use muster_microsoft::sources::requirements;
 use muster_microsoft::{Ask, Microsoft};
 use muster_model::{Cursor, Record, RecordHead, Severity, Step, Tenant, TenantState, json};
-use muster_siem::formats::{CefOptions, Events, SplunkOptions};
+use muster_siem::formats::Events;
 use muster_store::TenantKey;
 use serde::Serialize;
 
@@ -124,7 +124,7 @@ impl Printer<'_> {
             return Ok(());
         };
         self.events.clear();
-        let format = format.with(&CefOptions::default(), &SplunkOptions::default());
+        let format = format.with(&Default::default(), &Default::default(), &Default::default());
         let written =
             format.write(self.args.source.into(), Record { head, body }, &tenant.label(), &mut self.events);
         written.map_err(|error| Failed::say(Exit::Failure, format!("record {}: {error}", head.id)))?;

@@ -195,7 +195,7 @@ impl Settings {
             if !self.routes.iter().any(|route| route.sinks.contains(name)) {
                 tracing::warn!(sink.name = name, "no route leads to this sink");
             }
-            if let Err(message) = sink.check() {
+            for message in sink.check().err().unwrap_or_default() {
                 say(format!("sinks.{name}"), message);
             }
         }

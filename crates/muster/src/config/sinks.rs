@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::Clock;
-use muster_siem::formats::{CefOptions, Format, IndexTemplate, Sourcetypes, SplunkOptions, Template};
+use muster_siem::formats::{
+    BigEvents, Bounds, CefOptions, Format, IndexTemplate, LeefOptions, Mapping, MappingOptions, Sourcetypes,
+    Spelling, SplunkOptions, Template,
+};
 use muster_siem::sinks::{
     Acknowledge, Confirm, FileOptions, FileSink, Framing, ProxyOptions, Rfc, Sink, SplunkHec,
     SplunkHecOptions, Syslog, SyslogOptions, TlsOptions, Transport,
@@ -58,6 +61,21 @@ pub struct SplunkHecSettings {
     /// `[sinks.NAME.sourcetypes]`
     #[serde(default)]
     pub sourcetypes: Sourcetypes,
+    /// Write the fields of the data models Alerts and Malware into the index.
+    #[serde(default)]
+    pub cim_fields: bool,
+    /// `[sinks.NAME.mapping]`: fields dropped, renamed, set and added.
+    #[serde(default)]
+    pub mapping: MappingOptions,
+    /// The longest event.
+    #[serde(default)]
+    pub event_size_max: Option<ByteSize>,
+    /// What is done with longer ones: `split`, `drop` or `refer`.
+    #[serde(default)]
+    pub big_events: BigEvents,
+    /// The fields that `big_events = "drop"` leaves out, in this order.
+    #[serde(default)]
+    pub big_drop: Vec<String>,
     /// Compress bodies: for slow links.
     #[serde(default)]
     pub gzip: bool,
@@ -99,7 +117,7 @@ pub struct SyslogSettings {
     /// How it is known that the receiver has everything: `close` or `none`.
     #[serde(default, deserialize_with = "confirm")]
     pub confirm: Option<Confirm>,
-    /// How records are spelled: `raw`, `splunk` or `cef`.
+    /// How records are spelled: `raw`, `splunk`, `cef` or `leef`.
     #[serde(default)]
     pub format: FormatName,
     /// `[sinks.NAME.cef]`
@@ -108,6 +126,21 @@ pub struct SyslogSettings {
     /// `[sinks.NAME.splunk]`
     #[serde(default)]
     pub splunk: SplunkOptions,
+    /// `[sinks.NAME.leef]`
+    #[serde(default)]
+    pub leef: LeefOptions,
+    /// `[sinks.NAME.mapping]`: fields dropped, renamed, set and added.
+    #[serde(default)]
+    pub mapping: MappingOptions,
+    /// The longest event.
+    #[serde(default)]
+    pub event_size_max: Option<ByteSize>,
+    /// What is done with longer ones: `split`, `drop` or `refer`.
+    #[serde(default)]
+    pub big_events: BigEvents,
+    /// The fields that `big_events = "drop"` leaves out, in this order.
+    #[serde(default)]
+    pub big_drop: Vec<String>,
     /// The longest message that the receiver takes.
     #[serde(default)]
     pub message_size_max: Option<ByteSize>,
@@ -131,7 +164,7 @@ pub struct SyslogSettings {
 pub struct FileSettings {
     /// Where it is.
     pub path: PathBuf,
-    /// How records are spelled: `raw`, `splunk` or `cef`.
+    /// How records are spelled: `raw`, `splunk`, `cef` or `leef`.
     #[serde(default)]
     pub format: FormatName,
     /// `[sinks.NAME.cef]`
@@ -140,6 +173,21 @@ pub struct FileSettings {
     /// `[sinks.NAME.splunk]`
     #[serde(default)]
     pub splunk: SplunkOptions,
+    /// `[sinks.NAME.leef]`
+    #[serde(default)]
+    pub leef: LeefOptions,
+    /// `[sinks.NAME.mapping]`: fields dropped, renamed, set and added.
+    #[serde(default)]
+    pub mapping: MappingOptions,
+    /// The longest event.
+    #[serde(default)]
+    pub event_size_max: Option<ByteSize>,
+    /// What is done with longer ones: `split`, `drop` or `refer`.
+    #[serde(default)]
+    pub big_events: BigEvents,
+    /// The fields that `big_events = "drop"` leaves out, in this order.
+    #[serde(default)]
+    pub big_drop: Vec<String>,
     /// Begin a new file at this size.
     #[serde(default)]
     pub rotate_size: Option<ByteSize>,
@@ -162,6 +210,8 @@ pub enum FormatName {
     Splunk,
     /// ArcSight Common Event Format.
     Cef,
+    /// Log Event Extended Format, for QRadar.
+    Leef,
 }
 
 impl SplunkHecSettings {
@@ -173,6 +223,7 @@ impl SplunkHecSettings {
             host: self.host.clone(),
             source: self.source.clone(),
             sourcetypes: self.sourcetypes.clone(),
+            cim_fields: self.cim_fields,
         }
     }
 }
@@ -180,14 +231,22 @@ impl SplunkHecSettings {
 impl FormatName {
     /// The format with its options.
     #[must_use]
-    pub fn with(self, cef: &CefOptions, splunk: &SplunkOptions) -> Format {
+    pub fn with(self, cef: &CefOptions, splunk: &SplunkOptions, leef: &LeefOptions) -> Format {
         match self {
             Self::Raw => Format::Raw,
             Self::Splunk => Format::Splunk(splunk.clone()),
             Self::Cef => Format::Cef(cef.clone()),
+            Self::Leef => Format::Leef(leef.clone()),
         }
     }
 }
+
+/// What most syslog receivers take without being told: syslog-ng's `log-msg-size`.
+const SYSLOG_MESSAGE_MAX: ByteSize = ByteSize(64 * 1024);
+/// The longest header of a syslog message.
+const SYSLOG_HEADER_BYTES: u64 = 512;
+/// Below that not even a reference to a record fits.
+const EVENT_SIZE_LEAST: u64 = 1024;
 
 fn ack_timeout() -> Span {
     Span(Duration::from_secs(300))
@@ -346,11 +405,68 @@ impl SinkSettings {
     }
 
     /// Mistakes that no single key shows.
-    pub(super) fn check(&self) -> Result<(), String> {
-        match &self.kind {
-            SinkKind::Syslog(settings) => host_and_port(&settings.address).map(|_| ()),
-            SinkKind::SplunkHec(_) | SinkKind::File(_) => Ok(()),
+    pub(super) fn check(&self) -> Result<(), Vec<String>> {
+        let mut mistakes = self.spelling().err().unwrap_or_default();
+        if let SinkKind::Syslog(settings) = &self.kind {
+            mistakes.extend(host_and_port(&settings.address).err());
         }
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+    }
+
+    /// How records are spelled: the format, the sink's own fields, the longest event.
+    ///
+    /// # Errors
+    /// All mistakes in the mapping and in the bounds, in words for the operator.
+    pub fn spelling(&self) -> Result<Spelling, Vec<String>> {
+        let (format, mapping, event_size_max, big_events, big_drop) = match &self.kind {
+            SinkKind::SplunkHec(settings) => {
+                let SplunkHecSettings { mapping, event_size_max, big_events, big_drop, .. } = settings;
+                (Format::Splunk(settings.splunk()), mapping, *event_size_max, *big_events, big_drop)
+            }
+            SinkKind::Syslog(settings) => {
+                let SyslogSettings { mapping, event_size_max, big_events, big_drop, .. } = settings;
+                let format = settings.format.with(&settings.cef, &settings.splunk, &settings.leef);
+                let usual = settings.message_size_max.unwrap_or(SYSLOG_MESSAGE_MAX);
+                let fits = ByteSize(usual.0.saturating_sub(SYSLOG_HEADER_BYTES));
+                (format, mapping, Some(event_size_max.unwrap_or(fits)), *big_events, big_drop)
+            }
+            SinkKind::File(settings) => {
+                let FileSettings { mapping, event_size_max, big_events, big_drop, .. } = settings;
+                let format = settings.format.with(&settings.cef, &settings.splunk, &settings.leef);
+                (format, mapping, *event_size_max, *big_events, big_drop)
+            }
+        };
+        let mut mistakes = Vec::new();
+        if big_events == BigEvents::Drop && big_drop.is_empty() {
+            mistakes.push(
+                "big_events = \"drop\" needs big_drop, the names of the fields to leave out".to_owned(),
+            );
+        }
+        if big_events != BigEvents::Drop && !big_drop.is_empty() {
+            mistakes.push("big_drop is only used with big_events = \"drop\"".to_owned());
+        }
+        if event_size_max.is_some_and(|size| size.0 < EVENT_SIZE_LEAST) {
+            mistakes.push(format!("event_size_max must be at least {EVENT_SIZE_LEAST} B"));
+        }
+        let mapping = match mapping.is_empty() {
+            true => None,
+            false => match Mapping::compile(mapping, &format) {
+                Ok(mapping) => Some(Arc::new(mapping)),
+                Err(errors) => {
+                    mistakes.extend(errors.iter().map(ToString::to_string));
+                    None
+                }
+            },
+        };
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let bounds = event_size_max.map(|size| Bounds {
+            event_bytes_max: usize::try_from(size.0).unwrap_or(usize::MAX),
+            big_events,
+            drop: big_drop.clone(),
+        });
+        Ok(Spelling { format, mapping, bounds })
     }
 
     /// Makes the sink. Relative paths start from `folder`. Connects to nothing yet; a file is opened. `journal_id`
@@ -376,7 +492,7 @@ impl SinkSettings {
                 let options = SplunkHecOptions {
                     url: settings.url.clone(),
                     token,
-                    spelling: Format::Splunk(settings.splunk()).into(),
+                    spelling: self.spelling().map_err(|mistakes| mistakes.join("; "))?,
                     gzip: settings.gzip,
                     batch_bytes: usize::try_from(settings.batch_size.0).unwrap_or(usize::MAX).max(1),
                     acknowledge: settings.acknowledge,
@@ -408,7 +524,7 @@ impl SinkSettings {
                         host,
                         port,
                         settings.transport,
-                        settings.format.with(&settings.cef, &settings.splunk),
+                        self.spelling().map_err(|mistakes| mistakes.join("; "))?,
                     )
                 };
                 Syslog::new(name.to_owned(), options).map(Sink::Syslog).map_err(|error| error.to_string())
@@ -416,7 +532,7 @@ impl SinkSettings {
             SinkKind::File(settings) => {
                 let options = FileOptions {
                     path: folder.join(&settings.path),
-                    spelling: settings.format.with(&settings.cef, &settings.splunk).into(),
+                    spelling: self.spelling().map_err(|mistakes| mistakes.join("; "))?,
                     rotate_bytes: settings.rotate_size.map(|size| size.0),
                     rotate_every: settings.rotate_every.map(|span| span.0),
                     keep: settings.keep,

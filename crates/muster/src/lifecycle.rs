@@ -21,7 +21,7 @@ use muster_microsoft::entra::delegated::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
 use muster_model::{Clock, SystemClock};
 use muster_siem::sinks::Sink;
-use muster_store::{InstanceId, KeyRing, NewAuditEvent, OpenMode, SqliteStore, Store};
+use muster_store::{InstanceId, KeyRing, NewAuditEvent, OpenMode, SqliteStore, Store, StoreError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -117,7 +117,13 @@ pub async fn open_store(settings: &Settings, mode: OpenMode) -> Result<Arc<dyn S
         let message = format!("there is no store at {}; `muster init` makes one", path.display());
         return Err(Failed::say(Exit::Store, message));
     }
-    let store = SqliteStore::open(&path, mode, &keys).await?;
+    let store = match SqliteStore::open(&path, mode, &keys).await {
+        // Another process may have rotated the master key since it was read.
+        Err(StoreError::WrongMasterKey { .. }) => {
+            SqliteStore::open(&path, mode, &key_ring(settings)?).await?
+        }
+        opened => opened?,
+    };
     let read = move || read_keys(&reference, &folder).map_err(Into::into);
     Ok(Arc::new(store.rereading_keys(Arc::new(read))))
 }

@@ -37,6 +37,7 @@ const NOT_SIEM: &[RecordKind] = &[GraphAlert, GraphIncident, EndpointAlert, XdrI
 const NOT_ENDPOINT: &[RecordKind] = &[GraphAlert, GraphIncident, XdrIncident, SiemDetection];
 const GRAPH_AND_SIEM: &[RecordKind] = &[GraphAlert, GraphIncident, SiemDetection];
 const DEFENDER: &[RecordKind] = &[GraphAlert, EndpointAlert];
+const DEFENDER_AND_SIEM: &[RecordKind] = &[GraphAlert, EndpointAlert, SiemDetection];
 const XDR: &[RecordKind] = &[GraphAlert, GraphIncident, XdrIncident];
 
 const SIGNATURE_SOURCE: &str =
@@ -106,12 +107,12 @@ macro_rules! slots {
 slots! {
     ID: "externalId" "" "recordId" ALL
         "`id`; XDR `incidentId`; SIEM `AlertId`; of a hunting row the hash of its content" "";
-    SEVERITY: "deviceSeverity" "" "severityName" FINDINGS
+    SEVERITY: "deviceSeverity" "" "severityName" ALL
         "`severity`, `Severity`" "`High`, `Medium`, `Low`, `Informational`, or Microsoft's word";
     CREATED: "rt" "" "devTime" ALL
         "`createdDateTime`; `alertCreationTime`; `createdTime`; `AlertTime`; `Timestamp`" "a time";
-    UPDATED: "deviceCustomDate1" "lastUpdateDateTime" "lastUpdateTime" FINDINGS
-        "`lastUpdateDateTime`; `lastUpdateTime`; `LastProcessedTimeUtc`" "a time";
+    UPDATED: "deviceCustomDate1" "lastUpdateDateTime" "lastUpdateTime" ALL
+        "`lastUpdateDateTime`; `lastUpdateTime`; `LastProcessedTimeUtc`; `Timestamp`" "a time";
     TENANT_ID: "cs2" "tenantId" "tenantId" ALL "the tenant's Entra id" "";
     TENANT_NAME: "cs3" "tenantName" "tenantName" ALL "the tenant's name in Muster" "";
     TITLE: "muTitle" "" "title" ALL
@@ -134,7 +135,7 @@ slots! {
     ACTOR: "cs4" "actor" "actor" NOT_ENDPOINT
         "`actorDisplayName`; `actorName`; `Actor`" "of an incident of its first alert that has one";
     ALERT_COUNT: "cn3" "alertCount" "alertCount" INCIDENTS "`alerts`" "how many";
-    ALERT_URL: "flexString1" "alertWebUrl" "alertWebUrl" GRAPH_AND_SIEM
+    ALERT_URL: "flexString1" "alertWebUrl" "alertWebUrl" NOT_ENDPOINT
         "`alertWebUrl`; `LinkToMTP`, else `LinkToWDATP`" "of an incident the place of its own address";
     INCIDENT_ID: "flexString2" "incidentId" "incidentId" NOT_SIEM "`incidentId`; of a Graph incident `id`" "";
     RESOLVED: "deviceCustomDate2" "resolvedDateTime" "resolvedTime" DEFENDER
@@ -150,10 +151,10 @@ slots! {
         "`detectorId`; `IoaDefinitionId`" "of an incident a list over its alerts; of an alert the head's signature or event id";
     POLICY_ID: "muAlertPolicyId" "" "alertPolicyId" GRAPH "`alertPolicyId`" "";
     PROVIDER_ALERT_ID: "muProviderAlertId" "" "providerAlertId" GRAPH_AND_SIEM "`providerAlertId`; `ExternalId`" "";
-    INCIDENT_URL: "muIncidentWebUrl" "" "incidentWebUrl" GRAPH_AND_SIEM
-        "`incidentWebUrl`; `IncidentLinkToMTP`, else `IncidentLinkToWDATP`"
+    INCIDENT_URL: "muIncidentWebUrl" "" "incidentWebUrl" NOT_ENDPOINT
+        "`incidentWebUrl`; `incidentUri`; `IncidentLinkToMTP`, else `IncidentLinkToWDATP`"
         "in CEF of an incident in `flexString1`, with the label `incidentWebUrl`";
-    THREAT_FAMILY: "muThreatFamily" "" "threatFamily" DEFENDER "`threatFamilyName`; `ThreatFamily`" "";
+    THREAT_FAMILY: "muThreatFamily" "" "threatFamily" DEFENDER_AND_SIEM "`threatFamilyName`; `ThreatFamily`" "";
     PRIORITY: "muPriorityScore" "" "priorityScore" GRAPH "`priorityScore`" "";
     REDIRECT: "muRedirectIncidentId" "" "redirectIncidentId" INCIDENTS "`redirectIncidentId`" "";
     RESOLVING_COMMENT: "muResolvingComment" "" "resolvingComment" GRAPH "`resolvingComment`" "";

@@ -138,6 +138,18 @@ pub(crate) fn tenant(world_seed: u64, number: u64) -> TenantFacts {
     }
 }
 
+/// The facts of the provider's own tenant.
+pub(crate) fn provider(world_seed: u64) -> TenantFacts {
+    let seed = derive(&[world_seed, 0x7e4a_4e75, u64::MAX]);
+    TenantFacts {
+        id: Dice::new(seed).guid(),
+        name: "Muster Security Services".to_owned(),
+        domain: "provider.example".to_owned(),
+        netbios: "PROVIDER".to_owned(),
+        seed,
+    }
+}
+
 fn ascii(name: &str) -> String {
     name.to_lowercase()
         .chars()

@@ -7,6 +7,8 @@
 //! | `GET tally`, `POST tally/file` `{path}` | what receivers, or a file, hold against what was produced |
 //! | `GET produced` | the ledger of versions |
 //! | `GET faults`, `POST faults`, `DELETE faults` | see the module `faults` |
+//! | `POST directory` | a change of the directory, or a list of them: see `DirectoryChange` |
+//! | `POST apps` | registers an app; answers with its id |
 //! | `GET requests` | counts per area, tenant and status |
 //! | `POST alerts` `{tenant, count, title}` | new alerts now; answers with their ids |
 //! | `POST update` `{tenant, id}` | a new version of an alert now |
@@ -24,6 +26,7 @@ use serde_json::json;
 
 use crate::answer::Answer;
 use crate::faults::Fault;
+use crate::identity::change::{AppRegistration, DirectoryChange};
 use crate::receivers::tally_file;
 use crate::server::Call;
 use crate::shared::{RequestError, Shared};
@@ -42,6 +45,12 @@ pub struct ClientConfig {
     pub app_id: String,
     /// The app's secret.
     pub secret: String,
+    /// The provider's own tenant.
+    pub provider: Tenant,
+    /// The password of the accounts `admin@`, `analyst@` and `user@` of every tenant.
+    pub password: String,
+    /// What App Service hands to its programs as `IDENTITY_HEADER`.
+    pub identity_header: String,
     /// The token of the HTTP Event Collector.
     pub hec_token: String,
     /// The CA's certificate, when the emulator speaks TLS.
@@ -65,6 +74,9 @@ pub(crate) fn client_config(shared: &Shared) -> ClientConfig {
         graph: base,
         app_id: shared.identity.app_id.clone(),
         secret: shared.identity.secret.clone(),
+        provider: Tenant::from(shared.world.facts(shared.world.provider())),
+        password: shared.identity.password.clone(),
+        identity_header: shared.identity.identity_header.clone(),
         hec_token: shared.hec_token.clone(),
         ca_pem: shared.ca_pem.clone(),
         ca_file: shared.ca_file.clone(),
@@ -103,6 +115,13 @@ enum OneOrMany {
     Many(Vec<Fault>),
 }
 
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Changes {
+    One(Box<DirectoryChange>),
+    Many(Vec<DirectoryChange>),
+}
+
 pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
     let path = call.path.trim_start_matches("/control/");
     match (call.method.as_str(), path) {
@@ -135,6 +154,20 @@ pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
                 OneOrMany::Many(faults) => faults,
             };
             faults.into_iter().try_for_each(|fault| shared.add_fault(fault)).map(|()| done())
+        }),
+        ("POST", "directory") => read(call, |changes: Changes| {
+            let changes = match changes {
+                Changes::One(change) => vec![*change],
+                Changes::Many(changes) => changes,
+            };
+            for change in changes {
+                shared.identity.change(&shared.world, change)?;
+            }
+            Ok(done())
+        }),
+        ("POST", "apps") => read(call, |registration: AppRegistration| {
+            let app_id = shared.identity.register(&shared.world, registration)?;
+            Ok(value(&json!({"app_id": app_id})))
         }),
         ("POST", "alerts") => read(call, |wanted: NewAlerts| {
             let tenant = wanted.tenant.as_deref().map_or(Ok(0), |name| shared.tenant(name))?;

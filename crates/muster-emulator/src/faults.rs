@@ -19,6 +19,8 @@
 //! | `redirect` | x | x | 302 to another host |
 //! | `revoke_tenant` | state | state | no token (700016 unless told); tokens issued before get 401 |
 //! | `remove_role` | state | state | tokens without the role, and 403 |
+//! | `refuse` | x | | the refusal of an AADSTS code, also on the sign-in pages (area `authorize`) |
+//! | `claims_challenge` | | state | 401 with `insufficient_claims` until a token answers the challenge |
 //! | `wrong_tenant_token` | x | | a valid token of another tenant |
 //! | `deep_nesting` | | x | a record nested thousands deep in the page |
 //! | `next_link_elsewhere` | | x | a `nextLink` to another host |
@@ -45,6 +47,16 @@ use crate::writer::push_quoted;
 pub enum Area {
     /// The token endpoints.
     Token,
+    /// Sign-in and consent pages; takes `refuse` only.
+    Authorize,
+    /// Discovery documents and keys.
+    Discovery,
+    /// Managed identities.
+    ManagedIdentity,
+    /// Key vaults.
+    KeyVault,
+    /// Graph's calls about applications and the directory.
+    Applications,
     /// All of Graph.
     Graph,
     /// Graph's alerts only.
@@ -116,6 +128,20 @@ pub enum FaultKind {
     RemoveRole {
         /// The role, for example `SecurityAlert.Read.All`.
         role: String,
+    },
+    /// The refusal of an AADSTS code.
+    Refuse {
+        /// The code, for example 53003.
+        code: u32,
+        /// For this app only; absent: for all.
+        #[serde(default)]
+        app: Option<String>,
+    },
+    /// Tokens are refused until one is shown that was asked for with these claims.
+    ClaimsChallenge {
+        /// The claims, as JSON; absent: that the token is newer than a moment long ago.
+        #[serde(default)]
+        claims: Option<String>,
     },
     /// A token of another tenant.
     WrongTenantToken,
@@ -211,6 +237,26 @@ struct Active {
     tenant: Option<u32>,
 }
 
+impl Active {
+    fn strikes(&self, area: Area, tenant: Option<u32>) -> bool {
+        let graph = matches!(area, Area::GraphAlerts | Area::GraphIncidents | Area::Applications);
+        let here = self.fault.area == area || (self.fault.area == Area::Graph && graph);
+        here && (self.tenant.is_none() || self.tenant == tenant)
+    }
+}
+
+/// Counts a fault down and gives what it is.
+fn spend(faults: &mut Vec<Active>, position: usize) -> FaultKind {
+    let kind = faults[position].fault.kind.clone();
+    if let Some(count) = &mut faults[position].fault.count {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            faults.remove(position);
+        }
+    }
+    kind
+}
+
 impl Faults {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Active>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -232,21 +278,42 @@ impl Faults {
     pub(crate) fn take(&self, area: Area, tenant: Option<u32>) -> Option<FaultKind> {
         let mut faults = self.lock();
         let position = faults.iter().position(|active| {
-            let state =
-                matches!(active.fault.kind, FaultKind::RevokeTenant { .. } | FaultKind::RemoveRole { .. });
-            let here = active.fault.area == area
-                || (active.fault.area == Area::Graph
-                    && matches!(area, Area::GraphAlerts | Area::GraphIncidents));
-            here && !state && (active.tenant.is_none() || active.tenant == tenant)
+            let elsewhere = matches!(
+                active.fault.kind,
+                FaultKind::RevokeTenant { .. }
+                    | FaultKind::RemoveRole { .. }
+                    | FaultKind::Refuse { .. }
+                    | FaultKind::ClaimsChallenge { .. }
+            );
+            !elsewhere && active.strikes(area, tenant)
         })?;
-        let kind = faults[position].fault.kind.clone();
-        if let Some(count) = &mut faults[position].fault.count {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                faults.remove(position);
-            }
+        Some(spend(&mut faults, position))
+    }
+
+    /// The AADSTS code that a request is refused with, if any; counted down.
+    pub(crate) fn refusal(&self, area: Area, tenant: Option<u32>, app: Option<&str>) -> Option<u32> {
+        let mut faults = self.lock();
+        let position = faults.iter().position(|active| {
+            let FaultKind::Refuse { app: only, .. } = &active.fault.kind else { return false };
+            let same =
+                only.as_deref().is_none_or(|only| app.is_some_and(|app| app.eq_ignore_ascii_case(only)));
+            same && active.strikes(area, tenant)
+        })?;
+        match spend(&mut faults, position) {
+            FaultKind::Refuse { code, .. } => Some(code),
+            _ => None,
         }
-        Some(kind)
+    }
+
+    /// The claims that tokens for an area must have been asked for with.
+    pub(crate) fn claims_challenge(&self, area: Area, tenant: u32) -> Option<String> {
+        self.lock().iter().find_map(|active| match &active.fault.kind {
+            FaultKind::ClaimsChallenge { claims } if active.strikes(area, Some(tenant)) => {
+                let usual = r#"{"access_token":{"nbf":{"essential":true,"value":"1577836800"}}}"#;
+                Some(claims.clone().unwrap_or_else(|| usual.to_owned()))
+            }
+            _ => None,
+        })
     }
 
     /// The code that the token endpoint answers with when the tenant's consent is withdrawn.

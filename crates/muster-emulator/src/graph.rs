@@ -6,14 +6,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hyper::header::{HeaderName, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 use serde_json::json;
 
 use crate::answer::{Answer, throttled};
 use crate::dice::Dice;
-use crate::faults::{FaultKind, Faults, nested_record};
-use crate::identity::{Claims, Identity, TokenError};
+use crate::faults::{Area, FaultKind, Faults, nested_record};
+use crate::identity::{Claims, GRAPH_APP_ID, Identity, TokenError};
 use crate::odata::{DEFAULT_ORDER, List, Query};
 use crate::server::Call;
 use crate::table::{Page, Row};
@@ -96,19 +98,33 @@ impl Graph {
         identity: &Identity,
         faults: &Faults,
         call: &Call<'_>,
+        area: Area,
     ) -> Result<Caller, Answer> {
         let refused = |error: TokenError| {
             let challenge = format!(
                 "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", client_id=\"{}\", error=\"invalid_token\"",
-                call.base,
-                crate::identity::GRAPH_APP_ID
+                call.base, GRAPH_APP_ID
             );
             let refusal = refusal(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", error.to_string());
             self.refuse(world, call, refusal).with(WWW_AUTHENTICATE, challenge)
         };
-        let (claims, tenant) = identity.check(world, call).map_err(refused)?;
+        let (claims, tenant) = identity.check(world, call, GRAPH_APP_ID).map_err(refused)?;
         if faults.revoked(tenant).is_some() {
             return Err(refused(TokenError::Tenant));
+        }
+        if let Some(challenge) = faults.claims_challenge(area, tenant) {
+            let answered = serde_json::from_str(&challenge)
+                .is_ok_and(|challenge| identity.answers_challenge(&claims, &challenge));
+            if !answered {
+                let challenge = format!(
+                    "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", client_id=\"{GRAPH_APP_ID}\", error=\"insufficient_claims\", claims=\"{}\"",
+                    call.base,
+                    STANDARD.encode(challenge)
+                );
+                let text = "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: TokenIssuedBeforeRevocationTimestamp";
+                let refusal = refusal(StatusCode::UNAUTHORIZED, "TokenCreatedWithOutdatedPolicies", text);
+                return Err(self.refuse(world, call, refusal).with(WWW_AUTHENTICATE, challenge));
+            }
         }
         Ok(Caller { claims, tenant })
     }
@@ -178,7 +194,7 @@ impl Graph {
         let Some(quota) = self.quota_per_minute else { return Ok(()) };
         let now = world.now().seconds();
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = used.entry((caller.claims.appid.clone(), caller.tenant)).or_insert((now, 0));
+        let window = used.entry((caller.claims.client().to_owned(), caller.tenant)).or_insert((now, 0));
         if now - window.0 >= 60 {
             *window = (now, 0);
         }
@@ -268,14 +284,36 @@ fn client_request_id<'a>(call: &'a Call<'_>) -> Option<&'a str> {
     call.headers.get("client-request-id")?.to_str().ok()
 }
 
+/// Directory roles whose holders may read alerts and incidents.
+const READERS: &[&str] = &[
+    "62e90394-69f5-4237-9190-012177145e10",
+    "5d6b6bb7-de71-4623-b4af-96380a352509",
+    "194ae4cb-b126-40b2-bd5b-6091b380977d",
+    "5f2222b1-57c3-48ba-8ad5-d4759f1fde6f",
+    "f2ef992c-3afb-46b9-b7cf-a126ee74c451",
+];
+
 fn check_role(faults: &Faults, caller: &Caller, list: List) -> Result<(), Rejected> {
     let wanted: &[&str] = match list {
         List::Alerts => &["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"],
         List::Incidents => &["SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"],
     };
-    let granted = |role: &&String| !faults.is_role_removed(caller.tenant, role);
-    if caller.claims.roles.iter().filter(granted).any(|role| wanted.contains(&role.as_str())) {
-        return Ok(());
+    let granted: Vec<&str> =
+        wanted.iter().copied().filter(|role| !faults.is_role_removed(caller.tenant, role)).collect();
+    if caller.claims.allows(&granted) {
+        // On behalf of a person it takes the person's own right to read, too.
+        if caller.claims.scp.is_none()
+            || caller.claims.wids.iter().any(|role| READERS.contains(&role.as_str()))
+        {
+            return Ok(());
+        }
+        let text = "The user is not authorized to read security data: a directory role such as Security Reader is needed.";
+        return Err(refusal(StatusCode::FORBIDDEN, "Forbidden", text).into());
+    }
+    if let Some(scopes) = &caller.claims.scp {
+        let text =
+            format!("Missing scopes. API required scopes: {}, user scopes: {scopes}.", wanted.join(","));
+        return Err(refusal(StatusCode::FORBIDDEN, "Forbidden", text).into());
     }
     let text = format!(
         "Missing application roles. API required roles: {}, application roles: {}.",

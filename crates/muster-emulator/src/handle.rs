@@ -15,7 +15,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::control::{self, ClientConfig};
 use crate::faults::{Fault, Faults};
 use crate::graph::Graph;
-use crate::identity::Identity;
+use crate::identity::change::{AppRegistration, DirectoryChange};
+use crate::identity::{self, Identity};
 use crate::receivers::{
     HecConfig, Produced, ReceiverTally, Receivers, ReceiversConfig, StartReceiverError, SyslogConfig,
     tally_file,
@@ -60,6 +61,18 @@ pub struct Config {
     pub token_lifetime: Duration,
     /// The application roles on Graph that every tenant has consented to.
     pub roles: Vec<String>,
+    /// Whether all tenants have consented to the default app.
+    pub consented: bool,
+    /// The password of the accounts `admin@`, `analyst@` and `user@` of every tenant; absent: made from the seed.
+    pub password: Option<String>,
+    /// The redirect addresses of the default app, as a server.
+    pub redirect_uris: Vec<String>,
+    /// Further apps.
+    pub apps: Vec<AppRegistration>,
+    /// How long new secrets and certificates are not known yet.
+    pub credential_delay: Duration,
+    /// How long every answer of the token endpoint takes.
+    pub token_delay: Duration,
     /// The app's id; absent: made from the seed.
     pub app_id: Option<String>,
     /// The app's secret; absent: made from the seed.
@@ -101,6 +114,21 @@ impl Default for Config {
             quota_per_minute: None,
             token_lifetime: Duration::from_secs(3599),
             roles: vec!["SecurityAlert.Read.All".to_owned(), "SecurityIncident.Read.All".to_owned()],
+            consented: true,
+            password: None,
+            redirect_uris: [
+                "https://portal.azure.com",
+                "https://SiemMsspConnector",
+                "http://localhost",
+                "http://127.0.0.1",
+                "https://muster.mssp.example/onboarding/callback",
+                "https://muster.mssp.example/SiemMsspConnector",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            apps: Vec::new(),
+            credential_delay: Duration::ZERO,
+            token_delay: Duration::ZERO,
             app_id: None,
             secret: None,
             hec_token: None,
@@ -207,6 +235,9 @@ pub enum StartError {
     /// Keys or certificates could not be made.
     #[error("start the emulator: make keys")]
     Keys(#[source] anyhow::Error),
+    /// An app of the configuration cannot be registered.
+    #[error("start the emulator: register an app")]
+    App(#[from] RequestError),
     /// A number of the configuration makes no sense.
     #[error("start the emulator: {0}")]
     Config(&'static str),
@@ -250,14 +281,6 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         let letters = secret_from(config.seed, 2).base64(27).replace(['+', '/'], "_");
         format!("emu8Q~{letters}")
     });
-    let identity = Identity::new(
-        config.app_id.clone().unwrap_or_else(|| guid(1)),
-        secret,
-        i64::try_from(config.token_lifetime.as_secs()).unwrap_or(i64::MAX / 2),
-        config.roles.clone(),
-        config.seed,
-    )
-    .map_err(StartError::Keys)?;
     let updates = UpdatePolicy {
         share: config.update_share.unwrap_or(if config.rate.is_some() { 0.1 } else { 0.0 }),
         after: config.update_after,
@@ -267,6 +290,23 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     let (world, skipped) = tokio::task::spawn_blocking(move || make_world(&making, updates))
         .await
         .map_err(|error| StartError::Keys(error.into()))??;
+    let plan = identity::Plan {
+        app_id: config.app_id.clone().unwrap_or_else(|| guid(1)),
+        secret,
+        password: config.password.clone().unwrap_or_else(|| {
+            format!("Pw-{}", secret_from(config.seed, 4).base64(12).replace(['+', '/'], "x"))
+        }),
+        lifetime_seconds: i64::try_from(config.token_lifetime.as_secs()).unwrap_or(i64::MAX / 2),
+        graph_roles: config.roles.clone(),
+        redirect_uris: config.redirect_uris.clone(),
+        consented: config.consented,
+        credential_delay: config.credential_delay,
+        seed: config.seed,
+    };
+    let identity = Identity::new(plan, &world).map_err(StartError::Keys)?;
+    for app in config.apps.clone() {
+        identity.register(&world, app)?;
+    }
     let shared = Arc::new(Shared {
         world,
         identity,
@@ -371,6 +411,63 @@ impl Handle {
     /// The app's secret.
     pub fn secret(&self) -> &str {
         &self.shared.identity.secret
+    }
+
+    /// The provider's own tenant, where its apps are registered. It is none of [`Handle::tenants`].
+    pub fn provider(&self) -> Tenant {
+        Tenant::from(self.shared.world.facts(self.shared.world.provider()))
+    }
+
+    /// The password of an account. Every tenant has `admin@`, a Global Administrator, `analyst@`, a Security Reader,
+    /// and `user@`, who has no role.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such account.
+    pub fn password(&self, account: &str) -> Result<String, RequestError> {
+        self.shared.identity.password_of(&self.shared.world, account)
+    }
+
+    /// Registers an app; gives its id.
+    ///
+    /// # Errors
+    ///
+    /// If its home is no tenant, a permission or a time cannot be read, or the certificate is none.
+    pub fn register_app(&self, registration: AppRegistration) -> Result<String, RequestError> {
+        self.shared.identity.register(&self.shared.world, registration)
+    }
+
+    /// Changes the directory: accounts, apps, consent, credentials, keys.
+    ///
+    /// # Errors
+    ///
+    /// If the change names something that is not there.
+    pub fn change(&self, change: DirectoryChange) -> Result<(), RequestError> {
+        self.shared.identity.change(&self.shared.world, change)
+    }
+
+    /// Goes through the pages of an address as a person in a browser does: signs in, consents if asked (or declines),
+    /// and gives the address that the application is called back at.
+    ///
+    /// # Errors
+    ///
+    /// If the walk ends on a page; the error has what it says.
+    pub fn sign_in(&self, address: &str, account: &str, consent: bool) -> Result<String, RequestError> {
+        let password = self.password(account)?;
+        crate::walk::walk(&self.shared, address, account, &password, consent)
+    }
+
+    /// The machine's own identities (client id, object id, resource id); the first is the one it has by itself.
+    pub fn managed_identities(&self) -> Vec<(String, String, String)> {
+        let own = |(client, object, resource): (&str, &str, &str)| {
+            (client.to_owned(), object.to_owned(), resource.to_owned())
+        };
+        self.shared.identity.managed_identities().map(own).collect()
+    }
+
+    /// What App Service hands to its programs as `IDENTITY_HEADER`; its `IDENTITY_ENDPOINT` is `/msi/token` here.
+    pub fn identity_header(&self) -> &str {
+        &self.shared.identity.identity_header
     }
 
     /// The token of the HTTP Event Collector.

@@ -132,10 +132,10 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) 
 
 async fn answer_identity(shared: &Shared, call: &Call<'_>) -> Response<AnswerBody> {
     let tenant = Identity::tenant_of(&shared.world, call.path);
-    let fault =
-        if Identity::is_token_path(call.path) { shared.faults.take(Area::Token, tenant) } else { None };
+    let area = Identity::area_of(call.path);
+    let fault = area.and_then(|area| shared.faults.take(area, tenant));
     let answer = shared.identity.answer(&shared.world, &shared.faults, call, fault.as_ref());
-    shared.count(Area::Token, tenant, &answer, fault.as_ref());
+    shared.count(area.unwrap_or(Area::Authorize), tenant, &answer, fault.as_ref());
     finish(shared, answer, fault.as_ref()).await
 }
 
@@ -146,7 +146,7 @@ async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Response<AnswerBody> 
         return finish(shared, answer, None).await;
     };
     let area = target.list().area();
-    match shared.graph.authenticate(&shared.world, &shared.identity, &shared.faults, call) {
+    match shared.graph.authenticate(&shared.world, &shared.identity, &shared.faults, call, area) {
         Ok(caller) => answer_caller(shared, call, &caller, target, area).await,
         Err(answer) => {
             shared.count(area, None, &answer, None);

@@ -86,6 +86,30 @@ pub enum RequestError {
     /// The fault means nothing in that area.
     #[error("fault {0:?} means nothing in area {1:?}")]
     MeaninglessFault(FaultKind, Area),
+    /// No app has this id.
+    #[error("no app {0:?}")]
+    UnknownApp(String),
+    /// No account has this name.
+    #[error("no account {0:?}")]
+    UnknownAccount(String),
+    /// No API offers this permission, or there is no such API or role.
+    #[error("no permission, API or role {0:?}")]
+    UnknownPermission(String),
+    /// A time is not written as RFC 3339 has it.
+    #[error("{0:?} is no time as RFC 3339 writes it")]
+    NotATime(String),
+    /// A certificate is none, or its key is not RSA.
+    #[error("this is no PEM of a certificate with an RSA key")]
+    NotACertificate,
+    /// A signing key could not be made.
+    #[error("make a signing key: {0}")]
+    Keys(String),
+    /// No refusal has this code.
+    #[error("no AADSTS code {0} is known")]
+    UnknownCode(u32),
+    /// A person's walk through the pages did not end at the application.
+    #[error("the sign-in ended on a page: {0}")]
+    SignIn(String),
     /// A file could not be tallied.
     #[error("tally a file")]
     File(#[from] std::io::Error),
@@ -108,6 +132,12 @@ impl Shared {
             return Ok(());
         }
         match fault.kind {
+            FaultKind::Refuse { code, .. } if !crate::identity::error::is_known(code) => {
+                return Err(RequestError::UnknownCode(code));
+            }
+            FaultKind::Refuse { .. } if !matches!(fault.area, Area::Token | Area::Authorize) => {
+                return Err(RequestError::MeaninglessFault(fault.kind, fault.area));
+            }
             FaultKind::Down | FaultKind::NeverAcknowledge => {
                 return Err(RequestError::MeaninglessFault(fault.kind, fault.area));
             }

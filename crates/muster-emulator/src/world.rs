@@ -21,6 +21,7 @@ use crate::ticks::{TICKS_PER_MILLISECOND, TICKS_PER_SECOND, Ticks};
 /// The tenants and what happened to them.
 pub(crate) struct World {
     clock: Arc<dyn Clock>,
+    /// The customers, and after them the provider's own tenant, which has no alerts.
     tenants: Vec<Tenant>,
     by_name: HashMap<String, u32>,
     /// Running sums: the tenant of a throw is the first whose sum is above it.
@@ -85,8 +86,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl World {
     pub(crate) fn new(seed: u64, tenants: usize, large_one_in: u32, clock: Arc<dyn Clock>) -> Self {
-        let tenants: Vec<Tenant> = (0..tenants as u64)
-            .map(|number| Tenant { facts: cast::tenant(seed, number), state: Mutex::default() })
+        let customers = tenants;
+        let tenants: Vec<Tenant> = (0..customers as u64)
+            .map(|number| cast::tenant(seed, number))
+            .chain([cast::provider(seed)])
+            .map(|facts| Tenant { facts, state: Mutex::default() })
             .collect();
         let mut by_name = HashMap::with_capacity(tenants.len() * 2);
         for (index, tenant) in (0..).zip(&tenants) {
@@ -96,7 +100,7 @@ impl World {
         let mut dice = Dice::derived(&[seed, 0x3e16]);
         let mut sum = 0.0;
         // A few large customers and many small ones.
-        let weights = tenants
+        let weights = tenants[..customers]
             .iter()
             .map(|_| {
                 sum += 0.15 + 6.0 * dice.fraction().powi(4);
@@ -121,8 +125,14 @@ impl World {
         Ticks::from_timestamp(self.clock.now())
     }
 
+    /// How many customers there are.
     pub(crate) fn tenant_count(&self) -> usize {
-        self.tenants.len()
+        self.weights.len()
+    }
+
+    /// The tenant of the provider itself, where its apps are registered.
+    pub(crate) fn provider(&self) -> u32 {
+        u32::try_from(self.weights.len()).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn facts(&self, tenant: u32) -> &TenantFacts {
@@ -130,7 +140,7 @@ impl World {
     }
 
     pub(crate) fn all_facts(&self) -> impl Iterator<Item = &TenantFacts> {
-        self.tenants.iter().map(|tenant| &tenant.facts)
+        self.tenants[..self.weights.len()].iter().map(|tenant| &tenant.facts)
     }
 
     /// The tenant of a GUID or domain, upper or lower case.
@@ -141,12 +151,12 @@ impl World {
     fn throw_tenant(&self, dice: &mut Dice) -> u32 {
         let throw = dice.fraction() * self.weights.last().copied().unwrap_or(0.0);
         let index = self.weights.partition_point(|sum| *sum <= throw);
-        u32::try_from(index.min(self.tenants.len().saturating_sub(1))).unwrap_or(0)
+        u32::try_from(index.min(self.weights.len().saturating_sub(1))).unwrap_or(0)
     }
 
     /// Fills the past: `count` alerts over the last `history`, all visible at once.
     pub(crate) fn populate(&self, count: u64, history: Duration, updates: UpdatePolicy) {
-        if self.tenants.is_empty() || count == 0 {
+        if self.weights.is_empty() || count == 0 {
             return;
         }
         let now = self.now();
@@ -214,7 +224,7 @@ impl World {
 
     /// Lets `count` alerts appear now, in tenants by their size; some will be updated later.
     pub(crate) fn produce(&self, count: u64, updates: UpdatePolicy) {
-        if self.tenants.is_empty() {
+        if self.weights.is_empty() {
             return;
         }
         for _ in 0..count {

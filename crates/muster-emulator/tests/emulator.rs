@@ -174,7 +174,7 @@ async fn token_errors_are_the_documented_ones() {
             "invalid_resource",
             500_011,
         ),
-        (tenant.as_str(), with("grant_type", "password"), 400, "unsupported_grant_type", 70_003),
+        (tenant.as_str(), with("grant_type", "implicit"), 400, "unsupported_grant_type", 70_003),
         (tenant.as_str(), with("resource", "https://graph.microsoft.com"), 400, "invalid_request", 901_002),
     ];
     for (tenant, form, status, error, code) in cases {
@@ -221,11 +221,15 @@ async fn discovery_points_back_to_the_emulator_and_its_keys_fit() {
     let claims = jsonwebtoken::decode::<Value>(&token, &key, &validation).unwrap().claims;
     assert_eq!(claims["tid"], tenant.id);
     assert_eq!(keys["keys"][0]["kid"].as_str(), header.kid.as_deref());
-    let (_, _, instance) = world.get("", "/common/discovery/instance?api-version=1.1&authorization_endpoint=https://x/y/oauth2/v2.0/authorize").await;
+    let asked = "/common/discovery/instance?api-version=1.1&authorization_endpoint=";
+    let known = format!("{asked}https://login.windows.net/{}/oauth2/v2.0/authorize", tenant.id);
+    let (_, _, instance) = world.get("", &known).await;
     assert_eq!(
         instance["tenant_discovery_endpoint"],
-        format!("{base}/y/v2.0/.well-known/openid-configuration")
+        format!("{base}/{}/v2.0/.well-known/openid-configuration", tenant.id)
     );
+    let (status, _, instance) = world.get("", &format!("{asked}https://x/y/oauth2/v2.0/authorize")).await;
+    assert_eq!((status, instance["error"].as_str()), (400, Some("invalid_instance")));
     world.emulator.stop().await;
 }
 

@@ -1,0 +1,85 @@
+//! The names under which Microsoft's services are reached: which part of the outside world a request is for, when a
+//! client was pointed here by a hosts entry.
+
+/// The login hosts, cloud by cloud; the first of each is the one that clients prefer.
+pub(crate) const LOGIN_CLOUDS: &[&[&str]] = &[
+    &["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"],
+    &["login.partner.microsoftonline.cn", "login.chinacloudapi.cn"],
+    &["login.microsoftonline.us", "login.usgovcloudapi.net"],
+    &["login.sovcloud-identity.fr"],
+    &["login.sovcloud-identity.de"],
+    &["login.sovcloud-identity.sg"],
+];
+
+const GRAPH: &[&str] = &[
+    "graph.microsoft.com",
+    "graph.microsoft.us",
+    "dod-graph.microsoft.us",
+    "microsoftgraph.chinacloudapi.cn",
+];
+
+const VAULT_DOMAINS: &[&str] = &["vault.azure.net", "vault.azure.cn", "vault.usgovcloudapi.net"];
+
+/// The part of the outside world that a host name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    Login,
+    Graph,
+    /// A key vault, by its name.
+    Vault(&'a str),
+    /// A virtual machine's own metadata.
+    Metadata,
+    /// Any other name: the path alone tells.
+    Anywhere,
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Whether a name, with or without a port, is a login host.
+pub(crate) fn is_login(host: &str) -> bool {
+    let host = without_port(host);
+    LOGIN_CLOUDS.iter().any(|aliases| aliases.iter().any(|alias| alias.eq_ignore_ascii_case(host)))
+}
+
+/// What a `Host` header stands for.
+pub(crate) fn place(host: &str) -> Place<'_> {
+    let host = without_port(host);
+    if is_login(host)
+        || ["microsoft.com", "www.microsoft.com"].iter().any(|own| own.eq_ignore_ascii_case(host))
+    {
+        return Place::Login;
+    }
+    if GRAPH.iter().any(|own| own.eq_ignore_ascii_case(host)) {
+        return Place::Graph;
+    }
+    if host == "169.254.169.254" {
+        return Place::Metadata;
+    }
+    match host.split_once('.') {
+        Some((name, domain)) if VAULT_DOMAINS.iter().any(|own| own.eq_ignore_ascii_case(domain)) => {
+            Place::Vault(name)
+        }
+        _ => Place::Anywhere,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_tells_who_is_meant() {
+        assert_eq!(place("login.windows.net:443"), Place::Login);
+        assert_eq!(place("Graph.Microsoft.com"), Place::Graph);
+        assert_eq!(place("contoso.vault.azure.net"), Place::Vault("contoso"));
+        assert_eq!(place("169.254.169.254"), Place::Metadata);
+        for other in ["127.0.0.1:9800", "localhost", "[::1]:9800", "a.vault.azure.net.evil.example", ""] {
+            assert_eq!(place(other), Place::Anywhere, "{other}");
+        }
+    }
+}

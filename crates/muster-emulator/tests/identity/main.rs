@@ -1,0 +1,6 @@
+//! The identity platform seen from outside: every flow, every refusal, hostile input, Microsoft's own clients.
+
+#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
+
+mod sign_in;
+mod support;

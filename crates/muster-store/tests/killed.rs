@@ -1,0 +1,190 @@
+//! A process that renews a grant, rotates the master key and appends to the audit log is killed again and again, at
+//! whatever moment: its successor finds everything readable, and what was acknowledged kept.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use jiff::{Timestamp, ToSpan};
+use muster_model::{Secret, TenantId, TenantState};
+use muster_store::{
+    CredentialKind, CredentialSlot, GrantLease, InstanceId, KeyRing, MasterKey, NewGrant, NewTenant,
+    OpenMode, SqliteStore, Store, StoredCredential, rotate_key_file,
+};
+use uuid::Uuid;
+
+const STORE: &str = "killed.db";
+const KEYS: &str = "killed.key";
+/// Leads every secret of this test, so that it can be looked for.
+const SECRET: &str = "a-secret-of-the-test-";
+const ROUNDS: u64 = 12;
+const ME: InstanceId = InstanceId(Uuid::from_u128(1));
+
+fn tenant() -> TenantId {
+    Uuid::from_u128(0x5f0d_2c3e_0000_4000_8000_0000_0000_0001).into()
+}
+
+fn start() -> Timestamp {
+    Timestamp::from_second(1_790_000_000).expect("in range")
+}
+
+async fn open(folder: &Path) -> SqliteStore {
+    let keys = KeyRing::read_file(&folder.join(KEYS)).expect("the file is whole");
+    SqliteStore::open(&folder.join(STORE), OpenMode::Exclusive, &keys)
+        .await
+        .expect("the file has the right key")
+}
+
+/// An hour after the last renewal.
+async fn next_hour(store: &SqliteStore) -> Timestamp {
+    let grants = Store::grants(store, None).await.expect("listed");
+    grants[0].renewed_at.checked_add(1.hour()).expect("in range")
+}
+
+/// The number of the refresh token that is kept, and the fence of a lease on it, had once the lease of the one that
+/// was killed has ended.
+async fn leased(store: &SqliteStore, mut now: Timestamp) -> (u64, u64) {
+    loop {
+        let lease = Store::lease_grant(store, ME, tenant(), "main", Duration::from_secs(60), now).await;
+        match lease.expect("readable") {
+            GrantLease::Leased { refresh_token, fence, .. } => {
+                let number = refresh_token.expose().strip_prefix(SECRET).expect("one of ours");
+                return (number.parse().expect("a number"), fence);
+            }
+            GrantLease::Busy { until } => now = until,
+            other => panic!("not leased: {other:?}"),
+        }
+    }
+}
+
+fn token(number: u64) -> Secret<String> {
+    Secret::new(format!("{SECRET}{number}"))
+}
+
+#[tokio::test]
+#[ignore = "started, and killed, by the test below"]
+async fn worker() {
+    let folder = Path::new(".");
+    if !folder.join(STORE).exists() {
+        return;
+    }
+    let store = open(folder).await;
+    loop {
+        let now = next_hour(&store).await;
+        let (number, fence) = leased(&store, now).await;
+        let next = token(number + 1);
+        let renewed = Store::renew_grant(&store, tenant(), "main", fence, Some(&next), None, now).await;
+        renewed.expect("renewed");
+        say(&format!("kept {}", number + 1));
+        let credential = StoredCredential {
+            app: "main".to_owned(),
+            slot: CredentialSlot::Next,
+            kind: CredentialKind::Secret,
+            key_id: number.to_string(),
+            value: Secret::new(token(number).expose().clone().into_bytes()),
+            not_after: None,
+            created_at: now,
+        };
+        Store::put_app_credential(&store, credential).await.expect("put");
+        Store::promote_app_credential(&store, "main").await.expect("promoted");
+        let new = MasterKey::generate();
+        rotate_key_file(&store, &folder.join(KEYS), &new, "worker", now).await.expect("rotated");
+    }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).expect("the test listens");
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_everything_readable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = MasterKey::generate();
+    key.write_new_file(&folder.path().join(KEYS)).expect("written");
+    let store = SqliteStore::create(&folder.path().join(STORE), &key).await.expect("created");
+    let new = NewTenant {
+        id: tenant(),
+        slug: "contoso".parse().expect("a slug"),
+        name: "Contoso".to_owned(),
+        domain: None,
+        app: "main".to_owned(),
+        sources: [].into(),
+        since: start(),
+        state: TenantState::Active,
+    };
+    Store::add_tenant(&store, new, "test", start()).await.expect("added");
+    let grant = NewGrant {
+        tenant: tenant(),
+        app: "main".to_owned(),
+        account: "admin".to_owned(),
+        resource: "graph".to_owned(),
+        refresh_token: token(0),
+        expires_at: None,
+    };
+    Store::put_grant(&store, grant, start()).await.expect("put");
+    let tag = store.signing_key().sign("test", b"x");
+    store.close().await;
+    let mut kept = 0;
+    for round in 0..ROUNDS {
+        // Killed after a few steps, each time at another moment of the next.
+        kept = kill_worker(folder.path(), kept + 1 + round % 3, Duration::from_micros(1500 * round));
+        no_secret_in_the_clear(folder.path());
+        let store = open(folder.path()).await;
+        let (number, _) = leased(&store, next_hour(&store).await).await;
+        assert!((kept..=kept + 1).contains(&number), "{number} is kept, {kept} was acknowledged");
+        kept = number;
+        let credentials = Store::app_credentials(&store, "main").await.expect("readable");
+        assert!(credentials.iter().all(|stored| stored.value.expose().starts_with(SECRET.as_bytes())));
+        assert!(store.signing_key().verify("test", b"x", &tag));
+        let verdict = Store::verify_audit(&store).await.expect("checked");
+        assert_eq!(verdict.first_bad, None);
+        let sealing = Store::master_key_id(&store).await.expect("named");
+        let keys = KeyRing::read_file(&folder.path().join(KEYS)).expect("whole");
+        assert!(keys.find(&sealing).is_some() && keys.keys().count() <= 2);
+        store.close().await;
+    }
+    let store = open(folder.path()).await;
+    let now = next_hour(&store).await;
+    let done = rotate_key_file(&store, &folder.path().join(KEYS), &MasterKey::generate(), "test", now).await;
+    done.expect("rotated");
+    let keys = KeyRing::read_file(&folder.path().join(KEYS)).expect("whole");
+    assert_eq!(keys.keys().count(), 1, "nothing of the interrupted rotations is left");
+    store.close().await;
+}
+
+/// Starts the worker, kills it once it has acknowledged `until` and `then` has passed; the last it acknowledged.
+fn kill_worker(folder: &Path, until: u64, then: Duration) -> u64 {
+    let program = std::env::current_exe().expect("this test");
+    let mut child = Command::new(program)
+        .args(["worker", "--exact", "--ignored", "--nocapture"])
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut last = 0;
+    let mut killed = false;
+    for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
+        let line = line.expect("text");
+        let Some(number) = line.split("kept ").nth(1) else { continue };
+        last = number.parse().expect("a number");
+        if last >= until && !killed {
+            std::thread::sleep(then);
+            child.kill().expect("killed");
+            killed = true;
+        }
+    }
+    let status = child.wait().expect("ended");
+    assert!(killed, "the worker ended by itself: {status}");
+    last
+}
+
+fn no_secret_in_the_clear(folder: &Path) {
+    for entry in std::fs::read_dir(folder).expect("listed") {
+        let path = entry.expect("listed").path();
+        let bytes = std::fs::read(&path).expect("read");
+        let found = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+        assert!(!found, "{}", path.display());
+    }
+}

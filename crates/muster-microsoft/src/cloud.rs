@@ -7,52 +7,134 @@ use std::str::FromStr;
 
 use url::Url;
 
+use crate::entra::permissions::ResourceApp;
+
 /// A national cloud of Microsoft.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum NationalCloud {
-    /// Worldwide, and GCC.
+    /// Worldwide.
     #[default]
     Global,
+    /// US Government Community Cloud: worldwide, save for the Defender APIs.
+    Gcc,
     /// US Government L4 (GCC High).
     GccHigh,
     /// US Government L5 (DoD).
     Dod,
     /// China, operated by 21Vianet.
     China,
+    /// France, operated by Bleu.
+    France,
+    /// Germany, operated by Delos.
+    Germany,
+    /// Singapore's government.
+    Singapore,
+}
+
+/// What a cloud is reached by.
+struct Hosts {
+    /// The identity platform.
+    login: &'static str,
+    /// Other names of the identity platform, which stand in issuers and discovery documents.
+    login_aliases: &'static [&'static str],
+    /// Microsoft Graph.
+    graph: &'static str,
+    /// Defender for Endpoint.
+    defender: Option<&'static str>,
+    /// Microsoft 365 Defender.
+    xdr: Option<&'static str>,
+    /// Azure Key Vault: the resource, and what a vault's host ends with.
+    key_vault: Option<&'static str>,
+}
+
+const GLOBAL: Hosts = Hosts {
+    login: "https://login.microsoftonline.com",
+    login_aliases: &["login.windows.net", "login.microsoft.com", "sts.windows.net"],
+    graph: "https://graph.microsoft.com",
+    defender: Some("https://api.securitycenter.microsoft.com"),
+    xdr: Some("https://api.security.microsoft.com"),
+    key_vault: Some("https://vault.azure.net"),
+};
+
+const GCC: Hosts = Hosts {
+    defender: Some("https://api-gcc.securitycenter.microsoft.us"),
+    xdr: Some("https://api-gcc.security.microsoft.us"),
+    ..GLOBAL
+};
+
+const GCC_HIGH: Hosts = Hosts {
+    login: "https://login.microsoftonline.us",
+    login_aliases: &["login.usgovcloudapi.net"],
+    graph: "https://graph.microsoft.us",
+    defender: Some("https://api-gov.securitycenter.microsoft.us"),
+    xdr: Some("https://api-gov.security.microsoft.us"),
+    key_vault: Some("https://vault.usgovcloudapi.net"),
+};
+
+const DOD: Hosts =
+    Hosts { graph: "https://dod-graph.microsoft.us", ..GCC_HIGH };
+
+const CHINA: Hosts = Hosts {
+    login: "https://login.partner.microsoftonline.cn",
+    login_aliases: &["login.chinacloudapi.cn", "sts.chinacloudapi.cn"],
+    graph: "https://microsoftgraph.chinacloudapi.cn",
+    defender: None,
+    xdr: None,
+    key_vault: Some("https://vault.azure.cn"),
+};
+
+/// The newer sovereign clouds, of which only the login and Graph hosts are known.
+const fn sovereign(login: &'static str, graph: &'static str) -> Hosts {
+    Hosts {
+        login,
+        login_aliases: &[],
+        graph,
+        defender: None,
+        xdr: None,
+        key_vault: None,
+    }
 }
 
 impl NationalCloud {
-    const ALL: [Self; 4] = [Self::Global, Self::GccHigh, Self::Dod, Self::China];
+    /// Every cloud.
+    pub const ALL: [Self; 8] = [
+        Self::Global,
+        Self::Gcc,
+        Self::GccHigh,
+        Self::Dod,
+        Self::China,
+        Self::France,
+        Self::Germany,
+        Self::Singapore,
+    ];
 
     /// The word in the settings.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Global => "global",
+            Self::Gcc => "gcc",
             Self::GccHigh => "gcc_high",
             Self::Dod => "dod",
             Self::China => "china",
+            Self::France => "france",
+            Self::Germany => "germany",
+            Self::Singapore => "singapore",
         }
     }
 
-    /// The identity platform and Microsoft Graph of this cloud.
-    fn hosts(self) -> (&'static str, &'static str) {
+    fn hosts(self) -> Hosts {
         match self {
-            Self::Global => ("https://login.microsoftonline.com", "https://graph.microsoft.com"),
-            Self::GccHigh => ("https://login.microsoftonline.us", "https://graph.microsoft.us"),
-            Self::Dod => ("https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
-            Self::China => {
-                ("https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn")
+            Self::Global => GLOBAL,
+            Self::Gcc => GCC,
+            Self::GccHigh => GCC_HIGH,
+            Self::Dod => DOD,
+            Self::China => CHINA,
+            Self::France => sovereign("https://login.sovcloud-identity.fr", "https://graph.svc.sovcloud.fr"),
+            Self::Germany => sovereign("https://login.sovcloud-identity.de", "https://graph.svc.sovcloud.de"),
+            Self::Singapore => {
+                sovereign("https://login.sovcloud-identity.sg", "https://graph.svc.sovcloud.sg")
             }
-        }
-    }
-
-    /// Azure Key Vault's resource; a vault's host is a name in front of it. Source: Azure "Key Vault DNS suffixes".
-    fn key_vault(self) -> &'static str {
-        match self {
-            Self::Global => "https://vault.azure.net",
-            Self::GccHigh | Self::Dod => "https://vault.usgovcloudapi.net",
-            Self::China => "https://vault.azure.cn",
         }
     }
 
@@ -84,7 +166,9 @@ impl FromStr for NationalCloud {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CloudError {
     /// Not the name of one.
-    #[error("`{0}` is not a cloud: use global, gcc_high, dod, china or custom")]
+    #[error(
+        "`{0}` is not a cloud: use global, gcc, gcc_high, dod, china, france, germany, singapore or custom"
+    )]
     Unknown(String),
     /// An address that cannot be used.
     #[error("`{0}` cannot be used as an address: {1}")]
@@ -98,8 +182,9 @@ pub struct Cloud {
     graph: Url,
     /// The audience that Graph's tokens are asked for. It names the API, not the address it is reached at.
     graph_resource: String,
-    key_vault_resource: &'static str,
-    /// Not one of Microsoft's own.
+    /// The cloud whose other addresses hold.
+    national: NationalCloud,
+    /// Whether the addresses are not Microsoft's own.
     custom: bool,
 }
 
@@ -110,13 +195,12 @@ impl Cloud {
     /// Never: the built-in addresses are URLs.
     #[must_use]
     pub fn national(cloud: NationalCloud) -> Self {
-        let (login, graph) = cloud.hosts();
-        let url = |text: &str| Url::parse(text).expect("built-in addresses are URLs");
+        let hosts = cloud.hosts();
         Self {
-            login: url(login),
-            graph: url(graph),
-            graph_resource: graph.to_owned(),
-            key_vault_resource: cloud.key_vault(),
+            login: built_in(hosts.login),
+            graph: built_in(hosts.graph),
+            graph_resource: hosts.graph.to_owned(),
+            national: cloud,
             custom: false,
         }
     }
@@ -128,12 +212,11 @@ impl Cloud {
     /// When an address is no `http` or `https` URL, carries a user or password, or is plain `http` to another
     /// machine: a token would cross the network readable.
     pub fn custom(login: &str, graph: &str, graph_resource: Option<String>) -> Result<Self, CloudError> {
-        let default = || NationalCloud::Global.hosts().1.to_owned();
         Ok(Self {
             login: address(login)?,
             graph: address(graph)?,
-            graph_resource: graph_resource.unwrap_or_else(default),
-            key_vault_resource: NationalCloud::Global.key_vault(),
+            graph_resource: graph_resource.unwrap_or_else(|| GLOBAL.graph.to_owned()),
+            national: NationalCloud::Global,
             custom: true,
         })
     }
@@ -160,10 +243,33 @@ impl Cloud {
         link.origin() == self.graph.origin() && link.username().is_empty() && link.password().is_none()
     }
 
+    /// What tokens for an API are asked for in this cloud; `None` where the API is not there.
+    #[must_use]
+    pub fn resource(&self, app: ResourceApp) -> Option<&str> {
+        let hosts = self.national.hosts();
+        match app {
+            ResourceApp::Graph => Some(&self.graph_resource),
+            ResourceApp::DefenderForEndpoint => hosts.defender,
+            ResourceApp::DefenderXdr => hosts.xdr,
+            ResourceApp::AzureAdGraph => hosts.defender.map(|_| "https://graph.windows.net"),
+        }
+    }
+
+    /// The API that `resource` names, by one of its addresses in this cloud or by its app id.
+    #[must_use]
+    pub fn resource_app(&self, resource: &str) -> Option<ResourceApp> {
+        let plain = |text: &str| text.trim_end_matches('/').to_ascii_lowercase();
+        let wanted = plain(resource);
+        ResourceApp::ALL.into_iter().find(|app| {
+            let own = self.resource(*app).is_some_and(|own| plain(own) == wanted);
+            own || app.app_id() == wanted || other_names(*app).contains(&wanted.as_str())
+        })
+    }
+
     /// The audience of Azure Key Vault's tokens.
     #[must_use]
     pub fn key_vault_resource(&self) -> &str {
-        self.key_vault_resource
+        self.national.hosts().key_vault.unwrap_or("https://vault.azure.net")
     }
 
     /// Whether a Key Vault token may be sent to this address: a vault of this cloud over HTTPS. A custom cloud's vaults
@@ -172,7 +278,8 @@ impl Cloud {
     pub fn is_key_vault(&self, address: &Url) -> bool {
         let plain = address.username().is_empty() && address.password().is_none();
         let host = address.host_str().unwrap_or_default();
-        let suffix = self.key_vault_resource.trim_start_matches("https://");
+        let Some(suffix) = self.national.hosts().key_vault else { return false };
+        let suffix = suffix.trim_start_matches("https://");
         let vault = host.strip_suffix(suffix).and_then(|name| name.strip_suffix('.'));
         let named = vault.is_some_and(|name| {
             !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -188,18 +295,23 @@ impl Cloud {
             false => {
                 format!(
                     "https://NAME.{}/secrets/SECRET",
-                    self.key_vault_resource.trim_start_matches("https://")
+                    self.key_vault_resource().trim_start_matches("https://")
                 )
             }
         }
     }
 
-    /// Whether an address is the identity platform of this cloud: same scheme, host and port.
+    /// Whether an address belongs to this cloud's identity platform, under its own name or another that it goes by.
     #[must_use]
     pub fn is_login(&self, address: &Url) -> bool {
-        address.origin() == self.login.origin()
-            && address.username().is_empty()
+        let hosts = self.national.hosts();
+        let alias = !self.custom
+            && address.scheme() == "https"
+            && address.port_or_known_default() == Some(443)
+            && address.host_str().is_some_and(|host| hosts.login_aliases.contains(&host));
+        address.username().is_empty()
             && address.password().is_none()
+            && (alias || address.origin() == self.login.origin())
     }
 
     /// The page where an administrator of `tenant` consents to an app. For error messages.
@@ -275,28 +387,56 @@ impl Cloud {
     }
 }
 
-/// The instance metadata service of every Azure machine.
+/// Addresses by which an API is named in the `aud` of its tokens, beside the one that this crate asks for.
+fn other_names(app: ResourceApp) -> &'static [&'static str] {
+    match app {
+        ResourceApp::DefenderForEndpoint => &[
+            "https://api.securitycenter.windows.com",
+            "https://securitycenter.onmicrosoft.com/windowsatpservice",
+        ],
+        ResourceApp::Graph | ResourceApp::DefenderXdr | ResourceApp::AzureAdGraph => &[],
+    }
+}
+
+/// The API that `resource` names in any of Microsoft's clouds.
+pub(crate) fn resource_app_anywhere(resource: &str) -> Option<ResourceApp> {
+    NationalCloud::ALL.into_iter().find_map(|cloud| Cloud::national(cloud).resource_app(resource))
+}
+
+/// The token endpoint of the instance metadata service, which every Azure machine has.
 pub(crate) fn instance_metadata() -> Url {
-    Url::parse("http://169.254.169.254/metadata/identity/oauth2/token").expect("built-in addresses are URLs")
+    built_in("http://169.254.169.254/metadata/identity/oauth2/token")
+}
+
+fn built_in(text: &str) -> Url {
+    Url::parse(text).expect("built-in addresses are URLs")
 }
 
 fn address(text: &str) -> Result<Url, CloudError> {
     let wrong = |why| CloudError::Address(text.to_owned(), why);
     let url = Url::parse(text).map_err(|_| wrong("it is not a URL such as https://login.example"))?;
-    let host = url.host_str().ok_or_else(|| wrong("it names no host"))?;
+    if url.host_str().is_none() {
+        return Err(wrong("it names no host"));
+    }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("a user or password does not belong in it"));
     }
-    let loopback = match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        _ => host == "localhost",
-    };
+    let loopback = is_loopback(&url);
     match url.scheme() {
         "https" => Ok(url),
         "http" if loopback => Ok(url),
         "http" => Err(wrong("plain http is only for this machine; use https, with `ca_file` for an own CA")),
         _ => Err(wrong("it must begin with https://")),
+    }
+}
+
+/// Whether an address is on this machine, so that plain HTTP does not leave it.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 
@@ -353,5 +493,62 @@ mod tests {
         ] {
             assert!(!is_graph(elsewhere), "{elsewhere}");
         }
+    }
+
+    #[test]
+    fn each_cloud_has_its_own_word_hosts_and_audiences() {
+        for cloud in NationalCloud::ALL {
+            assert_eq!(cloud.as_str().parse(), Ok(cloud));
+            let known = Cloud::national(cloud);
+            assert!(known.is_login(&Url::parse(&known.login("/x")).expect("a URL")));
+            for app in ResourceApp::ALL {
+                if let Some(resource) = known.resource(app) {
+                    assert_eq!(known.resource_app(resource), Some(app), "{cloud} {resource}");
+                    assert_eq!(known.resource_app(app.app_id()), Some(app));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_identity_platform_is_known_by_its_aliases_and_nothing_else() {
+        let global = Cloud::national(NationalCloud::Global);
+        let is_login = |link: &str| global.is_login(&Url::parse(link).expect("a URL"));
+        assert!(is_login("https://login.windows.net/common/discovery/keys"));
+        for elsewhere in [
+            "http://login.windows.net/",
+            "https://login.windows.net:444/",
+            "https://login.microsoftonline.us/",
+            "https://login.microsoftonline.com.evil.example/",
+            "https://x@login.microsoftonline.com/",
+        ] {
+            assert!(!is_login(elsewhere), "{elsewhere}");
+        }
+        let custom = Cloud::custom("https://gate.example", "https://gate.example", None).expect("addresses");
+        assert!(!custom.is_login(&Url::parse("https://login.windows.net/").expect("a URL")));
+    }
+
+    #[test]
+    fn key_vault_tokens_go_to_vaults_of_the_cloud_only() {
+        let is_vault = |cloud: &Cloud, link: &str| cloud.is_key_vault(&Url::parse(link).expect("a URL"));
+        let global = Cloud::national(NationalCloud::Global);
+        assert!(is_vault(&global, "https://mssp-1.vault.azure.net/secrets/x"));
+        for elsewhere in [
+            "https://vault.azure.net/",
+            "https://evilvault.azure.net/",
+            "https://a.b.vault.azure.net/",
+            "http://mssp.vault.azure.net/",
+            "https://mssp.vault.azure.net:8443/",
+            "https://mssp.vault.azure.cn/",
+            "https://mssp.vault.azure.net.evil.example/",
+            "https://x:y@mssp.vault.azure.net/",
+        ] {
+            assert!(!is_vault(&global, elsewhere), "{elsewhere}");
+        }
+        assert!(is_vault(&Cloud::national(NationalCloud::China), "https://mssp.vault.azure.cn/"));
+        let custom =
+            Cloud::custom("http://127.0.0.1:9800", "http://127.0.0.1:9800", None).expect("addresses");
+        assert!(is_vault(&custom, "http://127.0.0.1:9800/vault/mssp/secrets/x"));
+        assert!(!is_vault(&custom, "http://127.0.0.1:9801/vault/mssp/secrets/x"));
     }
 }

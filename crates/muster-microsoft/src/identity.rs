@@ -1,18 +1,18 @@
 //! What the product asks of the identity platform: tokens, sign-ins, consent pages, and whether a token is genuine.
 
-use muster_model::{Secret, Source, TenantId};
+use std::time::Duration;
+
+use muster_model::{Question, Secret, Source, TenantId};
 use url::Url;
 
-use crate::entra::consent::ConsentForm;
-use crate::entra::credential::App;
-use crate::entra::delegated::{AuthorizeRequest, Granted};
-use crate::entra::device_code::{DeviceCode, DevicePoll};
+use crate::entra::consent::{self, ConsentForm};
+use crate::entra::credential::{Access, App};
+use crate::entra::delegated::{self, AuthorizeRequest, Granted};
+use crate::entra::device_code::{self, DeviceCode, DevicePoll};
 use crate::entra::token::{AccessToken, TokenError};
-use crate::entra::verify::{Expected, Verification};
-use crate::microsoft::{FetchError, Microsoft};
+use crate::entra::verify::{self, Expected, Verification};
+use crate::microsoft::{Ask, FetchError, Microsoft};
 
-#[expect(clippy::todo, clippy::unused_async, reason = "signatures first")]
-#[expect(unused_variables, reason = "signatures first")]
 impl Microsoft {
     /// A token of `app` for `resource` in `tenant`: the one in hand, or a new one.
     ///
@@ -24,7 +24,7 @@ impl Microsoft {
         tenant: TenantId,
         resource: &str,
     ) -> Result<AccessToken, TokenError> {
-        todo!()
+        self.tokens.token(&self.platform, app, tenant, resource).await
     }
 
     /// A token that was just issued: what was in hand is thrown away. Proves that the credential and the consent work now.
@@ -37,7 +37,7 @@ impl Microsoft {
         tenant: TenantId,
         resource: &str,
     ) -> Result<AccessToken, TokenError> {
-        todo!()
+        self.tokens.fresh(&self.platform, app, tenant, resource).await
     }
 
     /// The sign-in page to send a browser to.
@@ -45,7 +45,7 @@ impl Microsoft {
     /// # Errors
     /// When the app's endpoints must be discovered first and cannot be.
     pub async fn authorize_url(&self, request: &AuthorizeRequest<'_>) -> Result<Url, TokenError> {
-        todo!()
+        delegated::authorize_url(&self.platform, request).await
     }
 
     /// Redeems the code that a sign-in brought. `tenant` as in the [`AuthorizeRequest`].
@@ -61,7 +61,12 @@ impl Microsoft {
         verifier: &Secret<String>,
         resource: &str,
     ) -> Result<Granted, TokenError> {
-        todo!()
+        let tenant = tenant.into();
+        let granted =
+            delegated::redeem_code(&self.platform, app, tenant, code, redirect_uri, verifier, resource)
+                .await?;
+        self.forget_person(app, &granted);
+        Ok(granted)
     }
 
     /// Starts a sign-in in which a person types a code on any device.
@@ -74,7 +79,7 @@ impl Microsoft {
         tenant: impl Into<Option<TenantId>>,
         resource: &str,
     ) -> Result<DeviceCode, TokenError> {
-        todo!()
+        device_code::start(&self.platform, app, tenant.into(), resource).await
     }
 
     /// Asks how such a sign-in stands. Wait [`DeviceCode::interval`] before the first question.
@@ -87,7 +92,11 @@ impl Microsoft {
         tenant: impl Into<Option<TenantId>>,
         code: &DeviceCode,
     ) -> Result<DevicePoll, TokenError> {
-        todo!()
+        let poll = device_code::poll(&self.platform, app, tenant.into(), code).await?;
+        if let DevicePoll::Granted(granted) = &poll {
+            self.forget_person(app, granted);
+        }
+        Ok(poll)
     }
 
     /// The page on which an administrator of `tenant` consents to `app`.
@@ -101,12 +110,12 @@ impl Microsoft {
         state: &str,
         resource: &str,
     ) -> Url {
-        todo!()
+        consent::consent_url(&self.platform.cloud, form, app, tenant, redirect_uri, state, resource)
     }
 
     /// Checks a token against the issuer's keys and against what is expected of it.
     pub async fn verify_token(&self, token: &str, expected: &Expected) -> Verification {
-        todo!()
+        verify::verify(&self.platform, token, expected).await
     }
 
     /// Asks `source` for one record with the token in hand, to see whether it can be read at all.
@@ -114,6 +123,16 @@ impl Microsoft {
     /// # Errors
     /// See [`FetchError`].
     pub async fn check_source(&self, app: &App, tenant: TenantId, source: Source) -> Result<(), FetchError> {
-        todo!()
+        let hour = Duration::from_secs(3600);
+        let from = self.platform.now().saturating_sub(hour).expect("a duration is never out of range");
+        let ask = Ask::Question { question: Question { from, skip: 0 }, top: 1, sorted: true };
+        self.fetch(app, tenant, source, ask).await.map(drop)
+    }
+
+    /// Another person may have signed in: what was got for the former one is not used any more.
+    fn forget_person(&self, app: &App, granted: &Granted) {
+        if let (Access::Delegated, Some(tenant)) = (app.access, granted.tenant) {
+            self.tokens.forget_app(tenant, &app.name);
+        }
     }
 }

@@ -8,13 +8,16 @@ use muster_model::{Clock, DomainName, Question, Source, TenantId};
 use serde::Deserialize;
 use url::Url;
 
+use crate::api::challenge;
 use crate::api::client::{Answer, Client, ClientError, ClientOptions, TransportError, shown};
 use crate::api::throttling::Budgets;
 use crate::entra::applications::Applications;
 use crate::entra::credential::App;
 use crate::entra::delegated::GrantKeeper;
 use crate::entra::discovery::{self, DiscoveryError};
-use crate::entra::token::{AccessToken, TokenCache, TokenError};
+use crate::entra::permissions;
+use crate::entra::platform::Platform;
+use crate::entra::token::{self, AccessToken, TokenCache, TokenError};
 use crate::key_vault::KeyVault;
 use crate::sources;
 use crate::{Cloud, Fault};
@@ -53,11 +56,9 @@ impl std::fmt::Debug for MicrosoftOptions {
 
 /// The way to Microsoft for all tenants. Shared by all workers.
 pub struct Microsoft {
-    cloud: Cloud,
-    client: Client,
-    tokens: TokenCache,
+    pub(crate) platform: Platform,
+    pub(crate) tokens: TokenCache,
     budgets: Budgets,
-    clock: Arc<dyn Clock>,
 }
 
 /// What to ask of a source.
@@ -100,6 +101,8 @@ pub enum FetchError {
     MissingRole {
         /// The least permission that would do.
         role: &'static str,
+        /// Those that the token has. None at all means that the consent as a whole is gone.
+        granted: Vec<String>,
         /// Where to consent.
         consent_url: String,
     },
@@ -121,6 +124,18 @@ pub enum FetchError {
     )]
     Denied {
         /// HTTP status: 401 or 403.
+        status: u16,
+        /// Microsoft's code.
+        code: String,
+        /// Microsoft's message.
+        message: String,
+    },
+    /// The tenant has not bought what is asked for.
+    #[error(
+        "the tenant has no licence for this API (status {status}, {code}): {message}; have the customer check its Defender licences, or leave this source out"
+    )]
+    NoLicence {
+        /// HTTP status.
         status: u16,
         /// Microsoft's code.
         code: String,
@@ -175,11 +190,14 @@ impl FetchError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Token(error) => error.fault(),
+            Self::MissingRole { granted, .. } if granted.is_empty() => Fault::LostConsent,
             Self::MissingRole { .. } => Fault::MissingRole,
             Self::Throttled { .. } | Self::OverBudget { .. } => Fault::Throttled,
+            Self::NoLicence { .. } => Fault::NoLicence,
+            Self::Denied { status: 403, .. } => Fault::MissingRole,
             Self::Denied { .. } | Self::BadRequest { .. } | Self::ForeignLink(_) => Fault::Other,
             Self::Unavailable { .. } => Fault::ApiDown,
-            Self::Transport(_) => Fault::Unreachable,
+            Self::Transport(error) => token::transport_fault(error),
         }
     }
 
@@ -192,6 +210,7 @@ impl FetchError {
             Self::Throttled { .. } => "throttled",
             Self::OverBudget { .. } => "budget",
             Self::Denied { .. } => "denied",
+            Self::NoLicence { .. } => "no_licence",
             Self::BadRequest { .. } => "bad_request",
             Self::Unavailable { .. } => "unavailable",
             Self::ForeignLink(_) => "foreign_link",
@@ -206,12 +225,19 @@ impl Microsoft {
     /// # Errors
     /// When the client cannot be made.
     pub fn new(options: MicrosoftOptions, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
+        let client = Client::new(&options.client)?;
+        let direct = Client::new(&ClientOptions { proxy: None, ..options.client })?;
         Ok(Self {
-            client: Client::new(&options.client)?,
-            cloud: options.cloud,
+            platform: Platform::new(
+                client,
+                direct,
+                options.cloud,
+                clock,
+                options.grants,
+                options.continuous_access,
+            ),
             tokens: TokenCache::default(),
             budgets: Budgets::new(options.requests_per_minute),
-            clock,
         })
     }
 
@@ -220,7 +246,7 @@ impl Microsoft {
     /// # Errors
     /// When none has, or the identity platform does not answer.
     pub async fn tenant_of(&self, domain: &DomainName) -> Result<TenantId, DiscoveryError> {
-        discovery::tenant_of(&self.client, &self.cloud, domain).await
+        discovery::tenant_of(&self.platform.client, &self.platform.cloud, domain).await
     }
 
     /// Fetches a page. Waits for the network only: where the budget is used up, it says so at once.
@@ -234,43 +260,52 @@ impl Microsoft {
         source: Source,
         ask: Ask<'_>,
     ) -> Result<FetchedPage, FetchError> {
+        let Platform { cloud, client, .. } = &self.platform;
         let requirements = sources::requirements(source);
         let url = match ask {
             Ask::Question { question, top, sorted } => {
-                self.cloud.graph(&sources::path_and_query(source, question, top, sorted))
+                cloud.graph(&sources::path_and_query(source, question, top, sorted))
             }
             Ask::Link(link) => {
-                let url = Url::parse(link).ok().filter(|url| self.cloud.is_graph(url));
+                let url = Url::parse(link).ok().filter(|url| cloud.is_graph(url));
                 url.ok_or_else(|| FetchError::ForeignLink(shown(link)))?.into()
             }
         };
-        let resource = self.cloud.graph_resource();
-        let now = self.clock.now();
+        let resource = cloud.graph_resource();
         self.budgets
-            .take(requirements.family, tenant, &app.name, now)
+            .take(requirements.family, tenant, &app.name, self.platform.now())
             .map_err(|wait| FetchError::OverBudget { wait })?;
         let mut answer = None;
+        let mut token = self.tokens.token(&self.platform, app, tenant, resource).await?;
         // A token may have been revoked before its time: the first 401 is answered with a new one.
         for attempt in 0..2 {
-            let token = self.tokens.token(&self.client, &self.cloud, app, tenant, resource, now).await?;
-            if let Err(error) = self.check_roles(&token, app, tenant, requirements.roles) {
+            if let Err(error) = self.check_permissions(&token, app, tenant, source) {
                 self.tokens.discard(app, tenant, resource, &token).await;
                 return Err(error);
             }
-            let got = self.client.send(self.client.get(&url, Some(token.secret.expose()))).await?;
-            let refused = got.status == 401 || got.status == 403;
-            if refused {
-                self.tokens.discard(app, tenant, resource, &token).await;
+            let got = client.send(client.get(&url, Some(token.secret.expose()))).await?;
+            if attempt > 0 || got.status != 401 {
+                if got.status == 401 || got.status == 403 {
+                    self.tokens.discard(app, tenant, resource, &token).await;
+                }
+                answer = Some(got);
+                break;
             }
+            let claims = got.www_authenticate.as_deref().and_then(challenge::wanted_claims);
             // The refusal is dropped first: what it holds, such as its place in memory, may be needed for the next.
-            if attempt == 0 && got.status == 401 {
-                continue;
-            }
-            answer = Some(got);
-            break;
+            drop(got);
+            token = match claims {
+                Some(claims) => {
+                    self.tokens.challenged(&self.platform, app, tenant, resource, &token, &claims).await?
+                }
+                None => {
+                    self.tokens.discard(app, tenant, resource, &token).await;
+                    self.tokens.token(&self.platform, app, tenant, resource).await?
+                }
+            };
         }
         let answer = answer.expect("the loop runs at least once");
-        let now = self.clock.now();
+        let now = self.platform.now();
         if answer.status == 429 {
             let wait =
                 self.budgets.throttled(requirements.family, tenant, &app.name, answer.retry_after, now);
@@ -293,19 +328,19 @@ impl Microsoft {
     /// The cloud that is spoken to.
     #[must_use]
     pub fn cloud(&self) -> &Cloud {
-        &self.cloud
+        &self.platform.cloud
     }
 
     /// Graph's calls around app registrations, with a token of somebody who may make them.
     #[must_use]
     pub fn applications<'a>(&'a self, token: &'a AccessToken) -> Applications<'a> {
-        Applications::new(&self.client, &self.cloud, token)
+        Applications::new(&self.platform.client, &self.platform.cloud, token)
     }
 
     /// The way to Key Vaults.
     #[must_use]
     pub fn key_vault(&self) -> KeyVault<'_> {
-        KeyVault::new(&self.client, &self.cloud)
+        KeyVault::new(&self.platform.client, &self.platform.cloud)
     }
 
     /// Throws away what is remembered of a tenant.
@@ -314,20 +349,22 @@ impl Microsoft {
         self.budgets.forget(tenant);
     }
 
-    fn check_roles(
+    fn check_permissions(
         &self,
         token: &AccessToken,
         app: &App,
         tenant: TenantId,
-        wanted: &'static [&'static str],
+        source: Source,
     ) -> Result<(), FetchError> {
         // A token that cannot be read is not judged; the API will.
-        let Some(roles) = &token.roles else { return Ok(()) };
-        if roles.iter().any(|role| wanted.contains(&role.as_str())) {
+        let Some(granted) = token.permissions(app.access) else { return Ok(()) };
+        let mut wanted = permissions::for_source(source).iter().filter_map(|known| known.name(app.access));
+        let least = wanted.clone().next().unwrap_or_default();
+        if wanted.any(|name| granted.iter().any(|granted| granted == name)) {
             return Ok(());
         }
-        let consent_url = self.cloud.admin_consent_url(&tenant.to_string(), &app.client_id);
-        Err(FetchError::MissingRole { role: wanted.first().copied().unwrap_or_default(), consent_url })
+        let consent_url = self.platform.cloud.admin_consent_url(&tenant.to_string(), &app.client_id);
+        Err(FetchError::MissingRole { role: least, granted: granted.to_vec(), consent_url })
     }
 }
 
@@ -344,6 +381,22 @@ struct ErrorDetail {
     message: String,
 }
 
+/// Whether a refusal is about a licence that the tenant lacks. Microsoft has no code for it that all its APIs share.
+fn speaks_of_licence(code: &str, message: &str) -> bool {
+    const CODES: [&str; 3] = ["servicenotenabled", "tenantnotlicensed", "licenserequired"];
+    const WORDS: [&str; 7] = [
+        "not licensed",
+        "license",
+        "licence",
+        "no subscription",
+        "valid subscription",
+        "subscription is required",
+        "service is not enabled",
+    ];
+    let (code, message) = (code.to_ascii_lowercase(), message.to_ascii_lowercase());
+    CODES.contains(&code.as_str()) || WORDS.iter().any(|word| message.contains(word))
+}
+
 /// Graph's error shape. Source: Microsoft Graph "error responses and resource types".
 fn failure(answer: &Answer) -> FetchError {
     let status = answer.status;
@@ -358,6 +411,7 @@ fn failure(answer: &Answer) -> FetchError {
         message.push_str(&format!(" (request-id {id})"));
     }
     match status {
+        400..=499 if speaks_of_licence(&code, &message) => FetchError::NoLicence { status, code, message },
         401 | 403 => FetchError::Denied { status, code, message },
         400..=499 if status != 408 => FetchError::BadRequest { status, code, message },
         _ => FetchError::Unavailable { status, code, message, retry_after: answer.retry_after },

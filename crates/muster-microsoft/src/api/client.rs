@@ -17,9 +17,6 @@ use url::Url;
 /// Answers announced to be smaller than this are read at once; larger ones wait for a place.
 const SMALL_BODY_BYTES: u64 = 256 << 10;
 
-/// A longer challenge is not read.
-const WWW_AUTHENTICATE_BYTES_MAX: usize = 4096;
-
 /// How the client behaves.
 #[derive(Clone)]
 pub struct ClientOptions {
@@ -140,6 +137,8 @@ pub struct Answer {
     pub www_authenticate: Option<String>,
     /// A `Warning` header: part of the answer is missing.
     pub warning: Option<String>,
+    /// How long the answer may be kept (`Cache-Control: max-age`).
+    pub max_age: Option<Duration>,
     /// The place in memory of a larger body; given back when it is dropped.
     pub place: Option<OwnedSemaphorePermit>,
 }
@@ -249,11 +248,8 @@ impl Client {
         let retry_after = text(headers, "retry-after").and_then(|value| retry_after(&value, date));
         let request_id = text(headers, "request-id").or_else(|| text(headers, "x-ms-request-id"));
         let warning = text(headers, "warning");
-        let www_authenticate = headers
-            .get(header::WWW_AUTHENTICATE)
-            .and_then(|value| value.to_str().ok())
-            .filter(|value| value.len() <= WWW_AUTHENTICATE_BYTES_MAX)
-            .map(str::to_owned);
+        let www_authenticate = joined(headers, header::WWW_AUTHENTICATE);
+        let max_age = text(headers, "cache-control").and_then(|value| max_age(&value));
         let small = response.content_length().is_some_and(|length| length <= SMALL_BODY_BYTES);
         let place = match small {
             true => None,
@@ -280,7 +276,7 @@ impl Client {
             }
             body.extend_from_slice(&piece);
         }
-        Ok(Answer { status, body, retry_after, date, request_id, www_authenticate, warning, place })
+        Ok(Answer { status, body, retry_after, date, request_id, warning, www_authenticate, max_age, place })
     }
 
     fn transport_error(&self, host: &str, error: &reqwest::Error) -> TransportError {
@@ -315,6 +311,19 @@ fn roots(extra_pem: Option<&[u8]>) -> Result<RootCertStore, ClientError> {
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(shown)
+}
+
+/// All values of a header, as one list.
+fn joined(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+/// RFC 9111 section 5.2.2.1.
+fn max_age(value: &str) -> Option<Duration> {
+    let mut directives = value.split(',').map(str::trim);
+    let seconds = directives.find_map(|directive| directive.strip_prefix("max-age="))?;
+    Some(Duration::from_secs(seconds.trim_matches('"').parse().ok()?))
 }
 
 /// RFC 9110 section 5.6.7.

@@ -1,17 +1,43 @@
 //! A certificate and its private key, as an app proves itself with them.
+//!
+//! What can be wrong is found when it is read: a key that belongs to another certificate, a key that is not RSA, a file
+//! that is encrypted or holds no key at all. Only its dates are looked at again each time it is used.
 
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use muster_model::Secret;
+use p12_keystore::Pkcs12Archive;
+use ring::rand::SystemRandom;
+use ring::rsa::KeyPair;
+use ring::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::{PemObject, SectionKind};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// No certificate file is longer.
+const FILE_BYTES_MAX: usize = 1 << 20;
+/// No file holds more certificates than a chain has.
+const CERTIFICATES_MAX: usize = 32;
 
 /// A certificate with its RSA key.
 pub struct Certificate {
+    key: KeyPair,
+    der: Vec<u8>,
     not_before: Timestamp,
     not_after: Timestamp,
+    subject: String,
+    algorithm: Option<AssertionAlgorithm>,
 }
 
-impl std::fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificate").field("not_after", &self.not_after).finish_non_exhaustive()
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("subject", &self.subject)
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
     }
 }
 
@@ -33,12 +59,59 @@ pub struct Thumbprints {
     pub sha256: String,
 }
 
-/// Why a certificate cannot be used.
+/// Why a certificate cannot be used. Each says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// Not what it should be.
-    #[error("{0}")]
-    Unreadable(String),
+    /// Longer than any certificate file.
+    #[error("it has {bytes} bytes, which no certificate file has; check the path")]
+    TooLarge {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// Broken PEM.
+    #[error("it is not PEM that can be read: {0}")]
+    Pem(String),
+    /// Broken PKCS#12, or the password is wrong.
+    #[error("it is not a PKCS#12 file that can be opened with this password: {0}")]
+    Pkcs12(String),
+    /// A certificate without a key.
+    #[error("there is no private key in it; put the `PRIVATE KEY` block beside the certificate")]
+    NoKey,
+    /// An encrypted key.
+    #[error(
+        "its private key is encrypted; decrypt it (`openssl pkey`), or use a PKCS#12 file with its password"
+    )]
+    EncryptedKey,
+    /// More than one key.
+    #[error("there are several private keys in it, and it cannot be told which is meant; leave one")]
+    SeveralKeys,
+    /// A key without a certificate.
+    #[error("there is no certificate in it; put the `CERTIFICATE` block beside the key")]
+    NoCertificate,
+    /// An elliptic-curve or Edwards key.
+    #[error(
+        "its key is {0}, and Microsoft takes RSA keys only; make a new certificate with an RSA key of 2048 bits or more"
+    )]
+    NotRsa(&'static str),
+    /// A broken or weak key.
+    #[error("its private key cannot be used: {0}; an RSA key of 2048 to 4096 bits is wanted")]
+    Key(String),
+    /// A broken certificate.
+    #[error("its certificate cannot be read: {0}")]
+    Certificate(String),
+    /// The key belongs to another certificate.
+    #[error("its private key belongs to none of its certificates; check that both come from one request")]
+    Mismatch,
+    /// Too early.
+    #[error(
+        "the certificate is valid from {0} on; check this machine's clock, or use the former one until then"
+    )]
+    NotYetValid(Timestamp),
+    /// Too late.
+    #[error(
+        "the certificate expired at {0}; make a new one, upload it to the app registration, and store it"
+    )]
+    Expired(Timestamp),
 }
 
 impl Certificate {
@@ -46,27 +119,99 @@ impl Certificate {
     ///
     /// # Errors
     /// When there is no key, no certificate that belongs to it, or the key is not RSA.
-    #[expect(clippy::todo, reason = "signatures first")]
     pub fn from_pem(pem: &Secret<Vec<u8>>) -> Result<Self, CertificateError> {
-        let _ = pem;
-        todo!()
+        let pem = pem.expose();
+        bounded(pem)?;
+        let mut keys: Vec<PrivateKeyDer<'static>> = Vec::new();
+        let mut certificates: Vec<Vec<u8>> = Vec::new();
+        // The reader passes blocks over that it has no name for; an encrypted key is one of them.
+        let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+        let header = b"Proc-Type: 4,ENCRYPTED";
+        let holds = |what: &[u8]| pem.windows(what.len()).any(|window| window == what);
+        if holds(encrypted) || holds(header) {
+            return Err(CertificateError::EncryptedKey);
+        }
+        for block in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
+            let (kind, der) = block.map_err(|error| CertificateError::Pem(error.to_string()))?;
+            match kind {
+                SectionKind::Certificate if certificates.len() < CERTIFICATES_MAX => certificates.push(der),
+                SectionKind::PrivateKey => keys.push(PrivateKeyDer::Pkcs8(der.into())),
+                SectionKind::RsaPrivateKey => keys.push(PrivateKeyDer::Pkcs1(der.into())),
+                SectionKind::EcPrivateKey => return Err(CertificateError::NotRsa("an elliptic-curve key")),
+                _ => {}
+            }
+        }
+        let key = match (keys.pop(), keys.is_empty()) {
+            (None, _) => return Err(CertificateError::NoKey),
+            (Some(_), false) => return Err(CertificateError::SeveralKeys),
+            (Some(key), true) => key,
+        };
+        let key = match &key {
+            PrivateKeyDer::Pkcs8(der) => rsa_key(der.secret_pkcs8_der()),
+            PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der())
+                .map_err(|error| CertificateError::Key(error.to_string())),
+            _ => Err(CertificateError::NoKey),
+        }?;
+        Self::of(key, &certificates)
     }
 
     /// A certificate and its key out of a PKCS#12 file (`.pfx`, `.p12`).
     ///
     /// # Errors
     /// When the password is wrong, or as for [`Certificate::from_pem`].
-    #[expect(clippy::todo, reason = "signatures first")]
     pub fn from_pkcs12(bytes: &Secret<Vec<u8>>, password: &Secret<String>) -> Result<Self, CertificateError> {
-        let _ = (bytes, password);
-        todo!()
+        bounded(bytes.expose())?;
+        let archive = Pkcs12Archive::from_pkcs12(bytes.expose(), password.expose())
+            .map_err(|error| CertificateError::Pkcs12(error.to_string()))?;
+        let mut keys = archive.keys;
+        let key = match (keys.pop(), keys.is_empty()) {
+            (None, _) => return Err(CertificateError::NoKey),
+            (Some(_), false) => return Err(CertificateError::SeveralKeys),
+            (Some(key), true) => rsa_key(key.key.as_der())?,
+        };
+        let certificates: Vec<Vec<u8>> =
+            archive.certs.iter().take(CERTIFICATES_MAX).map(|entry| entry.cert.as_der().to_vec()).collect();
+        Self::of(key, &certificates)
+    }
+
+    /// The first of `certificates` that belongs to `key`, with it.
+    fn of(key: KeyPair, certificates: &[Vec<u8>]) -> Result<Self, CertificateError> {
+        if certificates.is_empty() {
+            return Err(CertificateError::NoCertificate);
+        }
+        for der in certificates {
+            let (_, certificate) = X509Certificate::from_der(der)
+                .map_err(|error| CertificateError::Certificate(error.to_string()))?;
+            if certificate.public_key().subject_public_key.data.as_ref() != key.public_key().as_ref() {
+                continue;
+            }
+            let validity = certificate.validity();
+            let at = |time: x509_parser::time::ASN1Time| {
+                Timestamp::from_second(time.timestamp())
+                    .map_err(|_| CertificateError::Certificate("its dates are out of range".to_owned()))
+            };
+            return Ok(Self {
+                not_before: at(validity.not_before)?,
+                not_after: at(validity.not_after)?,
+                subject: crate::api::client::shown(&certificate.subject().to_string()),
+                der: der.clone(),
+                key,
+                algorithm: None,
+            });
+        }
+        Err(CertificateError::Mismatch)
     }
 
     /// The same, with assertions signed as `algorithm` says and not as the endpoint suggests.
     #[must_use]
     pub fn signing_with(self, algorithm: AssertionAlgorithm) -> Self {
-        let _ = algorithm;
-        self
+        Self { algorithm: Some(algorithm), ..self }
+    }
+
+    /// Whom it is made out to.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
     }
 
     /// From when on it is valid.
@@ -86,28 +231,88 @@ impl Certificate {
     /// # Errors
     /// When it is not valid yet, or no longer.
     pub fn check_validity(&self, now: Timestamp) -> Result<(), CertificateError> {
-        let _ = now;
+        if now < self.not_before {
+            return Err(CertificateError::NotYetValid(self.not_before));
+        }
+        if now >= self.not_after {
+            return Err(CertificateError::Expired(self.not_after));
+        }
         Ok(())
     }
 
     /// Its thumbprints.
     #[must_use]
-    #[expect(clippy::todo, reason = "signatures first")]
     pub fn thumbprints(&self) -> Thumbprints {
-        todo!()
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+        Thumbprints { sha1: hex(self.sha1().as_ref()), sha256: hex(self.sha256().as_ref()) }
     }
 
     /// The certificate alone, in DER.
     #[must_use]
-    #[expect(clippy::todo, reason = "signatures first")]
     pub fn der(&self) -> &[u8] {
-        todo!()
+        &self.der
     }
 
     /// Signs a JWT with these claims: header and signature as [`AssertionAlgorithm`] says.
-    #[expect(clippy::todo, reason = "signatures first")]
+    ///
+    /// # Panics
+    /// When the operating system has no randomness, without which nothing here is safe.
+    #[must_use]
     pub fn sign_jwt(&self, claims: &serde_json::Value, default: AssertionAlgorithm) -> Secret<String> {
-        let _ = (claims, default);
-        todo!()
+        let (padding, header): (&'static dyn RsaEncoding, _) = match self.algorithm.unwrap_or(default) {
+            AssertionAlgorithm::Ps256 => {
+                let thumbprint = URL_SAFE_NO_PAD.encode(self.sha256());
+                (&RSA_PSS_SHA256, serde_json::json!({"alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint}))
+            }
+            AssertionAlgorithm::Rs256 => {
+                let thumbprint = URL_SAFE_NO_PAD.encode(self.sha1());
+                (&RSA_PKCS1_SHA256, serde_json::json!({"alg": "RS256", "typ": "JWT", "x5t": thumbprint}))
+            }
+        };
+        let mut jwt = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header.to_string()),
+            URL_SAFE_NO_PAD.encode(claims.to_string())
+        );
+        let mut signature = vec![0; self.key.public().modulus_len()];
+        self.key
+            .sign(padding, &SystemRandom::new(), jwt.as_bytes(), &mut signature)
+            .expect("a key of a size that was checked signs, given randomness");
+        jwt.push('.');
+        URL_SAFE_NO_PAD.encode_string(&signature, &mut jwt);
+        Secret::new(jwt)
     }
+
+    fn sha1(&self) -> ring::digest::Digest {
+        ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, &self.der)
+    }
+
+    fn sha256(&self) -> ring::digest::Digest {
+        ring::digest::digest(&ring::digest::SHA256, &self.der)
+    }
+}
+
+fn bounded(bytes: &[u8]) -> Result<(), CertificateError> {
+    match bytes.len() <= FILE_BYTES_MAX {
+        true => Ok(()),
+        false => Err(CertificateError::TooLarge { bytes: bytes.len() }),
+    }
+}
+
+/// An RSA key out of PKCS#8, with a word for keys that are something else.
+fn rsa_key(pkcs8: &[u8]) -> Result<KeyPair, CertificateError> {
+    // DER of the algorithms' object identifiers, as they stand near the beginning of PKCS#8.
+    const KINDS: [(&[u8], &str); 3] = [
+        (&[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01], "an elliptic-curve key"),
+        (&[0x06, 0x03, 0x2b, 0x65, 0x70], "an Ed25519 key"),
+        (&[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a], "an RSA-PSS key"),
+    ];
+    KeyPair::from_pkcs8(pkcs8).map_err(|error| {
+        let head = &pkcs8[..pkcs8.len().min(32)];
+        let kind = KINDS.iter().find(|(oid, _)| head.windows(oid.len()).any(|window| window == *oid));
+        match kind {
+            Some((_, name)) => CertificateError::NotRsa(name),
+            None => CertificateError::Key(error.to_string()),
+        }
+    })
 }

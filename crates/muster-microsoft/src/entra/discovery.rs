@@ -1,12 +1,22 @@
-//! Which tenant a domain belongs to, by its OpenID discovery document.
+//! What an issuer tells of itself: its endpoints, its keys, and which tenant a domain belongs to.
 //!
-//! Source: Microsoft "OpenID Connect on the Microsoft identity platform".
+//! Source: OpenID Connect Discovery 1.0; Microsoft "OpenID Connect on the Microsoft identity platform".
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use muster_model::{DomainName, TenantId};
 use serde::Deserialize;
+use url::Url;
 
-use crate::Cloud;
 use crate::api::client::{Client, TransportError, shown};
+use crate::{Cloud, cloud};
+
+/// No discovery document is longer.
+const DOCUMENT_BYTES_MAX: usize = 256 << 10;
+const KEEP_MIN: Duration = Duration::from_secs(300);
+const KEEP_MAX: Duration = Duration::from_secs(24 * 3600);
+const KEEP_UNTOLD: Duration = Duration::from_secs(3600);
 
 /// Why a domain could not be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +39,42 @@ pub enum DiscoveryError {
     Transport(#[from] TransportError),
 }
 
-#[derive(Deserialize)]
-struct Document {
-    issuer: String,
+/// Why an issuer's document cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DocumentError {
+    #[error("its address is plain http to another machine; https is wanted")]
+    Plain,
+    #[error("there is no discovery document at {address} (status {status})")]
+    Status { address: String, status: u16 },
+    #[error("its discovery document cannot be read: {0}")]
+    Unreadable(String),
+    #[error("its discovery document is for the issuer {0}")]
+    OtherIssuer(String),
+    #[error("its discovery document names {0}, which is on another host; nothing is sent there")]
+    Elsewhere(String),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+/// What an issuer tells of itself.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Document {
+    pub(crate) issuer: String,
+    #[serde(default)]
+    pub(crate) authorization_endpoint: Option<String>,
+    #[serde(default)]
+    pub(crate) token_endpoint: Option<String>,
+    #[serde(default)]
+    pub(crate) device_authorization_endpoint: Option<String>,
+    #[serde(default)]
+    pub(crate) jwks_uri: Option<String>,
+    /// Until when it may be kept.
+    #[serde(skip, default = "never")]
+    pub(crate) fresh_until: Timestamp,
+}
+
+fn never() -> Timestamp {
+    Timestamp::MIN
 }
 
 pub(crate) async fn tenant_of(
@@ -52,4 +95,71 @@ pub(crate) async fn tenant_of(
             DiscoveryError::Odd { domain: domain.clone(), status: answer.status, beginning }
         },
     )
+}
+
+/// The document of the identity platform for a tenant: of its first generation, or of its second.
+pub(crate) async fn platform_document(
+    client: &Client,
+    cloud: &Cloud,
+    tenant: TenantId,
+    second: bool,
+    now: Timestamp,
+) -> Result<Document, DocumentError> {
+    let generation = if second { "/v2.0" } else { "" };
+    let address = cloud.login(&format!("/{tenant}{generation}/.well-known/openid-configuration"));
+    let document = fetch(client, &address, now).await?;
+    match document.jwks_uri.as_deref() {
+        Some(keys) if !Url::parse(keys).is_ok_and(|keys| cloud.is_login(&keys)) => {
+            Err(DocumentError::Elsewhere(shown(keys)))
+        }
+        _ => Ok(document),
+    }
+}
+
+/// The document of any OpenID provider. All that it names must be on the provider's own host.
+pub(crate) async fn document_of(
+    client: &Client,
+    issuer: &Url,
+    now: Timestamp,
+) -> Result<Document, DocumentError> {
+    if issuer.scheme() != "https" && !cloud::is_loopback(issuer) {
+        return Err(DocumentError::Plain);
+    }
+    let base = issuer.as_str().trim_end_matches('/');
+    let document = fetch(client, &format!("{base}/.well-known/openid-configuration"), now).await?;
+    if document.issuer.trim_end_matches('/') != base {
+        return Err(DocumentError::OtherIssuer(shown(&document.issuer)));
+    }
+    let named = [
+        &document.authorization_endpoint,
+        &document.token_endpoint,
+        &document.device_authorization_endpoint,
+        &document.jwks_uri,
+    ];
+    for address in named.into_iter().flatten() {
+        if !Url::parse(address).is_ok_and(|url| url.origin() == issuer.origin()) {
+            return Err(DocumentError::Elsewhere(shown(address)));
+        }
+    }
+    Ok(document)
+}
+
+async fn fetch(client: &Client, address: &str, now: Timestamp) -> Result<Document, DocumentError> {
+    let answer = client.send(client.get(address, None)).await?;
+    if answer.status != 200 {
+        return Err(DocumentError::Status { address: address.to_owned(), status: answer.status });
+    }
+    let keep = answer.max_age.unwrap_or(KEEP_UNTOLD).clamp(KEEP_MIN, KEEP_MAX);
+    let mut document = read(&answer.body)?;
+    document.fresh_until = now.saturating_add(keep).expect("a duration is never out of range");
+    Ok(document)
+}
+
+/// Reads a document, within the bounds.
+pub(crate) fn read(body: &[u8]) -> Result<Document, DocumentError> {
+    if body.len() > DOCUMENT_BYTES_MAX {
+        let why = format!("it has {} bytes, and {DOCUMENT_BYTES_MAX} are taken", body.len());
+        return Err(DocumentError::Unreadable(why));
+    }
+    serde_json::from_slice(body).map_err(|error| DocumentError::Unreadable(shown(&error.to_string())))
 }

@@ -2,6 +2,7 @@
 
 pub mod aadsts;
 pub mod applications;
+mod assertion;
 pub mod certificate;
 pub mod consent;
 pub mod credential;
@@ -9,7 +10,11 @@ pub mod delegated;
 pub mod device_code;
 pub mod discovery;
 pub mod inspect;
+mod jwt;
+mod keys;
+mod managed_identity;
 pub mod new_certificate;
 pub mod permissions;
+pub(crate) mod platform;
 pub mod token;
 pub mod verify;

@@ -3,26 +3,32 @@
 //! One token per (tenant, app, resource). Whoever needs one takes the entry's lock, looks again, and only then asks
 //! the identity platform, so that a tenant's token is never asked for twice at a time. A token is renewed while it
 //! still has some minutes to live.
+//!
+//! An app that acts as itself proves itself for each token ([`super::assertion`]). An app that acts for a person borrows
+//! that person's grant ([`super::delegated`]). A managed identity asks the machine ([`super::managed_identity`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use muster_model::{Secret, TenantId};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use crate::api::client::{Answer, Client, TransportError, shown};
-use crate::entra::aadsts;
-use crate::entra::credential::{App, Credential};
+use super::credential::{Access, App, Credential};
+use super::delegated::{self, GrantError};
+use super::platform::{Form, Platform};
+use super::{aadsts, assertion, jwt, managed_identity};
+use crate::api::client::{Answer, TransportError, shown};
 use crate::{Cloud, Fault};
 
 /// Stands for what may hold a token.
-const NOT_SHOWN: &str = "(not shown, since a token may be in it)";
+pub(crate) const NOT_SHOWN: &str = "(not shown, since a token may be in it)";
 /// A token is renewed when it has less than this to live.
 const REMAINING_LIFE_MIN: Duration = Duration::from_secs(300);
+/// More tokens are not held: the oldest that nobody uses go.
+const ENTRIES_MAX: usize = 50_000;
 
 /// An access token, checked.
 #[derive(Debug, Clone)]
@@ -35,6 +41,17 @@ pub struct AccessToken {
     pub roles: Option<Vec<String>>,
     /// The delegated permissions in it; `None` as above, and empty for an app that acts as itself.
     pub scopes: Option<Vec<String>>,
+}
+
+impl AccessToken {
+    /// The permissions that count for `access`; `None` when the token cannot be read.
+    #[must_use]
+    pub fn permissions(&self, access: Access) -> Option<&[String]> {
+        match access {
+            Access::Application => self.roles.as_deref(),
+            Access::Delegated => self.scopes.as_deref(),
+        }
+    }
 }
 
 /// Why there is no token. Each says what to do.
@@ -51,7 +68,7 @@ pub enum TokenError {
         description: String,
     },
     /// It asks to wait.
-    #[error("the identity platform throttles token requests (status {status})")]
+    #[error("the identity platform {} (status {status})", if *.status == 429 { "throttles token requests" } else { "is in trouble; nothing to do but wait" })]
     Busy {
         /// HTTP status.
         status: u16,
@@ -78,6 +95,32 @@ pub enum TokenError {
         /// What it is.
         found: String,
     },
+    /// A token that the issuer's key did not sign. It was thrown away.
+    #[error(
+        "a token came whose signature is not the issuer's; it was not used. Check what stands between here and Microsoft (a proxy or gateway)"
+    )]
+    Forged,
+    /// What proves the app cannot be used.
+    #[error("{app} cannot prove itself: {why}")]
+    Credential {
+        /// The app's name.
+        app: String,
+        /// What kind of trouble it is.
+        fault: Fault,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// No grant of a person.
+    #[error("no token on behalf of a person: {0}")]
+    Grant(#[from] GrantError),
+    /// Another OpenID provider than Microsoft's does not say what is needed.
+    #[error("the OpenID provider {issuer} cannot be used: {why}")]
+    Provider {
+        /// Its address.
+        issuer: String,
+        /// What is wrong.
+        why: String,
+    },
     /// No answer.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -95,23 +138,77 @@ impl TokenError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
+            Self::Refused { error, code, .. } => match code.and_then(aadsts::explain) {
+                Some(known) => known.fault,
+                None => fault_of(error),
+            },
             Self::Busy { status: 429, .. } => Fault::Throttled,
             Self::Busy { .. } => Fault::ApiDown,
-            Self::Transport(_) => Fault::Unreachable,
-            _ => Fault::Other,
+            Self::Credential { fault, .. } => *fault,
+            Self::Grant(GrantError::None) => Fault::GrantExpired,
+            Self::Grant(_) | Self::Odd { .. } => Fault::Other,
+            Self::WrongToken { .. } | Self::Forged | Self::Provider { .. } => Fault::Misconfigured,
+            Self::Transport(error) => transport_fault(error),
         }
     }
 
     /// Whether asking again soon is of no use: a person has to act.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        matches!(self, Self::Refused { error, .. } if error != "temporarily_unavailable" && error != "server_error")
+        match self {
+            Self::Refused { .. } => !matches!(self.fault(), Fault::Throttled | Fault::ApiDown),
+            other => other.fault().needs_a_person(),
+        }
+    }
+
+    /// Whether the code or refresh token that was sent will never work again, as far as the answer tells.
+    #[must_use]
+    pub fn ends_grant(&self) -> bool {
+        let Self::Refused { error, code, .. } = self else { return false };
+        match code.and_then(aadsts::explain) {
+            Some(known) => known.ends_grant,
+            // RFC 6749 section 5.2: the grant is invalid, expired or revoked.
+            None => error == "invalid_grant",
+        }
+    }
+}
+
+/// What kind of trouble an OAuth `error` is, where no code tells more. RFC 6749 section 5.2, RFC 8628 section 3.5.
+fn fault_of(error: &str) -> Fault {
+    match error {
+        "invalid_client" => Fault::WrongSecret,
+        "unauthorized_client" => Fault::AppUnknown,
+        "invalid_grant" => Fault::GrantRevoked,
+        "access_denied" | "consent_required" => Fault::LostConsent,
+        "interaction_required" | "login_required" => Fault::MultifactorNeeded,
+        "invalid_tenant" => Fault::TenantUnknown,
+        "temporarily_unavailable" | "server_error" => Fault::ApiDown,
+        "slow_down" => Fault::Throttled,
+        "invalid_request"
+        | "invalid_scope"
+        | "invalid_resource"
+        | "invalid_target"
+        | "unsupported_grant_type"
+        | "unsupported_response_type"
+        | "invalid_instance" => Fault::Misconfigured,
+        _ => Fault::Other,
+    }
+}
+
+/// A redirect means that something stands in between; all else, that nobody was reached.
+pub(crate) fn transport_fault(error: &TransportError) -> Fault {
+    match error {
+        TransportError::Redirect { .. } => Fault::Misconfigured,
+        TransportError::TooLarge { .. } => Fault::Other,
+        TransportError::Connect { .. } | TransportError::Timeout { .. } | TransportError::Broken { .. } => {
+            Fault::Unreachable
+        }
     }
 }
 
 /// The tokens in hand.
 #[derive(Debug, Default)]
-pub struct TokenCache {
+pub(crate) struct TokenCache {
     entries: Mutex<HashMap<CacheKey, CacheEntry>>,
 }
 
@@ -120,32 +217,71 @@ type CacheEntry = Arc<tokio::sync::Mutex<Option<AccessToken>>>;
 
 impl TokenCache {
     /// A token of `app` for `resource` in `tenant`: the one in hand, or a new one.
-    ///
-    /// # Errors
-    /// When none can be had, or the one that was issued is for somebody else.
-    pub async fn token(
+    pub(crate) async fn token(
         &self,
-        client: &Client,
-        cloud: &Cloud,
+        platform: &Platform,
         app: &App,
         tenant: TenantId,
         resource: &str,
-        now: Timestamp,
     ) -> Result<AccessToken, TokenError> {
-        let entry = self.entry(app, tenant, resource);
+        let entry = self.entry(app, tenant, resource, platform.now());
         let mut held = entry.lock().await;
-        if let Some(token) = held.as_ref().filter(|token| lives(token, now)) {
+        if let Some(token) = held.as_ref().filter(|token| lives_on(token.expires_at, platform.now())) {
             return Ok(token.clone());
         }
         *held = None;
-        let token = request(client, cloud, app, tenant, resource, now).await?;
+        let token = request(platform, app, tenant, resource, None).await?;
+        *held = Some(token.clone());
+        Ok(token)
+    }
+
+    /// A new token, whatever is in hand.
+    pub(crate) async fn fresh(
+        &self,
+        platform: &Platform,
+        app: &App,
+        tenant: TenantId,
+        resource: &str,
+    ) -> Result<AccessToken, TokenError> {
+        let entry = self.entry(app, tenant, resource, platform.now());
+        let mut held = entry.lock().await;
+        *held = None;
+        managed_identity::forget(platform);
+        let token = request(platform, app, tenant, resource, None).await?;
+        *held = Some(token.clone());
+        Ok(token)
+    }
+
+    /// A token that holds what an API wants to see, in place of the one it refused; unless that one was replaced
+    /// meanwhile, then what replaced it.
+    pub(crate) async fn challenged(
+        &self,
+        platform: &Platform,
+        app: &App,
+        tenant: TenantId,
+        resource: &str,
+        refused: &AccessToken,
+        claims: &Map<String, Value>,
+    ) -> Result<AccessToken, TokenError> {
+        let entry = self.entry(app, tenant, resource, platform.now());
+        let mut held = entry.lock().await;
+        if let Some(token) = held.as_ref()
+            && token.secret.expose() != refused.secret.expose()
+            && lives_on(token.expires_at, platform.now())
+        {
+            return Ok(token.clone());
+        }
+        *held = None;
+        let token = request(platform, app, tenant, resource, Some(claims)).await?;
         *held = Some(token.clone());
         Ok(token)
     }
 
     /// Throws a token away that an API refused, unless it was renewed meanwhile.
-    pub async fn discard(&self, app: &App, tenant: TenantId, resource: &str, refused: &AccessToken) {
-        let entry = self.entry(app, tenant, resource);
+    pub(crate) async fn discard(&self, app: &App, tenant: TenantId, resource: &str, refused: &AccessToken) {
+        let key = (tenant, app.name.clone(), resource.to_owned());
+        let entry = self.entries.lock().expect("no panic while the lock is held").get(&key).cloned();
+        let Some(entry) = entry else { return };
         let mut held = entry.lock().await;
         if held.as_ref().is_some_and(|token| token.secret.expose() == refused.secret.expose()) {
             *held = None;
@@ -153,26 +289,151 @@ impl TokenCache {
     }
 
     /// Throws all tokens of a tenant away.
-    pub fn forget(&self, tenant: TenantId) {
+    pub(crate) fn forget(&self, tenant: TenantId) {
         self.entries.lock().expect("no panic while the lock is held").retain(|(of, _, _), _| *of != tenant);
     }
 
-    fn entry(&self, app: &App, tenant: TenantId, resource: &str) -> CacheEntry {
+    /// Throws all tokens of an app in a tenant away: another person has signed in.
+    pub(crate) fn forget_app(&self, tenant: TenantId, app: &str) {
+        self.entries
+            .lock()
+            .expect("no panic while the lock is held")
+            .retain(|(of, name, _), _| *of != tenant || name != app);
+    }
+
+    fn entry(&self, app: &App, tenant: TenantId, resource: &str, now: Timestamp) -> CacheEntry {
         let key = (tenant, app.name.clone(), resource.to_owned());
-        Arc::clone(self.entries.lock().expect("no panic while the lock is held").entry(key).or_default())
+        let mut entries = self.entries.lock().expect("no panic while the lock is held");
+        if entries.len() >= ENTRIES_MAX && !entries.contains_key(&key) {
+            make_room(&mut entries, now);
+        }
+        Arc::clone(entries.entry(key).or_default())
     }
 }
 
-fn lives(token: &AccessToken, now: Timestamp) -> bool {
-    now.checked_add(REMAINING_LIFE_MIN).is_ok_and(|soon| token.expires_at > soon)
+/// Drops what is empty or past its time; where that is not enough, whatever nobody uses just now.
+fn make_room(entries: &mut HashMap<CacheKey, CacheEntry>, now: Timestamp) {
+    entries.retain(|_, entry| {
+        Arc::strong_count(entry) > 1
+            || entry.try_lock().is_ok_and(|held| held.as_ref().is_some_and(|token| token.expires_at > now))
+    });
+    if entries.len() >= ENTRIES_MAX {
+        entries.retain(|_, entry| Arc::strong_count(entry) > 1);
+    }
+}
+
+/// Whether a token that ends then is good for some minutes more.
+pub(crate) fn lives_on(expires_at: Timestamp, now: Timestamp) -> bool {
+    now.checked_add(REMAINING_LIFE_MIN).is_ok_and(|soon| expires_at > soon)
+}
+
+/// What a token endpoint gave.
+#[derive(Debug)]
+pub(crate) struct Issued {
+    pub(crate) access_token: Secret<String>,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) refresh_token: Option<Secret<String>>,
+    pub(crate) id_token: Option<Secret<String>>,
+    pub(crate) scope: Vec<String>,
+}
+
+async fn request(
+    platform: &Platform,
+    app: &App,
+    tenant: TenantId,
+    resource: &str,
+    claims: Option<&Map<String, Value>>,
+) -> Result<AccessToken, TokenError> {
+    let issued = match (&app.credential, app.access) {
+        (Credential::ManagedIdentity(identity), Access::Application) => {
+            let (access_token, expires_at) = managed_identity::token(platform, identity, resource).await?;
+            Issued { access_token, expires_at, refresh_token: None, id_token: None, scope: Vec::new() }
+        }
+        (Credential::None, Access::Application) => {
+            return Err(TokenError::Credential {
+                app: app.name.clone(),
+                fault: Fault::Misconfigured,
+                why: "it has no credential; give it a secret, a certificate or a federated credential, or let it act for a person"
+                    .to_owned(),
+            });
+        }
+        (_, Access::Application) => client_credentials(platform, app, tenant, resource, claims).await?,
+        (_, Access::Delegated) => delegated::renew(platform, app, tenant, resource, claims).await?,
+    };
+    accept(platform, issued, Some(tenant), resource)
+}
+
+/// Source: RFC 6749 section 4.4; Microsoft "OAuth 2.0 client credentials flow".
+async fn client_credentials(
+    platform: &Platform,
+    app: &App,
+    tenant: TenantId,
+    resource: &str,
+    claims: Option<&Map<String, Value>>,
+) -> Result<Issued, TokenError> {
+    let addresses = platform.addresses(app, Some(tenant)).await?;
+    let mut form = Form::new("client_credentials", app);
+    form.name_api(addresses.asking, resource, false);
+    if let Some(claims) = platform.claims(claims) {
+        form.set("claims", &claims);
+    }
+    assertion::prove(platform, app, &addresses.token, &mut form).await?;
+    post(platform, &addresses.token, &form).await
+}
+
+/// Sends a request to a token endpoint and reads what it gave.
+pub(crate) async fn post(platform: &Platform, url: &str, form: &Form) -> Result<Issued, TokenError> {
+    let answer = platform.client.send(platform.client.post_form(url, &form.pairs())).await?;
+    match answer.status {
+        200 => read(answer, platform.now()),
+        _ => Err(refusal(&answer)),
+    }
 }
 
 #[derive(Deserialize)]
-struct Issued {
+struct Body {
     access_token: String,
     /// A number from v2, a string from v1.
     #[serde(default)]
-    expires_in: Option<serde_json::Value>,
+    expires_in: Option<Value>,
+    #[serde(default)]
+    refresh_token: Option<String>,
+    #[serde(default)]
+    id_token: Option<String>,
+    #[serde(default)]
+    scope: Option<String>,
+}
+
+fn read(answer: Answer, now: Timestamp) -> Result<Issued, TokenError> {
+    let status = answer.status;
+    let bytes = Secret::new(answer.body);
+    // An answer to a good request may hold a token, so it is never quoted.
+    let body: Body = serde_json::from_slice(bytes.expose())
+        .map_err(|_| TokenError::Odd { status, beginning: NOT_SHOWN.to_owned() })?;
+    Ok(Issued {
+        refresh_token: body.refresh_token.filter(|token| !token.is_empty()).map(Secret::new),
+        id_token: body.id_token.map(Secret::new),
+        scope: body.scope.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect(),
+        access_token: usable(body.access_token, status)?,
+        expires_at: end(body.expires_in.as_ref(), now),
+    })
+}
+
+/// Only what may stand in a header: anything else is not a token.
+pub(crate) fn usable(token: String, status: u16) -> Result<Secret<String>, TokenError> {
+    let token = Secret::new(token);
+    let fits = !token.expose().is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+    match fits {
+        true => Ok(token),
+        false => Err(TokenError::Odd { status, beginning: "an access token that is none".to_owned() }),
+    }
+}
+
+/// When a token ends. Without a life time, or with an odd one, after the documented least: an hour.
+pub(crate) fn end(expires_in: Option<&Value>, now: Timestamp) -> Timestamp {
+    let seconds = expires_in.and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
+    let life = Duration::from_secs(seconds.unwrap_or(3_600).min(48 * 3_600));
+    now.saturating_add(life).expect("a duration is never out of range")
 }
 
 #[derive(Deserialize)]
@@ -184,64 +445,23 @@ struct Refusal {
     error_codes: Vec<u32>,
 }
 
-/// Client credentials, v2 endpoint. Source: Microsoft "OAuth 2.0 client credentials flow".
-async fn request(
-    client: &Client,
-    cloud: &Cloud,
-    app: &App,
-    tenant: TenantId,
-    resource: &str,
-    now: Timestamp,
-) -> Result<AccessToken, TokenError> {
-    let Credential::Secret(secret) = &app.credential else {
-        return Err(TokenError::Odd { status: 0, beginning: String::new() });
-    };
-    let scope = format!("{}/.default", resource.trim_end_matches('/'));
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", app.client_id.as_str()),
-        ("client_secret", secret.expose().as_str()),
-        ("scope", scope.as_str()),
-    ];
-    let url = cloud.login(&format!("/{tenant}/oauth2/v2.0/token"));
-    let answer = client.send(client.post_form(&url, &form)).await?;
-    if answer.status != 200 {
-        return Err(refusal(&answer));
-    }
-    // An answer to a good request may hold a token, so it is never quoted.
-    let odd = || TokenError::Odd { status: answer.status, beginning: NOT_SHOWN.to_owned() };
-    let issued: Issued = serde_json::from_slice(&answer.body).map_err(|_| odd())?;
-    let secret = Secret::new(issued.access_token);
-    // Only what may stand in a header: anything else is not a token.
-    if secret.expose().is_empty() || !secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(TokenError::Odd {
-            status: answer.status,
-            beginning: "an access token that is none".to_owned(),
-        });
-    }
-    let seconds = issued.expires_in.and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
-    // Without a life time, or with an odd one, the documented least: an hour.
-    let life = Duration::from_secs(seconds.unwrap_or(3_600).min(48 * 3_600));
-    let expires_at = now.saturating_add(life).expect("a duration is never out of range");
-    let roles = check(secret.expose(), tenant, resource)?;
-    Ok(AccessToken { secret, expires_at, roles, scopes: None })
-}
-
-fn refusal(answer: &Answer) -> TokenError {
+pub(crate) fn refusal(answer: &Answer) -> TokenError {
     if answer.status == 429 || answer.status >= 500 {
         return TokenError::Busy { status: answer.status, retry_after: answer.retry_after };
     }
     match serde_json::from_slice::<Refusal>(&answer.body) {
-        Ok(refusal) => TokenError::Refused {
-            error: shown(&refusal.error),
-            code: refusal
-                .error_codes
-                .iter()
-                .copied()
-                .find(|code| aadsts::explain(*code).is_some())
-                .or(refusal.error_codes.first().copied()),
-            description: shown(refusal.error_description.lines().next().unwrap_or_default()),
-        },
+        Ok(refusal) => {
+            let known = |code: &u32| aadsts::explain(*code).is_some();
+            let told = aadsts::code_in(&refusal.error_description);
+            // Two codes come with some refusals, the second of which says more: 70002 says "no proof", 70008 "expired".
+            let codes = refusal.error_codes.iter().rev().copied();
+            let code = codes.clone().find(known).or(told.filter(known)).or(codes.last()).or(told);
+            TokenError::Refused {
+                error: shown(&refusal.error),
+                code,
+                description: shown(refusal.error_description.lines().next().unwrap_or_default()),
+            }
+        }
         Err(_) if answer.status < 300 => {
             TokenError::Odd { status: answer.status, beginning: NOT_SHOWN.to_owned() }
         }
@@ -253,97 +473,45 @@ fn beginning(body: &[u8]) -> String {
     shown(&String::from_utf8_lossy(&body[..body.len().min(120)]))
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    #[serde(default)]
-    tid: Option<String>,
-    #[serde(default)]
-    aud: Option<String>,
-    #[serde(default)]
-    roles: Vec<String>,
-}
-
-/// Microsoft Graph's application id, which is its audience in some tokens.
-const GRAPH_APP_ID: &str = "00000003-0000-0000-c000-000000000000";
-
-/// Reads a token's claims, as far as it can be read, and refuses one that is meant for another tenant or API.
-fn check(token: &str, tenant: TenantId, resource: &str) -> Result<Option<Vec<String>>, TokenError> {
-    let mut parts = token.split('.');
-    let payload = parts.nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok());
-    let Some(claims) = payload.and_then(|json| serde_json::from_slice::<Claims>(&json).ok()) else {
-        return Ok(None);
-    };
+/// Reads a token's claims, as far as it can be read, and refuses one that is forged, or meant for another tenant or API.
+pub(crate) fn accept(
+    platform: &Platform,
+    issued: Issued,
+    tenant: Option<TenantId>,
+    resource: &str,
+) -> Result<AccessToken, TokenError> {
+    let mut token =
+        AccessToken { secret: issued.access_token, expires_at: issued.expires_at, roles: None, scopes: None };
+    // Microsoft is free to make it unreadable. It is taken as it is then; the API judges it.
+    let Ok(jwt) = jwt::read(token.secret.expose()) else { return Ok(token) };
+    if platform.keys.knows_to_be_forged(&jwt) {
+        return Err(TokenError::Forged);
+    }
     let wrong = |claim, wanted: String, found: &str| {
         Err(TokenError::WrongToken { claim, wanted, found: shown(found) })
     };
-    if let Some(tid) = &claims.tid
+    if let (Some(tenant), Some(tid)) = (tenant, jwt.claims.text("tid"))
         && tid.parse::<TenantId>().ok() != Some(tenant)
     {
         return wrong("tenant", tenant.to_string(), tid);
     }
-    let plain = |text: &str| text.trim_end_matches('/').to_ascii_lowercase();
-    if let Some(aud) = &claims.aud
-        && plain(aud) != plain(resource)
-        && plain(aud) != GRAPH_APP_ID
+    let audiences = jwt.claims.list("aud");
+    if let Some(first) = audiences.first()
+        && !audiences.iter().any(|audience| is_for(&platform.cloud, audience, resource))
     {
-        return wrong("audience", resource.to_owned(), aud);
+        return wrong("audience", resource.to_owned(), first);
     }
-    Ok(Some(claims.roles))
+    let scopes = if jwt.claims.get("scp").is_some() { "scp" } else { "scope" };
+    (token.roles, token.scopes) = (Some(jwt.claims.list("roles")), Some(jwt.claims.list(scopes)));
+    Ok(token)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TENANT: &str = "5f0d2c3e-8a41-4b52-9c1e-0d6f7a8b9c0d";
-
-    fn token(claims: &str) -> String {
-        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+/// Whether a token's audience is the API that `resource` names: the same address, or another name of the same API.
+pub(crate) fn is_for(cloud: &Cloud, audience: &str, resource: &str) -> bool {
+    let plain = |text: &str| text.trim_end_matches('/').to_ascii_lowercase();
+    if plain(audience) == plain(resource) {
+        return true;
     }
-
-    fn checked(claims: &str) -> Result<Option<Vec<String>>, TokenError> {
-        check(&token(claims), TENANT.parse().expect("a GUID"), "https://graph.microsoft.com")
-    }
-
-    #[test]
-    fn a_token_for_somebody_else_is_refused() {
-        let good = format!(
-            r#"{{"tid":"{TENANT}","aud":"https://graph.microsoft.com/","roles":["SecurityAlert.Read.All"]}}"#
-        );
-        assert_eq!(checked(&good), Ok(Some(vec!["SecurityAlert.Read.All".to_owned()])));
-        let other = r#"{"tid":"11111111-1111-1111-1111-111111111111"}"#;
-        assert!(matches!(checked(other), Err(TokenError::WrongToken { claim: "tenant", .. })));
-        let vault = format!(r#"{{"tid":"{TENANT}","aud":"https://vault.azure.net"}}"#);
-        assert!(matches!(checked(&vault), Err(TokenError::WrongToken { claim: "audience", .. })));
-    }
-
-    #[test]
-    fn a_token_that_cannot_be_read_is_taken_as_it_is() {
-        let tenant = TENANT.parse().expect("a GUID");
-        assert_eq!(check("opaque", tenant, "https://graph.microsoft.com"), Ok(None));
-        assert_eq!(check("a.b.c", tenant, "https://graph.microsoft.com"), Ok(None));
-    }
-
-    #[test]
-    fn refusals_are_explained() {
-        let answer = |status, body: &str| Answer {
-            status,
-            body: body.as_bytes().to_vec(),
-            retry_after: None,
-            date: None,
-            request_id: None,
-            www_authenticate: None,
-            warning: None,
-            place: None,
-        };
-        let body = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret\r\nTrace ID: x","error_codes":[7000215]}"#;
-        let error = refusal(&answer(401, body));
-        assert_eq!(
-            error.to_string(),
-            "no token: the client secret is wrong (AADSTS7000215); store the secret's value (not its id) and check the client id"
-        );
-        assert!(error.needs_a_person());
-        assert!(matches!(refusal(&answer(503, "")), TokenError::Busy { status: 503, .. }));
-        assert!(matches!(refusal(&answer(400, "<html>")), TokenError::Odd { .. }));
-    }
+    let api = cloud.resource_app(resource);
+    api.is_some() && cloud.resource_app(audience) == api
 }

@@ -8,11 +8,8 @@ use muster_model::Question;
 use super::Requirements;
 use crate::api::throttling::ApiFamily;
 
-pub(super) const REQUIREMENTS: Requirements = Requirements {
-    roles: &["SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All"],
-    family: ApiFamily::GraphSecurity,
-    page_size: 500,
-};
+pub(super) const REQUIREMENTS: Requirements =
+    Requirements { family: ApiFamily::GraphSecurity, page_size: 500 };
 
 pub(super) fn path_and_query(question: Question, top: u32, sorted: bool) -> String {
     format!("/v1.0/security/alerts_v2?{}", super::graph_query(question, top, sorted))

@@ -7,11 +7,8 @@ use muster_model::Question;
 use super::Requirements;
 use crate::api::throttling::ApiFamily;
 
-pub(super) const REQUIREMENTS: Requirements = Requirements {
-    roles: &["SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"],
-    family: ApiFamily::GraphSecurity,
-    page_size: 50,
-};
+pub(super) const REQUIREMENTS: Requirements =
+    Requirements { family: ApiFamily::GraphSecurity, page_size: 50 };
 
 pub(super) fn path_and_query(question: Question, top: u32, sorted: bool) -> String {
     format!("/v1.0/security/incidents?$expand=alerts&{}", super::graph_query(question, top, sorted))

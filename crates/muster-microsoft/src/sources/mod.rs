@@ -1,8 +1,8 @@
 //! One file per source.
 //!
 //! To add a source: add a variant to `muster_model::Source`, copy a file here, add its line to each `match` below, and
-//! follow the compiler. A source says where it is read, what may be asked, and which permissions it needs; paging,
-//! tokens, throttling and cursors are common to all.
+//! follow the compiler. A source says where it is read and what may be asked; which permissions it needs stands in
+//! [`crate::entra::permissions`]; paging, tokens, throttling and cursors are common to all.
 
 mod graph_alerts;
 mod graph_incidents;
@@ -11,18 +11,16 @@ use muster_model::{Question, Source};
 
 use crate::api::throttling::ApiFamily;
 
-/// What a source needs to be read.
+/// How a source is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requirements {
-    /// Any one of these application permissions will do; the first is the least.
-    pub roles: &'static [&'static str],
     /// Which budget its requests are counted in.
     pub family: ApiFamily,
     /// Records asked for per page.
     pub page_size: u32,
 }
 
-/// What `source` needs.
+/// How `source` is read.
 #[must_use]
 pub fn requirements(source: Source) -> Requirements {
     match source {

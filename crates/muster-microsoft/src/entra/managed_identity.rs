@@ -1,0 +1,160 @@
+//! Tokens of the machine's own identity in Azure, by the instance metadata service.
+//!
+//! Source: Microsoft "How to use managed identities on an Azure VM to acquire an access token". The service is asked
+//! directly, never through a proxy: whoever stands between could ask in this machine's name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster_model::Secret;
+use serde::Deserialize;
+use url::Url;
+
+use super::credential::ManagedIdentity;
+use super::platform::Platform;
+use super::token::{self, TokenError};
+use crate::api::client::{Answer, TransportError, shown};
+use crate::{Fault, cloud};
+
+/// What is waited before each attempt. Microsoft's own numbers; an identity that is being updated is back in 70 s.
+const WAITS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_secs(2),
+    Duration::from_secs(6),
+    Duration::from_secs(14),
+    Duration::from_secs(30),
+];
+/// A machine has a few identities, and each is used for a few APIs.
+const TOKENS_MAX: usize = 64;
+
+type Key = (String, Option<String>, String);
+type Held = Arc<tokio::sync::Mutex<Option<(Secret<String>, Timestamp)>>>;
+
+/// The machine's tokens in hand, so that thousands of tenants do not ask for the same one.
+#[derive(Debug, Default)]
+pub(crate) struct MachineTokens(std::sync::Mutex<HashMap<Key, Held>>);
+
+#[derive(Deserialize)]
+struct Issued {
+    access_token: String,
+    #[serde(default)]
+    expires_in: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    error_description: String,
+}
+
+/// A token of the machine for `resource`, and when it ends.
+pub(crate) async fn token(
+    platform: &Platform,
+    identity: &ManagedIdentity,
+    resource: &str,
+) -> Result<(Secret<String>, Timestamp), TokenError> {
+    let held = {
+        let key = (identity.endpoint.to_string(), identity.client_id.clone(), resource.to_owned());
+        let mut tokens = platform.machine.0.lock().expect("no panic while the lock is held");
+        if tokens.len() >= TOKENS_MAX && !tokens.contains_key(&key) {
+            tokens.clear();
+        }
+        Arc::clone(tokens.entry(key).or_default())
+    };
+    let mut held = held.lock().await;
+    if let Some((token, end)) = held.as_ref().filter(|(_, end)| token::lives_on(*end, platform.now())) {
+        return Ok((token.clone(), *end));
+    }
+    *held = None;
+    let issued = ask(platform, identity, resource).await?;
+    *held = Some(issued.clone());
+    Ok(issued)
+}
+
+/// Throws the machine's tokens away, so that the next are new.
+pub(crate) fn forget(platform: &Platform) {
+    platform.machine.0.lock().expect("no panic while the lock is held").clear();
+}
+
+async fn ask(
+    platform: &Platform,
+    identity: &ManagedIdentity,
+    resource: &str,
+) -> Result<(Secret<String>, Timestamp), TokenError> {
+    check_address(&identity.endpoint)?;
+    let mut url = identity.endpoint.clone();
+    url.query_pairs_mut().append_pair("api-version", "2018-02-01").append_pair("resource", resource);
+    if let Some(client_id) = &identity.client_id {
+        url.query_pairs_mut().append_pair("client_id", client_id);
+    }
+    let mut last = None;
+    for wait in WAITS {
+        tokio::time::sleep(wait).await;
+        let request = platform.direct.get(url.as_str(), None).header("Metadata", "true");
+        let answer = match platform.direct.send(request).await {
+            Ok(answer) => answer,
+            Err(error @ (TransportError::Connect { .. } | TransportError::Timeout { .. })) => {
+                return Err(unusable(
+                    Fault::Unreachable,
+                    format!("{error}; a managed identity exists on Azure machines only"),
+                ));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match answer.status {
+            200 => return read(answer, platform.now()),
+            404 | 410 | 429 | 500..=599 => last = Some(answer),
+            _ => return Err(refusal(&answer)),
+        }
+    }
+    Err(refusal(&last.expect("there was an attempt")))
+}
+
+/// Plain HTTP is for the link-local address, which no router passes on, and for this machine.
+fn check_address(endpoint: &Url) -> Result<(), TokenError> {
+    let link_local = matches!(endpoint.host(), Some(url::Host::Ipv4(ip)) if ip.is_link_local());
+    if endpoint.scheme() == "https" || link_local || cloud::is_loopback(endpoint) {
+        return Ok(());
+    }
+    Err(unusable(
+        Fault::Misconfigured,
+        format!(
+            "{} is no metadata service: its address is neither link-local nor on this machine",
+            shown(endpoint.as_str())
+        ),
+    ))
+}
+
+fn read(answer: Answer, now: Timestamp) -> Result<(Secret<String>, Timestamp), TokenError> {
+    let status = answer.status;
+    let body = Secret::new(answer.body);
+    let issued: Issued = serde_json::from_slice(body.expose())
+        .map_err(|_| TokenError::Odd { status, beginning: token::NOT_SHOWN.to_owned() })?;
+    let secret = token::usable(issued.access_token, status)?;
+    Ok((secret, token::end(issued.expires_in.as_ref(), now)))
+}
+
+fn refusal(answer: &Answer) -> TokenError {
+    if answer.status == 429 || answer.status >= 500 {
+        return TokenError::Busy { status: answer.status, retry_after: answer.retry_after };
+    }
+    let told = match serde_json::from_slice::<Refusal>(&answer.body) {
+        Ok(refusal) => format!("{}: {}", shown(&refusal.error), shown(&refusal.error_description)),
+        Err(_) => "no reason given".to_owned(),
+    };
+    unusable(
+        Fault::Misconfigured,
+        format!(
+            "the metadata service refuses (status {}): {told}; check that the identity is assigned to this machine, and its client id",
+            answer.status
+        ),
+    )
+}
+
+fn unusable(fault: Fault, why: String) -> TokenError {
+    TokenError::Credential { app: "managed identity".to_owned(), fault, why }
+}

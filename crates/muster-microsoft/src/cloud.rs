@@ -71,8 +71,7 @@ const GCC_HIGH: Hosts = Hosts {
     key_vault: Some("https://vault.usgovcloudapi.net"),
 };
 
-const DOD: Hosts =
-    Hosts { graph: "https://dod-graph.microsoft.us", ..GCC_HIGH };
+const DOD: Hosts = Hosts { graph: "https://dod-graph.microsoft.us", ..GCC_HIGH };
 
 const CHINA: Hosts = Hosts {
     login: "https://login.partner.microsoftonline.cn",
@@ -85,14 +84,7 @@ const CHINA: Hosts = Hosts {
 
 /// The newer sovereign clouds, of which only the login and Graph hosts are known.
 const fn sovereign(login: &'static str, graph: &'static str) -> Hosts {
-    Hosts {
-        login,
-        login_aliases: &[],
-        graph,
-        defender: None,
-        xdr: None,
-        key_vault: None,
-    }
+    Hosts { login, login_aliases: &[], graph, defender: None, xdr: None, key_vault: None }
 }
 
 impl NationalCloud {

@@ -63,14 +63,14 @@ impl Keys {
         sealed: &Sealed,
         what: impl Fn() -> String,
     ) -> Result<MasterKey, StoreError> {
-        let Some(name) = sealed.key_name() else {
-            return Err(StoreError::Sealing { what: what(), source: SealingError::Format });
-        };
         let known = self.known.read().expect("no panic while the lock is held");
-        match known.iter().find(|key| key.sealed(sealed)) {
-            Some(key) => Ok(key.clone()),
-            None => Err(self.missing(name, &known)),
+        if let Some(key) = known.iter().find(|key| key.sealed(sealed)) {
+            return Ok(key.clone());
         }
+        Err(match sealed.key_name() {
+            Some(name) => self.missing(name, &known),
+            None => StoreError::Sealing { what: what(), source: SealingError::Format },
+        })
     }
 
     fn missing(&self, wanted: String, known: &[MasterKey]) -> StoreError {

@@ -36,8 +36,10 @@ use crate::config::{SecretReference, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
 use crate::grants::StoreGrants;
+use crate::onboard::Onboarding;
 use crate::routing::Router;
 use crate::watch::{Told, Watcher};
+use crate::web::onboarding::Door;
 use crate::{telemetry, vault, web};
 
 /// How long the first stage of stopping may take.
@@ -158,6 +160,7 @@ pub struct Engine {
     turns: TaskTracker,
     stop: CancellationToken,
     deliverers: Vec<Arc<Deliverer>>,
+    onboarding: Option<Arc<Onboarding>>,
 }
 
 impl Engine {
@@ -209,6 +212,17 @@ impl Engine {
             watcher.run(token).await;
             "watcher of access"
         });
+        let onboarding = settings.onboarding.clone().map(|onboarding| {
+            let (store, microsoft, clock) = (Arc::clone(store), Arc::clone(&microsoft), Arc::clone(clock));
+            Arc::new(Onboarding::new(store, microsoft, apps.clone(), onboarding, clock))
+        });
+        if let Some(onboarding) = &onboarding {
+            let (onboarding, token) = (Arc::clone(onboarding), stop.clone());
+            tasks.spawn(async move {
+                onboarding.run(token).await;
+                "checking of consents"
+            });
+        }
         let mut deliverers = Vec::new();
         for (name, sink) in sinks {
             let workers = settings.sinks.get(&name).map_or(1, crate::config::SinkSettings::concurrency);
@@ -235,7 +249,13 @@ impl Engine {
             prune(store, clock, keep, token).await;
             "journal pruning"
         });
-        Ok(Self { tasks, turns, stop, deliverers })
+        Ok(Self { tasks, turns, stop, deliverers, onboarding })
+    }
+
+    /// What customers' pages lead to; `None` where the settings name none.
+    #[must_use]
+    pub fn onboarding(&self) -> Option<Arc<Onboarding>> {
+        self.onboarding.clone()
     }
 
     /// Waits until a task ends, which none does before it is told to: the name of the one that did, or its panic.
@@ -331,15 +351,21 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut instance = InstanceId(Uuid::new_v4());
     store.take_over(instance, clock.now()).await?;
+    let door = Door::default();
     let web_stop = CancellationToken::new();
     let mut web = JoinSet::new();
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
-        let pages = web::Pages { store: Arc::clone(&store), metrics, clock: Arc::clone(&clock) };
+        let (store, clock, door) = (Arc::clone(&store), Arc::clone(&clock), door.clone());
+        let pages = web::Pages { store, metrics, clock, door };
         web.spawn(web::serve(listener, pages, web_stop.clone()));
         tracing::info!(%address, "serving health and metrics");
     }
     let mut engine = Engine::start(&settings, &store, &clock, instance).await?;
+    door.lead_to(engine.onboarding());
+    if settings.onboarding.is_some() && settings.server.listen.is_none() {
+        tracing::warn!("[onboarding] is set, but [server] listen is not: no page is served");
+    }
     settings_loaded(&store, &settings, &clock).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -394,6 +420,7 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
                             }
                         }
                     };
+                    door.lead_to(engine.onboarding());
                 }
             },
         }

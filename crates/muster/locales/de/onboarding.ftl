@@ -73,7 +73,7 @@ continue-hint = Ihr Kennwort geben Sie nur bei Microsoft ein. { $provider } beko
 valid-until = Dieser Link ist für { $customer } bestimmt und gilt bis { $date }.
 
 revoke-heading = Wenn Sie es sich später anders überlegen
-revoke-text = Sie können Ihre Zustimmung jederzeit widerrufen, ohne { $provider } zu fragen: Suchen Sie im Microsoft Entra Admin Center unter „Unternehmensanwendungen“ die Anwendungs-ID { $app-id } und wählen Sie „Eigenschaften“ und „Löschen“. Ab diesem Moment wird kein neuer Zugriff mehr gewährt; bereits gewährter Zugriff endet von selbst, in der Regel nach etwa einer Stunde.
+revoke-text = Sie können Ihre Zustimmung jederzeit widerrufen, ohne { $provider } zu fragen: Suchen Sie im Microsoft Entra Admin Center unter „Unternehmensanwendungen“ die Anwendungs-ID { $app_id } und wählen Sie „Eigenschaften“ und „Löschen“. Ab diesem Moment wird kein neuer Zugriff mehr gewährt; bereits gewährter Zugriff endet von selbst, in der Regel nach etwa einer Stunde.
 revoke-link = Anwendung im Microsoft Entra Admin Center öffnen
 
 unexpected-heading = Sie haben das nicht erwartet?
@@ -126,6 +126,8 @@ revoked-title = Dieser Link ist nicht mehr gültig
 revoked-text = Er wurde durch einen neueren ersetzt oder zurückgezogen. Bitte verwenden Sie die neueste Nachricht von { $provider }, oder fordern Sie einen neuen Link an.
 unknown-title = Dieser Link ist ungültig
 unknown-text = Möglicherweise wurde er nicht vollständig kopiert. Bitte öffnen Sie ihn noch einmal aus der ursprünglichen Nachricht, oder fordern Sie bei { $provider } einen neuen an.
+late-title = Bitte öffnen Sie Ihren Link noch einmal
+late-text = Diese Antwort von Microsoft kam zu spät, wurde bereits verwendet oder lässt sich nicht zuordnen. Es wurde nichts geändert. Bitte öffnen Sie den Link aus Ihrer Nachricht noch einmal; er zeigt den aktuellen Stand.
 busy-title = Einen Moment bitte
 busy-text = Im Augenblick treffen zu viele Anfragen ein. Bitte versuchen Sie es in einer Minute erneut.
 many-title = Zu viele Versuche

@@ -77,7 +77,7 @@ continue-hint = You enter your password at Microsoft only. { $provider } never s
 valid-until = This link is for { $customer } and works until { $date }.
 
 revoke-heading = If you change your mind later
-revoke-text = You can withdraw your consent at any time, without asking { $provider }: in the Microsoft Entra admin center under Enterprise applications, find the application ID { $app-id }, then choose Properties and Delete. From that moment no new access is granted; access that was granted before ends by itself, usually within about an hour.
+revoke-text = You can withdraw your consent at any time, without asking { $provider }: in the Microsoft Entra admin center under Enterprise applications, find the application ID { $app_id }, then choose Properties and Delete. From that moment no new access is granted; access that was granted before ends by itself, usually within about an hour.
 revoke-link = Open the application in the Microsoft Entra admin center
 
 unexpected-heading = You were not expecting this?
@@ -130,6 +130,8 @@ revoked-title = This link is no longer valid
 revoked-text = It was replaced by a newer one or withdrawn. Please use the latest message from { $provider }, or ask for a new link.
 unknown-title = This link is not valid
 unknown-text = Perhaps it was not copied completely. Please open it from the original message once more, or ask { $provider } for a new one.
+late-title = Please open your link once more
+late-text = This answer from Microsoft came too late, was already used, or belongs to nothing we know. Nothing was changed. Please open the link in your message again; it shows how things stand.
 busy-title = Just a moment, please
 busy-text = Too many requests are coming in right now. Please try again in a minute.
 many-title = Too many attempts

@@ -73,7 +73,7 @@ continue-hint = U voert uw wachtwoord alleen bij Microsoft in. { $provider } kri
 valid-until = Deze link is bestemd voor { $customer } en is geldig tot { $date }.
 
 revoke-heading = Als u zich later bedenkt
-revoke-text = U kunt uw toestemming op elk moment intrekken, zonder { $provider } daarom te vragen: zoek in het Microsoft Entra-beheercentrum onder Bedrijfstoepassingen de toepassings-id { $app-id } en kies Eigenschappen en Verwijderen. Vanaf dat moment wordt geen nieuwe toegang meer verleend; toegang die al is verleend, eindigt vanzelf, doorgaans binnen ongeveer een uur.
+revoke-text = U kunt uw toestemming op elk moment intrekken, zonder { $provider } daarom te vragen: zoek in het Microsoft Entra-beheercentrum onder Bedrijfstoepassingen de toepassings-id { $app_id } en kies Eigenschappen en Verwijderen. Vanaf dat moment wordt geen nieuwe toegang meer verleend; toegang die al is verleend, eindigt vanzelf, doorgaans binnen ongeveer een uur.
 revoke-link = De toepassing openen in het Microsoft Entra-beheercentrum
 
 unexpected-heading = Had u dit niet verwacht?
@@ -126,6 +126,8 @@ revoked-title = Deze link is niet meer geldig
 revoked-text = De link is vervangen door een nieuwere of ingetrokken. Gebruik het meest recente bericht van { $provider } of vraag om een nieuwe link.
 unknown-title = Deze link is ongeldig
 unknown-text = Misschien is de link niet volledig gekopieerd. Open de link nogmaals vanuit het oorspronkelijke bericht of vraag { $provider } om een nieuwe.
+late-title = Open uw link nogmaals
+late-text = Dit antwoord van Microsoft kwam te laat, was al gebruikt of hoort niet bij iets wat wij kennen. Er is niets gewijzigd. Open de link in uw bericht opnieuw; daar ziet u hoe het ervoor staat.
 busy-title = Een ogenblik geduld
 busy-text = Er komen op dit moment te veel aanvragen binnen. Probeer het over een minuut opnieuw.
 many-title = Te veel pogingen

@@ -73,7 +73,7 @@ continue-hint = Lösenordet anger du bara hos Microsoft. { $provider } får aldr
 valid-until = Länken är avsedd för { $customer } och gäller till { $date }.
 
 revoke-heading = Om du ändrar dig senare
-revoke-text = Du kan när som helst återkalla medgivandet utan att fråga { $provider }: sök i administrationscentret för Microsoft Entra under Företagsprogram upp program-ID { $app-id } och välj Egenskaper och Ta bort. Från den stunden beviljas ingen ny åtkomst, och åtkomst som redan har beviljats upphör av sig själv, vanligtvis inom ungefär en timme.
+revoke-text = Du kan när som helst återkalla medgivandet utan att fråga { $provider }: sök i administrationscentret för Microsoft Entra under Företagsprogram upp program-ID { $app_id } och välj Egenskaper och Ta bort. Från den stunden beviljas ingen ny åtkomst, och åtkomst som redan har beviljats upphör av sig själv, vanligtvis inom ungefär en timme.
 revoke-link = Öppna programmet i administrationscentret för Microsoft Entra
 
 unexpected-heading = Var det här oväntat?
@@ -126,6 +126,8 @@ revoked-title = Länken gäller inte längre
 revoked-text = Den har ersatts av en nyare eller dragits tillbaka. Använd det senaste meddelandet från { $provider } eller be om en ny länk.
 unknown-title = Länken är ogiltig
 unknown-text = Kanske kopierades den inte i sin helhet. Öppna den en gång till från det ursprungliga meddelandet eller be { $provider } om en ny.
+late-title = Öppna länken en gång till
+late-text = Svaret från Microsoft kom för sent, hade redan använts eller hör inte till något som vi känner till. Ingenting har ändrats. Öppna länken i ditt meddelande igen, så ser du hur det står till.
 busy-title = Ett ögonblick
 busy-text = Just nu kommer det in för många förfrågningar. Försök igen om en minut.
 many-title = För många försök

@@ -57,7 +57,7 @@ continue-hint = 您只需在 Microsoft 的页面上输入密码，{ $provider } 
 valid-until = 此链接仅供 { $customer } 使用，有效期至 { $date }。
 
 revoke-heading = 如果您以后改变主意
-revoke-text = 您可以随时撤销同意，无需征得 { $provider } 的许可：在 Microsoft Entra 管理中心的“企业应用程序”下找到应用程序 ID { $app-id }，然后依次选择“属性”和“删除”。从那一刻起不会再授予新的访问权限；此前授予的访问权限会自行失效，通常在大约一小时之内。
+revoke-text = 您可以随时撤销同意，无需征得 { $provider } 的许可：在 Microsoft Entra 管理中心的“企业应用程序”下找到应用程序 ID { $app_id }，然后依次选择“属性”和“删除”。从那一刻起不会再授予新的访问权限；此前授予的访问权限会自行失效，通常在大约一小时之内。
 revoke-link = 在 Microsoft Entra 管理中心打开该应用程序
 
 unexpected-heading = 您没有预料到此请求？
@@ -110,6 +110,8 @@ revoked-title = 此链接已失效
 revoked-text = 它已被较新的链接取代或已撤回。请使用 { $provider } 最近发送的邮件，或索取新链接。
 unknown-title = 此链接无效
 unknown-text = 链接可能没有完整复制。请从原始邮件中重新打开，或向 { $provider } 索取新链接。
+late-title = 请重新打开您的链接
+late-text = Microsoft 的此响应来得太晚、已被使用过，或无法识别。未作任何更改。请重新打开邮件中的链接，即可查看当前状态。
 busy-title = 请稍候
 busy-text = 目前请求过多。请在一分钟后重试。
 many-title = 尝试次数过多

@@ -1,4 +1,8 @@
-//! Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`.
+//! What is served over HTTP: health and metrics (`/livez`, `/readyz`, `/metrics`), and customers' pages (`/onboard/…`,
+//! `/SiemMsspConnector`).
+
+pub mod onboarding;
+mod page;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +30,8 @@ pub struct Pages {
     pub metrics: PrometheusHandle,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Where customers' pages lead.
+    pub door: onboarding::Door,
 }
 
 /// Binds the address.
@@ -46,11 +52,13 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, pages: Pages, stop: CancellationToken) -> std::io::Result<()> {
+    let customers = onboarding::routes(pages.door.clone());
     let router = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(pages);
+        .with_state(pages)
+        .merge(customers);
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 

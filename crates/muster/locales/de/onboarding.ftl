@@ -99,7 +99,6 @@ steps-checked-heading = Was geprüft wurde
 step-consent = Microsoft bestätigt Ihre Zustimmung
 step-graph-alerts = Sicherheitswarnungen können gelesen werden
 step-graph-incidents = Sicherheitsincidents können gelesen werden
-step-other = { $source } kann gelesen werden
 state-good = Funktioniert
 state-waiting = Wartet
 state-checking = Wird geprüft

@@ -103,7 +103,6 @@ steps-checked-heading = What was checked
 step-consent = Microsoft confirms your consent
 step-graph-alerts = Security alerts can be read
 step-graph-incidents = Security incidents can be read
-step-other = { $source } can be read
 state-good = Works
 state-waiting = Waiting
 state-checking = Being checked

@@ -99,7 +99,6 @@ steps-checked-heading = Wat er is gecontroleerd
 step-consent = Microsoft bevestigt uw toestemming
 step-graph-alerts = Beveiligingswaarschuwingen kunnen worden gelezen
 step-graph-incidents = Beveiligingsincidenten kunnen worden gelezen
-step-other = { $source } kan worden gelezen
 state-good = Werkt
 state-waiting = Wacht
 state-checking = Wordt gecontroleerd

@@ -99,7 +99,6 @@ steps-checked-heading = Vad som har kontrollerats
 step-consent = Microsoft bekräftar ditt medgivande
 step-graph-alerts = Säkerhetsaviseringar kan läsas
 step-graph-incidents = Säkerhetsincidenter kan läsas
-step-other = { $source } kan läsas
 state-good = Fungerar
 state-waiting = Väntar
 state-checking = Kontrolleras

@@ -83,7 +83,6 @@ steps-checked-heading = 检查项目
 step-consent = Microsoft 确认您的同意
 step-graph-alerts = 可以读取安全警报
 step-graph-incidents = 可以读取安全事件
-step-other = 可以读取 { $source }
 state-good = 正常
 state-waiting = 等待中
 state-checking = 正在检查

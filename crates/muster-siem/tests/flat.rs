@@ -59,7 +59,7 @@ fn shown(format: &Format, kind: RecordKind, body: &str) -> String {
         }
         _ => {
             let leef = read_leef(&line);
-            ([leef.vendor, leef.product, leef.version, leef.event_id].join("|"), leef.attributes)
+            (leef.header.join("|"), leef.attributes)
         }
     };
     for (key, value) in pairs {
@@ -240,7 +240,7 @@ proptest! {
         let label = TenantLabel { name: name.clone(), ..tenant() };
         let read = read_leef(&line(&leef(delimiter), RecordKind::GraphAlert, &body, &label));
         let delimiter = if delimiter == "tab" { '\t' } else { delimiter.chars().next().expect("one") };
-        prop_assert_eq!(&read.event_id, &expected(&title, delimiter, false, true));
+        prop_assert_eq!(read.event_id(), expected(&title, delimiter, false, true));
         prop_assert_eq!(read.get("recordId"), Some("1"));
         let wanted = |text: &str| Some(expected(text, delimiter, false, false));
         let value = |key| read.get(key).map(str::to_owned);

@@ -19,8 +19,27 @@ use super::{Events, FormatError, Mapping, RecordKind, Spelling};
 
 /// How many bytes the fields that say what was done may take, beside the names of dropped fields.
 const MARK_BYTES: usize = 512;
-/// The longest field that stays in an event that refers to its record.
-const SHORT_FIELD_BYTES: usize = 512;
+/// The longest field that stays in an event that refers to its record, and how much of them altogether: what is
+/// tried, one after the other.
+const SHORT_FIELDS: [(usize, usize); 6] =
+    [(512, usize::MAX), (512, 2048), (256, 1024), (128, 512), (64, 256), (64, 64)];
+/// Fields that stay before all others.
+const FIRST_FIELDS: [&str; 14] = [
+    "id",
+    "incidentId",
+    "alertId",
+    "AlertId",
+    "title",
+    "displayName",
+    "incidentName",
+    "AlertTitle",
+    "severity",
+    "Severity",
+    "createdDateTime",
+    "lastUpdateDateTime",
+    "alertWebUrl",
+    "incidentWebUrl",
+];
 /// How many parts one record may be split into. More would not help anybody; such a record is referred to.
 const PARTS_MAX: usize = 1000;
 
@@ -207,9 +226,9 @@ impl Writer<'_> {
     ) -> Result<(), FormatError> {
         let mark = Mark { strategy: "refer", part, dropped: Vec::new() };
         let mut result = Ok(());
-        // The shorter what stays, the likelier it fits.
-        for longest in [SHORT_FIELD_BYTES, 128, 64] {
-            let body = short_fields(unit.body, longest)?;
+        // The less stays, the likelier it fits.
+        for (longest, altogether) in SHORT_FIELDS {
+            let body = short_fields(unit.body, longest, altogether)?;
             let event = self.spell(Unit { body: &body, ..unit })?;
             result = self.push(&event, &mark, events);
             if result.is_ok() {
@@ -286,18 +305,27 @@ fn halves(body: &str, list: &[&str]) -> Result<Option<(String, String)>, FormatE
     }
 }
 
-/// The fields of a record that are no longer than this, and neither objects nor lists.
-fn short_fields(body: &str, longest: usize) -> Result<String, FormatError> {
-    let mut short = String::from("{");
+/// The fields of a record that are no longer than this, and neither objects nor lists: as many as fit, the most
+/// important first.
+fn short_fields(body: &str, longest: usize, altogether: usize) -> Result<String, FormatError> {
+    let mut fields = Vec::new();
     Reader::new(body).object(|key, reader| {
         let is_plain = !matches!(reader.peek()?, b'{' | b'[');
         let value = reader.raw()?;
         if is_plain && key.len() + value.len() <= longest {
-            let comma = if short.len() > 1 { "," } else { "" };
-            short.push_str(&format!("{comma}\"{key}\":{value}"));
+            fields.push((key, value));
         }
         Ok(())
     })?;
+    let rank = |key: &str| FIRST_FIELDS.iter().position(|first| *first == key).unwrap_or(FIRST_FIELDS.len());
+    fields.sort_by_key(|(key, _)| rank(key));
+    let mut short = String::from("{");
+    for (key, value) in fields {
+        let comma = if short.len() > 1 { "," } else { "" };
+        if short.len() + key.len() + value.len() + 4 <= altogether {
+            short.push_str(&format!("{comma}\"{key}\":{value}"));
+        }
+    }
     short.push('}');
     Ok(short)
 }
@@ -323,6 +351,9 @@ mod tests {
     #[test]
     fn short_fields_stay() {
         let body = r#"{"id":"1","long":"aaaaaaaaaaaaaaaaaaaaaaaaaaa","list":[1],"n":null,"b":true}"#;
-        assert_eq!(short_fields(body, 12).expect("JSON"), r#"{"id":"1","n":null,"b":true}"#);
+        assert_eq!(short_fields(body, 12, 999).expect("JSON"), r#"{"id":"1","n":null,"b":true}"#);
+        assert_eq!(short_fields(body, 12, 20).expect("JSON"), r#"{"id":"1","n":null}"#);
+        let late = r#"{"x":1,"y":2,"title":"t"}"#;
+        assert_eq!(short_fields(late, 12, 16).expect("JSON"), r#"{"title":"t"}"#);
     }
 }

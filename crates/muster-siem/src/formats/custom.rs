@@ -254,7 +254,7 @@ impl Mapping {
     pub(super) fn context(kind: RecordKind, record: Record<'_>, tenant: &TenantLabel) -> Value {
         Value::from_object(Context {
             record: json_value(&Arc::from(record.body), 0..record.body.len()),
-            tenant: Value::from_iter([
+            tenant: Value::from_pairs([
                 ("id", Value::from(tenant.id.to_string())),
                 ("slug", Value::from(tenant.slug.as_str())),
                 ("name", Value::from(tenant.name.as_str())),
@@ -294,7 +294,7 @@ impl Mapping {
         };
         let empty = Value::from_object(Context {
             record: json_value(&Arc::from("{}"), 0..2),
-            tenant: Value::from_iter([("id", ""), ("slug", ""), ("name", "")]),
+            tenant: Value::from_pairs([("id", ""), ("slug", ""), ("name", "")]),
             kind: RecordKind::GraphAlert,
         });
         let fields = self.set.iter().chain(&self.add);
@@ -314,6 +314,9 @@ fn note(failed: &mut String, field: &Computed, error: &Error) {
 /// What is wrong, without the template's own text.
 fn shown(error: &Error) -> String {
     match error.detail() {
+        _ if error.kind() == ErrorKind::WriteFailure => {
+            format!("its result is longer than {RESULT_BYTES_MAX} bytes")
+        }
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     }

@@ -2,14 +2,16 @@
 
 /// A LEEF line, read by the rules of IBM's guide and by nothing that wrote it.
 pub(crate) struct Leef {
-    pub(crate) vendor: String,
-    pub(crate) product: String,
-    pub(crate) version: String,
-    pub(crate) event_id: String,
+    /// Vendor, product, version, event id.
+    pub(crate) header: [String; 4],
     pub(crate) attributes: Vec<(String, String)>,
 }
 
 impl Leef {
+    pub(crate) fn event_id(&self) -> &str {
+        &self.header[3]
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.attributes.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str())
     }
@@ -38,7 +40,7 @@ pub(crate) fn read_leef(line: &str) -> Leef {
         assert!(attributes.iter().all(|(known, _)| known != key), "`{key}` came twice: {line}");
         attributes.push((key.to_owned(), value.to_owned()));
     }
-    Leef { vendor, product, version, event_id, attributes }
+    Leef { header: [vendor, product, version, event_id], attributes }
 }
 
 /// What a text must come back as: the documented spellings, and nothing else.

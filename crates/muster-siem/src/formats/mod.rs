@@ -10,6 +10,7 @@ mod cef;
 mod custom;
 #[cfg(test)]
 mod documents;
+mod ecs;
 mod edit;
 mod field;
 mod flat;
@@ -19,7 +20,6 @@ mod leef;
 mod raw;
 mod spelling;
 mod splunk;
-#[cfg_attr(not(test), expect(dead_code, reason = "read by formats that are being written"))]
 mod tables;
 mod tape;
 #[expect(dead_code, reason = "read by formats that are being written")]
@@ -35,6 +35,7 @@ use edit::{Path, Syntax};
 pub use big::{BigEvents, Bounds};
 pub use cef::CefOptions;
 pub use custom::{FieldTemplate, JsonTemplate, Mapping, MappingError, MappingOptions};
+pub use ecs::{EcsOptions, EcsVersion};
 pub use field::{ALL_KINDS, Explained, FieldDoc, markdown};
 pub use kind::RecordKind;
 pub use leef::{Delimiter, LeefOptions};
@@ -52,6 +53,8 @@ pub enum Format {
     Cef(CefOptions),
     /// Log Event Extended Format 2.0, for QRadar.
     Leef(LeefOptions),
+    /// Elastic Common Schema, in the documents of Elastic's integrations for Defender.
+    Ecs(EcsOptions),
 }
 
 impl Format {
@@ -63,6 +66,7 @@ impl Format {
             Self::Splunk(_) => "splunk",
             Self::Cef(_) => "cef",
             Self::Leef(_) => "leef",
+            Self::Ecs(_) => "ecs",
         }
     }
 
@@ -88,6 +92,7 @@ impl Format {
             Self::Splunk(options) => splunk::write(options, kind, record, tenant, events),
             Self::Cef(options) => cef::write(options, kind, record, tenant, events),
             Self::Leef(options) => leef::write(options, kind, record, tenant, events),
+            Self::Ecs(options) => ecs::write(options, kind, record, tenant, events),
         };
         if written.is_err() {
             events.back_to(mark);
@@ -103,6 +108,7 @@ impl Format {
             Self::Splunk(_) => splunk::FIELDS,
             Self::Cef(_) => flat::CEF_FIELDS,
             Self::Leef(_) => flat::LEEF_FIELDS,
+            Self::Ecs(_) => ecs::FIELDS,
         }
     }
 
@@ -124,7 +130,7 @@ impl Format {
     /// How the fields of its events are written.
     fn syntax(&self) -> Syntax {
         match self {
-            Self::Raw | Self::Splunk(_) => Syntax::Json,
+            Self::Raw | Self::Splunk(_) | Self::Ecs(_) => Syntax::Json,
             Self::Cef(_) => Syntax::Cef,
             Self::Leef(options) => leef::syntax(options),
         }
@@ -150,6 +156,7 @@ impl Format {
                 camel[..1].to_ascii_uppercase() + &camel[1..]
             }),
             Self::Leef(_) => camel(),
+            Self::Ecs(_) => format!("labels.muster_{name}"),
         };
         Path::parse(self.syntax(), &text).expect("a name of our own has no empty part")
     }

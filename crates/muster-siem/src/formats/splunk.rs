@@ -498,7 +498,8 @@ pub enum TemplateError {
 }
 
 impl Template {
-    fn expand(&self, tenant: &TenantLabel) -> String {
+    /// The text for `tenant`.
+    pub(super) fn expand(&self, tenant: &TenantLabel) -> String {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {

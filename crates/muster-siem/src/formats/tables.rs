@@ -112,6 +112,7 @@ const EVIDENCE_KINDS: [(EvidenceKind, &str, &str); 48] = [
 
 impl EvidenceKind {
     /// Every known kind.
+    #[cfg(test)]
     pub(super) fn all() -> impl Iterator<Item = Self> {
         EVIDENCE_KINDS.iter().map(|(kind, _, _)| *kind)
     }

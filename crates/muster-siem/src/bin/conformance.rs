@@ -1,0 +1,456 @@
+//! Compares what the formats write with what other products write for the same records: `cargo run -p muster-siem
+//! --bin conformance [CORPUS]`.
+//!
+//! The corpus is recorded records with the events that Elastic's integrations, Sekoia's intakes and Tenzir's library
+//! make of them; it lies beside the checkout (`../shared/corpus`) and is no part of the repository. For each file and
+//! in all the report counts fields: equal, more (a list with all expected values and further ones), different,
+//! missing, extra. Names of ECS or OCSF are counted; those of vendors' own namespaces apart, and so is what does not
+//! come from the record. Each deliberate difference stands in [`DELIBERATE`] with its reason. It ends with 1 when the
+//! share of what is equal, more or deliberate is below the aim.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use muster_model::{Record, TenantLabel};
+use muster_siem::formats::{EcsOptions, EcsVersion, Events, Format, RecordKind};
+use serde_json::Value;
+
+/// The least share of fields that must be equal, more or deliberately different, in percent.
+const AIM_PERCENT: f64 = 97.0;
+
+fn main() -> ExitCode {
+    let corpus = std::env::args_os().nth(1).map_or_else(default_corpus, PathBuf::from);
+    if !corpus.is_dir() {
+        println!("no corpus at {}: nothing is compared", corpus.display());
+        return ExitCode::SUCCESS;
+    }
+    let verbose = std::env::args().any(|argument| argument == "--all");
+    let standard = Standard::read(&corpus);
+    let mut all: BTreeMap<&str, Tally> = BTreeMap::new();
+    let mut deliberate = vec![0_usize; DELIBERATE.len()];
+    println!(
+        "{:<70} {:>7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>7} {:>6} {:>7}",
+        "file", "records", "fields", "equal", "more", "delib.", "differ", "missing", "extra", "share"
+    );
+    for set in SETS {
+        let mut total = Tally::default();
+        for file in files(&corpus, set) {
+            let mut tally = Tally::default();
+            for pair in pairs(&file, set.layout) {
+                compare(set, &standard, &pair, &mut tally, &mut deliberate);
+            }
+            let name = file.strip_prefix(&corpus).unwrap_or(&file).display().to_string();
+            if set.layout != Layout::Sekoia || verbose {
+                tally.print(&name);
+            }
+            total.add(tally);
+        }
+        if set.layout == Layout::Sekoia {
+            total.print(set.path);
+        }
+        all.entry(set.name).or_default().add(total);
+    }
+    let mut sum = Tally::default();
+    for (name, tally) in all {
+        tally.print(&format!("= {name}"));
+        sum.add(tally);
+    }
+    sum.print("= all");
+    println!(
+        "\nof vendors' own names {} fields were expected; {} of them we write too",
+        sum.vendor, sum.vendor_equal
+    );
+    println!("\nleft out, since they do not come from the record:");
+    for (reason, count) in &sum.underived {
+        println!("{count:>6}  {reason}");
+    }
+    println!("\ndeliberate differences:");
+    for (difference, count) in DELIBERATE.iter().zip(&deliberate) {
+        println!("{count:>6}  {} {}: {}", difference.set, difference.field, difference.reason);
+    }
+    println!("\nnot explained:");
+    let mut by_field: BTreeMap<(&str, &str), (usize, String)> = BTreeMap::new();
+    for (set, field, shown) in &sum.open {
+        let entry = by_field.entry((set, field)).or_insert_with(|| (0, shown.clone()));
+        entry.0 += 1;
+    }
+    let mut by_field: Vec<_> = by_field.into_iter().collect();
+    by_field.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+    for ((set, field), (count, shown)) in by_field {
+        println!("{count:>6}  {set} {field}: {shown}");
+    }
+    if sum.share() < AIM_PERCENT {
+        println!("\nbelow the aim of {AIM_PERCENT} %");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn default_corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus")
+}
+
+/// How a file pairs records with expected events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// Records a line, and `{"expected":[…]}` in another file.
+    Elastic,
+    /// One `{"input":{"message":…},"expected":{…}}`.
+    Sekoia,
+    /// Records a line, and a list of events in another file.
+    Tenzir,
+}
+
+/// Files of one origin and kind of record.
+struct Set {
+    name: &'static str,
+    /// A file, or a folder.
+    path: &'static str,
+    layout: Layout,
+    kind: RecordKind,
+    /// Whether it is OCSF and not ECS.
+    ocsf: bool,
+}
+
+const SETS: &[Set] = &[
+    elastic(
+        "elastic alert",
+        "elastic-integrations/m365_defender/alert/test-alert.log",
+        RecordKind::GraphAlert,
+    ),
+    elastic(
+        "elastic incident",
+        "elastic-integrations/m365_defender/incident/test-incident.log",
+        RecordKind::GraphIncident,
+    ),
+    elastic(
+        "elastic log",
+        "elastic-integrations/m365_defender/log/test-m365-defender-ndjson.log",
+        RecordKind::XdrIncident,
+    ),
+    elastic(
+        "elastic endpoint",
+        "elastic-integrations/microsoft_defender_endpoint/log/test-defenderatp.log",
+        RecordKind::EndpointAlert,
+    ),
+    elastic(
+        "elastic event",
+        "elastic-integrations/m365_defender/event/test-alert.log",
+        RecordKind::HuntingRow,
+    ),
+    elastic(
+        "elastic event",
+        "elastic-integrations/m365_defender/event/test-app-and-identity.log",
+        RecordKind::HuntingRow,
+    ),
+    elastic(
+        "elastic event",
+        "elastic-integrations/m365_defender/event/test-device.log",
+        RecordKind::HuntingRow,
+    ),
+    elastic(
+        "elastic event",
+        "elastic-integrations/m365_defender/event/test-email.log",
+        RecordKind::HuntingRow,
+    ),
+    Set {
+        name: "sekoia",
+        path: "sekoia-intake-formats/microsoft-365-defender",
+        layout: Layout::Sekoia,
+        kind: RecordKind::HuntingRow,
+        ocsf: false,
+    },
+];
+
+const fn elastic(name: &'static str, path: &'static str, kind: RecordKind) -> Set {
+    Set { name, path, layout: Layout::Elastic, kind, ocsf: false }
+}
+
+/// A difference that is meant.
+struct Difference {
+    /// The beginning of the set's name.
+    set: &'static str,
+    /// The field, or its beginning with a `*` at the end.
+    field: &'static str,
+    reason: &'static str,
+}
+
+const DELIBERATE: &[Difference] = &[];
+
+/// What is expected and does not come from the record: the set, the field, the reason.
+const UNDERIVED: &[(&str, &str, &str)] = &[
+    ("", "ecs.version", "a constant of the integration's version"),
+    ("", "event.original", "the record itself"),
+    ("", "tags", "settings of Elastic's agent"),
+    ("elastic", "*.geo.*", "looked up in a database of places"),
+    ("sekoia", "message", "the record itself"),
+    ("sekoia", "event.dataset", "Sekoia's own names of data sets"),
+    ("sekoia", "url.registered_domain", "needs the public suffix list"),
+    ("sekoia", "url.top_level_domain", "needs the public suffix list"),
+    ("sekoia", "url.subdomain", "needs the public suffix list"),
+    ("sekoia", "user_agent.name", "looked up in a database of browsers"),
+    ("sekoia", "user_agent.device.name", "looked up in a database of browsers"),
+    ("sekoia", "user_agent.os.name", "looked up in a database of browsers"),
+    ("sekoia", "user_agent.version", "looked up in a database of browsers"),
+];
+
+/// Whether `pattern` is `name`, or has a `*` at either end for whatever is there.
+fn fits(pattern: &str, name: &str) -> bool {
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(_), Some(_)) => name.contains(pattern.trim_matches('*')),
+        (Some(end), None) => name.ends_with(end),
+        (None, Some(start)) => name.starts_with(start),
+        (None, None) => name == pattern,
+    }
+}
+
+/// The names of the standards.
+struct Standard {
+    ecs: BTreeSet<String>,
+}
+
+impl Standard {
+    fn read(corpus: &Path) -> Self {
+        let mut ecs = BTreeSet::new();
+        for version in ["v8.11.0", "v9.4.0"] {
+            let path = corpus.join(format!("ecs/ecs-fields-{version}.csv"));
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            ecs.extend(text.lines().skip(1).filter_map(|line| line.split(',').next()).map(str::to_owned));
+        }
+        Self { ecs }
+    }
+
+    fn has(&self, set: &Set, field: &str) -> bool {
+        set.ocsf && !field.starts_with("unmapped") || self.ecs.contains(field)
+    }
+}
+
+fn files(corpus: &Path, set: &Set) -> Vec<PathBuf> {
+    let path = corpus.join(set.path);
+    if !path.is_dir() {
+        return vec![path];
+    }
+    let Ok(entries) = std::fs::read_dir(&path) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}
+
+/// A record and the event that another product makes of it.
+struct Pair {
+    record: String,
+    expected: Value,
+}
+
+fn pairs(file: &Path, layout: Layout) -> Vec<Pair> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let expected = match layout {
+        Layout::Sekoia => {
+            let Ok(both) = serde_json::from_str::<Value>(&text) else { return Vec::new() };
+            let record = both["input"]["message"].as_str().unwrap_or_default().to_owned();
+            return vec![Pair { record, expected: both["expected"].clone() }];
+        }
+        Layout::Elastic => {
+            let path = format!("{}-expected.json", file.display());
+            let read = std::fs::read_to_string(path).unwrap_or_default();
+            serde_json::from_str::<Value>(&read).unwrap_or_default()["expected"].take()
+        }
+        Layout::Tenzir => {
+            let path = file.with_extension("ocsf-expected.json");
+            let read = std::fs::read_to_string(path).unwrap_or_default();
+            serde_json::from_str(&read).unwrap_or_default()
+        }
+    };
+    let expected = expected.as_array().cloned().unwrap_or_default();
+    let records = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned);
+    let pairs = records.zip(expected).map(|(record, expected)| Pair { record, expected });
+    pairs.filter(|pair| !pair.expected.is_null()).collect()
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Default)]
+struct Tally {
+    records: usize,
+    equal: usize,
+    more: usize,
+    deliberate: usize,
+    different: usize,
+    missing: usize,
+    extra: usize,
+    vendor: usize,
+    vendor_equal: usize,
+    underived: BTreeMap<&'static str, usize>,
+    /// The set, the field, and what was expected and written.
+    open: Vec<(&'static str, String, String)>,
+}
+
+impl Tally {
+    fn fields(&self) -> usize {
+        self.equal + self.more + self.deliberate + self.different + self.missing
+    }
+
+    fn share(&self) -> f64 {
+        let good = self.equal + self.more + self.deliberate;
+        if self.fields() == 0 { 100.0 } else { good as f64 * 100.0 / self.fields() as f64 }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.equal += other.equal;
+        self.more += other.more;
+        self.deliberate += other.deliberate;
+        self.different += other.different;
+        self.missing += other.missing;
+        self.extra += other.extra;
+        self.vendor += other.vendor;
+        self.vendor_equal += other.vendor_equal;
+        for (reason, count) in other.underived {
+            *self.underived.entry(reason).or_default() += count;
+        }
+        self.open.extend(other.open);
+    }
+
+    fn print(&self, name: &str) {
+        println!(
+            "{name:<70} {:>7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>7} {:>6} {:>6.1}%",
+            self.records,
+            self.fields(),
+            self.equal,
+            self.more,
+            self.deliberate,
+            self.different,
+            self.missing,
+            self.extra,
+            self.share()
+        );
+    }
+}
+
+fn compare(set: &'static Set, standard: &Standard, pair: &Pair, tally: &mut Tally, deliberate: &mut [usize]) {
+    tally.records += 1;
+    let expected = flat(&pair.expected);
+    let ours = ours(set, &pair.record);
+    for (field, values) in &expected {
+        let written = ours.get(field);
+        if !standard.has(set, field) {
+            tally.vendor += 1;
+            tally.vendor_equal += usize::from(written.is_some_and(|written| values.is_subset(written)));
+            continue;
+        }
+        let left_out = UNDERIVED.iter().find(|(of, name, _)| set.name.starts_with(of) && fits(name, field));
+        if let Some((_, _, reason)) = left_out {
+            *tally.underived.entry(reason).or_default() += 1;
+            continue;
+        }
+        match written {
+            Some(written) if written == values => tally.equal += 1,
+            Some(written) if values.is_subset(written) => tally.more += 1,
+            other => {
+                let known = DELIBERATE
+                    .iter()
+                    .position(|known| set.name.starts_with(known.set) && fits(known.field, field));
+                if let Some(at) = known {
+                    tally.deliberate += 1;
+                    deliberate[at] += 1;
+                } else {
+                    match other {
+                        Some(_) => tally.different += 1,
+                        None => tally.missing += 1,
+                    }
+                    tally.open.push((set.name, field.clone(), shown(values, other)));
+                }
+            }
+        }
+    }
+    tally.extra +=
+        ours.keys().filter(|field| standard.has(set, field) && !expected.contains_key(*field)).count();
+}
+
+fn shown(expected: &BTreeSet<String>, written: Option<&BTreeSet<String>>) -> String {
+    let list = |values: &BTreeSet<String>| {
+        let text = values.iter().cloned().collect::<Vec<_>>().join(" | ");
+        text.chars().take(120).collect::<String>()
+    };
+    match written {
+        Some(written) => format!("expected {}, written {}", list(expected), list(written)),
+        None => format!("expected {}, nothing written", list(expected)),
+    }
+}
+
+/// The fields of all events that the format writes for a record.
+fn ours(set: &Set, body: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let format = if set.ocsf {
+        return BTreeMap::new();
+    } else {
+        Format::Ecs(EcsOptions { ecs_version: EcsVersion::V8_11, ..EcsOptions::default() })
+    };
+    let mut body = body.to_owned();
+    let mut head = set.kind.head(&body);
+    if head.is_err() {
+        // Another product's record may lack the id that Microsoft always sends.
+        body = body.replacen('{', "{\"id\":\"none\",", 1);
+        head = set.kind.head(&body);
+    }
+    let Ok(head) = head else { return BTreeMap::new() };
+    let mut events = Events::new();
+    if format.write(set.kind, Record { head: &head, body: &body }, &tenant(&body), &mut events).is_err() {
+        return BTreeMap::new();
+    }
+    let mut fields: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for event in events.iter() {
+        let value: Value = serde_json::from_slice(event).unwrap_or_default();
+        for (field, values) in flat(&value) {
+            fields.entry(field).or_default().extend(values);
+        }
+    }
+    fields
+}
+
+/// The tenant of a record as Muster would know it: the one that the record names.
+fn tenant(body: &str) -> TenantLabel {
+    let record: Value = serde_json::from_str(body).unwrap_or_default();
+    let id = ["tenantId", "aadTenantId"]
+        .iter()
+        .find_map(|key| record[*key].as_str()?.parse().ok())
+        .unwrap_or_else(|| "5f0d2c3e-8a41-4b52-9c1e-0d6f7a8b9c0d".parse().expect("a GUID"));
+    TenantLabel { id, slug: "tenant".parse().expect("a slug"), name: String::new() }
+}
+
+/// The values of each field: paths with dots; a list and its one value are the same.
+fn flat(value: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    fn step(path: &str, value: &Value, fields: &mut BTreeMap<String, BTreeSet<String>>) {
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    step(&path, value, fields);
+                }
+            }
+            Value::Array(list) => list.iter().for_each(|value| step(path, value, fields)),
+            Value::Null => {}
+            other => {
+                fields.entry(path.to_owned()).or_default().insert(canonical(other));
+            }
+        }
+    }
+    let mut fields = BTreeMap::new();
+    step("", value, &mut fields);
+    fields
+}
+
+/// A value so that equal ones look equal: times cut to the millisecond, numbers as numbers.
+fn canonical(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return jiff::Timestamp::from_millisecond(time.as_millisecond())
+            .map_or(text, |time| time.to_string());
+    }
+    match text.parse::<f64>() {
+        Ok(number) if value.is_number() => number.to_string(),
+        _ => text,
+    }
+}

@@ -1,0 +1,682 @@
+//! The ECS fields of hunting rows. A row's table says what it is about; a row of a query with columns of its own is
+//! mapped by the columns it has.
+
+use muster_model::Severity;
+
+use super::EcsVersion;
+use super::alert::{
+    add_device, add_hashes, add_process, add_registry, add_technique, add_user, os_type, place, related_user,
+};
+use super::document::{Document, field};
+use super::fields::Field;
+use super::url;
+use crate::formats::json::Text;
+use crate::formats::tables;
+use crate::formats::tape::{Kind, Tape, Value};
+use crate::formats::view::{HuntingRow, Process};
+
+/// The columns that hold JSON inside a string.
+const JSON_COLUMNS: [&str; 9] = [
+    "AdditionalFields",
+    "AttackTechniques",
+    "Categories",
+    "ConnectedNetworks",
+    "DnsAddresses",
+    "IPAddresses",
+    "LoggedOnUsers",
+    "RecipientDetails",
+    "UrlChain",
+];
+
+/// The decoded text of the columns that hold JSON inside a string.
+#[derive(Debug, Default)]
+pub(super) struct Inner(Vec<(&'static str, String)>);
+
+impl Inner {
+    pub(super) fn read(row: &HuntingRow<'_>) -> Self {
+        let decoded = JSON_COLUMNS.iter().filter_map(|column| {
+            let value = row.fields.get(column);
+            let looks = value.text().as_written().trim_start().starts_with(['{', '[']);
+            (value.kind() == Some(Kind::String) && looks)
+                .then(|| (*column, value.text().decoded().into_owned()))
+        });
+        Self(decoded.collect())
+    }
+
+    /// The values in them. What is no JSON after all is left a string.
+    pub(super) fn tapes(&self) -> InnerTapes<'_> {
+        let tapes = self.0.iter().filter_map(|(column, text)| Some((*column, Tape::read(text).ok()?)));
+        InnerTapes(tapes.collect())
+    }
+}
+
+/// The columns that hold JSON inside a string, taken apart.
+#[derive(Debug, Default)]
+pub(super) struct InnerTapes<'a>(Vec<(&'static str, Tape<'a>)>);
+
+impl<'a> InnerTapes<'a> {
+    fn get<'s>(&'s self, row: &HuntingRow<'s>, column: &str) -> Value<'s>
+    where
+        'a: 's,
+    {
+        match self.0.iter().find(|(name, _)| *name == column) {
+            Some((_, tape)) => tape.root(),
+            None => row.fields.get(column),
+        }
+    }
+}
+
+/// What Elastic's integration and ECS call a row of a table: the table's name or its beginning, `event.category`,
+/// `event.type`. The first that fits.
+const TABLES: [(&str, &[&str], &str); 32] = [
+    ("AlertInfo", &["threat"], "indicator"),
+    ("AlertEvidence", &["threat"], "indicator"),
+    ("BehaviorInfo", &["threat"], "indicator"),
+    ("BehaviorEntities", &["threat"], "indicator"),
+    ("DeviceFileCertificateInfo", &["file"], "info"),
+    ("DeviceFileEvents", &["file"], "info"),
+    ("DeviceImageLoadEvents", &["library"], "start"),
+    ("DeviceLogonEvents", &["authentication"], "info"),
+    ("DeviceNetworkEvents", &["network"], "info"),
+    ("DeviceNetworkInfo", &["network"], "info"),
+    ("DeviceProcessEvents", &["process"], "info"),
+    ("DeviceRegistryEvents", &["registry"], "change"),
+    ("DeviceTvm", &["vulnerability"], "info"),
+    ("Device", &["host"], "info"),
+    ("EmailAttachmentInfo", &["email", "file"], "info"),
+    ("EmailUrlInfo", &["email"], "info"),
+    ("Email", &["email"], "info"),
+    ("Message", &["email"], "info"),
+    ("IdentityLogonEvents", &["authentication"], "info"),
+    ("IdentityInfo", &["iam"], "user"),
+    ("Identity", &["iam"], "info"),
+    ("AADSignInEvents", &["authentication"], "info"),
+    ("AADSpnSignInEvents", &["authentication"], "info"),
+    ("EntraIdSignInEvents", &["authentication"], "info"),
+    ("EntraIdSpnSignInEvents", &["authentication"], "info"),
+    ("GraphApiAuditEvents", &["api"], "access"),
+    ("UrlClickEvents", &["web"], "access"),
+    ("CloudAppEvents", &["web"], "info"),
+    ("CloudProcessEvents", &["process"], "info"),
+    ("CloudAuditEvents", &["configuration"], "info"),
+    ("CloudDnsEvents", &["network"], "info"),
+    ("Cloud", &["network"], "info"),
+];
+
+/// What an action is in ECS: Microsoft's `ActionType`, `event.action` where Elastic's integration has a word of its
+/// own, and `event.type`.
+const ACTIONS: [(&str, &str, &str); 22] = [
+    ("FileCreated", "creation", "creation"),
+    ("FileModified", "modification", "change"),
+    ("FileDeleted", "deletion", "deletion"),
+    ("FileRenamed", "rename", "change"),
+    ("ImageLoaded", "load", "start"),
+    ("ProcessCreated", "start", "start"),
+    ("RegistryKeyCreated", "creation", "creation"),
+    ("RegistryKeyDeleted", "deletion", "deletion"),
+    ("RegistryKeyRenamed", "rename", "change"),
+    ("RegistryValueDeleted", "deletion", "deletion"),
+    ("RegistryValueSet", "modification", "change"),
+    ("ConnectionSuccess", "", "connection"),
+    ("ConnectionRequest", "", "connection"),
+    ("ConnectionFound", "", "connection"),
+    ("ConnectionAttempt", "", "connection"),
+    ("ConnectionAcknowledged", "", "connection"),
+    ("ConnectionFailed", "", "connection"),
+    ("InboundConnectionAccepted", "", "connection"),
+    ("InboundConnectionAttempt", "", "connection"),
+    ("InboundConnectionBlocked", "", "denied"),
+    ("ListeningConnectionCreated", "", "start"),
+    ("ServiceInstalled", "", "installation"),
+];
+
+/// Adds what a row says.
+pub(super) fn add_row<'a>(
+    document: &mut Document<'a>,
+    version: EcsVersion,
+    row: &HuntingRow<'a>,
+    inner: &'a InnerTapes<'a>,
+) {
+    let text = |column| row.text(column);
+    let table = row.table.as_written();
+    document.add(field!("@timestamp"), row.happened_at);
+    add_kind(document, version, row, inner);
+    outcome(document, row);
+
+    add_host(document, row, inner);
+    let more = inner.get(row, "AdditionalFields");
+    add_processes(document, row);
+    add_subject_file(document, row, table);
+    add_accounts(document, row, inner);
+    add_network(document, row, more);
+    add_mail(document, row, more);
+    for column in ["Url", "RemoteUrl"] {
+        url::add(document, text(column));
+    }
+    for address in inner.get(row, "UrlChain").items() {
+        url::add(document, address.text());
+    }
+    document.lower(field!("related.hosts"), text("UrlDomain"));
+    document.lower(field!("url.domain"), text("UrlDomain"));
+    add_registry(
+        document,
+        Text::default(),
+        text("RegistryKey"),
+        text("RegistryValueName"),
+        text("RegistryValueData"),
+        text("RegistryValueType"),
+    );
+    add_cloud(document, row);
+}
+
+/// `event.kind`, `category`, `type`, `action`, `id`, and what alert rows say.
+fn add_kind<'a>(
+    document: &mut Document<'a>,
+    version: EcsVersion,
+    row: &HuntingRow<'a>,
+    inner: &'a InnerTapes<'a>,
+) {
+    let text = |column| row.text(column);
+    let table = row.table.as_written();
+    let alert = table.starts_with("Alert");
+    document.plain(field!("event.kind"), if alert { "alert" } else { "event" });
+    let action_type = text("ActionType");
+    let action = ACTIONS.iter().find(|(name, _, _)| *name == action_type.as_written());
+    match action {
+        Some((_, word, _)) if !word.is_empty() => document.plain(field!("event.action"), *word),
+        _ => document.lower(field!("event.action"), action_type.or(text("Action"))),
+    }
+    let known = TABLES.iter().find(|(name, _, _)| table.starts_with(name));
+    let entity: Option<&str> = match text("EntityType").as_written() {
+        "File" if alert => Some("file"),
+        "Process" if alert => Some("process"),
+        "Registry" | "RegistryKey" | "RegistryValue" if alert => Some("registry"),
+        "Ip" | "Url" if alert => Some("network"),
+        "User" | "SecurityGroup" if alert => Some("iam"),
+        "Machine" if alert => Some("host"),
+        "MailMessage" | "Mailbox" | "MailCluster" if alert => Some("email"),
+        _ => None,
+    };
+    if let Some(category) = entity {
+        document.plain(field!("event.category"), category);
+        document.plain(field!("event.type"), "info");
+    } else {
+        for category in known.map(|(_, categories, _)| *categories).unwrap_or_default() {
+            document.plain(field!("event.category"), *category);
+        }
+        let kind = action.map(|(_, _, kind)| *kind).or(known.map(|(_, _, kind)| *kind));
+        document.plain(field!("event.type"), kind.unwrap_or("info"));
+    }
+    let own_id = text("ReportId");
+    let counts = table.starts_with("Device");
+    document.add(
+        field!("event.id"),
+        text("AlertId").or(text("BehaviorId")).or(if counts { Text::default() } else { own_id }),
+    );
+    document.add(field!("event.provider"), text("ServiceSource"));
+    document.add(field!("service.name"), text("ServiceSource"));
+    document.add(field!("service.type"), text("DetectionSource"));
+    document.add(field!("message"), text("Title"));
+    document.add(field!("rule.name"), text("Title"));
+    if let Some(number) = version.severity(Severity::from_wire(text("Severity").as_written())) {
+        document.number(field!("event.severity"), number);
+    }
+    let mut framework = false;
+    let categories = inner.get(row, "Categories").items().map(Value::text);
+    for category in categories.chain([text("Category")]) {
+        if let Some(tactic) = tables::tactic(category.as_written()) {
+            document.plain(field!("threat.tactic.id"), tactic.id);
+            document.add(field!("threat.tactic.name"), category);
+            framework = true;
+        }
+    }
+    let more = inner.get(row, "AdditionalFields");
+    let techniques = inner.get(row, "AttackTechniques").items().map(Value::text);
+    for technique in techniques.chain(more.text_of("AttackTechniques").split(&[','])) {
+        framework |= add_named_technique(document, technique);
+    }
+    if framework {
+        document.plain(field!("threat.framework"), "MITRE ATT&CK");
+    }
+    for name in [text("ThreatFamily"), text("MalwareFamily")] {
+        document.add(field!("threat.software.name"), name);
+    }
+}
+
+/// Adds `Cloud Accounts (T1078.004)`.
+fn add_named_technique<'a>(document: &mut Document<'a>, technique: Text<'a>) -> bool {
+    let written = technique.as_written();
+    let Some((name, rest)) = written.rsplit_once('(') else {
+        return false;
+    };
+    let id = Text::as_in_json(rest.trim_end_matches([')', ' ']));
+    let name = Text::as_in_json(name.trim());
+    if !id.as_written().starts_with('T') {
+        return false;
+    }
+    add_technique(document, id);
+    if id.as_written().contains('.') {
+        document.add(field!("threat.technique.subtechnique.name"), name);
+    } else {
+        document.add(field!("threat.technique.name"), name);
+    }
+    true
+}
+
+fn outcome<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
+    let said = [row.text("ActionResult"), row.text("LogonResult")];
+    let action = row.text("ActionType");
+    let action = action.as_written();
+    let ends = |word: &str| said.iter().any(|text| tables::same(text.as_written(), word));
+    if ends("Success") || action.ends_with("Success") || action.ends_with("Succeeded") {
+        document.plain(field!("event.outcome"), "success");
+    } else if ends("Failed") || ends("Error") || action.ends_with("Failed") || action.ends_with("Failure") {
+        document.plain(field!("event.outcome"), "failure");
+    } else if !row.text("ErrorCode").is_blank() {
+        let good = row.text("ErrorCode").as_written() == "0";
+        document.plain(field!("event.outcome"), if good { "success" } else { "failure" });
+    }
+    document.add(field!("event.reason"), row.text("FailureReason"));
+}
+
+fn add_host<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, inner: &'a InnerTapes<'a>) {
+    let text = |column| row.text(column);
+    let mut device = row.device();
+    // The platform that an identity row names is that of the device too.
+    device.os_platform = device.os_platform.or(Text::default());
+    add_device(document, &device);
+    document.add(field!("host.type"), text("DeviceType"));
+    document.add(field!("host.architecture"), text("OSArchitecture"));
+    document.add(field!("host.os.platform"), text("OSDistribution"));
+    document.add(field!("host.os.full"), text("OSVersionInfo"));
+    document.add(field!("host.mac"), text("MacAddress"));
+    document.add(field!("host.ip"), text("PublicIP"));
+    document.add(field!("related.ip"), text("PublicIP"));
+    document.add(field!("observer.version"), text("ClientVersion"));
+    document.add(field!("observer.type"), text("DeviceCategory"));
+    for address in inner.get(row, "IPAddresses").items() {
+        let address = address.text_of("IPAddress").or(address.text());
+        document.add(field!("host.ip"), address);
+        document.add(field!("related.ip"), address);
+    }
+    for column in ["IPv4Dhcp", "IPv6Dhcp"] {
+        document.add(field!("related.ip"), text(column));
+    }
+    let windows = |path: Text<'_>| {
+        let path = path.as_written().as_bytes();
+        path.first().is_some_and(u8::is_ascii_alphabetic) && path.get(1..3) == Some(b":\\")
+    };
+    if device.os_platform.is_blank()
+        && (windows(text("FolderPath"))
+            || windows(text("InitiatingProcessFolderPath"))
+            || text("RegistryKey").as_written().starts_with("HKEY_"))
+    {
+        os_type(document, Text::as_in_json("windows"));
+    }
+    for column in ["RemoteDeviceName", "DestinationDeviceName", "TargetDeviceName", "SourceComputerName"] {
+        document.add(field!("related.hosts"), text(column));
+    }
+}
+
+/// The process that the row is about, and the one that did it as its parent; or the latter alone.
+fn add_processes<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
+    let text = |column| row.text(column);
+    let acting = row.initiating_process();
+    let subject = row.process();
+    let created = row.table.as_written().ends_with("ProcessEvents") && !subject.is_blank();
+    document.add(field!("process.working_directory"), text("ProcessCurrentWorkingDirectory"));
+    if created {
+        let parent = Process {
+            image: row.file(),
+            parent_id: acting.id,
+            parent_created_at: acting.created_at,
+            parent_image: acting.image,
+            ..subject
+        };
+        add_process(document, &parent);
+        document.add(field!("process.name"), text("ProcessName"));
+        add_words(document, subject.command_line, field!("process.args"), field!("process.args_count"));
+        add_version(document, row, ["Process"], PROCESS_PE);
+        let parent_line = acting.command_line;
+        document.add(field!("process.parent.command_line"), parent_line);
+        document.add(field!("process.parent.name"), text("ParentProcessName"));
+        document.add(field!("process.parent.pid"), text("ParentProcessId"));
+        add_words(document, parent_line, field!("process.parent.args"), field!("process.parent.args_count"));
+        add_version(document, row, ["InitiatingProcess"], PARENT_PE);
+        document.add(field!("process.parent.group_leader.pid"), acting.parent_id);
+        document.add(field!("process.parent.group_leader.start"), acting.parent_created_at);
+        signature(document, row);
+        let owner = row.initiating_account();
+        document.add(field!("process.parent.user.name"), owner.account);
+        document.add(field!("process.parent.user.id"), owner.sid);
+        let account = row.account();
+        document.add(field!("process.user.name"), account.account);
+        document.add(field!("process.user.id"), account.sid.or(account.entra_id));
+    } else {
+        let alone = if acting.is_blank() { subject } else { acting };
+        if alone.is_blank() {
+            return;
+        }
+        add_process(document, &alone);
+        add_words(document, alone.command_line, field!("process.args"), field!("process.args_count"));
+        add_version(document, row, ["InitiatingProcess"], PROCESS_PE);
+        document.add(field!("process.code_signature.status"), text("InitiatingProcessSignatureStatus"));
+        let owner = if acting.is_blank() { row.account() } else { row.initiating_account() };
+        document.add(field!("process.user.name"), owner.account);
+        document.add(field!("process.user.id"), owner.sid.or(owner.entra_id));
+        document.add(field!("process.group_leader.pid"), text("InitiatingProcessGroupLeaderId"));
+    }
+}
+
+/// The fields of what a program says of itself: company, description, version, original name, product.
+const PROCESS_PE: [Field; 5] = [
+    Field::named("process.pe.company"),
+    Field::named("process.pe.description"),
+    Field::named("process.pe.file_version"),
+    Field::named("process.pe.original_file_name"),
+    Field::named("process.pe.product"),
+];
+const PARENT_PE: [Field; 5] = [
+    Field::named("process.parent.pe.company"),
+    Field::named("process.parent.pe.description"),
+    Field::named("process.parent.pe.file_version"),
+    Field::named("process.parent.pe.original_file_name"),
+    Field::named("process.parent.pe.product"),
+];
+
+fn add_version<'a>(
+    document: &mut Document<'a>,
+    row: &HuntingRow<'a>,
+    [whose]: [&str; 1],
+    fields: [Field; 5],
+) {
+    let columns = ["CompanyName", "FileDescription", "ProductVersion", "OriginalFileName", "ProductName"];
+    for (field, column) in fields.into_iter().zip(columns) {
+        document.add(field, row.text(&format!("{whose}VersionInfo{column}")));
+    }
+}
+
+/// What is known of the signature of the process that did it.
+fn signature<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
+    let status = row.text("InitiatingProcessSignatureStatus");
+    if status.is_blank() || tables::same(status.as_written(), "Unknown") {
+        return;
+    }
+    let valid = tables::same(status.as_written(), "Valid");
+    document
+        .flag(field!("process.parent.code_signature.exists"), !tables::same(status.as_written(), "Unsigned"));
+    document.flag(field!("process.parent.code_signature.trusted"), valid);
+    if valid {
+        document.plain(field!("process.parent.code_signature.status"), "trusted");
+    } else {
+        document.add(field!("process.parent.code_signature.status"), status);
+    }
+    document
+        .add(field!("process.parent.code_signature.subject_name"), row.text("InitiatingProcessSignerType"));
+}
+
+/// A command line cut into words at blanks outside of quotes, and without the quotes.
+fn add_words<'a>(document: &mut Document<'a>, command_line: Text<'a>, words: Field, count: Field) {
+    if command_line.is_blank() {
+        return;
+    }
+    let line = command_line.decoded();
+    let list = cut(&line);
+    document.number(count, i64::try_from(list.len()).unwrap_or(i64::MAX));
+    for word in list {
+        document.plain(words, word);
+    }
+}
+
+fn cut(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let (mut word, mut quoted, mut begun) = (String::new(), false, false);
+    for letter in line.chars() {
+        match letter {
+            '"' => {
+                quoted = !quoted;
+                begun = true;
+            }
+            letter if letter.is_whitespace() && !quoted => {
+                if begun {
+                    words.push(std::mem::take(&mut word));
+                    begun = false;
+                }
+            }
+            letter => {
+                word.push(letter);
+                begun = true;
+            }
+        }
+    }
+    if begun {
+        words.push(word);
+    }
+    words
+}
+
+/// The file or library that the row is about.
+fn add_subject_file<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, table: &str) {
+    let text = |column| row.text(column);
+    let file = row.file();
+    let own = !table.ends_with("ProcessEvents");
+    let process = text("EntityType").as_written() == "Process";
+    if own && !file.is_blank() {
+        if table == "EmailAttachmentInfo" {
+            document.add(field!("email.attachments.file.name"), file.name);
+            document.add(field!("email.attachments.file.size"), file.size);
+            document.add(field!("email.attachments.file.hash.sha256"), file.sha256);
+            document.lower(field!("email.attachments.file.extension"), text("FileType"));
+            document.lower(field!("file.extension"), text("FileType"));
+        }
+        if table == "DeviceImageLoadEvents" {
+            document.add(field!("dll.name"), file.name);
+            document.plain(field!("dll.path"), place(&file).1);
+            add_hashes(
+                document,
+                &file,
+                [field!("dll.hash.md5"), field!("dll.hash.sha1"), field!("dll.hash.sha256")],
+            );
+        }
+        if process {
+            document.add(field!("process.name"), file.name);
+        }
+        super::alert::add_file(document, &file);
+    } else if !own && row.process().is_blank() && !file.is_blank() {
+        super::alert::add_file(document, &file);
+    }
+    document.add(field!("file.code_signature.exists"), text("IsSigned"));
+    document.add(field!("file.code_signature.trusted"), text("IsTrusted"));
+    document.add(field!("file.code_signature.subject_name"), text("Signer"));
+    document.add(field!("file.code_signature.status"), text("SignatureType"));
+    document.add(field!("file.x509.issuer.common_name"), text("Issuer"));
+    document.add(field!("file.x509.not_after"), text("CertificateExpirationTime"));
+    document.add(field!("file.x509.not_before"), text("CertificateCreationTime"));
+    document.add(field!("file.x509.serial_number"), text("CertificateSerialNumber"));
+    for column in ["IssuerHash", "SignerHash"] {
+        document.add(field!("related.hash"), text(column));
+    }
+}
+
+/// People and accounts.
+fn add_accounts<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, inner: &'a InnerTapes<'a>) {
+    let text = |column| row.text(column);
+    let mut account = row.account();
+    let acting = row.initiating_account();
+    account.account = account.account.or(text("RequestAccountName")).or(text("Account"));
+    account.domain = account.domain.or(text("RequestAccountDomain"));
+    account.sid = account.sid.or(text("RequestAccountSid"));
+    account.entra_id = account.entra_id.or(text("ObjectId"));
+    account.display_name = account.display_name.or(text("SenderDisplayName"));
+    if account.account.is_blank() && account.sid.is_blank() && account.principal.is_blank() {
+        account = crate::formats::view::User { display_name: account.display_name, ..acting };
+    }
+    add_user(document, &account);
+    related_user(document, &acting);
+    for column in ["TargetAccountUpn", "TargetAccountDisplayName", "AccountId", "OnPremSid", "EmailAddress"] {
+        document.add(field!("related.user"), text(column));
+    }
+    if tables::says_nothing(account.account.as_written()) {
+        document.add(field!("user.name"), text("AccountDisplayName"));
+        document.add(field!("related.user"), text("AccountDisplayName"));
+    }
+    document.add(field!("user.email"), text("EmailAddress"));
+    for user in inner.get(row, "LoggedOnUsers").items() {
+        document.add(field!("related.user"), user.text_of("UserName"));
+        document.add(field!("related.user"), user.text_of("Sid"));
+        document.add(field!("related.hosts"), user.text_of("DomainName"));
+    }
+    for recipient in inner.get(row, "RecipientDetails").items() {
+        document.add(field!("email.to.address"), recipient.text_of("RecipientSmtpAddress"));
+        document.add(field!("related.user"), recipient.text_of("RecipientSmtpAddress"));
+        document.add(field!("related.user"), recipient.text_of("RecipientObjectId"));
+    }
+}
+
+/// Both ends of a connection.
+fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Value<'a>) {
+    let text = |column| row.text(column);
+    let table = row.table.as_written();
+    let action = text("ActionType");
+    let inbound = action.as_written().starts_with("Inbound") || table.contains("Logon");
+    let (local, remote) = ((text("LocalIP"), text("LocalPort")), (text("RemoteIP"), text("RemotePort")));
+    let (source, destination) = if inbound { (remote, local) } else { (local, remote) };
+    let identity = text("IPAddress");
+    let source = (source.0.or(identity).or(text("SenderIPv4")), source.1.or(text("Port")));
+    let destination =
+        (destination.0.or(text("DestinationIPAddress")), destination.1.or(text("DestinationPort")));
+    document.add(field!("source.ip"), source.0);
+    document.add(field!("source.ip"), text("SenderIPv6"));
+    document.add(field!("source.port"), source.1);
+    document.add(field!("source.address"), source.0);
+    document.add(field!("destination.ip"), destination.0);
+    document.add(field!("destination.port"), destination.1);
+    document.add(field!("destination.address"), destination.0);
+    document.lower(field!("destination.domain"), text("DestinationDeviceName"));
+    for column in [
+        "LocalIP",
+        "RemoteIP",
+        "IPAddress",
+        "DestinationIPAddress",
+        "SenderIPv4",
+        "SenderIPv6",
+        "FileOriginIP",
+    ] {
+        for address in text(column).split(&[',']) {
+            document.add(field!("related.ip"), address);
+        }
+    }
+    document.add(field!("source.mac"), more.text_of("Source Mac"));
+    document.add(field!("destination.mac"), more.text_of("Destination Mac"));
+    let (city, country) = (text("City"), text("CountryCode"));
+    document.add(field!("source.geo.city_name"), city);
+    document.add(field!("source.geo.country_iso_code"), country);
+
+    let protocol = text("Protocol").as_written().to_ascii_lowercase();
+    let transport = ["tcp", "udp", "icmp"].into_iter().find(|name| protocol.starts_with(name));
+    match transport {
+        Some(transport) => document.plain(field!("network.transport"), transport),
+        None => document.plain(field!("network.protocol"), protocol),
+    }
+    if table.starts_with("DeviceNetwork") {
+        let told = more.text_of("direction");
+        let direction = match told.as_written() {
+            word if tables::same(word, "Out") => "outbound",
+            word if tables::same(word, "In") => "inbound",
+            _ if action.as_written().starts_with("Inbound") => "inbound",
+            _ => match action.as_written() {
+                "ConnectionSuccess" | "ConnectionFailed" | "ConnectionRequest" | "ConnectionAttempt" => {
+                    "outbound"
+                }
+                _ => "unknown",
+            },
+        };
+        document.plain(field!("network.direction"), direction);
+    }
+    document.add(field!("dns.question.name"), more.text_of("query"));
+    document.add(field!("dns.question.class"), more.text_of("qclass_name"));
+    document.add(field!("dns.question.type"), more.text_of("qtype_name"));
+    document.add(field!("dns.response_code"), more.text_of("rcode_name"));
+    for flag in ["AA", "TC", "RD", "RA"] {
+        if more.text_of(flag).as_written() == "true" {
+            document.plain(field!("dns.header_flags"), flag);
+        }
+    }
+    document.add(field!("user_agent.original"), text("UserAgent").or(more.text_of("user_agent")));
+}
+
+/// Mail and Teams messages.
+fn add_mail<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Value<'a>) {
+    let text = |column| row.text(column);
+    let message_id = text("InternetMessageId").or(more.text_of("InternetMessageId")).decoded();
+    let message_id = message_id.trim_start_matches('<').trim_end_matches('>').to_owned();
+    document.plain(field!("email.message_id"), message_id);
+    document.add(field!("email.local_id"), text("NetworkMessageId").or(more.text_of("NetworkMessageId")));
+    document
+        .add(field!("email.subject"), text("Subject").or(text("EmailSubject")).or(more.text_of("Subject")));
+    document.lower(field!("email.direction"), text("EmailDirection"));
+    let from = text("SenderFromAddress").or(text("SenderEmailAddress"));
+    document.add(field!("email.from.address"), from);
+    let envelope = text("SenderMailFromAddress").or(more.text_of("Sender"));
+    document.add(field!("email.sender.address"), envelope);
+    let to = text("RecipientEmailAddress").or(more.text_of("Recipient"));
+    document.add(field!("email.to.address"), to);
+    for address in [from, envelope, to] {
+        document.add(field!("related.user"), address);
+    }
+    for column in ["SenderObjectId", "RecipientObjectId"] {
+        document.add(field!("related.user"), text(column));
+    }
+    for column in ["SenderFromDomain", "SenderMailFromDomain"] {
+        document.add(field!("related.hosts"), text(column));
+    }
+    for column in ["TeamsMessageId", "MessageId", "ThreadId", "ParentMessageId", "EmailClusterId"] {
+        document.add(field!("labels.message"), text(column));
+    }
+    let address = more.text_of("SenderIP");
+    document.add(field!("source.ip"), address);
+    document.add(field!("related.ip"), address);
+}
+
+/// Cloud resources, containers, applications.
+fn add_cloud<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
+    let text = |column| row.text(column);
+    document.plain(field!("cloud.provider"), "azure");
+    document.add(field!("cloud.region"), text("Location"));
+    document.add(field!("cloud.service.name"), text("ServiceType"));
+    document.add(field!("container.id"), text("ContainerId"));
+    document.add(field!("container.name"), text("ContainerName"));
+    document.add(field!("container.image.name"), text("ContainerImageName"));
+    for column in ["Application", "ApplicationId", "OAuthApplicationId", "AppInstanceId"] {
+        document.add(field!("labels.application"), text(column));
+    }
+    for column in
+        ["AzureResourceId", "SubscriptionId", "StorageAccount", "ResourceId", "CloudResourceId", "SessionId"]
+    {
+        document.add(field!("labels.entity"), text(column));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ACTIONS, TABLES, cut};
+
+    #[test]
+    fn command_lines_are_cut_into_words() {
+        assert_eq!(cut(r#""a b.exe"  /u "C:\x y" z"#), ["a b.exe", "/u", r"C:\x y", "z"]);
+        assert_eq!(cut(r#""" x"#), ["", "x"]);
+        assert!(cut("  ").is_empty());
+    }
+
+    #[test]
+    fn a_table_stands_before_its_own_beginning() {
+        for (at, (name, _, _)) in TABLES.iter().enumerate() {
+            for (later, _, _) in &TABLES[at + 1..] {
+                assert!(!later.starts_with(name), "{later} is never reached");
+            }
+        }
+        for (at, (name, _, _)) in ACTIONS.iter().enumerate() {
+            assert!(ACTIONS[at + 1..].iter().all(|(later, _, _)| later != name), "{name} twice");
+        }
+    }
+}

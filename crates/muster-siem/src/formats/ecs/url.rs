@@ -1,0 +1,102 @@
+//! The parts of a URL as ECS names them. Microsoft's URLs come with and without a scheme, and from attackers; what
+//! has no parts is kept as a whole.
+
+use super::document::{Document, field};
+use crate::formats::json::Text;
+
+/// Adds a URL and its parts, and its host to `related.hosts`.
+pub(super) fn add<'a>(document: &mut Document<'a>, text: Text<'a>) {
+    if text.is_blank() {
+        return;
+    }
+    let text_of = text.decoded();
+    document.add(field!("url.original"), text);
+    if let Some(parts) = Parts::of(&text_of) {
+        document.add(field!("url.full"), text);
+        document.plain(field!("url.scheme"), parts.scheme.to_lowercase());
+        let host = parts.host.to_lowercase();
+        if !host.is_empty() {
+            document.plain(field!("url.domain"), host.clone());
+            if host.parse::<std::net::IpAddr>().is_ok() {
+                document.plain(field!("related.ip"), host);
+            } else {
+                document.plain(field!("related.hosts"), host);
+            }
+        }
+        if let Some(port) = parts.port.and_then(|port| port.parse::<u16>().ok()) {
+            document.number(field!("url.port"), i64::from(port));
+        }
+        for (field, part) in [
+            (field!("url.username"), parts.username),
+            (field!("url.path"), parts.path),
+            (field!("url.query"), parts.query),
+            (field!("url.fragment"), parts.fragment),
+        ] {
+            document.plain(field, part.to_owned());
+        }
+        let name = parts.path.rsplit('/').next().unwrap_or_default();
+        if let Some((stem, extension)) = name.rsplit_once('.')
+            && !stem.is_empty()
+        {
+            document.plain(field!("url.extension"), extension.to_owned());
+        }
+    } else if !text_of.contains('/') && text_of.contains('.') {
+        let host = text_of.trim().to_lowercase();
+        document.plain(field!("url.domain"), host.clone());
+        document.plain(field!("related.hosts"), host);
+    }
+}
+
+/// The parts of a URL with a scheme, as they stand.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Parts<'u> {
+    pub(super) scheme: &'u str,
+    pub(super) username: &'u str,
+    pub(super) host: &'u str,
+    pub(super) port: Option<&'u str>,
+    pub(super) path: &'u str,
+    pub(super) query: &'u str,
+    pub(super) fragment: &'u str,
+}
+
+impl<'u> Parts<'u> {
+    pub(super) fn of(url: &'u str) -> Option<Self> {
+        let (scheme, rest) = url.trim().split_once("://")?;
+        let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        if scheme.is_empty() || !scheme.bytes().all(letters) {
+            return None;
+        }
+        let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let slash = rest.find('/').unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(slash);
+        let (user, place) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let username = user.split(':').next().unwrap_or_default();
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (host, Some(port))
+            }
+            _ => (place, None),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some(Self { scheme, username, host, port, path, query, fragment })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Parts;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let parts = Parts::of("HTTP://me:secret@[2001:db8::1]:8080/a/b.gif?k=v#there").expect("a URL");
+        assert_eq!(
+            (parts.scheme, parts.username, parts.host, parts.port),
+            ("HTTP", "me", "2001:db8::1", Some("8080"))
+        );
+        assert_eq!((parts.path, parts.query, parts.fragment), ("/a/b.gif", "k=v", "there"));
+        assert_eq!(Parts::of("https://x.example").expect("a URL").path, "");
+        assert_eq!(Parts::of("x.example/a"), None);
+        assert_eq!(Parts::of("not a url://x"), None);
+    }
+}

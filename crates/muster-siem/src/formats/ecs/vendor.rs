@@ -1,0 +1,471 @@
+//! Microsoft's own record inside an ECS document, in the names of Elastic's integrations: for Graph and hunting rows
+//! in snake case, some fields in objects of their own; for the older APIs as Microsoft writes them. Null, empty lists
+//! and empty objects are left out, as those integrations do.
+
+use super::document::{push_string, push_text};
+use super::url::Parts;
+use crate::formats::RecordKind;
+use crate::formats::json::Text;
+use crate::formats::tape::{Kind, Tape, Value};
+use crate::formats::view::{Alert, HuntingRow, Incident};
+
+/// Appends the field that holds an alert that is a record of its own.
+pub(super) fn push_alert(kind: RecordKind, alert: &Alert<'_>, buffer: &mut Vec<u8>) {
+    match kind {
+        RecordKind::EndpointAlert => {
+            buffer.extend_from_slice(br#","microsoft":{"defender_endpoint":"#);
+            push_as_written(alert.fields, buffer);
+            buffer.push(b'}');
+        }
+        RecordKind::SiemDetection => {
+            buffer.extend_from_slice(br#","microsoft":{"defender_siem":"#);
+            push_snake(alert.fields, Place::Other, buffer);
+            buffer.push(b'}');
+        }
+        _ => {
+            buffer.extend_from_slice(br#","m365_defender":{"alert":"#);
+            push_snake(alert.fields, Place::Alert, buffer);
+            buffer.push(b'}');
+        }
+    }
+}
+
+/// Appends the field that holds an incident and one of its alerts.
+pub(super) fn push_incident(
+    kind: RecordKind,
+    incident: &Incident<'_>,
+    alert: Option<&Alert<'_>>,
+    buffer: &mut Vec<u8>,
+) {
+    buffer.extend_from_slice(br#","m365_defender":{"#);
+    let mut first = true;
+    if kind == RecordKind::XdrIncident {
+        for (key, value) in incident.fields.fields() {
+            if key != "alerts" && is_worth(value) {
+                push_key(key, &mut first, buffer);
+                push_as_written(value, buffer);
+            }
+        }
+        if let Some(alert) = alert {
+            push_key("alerts", &mut first, buffer);
+            push_as_written(alert.fields, buffer);
+        }
+        buffer.push(b'}');
+        return;
+    }
+    buffer.extend_from_slice(br#""incident":{"#);
+    push_fields(incident.fields, Place::Incident, &mut first, buffer);
+    if let Some(alert) = alert {
+        push_key("alert", &mut first, buffer);
+        push_snake(alert.fields, Place::IncidentAlert, buffer);
+    }
+    buffer.extend_from_slice(b"}}");
+}
+
+/// Appends the field that holds a hunting row, and what its envelope says.
+pub(super) fn push_row(row: &HuntingRow<'_>, tape: &Tape<'_>, buffer: &mut Vec<u8>) {
+    buffer.extend_from_slice(br#","m365_defender":{"event":{"#);
+    let mut first = true;
+    let envelope = tape.root();
+    if envelope.get("properties").is_object() {
+        for (key, name) in [("category", "category"), ("operationName", "operation_name"), ("time", "time")] {
+            if is_worth(envelope.get(key)) {
+                push_key(name, &mut first, buffer);
+                push_as_written(envelope.get(key), buffer);
+            }
+        }
+        let (id, name) = (envelope.get("tenantId"), envelope.get("Tenant"));
+        if is_worth(id) || is_worth(name) {
+            push_key("tenant", &mut first, buffer);
+            push_group(&[("id", id), ("name", name)], buffer);
+        }
+    }
+    let mut groups: Vec<(&str, Vec<(String, Value<'_>)>)> = Vec::new();
+    for (column, value) in row.fields.fields() {
+        if !is_worth(value) {
+            continue;
+        }
+        let (group, name) = column_name(column);
+        if group.is_empty() {
+            push_key(&name, &mut first, buffer);
+            push_column(value, buffer);
+        } else if let Some((_, members)) = groups.iter_mut().find(|(known, _)| *known == group) {
+            members.push((name, value));
+        } else {
+            groups.push((group, vec![(name, value)]));
+        }
+    }
+    for (group, members) in groups {
+        push_key(group, &mut first, buffer);
+        let mut inside = true;
+        buffer.push(b'{');
+        for (name, value) in members {
+            push_key(&name, &mut inside, buffer);
+            push_column(value, buffer);
+        }
+        buffer.push(b'}');
+    }
+    buffer.extend_from_slice(b"}}");
+}
+
+/// A column's value: what is an object or a list of objects becomes its JSON as a string, so that the hundreds of
+/// names in it do not become fields of the index.
+fn push_column(value: Value<'_>, buffer: &mut Vec<u8>) {
+    match value.kind() {
+        Some(Kind::Object) => push_string(value.raw(), buffer),
+        Some(Kind::Array) if value.items().any(Value::is_object) => push_string(value.raw(), buffer),
+        _ => push_as_written(value, buffer),
+    }
+}
+
+/// The beginnings of columns that Elastic's integration gathers in an object, and that object's name. The longest
+/// that fits comes first.
+const GROUPS: [(&str, &str); 24] = [
+    ("InitiatingProcess", "initiating_process"),
+    ("NetworkAdapter", "network.adapter"),
+    ("Account", "account"),
+    ("Action", "action"),
+    ("Activity", "activity"),
+    ("Certificate", "certificate"),
+    ("Delivery", "delivery"),
+    ("Destination", "destination"),
+    ("Email", "email"),
+    ("File", "file"),
+    ("Local", "local"),
+    ("Logon", "logon"),
+    ("Object", "object"),
+    ("OS", "os"),
+    ("Previous", "previous"),
+    ("Process", "process"),
+    ("Query", "query"),
+    ("Recipient", "recipient"),
+    ("Registry", "registry"),
+    ("Remote", "remote"),
+    ("Request", "request"),
+    ("Sender", "sender"),
+    ("Target", "target"),
+    ("Threat", "threat"),
+];
+
+/// Columns that go elsewhere than the rules say.
+const COLUMNS: [(&str, &str, &str); 19] = [
+    ("ActionType", "action", "type"),
+    ("Action", "action", "value"),
+    ("AlertId", "alert", "id"),
+    ("Category", "alert", "category"),
+    ("DetectionSource", "detection", "source"),
+    ("DeviceId", "device", "id"),
+    ("DeviceName", "device", "name"),
+    ("DeviceType", "device", "type"),
+    ("DeviceCategory", "device", "category"),
+    ("EvidenceRole", "evidence", "role"),
+    ("FileOriginIP", "file", "origin_ip"),
+    ("NetworkMessageId", "network", "message_id"),
+    ("NetworkAdapterName", "network", "adapter_name"),
+    ("NetworkAdapterStatus", "network", "adapter_status"),
+    ("NetworkAdapterType", "network", "adapter_type"),
+    ("NetworkAdapterVendor", "network", "adapter_vendor"),
+    ("PublicIP", "public_ip", "value"),
+    ("ObjectId", "", "object_id"),
+    ("Account", "", "account_value"),
+];
+
+/// The object and the name in it of a column; no object for one that stands alone.
+fn column_name(column: &str) -> (&'static str, String) {
+    if let Some((_, group, name)) = COLUMNS.iter().find(|(known, _, _)| *known == column) {
+        return (group, (*name).to_owned());
+    }
+    for (start, group) in GROUPS {
+        if let Some(rest) = column.strip_prefix(start)
+            && rest.starts_with(|letter: char| letter.is_ascii_uppercase())
+            && !group.contains('.')
+        {
+            return (group, snake(rest));
+        }
+    }
+    ("", snake(column))
+}
+
+/// Where an object stands: names depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Alert,
+    Incident,
+    IncidentAlert,
+    Comment,
+    Evidence,
+    File,
+    Other,
+}
+
+/// Appends a value with names in snake case.
+fn push_snake(value: Value<'_>, place: Place, buffer: &mut Vec<u8>) {
+    match value.kind() {
+        Some(Kind::Object) => {
+            buffer.push(b'{');
+            push_fields(value, place, &mut true, buffer);
+            buffer.push(b'}');
+        }
+        Some(Kind::Array) => {
+            buffer.push(b'[');
+            let mut first = true;
+            for item in value.items().filter(|item| is_worth(*item)) {
+                comma(&mut first, buffer);
+                push_snake(item, place, buffer);
+            }
+            buffer.push(b']');
+        }
+        _ => push_leaf(value, buffer),
+    }
+}
+
+/// What of the evidence of a Graph alert Elastic's integration gathers in objects.
+const EVIDENCE_GROUPS: [(&str, &[(&str, &str)]); 3] = [
+    ("rbac_group", &[("rbacGroupId", "id"), ("rbacGroupName", "name")]),
+    (
+        "process",
+        &[
+            ("processCommandLine", "command_line"),
+            ("processCreationDateTime", "creation_datetime"),
+            ("processId", "id"),
+        ],
+    ),
+    (
+        "parent_process",
+        &[
+            ("parentProcessCreationDateTime", "creation_datetime"),
+            ("parentProcessId", "id"),
+            ("parentProcessImageFile", "image_file"),
+        ],
+    ),
+];
+
+fn push_fields(object: Value<'_>, place: Place, first: &mut bool, buffer: &mut Vec<u8>) {
+    let gathered = |key: &str| {
+        place == Place::Evidence
+            && EVIDENCE_GROUPS.iter().any(|(_, members)| members.iter().any(|(member, _)| *member == key))
+    };
+    for (key, value) in object.fields() {
+        if !is_worth(value) || gathered(key) || place == Place::Incident && key == "alerts" {
+            continue;
+        }
+        if let Some(name) = address_name(key, place) {
+            push_key(name, first, buffer);
+            push_address(value.text(), buffer);
+            continue;
+        }
+        let name = name(key, place);
+        push_key(&name, first, buffer);
+        push_snake(value, inside(key, place), buffer);
+    }
+    if place != Place::Evidence {
+        return;
+    }
+    for (group, members) in EVIDENCE_GROUPS {
+        let told = members.iter().map(|(key, name)| (*name, object.get(key)));
+        let told: Vec<_> = told.filter(|(_, value)| is_worth(*value)).collect();
+        if told.is_empty() {
+            continue;
+        }
+        push_key(group, first, buffer);
+        buffer.push(b'{');
+        let mut inside_first = true;
+        for (name, value) in told {
+            push_key(name, &mut inside_first, buffer);
+            push_snake(value, Place::File, buffer);
+        }
+        buffer.push(b'}');
+    }
+}
+
+/// The place that the value of `key` is.
+fn inside(key: &str, place: Place) -> Place {
+    match (key, place) {
+        ("comments", _) => Place::Comment,
+        ("evidence", _) => Place::Evidence,
+        ("imageFile" | "fileDetails" | "parentProcessImageFile", _) => Place::File,
+        // Evidence inside evidence has the same names.
+        (_, Place::Evidence) => Place::Evidence,
+        _ => Place::Other,
+    }
+}
+
+/// The name of an address of the portal, which Elastic's integration takes apart; `None` for any other field.
+fn address_name(key: &str, place: Place) -> Option<&'static str> {
+    match (key, place) {
+        ("alertWebUrl", Place::Alert) | ("incidentWebUrl", Place::Incident) => Some("web_url"),
+        ("alertWebUrl", Place::IncidentAlert) => Some("alert_web_url"),
+        ("incidentWebUrl", Place::Alert | Place::IncidentAlert) => Some("incident_web_url"),
+        _ => None,
+    }
+}
+
+fn push_address(text: Text<'_>, buffer: &mut Vec<u8>) {
+    let decoded = text.decoded();
+    buffer.extend_from_slice(br#"{"original":"#);
+    push_text(text, buffer);
+    if let Some(parts) = Parts::of(&decoded) {
+        for (name, part) in
+            [("domain", parts.host), ("path", parts.path), ("query", parts.query), ("scheme", parts.scheme)]
+        {
+            if !part.is_empty() {
+                push_key(name, &mut false, buffer);
+                push_string(part, buffer);
+            }
+        }
+    }
+    buffer.push(b'}');
+}
+
+/// A name in snake case, as Elastic's integration has it.
+fn name(key: &str, place: Place) -> String {
+    match (key, place) {
+        ("antiSpamDirection", _) => "antispam_direction".to_owned(),
+        ("comment", Place::Comment) => "message".to_owned(),
+        ("fileName", Place::File) => "name".to_owned(),
+        ("filePath", Place::File) => "path".to_owned(),
+        ("filePublisher", Place::File) => "publisher".to_owned(),
+        ("fileSize", Place::File) => "size".to_owned(),
+        _ => snake(key),
+    }
+}
+
+/// `createdDateTime` becomes `created_datetime`, `@odata.type` `odata_type`.
+fn snake(key: &str) -> String {
+    let key = key
+        .replace("DateTime", "Datetime")
+        .replace("ioT", "iot")
+        .replace("IoT", "Iot")
+        .replace("OAuth", "Oauth");
+    let key = key.replace("IPv", "Ipv");
+    let letters: Vec<char> = key.trim_start_matches('@').chars().collect();
+    let mut name = String::with_capacity(letters.len() + 4);
+    for (at, letter) in letters.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| letters.get(at));
+        let after = letters.get(at + 1);
+        if letter.is_ascii_uppercase() {
+            let new_word = before
+                .is_some_and(|before| before.is_ascii_lowercase() || before.is_ascii_digit())
+                || before.is_some_and(char::is_ascii_uppercase)
+                    && after.is_some_and(char::is_ascii_lowercase);
+            if new_word {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_lowercase());
+        } else if letter.is_ascii_alphanumeric() || !letter.is_ascii() && letter.is_alphanumeric() {
+            name.push(*letter);
+        } else if !name.ends_with('_') {
+            name.push('_');
+        }
+    }
+    name
+}
+
+/// Appends a value with Microsoft's names, without what is nothing.
+fn push_as_written(value: Value<'_>, buffer: &mut Vec<u8>) {
+    match value.kind() {
+        Some(Kind::Object) => {
+            buffer.push(b'{');
+            let mut first = true;
+            for (key, value) in value.fields().filter(|(_, value)| is_worth(*value)) {
+                push_key(key, &mut first, buffer);
+                push_as_written(value, buffer);
+            }
+            buffer.push(b'}');
+        }
+        Some(Kind::Array) => {
+            buffer.push(b'[');
+            let mut first = true;
+            for item in value.items().filter(|item| is_worth(*item)) {
+                comma(&mut first, buffer);
+                push_as_written(item, buffer);
+            }
+            buffer.push(b']');
+        }
+        _ => push_leaf(value, buffer),
+    }
+}
+
+fn push_group(members: &[(&str, Value<'_>)], buffer: &mut Vec<u8>) {
+    buffer.push(b'{');
+    let mut first = true;
+    for (name, value) in members.iter().filter(|(_, value)| is_worth(*value)) {
+        push_key(name, &mut first, buffer);
+        push_as_written(*value, buffer);
+    }
+    buffer.push(b'}');
+}
+
+fn push_leaf(value: Value<'_>, buffer: &mut Vec<u8>) {
+    match value.kind() {
+        Some(Kind::String) => push_text(value.text(), buffer),
+        // A number that no receiver can hold stays readable as a string.
+        Some(Kind::Number) if !value.raw().parse::<f64>().is_ok_and(f64::is_finite) => {
+            push_text(value.text(), buffer);
+        }
+        Some(Kind::Number | Kind::Boolean) => buffer.extend_from_slice(value.raw().as_bytes()),
+        _ => buffer.extend_from_slice(b"null"),
+    }
+}
+
+/// Whether a value says anything: a blank string does not, nor an object of nulls.
+fn is_worth(value: Value<'_>) -> bool {
+    match value.kind() {
+        Some(Kind::Array) => value.items().any(is_worth),
+        Some(Kind::Object) => value.fields().any(|(_, value)| is_worth(value)),
+        _ => value.is_told(),
+    }
+}
+
+/// Appends a key and its colon. A key with a dot would open an object in Elasticsearch.
+fn push_key(key: &str, first: &mut bool, buffer: &mut Vec<u8>) {
+    comma(first, buffer);
+    if key.contains('.') {
+        push_text(Text::as_in_json(&key.replace('.', "_")), buffer);
+    } else {
+        push_text(Text::as_in_json(key), buffer);
+    }
+    buffer.push(b':');
+}
+
+fn comma(first: &mut bool, buffer: &mut Vec<u8>) {
+    if !*first {
+        buffer.push(b',');
+    }
+    *first = false;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{column_name, snake};
+
+    #[test]
+    fn names_are_those_of_the_integrations() {
+        for (key, name) in [
+            ("createdDateTime", "created_datetime"),
+            ("@odata.type", "odata_type"),
+            ("azureAdDeviceId", "azure_ad_device_id"),
+            ("clusterIP", "cluster_ip"),
+            ("senderIP", "sender_ip"),
+            ("ioTHub", "iot_hub"),
+            ("sha256Ac", "sha256_ac"),
+            ("p1Sender", "p1_sender"),
+            ("Source Mac", "source_mac"),
+        ] {
+            assert_eq!(snake(key), name);
+        }
+        for (column, group, name) in [
+            ("InitiatingProcessAccountName", "initiating_process", "account_name"),
+            ("InitiatingProcessSHA1", "initiating_process", "sha1"),
+            ("DeviceManualTags", "", "device_manual_tags"),
+            ("DeviceId", "device", "id"),
+            ("OSPlatform", "os", "platform"),
+            ("LocalIPType", "local", "ip_type"),
+            ("IPv4Dhcp", "", "ipv4_dhcp"),
+            ("ReportId", "", "report_id"),
+            ("FolderPath", "", "folder_path"),
+        ] {
+            assert_eq!(column_name(column), (group, name.to_owned()), "{column}");
+        }
+    }
+}

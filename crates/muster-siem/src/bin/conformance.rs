@@ -449,6 +449,9 @@ fn canonical(value: &Value) -> String {
         return jiff::Timestamp::from_millisecond(time.as_millisecond())
             .map_or(text, |time| time.to_string());
     }
+    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        return address.to_string();
+    }
     match text.parse::<f64>() {
         Ok(number) if value.is_number() => number.to_string(),
         _ => text,

@@ -224,21 +224,9 @@ pub(super) fn product(service_source: &str) -> Option<&'static str> {
     PRODUCTS.iter().find(|(name, _)| same(service_source, name)).map(|(_, product)| *product)
 }
 
-/// What a determination is called today: documentation and older answers use other words for some.
-pub(super) fn determination(value: &str) -> &str {
-    const TODAY: [(&str, &str); 5] = [
-        ("compromisedUser", "compromisedAccount"),
-        ("clean", "notMalicious"),
-        ("insufficientData", "notEnoughDataToValidate"),
-        ("confirmedUserActivity", "confirmedActivity"),
-        ("notAvailable", "unknown"),
-    ];
-    TODAY.iter().find(|(old, _)| same(value, old)).map_or(value, |(_, today)| today)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{EvidenceKind, determination, product, tactic};
+    use super::{EvidenceKind, product, tactic};
 
     #[test]
     fn each_kind_of_evidence_is_named_once() {
@@ -265,7 +253,5 @@ mod tests {
     fn words_of_older_answers_are_known() {
         assert_eq!(product("MicrosoftDefenderATP"), product("microsoftDefenderForEndpoint"));
         assert_eq!(product("somethingNew"), None);
-        assert_eq!(determination("CompromisedUser"), "compromisedAccount");
-        assert_eq!(determination("phishing"), "phishing");
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn add_alert<'a>(
         }
         _ => {
             document.add(field!("message"), alert.title.or(alert.description));
-            status(document, alert.status);
+            status(document, kind, alert.status);
         }
     }
     add_body(document, kind, alert);
@@ -59,7 +59,7 @@ pub(super) fn add_incident<'a>(
     if kind == RecordKind::XdrIncident {
         document.add(field!("event.id"), alert.map(|alert| alert.id).unwrap_or_default().or(incident.id));
         document.add(field!("message"), title.or(incident.display_name));
-        status(document, alert.map(|alert| alert.status).unwrap_or_default().or(incident.status));
+        status(document, kind, alert.map(|alert| alert.status).unwrap_or_default().or(incident.status));
     } else {
         document.add(field!("event.id"), incident.id);
         document.add(field!("message"), incident.display_name.or(incident.description).or(title));
@@ -79,10 +79,10 @@ fn severity(document: &mut Document<'_>, version: EcsVersion, severity: Text<'_>
 }
 
 /// Elastic's integrations for the older APIs tell by the type of event where the alert stands.
-fn status(document: &mut Document<'_>, status: Text<'_>) {
+fn status(document: &mut Document<'_>, kind: RecordKind, status: Text<'_>) {
     let word = match status.as_written() {
         word if tables::same(word, "resolved") => "end",
-        word if tables::same(word, "new") || tables::same(word, "active") => "start",
+        word if tables::same(word, "new") && kind == RecordKind::EndpointAlert => "start",
         word if tables::same(word, "inProgress") => "change",
         _ => "info",
     };
@@ -138,9 +138,18 @@ fn add_body<'a>(document: &mut Document<'a>, kind: RecordKind, alert: &Alert<'a>
     }
 
     threat(document, alert);
+    if older && !alert.category.is_blank() {
+        document.plain(field!("threat.framework"), "MITRE ATT&CK");
+    }
     let before = document.has(field!("user.name"));
     let mut cloud = None;
     let mut categories = Categories::default();
+    if older {
+        categories.note(EvidenceKind::Device);
+    }
+    if ["Malware", "Ransomware"].iter().any(|word| tables::same(alert.category.as_written(), word)) {
+        categories.note(EvidenceKind::Malware);
+    }
     for evidence in &alert.evidence {
         evidence.walk(&mut |evidence| {
             categories.note(evidence.kind);
@@ -409,6 +418,7 @@ pub(super) fn add_device<'a>(document: &mut Document<'a>, device: &Device<'a>) {
     for name in [device.dns_name, device.host_name, device.id, device.entra_id] {
         document.add(field!("related.hosts"), name);
     }
+    document.lower(field!("related.hosts"), device.name());
 }
 
 /// `host.os.type` has a few values only.
@@ -495,6 +505,11 @@ pub(super) fn place<'a>(file: &File<'a>) -> (Cow<'a, str>, Cow<'a, str>) {
     (path, Cow::Owned(whole))
 }
 
+/// The name of a program, of which now and then the whole path is written.
+fn base_name(name: Text<'_>) -> Text<'_> {
+    name.after_last('/').after_last('\\')
+}
+
 /// Adds the hashes of a file to the three fields and to what is related.
 pub(super) fn add_hashes<'a>(document: &mut Document<'a>, file: &File<'a>, [md5, sha1, sha256]: [Field; 3]) {
     for (field, hash) in [(md5, file.md5), (sha1, file.sha1), (sha256, file.sha256)] {
@@ -508,7 +523,7 @@ pub(super) fn add_process<'a>(document: &mut Document<'a>, process: &Process<'a>
     document.add(field!("process.pid"), process.id);
     document.add(field!("process.command_line"), process.command_line);
     document.add(field!("process.start"), process.created_at);
-    document.add(field!("process.name"), process.image.name);
+    document.add(field!("process.name"), base_name(process.image.name));
     document.plain(field!("process.executable"), place(&process.image).1);
     add_hashes(
         document,
@@ -517,7 +532,7 @@ pub(super) fn add_process<'a>(document: &mut Document<'a>, process: &Process<'a>
     );
     document.add(field!("process.parent.pid"), process.parent_id);
     document.add(field!("process.parent.start"), process.parent_created_at);
-    document.add(field!("process.parent.name"), process.parent_image.name);
+    document.add(field!("process.parent.name"), base_name(process.parent_image.name));
     document.plain(field!("process.parent.executable"), place(&process.parent_image).1);
     add_hashes(
         document,

@@ -80,7 +80,7 @@ pub(in crate::formats) const FIELDS: &[FieldDoc] = &{
 };
 
 /// Sorted by name, so that the fields of one object stand together.
-pub(super) const ROWS: [Row; 212] = [
+pub(super) const ROWS: [Row; 213] = [
     Row {
         name: "@timestamp",
         holds: Holds::Time,
@@ -1687,6 +1687,14 @@ pub(super) const ROWS: [Row; 212] = [
         list: false,
         kinds: ALL_KINDS,
         source: "evidence[].url, urls; Url; RemoteUrl",
+        rule: "",
+    },
+    Row {
+        name: "url.password",
+        holds: Holds::Text,
+        list: false,
+        kinds: ALL_KINDS,
+        source: "evidence[].url; Url",
         rule: "",
     },
     Row {

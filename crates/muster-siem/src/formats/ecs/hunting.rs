@@ -13,7 +13,7 @@ use super::url;
 use crate::formats::json::Text;
 use crate::formats::tables;
 use crate::formats::tape::{Kind, Tape, Value};
-use crate::formats::view::{HuntingRow, Process};
+use crate::formats::view::{File, HuntingRow, Process};
 
 /// The columns that hold JSON inside a string.
 const JSON_COLUMNS: [&str; 9] = [
@@ -95,7 +95,7 @@ const TABLES: [(&str, &[&str], &str); 32] = [
     ("EntraIdSignInEvents", &["authentication"], "info"),
     ("EntraIdSpnSignInEvents", &["authentication"], "info"),
     ("GraphApiAuditEvents", &["api"], "access"),
-    ("UrlClickEvents", &["web"], "access"),
+    ("UrlClickEvents", &["web"], "info"),
     ("CloudAppEvents", &["web"], "info"),
     ("CloudProcessEvents", &["process"], "info"),
     ("CloudAuditEvents", &["configuration"], "info"),
@@ -146,6 +146,9 @@ pub(super) fn add_row<'a>(
     add_host(document, row, inner);
     let more = inner.get(row, "AdditionalFields");
     add_processes(document, row);
+    if table == "AlertEvidence" && text("EntityType").as_written() == "Process" {
+        add_evident_process(document, row, more);
+    }
     add_subject_file(document, row, table);
     add_accounts(document, row, inner);
     add_network(document, row, more);
@@ -184,8 +187,9 @@ fn add_kind<'a>(
     let action = ACTIONS.iter().find(|(name, _, _)| *name == action_type.as_written());
     match action {
         Some((_, word, _)) if !word.is_empty() => document.plain(field!("event.action"), *word),
-        _ => document.lower(field!("event.action"), action_type.or(text("Action"))),
+        _ => document.plain(field!("event.action"), action_type.decoded().to_lowercase().replace(' ', "-")),
     }
+    document.add_all(field!("event.action"), [text("Action"), text("DeliveryAction")]);
     let known = TABLES.iter().find(|(name, _, _)| table.starts_with(name));
     let entity: Option<&str> = match text("EntityType").as_written() {
         "File" if alert => Some("file"),
@@ -200,13 +204,17 @@ fn add_kind<'a>(
     if let Some(category) = entity {
         document.plain(field!("event.category"), category);
         document.plain(field!("event.type"), "info");
-    } else {
-        for category in known.map(|(_, categories, _)| *categories).unwrap_or_default() {
-            document.plain(field!("event.category"), *category);
-        }
-        let kind = action.map(|(_, _, kind)| *kind).or(known.map(|(_, _, kind)| *kind));
-        document.plain(field!("event.type"), kind.unwrap_or("info"));
     }
+    match text("DeliveryAction").as_written() {
+        "Delivered" => document.plain(field!("event.type"), "allowed"),
+        "Blocked" => document.plain(field!("event.type"), "denied"),
+        _ => {}
+    }
+    for category in known.map(|(_, categories, _)| *categories).unwrap_or_default() {
+        document.plain(field!("event.category"), *category);
+    }
+    let kind = action.map(|(_, _, kind)| *kind).or(known.map(|(_, _, kind)| *kind));
+    document.plain(field!("event.type"), kind.unwrap_or("info"));
     let own_id = text("ReportId");
     let counts = table.starts_with("Device");
     document.add(
@@ -365,6 +373,54 @@ fn add_processes<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
         document.add(field!("process.user.name"), owner.account);
         document.add(field!("process.user.id"), owner.sid.or(owner.entra_id));
         document.add(field!("process.group_leader.pid"), text("InitiatingProcessGroupLeaderId"));
+    }
+}
+
+/// The process that a row of alert evidence is about: its fields are in `AdditionalFields`.
+fn add_evident_process<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Value<'a>) {
+    let file = |process: Value<'a>| {
+        let image = process.get("ImageFile");
+        let hash = |algorithm: &str| {
+            image
+                .get("FileHashes")
+                .items()
+                .find(|hash| hash.text_of("Algorithm").as_written() == algorithm)
+                .map(|hash| hash.text_of("Value"))
+                .unwrap_or_default()
+        };
+        File {
+            name: image.text_of("Name"),
+            path: image.text_of("Directory"),
+            size: image.text_of("SizeInBytes"),
+            md5: hash("MD5"),
+            sha1: hash("SHA1"),
+            sha256: hash("SHA256"),
+            ..File::default()
+        }
+    };
+    let parent = more.get("ParentProcess");
+    let own_line = row.text("ProcessCommandLine");
+    let process = Process {
+        id: more.text_of("ProcessId"),
+        image: file(more),
+        command_line: more.text_of("CommandLine"),
+        created_at: more.text_of("CreationTimeUtc"),
+        parent_id: parent.text_of("ProcessId"),
+        parent_created_at: parent.text_of("CreationTimeUtc"),
+        parent_image: file(parent),
+    };
+    add_process(document, &process);
+    if own_line.is_blank() {
+        add_words(document, process.command_line, field!("process.args"), field!("process.args_count"));
+    }
+    let line = parent.text_of("CommandLine");
+    document.add(field!("process.parent.command_line"), line);
+    add_words(document, line, field!("process.parent.args"), field!("process.parent.args_count"));
+    let account = more.get("Account");
+    document.add(field!("process.user.name"), account.text_of("Name"));
+    document.add(field!("process.user.id"), account.text_of("Sid"));
+    for key in ["Name", "Sid", "AadUserId", "UserPrincipalName"] {
+        document.add(field!("related.user"), account.text_of(key));
     }
 }
 

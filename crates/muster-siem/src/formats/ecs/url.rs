@@ -9,6 +9,8 @@ pub(super) fn add<'a>(document: &mut Document<'a>, text: Text<'a>) {
     if text.is_blank() {
         return;
     }
+    // Evidence of mail has it before some URLs.
+    let text = text.as_written().strip_prefix("uri=").map_or(text, Text::as_in_json);
     let text_of = text.decoded();
     document.add(field!("url.original"), text);
     if let Some(parts) = Parts::of(&text_of) {
@@ -28,6 +30,7 @@ pub(super) fn add<'a>(document: &mut Document<'a>, text: Text<'a>) {
         }
         for (field, part) in [
             (field!("url.username"), parts.username),
+            (field!("url.password"), parts.password),
             (field!("url.path"), parts.path),
             (field!("url.query"), parts.query),
             (field!("url.fragment"), parts.fragment),
@@ -52,6 +55,7 @@ pub(super) fn add<'a>(document: &mut Document<'a>, text: Text<'a>) {
 pub(super) struct Parts<'u> {
     pub(super) scheme: &'u str,
     pub(super) username: &'u str,
+    pub(super) password: &'u str,
     pub(super) host: &'u str,
     pub(super) port: Option<&'u str>,
     pub(super) path: &'u str,
@@ -71,7 +75,7 @@ impl<'u> Parts<'u> {
         let slash = rest.find('/').unwrap_or(rest.len());
         let (authority, path) = rest.split_at(slash);
         let (user, place) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let username = user.split(':').next().unwrap_or_default();
+        let (username, password) = user.split_once(':').unwrap_or((user, ""));
         let (host, port) = match place.rsplit_once(':') {
             Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
                 (host, Some(port))
@@ -79,7 +83,7 @@ impl<'u> Parts<'u> {
             _ => (place, None),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        Some(Self { scheme, username, host, port, path, query, fragment })
+        Some(Self { scheme, username, password, host, port, path, query, fragment })
     }
 }
 

@@ -176,7 +176,274 @@ struct Difference {
     reason: &'static str,
 }
 
-const DELIBERATE: &[Difference] = &[];
+const DELIBERATE: &[Difference] = &[
+    Difference {
+        set: "elastic",
+        field: "file.path",
+        reason: "ECS wants the whole path with the file's name; Elastic writes the folder, which is our file.directory",
+    },
+    Difference {
+        set: "elastic",
+        field: "threat.technique.name",
+        reason: "Elastic writes the alert's category, which is a tactic or a class such as Malware, never a technique; ours is in threat.tactic and rule",
+    },
+    Difference {
+        set: "elastic incident",
+        field: "threat.group.name",
+        reason: "Elastic writes the family of the malware; ECS wants the group of attackers. The family is our threat.software.name",
+    },
+    Difference {
+        set: "elastic incident",
+        field: "threat.tactic.name",
+        reason: "the category is Malware, which is no tactic of MITRE ATT&CK",
+    },
+    Difference {
+        set: "elastic incident",
+        field: "source.user.name",
+        reason: "Elastic writes the analyst to whom the incident is assigned, who is not the source of anything; ours is in related.user",
+    },
+    Difference {
+        set: "elastic incident",
+        field: "registry.hive",
+        reason: "ECS wants the abbreviated name (HKLM)",
+    },
+    Difference {
+        set: "elastic incident",
+        field: "user.id",
+        reason: "Elastic writes the principal name; ours are the SID and the directory's id, and the principal name is user.email",
+    },
+    Difference {
+        set: "elastic alert",
+        field: "event.duration",
+        reason: "Elastic subtracts times that it has cut to milliseconds; ours is exact",
+    },
+    Difference {
+        set: "elastic alert",
+        field: "related.hosts",
+        reason: "Elastic lists the name and version of the operating system as hosts; all real hosts are there",
+    },
+    Difference {
+        set: "elastic endpoint",
+        field: "cloud.account.id",
+        reason: "the record's tenant id is no GUID, so it is of no tenant that can be read; ours is the tenant that was read",
+    },
+    Difference {
+        set: "elastic endpoint",
+        field: "event.type",
+        reason: "Elastic adds `access` where the evidence is a user, whatever happened",
+    },
+    Difference {
+        set: "elastic event",
+        field: "email.message_id",
+        reason: "Elastic writes Microsoft's network message id; ECS wants the Message-ID of the mail's header, and the other is our email.local_id",
+    },
+    Difference {
+        set: "elastic event",
+        field: "email.local_id",
+        reason: "Elastic writes the header's Message-ID, which is our email.message_id",
+    },
+    Difference {
+        set: "elastic event",
+        field: "email.direction",
+        reason: "ours is in lower case, as the directions of all other records",
+    },
+    Difference {
+        set: "elastic event",
+        field: "network.direction",
+        reason: "Elastic writes `unknown`; a connection that the device asked for is outbound, one that it accepted inbound",
+    },
+    Difference {
+        set: "elastic event",
+        field: "process.parent.group_leader.*",
+        reason: "Elastic writes the parent as leader of the group, which Microsoft does not say",
+    },
+    Difference {
+        set: "elastic event",
+        field: "host.ip",
+        reason: "of an app in the cloud the address is the client's; ours is source.ip",
+    },
+    Difference {
+        set: "elastic event",
+        field: "process.group_leader.*",
+        reason: "Elastic writes the parent as leader of the group, which Microsoft does not say; ours is process.parent",
+    },
+    Difference {
+        set: "elastic event",
+        field: "destination.*",
+        reason: "of an inbound connection the device is the destination: ECS says the source begins it",
+    },
+    Difference {
+        set: "elastic event",
+        field: "source.*",
+        reason: "of an inbound connection the far side is the source: ECS says the source begins it",
+    },
+    Difference {
+        set: "elastic event",
+        field: "dns.answers",
+        reason: "ECS wants objects; ours is dns.answers.data",
+    },
+    Difference {
+        set: "elastic event",
+        field: "process.executable",
+        reason: "a bare file name, or a bare folder, is no path of a program",
+    },
+    Difference {
+        set: "elastic event",
+        field: "process.pid",
+        reason: "Elastic mixes the id of the process that is acted on into the process that acts",
+    },
+    Difference {
+        set: "elastic event",
+        field: "process.start",
+        reason: "Elastic mixes the start of the process that is acted on into the process that acts",
+    },
+    Difference {
+        set: "elastic event",
+        field: "process.command_line",
+        reason: "Elastic mixes the command line of the process that is acted on into the process that acts",
+    },
+    Difference {
+        set: "elastic event",
+        field: "process.args*",
+        reason: "Elastic mixes the command line of the process that is acted on into the process that acts",
+    },
+    Difference {
+        set: "elastic event",
+        field: "process.parent.name",
+        reason: "ours is the program's name without the path before it",
+    },
+    Difference {
+        set: "elastic event",
+        field: "host.os.full",
+        reason: "Elastic writes the platform, which is our host.os.name",
+    },
+    Difference {
+        set: "elastic event",
+        field: "registry.data.strings",
+        reason: "Elastic adds the data before the change; ours is the data now, and the former is in Microsoft's own part",
+    },
+    Difference {
+        set: "elastic event",
+        field: "threat.technique.subtechnique.*",
+        reason: "Elastic lists techniques as sub-techniques; ours are in threat.technique",
+    },
+    Difference {
+        set: "elastic event",
+        field: "url.extension",
+        reason: "Elastic takes a bare host name for a path",
+    },
+    Difference {
+        set: "elastic event",
+        field: "url.path",
+        reason: "Elastic takes a bare host name for a path",
+    },
+    Difference {
+        set: "sekoia",
+        field: "agent.*",
+        reason: "the agent of an ECS document is what ships it; the device is our host, its sensor's version observer.version",
+    },
+    Difference {
+        set: "sekoia",
+        field: "process.working_directory",
+        reason: "Sekoia writes the folder of the program, which is not where it works",
+    },
+    Difference {
+        set: "sekoia",
+        field: "process.parent.working_directory",
+        reason: "Sekoia writes the folder of the program, which is not where it works",
+    },
+    Difference {
+        set: "sekoia",
+        field: "process.args",
+        reason: "Sekoia leaves the program out, sorts the words and cuts quoted ones; ours are in order, as ECS and Elastic have them",
+    },
+    Difference {
+        set: "sekoia",
+        field: "process.parent.code_signature.*",
+        reason: "ours are Elastic's words",
+    },
+    Difference {
+        set: "sekoia",
+        field: "process.executable",
+        reason: "Sekoia writes the folder; ours is the whole path",
+    },
+    Difference {
+        set: "sekoia",
+        field: "event.type",
+        reason: "Sekoia writes `info` for everything; ours tells creation, change, deletion, start, connection",
+    },
+    Difference {
+        set: "sekoia",
+        field: "event.kind",
+        reason: "Sekoia calls evidence of an alert an enrichment; Elastic's integration and we an alert",
+    },
+    Difference {
+        set: "sekoia",
+        field: "event.category",
+        reason: "Sekoia's category is no value of ECS, or coarser than Elastic's for this table, which is ours",
+    },
+    Difference {
+        set: "sekoia",
+        field: "event.outcome",
+        reason: "Sekoia writes the reason of the failure; ECS allows success, failure and unknown, and the reason is our event.reason",
+    },
+    Difference {
+        set: "sekoia",
+        field: "network.protocol",
+        reason: "Sekoia writes the transport with its address family; ours is network.transport",
+    },
+    Difference {
+        set: "sekoia",
+        field: "file.directory",
+        reason: "Sekoia writes the whole path; ours is the folder",
+    },
+    Difference {
+        set: "sekoia",
+        field: "file.name",
+        reason: "of a row about a process the file is the process's own; ours is process.name and process.executable",
+    },
+    Difference {
+        set: "sekoia",
+        field: "file.hash.*",
+        reason: "of a row about a process the file is the process's own; ours is process.hash",
+    },
+    Difference {
+        set: "sekoia",
+        field: "file.size",
+        reason: "of a row about a process the file is the process's own; ECS has no size of a process's image",
+    },
+    Difference { set: "sekoia", field: "url.port", reason: "the URL names no port" },
+    Difference {
+        set: "sekoia",
+        field: "*.mac",
+        reason: "ECS wants the notation of RFC 7042 (00-00-5E-00-53-23)",
+    },
+    Difference {
+        set: "sekoia",
+        field: "destination.*",
+        reason: "of a logon the far side is the source, as Elastic has it",
+    },
+    Difference {
+        set: "sekoia",
+        field: "source.*",
+        reason: "of a logon the far side is the source, as Elastic has it",
+    },
+    Difference {
+        set: "sekoia",
+        field: "host.os.type",
+        reason: "Sekoia takes a path with slashes for Linux; macOS has them too",
+    },
+    Difference {
+        set: "sekoia",
+        field: "host.os.full",
+        reason: "Sekoia writes `Unknown`, which says nothing",
+    },
+    Difference {
+        set: "sekoia",
+        field: "email.attachments.*",
+        reason: "Sekoia reads the log of another product that is inside this one; ours has it as Microsoft's own part",
+    },
+];
 
 /// What is expected and does not come from the record: the set, the field, the reason.
 const UNDERIVED: &[(&str, &str, &str)] = &[

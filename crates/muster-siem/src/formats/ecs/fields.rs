@@ -80,7 +80,7 @@ pub(in crate::formats) const FIELDS: &[FieldDoc] = &{
 };
 
 /// Sorted by name, so that the fields of one object stand together.
-pub(super) const ROWS: [Row; 213] = [
+pub(super) const ROWS: [Row; 208] = [
     Row {
         name: "@timestamp",
         holds: Holds::Time,
@@ -1074,30 +1074,6 @@ pub(super) const ROWS: [Row; 213] = [
         rule: "folder and name",
     },
     Row {
-        name: "process.group_leader.name",
-        holds: Holds::Text,
-        list: false,
-        kinds: ALL_KINDS,
-        source: "AdditionalFields",
-        rule: "",
-    },
-    Row {
-        name: "process.group_leader.pid",
-        holds: Holds::Number,
-        list: false,
-        kinds: ALL_KINDS,
-        source: "AdditionalFields",
-        rule: "",
-    },
-    Row {
-        name: "process.group_leader.start",
-        holds: Holds::Time,
-        list: false,
-        kinds: ALL_KINDS,
-        source: "AdditionalFields",
-        rule: "",
-    },
-    Row {
         name: "process.hash.md5",
         holds: Holds::Text,
         list: false,
@@ -1192,22 +1168,6 @@ pub(super) const ROWS: [Row; 213] = [
         kinds: ALL_KINDS,
         source: "evidence[].parentProcessImageFile.filePath and fileName; InitiatingProcessFolderPath",
         rule: "folder and name",
-    },
-    Row {
-        name: "process.parent.group_leader.pid",
-        holds: Holds::Number,
-        list: false,
-        kinds: ALL_KINDS,
-        source: "InitiatingProcessParentId",
-        rule: "",
-    },
-    Row {
-        name: "process.parent.group_leader.start",
-        holds: Holds::Time,
-        list: false,
-        kinds: ALL_KINDS,
-        source: "InitiatingProcessParentCreationTime",
-        rule: "",
     },
     Row {
         name: "process.parent.hash.md5",

@@ -103,32 +103,51 @@ const TABLES: [(&str, &[&str], &str); 32] = [
     ("Cloud", &["network"], "info"),
 ];
 
-/// What an action is in ECS: Microsoft's `ActionType`, `event.action` where Elastic's integration has a word of its
-/// own, and `event.type`.
-const ACTIONS: [(&str, &str, &str); 22] = [
-    ("FileCreated", "creation", "creation"),
-    ("FileModified", "modification", "change"),
-    ("FileDeleted", "deletion", "deletion"),
-    ("FileRenamed", "rename", "change"),
-    ("ImageLoaded", "load", "start"),
-    ("ProcessCreated", "start", "start"),
-    ("RegistryKeyCreated", "creation", "creation"),
-    ("RegistryKeyDeleted", "deletion", "deletion"),
-    ("RegistryKeyRenamed", "rename", "change"),
-    ("RegistryValueDeleted", "deletion", "deletion"),
-    ("RegistryValueSet", "modification", "change"),
-    ("ConnectionSuccess", "", "connection"),
-    ("ConnectionRequest", "", "connection"),
-    ("ConnectionFound", "", "connection"),
-    ("ConnectionAttempt", "", "connection"),
-    ("ConnectionAcknowledged", "", "connection"),
-    ("ConnectionFailed", "", "connection"),
-    ("InboundConnectionAccepted", "", "connection"),
-    ("InboundConnectionAttempt", "", "connection"),
-    ("InboundConnectionBlocked", "", "denied"),
-    ("ListeningConnectionCreated", "", "start"),
-    ("ServiceInstalled", "", "installation"),
+/// What an action is in ECS.
+struct Action {
+    /// Microsoft's `ActionType`.
+    name: &'static str,
+    /// The beginning of the table in which it means that.
+    table: &'static str,
+    /// `event.action` where Elastic's integration has a word of its own; else it is Microsoft's in lower case.
+    word: &'static str,
+    kinds: &'static [&'static str],
+}
+
+const ACTIONS: [Action; 23] = [
+    action("FileCreated", "DeviceFile", "creation", &["creation"]),
+    action("FileModified", "DeviceFile", "modification", &["change"]),
+    action("FileDeleted", "DeviceFile", "deletion", &["deletion"]),
+    action("FileRenamed", "DeviceFile", "rename", &["change"]),
+    action("ImageLoaded", "DeviceImageLoad", "load", &["start"]),
+    action("DriverLoad", "DeviceEvents", "load", &["start"]),
+    action("ProcessCreated", "DeviceProcess", "start", &["start"]),
+    action("ProcessCreated", "CloudProcess", "start", &["start"]),
+    action("RegistryKeyCreated", "DeviceRegistry", "creation", &["creation"]),
+    action("RegistryKeyDeleted", "DeviceRegistry", "", &["deletion"]),
+    action("RegistryKeyRenamed", "DeviceRegistry", "rename", &["change"]),
+    action("RegistryValueDeleted", "DeviceRegistry", "deletion", &["deletion"]),
+    action("RegistryValueSet", "DeviceRegistry", "modification", &["change"]),
+    action("ConnectionSuccess", "DeviceNetwork", "", &["start", "connection"]),
+    action("InboundConnectionAccepted", "DeviceNetwork", "", &["start", "connection"]),
+    action("ListeningConnectionCreated", "DeviceNetwork", "", &["start"]),
+    action("ConnectionFailed", "DeviceNetwork", "", &["connection", "info"]),
+    action("ConnectionRequest", "DeviceNetwork", "", &["connection", "info"]),
+    action("ConnectionFound", "DeviceNetwork", "", &["connection", "info"]),
+    action("ConnectionAttempt", "DeviceNetwork", "", &["connection", "info"]),
+    action("ConnectionAcknowledged", "DeviceNetwork", "", &["connection", "info"]),
+    action("InboundConnectionAttempt", "DeviceNetwork", "", &["connection", "info"]),
+    action("InboundConnectionBlocked", "DeviceNetwork", "", &["connection", "denied"]),
 ];
+
+const fn action(
+    name: &'static str,
+    table: &'static str,
+    word: &'static str,
+    kinds: &'static [&'static str],
+) -> Action {
+    Action { name, table, word, kinds }
+}
 
 /// Adds what a row says.
 pub(super) fn add_row<'a>(
@@ -156,7 +175,7 @@ pub(super) fn add_row<'a>(
     for column in ["Url", "RemoteUrl"] {
         url::add(document, text(column));
     }
-    for address in inner.get(row, "UrlChain").items() {
+    for address in more.get("Urls").items().chain(inner.get(row, "UrlChain").items()) {
         url::add(document, address.text());
     }
     document.lower(field!("related.hosts"), text("UrlDomain"));
@@ -164,8 +183,8 @@ pub(super) fn add_row<'a>(
     add_registry(
         document,
         Text::default(),
-        text("RegistryKey"),
-        text("RegistryValueName"),
+        text("RegistryKey").or(text("PreviousRegistryKey")),
+        text("RegistryValueName").or(text("PreviousRegistryValueName")),
         text("RegistryValueData"),
         text("RegistryValueType"),
     );
@@ -184,9 +203,11 @@ fn add_kind<'a>(
     let alert = table.starts_with("Alert");
     document.plain(field!("event.kind"), if alert { "alert" } else { "event" });
     let action_type = text("ActionType");
-    let action = ACTIONS.iter().find(|(name, _, _)| *name == action_type.as_written());
+    let action = ACTIONS
+        .iter()
+        .find(|action| action.name == action_type.as_written() && table.starts_with(action.table));
     match action {
-        Some((_, word, _)) if !word.is_empty() => document.plain(field!("event.action"), *word),
+        Some(action) if !action.word.is_empty() => document.plain(field!("event.action"), action.word),
         _ => document.plain(field!("event.action"), action_type.decoded().to_lowercase().replace(' ', "-")),
     }
     document.add_all(field!("event.action"), [text("Action"), text("DeliveryAction")]);
@@ -210,11 +231,26 @@ fn add_kind<'a>(
         "Blocked" => document.plain(field!("event.type"), "denied"),
         _ => {}
     }
-    for category in known.map(|(_, categories, _)| *categories).unwrap_or_default() {
-        document.plain(field!("event.category"), *category);
+    match action_type.as_written() {
+        "DriverLoad" => document.plain(field!("event.category"), "driver"),
+        name if name.ends_with("ApiCall") && table == "DeviceEvents" => {
+            document.plain(field!("event.category"), "api");
+        }
+        _ => known
+            .map(|(_, categories, _)| *categories)
+            .unwrap_or_default()
+            .iter()
+            .for_each(|category| document.plain(field!("event.category"), *category)),
     }
-    let kind = action.map(|(_, _, kind)| *kind).or(known.map(|(_, _, kind)| *kind));
-    document.plain(field!("event.type"), kind.unwrap_or("info"));
+    match action {
+        Some(action) => action.kinds.iter().for_each(|kind| document.plain(field!("event.type"), *kind)),
+        None => {
+            document.plain(field!("event.type"), known.map_or("info", |(_, _, kind)| kind));
+            if action_type.as_written().ends_with("ConnectionInspected") {
+                document.plain(field!("event.type"), "protocol");
+            }
+        }
+    }
     let own_id = text("ReportId");
     let counts = table.starts_with("Device");
     document.add(
@@ -310,6 +346,8 @@ fn add_host<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, inner: &'a In
     for column in ["IPv4Dhcp", "IPv6Dhcp"] {
         document.add(field!("related.ip"), text(column));
     }
+    let told = inner.get(row, "AdditionalFields").text_of("SourceComputerOperatingSystemType");
+    os_type(document, told);
     let windows = |path: Text<'_>| {
         let path = path.as_written().as_bytes();
         path.first().is_some_and(u8::is_ascii_alphabetic) && path.get(1..3) == Some(b":\\")
@@ -351,8 +389,6 @@ fn add_processes<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
         document.add(field!("process.parent.pid"), text("ParentProcessId"));
         add_words(document, parent_line, field!("process.parent.args"), field!("process.parent.args_count"));
         add_version(document, row, ["InitiatingProcess"], PARENT_PE);
-        document.add(field!("process.parent.group_leader.pid"), acting.parent_id);
-        document.add(field!("process.parent.group_leader.start"), acting.parent_created_at);
         signature(document, row);
         let owner = row.initiating_account();
         document.add(field!("process.parent.user.name"), owner.account);
@@ -372,7 +408,6 @@ fn add_processes<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
         let owner = if acting.is_blank() { row.account() } else { row.initiating_account() };
         document.add(field!("process.user.name"), owner.account);
         document.add(field!("process.user.id"), owner.sid.or(owner.entra_id));
-        document.add(field!("process.group_leader.pid"), text("InitiatingProcessGroupLeaderId"));
     }
 }
 
@@ -525,7 +560,7 @@ fn add_subject_file<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, table
             document.lower(field!("email.attachments.file.extension"), text("FileType"));
             document.lower(field!("file.extension"), text("FileType"));
         }
-        if table == "DeviceImageLoadEvents" {
+        if table == "DeviceImageLoadEvents" || text("ActionType").as_written() == "DriverLoad" {
             document.add(field!("dll.name"), file.name);
             document.plain(field!("dll.path"), place(&file).1);
             add_hashes(
@@ -564,7 +599,7 @@ fn add_accounts<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, inner: &'
     account.sid = account.sid.or(text("RequestAccountSid"));
     account.entra_id = account.entra_id.or(text("ObjectId"));
     account.display_name = account.display_name.or(text("SenderDisplayName"));
-    if account.account.is_blank() && account.sid.is_blank() && account.principal.is_blank() {
+    if account.name().is_blank() || account.account.is_blank() && account.name() == account.display_name {
         account = crate::formats::view::User { display_name: account.display_name, ..acting };
     }
     add_user(document, &account);
@@ -574,6 +609,7 @@ fn add_accounts<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, inner: &'
     }
     if tables::says_nothing(account.account.as_written()) {
         document.add(field!("user.name"), text("AccountDisplayName"));
+        document.add(field!("user.id"), text("AccountId"));
         document.add(field!("related.user"), text("AccountDisplayName"));
     }
     document.add(field!("user.email"), text("EmailAddress"));
@@ -622,6 +658,10 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
             document.add(field!("related.ip"), address);
         }
     }
+    if table.starts_with("Identity") {
+        // There it is the address of the device.
+        document.add(field!("host.ip"), identity);
+    }
     document.add(field!("source.mac"), more.text_of("Source Mac"));
     document.add(field!("destination.mac"), more.text_of("Destination Mac"));
     let (city, country) = (text("City"), text("CountryCode"));
@@ -630,10 +670,12 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
 
     let protocol = text("Protocol").as_written().to_ascii_lowercase();
     let transport = ["tcp", "udp", "icmp"].into_iter().find(|name| protocol.starts_with(name));
+    let inspected = action.as_written().strip_suffix("ConnectionInspected");
     match transport {
         Some(transport) => document.plain(field!("network.transport"), transport),
         None => document.plain(field!("network.protocol"), protocol),
     }
+    document.plain(field!("network.protocol"), inspected.unwrap_or_default().to_lowercase());
     if table.starts_with("DeviceNetwork") {
         let told = more.text_of("direction");
         let direction = match told.as_written() {
@@ -652,6 +694,11 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
     document.add(field!("dns.question.name"), more.text_of("query"));
     document.add(field!("dns.question.class"), more.text_of("qclass_name"));
     document.add(field!("dns.question.type"), more.text_of("qtype_name"));
+    for answer in inner_list(more.get("answers")) {
+        document.add(field!("dns.answers.data"), answer);
+        document.add(field!("dns.resolved_ip"), answer);
+        document.add(field!("related.ip"), answer);
+    }
     document.add(field!("dns.response_code"), more.text_of("rcode_name"));
     for flag in ["AA", "TC", "RD", "RA"] {
         if more.text_of(flag).as_written() == "true" {
@@ -659,6 +706,15 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
         }
     }
     document.add(field!("user_agent.original"), text("UserAgent").or(more.text_of("user_agent")));
+}
+
+/// The items of a list, or of a list that is written as a string (`["192.0.2.1","x.example"]`).
+fn inner_list(value: Value<'_>) -> Vec<Text<'_>> {
+    if value.kind() != Some(Kind::String) {
+        return value.items().map(Value::text).collect();
+    }
+    let list = value.text().split(&['[', ']', ',', '"', '\\']);
+    list.into_iter().filter(|item| !item.is_blank()).collect()
 }
 
 /// Mail and Teams messages.
@@ -731,8 +787,9 @@ mod tests {
                 assert!(!later.starts_with(name), "{later} is never reached");
             }
         }
-        for (at, (name, _, _)) in ACTIONS.iter().enumerate() {
-            assert!(ACTIONS[at + 1..].iter().all(|(later, _, _)| later != name), "{name} twice");
+        for (at, action) in ACTIONS.iter().enumerate() {
+            let again = |later: &super::Action| (later.name, later.table) == (action.name, action.table);
+            assert!(!ACTIONS[at + 1..].iter().any(again), "{} twice", action.name);
         }
     }
 }

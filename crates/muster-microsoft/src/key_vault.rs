@@ -469,6 +469,7 @@ mod tests {
             request_id: None,
             www_authenticate: challenge.map(str::to_owned),
             warning: None,
+            max_age: None,
             place: None,
         }
     }

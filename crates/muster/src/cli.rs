@@ -61,6 +61,9 @@ pub enum Command {
     /// Records that could not be read, or that a sink refused for good.
     #[command(subcommand)]
     DeadLetter(DeadLetterCommand),
+    /// The app registrations that customers consent to, and their secrets and certificates.
+    #[command(subcommand)]
+    App(AppCommand),
     /// Tokens: get, explain, verify, renew and forget them.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -258,6 +261,148 @@ pub enum DeadLetterCommand {
         #[arg(long, conflicts_with = "numbers")]
         all: bool,
     },
+}
+
+/// `muster app …`
+#[derive(Debug, Subcommand)]
+pub enum AppCommand {
+    /// Make an app registration for the settings, or mend the one there is: permissions, redirect URIs, service
+    /// principal, credential. Run again, it goes on from where it was.
+    Register(AppRegisterArgs),
+    /// Show how apps prove themselves, what the store keeps for them, and what was last found. Asks nobody.
+    Show {
+        /// Names; all when left out.
+        apps: Vec<String>,
+    },
+    /// Print the address at which a tenant's administrator consents to an app.
+    ConsentUrl(AppConsentUrlArgs),
+    /// Replace an app's client secret: the new one is made, tried and put to use before the old one is removed.
+    RotateSecret(AppRotateArgs),
+    /// Replace an app's certificate: the new one is made, tried and put to use before the old one is removed.
+    RotateCertificate(AppRotateArgs),
+    /// Check app registrations: ends of secrets and certificates, permissions, redirect URIs, who may use them.
+    Check(AppCheckArgs),
+}
+
+/// Who signs in to change an app registration, and how. An app with --self-care needs nobody.
+#[derive(Debug, Args)]
+pub struct SignInArgs {
+    /// How a person signs in. When left out, the app's own permission is used where it has one.
+    #[arg(long, value_enum)]
+    pub flow: Option<TokenFlow>,
+    /// The public client that the person signs in to; Microsoft Graph Command Line Tools when left out.
+    #[arg(long, value_name = "CLIENT_ID", default_value_t = crate::operator::GRAPH_COMMAND_LINE_TOOLS, hide_default_value = true)]
+    pub sign_in_client: uuid::Uuid,
+    /// With `--flow browser`: only show the address, open nothing.
+    #[arg(long)]
+    pub no_open: bool,
+}
+
+/// `muster app register`
+#[derive(Debug, Args)]
+pub struct AppRegisterArgs {
+    /// The app's name in the settings.
+    pub app: String,
+    /// Your own tenant, in which the app is registered: its id or a domain. May be left out when the settings say it.
+    #[arg(long, short)]
+    pub tenant: Option<String>,
+    /// The name that customers see when they consent.
+    #[arg(long, value_name = "NAME")]
+    pub display_name: Option<String>,
+    /// Only your own tenant may use it. One registration for all customers needs the opposite.
+    #[arg(long)]
+    pub single_tenant: bool,
+    /// Another redirect URI, beside those that the settings give; repeat for several.
+    #[arg(long, value_name = "URI")]
+    pub redirect_uri: Vec<url::Url>,
+    /// What it is to read; all when left out.
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Vec<Source>,
+    /// It reads in the name of persons who sign in, not by itself.
+    #[arg(long)]
+    pub delegated: bool,
+    /// How it proves itself. What is made is kept, sealed, in the store.
+    #[arg(long, value_enum, default_value_t)]
+    pub credential: CredentialChoice,
+    /// How long the secret or certificate is good for.
+    #[arg(long, value_name = "DURATION", default_value = "180d")]
+    pub lifetime: Span,
+    /// Let the app change its own registration (Application.ReadWrite.OwnedBy), so that rotations need nobody.
+    #[arg(long)]
+    pub self_care: bool,
+    /// Consent to the app's permissions in your own tenant as well.
+    #[arg(long)]
+    pub consent_here: bool,
+    /// Write the new section into the settings file.
+    #[arg(long)]
+    pub write: bool,
+    /// Who signs in.
+    #[command(flatten)]
+    pub sign_in: SignInArgs,
+}
+
+/// What an app is to prove itself with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum CredentialChoice {
+    /// A client secret.
+    #[default]
+    Secret,
+    /// A self-signed certificate.
+    Certificate,
+    /// Nothing is made.
+    None,
+}
+
+/// `muster app consent-url`
+#[derive(Debug, Args)]
+pub struct AppConsentUrlArgs {
+    /// The app; may be left out when the settings have only one.
+    pub app: Option<String>,
+    /// Slug, id or domain.
+    #[arg(long, short)]
+    pub tenant: String,
+    /// Which of Microsoft's consent pages: v2_admin_consent, v1_admin_consent, v1_prompt_admin_consent or
+    /// v1_prompt_consent.
+    #[arg(long)]
+    pub form: Option<muster_microsoft::entra::consent::ConsentForm>,
+    /// Where Microsoft sends the browser afterwards, as it is registered.
+    #[arg(long, value_name = "URI")]
+    pub redirect_uri: Option<url::Url>,
+}
+
+/// `muster app rotate-secret`, `muster app rotate-certificate`
+#[derive(Debug, Args)]
+pub struct AppRotateArgs {
+    /// The app; may be left out when the settings have only one.
+    pub app: Option<String>,
+    /// The tenant that it is registered in, where the settings do not say.
+    #[arg(long, short)]
+    pub tenant: Option<String>,
+    /// How long the new one is good for.
+    #[arg(long, value_name = "DURATION", default_value = "180d")]
+    pub lifetime: Span,
+    /// Leave the old one valid at Microsoft for now; --finish removes it later.
+    #[arg(long, conflicts_with = "finish")]
+    pub keep_old: bool,
+    /// Make nothing new: only finish an interrupted rotation, and remove an old one that was kept.
+    #[arg(long)]
+    pub finish: bool,
+    /// Who signs in.
+    #[command(flatten)]
+    pub sign_in: SignInArgs,
+}
+
+/// `muster app check`
+#[derive(Debug, Args)]
+pub struct AppCheckArgs {
+    /// Names; all when left out.
+    pub apps: Vec<String>,
+    /// The tenant that they are registered in, where the settings do not say.
+    #[arg(long, short)]
+    pub tenant: Option<String>,
+    /// Who signs in.
+    #[command(flatten)]
+    pub sign_in: SignInArgs,
 }
 
 /// `muster token …`

@@ -210,10 +210,35 @@ impl Form {
 /// What OpenID calls knowing who it is, and going on without them.
 pub(crate) const PERSON_SCOPES: &str = "openid profile offline_access";
 
-/// The scope that asks for all that was consented to for an API.
+/// The API of what [`scope`] takes.
+pub(crate) fn api_of(resource: &str) -> &str {
+    let Some((first, _)) = resource.split_once(' ') else { return resource };
+    first.rsplit_once('/').map_or(first, |(api, _)| api)
+}
+
+/// The scope that asks for all that was consented to for an API. A client that everybody shares has nothing consented
+/// to beforehand: for it, `resource` names the permissions of one API one by one, with blanks between
+/// (`https://api.example/One https://api.example/Two`), and those are asked for.
 pub(crate) fn scope(resource: &str, person: bool) -> String {
+    if resource.contains(' ') {
+        return if person { format!("{resource} {PERSON_SCOPES}") } else { resource.to_owned() };
+    }
     // Microsoft: the slash of `https://api.example/` belongs to the resource, so that `//.default` would be right; the
     // APIs read here are all registered without one.
     let default = format!("{}/.default", resource.trim_end_matches('/'));
     if person { format!("{default} {PERSON_SCOPES}") } else { default }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_may_be_asked_for_one_by_one() {
+        let one_by_one = "https://api.example/One https://api.example/Two";
+        assert_eq!(scope(one_by_one, true), format!("{one_by_one} {PERSON_SCOPES}"));
+        assert_eq!(api_of(one_by_one), "https://api.example");
+        assert_eq!(scope("https://api.example/", false), "https://api.example/.default");
+        assert_eq!(api_of("https://api.example/"), "https://api.example/");
+    }
 }

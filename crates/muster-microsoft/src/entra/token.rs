@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::credential::{Access, App, Credential};
 use super::delegated::{self, GrantError};
-use super::platform::{Form, Platform};
+use super::platform::{self, Form, Platform};
 use super::{aadsts, assertion, jwt, managed_identity};
 use crate::api::client::{Answer, TransportError, shown};
 use crate::{Cloud, Fault};
@@ -497,7 +497,7 @@ pub(crate) fn accept(
     }
     let audiences = jwt.claims.list("aud");
     if let Some(first) = audiences.first()
-        && !audiences.iter().any(|audience| is_for(&platform.cloud, audience, resource))
+        && !audiences.iter().any(|audience| is_for(&platform.cloud, audience, platform::api_of(resource)))
     {
         return wrong("audience", resource.to_owned(), first);
     }

@@ -1,5 +1,6 @@
 //! One file per command. What they share: opening the settings and the store.
 
+mod app;
 mod audit;
 mod dead_letter;
 mod fetch;
@@ -57,6 +58,9 @@ pub(crate) async fn one_off(command: &Command, config: &Path, output: Output) ->
         }
         Command::Token(command) => {
             with_context(config, async |context| token::token(command, context, output).await).await
+        }
+        Command::App(command) => {
+            with_context(config, async |context| app::app(command, config, context, output).await).await
         }
         Command::Key(command) => {
             with_context(config, async |context| key::key(command, context, output).await).await

@@ -1,0 +1,248 @@
+//! A person of the provider signs in for one command, to change app registrations in their name. The token is used by
+//! that command and kept nowhere; no refresh token is asked for again.
+
+use std::io::{self, BufRead, IsTerminal, Read};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::response::Html;
+use axum::routing::get;
+use muster_microsoft::Microsoft;
+use muster_microsoft::entra::applications::OPERATOR_SCOPES;
+use muster_microsoft::entra::credential::{Access, App, Credential};
+use muster_microsoft::entra::delegated::{AuthorizeRequest, Granted, Pkce, Prompt, ResponseMode};
+use muster_microsoft::entra::device_code::DevicePoll;
+use muster_model::{Clock, Secret, TenantId};
+use muster_store::Store;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::cli::TokenFlow;
+use crate::exit_code::{Exit, Failed};
+use crate::output::{duration, plain};
+use crate::sign_in::{self, Returned};
+
+/// "Microsoft Graph Command Line Tools": a public client of Microsoft's own, known in every tenant.
+pub const GRAPH_COMMAND_LINE_TOOLS: Uuid = Uuid::from_u128(0x14d8_2eec_204b_4c2f_b7e8_296a_70da_b67e);
+/// Where a pasted address ends: nobody listens there, and need not.
+const PASTE_REDIRECT: &str = "http://localhost";
+/// What the tag over our own `state` is for. It only serves to compare in constant time.
+const PURPOSE: &str = "operator state";
+
+/// Who is to sign in, and how.
+pub struct Operator<'a> {
+    /// The way to Microsoft.
+    pub microsoft: &'a Microsoft,
+    /// The store, whose key compares the `state`.
+    pub store: &'a dyn Store,
+    /// The clock.
+    pub clock: &'a dyn Clock,
+    /// The provider's tenant.
+    pub tenant: TenantId,
+    /// The public client that the person signs in to.
+    pub client_id: Uuid,
+    /// How.
+    pub flow: TokenFlow,
+    /// Only show the address, open no browser.
+    pub no_open: bool,
+}
+
+impl Operator<'_> {
+    /// Lets the person sign in. Instructions go to standard error.
+    ///
+    /// # Errors
+    /// When nobody signs in in time, the person says no, or Microsoft does.
+    pub async fn sign_in(&self) -> Result<Granted, Failed> {
+        let app = App {
+            access: Access::Delegated,
+            ..App::new("the operator's sign-in", self.client_id.to_string(), Credential::None)
+        };
+        let granted = match self.flow {
+            TokenFlow::Device => self.by_device(&app).await?,
+            TokenFlow::Browser => self.by_browser(&app).await?,
+            TokenFlow::Paste => self.by_paste(&app).await?,
+        };
+        if granted.tenant.is_some_and(|tenant| tenant != self.tenant) {
+            return Err(Failed::say(
+                Exit::Microsoft,
+                format!("the person who signed in belongs to another tenant than {}", self.tenant),
+            ));
+        }
+        Ok(granted)
+    }
+
+    /// The permissions, each spelled out: a public client that everybody shares has none of its own to ask for by default.
+    fn wanted(&self) -> String {
+        let resource = self.microsoft.cloud().graph_resource();
+        OPERATOR_SCOPES.map(|scope| format!("{resource}/{scope}")).join(" ")
+    }
+
+    async fn by_device(&self, app: &App) -> Result<Granted, Failed> {
+        let started = self.microsoft.start_device_code(app, self.tenant, &self.wanted()).await;
+        let code = started.map_err(microsoft)?;
+        let left = Duration::try_from(code.expires_at.duration_since(self.clock.now())).unwrap_or_default();
+        eprintln!(
+            "Open {} and enter the code {}. Sign in as a person of tenant {} who may change app registrations. Waiting, at most {} …",
+            plain(&code.verification_uri),
+            plain(&code.user_code),
+            self.tenant,
+            duration(left),
+        );
+        let mut pause = code.interval;
+        loop {
+            tokio::time::sleep(pause).await;
+            match self.microsoft.poll_device_code(app, self.tenant, &code).await.map_err(microsoft)? {
+                DevicePoll::Pending { wait } => pause = wait,
+                DevicePoll::Granted(granted) => return Ok(*granted),
+                DevicePoll::Declined => {
+                    return Err(Failed::say(Exit::Microsoft, "the person said no to the sign-in"));
+                }
+                DevicePoll::Expired => {
+                    return Err(Failed::say(Exit::Microsoft, "nobody entered the code in time; start again"));
+                }
+            }
+        }
+    }
+
+    async fn by_browser(&self, app: &App) -> Result<Granted, Failed> {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
+            Failed::say(Exit::Failure, format!("cannot listen on {address} for the redirect: {error}"))
+        })?;
+        let redirect = format!("http://localhost:{}", listener.local_addr()?.port());
+        let attempt = Attempt::new();
+        let url = self.authorize_url(app, &redirect, &attempt).await?;
+        // Only a few answers are looked at: anything on this machine can send some.
+        let (sender, mut answers) = mpsc::channel::<Returned>(8);
+        let stop = CancellationToken::new();
+        let router = Router::new().route("/", get(caught)).with_state(sender);
+        let server = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        eprintln!(
+            "Sign in as a person of tenant {} who may change app registrations:\n\n{url}\n",
+            self.tenant
+        );
+        if !self.no_open && io::stderr().is_terminal() {
+            // Where there is no browser, the address was shown.
+            open::that_detached(&url).ok();
+        }
+        let wait = async {
+            while let Some(returned) = answers.recv().await {
+                // A forged answer does not end the wait for the real one.
+                if self.is_ours(&returned, &attempt) {
+                    return self.redeem(app, &redirect, &attempt, &returned).await;
+                }
+            }
+            Err(Failed::say(Exit::Failure, "the loopback server ended"))
+        };
+        let result = tokio::select! {
+            result = wait => result,
+            served = async { server.await } => Err(Failed::say(Exit::Failure, format!("the loopback server ended: {served:?}"))),
+            () = tokio::time::sleep(sign_in::LIFETIME) => Err(Failed::say(Exit::Failure, "nobody signed in in time; start again")),
+        };
+        stop.cancel();
+        result
+    }
+
+    async fn by_paste(&self, app: &App) -> Result<Granted, Failed> {
+        let attempt = Attempt::new();
+        let url = self.authorize_url(app, PASTE_REDIRECT, &attempt).await?;
+        eprintln!(
+            "1. Open this address and sign in as a person of tenant {} who may change app registrations:\n\n{url}\n\n2. The browser ends at {PASTE_REDIRECT}, which shows an error. Copy the whole address from its bar and paste it here:",
+            self.tenant
+        );
+        let address = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            io::stdin().lock().take(64 * 1024).read_line(&mut line).map(|_| Secret::new(line))
+        });
+        let address = address.await.map_err(|error| Failed::new(Exit::Failure, error))??;
+        let returned =
+            Returned::from_address(address.expose()).map_err(|error| Failed::new(Exit::Failure, error))?;
+        if !self.is_ours(&returned, &attempt) {
+            return Err(Failed::say(Exit::Failure, "this address belongs to another sign-in: start again"));
+        }
+        self.redeem(app, PASTE_REDIRECT, &attempt, &returned).await
+    }
+
+    async fn authorize_url(&self, app: &App, redirect: &str, attempt: &Attempt) -> Result<String, Failed> {
+        let request = AuthorizeRequest {
+            app,
+            tenant: Some(self.tenant),
+            resource: &self.wanted(),
+            redirect_uri: redirect,
+            state: &attempt.state,
+            nonce: &attempt.nonce,
+            challenge: &attempt.pkce.challenge(),
+            login_hint: None,
+            prompt: Some(Prompt::SelectAccount),
+            response_mode: ResponseMode::Query,
+        };
+        self.microsoft.authorize_url(&request).await.map(|url| url.to_string()).map_err(microsoft)
+    }
+
+    fn is_ours(&self, returned: &Returned, attempt: &Attempt) -> bool {
+        let key = self.store.signing_key();
+        let tag = key.sign(PURPOSE, attempt.state.as_bytes());
+        returned.state.as_ref().is_some_and(|state| key.verify(PURPOSE, state.as_bytes(), &tag))
+    }
+
+    async fn redeem(
+        &self,
+        app: &App,
+        redirect: &str,
+        attempt: &Attempt,
+        returned: &Returned,
+    ) -> Result<Granted, Failed> {
+        returned.refused().map_err(|error| Failed::new(Exit::Microsoft, error))?;
+        let incomplete = || Failed::new(Exit::Failure, sign_in::SignInError::Incomplete);
+        let code = returned.code.as_ref().ok_or_else(incomplete)?;
+        let verifier = attempt.pkce.verifier();
+        let granted = self
+            .microsoft
+            .redeem_code(app, self.tenant, code, redirect, verifier, &self.wanted())
+            .await
+            .map_err(microsoft)?;
+        if granted.nonce.as_ref().is_some_and(|nonce| *nonce != attempt.nonce) {
+            return Err(Failed::say(Exit::Microsoft, "the answer belongs to another sign-in: start again"));
+        }
+        Ok(granted)
+    }
+}
+
+/// What ties an answer to its question.
+struct Attempt {
+    state: String,
+    nonce: String,
+    pkce: Pkce,
+}
+
+impl Attempt {
+    fn new() -> Self {
+        let mut verifier = [0; 32];
+        getrandom::fill(&mut verifier).expect("the operating system gives random bytes");
+        Self {
+            state: Uuid::new_v4().simple().to_string(),
+            nonce: Uuid::new_v4().simple().to_string(),
+            pkce: Pkce::generate(verifier),
+        }
+    }
+}
+
+async fn caught(
+    State(answers): State<mpsc::Sender<Returned>>,
+    RawQuery(query): RawQuery,
+) -> Html<&'static str> {
+    let returned = Returned::from_query(query.as_deref().unwrap_or_default());
+    if returned.state.is_some() {
+        answers.try_send(returned).ok();
+    }
+    Html(
+        "<!doctype html><meta charset=utf-8><title>Muster</title><p>Muster has the answer. Look at the terminal; this window can be closed.",
+    )
+}
+
+fn microsoft(error: muster_microsoft::entra::token::TokenError) -> Failed {
+    Failed::new(Exit::Microsoft, error)
+}

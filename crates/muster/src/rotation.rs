@@ -1,0 +1,1002 @@
+//! How an app's secret or certificate is replaced while everything goes on, so that at every moment one that works is in
+//! use, and none is left behind.
+//!
+//! 1. *Made*: the new one is added to the app registration and kept, sealed, in the store's slot `Next`. A secret is made
+//!    by Microsoft and then stored; when it cannot be stored it is removed again. A certificate is made here and stored
+//!    before Microsoft hears of it.
+//! 2. *Proven*: a token is asked for with it, for as long as Microsoft needs to make it known everywhere.
+//! 3. *Installed*: the store's slots change places in one transaction; where the settings name a file or a Key Vault, it is
+//!    written there first.
+//! 4. *Withdrawn*: the old one is removed from the registration, at once or later.
+//!
+//! Killed between any two of these, the same command goes on from there: the store's slots and the registration say
+//! where it was. A secret that Microsoft made and nobody stored carries this store's mark in its name, is found by it and
+//! removed.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster_microsoft::entra::applications::{Application, DirectoryError, KeyCredential, NewCertificate};
+use muster_microsoft::entra::certificate::{Certificate, CertificateError};
+use muster_microsoft::entra::credential::{Access, App};
+use muster_microsoft::entra::new_certificate::{self, NewCertificateError};
+use muster_microsoft::entra::token::{AccessToken, TokenError};
+use muster_microsoft::key_vault::KeyVaultError;
+use muster_microsoft::{Fault, Microsoft};
+use muster_model::{Clock, Secret, TenantId};
+use muster_store::{
+    Check, CheckOutcome, CredentialKind, CredentialSlot, NewAuditEvent, Store, StoreError, StoredCredential,
+};
+use serde::Serialize;
+use serde_json::json;
+use url::Url;
+use uuid::Uuid;
+
+use crate::apps::{self, AppsError};
+use crate::config::AppSettings;
+
+/// How long a new credential is tried before its rotation is left for later. Microsoft makes new ones known everywhere
+/// within minutes.
+const PROOF_PATIENCE: Duration = Duration::from_secs(180);
+/// The longest pause between two tries.
+const PROOF_PAUSE_MAX: Duration = Duration::from_secs(15);
+/// A next credential that still does not work after this long is given up for another.
+const NEXT_AGE_MAX: Duration = Duration::from_secs(3_600);
+/// A file larger than this holds no credential.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// What the mark in a credential's name is for.
+const PURPOSE: &str = "app credential";
+/// The name of the check that tells of a rotation that is not finished.
+pub const ROTATION: &str = "rotation";
+
+/// Where an app's credential is kept.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In Muster's own store.
+    Store,
+    /// In a file, whose path is absolute or starts from the working folder.
+    File(PathBuf),
+    /// In an Azure Key Vault.
+    KeyVault {
+        /// The app that opens it.
+        opener: Box<App>,
+        /// The tenant that the vault trusts.
+        tenant: TenantId,
+        /// The secret's address.
+        url: Url,
+    },
+}
+
+/// A rotation of one app's credential.
+pub struct Rotation<'a> {
+    /// The store.
+    pub store: &'a Arc<dyn Store>,
+    /// The way to Microsoft.
+    pub microsoft: &'a Microsoft,
+    /// The clock.
+    pub clock: &'a dyn Clock,
+    /// The app as the settings describe it.
+    pub app: &'a App,
+    /// Where its credential is kept.
+    pub place: Place,
+    /// The tenant that it is registered in.
+    pub home: TenantId,
+    /// A Graph token of somebody who may change the registration.
+    pub token: &'a AccessToken,
+    /// Who does it, for the audit log.
+    pub actor: String,
+    /// Told what is waited for.
+    pub progress: &'a (dyn Fn(&str) + Sync),
+}
+
+/// What is wanted of a rotation.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// A secret or a certificate.
+    pub kind: CredentialKind,
+    /// How long the new one is good for.
+    pub lifetime: Duration,
+    /// Whether the old one is withdrawn at once. Otherwise it stays valid until the command is given again.
+    pub withdraw: bool,
+    /// Only finish what an earlier rotation left; make nothing new.
+    pub finish_only: bool,
+}
+
+/// What a rotation did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Rotated {
+    /// The app.
+    pub app: String,
+    /// The id of the credential that is in use now, where there is one that Muster knows.
+    pub key_id: Option<String>,
+    /// When it ends.
+    pub not_after: Option<Timestamp>,
+    /// Whether a new credential came into use.
+    pub replaced: bool,
+    /// Whether an interrupted rotation was finished.
+    pub resumed: bool,
+    /// The ids of the credentials that were removed from the registration.
+    pub withdrawn: Vec<String>,
+    /// The id of the old credential that is still valid.
+    pub still_valid: Option<String>,
+    /// What a person should know or do.
+    pub notes: Vec<String>,
+}
+
+/// Why a rotation stopped. The credential in use before it is in use still; the message says what is left.
+#[derive(Debug, thiserror::Error)]
+pub enum RotationError {
+    /// Microsoft Graph said no.
+    #[error("{0}; the credential in use was not touched, and the same command goes on from here")]
+    Directory(#[from] DirectoryError),
+    /// The store failed.
+    #[error("{0}; the same command goes on from here")]
+    Store(#[from] StoreError),
+    /// The new credential could not be stored.
+    #[error(
+        "the new {kind} could not be stored ({error}), so it was removed at Microsoft again; the old one is in use still"
+    )]
+    RolledBack {
+        /// Secret or certificate.
+        kind: &'static str,
+        /// Why.
+        error: StoreError,
+    },
+    /// The new credential could not be stored, and not be removed again.
+    #[error(
+        "the new {kind} could not be stored ({error}) and not be removed at Microsoft again ({removal}); the old one is in use still. Remove {kind} {key_id} in the portal, or run the command again, which does"
+    )]
+    NotRolledBack {
+        /// Secret or certificate.
+        kind: &'static str,
+        /// Why it was not stored.
+        error: StoreError,
+        /// Why it was not removed.
+        removal: Box<DirectoryError>,
+        /// Its id.
+        key_id: Uuid,
+    },
+    /// The new credential does not work.
+    #[error(
+        "the new credential gives no token yet: {0}; the old one is in use still. Run the same command again: it goes on with the new one"
+    )]
+    NotProven(TokenError),
+    /// The app is not registered there.
+    #[error(
+        "tenant {home} has no app registration with the client id {client_id}; is it the tenant that the app is registered in? Set `tenant` in [apps.{app}]"
+    )]
+    NotRegistered {
+        /// The app.
+        app: String,
+        /// Its client id.
+        client_id: Uuid,
+        /// The tenant that was asked.
+        home: TenantId,
+    },
+    /// The client id is none.
+    #[error("the client id `{0}` is not a GUID")]
+    ClientId(String),
+    /// No certificate could be made.
+    #[error(transparent)]
+    NewCertificate(#[from] NewCertificateError),
+    /// The certificate that was made or found cannot be used.
+    #[error("the certificate cannot be used: {0}")]
+    Certificate(#[from] CertificateError),
+    /// What the store holds is damaged.
+    #[error(transparent)]
+    Stored(#[from] AppsError),
+    /// The file cannot be replaced.
+    #[error(
+        "{} cannot be replaced: {error}; it holds the old credential, which is in use still. Run the same command again when that is mended",
+        .path.display()
+    )]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The Key Vault said no, or nothing.
+    #[error("{0}; the old credential is in use still, and the same command goes on from here")]
+    KeyVault(#[from] KeyVaultError),
+    /// Another rotation of this store is under way.
+    #[error("another command changes the credentials of this store's apps just now; wait for it to end")]
+    Busy,
+    /// The lock cannot be had.
+    #[error("the lock {} cannot be had: {error}", .path.display())]
+    Lock {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Held while credentials of a store's apps are changed, by one process at a time.
+#[derive(Debug)]
+pub struct RotationLock {
+    _file: fs::File,
+}
+
+impl RotationLock {
+    /// Takes the lock of the store at `store`, which lies beside it.
+    ///
+    /// # Errors
+    /// When another process holds it, or its file cannot be opened.
+    pub fn take(store: &Path) -> Result<Self, RotationError> {
+        let mut path = store.as_os_str().to_owned();
+        path.push(".rotation.lock");
+        let path = PathBuf::from(path);
+        let opened = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = opened.map_err(|error| RotationError::Lock { path: path.clone(), error })?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(fs::TryLockError::WouldBlock) => Err(RotationError::Busy),
+            Err(fs::TryLockError::Error(error)) => Err(RotationError::Lock { path, error }),
+        }
+    }
+}
+
+/// The store's slots of one app.
+#[derive(Debug, Default)]
+struct Slots {
+    current: Option<StoredCredential>,
+    next: Option<StoredCredential>,
+    previous: Option<StoredCredential>,
+}
+
+impl Rotation<'_> {
+    /// Replaces the credential, or finishes what an earlier call could not.
+    ///
+    /// # Errors
+    /// See [`RotationError`]. Whatever it is, calling again is right once its cause is gone.
+    pub async fn run(&self, wanted: &Wanted) -> Result<Rotated, RotationError> {
+        let mut registration = self.registration().await?;
+        let mut slots = self.slots().await?;
+        let mut done = Rotated { app: self.app.name.clone(), ..Rotated::default() };
+        let next = match slots.next.take() {
+            Some(next) => self.take_up(next, &registration, &mut done).await?,
+            None => None,
+        };
+        done.resumed = next.is_some();
+        if next.is_none() {
+            // What an earlier rotation left valid goes before a new one begins.
+            if let Some(previous) = slots.previous.take() {
+                self.withdraw(&registration, &previous, &mut done).await?;
+            }
+        }
+        let next = match next {
+            Some(next) => Some(next),
+            None if wanted.finish_only => None,
+            None => {
+                let next = self.make(wanted, &registration).await?;
+                registration = self.registration().await?;
+                Some(next)
+            }
+        };
+        if let Some(next) = next {
+            if !self.is_in_place(&next).await? {
+                self.prove(&next).await?;
+                self.install(&next, slots.current.take(), &registration, &mut done).await?;
+            }
+            self.promote(&next).await?;
+            done.replaced = true;
+        }
+        let slots = self.slots().await?;
+        if let Some(previous) = slots.previous {
+            if wanted.withdraw {
+                self.withdraw(&registration, &previous, &mut done).await?;
+            } else {
+                done.still_valid = Some(previous.key_id);
+            }
+        }
+        self.remove_orphans(&mut done).await?;
+        if let Some(current) = slots.current {
+            done.key_id = Some(current.key_id);
+            done.not_after = current.not_after;
+        }
+        Ok(done)
+    }
+
+    async fn registration(&self) -> Result<Application, RotationError> {
+        let client_id = self.client_id()?;
+        let found = self.microsoft.applications(self.token).application(client_id).await?;
+        found.ok_or_else(|| RotationError::NotRegistered {
+            app: self.app.name.clone(),
+            client_id,
+            home: self.home,
+        })
+    }
+
+    fn client_id(&self) -> Result<Uuid, RotationError> {
+        self.app.client_id.parse().map_err(|_| RotationError::ClientId(self.app.client_id.clone()))
+    }
+
+    async fn slots(&self) -> Result<Slots, StoreError> {
+        let mut slots = Slots::default();
+        for credential in self.store.app_credentials(&self.app.name).await? {
+            match credential.slot {
+                CredentialSlot::Current => slots.current = Some(credential),
+                CredentialSlot::Next => slots.next = Some(credential),
+                CredentialSlot::Previous => slots.previous = Some(credential),
+            }
+        }
+        Ok(slots)
+    }
+
+    /// Goes on with a next credential that an earlier rotation left. `None` when it is of no use.
+    async fn take_up(
+        &self,
+        next: StoredCredential,
+        registration: &Application,
+        done: &mut Rotated,
+    ) -> Result<Option<StoredCredential>, RotationError> {
+        match next.kind {
+            CredentialKind::Secret => {
+                let there = registration.password_credentials.iter().any(|there| is_key(there.key_id, &next));
+                if !there {
+                    done.notes.push(format!(
+                        "the secret {} of an interrupted rotation is not in the registration any more; another one was made",
+                        next.key_id
+                    ));
+                    self.store.remove_app_credential(&next.app, CredentialSlot::Next).await?;
+                    return Ok(None);
+                }
+            }
+            CredentialKind::Certificate => {
+                // It was stored first, so Microsoft may not have heard of it.
+                let next = self.register_certificate(next, registration).await?;
+                return self.unless_hopeless(next, registration, done).await;
+            }
+        }
+        self.unless_hopeless(next, registration, done).await
+    }
+
+    /// A next credential that was made long ago and still gives no token is removed, so that another can be made.
+    async fn unless_hopeless(
+        &self,
+        next: StoredCredential,
+        registration: &Application,
+        done: &mut Rotated,
+    ) -> Result<Option<StoredCredential>, RotationError> {
+        let now = self.clock.now();
+        let is_old = next.created_at.checked_add(NEXT_AGE_MAX).is_ok_and(|end| end <= now);
+        if !is_old || self.is_in_place(&next).await? {
+            return Ok(Some(next));
+        }
+        let Err(error) = self.token_with(&next).await? else { return Ok(Some(next)) };
+        if !is_about_the_credential(&error) {
+            return Ok(Some(next));
+        }
+        done.notes.push(format!(
+            "the {} {} of an interrupted rotation gave no token ({error}); another one was made",
+            next.kind.as_str(),
+            next.key_id
+        ));
+        self.remove_at_microsoft(registration, &next).await?;
+        self.store.remove_app_credential(&next.app, CredentialSlot::Next).await?;
+        self.write_down("app.credential_given_up", &next).await?;
+        Ok(None)
+    }
+
+    async fn make(
+        &self,
+        wanted: &Wanted,
+        registration: &Application,
+    ) -> Result<StoredCredential, RotationError> {
+        let next = match wanted.kind {
+            CredentialKind::Secret => self.make_secret(wanted, registration).await?,
+            CredentialKind::Certificate => self.make_certificate(wanted, registration).await?,
+        };
+        self.write_down("app.credential_added", &next).await?;
+        Ok(next)
+    }
+
+    async fn make_secret(
+        &self,
+        wanted: &Wanted,
+        registration: &Application,
+    ) -> Result<StoredCredential, RotationError> {
+        let now = self.clock.now();
+        let graph = self.microsoft.applications(self.token);
+        let not_after = now.checked_add(wanted.lifetime).unwrap_or(Timestamp::MAX);
+        let made = graph.add_password(registration.id, &self.display_name(now), not_after).await?;
+        let next = StoredCredential {
+            app: self.app.name.clone(),
+            slot: CredentialSlot::Next,
+            kind: CredentialKind::Secret,
+            key_id: made.key_id.to_string(),
+            value: Secret::new(made.secret.expose().as_bytes().to_vec()),
+            not_after: made.not_after.or(Some(not_after)),
+            created_at: now,
+        };
+        let Err(error) = self.store.put_app_credential(next.clone()).await else { return Ok(next) };
+        // Nobody could ever use it: it must not stay valid.
+        let kind = CredentialKind::Secret.as_str();
+        match graph.remove_password(registration.id, made.key_id).await {
+            Ok(()) => Err(RotationError::RolledBack { kind, error }),
+            Err(removal) => Err(RotationError::NotRolledBack {
+                kind,
+                error,
+                removal: Box::new(removal),
+                key_id: made.key_id,
+            }),
+        }
+    }
+
+    async fn make_certificate(
+        &self,
+        wanted: &Wanted,
+        registration: &Application,
+    ) -> Result<StoredCredential, RotationError> {
+        let now = self.clock.now();
+        let not_after = now.checked_add(wanted.lifetime).unwrap_or(Timestamp::MAX);
+        let name = format!("Muster {}", self.app.name);
+        let made =
+            tokio::task::spawn_blocking(move || new_certificate::self_signed(&name, now, not_after)).await;
+        let pem = made.expect("making a certificate does not panic")?;
+        let next = StoredCredential {
+            app: self.app.name.clone(),
+            slot: CredentialSlot::Next,
+            kind: CredentialKind::Certificate,
+            key_id: Uuid::new_v4().to_string(),
+            value: pem,
+            not_after: Some(not_after),
+            created_at: now,
+        };
+        self.store.put_app_credential(next.clone()).await?;
+        let added = self.register_certificate(next.clone(), registration).await;
+        if let Err(RotationError::Directory(error)) = &added
+            && !error.may_have_happened()
+        {
+            self.store.remove_app_credential(&next.app, CredentialSlot::Next).await?;
+        }
+        added
+    }
+
+    /// Sees to it that the registration has the certificate, and that the store knows it by the same id.
+    async fn register_certificate(
+        &self,
+        mut next: StoredCredential,
+        registration: &Application,
+    ) -> Result<StoredCredential, RotationError> {
+        let certificate = Certificate::from_pem(&next.value)?;
+        let graph = self.microsoft.applications(self.token);
+        let find = |keys: Vec<KeyCredential>| {
+            keys.into_iter().find(|key| key.is(certificate.der(), &certificate.thumbprints().sha1))
+        };
+        let mut there = find(graph.certificates(registration.id).await?);
+        if there.is_none() {
+            let new = NewCertificate {
+                key_id: next.key_id.parse().unwrap_or_else(|_| Uuid::new_v4()),
+                display_name: self.display_name(next.created_at),
+                der: certificate.der().to_vec(),
+                not_before: certificate.not_before(),
+                not_after: certificate.not_after(),
+            };
+            graph.add_certificate(registration.id, &new).await?;
+            there = find(graph.certificates(registration.id).await?);
+        }
+        // Microsoft may have given it another id than the one that was proposed.
+        if let Some(there) = there
+            && !is_key(there.key_id, &next)
+        {
+            next.key_id = there.key_id.to_string();
+            self.store.put_app_credential(next.clone()).await?;
+        }
+        Ok(next)
+    }
+
+    /// Asks for tokens until one comes, or it is plain that none will.
+    async fn prove(&self, next: &StoredCredential) -> Result<(), RotationError> {
+        let until = tokio::time::Instant::now() + PROOF_PATIENCE;
+        let mut pause = Duration::from_secs(1);
+        loop {
+            let Err(error) = self.token_with(next).await? else { return Ok(()) };
+            let passes = is_about_the_credential(&error)
+                || matches!(
+                    error.fault(),
+                    Fault::AppUnknown | Fault::Throttled | Fault::ApiDown | Fault::Unreachable
+                );
+            if !passes || tokio::time::Instant::now() + pause > until {
+                return Err(RotationError::NotProven(error));
+            }
+            (self.progress)("waiting until Microsoft knows the new credential everywhere …");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PROOF_PAUSE_MAX);
+        }
+    }
+
+    /// A token that was got with a stored credential and nothing else.
+    async fn token_with(&self, stored: &StoredCredential) -> Result<Result<(), TokenError>, RotationError> {
+        let app = App {
+            // A name of its own, so that no token of the credential in use is taken for this one's.
+            name: format!("{} with credential {}", self.app.name, stored.key_id),
+            credential: apps::credential(&self.app.name, stored)?,
+            access: Access::Application,
+            ..self.app.clone()
+        };
+        let resource = self.microsoft.cloud().graph_resource();
+        Ok(self.microsoft.fresh_access_token(&app, self.home, resource).await.map(drop))
+    }
+
+    /// Whether the place that the settings name holds this credential already.
+    async fn is_in_place(&self, next: &StoredCredential) -> Result<bool, RotationError> {
+        match &self.place {
+            Place::Store => Ok(false),
+            Place::File(path) => match read_file(path) {
+                Ok(held) => Ok(trimmed(held.expose()) == trimmed(next.value.expose())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(RotationError::File { path: path.clone(), error }),
+            },
+            Place::KeyVault { opener, tenant, url } => {
+                match self.microsoft.vault_secret(opener, *tenant, url).await {
+                    Ok(held) => Ok(trimmed(held.expose().as_bytes()) == trimmed(next.value.expose())),
+                    Err(KeyVaultError::NotFound { .. }) => Ok(false),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// Writes a proven credential to where the settings say, and remembers which one was there.
+    async fn install(
+        &self,
+        next: &StoredCredential,
+        current: Option<StoredCredential>,
+        registration: &Application,
+        done: &mut Rotated,
+    ) -> Result<(), RotationError> {
+        let held = match &self.place {
+            Place::Store => return Ok(()),
+            Place::File(path) => read_file(path).ok(),
+            Place::KeyVault { opener, tenant, url } => {
+                match self.microsoft.vault_secret(opener, *tenant, url).await {
+                    Ok(held) => Some(Secret::new(held.expose().as_bytes().to_vec())),
+                    Err(KeyVaultError::NotFound { .. }) => None,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        if let Some(held) = held {
+            let known = current.as_ref().map(|current| current.key_id.as_str());
+            match self.identify(&held, next.kind, registration, known).await? {
+                Ok((key_id, not_after)) => {
+                    let old = StoredCredential {
+                        app: self.app.name.clone(),
+                        slot: CredentialSlot::Current,
+                        kind: next.kind,
+                        key_id: key_id.to_string(),
+                        value: Secret::new(Vec::new()),
+                        not_after,
+                        created_at: current.map_or(next.created_at, |current| current.created_at),
+                    };
+                    self.store.put_app_credential(old).await?;
+                }
+                Err(note) => {
+                    self.store.remove_app_credential(&self.app.name, CredentialSlot::Current).await?;
+                    done.notes.push(note);
+                }
+            }
+        }
+        match &self.place {
+            Place::Store => {}
+            Place::File(path) => replace_file(path, next.value.expose())
+                .map_err(|error| RotationError::File { path: path.clone(), error })?,
+            Place::KeyVault { opener, tenant, url } => {
+                let value = String::from_utf8(next.value.expose().clone()).unwrap_or_default();
+                self.microsoft.set_vault_secret(opener, *tenant, url, &Secret::new(value)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Which credential of the registration is the one that the settings' place holds, or what to tell the operator when
+    /// that cannot be known.
+    async fn identify(
+        &self,
+        held: &Secret<Vec<u8>>,
+        kind: CredentialKind,
+        registration: &Application,
+        known: Option<&str>,
+    ) -> Result<Result<(Uuid, Option<Timestamp>), String>, RotationError> {
+        if kind == CredentialKind::Certificate {
+            let Ok(certificate) = Certificate::from_pem(held) else {
+                return Ok(Err("the certificate before cannot be read: remove it in the portal".to_owned()));
+            };
+            let keys = self.microsoft.applications(self.token).certificates(registration.id).await?;
+            let found = keys.iter().find(|key| key.is(certificate.der(), &certificate.thumbprints().sha1));
+            return Ok(found
+                .map(|key| (key.key_id, key.end_date_time))
+                .ok_or_else(|| "the certificate before was not in the registration".to_owned()));
+        }
+        // Microsoft tells a secret's first three characters and nothing else of it.
+        let held = Secret::new(String::from_utf8_lossy(trimmed(held.expose())).into_owned());
+        let fits =
+            |hint: Option<&str>| hint.is_some_and(|hint| !hint.is_empty() && held.expose().starts_with(hint));
+        let candidates: Vec<_> = registration
+            .password_credentials
+            .iter()
+            .filter(|password| fits(password.hint.as_deref()))
+            .collect();
+        let chosen = candidates
+            .iter()
+            .find(|password| Some(password.key_id.to_string().as_str()) == known)
+            .or_else(|| candidates.first().filter(|_| candidates.len() == 1));
+        Ok(chosen.map(|password| (password.key_id, password.end_date_time)).ok_or_else(|| {
+            let ids = candidates.iter().map(|password| password.key_id.to_string()).collect::<Vec<_>>();
+            match ids.is_empty() {
+                true => "the secret before is not in the registration any more".to_owned(),
+                false => format!(
+                    "several secrets of the registration could be the one before ({}): remove the right one in the portal",
+                    ids.join(", ")
+                ),
+            }
+        }))
+    }
+
+    async fn promote(&self, next: &StoredCredential) -> Result<(), RotationError> {
+        self.store.promote_app_credential(&self.app.name).await?;
+        if !matches!(self.place, Place::Store) {
+            // The settings' place holds it; the store only remembers which one it is.
+            let known = StoredCredential {
+                slot: CredentialSlot::Current,
+                value: Secret::new(Vec::new()),
+                ..next.clone()
+            };
+            self.store.put_app_credential(known).await?;
+        }
+        self.write_down("app.credential_replaced", next).await
+    }
+
+    /// Removes the credential before from the registration and forgets it.
+    async fn withdraw(
+        &self,
+        registration: &Application,
+        previous: &StoredCredential,
+        done: &mut Rotated,
+    ) -> Result<(), RotationError> {
+        self.remove_at_microsoft(registration, previous).await?;
+        self.store.remove_app_credential(&self.app.name, CredentialSlot::Previous).await?;
+        if let Place::File(path) = &self.place {
+            let removed = real(path).and_then(|path| remove_if_there(&beside(&path, PREVIOUS_SUFFIX)));
+            removed.map_err(|error| RotationError::File { path: beside(path, PREVIOUS_SUFFIX), error })?;
+        }
+        self.write_down("app.credential_withdrawn", previous).await?;
+        done.withdrawn.push(previous.key_id.clone());
+        Ok(())
+    }
+
+    async fn remove_at_microsoft(
+        &self,
+        registration: &Application,
+        credential: &StoredCredential,
+    ) -> Result<(), RotationError> {
+        let Ok(key_id) = credential.key_id.parse() else { return Ok(()) };
+        let graph = self.microsoft.applications(self.token);
+        match credential.kind {
+            CredentialKind::Secret => graph.remove_password(registration.id, key_id).await?,
+            CredentialKind::Certificate => graph.remove_certificate(registration.id, key_id).await?,
+        }
+        Ok(())
+    }
+
+    /// Removes secrets and certificates that this store made and does not know: a rotation was killed before it could
+    /// write them down, so nobody has their values.
+    async fn remove_orphans(&self, done: &mut Rotated) -> Result<(), RotationError> {
+        let registration = self.registration().await?;
+        let slots = self.slots().await?;
+        let graph = self.microsoft.applications(self.token);
+        let kept = [slots.current, slots.next, slots.previous];
+        let is_kept = |key_id: Uuid| kept.iter().flatten().any(|credential| is_key(key_id, credential));
+        for password in &registration.password_credentials {
+            if self.is_marked(password.display_name.as_deref()) && !is_kept(password.key_id) {
+                graph.remove_password(registration.id, password.key_id).await?;
+                done.withdrawn.push(password.key_id.to_string());
+            }
+        }
+        for key in &registration.key_credentials {
+            if self.is_marked(key.display_name.as_deref()) && !is_kept(key.key_id) {
+                graph.remove_certificate(registration.id, key.key_id).await?;
+                done.withdrawn.push(key.key_id.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of a new credential in the portal. It tells who made it, and bears the mark.
+    fn display_name(&self, now: Timestamp) -> String {
+        format!("Muster {:.10} {}", now.to_string(), self.mark())
+    }
+
+    fn mark(&self) -> String {
+        mark(self.store.as_ref(), &self.app.name, &self.app.client_id)
+    }
+
+    fn is_marked(&self, display_name: Option<&str>) -> bool {
+        display_name.is_some_and(|name| name.starts_with("Muster ") && name.ends_with(&self.mark()))
+    }
+
+    async fn write_down(&self, action: &str, credential: &StoredCredential) -> Result<(), RotationError> {
+        let event = NewAuditEvent {
+            actor: self.actor.clone(),
+            action: action.to_owned(),
+            subject: self.app.name.clone(),
+            details: json!({
+                "kind": credential.kind.as_str(),
+                "key_id": credential.key_id,
+                "not_after": credential.not_after,
+                "client_id": self.app.client_id,
+            }),
+        };
+        self.store.append_audit(event, self.clock.now()).await?;
+        Ok(())
+    }
+}
+
+/// What this store writes into the names of the credentials that it makes for an app, to know them again: nobody else
+/// can make it.
+#[must_use]
+pub fn mark(store: &dyn Store, app: &str, client_id: &str) -> String {
+    let tag = store.signing_key().sign(PURPOSE, format!("{app}\n{client_id}").as_bytes());
+    let hexadecimal: String = tag[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("#{hexadecimal}")
+}
+
+/// Where the credential of an app is to be written, or why Muster cannot write there.
+///
+/// # Errors
+/// With what the operator can do instead.
+pub fn place(
+    app: &AppSettings,
+    kind: CredentialKind,
+    folder: &Path,
+    opener: impl FnOnce() -> Result<(App, TenantId), String>,
+) -> Result<Place, String> {
+    use crate::config::SecretReference;
+    if app.keeps_credential_in_store() {
+        return Ok(Place::Store);
+    }
+    let (reference, other) = match kind {
+        CredentialKind::Secret => (&app.secret, "a certificate: use rotate-certificate"),
+        CredentialKind::Certificate => (&app.certificate, "a secret: use rotate-secret"),
+    };
+    let Some(reference) = reference else {
+        return Err(match (&app.secret, &app.certificate) {
+            (None, None) => {
+                "its settings name no secret and no certificate, so there is nothing to rotate".to_owned()
+            }
+            _ => format!("it proves itself with {other}"),
+        });
+    };
+    if kind == CredentialKind::Certificate
+        && (app.certificate_key.is_some() || app.certificate_password.is_some())
+    {
+        return Err(
+            "its certificate lies in several files or in PKCS#12, and Muster writes PEM with the key in it: name one PEM file as `certificate`, or none at all to keep it in the store"
+                .to_owned(),
+        );
+    }
+    match reference {
+        SecretReference::File(path) => Ok(Place::File(folder.join(path))),
+        SecretReference::KeyVault(secret) => {
+            let (opener, tenant) = opener()?;
+            Ok(Place::KeyVault { opener: Box::new(opener), tenant, url: secret.url().clone() })
+        }
+        other => Err(format!(
+            "its {} comes from {other}, where Muster cannot write: make a new one in the portal and put it there, or leave it out of the settings to have Muster keep it in its store",
+            kind.as_str()
+        )),
+    }
+}
+
+/// What a rotation that was not finished left behind, for `status` and the log. Good when nothing was.
+#[must_use]
+pub fn check(app: &str, stored: &[StoredCredential], now: Timestamp) -> Check {
+    let of = |slot| stored.iter().find(|credential| credential.slot == slot);
+    let command = |credential: &StoredCredential| match credential.kind {
+        CredentialKind::Secret => format!("muster app rotate-secret {app}"),
+        CredentialKind::Certificate => format!("muster app rotate-certificate {app}"),
+    };
+    let (outcome, code, detail, remedy) = match (of(CredentialSlot::Next), of(CredentialSlot::Previous)) {
+        (Some(next), _) => (
+            CheckOutcome::Warning,
+            "rotation_unfinished",
+            format!(
+                "a rotation was interrupted: {} {} was made at {:.0} and is not in use",
+                next.kind.as_str(),
+                next.key_id,
+                next.created_at
+            ),
+            format!("run `{}` again: it goes on from there", command(next)),
+        ),
+        (None, Some(previous)) => (
+            CheckOutcome::Warning,
+            "previous_still_valid",
+            format!(
+                "{} {} was replaced, and is still valid at Microsoft",
+                previous.kind.as_str(),
+                previous.key_id
+            ),
+            format!("run `{} --finish` when nothing uses it any more: it is removed then", command(previous)),
+        ),
+        (None, None) => (CheckOutcome::Good, "ok", "no rotation is under way".to_owned(), String::new()),
+    };
+    Check {
+        name: ROTATION.to_owned(),
+        outcome,
+        code: code.to_owned(),
+        detail,
+        remedy,
+        checked_at: now,
+        expires_at: None,
+    }
+}
+
+fn is_key(key_id: Uuid, credential: &StoredCredential) -> bool {
+    credential.key_id.parse() == Ok(key_id)
+}
+
+fn is_about_the_credential(error: &TokenError) -> bool {
+    matches!(error.fault(), Fault::WrongSecret | Fault::SecretExpired | Fault::CertificateRejected)
+}
+
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    bytes.trim_ascii_end()
+}
+
+const NEW_SUFFIX: &str = ".muster-new";
+const PREVIOUS_SUFFIX: &str = ".previous";
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn read_file(path: &Path) -> io::Result<Secret<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(Secret::new(bytes))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The file that a path leads to, through links.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        found => found,
+    }
+}
+
+/// Replaces a file in one step, with its owner and mode, and keeps what was in it as `….previous`. After a crash it holds
+/// the old or the new bytes, never a part. A link is followed: what it points to is replaced.
+fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = real(path)?;
+    let new = beside(&path, NEW_SUFFIX);
+    let before = fs::metadata(&path).ok();
+    write_new(&new, bytes, before.as_ref())?;
+    if before.is_some() {
+        // A second name for the same file: nothing is copied, and the old bytes stay when the first name moves on.
+        let previous = beside(&path, PREVIOUS_SUFFIX);
+        remove_if_there(&previous)?;
+        // Some file systems know no second names.
+        fs::hard_link(&path, &previous).or_else(|_| fs::copy(&path, &previous).map(drop))?;
+    }
+    fs::rename(&new, &path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder)?.sync_all()
+}
+
+fn write_new(new: &Path, bytes: &[u8], like: Option<&fs::Metadata>) -> io::Result<()> {
+    // Left by a rotation that was killed; nothing refers to it.
+    remove_if_there(new)?;
+    let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(new)?;
+    let written = (|| {
+        if let Some(like) = like {
+            let own = file.metadata()?;
+            if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
+                // Whoever reads the file now must be able to read the new one.
+                std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
+            }
+            // Never readable by everybody, even where the old one was.
+            file.set_permissions(fs::Permissions::from_mode(like.permissions().mode() & 0o660))?;
+        }
+        file.write_all(bytes)?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    })();
+    if written.is_err() {
+        remove_if_there(new).ok();
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("a file").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_the_old_one_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("main.secret");
+        fs::write(&path, "old\n").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
+        fs::write(beside(&path, NEW_SUFFIX), "half of a").expect("left by a kill");
+        replace_file(&path, b"new").expect("replaced");
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "new\n");
+        assert_eq!(fs::read_to_string(beside(&path, PREVIOUS_SUFFIX)).expect("a file"), "old\n");
+        assert_eq!(mode(&path), 0o640);
+        assert!(!beside(&path, NEW_SUFFIX).exists());
+        replace_file(&path, b"newer").expect("replaced");
+        assert_eq!(fs::read_to_string(beside(&path, PREVIOUS_SUFFIX)).expect("a file"), "new\n");
+    }
+
+    #[test]
+    fn a_file_that_everybody_could_read_is_closed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("main.secret");
+        fs::write(&path, "old").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changed");
+        replace_file(&path, b"new").expect("replaced");
+        assert_eq!(mode(&path), 0o640);
+    }
+
+    #[test]
+    fn what_a_link_points_to_is_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::write(&path, "old").expect("written");
+        std::os::unix::fs::symlink(&path, &link).expect("linked");
+        replace_file(&link, b"new").expect("replaced");
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "new\n");
+        assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
+    }
+
+    #[test]
+    fn one_rotation_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = folder.path().join("muster.db");
+        let held = RotationLock::take(&store).expect("taken");
+        assert!(matches!(RotationLock::take(&store), Err(RotationError::Busy)));
+        drop(held);
+        RotationLock::take(&store).expect("taken again");
+    }
+
+    #[test]
+    fn what_is_not_finished_is_told_with_the_command_that_finishes_it() {
+        let now: Timestamp = "2026-11-21T08:00:00Z".parse().expect("a time");
+        let credential = |slot, kind| StoredCredential {
+            app: "main".to_owned(),
+            slot,
+            kind,
+            key_id: "f0b0b335-1d71-4883-8f98-567911bfdca6".to_owned(),
+            value: Secret::new(Vec::new()),
+            not_after: None,
+            created_at: now,
+        };
+        let next = check("main", &[credential(CredentialSlot::Next, CredentialKind::Secret)], now);
+        assert_eq!((next.outcome, next.code.as_str()), (CheckOutcome::Warning, "rotation_unfinished"));
+        assert!(next.remedy.contains("muster app rotate-secret main"));
+        let previous =
+            check("main", &[credential(CredentialSlot::Previous, CredentialKind::Certificate)], now);
+        assert!(previous.remedy.contains("muster app rotate-certificate main --finish"));
+        let current = check("main", &[credential(CredentialSlot::Current, CredentialKind::Secret)], now);
+        assert_eq!(current.outcome, CheckOutcome::Good);
+    }
+}

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::credential::{App, Endpoint};
 use super::delegated::{self, Granted};
-use super::platform::{Form, Platform};
+use super::platform::{Asking, Form, PERSON_SCOPES, Platform};
 use super::token::{self, NOT_SHOWN, TokenError};
 use super::{aadsts, assertion};
 use crate::api::client::shown;
@@ -89,7 +89,8 @@ pub(crate) async fn start(
     let mut form = Form::default();
     form.set("client_id", &app.client_id);
     form.name_api(addresses.asking, resource, true);
-    if matches!(app.endpoint, Endpoint::Discovered(_)) {
+    if addresses.asking == Asking::Indicator {
+        form.set("scope", PERSON_SCOPES);
         assertion::prove(platform, app, &addresses.token, &mut form).await?;
     }
     let answer = platform.client.send(platform.client.post_form(&url, &form.pairs())).await?;

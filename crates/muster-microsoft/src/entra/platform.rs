@@ -197,12 +197,8 @@ impl Form {
         match asking {
             Asking::Resource => self.set("resource", resource),
             Asking::Scope => self.set("scope", &scope(resource, person)),
-            Asking::Indicator => {
-                self.set("resource", resource);
-                if person {
-                    self.set("scope", PERSON_SCOPES);
-                }
-            }
+            // What the person consented to holds; asking for more than that would be refused (RFC 6749 section 6).
+            Asking::Indicator => self.set("resource", resource),
         }
     }
 }

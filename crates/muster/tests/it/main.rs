@@ -5,5 +5,6 @@ mod corpus;
 mod crash;
 mod fairness;
 mod hostile;
+mod onboarding;
 mod sink_down;
 mod support;

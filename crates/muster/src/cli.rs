@@ -55,6 +55,8 @@ pub enum Command {
     Fetch(FetchArgs),
     /// How tenants, sources and sinks are doing.
     Status(StatusArgs),
+    /// Write the Splunk app for Muster's events to a folder: fields of data models, tags, macros, indexes.
+    SplunkApp(SplunkAppArgs),
     /// The SIEMs.
     #[command(subcommand)]
     Sink(SinkCommand),
@@ -91,6 +93,16 @@ pub struct InitArgs {
     /// Where to make them.
     #[arg(default_value = ".")]
     pub folder: PathBuf,
+}
+
+/// `muster splunk-app`
+#[derive(Debug, Args)]
+pub struct SplunkAppArgs {
+    /// Where the app's folder `muster` is made.
+    pub folder: PathBuf,
+    /// An index to define, such as mssp_contoso; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub index: Vec<String>,
 }
 
 /// `muster tenant …`

@@ -10,6 +10,7 @@ mod key;
 pub(crate) mod man;
 pub(crate) mod run;
 mod sink;
+mod splunk_app;
 mod status;
 mod tenant;
 mod token;
@@ -39,6 +40,7 @@ pub(crate) async fn one_off(command: &Command, config: &Path, output: Output) ->
     match command {
         Command::Init(args) => init::init(&args.folder, output).await,
         Command::Validate => validate::validate(config, output).await,
+        Command::SplunkApp(args) => splunk_app::splunk_app(&args.folder, &args.index, output),
         Command::Tenant(command) => {
             with_context(config, async |context| tenant::tenant(command, context, output).await).await
         }

@@ -1,0 +1,207 @@
+//! The Splunk app against what Muster sends: each path that it names exists in a record of that source, and each field
+//! of the data models is there, in the event itself or by the app.
+
+#[expect(dead_code, reason = "shared with other tests")]
+mod fixtures;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use fixtures::FIXTURES;
+use muster_siem::formats::RecordKind;
+use serde_json::Value;
+
+/// The stanzas of a configuration file, each with its settings.
+fn stanzas(name: &str) -> BTreeMap<String, BTreeMap<String, String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/splunk/muster/default").join(name);
+    let text = std::fs::read_to_string(path).expect("a file of the app");
+    let mut stanzas: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let mut stanza = String::new();
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        if let Some(name) = line.strip_prefix('[') {
+            stanza = name.strip_suffix(']').expect("a closing bracket").to_owned();
+            assert!(stanzas.insert(stanza.clone(), BTreeMap::new()).is_none(), "{stanza} comes twice");
+        } else {
+            let (key, value) = line.split_once(" = ").unwrap_or_else(|| panic!("{line}"));
+            let settings = stanzas.get_mut(&stanza).expect("a stanza");
+            assert!(
+                settings.insert(key.to_owned(), value.to_owned()).is_none(),
+                "[{stanza}] {key} comes twice"
+            );
+        }
+    }
+    stanzas
+}
+
+/// The names that a search finds in an event: paths with dots, lists with `{}`.
+fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, inner) in map {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                paths(inner, &path, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| paths(item, &format!("{path}{{}}"), found)),
+        _ => _ = found.insert(path.to_owned()),
+    }
+}
+
+/// The names that events of a source have.
+fn names(kind: RecordKind) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (_, fixture, body) in FIXTURES {
+        let value: Value = serde_json::from_str(body).expect("JSON");
+        if fixture == kind {
+            paths(&value, "", &mut found);
+            // Alerts of an incident are events of their own.
+            for alert in value["alerts"].as_array().into_iter().flatten() {
+                paths(alert, "", &mut found);
+            }
+        }
+        if kind == RecordKind::GraphIncident && fixture == RecordKind::GraphAlert {
+            paths(&value, "", &mut found);
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+/// The names that an expression reads: quoted ones, and bare words that are neither functions nor constants.
+fn read_names(expression: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut rest = expression;
+    while let Some(character) = rest.chars().next() {
+        match character {
+            '"' => {
+                let mut escaped = false;
+                let end = rest[1..].find(|character| {
+                    let ends = character == '"' && !escaped;
+                    escaped = character == '\\' && !escaped;
+                    ends
+                });
+                rest = &rest[end.expect("a closing quote") + 2..];
+            }
+            '\'' => {
+                let (name, after) = rest[1..].split_once('\'').expect("a closing quote");
+                names.push(name.to_owned());
+                rest = after;
+            }
+            _ if character.is_ascii_alphabetic() => {
+                let end = rest.find(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+                let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+                if !after.starts_with('(') && word != "OR" {
+                    names.push(word.to_owned());
+                }
+                rest = after;
+            }
+            _ => rest = &rest[character.len_utf8()..],
+        }
+    }
+    names
+}
+
+const ALERTS: [&str; 17] = [
+    "app",
+    "body",
+    "description",
+    "dest",
+    "dest_type",
+    "id",
+    "mitre_technique_id",
+    "signature",
+    "signature_id",
+    "severity",
+    "severity_id",
+    "src",
+    "src_type",
+    "subject",
+    "type",
+    "user",
+    "user_name",
+];
+const MALWARE: [&str; 12] = [
+    "action",
+    "category",
+    "date",
+    "dest_nt_domain",
+    "file_hash",
+    "file_name",
+    "file_path",
+    "src_user",
+    "url",
+    "vendor_product",
+    "vendor_account",
+    "signature",
+];
+const SOURCES: [(&str, RecordKind); 6] = [
+    ("source::muster:graph_alerts", RecordKind::GraphAlert),
+    ("source::muster:graph_incidents", RecordKind::GraphIncident),
+    ("source::muster:endpoint_alerts", RecordKind::EndpointAlert),
+    ("source::muster:xdr_incidents", RecordKind::XdrIncident),
+    ("source::muster:siem_detections", RecordKind::SiemDetection),
+    ("source::muster:hunting", RecordKind::HuntingRow),
+];
+
+#[test]
+fn every_name_that_the_app_reads_is_sent() {
+    let props = stanzas("props.conf");
+    assert_eq!(props.len(), SOURCES.len());
+    for (stanza, kind) in SOURCES {
+        assert_eq!(stanza, format!("source::muster:{}", kind.source_name()));
+        let sent = names(kind);
+        for (key, expression) in &props[stanza] {
+            if !key.starts_with("EVAL-") {
+                continue;
+            }
+            let open = expression.matches('(').count();
+            assert_eq!(open, expression.matches(')').count(), "[{stanza}] {key}");
+            for name in read_names(expression) {
+                assert!(
+                    sent.contains(&name) || name == "tenant_id",
+                    "[{stanza}] {key}: no event has `{name}`"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_fields_of_the_data_models_are_there() {
+    let props = stanzas("props.conf");
+    for (stanza, kind) in SOURCES.into_iter().filter(|(_, kind)| *kind != RecordKind::HuntingRow) {
+        let sent = names(kind);
+        for field in ALERTS.into_iter().chain(MALWARE) {
+            let made = props[stanza].contains_key(&format!("EVAL-{field}"))
+                || props[stanza].values().any(|value| value.ends_with(&format!("OUTPUT {field}")));
+            assert!(made || sent.contains(field), "[{stanza}] has no {field}");
+        }
+    }
+}
+
+#[test]
+fn event_types_macros_and_look_ups_refer_to_what_is_there() {
+    let types = stanzas("eventtypes.conf");
+    for tag in stanzas("tags.conf").keys() {
+        let name = tag.strip_prefix("eventtype=").expect("a tag of an event type");
+        assert!(types.contains_key(name), "{name}");
+    }
+    let macros = stanzas("macros.conf");
+    for (name, settings) in &macros {
+        for used in settings["definition"].split('`').skip(1).step_by(2) {
+            assert!(macros.contains_key(used), "{name} uses {used}");
+        }
+        for used in settings["definition"].split("eventtype=").skip(1) {
+            let used = used.split(' ').next().expect("a word");
+            assert!(types.contains_key(used), "{name} uses {used}");
+        }
+    }
+    let transforms = stanzas("transforms.conf");
+    for settings in stanzas("props.conf").values() {
+        for (key, value) in settings.iter().filter(|(key, _)| key.starts_with("LOOKUP-")) {
+            let transform = value.split(' ').next().expect("a name");
+            assert!(transforms.contains_key(transform), "{key} uses {transform}");
+        }
+    }
+    assert_eq!(read_names(r#"case(a=="x\"y", 'b{}.c', isnull(d) OR true(), e)"#), ["a", "b{}.c", "d", "e"]);
+}

@@ -61,7 +61,7 @@ pub(crate) fn splunk_app(folder: &Path, indexes: &[String], output: Output) -> R
     }
     let files = FILES.iter().map(|(path, _)| *path).collect();
     let written = Written { app: app.display().to_string(), files, indexes: indexes.to_vec() };
-    output.print(&written, |written| {
+    output.print(&written, |_| {
         format!(
             "wrote {}\n\nCopy it to $SPLUNK_HOME/etc/apps of the search heads, and of the indexers for its indexes.",
             written.app

@@ -98,8 +98,6 @@ enum Layout {
     Elastic,
     /// One `{"input":{"message":…},"expected":{…}}`.
     Sekoia,
-    /// Records a line, and a list of events in another file.
-    Tenzir,
 }
 
 /// Files of one origin and kind of record.
@@ -522,11 +520,6 @@ fn pairs(file: &Path, layout: Layout) -> Vec<Pair> {
             let path = format!("{}-expected.json", file.display());
             let read = std::fs::read_to_string(path).unwrap_or_default();
             serde_json::from_str::<Value>(&read).unwrap_or_default()["expected"].take()
-        }
-        Layout::Tenzir => {
-            let path = file.with_extension("ocsf-expected.json");
-            let read = std::fs::read_to_string(path).unwrap_or_default();
-            serde_json::from_str(&read).unwrap_or_default()
         }
     };
     let expected = expected.as_array().cloned().unwrap_or_default();

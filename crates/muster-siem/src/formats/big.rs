@@ -10,6 +10,8 @@
 //! What the first two cannot make fit is referred to. What even then does not fit is an error, and becomes a dead
 //! letter.
 
+use std::borrow::Cow;
+
 use muster_model::{Record, TenantLabel};
 use serde::Deserialize;
 
@@ -75,10 +77,10 @@ impl Bounds {
     }
 }
 
-/// One event or several that stand for one text of Microsoft: the whole record, or in Splunk one part of an incident.
-#[derive(Clone, Copy)]
+/// A text that becomes one event, or several when it is too big: the whole record, or one part of an incident.
+#[derive(Clone)]
 pub(super) struct Unit<'a> {
-    pub(super) body: &'a str,
+    pub(super) body: Cow<'a, str>,
     pub(super) shape: Shape,
 }
 
@@ -118,7 +120,7 @@ pub(super) fn write(
 ) -> Result<(), FormatError> {
     let writer = Writer { spelling, bounds, record, tenant, kind };
     for unit in spelling.format.units(kind, record.body)? {
-        writer.write_unit(unit, events)?;
+        writer.write_unit(&unit, events)?;
     }
     Ok(())
 }
@@ -139,8 +141,8 @@ struct Mark {
 }
 
 impl Writer<'_> {
-    fn write_unit(&self, unit: Unit<'_>, events: &mut Events) -> Result<(), FormatError> {
-        let plain = self.spell(unit)?;
+    fn write_unit(&self, unit: &Unit<'_>, events: &mut Events) -> Result<(), FormatError> {
+        let plain = self.spell(&unit.body, unit.shape)?;
         if plain.len() <= self.bounds.event_bytes_max {
             events.push_with(|buffer| buffer.extend_from_slice(&plain));
             return Ok(());
@@ -148,15 +150,15 @@ impl Writer<'_> {
         match self.bounds.big_events {
             BigEvents::Split => self.split(unit, events),
             BigEvents::Drop => self.drop_fields(unit, &plain, events),
-            BigEvents::Refer => self.refer(unit, None, events),
+            BigEvents::Refer => self.refer(&unit.body, unit.shape, None, events),
         }
     }
 
-    /// One event of `unit`, with the sink's own changes.
-    fn spell(&self, unit: Unit<'_>) -> Result<Vec<u8>, FormatError> {
-        let record = Record { head: self.record.head, body: unit.body };
+    /// The one event of a text, with the sink's own changes.
+    fn spell(&self, body: &str, shape: Shape) -> Result<Vec<u8>, FormatError> {
+        let record = Record { head: self.record.head, body };
         let mut events = Events::new();
-        self.spelling.format.write_unit(unit.shape, record, self.tenant, &mut events)?;
+        self.spelling.format.write_unit(shape, record, self.tenant, &mut events)?;
         match &self.spelling.mapping {
             Some(mapping) => {
                 let context = Mapping::context(self.kind, record, self.tenant);
@@ -168,15 +170,15 @@ impl Writer<'_> {
         }
     }
 
-    fn split(&self, unit: Unit<'_>, events: &mut Events) -> Result<(), FormatError> {
+    fn split(&self, unit: &Unit<'_>, events: &mut Events) -> Result<(), FormatError> {
         let limit = self.bounds.event_bytes_max.saturating_sub(MARK_BYTES);
-        let mut open = vec![unit.body.to_owned()];
+        let mut open = vec![unit.body.clone().into_owned()];
         let mut done: Vec<(String, Option<Vec<u8>>)> = Vec::new();
         while let Some(body) = open.pop() {
             if done.len() + open.len() >= PARTS_MAX {
-                return self.refer(unit, None, events);
+                return self.refer(&unit.body, unit.shape, None, events);
             }
-            let event = self.spell(Unit { body: &body, ..unit })?;
+            let event = self.spell(&body, unit.shape)?;
             if event.len() <= limit {
                 done.push((body, Some(event)));
                 continue;
@@ -196,13 +198,13 @@ impl Writer<'_> {
                     let mark = Mark { strategy: "split", part: Some(part), dropped: Vec::new() };
                     self.push(event, &mark, events)?;
                 }
-                None => self.refer(Unit { body, ..unit }, Some(part), events)?,
+                None => self.refer(body, unit.shape, Some(part), events)?,
             }
         }
         Ok(())
     }
 
-    fn drop_fields(&self, unit: Unit<'_>, plain: &[u8], events: &mut Events) -> Result<(), FormatError> {
+    fn drop_fields(&self, unit: &Unit<'_>, plain: &[u8], events: &mut Events) -> Result<(), FormatError> {
         let syntax = self.spelling.format.syntax();
         let paths: Vec<_> = self.bounds.drop.iter().filter_map(|name| Path::parse(syntax, name)).collect();
         for count in 1..=paths.len() {
@@ -215,12 +217,13 @@ impl Writer<'_> {
                 other => return other,
             }
         }
-        self.refer(unit, None, events)
+        self.refer(&unit.body, unit.shape, None, events)
     }
 
     fn refer(
         &self,
-        unit: Unit<'_>,
+        body: &str,
+        shape: Shape,
         part: Option<(usize, usize)>,
         events: &mut Events,
     ) -> Result<(), FormatError> {
@@ -228,8 +231,8 @@ impl Writer<'_> {
         let mut result = Ok(());
         // The less stays, the likelier it fits.
         for (longest, altogether) in SHORT_FIELDS {
-            let body = short_fields(unit.body, longest, altogether)?;
-            let event = self.spell(Unit { body: &body, ..unit })?;
+            let short = short_fields(body, longest, altogether)?;
+            let event = self.spell(&short, shape)?;
             result = self.push(&event, &mark, events);
             if result.is_ok() {
                 break;

@@ -165,7 +165,8 @@ impl Format {
     fn units<'a>(&self, kind: RecordKind, body: &'a str) -> Result<Vec<Unit<'a>>, FormatError> {
         match self {
             Self::Splunk(_) => splunk::units(kind, body),
-            _ => Ok(vec![Unit { body, shape: Shape::Record(kind) }]),
+            Self::Ecs(_) => ecs::units(kind, body),
+            _ => Ok(vec![Unit { body: body.into(), shape: Shape::Record(kind) }]),
         }
     }
 

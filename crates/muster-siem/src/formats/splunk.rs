@@ -191,11 +191,12 @@ pub(super) fn write(
 /// The texts that become events of their own: the record, and each alert of an incident.
 pub(super) fn units(kind: RecordKind, body: &str) -> Result<Vec<Unit<'_>>, FormatError> {
     if !is_incident(kind) {
-        return Ok(vec![Unit { body, shape: Shape::Record(kind) }]);
+        return Ok(vec![Unit { body: body.into(), shape: Shape::Record(kind) }]);
     }
     let alerts = push_without_alerts(&mut Vec::new(), body)?;
-    let alone = Unit { body, shape: Shape::IncidentAlone(kind) };
-    let alerts = alerts.into_iter().map(|alert| Unit { body: alert.body, shape: Shape::InnerAlert(kind) });
+    let alone = Unit { body: body.into(), shape: Shape::IncidentAlone(kind) };
+    let alerts =
+        alerts.into_iter().map(|alert| Unit { body: alert.body.into(), shape: Shape::InnerAlert(kind) });
     Ok(std::iter::once(alone).chain(alerts).collect())
 }
 

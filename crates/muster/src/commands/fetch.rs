@@ -14,6 +14,7 @@ use super::Context;
 use crate::apps::Apps;
 use crate::cli::FetchArgs;
 use crate::collect::{Taken, one_off_policy};
+use crate::config::FormatOptions;
 use crate::exit_code::{Exit, Failed};
 use crate::lifecycle;
 use crate::output::{Output, OutputFormat, Tone};
@@ -124,7 +125,7 @@ impl Printer<'_> {
             return Ok(());
         };
         self.events.clear();
-        let format = format.with(&Default::default(), &Default::default(), &Default::default());
+        let format = format.with(&FormatOptions::default());
         let written =
             format.write(self.args.source.into(), Record { head, body }, &tenant.label(), &mut self.events);
         written.map_err(|error| Failed::say(Exit::Failure, format!("record {}: {error}", head.id)))?;

@@ -36,7 +36,9 @@ pub use quantity::{ByteSize, Span};
 pub use routes::RouteSettings;
 pub use secret_reference::{SecretReference, SecretReferenceError, VaultSecret};
 pub use server::{LogFormat, ServerSettings};
-pub use sinks::{FileSettings, FormatName, SinkKind, SinkSettings, SplunkHecSettings, SyslogSettings};
+pub use sinks::{
+    FileSettings, FormatName, FormatOptions, SinkKind, SinkSettings, SplunkHecSettings, SyslogSettings,
+};
 pub use store::StoreSettings;
 
 use section::Document;

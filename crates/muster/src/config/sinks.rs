@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use muster_model::Clock;
 use muster_siem::formats::{
-    BigEvents, Bounds, CefOptions, Format, IndexTemplate, LeefOptions, Mapping, MappingOptions, Sourcetypes,
-    Spelling, SplunkOptions, Template,
+    BigEvents, Bounds, CefOptions, EcsOptions, Format, IndexTemplate, LeefOptions, Mapping, MappingOptions,
+    Sourcetypes, Spelling, SplunkOptions, Template,
 };
 use muster_siem::sinks::{
     Acknowledge, Confirm, FileOptions, FileSink, Framing, ProxyOptions, Rfc, Sink, SplunkHec,
@@ -117,7 +117,7 @@ pub struct SyslogSettings {
     /// How it is known that the receiver has everything: `close` or `none`.
     #[serde(default, deserialize_with = "confirm")]
     pub confirm: Option<Confirm>,
-    /// How records are spelled: `raw`, `splunk`, `cef` or `leef`.
+    /// How records are spelled: `raw`, `splunk`, `cef`, `leef` or `ecs`.
     #[serde(default)]
     pub format: FormatName,
     /// `[sinks.NAME.cef]`
@@ -129,6 +129,9 @@ pub struct SyslogSettings {
     /// `[sinks.NAME.leef]`
     #[serde(default)]
     pub leef: LeefOptions,
+    /// `[sinks.NAME.ecs]`
+    #[serde(default)]
+    pub ecs: EcsOptions,
     /// `[sinks.NAME.mapping]`: fields dropped, renamed, set and added.
     #[serde(default)]
     pub mapping: MappingOptions,
@@ -164,7 +167,7 @@ pub struct SyslogSettings {
 pub struct FileSettings {
     /// Where it is.
     pub path: PathBuf,
-    /// How records are spelled: `raw`, `splunk`, `cef` or `leef`.
+    /// How records are spelled: `raw`, `splunk`, `cef`, `leef` or `ecs`.
     #[serde(default)]
     pub format: FormatName,
     /// `[sinks.NAME.cef]`
@@ -176,6 +179,9 @@ pub struct FileSettings {
     /// `[sinks.NAME.leef]`
     #[serde(default)]
     pub leef: LeefOptions,
+    /// `[sinks.NAME.ecs]`
+    #[serde(default)]
+    pub ecs: EcsOptions,
     /// `[sinks.NAME.mapping]`: fields dropped, renamed, set and added.
     #[serde(default)]
     pub mapping: MappingOptions,
@@ -212,6 +218,8 @@ pub enum FormatName {
     Cef,
     /// Log Event Extended Format, for QRadar.
     Leef,
+    /// Elastic Common Schema.
+    Ecs,
 }
 
 impl SplunkHecSettings {
@@ -228,15 +236,29 @@ impl SplunkHecSettings {
     }
 }
 
+/// The options of each format in a sink's section.
+#[derive(Debug, Clone, Default)]
+pub struct FormatOptions {
+    /// `[sinks.NAME.cef]`
+    pub cef: CefOptions,
+    /// `[sinks.NAME.splunk]`
+    pub splunk: SplunkOptions,
+    /// `[sinks.NAME.leef]`
+    pub leef: LeefOptions,
+    /// `[sinks.NAME.ecs]`
+    pub ecs: EcsOptions,
+}
+
 impl FormatName {
     /// The format with its options.
     #[must_use]
-    pub fn with(self, cef: &CefOptions, splunk: &SplunkOptions, leef: &LeefOptions) -> Format {
+    pub fn with(self, options: &FormatOptions) -> Format {
         match self {
             Self::Raw => Format::Raw,
-            Self::Splunk => Format::Splunk(splunk.clone()),
-            Self::Cef => Format::Cef(cef.clone()),
-            Self::Leef => Format::Leef(leef.clone()),
+            Self::Splunk => Format::Splunk(options.splunk.clone()),
+            Self::Cef => Format::Cef(options.cef.clone()),
+            Self::Leef => Format::Leef(options.leef.clone()),
+            Self::Ecs => Format::Ecs(options.ecs.clone()),
         }
     }
 }
@@ -425,14 +447,24 @@ impl SinkSettings {
             }
             SinkKind::Syslog(settings) => {
                 let SyslogSettings { mapping, event_size_max, big_events, big_drop, .. } = settings;
-                let format = settings.format.with(&settings.cef, &settings.splunk, &settings.leef);
+                let format = settings.format.with(&FormatOptions {
+                    cef: settings.cef.clone(),
+                    splunk: settings.splunk.clone(),
+                    leef: settings.leef.clone(),
+                    ecs: settings.ecs.clone(),
+                });
                 let usual = settings.message_size_max.unwrap_or(SYSLOG_MESSAGE_MAX);
                 let fits = ByteSize(usual.0.saturating_sub(SYSLOG_HEADER_BYTES));
                 (format, mapping, Some(event_size_max.unwrap_or(fits)), *big_events, big_drop)
             }
             SinkKind::File(settings) => {
                 let FileSettings { mapping, event_size_max, big_events, big_drop, .. } = settings;
-                let format = settings.format.with(&settings.cef, &settings.splunk, &settings.leef);
+                let format = settings.format.with(&FormatOptions {
+                    cef: settings.cef.clone(),
+                    splunk: settings.splunk.clone(),
+                    leef: settings.leef.clone(),
+                    ecs: settings.ecs.clone(),
+                });
                 (format, mapping, *event_size_max, *big_events, big_drop)
             }
         };

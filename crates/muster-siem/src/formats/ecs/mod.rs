@@ -17,11 +17,14 @@ mod hunting;
 mod url;
 mod vendor;
 
+use std::borrow::Cow;
+
 use muster_model::{Record, TenantLabel};
 use serde::Deserialize;
 
 pub(super) use fields::FIELDS;
 
+use super::big::{Shape, Unit};
 use super::splunk::Template;
 use super::tape::Tape;
 use super::view::View;
@@ -120,6 +123,24 @@ pub(super) fn write(
         }
     }
     Ok(())
+}
+
+/// The texts that become one document each: of an incident, itself with one of its alerts.
+pub(super) fn units(kind: RecordKind, body: &str) -> Result<Vec<Unit<'_>>, FormatError> {
+    let shape = Shape::Record(kind);
+    let whole = || vec![Unit { body: Cow::Borrowed(body), shape }];
+    if !matches!(kind, RecordKind::GraphIncident | RecordKind::XdrIncident) {
+        return Ok(whole());
+    }
+    let tape = Tape::read(body)?;
+    let alerts = tape.root().get("alerts");
+    if alerts.items().count() < 2 {
+        return Ok(whole());
+    }
+    let start = alerts.raw().as_ptr().addr() - body.as_ptr().addr();
+    let (before, after) = (&body[..start], &body[start + alerts.raw().len()..]);
+    let unit = |raw: &str| Unit { body: Cow::Owned(format!("{before}[{raw}]{after}")), shape };
+    Ok(alerts.items().filter(|alert| alert.is_object()).map(|alert| unit(alert.raw())).collect())
 }
 
 /// What all documents of one record share.

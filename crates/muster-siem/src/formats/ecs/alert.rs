@@ -506,8 +506,12 @@ pub(super) fn place<'a>(file: &File<'a>) -> (Cow<'a, str>, Cow<'a, str>) {
 }
 
 /// The name of a program, of which now and then the whole path is written.
-fn base_name(name: Text<'_>) -> Text<'_> {
-    name.after_last('/').after_last('\\')
+fn base_name(name: Text<'_>) -> Cow<'_, str> {
+    let name = name.decoded();
+    match name.rfind(['/', '\\']) {
+        Some(at) => Cow::Owned(name[at + 1..].to_owned()),
+        None => name,
+    }
 }
 
 /// Adds the hashes of a file to the three fields and to what is related.
@@ -523,7 +527,7 @@ pub(super) fn add_process<'a>(document: &mut Document<'a>, process: &Process<'a>
     document.add(field!("process.pid"), process.id);
     document.add(field!("process.command_line"), process.command_line);
     document.add(field!("process.start"), process.created_at);
-    document.add(field!("process.name"), base_name(process.image.name));
+    document.plain(field!("process.name"), base_name(process.image.name));
     document.plain(field!("process.executable"), place(&process.image).1);
     add_hashes(
         document,
@@ -532,7 +536,7 @@ pub(super) fn add_process<'a>(document: &mut Document<'a>, process: &Process<'a>
     );
     document.add(field!("process.parent.pid"), process.parent_id);
     document.add(field!("process.parent.start"), process.parent_created_at);
-    document.add(field!("process.parent.name"), base_name(process.parent_image.name));
+    document.plain(field!("process.parent.name"), base_name(process.parent_image.name));
     document.plain(field!("process.parent.executable"), place(&process.parent_image).1);
     add_hashes(
         document,

@@ -80,10 +80,14 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Adds a text of our own making.
+    /// Adds a text of our own making, or one that had to be decoded.
     pub(super) fn plain(&mut self, field: Field, text: impl Into<Cow<'a, str>>) {
         let text = text.into();
-        if !text.trim().is_empty() {
+        let fits = match field.row().holds {
+            Holds::Address => text.parse::<IpAddr>().is_ok(),
+            _ => !text.trim().is_empty(),
+        };
+        if fits {
             self.values.push((field, Value::Plain(text)));
         }
     }

@@ -695,9 +695,9 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
     document.add(field!("dns.question.class"), more.text_of("qclass_name"));
     document.add(field!("dns.question.type"), more.text_of("qtype_name"));
     for answer in inner_list(more.get("answers")) {
-        document.add(field!("dns.answers.data"), answer);
-        document.add(field!("dns.resolved_ip"), answer);
-        document.add(field!("related.ip"), answer);
+        document.plain(field!("dns.answers.data"), answer.clone());
+        document.plain(field!("dns.resolved_ip"), answer.clone());
+        document.plain(field!("related.ip"), answer);
     }
     document.add(field!("dns.response_code"), more.text_of("rcode_name"));
     for flag in ["AA", "TC", "RD", "RA"] {
@@ -709,12 +709,12 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
 }
 
 /// The items of a list, or of a list that is written as a string (`["192.0.2.1","x.example"]`).
-fn inner_list(value: Value<'_>) -> Vec<Text<'_>> {
+fn inner_list(value: Value<'_>) -> Vec<String> {
     if value.kind() != Some(Kind::String) {
-        return value.items().map(Value::text).collect();
+        return value.items().map(|item| item.text().decoded().into_owned()).collect();
     }
-    let list = value.text().split(&['[', ']', ',', '"', '\\']);
-    list.into_iter().filter(|item| !item.is_blank()).collect()
+    let list = value.text().decoded();
+    list.split(['[', ']', ',', '"', ' ']).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
 /// Mail and Teams messages.

@@ -119,10 +119,9 @@ fn push_column(value: Value<'_>, buffer: &mut Vec<u8>) {
 }
 
 /// The beginnings of columns that Elastic's integration gathers in an object, and that object's name. The longest
-/// that fits comes first.
-const GROUPS: [(&str, &str); 24] = [
+/// that fits comes first. A column of just that name is `value` in the object.
+const GROUPS: [(&str, &str); 23] = [
     ("InitiatingProcess", "initiating_process"),
-    ("NetworkAdapter", "network.adapter"),
     ("Account", "account"),
     ("Action", "action"),
     ("Activity", "activity"),
@@ -148,9 +147,8 @@ const GROUPS: [(&str, &str); 24] = [
 ];
 
 /// Columns that go elsewhere than the rules say.
-const COLUMNS: [(&str, &str, &str); 19] = [
+const COLUMNS: [(&str, &str, &str); 17] = [
     ("ActionType", "action", "type"),
-    ("Action", "action", "value"),
     ("AlertId", "alert", "id"),
     ("Category", "alert", "category"),
     ("DetectionSource", "detection", "source"),
@@ -167,7 +165,6 @@ const COLUMNS: [(&str, &str, &str); 19] = [
     ("NetworkAdapterVendor", "network", "adapter_vendor"),
     ("PublicIP", "public_ip", "value"),
     ("ObjectId", "", "object_id"),
-    ("Account", "", "account_value"),
 ];
 
 /// The object and the name in it of a column; no object for one that stands alone.
@@ -176,9 +173,11 @@ fn column_name(column: &str) -> (&'static str, String) {
         return (group, (*name).to_owned());
     }
     for (start, group) in GROUPS {
+        if column == start {
+            return (group, "value".to_owned());
+        }
         if let Some(rest) = column.strip_prefix(start)
             && rest.starts_with(|letter: char| letter.is_ascii_uppercase())
-            && !group.contains('.')
         {
             return (group, snake(rest));
         }
@@ -460,6 +459,9 @@ mod tests {
             ("DeviceManualTags", "", "device_manual_tags"),
             ("DeviceId", "device", "id"),
             ("OSPlatform", "os", "platform"),
+            ("Query", "query", "value"),
+            ("Action", "action", "value"),
+            ("ActionType", "action", "type"),
             ("LocalIPType", "local", "ip_type"),
             ("IPv4Dhcp", "", "ipv4_dhcp"),
             ("ReportId", "", "report_id"),

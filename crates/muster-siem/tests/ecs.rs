@@ -1,0 +1,288 @@
+//! ECS documents: each evidence type and kind of record, names and values against the field lists of ECS.
+
+mod fixtures;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use muster_model::Record;
+use muster_siem::formats::{EcsOptions, EcsVersion, Events, Format, RecordKind};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use fixtures::{FIXTURES, head, tenant};
+
+fn format(ecs_version: EcsVersion) -> Format {
+    Format::Ecs(EcsOptions { ecs_version, ..EcsOptions::default() })
+}
+
+fn documents(format: &Format, kind: RecordKind, body: &str) -> Vec<Value> {
+    let head = head(kind, body);
+    let mut events = Events::new();
+    format.write(kind, Record { head: &head, body }, &tenant(), &mut events).expect("it can be written");
+    let documents = events.iter().map(|event| {
+        assert!(!event.contains(&b'\n'), "one line");
+        serde_json::from_slice(event).expect("a document is JSON")
+    });
+    documents.collect()
+}
+
+/// The fields of a document: paths with dots, without Microsoft's own part.
+fn fields(document: &Value) -> BTreeMap<String, Vec<Value>> {
+    fn step(path: &str, value: &Value, fields: &mut BTreeMap<String, Vec<Value>>) {
+        match value {
+            Value::Object(map) => map.iter().for_each(|(key, value)| {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                step(&path, value, fields);
+            }),
+            Value::Array(list) => {
+                let values = fields.entry(path.to_owned()).or_default();
+                assert!(!list.is_empty() && list.iter().all(|value| !value.is_object()), "{path}");
+                values.extend(list.iter().cloned());
+            }
+            other => fields.entry(path.to_owned()).or_default().push(other.clone()),
+        }
+    }
+    let mut own = document.clone();
+    for vendor in ["m365_defender", "microsoft"] {
+        own.as_object_mut().expect("an object").remove(vendor);
+    }
+    let mut fields = BTreeMap::new();
+    step("", &own, &mut fields);
+    fields
+}
+
+#[test]
+fn snapshots() {
+    let format = format(EcsVersion::V9_4);
+    for (name, kind, body) in FIXTURES {
+        let shown = documents(&format, kind, body);
+        insta::assert_snapshot!(
+            format!("ecs_{}", name.replace('/', "_")),
+            serde_json::to_string_pretty(&shown).expect("JSON")
+        );
+    }
+}
+
+/// One field of a version of ECS.
+struct Known {
+    kind: String,
+    list: bool,
+    allowed: BTreeSet<String>,
+}
+
+/// The field list of a version of ECS, where it lies beside the checkout.
+fn known(version: &str) -> Option<BTreeMap<String, Known>> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("../../../shared/corpus/ecs/ecs-fields-v{version}.csv"));
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        println!("no field list of ECS {version} beside the checkout: names are not compared");
+        return None;
+    };
+    let mut known = BTreeMap::new();
+    for line in text.lines().skip(1) {
+        let mut cells = line.split(',');
+        let mut cell = || cells.next().unwrap_or_default().to_owned();
+        let (name, kind, _, list, allowed) = (cell(), cell(), cell(), cell(), cell());
+        let allowed = allowed.split(['|', ';', ' ']).filter(|word| !word.is_empty()).map(str::to_owned);
+        known.insert(name, Known { kind, list: !list.is_empty(), allowed: allowed.collect() });
+    }
+    Some(known)
+}
+
+#[test]
+fn names_types_and_values_are_those_of_ecs() {
+    for (version, name) in [(EcsVersion::V8_11, "8.11.0"), (EcsVersion::V9_4, "9.4.0")] {
+        let Some(known) = known(name) else { return };
+        assert!(known.len() > 1000);
+        assert!(known["event.category"].allowed.contains("malware"), "{:?}", known["event.category"].allowed);
+        for (fixture, kind, body) in FIXTURES {
+            for document in documents(&format(version), kind, body) {
+                assert_eq!(document["ecs"]["version"], name);
+                for (field, values) in fields(&document) {
+                    if field.starts_with("labels.") {
+                        continue;
+                    }
+                    let Some(definition) = known.get(&field) else {
+                        panic!("{fixture}: {field} is no field of ECS {name}");
+                    };
+                    if definition.list {
+                        let at = field.split('.').fold(&document, |value, key| &value[key]);
+                        assert!(at.is_array(), "{fixture}: {field} is a list in ECS");
+                    }
+                    for value in values {
+                        let text = value.as_str().unwrap_or_default();
+                        let fits = match definition.kind.as_str() {
+                            "long" => value.is_i64(),
+                            "boolean" => value.is_boolean(),
+                            "ip" => text.parse::<std::net::IpAddr>().is_ok(),
+                            "date" => text.parse::<jiff::Timestamp>().is_ok(),
+                            _ => value.is_string() && !text.trim().is_empty(),
+                        };
+                        assert!(fits, "{fixture}: {field} is {}, not {value}", definition.kind);
+                        assert!(
+                            definition.allowed.is_empty() || definition.allowed.contains(text),
+                            "{fixture}: {field} may not be {value}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_table_of_fields_is_what_is_written() {
+    let format = Format::Ecs(EcsOptions { event_original: true, ..EcsOptions::default() });
+    let mut written: BTreeMap<String, BTreeSet<RecordKind>> = BTreeMap::new();
+    for (_, kind, body) in FIXTURES {
+        for document in documents(&format, kind, body) {
+            for field in fields(&document).into_keys() {
+                written.entry(field).or_default().insert(kind);
+            }
+        }
+    }
+    let mut wrong = Vec::new();
+    for (field, kinds) in &written {
+        let row = format.fields().iter().find(|row| row.name == field);
+        let documented: BTreeSet<_> = row.map(|row| row.kinds.iter().copied().collect()).unwrap_or_default();
+        if *kinds != documented {
+            wrong.push(format!("{field}: {kinds:?}"));
+        }
+    }
+    for row in format.fields() {
+        if !row.name.ends_with('*') && !written.contains_key(row.name) {
+            wrong.push(format!("{}: never", row.name));
+        }
+    }
+    assert!(wrong.is_empty(), "the table says otherwise of {} fields:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_string_of_the_record_is_in_the_document() {
+    fn strings<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
+        match value {
+            Value::String(text) if !text.trim().is_empty() => found.push(text),
+            Value::Array(list) => list.iter().for_each(|value| strings(value, found)),
+            Value::Object(map) => map.values().for_each(|value| strings(value, found)),
+            _ => {}
+        }
+    }
+    let format = format(EcsVersion::V9_4);
+    for (name, kind, body) in FIXTURES {
+        let record: Value = serde_json::from_str(body).expect("JSON");
+        let documents = documents(&format, kind, body);
+        let mut there = Vec::new();
+        documents.iter().for_each(|document| strings(document, &mut there));
+        let mut wanted = Vec::new();
+        strings(&record, &mut wanted);
+        for text in wanted {
+            // Objects of hunting rows stand in the document as one string of JSON.
+            let inside = || {
+                let escaped = serde_json::to_string(text).expect("a string");
+                there.iter().any(|other| other.contains(text) || other.contains(&escaped))
+            };
+            assert!(there.contains(&text) || inside(), "{name}: {text} is lost");
+        }
+    }
+}
+
+#[test]
+fn severities_of_the_two_versions() {
+    for (severity, old, new) in [("informational", 1, 21), ("low", 2, 47), ("medium", 3, 73), ("high", 4, 99)]
+    {
+        let body = format!(r#"{{"id":"1","severity":"{severity}"}}"#);
+        for (version, number) in [(EcsVersion::V8_11, old), (EcsVersion::V9_4, new)] {
+            let documents = documents(&format(version), RecordKind::GraphAlert, &body);
+            assert_eq!(documents[0]["event"]["severity"], number);
+        }
+    }
+    let documents =
+        documents(&format(EcsVersion::V9_4), RecordKind::GraphAlert, r#"{"id":"1","severity":"odd"}"#);
+    assert!(documents[0]["event"].get("severity").is_none());
+}
+
+#[test]
+fn the_namespace_is_one_that_elastic_takes() {
+    let format = Format::Ecs(EcsOptions {
+        namespace: Some("{{ tenant.name }}-Å*".parse().expect("a template")),
+        ..EcsOptions::default()
+    });
+    let documents = documents(&format, RecordKind::GraphAlert, r#"{"id":"1"}"#);
+    assert_eq!(documents[0]["data_stream"]["namespace"], "fabrikam_ab___");
+}
+
+#[test]
+fn an_incident_is_a_document_for_each_alert() {
+    let body = r#"{"id":"9","displayName":"I","alerts":[{"id":"a","title":"A"},{"id":"b","title":"B"}]}"#;
+    let documents = documents(&format(EcsVersion::V9_4), RecordKind::GraphIncident, body);
+    assert_eq!(documents.len(), 2);
+    for (document, id) in documents.iter().zip(["a", "b"]) {
+        assert_eq!(document["event"]["id"], "9");
+        assert_eq!(document["m365_defender"]["incident"]["alert"]["id"], id);
+        assert!(document["m365_defender"]["incident"].get("alerts").is_none());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever stands in a record, the document is JSON, and the text is there as it was.
+    #[test]
+    fn hostile_texts_stay_what_they_are(
+        title in any::<String>(),
+        name in "[\\PC\u{0}-\u{1f}\u{202e}\"\\\\]{1,40}",
+        key in "[a-zA-Z@._ \u{0}\"\\\\]{1,20}",
+    ) {
+        let record = serde_json::json!({
+            "id": "1",
+            "title": title,
+            "description": title,
+            key.as_str(): name,
+            "evidence": [
+                { "@odata.type": "#microsoft.graph.security.deviceEvidence", "deviceDnsName": name, "mdeDeviceId": name,
+                  "ipInterfaces": [name], "loggedOnUsers": [{ "accountName": name }] },
+                { "@odata.type": "#microsoft.graph.security.urlEvidence", "url": name },
+                { "@odata.type": "#microsoft.graph.security.fileEvidence",
+                  "fileDetails": { "fileName": name, "filePath": title, "fileSize": title } },
+                { "@odata.type": "#microsoft.graph.security.registryValueEvidence", "registryKey": name, "registryHive": title },
+            ],
+        });
+        let body = record.to_string();
+        let documents = documents(&format(EcsVersion::V9_4), RecordKind::GraphAlert, &body);
+        prop_assert_eq!(documents.len(), 1);
+        let message = &documents[0]["m365_defender"]["alert"]["title"];
+        if !title.bytes().all(|byte| byte.is_ascii_whitespace()) {
+            prop_assert_eq!(message, &Value::String(title));
+        }
+    }
+
+    #[test]
+    fn hostile_rows_stay_json(
+        table in "[A-Za-z]{0,12}",
+        value in any::<String>(),
+        inner in "[\\[\\]{}:,\"\\\\a-z0-9 ]{0,60}",
+    ) {
+        let row = serde_json::json!({
+            "Timestamp": value, "ReportId": 1, "ActionType": value, "AdditionalFields": inner, "IPAddresses": inner,
+            "ProcessCommandLine": value, "ProcessId": 7, "Url": value, "FileName": value, "FolderPath": value,
+            "RemoteIP": value, "AttackTechniques": inner, "RegistryKey": value, "InternetMessageId": value,
+        });
+        let body = serde_json::json!({ "category": format!("AdvancedHunting-{table}"), "properties": row }).to_string();
+        let documents = documents(&format(EcsVersion::V9_4), RecordKind::HuntingRow, &body);
+        prop_assert_eq!(documents.len(), 1);
+    }
+}
+
+#[test]
+fn half_surrogates_do_not_reach_the_receiver() {
+    let body = r##"{"id":"1","title":"a\ud800b","odd":"\udc00","evidence":[{"@odata.type":"#microsoft.graph.security.userEvidence","userAccount":{"accountName":"x\ud83d"}}]}"##;
+    let head = muster_model::RecordHead::read(body).expect("a record");
+    let mut events = Events::new();
+    format(EcsVersion::V9_4)
+        .write(RecordKind::GraphAlert, Record { head: &head, body }, &tenant(), &mut events)
+        .expect("it can be written");
+    let document: Value = serde_json::from_slice(&events.bytes).expect("a strict reader takes it");
+    assert_eq!(document["m365_defender"]["alert"]["title"], "a\u{fffd}b");
+    assert_eq!(document["user"]["name"], "x\u{fffd}");
+}

@@ -8,9 +8,19 @@ use super::{FieldDoc, Format, flat, markdown};
 const START: &str = "<!-- generated from the code -->\n";
 const END: &str = "<!-- end of what is generated -->\n";
 
+/// The formats with fields of their own.
+fn documented() -> [Format; 4] {
+    [
+        Format::Splunk(Default::default()),
+        Format::Cef(Default::default()),
+        Format::Leef(Default::default()),
+        Format::Ecs(Default::default()),
+    ]
+}
+
 /// The pages and the tables in them.
 fn pages() -> Vec<(&'static str, String)> {
-    [Format::Splunk(Default::default()), Format::Cef(Default::default()), Format::Leef(Default::default())]
+    documented()
         .into_iter()
         .map(|format| {
             let mut page = markdown(format.fields());
@@ -63,11 +73,7 @@ fn write_the_pages() {
 /// A name that comes twice for one kind would have two meanings.
 #[test]
 fn each_field_is_documented_once_for_each_kind() {
-    for format in [
-        Format::Splunk(Default::default()),
-        Format::Cef(Default::default()),
-        Format::Leef(Default::default()),
-    ] {
+    for format in documented() {
         let fields: &[FieldDoc] = format.fields();
         for (position, field) in fields.iter().enumerate() {
             let again = fields[position + 1..].iter().find(|other| {

@@ -1,6 +1,8 @@
 //! What Microsoft's enum values mean: one table each, for all formats. A value that stands in no table passes
 //! through as it is written; nothing here refuses a record.
 
+use super::tape::Value;
+
 /// The types of evidence of `microsoft.graph.security`, v1.0, and what takes their place in other APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) enum EvidenceKind {
@@ -137,6 +139,66 @@ impl EvidenceKind {
     pub(super) fn graph_name(self) -> &'static str {
         EVIDENCE_KINDS.iter().find(|(kind, _, _)| *kind == self).map_or("", |(_, name, _)| name)
     }
+}
+
+/// The columns that only one hunting table has together: the answer to a query does not name the table. The first
+/// that fits.
+const TELLING_COLUMNS: [(&str, &[&str]); 20] = [
+    ("AlertEvidence", &["AlertId", "EntityType"]),
+    ("AlertInfo", &["AlertId", "DetectionSource"]),
+    ("BehaviorEntities", &["BehaviorId", "EntityType"]),
+    ("BehaviorInfo", &["BehaviorId", "ActionType"]),
+    ("DeviceNetworkInfo", &["IPAddresses", "MacAddress"]),
+    ("DeviceInfo", &["DeviceId", "OnboardingStatus"]),
+    ("DeviceFileCertificateInfo", &["IsSigned", "Signer"]),
+    ("UrlClickEvents", &["IsClickedThrough", "Workload"]),
+    ("EmailPostDeliveryEvents", &["NetworkMessageId", "ActionTrigger"]),
+    ("EmailUrlInfo", &["NetworkMessageId", "UrlLocation"]),
+    ("EmailAttachmentInfo", &["NetworkMessageId", "FileType"]),
+    ("EmailEvents", &["NetworkMessageId", "EmailDirection"]),
+    ("IdentityInfo", &["AccountUpn", "IsAccountEnabled"]),
+    ("IdentityQueryEvents", &["QueryType", "ActionType"]),
+    ("IdentityLogonEvents", &["LogonType", "TargetDeviceName"]),
+    ("IdentityDirectoryEvents", &["TargetAccountUpn", "ActionType"]),
+    ("AADSignInEventsBeta", &["ErrorCode", "CorrelationId"]),
+    ("CloudAuditEvents", &["AuditSource", "ActionType"]),
+    ("CloudProcessEvents", &["ContainerName", "ProcessName"]),
+    ("CloudAppEvents", &["ApplicationId", "RawEventData"]),
+];
+
+/// What the actions of a device's table begin or end with.
+const TELLING_ACTIONS: [(&str, &str); 14] = [
+    ("ProcessCreated", "DeviceProcessEvents"),
+    ("ImageLoaded", "DeviceImageLoadEvents"),
+    ("Registry", "DeviceRegistryEvents"),
+    ("FileCreated", "DeviceFileEvents"),
+    ("FileModified", "DeviceFileEvents"),
+    ("FileDeleted", "DeviceFileEvents"),
+    ("FileRenamed", "DeviceFileEvents"),
+    ("Logon", "DeviceLogonEvents"),
+    ("Connection", "DeviceNetworkEvents"),
+    ("InboundConnection", "DeviceNetworkEvents"),
+    ("InboundInternetScan", "DeviceNetworkEvents"),
+    ("ListeningConnection", "DeviceNetworkEvents"),
+    ("NetworkSignature", "DeviceNetworkEvents"),
+    ("", "DeviceEvents"),
+];
+
+/// The hunting table that a row with these columns comes from; empty when its columns are of the query's own making.
+pub(super) fn hunting_table(row: Value<'_>) -> &'static str {
+    let has = |column: &str| row.get(column).kind().is_some();
+    let told = TELLING_COLUMNS.iter().find(|(_, columns)| columns.iter().all(|column| has(column)));
+    if let Some((table, _)) = told {
+        return table;
+    }
+    let action = row.text_of("ActionType").as_written();
+    if !has("DeviceId") || !has("InitiatingProcessFileName") || action.is_empty() {
+        return "";
+    }
+    if action.ends_with("ConnectionInspected") {
+        return "DeviceNetworkEvents";
+    }
+    TELLING_ACTIONS.iter().find(|(start, _)| action.starts_with(start)).map_or("", |(_, table)| table)
 }
 
 /// Whether two enum values are the same word: the APIs write `inProgress` and `InProgress`.

@@ -398,10 +398,14 @@ impl<'a> HuntingRow<'a> {
     pub(super) fn read(record: Value<'a>) -> Self {
         let wrapped = record.get("properties");
         let fields = if wrapped.is_object() { wrapped } else { record };
-        let table = fields.first_text(&["Type", "$table", "TableName"]);
         let category = if wrapped.is_object() { record.text_of("category") } else { Text::default() };
+        let named = fields.first_text(&["$table", "TableName"]);
+        let mut table = category.after_last('-').or(named);
+        if table.is_blank() {
+            table = Text::as_in_json(tables::hunting_table(fields));
+        }
         Self {
-            table: category.after_last('-').or(table),
+            table,
             happened_at: fields.first_text(&["Timestamp", "TimeGenerated"]).or(record.text_of("time")),
             tenant_id: record.first_text(&["tenantId", "TenantId", "AadTenantId"]),
             fields,

@@ -164,10 +164,14 @@ fn add_body<'a>(document: &mut Document<'a>, kind: RecordKind, alert: &Alert<'a>
     document.plain(field!("cloud.provider"), cloud.unwrap_or("azure"));
     categories.add(document);
     if !before && !document.has(field!("user.name")) {
-        // Nobody is named as the subject: who was logged on is the best there is.
-        for user in alert.evidence.iter().flat_map(Evidence::logged_on) {
+        // Nobody is named as the subject: who was logged on, else whose the processes are, is the best there is.
+        let mut users: Vec<User<'_>> = alert.evidence.iter().flat_map(Evidence::logged_on).collect();
+        if users.is_empty() {
+            users = alert.evidence.iter().map(Evidence::user).collect();
+        }
+        for user in users {
             document.add(field!("user.name"), user.account);
-            document.add(field!("user.domain"), user.domain);
+            document.add(field!("user.domain"), user.domain());
         }
     }
 }

@@ -9,6 +9,11 @@
 //! | `GET faults`, `POST faults`, `DELETE faults` | see the module `faults` |
 //! | `POST directory` | a change of the directory, or a list of them: see `DirectoryChange` |
 //! | `POST apps` | registers an app; answers with its id |
+//! | `POST vault` `{vault, name, value}` | a new version of a key vault's secret |
+//! | `POST vault/access` `{vault, client, allowed}` | lets a client use a key vault, or not |
+//! | `GET token-requests` | requests of the token endpoint by tenant, client and resource, and the most in flight at a time |
+//! | `POST token-delay` `{milliseconds}` | how long every answer of the token endpoint takes |
+//! | `POST sign-in` `{address, account, consent}` | a person's walk through the pages; answers with where it ends |
 //! | `GET requests` | counts per area, tenant and status |
 //! | `POST alerts` `{tenant, count, title}` | new alerts now; answers with their ids |
 //! | `POST update` `{tenant, id}` | a new version of an alert now |
@@ -116,6 +121,37 @@ enum OneOrMany {
 }
 
 #[derive(Deserialize)]
+struct TokenDelay {
+    milliseconds: u64,
+}
+
+#[derive(Deserialize)]
+struct VaultSecret {
+    vault: String,
+    name: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct VaultAccess {
+    vault: String,
+    client: String,
+    allowed: bool,
+}
+
+#[derive(Deserialize)]
+struct SignIn {
+    address: String,
+    account: String,
+    #[serde(default = "yes")]
+    consent: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum Changes {
     One(Box<DirectoryChange>),
@@ -168,6 +204,26 @@ pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
         ("POST", "apps") => read(call, |registration: AppRegistration| {
             let app_id = shared.identity.register(&shared.world, registration)?;
             Ok(value(&json!({"app_id": app_id})))
+        }),
+        ("GET", "token-requests") => value(&shared.token_traffic.list()),
+        ("POST", "token-delay") => read(call, |wanted: TokenDelay| {
+            shared.token_delay_ms.store(wanted.milliseconds, Ordering::Release);
+            Ok(done())
+        }),
+        ("POST", "vault") => read(call, |wanted: VaultSecret| {
+            let now = shared.world.now();
+            let version = shared.key_vaults.set(&wanted.vault, &wanted.name, wanted.value, None, now);
+            Ok(value(&json!({"version": version})))
+        }),
+        ("POST", "vault/access") => read(call, |wanted: VaultAccess| {
+            shared.key_vaults.allow(&wanted.vault, &wanted.client, wanted.allowed);
+            Ok(done())
+        }),
+        ("POST", "sign-in") => read(call, |wanted: SignIn| {
+            let password = shared.identity.password_of(&shared.world, &wanted.account)?;
+            let location =
+                crate::walk::walk(shared, &wanted.address, &wanted.account, &password, wanted.consent)?;
+            Ok(value(&json!({"location": location})))
         }),
         ("POST", "alerts") => read(call, |wanted: NewAlerts| {
             let tenant = wanted.tenant.as_deref().map_or(Ok(0), |name| shared.tenant(name))?;

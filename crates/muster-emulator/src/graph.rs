@@ -37,6 +37,13 @@ pub(crate) struct Caller {
     pub(crate) tenant: u32,
 }
 
+impl Caller {
+    /// What the caller's token says.
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target<'a> {
@@ -72,13 +79,13 @@ impl Target<'_> {
 }
 
 /// A refusal, before it is written.
-struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
 }
 
-fn refusal(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
+pub(crate) fn refusal(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
     Refusal { status, code, message: message.into() }
 }
 
@@ -205,6 +212,26 @@ impl Graph {
         Ok(())
     }
 
+    /// The answer of a fault that does not depend on what is asked for.
+    pub(crate) fn fault_answer(
+        &self,
+        world: &World,
+        call: &Call<'_>,
+        fault: Option<&FaultKind>,
+    ) -> Option<Answer> {
+        match fault {
+            Some(FaultKind::Throttle { retry_after_seconds }) => {
+                Some(self.throttle(world, call, *retry_after_seconds))
+            }
+            Some(FaultKind::Status { status }) => {
+                let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+                let text = "The service had trouble with the request.";
+                Some(self.refuse(world, call, refusal(status, code_of(status), text)))
+            }
+            _ => None,
+        }
+    }
+
     fn throttle(&self, world: &World, call: &Call<'_>, seconds: u32) -> Answer {
         let (answer, request_id) = self.stamp(call, throttled("", seconds));
         let date = world.now().to_string();
@@ -218,7 +245,7 @@ impl Graph {
         Answer { body: body.to_string().into(), ..answer }
     }
 
-    fn refuse(&self, world: &World, call: &Call<'_>, refusal: Refusal) -> Answer {
+    pub(crate) fn refuse(&self, world: &World, call: &Call<'_>, refusal: Refusal) -> Answer {
         let (answer, request_id) = self.stamp(call, Answer::json(refusal.status, ""));
         let date = world.now().to_string();
         let body = json!({"error": {
@@ -239,7 +266,7 @@ impl Graph {
     }
 
     /// Adds the headers that every answer of Graph has; gives the request's id too.
-    fn stamp(&self, call: &Call<'_>, answer: Answer) -> (Answer, String) {
+    pub(crate) fn stamp(&self, call: &Call<'_>, answer: Answer) -> (Answer, String) {
         let id = self.request_ids.lock().unwrap_or_else(PoisonError::into_inner).guid();
         let client = client_request_id(call).unwrap_or(&id).to_owned();
         let answer = answer

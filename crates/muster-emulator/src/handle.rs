@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,12 +17,14 @@ use crate::faults::{Fault, Faults};
 use crate::graph::Graph;
 use crate::identity::change::{AppRegistration, DirectoryChange};
 use crate::identity::{self, Identity};
+use crate::key_vault::KeyVaults;
 use crate::receivers::{
     HecConfig, Produced, ReceiverTally, Receivers, ReceiversConfig, StartReceiverError, SyslogConfig,
     tally_file,
 };
 use crate::records;
 use crate::shared::{RequestCount, RequestError, Shared, Tally};
+use crate::traffic::{TokenRequests, TokenTraffic};
 use crate::world::{ProducedCounts, UpdatePolicy, World, secret_from};
 use crate::{server, tls};
 
@@ -311,6 +313,9 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         world,
         identity,
         graph: Graph::new(config.quota_per_minute, config.seed),
+        key_vaults: KeyVaults::new(config.seed),
+        token_traffic: TokenTraffic::default(),
+        token_delay_ms: AtomicU64::new(u64::try_from(config.token_delay.as_millis()).unwrap_or(u64::MAX)),
         faults: Faults::default(),
         receivers,
         tls: server_tls.filter(|_| config.tls),
@@ -455,6 +460,34 @@ impl Handle {
     pub fn sign_in(&self, address: &str, account: &str, consent: bool) -> Result<String, RequestError> {
         let password = self.password(account)?;
         crate::walk::walk(&self.shared, address, account, &password, consent)
+    }
+
+    /// Sets a secret of a key vault: a new version of it.
+    pub fn set_vault_secret(&self, vault: &str, name: &str, value: &str) {
+        let now = self.shared.world.now();
+        self.shared.key_vaults.set(vault, name, value.to_owned(), None, now);
+    }
+
+    /// The newest value of a key vault's secret.
+    pub fn vault_secret(&self, vault: &str, name: &str) -> Option<String> {
+        self.shared.key_vaults.newest(vault, name)
+    }
+
+    /// Lets a client (by its id) use a key vault, or not; at first all of the provider's tenant may.
+    pub fn allow_vault(&self, vault: &str, client: &str, allowed: bool) {
+        self.shared.key_vaults.allow(vault, client, allowed);
+    }
+
+    /// Requests of the token endpoint until now, by tenant, client and resource, with the most that were in flight at
+    /// a time.
+    pub fn token_requests(&self) -> Vec<TokenRequests> {
+        self.shared.token_traffic.list()
+    }
+
+    /// How long every answer of the token endpoint takes from now on.
+    pub fn set_token_delay(&self, delay: Duration) {
+        let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.shared.token_delay_ms.store(milliseconds, Ordering::Release);
     }
 
     /// The machine's own identities (client id, object id, resource id); the first is the one it has by itself.

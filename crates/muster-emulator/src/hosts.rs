@@ -68,6 +68,11 @@ pub(crate) fn place(host: &str) -> Place<'_> {
     }
 }
 
+/// Whether an address is none of Microsoft's names, so that paths alone tell what is meant.
+pub(crate) fn is_anywhere(base: &str) -> bool {
+    place(base.split_once("://").map_or(base, |parts| parts.1)) == Place::Anywhere
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

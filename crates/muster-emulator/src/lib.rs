@@ -5,6 +5,7 @@
 //! [`Handle`]; the binary `muster-emulator` is a command line around it.
 
 mod answer;
+mod applications;
 mod cast;
 mod clock;
 mod control;
@@ -16,6 +17,7 @@ mod graph;
 mod handle;
 mod hosts;
 mod identity;
+mod key_vault;
 mod odata;
 pub mod receivers;
 mod records;
@@ -26,6 +28,7 @@ mod story;
 mod table;
 mod ticks;
 mod tls;
+mod traffic;
 mod walk;
 mod world;
 mod writer;
@@ -38,4 +41,5 @@ pub use identity::change::{AppRegistration, DirectoryChange};
 pub use records::Skipped;
 pub use settings::settings_toml;
 pub use shared::{RequestCount, RequestError, Tally};
+pub use traffic::TokenRequests;
 pub use world::ProducedCounts;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,9 +21,11 @@ use tokio_rustls::TlsAcceptor;
 use crate::answer::{Answer, AnswerBody, Outcome};
 use crate::faults::{self, Area, FaultKind};
 use crate::graph::{self, Target};
+use crate::hosts::Place;
 use crate::identity::{Identity, http_date};
 use crate::shared::Shared;
-use crate::{control, graph::Caller};
+use crate::traffic::TokenTraffic;
+use crate::{applications, control, graph::Caller, hosts, key_vault};
 
 /// A request, read whole.
 pub(crate) struct Call<'a> {
@@ -121,16 +124,32 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) 
     if shared.tls.is_some() && !secure {
         return sent(shared, Answer::text(StatusCode::BAD_REQUEST, "this emulator speaks HTTPS")).await;
     }
-    if call.path.starts_with(graph::PREFIX) {
-        return answer_graph(shared, &call).await;
+    let below_vault = call.path.strip_prefix(key_vault::PREFIX).and_then(|path| path.split_once('/'));
+    match (hosts::place(host), below_vault) {
+        (Place::Vault(vault), _) => answer_vault(shared, &call, vault, call.path).await,
+        (Place::Anywhere, Some((vault, path))) => answer_vault(shared, &call, vault, path).await,
+        (Place::Anywhere | Place::Graph, _) if call.path.starts_with(graph::PREFIX) => {
+            answer_graph(shared, &call).await
+        }
+        (Place::Anywhere | Place::Login | Place::Metadata, _) if Identity::owns(call.path) => {
+            answer_identity(shared, &call).await
+        }
+        _ => nothing(shared).await,
     }
-    if Identity::owns(call.path) {
-        return answer_identity(shared, &call).await;
-    }
+}
+
+async fn nothing(shared: &Shared) -> Response<AnswerBody> {
     sent(shared, Answer::text(StatusCode::NOT_FOUND, "nothing is emulated here")).await
 }
 
 async fn answer_identity(shared: &Shared, call: &Call<'_>) -> Response<AnswerBody> {
+    let _in_flight = TokenTraffic::is_token_request(call).then(|| shared.token_traffic.begin(call));
+    if Identity::area_of(call.path) == Some(Area::Token) {
+        let delay = shared.token_delay_ms.load(Ordering::Acquire);
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+    }
     let tenant = Identity::tenant_of(&shared.world, call.path);
     let area = Identity::area_of(call.path);
     let fault = area.and_then(|area| shared.faults.take(area, tenant));
@@ -139,7 +158,35 @@ async fn answer_identity(shared: &Shared, call: &Call<'_>) -> Response<AnswerBod
     finish(shared, answer, fault.as_ref()).await
 }
 
+async fn answer_vault(shared: &Shared, call: &Call<'_>, vault: &str, path: &str) -> Response<AnswerBody> {
+    let fault = shared.faults.take(Area::KeyVault, None);
+    let answer = shared.key_vaults.answer(&shared.world, &shared.identity, call, vault, path, fault.as_ref());
+    shared.count(Area::KeyVault, None, &answer, fault.as_ref());
+    finish(shared, answer, fault.as_ref()).await
+}
+
+async fn answer_applications(shared: &Shared, call: &Call<'_>, segments: &[&str]) -> Response<AnswerBody> {
+    let area = Area::Applications;
+    let caller = match shared.graph.authenticate(&shared.world, &shared.identity, &shared.faults, call, area)
+    {
+        Ok(caller) => caller,
+        Err(answer) => {
+            shared.count(area, None, &answer, None);
+            return finish(shared, answer, None).await;
+        }
+    };
+    let fault = shared.faults.take(area, Some(caller.tenant));
+    let (world, identity) = (&shared.world, &shared.identity);
+    let answer =
+        applications::answer(&shared.graph, world, identity, call, &caller, segments, fault.as_ref());
+    shared.count(area, Some(caller.tenant), &answer, fault.as_ref());
+    finish(shared, answer, fault.as_ref()).await
+}
+
 async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Response<AnswerBody> {
+    if let Some(segments) = applications::segments(call.path) {
+        return answer_applications(shared, call, &segments).await;
+    }
     let Some(target) = Target::of(call.path) else {
         let answer = shared.graph.no_such_path(&shared.world, call);
         shared.count(Area::Graph, None, &answer, None);

@@ -1,7 +1,7 @@
 //! What all connections of one emulator share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ use crate::answer::Answer;
 use crate::faults::{Area, Fault, FaultKind, Faults};
 use crate::graph::Graph;
 use crate::identity::Identity;
+use crate::key_vault::KeyVaults;
 use crate::receivers::{ReceiverTally, Receivers};
+use crate::traffic::TokenTraffic;
 use crate::world::{ProducedCounts, UpdatePolicy, World};
 use crate::{Addresses, Skipped};
 
@@ -25,6 +27,9 @@ pub(crate) struct Shared {
     pub(crate) world: World,
     pub(crate) identity: Identity,
     pub(crate) graph: Graph,
+    pub(crate) key_vaults: KeyVaults,
+    pub(crate) token_traffic: TokenTraffic,
+    pub(crate) token_delay_ms: AtomicU64,
     pub(crate) faults: Faults,
     pub(crate) receivers: Receivers,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,

@@ -28,6 +28,17 @@ const NAMES: &[&str] = &[
     "wdatp-alertexporter-eu.windows.com",
     "wdatp-alertexporter-us.windows.com",
     "wdatp-alertexporter-uk.windows.com",
+    "login.usgovcloudapi.net",
+    "login.sovcloud-identity.fr",
+    "login.sovcloud-identity.de",
+    "login.sovcloud-identity.sg",
+    "microsoft.com",
+    "www.microsoft.com",
+    "*.vault.azure.net",
+    "*.vault.azure.cn",
+    "*.vault.usgovcloudapi.net",
+    "169.254.169.254",
+    "graph.windows.net",
 ];
 
 /// A CA and what its server certificate is served with.

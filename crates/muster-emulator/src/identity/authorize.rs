@@ -121,7 +121,7 @@ impl Identity {
         let request = match self.read_authorize(scene, tenant_name, version, &fields) {
             Ok(request) => request,
             Err(Unfit::Page(error)) => return self.refusal_page(scene, &error),
-            Err(Unfit::Redirect(back, error)) => return self.error_back(scene, &back, &error),
+            Err(Unfit::Redirect(unfit)) => return self.error_back(scene, &unfit.0, &unfit.1),
         };
         let session = self.session(scene);
         self.begin(scene, Purpose::Authorize(Box::new(request)), session)
@@ -198,7 +198,7 @@ impl Identity {
                 return Err(Unfit::Page(aad(90_023).text(text)));
             }
         };
-        let unfit = |error| Unfit::Redirect(back.clone(), error);
+        let unfit = |error| Unfit::Redirect(Box::new((back.clone(), error)));
         let missing = |name: &str| {
             let text = format!("The request body must contain the following parameter: '{name}'.");
             unfit(aad(900_144).text(text))
@@ -646,7 +646,7 @@ pub(crate) struct Back {
 /// Why a request is not begun.
 enum Unfit {
     Page(AadError),
-    Redirect(Back, AadError),
+    Redirect(Box<(Back, AadError)>),
 }
 
 impl Purpose {

@@ -130,14 +130,20 @@ impl<'a> Foreign<'a> {
     }
 
     /// Whether it is within its times.
-    fn is_timely(&self, now: Ticks) -> bool {
+    pub(crate) fn is_timely(&self, now: Ticks) -> bool {
         let now = now.seconds();
         self.seconds("exp").is_some_and(|end| now < end.saturating_add(SKEW_SECONDS))
             && self.seconds("nbf").is_none_or(|start| now >= start.saturating_sub(SKEW_SECONDS))
     }
 
+    /// Whether it lives for so long at most.
+    pub(crate) fn lives_at_most(&self, seconds: i64) -> bool {
+        let life = self.seconds("exp").zip(self.seconds("nbf")).map(|(end, start)| end.saturating_sub(start));
+        life.is_some_and(|life| life <= seconds)
+    }
+
     /// Whether a key, given as PKCS#1, made its signature, with an algorithm that the platform takes.
-    fn is_signed_by(&self, public_key: &[u8]) -> bool {
+    pub(crate) fn is_signed_by(&self, public_key: &[u8]) -> bool {
         let message = self.signed.as_bytes();
         match self.header["alg"].as_str() {
             Some("RS256") => UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public_key)
@@ -287,7 +293,7 @@ impl Identity {
         let fits = |audience: &&str| {
             by_subject.iter().any(|own| own.audiences.iter().any(|known| known == audience))
         };
-        if !audiences.iter().any(|audience| fits(audience)) {
+        if !audiences.iter().any(fits) {
             return Err(none(700_212, "audience", audiences.first().unwrap_or(&"")));
         }
         let trusted = {
@@ -343,7 +349,8 @@ fn is_own_audience(scene: &Scene<'_>, tenant_name: &str, audience: &str) -> bool
         own.host() == address.host() && own.port_or_known_default() == address.port_or_known_default()
     });
     let host = address.host_str().unwrap_or("");
-    if !own && !(address.scheme() == "https" && crate::hosts::is_login(host)) {
+    let known = address.scheme() == "https" && crate::hosts::is_login(host);
+    if !own && !known {
         return false;
     }
     let path = address.path().trim_matches('/');

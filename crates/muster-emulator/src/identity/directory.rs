@@ -59,15 +59,6 @@ impl User {
     pub(crate) fn is_global_administrator(&self) -> bool {
         self.roles.contains(GLOBAL_ADMINISTRATOR)
     }
-
-    /// Whether it may register and change apps.
-    pub(crate) fn manages_apps(&self) -> bool {
-        self.is_global_administrator()
-            || ["Application Administrator", "Cloud Application Administrator"]
-                .iter()
-                .filter_map(|name| directory_role(name))
-                .any(|role| self.roles.contains(role))
-    }
 }
 
 /// What kind of client a redirect address belongs to.
@@ -350,10 +341,6 @@ impl Directory {
         self.apps.get_mut(&app_id.to_lowercase())
     }
 
-    pub(crate) fn app_of_object_mut(&mut self, object_id: &str) -> Option<&mut Application> {
-        self.apps.values_mut().find(|app| app.object_id.eq_ignore_ascii_case(object_id))
-    }
-
     pub(crate) fn apps(&self) -> impl Iterator<Item = &Application> {
         self.apps.values()
     }
@@ -456,7 +443,7 @@ fn grant_required(
     dice: &mut Dice,
     now: Ticks,
 ) {
-    for (resource, _) in &app.required {
+    for resource in app.required.keys() {
         let Some(resource) = Resource::of_app(resource) else { continue };
         if only.is_some_and(|only| only.app_id != resource.app_id) {
             continue;

@@ -24,6 +24,9 @@ pub(crate) struct ManagedIdentity {
     pub(crate) resource_id: String,
 }
 
+/// The parameters that name an identity in one way, and what of it they name.
+type Naming = (&'static [&'static str], fn(&ManagedIdentity) -> &str);
+
 fn problem(status: u16, error: &str, text: &str) -> Answer {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     Answer::json(status, json!({"error": error, "error_description": text}).to_string())
@@ -145,7 +148,7 @@ impl Identity {
         &self,
         query: &std::collections::HashMap<String, String>,
     ) -> Result<ManagedIdentity, Answer> {
-        let ways: [(&[&str], fn(&ManagedIdentity) -> &str); 3] = [
+        let ways: [Naming; 3] = [
             (&["client_id", "clientid"], |identity| &identity.client_id),
             (&["object_id", "principal_id"], |identity| &identity.object_id),
             (&["msi_res_id", "mi_res_id"], |identity| &identity.resource_id),

@@ -13,9 +13,9 @@
 //! | `error` | every code, and how it is written |
 
 mod authorize;
-mod certificate;
+pub(crate) mod certificate;
 pub(crate) mod change;
-mod client;
+pub(crate) mod client;
 mod consent;
 mod device;
 pub(crate) mod directory;
@@ -385,7 +385,7 @@ impl Identity {
         if now >= claims.exp || now < claims.nbf {
             return Err(TokenError::Expired);
         }
-        if !Resource::named(&claims.aud, call).is_some_and(|known| known.app_id == resource) {
+        if Resource::named(&claims.aud, call).is_none_or(|known| known.app_id != resource) {
             return Err(TokenError::Audience);
         }
         let tenant = world.find_tenant(&claims.tid).ok_or(TokenError::Tenant)?;

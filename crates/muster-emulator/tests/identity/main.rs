@@ -2,5 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 
+mod applications;
+mod credentials;
+mod hostile;
+mod lifetimes;
 mod sign_in;
 mod support;
+mod vault;

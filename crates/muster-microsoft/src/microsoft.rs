@@ -226,7 +226,10 @@ impl Microsoft {
     /// When the client cannot be made.
     pub fn new(options: MicrosoftOptions, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
         let client = Client::new(&options.client)?;
-        let direct = Client::new(&ClientOptions { proxy: None, ..options.client })?;
+        let direct = match options.client.proxy {
+            None => client.clone(),
+            Some(_) => Client::new(&ClientOptions { proxy: None, ..options.client })?,
+        };
         Ok(Self {
             platform: Platform::new(
                 client,

@@ -316,3 +316,120 @@ fn rsa_key(pkcs8: &[u8]) -> Result<KeyPair, CertificateError> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Made with OpenSSL: `req -x509`, `rsa -traditional`, `pkcs12 -export`, and that with `-legacy`.
+    const PKCS8_AND_CHAIN: &[u8] = include_bytes!("../../tests/certificates/pkcs8-and-chain.pem");
+    const PKCS1: &[u8] = include_bytes!("../../tests/certificates/pkcs1.pem");
+    const MODERN: &[u8] = include_bytes!("../../tests/certificates/modern.p12");
+    const LEGACY: &[u8] = include_bytes!("../../tests/certificates/legacy.p12");
+    const THUMBPRINT: &str = "AB717ECB219A3374BB66DCF077B05C7F2E549C4B29FD42C17F6B64627DCC5877";
+
+    fn pem(bytes: &[u8]) -> Result<Certificate, CertificateError> {
+        Certificate::from_pem(&Secret::new(bytes.to_vec()))
+    }
+
+    fn pkcs12(bytes: &[u8], password: &str) -> Result<Certificate, CertificateError> {
+        Certificate::from_pkcs12(&Secret::new(bytes.to_vec()), &password.into())
+    }
+
+    #[test]
+    fn every_form_gives_the_same_certificate() {
+        for (form, certificate) in [
+            ("PKCS#8 with a chain", pem(PKCS8_AND_CHAIN)),
+            ("PKCS#1", pem(PKCS1)),
+            ("PKCS#12 of today", pkcs12(MODERN, "pass ö word")),
+            ("PKCS#12 of old", pkcs12(LEGACY, "password")),
+        ] {
+            let certificate = certificate.unwrap_or_else(|error| panic!("{form}: {error}"));
+            assert_eq!(certificate.thumbprints().sha256, THUMBPRINT, "{form}");
+            assert_eq!(certificate.thumbprints().sha1.len(), 40);
+            assert_eq!(certificate.not_after().to_string(), "2126-10-28T07:44:36Z");
+            assert!(certificate.subject().contains("Muster test"));
+            assert!(!format!("{certificate:?}").contains("key"));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let with = |first: &[u8], second: &[u8]| [first, b"\n", second].concat();
+        let certificates = PKCS8_AND_CHAIN.windows(27).position(|at| at == b"-----BEGIN CERTIFICATE-----");
+        let (key, certificates) = PKCS8_AND_CHAIN.split_at(certificates.expect("there are some"));
+        let error = |bytes: &[u8]| pem(bytes).expect_err("not usable");
+        assert_eq!(error(b""), CertificateError::NoKey);
+        assert_eq!(error(certificates), CertificateError::NoKey);
+        assert_eq!(error(key), CertificateError::NoCertificate);
+        assert_eq!(error(&with(PKCS1, PKCS8_AND_CHAIN)), CertificateError::SeveralKeys);
+        assert_eq!(
+            error(include_bytes!("../../tests/certificates/mismatch.pem")),
+            CertificateError::Mismatch
+        );
+        assert_eq!(
+            error(include_bytes!("../../tests/certificates/encrypted.pem")),
+            CertificateError::EncryptedKey
+        );
+        assert_eq!(
+            error(include_bytes!("../../tests/certificates/elliptic.pem")),
+            CertificateError::NotRsa("an elliptic-curve key")
+        );
+        assert_eq!(
+            error(include_bytes!("../../tests/certificates/edwards.pem")),
+            CertificateError::NotRsa("an Ed25519 key")
+        );
+        assert!(matches!(
+            error(include_bytes!("../../tests/certificates/weak.pem")),
+            CertificateError::Key(_)
+        ));
+        assert!(matches!(error(&vec![b'x'; FILE_BYTES_MAX + 1]), CertificateError::TooLarge { .. }));
+        assert!(matches!(pkcs12(MODERN, "wrong"), Err(CertificateError::Pkcs12(_))));
+        assert!(matches!(pkcs12(&MODERN[..900], "pass ö word"), Err(CertificateError::Pkcs12(_))));
+    }
+
+    #[test]
+    fn its_dates_are_kept() {
+        let certificate = pem(PKCS1).expect("a certificate");
+        let at = |text: &str| text.parse().expect("a time");
+        assert_eq!(certificate.check_validity(certificate.not_before()), Ok(()));
+        assert!(matches!(
+            certificate.check_validity(at("2026-11-20T00:00:00Z")),
+            Err(CertificateError::NotYetValid(_))
+        ));
+        let end = certificate.not_after();
+        assert_eq!(certificate.check_validity(end), Err(CertificateError::Expired(end)));
+    }
+
+    #[test]
+    fn a_cut_file_is_survived() {
+        for end in 0..PKCS1.len() {
+            drop(pem(&PKCS1[..end]));
+        }
+    }
+
+    #[test]
+    fn signatures_are_made_as_asked() {
+        use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+
+        let claims = serde_json::json!({"sub": "x"});
+        for (chosen, usual, padding, name) in [
+            (None, AssertionAlgorithm::Ps256, &RSA_PSS_2048_8192_SHA256, "x5t#S256"),
+            (None, AssertionAlgorithm::Rs256, &RSA_PKCS1_2048_8192_SHA256, "x5t"),
+            (Some(AssertionAlgorithm::Rs256), AssertionAlgorithm::Ps256, &RSA_PKCS1_2048_8192_SHA256, "x5t"),
+        ] {
+            let mut certificate = pem(PKCS1).expect("a certificate");
+            if let Some(chosen) = chosen {
+                certificate = certificate.signing_with(chosen);
+            }
+            let jwt = certificate.sign_jwt(&claims, usual);
+            let (signed, signature) = jwt.expose().rsplit_once('.').expect("a JWT");
+            let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64");
+            let key = UnparsedPublicKey::new(padding, certificate.key.public_key());
+            key.verify(signed.as_bytes(), &signature).expect("by this key");
+            let header = URL_SAFE_NO_PAD.decode(signed.split('.').next().expect("a header")).expect("base64");
+            let header: serde_json::Value = serde_json::from_slice(&header).expect("JSON");
+            assert!(header[name].is_string(), "{header}");
+        }
+    }
+}

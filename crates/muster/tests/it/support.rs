@@ -38,6 +38,17 @@ pub(crate) fn config() -> Config {
     }
 }
 
+impl Drop for Setup {
+    /// A test that fails tells what Muster last said.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.path().join("muster.log")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().rev().take(15).collect();
+            eprintln!("the end of muster.log:\n{}", lines.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
+    }
+}
+
 impl Setup {
     /// Starts the emulator, makes settings, store and key, and adds all tenants. `extra` is added to the settings.
     pub(crate) async fn start(config: Config, extra: &str) -> Self {
@@ -133,7 +144,7 @@ sinks = ["splunk", "arcsight", "archive"]
         self.command(arguments).output().await.expect("muster starts")
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
         command.arg("--config").arg(self.settings_path()).args(arguments).current_dir(self.path());
         command.stdin(Stdio::null()).kill_on_drop(true);
@@ -177,6 +188,19 @@ sinks = ["splunk", "arcsight", "archive"]
             );
         }
     }
+}
+
+/// Gets an address, as a browser would.
+pub(crate) async fn get(address: &str) {
+    let url = url::Url::parse(address).expect("an address");
+    let host = (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(80));
+    let mut stream = tokio::net::TcpStream::connect(host).await.expect("somebody listens");
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let request = format!("GET {}{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", url.path());
+    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("asked");
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 /// Waits until something holds; fails when it does not for a minute.

@@ -1,0 +1,471 @@
+//! Every road to a token: each kind of credential and each flow, over both generations of endpoints, to alerts in hand.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use jiff::Timestamp;
+use muster_emulator::{AppRegistration, Config, DirectoryChange};
+use muster_model::{Clock, SystemClock};
+use muster_store::{TenantChange, TenantKey};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Child;
+
+use crate::support::{Setup, config};
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+/// What all apps here may read.
+fn registration(name: &str) -> AppRegistration {
+    let own = |names: [&str; 2]| names.map(|name| format!("https://graph.microsoft.com/{name}")).to_vec();
+    AppRegistration {
+        name: name.to_owned(),
+        multitenant: true,
+        roles: own(["SecurityAlert.Read.All", "SecurityIncident.Read.All"]),
+        scopes: own(["SecurityAlert.Read.All", "SecurityIncident.Read.All"]),
+        ..AppRegistration::default()
+    }
+}
+
+/// Runs openssl, which nobody here wrote, to make keys and certificates.
+fn openssl(setup: &Setup, arguments: &[&str]) {
+    let output = std::process::Command::new("openssl").args(arguments).current_dir(setup.path()).output();
+    let output = output.expect("openssl is installed");
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// A certificate and its key: `NAME.pem` has both, `NAME.crt` and `NAME.key` one each, `NAME.pfx` is PKCS#12 with the
+/// password `parrot`.
+fn certificate(setup: &Setup, name: &str) -> String {
+    let (key, cert, pfx) = (format!("{name}.key"), format!("{name}.crt"), format!("{name}.pfx"));
+    let subject = format!("/CN={name}");
+    openssl(
+        setup,
+        &["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "200", "-subj", &subject, "-keyout", &key, "-out", &cert],
+    );
+    openssl(
+        setup,
+        &["pkcs12", "-export", "-inkey", &key, "-in", &cert, "-out", &pfx, "-passout", "pass:parrot"],
+    );
+    let read = |file: &str| std::fs::read_to_string(setup.path().join(file)).expect("it was made");
+    let (key, cert) = (read(&key), read(&cert));
+    std::fs::write(setup.path().join(format!("{name}.pem")), format!("{key}{cert}")).expect("written");
+    cert
+}
+
+/// Makes a tenant be read by another app of the settings, and fetches its alerts with the real program.
+async fn fetch(setup: &Setup, tenant: &str, app: &str) -> Result<usize, String> {
+    let store = setup.store().await;
+    let found = store.tenant(TenantKey::Name(tenant)).await.expect("a tenant");
+    store.change_tenant(found.id, TenantChange::App(app.to_owned()), "test", now()).await.expect("changed");
+    store.close().await;
+    let output = setup.muster(&["fetch", "--tenant", tenant, "--since", "30d", "--format", "raw"]).await;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    Ok(text.lines().count())
+}
+
+/// Each kind of credential with which an app reads by itself fetches alerts, over the v1 and the v2 endpoints.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_credential_of_an_app_fetches_alerts_over_v1_and_v2() {
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(25), ..config() }, "").await;
+    let base = setup.emulator.base_url();
+    let tenant = setup.emulator.tenants()[0].clone();
+    let pem = certificate(&setup, "muster");
+    let register = |registration: AppRegistration| {
+        let id = setup.emulator.register_app(registration).expect("an app");
+        let consent = DirectoryChange::Consent { tenant: tenant.id.clone(), app: Some(id.clone()) };
+        setup.emulator.change(consent).expect("consented");
+        id
+    };
+    let with_secret =
+        register(AppRegistration { secret: Some("hunter2-hunter2".to_owned()), ..registration("secret") });
+    let with_certificate =
+        register(AppRegistration { certificate: Some(pem), ..registration("certificate") });
+    let federated = register(registration("federated"));
+    // The machine's identity, and a token of it in a file as Kubernetes would put it there, stand for the app.
+    let (identity, object, _) = setup.emulator.managed_identities()[0].clone();
+    let provider = setup.emulator.provider();
+    setup
+        .emulator
+        .change(DirectoryChange::AddFederatedCredential {
+            app: Some(federated.clone()),
+            issuer: setup.emulator.issuer(&provider.id),
+            subject: object,
+            audience: None,
+        })
+        .expect("trusted");
+    let token = setup.emulator.managed_identity_token("api://AzureADTokenExchange").expect("a token");
+    std::fs::write(setup.path().join("federated.token"), token).expect("written");
+    // The machine's own identity reads the tenant it lives in.
+    for role in ["SecurityAlert.Read.All", "SecurityIncident.Read.All"] {
+        setup
+            .emulator
+            .change(DirectoryChange::GrantRole {
+                tenant: provider.id.clone(),
+                app: Some(identity.clone()),
+                role: format!("https://graph.microsoft.com/{role}"),
+            })
+            .expect("granted");
+    }
+    std::fs::write(setup.path().join("app.secret"), "hunter2-hunter2").expect("written");
+    std::fs::write(setup.path().join("pfx.password"), "parrot").expect("written");
+
+    let imds = format!("managed_identity_endpoint = \"{base}/metadata/identity/oauth2/token\"\n");
+    let mut settings = String::new();
+    let mut apps = Vec::new();
+    let mut add = |name: &str, id: &str, rest: &str| {
+        for endpoint in ["v1", "v2"] {
+            let name = format!("{name}_{endpoint}");
+            settings.push_str(&format!(
+                "[apps.{name}]\nclient_id = \"{id}\"\nendpoint = \"{endpoint}\"\n{rest}\n"
+            ));
+            apps.push(name);
+        }
+    };
+    add("secret", &with_secret, "secret = { file = \"app.secret\" }\n");
+    add("pem", &with_certificate, "certificate = { file = \"muster.pem\" }\n");
+    add("pem_ps256", &with_certificate, "certificate = { file = \"muster.pem\" }\nassertion = \"ps256\"\n");
+    add("pem_rs256", &with_certificate, "certificate = { file = \"muster.pem\" }\nassertion = \"rs256\"\n");
+    add(
+        "two_files",
+        &with_certificate,
+        "certificate = { file = \"muster.crt\" }\ncertificate_key = { file = \"muster.key\" }\n",
+    );
+    add(
+        "pkcs12",
+        &with_certificate,
+        "certificate = { file = \"muster.pfx\" }\ncertificate_password = { file = \"pfx.password\" }\n",
+    );
+    add("federated_file", &federated, "federated_token = { file = \"federated.token\" }\n");
+    add("federated_identity", &federated, &format!("federated_token = {{ managed_identity = true }}\n{imds}"));
+    settings.push_str(&format!(
+        "[apps.machine]\nclient_id = \"{identity}\"\nmanaged_identity = true\n{imds}\n"
+    ));
+    setup.write_settings(&settings);
+    let valid = setup.muster(&["validate"]).await;
+    assert!(valid.status.success(), "{}", String::from_utf8_lossy(&valid.stdout));
+
+    for app in &apps {
+        let fetched = fetch(&setup, &tenant.domain, app).await;
+        assert_eq!(fetched, Ok(25), "{app}");
+        let verified =
+            setup.muster(&["token", "verify", "--tenant", &tenant.domain, "--app", app]).await;
+        assert!(verified.status.success(), "{app}: {}", String::from_utf8_lossy(&verified.stdout));
+    }
+    let added = setup.muster(&["tenant", "add", &provider.id, "--slug", "own", "--app", "machine"]).await;
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let alerts = setup.emulator.add_alerts(&provider.id, 3, None);
+    assert!(alerts.is_ok(), "{alerts:?}");
+    assert_eq!(fetch(&setup, "own", "machine").await, Ok(3));
+}
+
+/// The lines that a command writes to standard error, until one that holds `wanted`; that line.
+async fn line_with(child: &mut Child, wanted: &str) -> String {
+    let stderr = child.stderr.as_mut().expect("piped");
+    let mut lines = BufReader::with_capacity(1, stderr).lines();
+    while let Some(line) = lines.next_line().await.expect("text") {
+        if line.contains(wanted) {
+            return line;
+        }
+    }
+    panic!("no line with `{wanted}`");
+}
+
+struct Delegated {
+    setup: Setup,
+    domain: String,
+}
+
+/// A tenant whose people sign in to a confidential and a public app, over v1 and v2.
+async fn delegated() -> Delegated {
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(20), ..config() }, "").await;
+    let connector = "https://mssp.example/SiemMsspConnector";
+    let register = |registration: AppRegistration| setup.emulator.register_app(registration).expect("an app");
+    let confidential = register(AppRegistration {
+        secret: Some("hunter2-hunter2".to_owned()),
+        redirect_uris: vec![connector.to_owned()],
+        public_redirect_uris: vec!["http://localhost".to_owned()],
+        ..registration("connector")
+    });
+    let public = register(AppRegistration {
+        public_redirect_uris: vec!["http://localhost".to_owned()],
+        public_client: true,
+        ..registration("desk")
+    });
+    std::fs::write(setup.path().join("app.secret"), "hunter2-hunter2").expect("written");
+    let mut settings = String::new();
+    for endpoint in ["v1", "v2"] {
+        settings.push_str(&format!(
+            "[apps.connector_{endpoint}]\nclient_id = \"{confidential}\"\nsecret = {{ file = \"app.secret\" }}\naccess = \"delegated\"\nendpoint = \"{endpoint}\"\nredirect_uri = \"{connector}\"\n\n\
+             [apps.desk_{endpoint}]\nclient_id = \"{public}\"\npublic = true\naccess = \"delegated\"\nendpoint = \"{endpoint}\"\n\n"
+        ));
+    }
+    setup.write_settings(&settings);
+    let domain = setup.emulator.tenants()[0].domain.clone();
+    Delegated { setup, domain }
+}
+
+impl Delegated {
+    fn admin(&self) -> String {
+        format!("admin@{}", self.domain)
+    }
+
+    /// Starts `muster token acquire`.
+    fn acquire(&self, app: &str, more: &[&str]) -> Child {
+        let start = ["--output", "json", "token", "acquire", "--tenant", &self.domain, "--app", app];
+        let mut command = self.setup.command(&[&start[..], more].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("muster starts")
+    }
+
+    /// The address to sign in at, which the command shows, and where a person who signs in there ends.
+    async fn signed_in(&self, child: &mut Child) -> String {
+        let address = line_with(child, "/authorize?").await;
+        self.setup.emulator.sign_in(address.trim(), &self.admin(), true).expect("signed in")
+    }
+
+    async fn ends_well(&self, child: Child, app: &str) {
+        let output = child.wait_with_output().await.expect("it ends");
+        assert!(output.status.success(), "{app}: {output:?}");
+        let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(result["kept"], true);
+        assert_eq!(result.get("access_token"), None, "no token is printed");
+        assert_eq!(result["account"], self.admin());
+        assert_eq!(fetch(&self.setup, &self.domain, app).await, Ok(20), "{app}");
+        // Again, with the refresh token that came at the first use.
+        assert_eq!(fetch(&self.setup, &self.domain, app).await, Ok(20), "{app}");
+    }
+}
+
+/// A person signs in and the redirect is pasted, or caught on this machine, or a code is typed on another device; then
+/// alerts are fetched in their name, over v1 and v2.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_flow_of_a_persons_sign_in_fetches_alerts_over_v1_and_v2() {
+    let desk = delegated().await;
+    for app in ["connector_v1", "connector_v2"] {
+        let mut child = desk.acquire(app, &["--flow", "paste"]);
+        let ended_at = desk.signed_in(&mut child).await;
+        assert!(ended_at.starts_with("https://mssp.example/SiemMsspConnector?"), "{ended_at}");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(format!("{ended_at}\n").as_bytes()).await.expect("pasted");
+        drop(stdin);
+        desk.ends_well(child, app).await;
+    }
+    for app in ["desk_v1", "desk_v2"] {
+        let mut child = desk.acquire(app, &["--flow", "browser", "--no-open"]);
+        let ended_at = desk.signed_in(&mut child).await;
+        assert!(ended_at.starts_with("http://localhost:"), "{ended_at}");
+        // Somebody else's answer comes first, and does no harm.
+        let port = url::Url::parse(&ended_at).expect("an address").port().expect("a port");
+        crate::support::get(&format!("http://localhost:{port}/?code=forged&state=forged.forged")).await;
+        crate::support::get(&ended_at).await;
+        desk.ends_well(child, app).await;
+    }
+    for app in ["desk_v1", "desk_v2"] {
+        let mut child = desk.acquire(app, &["--flow", "device"]);
+        let line = line_with(&mut child, "enter the code").await;
+        let code = line.split("enter the code ").nth(1).and_then(|rest| rest.split('.').next()).expect("a code");
+        desk.setup.emulator.enter_device_code(code, &desk.admin(), true).expect("entered");
+        desk.ends_well(child, app).await;
+    }
+}
+
+/// What must not lead to a grant does not, and says why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_swapped_and_declined_answers_keep_nothing() {
+    let desk = delegated().await;
+    let paste = async |address: String| {
+        let mut child = desk.acquire("connector_v2", &["--flow", "paste"]);
+        let shown = line_with(&mut child, "/authorize?").await;
+        let mut stdin = child.stdin.take().expect("piped");
+        let address = match address.as_str() {
+            "declined" => {
+                desk.setup.emulator.sign_in(shown.trim(), &desk.admin(), false).expect("an answer")
+            }
+            "both" => format!(
+                "{}&error=access_denied",
+                desk.setup.emulator.sign_in(shown.trim(), &desk.admin(), true).expect("an answer")
+            ),
+            "swapped" => {
+                let real = desk.setup.emulator.sign_in(shown.trim(), &desk.admin(), true).expect("an answer");
+                let mut url = url::Url::parse(&real).expect("an address");
+                let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+                url.query_pairs_mut().clear().extend_pairs(pairs.iter().map(|(name, value)| {
+                    (name.as_str(), if name == "code" { "0.forged-code" } else { value.as_str() })
+                }));
+                url.into()
+            }
+            other => other.to_owned(),
+        };
+        stdin.write_all(format!("{address}\n").as_bytes()).await.expect("pasted");
+        drop(stdin);
+        let output = child.wait_with_output().await.expect("it ends");
+        assert!(!output.status.success(), "{address}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for (answer, words) in [
+        ("declined", "AADSTS65004"),
+        ("both", "refused"),
+        ("swapped", "AADSTS9002313"),
+        ("https://mssp.example/SiemMsspConnector?code=x&state=00000000000000000000000000000000.AAAA", "not known"),
+        ("https://mssp.example/SiemMsspConnector?code=x", "not known"),
+        ("nonsense", "neither a code nor an error"),
+    ] {
+        let error = paste(answer.to_owned()).await;
+        assert!(error.contains(words), "{answer}: {error}");
+    }
+    let listed = desk.setup.muster(&["--output", "json", "token", "list"]).await;
+    assert_eq!(serde_json::from_slice::<Value>(&listed.stdout).expect("JSON"), json!([]));
+}
+
+/// A grant that is revoked mid-run makes the tenant failing, with what to do, and a new sign-in heals it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_grant_is_told_and_healed_by_signing_in_again() {
+    let desk = delegated().await;
+    let sign_in = async || {
+        let mut child = desk.acquire("connector_v2", &["--flow", "paste"]);
+        let ended_at = desk.signed_in(&mut child).await;
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(format!("{ended_at}\n").as_bytes()).await.expect("pasted");
+        drop(stdin);
+        desk.ends_well(child, "connector_v2").await;
+    };
+    sign_in().await;
+    let revoke = DirectoryChange::RevokeSessions { account: desk.admin() };
+    desk.setup.emulator.change(revoke).expect("revoked");
+    let error = fetch(&desk.setup, &desk.domain, "connector_v2").await.expect_err("revoked");
+    assert!(error.contains("AADSTS50173") && error.contains("sign in again"), "{error}");
+    let again = fetch(&desk.setup, &desk.domain, "connector_v2").await.expect_err("still revoked");
+    assert!(again.contains("token acquire"), "{again}");
+    let listed = desk.setup.muster(&["--output", "json", "token", "list"]).await;
+    let grants: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    assert!(grants[0]["revoked_at"].is_string(), "{grants}");
+    sign_in().await;
+    let forgotten = desk.setup.muster(&["token", "forget", "--tenant", &desk.domain]).await;
+    assert!(forgotten.status.success(), "{forgotten:?}");
+    assert!(fetch(&desk.setup, &desk.domain, "connector_v2").await.is_err());
+}
+
+/// Tokens are not printed unless asked for; then it is told what that means, and stands in the audit log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_printed_only_when_asked_for_inspected_and_verified() {
+    let setup = Setup::start(Config { tenants: 2, alerts: Some(4), ..config() }, "").await;
+    let tenants = setup.emulator.tenants();
+    let (one, other) = (&tenants[0].domain, &tenants[1].domain);
+    let quiet = setup.muster(&["token", "acquire", "--tenant", one]).await;
+    assert!(quiet.status.success(), "{quiet:?}");
+    assert!(!String::from_utf8_lossy(&quiet.stdout).contains("eyJ"), "no token");
+    let printed = setup.muster(&["token", "acquire", "--tenant", one, "--print"]).await;
+    let token = String::from_utf8(printed.stdout).expect("text").trim().to_owned();
+    assert!(token.starts_with("eyJ"), "{token}");
+    assert!(String::from_utf8_lossy(&printed.stderr).contains("cannot be called back"));
+    std::fs::write(setup.path().join("token.txt"), &token).expect("written");
+
+    let inspected = setup.muster(&["--output", "json", "token", "inspect", "@token.txt"]).await;
+    let inspection: Value = serde_json::from_slice(&inspected.stdout).expect("JSON");
+    let permissions = inspection["permissions"].as_array().expect("a list");
+    assert!(permissions.iter().any(|permission| permission["name"] == "SecurityAlert.Read.All"), "{inspection}");
+    let inspected = setup.muster(&["token", "inspect", "@token.txt"]).await;
+    assert!(String::from_utf8_lossy(&inspected.stdout).contains("Nothing was verified"));
+
+    let verify = async |tenant: &str, text: &str| {
+        std::fs::write(setup.path().join("try.txt"), text).expect("written");
+        setup.muster(&["token", "verify", "--tenant", tenant, "@try.txt"]).await
+    };
+    assert!(verify(one, &token).await.status.success());
+    let elsewhere = verify(other, &token).await;
+    assert_eq!(elsewhere.status.code(), Some(1), "{elsewhere:?}");
+    // With another signature, without any, and with a claim changed.
+    let parts: Vec<&str> = token.split('.').collect();
+    let mut forged = parts[2].to_owned();
+    forged.replace_range(20..21, if &forged[20..21] == "A" { "B" } else { "A" });
+    for bad in [
+        format!("{}.{}.{forged}", parts[0], parts[1]),
+        format!("{}.{}.", parts[0], parts[1]),
+        format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.", parts[1]),
+        format!("{}.e30.{}", parts[0], parts[2]),
+        "nonsense".to_owned(),
+    ] {
+        let output = verify(one, &bad).await;
+        assert_eq!(output.status.code(), Some(1), "{bad}: {output:?}");
+    }
+    let audit = setup.muster(&["--output", "json", "audit", "list"]).await;
+    let events: Value = serde_json::from_slice(&audit.stdout).expect("JSON");
+    let actions: Vec<&str> =
+        events.as_array().expect("a list").iter().filter_map(|event| event["action"].as_str()).collect();
+    assert_eq!(actions.iter().filter(|action| **action == "token.printed").count(), 1, "{actions:?}");
+    assert!(setup.muster(&["audit", "verify"]).await.status.success());
+}
+
+/// A role that is taken away, a consent that is lost, an app that is disabled, a secret that expires: each is told by its
+/// name in `status`, apart from throttling and from an API that is down, and is healed by itself when it ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_way_to_lose_access_is_told_by_its_name_and_healed() {
+    use muster_emulator::{Area, Fault, FaultKind};
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(4), ..config() }, "").await;
+    let tenant = setup.emulator.tenants()[0].clone();
+    let bench = crate::support::Bench::new(&setup).await;
+    bench.rounds(1).await;
+    let change = |change: DirectoryChange| setup.emulator.change(change).expect("changed");
+    let of = || Some(tenant.id.clone());
+    let standing = async || {
+        bench.pass(3_700);
+        bench.collect().await;
+        let snapshot =
+            muster::status::Snapshot::take(bench.store.as_ref(), bench.clock.now()).await.expect("a picture");
+        let tenant = snapshot.tenants[0].clone();
+        let codes: Vec<String> = tenant.checks.iter().map(|check| check.code.clone()).collect();
+        (tenant.standing.as_str(), tenant.sources[0].health, codes)
+    };
+    let role = || "https://graph.microsoft.com/SecurityAlert.Read.All".to_owned();
+    let cases: Vec<(&str, Vec<DirectoryChange>, Vec<DirectoryChange>)> = vec![
+        (
+            "missing_role",
+            vec![DirectoryChange::RemoveRole { tenant: tenant.id.clone(), app: None, role: role() }],
+            vec![DirectoryChange::GrantRole { tenant: tenant.id.clone(), app: None, role: role() }],
+        ),
+        (
+            "app_unknown",
+            vec![DirectoryChange::RemoveConsent { tenant: tenant.id.clone(), app: None }],
+            vec![DirectoryChange::Consent { tenant: tenant.id.clone(), app: None }],
+        ),
+        (
+            "app_disabled",
+            vec![DirectoryChange::EnableApp { app: None, tenant: of(), enabled: false }],
+            vec![DirectoryChange::EnableApp { app: None, tenant: of(), enabled: true }],
+        ),
+        (
+            "secret_expired",
+            vec![DirectoryChange::ExpireSecrets { app: None }],
+            vec![
+                DirectoryChange::RemoveSecrets { app: None },
+                DirectoryChange::AddSecret {
+                    app: None,
+                    secret: setup.emulator.secret().to_owned(),
+                    expires: None,
+                },
+            ],
+        ),
+    ];
+    for (code, breaks, heals) in cases {
+        breaks.into_iter().for_each(&change);
+        let (standing_now, health, codes) = standing().await;
+        assert_eq!((standing_now, health), ("failing", "failing"), "{code}: {codes:?}");
+        assert!(codes.iter().any(|found| found == code), "{code}: {codes:?}");
+        heals.into_iter().for_each(&change);
+        assert_eq!(standing().await.0, "active", "{code}");
+    }
+    for (kind, health) in [(FaultKind::Throttle { retry_after_seconds: Some(1) }, "throttled"), (FaultKind::Down, "down")] {
+        setup.emulator.add_fault(Fault::new(Area::Graph, kind)).expect("a fault");
+        let (standing_now, found, codes) = standing().await;
+        assert_eq!((standing_now, found), ("active", health), "{codes:?}");
+        setup.emulator.clear_faults();
+        assert_eq!(standing().await.1, "ok", "{health}");
+    }
+}

@@ -353,7 +353,11 @@ impl Identity {
             DirectoryChange::GrantRole { tenant, app, role } => {
                 let (tenant, app) = (tenant_of(&tenant)?, default(app));
                 let (resource, name) = permission_of(&role)?;
-                let app = state.app(&app)?.app_id.clone();
+                // A managed identity has no registration, only its principal.
+                let app = match self.managed_identities().find(|identity| identity.0 == app) {
+                    Some(_) => app,
+                    None => state.app(&app)?.app_id.clone(),
+                };
                 let State { directory, dice, .. } = state;
                 directory.ensure_principal(world, tenant, &app).grant_role(dice, resource.app_id, name, now);
             }

@@ -6,5 +6,6 @@ mod crash;
 mod fairness;
 mod hostile;
 mod onboarding;
+mod identity;
 mod sink_down;
 mod support;

@@ -40,8 +40,9 @@ async fn with_grant() -> (Setup, String) {
     setup.write_settings(&format!(
         "[apps.desk]\nclient_id = \"{app}\"\nsecret = {{ file = \"app.secret\" }}\naccess = \"delegated\"\nredirect_uri = \"https://mssp.example/SiemMsspConnector\"\n"
     ));
-    let domain = setup.emulator.tenants()[0].domain.clone();
-    let arguments = ["token", "acquire", "--tenant", &domain, "--app", "desk", "--flow", "paste"];
+    let tenant = setup.emulator.tenants()[0].clone();
+    let (id, domain) = (tenant.id, tenant.domain);
+    let arguments = ["token", "acquire", "--tenant", &id, "--app", "desk", "--flow", "paste"];
     let mut command = setup.command(&arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("muster starts");
@@ -53,7 +54,7 @@ async fn with_grant() -> (Setup, String) {
     drop(stdin);
     let output = child.wait_with_output().await.expect("it ends");
     assert!(output.status.success(), "{}", error(&output));
-    (setup, domain)
+    (setup, id)
 }
 
 /// Killed while a refresh is under way: before the answer, and at random moments around it, among them the one between
@@ -61,8 +62,8 @@ async fn with_grant() -> (Setup, String) {
 /// of the one that died.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_a_refresh_token_is_renewed_it_recovers_by_itself() {
-    let (setup, domain) = with_grant().await;
-    let refresh = ["token", "refresh", "--tenant", &domain, "--app", "desk"];
+    let (setup, tenant) = with_grant().await;
+    let refresh = ["token", "refresh", "--tenant", &tenant, "--app", "desk"];
     // How long a whole refresh takes here, so that the kills fall all over it.
     let started = tokio::time::Instant::now();
     assert!(setup.muster(&refresh).await.status.success());
@@ -74,12 +75,11 @@ async fn killed_while_a_refresh_token_is_renewed_it_recovers_by_itself() {
         child.wait().await.expect("it ends");
     }
     // `run` takes over what a dead process had leased: it is the one that matters, and it goes on at once.
-    setup.assert_nobody_runs();
     let running = setup.run();
     let store = setup.store().await;
-    let tenant = store.tenants().await.expect("the store answers")[0].clone();
+    let found = store.tenants().await.expect("the store answers")[0].clone();
     let change = muster_store::TenantChange::App("desk".to_owned());
-    store.change_tenant(tenant.id, change, "test", crate::identity::now()).await.expect("changed");
+    store.change_tenant(found.id, change, "test", crate::identity::now()).await.expect("changed");
     store.close().await;
     eventually("alerts arrive in the person's name", async || {
         std::fs::read_to_string(setup.path().join("archive.ndjson")).unwrap_or_default().lines().count() >= 20
@@ -97,15 +97,15 @@ async fn killed_while_a_refresh_token_is_renewed_it_recovers_by_itself() {
 /// Two processes that refresh at once ask one after the other, and both have a token in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_refreshing_at_once_take_turns() {
-    let (setup, domain) = with_grant().await;
+    let (setup, tenant) = with_grant().await;
     setup.emulator.add_fault(Fault::new(Area::Token, FaultKind::Slow { milliseconds: 400 })).expect("a fault");
-    let refresh = ["token", "refresh", "--tenant", &domain, "--app", "desk"];
+    let refresh = ["token", "refresh", "--tenant", &tenant, "--app", "desk"];
     let (one, other, third) =
         tokio::join!(setup.muster(&refresh), setup.muster(&refresh), setup.muster(&refresh));
     for output in [one, other, third] {
         assert!(output.status.success(), "{}", error(&output));
     }
-    let busiest = setup.emulator.token_requests().into_iter().map(|count| count.most_at_once).max();
+    let busiest = setup.emulator.token_requests().into_iter().map(|count| count.most_at_a_time).max();
     assert_eq!(busiest, Some(1), "one at a time");
 }
 
@@ -113,7 +113,7 @@ async fn two_processes_refreshing_at_once_take_turns() {
 /// what lies in the key file, and rotating again completes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_the_master_key_is_rotated_nothing_is_locked_out() {
-    let (setup, domain) = with_grant().await;
+    let (setup, tenant) = with_grant().await;
     let running = setup.run();
     eventually("it runs", async || {
         std::fs::read_to_string(setup.path().join("muster.log")).unwrap_or_default().contains("running")
@@ -143,7 +143,7 @@ async fn killed_while_the_master_key_is_rotated_nothing_is_locked_out() {
     setup.emulator.add_alerts(&setup.emulator.tenants()[0].id, 5, None).expect("new alerts");
     eventually("everything arrives", async || setup.lost() == 0).await;
     drop(running);
-    let refreshed = setup.muster(&["token", "refresh", "--tenant", &domain, "--app", "desk"]).await;
+    let refreshed = setup.muster(&["token", "refresh", "--tenant", &tenant, "--app", "desk"]).await;
     assert!(refreshed.status.success(), "the grant opens with the new key: {}", error(&refreshed));
     let verified = setup.muster(&["audit", "verify"]).await;
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
@@ -185,7 +185,7 @@ fn files_below(folder: &Path, all: &mut Vec<PathBuf>) {
 /// a temporary file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_left_in_the_clear() {
-    let (setup, domain) = with_grant().await;
+    let (setup, tenant) = with_grant().await;
     let temporary = setup.path().join("tmp");
     std::fs::create_dir(&temporary).expect("a folder");
     let mut printed = Vec::new();
@@ -202,13 +202,13 @@ async fn no_secret_is_left_in_the_clear() {
     let line = core.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
     assert!(line.split_whitespace().filter(|word| *word == "0").count() == 2, "no core file: {line}");
     for arguments in [
-        &["-vv", "token", "refresh", "--tenant", &domain, "--app", "desk"][..],
-        &["-vv", "token", "verify", "--tenant", &domain, "--app", "desk"],
-        &["-vv", "token", "acquire", "--tenant", &domain, "--app", "main"],
+        &["-vv", "token", "refresh", "--tenant", &tenant, "--app", "desk"][..],
+        &["-vv", "token", "verify", "--tenant", &tenant, "--app", "desk"],
+        &["-vv", "token", "acquire", "--tenant", &tenant, "--app", "main"],
         &["-vv", "key", "rotate"],
         &["-vv", "token", "list"],
         &["--output", "json", "status"],
-        &["--output", "json", "tenant", "show", &domain],
+        &["--output", "json", "tenant", "show", &tenant],
         &["audit", "export"],
         &["validate"],
     ] {
@@ -221,12 +221,12 @@ async fn no_secret_is_left_in_the_clear() {
     setup.emulator.change(DirectoryChange::ExpireSecrets { app: None }).expect("changed");
     for kind in [FaultKind::Garbage, FaultKind::Html, FaultKind::Status { status: 500 }] {
         setup.emulator.add_fault(Fault::new(Area::Token, kind)).expect("a fault");
-        let output = setup.muster(&["-vv", "token", "refresh", "--tenant", &domain, "--app", "desk"]).await;
+        let output = setup.muster(&["-vv", "token", "refresh", "--tenant", &tenant, "--app", "desk"]).await;
         printed.extend(output.stdout);
         printed.extend(output.stderr);
         setup.emulator.clear_faults();
     }
-    let output = setup.muster(&["-vv", "token", "refresh", "--tenant", &domain, "--app", "main"]).await;
+    let output = setup.muster(&["-vv", "token", "refresh", "--tenant", &tenant, "--app", "main"]).await;
     printed.extend(output.stderr);
     let pid = running.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).expect("a process");
     rustix::process::kill_process(pid, rustix::process::Signal::ABORT).expect("aborted");
@@ -238,7 +238,7 @@ async fn no_secret_is_left_in_the_clear() {
     let issued = setup.emulator.issued_secrets();
     assert!(issued.len() > 10, "the emulator tells what it has handed out: {}", issued.len());
     secrets.extend(issued);
-    secrets.push(setup.emulator.password(&format!("admin@{domain}")).expect("a password"));
+    secrets.push(setup.emulator.password(&format!("admin@{}", setup.emulator.tenants()[0].domain)).expect("a password"));
     let mut files = Vec::new();
     files_below(setup.path(), &mut files);
     let mut haystacks = vec![(PathBuf::from("(printed)"), printed)];

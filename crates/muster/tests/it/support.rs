@@ -190,17 +190,22 @@ sinks = ["splunk", "arcsight", "archive"]
     }
 }
 
-/// Gets an address, as a browser would.
-pub(crate) async fn get(address: &str) {
+/// Gets an address, as a browser would, with these headers; the body of the answer.
+pub(crate) async fn get(address: &str, headers: &[(&str, &str)]) -> String {
     let url = url::Url::parse(address).expect("an address");
     let host = (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(80));
     let mut stream = tokio::net::TcpStream::connect(host).await.expect("somebody listens");
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let request = format!("GET {}{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", url.path());
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let request = format!(
+        "GET {}{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n",
+        url.path()
+    );
     tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("asked");
     let mut answer = String::new();
     tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.expect("answered");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
 }
 
 /// Waits until something holds; fails when it does not for a minute.

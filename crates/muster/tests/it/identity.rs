@@ -77,7 +77,7 @@ async fn every_credential_of_an_app_fetches_alerts_over_v1_and_v2() {
     let setup = Setup::start(Config { tenants: 1, alerts: Some(25), ..config() }, "").await;
     let base = setup.emulator.base_url();
     let tenant = setup.emulator.tenants()[0].clone();
-    let pem = certificate(&setup, "muster");
+    let pem = certificate(&setup, "mssp");
     let register = |registration: AppRegistration| {
         let id = setup.emulator.register_app(registration).expect("an app");
         let consent = DirectoryChange::Consent { tenant: tenant.id.clone(), app: Some(id.clone()) };
@@ -139,18 +139,18 @@ async fn every_credential_of_an_app_fetches_alerts_over_v1_and_v2() {
         }
     };
     add("secret", &with_secret, "secret = { file = \"app.secret\" }\n");
-    add("pem", &with_certificate, "certificate = { file = \"muster.pem\" }\n");
-    add("pem_ps256", &with_certificate, "certificate = { file = \"muster.pem\" }\nassertion = \"ps256\"\n");
-    add("pem_rs256", &with_certificate, "certificate = { file = \"muster.pem\" }\nassertion = \"rs256\"\n");
+    add("pem", &with_certificate, "certificate = { file = \"mssp.pem\" }\n");
+    add("pem_ps256", &with_certificate, "certificate = { file = \"mssp.pem\" }\nassertion = \"ps256\"\n");
+    add("pem_rs256", &with_certificate, "certificate = { file = \"mssp.pem\" }\nassertion = \"rs256\"\n");
     add(
         "two_files",
         &with_certificate,
-        "certificate = { file = \"muster.crt\" }\ncertificate_key = { file = \"muster.key\" }\n",
+        "certificate = { file = \"mssp.crt\" }\ncertificate_key = { file = \"mssp.key\" }\n",
     );
     add(
         "pkcs12",
         &with_certificate,
-        "certificate = { file = \"muster.pfx\" }\ncertificate_password = { file = \"pfx.password\" }\n",
+        "certificate = { file = \"mssp.pfx\" }\ncertificate_password = { file = \"pfx.password\" }\n",
     );
     add("federated_file", &federated, "federated_token = { file = \"federated.token\" }\n");
     add("federated_identity", &federated, &format!("federated_token = {{ managed_identity = true }}\n{imds}"));

@@ -44,7 +44,10 @@ fn certificate(setup: &Setup, name: &str) -> String {
     let subject = format!("/CN={name}");
     openssl(
         setup,
-        &["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "200", "-subj", &subject, "-keyout", &key, "-out", &cert],
+        &[
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "200", "-subj", &subject, "-keyout",
+            &key, "-out", &cert,
+        ],
     );
     openssl(
         setup,
@@ -93,7 +96,9 @@ async fn every_credential_of_an_app_fetches_alerts_over_v1_and_v2() {
     let (identity, _, _) = setup.emulator.managed_identities()[0].clone();
     let provider = setup.emulator.provider();
     let token = crate::support::get(
-        &format!("{base}/metadata/identity/oauth2/token?api-version=2018-02-01&resource=api://AzureADTokenExchange"),
+        &format!(
+            "{base}/metadata/identity/oauth2/token?api-version=2018-02-01&resource=api://AzureADTokenExchange"
+        ),
         &[("Metadata", "true")],
     )
     .await;
@@ -153,10 +158,13 @@ async fn every_credential_of_an_app_fetches_alerts_over_v1_and_v2() {
         "certificate = { file = \"mssp.pfx\" }\ncertificate_password = { file = \"pfx.password\" }\n",
     );
     add("federated_file", &federated, "federated_token = { file = \"federated.token\" }\n");
-    add("federated_identity", &federated, &format!("federated_token = {{ managed_identity = true }}\n{imds}"));
-    settings.push_str(&format!(
-        "[apps.machine]\nclient_id = \"{identity}\"\nmanaged_identity = true\n{imds}\n"
-    ));
+    add(
+        "federated_identity",
+        &federated,
+        &format!("federated_token = {{ managed_identity = true }}\n{imds}"),
+    );
+    settings
+        .push_str(&format!("[apps.machine]\nclient_id = \"{identity}\"\nmanaged_identity = true\n{imds}\n"));
     setup.write_settings(&settings);
     let valid = setup.muster(&["validate"]).await;
     assert!(valid.status.success(), "{}", String::from_utf8_lossy(&valid.stdout));
@@ -164,8 +172,7 @@ async fn every_credential_of_an_app_fetches_alerts_over_v1_and_v2() {
     for app in &apps {
         let fetched = fetch(&setup, &tenant.id, app).await;
         assert_eq!(fetched, Ok(25), "{app}");
-        let verified =
-            setup.muster(&["token", "verify", "--tenant", &tenant.id, "--app", app]).await;
+        let verified = setup.muster(&["token", "verify", "--tenant", &tenant.id, "--app", app]).await;
         assert!(verified.status.success(), "{app}: {}", String::from_utf8_lossy(&verified.stdout));
     }
     let added = setup.muster(&["tenant", "add", &provider.id, "--slug", "own", "--app", "machine"]).await;
@@ -281,7 +288,8 @@ async fn every_flow_of_a_persons_sign_in_fetches_alerts_over_v1_and_v2() {
     for app in ["desk_v1", "desk_v2"] {
         let mut child = desk.acquire(app, &["--flow", "device"]);
         let line = line_with(&mut child, "enter the code").await;
-        let code = line.split("enter the code ").nth(1).and_then(|rest| rest.split('.').next()).expect("a code");
+        let code =
+            line.split("enter the code ").nth(1).and_then(|rest| rest.split('.').next()).expect("a code");
         let page = format!("{}/devicelogin?otc={code}", desk.setup.emulator.base_url());
         // The walk ends on a page that says so, and not with a redirect.
         desk.setup.emulator.sign_in(&page, &desk.admin(), true).ok();
@@ -298,9 +306,7 @@ async fn wrong_swapped_and_declined_answers_keep_nothing() {
         let shown = line_with(&mut child, "/authorize?").await;
         let mut stdin = child.stdin.take().expect("piped");
         let address = match address.as_str() {
-            "declined" => {
-                desk.setup.emulator.sign_in(shown.trim(), &desk.admin(), false).expect("an answer")
-            }
+            "declined" => desk.setup.emulator.sign_in(shown.trim(), &desk.admin(), false).expect("an answer"),
             "both" => format!(
                 "{}&error=access_denied",
                 desk.setup.emulator.sign_in(shown.trim(), &desk.admin(), true).expect("an answer")
@@ -326,7 +332,10 @@ async fn wrong_swapped_and_declined_answers_keep_nothing() {
         ("declined", "AADSTS65004"),
         ("both", "refused"),
         ("swapped", "AADSTS9002313"),
-        ("https://mssp.example/SiemMsspConnector?code=x&state=00000000000000000000000000000000.AAAA", "not known"),
+        (
+            "https://mssp.example/SiemMsspConnector?code=x&state=00000000000000000000000000000000.AAAA",
+            "not known",
+        ),
         ("https://mssp.example/SiemMsspConnector?code=x", "not known"),
         ("nonsense", "neither a code nor an error"),
     ] {
@@ -383,7 +392,10 @@ async fn a_token_is_printed_only_when_asked_for_inspected_and_verified() {
     let inspected = setup.muster(&["--output", "json", "token", "inspect", "@token.txt"]).await;
     let inspection: Value = serde_json::from_slice(&inspected.stdout).expect("JSON");
     let permissions = inspection["permissions"].as_array().expect("a list");
-    assert!(permissions.iter().any(|permission| permission["name"] == "SecurityAlert.Read.All"), "{inspection}");
+    assert!(
+        permissions.iter().any(|permission| permission["name"] == "SecurityAlert.Read.All"),
+        "{inspection}"
+    );
     let inspected = setup.muster(&["token", "inspect", "@token.txt"]).await;
     assert!(String::from_utf8_lossy(&inspected.stdout).contains("Nothing was verified"));
 
@@ -474,7 +486,10 @@ async fn each_way_to_lose_access_is_told_by_its_name_and_healed() {
         heals.into_iter().for_each(&change);
         assert_eq!(standing().await.0, "active", "{code}");
     }
-    for (kind, health) in [(FaultKind::Throttle { retry_after_seconds: 1 }, "throttled"), (FaultKind::Status { status: 503 }, "down")] {
+    for (kind, health) in [
+        (FaultKind::Throttle { retry_after_seconds: 1 }, "throttled"),
+        (FaultKind::Status { status: 503 }, "down"),
+    ] {
         setup.emulator.add_fault(Fault::new(Area::Graph, kind)).expect("a fault");
         let (standing_now, found, codes) = standing().await;
         assert_eq!((standing_now, found), ("active", health), "{codes:?}");

@@ -5,7 +5,7 @@ mod corpus;
 mod crash;
 mod fairness;
 mod hostile;
-mod onboarding;
 mod identity;
+mod onboarding;
 mod sink_down;
 mod support;

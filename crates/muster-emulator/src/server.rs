@@ -121,7 +121,9 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) 
     if call.path.starts_with("/control/") {
         return sent(shared, control::answer(shared, &call).await).await;
     }
-    if shared.tls.is_some() && !secure {
+    // The metadata of a machine is always asked for in plain HTTP.
+    let metadata = hosts::place(host) == Place::Metadata;
+    if shared.tls.is_some() && !secure && !metadata {
         return sent(shared, Answer::text(StatusCode::BAD_REQUEST, "this emulator speaks HTTPS")).await;
     }
     let below_vault = call.path.strip_prefix(key_vault::PREFIX).and_then(|path| path.split_once('/'));

@@ -240,7 +240,8 @@ impl Identity {
         if !matches!(assertion.header["alg"].as_str(), Some("RS256" | "PS256")) {
             return Err(rejected("The algorithm of the assertion is not supported."));
         }
-        let thumbprint = |name: &str| assertion.header[name].as_str();
+        // MSAL for Python writes the padding of Base64.
+        let thumbprint = |name: &str| assertion.header[name].as_str().map(|text| text.trim_end_matches('='));
         let key = app.keys.iter().find(|key| {
             thumbprint("x5t#S256").is_some_and(|own| own == key.certificate.sha256())
                 || thumbprint("x5t").is_some_and(|own| own == key.certificate.sha1())

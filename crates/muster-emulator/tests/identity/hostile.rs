@@ -9,6 +9,9 @@ const GRAPH: &str = "https://graph.microsoft.com";
 const REDIRECT: &str = "https://portal.azure.com";
 const MARKUP: &str = "\"'><script>alert(1)</script>";
 
+/// Where a request goes, what is said of it, and what it changes in a right one.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 fn authorize<'a>(world: &'a Emulated, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let mut query =
         vec![("client_id", world.emulator.app_id()), ("response_type", "code"), ("redirect_uri", REDIRECT)];
@@ -30,7 +33,7 @@ async fn what_is_wrong_with_the_client_stays_on_a_page() {
         .register_app(AppRegistration { name: "no address".to_owned(), ..AppRegistration::default() })
         .unwrap();
     let provider = world.emulator.provider().id;
-    let cases: [(&str, &str, &[(&str, &str)]); 9] = [
+    let cases: [Case<'_>; 9] = [
         (&tenant, "AADSTS50011", &[("redirect_uri", "https://evil.example/")]),
         (&tenant, "AADSTS50011", &[("redirect_uri", "https://portal.azure.com.evil.example/")]),
         (&tenant, "AADSTS50011", &[("redirect_uri", "https://portal.azure.com/callback")]),
@@ -69,7 +72,7 @@ async fn what_is_wrong_with_the_request_goes_back_to_the_application() {
         assert_eq!(answer.status(), 302, "{path} {more:?}");
         answer.headers()["location"].to_str().unwrap().to_owned()
     };
-    let v2: &[(&str, &str, &[(&str, &str)])] = &[
+    let v2: &[Case<'_>] = &[
         ("unsupported_response_type", "AADSTS70005", &[("response_type", "token"), ("scope", "openid")]),
         ("invalid_request", "AADSTS900144", &[]),
         ("invalid_request", "AADSTS901002", &[("resource", GRAPH), ("scope", "openid")]),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 
 mod applications;
+mod clients;
 mod credentials;
 mod hostile;
 mod lifetimes;

@@ -84,6 +84,21 @@ struct Run {
     /// Requests a minute for each app and tenant before Graph answers 429
     #[arg(long, value_name = "N")]
     quota_per_minute: Option<u32>,
+    /// Let no tenant have consented to the app yet
+    #[arg(long)]
+    without_consent: bool,
+    /// A further redirect address of the app
+    #[arg(long, value_name = "URL")]
+    redirect_uri: Vec<String>,
+    /// The password of the accounts admin@, analyst@ and user@ of every tenant [default: made from the seed]
+    #[arg(long, value_name = "TEXT")]
+    password: Option<String>,
+    /// How long every answer of the token endpoint takes, in milliseconds
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    token_delay: u64,
+    /// How long new secrets and certificates are not known yet, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    credential_delay: u64,
     /// How long tokens are good for, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3599)]
     token_lifetime: u64,
@@ -135,7 +150,13 @@ fn run_emulator(run: Run) -> anyhow::Result<ExitCode> {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
+    let usual = Config::default();
     let config = Config {
+        consented: !run.without_consent,
+        redirect_uris: usual.redirect_uris.iter().cloned().chain(run.redirect_uri).collect(),
+        password: run.password,
+        token_delay: Duration::from_millis(run.token_delay),
+        credential_delay: Duration::from_secs(run.credential_delay),
         listen: run.listen,
         tls: run.tls,
         ca_out: run.ca_out,
@@ -155,7 +176,7 @@ fn run_emulator(run: Run) -> anyhow::Result<ExitCode> {
         syslog_udp: run.syslog.0,
         syslog_tcp: run.syslog.0,
         syslog_tls: run.syslog_tls,
-        ..Config::default()
+        ..usual
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

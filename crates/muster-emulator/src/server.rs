@@ -22,7 +22,7 @@ use crate::answer::{Answer, AnswerBody, Outcome};
 use crate::faults::{self, Area, FaultKind};
 use crate::graph::{self, Target};
 use crate::hosts::Place;
-use crate::identity::{Identity, http_date};
+use crate::identity::{self, Identity, http_date};
 use crate::shared::Shared;
 use crate::traffic::TokenTraffic;
 use crate::{applications, control, graph::Caller, hosts, key_vault};
@@ -133,6 +133,7 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) 
         (Place::Anywhere | Place::Graph, _) if call.path.starts_with(graph::PREFIX) => {
             answer_graph(shared, &call).await
         }
+        (Place::Graph, _) if call.path == identity::USER_INFO_PATH => answer_identity(shared, &call).await,
         (Place::Anywhere | Place::Login | Place::Metadata, _) if Identity::owns(call.path) => {
             answer_identity(shared, &call).await
         }

@@ -125,7 +125,8 @@ impl Asked {
             publisher: app.home.map_or("Microsoft Corporation", |home| world.facts(home).name.as_str()),
             account: &account,
             organisation: &world.facts(person.tenant).name,
-            roles: lines(&self.roles),
+            // What an app may do by itself is the administrator's affair.
+            roles: if administrator { lines(&self.roles) } else { Vec::new() },
             scopes: lines(&self.scopes),
             for_all: self.for_all,
             may_choose: administrator && !self.for_all,

@@ -5,7 +5,8 @@ use hyper::header::CACHE_CONTROL;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, throttled};
+use crate::faults::FaultKind;
 use crate::hosts;
 use crate::server::Call;
 use crate::world::World;
@@ -67,7 +68,11 @@ pub(crate) fn discovery(
             "end_session_endpoint": format!("{base}/{named}/oauth2/v2.0/logout"),
             "jwks_uri": format!("{base}/{named}/discovery/v2.0/keys"),
             "issuer": format!("https://login.microsoftonline.com/{id}/v2.0"),
-            "userinfo_endpoint": format!("{base}/oidc/userinfo"),
+            "userinfo_endpoint": if hosts::is_anywhere(base) {
+                format!("{base}/oidc/userinfo")
+            } else {
+                "https://graph.microsoft.com/oidc/userinfo".to_owned()
+            },
         }),
     };
     if let (Some(document), serde_json::Value::Object(own)) = (document.as_object_mut(), own) {
@@ -112,6 +117,19 @@ pub(crate) fn instance_discovery(world: &World, call: &Call<'_>) -> Result<Answe
         "metadata": metadata,
     });
     Ok(cached(Answer::json(StatusCode::OK, body.to_string())))
+}
+
+/// The answer of a fault that strikes discovery and keys.
+pub(crate) fn fault_answer(fault: Option<&FaultKind>) -> Option<Answer> {
+    let body = r#"{"error":"temporarily_unavailable","error_description":"AADSTS90033: A transient error has occurred. Please try again.","error_codes":[90033]}"#;
+    match fault {
+        Some(FaultKind::Throttle { retry_after_seconds }) => Some(throttled(body, *retry_after_seconds)),
+        Some(FaultKind::Status { status }) => {
+            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            Some(Answer::json(status, body))
+        }
+        _ => None,
+    }
 }
 
 fn cached(answer: Answer) -> Answer {

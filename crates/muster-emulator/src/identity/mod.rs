@@ -33,7 +33,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::StatusCode;
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, EXPIRES, HeaderName, PRAGMA};
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, EXPIRES, HeaderName, PRAGMA, WWW_AUTHENTICATE};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
@@ -49,6 +49,9 @@ use self::grants::Grants;
 use self::managed::ManagedIdentity;
 pub(crate) use self::resources::GRAPH_APP_ID;
 use self::resources::Resource;
+
+/// Where Graph tells who signed in.
+pub(crate) const USER_INFO_PATH: &str = "/oidc/userinfo";
 
 /// What a token says. Claims that a kind of token does not have are left out.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -288,7 +291,7 @@ impl Identity {
     /// Whether a path belongs to the identity platform.
     pub(crate) fn owns(path: &str) -> bool {
         let below = path.trim_start_matches('/').split_once('/').map_or("", |parts| parts.1);
-        path == "/devicelogin"
+        matches!(path, "/devicelogin" | "/error" | USER_INFO_PATH)
             || path == managed::IMDS_PATH
             || path == managed::APP_SERVICE_PATH
             || matches!(
@@ -334,6 +337,13 @@ impl Identity {
         let scene = &Scene { world, faults, call };
         let (tenant, rest) = call.path.trim_start_matches('/').split_once('/').unwrap_or((call.path, ""));
         let result = match (call.path, rest) {
+            _ if Self::area_of(call.path) == Some(Area::Discovery)
+                && let Some(answer) = discovery::fault_answer(fault) =>
+            {
+                Ok(answer)
+            }
+            ("/error", _) => Ok(explain(call)),
+            (USER_INFO_PATH, _) | (_, "openid/userinfo") => Ok(self.user_info(scene)),
             (managed::IMDS_PATH | managed::APP_SERVICE_PATH, _) => Ok(self.managed_identity(scene, fault)),
             ("/devicelogin", _) | (_, "oauth2/deviceauth" | "oauth2/v2.0/deviceauth") => {
                 Ok(self.device_page(scene))
@@ -406,7 +416,20 @@ impl Identity {
         Ok(claims)
     }
 
-    /// Whether a token was asked for with a claims challenge that wants it issued at `since` or later.
+    /// `GET /oidc/userinfo`: who a token of Graph's was issued for.
+    fn user_info(&self, scene: &Scene<'_>) -> Answer {
+        let claims = match self.check(scene.world, scene.call, GRAPH_APP_ID) {
+            Ok((claims, _)) if claims.scp.is_some() => claims,
+            _ => {
+                return Answer::json(StatusCode::UNAUTHORIZED, r#"{"error":"invalid_token"}"#)
+                    .with(WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"");
+            }
+        };
+        let body = serde_json::json!({"sub": claims.sub, "name": claims.name, "email": claims.upn});
+        Answer::json(StatusCode::OK, body.to_string())
+    }
+
+    /// Whether a token was asked for with the claims of a challenge.
     pub(crate) fn answers_challenge(&self, claims: &Claims, challenge: &serde_json::Value) -> bool {
         let state = self.lock();
         state.grants.asked_claims.get(&claims.uti).is_some_and(|asked| *asked == challenge["access_token"])
@@ -419,6 +442,15 @@ impl Identity {
     pub(crate) fn drop_old_keys(&self) {
         self.keys.drop_old();
         self.checked.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// `GET /error?code=…`, where `error_uri` leads: what a code means.
+fn explain(call: &Call<'_>) -> Answer {
+    let code = url::form_urlencoded::parse(call.query.as_bytes()).find(|pair| pair.0 == "code");
+    match code.and_then(|pair| pair.1.parse().ok()).filter(|code| error::is_known(*code)) {
+        Some(code) => pages::note(&format!("AADSTS{code}"), &error::aad(code).text),
+        None => pages::note("No such code", "The emulator knows no refusal with this code."),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sign-in, consent and the grants that follow, driven over HTTP and through the pages.
 
 use crate::support::{Emulated, claims_of, fields_of};
-use muster_emulator::Config;
+use muster_emulator::{AppRegistration, Area, Config, Fault, FaultKind};
 
 const GRAPH: &str = "https://graph.microsoft.com";
 const ALERTS: &str = "https://graph.microsoft.com/SecurityAlert.Read.All openid profile offline_access";
@@ -179,5 +179,75 @@ async fn the_device_flow_waits_for_a_person() {
         let (_, body) = poll(declined["device_code"].as_str().unwrap()).await;
         assert_eq!(body["error"], "authorization_declined");
     }
+    world.emulator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_consents_for_themself_to_what_needs_no_administrator() {
+    let world = Emulated::start(Config { consented: false, tenants: 1, ..Config::default() }).await;
+    let tenant = world.tenant(0);
+    let app = world
+        .emulator
+        .register_app(AppRegistration {
+            name: "profile reader".to_owned(),
+            multitenant: true,
+            secret: Some("s".to_owned()),
+            redirect_uris: vec![REDIRECT.to_owned()],
+            ..AppRegistration::default()
+        })
+        .unwrap();
+    let account = format!("user@{}", tenant.domain);
+    let token = async |scope: &str, account: &str| {
+        let query = [
+            ("client_id", app.as_str()),
+            ("response_type", "code"),
+            ("redirect_uri", REDIRECT),
+            ("scope", scope),
+        ];
+        let address = world.url("common/oauth2/v2.0/authorize", &query);
+        let back = fields_of(&world.emulator.sign_in(&address, account, true).unwrap());
+        let code = back.get("code").ok_or_else(|| back["error"].clone())?;
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", app.as_str()),
+            ("client_secret", "s"),
+            ("code", code),
+            ("redirect_uri", REDIRECT),
+        ];
+        let (status, body) = world.post("common/oauth2/v2.0/token", &form).await;
+        assert_eq!(status, 200, "{body}");
+        Ok::<_, String>(body)
+    };
+    let body = token("User.Read openid", &account).await.unwrap();
+    assert!(body["refresh_token"].is_null() && body["id_token"].is_string(), "{body}");
+    let access = body["access_token"].as_str().unwrap();
+    assert_eq!(claims_of(access)["scp"], "User.Read openid");
+    let (status, who) = world.get("oidc/userinfo", access).await;
+    assert_eq!((status, who["email"].as_str()), (200, Some(account.as_str())));
+    assert_eq!(world.get("v1.0/me", access).await.1["userPrincipalName"], account);
+    assert_eq!(world.get("v1.0/security/alerts_v2", access).await.0, 403, "not among its scopes");
+    let refused = token("SecurityAlert.Read.All", &account).await;
+    assert_eq!(refused.unwrap_err(), "access_denied", "only an administrator can allow that");
+    let admin = format!("admin@{}", tenant.domain);
+    let body = token("SecurityAlert.Read.All offline_access", &admin).await.unwrap();
+    assert!(body["refresh_token"].is_string() && body["id_token"].is_null());
+    assert_eq!(
+        token("SecurityAlert.Read.All", &account).await.unwrap_err(),
+        "access_denied",
+        "the administrator consented for themself"
+    );
+    world.emulator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_are_explained_where_the_error_leads() {
+    let world = Emulated::start(Config { tenants: 1, ..Config::default() }).await;
+    let (status, page) = world.page("error", &[("code", "53003")]).await;
+    assert!(status == 200 && page.contains("Conditional Access"), "{page}");
+    assert!(world.page("error", &[("code", "<script>")]).await.1.contains("No such code"));
+    let fault = Fault::new(Area::Discovery, FaultKind::Status { status: 503 }).times(1);
+    world.emulator.add_fault(fault).unwrap();
+    assert_eq!(world.page("common/discovery/keys", &[]).await.0, 503);
+    assert_eq!(world.page("common/discovery/keys", &[]).await.0, 200);
     world.emulator.stop().await;
 }

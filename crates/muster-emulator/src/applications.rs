@@ -31,8 +31,12 @@ const REDIRECTS_MAX: usize = 256;
 const PROOF_AUDIENCE: &str = "00000002-0000-0000-c000-000000000000";
 
 const APPLICATION_WRITERS: &[&str] = &["Application.ReadWrite.All"];
-const APPLICATION_READERS: &[&str] =
-    &["Application.ReadWrite.All", "Application.Read.All", "Directory.Read.All"];
+const APPLICATION_READERS: &[&str] = &[
+    "Application.ReadWrite.All",
+    "Application.ReadWrite.OwnedBy",
+    "Application.Read.All",
+    "Directory.Read.All",
+];
 
 type Answered = Result<Answer, Refusal>;
 
@@ -311,6 +315,8 @@ impl Request<'_> {
             federated: Vec::new(),
             required: BTreeMap::new(),
             enabled: true,
+            tags: Vec::new(),
+            owners: Vec::new(),
             created: self.world.now(),
             token_version: 1,
         };
@@ -335,6 +341,13 @@ impl Request<'_> {
                 app.audience = Audience::MultipleOrgs;
             }
             Some(_) => return Err(bad("Invalid value specified for property 'signInAudience'.")),
+        }
+        if let Some(tags) = body.get("tags") {
+            let words = |tags: &Vec<Value>| tags.iter().map(|tag| tag.as_str().map(str::to_owned)).collect();
+            app.tags = tags
+                .as_array()
+                .and_then(words)
+                .ok_or_else(|| bad("Invalid value specified for property 'tags'."))?;
         }
         if let Some(public) = body.get("isFallbackPublicClient") {
             app.public = public.as_bool().unwrap_or(false);
@@ -508,6 +521,19 @@ impl Request<'_> {
                 }
                 no_content()
             }
+            ("POST", ["owners", "$ref"]) => {
+                let body = self.body()?;
+                let owner = body["@odata.id"].as_str().and_then(|link| link.rsplit('/').next());
+                let owner = owner.filter(|id| id.len() == 36);
+                let owner = owner.ok_or_else(|| bad("Invalid URL format specified in payload."))?;
+                if app.owners.iter().any(|own| own == owner) {
+                    return Err(bad(
+                        "One or more added object references already exist for the following modified properties: 'owners'.",
+                    ));
+                }
+                app.owners.push(owner.to_owned());
+                no_content()
+            }
             ("POST", ["federatedIdentityCredentials"]) => {
                 let value = self.add_federated(state, &mut app)?;
                 one(StatusCode::CREATED, &format!("{name}/federatedIdentityCredentials"), value)
@@ -656,7 +682,7 @@ impl Request<'_> {
             "isFallbackPublicClient": app.public,
             "publisherDomain": self.world.facts(self.tenant()).domain,
             "signInAudience": if app.multitenant() { "AzureADMultipleOrgs" } else { "AzureADMyOrg" },
-            "tags": [],
+            "tags": app.tags,
             "addIns": [],
             "appRoles": [],
             "api": {

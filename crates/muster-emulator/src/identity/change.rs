@@ -540,6 +540,8 @@ impl State {
             federated: Vec::new(),
             required,
             enabled: true,
+            tags: Vec::new(),
+            owners: Vec::new(),
             created: now,
             token_version: wanted.token_version.unwrap_or(1),
         };

@@ -127,6 +127,10 @@ pub(crate) struct Application {
     /// By app id of the API.
     pub(crate) required: BTreeMap<String, Required>,
     pub(crate) enabled: bool,
+    /// Words that whoever manages it marks it with.
+    pub(crate) tags: Vec<String>,
+    /// Object ids of those who own it.
+    pub(crate) owners: Vec<String>,
     pub(crate) created: Ticks,
     /// The version of the tokens for it, if it is an API itself.
     pub(crate) token_version: u8,
@@ -535,6 +539,8 @@ pub(crate) fn default_app(
         federated: Vec::new(),
         required,
         enabled: true,
+        tags: Vec::new(),
+        owners: Vec::new(),
         created: now,
         token_version: 1,
     }
@@ -583,6 +589,8 @@ pub(crate) fn first_party_apps(dice: &mut Dice) -> Vec<Application> {
         federated: Vec::new(),
         required: BTreeMap::from([(GRAPH_APP_ID.to_owned(), required.clone())]),
         enabled: true,
+        tags: Vec::new(),
+        owners: Vec::new(),
         created: Ticks(0),
         token_version: 1,
     })

@@ -493,7 +493,7 @@ fn credentials_check(application: &Application, expected: &Expected<'_>) -> Chec
             _ if is_ours && !is_stored(one) => (
                 CheckOutcome::Warning,
                 "orphan",
-                format!("{what} was made by a rotation that was interrupted; nobody has it"),
+                format!("{what} was made by a rotation that was interrupted, and nobody has it"),
                 format!("run `muster app rotate-{} {}`, which removes it", one.kind, expected.app),
             ),
             Some(left) if Duration::try_from(left).is_ok_and(|left| left < WARN_BEFORE) => (

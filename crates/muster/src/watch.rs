@@ -173,7 +173,17 @@ impl Watcher {
                 }
             }
         }
-        self.store.put_app_checks(name, vec![check]).await
+        let unfinished = crate::rotation::check(name, &stored, now);
+        if self.told.is_news(name, &unfinished) && unfinished.outcome != CheckOutcome::Good {
+            tracing::warn!(
+                app = name,
+                code = unfinished.code,
+                remedy = unfinished.remedy,
+                "{}",
+                unfinished.detail
+            );
+        }
+        self.store.put_app_checks(name, vec![check, unfinished]).await
     }
 }
 

@@ -1,9 +1,11 @@
 //! Scenarios: Muster against the emulator of Microsoft's cloud and of the SIEMs.
 
+mod app;
 mod cli;
 mod corpus;
 mod crash;
 mod fairness;
+mod gate;
 mod hostile;
 mod identity;
 mod onboarding;

@@ -1,0 +1,393 @@
+//! App registrations: made in the name of a person, cared for by the app itself, and their credentials rotated with the
+//! real program killed between every two steps.
+
+use std::process::{Output, Stdio};
+
+use muster_emulator::{Config, DirectoryChange, Tenant};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
+
+use crate::gate::{Gate, When};
+use crate::support::{Setup, config, eventually};
+
+const TOKEN: &str = "/oauth2/v2.0/token";
+const OWN_REGISTRATION: &str = "https://graph.microsoft.com/Application.ReadWrite.OwnedBy";
+
+/// A provider whose Muster reaches Microsoft through a gate.
+struct Provider {
+    setup: Setup,
+    gate: Gate,
+    tenant: Tenant,
+}
+
+impl Provider {
+    async fn start() -> Self {
+        let setup = Setup::start(Config { tenants: 2, alerts: Some(6), ..config() }, "").await;
+        let gate = Gate::open(setup.emulator.addresses().microsoft).await;
+        let base = format!("http://{}", gate.address);
+        let settings = std::fs::read_to_string(setup.settings_path()).expect("settings");
+        let settings = settings.replace(&setup.emulator.base_url(), &base);
+        std::fs::write(setup.settings_path(), settings).expect("written");
+        let tenant = setup.emulator.provider();
+        Self { setup, gate, tenant }
+    }
+
+    /// Runs a command to its end; what it printed as JSON.
+    async fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.setup.muster(&[&["--output", "json"], arguments].concat()).await;
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// Runs a command in which a person signs in with a code.
+    async fn with_a_person(&self, arguments: &[&str], account: &str) -> Output {
+        self.signed_in(arguments, account).await.wait_with_output().await.expect("it ends")
+    }
+
+    /// Starts a command in which a person signs in with a code, up to where they have.
+    async fn signed_in(&self, arguments: &[&str], account: &str) -> Child {
+        let arguments = [&["--output", "json"], arguments, &["--flow", "device"]].concat();
+        let mut command = self.setup.command(&arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("muster starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let line = lines.next_line().await.expect("UTF-8").expect("instructions");
+        let told = line.strip_prefix("Open ").and_then(|rest| rest.split_once(" and enter the code "));
+        let Some((address, rest)) = told else { panic!("{line}") };
+        let code = rest.split_once('.').expect("a code").0;
+        let account = format!("{account}@{}", self.tenant.domain);
+        // The person's own affair: whether it works is seen in what Muster says.
+        self.setup.emulator.sign_in(&format!("{address}?otc={code}"), &account, true).ok();
+        child.stderr = Some(lines.into_inner().into_inner());
+        child
+    }
+
+    async fn register(&self, arguments: &[&str]) -> Value {
+        let tenant = self.tenant.id.clone();
+        let arguments = [&["app", "register", "own", "--tenant", &tenant], arguments].concat();
+        let output = self.with_a_person(&arguments, "admin").await;
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// What `app check` finds: outcome and code by check.
+    async fn checks(&self, app: &str, more: &[&str]) -> Vec<Value> {
+        let output = self.setup.muster(&[&["--output", "json", "app", "check", app], more].concat()).await;
+        let checked: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        checked[0]["checks"].as_array().cloned().expect("checks")
+    }
+
+    /// How many secrets and certificates the registration has, and whether everything about it is well.
+    async fn credentials(&self, app: &str, more: &[&str]) -> (usize, bool) {
+        let checks = self.checks(app, more).await;
+        let find = |name: &str| checks.iter().find(|check| check["name"] == name);
+        let at_microsoft = find("credentials at Microsoft").unwrap_or_else(|| panic!("{checks:?}"));
+        let detail = at_microsoft["detail"].as_str().expect("words");
+        let count = detail.split("; ").filter(|one| *one != "none").count();
+        (count, checks.iter().all(|check| check["outcome"] == "good"))
+    }
+
+    /// Starts a command and kills it where the gate holds it.
+    async fn killed_at(&self, arguments: &[&str], line: &'static str, nth: u32, when: When) {
+        self.gate.hold(line, nth, when);
+        self.killed(self.setup.command(arguments).stderr(Stdio::null()).spawn().expect("muster starts"))
+            .await;
+    }
+
+    async fn killed(&self, mut child: Child) {
+        tokio::select! {
+            () = self.gate.holds() => {}
+            ended = child.wait() => panic!("it ended before the gate held anything: {ended:?}"),
+        }
+        child.kill().await.expect("killed");
+        self.gate.let_through();
+    }
+
+    fn grant_own_registration(&self) {
+        let change = DirectoryChange::GrantRole {
+            tenant: self.tenant.id.clone(),
+            app: None,
+            role: OWN_REGISTRATION.to_owned(),
+        };
+        self.setup.emulator.change(change).expect("granted");
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A person registers an app, which then cares for itself: checks, rotations of secret and certificate, with nobody there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_is_registered_once_and_cares_for_itself() {
+    let provider = Provider::start().await;
+    let made = provider.register(&["--self-care", "--consent-here", "--write"]).await;
+    assert_eq!(made["created"], true);
+    assert_eq!(made["credential"]["replaced"], true);
+    let settings = std::fs::read_to_string(provider.setup.settings_path()).expect("settings");
+    assert!(settings.contains(&format!("[apps.own]\nclient_id = {}", made["client_id"])), "{settings}");
+    assert_eq!(provider.credentials("own", &[]).await, (1, true), "{:?}", provider.checks("own", &[]).await);
+
+    // Again: nothing is made twice.
+    let again = provider.json(&["app", "register", "own"]).await;
+    assert_eq!((&again["created"], &again["credential"]), (&Value::Bool(false), &Value::Null));
+    assert_eq!(again["client_id"], made["client_id"]);
+
+    let first = made["credential"]["key_id"].clone();
+    let rotated = provider.json(&["app", "rotate-secret", "own"]).await;
+    assert_eq!(rotated["replaced"], true);
+    assert_eq!(rotated["withdrawn"], Value::from(vec![first.clone()]));
+    assert_ne!(rotated["key_id"], first);
+    assert_eq!(provider.credentials("own", &[]).await, (1, true));
+
+    // From a secret to a certificate.
+    let rotated = provider.json(&["app", "rotate-certificate", "own", "--keep-old"]).await;
+    assert_eq!(rotated["replaced"], true);
+    assert!(rotated["still_valid"].is_string());
+    assert_eq!(provider.credentials("own", &[]).await.0, 2);
+    let finished = provider.json(&["app", "rotate-certificate", "own", "--finish"]).await;
+    assert_eq!(
+        (&finished["replaced"], &finished["withdrawn"][0]),
+        (&Value::Bool(false), &rotated["still_valid"])
+    );
+    assert_eq!(provider.credentials("own", &[]).await, (1, true));
+    let shown = provider.json(&["app", "show", "own"]).await;
+    assert_eq!(shown[0]["credentials"].as_array().map(Vec::len), Some(1));
+    assert_eq!(shown[0]["credentials"][0]["kind"], "certificate");
+
+    let audit = provider.json(&["audit", "list"]).await.to_string();
+    for action in [
+        "app.registered",
+        "app.consented",
+        "app.credential_added",
+        "app.credential_replaced",
+        "app.credential_withdrawn",
+    ] {
+        assert!(audit.contains(action), "{action} is missing in {audit}");
+    }
+}
+
+/// Killed while it registers, the command makes nothing twice when it is given again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_killed_anywhere_goes_on() {
+    let provider = Provider::start().await;
+    let tenant = provider.tenant.id.clone();
+    let register = ["app", "register", "own", "--tenant", &tenant, "--self-care"];
+    for (line, nth) in [
+        ("POST /v1.0/applications ", 1),
+        ("POST /v1.0/servicePrincipals ", 1),
+        ("appRoleAssignedTo", 1),
+        ("addPassword", 1),
+    ] {
+        provider.gate.hold(line, nth, When::BeforeItsAnswer);
+        let child = provider.signed_in(&register, "admin").await;
+        provider.killed(child).await;
+    }
+    let made = provider.register(&["--self-care", "--write"]).await;
+    assert_eq!(made["created"], false, "the first one was found: {made}");
+    assert_eq!(made["credential"]["withdrawn"].as_array().map(Vec::len), Some(1), "{made}");
+    assert_eq!(provider.credentials("own", &[]).await, (1, true));
+}
+
+/// Whoever may not register apps is told which role it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_is_told_what_it_takes() {
+    let provider = Provider::start().await;
+    let tenant = provider.tenant.id.clone();
+    let arguments = ["app", "register", "own", "--tenant", &tenant];
+    let output = provider.with_a_person(&arguments, "analyst").await;
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    // Nobody is there and the app may not: it is told, and nothing waits for a person.
+    let output = provider.setup.muster(&["app", "rotate-secret", "main", "--tenant", &tenant]).await;
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    assert!(said(&output).contains("--self-care"), "{}", said(&output));
+}
+
+/// Killed before and after each call that changes something, the same command goes on; the app works all the while, and
+/// in the end one secret is left, which nobody but Muster has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_killed_anywhere_goes_on() {
+    let provider = Provider::start().await;
+    provider.register(&["--self-care", "--consent-here", "--write"]).await;
+    let rotate = ["app", "rotate-secret", "own"];
+    for (line, nth, when, secrets) in [
+        // Before anything was made.
+        ("addPassword", 1, When::BeforeItIsDone, 1),
+        // Made by Microsoft, and nobody knows its value.
+        ("addPassword", 1, When::BeforeItsAnswer, 2),
+        // Stored, not proven.
+        (TOKEN, 2, When::BeforeItIsDone, 2),
+        (TOKEN, 2, When::BeforeItsAnswer, 2),
+        // In use, the old one still valid.
+        ("removePassword", 1, When::BeforeItIsDone, 2),
+        // Withdrawn, and the store does not know.
+        ("removePassword", 1, When::BeforeItsAnswer, 1),
+    ] {
+        provider.killed_at(&rotate, line, nth, when).await;
+        let (count, good) = provider.credentials("own", &[]).await;
+        assert_eq!(count, secrets, "after a kill at {line} {nth} {when:?}");
+        assert_eq!(good, line == "addPassword" && when == When::BeforeItIsDone, "{line} {nth} {when:?}");
+        let token = provider.checks("own", &[]).await.into_iter().find(|check| check["name"] == "token");
+        assert_eq!(
+            token.expect("checked")["outcome"],
+            "good",
+            "the app works after a kill at {line} {nth} {when:?}"
+        );
+        let rotated = provider.json(&rotate).await;
+        assert_eq!(rotated["replaced"], true);
+        assert_eq!(rotated["resumed"], line == TOKEN, "{line} {nth} {when:?}");
+        assert_eq!(provider.credentials("own", &[]).await, (1, true), "after {line} {nth} {when:?}");
+    }
+}
+
+/// The same for certificates, whose key is stored before Microsoft hears of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_of_certificates_killed_anywhere_goes_on() {
+    let provider = Provider::start().await;
+    provider.register(&["--self-care", "--consent-here", "--write", "--credential", "certificate"]).await;
+    let rotate = ["app", "rotate-certificate", "own"];
+    for (line, nth, when, certificates) in [
+        ("PATCH", 1, When::BeforeItIsDone, 1),
+        ("PATCH", 1, When::BeforeItsAnswer, 2),
+        (TOKEN, 2, When::BeforeItIsDone, 2),
+        ("PATCH", 2, When::BeforeItIsDone, 2),
+        ("PATCH", 2, When::BeforeItsAnswer, 1),
+    ] {
+        provider.killed_at(&rotate, line, nth, when).await;
+        assert_eq!(
+            provider.credentials("own", &[]).await.0,
+            certificates,
+            "after a kill at {line} {nth} {when:?}"
+        );
+        let rotated = provider.json(&rotate).await;
+        assert_eq!(rotated["replaced"], true);
+        assert_eq!(rotated["resumed"], nth == 1 || line == TOKEN, "{line} {nth} {when:?}");
+        assert_eq!(provider.credentials("own", &[]).await, (1, true), "after {line} {nth} {when:?}");
+    }
+}
+
+/// When the new secret cannot be stored, it does not stay valid at Microsoft.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_cannot_be_stored_is_removed_again() {
+    use sqlx::Connection as _;
+    let provider = Provider::start().await;
+    provider.register(&["--self-care", "--consent-here", "--write"]).await;
+    provider.gate.hold("addPassword", 1, When::BeforeItsAnswer);
+    let mut command = provider.setup.command(&["app", "rotate-secret", "own"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("muster starts");
+    provider.gate.holds().await;
+    // Somebody else holds the database and does not let go.
+    let file = format!("sqlite://{}", provider.setup.path().join("muster.db").display());
+    let mut other = sqlx::SqliteConnection::connect(&file).await.expect("the database");
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.expect("held");
+    provider.gate.release();
+    let output = child.wait_with_output().await.expect("it ends");
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(said(&output).contains("removed at Microsoft again"), "{}", said(&output));
+    sqlx::query("ROLLBACK").execute(&mut other).await.expect("let go");
+    other.close().await.expect("closed");
+    assert_eq!(provider.credentials("own", &[]).await, (1, true));
+    assert_eq!(provider.json(&["app", "rotate-secret", "own"]).await["replaced"], true);
+}
+
+/// Where the settings name a file, that is replaced; the secret that a person once put there is found and withdrawn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_in_a_file_is_replaced_there() {
+    let provider = Provider::start().await;
+    provider.grant_own_registration();
+    let tenant = provider.tenant.id.clone();
+    let more = ["--tenant", tenant.as_str()];
+    let file = provider.setup.path().join("main.secret");
+    let before = std::fs::read_to_string(&file).expect("a secret");
+    let rotate = [&["app", "rotate-secret", "main"], &more[..]].concat();
+    // In the file already, the old one not withdrawn.
+    provider.killed_at(&rotate, "removePassword", 1, When::BeforeItIsDone).await;
+    let after = std::fs::read_to_string(&file).expect("a secret");
+    assert_ne!(before.trim(), after.trim());
+    assert_eq!(std::fs::read_to_string(file.with_extension("secret.previous")).expect("kept"), before);
+    assert!(provider.setup.muster(&["fetch", "--all"]).await.status.success());
+    let finished = provider.json(&[&rotate[..], &["--finish"]].concat()).await;
+    assert_eq!(finished["withdrawn"].as_array().map(Vec::len), Some(1), "{finished}");
+    assert!(!file.with_extension("secret.previous").exists());
+    assert!(!file.with_extension("secret.muster-new").exists());
+    // Proven, not in the file yet.
+    provider.killed_at(&rotate, TOKEN, 2, When::BeforeItIsDone).await;
+    assert_eq!(std::fs::read_to_string(&file).expect("a secret"), after);
+    let rotated = provider.json(&rotate).await;
+    assert_eq!((&rotated["resumed"], &rotated["replaced"]), (&Value::Bool(true), &Value::Bool(true)));
+    assert_ne!(std::fs::read_to_string(&file).expect("a secret"), after);
+    assert_eq!(provider.credentials("main", &more).await.0, 1);
+    assert!(provider.setup.muster(&["fetch", "--all"]).await.status.success());
+}
+
+/// Where Muster cannot write, it says so and what to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_muster_cannot_write_it_says_so() {
+    let provider = Provider::start().await;
+    let settings = std::fs::read_to_string(provider.setup.settings_path()).expect("settings");
+    let command = settings
+        .replace("secret = { file = \"main.secret\" }", "secret = { command = [\"cat\", \"main.secret\"] }");
+    assert_ne!(command, settings);
+    std::fs::write(provider.setup.settings_path(), command).expect("written");
+    let output =
+        provider.setup.muster(&["app", "rotate-secret", "main", "--tenant", &provider.tenant.id]).await;
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("Muster cannot write"), "{}", said(&output));
+    let output =
+        provider.setup.muster(&["app", "rotate-certificate", "main", "--tenant", &provider.tenant.id]).await;
+    assert!(said(&output).contains("use rotate-secret"), "{}", said(&output));
+}
+
+/// Where it lies in a Key Vault, a new version is set there; a Muster that runs has the old one until it reads the vault
+/// again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_in_a_key_vault_gets_a_new_version() {
+    let provider = Provider::start().await;
+    provider.grant_own_registration();
+    let tenant = provider.tenant.id.clone();
+    let emulator = &provider.setup.emulator;
+    emulator.set_vault_secret("mssp", "main", emulator.secret());
+    let opener = muster_emulator::AppRegistration {
+        name: "Vault opener".to_owned(),
+        secret: Some("opens-the-vault-0123456789".to_owned()),
+        ..muster_emulator::AppRegistration::default()
+    };
+    let opener = emulator.register_app(opener).expect("registered");
+    std::fs::write(provider.setup.path().join("opener.secret"), "opens-the-vault-0123456789")
+        .expect("written");
+    let settings = std::fs::read_to_string(provider.setup.settings_path()).expect("settings");
+    let vault =
+        format!("secret = {{ key_vault = \"http://{}/vault/mssp/secrets/main\" }}", provider.gate.address);
+    let settings = settings.replace("secret = { file = \"main.secret\" }", &vault)
+        + &format!(
+            "\n[apps.opener]\nclient_id = \"{opener}\"\nsecret = {{ file = \"opener.secret\" }}\n\n[key_vault]\napp = \"opener\"\ntenant = \"{tenant}\"\n"
+        );
+    std::fs::write(provider.setup.settings_path(), settings).expect("written");
+    let more = ["--tenant", tenant.as_str()];
+    let rotate = [&["app", "rotate-secret", "main"], &more[..]].concat();
+    provider.killed_at(&rotate, "PUT", 1, When::BeforeItsAnswer).await;
+    let rotated = provider.json(&rotate).await;
+    assert_eq!((&rotated["resumed"], &rotated["replaced"]), (&Value::Bool(true), &Value::Bool(true)));
+    assert!(rotated["still_valid"].is_string(), "{rotated}");
+    assert!(rotated["notes"].to_string().contains("SIGHUP"), "{rotated}");
+    assert_eq!(provider.credentials("main", &more).await.0, 2);
+    provider.json(&[&rotate[..], &["--finish"]].concat()).await;
+    assert_eq!(provider.credentials("main", &more).await.0, 1);
+    assert!(provider.setup.muster(&["fetch", "--all"]).await.status.success());
+}
+
+/// A running Muster takes up the new credential by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_muster_takes_up_the_new_credential() {
+    let provider = Provider::start().await;
+    provider.grant_own_registration();
+    let running = provider.setup.run();
+    eventually("everything arrives", async || provider.setup.lost() == 0).await;
+    let tenant = provider.tenant.id.clone();
+    provider.json(&["app", "rotate-secret", "main", "--tenant", &tenant]).await;
+    let customer = &provider.setup.emulator.tenants()[0].id;
+    provider.setup.emulator.add_alerts(customer, 3, None).expect("new alerts");
+    eventually("new alerts arrive", async || provider.setup.lost() == 0).await;
+    drop(running);
+    provider.setup.assert_all_arrived_once();
+}

@@ -9,12 +9,13 @@ const START: &str = "<!-- generated from the code -->\n";
 const END: &str = "<!-- end of what is generated -->\n";
 
 /// The formats with fields of their own.
-fn documented() -> [Format; 4] {
+fn documented() -> [Format; 5] {
     [
         Format::Splunk(Default::default()),
         Format::Cef(Default::default()),
         Format::Leef(Default::default()),
         Format::Ecs(Default::default()),
+        Format::Ocsf(Default::default()),
     ]
 }
 

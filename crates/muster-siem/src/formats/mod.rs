@@ -17,6 +17,7 @@ mod flat;
 mod json;
 mod kind;
 mod leef;
+mod ocsf;
 mod raw;
 mod spelling;
 mod splunk;
@@ -39,6 +40,7 @@ pub use ecs::{EcsOptions, EcsVersion};
 pub use field::{ALL_KINDS, Explained, FieldDoc, markdown};
 pub use kind::RecordKind;
 pub use leef::{Delimiter, LeefOptions};
+pub use ocsf::{IncidentAlerts, OcsfOptions, OcsfVersion};
 pub use spelling::Spelling;
 pub use splunk::{IndexTemplate, Sourcetypes, SplunkOptions, Template, TemplateError};
 
@@ -55,6 +57,8 @@ pub enum Format {
     Leef(LeefOptions),
     /// Elastic Common Schema, in the documents of Elastic's integrations for Defender.
     Ecs(EcsOptions),
+    /// The Open Cybersecurity Schema Framework: Detection Findings, Incident Findings, and events of hunting rows.
+    Ocsf(OcsfOptions),
 }
 
 impl Format {
@@ -67,11 +71,12 @@ impl Format {
             Self::Cef(_) => "cef",
             Self::Leef(_) => "leef",
             Self::Ecs(_) => "ecs",
+            Self::Ocsf(_) => "ocsf",
         }
     }
 
-    /// Appends the events of one record: most often one, in `splunk` one more for each alert of an incident. No
-    /// event holds a newline, and none is empty.
+    /// Appends the events of one record: most often one, in `splunk` and `ocsf` one more for each alert of an
+    /// incident. No event holds a newline, and none is empty.
     ///
     /// # Errors
     /// When the record is not JSON or nests too deeply. Nothing was appended then. Odd types, missing fields and
@@ -93,6 +98,7 @@ impl Format {
             Self::Cef(options) => cef::write(options, kind, record, tenant, events),
             Self::Leef(options) => leef::write(options, kind, record, tenant, events),
             Self::Ecs(options) => ecs::write(options, kind, record, tenant, events),
+            Self::Ocsf(options) => ocsf::write(options, kind, record, tenant, events),
         };
         if written.is_err() {
             events.back_to(mark);
@@ -109,6 +115,7 @@ impl Format {
             Self::Cef(_) => flat::CEF_FIELDS,
             Self::Leef(_) => flat::LEEF_FIELDS,
             Self::Ecs(_) => ecs::FIELDS,
+            Self::Ocsf(_) => ocsf::FIELDS,
         }
     }
 
@@ -130,7 +137,7 @@ impl Format {
     /// How the fields of its events are written.
     fn syntax(&self) -> Syntax {
         match self {
-            Self::Raw | Self::Splunk(_) | Self::Ecs(_) => Syntax::Json,
+            Self::Raw | Self::Splunk(_) | Self::Ecs(_) | Self::Ocsf(_) => Syntax::Json,
             Self::Cef(_) => Syntax::Cef,
             Self::Leef(options) => leef::syntax(options),
         }
@@ -157,6 +164,7 @@ impl Format {
             }),
             Self::Leef(_) => camel(),
             Self::Ecs(_) => format!("labels.muster_{name}"),
+            Self::Ocsf(_) => format!("unmapped.muster.{name}"),
         };
         Path::parse(self.syntax(), &text).expect("a name of our own has no empty part")
     }
@@ -166,6 +174,7 @@ impl Format {
         match self {
             Self::Splunk(_) => splunk::units(kind, body),
             Self::Ecs(_) => ecs::units(kind, body),
+            Self::Ocsf(options) => ocsf::units(options, kind, body),
             _ => Ok(vec![Unit { body: body.into(), shape: Shape::Record(kind) }]),
         }
     }
@@ -180,6 +189,7 @@ impl Format {
     ) -> Result<(), FormatError> {
         match (self, shape) {
             (Self::Splunk(options), shape) => splunk::write_unit(options, shape, record, tenant, events),
+            (Self::Ocsf(options), shape) => ocsf::write_unit(options, shape, record, tenant, events),
             (_, Shape::Record(kind) | Shape::IncidentAlone(kind) | Shape::InnerAlert(kind)) => {
                 self.write(kind, record, tenant, events)
             }

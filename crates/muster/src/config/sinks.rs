@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_model::Clock;
 use muster_siem::formats::{
     BigEvents, Bounds, CefOptions, EcsOptions, Format, IndexTemplate, LeefOptions, Mapping, MappingOptions,
-    Sourcetypes, Spelling, SplunkOptions, Template,
+    OcsfOptions, Sourcetypes, Spelling, SplunkOptions, Template,
 };
 use muster_siem::sinks::{
     Acknowledge, Confirm, FileOptions, FileSink, Framing, ProxyOptions, Rfc, Sink, SplunkHec,
@@ -117,7 +117,7 @@ pub struct SyslogSettings {
     /// How it is known that the receiver has everything: `close` or `none`.
     #[serde(default, deserialize_with = "confirm")]
     pub confirm: Option<Confirm>,
-    /// How records are spelled: `raw`, `splunk`, `cef`, `leef` or `ecs`.
+    /// How records are spelled: `raw`, `splunk`, `cef`, `leef`, `ecs` or `ocsf`.
     #[serde(default)]
     pub format: FormatName,
     /// `[sinks.NAME.cef]`
@@ -132,6 +132,9 @@ pub struct SyslogSettings {
     /// `[sinks.NAME.ecs]`
     #[serde(default)]
     pub ecs: EcsOptions,
+    /// `[sinks.NAME.ocsf]`
+    #[serde(default)]
+    pub ocsf: OcsfOptions,
     /// `[sinks.NAME.mapping]`: fields dropped, renamed, set and added.
     #[serde(default)]
     pub mapping: MappingOptions,
@@ -167,7 +170,7 @@ pub struct SyslogSettings {
 pub struct FileSettings {
     /// Where it is.
     pub path: PathBuf,
-    /// How records are spelled: `raw`, `splunk`, `cef`, `leef` or `ecs`.
+    /// How records are spelled: `raw`, `splunk`, `cef`, `leef`, `ecs` or `ocsf`.
     #[serde(default)]
     pub format: FormatName,
     /// `[sinks.NAME.cef]`
@@ -182,6 +185,9 @@ pub struct FileSettings {
     /// `[sinks.NAME.ecs]`
     #[serde(default)]
     pub ecs: EcsOptions,
+    /// `[sinks.NAME.ocsf]`
+    #[serde(default)]
+    pub ocsf: OcsfOptions,
     /// `[sinks.NAME.mapping]`: fields dropped, renamed, set and added.
     #[serde(default)]
     pub mapping: MappingOptions,
@@ -220,6 +226,8 @@ pub enum FormatName {
     Leef,
     /// Elastic Common Schema.
     Ecs,
+    /// Open Cybersecurity Schema Framework.
+    Ocsf,
 }
 
 impl SplunkHecSettings {
@@ -247,6 +255,8 @@ pub struct FormatOptions {
     pub leef: LeefOptions,
     /// `[sinks.NAME.ecs]`
     pub ecs: EcsOptions,
+    /// `[sinks.NAME.ocsf]`
+    pub ocsf: OcsfOptions,
 }
 
 impl FormatName {
@@ -259,6 +269,7 @@ impl FormatName {
             Self::Cef => Format::Cef(options.cef.clone()),
             Self::Leef => Format::Leef(options.leef.clone()),
             Self::Ecs => Format::Ecs(options.ecs.clone()),
+            Self::Ocsf => Format::Ocsf(options.ocsf.clone()),
         }
     }
 }
@@ -452,6 +463,7 @@ impl SinkSettings {
                     splunk: settings.splunk.clone(),
                     leef: settings.leef.clone(),
                     ecs: settings.ecs.clone(),
+                    ocsf: settings.ocsf.clone(),
                 });
                 let usual = settings.message_size_max.unwrap_or(SYSLOG_MESSAGE_MAX);
                 let fits = ByteSize(usual.0.saturating_sub(SYSLOG_HEADER_BYTES));
@@ -464,6 +476,7 @@ impl SinkSettings {
                     splunk: settings.splunk.clone(),
                     leef: settings.leef.clone(),
                     ecs: settings.ecs.clone(),
+                    ocsf: settings.ocsf.clone(),
                 });
                 (format, mapping, *event_size_max, *big_events, big_drop)
             }

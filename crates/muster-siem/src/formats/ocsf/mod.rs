@@ -1,0 +1,871 @@
+//! OCSF, the Open Cybersecurity Schema Framework: an alert becomes a Detection Finding (2004), an incident an
+//! Incident Finding (2005) and a Detection Finding for each alert in it, a row of advanced hunting the event that it
+//! tells of, where OCSF has a class for that. `docs/formats/ocsf.md` lists it field by field.
+//!
+//! Nothing is lost: evidence is in `evidences[].data` as Microsoft wrote it, and in `unmapped`, under Microsoft's own
+//! names, whatever of a record has no place in OCSF or is coarser there: OCSF's times have milliseconds, its enums
+//! fewer words. JSON is escaped as JSON; a text that is not right there is written anew (`writer`).
+
+mod evidence;
+mod fields;
+mod hunting;
+mod objects;
+mod writer;
+
+use jiff::Timestamp;
+use muster_model::{Record, RecordHead, Severity, TenantLabel};
+use serde::Deserialize;
+
+use super::big::{Shape, Unit};
+use super::json::{Reader, Text};
+use super::tables::{same, says_nothing, tactic};
+use super::tape::{Tape, Value};
+use super::view::{Alert, Comment, Distinct, Facts, Incident, View};
+use super::{Events, FormatError, RecordKind, tables};
+
+use evidence::{Observables, THREAT_ACTOR, Told};
+use objects::person;
+use writer::{Json, time};
+
+pub(super) use fields::FIELDS;
+
+/// Which OCSF, and what beside the mapping is in each event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OcsfOptions {
+    /// The version of the schema that events follow, and state in `metadata.version`.
+    pub version: OcsfVersion,
+    /// Whether `raw_data` holds Microsoft's record as a text too. It doubles the event and adds no fact.
+    pub raw_data: bool,
+    /// What becomes of the alerts inside an incident.
+    pub incident_alerts: IncidentAlerts,
+}
+
+/// A version of OCSF.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum OcsfVersion {
+    /// 1.5.0
+    #[serde(rename = "1.5.0", alias = "1.5")]
+    V1_5,
+    /// 1.8.0
+    #[default]
+    #[serde(rename = "1.8.0", alias = "1.8")]
+    V1_8,
+}
+
+impl OcsfVersion {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V1_5, Self::V1_8];
+
+    /// The version as `metadata.version` has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_5 => "1.5.0",
+            Self::V1_8 => "1.8.0",
+        }
+    }
+}
+
+/// What becomes of the alerts inside an incident.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentAlerts {
+    /// Each becomes a Detection Finding behind its Incident Finding.
+    #[default]
+    Findings,
+    /// They stay in the Incident Finding, in `unmapped.alerts`: for sinks that are sent all alerts anyway.
+    Unmapped,
+}
+
+/// Appends the events of one record.
+pub(super) fn write(
+    options: &OcsfOptions,
+    kind: RecordKind,
+    record: Record<'_>,
+    tenant: &TenantLabel,
+    events: &mut Events,
+) -> Result<(), FormatError> {
+    let tape = Tape::read(record.body)?;
+    let context = Context { options, kind, record, tenant };
+    let view = View::of(kind, &tape);
+    context.first_event(&view, tape.root(), events);
+    if let View::Incident(incident) = &view
+        && options.incident_alerts == IncidentAlerts::Findings
+    {
+        for alert in incident.alerts.iter().filter(|alert| alert.fields.is_object()) {
+            events.push_with(|buffer| context.inner_detection(buffer, alert));
+        }
+    }
+    Ok(())
+}
+
+/// The texts that become events of their own: the record, and each alert of an incident.
+pub(super) fn units<'a>(
+    options: &OcsfOptions,
+    kind: RecordKind,
+    body: &'a str,
+) -> Result<Vec<Unit<'a>>, FormatError> {
+    let mut units = vec![Unit { body: body.into(), shape: Shape::Record(kind) }];
+    let incident = matches!(kind, RecordKind::GraphIncident | RecordKind::XdrIncident);
+    if incident && options.incident_alerts == IncidentAlerts::Findings {
+        Reader::new(body).object(|key, reader| {
+            if key != "alerts" {
+                return reader.skip();
+            }
+            reader.items(|reader| {
+                let is_alert = reader.peek()? == b'{';
+                let body = reader.raw()?;
+                if is_alert {
+                    units.push(Unit { body: body.into(), shape: Shape::InnerAlert(kind) });
+                }
+                Ok(())
+            })
+        })?;
+    }
+    Ok(units)
+}
+
+/// Appends the one event of a unit.
+pub(super) fn write_unit(
+    options: &OcsfOptions,
+    shape: Shape,
+    record: Record<'_>,
+    tenant: &TenantLabel,
+    events: &mut Events,
+) -> Result<(), FormatError> {
+    let tape = Tape::read(record.body)?;
+    match shape {
+        Shape::Record(kind) | Shape::IncidentAlone(kind) => {
+            let context = Context { options, kind, record, tenant };
+            context.first_event(&View::of(kind, &tape), tape.root(), events);
+        }
+        Shape::InnerAlert(kind) => {
+            let context = Context { options, kind, record, tenant };
+            let alert = match kind {
+                RecordKind::XdrIncident => Alert::xdr(tape.root()),
+                _ => Alert::graph(tape.root()),
+            };
+            events.push_with(|buffer| context.inner_detection(buffer, &alert));
+        }
+    }
+    Ok(())
+}
+
+/// What is the same for all events of a record.
+struct Context<'c> {
+    options: &'c OcsfOptions,
+    kind: RecordKind,
+    record: Record<'c>,
+    tenant: &'c TenantLabel,
+}
+
+/// What is known of an alert besides its own fields.
+struct Head<'h> {
+    id: &'h str,
+    severity: Severity,
+    created_at: Option<Timestamp>,
+    /// The id of the incident around it.
+    incident: Option<&'h str>,
+}
+
+/// A class of OCSF.
+#[derive(Debug, Clone, Copy)]
+struct Class {
+    uid: i64,
+    name: &'static str,
+}
+
+const DETECTION_FINDING: Class = Class { uid: 2004, name: "Detection Finding" };
+const INCIDENT_FINDING: Class = Class { uid: 2005, name: "Incident Finding" };
+
+impl Context<'_> {
+    /// The event of the record itself.
+    fn first_event<'v>(&self, view: &View<'v>, record: Value<'v>, events: &mut Events) {
+        match view {
+            View::Alert(alert) => {
+                let RecordHead { id, severity, created_at, .. } = self.record.head;
+                let head = Head { id, severity: *severity, created_at: *created_at, incident: None };
+                events.push_with(|buffer| self.detection(buffer, alert, &head));
+            }
+            View::Incident(incident) => events.push_with(|buffer| self.incident(buffer, incident)),
+            View::HuntingRow(row) => events.push_with(|buffer| hunting::write(self, row, record, buffer)),
+        }
+    }
+
+    /// The Detection Finding of an alert inside an incident.
+    fn inner_detection(&self, buffer: &mut Vec<u8>, alert: &Alert<'_>) {
+        let head = Head {
+            id: &alert.id.decoded(),
+            severity: Severity::from_wire(alert.severity.as_written()),
+            created_at: time(alert.created_at),
+            incident: Some(&self.record.head.id),
+        };
+        self.detection(buffer, alert, &head);
+    }
+
+    /// A Detection Finding.
+    fn detection(&self, buffer: &mut Vec<u8>, alert: &Alert<'_>, head: &Head<'_>) {
+        let version = self.options.version;
+        let facts = Facts::of(std::slice::from_ref(alert));
+        let started = time(alert.first_activity_at);
+        let ended = time(alert.last_activity_at);
+        let created = head.created_at.filter(|time| time.as_millisecond() > 0).or(time(alert.created_at));
+        let updated = time(alert.updated_at);
+        let mut told = Told::default();
+        let mut observables = Observables::default();
+        observables.add_facts(&facts);
+        observables.add_evidence(std::slice::from_ref(alert));
+        observables.add("finding_info.tags[].value", THREAT_ACTOR, alert.actor);
+        Json::write(buffer, |json| {
+            let activity = activity_of(alert.status);
+            classified(json, DETECTION_FINDING, activity);
+            json.number("time", milliseconds(created.or(updated).or(ended).or(started)));
+            json.time("start_time", started);
+            json.time("end_time", ended);
+            severity(json, head.severity, alert.severity);
+            status(json, alert.status, &ALERT_STATUSES);
+            json.text("status_detail", alert.investigation_state);
+            json.text("message", alert.title);
+            json.boolean("is_alert", true);
+            json.object("finding_info", |json| {
+                json.plain("uid", if head.id.is_empty() { &self.record.head.id } else { head.id });
+                finding(json, alert);
+            });
+            attacks(json, std::slice::from_ref(alert));
+            evidence::malware(json, alert);
+            evidence::evidences(json, alert, version, &mut told);
+            evidence::resources(json, alert, version);
+            objects::device(json, "device", &facts.device, &[]);
+            observables.write(json);
+            json.object("remediation", |json| json.text("desc", alert.recommended_actions));
+            if let Some((action, disposition)) = disposition(alert, &facts) {
+                json.choice("action", action);
+                json.choice("disposition", disposition);
+            }
+            json.object("policy", |json| json.text("uid", alert.policy_id));
+            if !alert.assigned_to.is_blank() {
+                person(json, "assignee", alert.assigned_to);
+            }
+            if let Some(verdict) = verdict(alert.classification, alert.determination) {
+                json.choice("verdict", verdict);
+            }
+            json.text("src_url", alert.alert_url);
+            comment(json, &alert.comments);
+            let metadata = Metadata {
+                id: head.id,
+                log_name: log_name(self.kind),
+                original_time: alert.created_at,
+                modified: updated,
+                event_code: alert.detector_id,
+                correlation: alert.incident_id,
+                incident: head.incident,
+                labels: &alert.tags,
+                profiles: &["cloud", "incident", "security_control"],
+                windows: told.windows,
+            };
+            self.metadata(json, &metadata);
+            self.cloud(json);
+            self.rest(json, alert.fields, alert_fields(self.kind));
+            if head.incident.is_none() {
+                self.raw_data(json);
+            }
+        });
+    }
+
+    /// An Incident Finding.
+    fn incident(&self, buffer: &mut Vec<u8>, incident: &Incident<'_>) {
+        let alerts = &incident.alerts;
+        let facts = Facts::of(alerts);
+        let head = self.record.head;
+        let created = head.created_at.filter(|time| time.as_millisecond() > 0).or(time(incident.created_at));
+        let updated = time(incident.updated_at);
+        let mut observables = Observables::default();
+        observables.add_facts(&facts);
+        observables.add_evidence(alerts);
+        for alert in alerts {
+            observables.add("finding_info_list[].tags[].value", THREAT_ACTOR, alert.actor);
+        }
+        Json::write(buffer, |json| {
+            classified(json, INCIDENT_FINDING, activity_of(incident.status));
+            json.number("time", milliseconds(created.or(updated)));
+            json.time("start_time", alerts.iter().filter_map(|alert| time(alert.first_activity_at)).min());
+            json.time("end_time", alerts.iter().filter_map(|alert| time(alert.last_activity_at)).max());
+            severity(json, head.severity, incident.severity);
+            status(json, incident.status, &INCIDENT_STATUSES);
+            json.text("status_detail", incident.resolving_comment);
+            json.text("message", incident.display_name);
+            json.text("desc", incident.description.or(incident.summary));
+            json.list("finding_info_list", |json| {
+                json.item(|json| {
+                    json.plain("uid", &head.id);
+                    json.text("title", incident.display_name);
+                    json.text("desc", incident.summary.or(incident.description));
+                    json.time("created_time", created);
+                    json.time("modified_time", updated);
+                    json.text("src_url", incident.incident_url);
+                    json.number("related_events_count", i64::try_from(alerts.len()).unwrap_or(i64::MAX));
+                    types(json, &[], incident.determination);
+                });
+                for alert in alerts.iter().filter(|alert| !alert.id.is_blank()) {
+                    json.item(|json| {
+                        json.text("uid", alert.id);
+                        finding(json, alert);
+                    });
+                }
+            });
+            attacks(json, alerts);
+            observables.write(json);
+            person(json, "assignee", incident.assigned_to);
+            json.choice(
+                "verdict",
+                verdict(incident.classification, incident.determination).unwrap_or((0, "Unknown")),
+            );
+            json.choice("priority", priority(incident.priority_score, head.severity));
+            json.integer("risk_score", incident.priority_score);
+            json.text("src_url", incident.incident_url);
+            comment(json, &incident.comments);
+            let metadata = Metadata {
+                id: &head.id,
+                log_name: log_name(self.kind),
+                original_time: incident.created_at,
+                modified: updated,
+                event_code: Text::default(),
+                correlation: incident.redirect_incident_id.or(incident.id),
+                incident: None,
+                labels: &incident.tags,
+                profiles: &["cloud", "incident", "security_control"],
+                windows: false,
+            };
+            self.metadata(json, &metadata);
+            self.cloud(json);
+            let mapped = match (self.kind, self.options.incident_alerts) {
+                (RecordKind::XdrIncident, _) => XDR_INCIDENT_FIELDS,
+                _ => GRAPH_INCIDENT_FIELDS,
+            };
+            self.rest(json, incident.fields, mapped);
+            self.raw_data(json);
+        });
+    }
+
+    /// `metadata`.
+    fn metadata(&self, json: &mut Json<'_>, metadata: &Metadata<'_>) {
+        let version = self.options.version;
+        json.object("metadata", |json| {
+            json.plain("version", version.as_str());
+            json.object("product", |json| {
+                json.word("vendor_name", "Microsoft");
+                json.word("name", "Microsoft Defender");
+                json.object("feature", |json| json.word("name", interface(self.kind)));
+            });
+            json.plain("uid", metadata.id);
+            if version == OcsfVersion::V1_8 {
+                json.plain("original_event_uid", metadata.id);
+            }
+            json.word("log_name", metadata.log_name);
+            json.word("log_provider", "Muster");
+            json.plain("tenant_uid", &self.tenant.id.to_string());
+            json.text("original_time", metadata.original_time);
+            json.time("modified_time", metadata.modified);
+            json.text("event_code", metadata.event_code);
+            match metadata.incident {
+                Some(incident) if metadata.correlation.is_blank() => json.plain("correlation_uid", incident),
+                _ => json.text("correlation_uid", metadata.correlation),
+            }
+            json.texts("labels", metadata.labels);
+            json.list("profiles", |json| {
+                metadata.profiles.iter().for_each(|profile| json.plain_item(profile))
+            });
+            if metadata.windows {
+                json.list("extensions", |json| {
+                    json.item(|json| {
+                        json.word("name", "win");
+                        json.word("uid", "2");
+                        json.plain("version", version.as_str());
+                    });
+                });
+            }
+        });
+    }
+
+    /// `cloud`: whose event it is.
+    fn cloud(&self, json: &mut Json<'_>) {
+        json.object("cloud", |json| {
+            json.word("provider", "Azure");
+            json.object("account", |json| {
+                json.plain("uid", &self.tenant.id.to_string());
+                json.plain("name", &self.tenant.name);
+                json.choice("type", (17, "M365 Tenant"));
+                json.list("labels", |json| json.plain_item(self.tenant.slug.as_str()));
+            });
+        });
+    }
+
+    /// `unmapped`: all of Microsoft's fields but those of `mapped`, under their own names.
+    fn rest(&self, json: &mut Json<'_>, fields: Value<'_>, mapped: &[&str]) {
+        json.object("unmapped", |json| {
+            for (key, value) in fields.fields() {
+                let told_already = match key {
+                    "alerts" => {
+                        self.options.incident_alerts == IncidentAlerts::Findings
+                            && value.items().all(|item| item.is_object())
+                    }
+                    "tenantId" | "aadTenantId" => {
+                        same(value.text().as_written(), &self.tenant.id.to_string())
+                    }
+                    "determination" if says_nothing(value.text().as_written()) => false,
+                    _ => mapped.contains(&key),
+                };
+                if !told_already {
+                    json.own_under(key, value);
+                }
+            }
+        });
+    }
+
+    /// `raw_data`, if it is wanted.
+    fn raw_data(&self, json: &mut Json<'_>) {
+        if self.options.raw_data {
+            json.plain("raw_data", self.record.body);
+        }
+    }
+}
+
+struct Metadata<'m> {
+    id: &'m str,
+    log_name: &'static str,
+    original_time: Text<'m>,
+    modified: Option<Timestamp>,
+    event_code: Text<'m>,
+    correlation: Text<'m>,
+    /// What an alert is correlated by that does not say its incident.
+    incident: Option<&'m str>,
+    labels: &'m [Text<'m>],
+    profiles: &'m [&'m str],
+    windows: bool,
+}
+
+/// The fields of an alert that stand elsewhere in the event, word for word.
+fn alert_fields(kind: RecordKind) -> &'static [&'static str] {
+    match kind {
+        RecordKind::GraphAlert | RecordKind::GraphIncident => GRAPH_ALERT_FIELDS,
+        RecordKind::EndpointAlert => ENDPOINT_ALERT_FIELDS,
+        RecordKind::XdrIncident => XDR_ALERT_FIELDS,
+        RecordKind::SiemDetection => SIEM_FIELDS,
+        RecordKind::HuntingRow => &[],
+    }
+}
+
+const GRAPH_ALERT_FIELDS: &[&str] = &[
+    "id",
+    "title",
+    "description",
+    "recommendedActions",
+    "category",
+    "categories",
+    "severity",
+    "status",
+    "determination",
+    "assignedTo",
+    "investigationState",
+    "serviceSource",
+    "detectionSource",
+    "productName",
+    "detectorId",
+    "alertPolicyId",
+    "providerAlertId",
+    "incidentId",
+    "alertWebUrl",
+    "incidentWebUrl",
+    "actorDisplayName",
+    "threatDisplayName",
+    "threatFamilyName",
+    "createdDateTime",
+    "mitreTechniques",
+    "systemTags",
+    "evidence",
+];
+
+const ENDPOINT_ALERT_FIELDS: &[&str] = &[
+    "id",
+    "title",
+    "description",
+    "recommendedAction",
+    "category",
+    "severity",
+    "status",
+    "determination",
+    "assignedTo",
+    "investigationState",
+    "detectionSource",
+    "detectorId",
+    "incidentId",
+    "threatName",
+    "threatFamilyName",
+    "alertCreationTime",
+    "mitreTechniques",
+    "machineId",
+    "computerDnsName",
+    "relatedUser",
+    "evidence",
+];
+
+const XDR_ALERT_FIELDS: &[&str] = &[
+    "alertId",
+    "title",
+    "description",
+    "category",
+    "severity",
+    "status",
+    "determination",
+    "assignedTo",
+    "investigationState",
+    "serviceSource",
+    "detectionSource",
+    "detectorId",
+    "providerAlertId",
+    "incidentId",
+    "actorName",
+    "threatFamilyName",
+    "creationTime",
+    "mitreTechniques",
+    "devices",
+    "entities",
+];
+
+/// Without those that its evidence is made of: that has no `data` of its own.
+const SIEM_FIELDS: &[&str] = &[
+    "AlertId",
+    "AlertTitle",
+    "Description",
+    "Category",
+    "Severity",
+    "Source",
+    "IoaDefinitionId",
+    "ExternalId",
+    "LinkToMTP",
+    "Actor",
+    "ThreatName",
+    "ThreatFamily",
+    "AlertTime",
+];
+
+const GRAPH_INCIDENT_FIELDS: &[&str] = &[
+    "id",
+    "displayName",
+    "description",
+    "summary",
+    "severity",
+    "status",
+    "determination",
+    "assignedTo",
+    "incidentWebUrl",
+    "redirectIncidentId",
+    "priorityScore",
+    "resolvingComment",
+    "createdDateTime",
+    "customTags",
+    "tags",
+    "systemTags",
+];
+
+const XDR_INCIDENT_FIELDS: &[&str] = &[
+    "incidentId",
+    "incidentName",
+    "severity",
+    "status",
+    "determination",
+    "assignedTo",
+    "incidentUri",
+    "redirectIncidentId",
+    "createdTime",
+    "tags",
+];
+
+/// Class, activity and their type.
+fn classified(json: &mut Json<'_>, class: Class, activity: (i64, &str)) {
+    const CATEGORIES: [&str; 7] = [
+        "Uncategorized",
+        "System Activity",
+        "Findings",
+        "Identity & Access Management",
+        "Network Activity",
+        "Discovery",
+        "Application Activity",
+    ];
+    // Classes of an extension have its number before their own: 201001 is of category 1.
+    let category = class.uid % 100_000 / 1000;
+    json.number("category_uid", category);
+    json.plain(
+        "category_name",
+        usize::try_from(category).ok().and_then(|at| CATEGORIES.get(at)).unwrap_or(&""),
+    );
+    json.number("class_uid", class.uid);
+    json.word("class_name", class.name);
+    let (id, name) = activity;
+    json.number("activity_id", id);
+    json.plain("activity_name", name);
+    json.number("type_uid", class.uid * 100 + id);
+    json.plain("type_name", &format!("{}: {}", class.name, if id == 99 { "Other" } else { name }));
+}
+
+/// What an alert's or incident's status says was done to it.
+fn activity_of(status: Text<'_>) -> (i64, &'static str) {
+    match status.as_written() {
+        word if same(word, "resolved") || same(word, "redirected") => (3, "Close"),
+        word if same(word, "new") || same(word, "active") || says_nothing(word) => (1, "Create"),
+        _ => (2, "Update"),
+    }
+}
+
+fn severity(json: &mut Json<'_>, severity: Severity, written: Text<'_>) {
+    let known = match severity {
+        Severity::Informational => (1, "Informational"),
+        Severity::Low => (2, "Low"),
+        Severity::Medium => (3, "Medium"),
+        Severity::High => (4, "High"),
+        Severity::Unknown => (0, "Unknown"),
+    };
+    if known.0 == 0 && !says_nothing(written.as_written()) {
+        json.number("severity_id", 99);
+        json.text("severity", written);
+    } else {
+        json.choice("severity", known);
+    }
+    json.object("vendor_attributes", |json| json.text("severity", written));
+}
+
+type Statuses = [(&'static str, (i64, &'static str))];
+
+const ALERT_STATUSES: [(&str, (i64, &str)); 3] =
+    [("new", (1, "New")), ("inProgress", (2, "In Progress")), ("resolved", (4, "Resolved"))];
+
+const INCIDENT_STATUSES: [(&str, (i64, &str)); 5] = [
+    ("active", (1, "New")),
+    ("inProgress", (2, "In Progress")),
+    ("awaitingAction", (3, "On Hold")),
+    ("resolved", (4, "Resolved")),
+    ("redirected", (5, "Closed")),
+];
+
+fn status(json: &mut Json<'_>, status: Text<'_>, statuses: &Statuses) {
+    match statuses.iter().find(|(word, _)| same(status.as_written(), word)) {
+        Some((_, known)) => json.choice("status", *known),
+        None if says_nothing(status.as_written()) => json.choice("status", (0, "Unknown")),
+        None => {
+            json.number("status_id", 99);
+            json.text("status", status);
+        }
+    }
+    json.text("status_code", status);
+}
+
+/// What an analyst decided.
+fn verdict(classification: Text<'_>, determination: Text<'_>) -> Option<(i64, &'static str)> {
+    let is = |text: Text<'_>, word| same(text.as_written(), word);
+    Some(match classification.as_written() {
+        // The second is what the older APIs write.
+        _ if is(determination, "notEnoughDataToValidate") || is(determination, "insufficientData") => {
+            (7, "Insufficient Data")
+        }
+        _ if is(determination, "securityTesting") => (6, "Test"),
+        _ if is(classification, "truePositive") => (2, "True Positive"),
+        _ if is(classification, "falsePositive") => (1, "False Positive"),
+        _ if is(classification, "informationalExpectedActivity") => (5, "Benign"),
+        "" => return None,
+        _ => (0, "Unknown"),
+    })
+}
+
+/// The priority that Microsoft gives an incident: its score has the bands below 15, to 85, and above; without a
+/// score the severity says it.
+fn priority(score: Text<'_>, severity: Severity) -> (i64, &'static str) {
+    match (score.as_written().parse::<u32>(), severity) {
+        (Ok(0..15), _) | (Err(_), Severity::Low | Severity::Informational) => (1, "Low"),
+        (Ok(15..=85), _) | (Err(_), Severity::Medium) => (2, "Medium"),
+        (Ok(86..), _) | (Err(_), Severity::High) => (3, "High"),
+        (Err(_), Severity::Unknown) => (0, "Unknown"),
+    }
+}
+
+/// What protection did: the worst that is told of any evidence.
+#[expect(clippy::type_complexity, reason = "two enum values of OCSF, each a number and its caption")]
+fn disposition(alert: &Alert<'_>, facts: &Facts<'_>) -> Option<((i64, &'static str), (i64, &'static str))> {
+    const WORST_FIRST: [(&str, (i64, &str), (i64, &str)); 10] = [
+        ("active", (3, "Observed"), (13, "Uncorrected")),
+        ("unremediated", (3, "Observed"), (13, "Uncorrected")),
+        ("declined", (3, "Observed"), (13, "Uncorrected")),
+        ("partiallyRemediated", (4, "Modified"), (12, "Partially Corrected")),
+        ("pendingApproval", (3, "Observed"), (14, "Delayed")),
+        ("running", (3, "Observed"), (14, "Delayed")),
+        ("remediated", (4, "Modified"), (11, "Corrected")),
+        ("prevented", (2, "Denied"), (2, "Blocked")),
+        ("blocked", (2, "Denied"), (2, "Blocked")),
+        ("notFound", (3, "Observed"), (16, "No Action")),
+    ];
+    let mut worst = None;
+    for evidence in &alert.evidence {
+        evidence.walk(&mut |evidence| {
+            let status = evidence.remediation_status();
+            let found = WORST_FIRST.iter().position(|(word, ..)| same(status.as_written(), word));
+            worst = match (worst, found) {
+                (Some(worst), Some(found)) => Some(usize::min(worst, found)),
+                (worst, found) => worst.or(found),
+            };
+        });
+    }
+    match worst {
+        Some(worst) => WORST_FIRST.get(worst).map(|(_, action, disposition)| (*action, *disposition)),
+        None => match facts.remediated {
+            Some(true) => Some(((4, "Modified"), (11, "Corrected"))),
+            Some(false) if alert.remediated.is_some() => Some(((3, "Observed"), (13, "Uncorrected"))),
+            _ => None,
+        },
+    }
+}
+
+/// What a finding tells of an alert, besides its id.
+fn finding(json: &mut Json<'_>, alert: &Alert<'_>) {
+    json.text("title", alert.title);
+    json.text("desc", alert.description);
+    json.text("uid_alt", alert.provider_alert_id);
+    json.time("created_time", time(alert.created_at));
+    json.time("modified_time", time(alert.updated_at));
+    json.time("first_seen_time", time(alert.first_activity_at));
+    json.time("last_seen_time", time(alert.last_activity_at));
+    json.text("src_url", alert.alert_url);
+    types(json, &alert.categories, alert.determination);
+    if !alert.detector_id.is_blank() {
+        json.object("analytic", |json| {
+            json.text("uid", alert.detector_id);
+            json.choice("type", analytic(alert.detection_source));
+        });
+    }
+    let source = alert.service_source;
+    json.object("product", |json| {
+        match tables::product(source.as_written()) {
+            Some(name) => json.plain("name", name),
+            None => json.text("name", alert.product_name.or(source).or(alert.detection_source)),
+        }
+        json.text("uid", source);
+        if !json.is_empty() {
+            json.word("vendor_name", "Microsoft");
+        }
+        json.object("feature", |json| json.text("name", alert.detection_source));
+    });
+    json.list("data_sources", |json| json.text_item(alert.product_name));
+    json.list("related_events", |json| {
+        if !alert.incident_id.is_blank() {
+            json.item(|json| {
+                json.text("uid", alert.incident_id);
+                json.word("type", "Incident");
+                json.list("tags", |json| tag(json, "url", alert.incident_url));
+            });
+        }
+    });
+    json.list("tags", |json| {
+        tag(json, "actor", alert.actor);
+        tag(json, "threat_family", alert.threat_family);
+    });
+}
+
+fn tag(json: &mut Json<'_>, name: &'static str, value: Text<'_>) {
+    if !value.is_blank() {
+        json.item(|json| {
+            json.word("name", name);
+            json.text("value", value);
+        });
+    }
+}
+
+fn types(json: &mut Json<'_>, categories: &[Text<'_>], determination: Text<'_>) {
+    json.list("types", |json| {
+        categories.iter().for_each(|category| json.text_item(*category));
+        if !says_nothing(determination.as_written()) {
+            json.text_item(determination);
+        }
+    });
+}
+
+/// How the detector works, where its name says so.
+fn analytic(detection_source: Text<'_>) -> (i64, &'static str) {
+    match detection_source.as_written() {
+        word if ["customDetection", "scheduledAlerts", "nrtAlerts", "customTi"]
+            .iter()
+            .any(|rule| same(word, rule)) =>
+        {
+            (1, "Rule")
+        }
+        word if same(word, "builtInMl") => (4, "Learning (ML/DL)"),
+        _ => (0, "Unknown"),
+    }
+}
+
+/// `attacks`: the techniques of MITRE ATT&CK, and the tactics that categories name. Which tactic a technique served is
+/// not told, so they stand apart.
+fn attacks(json: &mut Json<'_>, alerts: &[Alert<'_>]) {
+    let (mut techniques, mut tactics) = (Distinct::default(), Distinct::default());
+    for alert in alerts {
+        alert.techniques.iter().for_each(|technique| techniques.add_text(*technique));
+        for category in &alert.categories {
+            if let Some(tactic) = tactic(category.as_written()) {
+                tactics.add((tactic.id, tactic.name));
+            }
+        }
+    }
+    json.list("attacks", |json| {
+        for technique in techniques.as_slice() {
+            attack(json, *technique);
+        }
+        for (id, name) in tactics.as_slice() {
+            json.item(|json| {
+                json.object("tactic", |json| {
+                    json.word("uid", id);
+                    json.word("name", name);
+                });
+            });
+        }
+    });
+}
+
+/// A technique such as `T1059`, or a sub-technique such as `T1059.001`.
+fn attack(json: &mut Json<'_>, technique: Text<'_>) {
+    json.item(|json| match technique.as_written().split_once('.') {
+        Some((parent, _)) if !parent.is_empty() => {
+            json.object("technique", |json| json.text("uid", Text::as_in_json(parent)));
+            json.object("sub_technique", |json| json.text("uid", technique));
+        }
+        _ => json.object("technique", |json| json.text("uid", technique)),
+    });
+}
+
+/// `comment`: the last one; all are in `unmapped`.
+fn comment(json: &mut Json<'_>, comments: &[Comment<'_>]) {
+    json.text("comment", comments.last().map_or_else(Text::default, |comment| comment.text));
+}
+
+fn milliseconds(time: Option<Timestamp>) -> i64 {
+    time.map_or(0, Timestamp::as_millisecond)
+}
+
+/// The interface that gave the record.
+fn interface(kind: RecordKind) -> &'static str {
+    match kind {
+        RecordKind::GraphAlert | RecordKind::GraphIncident => "Microsoft Graph",
+        RecordKind::EndpointAlert => "Microsoft Defender for Endpoint API",
+        RecordKind::XdrIncident => "Microsoft Defender XDR API",
+        RecordKind::SiemDetection => "Microsoft Defender for Endpoint SIEM API",
+        RecordKind::HuntingRow => "Advanced hunting",
+    }
+}
+
+fn log_name(kind: RecordKind) -> &'static str {
+    match kind {
+        RecordKind::GraphAlert => "security/alerts_v2",
+        RecordKind::GraphIncident => "security/incidents",
+        RecordKind::EndpointAlert => "api/alerts",
+        RecordKind::XdrIncident => "api/incidents",
+        RecordKind::SiemDetection => "siem/alerts",
+        RecordKind::HuntingRow => "security/runHuntingQuery",
+    }
+}

@@ -27,6 +27,9 @@ const CONTEXT: &str = "https://graph.microsoft.com/v1.0/$metadata#";
 /// The most that one app may have.
 const FEDERATED_MAX: usize = 20;
 const REDIRECTS_MAX: usize = 256;
+const PASSWORDS_MAX: usize = 100;
+/// The most that there may be.
+const APPLICATIONS_MAX: usize = 10_000;
 /// Who a proof of possession is addressed to.
 const PROOF_AUDIENCE: &str = "00000002-0000-0000-c000-000000000000";
 
@@ -297,6 +300,10 @@ impl Request<'_> {
             &["Global Administrator", "Application Administrator", "Cloud Application Administrator"],
         )?;
         let body = self.body()?;
+        if self.identity.lock().directory.apps().count() >= APPLICATIONS_MAX {
+            let text = "The directory object quota limit for the Principal has been exceeded.";
+            return Err(refusal(StatusCode::BAD_REQUEST, "Directory_QuotaExceeded", text));
+        }
         let name = body["displayName"].as_str().filter(|name| !name.is_empty() && name.len() <= 256);
         let name = name.ok_or_else(|| {
             bad("Property displayName in payload is missing, or a value of an invalid length was given.")
@@ -569,6 +576,9 @@ impl Request<'_> {
         let end = time("endDateTime", start.plus_seconds(2 * 365 * 86_400))?;
         if end <= start || end <= now {
             return Err(bad("Password credential end date must be after its start date and in the future."));
+        }
+        if app.passwords.len() >= PASSWORDS_MAX {
+            return Err(bad("The number of password credentials exceeds the limit."));
         }
         let letters = state.token(26);
         let value = format!("{}8Q~{}", &letters[..3], &letters[3..]);

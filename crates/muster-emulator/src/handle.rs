@@ -65,6 +65,9 @@ pub struct Config {
     pub roles: Vec<String>,
     /// Whether all tenants have consented to the default app.
     pub consented: bool,
+    /// Whether tokens for Graph have a nonce in their header, as Microsoft's own have: their signature can then be
+    /// checked by Graph alone.
+    pub graph_nonce: bool,
     /// The password of the accounts `admin@`, `analyst@` and `user@` of every tenant; absent: made from the seed.
     pub password: Option<String>,
     /// The redirect addresses of the default app, as a server.
@@ -117,6 +120,7 @@ impl Default for Config {
             token_lifetime: Duration::from_secs(3599),
             roles: vec!["SecurityAlert.Read.All".to_owned(), "SecurityIncident.Read.All".to_owned()],
             consented: true,
+            graph_nonce: false,
             password: None,
             redirect_uris: [
                 "https://portal.azure.com",
@@ -302,6 +306,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         graph_roles: config.roles.clone(),
         redirect_uris: config.redirect_uris.clone(),
         consented: config.consented,
+        graph_nonce: config.graph_nonce,
         credential_delay: config.credential_delay,
         seed: config.seed,
     };

@@ -20,6 +20,10 @@ use crate::world::World;
 pub(crate) const PREFIX: &str = "/vault/";
 /// What a secret may hold.
 const VALUE_BYTES_MAX: usize = 25 << 10;
+/// How many versions of a secret are kept.
+const VERSIONS_MAX: usize = 100;
+/// How many secrets are kept over all vaults.
+const SECRETS_MAX: usize = 10_000;
 const VERSIONS: &[&str] = &["7.0", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6", "2016-10-01", "2025-07-01"];
 
 /// All vaults of one emulator.
@@ -77,7 +81,14 @@ impl KeyVaults {
         let mut vaults = self.lock();
         let id = vaults.dice.hex(32);
         let version = Version { id: id.clone(), value, content_type, created: now };
-        vaults.secrets.entry((vault.to_lowercase(), name.to_lowercase())).or_default().push(version);
+        let versions = vaults.secrets.entry((vault.to_lowercase(), name.to_lowercase())).or_default();
+        versions.push(version);
+        if versions.len() > VERSIONS_MAX {
+            versions.remove(0);
+        }
+        if vaults.secrets.len() > SECRETS_MAX {
+            vaults.secrets.pop_first();
+        }
         id
     }
 

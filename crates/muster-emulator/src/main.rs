@@ -87,6 +87,9 @@ struct Run {
     /// Let no tenant have consented to the app yet
     #[arg(long)]
     without_consent: bool,
+    /// Put a nonce into the header of tokens for Graph, as Microsoft does: only Graph can check their signature then
+    #[arg(long)]
+    graph_nonce: bool,
     /// A further redirect address of the app
     #[arg(long, value_name = "URL")]
     redirect_uri: Vec<String>,
@@ -154,6 +157,7 @@ fn run_emulator(run: Run) -> anyhow::Result<ExitCode> {
     let config = Config {
         consented: !run.without_consent,
         redirect_uris: usual.redirect_uris.iter().cloned().chain(run.redirect_uri).collect(),
+        graph_nonce: run.graph_nonce,
         password: run.password,
         token_delay: Duration::from_millis(run.token_delay),
         credential_delay: Duration::from_secs(run.credential_delay),

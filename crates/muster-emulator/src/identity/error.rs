@@ -450,6 +450,10 @@ const CODES: &[Code] = &[
     (9_002_313, 400, "invalid_grant", None, "Invalid request. Request is malformed or invalid."),
 ];
 
+/// What the person's next sign-in has to be asked for with, where a policy wants more of them.
+const POLICY_CLAIMS: &str =
+    r#"{"access_token":{"capolids":{"essential":true,"values":["b6a1c0de-0b1e-4c55-9d3f-2c9a1e7f5a10"]}}}"#;
+
 /// A refusal.
 #[derive(Debug)]
 pub(crate) struct AadError {
@@ -481,7 +485,7 @@ pub(crate) fn aad(code: u32) -> AadError {
         codes: vec![code],
         text: text.to_owned(),
         suberror,
-        claims: None,
+        claims: (suberror == Some("basic_action")).then(|| POLICY_CLAIMS.to_owned()),
     }
 }
 

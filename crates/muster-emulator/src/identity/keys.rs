@@ -58,21 +58,33 @@ impl SigningKey {
 
     /// A JWT of the claims, signed with RS256; v1 tokens name the key twice.
     pub(crate) fn sign(&self, claims: &impl Serialize, version: super::Version) -> String {
-        let header = match version {
+        self.sign_with_nonce(claims, version, None)
+    }
+
+    /// The same with a `nonce` in the header: what is signed has its hash in its place, so that only the API that knows
+    /// of it can check the signature.
+    pub(crate) fn sign_with_nonce(
+        &self,
+        claims: &impl Serialize,
+        version: super::Version,
+        nonce: Option<&str>,
+    ) -> String {
+        let mut header = match version {
             super::Version::V1 => json!({"typ": "JWT", "alg": "RS256", "x5t": self.id, "kid": self.id}),
             super::Version::V2 => json!({"typ": "JWT", "alg": "RS256", "kid": self.id}),
         };
+        if let Some(nonce) = nonce {
+            header["nonce"] = Value::from(nonce);
+        }
         let claims = serde_json::to_vec(claims).expect("claims are texts and numbers");
-        let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+        let claims = URL_SAFE_NO_PAD.encode(claims);
+        let signed = format!("{}.{claims}", URL_SAFE_NO_PAD.encode(signed_header(&header)));
         let mut signature = vec![0; self.pair.public().modulus_len()];
         self.pair
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), token.as_bytes(), &mut signature)
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
             .expect("a key that was accepted signs");
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-        token
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
     fn has_signed(&self, signed: &str, signature: &[u8]) -> bool {
@@ -87,6 +99,16 @@ impl SigningKey {
             "n": self.modulus, "e": self.exponent, "x5c": [self.certificate], "issuer": issuer,
         })
     }
+}
+
+/// The header as it is signed.
+fn signed_header(header: &Value) -> String {
+    let mut header = header.clone();
+    if let Some(nonce) = header["nonce"].as_str() {
+        let hash = ring::digest::digest(&ring::digest::SHA256, nonce.as_bytes());
+        header["nonce"] = Value::from(URL_SAFE_NO_PAD.encode(hash.as_ref()));
+    }
+    header.to_string()
 }
 
 /// The keys in use: the last signs, all are published and taken.
@@ -131,9 +153,14 @@ impl KeySet {
     /// The claims of a token of ours, as text.
     pub(crate) fn verify(&self, token: &str) -> Result<Vec<u8>, TokenError> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
-        let (_, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed);
         let signature = decode(signature)?;
+        let header: Value = serde_json::from_slice(&decode(header)?).map_err(|_| TokenError::Malformed)?;
+        let hashed = header["nonce"]
+            .is_string()
+            .then(|| format!("{}.{claims}", URL_SAFE_NO_PAD.encode(signed_header(&header))));
+        let signed = hashed.as_deref().unwrap_or(signed);
         // The algorithm is ours to choose, not the token's header's.
         if !self.lock().keys.iter().rev().any(|key| key.has_signed(signed, &signature)) {
             return Err(TokenError::Signature);

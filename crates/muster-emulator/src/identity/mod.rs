@@ -200,6 +200,8 @@ pub(crate) struct Identity {
     /// What App Service hands to the programs that may ask it for tokens.
     pub(crate) identity_header: String,
     lifetime_seconds: i64,
+    /// Whether tokens for Graph have a nonce in their header.
+    graph_nonce: bool,
     keys: keys::KeySet,
     managed: Vec<ManagedIdentity>,
     state: Mutex<State>,
@@ -218,6 +220,7 @@ pub(crate) struct Plan {
     pub(crate) graph_roles: Vec<String>,
     pub(crate) redirect_uris: Vec<String>,
     pub(crate) consented: bool,
+    pub(crate) graph_nonce: bool,
     pub(crate) credential_delay: std::time::Duration,
     pub(crate) seed: u64,
 }
@@ -260,6 +263,7 @@ impl Identity {
             password: plan.password,
             identity_header: dice.hex(32),
             lifetime_seconds: plan.lifetime_seconds,
+            graph_nonce: plan.graph_nonce,
             keys: keys::KeySet::new()?,
             managed,
             state: Mutex::new(State {

@@ -532,7 +532,9 @@ impl Identity {
         let issued = world.now().seconds();
         let (claims, version) = self.access_claims(request, &grant, shown, issued, lifetime, capable);
         let key = self.keys.current();
-        let access_token = key.sign(&claims, version);
+        let is_graph = grant.known.is_some_and(|known| known.app_id == super::resources::GRAPH_APP_ID);
+        let nonce = (self.graph_nonce && is_graph).then(|| self.lock().token(32));
+        let access_token = key.sign_with_nonce(&claims, version, nonce.as_deref());
         let mut body = match request.version {
             Version::V1 => json!({
                 "token_type": "Bearer",

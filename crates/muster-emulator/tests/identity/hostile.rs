@@ -370,3 +370,73 @@ async fn odd_requests_are_answered_in_the_documented_form() {
     assert_eq!(world.get("v1.0/security/alerts_v2", body["access_token"].as_str().unwrap()).await.0, 403);
     world.emulator.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_sent_makes_it_fall_over() {
+    let world = Emulated::start(Config { tenants: 1, ..Config::default() }).await;
+    let tenant = world.tenant(0).id;
+    let (_, body) = world.client_credentials(&tenant, GRAPH).await;
+    let token = body["access_token"].as_str().unwrap();
+    let paths = [
+        "oauth2/authorize",
+        "oauth2/v2.0/authorize",
+        "oauth2/token",
+        "oauth2/v2.0/token",
+        "oauth2/devicecode",
+        "oauth2/v2.0/devicecode",
+        "adminconsent",
+        "v2.0/adminconsent",
+        "login",
+        "pick",
+        "consent",
+        "deviceauth",
+        "oauth2/logout",
+        ".well-known/openid-configuration",
+        "discovery/instance",
+        "discovery/keys",
+        "openid/userinfo",
+    ];
+    let others = [
+        "common/login",
+        "common/consent",
+        "devicelogin",
+        "error",
+        "oidc/userinfo",
+        "msi/token",
+        "vault/a/secrets/b",
+        "metadata/identity/oauth2/token",
+        "v1.0/applications",
+        "v1.0/applications(appId='",
+        "v1.0/applications/x/y/z",
+        "v1.0/servicePrincipals",
+        "v1.0/oauth2PermissionGrants",
+        "v1.0/me",
+        "v1.0/organization",
+        "vault//",
+        "v1.0/",
+    ];
+    let fields = "client_id=APP&client_secret=%00&response_type=code&scope=%ff%fe/.default&resource=%0d%0aSet-Cookie:x\
+        &redirect_uri=https://portal.azure.com&state=%00%0d%0a&claims=[[[[&code=.&refresh_token=..&device_code=%2e\
+        &client_assertion=a.b.c&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer\
+        &api-version=2018-02-01&authorization_endpoint=https://[::1&$filter=appId%20eq%20'&flowToken=%27"
+        .replace("APP", world.emulator.app_id());
+    let grants =
+        ["authorization_code", "refresh_token", "device_code", "client_credentials", "%00", "password"];
+    let all = paths.iter().flat_map(|path| {
+        ["common", tenant.as_str(), "%2e%2e", "%ff"].map(|tenant| format!("{tenant}/{path}"))
+    });
+    for path in all.chain(others.iter().map(|path| (*path).to_owned())) {
+        for (place, grant) in grants.iter().enumerate() {
+            let text = format!("{fields}&grant_type={grant}");
+            let url = format!("{}/{path}?{text}", world.emulator.base_url());
+            let method =
+                [reqwest::Method::GET, reqwest::Method::POST, reqwest::Method::DELETE][place % 3].clone();
+            let request =
+                world.http.request(method, url).bearer_auth(token).header("metadata", "true").body(text);
+            let answer = request.send().await.unwrap();
+            assert!(answer.status().as_u16() < 500, "{path} {grant} {}", answer.status());
+            assert!(!answer.headers().contains_key("set-cookie") || path.ends_with("logout"), "{path}");
+        }
+    }
+    world.emulator.stop().await;
+}

@@ -248,6 +248,7 @@ async fn every_code_comes_on_demand_for_an_app_or_a_tenant() {
         (body["error"].as_str(), body["suberror"].as_str()),
         (Some("interaction_required"), Some("basic_action"))
     );
+    assert!(body["claims"].as_str().unwrap().contains("capolids"), "{body}");
     assert_eq!(world.client_credentials(&spared, GRAPH).await.0, 200);
     assert!(
         world.emulator.add_fault(Fault::new(Area::Token, FaultKind::Refuse { code: 1, app: None })).is_err()
@@ -361,5 +362,26 @@ async fn an_api_without_a_licence_is_not_there() {
         (body["error"].as_str(), body["error_codes"][0].as_u64()),
         (Some("invalid_resource"), Some(500_011))
     );
+    world.emulator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn graph_alone_can_check_a_token_with_a_nonce() {
+    let world = Emulated::start(Config { tenants: 1, graph_nonce: true, ..Config::default() }).await;
+    let tenant = world.tenant(0).id;
+    let (_, keys) = world.get("common/discovery/keys", "").await;
+    let key = &keys["keys"][0];
+    let (n, e) = (key["n"].as_str().unwrap(), key["e"].as_str().unwrap());
+    let key = jsonwebtoken::DecodingKey::from_rsa_components(n, e).unwrap();
+    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
+    validation.validate_aud = false;
+    for (resource, checkable) in [(GRAPH, false), ("https://api.security.microsoft.com", true)] {
+        let (_, body) = world.client_credentials(&tenant, resource).await;
+        let token = body["access_token"].as_str().unwrap();
+        assert_eq!(jsonwebtoken::decode::<Value>(token, &key, &validation).is_ok(), checkable, "{resource}");
+        if resource == GRAPH {
+            assert_eq!(world.get("v1.0/security/alerts_v2", token).await.0, 200);
+        }
+    }
     world.emulator.stop().await;
 }

@@ -27,7 +27,7 @@ impl Microsoft {
         self.tokens.token(&self.platform, app, tenant, resource).await
     }
 
-    /// A token that was just issued: what was in hand is thrown away. Proves that the credential and the consent work now.
+    /// A token that was just issued, which takes the place of the one in hand. Proves that the credential and the consent work now.
     ///
     /// # Errors
     /// See [`TokenError`].

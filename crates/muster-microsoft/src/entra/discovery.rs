@@ -163,3 +163,19 @@ pub(crate) fn read(body: &[u8]) -> Result<Document, DocumentError> {
     }
     serde_json::from_slice(body).map_err(|error| DocumentError::Unreadable(shown(&error.to_string())))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_document_is_survived(bytes in any::<Vec<u8>>(), issuer in "\\PC{0,40}") {
+            prop_assert!(read(&bytes).is_err());
+            let document = serde_json::json!({"issuer": issuer.clone(), "unheard": [1]}).to_string();
+            prop_assert_eq!(read(document.as_bytes()).expect("a document").issuer, issuer);
+        }
+    }
+}

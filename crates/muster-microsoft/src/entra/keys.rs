@@ -196,3 +196,27 @@ pub(crate) fn parse(document: &[u8]) -> Result<HashMap<String, IssuerKey>, Strin
     }
     Ok(keys)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_first_key_of_an_id_counts() {
+        let n = |byte| URL_SAFE_NO_PAD.encode([byte; 256]);
+        let key = |n| format!(r#"{{"kty":"RSA","use":"sig","kid":"a","n":"{n}","e":"AQAB"}}"#);
+        let document = format!(r#"{{"keys":[7,{},{}]}}"#, key(n(1)), key(n(2)));
+        let keys = parse(document.as_bytes()).expect("one key");
+        assert_eq!((keys.len(), keys["a"].n[0]), (1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_document_is_survived(bytes in any::<Vec<u8>>(), text in "\\{\"keys\":\\[(\\{\"kty\":\"RSA\",\"n\":\"[A-Za-z]{0,9}\"\\},?){0,4}\\]\\}") {
+            prop_assert!(parse(&bytes).is_err());
+            prop_assert!(parse(text.as_bytes()).is_err());
+        }
+    }
+}

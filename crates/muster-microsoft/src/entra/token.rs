@@ -235,7 +235,8 @@ impl TokenCache {
         Ok(token)
     }
 
-    /// A new token, whatever is in hand.
+    /// A new token, whatever is in hand. It takes the place of that when it came: while the identity platform is away, the
+    /// one in hand serves on.
     pub(crate) async fn fresh(
         &self,
         platform: &Platform,
@@ -245,8 +246,9 @@ impl TokenCache {
     ) -> Result<AccessToken, TokenError> {
         let entry = self.entry(app, tenant, resource, platform.now());
         let mut held = entry.lock().await;
-        *held = None;
-        managed_identity::forget(platform);
+        if matches!(app.credential, Credential::ManagedIdentity(_)) {
+            managed_identity::forget(platform);
+        }
         let token = request(platform, app, tenant, resource, None).await?;
         *held = Some(token.clone());
         Ok(token)

@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CloudSettings {
-    /// `global`, `gcc_high`, `dod`, `china` or `custom`.
+    /// `global`, `gcc`, `gcc_high`, `dod`, `china`, `france`, `germany`, `singapore` or `custom`.
     pub name: String,
     /// The identity platform, for `custom`.
     pub login: Option<String>,

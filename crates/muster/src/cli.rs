@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use muster_model::Source;
+use muster_siem::formats::RecordKind;
 
 use crate::commands;
 use crate::config::{FormatName, Span};
@@ -57,6 +58,10 @@ pub enum Command {
     Status(StatusArgs),
     /// Write the Splunk app for Muster's events to a folder: fields of data models, tags, macros, indexes.
     SplunkApp(SplunkAppArgs),
+    /// Show recorded records in several formats, side by side, and where each value comes from.
+    Format(FormatArgs),
+    /// Compare what the formats write for recorded records with what is expected.
+    Test(TestArgs),
     /// The SIEMs.
     #[command(subcommand)]
     Sink(SinkCommand),
@@ -222,6 +227,50 @@ pub struct FetchArgs {
     /// At most so many records of each tenant.
     #[arg(long, default_value_t = 10_000)]
     pub limit: u32,
+}
+
+/// `muster format`
+#[derive(Debug, Args)]
+pub struct FormatArgs {
+    /// Files of records: one, a list, a page as an API answers it, or a record a line; `-` for standard input.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// The formats, apart by commas.
+    #[arg(long, short, value_delimiter = ',', required = true)]
+    pub to: Vec<FormatName>,
+    /// What the records are, where their fields do not tell: graph_alert, graph_incident, endpoint_alert,
+    /// xdr_incident, siem_detection or hunting_row.
+    #[arg(long, value_parser = record_kind)]
+    pub kind: Option<RecordKind>,
+    /// Say of each field where its value comes from.
+    #[arg(long, conflicts_with = "events")]
+    pub explain: bool,
+    /// Print the events alone, one a line.
+    #[arg(long)]
+    pub events: bool,
+}
+
+/// `muster test`
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// A folder with files of records (`NAME.json`) and of the expected events (`NAME.cef`, `NAME.ecs`, …).
+    pub folder: PathBuf,
+    /// What the records are, where their fields do not tell.
+    #[arg(long, value_parser = record_kind)]
+    pub kind: Option<RecordKind>,
+    /// Write the files of expected events instead: what is written today.
+    #[arg(long, requires = "to")]
+    pub write: bool,
+    /// The formats to write, apart by commas.
+    #[arg(long, short, value_delimiter = ',', requires = "write")]
+    pub to: Vec<FormatName>,
+}
+
+fn record_kind(word: &str) -> Result<RecordKind, String> {
+    RecordKind::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
+        let words = RecordKind::ALL.map(RecordKind::as_str).join(", ");
+        format!("use one of {words}")
+    })
 }
 
 /// `muster status`

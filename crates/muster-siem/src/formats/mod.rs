@@ -134,6 +134,14 @@ impl Format {
         events.iter().map(|event| field::explain(self.syntax(), self.fields(), kind, event)).collect()
     }
 
+    /// The fields of one event in this format, whoever wrote it, with their rows in the table.
+    ///
+    /// # Errors
+    /// When it is no event of this format.
+    pub fn read_event(&self, kind: RecordKind, event: &[u8]) -> Result<Vec<Explained>, FormatError> {
+        field::explain(self.syntax(), self.fields(), kind, event)
+    }
+
     /// How the fields of its events are written.
     fn syntax(&self) -> Syntax {
         match self {

@@ -4,15 +4,18 @@ mod app;
 mod audit;
 mod dead_letter;
 mod fetch;
+mod format;
 mod init;
 mod invite;
 mod key;
 pub(crate) mod man;
+mod recorded;
 pub(crate) mod run;
 mod sink;
 mod splunk_app;
 mod status;
 mod tenant;
+mod test;
 mod token;
 mod validate;
 
@@ -41,6 +44,8 @@ pub(crate) async fn one_off(command: &Command, config: &Path, output: Output) ->
         Command::Init(args) => init::init(&args.folder, output).await,
         Command::Validate => validate::validate(config, output).await,
         Command::SplunkApp(args) => splunk_app::splunk_app(&args.folder, &args.index, output),
+        Command::Format(args) => format::format(args, output),
+        Command::Test(args) => test::test(args, output),
         Command::Tenant(command) => {
             with_context(config, async |context| tenant::tenant(command, context, output).await).await
         }

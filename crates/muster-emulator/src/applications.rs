@@ -582,6 +582,7 @@ impl Request<'_> {
         }
         let letters = state.token(26);
         let value = format!("{}8Q~{}", &letters[..3], &letters[3..]);
+        state.note_issued(&value);
         let password = PasswordCredential {
             key_id: state.dice.guid(),
             name: wanted["displayName"].as_str().map(str::to_owned),

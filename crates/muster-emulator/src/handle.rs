@@ -489,6 +489,12 @@ impl Handle {
         self.shared.token_traffic.list()
     }
 
+    /// Every secret that was handed out until now, the newest last: codes, access, refresh and identity tokens, device
+    /// codes, secrets of apps. A test looks for them where they must not be.
+    pub fn issued_secrets(&self) -> Vec<String> {
+        self.shared.identity.issued()
+    }
+
     /// How long every answer of the token endpoint takes from now on.
     pub fn set_token_delay(&self, delay: Duration) {
         let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);

@@ -521,6 +521,7 @@ impl Identity {
             fields.push(("admin_consent", "True"));
         }
         let answer = pages::back(&request.redirect, request.mode, &fields);
+        state.grants.note_issued(&code);
         state.grants.codes.insert(
             code,
             Code {

@@ -77,6 +77,7 @@ impl Identity {
         });
         let place = if version == Version::V1 { "verification_url" } else { "verification_uri" };
         body[place] = Value::from(verification);
+        state.grants.note_issued(&device_code);
         state.grants.devices.insert(
             device_code,
             Device {

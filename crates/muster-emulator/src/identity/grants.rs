@@ -20,6 +20,9 @@ pub(crate) const DEVICE_INTERVAL_SECONDS: i64 = 5;
 /// How long a page may stay open.
 pub(crate) const PAGE_SECONDS: i64 = 900;
 
+/// How many of the secrets that were handed out are remembered.
+const ISSUED_MAX: usize = 20_000;
+
 /// A map that forgets its oldest entries.
 pub(crate) struct Bounded<V> {
     entries: HashMap<String, V>,
@@ -152,6 +155,8 @@ pub(crate) struct Grants {
     pub(crate) devices: Bounded<Device>,
     pub(crate) sessions: Bounded<Session>,
     pub(crate) pages: Bounded<super::authorize::OpenPage>,
+    /// Every secret that was handed out, the newest last, whatever became of it.
+    issued: VecDeque<String>,
     /// What the `claims` parameter asked for, by `uti` of the token that it gave.
     pub(crate) asked_claims: Bounded<serde_json::Value>,
 }
@@ -164,8 +169,21 @@ impl Grants {
             devices: Bounded::new(10_000),
             sessions: Bounded::new(10_000),
             pages: Bounded::new(10_000),
+            issued: VecDeque::new(),
             asked_claims: Bounded::new(20_000),
         }
+    }
+
+    /// Notes a secret that goes out.
+    pub(crate) fn note_issued(&mut self, secret: &str) {
+        if self.issued.len() >= ISSUED_MAX {
+            self.issued.pop_front();
+        }
+        self.issued.push_back(secret.to_owned());
+    }
+
+    pub(crate) fn issued(&self) -> impl Iterator<Item = &String> {
+        self.issued.iter()
     }
 }
 

@@ -127,6 +127,7 @@ impl Identity {
             claims
         };
         let token = self.keys.current().sign(&claims, Version::V1);
+        self.lock().grants.note_issued(&token);
         let mut body = json!({
             "access_token": token,
             "client_id": identity.client_id,

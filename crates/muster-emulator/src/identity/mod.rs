@@ -439,6 +439,11 @@ impl Identity {
         state.grants.asked_claims.get(&claims.uti).is_some_and(|asked| *asked == challenge["access_token"])
     }
 
+    /// Every secret that was handed out: codes, tokens of all kinds, secrets of apps.
+    pub(crate) fn issued(&self) -> Vec<String> {
+        self.lock().grants.issued().cloned().collect()
+    }
+
     pub(crate) fn roll_keys(&self) -> anyhow::Result<()> {
         self.keys.roll()
     }

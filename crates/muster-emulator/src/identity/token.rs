@@ -535,6 +535,7 @@ impl Identity {
         let is_graph = grant.known.is_some_and(|known| known.app_id == super::resources::GRAPH_APP_ID);
         let nonce = (self.graph_nonce && is_graph).then(|| self.lock().token(32));
         let access_token = key.sign_with_nonce(&claims, version, nonce.as_deref());
+        self.lock().grants.note_issued(&access_token);
         let mut body = match request.version {
             Version::V1 => json!({
                 "token_type": "Bearer",
@@ -681,6 +682,7 @@ impl Identity {
                 public: grant.proof == Proof::Nothing,
                 ended: None,
             };
+            state.grants.note_issued(&token);
             state.grants.refresh.insert(token.clone(), refresh);
             body["refresh_token"] = Value::from(token);
         }
@@ -725,7 +727,9 @@ impl Identity {
             }
             (claims, request.version)
         };
-        self.keys.current().sign(&claims, version)
+        let token = self.keys.current().sign(&claims, version);
+        self.lock().grants.note_issued(&token);
+        token
     }
 }
 
@@ -765,6 +769,11 @@ fn check_verifier(challenge: Option<&Challenge>, verifier: Option<&str>) -> Resu
 }
 
 impl State {
+    /// Notes a secret that goes out.
+    pub(crate) fn note_issued(&mut self, secret: &str) {
+        self.grants.note_issued(secret);
+    }
+
     /// Letters and digits as tokens have them.
     pub(crate) fn token(&mut self, bytes: usize) -> String {
         random_text(&mut self.dice, bytes)

@@ -53,6 +53,11 @@ async fn a_person_signs_in_and_the_app_reads_alerts_for_them_in_both_versions() 
         assert_eq!((id["nonce"].as_str(), id["aud"].as_str()), (Some("n1"), Some(app.as_str())));
         assert_eq!(id["ver"], format!("{version}.0"));
         assert!(body["client_info"].is_string());
+        let issued = world.emulator.issued_secrets();
+        for secret in [&body["access_token"], &body["refresh_token"], &body["id_token"]] {
+            assert!(issued.iter().any(|own| secret == own.as_str()), "every secret that goes out is noted");
+        }
+        assert!(issued.contains(&fields["code"]));
         let page = world.get("v1.0/security/alerts_v2", body["access_token"].as_str().unwrap()).await;
         assert_eq!(page.0, 200, "{}", page.1);
         // The refresh token gives another, and stays good itself.

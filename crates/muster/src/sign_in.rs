@@ -54,7 +54,7 @@ pub enum SignInError {
     /// No state, a forged one, one that was used, or too late.
     #[error("this sign-in is not known, was used already, or took too long: start it again")]
     Unknown,
-    /// The state belongs to another kind of sign-in.
+    /// The state belongs to another kind of sign-in, or the answer to another question.
     #[error("this answer belongs to another sign-in: start it again")]
     OtherKind,
     /// Microsoft said no.
@@ -249,6 +249,9 @@ pub async fn keep_grant(
     let granted = microsoft
         .redeem_code(&app, sign_in.tenant, code, &sign_in.redirect_uri, &sign_in.verifier, &sign_in.resource)
         .await?;
+    if granted.nonce.as_ref().is_some_and(|nonce| *nonce != sign_in.nonce) {
+        return Err(SignInError::OtherKind);
+    }
     keep(store, sign_in.tenant, &sign_in.app, &sign_in.resource, &granted, now).await?;
     Ok(granted)
 }

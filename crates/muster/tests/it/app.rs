@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use muster_emulator::{Config, DirectoryChange, Tenant};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Child;
 
 use crate::gate::{Gate, When};
@@ -165,6 +165,67 @@ async fn an_app_is_registered_once_and_cares_for_itself() {
     ] {
         assert!(audit.contains(action), "{action} is missing in {audit}");
     }
+}
+
+/// In a browser on this machine, whose redirect is caught, and in any other, whose last address is pasted. An answer that
+/// belongs to no sign-in of ours is not taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_signs_in_with_a_browser() {
+    let provider = Provider::start().await;
+    let tenant = provider.tenant.id.clone();
+    let account = format!("admin@{}", provider.tenant.domain);
+    let start = |app: &'static str, flow: &'static str| {
+        let arguments =
+            ["--output", "json", "app", "register", app, "--tenant", &tenant, "--flow", flow, "--no-open"];
+        let mut command = provider.setup.command(&arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("muster starts")
+    };
+    for (app, flow) in [("one", "browser"), ("two", "paste"), ("three", "paste")] {
+        let mut child = start(app, flow);
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let address = loop {
+            let line = lines.next_line().await.expect("UTF-8").expect("an address");
+            if line.starts_with("http") {
+                break line;
+            }
+        };
+        let back = provider.setup.emulator.sign_in(&address, &account, true).expect("signed in");
+        let state = back.split_once("state=").expect("a state").1.split('&').next().expect("a state");
+        let forged = back.replace(state, "00000000000000000000000000000000");
+        if flow == "browser" {
+            browse(&forged).await;
+            browse(&back).await;
+        } else {
+            let pasted = if app == "three" { &forged } else { &back };
+            let mut stdin = child.stdin.take().expect("piped");
+            stdin.write_all(format!("{pasted}\n").as_bytes()).await.expect("pasted");
+        }
+        let output = child.wait_with_output().await.expect("it ends");
+        if app == "three" {
+            assert_eq!(output.status.code(), Some(1));
+        } else {
+            let made: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert_eq!((&made["app"], &made["created"]), (&Value::from(app), &Value::Bool(true)), "{made}");
+            assert!(made["section"].as_str().is_some_and(|section| section.contains("client_id")), "{made}");
+        }
+    }
+}
+
+/// Opens an address of this machine, as a browser that is sent there does.
+async fn browse(address: &str) {
+    let rest = address.strip_prefix("http://localhost:").expect("a loopback address");
+    let (port, path) = rest.split_once('/').map_or_else(
+        || rest.split_once('?').map(|(port, query)| (port, format!("/?{query}"))).expect("a query"),
+        |(port, path)| (port, format!("/{path}")),
+    );
+    let port: u16 = port.parse().expect("a port");
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 /// Killed while it registers, the command makes nothing twice when it is given again.

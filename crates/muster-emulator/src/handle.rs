@@ -127,7 +127,11 @@ impl Default for Config {
                 "https://SiemMsspConnector",
                 "http://localhost",
                 "http://127.0.0.1",
-                "https://muster.mssp.example/onboarding/callback",
+                "http://localhost/onboard/callback",
+                "http://127.0.0.1/onboard/callback",
+                "http://localhost/SiemMsspConnector",
+                "http://127.0.0.1/SiemMsspConnector",
+                "https://muster.mssp.example/onboard/callback",
                 "https://muster.mssp.example/SiemMsspConnector",
             ]
             .map(str::to_owned)

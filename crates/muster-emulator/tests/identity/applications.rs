@@ -79,7 +79,7 @@ async fn an_app_is_registered_granted_its_roles_and_used() {
             "applications",
             json!({
                 "displayName": "Muster (production)", "signInAudience": "AzureADMultipleOrgs",
-                "web": {"redirectUris": ["https://muster.mssp.example/onboarding/callback"]},
+                "web": {"redirectUris": ["https://muster.mssp.example/onboard/callback"]},
                 "requiredResourceAccess": [{"resourceAppId": "00000003-0000-0000-c000-000000000000",
                     "resourceAccess": [{"id": "472e4a4d-bb4a-4026-98d1-0b0d74cb74a5", "type": "Role"}]}],
             }),

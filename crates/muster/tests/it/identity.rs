@@ -1,12 +1,16 @@
 //! Every road to a token: each kind of credential and each flow, over both generations of endpoints, to alerts in hand.
 
 use std::process::Stdio;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use muster_emulator::{AppRegistration, Config, DirectoryChange};
-use muster_model::{Clock, SystemClock};
+use muster_microsoft::api::client::ClientOptions;
+use muster_microsoft::entra::credential::{App, Credential};
+use muster_microsoft::{Cloud, Microsoft, MicrosoftOptions};
+use muster_model::{Clock, ManualClock, Secret, SystemClock, TenantId};
 use muster_store::{TenantChange, TenantKey};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -496,4 +500,51 @@ async fn each_way_to_lose_access_is_told_by_its_name_and_healed() {
         setup.emulator.clear_faults();
         assert_eq!(standing().await.1, "ok", "{health}");
     }
+}
+
+/// A thousand tenants' tokens through one app, wanted by many at once: one request for each, never two at a time, and none
+/// until the token nears its end; then one again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_tenants_tokens_are_asked_for_once_each() {
+    const TENANTS: usize = 1_000;
+    let emulator = muster_emulator::start(Config { tenants: 1_000, alerts: Some(0), ..Config::default() });
+    let emulator = emulator.await.expect("the emulator starts");
+    let base = emulator.base_url();
+    let cloud = Cloud::custom(&base, &base, None).expect("addresses");
+    let clock = Arc::new(ManualClock::new(now()));
+    let microsoft = Microsoft::new(MicrosoftOptions::new(cloud, ClientOptions::default()), clock.clone());
+    let microsoft = Arc::new(microsoft.expect("the way to Microsoft"));
+    let app = App::new("main", emulator.app_id(), Credential::Secret(Secret::from(emulator.secret())));
+    let tenants: Vec<TenantId> =
+        emulator.tenants().iter().map(|tenant| tenant.id.parse().expect("an id")).collect();
+    assert_eq!(tenants.len(), TENANTS);
+    let everybody_wants_one = async || {
+        let mut wanting = tokio::task::JoinSet::new();
+        for _ in 0..3 {
+            for tenant in &tenants {
+                let (microsoft, app, tenant) = (Arc::clone(&microsoft), app.clone(), *tenant);
+                wanting.spawn(async move {
+                    let resource = microsoft.cloud().graph_resource().to_owned();
+                    microsoft.access_token(&app, tenant, &resource).await.map(|token| token.expires_at)
+                });
+            }
+        }
+        while let Some(token) = wanting.join_next().await {
+            token.expect("no panic").expect("a token");
+        }
+    };
+    let counted = || {
+        let requests = emulator.token_requests();
+        let most = requests.iter().map(|count| count.most_at_a_time).max();
+        (requests.len(), requests.iter().map(|count| count.requests).sum::<u64>(), most)
+    };
+    everybody_wants_one().await;
+    assert_eq!(counted(), (TENANTS, 1_000, Some(1)));
+    clock.advance(std::time::Duration::from_secs(600));
+    everybody_wants_one().await;
+    assert_eq!(counted(), (TENANTS, 1_000, Some(1)), "the tokens in hand are used");
+    clock.advance(std::time::Duration::from_secs(5_000));
+    everybody_wants_one().await;
+    assert_eq!(counted(), (TENANTS, 2_000, Some(1)), "renewed once");
+    emulator.stop().await;
 }

@@ -9,5 +9,6 @@ mod gate;
 mod hostile;
 mod identity;
 mod onboarding;
+mod secrets;
 mod sink_down;
 mod support;

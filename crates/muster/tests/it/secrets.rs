@@ -32,7 +32,9 @@ async fn with_grant() -> (Setup, String) {
             multitenant: true,
             redirect_uris: vec!["https://mssp.example/SiemMsspConnector".to_owned()],
             secret: Some("hunter2-hunter2".to_owned()),
-            scopes: vec!["https://graph.microsoft.com/SecurityAlert.Read.All".to_owned()],
+            scopes: ["SecurityAlert.Read.All", "SecurityIncident.Read.All"]
+                .map(|name| format!("https://graph.microsoft.com/{name}"))
+                .to_vec(),
             ..AppRegistration::default()
         })
         .expect("an app");
@@ -69,7 +71,12 @@ async fn killed_while_a_refresh_token_is_renewed_it_recovers_by_itself() {
     assert!(setup.muster(&refresh).await.status.success());
     let whole = started.elapsed();
     for round in 0..12_u32 {
-        let mut child = setup.command(&refresh).spawn().expect("muster starts");
+        let mut child = setup
+            .command(&refresh)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("muster starts");
         tokio::time::sleep(whole * (round + 1) / 13).await;
         kill(&child);
         child.wait().await.expect("it ends");
@@ -98,7 +105,10 @@ async fn killed_while_a_refresh_token_is_renewed_it_recovers_by_itself() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_refreshing_at_once_take_turns() {
     let (setup, tenant) = with_grant().await;
-    setup.emulator.add_fault(Fault::new(Area::Token, FaultKind::Slow { milliseconds: 400 })).expect("a fault");
+    setup
+        .emulator
+        .add_fault(Fault::new(Area::Token, FaultKind::Slow { milliseconds: 400 }))
+        .expect("a fault");
     let refresh = ["token", "refresh", "--tenant", &tenant, "--app", "desk"];
     let (one, other, third) =
         tokio::join!(setup.muster(&refresh), setup.muster(&refresh), setup.muster(&refresh));
@@ -124,7 +134,12 @@ async fn killed_while_the_master_key_is_rotated_nothing_is_locked_out() {
     assert!(rotated.status.success(), "{}", error(&rotated));
     let whole = started.elapsed();
     for round in 0..15_u32 {
-        let mut child = setup.command(&["key", "rotate"]).spawn().expect("muster starts");
+        let mut child = setup
+            .command(&["key", "rotate"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("muster starts");
         tokio::time::sleep(whole * (round + 1) / 15).await;
         kill(&child);
         child.wait().await.expect("it ends");
@@ -190,12 +205,8 @@ async fn no_secret_is_left_in_the_clear() {
     std::fs::create_dir(&temporary).expect("a folder");
     let mut printed = Vec::new();
     let log = std::fs::File::create(setup.path().join("run.log")).expect("a log");
-    let mut running = setup
-        .command(&["-vv", "run"])
-        .env("TMPDIR", &temporary)
-        .stderr(log)
-        .spawn()
-        .expect("muster starts");
+    let mut running =
+        setup.command(&["-vv", "run"]).env("TMPDIR", &temporary).stderr(log).spawn().expect("muster starts");
     eventually("alerts arrive", async || setup.lost() == 0).await;
     let core = std::fs::read_to_string(format!("/proc/{}/limits", running.id().expect("a process")));
     let core = core.expect("limits");
@@ -232,13 +243,19 @@ async fn no_secret_is_left_in_the_clear() {
     rustix::process::kill_process(pid, rustix::process::Signal::ABORT).expect("aborted");
     running.wait().await.expect("it ends");
 
-    let read = |name: &str| std::fs::read_to_string(setup.path().join(name)).expect("a file").trim().to_owned();
+    let read =
+        |name: &str| std::fs::read_to_string(setup.path().join(name)).expect("a file").trim().to_owned();
     let given = ["app.secret", "main.secret", "splunk.token", "muster.key"];
     let mut secrets: Vec<String> = given.iter().map(|name| read(name)).collect();
-    let issued = setup.emulator.issued_secrets();
+    let issued = setup.emulator.handed_out();
     assert!(issued.len() > 10, "the emulator tells what it has handed out: {}", issued.len());
     secrets.extend(issued);
-    secrets.push(setup.emulator.password(&format!("admin@{}", setup.emulator.tenants()[0].domain)).expect("a password"));
+    secrets.push(
+        setup
+            .emulator
+            .password(&format!("admin@{}", setup.emulator.tenants()[0].domain))
+            .expect("a password"),
+    );
     let mut files = Vec::new();
     files_below(setup.path(), &mut files);
     let mut haystacks = vec![(PathBuf::from("(printed)"), printed)];

@@ -548,3 +548,118 @@ async fn a_thousand_tenants_tokens_are_asked_for_once_each() {
     assert_eq!(counted(), (TENANTS, 2_000, Some(1)), "renewed once");
     emulator.stop().await;
 }
+
+/// The settings' secrets lie in a Key Vault that the machine's identity opens; while it is down, and when it refuses, that
+/// is said, and what to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_vault_holds_the_secrets_and_its_trouble_is_told() {
+    use muster_emulator::{Area, Fault, FaultKind};
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(5), ..config() }, "").await;
+    let base = setup.emulator.base_url();
+    let (identity, _, _) = setup.emulator.managed_identities()[0].clone();
+    let provider = setup.emulator.provider().id;
+    setup.emulator.set_vault_secret("mssp", "main", setup.emulator.secret());
+    setup.emulator.set_vault_secret("mssp", "hec", setup.emulator.hec_token());
+    setup.write_settings(&format!(
+        "[apps.vaulted]\nclient_id = \"{}\"\nsecret = {{ key_vault = \"{base}/vault/mssp/secrets/main\" }}\n\n\
+         [apps.machine]\nclient_id = \"{identity}\"\nmanaged_identity = true\nmanaged_identity_endpoint = \"{base}/metadata/identity/oauth2/token\"\n\n\
+         [key_vault]\napp = \"machine\"\ntenant = \"{provider}\"\n",
+        setup.emulator.app_id()
+    ));
+    let settings = std::fs::read_to_string(setup.settings_path()).expect("settings");
+    let settings = settings.replace(
+        "token = { file = \"splunk.token\" }",
+        &format!("token = {{ key_vault = \"{base}/vault/mssp/secrets/hec\" }}"),
+    );
+    std::fs::write(setup.settings_path(), settings).expect("written");
+    let valid = setup.muster(&["validate"]).await;
+    assert!(valid.status.success(), "{}", String::from_utf8_lossy(&valid.stdout));
+    let id = setup.emulator.tenants()[0].id.clone();
+    assert_eq!(fetch(&setup, &id, "vaulted").await, Ok(5));
+    assert!(
+        setup.muster(&["sink", "test", "splunk"]).await.status.success(),
+        "its token lies in the vault too"
+    );
+
+    let down = Fault::new(Area::KeyVault, FaultKind::Status { status: 503 });
+    setup.emulator.add_fault(down).expect("a fault");
+    let error = fetch(&setup, &id, "vaulted").await.expect_err("the vault is down");
+    assert!(error.contains("Key Vault"), "{error}");
+    setup.emulator.clear_faults();
+    setup.emulator.allow_vault("mssp", &identity, false);
+    let error = fetch(&setup, &id, "vaulted").await.expect_err("not allowed");
+    assert!(error.contains("Key Vault Secrets User") || error.contains("access policy"), "{error}");
+    setup.emulator.allow_vault("mssp", &identity, true);
+    assert_eq!(fetch(&setup, &id, "vaulted").await, Ok(5));
+}
+
+/// Keys roll over: a token signed with a key that was not published before is verified after one look, and one signed with
+/// a key that is published no more is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_signing_key_is_found_and_a_withdrawn_one_is_not_trusted() {
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(5), ..config() }, "").await;
+    let id = setup.emulator.tenants()[0].id.clone();
+    let token = async || {
+        let printed = setup.muster(&["token", "acquire", "--tenant", &id, "--print"]).await;
+        String::from_utf8(printed.stdout).expect("text")
+    };
+    let verify = async |token: &str| {
+        std::fs::write(setup.path().join("try.txt"), token).expect("written");
+        let output = setup.muster(&["token", "verify", "--tenant", &id, "@try.txt"]).await;
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let before = token().await;
+    assert!(verify(&before).await.0);
+    setup.emulator.change(DirectoryChange::RollKeys).expect("rolled");
+    let after = token().await;
+    assert!(verify(&after).await.0 && verify(&before).await.0, "both keys are published");
+    setup.emulator.change(DirectoryChange::DropOldKeys).expect("dropped");
+    assert!(verify(&after).await.0);
+    let (good, told) = verify(&before).await;
+    assert!(!good && told.contains("key"), "{told}");
+}
+
+/// An API that asks for a token with certain claims gets one, and collecting goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claims_challenge_is_answered() {
+    use muster_emulator::{Area, Fault, FaultKind};
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(5), ..config() }, "").await;
+    let bench = crate::support::Bench::new(&setup).await;
+    bench.rounds(1).await;
+    let challenge = Fault::new(Area::GraphAlerts, FaultKind::ClaimsChallenge { claims: None });
+    setup.emulator.add_fault(challenge).expect("a fault");
+    setup.emulator.add_alerts(&setup.emulator.tenants()[0].id, 3, None).expect("new alerts");
+    bench.rounds(2).await;
+    assert_eq!(bench.errors().await, Vec::<String>::new());
+    assert_eq!(setup.lost(), 0);
+}
+
+/// Four minutes of difference between the clocks are borne; a token from the future, or one long ended, is not taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_wrong_is_told_by_verify() {
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(5), ..config() }, "").await;
+    let id = setup.emulator.tenants()[0].id.parse().expect("an id");
+    let printed =
+        setup.muster(&["token", "acquire", "--tenant", &setup.emulator.tenants()[0].id, "--print"]).await;
+    let token = String::from_utf8(printed.stdout).expect("text").trim().to_owned();
+    let base = setup.emulator.base_url();
+    for (shift, good) in [(0, true), (240, true), (-240, true), (90_000, false), (-90_000, false)] {
+        let time = now().checked_add(jiff::SignedDuration::from_secs(shift)).expect("a time");
+        let options = MicrosoftOptions::new(
+            Cloud::custom(&base, &base, None).expect("addresses"),
+            ClientOptions::default(),
+        );
+        let microsoft =
+            Microsoft::new(options, Arc::new(ManualClock::new(time))).expect("the way to Microsoft");
+        let expected = muster_microsoft::entra::verify::Expected {
+            tenant: Some(id),
+            resource: Some(microsoft.cloud().graph_resource().to_owned()),
+            client_id: None,
+            access: muster_microsoft::entra::credential::Access::Application,
+            sources: vec![],
+            issuer: muster_microsoft::entra::credential::Endpoint::V2,
+        };
+        let verification = microsoft.verify_token(&token, &expected).await;
+        assert_eq!(verification.passed(), good, "{shift}: {verification:?}");
+    }
+}

@@ -247,7 +247,7 @@ async fn no_secret_is_left_in_the_clear() {
         |name: &str| std::fs::read_to_string(setup.path().join(name)).expect("a file").trim().to_owned();
     let given = ["app.secret", "main.secret", "splunk.token", "muster.key"];
     let mut secrets: Vec<String> = given.iter().map(|name| read(name)).collect();
-    let issued = setup.emulator.handed_out();
+    let issued = setup.emulator.issued_secrets();
     assert!(issued.len() > 10, "the emulator tells what it has handed out: {}", issued.len());
     secrets.extend(issued);
     secrets.push(

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use muster_model::Record;
 use muster_siem::formats::{Events, Format, IncidentAlerts, OcsfOptions, OcsfVersion, RecordKind};
-use serde_json::Value;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use fixtures::{FIXTURES, head, tenant};
 use schema::Schema;
@@ -112,4 +113,204 @@ fn the_table_of_fields_is_whole() {
     let table = Format::Ocsf(OcsfOptions::default()).fields();
     let unused: Vec<_> = table.iter().filter(|row| !used.contains(&(row.name, row.kinds))).collect();
     assert!(unused.is_empty(), "{unused:#?}");
+}
+
+/// Values that no schema has in these places.
+fn odd_value() -> impl Strategy<Value = Value> {
+    let text = prop::sample::select(vec![
+        "",
+        " ",
+        "x",
+        "a@b.example",
+        "203.0.113.1",
+        "::1",
+        "http://h.example:1/p?q#f",
+        "https://",
+        "T1059.",
+        ".001",
+        "0001-01-01T00:00:00Z",
+        "2026-01-01T00:00:00",
+        "C:\\\\",
+        "a\nb",
+        "\u{0}",
+        "\u{202e}",
+        "Unassigned",
+        "unknown",
+        "quantum",
+        "true",
+        "-1",
+        "99999999999999999999",
+        "1e3",
+        "00-11-22-33-44-55",
+        "@",
+        "://",
+        "{",
+        "[",
+    ]);
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text.prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!([null, "a", 1, ["b"], { "ipAddress": "::1", "url": 1 }])),
+        Just(json!({ "@odata.type": "#microsoft.graph.security.unheardOfEvidence", "id": 1, "name": ["x"] })),
+        Just((0..12).fold(json!("core"), |inner, _| json!({ "host": inner }))),
+    ]
+}
+
+/// JSON pointers to everything in `value`, except to the whole.
+fn pointers(value: &Value, here: &str, found: &mut Vec<String>) {
+    let mut add = |key: &str, inner: &Value| {
+        let there = format!("{here}/{}", key.replace('~', "~0").replace('/', "~1"));
+        pointers(inner, &there, found);
+        found.push(there);
+    };
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, inner)| add(key, inner)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(at, inner)| add(&at.to_string(), inner)),
+        _ => {}
+    }
+}
+
+proptest! {
+    /// Whatever stands in a record, its events are valid.
+    #[test]
+    fn odd_records_become_valid_events(
+        fixture in 0..FIXTURES.len(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), odd_value()), 1..16),
+        newest in any::<bool>(),
+    ) {
+        let (name, kind, body) = FIXTURES[fixture];
+        let mut record: Value = serde_json::from_str(body).expect("JSON");
+        for (place, odd) in changes {
+            let mut places = Vec::new();
+            pointers(&record, "", &mut places);
+            if places.is_empty() {
+                break;
+            }
+            if let Some(found) = record.pointer_mut(place.get(&places).as_str()) {
+                *found = odd;
+            }
+        }
+        for key in ["id", "incidentId", "AlertId", "FullId"] {
+            record[key] = json!("1");
+        }
+        // What nests too deeply is not accepted in the first place.
+        prop_assume!(kind.head(&record.to_string()).is_ok());
+        let v = if newest { OcsfVersion::V1_8 } else { OcsfVersion::V1_5 };
+        let events = ocsf(version(v), kind, &record.to_string());
+        prop_assert!(!events.is_empty());
+        if let Some(schema) = Schema::read(v.as_str()) {
+            for event in events {
+                let problems = schema.problems(&event);
+                prop_assert!(problems.is_empty(), "{name} {v:?}: {problems:?}\n{record}");
+            }
+        }
+    }
+}
+
+/// Public payloads, where a developer has them: whatever in them is a record becomes valid events.
+#[test]
+fn the_corpus_becomes_valid_events() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    let (mut files, mut counts) = (Vec::new(), BTreeMap::new());
+    list(&corpus, &mut files);
+    let Some(schema) = Schema::read("1.8.0") else {
+        println!("corpus not found: skipped");
+        return;
+    };
+    let mut wrong = Vec::new();
+    for file in &files {
+        let Ok(text) = std::fs::read_to_string(file) else { continue };
+        let whole: Vec<Value> = serde_json::from_str(&text).map_or_else(
+            |_| text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+            |value| vec![value],
+        );
+        let mut records = Vec::new();
+        whole.iter().for_each(|value| find_records(value, &mut records));
+        for (kind, record) in records {
+            let body = record.to_string();
+            let Ok(head) = kind.head(&body) else { continue };
+            let mut events = Events::new();
+            let record = Record { head: &head, body: &body };
+            Format::Ocsf(OcsfOptions::default())
+                .write(kind, record, &tenant(), &mut events)
+                .expect("written");
+            *counts.entry(kind).or_insert(0) += 1;
+            for event in events.iter() {
+                let event: Value = serde_json::from_slice(event).expect("JSON");
+                let problems = schema.problems(&event);
+                wrong.extend(problems.into_iter().map(|problem| format!("{}: {problem}", file.display())));
+            }
+        }
+    }
+    println!("{counts:?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(counts.len(), RecordKind::ALL.len(), "{counts:?}");
+}
+
+/// Whatever is told to be a record, anywhere in `value`.
+fn find_records<'a>(value: &'a Value, found: &mut Vec<(RecordKind, &'a Value)>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| find_records(item, found)),
+        Value::Object(map) => match RecordKind::detect(value.to_string().as_bytes()) {
+            Some(kind) => found.push((kind, value)),
+            None => map.values().for_each(|inner| find_records(inner, found)),
+        },
+        _ => {}
+    }
+}
+
+fn list(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.path().is_dir() {
+            list(&entry.path(), files);
+        } else {
+            files.push(entry.path());
+        }
+    }
+}
+
+/// The checker of the schema finds what is wrong: a test that cannot fail would prove nothing.
+#[test]
+fn the_checker_finds_mistakes() {
+    let Some(schema) = Schema::read("1.8.0") else {
+        println!("schema extract not found: skipped");
+        return;
+    };
+    let (_, kind, body) =
+        FIXTURES.into_iter().find(|(name, ..)| name.ends_with("deviceEvidence")).expect("it");
+    let event = ocsf(OcsfOptions::default(), kind, body).remove(0);
+    assert_eq!(schema.problems(&event), Vec::<String>::new());
+    for (pointer, odd, problem) in [
+        ("/severity_id", json!(42), "not in the enum"),
+        ("/severity_id", json!("4"), "not a whole number"),
+        ("/severity", json!("Hoch"), "says"),
+        ("/time", json!("2026-01-01T00:00:00Z"), "not a whole number"),
+        ("/type_uid", json!(200_499), "type_uid is not class and activity"),
+        ("/class_uid", json!(4711), "no class"),
+        ("/metadata/version", json!("1.5.0"), "metadata.version"),
+        ("/metadata/profiles", json!(["cloud"]), "needs the profile"),
+        ("/metadata/product", json!({}), "is empty"),
+        ("/evidences/0", json!({ "name": "x" }), "has none of"),
+        ("/evidences/0/device/ip", json!("10.0.0.0/8"), "not an address"),
+        ("/evidences/0/device/hostname", json!(7), "not a text"),
+        ("/finding_info", json!({ "title": "x" }), "lacks uid"),
+        ("/finding_info/related_events", json!([]), "empty list"),
+        ("/observables", json!({}), "no list"),
+        ("/message", json!({}), "not a text"),
+    ] {
+        let mut wrong = event.clone();
+        *wrong.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = odd;
+        let problems = schema.problems(&wrong);
+        assert!(problems.iter().any(|found| found.contains(problem)), "{pointer}: {problems:?}");
+    }
+    let mut wrong = event;
+    wrong["surprise"] = json!(1);
+    assert_eq!(schema.problems(&wrong), ["surprise is not in the schema"]);
 }

@@ -8,6 +8,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::formats::json::Text;
 use crate::formats::tables::{EvidenceKind, same, says_nothing};
+use crate::formats::tape::Value;
 use crate::formats::view::{Alert, Device, Distinct, Evidence, Facts, File, Pivot, User};
 
 use super::OcsfVersion;
@@ -629,17 +630,42 @@ impl<'a> Observables<'a> {
 
     /// Adds what the evidence of alerts tells and the facts of them do not keep apart.
     pub(super) fn add_evidence(&mut self, alerts: &[Alert<'a>]) {
+        for alert in alerts {
+            for key in ["IocValue", "CreatorIocValue"] {
+                self.add("unmapped.IocValue", (99, "Indicator"), alert.fields.text_of(key));
+            }
+        }
         for evidence in alerts.iter().flat_map(|alert| &alert.evidence) {
-            evidence.walk(&mut |evidence| match evidence.kind {
-                EvidenceKind::Dns => {
-                    let name = evidence.fields.text_of("domainName");
-                    self.add("evidences[].query.hostname", HOSTNAME, name);
+            evidence.walk(&mut |evidence| {
+                let fields = evidence.fields;
+                match evidence.kind {
+                    EvidenceKind::Dns => {
+                        self.add("evidences[].query.hostname", HOSTNAME, fields.text_of("domainName"));
+                    }
+                    EvidenceKind::Nic | EvidenceKind::IotDevice => {
+                        self.add("evidences[].device.mac", MAC_ADDRESS, fields.text_of("macAddress"));
+                    }
+                    _ => {}
                 }
-                EvidenceKind::Nic | EvidenceKind::IotDevice => {
-                    let address = evidence.fields.text_of("macAddress");
-                    self.add("evidences[].device.mac", MAC_ADDRESS, address);
+                let account = fields.get("userAccount");
+                let id = account.text_of("activeDirectoryObjectGuid");
+                self.add("evidences[].data.userAccount.activeDirectoryObjectGuid", USER_ID, id);
+                let accessed = |holder: Value<'a>| holder.get("resourceAccessEvents").items();
+                for access in accessed(fields).chain(accessed(account)) {
+                    let text = |key| access.text_of(key);
+                    self.add("evidences[].data.resourceAccessEvents[].accountId", USER_ID, text("accountId"));
+                    self.add("evidences[].data.resourceAccessEvents[].ipAddress", ADDRESS, text("ipAddress"));
+                    let resource = text("resourceIdentifier");
+                    self.add(
+                        "evidences[].data.resourceAccessEvents[].resourceIdentifier",
+                        RESOURCE,
+                        resource,
+                    );
                 }
-                _ => {}
+                let machine = fields.get("vmMetadata");
+                for key in ["resourceId", "subscriptionId"] {
+                    self.add("evidences[].data.vmMetadata", RESOURCE, machine.text_of(key));
+                }
             });
         }
     }

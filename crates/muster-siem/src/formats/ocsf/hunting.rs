@@ -144,6 +144,10 @@ pub(super) fn write<'a>(
             observables.add(name, *kind, text);
         }
     }
+    for object in row.fields.get("ActivityObjects").items() {
+        observables.add("unmapped.ActivityObjects[].Name", RESOURCE, object.text_of("Name"));
+        observables.add("unmapped.ActivityObjects[].Id", RESOURCE, object.text_of("Id"));
+    }
     let writer = Writer { context, row, record };
     Json::write(buffer, |json| {
         let written = match table {
@@ -223,6 +227,7 @@ impl<'a> Writer<'_, 'a> {
             let more = ProcessMore {
                 user: account,
                 integrity: self.text("InitiatingProcessIntegrityLevel"),
+                session: self.text("InitiatingProcessLogonId"),
                 ..ProcessMore::default()
             };
             process(json, "process", &self.row.initiating_process(), &more);
@@ -271,6 +276,7 @@ impl<'a> Writer<'_, 'a> {
         let more = ProcessMore {
             user: self.row.account(),
             integrity: self.text("ProcessIntegrityLevel"),
+            session: self.text("LogonId"),
             ..ProcessMore::default()
         };
         process(json, "process", &whole, &more);
@@ -456,6 +462,7 @@ impl<'a> Writer<'_, 'a> {
             ..Endpoint::default()
         };
         endpoint(json, "src_endpoint", &there);
+        json.object("session", |json| json.text("uid", self.text("LogonId")));
         self.host(json);
         Some(Written::new(&[DEVICE, INITIATING, ACCOUNT, &["FailureReason", "RemoteIP"]]).on_host())
     }
@@ -618,7 +625,7 @@ impl<'a> Writer<'_, 'a> {
             json.text("title", title);
             json.list("types", |json| categories.iter().for_each(|category| json.plain_item(category)));
             json.object("product", |json| {
-                json.text("name", self.text("ServiceSource"));
+                json.text("name", self.text("ServiceSource").or(self.text("DetectionSource")));
                 if !json.is_empty() {
                     json.word("vendor_name", "Microsoft");
                 }
@@ -826,11 +833,15 @@ impl<'a> Writer<'_, 'a> {
         };
         let metadata = Metadata {
             id,
+            original_id: self.text("ReportId"),
             log_name: super::log_name(context.kind),
             original_time: row.happened_at,
             modified: None,
             event_code: self.text("ActionType"),
-            correlation: self.text("AlertId").or(self.text("NetworkMessageId")),
+            correlation: self
+                .text("AlertId")
+                .or(self.text("NetworkMessageId"))
+                .or(self.text("CorrelationId")),
             incident: None,
             labels: &[],
             profiles,
@@ -959,4 +970,8 @@ const OBSERVABLES: &[(&str, &str, (i64, &str))] = &[
     ("ResourceId", "unmapped.ResourceId", RESOURCE),
     ("ApplicationId", "service.uid", RESOURCE),
     ("AlertId", "finding_info.uid", (99, "Alert ID")),
+    ("IPv4Dhcp", "unmapped.IPv4Dhcp", ADDRESS),
+    ("IPv6Dhcp", "unmapped.IPv6Dhcp", ADDRESS),
+    ("EmailClusterId", "unmapped.EmailClusterId", RESOURCE),
+    ("EmailActionPolicyGuid", "unmapped.EmailActionPolicyGuid", RESOURCE),
 ];

@@ -254,6 +254,7 @@ impl Context<'_> {
             comment(json, &alert.comments);
             let metadata = Metadata {
                 id: head.id,
+                original_id: Text::default(),
                 log_name: log_name(self.kind),
                 original_time: alert.created_at,
                 modified: updated,
@@ -322,11 +323,14 @@ impl Context<'_> {
                 verdict(incident.classification, incident.determination).unwrap_or((0, "Unknown")),
             );
             json.choice("priority", priority(incident.priority_score, head.severity));
-            json.integer("risk_score", incident.priority_score);
+            if let Ok(score) = incident.priority_score.as_written().parse::<i32>() {
+                json.number("risk_score", i64::from(score));
+            }
             json.text("src_url", incident.incident_url);
             comment(json, &incident.comments);
             let metadata = Metadata {
                 id: &head.id,
+                original_id: Text::default(),
                 log_name: log_name(self.kind),
                 original_time: incident.created_at,
                 modified: updated,
@@ -359,8 +363,16 @@ impl Context<'_> {
                 json.object("feature", |json| json.word("name", interface(self.kind)));
             });
             json.plain("uid", metadata.id);
+            let original = metadata.original_id;
             if version == OcsfVersion::V1_8 {
-                json.plain("original_event_uid", metadata.id);
+                if original.is_blank() {
+                    json.plain("original_event_uid", metadata.id);
+                } else {
+                    json.text("original_event_uid", original);
+                }
+            }
+            if original.as_written().parse::<i32>().is_ok() {
+                json.integer("sequence", original);
             }
             json.word("log_name", metadata.log_name);
             json.word("log_provider", "Muster");
@@ -433,6 +445,8 @@ impl Context<'_> {
 
 struct Metadata<'m> {
     id: &'m str,
+    /// Microsoft's id of an event, which is none of the record: a hunting row's `ReportId`.
+    original_id: Text<'m>,
     log_name: &'static str,
     original_time: Text<'m>,
     modified: Option<Timestamp>,
@@ -766,6 +780,15 @@ fn finding(json: &mut Json<'_>, alert: &Alert<'_>) {
     json.list("tags", |json| {
         tag(json, "actor", alert.actor);
         tag(json, "threat_family", alert.threat_family);
+        tag(json, "investigation_id", alert.investigation_id);
+        for (key, name) in [
+            ("LinkToWDATP", "alert_url"),
+            ("IncidentLinkToMTP", "incident_url"),
+            ("IncidentLinkToWDATP", "incident_url"),
+            ("ReportID", "report_id"),
+        ] {
+            tag(json, name, alert.fields.text_of(key));
+        }
     });
 }
 

@@ -250,6 +250,8 @@ pub(super) struct ProcessMore<'a> {
     pub(super) integrity: Text<'a>,
     /// What stands for the process where nobody tells its number: OCSF wants something that identifies it.
     pub(super) uid: Text<'a>,
+    /// The logon session that it runs in.
+    pub(super) session: Text<'a>,
 }
 
 /// A process with its parent. Left out when neither its number nor `more.uid` is known.
@@ -271,6 +273,7 @@ pub(super) fn process(json: &mut Json<'_>, key: &str, process: &Process<'_>, mor
         if let Some(level) = integrity_level(more.integrity) {
             json.choice("integrity", level);
         }
+        json.object("session", |json| json.text("uid", more.session));
         if let Some(parent) = process_number(process.parent_id) {
             json.object("parent_process", |json| {
                 json.number("pid", parent);

@@ -7,7 +7,10 @@ mod schema;
 use std::collections::{BTreeMap, HashSet};
 
 use muster_model::Record;
-use muster_siem::formats::{Events, Format, IncidentAlerts, OcsfOptions, OcsfVersion, RecordKind};
+use muster_siem::formats::{
+    BigEvents, Bounds, Events, Format, FormatError, IncidentAlerts, OcsfOptions, OcsfVersion, RecordKind,
+    Spelling,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -313,4 +316,114 @@ fn the_checker_finds_mistakes() {
     let mut wrong = event;
     wrong["surprise"] = json!(1);
     assert_eq!(schema.problems(&wrong), ["surprise is not in the schema"]);
+}
+
+/// Where our events differ from Tenzir's on purpose.
+const NOT_AS_TENZIR: [(&str, &str); 2] = [
+    ("end_time", "the last activity, which the record tells or not; Tenzir takes the last update"),
+    (
+        "finding_info.product.name",
+        "the product's name; Microsoft's word for it is in `finding_info.product.uid`",
+    ),
+];
+
+/// Events that another product makes of the same records, where a developer has them: each standard field that it
+/// fills has the same value in ours, or stands in the table above with the reason.
+#[test]
+fn another_product_fills_the_same_fields_alike() {
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/tenzir-library/graph");
+    let (mut equal, mut on_purpose, mut wrong) = (0, 0, Vec::new());
+    for (name, kind) in
+        [("defender-alerts", RecordKind::GraphAlert), ("defender-incidents", RecordKind::GraphIncident)]
+    {
+        let read = |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}")));
+        let (Ok(records), Ok(expected)) = (read("ndjson"), read("ocsf-expected.json")) else {
+            println!("corpus not found: skipped");
+            return;
+        };
+        let expected: Vec<Value> = serde_json::from_str(&expected).expect("JSON");
+        let records: Vec<&str> = records.lines().filter(|line| !line.trim().is_empty()).collect();
+        assert_eq!(records.len(), expected.len());
+        for (record, expected) in records.into_iter().zip(&expected) {
+            let ours = ocsf(OcsfOptions::default(), kind, record).remove(0);
+            compare("", expected, &ours, &mut |path, theirs, ours| {
+                // The tenant is Muster's, and their times are texts.
+                let same = theirs == ours
+                    || path == "metadata.tenant_uid"
+                    || theirs
+                        .as_str()
+                        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+                        .map(|time| time.as_millisecond())
+                        == ours.as_i64()
+                        && ours.is_i64();
+                if same {
+                    equal += 1;
+                } else if NOT_AS_TENZIR.iter().any(|(known, _)| *known == path) {
+                    on_purpose += 1;
+                } else {
+                    wrong.push(format!("{name}: {path}: {theirs} but ours {ours}"));
+                }
+            });
+        }
+    }
+    println!("{equal} fields equal, {on_purpose} different on purpose");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Calls `differ` with each leaf of `theirs` and what is there in `ours`; in lists any item that fits will do.
+fn compare(path: &str, theirs: &Value, ours: &Value, differ: &mut dyn FnMut(&str, &Value, &Value)) {
+    match (theirs, ours) {
+        (Value::Object(map), _) => {
+            for (key, value) in map {
+                let place = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                compare(&place, value, ours.get(key).unwrap_or(&Value::Null), differ);
+            }
+        }
+        (Value::Array(items), Value::Array(found)) => {
+            for item in items {
+                let fits = |other: &&Value| {
+                    let mut all = true;
+                    compare(path, item, other, &mut |_, theirs, ours| all &= theirs == ours);
+                    all
+                };
+                let found = found.iter().find(fits).or(found.first()).unwrap_or(&Value::Null);
+                compare(path, item, found, differ);
+            }
+        }
+        _ => differ(path, theirs, ours),
+    }
+}
+
+/// Whatever is done with an event that is too long, what remains is valid and says so.
+#[test]
+fn events_that_are_too_long_become_valid_ones() {
+    let schema = Schema::read("1.8.0");
+    for (name, kind, body) in FIXTURES {
+        let whole = ocsf(OcsfOptions::default(), kind, body);
+        let longest = whole.iter().map(|event| event.to_string().len()).max().expect("an event");
+        for big_events in [BigEvents::Split, BigEvents::Drop, BigEvents::Refer] {
+            let drop = ["observables", "evidences"].map(str::to_owned).to_vec();
+            let bounds = Bounds { event_bytes_max: longest * 2 / 3, big_events, drop };
+            let spelling =
+                Spelling { bounds: Some(bounds), ..Spelling::from(Format::Ocsf(OcsfOptions::default())) };
+            let (head, mut events) = (head(kind, body), Events::new());
+            let written = spelling.write(kind, Record { head: &head, body }, &tenant(), &mut events);
+            if matches!(written, Err(FormatError::TooBig { .. })) {
+                assert!(longest < 8000, "{name} of {longest} bytes: {big_events:?}");
+                continue;
+            }
+            written.expect("it can be written");
+            let mut marked = 0;
+            for event in events.iter() {
+                assert!(event.len() <= longest * 2 / 3, "{name}");
+                let event: Value = serde_json::from_slice(event).expect("JSON");
+                marked += usize::from(event["unmapped"]["muster"].is_object());
+                if let Some(schema) = &schema {
+                    assert_eq!(schema.problems(&event), Vec::<String>::new(), "{name} {big_events:?}");
+                }
+            }
+            assert!(marked > 0, "{name} {big_events:?}");
+        }
+    }
 }

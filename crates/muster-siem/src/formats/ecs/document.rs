@@ -241,6 +241,14 @@ fn time(text: Text<'_>) -> Option<Value<'_>> {
     (time.year() > 1).then(|| Value::Plain(Cow::Owned(format!("{time}Z"))))
 }
 
+/// A time that Elasticsearch takes, as [`Document::add`] writes it; `None` for a text that is none.
+pub(super) fn time_text(text: Text<'_>) -> Option<Cow<'_, str>> {
+    match time(text)? {
+        Value::Plain(text) => Some(text),
+        _ => Some(Cow::Borrowed(text.as_written())),
+    }
+}
+
 /// The moment of a text that says one.
 pub(super) fn moment(text: Text<'_>) -> Option<Timestamp> {
     let written = text.as_written();

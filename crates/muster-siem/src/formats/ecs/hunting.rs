@@ -45,9 +45,16 @@ impl Inner {
 
     /// The values in them. What is no JSON after all is left a string.
     pub(super) fn tapes(&self) -> InnerTapes<'_> {
-        let tapes = self.0.iter().filter_map(|(column, text)| Some((*column, Tape::read(text).ok()?)));
+        let tapes = self.0.iter().filter_map(|(column, text)| Some((*column, read_inner(text)?)));
         InnerTapes(tapes.collect())
     }
+}
+
+/// JSON that stood inside a string, taken apart. No parser has seen it yet, and a document copies its texts as they
+/// are: so a real one looks first.
+pub(super) fn read_inner(text: &str) -> Option<Tape<'_>> {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
+    Tape::read(text).ok()
 }
 
 /// The columns that hold JSON inside a string, taken apart.

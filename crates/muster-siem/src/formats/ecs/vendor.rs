@@ -1,8 +1,10 @@
 //! Microsoft's own record inside an ECS document, in the names of Elastic's integrations: for Graph and hunting rows
 //! in snake case, some fields in objects of their own; for the older APIs as Microsoft writes them. Null, empty lists
-//! and empty objects are left out, as those integrations do.
+//! and empty objects are left out, as those integrations do. Elasticsearch refuses a whole document for one value that
+//! is not of the type its index has for the name: what could be such a value gets another name.
 
-use super::document::{push_string, push_text};
+use super::document::{push_string, push_text, time_text};
+use super::hunting::read_inner;
 use super::url::Parts;
 use crate::formats::RecordKind;
 use crate::formats::json::Text;
@@ -62,6 +64,9 @@ pub(super) fn push_incident(
     buffer.extend_from_slice(b"}}");
 }
 
+/// A column in an object: its name as Microsoft writes it and in the object, and its value.
+type Member<'v> = (&'v str, String, Value<'v>);
+
 /// Appends the field that holds a hunting row, and what its envelope says.
 pub(super) fn push_row(row: &HuntingRow<'_>, tape: &Tape<'_>, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(br#","m365_defender":{"event":{"#);
@@ -80,37 +85,127 @@ pub(super) fn push_row(row: &HuntingRow<'_>, tape: &Tape<'_>, buffer: &mut Vec<u
             push_group(&[("id", id), ("name", name)], buffer);
         }
     }
-    let mut groups: Vec<(&str, Vec<(String, Value<'_>)>)> = Vec::new();
+    let mut groups: Vec<(&str, Vec<Member<'_>>)> = Vec::new();
     for (column, value) in row.fields.fields() {
         if !is_worth(value) {
             continue;
         }
         let (group, name) = column_name(column);
         if group.is_empty() {
-            push_key(&name, &mut first, buffer);
-            push_column(value, buffer);
+            push_column(column, &name, value, &mut first, buffer);
         } else if let Some((_, members)) = groups.iter_mut().find(|(known, _)| *known == group) {
-            members.push((name, value));
+            members.push((column, name, value));
         } else {
-            groups.push((group, vec![(name, value)]));
+            groups.push((group, vec![(column, name, value)]));
         }
     }
     for (group, members) in groups {
         push_key(group, &mut first, buffer);
         let mut inside = true;
         buffer.push(b'{');
-        for (name, value) in members {
-            push_key(&name, &mut inside, buffer);
-            push_column(value, buffer);
+        for (column, name, value) in members {
+            push_column(column, &name, value, &mut inside, buffer);
         }
         buffer.push(b'}');
     }
     buffer.extend_from_slice(b"}}");
 }
 
-/// A column's value: what is an object or a list of objects becomes its JSON as a string, so that the hundreds of
-/// names in it do not become fields of the index.
-fn push_column(value: Value<'_>, buffer: &mut Vec<u8>) {
+/// What Elastic's index takes for a column, where that is more than a keyword.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Plain,
+    Address,
+    Flag,
+    Time,
+    /// An object whose fields are not indexed one by one.
+    Flattened,
+}
+
+impl Column {
+    fn of(column: &str) -> Self {
+        match column {
+            "DestinationIPAddress"
+            | "FileOriginIP"
+            | "IPAddress"
+            | "IPv4Dhcp"
+            | "IPv6Dhcp"
+            | "LocalIP"
+            | "PublicIP"
+            | "RemoteIP"
+            | "RequestSourceIP"
+            | "SenderIPv4"
+            | "SenderIPv6" => Self::Address,
+            "ActivityObjects" | "AdditionalFields" | "ConfidenceLevel" | "ConnectedNetworks"
+            | "DetectionMethods" | "IPAddresses" | "RawEventData" => Self::Flattened,
+            "Timestamp" => Self::Time,
+            _ if column.ends_with("Time") => Self::Time,
+            _ if column.strip_prefix("Is").is_some_and(|rest| rest.starts_with(char::is_uppercase)) => {
+                Self::Flag
+            }
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// Appends the key and value of a column. A value that the index would refuse, and the whole document with it, goes
+/// under a name that ends in `_text`.
+fn push_column(column: &str, name: &str, value: Value<'_>, first: &mut bool, buffer: &mut Vec<u8>) {
+    let text = value.text();
+    let written = text.as_written();
+    let other = || format!("{name}_text");
+    match Column::of(column) {
+        Column::Address if written.parse::<std::net::IpAddr>().is_err() => {
+            push_key(&other(), first, buffer);
+            push_column_value(value, buffer);
+        }
+        Column::Time => match time_text(text) {
+            Some(time) => {
+                push_key(name, first, buffer);
+                push_string(&time, buffer);
+            }
+            None => {
+                push_key(&other(), first, buffer);
+                push_column_value(value, buffer);
+            }
+        },
+        Column::Flag => match written {
+            "true" | "True" | "1" => {
+                push_key(name, first, buffer);
+                buffer.extend_from_slice(b"true");
+            }
+            "false" | "False" | "0" => {
+                push_key(name, first, buffer);
+                buffer.extend_from_slice(b"false");
+            }
+            _ => {
+                push_key(&other(), first, buffer);
+                push_column_value(value, buffer);
+            }
+        },
+        Column::Flattened => {
+            let decoded = text.decoded();
+            let inner = if value.kind() == Some(Kind::String) { read_inner(&decoded) } else { None };
+            let value = inner.as_ref().map_or(value, Tape::root);
+            push_key(name, first, buffer);
+            if value.is_object() || value.items().all(Value::is_object) {
+                push_as_written(value, buffer);
+            } else {
+                buffer.extend_from_slice(br#"{"value":"#);
+                push_as_written(value, buffer);
+                buffer.push(b'}');
+            }
+        }
+        Column::Address | Column::Plain => {
+            push_key(name, first, buffer);
+            push_column_value(value, buffer);
+        }
+    }
+}
+
+/// The value of a column: what is an object or a list of objects becomes its JSON as a string, so that the hundreds
+/// of names in it do not become fields of the index.
+fn push_column_value(value: Value<'_>, buffer: &mut Vec<u8>) {
     match value.kind() {
         Some(Kind::Object) => push_string(value.raw(), buffer),
         Some(Kind::Array) if value.items().any(Value::is_object) => push_string(value.raw(), buffer),
@@ -253,7 +348,10 @@ fn push_fields(object: Value<'_>, place: Place, first: &mut bool, buffer: &mut V
             push_address(value.text(), buffer);
             continue;
         }
-        let name = name(key, place);
+        let mut name = name(key, place);
+        if place == Place::Evidence && !is_as_indexed(key, value) {
+            name.push_str("_details");
+        }
         push_key(&name, first, buffer);
         push_snake(value, inside(key, place), buffer);
     }
@@ -274,6 +372,20 @@ fn push_fields(object: Value<'_>, place: Place, first: &mut bool, buffer: &mut V
             push_snake(value, Place::File, buffer);
         }
         buffer.push(b'}');
+    }
+}
+
+/// Whether a value of evidence is of the type that the index has for its name. Types of evidence share some names
+/// that are a text in one and an object in another; and an address must be one.
+fn is_as_indexed(key: &str, value: Value<'_>) -> bool {
+    let objects = value.is_object() || value.items().any(Value::is_object);
+    match key {
+        "ipAddress" | "senderIp" | "senderIP" => {
+            !objects && value.text().as_written().parse::<std::net::IpAddr>().is_ok()
+        }
+        "urls" | "registry" => !objects,
+        "location" => objects,
+        _ => true,
     }
 }
 

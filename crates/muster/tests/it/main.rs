@@ -1,6 +1,7 @@
 //! Scenarios: Muster against the emulator of Microsoft's cloud and of the SIEMs.
 
 mod app;
+mod browser;
 mod cli;
 mod corpus;
 mod crash;

@@ -144,12 +144,23 @@ consent = "{form}"
         format!("admin@{}", self.emulator.tenants()[0].domain)
     }
 
-    pub(crate) async fn invite(&self, name: &str, language: Option<Language>) -> Invited {
-        let facts = &self.emulator.tenants()[0];
+    async fn invite(&self, name: &str, language: Option<Language>) -> Invited {
+        self.invite_tenant(0, name, language).await
+    }
+
+    /// Invites one of the emulator's tenants.
+    pub(crate) async fn invite_tenant(
+        &self,
+        index: usize,
+        name: &str,
+        language: Option<Language>,
+    ) -> Invited {
+        let facts = &self.emulator.tenants()[index];
+        let id: TenantId = facts.id.parse().expect("a tenant id");
         let now = self.clock.now();
         let new = NewTenant {
-            id: self.tenant(),
-            slug: "contoso".parse().expect("a slug"),
+            id,
+            slug: format!("contoso-{index}").parse().expect("a slug"),
             name: name.to_owned(),
             domain: facts.domain.parse().ok(),
             app: "main".to_owned(),
@@ -160,7 +171,7 @@ consent = "{form}"
         let tenant = match self.store.add_tenant(new, "test", now).await {
             Ok(tenant) => tenant,
             Err(StoreError::TenantExists { .. }) => {
-                self.store.tenant(TenantKey::Id(self.tenant())).await.expect("it is there")
+                self.store.tenant(TenantKey::Id(id)).await.expect("it is there")
             }
             Err(error) => panic!("{error}"),
         };
@@ -191,7 +202,7 @@ consent = "{form}"
         Page { status, headers: head.to_owned(), body: body.to_owned() }
     }
 
-    async fn get(&self, target: &str) -> Page {
+    pub(crate) async fn get(&self, target: &str) -> Page {
         self.send("GET", target, "", "").await
     }
 
@@ -245,7 +256,7 @@ async fn onboarding(settings: &Settings, store: &Arc<dyn Store>, clock: Arc<Manu
     Arc::new(Onboarding::new(Arc::clone(store), Arc::new(microsoft.expect("a way")), apps, pages, clock))
 }
 
-fn empty() -> Config {
+pub(crate) fn empty() -> Config {
     Config { tenants: 2, alerts: Some(20), consented: false, ..config() }
 }
 
@@ -548,7 +559,7 @@ async fn what_is_missing_is_named_and_turns_green_when_it_is_there() {
     let invited = house.invite("Contoso", None).await;
     let address = house.go_on(&invited.link).await;
     let back = house.emulator.sign_in(&address, &house.admin(), true).expect("a way back");
-    let (tenant, role) = (house.tenant().to_string(), "graph/SecurityIncident.Read.All".to_owned());
+    let (tenant, role) = (house.tenant().to_string(), "https://graph.microsoft.com/SecurityIncident.Read.All".to_owned());
     let change = DirectoryChange::RemoveRole { tenant: tenant.clone(), app: None, role: role.clone() };
     house.emulator.change(change).expect("removed");
     let page = house.get(&back).await;

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
+use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use muster::language::Language;
@@ -92,7 +95,7 @@ impl Browser {
         if device.dark {
             arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
         }
-        let mut options = json!({
+        let options = json!({
             "binary": browser,
             "args": arguments,
             // No page may need a script.
@@ -101,11 +104,6 @@ impl Browser {
                 "intl.accept_languages": language.tag(),
             },
         });
-        if device.phone {
-            options["mobileEmulation"] = json!({
-                "deviceMetrics": { "width": device.width, "height": device.height, "pixelRatio": 1.0, "touch": true },
-            });
-        }
         let capabilities = json!({ "browserName": "chrome", "goog:chromeOptions": options });
         let Value::Object(capabilities) = capabilities else { unreachable!("an object was written") };
         let client = ClientBuilder::new(HttpConnector::new())
@@ -113,7 +111,14 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a session");
-        Some(Self { client, driver: child, _profile: profile })
+        let browser = Self { client, driver: child, _profile: profile };
+        if device.phone {
+            let screen = json!({
+                "width": device.width, "height": device.height, "deviceScaleFactor": 1, "mobile": false,
+            });
+            browser.devtools("Emulation.setDeviceMetricsOverride", screen).await;
+        }
+        Some(browser)
     }
 
     async fn open(&self, address: &str) {
@@ -125,14 +130,18 @@ impl Browser {
         heading.text().await.expect("a text")
     }
 
+    /// The element, once it is there: a click returns before the next page has come.
+    async fn find(&self, css: &str) -> Element {
+        let wait = self.client.wait().at_most(Duration::from_secs(60));
+        wait.for_element(Locator::Css(css)).await.unwrap_or_else(|error| panic!("{css}: {error}"))
+    }
+
     async fn click(&self, css: &str) {
-        let element = self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("{css}: {error}"));
-        element.click().await.expect("it can be clicked");
+        self.find(css).await.click().await.expect("it can be clicked");
     }
 
     async fn write(&self, css: &str, text: &str) {
-        let element = self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("{css}: {error}"));
-        element.send_keys(text).await.expect("it can be written into");
+        self.find(css).await.send_keys(text).await.expect("it can be written into");
     }
 
     /// Waits until the page's heading is this, as people wait: the page asks again by itself.
@@ -170,7 +179,8 @@ impl Browser {
     async fn tab_to(&self, css: &str) {
         for _ in 0..40 {
             let active = self.client.active_element().await.expect("something has the focus");
-            let wanted = self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("{css}: {error}"));
+            let wanted =
+                self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("{css}: {error}"));
             if active.element_id() == wanted.element_id() {
                 let outline = active.css_value("outline-style").await.expect("a style");
                 let width = active.css_value("outline-width").await.expect("a style");
@@ -186,25 +196,14 @@ impl Browser {
     async fn picture(&self, device: Device, name: &str) {
         let folder = screenshots();
         std::fs::create_dir_all(&folder).expect("a folder");
-        let (_, _, _, height) = {
-            let html = self.client.find(Locator::Css("html")).await.expect("a page");
-            html.rectangle().await.expect("a size")
-        };
         let overflow = self.wider_than_the_window().await;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a height in pixels")]
-        let height = (height as u32).max(device.height);
-        if device.phone {
-            self.metrics(device, height).await;
-        } else {
-            self.client.set_window_size(device.width, height + 150).await.expect("it can be resized");
-        }
-        let picture = self.client.screenshot().await.expect("a picture");
+        let layout = self.devtools("Page.getLayoutMetrics", json!({})).await;
+        let size = &layout["cssContentSize"];
+        let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
+        let wanted = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        let picture = self.devtools("Page.captureScreenshot", wanted).await;
+        let picture = STANDARD.decode(picture["data"].as_str().expect("a picture")).expect("Base64");
         std::fs::write(folder.join(format!("{name}-{}.png", device.name)), picture).expect("written");
-        if device.phone {
-            self.metrics(device, device.height).await;
-        } else {
-            self.client.set_window_size(device.width, device.height).await.expect("it can be resized");
-        }
         assert!(!overflow, "{name} on {}: the page is wider than the window", device.name);
     }
 
@@ -213,10 +212,10 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.expect("it can be asked") == Value::Bool(true)
     }
 
-    /// Chromium's own command for the size of a phone's screen.
-    async fn metrics(&self, device: Device, height: u32) {
-        let command = Metrics { width: device.width, height };
-        self.client.issue_cmd(command).await.expect("the size can be set");
+    /// A command of Chromium's own protocol.
+    async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        let command = DevTools { command: command.to_owned(), parameters };
+        self.client.issue_cmd(command).await.expect("the browser does it")
     }
 
     async fn close(mut self) {
@@ -226,21 +225,18 @@ impl Browser {
 }
 
 #[derive(Debug)]
-struct Metrics {
-    width: u32,
-    height: u32,
+struct DevTools {
+    command: String,
+    parameters: Value,
 }
 
-impl fantoccini::wd::WebDriverCompatibleCommand for Metrics {
+impl fantoccini::wd::WebDriverCompatibleCommand for DevTools {
     fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
         base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
     }
 
     fn method_and_body(&self, _: &url::Url) -> (axum::http::Method, Option<String>) {
-        let body = json!({
-            "cmd": "Emulation.setDeviceMetricsOverride",
-            "params": { "width": self.width, "height": self.height, "deviceScaleFactor": 1, "mobile": true },
-        });
+        let body = json!({ "cmd": self.command, "params": self.parameters });
         (axum::http::Method::POST, Some(body.to_string()))
     }
 }
@@ -319,7 +315,9 @@ async fn the_keyboard_alone_is_enough() {
     assert!(first.rectangle().await.expect("a place").0 >= 0.0, "the way past the languages is seen");
     browser.tab_to("nav a[hreflang=nl]").await;
     browser.press(ENTER).await;
-    browser.wait_for("Northwind Security vraagt om de beveiligingswaarschuwingen van Contoso Ltd te mogen lezen").await;
+    browser
+        .wait_for("Northwind Security vraagt om de beveiligingswaarschuwingen van Contoso Ltd te mogen lezen")
+        .await;
     browser.tab_to("form.go button").await;
     browser.picture(DESKTOP, "keyboard-focus").await;
     browser.press(ENTER).await;
@@ -329,7 +327,7 @@ async fn the_keyboard_alone_is_enough() {
     browser.press(TAB).await;
     browser.type_keys(&house.emulator.password(&admin).expect("a password")).await;
     browser.press(ENTER).await;
-    browser.client.wait().for_element(Locator::Css("#accept")).await.expect("the consent page");
+    browser.find("#accept").await;
     browser.tab_to("#accept").await;
     browser.press(ENTER).await;
     browser.wait_for("Alles werkt").await;
@@ -351,19 +349,22 @@ async fn what_goes_wrong_is_shown_as_clearly() {
     browser.write("#password", &house.emulator.password(&admin).expect("a password")).await;
     browser.click("#sign-in").await;
     browser.click("#cancel").await;
-    browser.client.wait().for_element(Locator::Css(".notice")).await.expect("a notice");
+    browser.find(".notice").await;
     browser.picture(PHONE, "declined-de").await;
 
     browser.click("form.go button").await;
-    browser.client.wait().for_element(Locator::Css("form button")).await.expect("a page of Microsoft's");
+    // Microsoft remembers who signed in, and may ask which account it is.
+    browser.find("#accept, form button.main").await;
     if browser.client.find(Locator::Css("#accept")).await.is_err() {
-        browser.click("form button.main").await;
+        browser.click("form button[value=other]").await;
+        browser.write("#account", &admin).await;
+        browser.write("#password", &house.emulator.password(&admin).expect("a password")).await;
+        browser.click("#sign-in").await;
     }
-    let change = DirectoryChange::EnableApp { app: None, tenant: Some(facts.id.clone()), enabled: false };
-    browser.client.wait().for_element(Locator::Css("#accept")).await.expect("the consent page");
     browser.click("#accept").await;
+    browser.wait_for("Alles funktioniert").await;
+    let change = DirectoryChange::EnableApp { app: None, tenant: Some(facts.id.clone()), enabled: false };
     house.emulator.change(change).expect("disabled");
-    // Consented, and proven or not: either way the app is switched off now.
     house.onboarding.attempt(facts.id.parse().expect("an id"), house.clock.now()).await.expect("it answers");
     browser.open(&invited.link).await;
     browser.wait_for("Etwas ist noch zu klären").await;

@@ -559,7 +559,8 @@ async fn what_is_missing_is_named_and_turns_green_when_it_is_there() {
     let invited = house.invite("Contoso", None).await;
     let address = house.go_on(&invited.link).await;
     let back = house.emulator.sign_in(&address, &house.admin(), true).expect("a way back");
-    let (tenant, role) = (house.tenant().to_string(), "https://graph.microsoft.com/SecurityIncident.Read.All".to_owned());
+    let (tenant, role) =
+        (house.tenant().to_string(), "https://graph.microsoft.com/SecurityIncident.Read.All".to_owned());
     let change = DirectoryChange::RemoveRole { tenant: tenant.clone(), app: None, role: role.clone() };
     house.emulator.change(change).expect("removed");
     let page = house.get(&back).await;

@@ -26,7 +26,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::config;
+use crate::support::{Setup, config, eventually};
 
 /// Everything for one test.
 pub(crate) struct House {
@@ -185,21 +185,7 @@ consent = "{form}"
 
     /// A request as a browser sends it; redirects are not followed.
     async fn send(&self, method: &str, target: &str, more: &str, body: &str) -> Page {
-        let target = target.strip_prefix(&format!("http://{}", self.address)).unwrap_or(target);
-        let mut socket = TcpStream::connect(self.address).await.expect("it listens");
-        let request = format!(
-            "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n{more}\r\n{body}",
-            self.address,
-            body.len()
-        );
-        socket.write_all(request.as_bytes()).await.expect("it reads");
-        let mut answer = Vec::new();
-        // A server that has seen enough of a body closes the connection; what it said before counts.
-        socket.read_to_end(&mut answer).await.ok();
-        let answer = String::from_utf8(answer).expect("UTF-8");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        Page { status, headers: head.to_owned(), body: body.to_owned() }
+        send(self.address, method, target, more, body).await
     }
 
     pub(crate) async fn get(&self, target: &str) -> Page {
@@ -241,6 +227,25 @@ consent = "{form}"
         let events = self.store.audit(0, 1_000).await.expect("the store answers");
         events.into_iter().map(|event| event.action).collect()
     }
+}
+
+/// A request as a browser sends it; redirects are not followed.
+async fn send(address: SocketAddr, method: &str, target: &str, more: &str, body: &str) -> Page {
+    let target = target.strip_prefix(&format!("http://{address}")).unwrap_or(target);
+    let mut socket = TcpStream::connect(address).await.expect("it listens");
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n{more}\r\n{body}",
+        address,
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = Vec::new();
+    // A server that has seen enough of a body closes the connection; what it said before counts.
+    socket.read_to_end(&mut answer).await.ok();
+    let answer = String::from_utf8(answer).expect("UTF-8");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    Page { status, headers: head.to_owned(), body: body.to_owned() }
 }
 
 async fn onboarding(settings: &Settings, store: &Arc<dyn Store>, clock: Arc<ManualClock>) -> Arc<Onboarding> {
@@ -766,8 +771,7 @@ async fn what_was_not_finished_is_finished_after_a_restart() {
     let stop = tokio_util::sync::CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(next.run(stop.clone()));
-    crate::support::eventually("the tenant is active", async || house.state().await == TenantState::Active)
-        .await;
+    eventually("the tenant is active", async || house.state().await == TenantState::Active).await;
     stop.cancel();
     tasks.join_next().await.expect("it ends").expect("without a panic");
     house.get(&invited.link).await.assert_says(200, "Everything works");
@@ -904,4 +908,57 @@ async fn commands_invite_guide_and_offboard() {
     assert!(out.contains("State: invited"), "{out}");
     let deeds = house.deeds().await;
     assert!(deeds.iter().filter(|deed| *deed == "tenant.invited").count() >= 3, "{deeds:?}");
+}
+
+/// A port that is free now.
+async fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    listener.local_addr().expect("an address")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_running_program_serves_the_pages_and_onboards_by_itself() {
+    let address = free_address().await;
+    let extra = format!(
+        "[server]\nlisten = \"{address}\"\n[onboarding]\npublic_url = \"http://{address}\"\n\
+         provider_name = \"Northwind Security\"\ncontact = \"soc@northwind.example\"\n"
+    );
+    let setup = Setup::start(Config { tenants: 2, ..empty() }, &extra).await;
+    let uri = format!("http://{address}/onboard/callback");
+    let change = DirectoryChange::AddRedirectUri { app: None, uri, public: false };
+    setup.emulator.change(change).expect("a redirect URI");
+    let facts = setup.emulator.tenants()[0].clone();
+    assert!(setup.muster(&["tenant", "remove", &facts.id, "--yes"]).await.status.success());
+    let mut child = setup.run();
+    eventually("it listens", async || TcpStream::connect(address).await.is_ok()).await;
+    let invited = setup.muster(&["--output", "json", "tenant", "invite", &facts.domain]).await;
+    let invited: serde_json::Value = serde_json::from_slice(&invited.stdout).expect("JSON");
+    let link = invited["link"].as_str().expect("a link").to_owned();
+    eventually("the page is there", async || send(address, "GET", &link, "", "").await.status == 200).await;
+    // The settings are read again, and the pages go on.
+    let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())).expect("it runs");
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("a signal");
+    let log = || std::fs::read_to_string(setup.path().join("muster.log")).unwrap_or_default();
+    eventually("the settings are read again", async || log().contains("running with the new settings")).await;
+    let page = send(address, "POST", &format!("{link}/continue"), "", "").await;
+    let admin = format!("admin@{}", facts.domain);
+    let back = setup.emulator.sign_in(page.location(), &admin, true).expect("a way back");
+    let page = send(address, "GET", &back, "", "").await;
+    let at = page.location().to_owned();
+    eventually("everything works", async || {
+        send(address, "GET", &at, "", "").await.body.contains("Everything works")
+    })
+    .await;
+    let shown = setup.muster(&["--output", "json", "tenant", "show", &facts.domain]).await;
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    assert_eq!(shown["state"], "active", "{shown}");
+    let id: TenantId = facts.id.parse().expect("an id");
+    let store = setup.store().await;
+    eventually("its alerts are read", async || {
+        let states = store.source_states().await.expect("the store answers");
+        states.iter().any(|state| state.tenant == id && state.last_success_at.is_some())
+    })
+    .await;
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    assert!(child.wait().await.expect("it ends").success(), "{}", log());
 }

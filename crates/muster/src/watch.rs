@@ -108,7 +108,12 @@ impl Watcher {
         for grant in self.store.grants(None).await? {
             grants.entry(grant.tenant).or_default().push(grant);
         }
-        let tenants = self.store.tenants().await?.into_iter();
+        let tenants = self.store.tenants().await?;
+        // Another process may have offboarded them: what is in memory of them goes too.
+        for tenant in tenants.iter().filter(|tenant| tenant.state == TenantState::Offboarded) {
+            self.microsoft.forget(tenant.id);
+        }
+        let tenants = tenants.into_iter();
         let due: Vec<Tenant> = tenants
             .filter(|tenant| tenant.state == TenantState::Active)
             .filter(|tenant| is_due(tenant, checked.get(&tenant.id).map_or(&[], Vec::as_slice), now))

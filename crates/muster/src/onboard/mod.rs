@@ -310,7 +310,7 @@ impl Notice {
         let code = sign_in::aadsts_code(description);
         match code {
             Some(65004 | 65001) => Self::Declined,
-            Some(90094 | 90093 | 90095) => Self::NotAdministrator,
+            Some(90_093..=90_095) => Self::NotAdministrator,
             Some(50020 | 50034 | 90072 | 50177 | 51004 | 16000) => Self::WrongAccount,
             Some(53000 | 53001 | 53002 | 53003 | 53004 | 530_003 | 530_032 | 50105) => Self::Blocked,
             Some(code) => Self::Failed(format!("AADSTS{code}")),
@@ -352,7 +352,7 @@ pub enum Start {
     /// Go there.
     Go(String),
     /// The link does not lead there; show what it leads to.
-    Show(Visit),
+    Show(Box<Visit>),
     /// The link was used too often.
     TooOften,
     /// Something is missing on our side; the log says what.
@@ -450,7 +450,7 @@ impl Onboarding {
             Visit::Asked(guest) => guest,
             // Somebody may want to consent again; not when there is nothing to win.
             Visit::Answered(guest, progress) if !progress.is_good() => guest,
-            other => return Ok(Start::Show(other)),
+            other => return Ok(Start::Show(Box::new(other))),
         };
         let now = self.clock.now();
         if !self.may_start(guest.invitation.id, now) {

@@ -135,9 +135,11 @@ async fn go_on(
     let picked = parameter(query.as_deref(), "lang").and_then(|tag| tag.parse().ok());
     match behind.onboarding.start(&link, picked).await {
         Ok(Start::Go(url)) => behind.pages.redirect(&url),
-        // Its own page says the same, and can be refreshed.
-        Ok(Start::Show(Visit::Asked(_) | Visit::Answered(..))) => behind.back_to(&link, picked),
-        Ok(Start::Show(visit)) => behind.show(&visit, &link, query.as_deref(), &headers),
+        Ok(Start::Show(visit)) => match *visit {
+            // Its own page says the same, and can be refreshed.
+            Visit::Asked(_) | Visit::Answered(..) => behind.back_to(&link, picked),
+            visit => behind.show(&visit, &link, query.as_deref(), &headers),
+        },
         Ok(Start::TooOften) => {
             let language = spoken(&headers, query.as_deref(), None, &behind);
             let mut answer = behind.message(

@@ -37,7 +37,7 @@ pub(crate) struct House {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) onboarding: Arc<Onboarding>,
     pub(crate) address: SocketAddr,
-    server: JoinSet<()>,
+    _server: JoinSet<()>,
 }
 
 /// An answer of Muster's pages.
@@ -132,7 +132,7 @@ consent = "{form}"
         server.spawn(async move {
             axum::serve(listener, routes(door)).await.expect("it serves");
         });
-        Self { emulator, folder, settings, store, clock, onboarding, address, server }
+        Self { emulator, folder, settings, store, clock, onboarding, address, _server: server }
     }
 
     /// The first tenant's id.

@@ -1,6 +1,5 @@
 //! Rows of advanced hunting and of the streaming API: each becomes an event of the class that tells what it tells.
 //!
-//! A row says its table when the streaming API sent it, or when its query kept the name; otherwise its columns tell.
 //! A row that lacks what a class requires, or of a table for which OCSF has no class, becomes a Base Event. Columns
 //! that have no place in the class are in `unmapped`, and whatever analysts pivot on is in `observables` too.
 
@@ -48,59 +47,31 @@ enum Table {
     Other,
 }
 
-/// Each table's names, and the columns that tell it in a row that does not name it: the first that fits is it.
-const TABLES: [(Table, &[&str], &[&str]); 20] = [
-    (Table::AlertEvidence, &["AlertEvidence"], &["AlertId", "EntityType"]),
-    (Table::AlertInfo, &["AlertInfo"], &["AlertId", "Title", "DetectionSource"]),
-    (Table::BehaviorInfo, &["BehaviorInfo"], &["BehaviorId", "ActionType"]),
-    (Table::EmailEvents, &["EmailEvents"], &["NetworkMessageId", "EmailDirection"]),
-    (Table::EmailUrlInfo, &["EmailUrlInfo"], &["NetworkMessageId", "Url", "UrlDomain"]),
-    (Table::EmailAttachmentInfo, &["EmailAttachmentInfo"], &["NetworkMessageId", "FileType", "FileName"]),
-    (Table::EmailPostDeliveryEvents, &["EmailPostDeliveryEvents"], &["NetworkMessageId", "ActionTrigger"]),
-    (
-        Table::SignInEvents,
-        &["AADSignInEventsBeta", "EntraIdSignInEvents", "AADSpnSignInEventsBeta"],
-        &["ErrorCode", "CorrelationId", "LogonType"],
-    ),
-    (Table::IdentityLogonEvents, &["IdentityLogonEvents"], &["LogonType", "Application", "ActionType"]),
-    (Table::CloudAppEvents, &["CloudAppEvents"], &["ActivityType", "Application", "ActionType"]),
-    (Table::IdentityInfo, &["IdentityInfo"], &["AccountObjectId", "IsAccountEnabled"]),
-    (Table::DeviceLogonEvents, &["DeviceLogonEvents"], &["DeviceId", "LogonType", "ActionType"]),
-    (Table::DeviceNetworkInfo, &["DeviceNetworkInfo"], &["DeviceId", "NetworkAdapterName", "IPAddresses"]),
-    (Table::DeviceInfo, &["DeviceInfo"], &["DeviceId", "OSPlatform", "OnboardingStatus"]),
-    (Table::DeviceRegistryEvents, &["DeviceRegistryEvents"], &["DeviceId", "RegistryKey", "ActionType"]),
-    (Table::DeviceImageLoadEvents, &["DeviceImageLoadEvents"], &[]),
-    (Table::DeviceProcessEvents, &["DeviceProcessEvents"], &[]),
-    (Table::DeviceNetworkEvents, &["DeviceNetworkEvents"], &[]),
-    (Table::DeviceFileEvents, &["DeviceFileEvents"], &[]),
-    (Table::DeviceEvents, &["DeviceEvents"], &["DeviceId", "ActionType"]),
-];
-
 impl Table {
     fn of(row: &HuntingRow<'_>) -> Self {
-        let named = |names: &[&str]| names.iter().any(|name| same(row.table.as_written(), name));
-        if let Some((table, ..)) = TABLES.iter().find(|(_, names, _)| named(names)) {
-            return *table;
+        match row.table.as_written() {
+            "DeviceProcessEvents" => Self::DeviceProcessEvents,
+            "DeviceNetworkEvents" => Self::DeviceNetworkEvents,
+            "DeviceFileEvents" => Self::DeviceFileEvents,
+            "DeviceRegistryEvents" => Self::DeviceRegistryEvents,
+            "DeviceLogonEvents" => Self::DeviceLogonEvents,
+            "DeviceImageLoadEvents" => Self::DeviceImageLoadEvents,
+            "DeviceEvents" => Self::DeviceEvents,
+            "DeviceInfo" => Self::DeviceInfo,
+            "DeviceNetworkInfo" => Self::DeviceNetworkInfo,
+            "AlertInfo" => Self::AlertInfo,
+            "AlertEvidence" => Self::AlertEvidence,
+            "BehaviorInfo" => Self::BehaviorInfo,
+            "EmailEvents" => Self::EmailEvents,
+            "EmailUrlInfo" => Self::EmailUrlInfo,
+            "EmailAttachmentInfo" => Self::EmailAttachmentInfo,
+            "EmailPostDeliveryEvents" => Self::EmailPostDeliveryEvents,
+            "IdentityLogonEvents" => Self::IdentityLogonEvents,
+            "IdentityInfo" => Self::IdentityInfo,
+            "CloudAppEvents" => Self::CloudAppEvents,
+            "AADSignInEventsBeta" | "AADSpnSignInEventsBeta" | "EntraIdSignInEvents" => Self::SignInEvents,
+            _ => Self::Other,
         }
-        let has = |column: &str| !row.text(column).is_blank();
-        let action = row.text("ActionType").as_written();
-        let by_action = match action {
-            "ImageLoaded" => Some(Self::DeviceImageLoadEvents),
-            "ProcessCreated" => Some(Self::DeviceProcessEvents),
-            "FileCreated" | "FileModified" | "FileDeleted" | "FileRenamed" => Some(Self::DeviceFileEvents),
-            "ListeningConnectionCreated" | "InboundConnectionAccepted" | "NetworkSignatureInspected" => {
-                Some(Self::DeviceNetworkEvents)
-            }
-            _ if action.starts_with("Connection") || action.ends_with("ConnectionInspected") => {
-                Some(Self::DeviceNetworkEvents)
-            }
-            _ => None,
-        };
-        let by_columns = || {
-            let told = |columns: &[&str]| !columns.is_empty() && columns.iter().all(|column| has(column));
-            TABLES.iter().find(|(_, _, columns)| told(columns)).map(|(table, ..)| *table)
-        };
-        by_action.filter(|_| has("DeviceId") || has("DeviceName")).or_else(by_columns).unwrap_or(Self::Other)
     }
 }
 

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_microsoft::Microsoft;
-use muster_microsoft::entra::consent::ConsentForm;
 use muster_model::{Clock, Source, Tenant, TenantId, TenantState};
 use muster_store::{
     Check, CheckOutcome, Invitation, InvitationChange, NewAuditEvent, NewInvitation, SignInKind, Store,
@@ -696,17 +695,6 @@ fn standing(check: &Check) -> Standing {
         CheckOutcome::Good => Standing::Good,
         _ if check.code == SPREADING => Standing::Checking,
         _ => Standing::Attention { code: check.code.clone() },
-    }
-}
-
-/// Which consent page suits an app: told in `muster tenant guide` and the docs.
-#[must_use]
-pub fn consent_form_in_words(form: ConsentForm) -> &'static str {
-    match form {
-        ConsentForm::V2AdminConsent => "admin consent, v2 endpoint",
-        ConsentForm::V1AdminConsent => "admin consent, v1 endpoint",
-        ConsentForm::V1PromptAdminConsent => "sign-in with prompt=admin_consent, v1 endpoint",
-        ConsentForm::V1PromptConsent => "sign-in with prompt=consent, v1 endpoint",
     }
 }
 

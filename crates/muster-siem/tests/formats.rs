@@ -1,15 +1,19 @@
 //! Each format on evidence-rich records: snapshots, and an independent CEF reader against hostile text.
 
 mod cef;
+#[expect(dead_code, reason = "shared with other tests")]
+mod leef;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use muster_model::{Record, RecordHead, Source, TenantLabel};
-use muster_siem::formats::{CefOptions, Events, Format, SplunkOptions};
+use muster_siem::formats::{CefOptions, Events, Format, LeefOptions, RecordKind, SplunkOptions};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use cef::{expected, read_cef};
+use leef::read_leef;
 
 const FIXTURES: [(&str, Source, &str); 5] = [
     ("endpoint_alert", Source::GraphAlerts, include_str!("fixtures/endpoint_alert.json")),
@@ -330,7 +334,8 @@ fn half_surrogates_and_repeated_keys_are_written() {
     assert_eq!(read_cef(&line).header[5], "c\u{fffd}");
 }
 
-/// Public payloads, where a developer has them: every Graph alert and incident among them can be written.
+/// Public payloads, where a developer has them: every record of every kind among them can be written, every CEF and
+/// LEEF line reads back, and every JSON event is JSON.
 #[test]
 fn the_corpus_is_written_in_every_format() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
@@ -340,7 +345,14 @@ fn the_corpus_is_written_in_every_format() {
         println!("corpus not found: skipped");
         return;
     }
-    let (mut alerts, mut incidents, mut events) = (0, 0, 0);
+    let mut counts = BTreeMap::new();
+    let mut events_written = 0;
+    let formats = [
+        Format::Raw,
+        Format::Splunk(SplunkOptions::default()),
+        Format::Cef(CefOptions::default()),
+        Format::Leef(LeefOptions::default()),
+    ];
     for file in &files {
         let Ok(text) = std::fs::read_to_string(file) else { continue };
         let whole: Vec<Value> = serde_json::from_str(&text).map_or_else(
@@ -349,41 +361,52 @@ fn the_corpus_is_written_in_every_format() {
         );
         let mut records = Vec::new();
         whole.iter().for_each(|value| find_records(value, &mut records));
-        for (source, record) in records {
-            match source {
-                Source::GraphAlerts => alerts += 1,
-                Source::GraphIncidents => incidents += 1,
-            }
+        for (kind, record) in &records {
+            let kind = *kind;
+            *counts.entry(kind).or_insert(0) += 1;
             for body in [record.to_string(), serde_json::to_string_pretty(record).expect("JSON")] {
-                for format in formats() {
-                    for event in write(&format, source, &body, &tenant("Corpus")) {
-                        if matches!(format, Format::Cef(_)) {
-                            read_cef(&event);
+                let head = kind.head(&body).expect("a record");
+                for format in &formats {
+                    let mut events = Events::new();
+                    format
+                        .write(kind, Record { head: &head, body: &body }, &tenant("Corpus"), &mut events)
+                        .expect("it can be written");
+                    for event in events.iter() {
+                        let event = std::str::from_utf8(event).expect("text");
+                        match format {
+                            Format::Cef(_) => drop(read_cef(event)),
+                            Format::Leef(_) => drop(read_leef(event)),
+                            _ => assert!(serde_json::from_str::<Value>(event).is_ok(), "{event}"),
                         }
-                        events += 1;
+                        assert!(!event.contains(['\n', '\r']));
+                        events_written += 1;
                     }
                 }
             }
         }
     }
-    println!("{} files: {alerts} alerts, {incidents} incidents, {events} events", files.len());
-    assert!(alerts > 0 && incidents > 0);
+    println!("{} files, {events_written} events of {counts:?}", files.len());
+    assert_eq!(counts.len(), RecordKind::ALL.len(), "a kind is missing: {counts:?}");
 }
 
-/// Alerts and incidents of the Graph shape anywhere in `value`; those inside an incident count too.
-fn find_records<'a>(value: &'a Value, found: &mut Vec<(Source, &'a Value)>) {
+/// Records of every kind anywhere in `value`, also inside others and in texts that hold JSON; those that are found by
+/// their keys and have an id.
+fn find_records(value: &Value, found: &mut Vec<(RecordKind, Value)>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| find_records(item, found)),
         Value::Object(map) => {
-            let has = |key| map.contains_key(key);
-            if map.get("id").is_some_and(|id| id.is_string() || id.is_number()) {
-                if has("detectionSource") && has("createdDateTime") {
-                    found.push((Source::GraphAlerts, value));
-                } else if has("incidentWebUrl") && has("displayName") {
-                    found.push((Source::GraphIncidents, value));
-                }
+            let body = value.to_string();
+            if let Some(kind) = RecordKind::detect(body.as_bytes())
+                && kind.head(&body).is_ok()
+            {
+                found.push((kind, value.clone()));
             }
             map.values().for_each(|inner| find_records(inner, found));
+        }
+        Value::String(text) if text.starts_with('{') => {
+            if let Ok(inner) = serde_json::from_str::<Value>(text) {
+                find_records(&inner, found);
+            }
         }
         _ => {}
     }

@@ -32,6 +32,8 @@ fuzz_target!(|data: &[u8]| {
         Format::Splunk(splunk),
         Format::Cef(Default::default()),
         Format::Leef(leef),
+        Format::Ecs(Default::default()),
+        Format::Ocsf(Default::default()),
     ] {
         let mut events = Events::new();
         events.push_with(|buffer| buffer.extend_from_slice(b"before"));

@@ -61,6 +61,7 @@ fn main() {
         ("cef", Format::Cef(CefOptions::default())),
         ("leef", Format::Leef(LeefOptions::default())),
         ("ecs", Format::Ecs(Default::default())),
+        ("ocsf", Format::Ocsf(Default::default())),
     ];
     let others = [
         (RecordKind::EndpointAlert, include_str!("../tests/fixtures/endpoint_api_alert.json")),

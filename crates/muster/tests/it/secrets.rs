@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use muster_emulator::{AppRegistration, Area, Config, DirectoryChange, Fault, FaultKind};
 use serde_json::Value;

@@ -121,12 +121,13 @@ impl<'a> Document<'a> {
         self.values.sort_by_key(|(field, _)| *field);
         buffer.push(b'{');
         let mut open = Path::default();
+        let mut distinct = Vec::with_capacity(WALK_MAX);
         let mut rest = self.values.as_slice();
         while let Some((field, _)) = rest.first() {
             let count = rest.iter().take_while(|(other, _)| other == field).count();
             let (values, after) = rest.split_at(count);
             open.step_to(field.row().name, buffer);
-            write_values(values, field.row().list, buffer);
+            write_values(values, field.row().list, &mut distinct, buffer);
             rest = after;
         }
         open.close(buffer);
@@ -176,8 +177,13 @@ impl Path {
 }
 
 /// Writes each value once: alone, or as a list.
-fn write_values(values: &[(Field, Value<'_>)], list: bool, buffer: &mut Vec<u8>) {
-    let mut distinct: Vec<&Value<'_>> = Vec::with_capacity(values.len());
+fn write_values<'v>(
+    values: &'v [(Field, Value<'v>)],
+    list: bool,
+    distinct: &mut Vec<&'v Value<'v>>,
+    buffer: &mut Vec<u8>,
+) {
+    distinct.clear();
     let mut seen = HashSet::new();
     for (_, value) in values {
         let new = if values.len() <= WALK_MAX { !distinct.contains(&value) } else { seen.insert(value) };
@@ -189,14 +195,17 @@ fn write_values(values: &[(Field, Value<'_>)], list: bool, buffer: &mut Vec<u8>)
     if list {
         buffer.push(b'[');
     }
-    for (number, value) in distinct.into_iter().enumerate() {
+    for (number, value) in distinct.iter().enumerate() {
         if number > 0 {
             buffer.push(b',');
         }
         match value {
             Value::Escaped(text) => push_text(*text, buffer),
             Value::Plain(text) => push_string(text, buffer),
-            Value::Number(number) => buffer.extend_from_slice(number.to_string().as_bytes()),
+            Value::Number(number) => {
+                use std::io::Write as _;
+                write!(buffer, "{number}").expect("memory takes it");
+            }
             Value::Flag(flag) => buffer.extend_from_slice(if *flag { b"true" } else { b"false" }),
         }
     }

@@ -389,13 +389,13 @@ fn add_processes<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
         add_process(document, &parent);
         document.add(field!("process.name"), text("ProcessName"));
         add_words(document, subject.command_line, field!("process.args"), field!("process.args_count"));
-        add_version(document, row, ["Process"], PROCESS_PE);
+        add_version(document, row, OWN_VERSION, PROCESS_PE);
         let parent_line = acting.command_line;
         document.add(field!("process.parent.command_line"), parent_line);
         document.add(field!("process.parent.name"), text("ParentProcessName"));
         document.add(field!("process.parent.pid"), text("ParentProcessId"));
         add_words(document, parent_line, field!("process.parent.args"), field!("process.parent.args_count"));
-        add_version(document, row, ["InitiatingProcess"], PARENT_PE);
+        add_version(document, row, INITIATING_VERSION, PARENT_PE);
         signature(document, row);
         let owner = row.initiating_account();
         document.add(field!("process.parent.user.name"), owner.account);
@@ -410,7 +410,7 @@ fn add_processes<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
         }
         add_process(document, &alone);
         add_words(document, alone.command_line, field!("process.args"), field!("process.args_count"));
-        add_version(document, row, ["InitiatingProcess"], PROCESS_PE);
+        add_version(document, row, INITIATING_VERSION, PROCESS_PE);
         document.add(field!("process.code_signature.status"), text("InitiatingProcessSignatureStatus"));
         let owner = if acting.is_blank() { row.account() } else { row.initiating_account() };
         document.add(field!("process.user.name"), owner.account);
@@ -482,15 +482,30 @@ const PARENT_PE: [Field; 5] = [
     Field::named("process.parent.pe.product"),
 ];
 
+/// The columns of the same, of the process and of the one that started it.
+const OWN_VERSION: [&str; 5] = [
+    "ProcessVersionInfoCompanyName",
+    "ProcessVersionInfoFileDescription",
+    "ProcessVersionInfoProductVersion",
+    "ProcessVersionInfoOriginalFileName",
+    "ProcessVersionInfoProductName",
+];
+const INITIATING_VERSION: [&str; 5] = [
+    "InitiatingProcessVersionInfoCompanyName",
+    "InitiatingProcessVersionInfoFileDescription",
+    "InitiatingProcessVersionInfoProductVersion",
+    "InitiatingProcessVersionInfoOriginalFileName",
+    "InitiatingProcessVersionInfoProductName",
+];
+
 fn add_version<'a>(
     document: &mut Document<'a>,
     row: &HuntingRow<'a>,
-    [whose]: [&str; 1],
+    columns: [&str; 5],
     fields: [Field; 5],
 ) {
-    let columns = ["CompanyName", "FileDescription", "ProductVersion", "OriginalFileName", "ProductName"];
     for (field, column) in fields.into_iter().zip(columns) {
-        document.add(field, row.text(&format!("{whose}VersionInfo{column}")));
+        document.add(field, row.text(column));
     }
 }
 

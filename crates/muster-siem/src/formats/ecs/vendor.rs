@@ -65,7 +65,7 @@ pub(super) fn push_incident(
 }
 
 /// A column in an object: its name as Microsoft writes it and in the object, and its value.
-type Member<'v> = (&'v str, String, Value<'v>);
+type Member<'v> = (&'v str, Name<'v>, Value<'v>);
 
 /// Appends the field that holds a hunting row, and what its envelope says.
 pub(super) fn push_row(row: &HuntingRow<'_>, tape: &Tape<'_>, buffer: &mut Vec<u8>) {
@@ -92,7 +92,7 @@ pub(super) fn push_row(row: &HuntingRow<'_>, tape: &Tape<'_>, buffer: &mut Vec<u
         }
         let (group, name) = column_name(column);
         if group.is_empty() {
-            push_column(column, &name, value, &mut first, buffer);
+            push_column(column, name, value, &mut first, buffer);
         } else if let Some((_, members)) = groups.iter_mut().find(|(known, _)| *known == group) {
             members.push((column, name, value));
         } else {
@@ -104,7 +104,7 @@ pub(super) fn push_row(row: &HuntingRow<'_>, tape: &Tape<'_>, buffer: &mut Vec<u
         let mut inside = true;
         buffer.push(b'{');
         for (column, name, value) in members {
-            push_column(column, &name, value, &mut inside, buffer);
+            push_column(column, name, value, &mut inside, buffer);
         }
         buffer.push(b'}');
     }
@@ -150,44 +150,27 @@ impl Column {
 
 /// Appends the key and value of a column. A value that the index would refuse, and the whole document with it, goes
 /// under a name that ends in `_text`.
-fn push_column(column: &str, name: &str, value: Value<'_>, first: &mut bool, buffer: &mut Vec<u8>) {
+fn push_column(column: &str, name: Name<'_>, value: Value<'_>, first: &mut bool, buffer: &mut Vec<u8>) {
     let text = value.text();
     let written = text.as_written();
-    let other = || format!("{name}_text");
-    match Column::of(column) {
-        Column::Address if written.parse::<std::net::IpAddr>().is_err() => {
-            push_key(&other(), first, buffer);
-            push_column_value(value, buffer);
+    let holds = Column::of(column);
+    let fits = match holds {
+        Column::Address => written.parse::<std::net::IpAddr>().is_ok(),
+        Column::Time => time_text(text).is_some(),
+        Column::Flag => matches!(written, "true" | "True" | "1" | "false" | "False" | "0"),
+        Column::Flattened | Column::Plain => true,
+    };
+    push_name(name, if fits { "" } else { "_text" }, first, buffer);
+    match holds {
+        Column::Time if fits => push_string(&time_text(text).unwrap_or_default(), buffer),
+        Column::Flag if fits => {
+            let flag: &[u8] = if matches!(written, "true" | "True" | "1") { b"true" } else { b"false" };
+            buffer.extend_from_slice(flag);
         }
-        Column::Time => match time_text(text) {
-            Some(time) => {
-                push_key(name, first, buffer);
-                push_string(&time, buffer);
-            }
-            None => {
-                push_key(&other(), first, buffer);
-                push_column_value(value, buffer);
-            }
-        },
-        Column::Flag => match written {
-            "true" | "True" | "1" => {
-                push_key(name, first, buffer);
-                buffer.extend_from_slice(b"true");
-            }
-            "false" | "False" | "0" => {
-                push_key(name, first, buffer);
-                buffer.extend_from_slice(b"false");
-            }
-            _ => {
-                push_key(&other(), first, buffer);
-                push_column_value(value, buffer);
-            }
-        },
         Column::Flattened => {
             let decoded = text.decoded();
             let inner = if value.kind() == Some(Kind::String) { read_inner(&decoded) } else { None };
             let value = inner.as_ref().map_or(value, Tape::root);
-            push_key(name, first, buffer);
             if value.is_object() || value.items().all(Value::is_object) {
                 push_as_written(value, buffer);
             } else {
@@ -196,10 +179,7 @@ fn push_column(column: &str, name: &str, value: Value<'_>, first: &mut bool, buf
                 buffer.push(b'}');
             }
         }
-        Column::Address | Column::Plain => {
-            push_key(name, first, buffer);
-            push_column_value(value, buffer);
-        }
+        _ => push_column_value(value, buffer),
     }
 }
 
@@ -263,21 +243,20 @@ const COLUMNS: [(&str, &str, &str); 17] = [
 ];
 
 /// The object and the name in it of a column; no object for one that stands alone.
-fn column_name(column: &str) -> (&'static str, String) {
+fn column_name(column: &str) -> (&'static str, Name<'_>) {
     if let Some((_, group, name)) = COLUMNS.iter().find(|(known, _, _)| *known == column) {
-        return (group, (*name).to_owned());
+        return (group, Name::Fixed(name));
     }
     for (start, group) in GROUPS {
-        if column == start {
-            return (group, "value".to_owned());
-        }
-        if let Some(rest) = column.strip_prefix(start)
-            && rest.starts_with(|letter: char| letter.is_ascii_uppercase())
-        {
-            return (group, snake(rest));
+        match column.strip_prefix(start) {
+            Some("") => return (group, Name::Fixed("value")),
+            Some(rest) if rest.starts_with(|letter: char| letter.is_ascii_uppercase()) => {
+                return (group, Name::Snake(rest));
+            }
+            _ => {}
         }
     }
-    ("", snake(column))
+    ("", Name::Snake(column))
 }
 
 /// Where an object stands: names depend on it.
@@ -348,11 +327,8 @@ fn push_fields(object: Value<'_>, place: Place, first: &mut bool, buffer: &mut V
             push_address(value.text(), buffer);
             continue;
         }
-        let mut name = name(key, place);
-        if place == Place::Evidence && !is_as_indexed(key, value) {
-            name.push_str("_details");
-        }
-        push_key(&name, first, buffer);
+        let odd = place == Place::Evidence && !is_as_indexed(key, value);
+        push_name(name(key, place), if odd { "_details" } else { "" }, first, buffer);
         push_snake(value, inside(key, place), buffer);
     }
     if place != Place::Evidence {
@@ -428,48 +404,68 @@ fn push_address(text: Text<'_>, buffer: &mut Vec<u8>) {
     buffer.push(b'}');
 }
 
-/// A name in snake case, as Elastic's integration has it.
-fn name(key: &str, place: Place) -> String {
+/// A field's name in the document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name<'n> {
+    Fixed(&'static str),
+    /// Microsoft's name, to be written in snake case.
+    Snake(&'n str),
+}
+
+/// A name as Elastic's integration has it.
+fn name(key: &str, place: Place) -> Name<'_> {
     match (key, place) {
-        ("antiSpamDirection", _) => "antispam_direction".to_owned(),
-        ("comment", Place::Comment) => "message".to_owned(),
-        ("fileName", Place::File) => "name".to_owned(),
-        ("filePath", Place::File) => "path".to_owned(),
-        ("filePublisher", Place::File) => "publisher".to_owned(),
-        ("fileSize", Place::File) => "size".to_owned(),
-        _ => snake(key),
+        ("antiSpamDirection", _) => Name::Fixed("antispam_direction"),
+        ("comment", Place::Comment) => Name::Fixed("message"),
+        ("fileName", Place::File) => Name::Fixed("name"),
+        ("filePath", Place::File) => Name::Fixed("path"),
+        ("filePublisher", Place::File) => Name::Fixed("publisher"),
+        ("fileSize", Place::File) => Name::Fixed("size"),
+        _ => Name::Snake(key),
     }
 }
 
-/// `createdDateTime` becomes `created_datetime`, `@odata.type` `odata_type`.
-fn snake(key: &str) -> String {
-    let key = key
-        .replace("DateTime", "Datetime")
-        .replace("ioT", "iot")
-        .replace("IoT", "Iot")
-        .replace("OAuth", "Oauth");
-    let key = key.replace("IPv", "Ipv");
-    let letters: Vec<char> = key.trim_start_matches('@').chars().collect();
-    let mut name = String::with_capacity(letters.len() + 4);
+/// Appends a name with `suffix` as a key, and its colon.
+fn push_name(name: Name<'_>, suffix: &str, first: &mut bool, buffer: &mut Vec<u8>) {
+    comma(first, buffer);
+    buffer.push(b'"');
+    match name {
+        Name::Fixed(name) => buffer.extend_from_slice(name.as_bytes()),
+        Name::Snake(key) => push_snake_case(key, buffer),
+    }
+    buffer.extend_from_slice(suffix.as_bytes());
+    buffer.extend_from_slice(b"\":");
+}
+
+/// `createdDateTime` becomes `created_datetime`, `@odata.type` `odata_type`. Nothing is left that JSON would have to
+/// escape, and no dot, which would open an object in Elasticsearch.
+fn push_snake_case(key: &str, buffer: &mut Vec<u8>) {
+    let letters = key.trim_start_matches('@').as_bytes();
     for (at, letter) in letters.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|at| letters.get(at));
-        let after = letters.get(at + 1);
-        if letter.is_ascii_uppercase() {
-            let new_word = before
-                .is_some_and(|before| before.is_ascii_lowercase() || before.is_ascii_digit())
-                || before.is_some_and(char::is_ascii_uppercase)
-                    && after.is_some_and(char::is_ascii_lowercase);
-            if new_word {
-                name.push('_');
+        let (before, rest) = letters.split_at(at);
+        match letter {
+            b'A'..=b'Z' => {
+                let lower_next = rest.get(1).is_some_and(u8::is_ascii_lowercase);
+                let new_word = match before.last() {
+                    Some(b'a'..=b'z' | b'0'..=b'9') => true,
+                    Some(b'A'..=b'Z') => lower_next,
+                    _ => false,
+                };
+                // Words that Microsoft writes with capitals inside.
+                let inside = before.ends_with(b"Date") && rest.starts_with(b"Time")
+                    || (before.ends_with(b"io") || before.ends_with(b"Io")) && *letter == b'T'
+                    || before.ends_with(b"O") && rest.starts_with(b"Auth")
+                    || before.ends_with(b"I") && rest.starts_with(b"Pv");
+                if new_word && !inside {
+                    buffer.push(b'_');
+                }
+                buffer.push(letter.to_ascii_lowercase());
             }
-            name.push(letter.to_ascii_lowercase());
-        } else if letter.is_ascii_alphanumeric() || !letter.is_ascii() && letter.is_alphanumeric() {
-            name.push(*letter);
-        } else if !name.ends_with('_') {
-            name.push('_');
+            b'a'..=b'z' | b'0'..=b'9' | 0x80.. => buffer.push(*letter),
+            _ if at > 0 && buffer.last() != Some(&b'_') => buffer.push(b'_'),
+            _ => {}
         }
     }
-    name
 }
 
 /// Appends a value with Microsoft's names, without what is nothing.
@@ -548,7 +544,13 @@ fn comma(first: &mut bool, buffer: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{column_name, snake};
+    use super::{Name, column_name, push_name};
+
+    fn written(name: Name<'_>) -> String {
+        let mut buffer = Vec::new();
+        push_name(name, "", &mut true, &mut buffer);
+        String::from_utf8(buffer).expect("text").trim_matches(['"', ':']).to_owned()
+    }
 
     #[test]
     fn names_are_those_of_the_integrations() {
@@ -562,8 +564,10 @@ mod tests {
             ("sha256Ac", "sha256_ac"),
             ("p1Sender", "p1_sender"),
             ("Source Mac", "source_mac"),
+            ("OAuthAppId", "oauth_app_id"),
+            ("a\"b\\u0041.c", "a_b_u0041_c"),
         ] {
-            assert_eq!(snake(key), name);
+            assert_eq!(written(Name::Snake(key)), name);
         }
         for (column, group, name) in [
             ("InitiatingProcessAccountName", "initiating_process", "account_name"),
@@ -579,7 +583,8 @@ mod tests {
             ("ReportId", "", "report_id"),
             ("FolderPath", "", "folder_path"),
         ] {
-            assert_eq!(column_name(column), (group, name.to_owned()), "{column}");
+            let (found, short) = column_name(column);
+            assert_eq!((found, written(short).as_str()), (group, name), "{column}");
         }
     }
 }

@@ -74,6 +74,12 @@ fn describe() {
     describe_gauge!("muster_sink_owed_records", "Records owed, by sink");
     describe_gauge!("muster_sink_oldest_owed_seconds", "Age of the oldest record owed, by sink");
     describe_gauge!("muster_tenants", "Tenants, by state");
+    describe_gauge!("muster_tenant_state", "1 for the state that a tenant is in, by tenant and state");
+    describe_gauge!("muster_check_good", "1 when the last check was good, by tenant and check");
+    describe_gauge!(
+        "muster_credential_expiry_timestamp_seconds",
+        "When a credential ends, in seconds since 1970, by app or tenant and credential"
+    );
     describe_gauge!("muster_dead_letters", "Dead letters kept");
     describe_gauge!("muster_journal_bytes", "Size of the journal, compressed");
 }

@@ -7,7 +7,7 @@ use crossterm::{cursor, execute, queue, terminal};
 use muster_store::CheckOutcome;
 
 use crate::output::{Output, Tone, ago, duration, number, plain, size};
-use crate::status::{Snapshot, SourceStatus, TenantStatus};
+use crate::status::{Snapshot, SourceStatus, Standing, TenantStatus};
 
 /// Tenants, sinks and totals as text. With an `earlier` picture, rates are shown; at most `rows` lines.
 #[must_use]
@@ -25,7 +25,7 @@ pub fn status(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, rows:
     let failing = now.tenants.iter().filter(|tenant| worst(tenant) == Tone::Bad).count();
     let mut text = format!(
         "{} tenants, {} failing · {} records accepted, {}/s · journal {} in {} batches · {} dead letters\n\n",
-        number(now.tenants.len() as u64),
+        number(looked_after(now).count() as u64),
         failing,
         number(now.accepted()),
         rate(now.accepted(), earlier.map(Snapshot::accepted)),
@@ -80,7 +80,12 @@ fn sinks(
 /// The apps whose credential ends soon or has ended. Nothing where all are well.
 fn credentials(output: &Output, now: &Snapshot) -> String {
     let wrong = now.apps.iter().flat_map(|app| {
-        let wrong = app.checks.iter().filter(|check| check.outcome != CheckOutcome::Good);
+        // What `muster app check` finds about a registration is told there.
+        let wrong = app.checks.iter().filter(|check| {
+            check.outcome == CheckOutcome::Failing
+                || (check.outcome == CheckOutcome::Warning
+                    && matches!(check.name.as_str(), "credential" | "rotation"))
+        });
         wrong.map(|check| (app.app.as_str(), check))
     });
     let mut table = output.table(&["app", "credential", "to do"]);
@@ -90,8 +95,8 @@ fn credentials(output: &Output, now: &Snapshot) -> String {
         let tone = if check.outcome == CheckOutcome::Failing { Tone::Bad } else { Tone::Fair };
         table.add_row(vec![
             output.cell(app, Tone::Plain),
-            output.cell(&check.detail, tone),
-            output.cell(&check.remedy, Tone::Plain),
+            output.cell(shortened(&check.detail), tone),
+            output.cell(shortened(&check.remedy), Tone::Plain),
         ]);
     }
     if any { format!("{table}\n\n") } else { String::new() }
@@ -99,7 +104,7 @@ fn credentials(output: &Output, now: &Snapshot) -> String {
 
 /// Tenants with trouble come first; what does not fit is counted.
 fn tenants(output: &Output, now: &Snapshot, rows: usize) -> String {
-    let mut order: Vec<&TenantStatus> = now.tenants.iter().collect();
+    let mut order: Vec<&TenantStatus> = looked_after(now).collect();
     order.sort_by_key(|tenant| match worst(tenant) {
         Tone::Bad => 0,
         Tone::Fair => 1,
@@ -152,6 +157,11 @@ fn trouble(tenant: &TenantStatus, source: &SourceStatus, first: bool) -> String 
         (_, _, Some(error)) => shortened(error),
         _ => "-".to_owned(),
     }
+}
+
+/// The tenants of customers; those that were offboarded are in `muster tenant list`.
+fn looked_after(now: &Snapshot) -> impl Iterator<Item = &TenantStatus> {
+    now.tenants.iter().filter(|tenant| tenant.standing != Standing::Offboarded)
 }
 
 fn shortened(text: &str) -> String {

@@ -589,7 +589,7 @@ fn shown_rotated(rotated: &Rotated) -> String {
         (None, _) => text.push_str("no credential is in use that Muster made"),
     }
     if let Some(until) = rotated.not_after.filter(|_| rotated.key_id.is_some()) {
-        text.push_str(&format!(", good until {until:.10}"));
+        text.push_str(&format!(", good until {until:.0}"));
     }
     text.push('\n');
     if !rotated.withdrawn.is_empty() {
@@ -691,8 +691,8 @@ fn shown_app(app: &Shown, output: &Output) -> String {
     if !app.credentials.is_empty() {
         let mut table = output.table(&["slot", "kind", "id", "made", "ends"]);
         for credential in &app.credentials {
-            let ends = credential.not_after.map_or_else(|| "-".to_owned(), |ends| format!("{ends:.10}"));
-            let made = format!("{:.10}", credential.created_at);
+            let ends = credential.not_after.map_or_else(|| "-".to_owned(), |ends| format!("{ends:.0}"));
+            let made = format!("{:.0}", credential.created_at);
             let row = [credential.slot, credential.kind, &credential.key_id, &made, &ends];
             table.add_row(row.map(|text| output.cell(text, Tone::Plain)));
         }

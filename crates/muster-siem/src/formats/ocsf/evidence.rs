@@ -28,6 +28,15 @@ pub(super) struct Told {
     pub(super) windows: bool,
 }
 
+/// All evidence of alerts, each piece before what is inside it.
+pub(super) fn all<'a>(alerts: &[Alert<'a>]) -> Vec<Evidence<'a>> {
+    let mut all = Vec::new();
+    for evidence in alerts.iter().flat_map(|alert| &alert.evidence) {
+        evidence.walk(&mut |evidence| all.push(*evidence));
+    }
+    all
+}
+
 /// Writes `evidences` of an alert.
 pub(super) fn evidences(json: &mut Json<'_>, alert: &Alert<'_>, version: OcsfVersion, told: &mut Told) {
     json.list("evidences", |json| {
@@ -498,34 +507,28 @@ fn write_resource(json: &mut Json<'_>, evidence: &Evidence<'_>, version: OcsfVer
     });
 }
 
-/// Writes `resources`: all evidence of the alert that is a cloud resource, application, container or the like.
-pub(super) fn resources(json: &mut Json<'_>, alert: &Alert<'_>, version: OcsfVersion) {
+/// Writes `resources`: all evidence that is a cloud resource, application, container or the like.
+pub(super) fn resources(json: &mut Json<'_>, all: &[Evidence<'_>], version: OcsfVersion) {
     json.list("resources", |json| {
-        for evidence in &alert.evidence {
-            evidence.walk(&mut |evidence| {
-                let message = matches!(
-                    evidence.kind,
-                    EvidenceKind::AnalyzedMessage | EvidenceKind::SubmissionMail | EvidenceKind::TeamsMessage
-                );
-                if !message && (evidence.kind != EvidenceKind::Unknown || evidence.fields.is_object()) {
-                    write_resource(json, evidence, version);
-                }
-            });
+        for evidence in all {
+            let message = matches!(
+                evidence.kind,
+                EvidenceKind::AnalyzedMessage | EvidenceKind::SubmissionMail | EvidenceKind::TeamsMessage
+            );
+            if !message && (evidence.kind != EvidenceKind::Unknown || evidence.fields.is_object()) {
+                write_resource(json, evidence, version);
+            }
         }
     });
 }
 
 /// Writes `malware`: what the alert names, and evidence that is malware.
-pub(super) fn malware(json: &mut Json<'_>, alert: &Alert<'_>) {
+pub(super) fn malware(json: &mut Json<'_>, alert: &Alert<'_>, all: &[Evidence<'_>]) {
     json.list("malware", |json| {
         let mut names = Distinct::default();
         names.add((alert.threat_name.or(alert.threat_family), alert.fields.text_of("ThreatCategory")));
-        for evidence in &alert.evidence {
-            evidence.walk(&mut |evidence| {
-                if evidence.kind == EvidenceKind::Malware {
-                    names.add((evidence.fields.text_of("name"), evidence.fields.text_of("category")));
-                }
-            });
+        for evidence in all.iter().filter(|evidence| evidence.kind == EvidenceKind::Malware) {
+            names.add((evidence.fields.text_of("name"), evidence.fields.text_of("category")));
         }
         for (name, category) in names.as_slice().iter().filter(|(name, _)| !name.is_blank()) {
             json.item(|json| {
@@ -629,44 +632,40 @@ impl<'a> Observables<'a> {
     }
 
     /// Adds what the evidence of alerts tells and the facts of them do not keep apart.
-    pub(super) fn add_evidence(&mut self, alerts: &[Alert<'a>]) {
+    pub(super) fn add_evidence(&mut self, alerts: &[Alert<'a>], all: &[Evidence<'a>]) {
         for alert in alerts {
             for key in ["IocValue", "CreatorIocValue"] {
                 self.add("unmapped.IocValue", (99, "Indicator"), alert.fields.text_of(key));
             }
         }
-        for evidence in alerts.iter().flat_map(|alert| &alert.evidence) {
-            evidence.walk(&mut |evidence| {
-                let fields = evidence.fields;
-                match evidence.kind {
-                    EvidenceKind::Dns => {
-                        self.add("evidences[].query.hostname", HOSTNAME, fields.text_of("domainName"));
-                    }
-                    EvidenceKind::Nic | EvidenceKind::IotDevice => {
-                        self.add("evidences[].device.mac", MAC_ADDRESS, fields.text_of("macAddress"));
-                    }
-                    _ => {}
+        for evidence in all {
+            let fields = evidence.fields;
+            match evidence.kind {
+                EvidenceKind::Dns => {
+                    self.add("evidences[].query.hostname", HOSTNAME, fields.text_of("domainName"));
                 }
-                let account = fields.get("userAccount");
-                let id = account.text_of("activeDirectoryObjectGuid");
-                self.add("evidences[].data.userAccount.activeDirectoryObjectGuid", USER_ID, id);
-                let accessed = |holder: Value<'a>| holder.get("resourceAccessEvents").items();
-                for access in accessed(fields).chain(accessed(account)) {
-                    let text = |key| access.text_of(key);
-                    self.add("evidences[].data.resourceAccessEvents[].accountId", USER_ID, text("accountId"));
-                    self.add("evidences[].data.resourceAccessEvents[].ipAddress", ADDRESS, text("ipAddress"));
-                    let resource = text("resourceIdentifier");
-                    self.add(
-                        "evidences[].data.resourceAccessEvents[].resourceIdentifier",
-                        RESOURCE,
-                        resource,
-                    );
+                EvidenceKind::Nic | EvidenceKind::IotDevice => {
+                    self.add("evidences[].device.mac", MAC_ADDRESS, fields.text_of("macAddress"));
                 }
+                _ => {}
+            }
+            let account = fields.get("userAccount");
+            let id = account.text_of("activeDirectoryObjectGuid");
+            self.add("evidences[].data.userAccount.activeDirectoryObjectGuid", USER_ID, id);
+            let accessed = |holder: Value<'a>| holder.get("resourceAccessEvents").items();
+            for access in accessed(fields).chain(accessed(account)) {
+                let text = |key| access.text_of(key);
+                self.add("evidences[].data.resourceAccessEvents[].accountId", USER_ID, text("accountId"));
+                self.add("evidences[].data.resourceAccessEvents[].ipAddress", ADDRESS, text("ipAddress"));
+                let resource = text("resourceIdentifier");
+                self.add("evidences[].data.resourceAccessEvents[].resourceIdentifier", RESOURCE, resource);
+            }
+            if evidence.kind == EvidenceKind::Device {
                 let machine = fields.get("vmMetadata");
                 for key in ["resourceId", "subscriptionId"] {
                     self.add("evidences[].data.vmMetadata", RESOURCE, machine.text_of(key));
                 }
-            });
+            }
         }
     }
 

@@ -20,7 +20,7 @@ use super::big::{Shape, Unit};
 use super::json::{Reader, Text};
 use super::tables::{same, says_nothing, tactic};
 use super::tape::{Tape, Value};
-use super::view::{Alert, Comment, Distinct, Facts, Incident, View};
+use super::view::{Alert, Comment, Distinct, Evidence, Facts, Incident, View};
 use super::{Events, FormatError, RecordKind, tables};
 
 use evidence::{Observables, THREAT_ACTOR, Told};
@@ -208,6 +208,7 @@ impl Context<'_> {
     fn detection(&self, buffer: &mut Vec<u8>, alert: &Alert<'_>, head: &Head<'_>) {
         let version = self.options.version;
         let facts = Facts::of(std::slice::from_ref(alert));
+        let all = evidence::all(std::slice::from_ref(alert));
         let started = time(alert.first_activity_at);
         let ended = time(alert.last_activity_at);
         let created = head.created_at.filter(|time| time.as_millisecond() > 0).or(time(alert.created_at));
@@ -215,7 +216,7 @@ impl Context<'_> {
         let mut told = Told::default();
         let mut observables = Observables::default();
         observables.add_facts(&facts);
-        observables.add_evidence(std::slice::from_ref(alert));
+        observables.add_evidence(std::slice::from_ref(alert), &all);
         observables.add("finding_info.tags[].value", THREAT_ACTOR, alert.actor);
         Json::write(buffer, |json| {
             let activity = activity_of(alert.status);
@@ -233,13 +234,13 @@ impl Context<'_> {
                 finding(json, alert);
             });
             attacks(json, std::slice::from_ref(alert));
-            evidence::malware(json, alert);
+            evidence::malware(json, alert, &all);
             evidence::evidences(json, alert, version, &mut told);
-            evidence::resources(json, alert, version);
+            evidence::resources(json, &all, version);
             objects::device(json, "device", &facts.device, &[]);
             observables.write(json);
             json.object("remediation", |json| json.text("desc", alert.recommended_actions));
-            if let Some((action, disposition)) = disposition(alert, &facts) {
+            if let Some((action, disposition)) = disposition(alert, &all, &facts) {
                 json.choice("action", action);
                 json.choice("disposition", disposition);
             }
@@ -283,7 +284,7 @@ impl Context<'_> {
         let updated = time(incident.updated_at);
         let mut observables = Observables::default();
         observables.add_facts(&facts);
-        observables.add_evidence(alerts);
+        observables.add_evidence(alerts, &evidence::all(alerts));
         for alert in alerts {
             observables.add("finding_info_list[].tags[].value", THREAT_ACTOR, alert.actor);
         }
@@ -704,7 +705,11 @@ fn priority(score: Text<'_>, severity: Severity) -> (i64, &'static str) {
 
 /// What protection did: the worst that is told of any evidence.
 #[expect(clippy::type_complexity, reason = "two enum values of OCSF, each a number and its caption")]
-fn disposition(alert: &Alert<'_>, facts: &Facts<'_>) -> Option<((i64, &'static str), (i64, &'static str))> {
+fn disposition(
+    alert: &Alert<'_>,
+    all: &[Evidence<'_>],
+    facts: &Facts<'_>,
+) -> Option<((i64, &'static str), (i64, &'static str))> {
     const WORST_FIRST: [(&str, (i64, &str), (i64, &str)); 10] = [
         ("active", (3, "Observed"), (13, "Uncorrected")),
         ("unremediated", (3, "Observed"), (13, "Uncorrected")),
@@ -717,17 +722,11 @@ fn disposition(alert: &Alert<'_>, facts: &Facts<'_>) -> Option<((i64, &'static s
         ("blocked", (2, "Denied"), (2, "Blocked")),
         ("notFound", (3, "Observed"), (16, "No Action")),
     ];
-    let mut worst = None;
-    for evidence in &alert.evidence {
-        evidence.walk(&mut |evidence| {
-            let status = evidence.remediation_status();
-            let found = WORST_FIRST.iter().position(|(word, ..)| same(status.as_written(), word));
-            worst = match (worst, found) {
-                (Some(worst), Some(found)) => Some(usize::min(worst, found)),
-                (worst, found) => worst.or(found),
-            };
-        });
-    }
+    let rank = |evidence: &Evidence<'_>| {
+        let status = evidence.remediation_status();
+        WORST_FIRST.iter().position(|(word, ..)| same(status.as_written(), word))
+    };
+    let worst = all.iter().filter_map(rank).min();
     match worst {
         Some(worst) => WORST_FIRST.get(worst).map(|(_, action, disposition)| (*action, *disposition)),
         None => match facts.remediated {

@@ -23,7 +23,6 @@ mod spelling;
 mod splunk;
 mod tables;
 mod tape;
-#[expect(dead_code, reason = "read by formats that are being written")]
 mod view;
 
 use std::fmt;

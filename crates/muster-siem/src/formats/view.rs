@@ -72,7 +72,6 @@ pub(super) struct Alert<'a> {
     pub(super) policy_id: Text<'a>,
     pub(super) provider_alert_id: Text<'a>,
     pub(super) incident_id: Text<'a>,
-    pub(super) tenant_id: Text<'a>,
     pub(super) alert_url: Text<'a>,
     pub(super) incident_url: Text<'a>,
     pub(super) actor: Text<'a>,
@@ -127,7 +126,6 @@ impl<'a> Alert<'a> {
             policy_id: text("alertPolicyId"),
             provider_alert_id: text("providerAlertId"),
             incident_id: text("incidentId"),
-            tenant_id: text("tenantId"),
             alert_url: text("alertWebUrl"),
             incident_url: text("incidentWebUrl"),
             actor: text("actorDisplayName"),
@@ -178,7 +176,6 @@ impl<'a> Alert<'a> {
             detection_source: text("detectionSource"),
             detector_id: text("detectorId"),
             incident_id: text("incidentId"),
-            tenant_id: text("aadTenantId"),
             threat_name: text("threatName"),
             threat_family: text("threatFamilyName"),
             created_at: text("alertCreationTime"),
@@ -311,7 +308,6 @@ pub(super) struct Incident<'a> {
     pub(super) classification: Text<'a>,
     pub(super) determination: Text<'a>,
     pub(super) assigned_to: Text<'a>,
-    pub(super) tenant_id: Text<'a>,
     pub(super) incident_url: Text<'a>,
     pub(super) redirect_incident_id: Text<'a>,
     pub(super) priority_score: Text<'a>,
@@ -342,7 +338,6 @@ impl<'a> Incident<'a> {
             classification: text("classification"),
             determination: text("determination"),
             assigned_to: text("assignedTo"),
-            tenant_id: text("tenantId"),
             incident_url: text("incidentWebUrl"),
             redirect_incident_id: text("redirectIncidentId"),
             priority_score: text("priorityScore"),
@@ -388,7 +383,6 @@ pub(super) struct HuntingRow<'a> {
     pub(super) table: Text<'a>,
     /// When the event happened.
     pub(super) happened_at: Text<'a>,
-    pub(super) tenant_id: Text<'a>,
     /// The columns: Microsoft's names, in Pascal case.
     pub(super) fields: Value<'a>,
 }
@@ -407,7 +401,6 @@ impl<'a> HuntingRow<'a> {
         Self {
             table,
             happened_at: fields.first_text(&["Timestamp", "TimeGenerated"]).or(record.text_of("time")),
-            tenant_id: record.first_text(&["tenantId", "TenantId", "AadTenantId"]),
             fields,
         }
     }
@@ -586,19 +579,9 @@ impl<'a> Evidence<'a> {
         self.own("remediationStatus")
     }
 
-    /// `remediationStatusDetails`.
-    pub(super) fn remediation_details(&self) -> Text<'a> {
-        self.own("remediationStatusDetails")
-    }
-
     /// `detectionStatus` of a file or process.
     pub(super) fn detection_status(&self) -> Text<'a> {
         self.own("detectionStatus")
-    }
-
-    /// When it became evidence.
-    pub(super) fn created_at(&self) -> Text<'a> {
-        self.own("createdDateTime").or(self.own("evidenceCreationTime"))
     }
 
     /// `roles` and `detailedRoles`.
@@ -649,9 +632,7 @@ impl<'a> Evidence<'a> {
                     os_version: text("version"),
                     group: text("rbacGroupName"),
                     group_id: text("rbacGroupId"),
-                    health_status: text("healthStatus"),
                     risk_score: text("riskScore"),
-                    av_status: text("defenderAvStatus"),
                     onboarding_status: text("onboardingStatus"),
                     first_seen_at: text("firstSeenDateTime"),
                     last_address: text("lastIpAddress"),
@@ -659,7 +640,6 @@ impl<'a> Evidence<'a> {
                     vm_id: machine.text_of("vmId"),
                     vm_resource_id: machine.text_of("resourceId"),
                     vm_subscription_id: machine.text_of("subscriptionId"),
-                    vm_cloud: machine.text_of("cloudProvider"),
                     ..Device::default()
                 }
             }
@@ -691,15 +671,12 @@ impl<'a> Evidence<'a> {
                     os_architecture: text("osProcessor"),
                     group: text("rbacGroupName"),
                     group_id: text("rbacGroupId"),
-                    health_status: text("healthStatus"),
                     risk_score: text("riskScore"),
-                    av_status: text("defenderAvStatus"),
                     onboarding_status: text("onboardingStatus"),
                     first_seen_at: text("firstSeen"),
                     vm_id: machine.text_of("vmId"),
                     vm_resource_id: machine.text_of("resourceId"),
                     vm_subscription_id: machine.text_of("subscriptionId"),
-                    vm_cloud: machine.text_of("cloudProvider"),
                     ..Device::default()
                 }
             }
@@ -878,18 +855,11 @@ impl<'a> Evidence<'a> {
                         .text_of("emailAddress")
                         .or(fields.first_text(&["sender", "senderFromAddress"]))
                         .or(envelope.text_of("emailAddress")),
-                    sender_name: header.text_of("displayName").or(envelope.text_of("displayName")),
-                    sender_domain: header.text_of("domainName").or(envelope.text_of("domainName")),
                     envelope_sender: envelope.text_of("emailAddress"),
                     sender_address: fields.first_text(&["senderIp", "senderIP"]),
                     recipients,
                     received_at: fields.first_text(&["receivedDateTime", "submissionDateTime"]),
-                    delivery_action: text("deliveryAction"),
-                    delivery_location: text("deliveryLocation"),
                     direction: fields.first_text(&["antiSpamDirection", "messageDirection"]),
-                    attachment_count: text("attachmentsCount"),
-                    url_count: text("urlCount"),
-                    threats: fields.texts_of("threats"),
                 }
             }
             _ => Message::default(),
@@ -1133,9 +1103,7 @@ pub(super) struct Device<'a> {
     pub(super) os_architecture: Text<'a>,
     pub(super) group: Text<'a>,
     pub(super) group_id: Text<'a>,
-    pub(super) health_status: Text<'a>,
     pub(super) risk_score: Text<'a>,
-    pub(super) av_status: Text<'a>,
     pub(super) onboarding_status: Text<'a>,
     pub(super) first_seen_at: Text<'a>,
     pub(super) last_address: Text<'a>,
@@ -1144,7 +1112,6 @@ pub(super) struct Device<'a> {
     pub(super) vm_id: Text<'a>,
     pub(super) vm_resource_id: Text<'a>,
     pub(super) vm_subscription_id: Text<'a>,
-    pub(super) vm_cloud: Text<'a>,
 }
 
 impl<'a> Device<'a> {
@@ -1214,7 +1181,6 @@ pub(super) struct File<'a> {
     pub(super) md5: Text<'a>,
     pub(super) publisher: Text<'a>,
     pub(super) signer: Text<'a>,
-    pub(super) issuer: Text<'a>,
 }
 
 impl<'a> File<'a> {
@@ -1232,7 +1198,6 @@ impl<'a> File<'a> {
             md5: fields.text_of("md5"),
             publisher: fields.text_of("filePublisher"),
             signer: fields.text_of("signer"),
-            issuer: fields.text_of("issuer"),
         }
     }
 
@@ -1307,19 +1272,12 @@ pub(super) struct Message<'a> {
     pub(super) subject: Text<'a>,
     /// The sender that the reader sees (header, P2); else that of the envelope.
     pub(super) sender: Text<'a>,
-    pub(super) sender_name: Text<'a>,
-    pub(super) sender_domain: Text<'a>,
     /// The sender of the envelope (P1).
     pub(super) envelope_sender: Text<'a>,
     pub(super) sender_address: Text<'a>,
     pub(super) recipients: Vec<Text<'a>>,
     pub(super) received_at: Text<'a>,
-    pub(super) delivery_action: Text<'a>,
-    pub(super) delivery_location: Text<'a>,
     pub(super) direction: Text<'a>,
-    pub(super) attachment_count: Text<'a>,
-    pub(super) url_count: Text<'a>,
-    pub(super) threats: Vec<Text<'a>>,
 }
 
 /// The evidence of one or more alerts, sorted by what analysts pivot on. Each list holds a value once, in the order

@@ -79,6 +79,6 @@ fn check(format: &Format, event: &[u8], is_json: bool) {
             assert!(!text.contains(['\n', '\r']));
             serde_json::from_str::<&serde_json::value::RawValue>(text).expect("JSON stays JSON");
         }
-        _ => assert!(!text.contains(['\n', '\r'])),
+        _ => {}
     }
 }

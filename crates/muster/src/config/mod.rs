@@ -357,6 +357,45 @@ mod tests {
     }
 
     #[test]
+    fn what_a_sink_makes_of_its_events_is_checked() {
+        let sink = |more: &str| {
+            parse(&format!(
+                "[sinks.qradar]\ntype = \"syslog\"\naddress = \"qradar.example:514\"\ntransport = \"tcp\"\n\
+                 format = \"leef\"\n{more}\n[[routes]]\nsinks = [\"qradar\"]\n"
+            ))
+        };
+        let spelling =
+            |more: &str| sink(more).expect("settings").sinks["qradar"].spelling().expect("a spelling");
+        // What a receiver takes without being told, less the header.
+        let bounds = spelling("").bounds.expect("bounds");
+        assert_eq!((bounds.event_bytes_max, bounds.big_events), (65_024, Default::default()));
+        assert_eq!(spelling("message_size_max = \"8KiB\"").bounds.expect("bounds").event_bytes_max, 7680);
+        assert_eq!(spelling("event_size_max = \"4KiB\"").bounds.expect("bounds").event_bytes_max, 4096);
+        let mapped = spelling("mapping.set = { customer = \"{{ tenant.slug }}\" }\nleef.delimiter = \"^\"");
+        assert!(mapped.mapping.is_some());
+
+        let mistakes = sink(
+            "event_size_max = \"9B\"\nbig_events = \"drop\"\n\
+             mapping.set = { \"two words\" = \"x\", a = \"{{ recrod }}\", b = \"{{ 1|shout }}\" }",
+        )
+        .expect_err("mistakes")
+        .join("\n");
+        for wanted in [
+            "big_events = \"drop\" needs big_drop",
+            "event_size_max must be at least 1024 B",
+            "`two words` cannot be the name of a field in leef",
+            "the template of `a` does not work: `recrod` is not known",
+            "the template of `b` does not work: unknown filter",
+        ] {
+            assert!(mistakes.contains(wanted) && mistakes.contains("sinks.qradar"), "{wanted}: {mistakes}");
+        }
+        assert!(
+            sink("leef.delimiter = \"ab\"").expect_err("a mistake").join("").contains("cannot stand between")
+        );
+        assert!(sink("big_events = \"cut\"").is_err());
+    }
+
+    #[test]
     fn every_mistake_is_told_at_once_with_its_line() {
         let mistakes = parse(
             r#"[store]

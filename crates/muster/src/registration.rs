@@ -166,21 +166,25 @@ async fn find(graph: Applications<'_>, wanted: &Wanted) -> Result<Option<Applica
     }
 }
 
-/// Consents, in the registration's own tenant, to the application permissions that it asks for. Returns the names of
-/// those granted now.
+/// Grants, in the registration's own tenant: with `consent` the application permissions that it asks for, with
+/// `self_care` the one to change its own registration. Returns the names of those granted now.
 ///
 /// # Errors
 /// When Graph says no, or the tenant does not have one of the APIs.
 pub async fn consent_here(
     graph: Applications<'_>,
     ensured: &Ensured,
-    only: Option<&[Uuid]>,
+    consent: bool,
+    self_care: bool,
 ) -> Result<Vec<String>, RegistrationError> {
     let held = graph.role_assignments(ensured.principal.id).await?;
     let mut granted = Vec::new();
-    for required in &ensured.application.required_resource_access {
+    let mut wanted = if consent { ensured.application.required_resource_access.clone() } else { Vec::new() };
+    if self_care {
+        wanted = merged(&wanted, &self_care_access());
+    }
+    for required in &wanted {
         let roles = required.resource_access.iter().filter(|access| access.kind == AccessKind::Role);
-        let roles = roles.filter(|access| only.is_none_or(|only| only.contains(&access.id)));
         for access in roles {
             if held.iter().any(|held| held.app_role_id == access.id) {
                 continue;
@@ -193,13 +197,11 @@ pub async fn consent_here(
     Ok(granted)
 }
 
-/// The permissions that `sources` need, for an app with this access. `self_care` adds the one with which an app may
-/// change its own registration.
+/// The permissions that `sources` need, for an app with this access.
 #[must_use]
 pub fn required(
     sources: impl IntoIterator<Item = Source>,
     access: Access,
-    self_care: bool,
 ) -> Vec<RequiredResourceAccess> {
     let mut wanted: Vec<(&Permission, AccessKind)> = Vec::new();
     let kind = match access {
@@ -213,10 +215,6 @@ pub fn required(
         let person = ["openid", "profile", "offline_access"];
         let known = person.iter().filter_map(|name| permissions::by_name(Some(ResourceApp::Graph), name));
         wanted.extend(known.map(|permission| (permission, AccessKind::Scope)));
-    }
-    if self_care {
-        let own = permissions::by_name(Some(ResourceApp::Graph), OWN_REGISTRATION_ROLES[0]);
-        wanted.extend(own.map(|permission| (permission, AccessKind::Role)));
     }
     let mut required = Vec::new();
     for (permission, kind) in wanted {
@@ -233,10 +231,18 @@ pub fn required(
     required
 }
 
-/// The id of the application permission with which an app may change its own registration.
-#[must_use]
-pub fn self_care_role() -> Option<Uuid> {
-    permissions::by_name(Some(ResourceApp::Graph), OWN_REGISTRATION_ROLES[0])?.role?.1.parse().ok()
+/// The application permission with which an app may change its own registration. It is granted in the app's own tenant
+/// and never stands in the registration, so that no customer is asked for it.
+fn self_care_access() -> Vec<RequiredResourceAccess> {
+    let role = permissions::by_name(Some(ResourceApp::Graph), OWN_REGISTRATION_ROLES[0])
+        .and_then(|permission| permission.role?.1.parse().ok());
+    let (Some(id), Ok(resource_app_id)) = (role, ResourceApp::Graph.app_id().parse()) else {
+        return Vec::new();
+    };
+    vec![RequiredResourceAccess {
+        resource_app_id,
+        resource_access: vec![ResourceAccess { id, kind: AccessKind::Role }],
+    }]
 }
 
 fn merged(
@@ -558,7 +564,7 @@ mod tests {
     const CUSTOMER: &str = "11111111-2222-4333-8444-555555555555";
 
     fn application(change: impl FnOnce(&mut serde_json::Value)) -> Application {
-        let required = required(Source::ALL, Access::Application, false);
+        let required = required(Source::ALL, Access::Application);
         let mut value = json!({
             "id": "03ef14b0-ca33-4840-8f4f-d6e91916010e",
             "appId": "631a96bc-a705-4eda-9f99-fdaf9f54f6a2",
@@ -640,13 +646,13 @@ mod tests {
             resource_app_id: Uuid::from_u128(7),
             resource_access: vec![ResourceAccess { id: Uuid::from_u128(8), kind: AccessKind::Scope }],
         };
-        let wanted = required(Source::ALL, Access::Application, true);
+        let wanted = super::merged(&required(Source::ALL, Access::Application), &self_care_access());
         let merged = merged(std::slice::from_ref(&other), &wanted);
         assert_eq!(merged[0], other);
         assert!(missing_permissions(&merged, &wanted).is_empty());
         let graph = merged.iter().find(|one| one.resource_app_id != other.resource_app_id).expect("Graph");
         assert_eq!(graph.resource_access.len(), 3);
-        let delegated = required(Source::ALL, Access::Delegated, false);
+        let delegated = required(Source::ALL, Access::Delegated);
         assert!(delegated[0].resource_access.iter().all(|access| access.kind == AccessKind::Scope));
         assert_eq!(delegated[0].resource_access.len(), 5);
     }

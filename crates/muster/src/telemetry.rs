@@ -4,8 +4,10 @@
 //! personal data.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
@@ -24,6 +26,9 @@ pub fn start_logging(format: LogFormat, level: Option<&str>, colour: bool) {
     }
 }
 
+/// How long a gauge that nobody sets any more is shown.
+const GAUGE_IDLE: Duration = Duration::from_secs(600);
+
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Starts counting, once in a process, and gives the handle that writes the counts in Prometheus' text form.
@@ -36,6 +41,8 @@ pub fn metrics() -> PrometheusHandle {
             let handle = PrometheusBuilder::new()
                 .set_buckets(&[0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 300.0])
                 .expect("there are buckets")
+                // What belongs to a tenant that is gone goes too; everything else is set anew at each look.
+                .idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_IDLE))
                 .install_recorder()
                 .expect("nothing else installs a recorder");
             describe();

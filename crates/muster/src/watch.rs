@@ -19,6 +19,8 @@ use muster_store::{Check, CheckOutcome, CredentialSlot, Grant, Store, StoreError
 use tokio_util::sync::CancellationToken;
 
 use crate::apps::Apps;
+use crate::config::AppSettings;
+use crate::sign_in::GRANT_IDLE_MAX;
 
 /// How often every tenant is looked at.
 const EVERY: Duration = Duration::from_secs(86_400);
@@ -108,6 +110,7 @@ impl Watcher {
         for grant in self.store.grants(None).await? {
             grants.entry(grant.tenant).or_default().push(grant);
         }
+        self.renew_idle(grants.values().flatten(), now).await;
         let tenants = self.store.tenants().await?;
         // Another process may have offboarded them: what is in memory of them goes too.
         for tenant in tenants.iter().filter(|tenant| tenant.state == TenantState::Offboarded) {
@@ -127,6 +130,19 @@ impl Watcher {
         let results: Vec<_> = looked.buffer_unordered(SIDE_BY_SIDE).collect().await;
         results.into_iter().collect::<Result<(), _>>()?;
         Ok(count)
+    }
+
+    /// Uses every refresh token that lay unused for a while, whatever its tenant's state and whichever app it is for, so
+    /// that none dies of idleness.
+    async fn renew_idle<'a>(&self, grants: impl Iterator<Item = &'a Grant>, now: Timestamp) {
+        for grant in grants.filter(|grant| grant.revoked_at.is_none()) {
+            let idle = Duration::try_from(now.duration_since(grant.renewed_at)).unwrap_or_default();
+            let Some(app) = self.apps.get(&grant.app).filter(|_| idle > RENEW_IDLE) else { continue };
+            let token = self.microsoft.fresh_access_token(&app, grant.tenant, &grant.resource).await;
+            if let Err(error) = token {
+                tracing::warn!(tenant.id = %grant.tenant, app = grant.app, error = %error, "a refresh token that lay unused cannot be renewed");
+            }
+        }
     }
 
     /// Looks at one tenant and writes down what was found.
@@ -159,7 +175,10 @@ impl Watcher {
 
     /// Looks when an app's credential ends, and takes up a new one that was stored meanwhile.
     async fn look_at_app(&self, name: &str, now: Timestamp) -> Result<(), StoreError> {
-        match self.apps.read_again(name).await {
+        // A program that gives the secret is only asked again when Microsoft refuses the one in hand.
+        let by_command = self.apps.settings(name).is_some_and(AppSettings::asks_a_command);
+        let read = if by_command { Ok(false) } else { self.apps.read_again(name).await };
+        match read {
             Ok(true) => tracing::info!(app = name, "a new credential is used from now on"),
             Ok(false) => {}
             Err(error) => {
@@ -215,14 +234,19 @@ pub async fn check_tenant(
 ) -> Vec<Check> {
     let mut checks = Vec::new();
     let resource = microsoft.cloud().graph_resource().to_owned();
-    let grant = grants.iter().find(|grant| grant.app == app.name);
+    let mut grant = grants.iter().find(|grant| grant.app == app.name).cloned();
     let token = microsoft.fresh_access_token(app, tenant.id, &resource).await;
     let now = clock.now();
     match token {
         Ok(_) => {
             checks.push(good(TOKEN, "Microsoft issues a token".to_owned(), now));
             if app.access == Access::Delegated {
-                checks.push(grant_check(grant, &tenant.slug.to_string(), &app.name, now));
+                // The token came from the grant, which lives anew from now on.
+                if let Some(grant) = &mut grant {
+                    grant.renewed_at = now;
+                    grant.expires_at = now.checked_add(GRANT_IDLE_MAX).ok();
+                }
+                checks.push(grant_check(grant.as_ref(), tenant.slug.as_str(), &app.name, now));
             }
             for source in &tenant.sources {
                 let result = microsoft.check_source(app, tenant.id, *source).await;
@@ -233,11 +257,25 @@ pub async fn check_tenant(
             let fault = error.fault();
             checks.push(failing(TOKEN, fault, error.to_string(), now));
             if app.access == Access::Delegated {
-                checks.push(grant_check(grant, &tenant.slug.to_string(), &app.name, now));
+                checks.push(grant_check(grant.as_ref(), tenant.slug.as_str(), &app.name, now));
             }
         }
     }
     checks
+}
+
+/// The code of a sign-in that came back without a grant.
+pub const SIGN_IN_REFUSED: &str = "sign_in_refused";
+
+/// A person's sign-in that came back without a grant: worth a word, but what is there already goes on working.
+#[must_use]
+pub fn sign_in_refused(why: &str, now: Timestamp) -> Check {
+    Check {
+        outcome: CheckOutcome::Warning,
+        code: SIGN_IN_REFUSED.to_owned(),
+        remedy: "sign in again: `muster token acquire`".to_owned(),
+        ..good(GRANT, format!("the last sign-in brought nothing: {why}"), now)
+    }
 }
 
 /// What a source's last answer means. `None` is success.

@@ -39,6 +39,7 @@ permissions-lead = { $count ->
    *[other] { $count } Berechtigungen, nur zum Lesen:
 }
 permission-of = Anwendungsberechtigung für { $api }
+permission-of-person = Delegierte Berechtigung für { $api }
 permission-allows = Was sie erlaubt
 permission-why = Warum sie gebraucht wird
 permission-other = Die Berechtigung { $name }

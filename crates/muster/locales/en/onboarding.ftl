@@ -43,6 +43,7 @@ permissions-lead = { $count ->
    *[other] { $count } permissions, for reading only:
 }
 permission-of = Application permission of { $api }
+permission-of-person = Delegated permission of { $api }
 permission-allows = What it allows
 permission-why = Why it is needed
 permission-other = The permission { $name }

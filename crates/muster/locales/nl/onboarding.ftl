@@ -39,6 +39,7 @@ permissions-lead = { $count ->
    *[other] { $count } machtigingen, alleen om te lezen:
 }
 permission-of = Toepassingsmachtiging voor { $api }
+permission-of-person = Gedelegeerde machtiging voor { $api }
 permission-allows = Wat hiermee kan
 permission-why = Waarom dit nodig is
 permission-other = De machtiging { $name }

@@ -39,6 +39,7 @@ permissions-lead = { $count ->
    *[other] { $count } behörigheter, endast för läsning:
 }
 permission-of = Programbehörighet för { $api }
+permission-of-person = Delegerad behörighet för { $api }
 permission-allows = Vad den tillåter
 permission-why = Varför den behövs
 permission-other = Behörigheten { $name }

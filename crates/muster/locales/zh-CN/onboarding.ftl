@@ -23,6 +23,7 @@ for-tenant-id = 租户 ID
 permissions-heading = 请您授予的权限
 permissions-lead = 共 { $count } 项权限，均为只读：
 permission-of = { $api } 的应用程序权限
+permission-of-person = { $api } 的委托的权限
 permission-allows = 允许的操作
 permission-why = 为何需要
 permission-other = 权限 { $name }

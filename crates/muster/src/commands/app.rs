@@ -313,7 +313,7 @@ fn wanted(args: &AppRegisterArgs, access: Access, context: &Context) -> registra
             false => SignInAudience::AzureADMultipleOrgs,
         },
         redirect_uris,
-        required: registration::required(sources.iter().copied(), access, args.self_care),
+        required: registration::required(sources.iter().copied(), access),
     }
 }
 
@@ -361,13 +361,12 @@ async fn grants(
             .await
             .map_err(|error| Failed::new(Exit::Microsoft, error))?;
     }
-    let only: Vec<Uuid> = registration::self_care_role().into_iter().collect();
-    let only = match (args.consent_here, args.self_care) {
-        (true, _) => None,
-        (false, true) => Some(only.as_slice()),
-        (false, false) => return Ok(Vec::new()),
-    };
-    registration::consent_here(graph, ensured, only).await.map_err(registration_failed)
+    if !args.consent_here && !args.self_care {
+        return Ok(Vec::new());
+    }
+    registration::consent_here(graph, ensured, args.consent_here, args.self_care)
+        .await
+        .map_err(registration_failed)
 }
 
 /// Makes the first credential, or finishes making it. One that works already is left alone.

@@ -82,7 +82,7 @@ pub(super) async fn add_one(
         None if context.settings.apps.is_empty() => {
             return Err(Failed::say(
                 Exit::Settings,
-                "the settings name no app: add [apps.main] with client_id and secret",
+                "the settings name no app: `muster app register main --tenant … --write` makes one, or add [apps.main] with client_id and secret",
             ));
         }
         None => return Err(Failed::say(Exit::Usage, "the settings name several apps: say which with --app")),

@@ -33,7 +33,7 @@ use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
 use crate::output::{Output, Tone, ago, duration, plain};
 use crate::sign_in::{self, Returned, SignInError, Wanted};
-use crate::{audit, lifecycle};
+use crate::{audit, lifecycle, watch};
 
 /// A token longer than this is none.
 const TOKEN_BYTES_MAX: u64 = 1 << 20;
@@ -243,10 +243,14 @@ async fn authorize_url(
     Ok((sign_in, url))
 }
 
-/// The redirect URI that is registered for this app: its own, or the one that `[onboarding]` gives every app.
+/// The redirect URI that is registered for this app: its own, or the one that `[onboarding]` gives every app that can
+/// keep a secret. Public clients have `http://localhost`.
 fn registered_redirect(way: &Way, context: &Context) -> Option<String> {
-    let own =
-        way.apps.settings(&way.app.name).and_then(|app| app.redirect_uri.as_ref()).map(ToString::to_string);
+    let settings = way.apps.settings(&way.app.name);
+    let own = settings.and_then(|app| app.redirect_uri.as_ref()).map(ToString::to_string);
+    if own.is_none() && settings.is_some_and(|app| app.public) {
+        return None;
+    }
     own.or_else(|| context.settings.onboarding.as_ref().map(OnboardingSettings::connector_redirect_uri))
 }
 
@@ -362,6 +366,13 @@ async fn by_the_server(
         let after = granted_at(way, context).await?;
         if after.is_some() && after != before {
             return Ok(None);
+        }
+        let checks = context.store.checks(Some(way.tenant.id)).await?;
+        let refused = checks.into_iter().map(|(_, check)| check).find(|check| {
+            check.code == watch::SIGN_IN_REFUSED && check.checked_at > sign_in.created_at
+        });
+        if let Some(refused) = refused {
+            return Err(Failed::say(Exit::Microsoft, refused.detail));
         }
     }
     Err(Failed::say(

@@ -161,6 +161,12 @@ impl AppSettings {
             .flatten()
     }
 
+    /// Whether a program is run to get at its credential.
+    #[must_use]
+    pub fn asks_a_command(&self) -> bool {
+        self.secret_references().any(|reference| matches!(reference, SecretReference::Command(_)))
+    }
+
     /// Whether the credential is one that Muster made and keeps in its store.
     #[must_use]
     pub fn keeps_credential_in_store(&self) -> bool {

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use muster_model::Secret;
 use serde::Deserialize;
@@ -12,6 +13,9 @@ use url::Url;
 
 /// A file larger than this holds no secret.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// How long a program may take to print one: so many ticks.
+const COMMAND_TICK: Duration = Duration::from_millis(20);
+const COMMAND_TICKS_MAX: u32 = 1_500;
 
 /// `{ file = "…" }`, `{ env = "…" }`, `{ command = ["…", …] }`, `{ systemd = "…" }` or `{ key_vault = "https://…" }`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -230,17 +234,37 @@ fn read_file(path: &Path) -> std::io::Result<Secret<Vec<u8>>> {
 
 fn run(command: &[String], folder: &Path) -> Result<Secret<Vec<u8>>, SecretReferenceError> {
     let failed = |detail: String| SecretReferenceError::Command { program: command[0].clone(), detail };
-    let output = std::process::Command::new(&command[0])
+    let mut child = std::process::Command::new(&command[0])
         .args(&command[1..])
         .current_dir(folder)
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
-        .output()
+        .spawn()
         .map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(output.status.to_string()));
+    let stdout = child.stdout.take().expect("it was asked for");
+    // Read beside the wait, so that a program that prints much does not hang.
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stdout.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map(|_| Secret::new(bytes))
+    });
+    for _ in 0..COMMAND_TICKS_MAX {
+        if let Some(status) = child.try_wait().map_err(|error| failed(error.to_string()))? {
+            if !status.success() {
+                return Err(failed(status.to_string()));
+            }
+            let read = reader.join().map_err(|_| failed("its output cannot be read".to_owned()))?;
+            let bytes = read.map_err(|error| failed(error.to_string()))?;
+            if bytes.expose().len() as u64 > FILE_BYTES_MAX {
+                return Err(failed("it prints more than a secret can be".to_owned()));
+            }
+            return Ok(bytes);
+        }
+        std::thread::sleep(COMMAND_TICK);
     }
-    Ok(Secret::new(output.stdout))
+    child.kill().ok();
+    child.wait().ok();
+    Err(failed(format!("it did not end within {} s", (COMMAND_TICK * COMMAND_TICKS_MAX).as_secs())))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_microsoft::Microsoft;
+use muster_microsoft::entra::credential::Access;
 use muster_model::{Clock, Source, Tenant, TenantId, TenantState};
 use muster_store::{
     Check, CheckOutcome, Invitation, InvitationChange, NewAuditEvent, NewInvitation, SignInKind, Store,
@@ -156,6 +157,8 @@ pub struct Guest {
     pub tenant: Tenant,
     /// The app's client id; `None` when the app is no longer in the settings.
     pub client_id: Option<String>,
+    /// Whether the app reads in the name of a person, with that person's permissions.
+    pub delegated: bool,
 }
 
 impl Guest {
@@ -573,6 +576,9 @@ impl Onboarding {
             }
             Err(error) => {
                 tracing::warn!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, app = sign_in.app, error = %error, "a person's sign-in for the connector did not work");
+                // Whoever waits for it at the command line is told why it is in vain.
+                let check = watch::sign_in_refused(&error.to_string(), now);
+                self.store.put_checks(tenant.id, vec![check]).await?;
                 Err(error)
             }
         }
@@ -590,8 +596,9 @@ impl Onboarding {
             Ok(_) | Err(StoreError::NoTenant(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let client_id = self.apps.get(&tenant.app).map(|app| app.client_id);
-        Ok(Some(Guest { invitation, tenant, client_id }))
+        let app = self.apps.get(&tenant.app);
+        let delegated = app.as_ref().is_some_and(|app| app.access == Access::Delegated);
+        Ok(Some(Guest { invitation, tenant, client_id: app.map(|app| app.client_id), delegated }))
     }
 
     /// How far it is since this invitation; `None` when nobody has answered it.

@@ -385,12 +385,14 @@ fn asked(guest: &Guest) -> Vec<Value> {
     let mut asked = Vec::new();
     for source in &guest.tenant.sources {
         let Some(permission) = permissions::for_source(*source).first() else { continue };
-        let Some((name, _)) = permission.role.or(permission.scope) else { continue };
+        let named = if guest.delegated { permission.scope } else { permission.role };
+        let Some((name, _)) = named.or(permission.role).or(permission.scope) else { continue };
         if names.contains(&name) {
             continue;
         }
         names.push(name);
-        asked.push(context! { name, key => permission_key(name), api => permission.resource.name() });
+        let kind = if guest.delegated { "permission-of-person" } else { "permission-of" };
+        asked.push(context! { name, kind, key => permission_key(name), api => permission.resource.name() });
     }
     asked
 }

@@ -43,7 +43,7 @@ fn openssl(setup: &Setup, arguments: &[&str]) {
 
 /// A certificate and its key: `NAME.pem` has both, `NAME.crt` and `NAME.key` one each, `NAME.pfx` is PKCS#12 with the
 /// password `parrot`.
-fn certificate(setup: &Setup, name: &str) -> String {
+pub(crate) fn certificate(setup: &Setup, name: &str) -> String {
     let (key, cert, pfx) = (format!("{name}.key"), format!("{name}.crt"), format!("{name}.pfx"));
     let subject = format!("/CN={name}");
     openssl(

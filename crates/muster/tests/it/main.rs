@@ -13,3 +13,4 @@ mod onboarding;
 mod secrets;
 mod sink_down;
 mod support;
+mod watch;

@@ -192,14 +192,24 @@ sinks = ["splunk", "arcsight", "archive"]
 
 /// Gets an address, as a browser would, with these headers; the body of the answer.
 pub(crate) async fn get(address: &str, headers: &[(&str, &str)]) -> String {
+    ask("GET", address, headers, "").await
+}
+
+/// Posts a form; the body of the answer.
+pub(crate) async fn post(address: &str, form: &str) -> String {
+    ask("POST", address, &[("Content-Type", "application/x-www-form-urlencoded")], form).await
+}
+
+async fn ask(method: &str, address: &str, headers: &[(&str, &str)], body: &str) -> String {
     let url = url::Url::parse(address).expect("an address");
     let host = (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(80));
     let mut stream = tokio::net::TcpStream::connect(host).await.expect("somebody listens");
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let request = format!(
-        "GET {}{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n",
-        url.path()
+        "{method} {}{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+        url.path(),
+        body.len()
     );
     tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("asked");
     let mut answer = String::new();

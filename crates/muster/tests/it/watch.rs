@@ -1,0 +1,216 @@
+//! Nothing dies unnoticed: the daily look at every tenant's access and every credential's end, with a clock that the test
+//! moves, and what `status` and the metrics make of it.
+
+use std::sync::Arc;
+
+use muster::lifecycle;
+use muster::status::Snapshot;
+use muster::watch::{Told, Watcher};
+use muster_emulator::{AppRegistration, Area, Config, DirectoryChange, Fault, FaultKind};
+use muster_model::{Clock, ManualClock};
+use muster_store::{Check, CheckOutcome, InstanceId, NewGrant, Store, TenantChange};
+
+use crate::support::{Setup, config};
+
+struct Watch {
+    watcher: Watcher,
+    store: Arc<dyn Store>,
+    clock: Arc<ManualClock>,
+}
+
+impl Watch {
+    async fn new(setup: &Setup) -> Self {
+        let settings = setup.settings();
+        let store = setup.store().await;
+        let clock = Arc::new(ManualClock::new(crate::identity::now()));
+        let shared: Arc<dyn Clock> = clock.clone();
+        let instance = InstanceId(uuid::Uuid::from_u128(2));
+        let grants = muster::grants::StoreGrants::new(Arc::clone(&store), instance, Arc::clone(&shared));
+        let microsoft = lifecycle::microsoft(&settings, Arc::clone(&shared), Some(Arc::new(grants)));
+        let watcher = Watcher {
+            store: Arc::clone(&store),
+            microsoft: Arc::new(microsoft.expect("the way to Microsoft")),
+            apps: lifecycle::apps(&settings, &store).await.map_err(|failed| failed.error).expect("the apps"),
+            clock: shared,
+            told: Arc::new(Told::default()),
+        };
+        Self { watcher, store, clock }
+    }
+
+    async fn round(&self) -> usize {
+        self.watcher.round(100).await.expect("the store answers")
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.advance(std::time::Duration::from_secs(seconds));
+    }
+
+    async fn picture(&self) -> Snapshot {
+        Snapshot::take(self.store.as_ref(), self.clock.now()).await.expect("a picture")
+    }
+
+    async fn app_check(&self, app: &str) -> Check {
+        let checks = self.store.app_checks().await.expect("the store answers");
+        let of = checks.into_iter().find(|(name, check)| name == app && check.name == "credential");
+        of.expect("it was looked at").1
+    }
+}
+
+const DAY: u64 = 86_400;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_tenant_is_looked_at_daily_and_sooner_when_something_was_wrong() {
+    let setup = Setup::start(Config { tenants: 3, alerts: Some(3), ..config() }, "").await;
+    let watch = Watch::new(&setup).await;
+    assert_eq!(watch.round().await, 3, "never looked at");
+    assert_eq!(watch.round().await, 0, "just now");
+    watch.pass(DAY / 2);
+    assert_eq!(watch.round().await, 0, "half a day ago");
+    watch.pass(DAY / 2 + 60);
+    assert_eq!(watch.round().await, 3, "a day ago");
+
+    let tenant = setup.emulator.tenants()[0].clone();
+    let block = Fault::new(Area::Token, FaultKind::Refuse { code: 53_003, app: None }).for_tenant(&tenant.id);
+    setup.emulator.add_fault(block).expect("a fault");
+    watch.pass(DAY + 60);
+    assert_eq!(watch.round().await, 3);
+    let of = |picture: &Snapshot| {
+        picture.tenants.iter().find(|one| one.id.to_string() == tenant.id).cloned().expect("the tenant")
+    };
+    let failing = of(&watch.picture().await);
+    assert_eq!(failing.standing.as_str(), "failing");
+    assert_eq!(failing.checks[0].code, "conditional_access", "the worst comes first");
+    assert!(failing.remedy.as_deref().is_some_and(|remedy| remedy.contains("policy")), "{failing:?}");
+    let others = watch.picture().await.tenants.into_iter().filter(|one| one.standing.as_str() == "active");
+    assert_eq!(others.count(), 2);
+
+    setup.emulator.clear_faults();
+    watch.pass(60);
+    assert_eq!(watch.round().await, 0);
+    watch.pass(900);
+    assert_eq!(watch.round().await, 1, "only the one that failed");
+    assert_eq!(of(&watch.picture().await).standing.as_str(), "active");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_told_thirty_days_before_it_ends_and_stands_in_the_metrics() {
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(3), ..config() }, "").await;
+    let pem = crate::identity::certificate(&setup, "mssp");
+    let app = setup
+        .emulator
+        .register_app(AppRegistration {
+            name: "mssp".to_owned(),
+            multitenant: true,
+            certificate: Some(pem),
+            ..AppRegistration::default()
+        })
+        .expect("an app");
+    setup.write_settings(&format!(
+        "[apps.mssp]\nclient_id = \"{app}\"\ncertificate = {{ file = \"mssp.pem\" }}\n"
+    ));
+    let watch = Watch::new(&setup).await;
+    watch.round().await;
+    let good = watch.app_check("mssp").await;
+    assert_eq!(good.outcome, CheckOutcome::Good);
+    let until = good.expires_at.expect("a certificate tells its end");
+    // 200 days were asked for.
+    watch.pass(171 * DAY);
+    watch.round().await;
+    let soon = watch.app_check("mssp").await;
+    assert_eq!((soon.outcome, soon.code.as_str()), (CheckOutcome::Warning, "certificate_ends_soon"));
+    assert!(soon.remedy.contains("muster app rotate-certificate mssp"), "{soon:?}");
+    watch.pass(30 * DAY);
+    watch.round().await;
+    assert_eq!(watch.app_check("mssp").await.outcome, CheckOutcome::Failing);
+
+    let metrics = muster::telemetry::metrics();
+    muster::gauges::set(&watch.picture().await);
+    let text = metrics.render();
+    let line = format!(
+        "muster_credential_expiry_timestamp_seconds{{app=\"mssp\",credential=\"credential\"}} {}",
+        until.as_second()
+    );
+    assert!(text.contains(&line), "{line} is missing in:\n{text}");
+    assert!(text.contains("muster_tenants{state=\"active\"} 1"), "{text}");
+}
+
+/// A refresh token is used before it dies of idleness, also when the tenant is paused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_grant_is_used_in_time_and_a_revoked_one_is_told() {
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(3), ..config() }, "").await;
+    let tenant = setup.emulator.tenants()[0].clone();
+    let account = format!("admin@{}", tenant.domain);
+    let app = setup
+        .emulator
+        .register_app(AppRegistration {
+            name: "desk".to_owned(),
+            multitenant: true,
+            public_client: true,
+            public_redirect_uris: vec!["http://localhost".to_owned()],
+            scopes: vec!["https://graph.microsoft.com/SecurityAlert.Read.All".to_owned()],
+            ..AppRegistration::default()
+        })
+        .expect("an app");
+    setup.write_settings(&format!(
+        "[apps.desk]\nclient_id = \"{app}\"\npublic = true\naccess = \"delegated\"\n"
+    ));
+    let watch = Watch::new(&setup).await;
+    let refresh_token = refresh_token(&setup, &app, &tenant.id, &account).await;
+    let (id, now) = (tenant.id.parse().expect("an id"), watch.clock.now());
+    let grant = NewGrant {
+        tenant: id,
+        app: "desk".to_owned(),
+        account: account.clone(),
+        resource: "https://graph.microsoft.com".to_owned(),
+        refresh_token: muster_model::Secret::new(refresh_token),
+        expires_at: None,
+    };
+    watch.store.put_grant(grant, now).await.expect("kept");
+    watch
+        .store
+        .change_tenant(id, TenantChange::State(muster_model::TenantState::Paused), "test", now)
+        .await
+        .expect("paused");
+    watch.pass(10 * DAY);
+    watch.round().await;
+    let renewed = async || watch.store.grants(None).await.expect("the store answers")[0].renewed_at;
+    assert_eq!(renewed().await, now, "not idle for long yet");
+    watch.pass(5 * DAY);
+    watch.round().await;
+    assert_eq!(renewed().await, watch.clock.now(), "used");
+
+    setup.emulator.change(DirectoryChange::RevokeSessions { account }).expect("revoked");
+    for change in [TenantChange::State(muster_model::TenantState::Active), TenantChange::App("desk".to_owned())] {
+        watch.store.change_tenant(id, change, "test", watch.clock.now()).await.expect("changed");
+    }
+    watch.round().await;
+    let picture = watch.picture().await;
+    assert_eq!(picture.tenants[0].standing.as_str(), "failing", "{picture:?}");
+    let codes: Vec<&str> = picture.tenants[0].checks.iter().map(|check| check.code.as_str()).collect();
+    assert!(codes.contains(&"grant_revoked"), "{codes:?}");
+    assert!(
+        picture.tenants[0].checks.iter().any(|check| check.remedy.contains("muster token acquire")),
+        "{picture:?}"
+    );
+}
+
+/// A refresh token, as a person who signs in gets it.
+async fn refresh_token(setup: &Setup, app: &str, tenant: &str, account: &str) -> String {
+    let base = setup.emulator.base_url();
+    let address = format!(
+        "{base}/{tenant}/oauth2/v2.0/authorize?client_id={app}&response_type=code&redirect_uri=http%3A%2F%2Flocalhost&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default%20offline_access"
+    );
+    let ended_at = setup.emulator.sign_in(&address, account, true).expect("signed in");
+    let url = url::Url::parse(&ended_at).expect("an address");
+    let code = url.query_pairs().find(|pair| pair.0 == "code").expect("a code").1.into_owned();
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("grant_type", "authorization_code")
+        .append_pair("client_id", app)
+        .append_pair("code", &code)
+        .append_pair("redirect_uri", "http://localhost")
+        .append_pair("scope", "https://graph.microsoft.com/.default offline_access")
+        .finish();
+    let answer = crate::support::post(&format!("{base}/{tenant}/oauth2/v2.0/token"), &form).await;
+    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    answer["refresh_token"].as_str().expect("a refresh token").to_owned()
+}

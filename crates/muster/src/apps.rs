@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use muster_microsoft::entra::certificate::Certificate;
 use muster_microsoft::entra::credential::{App, Credential};
@@ -21,7 +22,12 @@ pub struct Apps {
     settings: Arc<BTreeMap<String, AppSettings>>,
     folder: Arc<PathBuf>,
     in_hand: Arc<RwLock<BTreeMap<String, App>>>,
+    /// When a program was last run for an app's credential; held while one runs, so that it is one at a time.
+    ran_at: Arc<tokio::sync::Mutex<BTreeMap<String, tokio::time::Instant>>>,
 }
+
+/// A program that gives a credential is run again at most this often.
+const RUN_EVERY: Duration = Duration::from_secs(30);
 
 /// Why an app cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +66,7 @@ impl Apps {
             settings: Arc::new(settings.apps.clone()),
             folder: Arc::new(settings.folder.clone()),
             in_hand: Arc::default(),
+            ran_at: Arc::default(),
         };
         for name in apps.settings.keys() {
             apps.read(name).await?;
@@ -89,7 +96,16 @@ impl Apps {
     /// # Errors
     /// When it cannot be had; the one in hand stays then.
     pub async fn read_again(&self, name: &str) -> Result<bool, AppsError> {
-        self.read(name).await
+        if !self.settings.get(name).is_some_and(AppSettings::asks_a_command) {
+            return self.read(name).await;
+        }
+        let mut ran_at = self.ran_at.lock().await;
+        if ran_at.get(name).is_some_and(|at| at.elapsed() < RUN_EVERY) {
+            return Ok(false);
+        }
+        let read = self.read(name).await;
+        ran_at.insert(name.to_owned(), tokio::time::Instant::now());
+        read
     }
 
     async fn read(&self, name: &str) -> Result<bool, AppsError> {
@@ -98,9 +114,11 @@ impl Apps {
             true => current(&self.store, name).await?,
             false => None,
         };
-        let app = settings
-            .app(name, &self.folder, stored)
-            .map_err(|error| AppsError::App { name: name.to_owned(), error })?;
+        // Files may be slow and programs slower: nothing else waits for them.
+        let (settings, folder, named) = (settings.clone(), Arc::clone(&self.folder), name.to_owned());
+        let app = tokio::task::spawn_blocking(move || settings.app(&named, &folder, stored));
+        let app = app.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let app = app.map_err(|error| AppsError::App { name: name.to_owned(), error })?;
         let mut in_hand = self.in_hand.write().expect("no panic while the lock is held");
         let changed = in_hand.get(name).is_none_or(|before| !is_same(&before.credential, &app.credential));
         in_hand.insert(name.to_owned(), app);

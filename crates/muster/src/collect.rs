@@ -561,7 +561,7 @@ impl Collector {
         let wait = match asked_to_wait {
             Some(wait) if matches!(error, TurnError::Fetch(FetchError::Throttled { .. })) => wait,
             // A server in trouble that says "at once", or "tomorrow", is not taken at its word.
-            Some(wait) => wait.clamp(own, Duration::from_secs(3_600)),
+            Some(wait) => wait.clamp(own, own.max(Duration::from_secs(3_600))),
             // A smaller page is asked for at once, and in the end one record.
             None if too_large && can_shrink => Duration::ZERO,
             None => own,

@@ -15,7 +15,7 @@ pub enum Exit {
     Settings = 3,
     /// The store cannot be used: locked, damaged, full, or not there yet.
     Store = 4,
-    /// The tenant, sink or dead letter that was named does not exist.
+    /// The tenant, app, refresh token, sink or dead letter that was named does not exist.
     NotFound = 5,
     /// Some of it was done, some was not; the output says which.
     Partly = 6,

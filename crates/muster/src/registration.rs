@@ -199,10 +199,7 @@ pub async fn consent_here(
 
 /// The permissions that `sources` need, for an app with this access.
 #[must_use]
-pub fn required(
-    sources: impl IntoIterator<Item = Source>,
-    access: Access,
-) -> Vec<RequiredResourceAccess> {
+pub fn required(sources: impl IntoIterator<Item = Source>, access: Access) -> Vec<RequiredResourceAccess> {
     let mut wanted: Vec<(&Permission, AccessKind)> = Vec::new();
     let kind = match access {
         Access::Application => AccessKind::Role,

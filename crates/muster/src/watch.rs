@@ -63,14 +63,29 @@ pub struct Watcher {
     pub told: Arc<Told>,
 }
 
-/// What was last told in the log.
+/// What was last told in the log, and which idle grants were tried when.
 #[derive(Debug, Default)]
-pub struct Told(Mutex<HashMap<(String, String), String>>);
+pub struct Told {
+    codes: Mutex<HashMap<(String, String), String>>,
+    tried: Mutex<HashMap<(TenantId, String), Timestamp>>,
+}
 
 impl Told {
+    /// Whether an idle grant was not tried for a while; it is now.
+    fn may_try(&self, grant: &Grant, now: Timestamp) -> bool {
+        let mut tried = self.tried.lock().expect("no panic while the lock is held");
+        let key = (grant.tenant, grant.app.clone());
+        let lately = |at: &Timestamp| at.checked_add(AGAIN).is_ok_and(|again| again > now);
+        if tried.get(&key).is_some_and(lately) {
+            return false;
+        }
+        tried.insert(key, now);
+        true
+    }
+
     /// Whether this is news: the code of a check has changed since it was last told.
     fn is_news(&self, subject: &str, check: &Check) -> bool {
-        let mut told = self.0.lock().expect("no panic while the lock is held");
+        let mut told = self.codes.lock().expect("no panic while the lock is held");
         let code = match check.outcome {
             CheckOutcome::Good => String::new(),
             _ => check.code.clone(),
@@ -110,7 +125,7 @@ impl Watcher {
         for grant in self.store.grants(None).await? {
             grants.entry(grant.tenant).or_default().push(grant);
         }
-        self.renew_idle(grants.values().flatten(), now).await;
+        self.renew_idle(&grants, now).await;
         let tenants = self.store.tenants().await?;
         // Another process may have offboarded them: what is in memory of them goes too.
         for tenant in tenants.iter().filter(|tenant| tenant.state == TenantState::Offboarded) {
@@ -134,15 +149,22 @@ impl Watcher {
 
     /// Uses every refresh token that lay unused for a while, whatever its tenant's state and whichever app it is for, so
     /// that none dies of idleness.
-    async fn renew_idle<'a>(&self, grants: impl Iterator<Item = &'a Grant>, now: Timestamp) {
-        for grant in grants.filter(|grant| grant.revoked_at.is_none()) {
+    /// One that cannot be renewed is tried again after a while.
+    async fn renew_idle(&self, grants: &HashMap<TenantId, Vec<Grant>>, now: Timestamp) {
+        let alive = grants.values().flatten().filter(|grant| grant.revoked_at.is_none());
+        let due = alive.filter_map(|grant| {
             let idle = Duration::try_from(now.duration_since(grant.renewed_at)).unwrap_or_default();
-            let Some(app) = self.apps.get(&grant.app).filter(|_| idle > RENEW_IDLE) else { continue };
+            let app = self.apps.get(&grant.app).filter(|app| app.access == Access::Delegated)?;
+            (idle > RENEW_IDLE && self.told.may_try(grant, now)).then(|| (grant.clone(), app))
+        });
+        let due: Vec<(Grant, App)> = due.take(PER_ROUND).collect();
+        let renewed = stream::iter(due).map(|(grant, app)| async move {
             let token = self.microsoft.fresh_access_token(&app, grant.tenant, &grant.resource).await;
             if let Err(error) = token {
                 tracing::warn!(tenant.id = %grant.tenant, app = grant.app, error = %error, "a refresh token that lay unused cannot be renewed");
             }
-        }
+        });
+        renewed.buffer_unordered(SIDE_BY_SIDE).collect::<()>().await;
     }
 
     /// Looks at one tenant and writes down what was found.

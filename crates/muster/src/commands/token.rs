@@ -368,9 +368,10 @@ async fn by_the_server(
             return Ok(None);
         }
         let checks = context.store.checks(Some(way.tenant.id)).await?;
-        let refused = checks.into_iter().map(|(_, check)| check).find(|check| {
-            check.code == watch::SIGN_IN_REFUSED && check.checked_at > sign_in.created_at
-        });
+        let refused = checks
+            .into_iter()
+            .map(|(_, check)| check)
+            .find(|check| check.code == watch::SIGN_IN_REFUSED && check.checked_at > sign_in.created_at);
         if let Some(refused) = refused {
             return Err(Failed::say(Exit::Microsoft, refused.detail));
         }

@@ -244,16 +244,20 @@ fn run(command: &[String], folder: &Path) -> Result<Secret<Vec<u8>>, SecretRefer
         .map_err(|error| failed(error.to_string()))?;
     let stdout = child.stdout.take().expect("it was asked for");
     // Read beside the wait, so that a program that prints much does not hang.
-    let reader = std::thread::spawn(move || {
+    let (sender, output) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        stdout.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map(|_| Secret::new(bytes))
+        let read = stdout.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+        sender.send(read.map(|_| Secret::new(bytes))).ok();
     });
     for _ in 0..COMMAND_TICKS_MAX {
         if let Some(status) = child.try_wait().map_err(|error| failed(error.to_string()))? {
             if !status.success() {
                 return Err(failed(status.to_string()));
             }
-            let read = reader.join().map_err(|_| failed("its output cannot be read".to_owned()))?;
+            // Something that it started may hold its output open for good.
+            let read = output.recv_timeout(Duration::from_secs(2));
+            let read = read.map_err(|_| failed("it ended, but its output does not".to_owned()))?;
             let bytes = read.map_err(|error| failed(error.to_string()))?;
             if bytes.expose().len() as u64 > FILE_BYTES_MAX {
                 return Err(failed("it prints more than a secret can be".to_owned()));

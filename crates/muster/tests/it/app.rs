@@ -117,6 +117,24 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// The first minutes of a new user: the settings that `init` writes take the first app, and the store keeps its secret.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_settings_of_init_take_the_first_app() {
+    let provider = Provider::start().await;
+    let base = provider.setup.emulator.base_url();
+    let custom = format!("name = \"custom\"\nlogin = \"{base}\"\ngraph = \"{base}\"");
+    let example = include_str!("../../../../examples/muster.toml").replace("name = \"global\"", &custom);
+    let example = example.replace("[server]", "[network]\nproxy = \"\"\n\n[server]");
+    std::fs::write(provider.setup.settings_path(), example).expect("written");
+    let register = ["app", "register", "main", "--tenant", &provider.tenant.id, "--write"];
+    let output = provider.with_a_person(&register, "admin").await;
+    assert!(output.status.success(), "{}", said(&output));
+    let settings = std::fs::read_to_string(provider.setup.settings_path()).expect("settings");
+    assert_eq!(settings.matches("\n[apps.main]").count(), 1, "{settings}");
+    let shown = provider.json(&["app", "show", "main"]).await;
+    assert_eq!(shown[0]["credentials"][0]["kind"], "secret");
+}
+
 /// A person registers an app, which then cares for itself: checks, rotations of secret and certificate, with nobody there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_is_registered_once_and_cares_for_itself() {

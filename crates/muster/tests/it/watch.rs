@@ -180,7 +180,9 @@ async fn an_idle_grant_is_used_in_time_and_a_revoked_one_is_told() {
     assert_eq!(renewed().await, watch.clock.now(), "used");
 
     setup.emulator.change(DirectoryChange::RevokeSessions { account }).expect("revoked");
-    for change in [TenantChange::State(muster_model::TenantState::Active), TenantChange::App("desk".to_owned())] {
+    for change in
+        [TenantChange::State(muster_model::TenantState::Active), TenantChange::App("desk".to_owned())]
+    {
         watch.store.change_tenant(id, change, "test", watch.clock.now()).await.expect("changed");
     }
     watch.round().await;

@@ -1,7 +1,11 @@
 //! Graph's calls around app registrations, against the emulator's directory.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
 use muster_emulator::{AppRegistration, Config, DirectoryChange, Handle};
 use muster_microsoft::api::client::ClientOptions;
 use muster_microsoft::entra::applications::{
@@ -14,6 +18,8 @@ use muster_microsoft::entra::new_certificate::self_signed;
 use muster_microsoft::entra::token::AccessToken;
 use muster_microsoft::{Cloud, Microsoft, MicrosoftOptions};
 use muster_model::{Clock, Secret, SystemClock, TenantId};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 const SECRET: &str = "manages-apps-0123456789";
@@ -141,7 +147,7 @@ async fn certificates_stand_side_by_side() {
         not_after: first.not_after(),
     };
     for _ in 0..2 {
-        graph.add_certificate(made.id, &new).await.expect("there, and there already");
+        graph.add_certificate(made.id, &new, &[]).await.expect("there, and there already");
     }
     // The second one by a proof that the first one signs.
     let claims = key_proof_claims(made.id, now);
@@ -157,10 +163,126 @@ async fn certificates_stand_side_by_side() {
     );
     assert!(there.iter().any(|key| key.key_id == added.key_id && key.is(second.der(), "")));
     for _ in 0..2 {
-        graph.remove_certificate(made.id, new.key_id).await.expect("gone, and gone already");
+        graph.remove_certificate(made.id, new.key_id, &[added.key_id]).await.expect("gone, and gone already");
     }
     let there = graph.certificates(made.id).await.expect("a list");
     assert_eq!(there.iter().map(|key| key.key_id).collect::<Vec<_>>(), [added.key_id]);
+}
+
+/// A registration's certificates behind servers that do not all know the newest one yet.
+#[derive(Default)]
+struct Lagging {
+    certificates: Vec<Value>,
+    /// So many of the next reads do not list the last certificate.
+    stale_reads: usize,
+    /// So many of the next changes lose the last certificate: somebody else writes at the same moment.
+    lossy_changes: usize,
+    changes: usize,
+}
+
+impl Lagging {
+    async fn start(self) -> (Arc<Mutex<Self>>, Microsoft, JoinSet<()>) {
+        let state = Arc::new(Mutex::new(self));
+        let of_handler = Arc::clone(&state);
+        let app = Router::new().fallback(move |request: Request| {
+            let state = Arc::clone(&of_handler);
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
+                state.lock().expect("no panic").answer(&parts.method, &body)
+            }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, app).await.expect("it serves") });
+        let cloud = Cloud::custom(&base, &base, None).expect("a cloud");
+        let options = MicrosoftOptions::new(cloud, ClientOptions::default());
+        (state, Microsoft::new(options, Arc::new(SystemClock)).expect("a client"), tasks)
+    }
+
+    fn answer(&mut self, method: &Method, body: &[u8]) -> Response {
+        if method == Method::PATCH {
+            let body: Value = serde_json::from_slice(body).expect("JSON");
+            self.certificates = body["keyCredentials"].as_array().expect("a list").clone();
+            self.changes += 1;
+            if self.lossy_changes > 0 {
+                self.lossy_changes -= 1;
+                self.certificates.pop();
+            }
+            return StatusCode::NO_CONTENT.into_response();
+        }
+        let mut listed = self.certificates.clone();
+        if self.stale_reads > 0 {
+            self.stale_reads -= 1;
+            listed.pop();
+        }
+        axum::Json(json!({ "keyCredentials": listed })).into_response()
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let id = |key: &Value| key["keyId"].as_str().expect("an id").to_owned();
+        self.certificates.iter().map(id).collect()
+    }
+}
+
+const OLD: Uuid = Uuid::from_u128(1);
+const IN_USE: Uuid = Uuid::from_u128(2);
+
+fn raw(key_id: Uuid) -> Value {
+    json!({ "keyId": key_id, "type": "AsymmetricX509Cert", "usage": "Verify", "key": "AAAA" })
+}
+
+fn any_token() -> AccessToken {
+    let expires_at = "2037-01-01T00:00:00Z".parse().expect("a time");
+    AccessToken { secret: Secret::from("a-token"), expires_at, roles: None, scopes: None }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_is_not_listed_yet_is_waited_for() {
+    let directory =
+        Lagging { certificates: vec![raw(OLD), raw(IN_USE)], stale_reads: 1, ..Lagging::default() };
+    let (state, microsoft, _tasks) = directory.start().await;
+    let token = any_token();
+    let graph = microsoft.applications(&token);
+    graph.remove_certificate(Uuid::nil(), OLD, &[IN_USE]).await.expect("removed");
+    assert_eq!(state.lock().expect("no panic").ids(), [IN_USE.to_string()]);
+
+    state.lock().expect("no panic").stale_reads = 1;
+    let now = SystemClock.now();
+    let new = NewCertificate {
+        key_id: OLD,
+        display_name: "Muster".to_owned(),
+        der: vec![1, 2, 3],
+        not_before: now,
+        not_after: now,
+    };
+    graph.add_certificate(Uuid::nil(), &new, &[IN_USE]).await.expect("added");
+    assert_eq!(state.lock().expect("no panic").ids(), [IN_USE.to_string(), OLD.to_string()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_certificate_that_must_stay_nothing_is_changed() {
+    let directory =
+        Lagging { certificates: vec![raw(OLD), raw(IN_USE)], stale_reads: usize::MAX, ..Lagging::default() };
+    let (state, microsoft, _tasks) = directory.start().await;
+    let token = any_token();
+    let refused = microsoft.applications(&token).remove_certificate(Uuid::nil(), OLD, &[IN_USE]).await;
+    let error = refused.expect_err("not without it");
+    assert!(matches!(error, DirectoryError::NotListed { missing: IN_USE, .. }), "{error}");
+    assert!(!error.may_have_happened());
+    assert_eq!(state.lock().expect("no panic").changes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_another_writer_lost_is_put_back() {
+    let directory =
+        Lagging { certificates: vec![raw(OLD), raw(IN_USE)], lossy_changes: 1, ..Lagging::default() };
+    let (state, microsoft, _tasks) = directory.start().await;
+    let token = any_token();
+    microsoft.applications(&token).remove_certificate(Uuid::nil(), OLD, &[IN_USE]).await.expect("removed");
+    let state = state.lock().expect("no panic");
+    assert_eq!((state.ids(), state.changes), (vec![IN_USE.to_string()], 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -204,6 +204,18 @@ pub enum RotationError {
     /// The Key Vault said no, or nothing.
     #[error("{0}; the old credential is in use still, and the same command goes on from here")]
     KeyVault(#[from] KeyVaultError),
+    /// The one before may be what the running process uses.
+    #[error(
+        "no new {kind} is made while {kind} {key_id} of the rotation before is valid: a `muster run` that has not read the Key Vault since then still uses it. Send SIGHUP to `muster run`, then run `muster app rotate-{kind} {app} --finish`, which removes {key_id}, and then this command again"
+    )]
+    PreviousInUse {
+        /// The app.
+        app: String,
+        /// Secret or certificate.
+        kind: &'static str,
+        /// The id of the one before.
+        key_id: String,
+    },
     /// Another rotation of this store is under way.
     #[error("another command changes the credentials of this store's apps just now; wait for it to end")]
     Busy,
@@ -264,11 +276,19 @@ impl Rotation<'_> {
             None => None,
         };
         done.resumed = next.is_some();
-        if next.is_none() {
-            // What an earlier rotation left valid goes before a new one begins.
-            if let Some(previous) = slots.previous.take() {
-                self.withdraw(&registration, &previous, &mut done).await?;
+        if next.is_none()
+            && !wanted.finish_only
+            && let Some(previous) = slots.previous.take()
+        {
+            if matches!(self.place, Place::KeyVault { .. }) {
+                return Err(RotationError::PreviousInUse {
+                    app: self.app.name.clone(),
+                    kind: wanted.kind.as_str(),
+                    key_id: previous.key_id,
+                });
             }
+            // What an earlier rotation left valid goes before a new one begins.
+            self.withdraw(&registration, &previous, &mut done).await?;
         }
         let next = match next {
             Some(next) => Some(next),
@@ -294,6 +314,9 @@ impl Rotation<'_> {
             } else {
                 done.still_valid = Some(previous.key_id);
             }
+        } else {
+            // Kept by a rotation that could not tell which credential it replaced, or that was killed.
+            self.remove_previous_file()?;
         }
         self.remove_orphans(&mut done).await?;
         if let Some(current) = slots.current {
@@ -364,9 +387,7 @@ impl Rotation<'_> {
         registration: &Application,
         done: &mut Rotated,
     ) -> Result<Option<StoredCredential>, RotationError> {
-        let now = self.clock.now();
-        let is_old = next.created_at.checked_add(NEXT_AGE_MAX).is_ok_and(|end| end <= now);
-        if !is_old || self.is_in_place(&next).await? {
+        if !self.is_old(&next) || self.is_in_place(&next).await? {
             return Ok(Some(next));
         }
         let Err(error) = self.token_with(&next).await? else { return Ok(Some(next)) };
@@ -479,7 +500,8 @@ impl Rotation<'_> {
                 not_before: certificate.not_before(),
                 not_after: certificate.not_after(),
             };
-            graph.add_certificate(registration.id, &new).await?;
+            let keep = self.must_stay(registration, next.key_id.parse().ok()).await?;
+            graph.add_certificate(registration.id, &new, &keep).await?;
             there = find(graph.certificates(registration.id).await?);
         }
         // Microsoft may have given it another id than the one that was proposed.
@@ -544,6 +566,21 @@ impl Rotation<'_> {
         }
     }
 
+    /// What the place that the settings name holds.
+    async fn held(&self) -> Result<Option<Secret<Vec<u8>>>, RotationError> {
+        match &self.place {
+            Place::Store => Ok(None),
+            Place::File(path) => Ok(read_file(path).ok()),
+            Place::KeyVault { opener, tenant, url } => {
+                match self.microsoft.vault_secret(opener, *tenant, url).await {
+                    Ok(held) => Ok(Some(Secret::new(held.expose().as_bytes().to_vec()))),
+                    Err(KeyVaultError::NotFound { .. }) => Ok(None),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
     /// Writes a proven credential to where the settings say, and remembers which one was there.
     async fn install(
         &self,
@@ -552,17 +589,7 @@ impl Rotation<'_> {
         registration: &Application,
         done: &mut Rotated,
     ) -> Result<(), RotationError> {
-        let held = match &self.place {
-            Place::Store => return Ok(()),
-            Place::File(path) => read_file(path).ok(),
-            Place::KeyVault { opener, tenant, url } => {
-                match self.microsoft.vault_secret(opener, *tenant, url).await {
-                    Ok(held) => Some(Secret::new(held.expose().as_bytes().to_vec())),
-                    Err(KeyVaultError::NotFound { .. }) => None,
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        };
+        let held = self.held().await?;
         if let Some(held) = held {
             let known = current.as_ref().map(|current| current.key_id.as_str());
             match self.identify(&held, next.kind, registration, known).await? {
@@ -663,13 +690,17 @@ impl Rotation<'_> {
     ) -> Result<(), RotationError> {
         self.remove_at_microsoft(registration, previous).await?;
         self.store.remove_app_credential(&self.app.name, CredentialSlot::Previous).await?;
-        if let Place::File(path) = &self.place {
-            let removed = real(path).and_then(|path| remove_if_there(&beside(&path, PREVIOUS_SUFFIX)));
-            removed.map_err(|error| RotationError::File { path: beside(path, PREVIOUS_SUFFIX), error })?;
-        }
+        self.remove_previous_file()?;
         self.write_down("app.credential_withdrawn", previous).await?;
         done.withdrawn.push(previous.key_id.clone());
         Ok(())
+    }
+
+    /// Removes what was kept beside a file that was replaced.
+    fn remove_previous_file(&self) -> Result<(), RotationError> {
+        let Place::File(path) = &self.place else { return Ok(()) };
+        let removed = real(path).and_then(|path| remove_if_there(&beside(&path, PREVIOUS_SUFFIX)));
+        removed.map_err(|error| RotationError::File { path: beside(path, PREVIOUS_SUFFIX), error })
     }
 
     async fn remove_at_microsoft(
@@ -681,9 +712,49 @@ impl Rotation<'_> {
         let graph = self.microsoft.applications(self.token);
         match credential.kind {
             CredentialKind::Secret => graph.remove_password(registration.id, key_id).await?,
-            CredentialKind::Certificate => graph.remove_certificate(registration.id, key_id).await?,
+            CredentialKind::Certificate => {
+                let keep = self.must_stay(registration, Some(key_id)).await?;
+                graph.remove_certificate(registration.id, key_id, &keep).await?;
+            }
         }
         Ok(())
+    }
+
+    /// The certificates that must be in the registration's list whenever it is replaced: the one in use and the one that
+    /// comes next, but for `changed`, which is being added or removed. A server of Microsoft may not list them yet. One
+    /// that is old, not listed and gives no token is gone for good and not waited for.
+    async fn must_stay(
+        &self,
+        registration: &Application,
+        changed: Option<Uuid>,
+    ) -> Result<Vec<Uuid>, RotationError> {
+        let slots = self.slots().await?;
+        let mut keep = Vec::new();
+        for credential in [slots.current, slots.next].into_iter().flatten() {
+            let Ok(key_id) = credential.key_id.parse::<Uuid>() else { continue };
+            if credential.kind != CredentialKind::Certificate || Some(key_id) == changed {
+                continue;
+            }
+            let is_listed = registration.key_credentials.iter().any(|key| key.key_id == key_id);
+            if is_listed || !self.is_old(&credential) || !self.is_rejected(credential).await? {
+                keep.push(key_id);
+            }
+        }
+        Ok(keep)
+    }
+
+    fn is_old(&self, credential: &StoredCredential) -> bool {
+        credential.created_at.checked_add(NEXT_AGE_MAX).is_ok_and(|end| end <= self.clock.now())
+    }
+
+    /// Whether Microsoft gives no token for a credential, and says that it is the credential's fault.
+    async fn is_rejected(&self, mut credential: StoredCredential) -> Result<bool, RotationError> {
+        if credential.value.expose().is_empty() {
+            // The settings' place holds it.
+            let Some(held) = self.held().await? else { return Ok(false) };
+            credential.value = held;
+        }
+        Ok(self.token_with(&credential).await?.is_err_and(|error| is_about_the_credential(&error)))
     }
 
     /// Removes secrets and certificates that this store made and does not know: a rotation was killed before it could
@@ -702,7 +773,8 @@ impl Rotation<'_> {
         }
         for key in &registration.key_credentials {
             if self.is_marked(key.display_name.as_deref()) && !is_kept(key.key_id) {
-                graph.remove_certificate(registration.id, key.key_id).await?;
+                let keep = self.must_stay(&registration, Some(key.key_id)).await?;
+                graph.remove_certificate(registration.id, key.key_id, &keep).await?;
                 done.withdrawn.push(key.key_id.to_string());
             }
         }
@@ -886,21 +958,19 @@ fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = real(path)?;
     let new = beside(&path, NEW_SUFFIX);
     let before = fs::metadata(&path).ok();
-    write_new(&new, bytes, before.as_ref())?;
+    write_new(&new, &[bytes, b"\n"], before.as_ref())?;
     if before.is_some() {
-        // A second name for the same file: nothing is copied, and the old bytes stay when the first name moves on.
-        let previous = beside(&path, PREVIOUS_SUFFIX);
-        remove_if_there(&previous)?;
-        // Some file systems know no second names.
-        fs::hard_link(&path, &previous).or_else(|_| fs::copy(&path, &previous).map(drop))?;
+        // A file of its own, closed to everybody else even where the old one was not.
+        let held = read_file(&path)?;
+        write_new(&beside(&path, PREVIOUS_SUFFIX), &[held.expose()], before.as_ref())?;
     }
     fs::rename(&new, &path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::File::open(folder)?.sync_all()
 }
 
-fn write_new(new: &Path, bytes: &[u8], like: Option<&fs::Metadata>) -> io::Result<()> {
-    // Left by a rotation that was killed; nothing refers to it.
+fn write_new(new: &Path, parts: &[&[u8]], like: Option<&fs::Metadata>) -> io::Result<()> {
+    // Left by an earlier rotation; nothing refers to it.
     remove_if_there(new)?;
     let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(new)?;
     let written = (|| {
@@ -913,8 +983,9 @@ fn write_new(new: &Path, bytes: &[u8], like: Option<&fs::Metadata>) -> io::Resul
             // Never readable by everybody, even where the old one was.
             file.set_permissions(fs::Permissions::from_mode(like.permissions().mode() & 0o660))?;
         }
-        file.write_all(bytes)?;
-        file.write_all(b"\n")?;
+        for part in parts {
+            file.write_all(part)?;
+        }
         file.sync_all()
     })();
     if written.is_err() {
@@ -955,6 +1026,11 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changed");
         replace_file(&path, b"new").expect("replaced");
         assert_eq!(mode(&path), 0o640);
+        let previous = beside(&path, PREVIOUS_SUFFIX);
+        assert_eq!(
+            (mode(&previous), fs::read_to_string(&previous).expect("kept")),
+            (0o640, "old".to_owned())
+        );
     }
 
     #[test]

@@ -373,6 +373,26 @@ pub enum DirectoryError {
         /// Microsoft's message.
         message: String,
     },
+    /// A certificate that must stay is not in the list, which Graph replaces as a whole; nothing was changed.
+    #[error(
+        "{action}: Microsoft Graph does not list certificate {missing}, which is in use, and a change would remove it; nothing was changed. Try again in some minutes; if {missing} is really gone from the portal, remove in the portal what is to go"
+    )]
+    NotListed {
+        /// What was tried.
+        action: &'static str,
+        /// The certificate's id.
+        missing: Uuid,
+    },
+    /// A certificate that must stay is not listed after a change, though it was sent twice.
+    #[error(
+        "{action}: certificate {missing}, which is in use, is not listed after the change, though it was put back; does something else change the app registration just now? Look for it in the portal, and rotate the certificate if it is not there"
+    )]
+    Lost {
+        /// What was tried.
+        action: &'static str,
+        /// The certificate's id.
+        missing: Uuid,
+    },
     /// Graph is in trouble, or asks to wait.
     #[error(
         "{action}: Microsoft Graph is in trouble or throttles (status {status}, {code}): {message}; try again later"
@@ -412,7 +432,7 @@ impl DirectoryError {
         match self {
             Self::Transport { error, .. } => !matches!(error, TransportError::Connect { .. }),
             Self::Unavailable { status, .. } => *status != 429,
-            Self::Unreadable { .. } => true,
+            Self::Unreadable { .. } | Self::Lost { .. } => true,
             _ => false,
         }
     }
@@ -580,14 +600,24 @@ impl<'a> Applications<'a> {
 
     /// Adds a certificate beside those that are there. One that is there already is no mistake.
     ///
+    /// The ids of `keep` are certificates that the app needs and that may be so new that not all of Microsoft's servers
+    /// list them: they are waited for, and nothing is changed without them.
+    ///
     /// # Errors
     /// See [`DirectoryError`].
-    pub async fn add_certificate(&self, id: Uuid, new: &NewCertificate) -> Result<(), DirectoryError> {
+    pub async fn add_certificate(
+        &self,
+        id: Uuid,
+        new: &NewCertificate,
+        keep: &[Uuid],
+    ) -> Result<(), DirectoryError> {
         let call = Call::new("adding a certificate", NEEDS_APPLICATIONS).with(Patience::Replication);
-        let mut keys = self.raw_certificates(&call, id).await?;
-        let there = |key: &Value| key["keyId"].as_str().and_then(|id| id.parse().ok()) == Some(new.key_id);
-        if keys.iter().any(there) {
+        let (mut keys, missing) = self.certificates_with(&call, id, keep).await?;
+        if keys.iter().any(|key| has_id(key, new.key_id)) {
             return Ok(());
+        }
+        if let Some(missing) = missing {
+            return Err(DirectoryError::NotListed { action: call.action, missing });
         }
         keys.push(json!({
             "keyId": new.key_id,
@@ -598,23 +628,81 @@ impl<'a> Applications<'a> {
             "startDateTime": whole_seconds(new.not_before),
             "endDateTime": whole_seconds(new.not_after),
         }));
-        self.patch(&call, id, &json!({ "keyCredentials": keys })).await
+        self.put_certificates(&call, id, keys, keep, None).await
     }
 
     /// Removes a certificate. One that is gone already is no mistake.
     ///
+    /// The ids of `keep` are certificates that the app needs and that may be so new that not all of Microsoft's servers
+    /// list them: they are waited for, and nothing is changed without them.
+    ///
     /// # Errors
     /// See [`DirectoryError`].
-    pub async fn remove_certificate(&self, id: Uuid, key_id: Uuid) -> Result<(), DirectoryError> {
+    pub async fn remove_certificate(
+        &self,
+        id: Uuid,
+        key_id: Uuid,
+        keep: &[Uuid],
+    ) -> Result<(), DirectoryError> {
         let call = Call::new("removing a certificate", NEEDS_APPLICATIONS);
-        let keys = self.raw_certificates(&call, id).await?;
+        let (mut keys, missing) = self.certificates_with(&call, id, keep).await?;
         let count = keys.len();
-        let is_other = |key: &Value| key["keyId"].as_str().and_then(|id| id.parse().ok()) != Some(key_id);
-        let kept: Vec<Value> = keys.into_iter().filter(is_other).collect();
-        if kept.len() == count {
+        keys.retain(|key| !has_id(key, key_id));
+        if keys.len() == count {
             return Ok(());
         }
-        self.patch(&call, id, &json!({ "keyCredentials": kept })).await
+        if let Some(missing) = missing {
+            return Err(DirectoryError::NotListed { action: call.action, missing });
+        }
+        self.put_certificates(&call, id, keys, keep, Some(key_id)).await
+    }
+
+    /// Replaces the list, in which all of `keep` are, and sees to it that they are in it afterwards: what another writer
+    /// lost at the same moment is put back once.
+    async fn put_certificates(
+        &self,
+        call: &Call,
+        id: Uuid,
+        keys: Vec<Value>,
+        keep: &[Uuid],
+        removed: Option<Uuid>,
+    ) -> Result<(), DirectoryError> {
+        self.patch(call, id, &json!({ "keyCredentials": keys })).await?;
+        let (mut now, missing) = self.certificates_with(call, id, keep).await?;
+        if missing.is_none() {
+            return Ok(());
+        }
+        now.retain(|key| removed.is_none_or(|removed| !has_id(key, removed)));
+        let lost: Vec<Value> = keys
+            .into_iter()
+            .filter(|key| keep.iter().any(|kept| has_id(key, *kept)))
+            .filter(|key| !now.iter().any(|there| there["keyId"] == key["keyId"]))
+            .collect();
+        now.extend(lost);
+        self.patch(call, id, &json!({ "keyCredentials": now })).await?;
+        match self.certificates_with(call, id, keep).await? {
+            (_, None) => Ok(()),
+            (_, Some(missing)) => Err(DirectoryError::Lost { action: call.action, missing }),
+        }
+    }
+
+    /// The certificates as Graph lists them, read again for a while as long as one of `keep` is not among them: one of
+    /// Microsoft's servers may not know yet what was added at another. With the one that is missing in the end.
+    async fn certificates_with(
+        &self,
+        call: &Call,
+        id: Uuid,
+        keep: &[Uuid],
+    ) -> Result<(Vec<Value>, Option<Uuid>), DirectoryError> {
+        for attempt in 0.. {
+            let keys = self.raw_certificates(call, id).await?;
+            let missing = keep.iter().copied().find(|kept| !keys.iter().any(|key| has_id(key, *kept)));
+            if missing.is_none() || attempt + 1 >= ATTEMPTS_MAX {
+                return Ok((keys, missing));
+            }
+            tokio::time::sleep(Duration::from_millis(500 << attempt).min(PAUSE_MAX)).await;
+        }
+        unreachable!("the loop is left by returning")
     }
 
     /// Graph replaces the whole list, so it is read with everything in it and written back with everything in it.
@@ -978,6 +1066,11 @@ impl Call {
         self.patience = patience;
         self
     }
+}
+
+/// Whether a raw `keyCredential` has this id.
+fn has_id(key: &Value, id: Uuid) -> bool {
+    key["keyId"].as_str().and_then(|text| text.parse().ok()) == Some(id)
 }
 
 fn query(path: &str, pairs: &[(&str, &str)]) -> String {

@@ -387,8 +387,8 @@ async fn credential(
     let stored = stored(&app.name, context).await?;
     let of = |slot| stored.iter().any(|one| one.slot == slot && !one.value.expose().is_empty());
     let has_current = of(muster_store::CredentialSlot::Current);
-    let is_unfinished = of(muster_store::CredentialSlot::Next)
-        || stored.iter().any(|one| one.slot == muster_store::CredentialSlot::Previous);
+    // A previous one beside a current one may have been kept on purpose: removing it is not for this command.
+    let is_unfinished = of(muster_store::CredentialSlot::Next);
     if has_current && !is_unfinished {
         return Ok(None);
     }
@@ -409,7 +409,7 @@ async fn credential(
             CredentialChoice::Secret | CredentialChoice::None => CredentialKind::Secret,
         },
         lifetime: args.lifetime.0,
-        withdraw: true,
+        withdraw: false,
         finish_only: has_current,
     };
     rotation.run(&wanted).await.map(Some).map_err(rotation_failed)
@@ -927,6 +927,7 @@ fn rotation_failed(error: RotationError) -> Failed {
         RotationError::NewCertificate(_)
         | RotationError::Certificate(_)
         | RotationError::File { .. }
+        | RotationError::PreviousInUse { .. }
         | RotationError::Busy
         | RotationError::Lock { .. } => Exit::Failure,
     };

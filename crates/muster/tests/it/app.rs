@@ -163,6 +163,9 @@ async fn an_app_is_registered_once_and_cares_for_itself() {
     assert_eq!(rotated["replaced"], true);
     assert!(rotated["still_valid"].is_string());
     assert_eq!(provider.credentials("own", &[]).await.0, 2);
+    // What was kept on purpose is not withdrawn by looking after the registration.
+    assert_eq!(provider.json(&["app", "register", "own"]).await["credential"], Value::Null);
+    assert_eq!(provider.credentials("own", &[]).await.0, 2);
     let finished = provider.json(&["app", "rotate-certificate", "own", "--finish"]).await;
     assert_eq!(
         (&finished["replaced"], &finished["withdrawn"][0]),
@@ -395,6 +398,10 @@ async fn a_secret_in_a_file_is_replaced_there() {
     let rotated = provider.json(&rotate).await;
     assert_eq!((&rotated["resumed"], &rotated["replaced"]), (&Value::Bool(true), &Value::Bool(true)));
     assert_ne!(std::fs::read_to_string(&file).expect("a secret"), after);
+    // Left where no previous one is known any more.
+    std::fs::write(file.with_extension("secret.previous"), &before).expect("written");
+    provider.json(&[&rotate[..], &["--finish"]].concat()).await;
+    assert!(!file.with_extension("secret.previous").exists());
     assert_eq!(provider.credentials("main", &more).await.0, 1);
     assert!(provider.setup.muster(&["fetch", "--all"]).await.status.success());
 }
@@ -449,6 +456,11 @@ async fn a_secret_in_a_key_vault_gets_a_new_version() {
     assert_eq!((&rotated["resumed"], &rotated["replaced"]), (&Value::Bool(true), &Value::Bool(true)));
     assert!(rotated["still_valid"].is_string(), "{rotated}");
     assert!(rotated["notes"].to_string().contains("SIGHUP"), "{rotated}");
+    assert_eq!(provider.credentials("main", &more).await.0, 2);
+    // A running Muster may still use the one before.
+    let refused = provider.setup.muster(&rotate).await;
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("SIGHUP") && said(&refused).contains("--finish"), "{}", said(&refused));
     assert_eq!(provider.credentials("main", &more).await.0, 2);
     provider.json(&[&rotate[..], &["--finish"]].concat()).await;
     assert_eq!(provider.credentials("main", &more).await.0, 1);

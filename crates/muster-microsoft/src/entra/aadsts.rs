@@ -50,7 +50,7 @@ const fn end(code: u32, fault: Fault, meaning: &'static str, remedy: &'static st
     Explanation { code, fault, ends_grant: true, meaning, remedy }
 }
 
-static TABLE: [Explanation; 82] = [
+static TABLE: [Explanation; 87] = [
     code(
         50_011,
         Fault::Misconfigured,
@@ -104,6 +104,18 @@ static TABLE: [Explanation; 82] = [
         Fault::Misconfigured,
         "the request does not tell which tenant it is for",
         "name the tenant by its id",
+    ),
+    code(
+        50_072,
+        Fault::MultifactorNeeded,
+        "the person must enrol for multifactor authentication first",
+        "have the person enrol at an interactive sign-in, then sign in again",
+    ),
+    code(
+        50_074,
+        Fault::MultifactorNeeded,
+        "strong authentication is needed, and the person did not pass it",
+        "sign in again interactively and pass the second factor, or have the customer exempt this app",
     ),
     code(
         50_076,
@@ -184,10 +196,22 @@ static TABLE: [Explanation; 82] = [
         "have the customer exempt this app in the policy",
     ),
     code(
+        53_002,
+        Fault::ConditionalAccess,
+        "a conditional-access rule asks for an approved app, which this one is not",
+        "have the customer exempt this app in the policy",
+    ),
+    code(
         53_003,
         Fault::ConditionalAccess,
         "a conditional-access rule of the tenant blocks the access",
         "have the customer exclude this app in the policy, or allow this machine's address; the sign-in log there names the rule",
+    ),
+    code(
+        53_004,
+        Fault::ConditionalAccess,
+        "the person may not register for multifactor authentication, since the sign-in looks risky",
+        "have the customer look into the risk, or have the person register from a trusted place, then sign in again",
     ),
     code(54_005, Fault::GrantExpired, "the code was used before", "start the sign-in again"),
     code(
@@ -315,6 +339,12 @@ static TABLE: [Explanation; 82] = [
         Fault::ConditionalAccess,
         "a conditional-access rule asks for a managed device",
         "have the customer exempt this app in the policy, or sign in from a managed device",
+    ),
+    code(
+        530_032,
+        Fault::ConditionalAccess,
+        "a security policy of the tenant blocks the access",
+        "have the customer exclude this app in the policy; the sign-in log there names it",
     ),
     code(
         650_052,
@@ -545,7 +575,14 @@ mod tests {
         (50_020, Fault::Misconfigured, false),
         (50_076, Fault::MultifactorNeeded, false),
         (50_079, Fault::MultifactorNeeded, false),
+        (50_072, Fault::MultifactorNeeded, false),
+        (50_074, Fault::MultifactorNeeded, false),
+        (53_000, Fault::ConditionalAccess, false),
+        (53_001, Fault::ConditionalAccess, false),
+        (53_002, Fault::ConditionalAccess, false),
         (53_003, Fault::ConditionalAccess, false),
+        (53_004, Fault::ConditionalAccess, false),
+        (530_032, Fault::ConditionalAccess, false),
         (50_196, Fault::Throttled, false),
         (50_049, Fault::Misconfigured, false),
         (70_016, Fault::Other, false),

@@ -152,7 +152,7 @@ pub(crate) async fn poll(
             let granted = delegated::granted(platform, issued, tenant, &code.resource)?;
             Ok(DevicePoll::Granted(Box::new(granted)))
         }
-        Err(TokenError::Refused { error, code: aadsts, description }) => match error.as_str() {
+        Err(TokenError::Refused { error, code: aadsts, suberror, description }) => match error.as_str() {
             "authorization_pending" => Ok(DevicePoll::Pending { wait: code.interval }),
             // RFC 8628 section 3.5: five seconds more, from now on.
             "slow_down" => Ok(DevicePoll::Pending { wait: code.interval + INTERVAL }),
@@ -162,7 +162,7 @@ pub(crate) async fn poll(
             _ => match aadsts.or_else(|| aadsts::code_in(&description)) {
                 Some(70_016) => Ok(DevicePoll::Pending { wait: code.interval }),
                 Some(70_019) => Ok(DevicePoll::Expired),
-                _ => Err(TokenError::Refused { error, code: aadsts, description }),
+                _ => Err(TokenError::Refused { error, code: aadsts, suberror, description }),
             },
         },
         Err(error) => Err(error),

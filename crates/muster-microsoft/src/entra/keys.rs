@@ -14,6 +14,8 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaP
 use serde::Deserialize;
 
 use super::jwt::Jwt;
+use super::permissions::ResourceApp;
+use crate::Cloud;
 use crate::api::client::{Client, shown};
 
 /// No key document is longer.
@@ -129,12 +131,9 @@ impl KeyCache {
         }
     }
 
-    /// Whether the signature of `jwt` is wrong for certain: its key is known here, and did not make it. Asks nobody.
+    /// Whether the signature of `jwt` is wrong for certain: its key is known here, and did not make it. Asks nobody. Not to
+    /// be asked of tokens that [`only_graph_can_check`].
     pub(crate) fn knows_to_be_forged(&self, jwt: &Jwt<'_>) -> bool {
-        // Graph's tokens carry a nonce that Microsoft hashes before it signs: nobody else can check them.
-        if jwt.header.get("nonce").is_some() {
-            return false;
-        }
         let (Some(kid), Some(name)) = (jwt.header.text("kid"), jwt.header.text("alg")) else { return false };
         let sets = self.sets.lock().expect("no panic while the lock is held");
         let mut known = sets.values().filter_map(|set| set.keys.get(kid)).peekable();
@@ -144,6 +143,17 @@ impl KeyCache {
         let Some(algorithm) = Algorithm::named(name) else { return true };
         !known.any(|key| key.signed(algorithm, jwt))
     }
+}
+
+/// Whether the signature of `jwt` can be checked by Microsoft Graph alone: Graph's tokens carry a nonce in their header that
+/// is hashed before signing. A nonce excuses no token that is, or should be (`resource`), for another API.
+pub(crate) fn only_graph_can_check(cloud: &Cloud, jwt: &Jwt<'_>, resource: Option<&str>) -> bool {
+    let is_graph = |api: &str| cloud.resource_app(api) == Some(ResourceApp::Graph);
+    let audiences = jwt.claims.list("aud");
+    jwt.header.get("nonce").is_some()
+        && !audiences.is_empty()
+        && audiences.iter().all(|audience| is_graph(audience))
+        && resource.is_none_or(is_graph)
 }
 
 async fn fetch(client: &Client, address: &str, now: Timestamp) -> Result<KeySet, String> {

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use super::credential::{Access, App, Credential};
 use super::delegated::{self, GrantError};
 use super::platform::{self, Form, Platform};
-use super::{aadsts, assertion, jwt, managed_identity};
+use super::{aadsts, assertion, jwt, keys, managed_identity};
 use crate::api::client::{Answer, TransportError, shown};
 use crate::{Cloud, Fault};
 
@@ -64,6 +64,8 @@ pub enum TokenError {
         error: String,
         /// The AADSTS code.
         code: Option<u32>,
+        /// Microsoft's `suberror`; empty where there is none.
+        suberror: String,
         /// The first line of Microsoft's description.
         description: String,
     },
@@ -164,9 +166,13 @@ impl TokenError {
     /// Whether the code or refresh token that was sent will never work again, as far as the answer tells.
     #[must_use]
     pub fn ends_grant(&self) -> bool {
-        let Self::Refused { error, code, .. } = self else { return false };
-        match code.and_then(aadsts::explain) {
-            Some(known) => known.ends_grant,
+        let Self::Refused { error, code, suberror, .. } = self else { return false };
+        if error == "invalid_grant" && matches!(suberror.as_str(), "bad_token" | "token_expired") {
+            return true;
+        }
+        match code {
+            // Microsoft says `invalid_grant` of a rule that blocks, too: a code that is not known here ends nothing.
+            Some(code) => aadsts::explain(*code).is_some_and(|known| known.ends_grant),
             // RFC 6749 section 5.2: the grant is invalid, expired or revoked.
             None => error == "invalid_grant",
         }
@@ -445,6 +451,8 @@ struct Refusal {
     error_description: String,
     #[serde(default)]
     error_codes: Vec<u32>,
+    #[serde(default)]
+    suberror: String,
 }
 
 pub(crate) fn refusal(answer: &Answer) -> TokenError {
@@ -461,6 +469,7 @@ pub(crate) fn refusal(answer: &Answer) -> TokenError {
             TokenError::Refused {
                 error: shown(&refusal.error),
                 code,
+                suberror: shown(&refusal.suberror),
                 description: shown(refusal.error_description.lines().next().unwrap_or_default()),
             }
         }
@@ -486,7 +495,8 @@ pub(crate) fn accept(
         AccessToken { secret: issued.access_token, expires_at: issued.expires_at, roles: None, scopes: None };
     // Microsoft is free to make it unreadable. It is taken as it is then; the API judges it.
     let Ok(jwt) = jwt::read(token.secret.expose()) else { return Ok(token) };
-    if platform.keys.knows_to_be_forged(&jwt) {
+    let only_graph = keys::only_graph_can_check(&platform.cloud, &jwt, Some(platform::api_of(resource)));
+    if !only_graph && platform.keys.knows_to_be_forged(&jwt) {
         return Err(TokenError::Forged);
     }
     let wrong = |claim, wanted: String, found: &str| {

@@ -12,7 +12,7 @@ use super::discovery::Document;
 use super::jwt::{self, Jwt};
 use super::keys::Algorithm;
 use super::platform::Platform;
-use super::{permissions, token};
+use super::{keys, permissions, token};
 use crate::api::client::shown;
 
 /// How far the issuer's clock and ours may be apart.
@@ -49,6 +49,12 @@ impl Verification {
     #[must_use]
     pub fn passed(&self) -> bool {
         self.checks.iter().all(|check| check.passed != Some(false))
+    }
+
+    /// Whether it cannot be told if the signature is genuine.
+    #[must_use]
+    pub fn signature_unchecked(&self) -> bool {
+        self.checks.iter().any(|check| check.name == "signature" && check.passed.is_none())
     }
 }
 
@@ -97,7 +103,7 @@ pub(crate) async fn verify(platform: &Platform, token: &str, expected: &Expected
     };
     let document = document(platform, &jwt, expected).await;
     let mut checks = vec![TokenCheck::good("form", "a JSON Web Token")];
-    checks.push(signature(platform, &jwt, document.as_ref()).await);
+    checks.push(signature(platform, &jwt, document.as_ref(), expected).await);
     checks.push(issuer(&jwt, document.as_ref()));
     checks.extend(expected.tenant.map(|tenant| tenant_of(&jwt, tenant, expected)));
     checks.extend(expected.resource.as_deref().map(|resource| audience(platform, &jwt, resource)));
@@ -123,7 +129,12 @@ async fn document(platform: &Platform, jwt: &Jwt<'_>, expected: &Expected) -> Re
         .map_err(|error| format!("the issuer's discovery document cannot be had: {error}"))
 }
 
-async fn signature(platform: &Platform, jwt: &Jwt<'_>, document: Result<&Document, &String>) -> TokenCheck {
+async fn signature(
+    platform: &Platform,
+    jwt: &Jwt<'_>,
+    document: Result<&Document, &String>,
+    expected: &Expected,
+) -> TokenCheck {
     let bad = |detail: String| {
         TokenCheck::bad("signature", detail, "do not use this token, and find out where it came from")
     };
@@ -145,21 +156,21 @@ async fn signature(platform: &Platform, jwt: &Jwt<'_>, document: Result<&Documen
     let Some(kid) = jwt.header.text("kid") else {
         return bad("its header names no key (`kid`)".to_owned());
     };
-    if jwt.header.get("nonce").is_some() {
+    if keys::only_graph_can_check(&platform.cloud, jwt, expected.resource.as_deref()) {
         return TokenCheck::untold(
             "signature",
             "it is a token of Microsoft Graph, with a nonce in its header that is hashed before signing: only Graph can check the signature",
             "",
         );
     }
-    let keys = match document.map(|document| document.jwks_uri.as_deref()) {
+    let address = match document.map(|document| document.jwks_uri.as_deref()) {
         Err(why) => return TokenCheck::untold("signature", why, "try again when the issuer can be reached"),
         Ok(None) => {
             return TokenCheck::untold("signature", "the issuer names no keys", "check the issuer's address");
         }
         Ok(Some(keys)) => keys,
     };
-    match platform.keys.key(&platform.client, keys, kid, platform.now()).await {
+    match platform.keys.key(&platform.client, address, kid, platform.now()).await {
         Err(why) => TokenCheck::untold("signature", why, "try again when the issuer can be reached"),
         Ok(None) => bad(format!("the issuer has no key `{}`", shown(kid))),
         Ok(Some(key)) if key.signed(algorithm, jwt) => {

@@ -77,14 +77,29 @@ async fn the_older_endpoint_and_public_clients_renew_too() {
 
 #[tokio::test]
 async fn a_dead_grant_is_told_from_one_that_may_come_back() {
+    let with_suberror = |error: &str, suberror: &str| {
+        Reply::json(
+            400,
+            &json!({"error": error, "suberror": suberror, "error_codes": [50_999], "error_description": "AADSTS50999: x"}),
+        )
+    };
     for (reply, dead, fault) in [
         (refused(400, "invalid_grant", 50_173), true, Fault::GrantRevoked),
         (refused(400, "invalid_grant", 700_082), true, Fault::GrantExpired),
         (refused(400, "invalid_grant", 70_008), true, Fault::GrantExpired),
         (refused(400, "invalid_grant", 70_043), true, Fault::GrantExpired),
         (refused(400, "invalid_grant", 0), true, Fault::GrantRevoked),
+        // A code that nobody explained yet may be a rule's.
+        (refused(400, "invalid_grant", 50_999), false, Fault::GrantRevoked),
+        (with_suberror("invalid_grant", "bad_token"), true, Fault::GrantRevoked),
+        (with_suberror("invalid_grant", "token_expired"), true, Fault::GrantRevoked),
+        (with_suberror("invalid_grant", "basic_action"), false, Fault::GrantRevoked),
+        (with_suberror("interaction_required", "bad_token"), false, Fault::MultifactorNeeded),
         (refused(400, "invalid_grant", 65_001), false, Fault::LostConsent),
+        (refused(400, "invalid_grant", 53_002), false, Fault::ConditionalAccess),
         (refused(400, "invalid_grant", 53_003), false, Fault::ConditionalAccess),
+        (refused(400, "invalid_grant", 530_032), false, Fault::ConditionalAccess),
+        (refused(400, "invalid_grant", 50_074), false, Fault::MultifactorNeeded),
         (refused(400, "interaction_required", 50_076), false, Fault::MultifactorNeeded),
         (refused(400, "invalid_grant", 50_196), false, Fault::Throttled),
         (refused(401, "invalid_client", 7_000_222), false, Fault::SecretExpired),

@@ -80,8 +80,11 @@ pub(crate) fn issued(token: &str) -> Reply {
 }
 
 pub(crate) fn refused(status: u16, error: &str, code: u32) -> Reply {
-    let description = format!("AADSTS{code}: words of Microsoft.\r\nTrace ID: x");
-    let codes = if code == 0 { json!([]) } else { json!([code]) };
+    let (codes, prefix) = match code {
+        0 => (json!([]), String::new()),
+        code => (json!([code]), format!("AADSTS{code}: ")),
+    };
+    let description = format!("{prefix}words of Microsoft.\r\nTrace ID: x");
     Reply::json(status, &json!({"error": error, "error_description": description, "error_codes": codes}))
 }
 

@@ -203,7 +203,56 @@ async fn tokens_of_graph_cannot_be_checked_and_that_is_said() {
     let signature = &verification.checks[1];
     assert_eq!((signature.name.as_str(), signature.passed), ("signature", None));
     assert!(signature.detail.contains("only Graph can check"));
-    assert!(verification.passed());
+    assert!(verification.passed() && verification.signature_unchecked());
+    let by_id = {
+        let mut claims = claims();
+        claims["aud"] = json!("00000003-0000-0000-c000-000000000000");
+        issuer.signer.sign(&json!({"alg": "RS256", "kid": "first", "nonce": "n"}), &claims)
+    };
+    assert_eq!(issuer.check(&by_id, "signature").await, None);
+}
+
+#[tokio::test]
+async fn a_nonce_excuses_no_token_of_another_api() {
+    let issuer = Issuer::start().await;
+    let other = "https://api.securitycenter.microsoft.com";
+    let with_nonce = |kid: &str, aud: Value| {
+        let mut claims = claims();
+        claims["aud"] = aud;
+        issuer.signer.sign(&json!({"alg": "RS256", "kid": kid, "nonce": "n"}), &claims)
+    };
+    let broken = |token: &str| format!("{}.AAAA", token.rsplit_once('.').expect("a JWT").0);
+    let signature = async |token: &str, resource: Option<&str>| {
+        let expected = Expected { resource: resource.map(str::to_owned), ..expected() };
+        let verification = issuer.microsoft.verify_token(token, &expected).await;
+        assert_eq!(verification.signature_unchecked(), verification.checks[1].passed.is_none());
+        verification.checks[1].passed
+    };
+    let ours = with_nonce("first", json!(other));
+    assert_eq!(signature(&ours, Some(other)).await, Some(true), "it was signed as it is");
+    for bad in [
+        broken(&ours),
+        with_nonce("invented", json!(other)),
+        broken(&with_nonce("first", json!([GRAPH, other]))),
+        broken(&with_nonce("first", json!([]))),
+        broken(&with_nonce("first", Value::Null)),
+    ] {
+        for resource in [Some(other), Some(GRAPH), None] {
+            assert_eq!(signature(&bad, resource).await, Some(false), "{bad} {resource:?}");
+        }
+    }
+    let graph = broken(&with_nonce("first", json!(GRAPH)));
+    for (resource, told) in [(Some(other), Some(false)), (Some(GRAPH), None), (None, None)] {
+        assert_eq!(signature(&graph, resource).await, told, "{resource:?}");
+    }
+    // What the identity platform issues is judged the same way, now that the key is known.
+    let fetch = async |token: &str, resource: &str| {
+        *issuer.token.lock().expect("no panic") = token.to_owned();
+        issuer.microsoft.fresh_access_token(&with_secret(), tenant(), resource).await
+    };
+    assert_eq!(fetch(&broken(&ours), other).await.expect_err("forged"), TokenError::Forged);
+    fetch(&ours, other).await.expect("genuine");
+    fetch(&graph, GRAPH).await.expect("only Graph can tell");
 }
 
 #[tokio::test]

@@ -48,14 +48,15 @@ impl Invitation {
     }
 }
 
-/// What happens to an invitation. Each happens at most once, and none after it was used or revoked.
+/// What happens to an invitation. Each happens at most once, nothing after it was revoked, and nothing but that after it
+/// was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvitationChange {
     /// Its page was opened. Refused after its end.
     Opened,
     /// It led to a consent. Refused after its end.
     Used,
-    /// It was called back.
+    /// It was called back, used or not.
     Revoked,
 }
 

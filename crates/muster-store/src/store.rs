@@ -449,7 +449,7 @@ pub trait Store: Send + Sync + 'static {
     /// grants and checks, and its name.
     async fn remove_tenant(&self, id: TenantId, actor: &str, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Remembers an invitation. Earlier ones of the tenant that are open are revoked.
+    /// Remembers an invitation. Earlier ones of the tenant are revoked, used or not.
     async fn add_invitation(&self, new: NewInvitation, now: Timestamp) -> Result<Invitation, StoreError>;
 
     /// An invitation, in whatever condition.

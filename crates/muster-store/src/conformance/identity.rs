@@ -164,20 +164,25 @@ async fn invitations_are_used_once(store: &dyn Store) {
     assert!(!change(1, Opened, 6).await, "once");
     assert_eq!(find(1).await.opened_at, Some(at(5)));
     assert!(change(1, Used, 7).await);
-    for (word, again) in [("used", Used), ("opened", Opened), ("revoked", Revoked)] {
+    for (word, again) in [("used", Used), ("opened", Opened)] {
         assert!(!change(1, again, 8).await, "{word} after it was used");
     }
     let used = find(1).await;
     assert_eq!((used.used_at, used.revoked_at), (Some(at(7)), None));
     assert!(!used.is_open(at(8)));
 
-    // A newer one revokes those that are open, of the same tenant only.
+    // A newer one revokes all before it, used or not, of the same tenant only.
     store.add_invitation(invitation(1, 2), at(10)).await.expect("added");
     let other = store.add_invitation(invitation(2, 1), at(10)).await.expect("added");
     store.add_invitation(invitation(1, 3), at(11)).await.expect("added");
     assert_eq!(find(2).await.revoked_at, Some(at(11)));
     assert!(!change(2, Used, 12).await && !change(2, Opened, 12).await);
-    assert_eq!(find(1).await, used, "what was used stays so");
+    let revoked = find(1).await;
+    assert_eq!(
+        (revoked.used_at, revoked.revoked_at),
+        (Some(at(7)), Some(at(10))),
+        "used, and no longer good"
+    );
     assert_eq!(store.invitations(tenant_id(2)).await.expect("listed"), [other]);
     let numbers = store.invitations(tenant_id(1)).await.expect("listed");
     let expected = [3, 2, 1].map(|number| invitation(1, number).id);
@@ -187,7 +192,8 @@ async fn invitations_are_used_once(store: &dyn Store) {
     assert!(change(3, Used, 999).await);
     assert_eq!(find(3).await.opened_at, Some(at(999)), "who uses it has opened it");
     store.add_invitation(invitation(1, 4), at(20)).await.expect("added");
-    assert!(change(4, Revoked, 2000).await, "at any time");
+    assert!(change(4, Used, 21).await);
+    assert!(change(4, Revoked, 2000).await, "at any time, used or not");
     assert!(!change(4, Revoked, 2001).await);
     assert!(!change(77, Used, 20).await, "there is none");
     assert!(store.invitation(invitation(1, 77).id).await.expect("asked").is_none());

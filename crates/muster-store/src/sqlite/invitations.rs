@@ -80,8 +80,7 @@ impl SqliteStore {
                  WHERE id = ?2 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > ?1"
             }
             InvitationChange::Revoked => {
-                "UPDATE invitation SET revoked_at = ?1
-                 WHERE id = ?2 AND used_at IS NULL AND revoked_at IS NULL"
+                "UPDATE invitation SET revoked_at = ?1 WHERE id = ?2 AND revoked_at IS NULL"
             }
         };
         self.write("change the invitation", Durability::Synced, move |connection| {
@@ -96,13 +95,11 @@ impl SqliteStore {
 
 async fn add(connection: &mut SqliteConnection, new: &Invitation, now: Timestamp) -> Result<(), Failure> {
     let tenant_no = living(connection, new.tenant).await?.tenant_no;
-    sqlx::query(
-        "UPDATE invitation SET revoked_at = ? WHERE tenant_no = ? AND used_at IS NULL AND revoked_at IS NULL",
-    )
-    .bind(nanoseconds(now))
-    .bind(tenant_no)
-    .execute(&mut *connection)
-    .await?;
+    sqlx::query("UPDATE invitation SET revoked_at = ? WHERE tenant_no = ? AND revoked_at IS NULL")
+        .bind(nanoseconds(now))
+        .bind(tenant_no)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query(
         "DELETE FROM invitation WHERE tenant_no = ?1 AND invitation_no NOT IN
          (SELECT invitation_no FROM invitation WHERE tenant_no = ?1 ORDER BY invitation_no DESC LIMIT ?2)",

@@ -531,10 +531,19 @@ async fn verify(args: &TokenVerifyArgs, context: &Context, output: Output) -> Re
                 output.cell(if check.remedy.is_empty() { "-" } else { &check.remedy }, Tone::Plain),
             ]);
         }
-        let verdict = if passed { "the token is good" } else { "the token will not do" };
-        format!("{table}\n\n{verdict}")
+        format!("{table}\n\n{}", verdict(&verified.verification))
     })?;
     Ok(if passed { Exit::Success } else { Exit::Failure })
+}
+
+/// What the checks come to, in a line.
+fn verdict(verification: &Verification) -> &'static str {
+    match (verification.passed(), verification.signature_unchecked()) {
+        (true, false) => "the token is good",
+        (true, true) => "the token is good as far as can be told: its signature could not be checked",
+        (false, false) => "the token will not do",
+        (false, true) => "the token will not do, and its signature could not be checked",
+    }
 }
 
 async fn list(tenant: Option<&str>, context: &Context, output: Output) -> Result<Exit, Failed> {
@@ -635,4 +644,34 @@ async fn refresh(tenant: &str, app: Option<&str>, context: &Context, output: Out
         format!("{} has a new token from app `{}`, good for {left}{kept}", refreshed.slug, refreshed.app)
     })?;
     Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_microsoft::entra::verify::TokenCheck;
+
+    use super::*;
+
+    #[test]
+    fn the_verdict_tells_that_the_signature_was_not_checked() {
+        let of = |signature: Option<bool>, tenant: Option<bool>| {
+            let check = |name: &str, passed| TokenCheck {
+                name: name.to_owned(),
+                passed,
+                detail: String::new(),
+                remedy: String::new(),
+            };
+            let checks = vec![check("signature", signature), check("tenant", tenant)];
+            verdict(&Verification { checks, expires_at: None })
+        };
+        assert_eq!(of(Some(true), None), "the token is good");
+        assert_eq!(of(Some(false), Some(true)), "the token will not do");
+        for (tenant, beginning) in [(true, "the token is good "), (false, "the token will not do")] {
+            let told = of(None, Some(tenant));
+            assert!(
+                told.starts_with(beginning) && told.ends_with("its signature could not be checked"),
+                "{told}"
+            );
+        }
+    }
 }

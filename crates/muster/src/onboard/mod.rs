@@ -27,6 +27,7 @@ use muster_store::{
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::apps::Apps;
@@ -59,6 +60,8 @@ pub struct Onboarding {
     starts: Mutex<HashMap<Uuid, VecDeque<Timestamp>>>,
     queue: Mutex<Queue>,
     poke: Notify,
+    /// Answers that are being taken, each to its end whether or not the browser waits for it; closed at the end.
+    answers: TaskTracker,
 }
 
 struct Begun {
@@ -259,6 +262,8 @@ pub enum Answered {
     },
     /// Nothing is known of it: forged, used, or too late.
     Unknown,
+    /// The program is stopping. Nothing was taken: the same address works after the restart.
+    Stopping,
 }
 
 /// What is said on the page of an invitation after Microsoft sent the browser back without consent.
@@ -381,6 +386,7 @@ impl Onboarding {
             starts: Mutex::default(),
             queue: Mutex::default(),
             poke: Notify::new(),
+            answers: TaskTracker::new(),
         }
     }
 
@@ -501,9 +507,17 @@ impl Onboarding {
     /// Takes what Microsoft sent the browser back with. Nothing in it is believed: an error is looked at first, then
     /// whether the tenant it names is another one, and what speaks of success only starts the proof.
     ///
+    /// It is done to its end even when nobody waits for this any more.
+    ///
     /// # Errors
     /// When the store fails.
-    pub async fn answer(&self, returned: &Returned) -> Result<Answered, StoreError> {
+    pub async fn answer(self: &Arc<Self>, returned: Returned) -> Result<Answered, StoreError> {
+        let this = Arc::clone(self);
+        let taken = self.to_the_end(async move { this.take_answer(&returned).await });
+        taken.await.unwrap_or(Ok(Answered::Stopping))
+    }
+
+    async fn take_answer(&self, returned: &Returned) -> Result<Answered, StoreError> {
         let now = self.clock.now();
         let sign_in = match sign_in::take(self.store.as_ref(), returned.state.as_deref(), now).await {
             Ok(sign_in) if sign_in.kind == SignInKind::Consent => sign_in,
@@ -558,11 +572,42 @@ impl Onboarding {
         Ok(page(None))
     }
 
-    /// The app and the settings of a sign-in for the connector, and what became of it.
+    /// Takes the answer to a sign-in for the connector and keeps its grant: whose it is, and for which tenant. `None` when
+    /// the program is stopping: nothing was taken then, and the same address works after the restart.
+    ///
+    /// It is done to its end even when nobody waits for this any more: a code works once.
     ///
     /// # Errors
     /// See [`SignInError`].
-    pub async fn connect(&self, returned: &Returned) -> Result<(String, Tenant), SignInError> {
+    pub async fn connect(
+        self: &Arc<Self>,
+        returned: Returned,
+    ) -> Option<Result<(String, Tenant), SignInError>> {
+        let this = Arc::clone(self);
+        self.to_the_end(async move { this.take_connection(&returned).await }).await
+    }
+
+    /// Does `work` to its end, whether or not somebody waits for it; `None`, and nothing of it, when the program is stopping.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        // Held before looking: who closes waits for it, so that nothing begins after the wait.
+        let place = self.answers.token();
+        if self.answers.is_closed() {
+            return None;
+        }
+        let task = self.answers.spawn(work);
+        drop(place);
+        match task.await {
+            Ok(done) => Some(done),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime is ending.
+            Err(_) => None,
+        }
+    }
+
+    async fn take_connection(&self, returned: &Returned) -> Result<(String, Tenant), SignInError> {
         let now = self.clock.now();
         let sign_in = sign_in::take(self.store.as_ref(), returned.state.as_deref(), now).await?;
         let tenant = self.store.tenant(TenantKey::Id(sign_in.tenant)).await?;

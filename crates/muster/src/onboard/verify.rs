@@ -89,6 +89,9 @@ impl Onboarding {
         }
         // What is under way changes nothing that is not found again.
         attempts.shutdown().await;
+        // What a browser brought is used up when it is taken, so that is done to its end.
+        self.answers.close();
+        self.answers.wait().await;
     }
 
     /// Looks after a tenant whose consent was just told: at once, and until everything works.
@@ -241,8 +244,9 @@ impl Onboarding {
         if told.outcome != CheckOutcome::Good {
             let check = watch::good(CONSENT, "proven by a token of the tenant".to_owned(), now);
             self.store.put_checks(tenant.id, vec![check]).await?;
-            let invitation = self.store.invitations(tenant.id).await?.into_iter().next();
-            if let Some(invitation) = invitation {
+            // Newest first, and each revokes those before it: the consent was told on the last one made until then.
+            let mut invitations = self.store.invitations(tenant.id).await?.into_iter();
+            if let Some(invitation) = invitations.find(|made| made.created_at <= told.checked_at) {
                 self.store.change_invitation(invitation.id, InvitationChange::Used, now).await?;
                 self.write_down(&invitation, "consent.given", json!({ "proof": "token" })).await?;
             }

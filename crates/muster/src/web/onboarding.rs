@@ -29,6 +29,8 @@ const SIDE_BY_SIDE: usize = 64;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Bytes of a body: Microsoft posts a code and a state.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long a body may take to come.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of an address.
 const ADDRESS_BYTES_MAX: usize = 32 * 1024;
 
@@ -96,6 +98,14 @@ async fn bounded(
             "unknown",
         );
     }
+    // Before a place is taken: who sends slowly takes none from others.
+    let (head, body) = request.into_parts();
+    let body = match tokio::time::timeout(BODY_LIMIT, axum::body::to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
+    let request = Request::from_parts(head, body.into());
     let Ok(_place) = places.try_acquire() else { return wait("busy") };
     match tokio::time::timeout(LIMIT, next.run(request)).await {
         Ok(answer) => answer,
@@ -174,14 +184,14 @@ async fn unknown(State(door): State<Door>, RawQuery(query): RawQuery, headers: H
 
 async fn callback(State(door): State<Door>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let returned = Returned::from_query(query.as_deref().unwrap_or_default());
-    answer(&door, &returned, &headers).await
+    answer(&door, returned, &headers).await
 }
 
 async fn callback_form(State(door): State<Door>, headers: HeaderMap, body: String) -> Response {
-    answer(&door, &Returned::from_query(&body), &headers).await
+    answer(&door, Returned::from_query(&body), &headers).await
 }
 
-async fn answer(door: &Door, returned: &Returned, headers: &HeaderMap) -> Response {
+async fn answer(door: &Door, returned: Returned, headers: &HeaderMap) -> Response {
     let Some(behind) = door.behind() else { return StatusCode::NOT_FOUND.into_response() };
     match behind.onboarding.answer(returned).await {
         Ok(Answered::Page { path, notice, language }) => {
@@ -215,24 +225,28 @@ async fn answer(door: &Door, returned: &Returned, headers: &HeaderMap) -> Respon
                 context! { title => "late-title", text => "late-text" },
             )
         }
+        Ok(Answered::Stopping) => behind.stopping(spoken(headers, None, None, &behind)),
         Err(error) => behind.trouble(headers, None, &error),
     }
 }
 
 async fn connector(State(door): State<Door>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let returned = Returned::from_query(query.as_deref().unwrap_or_default());
-    connect(&door, &returned, &headers).await
+    connect(&door, returned, &headers).await
 }
 
 async fn connector_form(State(door): State<Door>, headers: HeaderMap, body: String) -> Response {
-    connect(&door, &Returned::from_query(&body), &headers).await
+    connect(&door, Returned::from_query(&body), &headers).await
 }
 
-async fn connect(door: &Door, returned: &Returned, headers: &HeaderMap) -> Response {
+async fn connect(door: &Door, returned: Returned, headers: &HeaderMap) -> Response {
     let Some(behind) = door.behind() else { return StatusCode::NOT_FOUND.into_response() };
     let language = spoken(headers, None, None, &behind);
     let frame = Frame { picker: false, ..Frame::new(language) };
-    match behind.onboarding.connect(returned).await {
+    let Some(connected) = behind.onboarding.connect(returned).await else {
+        return behind.stopping(language);
+    };
+    match connected {
         Ok((account, tenant)) => {
             let values = context! {
                 title => "connector-good-title", text => "connector-good-text",
@@ -337,6 +351,14 @@ impl Behind {
     fn message(&self, frame: Frame, what: &str) -> Response {
         let values = context! { title => format!("{what}-title"), text => format!("{what}-text") };
         self.pages.answer(frame, "message.html", values)
+    }
+
+    /// The program is stopping, and another one will be there soon.
+    fn stopping(&self, language: Language) -> Response {
+        let frame = Frame { status: StatusCode::SERVICE_UNAVAILABLE, picker: false, ..Frame::new(language) };
+        let mut answer = self.message(frame, "trouble");
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+        answer
     }
 
     fn trouble(&self, headers: &HeaderMap, query: Option<&str>, error: &StoreError) -> Response {

@@ -11,7 +11,7 @@ use muster::apps::Apps;
 use muster::config::Settings;
 use muster::language::Language;
 use muster::onboard::{self, CONSENT, Invited, Onboarding};
-use muster::sign_in::{self, Wanted};
+use muster::sign_in::{self, Returned, Wanted};
 use muster::web::onboarding::{Door, routes};
 use muster::{lifecycle, watch};
 use muster_emulator::{Config, DirectoryChange, Handle};
@@ -222,11 +222,23 @@ consent = "{form}"
         checks.into_iter().map(|(_, check)| check).find(|check| check.name == name)
     }
 
+    /// Stops looking after consents, as at the end of the program.
+    async fn stop(&self) {
+        let stop = tokio_util::sync::CancellationToken::new();
+        stop.cancel();
+        Arc::clone(&self.onboarding).run(stop).await;
+    }
+
     /// What the audit log says was done.
     async fn deeds(&self) -> Vec<String> {
         let events = self.store.audit(0, 1_000).await.expect("the store answers");
         events.into_iter().map(|event| event.action).collect()
     }
+}
+
+/// What an address that Microsoft sends the browser back to holds.
+fn returned(back: &str) -> Returned {
+    Returned::from_query(back.split_once('?').expect("a query").1)
 }
 
 /// A request as a browser sends it; redirects are not followed.
@@ -812,6 +824,16 @@ async fn a_person_signs_in_for_the_connector_at_the_registered_address() {
         };
         (microsoft.authorize_url(&request).await.expect("an address").to_string(), state)
     };
+    // The browser goes away before anything is answered: the code works once, so it is redeemed all the same.
+    let (address, _) = begin().await;
+    let back = house.emulator.sign_in(&address, &house.admin(), true).expect("a way back");
+    let left = tokio::time::timeout(Duration::ZERO, house.onboarding.connect(returned(&back))).await;
+    assert!(left.is_err(), "nobody waited for it");
+    eventually("the grant is kept", async || {
+        house.store.grants(Some(house.tenant())).await.expect("it answers").len() == 1
+    })
+    .await;
+    house.get(&back).await.assert_says(400, "Please open your link once more");
     let (address, _) = begin().await;
     let back = house.emulator.sign_in(&address, &house.admin(), true).expect("a way back");
     assert!(back.contains("/SiemMsspConnector?"), "{back}");
@@ -832,6 +854,76 @@ async fn a_person_signs_in_for_the_connector_at_the_registered_address() {
         format!("/SiemMsspConnector?error=access_denied&error_description=AADSTS65004&code=x&state={state}");
     house.get(&refused).await.assert_says(400, "AADSTS65004");
     assert_eq!(house.store.grants(None).await.expect("it answers").len(), 1);
+    // What is stopping takes nothing: the same address works after the restart.
+    let (address, _) = begin().await;
+    let back = house.emulator.sign_in(&address, &house.admin(), true).expect("a way back");
+    house.stop().await;
+    house.get(&back).await.assert_says(503, "");
+    let next = onboarding(&house.settings, &house.store, house.clock.clone()).await;
+    let (account, _) = next.connect(returned(&back)).await.expect("it is running").expect("a grant");
+    assert_eq!(account, house.admin());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_taken_even_when_the_browser_goes_away() {
+    let house = House::open(empty(), ConsentForm::V2AdminConsent).await;
+    let invited = house.invite("Contoso", None).await;
+    let address = house.go_on(&invited.link).await;
+    let back = house.emulator.sign_in(&address, &house.admin(), true).expect("a way back");
+    let left = tokio::time::timeout(Duration::ZERO, house.onboarding.answer(returned(&back))).await;
+    assert!(left.is_err(), "nobody waited for it");
+    eventually("the consent was told", async || house.check(CONSENT).await.is_some()).await;
+    house.attempt().await;
+    assert_eq!(house.state().await, TenantState::Active);
+    house.stop().await;
+    house.get(&back).await.assert_says(503, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_used_link_is_no_longer_good_after_a_newer_one_or_a_revocation() {
+    let house = House::open(empty(), ConsentForm::V2AdminConsent).await;
+    let first = house.invite("Contoso", None).await;
+    let consent = async |link: &str| {
+        let address = house.go_on(link).await;
+        let back = house.emulator.sign_in(&address, &house.admin(), true).expect("a way back");
+        house.get(&back).await;
+        house.attempt().await;
+        house.get(link).await.assert_says(200, "Everything works");
+    };
+    consent(&first.link).await;
+    house.clock.advance(Duration::from_secs(60));
+    let second = house.invite("Contoso", None).await;
+    house.get(&first.link).await.assert_says(410, "This link is no longer valid");
+    let page = house.send("POST", &format!("{}/continue", first.link), "", "").await;
+    page.assert_says(410, "This link is no longer valid");
+    house.clock.advance(Duration::from_secs(60));
+    consent(&second.link).await;
+    let newest = house.store.invitations(house.tenant()).await.expect("it answers").remove(0);
+    assert!(newest.used_at.is_some());
+    let revoked = house.store.change_invitation(newest.id, InvitationChange::Revoked, house.clock.now());
+    assert!(revoked.await.expect("it answers"), "though it was used");
+    house.get(&second.link).await.assert_says(410, "This link is no longer valid");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_slowly_takes_no_place_from_others_and_is_not_waited_for() {
+    let house = House::open(empty(), ConsentForm::V2AdminConsent).await;
+    let invited = house.invite("Contoso", None).await;
+    let mut slow = Vec::new();
+    for _ in 0..80 {
+        let mut socket = TcpStream::connect(house.address).await.expect("it listens");
+        let head = "POST /onboard/callback HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                    Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\nsta";
+        socket.write_all(head.as_bytes()).await.expect("it reads");
+        slow.push(socket);
+    }
+    // Time for all of them to be looked at.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    house.get(&invited.link).await.assert_says(200, "Contoso");
+    let mut answer = String::new();
+    let last = slow.last_mut().expect("a socket").read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(30), last).await.expect("not for ever").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

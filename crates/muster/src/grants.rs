@@ -15,8 +15,10 @@ use muster_store::{GrantLease, InstanceId, Store, StoreError};
 
 use crate::sign_in::GRANT_IDLE_MAX;
 
-/// How long a refresh may take before another process may try.
-const LEASE: Duration = Duration::from_secs(120);
+/// How long a refresh may take before another process may try. Short, since a process that dies in the middle holds the
+/// others up for this long; should two refresh at once all the same, both refresh tokens are good, and the one kept is the
+/// later lease's.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// The grants of the store.
 pub struct StoreGrants {

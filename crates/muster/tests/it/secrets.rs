@@ -80,7 +80,7 @@ async fn killed_while_a_refresh_token_is_renewed_it_recovers_by_itself() {
         kill(&child);
         child.wait().await.expect("it ends");
     }
-    // `run` takes over what a dead process had leased: it is the one that matters, and it goes on at once.
+    // Should the last one have died with the grant leased, `run` waits until that lease ends, and goes on by itself.
     let running = setup.run();
     let store = setup.store().await;
     let found = store.tenants().await.expect("the store answers")[0].clone();

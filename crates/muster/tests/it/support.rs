@@ -218,12 +218,12 @@ async fn ask(method: &str, address: &str, headers: &[(&str, &str)], body: &str) 
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
 }
 
-/// Waits until something holds; fails when it does not for a minute.
+/// Waits until something holds; fails when it does not for two minutes.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    let until = tokio::time::Instant::now() + Duration::from_secs(120);
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
     while !holds().await {
-        assert!(tokio::time::Instant::now() < until, "not within a minute: {what}");
+        assert!(tokio::time::Instant::now() < until, "not within two minutes: {what}");
         ticks.tick().await;
     }
 }

@@ -126,11 +126,14 @@ async fn trouble_with_settings_store_and_ports_is_told_plainly() {
 
     setup.write_settings("");
     let running = setup.run();
-    crate::support::eventually("a second run is refused", async || {
-        let second = setup.muster(&["run"]).await;
-        second.status.code() == Some(4) && error(&second).contains("locked by another process")
+    // The second must not be the one that comes first.
+    crate::support::eventually("the first runs", async || {
+        std::fs::read_to_string(setup.path().join("muster.log")).unwrap_or_default().contains("running")
     })
     .await;
+    let second = setup.muster(&["run"]).await;
+    assert_eq!(second.status.code(), Some(4), "{}", error(&second));
+    assert!(error(&second).contains("locked by another process"), "{}", error(&second));
     drop(running);
 
     setup.write_settings("[nonsense]\n");

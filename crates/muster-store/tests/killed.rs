@@ -142,7 +142,8 @@ async fn a_killed_process_leaves_everything_readable() {
         assert_eq!(verdict.first_bad, None);
         let sealing = Store::master_key_id(&store).await.expect("named");
         let keys = KeyRing::read_file(&folder.path().join(KEYS)).expect("whole");
-        assert!(keys.find(&sealing).is_some() && keys.keys().count() <= 2);
+        // An interrupted rotation leaves its keys in the file until one is completed: the one that seals is among them.
+        assert!(keys.find(&sealing).is_some(), "the file does not open the store");
         store.close().await;
     }
     let store = open(folder.path()).await;

@@ -17,6 +17,7 @@ use url::Url;
 use crate::Cloud;
 use crate::Microsoft;
 use crate::api::client::{Answer, Client, TransportError, shown};
+use crate::api::error;
 use crate::entra::credential::App;
 use crate::entra::token::{AccessToken, TokenError};
 
@@ -363,22 +364,9 @@ const WRITE: Action =
     Action { words: "set it", role: "Key Vault Secrets Officer", permission: "secrets/set" };
 
 fn failure(secret: &VaultAddress, answer: &Answer, action: Action, cloud: &Cloud) -> KeyVaultError {
-    #[derive(Deserialize)]
-    struct Body {
-        error: Detail,
-    }
-    #[derive(Deserialize)]
-    struct Detail {
-        #[serde(default)]
-        code: String,
-        #[serde(default)]
-        message: String,
-    }
     let status = answer.status;
-    let (code, message) = match serde_json::from_slice::<Body>(&answer.body) {
-        Ok(body) => (shown(&body.error.code), shown(&body.error.message)),
-        Err(_) => ("no code".to_owned(), format!("status {status}")),
-    };
+    let (code, message) =
+        error::read(&answer.body).unwrap_or_else(|| ("no code".to_owned(), format!("status {status}")));
     let secret = secret.to_string();
     match status {
         401 => {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{Clock, DomainName, Question, Source, TenantId};
-use serde::Deserialize;
 use url::Url;
 
 use crate::api::challenge;
 use crate::api::client::{Answer, Client, ClientError, ClientOptions, TransportError, shown};
+use crate::api::error;
 use crate::api::throttling::Budgets;
 use crate::entra::applications::Applications;
 use crate::entra::credential::App;
@@ -371,19 +371,6 @@ impl Microsoft {
     }
 }
 
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: ErrorDetail,
-}
-
-#[derive(Deserialize)]
-struct ErrorDetail {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: String,
-}
-
 /// Whether a refusal is about a licence that the tenant lacks. Microsoft has no code for it that all its APIs share.
 fn speaks_of_licence(code: &str, message: &str) -> bool {
     const CODES: [&str; 3] = ["servicenotenabled", "tenantnotlicensed", "licenserequired"];
@@ -400,19 +387,10 @@ fn speaks_of_licence(code: &str, message: &str) -> bool {
     CODES.contains(&code.as_str()) || WORDS.iter().any(|word| message.contains(word))
 }
 
-/// Graph's error shape. Source: Microsoft Graph "error responses and resource types".
+/// What a refusal of Graph means.
 fn failure(answer: &Answer) -> FetchError {
     let status = answer.status;
-    let (code, mut message) = match serde_json::from_slice::<ErrorBody>(&answer.body) {
-        Ok(body) => (shown(&body.error.code), shown(&body.error.message)),
-        Err(_) => (
-            "no code".to_owned(),
-            shown(&String::from_utf8_lossy(&answer.body[..answer.body.len().min(120)])),
-        ),
-    };
-    if let Some(id) = &answer.request_id {
-        message.push_str(&format!(" (request-id {id})"));
-    }
+    let (code, message) = error::of_graph(answer);
     match status {
         400..=499 if speaks_of_licence(&code, &message) => FetchError::NoLicence { status, code, message },
         401 | 403 => FetchError::Denied { status, code, message },

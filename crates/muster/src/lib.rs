@@ -18,6 +18,7 @@ pub mod lifecycle;
 pub mod onboard;
 pub mod operator;
 pub mod output;
+pub mod person;
 pub mod registration;
 pub mod rotation;
 pub mod routing;

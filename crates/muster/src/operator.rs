@@ -1,28 +1,17 @@
 //! A person of the provider signs in for one command, to change app registrations in their name. The token is used by
 //! that command and kept nowhere; no refresh token is asked for again.
 
-use std::io::{self, BufRead, IsTerminal, Read};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
-
-use axum::Router;
-use axum::extract::{RawQuery, State};
-use axum::response::Html;
-use axum::routing::get;
 use muster_microsoft::Microsoft;
 use muster_microsoft::entra::applications::OPERATOR_SCOPES;
 use muster_microsoft::entra::credential::{Access, App, Credential};
 use muster_microsoft::entra::delegated::{AuthorizeRequest, Granted, Pkce, Prompt, ResponseMode};
-use muster_microsoft::entra::device_code::DevicePoll;
-use muster_model::{Clock, Secret, TenantId};
+use muster_model::{Clock, TenantId};
 use muster_store::Store;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::cli::TokenFlow;
 use crate::exit_code::{Exit, Failed};
-use crate::output::{duration, plain};
+use crate::person::{self, Loopback};
 use crate::sign_in::{self, Returned};
 
 /// "Microsoft Graph Command Line Tools": a public client of Microsoft's own, known in every tenant.
@@ -80,86 +69,39 @@ impl Operator<'_> {
         OPERATOR_SCOPES.map(|scope| format!("{resource}/{scope}")).join(" ")
     }
 
+    fn whom(&self) -> String {
+        format!("a person of tenant {} who may change app registrations", self.tenant)
+    }
+
     async fn by_device(&self, app: &App) -> Result<Granted, Failed> {
-        let started = self.microsoft.start_device_code(app, self.tenant, &self.wanted()).await;
-        let code = started.map_err(microsoft)?;
-        let left = Duration::try_from(code.expires_at.duration_since(self.clock.now())).unwrap_or_default();
-        eprintln!(
-            "Open {} and enter the code {}. Sign in as a person of tenant {} who may change app registrations. Waiting, at most {} …",
-            plain(&code.verification_uri),
-            plain(&code.user_code),
-            self.tenant,
-            duration(left),
-        );
-        let mut pause = code.interval;
-        loop {
-            tokio::time::sleep(pause).await;
-            match self.microsoft.poll_device_code(app, self.tenant, &code).await.map_err(microsoft)? {
-                DevicePoll::Pending { wait } => pause = wait,
-                DevicePoll::Granted(granted) => return Ok(*granted),
-                DevicePoll::Declined => {
-                    return Err(Failed::say(Exit::Microsoft, "the person said no to the sign-in"));
-                }
-                DevicePoll::Expired => {
-                    return Err(Failed::say(Exit::Microsoft, "nobody entered the code in time; start again"));
-                }
-            }
-        }
+        let (wanted, now) = (self.wanted(), self.clock.now());
+        person::by_device(self.microsoft, app, self.tenant, &wanted, &self.whom(), now).await
     }
 
     async fn by_browser(&self, app: &App) -> Result<Granted, Failed> {
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-        let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
-            Failed::say(Exit::Failure, format!("cannot listen on {address} for the redirect: {error}"))
-        })?;
-        let redirect = format!("http://localhost:{}", listener.local_addr()?.port());
+        let loopback = Loopback::bind(None).await?;
+        let redirect = loopback.redirect().to_owned();
         let attempt = Attempt::new();
         let url = self.authorize_url(app, &redirect, &attempt).await?;
-        // Only a few answers are looked at: anything on this machine can send some.
-        let (sender, mut answers) = mpsc::channel::<Returned>(8);
-        let stop = CancellationToken::new();
-        let router = Router::new().route("/", get(caught)).with_state(sender);
-        let server = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-        eprintln!(
-            "Sign in as a person of tenant {} who may change app registrations:\n\n{url}\n",
-            self.tenant
-        );
-        if !self.no_open && io::stderr().is_terminal() {
-            // Where there is no browser, the address was shown.
-            open::that_detached(&url).ok();
-        }
-        let wait = async {
-            while let Some(returned) = answers.recv().await {
-                // A forged answer does not end the wait for the real one.
-                if self.is_ours(&returned, &attempt) {
-                    return self.redeem(app, &redirect, &attempt, &returned).await;
+        person::open_browser(&url, &self.whom(), self.no_open);
+        loopback
+            .answer(async |returned| {
+                if !self.is_ours(&returned, &attempt) {
+                    return Ok(None);
                 }
-            }
-            Err(Failed::say(Exit::Failure, "the loopback server ended"))
-        };
-        let result = tokio::select! {
-            result = wait => result,
-            served = async { server.await } => Err(Failed::say(Exit::Failure, format!("the loopback server ended: {served:?}"))),
-            () = tokio::time::sleep(sign_in::LIFETIME) => Err(Failed::say(Exit::Failure, "nobody signed in in time; start again")),
-        };
-        stop.cancel();
-        result
+                self.redeem(app, &redirect, &attempt, &returned).await.map(Some)
+            })
+            .await
     }
 
     async fn by_paste(&self, app: &App) -> Result<Granted, Failed> {
         let attempt = Attempt::new();
         let url = self.authorize_url(app, PASTE_REDIRECT, &attempt).await?;
         eprintln!(
-            "1. Open this address and sign in as a person of tenant {} who may change app registrations:\n\n{url}\n\n2. The browser ends at {PASTE_REDIRECT}, which shows an error. Copy the whole address from its bar and paste it here:",
-            self.tenant
+            "1. Open this address and sign in as {}:\n\n{url}\n\n2. The browser ends at {PASTE_REDIRECT}, which shows an error. Copy the whole address from its bar and paste it here:",
+            self.whom()
         );
-        let address = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            io::stdin().lock().take(64 * 1024).read_line(&mut line).map(|_| Secret::new(line))
-        });
-        let address = address.await.map_err(|error| Failed::new(Exit::Failure, error))??;
-        let returned =
-            Returned::from_address(address.expose()).map_err(|error| Failed::new(Exit::Failure, error))?;
+        let returned = person::pasted().await?;
         if !self.is_ours(&returned, &attempt) {
             return Err(Failed::say(Exit::Failure, "this address belongs to another sign-in: start again"));
         }
@@ -228,19 +170,6 @@ impl Attempt {
             pkce: Pkce::generate(verifier),
         }
     }
-}
-
-async fn caught(
-    State(answers): State<mpsc::Sender<Returned>>,
-    RawQuery(query): RawQuery,
-) -> Html<&'static str> {
-    let returned = Returned::from_query(query.as_deref().unwrap_or_default());
-    if returned.state.is_some() {
-        answers.try_send(returned).ok();
-    }
-    Html(
-        "<!doctype html><meta charset=utf-8><title>Muster</title><p>Muster has the answer. Look at the terminal; this window can be closed.",
-    )
 }
 
 fn microsoft(error: muster_microsoft::entra::token::TokenError) -> Failed {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use jiff::Timestamp;
+use muster_store::CheckOutcome;
 use serde::Serialize;
 
 /// How results are printed.
@@ -50,6 +51,16 @@ pub enum Tone {
     Bad,
     /// Neither.
     Plain,
+}
+
+impl From<CheckOutcome> for Tone {
+    fn from(outcome: CheckOutcome) -> Self {
+        match outcome {
+            CheckOutcome::Good => Self::Good,
+            CheckOutcome::Warning => Self::Fair,
+            CheckOutcome::Failing => Self::Bad,
+        }
+    }
 }
 
 impl Output {

@@ -85,21 +85,13 @@ pub enum SignInError {
 }
 
 fn declined(error: &str, description: &str) -> String {
-    match aadsts_code(description).and_then(|code| aadsts::explain(code).map(|known| (code, known))) {
+    match aadsts::code_in(description).and_then(|code| aadsts::explain(code).map(|known| (code, known))) {
         Some((code, known)) => {
             format!("Microsoft refused: {} (AADSTS{code}); {}", known.meaning, known.remedy)
         }
         None if description.is_empty() => format!("Microsoft refused: `{error}`"),
         None => format!("Microsoft refused: `{error}`: {description}"),
     }
-}
-
-/// The code that a description of Microsoft's begins with: `AADSTS65004: …`.
-#[must_use]
-pub fn aadsts_code(description: &str) -> Option<u32> {
-    let (_, rest) = description.split_once("AADSTS")?;
-    let digits = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
-    rest[..digits].parse().ok()
 }
 
 impl Returned {

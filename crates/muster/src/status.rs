@@ -154,6 +154,18 @@ pub struct SourceStatus {
     pub next_at: Timestamp,
 }
 
+impl SourceStatus {
+    /// How good its health is.
+    #[must_use]
+    pub fn tone(&self) -> Tone {
+        match self.health {
+            "ok" => Tone::Good,
+            "failing" => Tone::Bad,
+            _ => Tone::Fair,
+        }
+    }
+}
+
 /// How a sink is doing.
 #[derive(Debug, Clone, Serialize)]
 pub struct SinkStatus {

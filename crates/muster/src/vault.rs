@@ -42,14 +42,6 @@ pub enum VaultError {
     Way(String),
 }
 
-impl VaultError {
-    /// Whether it may work a little later by itself.
-    #[must_use]
-    pub fn passes(&self) -> bool {
-        matches!(self, Self::Vault(error) if error.passes())
-    }
-}
-
 /// Fetches every secret that the settings keep in a Key Vault. Does nothing where there is none.
 ///
 /// # Errors

@@ -92,10 +92,9 @@ fn credentials(output: &Output, now: &Snapshot) -> String {
     let mut any = false;
     for (app, check) in wrong {
         any = true;
-        let tone = if check.outcome == CheckOutcome::Failing { Tone::Bad } else { Tone::Fair };
         table.add_row(vec![
             output.cell(app, Tone::Plain),
-            output.cell(shortened(&check.detail), tone),
+            output.cell(shortened(&check.detail), check.outcome.into()),
             output.cell(shortened(&check.remedy), Tone::Plain),
         ]);
     }
@@ -125,7 +124,7 @@ fn tenants(output: &Output, now: &Snapshot, rows: usize) -> String {
                 output.cell(if first { tenant.slug.as_str() } else { "" }, Tone::Plain),
                 output.cell(if first { tenant.standing.as_str() } else { "" }, tenant.standing.tone()),
                 output.cell(source.source.as_str(), Tone::Plain),
-                output.cell(source.health, health_tone(source)),
+                output.cell(source.health, source.tone()),
                 output.cell(ago(source.last_success_at, now.at), Tone::Plain),
                 output.cell(number(source.accepted), Tone::Plain),
                 output.cell(if first { number(tenant.owed) } else { String::new() }, Tone::Plain),
@@ -170,17 +169,9 @@ fn shortened(text: &str) -> String {
 }
 
 fn worst(tenant: &TenantStatus) -> Tone {
-    let mut tones: Vec<Tone> = tenant.sources.iter().map(health_tone).collect();
+    let mut tones: Vec<Tone> = tenant.sources.iter().map(SourceStatus::tone).collect();
     tones.push(tenant.standing.tone());
     [Tone::Bad, Tone::Fair].into_iter().find(|tone| tones.contains(tone)).unwrap_or(Tone::Good)
-}
-
-fn health_tone(source: &SourceStatus) -> Tone {
-    match source.health {
-        "ok" => Tone::Good,
-        "failing" => Tone::Bad,
-        _ => Tone::Fair,
-    }
 }
 
 /// The pictures of the last seconds, so that rates are shown over several polls.

@@ -2,5 +2,6 @@
 
 pub mod challenge;
 pub mod client;
+pub(crate) mod error;
 pub mod page;
 pub mod throttling;

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::Cloud;
 use crate::api::client::{Answer, Client, TransportError, shown};
+use crate::api::error;
 use crate::entra::token::AccessToken;
 
 /// The delegated permissions, or the directory role, that making and changing an app registration needs.
@@ -1113,30 +1114,10 @@ fn says_not_known_yet(code: &str, message: &str) -> bool {
         || message.contains("does not exist or one of its queried reference-property objects are not present")
 }
 
-/// Graph's error shape. Source: Microsoft Graph "error responses and resource types".
+/// What a refusal of Graph means for a call.
 fn failure(call: &Call, answer: &Answer) -> DirectoryError {
-    #[derive(Deserialize)]
-    struct Body {
-        error: Detail,
-    }
-    #[derive(Deserialize)]
-    struct Detail {
-        #[serde(default)]
-        code: String,
-        #[serde(default)]
-        message: String,
-    }
     let (action, needs, status) = (call.action, call.needs, answer.status);
-    let (code, mut message) = match serde_json::from_slice::<Body>(&answer.body) {
-        Ok(body) => (shown(&body.error.code), shown(&body.error.message)),
-        Err(_) => (
-            "no code".to_owned(),
-            shown(&String::from_utf8_lossy(&answer.body[..answer.body.len().min(120)])),
-        ),
-    };
-    if let Some(id) = &answer.request_id {
-        message.push_str(&format!(" (request-id {id})"));
-    }
+    let (code, message) = error::of_graph(answer);
     match status {
         401 => DirectoryError::Unauthorised { action, code, message },
         403 => DirectoryError::Denied { action, needs, code, message },

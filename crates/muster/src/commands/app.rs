@@ -706,14 +706,9 @@ fn shown_app(app: &Shown, output: &Output) -> String {
 fn shown_checks(checks: &[Check], output: &Output) -> String {
     let mut table = output.table(&["check", "outcome", "finding", "what to do"]);
     for check in checks {
-        let tone = match check.outcome {
-            CheckOutcome::Good => Tone::Good,
-            CheckOutcome::Warning => Tone::Fair,
-            CheckOutcome::Failing => Tone::Bad,
-        };
         table.add_row(vec![
             output.cell(&check.name, Tone::Plain),
-            output.cell(check.outcome.as_str(), tone),
+            output.cell(check.outcome.as_str(), check.outcome.into()),
             output.cell(&check.detail, Tone::Plain),
             output.cell(if check.remedy.is_empty() { "-" } else { &check.remedy }, Tone::Plain),
         ]);

@@ -15,7 +15,7 @@ use crate::config::Span;
 use crate::exit_code::{Exit, Failed};
 use crate::lifecycle;
 use crate::output::{Output, Tone, ago, number};
-use crate::status::{Snapshot, SourceStatus, Standing, TenantStatus};
+use crate::status::{Snapshot, Standing, TenantStatus};
 
 pub(crate) async fn tenant(
     command: &TenantCommand,
@@ -175,7 +175,7 @@ async fn show(name: &str, context: &Context, output: Output) -> Result<Exit, Fai
         for source in shown.status.iter().flat_map(|status| &status.sources) {
             table.add_row(vec![
                 output.cell(source.source.as_str(), Tone::Plain),
-                output.cell(source.health, tone(source)),
+                output.cell(source.health, source.tone()),
                 output.cell(ago(source.last_success_at, now), Tone::Plain),
                 output.cell(number(source.accepted), Tone::Plain),
                 output.cell(source.last_error.as_deref().unwrap_or("-"), Tone::Plain),
@@ -186,14 +186,10 @@ async fn show(name: &str, context: &Context, output: Output) -> Result<Exit, Fai
         if !checks.is_empty() {
             let mut table = output.table(&["check", "result", "when", "finding", "to do"]);
             for check in checks {
-                let tone = match check.outcome {
-                    CheckOutcome::Good => Tone::Good,
-                    CheckOutcome::Warning => Tone::Fair,
-                    CheckOutcome::Failing => Tone::Bad,
-                };
+                let good = check.outcome == CheckOutcome::Good;
                 table.add_row(vec![
                     output.cell(&check.name, Tone::Plain),
-                    output.cell(if tone == Tone::Good { "good" } else { &check.code }, tone),
+                    output.cell(if good { "good" } else { &check.code }, check.outcome.into()),
                     output.cell(ago(Some(check.checked_at), now), Tone::Plain),
                     output.cell(&check.detail, Tone::Plain),
                     output.cell(if check.remedy.is_empty() { "-" } else { &check.remedy }, Tone::Plain),
@@ -204,15 +200,6 @@ async fn show(name: &str, context: &Context, output: Output) -> Result<Exit, Fai
         text
     })?;
     Ok(Exit::Success)
-}
-
-/// How good a source's health is.
-pub(crate) fn tone(source: &SourceStatus) -> Tone {
-    match source.health {
-        "ok" => Tone::Good,
-        "failing" => Tone::Bad,
-        _ => Tone::Fair,
-    }
 }
 
 async fn set_state(

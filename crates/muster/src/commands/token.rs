@@ -3,19 +3,13 @@
 //! No token is printed unless it is asked for with `--print`: who has it can read what the app can read until it ends, and
 //! a terminal's scroll-back, a shell's history and a screen that is shared keep it longer than that.
 
-use std::io::{self, BufRead, IsTerminal, Read};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{self, Read};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{RawQuery, State};
-use axum::response::Html;
-use axum::routing::get;
 use jiff::Timestamp;
 use muster_microsoft::Microsoft;
 use muster_microsoft::entra::credential::{Access, App};
 use muster_microsoft::entra::delegated::{AuthorizeRequest, Pkce, Prompt, ResponseMode};
-use muster_microsoft::entra::device_code::DevicePoll;
 use muster_microsoft::entra::inspect::{self, Inspection};
 use muster_microsoft::entra::token::AccessToken;
 use muster_microsoft::entra::verify::{Expected, Verification};
@@ -23,8 +17,6 @@ use muster_model::{Secret, Tenant, TenantId};
 use muster_store::{Grant, NewAuditEvent, SignInKind, TenantKey};
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use crate::apps::Apps;
@@ -32,6 +24,7 @@ use crate::cli::{TokenAcquireArgs, TokenCommand, TokenFlow, TokenVerifyArgs};
 use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
 use crate::output::{Output, Tone, ago, duration, plain};
+use crate::person::{self, Loopback};
 use crate::sign_in::{self, Returned, SignInError, Wanted};
 use crate::{audit, lifecycle, watch};
 
@@ -178,31 +171,14 @@ fn shown_acquired(acquired: &Acquired, now: Timestamp) -> String {
 
 type Got = Option<(AccessToken, String)>;
 
+fn whom(way: &Way) -> String {
+    format!("a person of {}", way.tenant.slug)
+}
+
 async fn device(way: &Way, resource: &str, context: &Context) -> Result<Got, Failed> {
-    let microsoft = |error: muster_microsoft::entra::token::TokenError| Failed::new(Exit::Microsoft, error);
-    let code = way.microsoft.start_device_code(&way.app, way.tenant.id, resource).await.map_err(microsoft)?;
-    // To standard error, so that standard output is the result alone.
-    eprintln!(
-        "Open {} and enter the code {}. Sign in as a person of {}. Waiting, at most {} …",
-        plain(&code.verification_uri),
-        plain(&code.user_code),
-        way.tenant.slug,
-        duration(Duration::try_from(code.expires_at.duration_since(context.clock.now())).unwrap_or_default()),
-    );
-    let mut interval = code.interval;
-    let granted = loop {
-        tokio::time::sleep(interval).await;
-        match way.microsoft.poll_device_code(&way.app, way.tenant.id, &code).await.map_err(microsoft)? {
-            DevicePoll::Pending { wait } => interval = wait,
-            DevicePoll::Granted(granted) => break *granted,
-            DevicePoll::Declined => {
-                return Err(Failed::say(Exit::Microsoft, "the person said no to the sign-in"));
-            }
-            DevicePoll::Expired => {
-                return Err(Failed::say(Exit::Microsoft, "nobody entered the code in time; start again"));
-            }
-        }
-    };
+    let now = context.clock.now();
+    let granted =
+        person::by_device(&way.microsoft, &way.app, way.tenant.id, resource, &whom(way), now).await?;
     let now = context.clock.now();
     sign_in::keep(&context.store, way.tenant.id, &way.app.name, resource, &granted, now)
         .await
@@ -267,12 +243,7 @@ async fn paste(way: &Way, resource: &str, context: &Context) -> Result<Got, Fail
         "1. Open this address and sign in as a person of {}:\n\n{url}\n\n2. The browser ends at {redirect}, which may show an error. Copy the whole address from its bar and paste it here:",
         way.tenant.slug
     );
-    let address = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        io::stdin().lock().take(64 * 1024).read_line(&mut line).map(|_| Secret::new(line))
-    });
-    let address = address.await.map_err(|error| Failed::new(Exit::Failure, error))??;
-    let returned = Returned::from_address(address.expose()).map_err(failed)?;
+    let returned = person::pasted().await?;
     let granted = finish(way, &returned, context).await.map_err(failed)?;
     Ok(Some(granted))
 }
@@ -302,50 +273,15 @@ async fn browser(
     if let (Some(redirect), None) = (&registered, args.port) {
         return by_the_server(way, resource, redirect, args, context).await;
     }
-    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), args.port.unwrap_or(0));
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
-        Failed::say(Exit::Failure, format!("cannot listen on {address} for the redirect: {error}"))
-    })?;
-    let port = listener.local_addr()?.port();
-    let redirect = format!("http://localhost:{port}");
-    let (_, url) = authorize_url(way, resource, &redirect, context).await?;
-    // Only a few answers are looked at: anything on this machine can send some.
-    let (sender, mut answers) = mpsc::channel::<Returned>(8);
-    let stop = CancellationToken::new();
-    let router = Router::new().route("/", get(caught)).with_state(sender);
-    let server = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    open_browser(&url, args, way);
-    let wait = async {
-        let mut last = None;
-        while let Some(returned) = answers.recv().await {
-            match finish(way, &returned, context).await {
-                // A forged answer does not end the wait for the real one.
-                Err(error @ SignInError::Unknown) => last = Some(error),
-                other => return other,
-            }
-        }
-        Err(last.unwrap_or(SignInError::Unknown))
-    };
-    let result = tokio::select! {
-        result = wait => result.map_err(failed),
-        served = async { server.await } => Err(Failed::say(Exit::Failure, format!("the loopback server ended: {served:?}"))),
-        () = tokio::time::sleep(sign_in::LIFETIME) => Err(Failed::say(Exit::Failure, "nobody signed in in time; start again")),
-    };
-    stop.cancel();
-    result.map(Some)
-}
-
-async fn caught(
-    State(answers): State<mpsc::Sender<Returned>>,
-    RawQuery(query): RawQuery,
-) -> Html<&'static str> {
-    let returned = Returned::from_query(query.as_deref().unwrap_or_default());
-    if returned.state.is_some() {
-        answers.try_send(returned).ok();
-    }
-    Html(
-        "<!doctype html><meta charset=utf-8><title>Muster</title><p>Muster has the answer. Look at the terminal; this window can be closed.",
-    )
+    let loopback = Loopback::bind(args.port).await?;
+    let (_, url) = authorize_url(way, resource, loopback.redirect(), context).await?;
+    person::open_browser(&url, &whom(way), args.no_open);
+    loopback
+        .answer(async |returned| match finish(way, &returned, context).await {
+            Err(SignInError::Unknown) => Ok(None),
+            other => other.map(|got| Some(Some(got))).map_err(failed),
+        })
+        .await
 }
 
 /// The redirect goes to the address that is registered, where `muster run` waits for it and keeps the grant.
@@ -358,7 +294,7 @@ async fn by_the_server(
 ) -> Result<Got, Failed> {
     let before = granted_at(way, context).await?;
     let (sign_in, url) = authorize_url(way, resource, redirect, context).await?;
-    open_browser(&url, args, way);
+    person::open_browser(&url, &whom(way), args.no_open);
     eprintln!("Waiting until the browser is back at {redirect}, which `muster run` serves …");
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     while context.clock.now() < sign_in.expires_at {
@@ -387,14 +323,6 @@ async fn by_the_server(
 async fn granted_at(way: &Way, context: &Context) -> Result<Option<Timestamp>, Failed> {
     let grants = context.store.grants(Some(way.tenant.id)).await?;
     Ok(grants.into_iter().find(|grant| grant.app == way.app.name).map(|grant| grant.granted_at))
-}
-
-fn open_browser(url: &str, args: &TokenAcquireArgs, way: &Way) {
-    eprintln!("Sign in as a person of {}:\n\n{url}\n", way.tenant.slug);
-    if !args.no_open && io::stderr().is_terminal() {
-        // Where there is no browser, the address was shown.
-        open::that_detached(url).ok();
-    }
 }
 
 fn failed(error: SignInError) -> Failed {

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_microsoft::Microsoft;
+use muster_microsoft::entra::aadsts;
 use muster_microsoft::entra::credential::Access;
 use muster_model::{Clock, Source, Tenant, TenantId, TenantState};
 use muster_store::{
@@ -314,7 +315,7 @@ impl Notice {
 
     /// What an error on the redirect means for the person in front of it.
     fn of(error: &str, description: &str) -> Self {
-        let code = sign_in::aadsts_code(description);
+        let code = aadsts::code_in(description);
         match code {
             Some(65004 | 65001) => Self::Declined,
             Some(90_093..=90_095) => Self::NotAdministrator,

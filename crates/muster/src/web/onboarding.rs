@@ -12,7 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use minijinja::{Value, context};
-use muster_microsoft::entra::permissions;
+use muster_microsoft::entra::{aadsts, permissions};
 use muster_model::Source;
 use muster_store::StoreError;
 use tokio::sync::Semaphore;
@@ -21,7 +21,7 @@ use super::page::{Frame, Pages};
 use crate::language::Language;
 use crate::onboard::{Answered, Guest, Notice, Onboarding, Progress, Standing, Start, StepKind, Visit};
 use crate::output::plain;
-use crate::sign_in::{self, Returned, SignInError};
+use crate::sign_in::{Returned, SignInError};
 
 /// Requests at the same time; more are asked to come back.
 const SIDE_BY_SIDE: usize = 64;
@@ -264,7 +264,7 @@ async fn connect(door: &Door, returned: Returned, headers: &HeaderMap) -> Respon
         }
         Err(error) => {
             let code = match &error {
-                SignInError::Declined { description, .. } => sign_in::aadsts_code(description),
+                SignInError::Declined { description, .. } => aadsts::code_in(description),
                 _ => None,
             };
             let frame = Frame { status: StatusCode::BAD_REQUEST, ..frame };

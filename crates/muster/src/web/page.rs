@@ -19,9 +19,10 @@ use crate::language::{Language, Variable, Words};
 use crate::output::plain;
 
 const STYLE: &str = include_str!("templates/style.css");
-const TEMPLATES: [(&str, &str); 6] = [
+const TEMPLATES: [(&str, &str); 7] = [
     ("base.html", include_str!("templates/base.html")),
     ("landing.html", include_str!("templates/landing.html")),
+    ("organization.html", include_str!("templates/organization.html")),
     ("revoke.html", include_str!("templates/revoke.html")),
     ("status.html", include_str!("templates/status.html")),
     ("message.html", include_str!("templates/message.html")),

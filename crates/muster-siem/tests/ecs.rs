@@ -13,7 +13,7 @@ use serde_json::Value;
 use fixtures::{FIXTURES, head, tenant};
 
 /// Hunting rows with what the shared fixtures do not have.
-const MORE: [(&str, &str); 5] = [
+const MORE: [(&str, &str); 6] = [
     (
         "DnsConnectionInspected",
         r#"{"category":"AdvancedHunting-DeviceNetworkEvents","properties":{"Timestamp":"2026-03-02T08:00:00Z",
@@ -26,6 +26,13 @@ const MORE: [(&str, &str); 5] = [
         r#"{"category":"AdvancedHunting-DeviceNetworkEvents","properties":{"Timestamp":"2026-03-02T08:00:00Z",
             "ActionType":"InboundConnectionAttempt","RemoteIP":"203.0.113.9","LocalIP":"10.0.0.7","LocalPort":445,
             "AdditionalFields":"{\"Source Mac\":\"02:00:00:00:00:01\",\"Destination Mac\":\"02:00:00:00:00:02\"}"}}"#,
+    ),
+    (
+        "SshConnectionInspected",
+        r#"{"category":"AdvancedHunting-DeviceNetworkEvents","properties":{"Timestamp":"2026-03-02T08:00:00Z",
+            "ActionType":"SshConnectionInspected","RemoteIP":"203.0.113.9","RemotePort":50022,"LocalIP":"10.0.0.7",
+            "LocalPort":22,"Protocol":"Tcp",
+            "AdditionalFields":"{\"direction\":\"In\",\"auth_success\":\"true\",\"client\":\"SSH-2.0-x\"}"}}"#,
     ),
     (
         "DeviceFileCertificateInfo",
@@ -218,6 +225,33 @@ fn every_string_of_the_record_is_in_the_document() {
         for text in wanted {
             assert!(there.contains(&text), "{name}: {text} is lost");
         }
+    }
+}
+
+/// An inspected connection says which way it went.
+#[test]
+fn the_far_side_of_what_comes_in_is_the_source() {
+    for (action, told, direction) in [
+        ("HttpConnectionInspected", "In", "inbound"),
+        ("HttpConnectionInspected", "Out", "outbound"),
+        ("HttpConnectionInspected", "", "unknown"),
+        ("InboundConnectionAccepted", "", "inbound"),
+        ("ConnectionSuccess", "", "outbound"),
+        ("ListeningConnectionCreated", "", "unknown"),
+        ("ConnectionFound", "", "unknown"),
+    ] {
+        let body = serde_json::json!({ "category": "AdvancedHunting-DeviceNetworkEvents", "properties": {
+            "Timestamp": "2026-03-02T08:00:00Z", "ActionType": action, "RemoteIP": "203.0.113.9", "RemotePort": 50022,
+            "LocalIP": "10.0.0.7", "LocalPort": 22, "AdditionalFields": { "direction": told },
+        } });
+        let document = &documents(&format(EcsVersion::V9_4), RecordKind::HuntingRow, &body.to_string())[0];
+        assert_eq!(document["network"]["direction"], direction, "{action} {told}");
+        let (far, near) =
+            if direction == "inbound" { ("source", "destination") } else { ("destination", "source") };
+        assert_eq!(document[far]["ip"], "203.0.113.9", "{action} {told}");
+        assert_eq!(document[far]["port"], 50022);
+        assert_eq!(document[near]["ip"], "10.0.0.7");
+        assert_eq!(document[near]["port"], 22);
     }
 }
 

@@ -90,6 +90,46 @@ fn snapshots() {
     }
 }
 
+/// An inspected connection says which way it went; its ends and their observables go with it.
+#[test]
+fn the_far_side_of_what_comes_in_is_the_source() {
+    let schema = Schema::read("1.8.0");
+    for (action, told, direction) in [
+        ("HttpConnectionInspected", "In", (1, "Inbound")),
+        ("HttpConnectionInspected", "Out", (2, "Outbound")),
+        ("HttpConnectionInspected", "", (0, "Unknown")),
+        ("InboundConnectionAccepted", "", (1, "Inbound")),
+        ("ConnectionSuccess", "", (2, "Outbound")),
+        ("ListeningConnectionCreated", "", (0, "Unknown")),
+        ("ConnectionFound", "", (0, "Unknown")),
+    ] {
+        let more = json!({ "direction": told });
+        for more in [json!(more.to_string()), more] {
+            let body = json!({ "category": "AdvancedHunting-DeviceNetworkEvents", "properties": {
+                "Timestamp": "2026-03-02T08:00:00Z", "ActionType": action, "RemoteIP": "203.0.113.9",
+                "RemotePort": 50022, "LocalIP": "10.0.0.7", "LocalPort": 22, "AdditionalFields": more,
+            } });
+            let event = &ocsf(version(OcsfVersion::V1_8), RecordKind::HuntingRow, &body.to_string())[0];
+            if let Some(schema) = &schema {
+                assert_eq!(schema.problems(event), [""; 0]);
+            }
+            assert_eq!(event["connection_info"]["direction_id"], direction.0, "{action} {told}");
+            assert_eq!(event["connection_info"]["direction"], direction.1, "{action} {told}");
+            let (far, near) = if direction.0 == 1 {
+                ("src_endpoint", "dst_endpoint")
+            } else {
+                ("dst_endpoint", "src_endpoint")
+            };
+            assert_eq!(event[far]["ip"], "203.0.113.9", "{action} {told}");
+            assert_eq!(event[near]["ip"], "10.0.0.7", "{action} {told}");
+            for observable in event["observables"].as_array().expect("a list") {
+                let end = if observable["value"] == "10.0.0.7" { near } else { far };
+                assert_eq!(observable["name"], format!("{end}.ip"), "{action} {told}");
+            }
+        }
+    }
+}
+
 /// Every field of every event has a row in the table, and every row some field.
 #[test]
 fn the_table_of_fields_is_whole() {

@@ -206,6 +206,36 @@ pub(super) fn same(value: &str, word: &str) -> bool {
     value.eq_ignore_ascii_case(word)
 }
 
+/// Which way a connection goes, as its device sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Inbound,
+    Outbound,
+    Unknown,
+}
+
+impl Direction {
+    /// The direction that a network row tells: an inspected connection says it itself (`AdditionalFields.direction`),
+    /// else the action does.
+    pub(super) fn of(action: &str, told: &str) -> Self {
+        const BY_ACTION: [(&str, Direction); 5] = [
+            ("Inbound", Direction::Inbound),
+            ("ConnectionSuccess", Direction::Outbound),
+            ("ConnectionFailed", Direction::Outbound),
+            ("ConnectionRequest", Direction::Outbound),
+            ("ConnectionAttempt", Direction::Outbound),
+        ];
+        match told {
+            word if same(word, "In") => Self::Inbound,
+            word if same(word, "Out") => Self::Outbound,
+            _ => BY_ACTION
+                .iter()
+                .find(|(start, _)| action.starts_with(start))
+                .map_or(Self::Unknown, |(_, direction)| *direction),
+        }
+    }
+}
+
 /// What Microsoft writes where nothing is known.
 pub(super) fn says_nothing(value: &str) -> bool {
     ["", "unknown", "unknownFutureValue", "notAvailable", "none", "unspecified"]

@@ -1041,7 +1041,7 @@ pub(super) const ROWS: [Row; 208] = [
         list: false,
         kinds: &[RecordKind::HuntingRow],
         source: "ActionType, AdditionalFields.direction",
-        rule: "",
+        rule: "`inbound`, `outbound`, or `unknown` where nothing tells it",
     },
     Row {
         name: "network.protocol",
@@ -1764,7 +1764,7 @@ pub(super) const ROWS: [Row; 208] = [
         list: false,
         kinds: &[RecordKind::GraphAlert, RecordKind::GraphIncident, RecordKind::HuntingRow],
         source: "evidence[].sourceAddress; ipEvidence with a role of attacker or source; senderIp; RemoteIP or LocalIP, IPAddress, SenderIPv4",
-        rule: "",
+        rule: "of what comes in the far side",
     },
     Row {
         name: "source.mac",

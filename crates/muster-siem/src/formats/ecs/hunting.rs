@@ -11,7 +11,7 @@ use super::document::{Document, field};
 use super::fields::Field;
 use super::url;
 use crate::formats::json::Text;
-use crate::formats::tables;
+use crate::formats::tables::{self, Direction};
 use crate::formats::tape::{Kind, Tape, Value};
 use crate::formats::view::{File, HuntingRow, Process};
 
@@ -652,7 +652,8 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
     let text = |column| row.text(column);
     let table = row.table.as_written();
     let action = text("ActionType");
-    let inbound = action.as_written().starts_with("Inbound") || table.contains("Logon");
+    let direction = Direction::of(action.as_written(), more.text_of("direction").as_written());
+    let inbound = direction == Direction::Inbound || table.contains("Logon");
     let (local, remote) = ((text("LocalIP"), text("LocalPort")), (text("RemoteIP"), text("RemotePort")));
     let (source, destination) = if inbound { (remote, local) } else { (local, remote) };
     let identity = text("IPAddress");
@@ -699,17 +700,10 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
     }
     document.plain(field!("network.protocol"), inspected.unwrap_or_default().to_lowercase());
     if table.starts_with("DeviceNetwork") {
-        let told = more.text_of("direction");
-        let direction = match told.as_written() {
-            word if tables::same(word, "Out") => "outbound",
-            word if tables::same(word, "In") => "inbound",
-            _ if action.as_written().starts_with("Inbound") => "inbound",
-            _ => match action.as_written() {
-                "ConnectionSuccess" | "ConnectionFailed" | "ConnectionRequest" | "ConnectionAttempt" => {
-                    "outbound"
-                }
-                _ => "unknown",
-            },
+        let direction = match direction {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound",
+            Direction::Unknown => "unknown",
         };
         document.plain(field!("network.direction"), direction);
     }

@@ -465,7 +465,12 @@ pub(in crate::formats) const FIELDS: &[FieldDoc] = &[
         "see [objects](#objects)",
     ),
     row("connection_info.protocol_name", ROWS, "`Protocol`", ""),
-    row("connection_info.*", ROWS, "`ActionType`", "inbound for `Inbound…` and `Listening…`, else outbound"),
+    row(
+        "connection_info.*",
+        ROWS,
+        "`AdditionalFields.direction`; `ActionType`",
+        "inbound, outbound, or unknown where nothing tells it",
+    ),
     row("url.*", ROWS, "`RemoteUrl`, `Url`", "see [objects](#objects)"),
     row("auth_protocol_id", ROWS, "`Protocol`", ""),
     row("auth_protocol", ROWS, "the caption of `auth_protocol_id`", "for 99 Microsoft's word"),

@@ -4,7 +4,7 @@
 //! that have no place in the class are in `unmapped`, and whatever analysts pivot on is in `observables` too.
 
 use crate::formats::json::Text;
-use crate::formats::tables::{same, tactic};
+use crate::formats::tables::{Direction, same, tactic};
 use crate::formats::tape::Value;
 use crate::formats::view::{File, HuntingRow, Process};
 
@@ -109,8 +109,20 @@ pub(super) fn write<'a>(
     buffer: &mut Vec<u8>,
 ) {
     let table = Table::of(row);
+    let direction = match table {
+        Table::DeviceNetworkEvents => {
+            Direction::of(row.text("ActionType").as_written(), &additional(row, "direction"))
+        }
+        Table::DeviceLogonEvents => Direction::Inbound,
+        _ => Direction::Unknown,
+    };
     let mut observables = Observables::default();
     for (column, name, kind) in OBSERVABLES {
+        let name = match *column {
+            "RemoteIP" if direction == Direction::Inbound => "src_endpoint.ip",
+            "LocalIP" if direction == Direction::Inbound => "dst_endpoint.ip",
+            _ => name,
+        };
         for text in row.fields.get(column).items().map(|item| item.text()) {
             observables.add(name, *kind, text);
         }
@@ -119,7 +131,7 @@ pub(super) fn write<'a>(
         observables.add("unmapped.ActivityObjects[].Name", RESOURCE, object.text_of("Name"));
         observables.add("unmapped.ActivityObjects[].Id", RESOURCE, object.text_of("Id"));
     }
-    let writer = Writer { context, row, record };
+    let writer = Writer { context, row, record, direction };
     Json::write(buffer, |json| {
         let written = match table {
             Table::DeviceProcessEvents => writer.process_activity(json),
@@ -170,6 +182,8 @@ struct Writer<'w, 'a> {
     row: &'w HuntingRow<'a>,
     /// The row, or what the streaming API wraps it in.
     record: Value<'a>,
+    /// Of a connection or logon, as its device sees it.
+    direction: Direction,
 }
 
 impl<'a> Writer<'_, 'a> {
@@ -350,9 +364,7 @@ impl<'a> Writer<'_, 'a> {
 
     fn script_activity(&self, json: &mut Json<'_>) -> Option<Written> {
         let script = self.action() == "PowerShellCommand";
-        let more = self.text("AdditionalFields").decoded();
-        let command = script.then(|| serde_json::from_str::<serde_json::Value>(&more).ok()).flatten();
-        let command = command.as_ref().and_then(|more| more["Command"].as_str()).unwrap_or_default();
+        let command = if script { additional(self.row, "Command") } else { String::new() };
         if !self.has_host() || command.trim().is_empty() {
             return None;
         }
@@ -360,7 +372,7 @@ impl<'a> Writer<'_, 'a> {
         self.host(json);
         json.object("script", |json| {
             json.choice("type", (2, "PowerShell"));
-            json.object("script_content", |json| json.plain("value", command));
+            json.object("script_content", |json| json.plain("value", &command));
         });
         Some(Written::new(&[DEVICE, INITIATING]).on_host())
     }
@@ -370,8 +382,6 @@ impl<'a> Writer<'_, 'a> {
         if ends.iter().all(|text| text.is_blank()) {
             return None;
         }
-        let action = self.text("ActionType");
-        let inbound = contains(action, "Inbound") || contains(action, "Listening");
         let activity = self.activity(&[
             ("ConnectionSuccess", (1, "Open")),
             ("InboundConnectionAccepted", (1, "Open")),
@@ -400,11 +410,15 @@ impl<'a> Writer<'_, 'a> {
             uid: self.text("DeviceId"),
             ..Endpoint::default()
         };
-        let (source, destination) = if inbound { (&remote, &local) } else { (&local, &remote) };
+        let (source, destination, direction) = match self.direction {
+            Direction::Inbound => (&remote, &local, (1, "Inbound")),
+            Direction::Outbound => (&local, &remote, (2, "Outbound")),
+            Direction::Unknown => (&local, &remote, (0, "Unknown")),
+        };
         endpoint(json, "src_endpoint", source);
         endpoint(json, "dst_endpoint", destination);
         json.object("connection_info", |json| {
-            json.choice("direction", if inbound { (1, "Inbound") } else { (2, "Outbound") });
+            json.choice("direction", direction);
             json.text("protocol_name", self.text("Protocol"));
         });
         url(json, "url", self.text("RemoteUrl"));
@@ -843,6 +857,21 @@ impl<'a> Writer<'_, 'a> {
         });
         context.raw_data(json);
     }
+}
+
+/// A text in `AdditionalFields`: an object, or one that is written as a string.
+fn additional(row: &HuntingRow<'_>, key: &str) -> String {
+    let more = row.fields.get("AdditionalFields");
+    let told = more.text_of(key);
+    if !told.is_blank() {
+        return told.decoded().into_owned();
+    }
+    let inner = more.text().decoded();
+    if !inner.contains(key) {
+        return String::new();
+    }
+    let inner: serde_json::Value = serde_json::from_str(&inner).unwrap_or_default();
+    inner[key].as_str().unwrap_or_default().to_owned()
 }
 
 const AUTHENTICATION: Class = Class { uid: 3002, name: "Authentication" };

@@ -4,8 +4,6 @@ use jiff::Timestamp;
 
 use crate::{Severity, json};
 
-/// The longest id of a record that is believed, in bytes. Microsoft's are below 100.
-const ID_BYTES_MAX: usize = 512;
 /// The deepest nesting of a record that is accepted. Microsoft's schema stays below 20.
 const DEPTH_MAX: usize = 100;
 
@@ -50,7 +48,7 @@ pub enum RecordError {
     #[error("it has no id")]
     NoId,
     /// An id too long to be one.
-    #[error("its id is {0} bytes long; at most {ID_BYTES_MAX} are taken")]
+    #[error("its id is {0} bytes long; at most {max} are taken", max = RecordHead::ID_BYTES_MAX)]
     LongId(usize),
     /// Nested too deeply.
     #[error("it nests {0} levels deep; at most {DEPTH_MAX} are taken")]
@@ -58,6 +56,9 @@ pub enum RecordError {
 }
 
 impl RecordHead {
+    /// The longest id of a record that is believed, in bytes. Microsoft's are below 100.
+    pub const ID_BYTES_MAX: usize = 512;
+
     /// Reads the head off a Graph alert or incident.
     ///
     /// `body` is one JSON value that a parser has accepted. Missing, null or odd times and severities are ordinary
@@ -84,7 +85,7 @@ impl RecordHead {
             return Err(RecordError::TooDeep(depth));
         }
         let id = id.filter(|id| !id.is_empty()).ok_or(RecordError::NoId)?.into_owned();
-        if id.len() > ID_BYTES_MAX {
+        if id.len() > Self::ID_BYTES_MAX {
             return Err(RecordError::LongId(id.len()));
         }
         Ok(Self { id, updated_at, created_at, severity, hash: ContentHash::of(body.as_bytes()) })

@@ -93,7 +93,7 @@ impl RecordKind {
     /// The head of a record of this kind. A hunting row has no id of its own: it gets one from its content.
     ///
     /// # Errors
-    /// When it is no JSON object, or nothing identifies it.
+    /// When it is no JSON object, or nothing that can be an id identifies it.
     pub fn head(self, body: &str) -> Result<RecordHead, RecordError> {
         let (ids, created, updated) = match self {
             Self::GraphAlert | Self::GraphIncident => return RecordHead::read(body),
@@ -136,6 +136,9 @@ impl RecordKind {
         };
         if id.is_empty() {
             return Err(RecordError::NoId);
+        }
+        if id.len() > RecordHead::ID_BYTES_MAX {
+            return Err(RecordError::LongId(id.len()));
         }
         Ok(RecordHead {
             id,
@@ -302,6 +305,11 @@ mod tests {
         ] {
             let head = kind.head(body).expect("a head");
             assert_eq!((head.id.as_str(), head.severity), (id, severity), "{body}");
+        }
+        let long = "x".repeat(600);
+        let body = format!(r#"{{"id":"{long}","incidentId":"{long}","FullId":"{long}"}}"#);
+        for kind in RecordKind::ALL.into_iter().filter(|kind| *kind != RecordKind::HuntingRow) {
+            assert_eq!(kind.head(&body), Err(RecordError::LongId(600)), "{kind}");
         }
         let row = RecordKind::HuntingRow.head(r#"{"Timestamp":"2026-01-01T00:00:00Z"}"#).expect("a head");
         assert_eq!(row.id.len(), 32);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use fixtures::{FIXTURES, head, tenant};
 
 /// Hunting rows with what the shared fixtures do not have.
-const MORE: [(&str, &str); 6] = [
+const MORE: [(&str, &str); 8] = [
     (
         "DnsConnectionInspected",
         r#"{"category":"AdvancedHunting-DeviceNetworkEvents","properties":{"Timestamp":"2026-03-02T08:00:00Z",
@@ -33,6 +33,22 @@ const MORE: [(&str, &str); 6] = [
             "ActionType":"SshConnectionInspected","RemoteIP":"203.0.113.9","RemotePort":50022,"LocalIP":"10.0.0.7",
             "LocalPort":22,"Protocol":"Tcp",
             "AdditionalFields":"{\"direction\":\"In\",\"auth_success\":\"true\",\"client\":\"SSH-2.0-x\"}"}}"#,
+    ),
+    (
+        "OpenProcessApiCall",
+        r#"{"category":"AdvancedHunting-DeviceEvents","properties":{"Timestamp":"2026-03-02T08:00:00Z",
+            "ActionType":"OpenProcessApiCall","DeviceId":"d1","FileName":"lsass.exe","FolderPath":"C:\\Windows\\System32",
+            "ProcessId":700,"ProcessCommandLine":"lsass.exe","InitiatingProcessFileName":"dump.exe",
+            "InitiatingProcessFolderPath":"C:\\odd\\dump.exe","InitiatingProcessId":4711,
+            "InitiatingProcessCommandLine":"dump.exe /all","InitiatingProcessIntegrityLevel":"High",
+            "AdditionalFields":"{\"DesiredAccess\":5136}"}}"#,
+    ),
+    (
+        "NtAllocateVirtualMemoryApiCall",
+        r#"{"category":"AdvancedHunting-DeviceEvents","properties":{"Timestamp":"2026-03-02T08:00:00Z",
+            "ActionType":"NtAllocateVirtualMemoryApiCall","DeviceId":"d1","InitiatingProcessFileName":"inject.exe",
+            "InitiatingProcessId":4712,"InitiatingProcessIntegrityLevel":"Unknown",
+            "AdditionalFields":{"BaseAddress":1382605600768,"RegionSize":208,"ProtectionMask":64}}}"#,
     ),
     (
         "DeviceFileCertificateInfo",
@@ -108,6 +124,22 @@ fn snapshots() {
     }
 }
 
+/// What is no field of ECS, with its type: fields of Elastic Defend, which Elastic's integration writes into these
+/// documents and Elastic's detection rules ask for. ECS leaves names with capitals to others, so none of them will be
+/// another field of a later version.
+const ELASTIC_DEFEND: [(&str, &str); 10] = [
+    ("Target.process.command_line", "wildcard"),
+    ("Target.process.executable", "keyword"),
+    ("Target.process.name", "keyword"),
+    ("dll.Ext.size", "long"),
+    ("process.Ext.api.name", "keyword"),
+    ("process.Ext.api.parameters.address", "long"),
+    ("process.Ext.api.parameters.desired_access_numeric", "long"),
+    ("process.Ext.api.parameters.protection", "keyword"),
+    ("process.Ext.api.parameters.size", "long"),
+    ("process.Ext.token.integrity_level_name", "keyword"),
+];
+
 /// One field of a version of ECS.
 struct Known {
     kind: String,
@@ -130,6 +162,10 @@ fn known(version: &str) -> Option<BTreeMap<String, Known>> {
         let (name, kind, _, list, allowed) = (cell(), cell(), cell(), cell(), cell());
         let allowed = allowed.split(['|', ';', ' ']).filter(|word| !word.is_empty()).map(str::to_owned);
         known.insert(name, Known { kind, list: !list.is_empty(), allowed: allowed.collect() });
+    }
+    for (name, kind) in ELASTIC_DEFEND {
+        let field = Known { kind: kind.to_owned(), list: false, allowed: BTreeSet::new() };
+        assert!(known.insert(name.to_owned(), field).is_none(), "{name} is a field of ECS by now");
     }
     Some(known)
 }
@@ -226,6 +262,37 @@ fn every_string_of_the_record_is_in_the_document() {
             assert!(there.contains(&text), "{name}: {text} is lost");
         }
     }
+}
+
+/// What Elastic's rule for access to LSASS asks for.
+#[test]
+fn a_call_names_itself_and_the_process_it_acts_on() {
+    let of = |name| MORE.iter().find(|(other, _)| *other == name).map(|(_, body)| *body).expect("a row");
+    let written =
+        |name| documents(&format(EcsVersion::V9_4), RecordKind::HuntingRow, of(name)).swap_remove(0);
+    let opened = written("OpenProcessApiCall");
+    assert_eq!(opened["event"]["category"], serde_json::json!(["api"]));
+    assert_eq!(opened["event"]["type"], serde_json::json!(["access"]));
+    assert_eq!(opened["host"]["os"]["type"], "windows");
+    assert_eq!(opened["process"]["name"], "dump.exe");
+    assert_eq!(opened["process"]["Ext"]["api"]["name"], "OpenProcess");
+    assert_eq!(opened["process"]["Ext"]["api"]["parameters"]["desired_access_numeric"], 5136);
+    assert_eq!(opened["process"]["Ext"]["token"]["integrity_level_name"], "High");
+    assert_eq!(
+        opened["Target"]["process"],
+        serde_json::json!({
+            "name": "lsass.exe", "executable": "C:\\Windows\\System32\\lsass.exe", "command_line": "lsass.exe",
+        })
+    );
+    let allocated = written("NtAllocateVirtualMemoryApiCall");
+    assert_eq!(
+        allocated["process"]["Ext"],
+        serde_json::json!({ "api": {
+            "name": "NtAllocateVirtualMemory",
+            "parameters": { "address": 1_382_605_600_768_i64, "size": 208, "protection": "64" },
+        } })
+    );
+    assert!(allocated.get("Target").is_none());
 }
 
 /// An inspected connection says which way it went.

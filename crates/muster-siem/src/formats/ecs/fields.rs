@@ -1,4 +1,5 @@
-//! The table of all ECS fields that are emitted: type, origin, rule. It is the documentation of the format, and
+//! The table of all ECS fields that are emitted, and of those of Elastic Defend (`process.Ext`, `dll.Ext`, `Target`) that
+//! Elastic's integration writes beside them and its detection rules ask for: type, origin, rule. It is the documentation of the format, and
 //! what [`super::document`] goes by when it writes a value.
 
 use crate::formats::RecordKind;
@@ -115,7 +116,7 @@ const fn vendor(name: &'static str, kinds: &'static [RecordKind], rule: &'static
 }
 
 /// Sorted by name, so that the fields of one object stand together.
-pub(super) const ROWS: [Row; 208] = [
+pub(super) const ROWS: [Row; 218] = [
     Row {
         name: "@timestamp",
         holds: Holds::Time,
@@ -123,6 +124,30 @@ pub(super) const ROWS: [Row; 208] = [
         kinds: ALL_KINDS,
         source: "lastUpdateDateTime, lastUpdateTime, LastProcessedTimeUtc, Timestamp",
         rule: "of an incident the incident's own; else the creation time",
+    },
+    Row {
+        name: "Target.process.command_line",
+        holds: Holds::Text,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "ProcessCommandLine",
+        rule: "of `…ApiCall` in DeviceEvents; a field of Elastic Defend",
+    },
+    Row {
+        name: "Target.process.executable",
+        holds: Holds::Text,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "FolderPath, FileName",
+        rule: "of `…ApiCall` in DeviceEvents; a field of Elastic Defend",
+    },
+    Row {
+        name: "Target.process.name",
+        holds: Holds::Text,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "FileName",
+        rule: "of `…ApiCall` in DeviceEvents; a field of Elastic Defend",
     },
     Row {
         name: "cloud.account.id",
@@ -280,6 +305,14 @@ pub(super) const ROWS: [Row; 208] = [
         kinds: &[RecordKind::GraphAlert, RecordKind::HuntingRow],
         source: "evidence[].destinationPort; RemotePort or LocalPort, DestinationPort",
         rule: "",
+    },
+    Row {
+        name: "dll.Ext.size",
+        holds: Holds::Number,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "FileSize",
+        rule: "a field of Elastic Defend",
     },
     Row {
         name: "dll.hash.md5",
@@ -1182,6 +1215,54 @@ pub(super) const ROWS: [Row; 208] = [
         kinds: ALL_KINDS,
         source: "the tenant's name in Muster",
         rule: "",
+    },
+    Row {
+        name: "process.Ext.api.name",
+        holds: Holds::Text,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "ActionType",
+        rule: "without `ApiCall`; a field of Elastic Defend",
+    },
+    Row {
+        name: "process.Ext.api.parameters.address",
+        holds: Holds::Number,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "AdditionalFields.BaseAddress",
+        rule: "of `…ApiCall` in DeviceEvents; a field of Elastic Defend",
+    },
+    Row {
+        name: "process.Ext.api.parameters.desired_access_numeric",
+        holds: Holds::Number,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "AdditionalFields.DesiredAccess",
+        rule: "of `…ApiCall` in DeviceEvents; a field of Elastic Defend",
+    },
+    Row {
+        name: "process.Ext.api.parameters.protection",
+        holds: Holds::Text,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "AdditionalFields.ProtectionMask",
+        rule: "of `…ApiCall` in DeviceEvents; a field of Elastic Defend",
+    },
+    Row {
+        name: "process.Ext.api.parameters.size",
+        holds: Holds::Number,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "AdditionalFields.RegionSize",
+        rule: "of `…ApiCall` in DeviceEvents; a field of Elastic Defend",
+    },
+    Row {
+        name: "process.Ext.token.integrity_level_name",
+        holds: Holds::Text,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "ProcessIntegrityLevel; InitiatingProcessIntegrityLevel",
+        rule: "that of `process`; a field of Elastic Defend",
     },
     Row {
         name: "process.args",

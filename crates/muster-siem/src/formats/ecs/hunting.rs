@@ -121,13 +121,14 @@ struct Action {
     kinds: &'static [&'static str],
 }
 
-const ACTIONS: [Action; 23] = [
+const ACTIONS: [Action; 24] = [
     action("FileCreated", "DeviceFile", "creation", &["creation"]),
     action("FileModified", "DeviceFile", "modification", &["change"]),
     action("FileDeleted", "DeviceFile", "deletion", &["deletion"]),
     action("FileRenamed", "DeviceFile", "rename", &["change"]),
     action("ImageLoaded", "DeviceImageLoad", "load", &["start"]),
     action("DriverLoad", "DeviceEvents", "load", &["start"]),
+    action("OpenProcessApiCall", "DeviceEvents", "", &["access"]),
     action("ProcessCreated", "DeviceProcess", "start", &["start"]),
     action("ProcessCreated", "CloudProcess", "start", &["start"]),
     action("RegistryKeyCreated", "DeviceRegistry", "creation", &["creation"]),
@@ -175,6 +176,7 @@ pub(super) fn add_row<'a>(
     if table == "AlertEvidence" && text("EntityType").as_written() == "Process" {
         add_evident_process(document, row, more);
     }
+    add_api_call(document, row, more);
     add_subject_file(document, row, table);
     add_accounts(document, row, inner);
     add_network(document, row, more);
@@ -240,9 +242,7 @@ fn add_kind<'a>(
     }
     match action_type.as_written() {
         "DriverLoad" => document.plain(field!("event.category"), "driver"),
-        name if name.ends_with("ApiCall") && table == "DeviceEvents" => {
-            document.plain(field!("event.category"), "api");
-        }
+        _ if api_call(row).is_some() => document.plain(field!("event.category"), "api"),
         _ => known
             .map(|(_, categories, _)| *categories)
             .unwrap_or_default()
@@ -388,6 +388,7 @@ fn add_processes<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
         };
         add_process(document, &parent);
         document.add(field!("process.name"), text("ProcessName"));
+        add_integrity(document, text("ProcessIntegrityLevel"));
         add_words(document, subject.command_line, field!("process.args"), field!("process.args_count"));
         add_version(document, row, OWN_VERSION, PROCESS_PE);
         let parent_line = acting.command_line;
@@ -404,17 +405,54 @@ fn add_processes<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
         document.add(field!("process.user.name"), account.account);
         document.add(field!("process.user.id"), account.sid.or(account.entra_id));
     } else {
-        let alone = if acting.is_blank() { subject } else { acting };
+        let (alone, integrity) = if acting.is_blank() {
+            (subject, text("ProcessIntegrityLevel"))
+        } else {
+            (acting, text("InitiatingProcessIntegrityLevel"))
+        };
         if alone.is_blank() {
             return;
         }
         add_process(document, &alone);
+        add_integrity(document, integrity);
         add_words(document, alone.command_line, field!("process.args"), field!("process.args_count"));
         add_version(document, row, INITIATING_VERSION, PROCESS_PE);
         document.add(field!("process.code_signature.status"), text("InitiatingProcessSignatureStatus"));
         let owner = if acting.is_blank() { row.account() } else { row.initiating_account() };
         document.add(field!("process.user.name"), owner.account);
         document.add(field!("process.user.id"), owner.sid.or(owner.entra_id));
+    }
+}
+
+/// The name of the call of the operating system that a row is about (`OpenProcess`).
+fn api_call<'a>(row: &HuntingRow<'a>) -> Option<&'a str> {
+    let name = row.text("ActionType").as_written().strip_suffix("ApiCall")?;
+    (row.table.as_written() == "DeviceEvents").then_some(name)
+}
+
+/// A call, and the process that it acts on: `process` is the one that calls. ECS has no fields for them; these are of
+/// Elastic Defend, and Elastic's rules ask for them (`LSASS Process Access via Windows API`).
+fn add_api_call<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Value<'a>) {
+    let Some(name) = api_call(row) else { return };
+    document.plain(field!("process.Ext.api.name"), name);
+    for (field, key) in [
+        (field!("process.Ext.api.parameters.address"), "BaseAddress"),
+        (field!("process.Ext.api.parameters.size"), "RegionSize"),
+        (field!("process.Ext.api.parameters.protection"), "ProtectionMask"),
+        (field!("process.Ext.api.parameters.desired_access_numeric"), "DesiredAccess"),
+    ] {
+        document.add(field, more.text_of(key));
+    }
+    let target = row.file();
+    document.add(field!("Target.process.name"), target.name);
+    document.plain(field!("Target.process.executable"), place(&target).1);
+    document.add(field!("Target.process.command_line"), row.text("ProcessCommandLine"));
+}
+
+/// How far the process is trusted, in a field of Elastic Defend that Elastic's rules ask for.
+fn add_integrity<'a>(document: &mut Document<'a>, level: Text<'a>) {
+    if !tables::says_nothing(level.as_written()) {
+        document.add(field!("process.Ext.token.integrity_level_name"), level);
     }
 }
 
@@ -585,6 +623,7 @@ fn add_subject_file<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, table
         if table == "DeviceImageLoadEvents" || text("ActionType").as_written() == "DriverLoad" {
             document.add(field!("dll.name"), file.name);
             document.plain(field!("dll.path"), place(&file).1);
+            document.add(field!("dll.Ext.size"), file.size);
             add_hashes(
                 document,
                 &file,

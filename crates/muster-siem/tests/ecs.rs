@@ -264,6 +264,25 @@ fn every_string_of_the_record_is_in_the_document() {
     }
 }
 
+/// Elastic reads the status of the incident, and knows no change of it.
+#[test]
+fn an_incident_of_defender_xdr_ends_when_it_is_resolved() {
+    for (incident, alert, kind) in [
+        ("InProgress", "New", "info"),
+        ("Active", "InProgress", "info"),
+        ("Active", "Resolved", "info"),
+        ("Resolved", "Resolved", "end"),
+    ] {
+        let body = serde_json::json!({ "incidentId": 9, "incidentName": "I", "status": incident,
+            "lastUpdateTime": "2026-03-06T03:20:57Z", "alerts": [{ "alertId": "a", "status": alert, "entities": [
+                { "entityType": "MailBox", "userPrincipalName": "nora@x.example", "mailboxAddress": "n@x.example" },
+            ] }] });
+        let document = &documents(&format(EcsVersion::V9_4), RecordKind::XdrIncident, &body.to_string())[0];
+        assert_eq!(document["event"]["type"], serde_json::json!([kind]), "{incident} {alert}");
+        assert_eq!(document["user"]["name"], "nora@x.example");
+    }
+}
+
 /// What Elastic's rule for access to LSASS asks for.
 #[test]
 fn a_call_names_itself_and_the_process_it_acts_on() {

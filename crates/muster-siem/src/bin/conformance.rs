@@ -28,7 +28,7 @@ use serde_json::Value;
 const AIM_PERCENT: f64 = 97.0;
 
 /// How many fields are not explained. A further one is a loss, even above the aim.
-const OPEN: usize = 16;
+const OPEN: usize = 13;
 
 /// The tenant of records that name none.
 const TENANT: &str = "5f0d2c3e-8a41-4b52-9c1e-0d6f7a8b9c0d";
@@ -626,7 +626,7 @@ const DELIBERATE: &[Difference] = &[
     Difference {
         set: "elastic event",
         field: "process.group_leader.*",
-        count: 9,
+        count: 10,
         when: |case| {
             case.nothing()
                 && case.elsewhere(&[

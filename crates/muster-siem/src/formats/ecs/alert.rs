@@ -59,7 +59,7 @@ pub(super) fn add_incident<'a>(
     if kind == RecordKind::XdrIncident {
         document.add(field!("event.id"), alert.map(|alert| alert.id).unwrap_or_default().or(incident.id));
         document.add(field!("message"), title.or(incident.display_name));
-        status(document, kind, alert.map(|alert| alert.status).unwrap_or_default().or(incident.status));
+        status(document, kind, incident.status.or(alert.map(|alert| alert.status).unwrap_or_default()));
     } else {
         document.add(field!("event.id"), incident.id);
         document.add(field!("message"), incident.display_name.or(incident.description).or(title));
@@ -83,7 +83,7 @@ fn status(document: &mut Document<'_>, kind: RecordKind, status: Text<'_>) {
     let word = match status.as_written() {
         word if tables::same(word, "resolved") => "end",
         word if tables::same(word, "new") && kind == RecordKind::EndpointAlert => "start",
-        word if tables::same(word, "inProgress") => "change",
+        word if tables::same(word, "inProgress") && kind == RecordKind::EndpointAlert => "change",
         _ => "info",
     };
     document.plain(field!("event.type"), word);
@@ -164,7 +164,12 @@ fn add_body<'a>(document: &mut Document<'a>, kind: RecordKind, alert: &Alert<'a>
     document.plain(field!("cloud.provider"), cloud.unwrap_or("azure"));
     categories.add(document);
     if !before && !document.has(field!("user.name")) {
-        // Nobody is named as the subject: who was logged on, else whose the processes are, is the best there is.
+        // Nobody is named as the subject: whose mailbox it is, else who was logged on, else whose the processes are, is
+        // the best there is.
+        let mailboxes = alert.evidence.iter().filter(|evidence| evidence.kind == EvidenceKind::Mailbox);
+        document.add_all(field!("user.name"), mailboxes.map(|mailbox| mailbox.user().principal));
+    }
+    if !before && !document.has(field!("user.name")) {
         let mut users: Vec<User<'_>> = alert.evidence.iter().flat_map(Evidence::logged_on).collect();
         if users.is_empty() {
             users = alert.evidence.iter().map(Evidence::user).collect();
@@ -541,7 +546,12 @@ pub(super) fn add_process<'a>(document: &mut Document<'a>, process: &Process<'a>
     document.add(field!("process.parent.pid"), process.parent_id);
     document.add(field!("process.parent.start"), process.parent_created_at);
     document.plain(field!("process.parent.name"), base_name(process.parent_image.name));
-    document.plain(field!("process.parent.executable"), place(&process.parent_image).1);
+    let mut parent_image = process.parent_image;
+    if parent_image.path.is_blank() && base_name(parent_image.name) != parent_image.name.decoded() {
+        // The whole path is written where the name should be.
+        parent_image.path = parent_image.name;
+    }
+    document.plain(field!("process.parent.executable"), place(&parent_image).1);
     add_hashes(
         document,
         &process.parent_image,

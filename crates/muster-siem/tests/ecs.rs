@@ -13,7 +13,7 @@ use serde_json::Value;
 use fixtures::{FIXTURES, head, tenant};
 
 /// Hunting rows with what the shared fixtures do not have.
-const MORE: [(&str, &str); 8] = [
+const MORE: [(&str, &str); 9] = [
     (
         "DnsConnectionInspected",
         r#"{"category":"AdvancedHunting-DeviceNetworkEvents","properties":{"Timestamp":"2026-03-02T08:00:00Z",
@@ -49,6 +49,14 @@ const MORE: [(&str, &str); 8] = [
             "ActionType":"NtAllocateVirtualMemoryApiCall","DeviceId":"d1","InitiatingProcessFileName":"inject.exe",
             "InitiatingProcessId":4712,"InitiatingProcessIntegrityLevel":"Unknown",
             "AdditionalFields":{"BaseAddress":1382605600768,"RegionSize":208,"ProtectionMask":64}}}"#,
+    ),
+    (
+        "FileCreated",
+        r#"{"category":"AdvancedHunting-DeviceFileEvents","properties":{"Timestamp":"2026-03-02T08:00:00Z",
+            "ActionType":"FileCreated","DeviceId":"d1","FileName":"odd.zip","FolderPath":"D:\\share\\odd.zip",
+            "FileOriginReferrerUrl":"https://www.odd.example/","RequestProtocol":"Smb","RequestSourceIP":"10.0.0.9",
+            "RequestSourcePort":49822,"InitiatingProcessFileName":"System","InitiatingProcessId":4,
+            "InitiatingProcessParentFileName":"\\Device\\HarddiskVolume3\\odd\\starter.exe"}}"#,
     ),
     (
         "DeviceFileCertificateInfo",
@@ -262,6 +270,68 @@ fn every_string_of_the_record_is_in_the_document() {
             assert!(there.contains(&text), "{name}: {text} is lost");
         }
     }
+}
+
+fn row(table: &str, columns: &Value) -> Value {
+    let body = serde_json::json!({ "category": format!("AdvancedHunting-{table}"), "properties": columns });
+    documents(&format(EcsVersion::V9_4), RecordKind::HuntingRow, &body.to_string()).swap_remove(0)
+}
+
+/// Where ECS has one value, a row has one, and what else there is stays findable.
+#[test]
+fn a_row_has_one_value_where_ecs_has_one() {
+    use serde_json::json;
+    let both = row(
+        "DeviceNetworkEvents",
+        &json!({ "InitiatingProcessAccountName": "ida", "InitiatingProcessAccountSid": "S-1-5-21-7",
+            "InitiatingProcessAccountObjectId": "7798be81-8890-451b-83fe-ba66127b6eff" }),
+    );
+    assert_eq!(both["user"]["id"], "S-1-5-21-7");
+    assert_eq!(both["related"]["user"], json!(["ida", "S-1-5-21-7", "7798be81-8890-451b-83fe-ba66127b6eff"]));
+    let entra =
+        row("CloudAppEvents", &json!({ "AccountObjectId": "7798be81", "AccountUpn": "ida@x.example" }));
+    assert_eq!(entra["user"]["id"], "7798be81");
+
+    let zap = row(
+        "EmailPostDeliveryEvents",
+        &json!({ "ActionType": "Malware ZAP", "Action": "Moved to quarantine", "Timestamp": "2026-03-02T08:00:00Z" }),
+    );
+    assert_eq!(zap["event"]["action"], "malware-zap");
+    assert_eq!(zap["m365_defender"]["event"]["action"]["value"], "Moved to quarantine");
+    let delivered = row("EmailEvents", &json!({ "DeliveryAction": "Delivered" }));
+    assert_eq!(delivered["event"]["action"], "Delivered");
+
+    let click = row(
+        "UrlClickEvents",
+        &json!({ "Url": "https://x.example/a?b=c", "UrlDomain": "Z.example",
+            "UrlChain": r#"["https://x.example/a?b=c","https://y.example/d?e=f","http://192.0.2.3/"]"# }),
+    );
+    assert_eq!(click["url"]["original"], "https://x.example/a?b=c");
+    assert_eq!(click["url"]["query"], "b=c");
+    assert_eq!(click["url"]["domain"], "x.example");
+    assert_eq!(click["related"]["hosts"], json!(["x.example", "y.example", "z.example"]));
+    assert_eq!(click["related"]["ip"], json!(["192.0.2.3"]));
+    let only = row("EmailUrlInfo", &json!({ "UrlDomain": "Z.example" }));
+    assert_eq!(only["url"], json!({ "domain": "z.example" }));
+}
+
+/// Who asked for a file from elsewhere.
+#[test]
+fn a_file_that_was_asked_for_names_who_asked() {
+    let asked = row(
+        "DeviceFileEvents",
+        &serde_json::json!({
+            "RequestProtocol": "Smb", "RequestSourceIP": "10.0.0.9", "RequestSourcePort": 49822, "FileName": "a",
+        }),
+    );
+    assert_eq!(asked["source"]["ip"], "10.0.0.9");
+    assert_eq!(asked["source"]["port"], 49822);
+    assert_eq!(asked["network"]["protocol"], "smb");
+    let local = row("DeviceFileEvents", &serde_json::json!({ "RequestProtocol": "Local", "FileName": "a" }));
+    assert!(local.get("network").is_none());
+    let logon =
+        row("DeviceLogonEvents", &serde_json::json!({ "RemoteDeviceName": "ws-9", "RemoteIP": "10.0.0.9" }));
+    assert_eq!(logon["source"]["domain"], "ws-9");
 }
 
 /// Elastic reads the status of the incident, and knows no change of it.

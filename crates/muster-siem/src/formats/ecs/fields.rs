@@ -116,7 +116,7 @@ const fn vendor(name: &'static str, kinds: &'static [RecordKind], rule: &'static
 }
 
 /// Sorted by name, so that the fields of one object stand together.
-pub(super) const ROWS: [Row; 218] = [
+pub(super) const ROWS: [Row; 220] = [
     Row {
         name: "@timestamp",
         holds: Holds::Time,
@@ -544,8 +544,8 @@ pub(super) const ROWS: [Row; 218] = [
         holds: Holds::Text,
         list: false,
         kinds: ALL_KINDS,
-        source: "evidence[].detectionStatus; category; ActionType",
-        rule: "of Graph what was done; of the older APIs the category, as Elastic has it; of hunting rows the action in lower case",
+        source: "evidence[].detectionStatus; category; ActionType, Action, DeliveryAction",
+        rule: "of Graph what was done; of the older APIs the category, as Elastic has it; of hunting rows the action in lower case, else what was done",
     },
     Row {
         name: "event.category",
@@ -1026,6 +1026,14 @@ pub(super) const ROWS: [Row; 218] = [
         rule: "",
     },
     Row {
+        name: "http.request.referrer",
+        holds: Holds::Text,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "FileOriginReferrerUrl",
+        rule: "",
+    },
+    Row {
         name: "labels.application",
         holds: Holds::Text,
         list: true,
@@ -1081,8 +1089,8 @@ pub(super) const ROWS: [Row; 218] = [
         holds: Holds::Text,
         list: false,
         kinds: &[RecordKind::HuntingRow],
-        source: "Protocol",
-        rule: "lower case",
+        source: "Protocol; RequestProtocol; ActionType of inspected connections",
+        rule: "lower case; `Local` is none",
     },
     Row {
         name: "network.transport",
@@ -1824,6 +1832,14 @@ pub(super) const ROWS: [Row; 218] = [
         rule: "",
     },
     Row {
+        name: "source.domain",
+        holds: Holds::Text,
+        list: false,
+        kinds: &[RecordKind::HuntingRow],
+        source: "RemoteDeviceName",
+        rule: "",
+    },
+    Row {
         name: "source.geo.city_name",
         holds: Holds::Text,
         list: false,
@@ -1844,7 +1860,7 @@ pub(super) const ROWS: [Row; 218] = [
         holds: Holds::Address,
         list: false,
         kinds: &[RecordKind::GraphAlert, RecordKind::GraphIncident, RecordKind::HuntingRow],
-        source: "evidence[].sourceAddress; ipEvidence with a role of attacker or source; senderIp; RemoteIP or LocalIP, IPAddress, SenderIPv4",
+        source: "evidence[].sourceAddress; ipEvidence with a role of attacker or source; senderIp; RemoteIP or LocalIP, IPAddress, SenderIPv4, RequestSourceIP",
         rule: "of what comes in the far side",
     },
     Row {
@@ -1860,7 +1876,7 @@ pub(super) const ROWS: [Row; 218] = [
         holds: Holds::Number,
         list: false,
         kinds: &[RecordKind::GraphAlert, RecordKind::HuntingRow],
-        source: "evidence[].sourcePort; RemotePort or LocalPort",
+        source: "evidence[].sourcePort; RemotePort or LocalPort, RequestSourcePort",
         rule: "",
     },
     Row {
@@ -1996,7 +2012,7 @@ pub(super) const ROWS: [Row; 218] = [
         holds: Holds::Text,
         list: false,
         kinds: ALL_KINDS,
-        source: "evidence[].url; RemoteUrl, Url",
+        source: "evidence[].url; Url, RemoteUrl; else UrlDomain",
         rule: "",
     },
     Row {
@@ -2033,8 +2049,8 @@ pub(super) const ROWS: [Row; 218] = [
         holds: Holds::Text,
         list: false,
         kinds: ALL_KINDS,
-        source: "evidence[].url, urls; Url; RemoteUrl",
-        rule: "",
+        source: "evidence[].url, urls; Url, RemoteUrl, AdditionalFields.Urls, UrlChain",
+        rule: "of a hunting row the first; the hosts of the others are in `related.hosts`",
     },
     Row {
         name: "url.password",
@@ -2131,7 +2147,7 @@ pub(super) const ROWS: [Row; 218] = [
             RecordKind::HuntingRow,
         ],
         source: "evidence[].userAccount.userSid, azureAdUserId; AccountSid, AccountObjectId",
-        rule: "",
+        rule: "of a hunting row the SID, else the directory's id; the other is in `related.user`",
     },
     Row {
         name: "user.name",

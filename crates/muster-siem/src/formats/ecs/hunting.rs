@@ -13,7 +13,7 @@ use super::url;
 use crate::formats::json::Text;
 use crate::formats::tables::{self, Direction};
 use crate::formats::tape::{Kind, Tape, Value};
-use crate::formats::view::{File, HuntingRow, Process};
+use crate::formats::view::{File, HuntingRow, Process, User};
 
 /// The columns that hold JSON inside a string.
 const JSON_COLUMNS: [&str; 9] = [
@@ -181,14 +181,7 @@ pub(super) fn add_row<'a>(
     add_accounts(document, row, inner);
     add_network(document, row, more);
     add_mail(document, row, more);
-    for column in ["Url", "RemoteUrl"] {
-        url::add(document, text(column));
-    }
-    for address in more.get("Urls").items().chain(inner.get(row, "UrlChain").items()) {
-        url::add(document, address.text());
-    }
-    document.lower(field!("related.hosts"), text("UrlDomain"));
-    document.lower(field!("url.domain"), text("UrlDomain"));
+    add_urls(document, row, inner, more);
     add_registry(
         document,
         Text::default(),
@@ -215,11 +208,14 @@ fn add_kind<'a>(
     let action = ACTIONS
         .iter()
         .find(|action| action.name == action_type.as_written() && table.starts_with(action.table));
+    // One value: what was done to a mail says it only where the row names no action of its own.
     match action {
         Some(action) if !action.word.is_empty() => document.plain(field!("event.action"), action.word),
+        _ if action_type.is_blank() => {
+            document.add(field!("event.action"), text("Action").or(text("DeliveryAction")));
+        }
         _ => document.plain(field!("event.action"), action_type.decoded().to_lowercase().replace(' ', "-")),
     }
-    document.add_all(field!("event.action"), [text("Action"), text("DeliveryAction")]);
     let known = TABLES.iter().find(|(name, _, _)| table.starts_with(name));
     let entity: Option<&str> = match text("EntityType").as_written() {
         "File" if alert => Some("file"),
@@ -661,16 +657,22 @@ fn add_accounts<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, inner: &'
     account.entra_id = account.entra_id.or(text("ObjectId"));
     account.display_name = account.display_name.or(text("SenderDisplayName"));
     if account.name().is_blank() || account.account.is_blank() && account.name() == account.display_name {
-        account = crate::formats::view::User { display_name: account.display_name, ..acting };
+        account = User { display_name: account.display_name, ..acting };
     }
-    add_user(document, &account);
-    related_user(document, &acting);
+    // ECS has one id of a user. Who has a SID is known by it to everything else on the device.
+    let id = account.sid.or(account.entra_id);
+    add_user(document, &User { sid: id, entra_id: Text::default(), ..account });
+    for user in [account, row.account(), acting] {
+        related_user(document, &user);
+    }
     for column in ["TargetAccountUpn", "TargetAccountDisplayName", "AccountId", "OnPremSid", "EmailAddress"] {
         document.add(field!("related.user"), text(column));
     }
     if tables::says_nothing(account.account.as_written()) {
         document.add(field!("user.name"), text("AccountDisplayName"));
-        document.add(field!("user.id"), text("AccountId"));
+        if id.is_blank() {
+            document.add(field!("user.id"), text("AccountId"));
+        }
         document.add(field!("related.user"), text("AccountDisplayName"));
     }
     document.add(field!("user.email"), text("EmailAddress"));
@@ -696,13 +698,19 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
     let (local, remote) = ((text("LocalIP"), text("LocalPort")), (text("RemoteIP"), text("RemotePort")));
     let (source, destination) = if inbound { (remote, local) } else { (local, remote) };
     let identity = text("IPAddress");
-    let source = (source.0.or(identity).or(text("SenderIPv4")), source.1.or(text("Port")));
+    let source = (
+        source.0.or(identity).or(text("SenderIPv4")).or(text("RequestSourceIP")),
+        source.1.or(text("Port")).or(text("RequestSourcePort")),
+    );
     let destination =
         (destination.0.or(text("DestinationIPAddress")), destination.1.or(text("DestinationPort")));
     document.add(field!("source.ip"), source.0);
     document.add(field!("source.ip"), text("SenderIPv6"));
     document.add(field!("source.port"), source.1);
     document.add(field!("source.address"), source.0);
+    // Who did it from elsewhere.
+    document.add(field!("source.domain"), text("RemoteDeviceName"));
+    document.add(field!("http.request.referrer"), text("FileOriginReferrerUrl"));
     document.add(field!("destination.ip"), destination.0);
     document.add(field!("destination.port"), destination.1);
     document.add(field!("destination.address"), destination.0);
@@ -715,6 +723,7 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
         "SenderIPv4",
         "SenderIPv6",
         "FileOriginIP",
+        "RequestSourceIP",
     ] {
         for address in text(column).split(&[',']) {
             document.add(field!("related.ip"), address);
@@ -738,6 +747,11 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
         None => document.plain(field!("network.protocol"), protocol),
     }
     document.plain(field!("network.protocol"), inspected.unwrap_or_default().to_lowercase());
+    // Of a file that was asked for over a share. `Local` is the other value, and no protocol.
+    let requested = text("RequestProtocol");
+    if !tables::says_nothing(requested.as_written()) && !tables::same(requested.as_written(), "Local") {
+        document.lower(field!("network.protocol"), requested);
+    }
     if table.starts_with("DeviceNetwork") {
         let direction = match direction {
             Direction::Inbound => "inbound",
@@ -770,6 +784,29 @@ fn inner_list(value: Value<'_>) -> Vec<String> {
     }
     let list = value.text().decoded();
     list.split(['[', ']', ',', '"', ' ']).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+/// The URL that the row is about. Of several the first is it, since ECS has one; the hosts of the others are related.
+fn add_urls<'a>(
+    document: &mut Document<'a>,
+    row: &HuntingRow<'a>,
+    inner: &'a InnerTapes<'a>,
+    more: Value<'a>,
+) {
+    let text = |column| row.text(column);
+    let listed = more.get("Urls").items().chain(inner.get(row, "UrlChain").items()).map(Value::text);
+    let mut all = [text("Url"), text("RemoteUrl")].into_iter().chain(listed).filter(|url| !url.is_blank());
+    if let Some(first) = all.next() {
+        url::add(document, first);
+    }
+    for other in all {
+        url::add_host(document, other);
+    }
+    let domain = text("UrlDomain");
+    document.lower(field!("related.hosts"), domain);
+    if !domain.is_blank() && !document.has(field!("url.domain")) {
+        document.lower(field!("url.domain"), domain);
+    }
 }
 
 /// Mail and Teams messages.

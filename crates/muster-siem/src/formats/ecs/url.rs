@@ -50,6 +50,21 @@ pub(super) fn add<'a>(document: &mut Document<'a>, text: Text<'a>) {
     }
 }
 
+/// Adds the host of a URL, or a bare host, to what is related.
+pub(super) fn add_host<'a>(document: &mut Document<'a>, text: Text<'a>) {
+    let text = text.decoded();
+    let host = match Parts::of(&text) {
+        Some(parts) => parts.host.to_lowercase(),
+        None if !text.contains('/') && text.contains('.') => text.trim().to_lowercase(),
+        None => return,
+    };
+    if host.parse::<std::net::IpAddr>().is_ok() {
+        document.plain(field!("related.ip"), host);
+    } else {
+        document.plain(field!("related.hosts"), host);
+    }
+}
+
 /// The parts of a URL with a scheme, as they stand.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Parts<'u> {

@@ -291,6 +291,9 @@ fn a_row_has_one_value_where_ecs_has_one() {
     let entra =
         row("CloudAppEvents", &json!({ "AccountObjectId": "7798be81", "AccountUpn": "ida@x.example" }));
     assert_eq!(entra["user"]["id"], "7798be81");
+    let shown =
+        row("CloudAppEvents", &json!({ "AccountObjectId": "7798be81", "AccountDisplayName": "Ida Sund" }));
+    assert_eq!(shown["user"]["id"], "7798be81");
 
     let zap = row(
         "EmailPostDeliveryEvents",

@@ -671,7 +671,7 @@ fn add_accounts<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, inner: &'
     if tables::says_nothing(account.account.as_written()) {
         document.add(field!("user.name"), text("AccountDisplayName"));
         if id.is_blank() {
-            document.add(field!("user.id"), text("AccountId"));
+            document.add(field!("user.id"), text("AccountId").or(row.account().entra_id));
         }
         document.add(field!("related.user"), text("AccountDisplayName"));
     }

@@ -3,9 +3,9 @@
 //! Only custom mappings and events that are too big come here. What a format writes reads back without doubt, so
 //! editing its output is safe, and formats need not know of it. Values are escaped for the syntax they go into.
 
-use super::cef::{EXTENSION, HEADER, escape};
+use super::FormatError;
 use super::json::Reader;
-use super::{FormatError, leef};
+use super::visible::{self, Place};
 
 /// How the fields of an event are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(super) enum Syntax {
     /// Seven fields with bars, then `key=value` with spaces between.
     Cef,
     /// Six or more fields with bars, then `key=value` with this delimiter between.
-    Leef(char),
+    Leef(u8),
     /// One JSON object. Names are paths with dots.
     Json,
 }
@@ -112,7 +112,9 @@ pub(super) fn flat_fields(syntax: Syntax, event: &str) -> (&str, Vec<(&str, &str
         .map_or(event.len(), |at| at + 1);
     let (head, rest) = event.split_at(head);
     let fields = match syntax {
-        Syntax::Leef(delimiter) => rest.split(delimiter).filter_map(|field| field.split_once('=')).collect(),
+        Syntax::Leef(delimiter) => {
+            rest.split(char::from(delimiter)).filter_map(|field| field.split_once('=')).collect()
+        }
         _ => cef_fields(rest),
     };
     (head, fields)
@@ -205,8 +207,8 @@ fn write_head(syntax: Syntax, edit: &Edit<'_>, head: &str, out: &mut Vec<u8>) {
             position.checked_sub(1).and_then(|position| names.get(position)).and_then(|name| find(name));
         match set {
             Some(NewValue::Text(text) | NewValue::Json(text)) => match syntax {
-                Syntax::Cef => escape(out, text, &HEADER),
-                _ => leef::push_head(out, text),
+                Syntax::Cef => visible::push(out, text, Place::CefHeader),
+                _ => visible::push(out, text, Place::LeefHeader),
             },
             None => out.extend_from_slice(field.as_bytes()),
         }
@@ -224,9 +226,7 @@ impl FlatLine<'_> {
     fn key(&mut self, name: &str) {
         if !self.first {
             match self.syntax {
-                Syntax::Leef(delimiter) => {
-                    self.out.extend_from_slice(delimiter.encode_utf8(&mut [0; 4]).as_bytes());
-                }
+                Syntax::Leef(delimiter) => self.out.push(delimiter),
                 _ => self.out.push(b' '),
             }
         }
@@ -244,8 +244,8 @@ impl FlatLine<'_> {
         self.key(name);
         let (NewValue::Text(text) | NewValue::Json(text)) = value;
         match self.syntax {
-            Syntax::Leef(delimiter) => leef::push_value(self.out, text, delimiter),
-            _ => escape(self.out, text, &EXTENSION),
+            Syntax::Leef(delimiter) => visible::push(self.out, text, Place::LeefValue(delimiter)),
+            _ => visible::push(self.out, text, Place::CefValue),
         }
     }
 }
@@ -489,7 +489,7 @@ mod tests {
     #[test]
     fn leef_is_edited() {
         let done = edited(
-            Syntax::Leef('^'),
+            Syntax::Leef(b'^'),
             "LEEF:2.0|a|b|c|id|^|cat=x=y^sev=5^usrName=eve",
             &["sev"],
             &[("usrName", "who")],

@@ -10,19 +10,24 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use muster_model::{Record, Severity, TenantLabel};
 
-use super::cef::{EXTENSION, ITEM, escape};
+use super::distinct::Distinct;
 use super::edit::Syntax;
 use super::json::Text;
 use super::leef;
 use super::tables::EvidenceKind;
-use super::view::{Alert, Comment, Connection, Distinct, Facts, HuntingRow, Incident, View};
+use super::times::moment;
+use super::view::{Alert, Comment, Connection, Facts, HuntingRow, Incident, View};
+use super::visible::{self, Place};
 use super::{FieldDoc, RecordKind};
 
-/// A field: its key in CEF, the label where that is a custom field, and its key in LEEF.
+/// A field: how it begins in CEF, the field that says its label where it is a custom one, and how it begins in LEEF.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
+    /// With the space before it and the equals sign behind it.
     cef: &'static str,
+    /// The whole field; empty where there is none.
     label: &'static str,
+    /// With the equals sign behind it.
     leef: &'static str,
 }
 
@@ -47,7 +52,11 @@ const SIGNATURE_RULE: &str = "where there is none, `alert`, `incident` or `hunti
 /// Each field once: the constant, its key in CEF with the label, its key in LEEF, and where its value comes from.
 macro_rules! slots {
     ($($name:ident: $cef:literal $label:literal $leef:literal $kinds:ident $source:literal $rule:literal;)*) => {
-        $(const $name: Slot = Slot { cef: $cef, label: $label, leef: $leef };)*
+        $(const $name: Slot = Slot {
+            cef: concat!(" ", $cef, "="),
+            label: if $label.is_empty() { "" } else { concat!(" ", $cef, "Label=", $label) },
+            leef: concat!($leef, "="),
+        };)*
 
         /// CEF's fields: the head's, then the extension's.
         pub(super) const CEF_FIELDS: &[FieldDoc] = &[
@@ -372,7 +381,9 @@ fn write_incident(
     line.text(ACTOR, first(alerts, |alert| alert.actor));
     line.number(ALERT_COUNT, alerts.len());
     match line.syntax {
-        Syntax::Cef => line.text(Slot { label: INCIDENT_URL.leef, ..ALERT_URL }, incident.incident_url),
+        Syntax::Cef => {
+            line.text(Slot { label: " flexString1Label=incidentWebUrl", ..ALERT_URL }, incident.incident_url)
+        }
         _ => line.text(INCIDENT_URL, incident.incident_url),
     }
     line.text(INCIDENT_ID, incident.id);
@@ -471,7 +482,7 @@ fn first<'a>(alerts: &[Alert<'a>], field: impl Fn(&Alert<'a>) -> Text<'a>) -> Te
 }
 
 fn parsed(time: Text<'_>) -> Option<Timestamp> {
-    time.as_written().parse().ok()
+    moment(time.as_written())
 }
 
 /// The words of Microsoft's field map.
@@ -534,7 +545,7 @@ impl Line<'_> {
         self.buffer.extend_from_slice(b"sev=");
         self.buffer.extend_from_slice(leef::severity_number(record.head.severity).as_bytes());
         if record.head.created_at.is_some_and(|time| time.as_millisecond() > 0) {
-            self.buffer.extend_from_slice(delimiter.encode_utf8(&mut [0; 4]).as_bytes());
+            self.buffer.push(delimiter);
             self.buffer.extend_from_slice(b"devTimeFormat=");
             self.buffer.extend_from_slice(leef::TIME_FORMAT.as_bytes());
         }
@@ -689,11 +700,7 @@ impl Line<'_> {
                 && !is_key_of_ours(self.syntax, name);
             if plain && can_be_key && !seen.contains(&name) {
                 seen.push(name);
-                if self.syntax == Syntax::Cef {
-                    self.key_of(COLUMN_PREFIX, name);
-                } else {
-                    self.key_of("", name);
-                }
+                self.column(name);
                 self.value(text);
             } else {
                 others.push((Text::as_in_json(name), text));
@@ -719,50 +726,63 @@ impl Line<'_> {
     }
 
     fn key(&mut self, slot: Slot) {
-        match self.syntax {
-            Syntax::Cef => self.key_of("", slot.cef),
-            _ => self.key_of("", slot.leef),
-        }
+        let first = std::mem::replace(&mut self.first, false);
+        let key = match self.syntax {
+            Syntax::Leef(delimiter) => {
+                if !first {
+                    self.buffer.push(delimiter);
+                }
+                slot.leef
+            }
+            _ => &slot.cef[usize::from(first)..],
+        };
+        self.buffer.extend_from_slice(key.as_bytes());
     }
 
-    fn key_of(&mut self, prefix: &str, key: &str) {
-        if !std::mem::replace(&mut self.first, false) {
-            match self.syntax {
-                Syntax::Leef(delimiter) => {
-                    self.buffer.extend_from_slice(delimiter.encode_utf8(&mut [0; 4]).as_bytes());
-                }
-                _ => self.buffer.push(b' '),
+    /// The key of a column of a hunting row.
+    fn column(&mut self, name: &str) {
+        let first = std::mem::replace(&mut self.first, false);
+        match self.syntax {
+            Syntax::Leef(delimiter) if !first => self.buffer.push(delimiter),
+            Syntax::Leef(_) => {}
+            _ if first => self.buffer.extend_from_slice(COLUMN_PREFIX.as_bytes()),
+            _ => {
+                self.buffer.push(b' ');
+                self.buffer.extend_from_slice(COLUMN_PREFIX.as_bytes());
             }
         }
-        self.buffer.extend_from_slice(prefix.as_bytes());
-        self.buffer.extend_from_slice(key.as_bytes());
+        self.buffer.extend_from_slice(name.as_bytes());
         self.buffer.push(b'=');
     }
 
-    /// Appends a piece of a value.
-    fn piece(&mut self, piece: &str) {
+    /// Where a value goes.
+    fn place(&self) -> Place {
         match self.syntax {
-            Syntax::Leef(delimiter) => leef::push_value(self.buffer, piece, delimiter),
-            _ => escape(self.buffer, piece, &EXTENSION),
+            Syntax::Leef(delimiter) => Place::LeefValue(delimiter),
+            _ => Place::CefValue,
         }
     }
 
-    /// Appends a piece of an item of a list.
-    fn item_piece(&mut self, piece: &str) {
+    /// Where an item of a list goes.
+    fn item_place(&self) -> Place {
         match self.syntax {
-            Syntax::Leef(delimiter) => leef::push_item(self.buffer, piece, delimiter),
-            _ => escape(self.buffer, piece, &ITEM),
+            Syntax::Leef(delimiter) => Place::LeefItem(delimiter),
+            _ => Place::CefItem,
         }
     }
 
     fn value(&mut self, text: Text<'_>) {
-        text.pieces(|piece| self.piece(piece));
+        visible::push_text(self.buffer, text, self.place());
+    }
+
+    fn item(&mut self, text: Text<'_>) {
+        visible::push_text(self.buffer, text, self.item_place());
     }
 
     /// A field whose value is not blank.
     fn plain(&mut self, slot: Slot, value: &str) {
         self.key(slot);
-        self.piece(value);
+        visible::push(self.buffer, value, self.place());
         self.label(slot);
     }
 
@@ -776,10 +796,7 @@ impl Line<'_> {
     }
 
     fn label(&mut self, slot: Slot) {
-        if self.syntax == Syntax::Cef && !slot.label.is_empty() {
-            self.buffer.push(b' ');
-            self.buffer.extend_from_slice(slot.cef.as_bytes());
-            self.buffer.extend_from_slice(b"Label=");
+        if self.syntax == Syntax::Cef {
             self.buffer.extend_from_slice(slot.label.as_bytes());
         }
     }
@@ -829,7 +846,7 @@ impl Line<'_> {
     }
 
     fn list(&mut self, slot: Slot, values: &[Text<'_>]) {
-        self.items(slot, values, |line, value| value.pieces(|piece| line.item_piece(piece)));
+        self.items(slot, values, |line, value| line.item(*value));
     }
 
     fn items<T>(&mut self, slot: Slot, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
@@ -848,9 +865,9 @@ impl Line<'_> {
         let mut apart = false;
         for part in parts.iter().filter(|part| !part.is_blank()) {
             if apart {
-                self.item_piece(separator);
+                visible::push(self.buffer, separator, self.item_place());
             }
-            part.pieces(|piece| self.item_piece(piece));
+            self.item(*part);
             apart = true;
         }
     }

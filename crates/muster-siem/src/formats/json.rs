@@ -12,7 +12,7 @@ use memchr::{memchr, memchr2};
 use super::FormatError;
 
 /// The deepest nesting that is read. Records nest at most 100 deep; whoever hands over more gets an error.
-const DEPTH_MAX: usize = 128;
+pub(super) const DEPTH_MAX: usize = 128;
 
 /// The text of a JSON string, number or boolean, as written: escapes of strings are still in place. Empty when
 /// there is none.
@@ -26,6 +26,7 @@ impl<'a> Text<'a> {
     }
 
     /// Whether there is nothing to show: missing, null, of a type that has no text, or only blanks.
+    #[inline]
     pub(super) fn is_blank(self) -> bool {
         self.0.bytes().all(|byte| byte.is_ascii_whitespace())
     }
@@ -83,7 +84,7 @@ impl<'a> Text<'a> {
 }
 
 /// The character that the escape at the start of `text` means, and how many bytes it takes.
-fn unescape(text: &str) -> (char, usize) {
+pub(super) fn unescape(text: &str) -> (char, usize) {
     let unit = |at: usize| {
         text.get(at..at + 4)
             .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))

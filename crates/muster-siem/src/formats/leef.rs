@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use muster_model::{Record, Severity, TenantLabel};
 use serde::Deserialize;
 
-use super::cef::is_harmful;
 use super::edit::Syntax;
 use super::flat::{self, FlatOptions};
 use super::tape::Tape;
 use super::view::View;
+use super::visible::{self, Place};
 use super::{Events, FormatError, RecordKind};
 
 /// How times are written, as `devTimeFormat` (Java's `SimpleDateFormat`) says it.
@@ -52,12 +52,12 @@ impl Default for LeefOptions {
 /// a blank nor used by LEEF itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Delimiter(char);
+pub struct Delimiter(u8);
 
 impl Default for Delimiter {
     /// A tab: command lines are full of visible characters, and hold none.
     fn default() -> Self {
-        Self('\t')
+        Self(b'\t')
     }
 }
 
@@ -65,12 +65,11 @@ impl TryFrom<String> for Delimiter {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let mut characters = text.chars();
-        match (text.as_str(), characters.next(), characters.next()) {
-            ("tab", ..) => Ok(Self('\t')),
-            (_, Some(delimiter), None)
-                if delimiter == '\t'
-                    || delimiter.is_ascii_punctuation() && !"|=\\<>+;%".contains(delimiter) =>
+        match text.as_bytes() {
+            b"tab" => Ok(Self(b'\t')),
+            &[delimiter]
+                if delimiter == b'\t'
+                    || delimiter.is_ascii_punctuation() && !b"|=\\<>+;%".contains(&delimiter) =>
             {
                 Ok(Self(delimiter))
             }
@@ -84,7 +83,7 @@ impl TryFrom<String> for Delimiter {
 impl Delimiter {
     /// How the head says it: a tab by its number, any other as it is.
     fn shown(self) -> String {
-        if self.0 == '\t' { "x09".to_owned() } else { self.0.to_string() }
+        if self.0 == b'\t' { "x09".to_owned() } else { char::from(self.0).to_string() }
     }
 }
 
@@ -106,13 +105,13 @@ pub(super) fn write(
     let head = |buffer: &mut Vec<u8>, head: flat::Head<'_>| {
         buffer.extend_from_slice(b"LEEF:2.0|");
         for constant in [&options.device_vendor, &options.device_product, &options.device_version] {
-            push_head(buffer, constant);
+            visible::push(buffer, constant, Place::LeefHeader);
             buffer.push(b'|');
         }
         if head.signature.is_blank() {
             buffer.extend_from_slice(head.default_signature.as_bytes());
         } else {
-            head.signature.pieces(|piece| push_head(buffer, piece));
+            visible::push_text(buffer, head.signature, Place::LeefHeader);
         }
         buffer.push(b'|');
         buffer.extend_from_slice(options.delimiter.shown().as_bytes());
@@ -138,92 +137,15 @@ pub(super) fn push_time(buffer: &mut Vec<u8>, time: Timestamp) {
     buffer.extend_from_slice(time.strftime("%Y-%m-%dT%H:%M:%S.%3f+0000").to_string().as_bytes());
 }
 
-/// Appends a text to a field of the head.
-pub(super) fn push_head(buffer: &mut Vec<u8>, text: &str) {
-    push(
-        buffer,
-        text,
-        |character| match character {
-            '\n' | '\r' | '\t' => Some(" "),
-            _ => None,
-        },
-        |character| character == '|',
-    );
-}
-
-/// Appends a text to a value.
-pub(super) fn push_value(buffer: &mut Vec<u8>, text: &str, delimiter: char) {
-    push(buffer, text, in_value, |character| character == delimiter);
-}
-
-/// Appends a text to an item of a list.
-pub(super) fn push_item(buffer: &mut Vec<u8>, text: &str, delimiter: char) {
-    let spelled = |character| if character == ';' { Some("%3B") } else { in_value(character) };
-    push(buffer, text, spelled, |character| character == delimiter);
-}
-
-fn in_value(character: char) -> Option<&'static str> {
-    match character {
-        '\n' => Some("\\n"),
-        '\r' => Some("\\r"),
-        '\t' => Some("\\t"),
-        _ => None,
-    }
-}
-
-/// Appends `text` with some characters spelled otherwise, and harmful ones visible.
-fn push(
-    buffer: &mut Vec<u8>,
-    text: &str,
-    spelled: impl Fn(char) -> Option<&'static str>,
-    is_ours: impl Fn(char) -> bool,
-) {
-    let mut clean = 0;
-    for (at, character) in text.char_indices() {
-        // Most characters are plain ASCII.
-        if character.is_ascii_alphanumeric() {
-            continue;
-        }
-        let spelling = spelled(character);
-        if spelling.is_none() && !is_ours(character) && !is_harmful(character) {
-            continue;
-        }
-        buffer.extend_from_slice(&text.as_bytes()[clean..at]);
-        clean = at + character.len_utf8();
-        match spelling {
-            Some(spelling) => buffer.extend_from_slice(spelling.as_bytes()),
-            None => buffer.extend_from_slice(format!("<U+{:04X}>", u32::from(character)).as_bytes()),
-        }
-    }
-    buffer.extend_from_slice(&text.as_bytes()[clean..]);
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Delimiter, LeefOptions, push_head, push_item, push_time, push_value};
+    use super::{Delimiter, LeefOptions, push_time};
 
     #[test]
-    fn each_place_has_its_spelling() {
-        let written = |write: &dyn Fn(&mut Vec<u8>)| {
-            let mut buffer = Vec::new();
-            write(&mut buffer);
-            String::from_utf8(buffer).expect("text")
-        };
-        let hostile = "C:\\new|a=b^c\td;e\r\n\0\u{202e}é😀";
-        assert_eq!(
-            written(&|buffer| push_head(buffer, hostile)),
-            "C:\\new<U+007C>a=b^c d;e  <U+0000><U+202E>é😀"
-        );
-        assert_eq!(
-            written(&|buffer| push_value(buffer, hostile, '^')),
-            "C:\\new|a=b<U+005E>c\\td;e\\r\\n<U+0000><U+202E>é😀"
-        );
-        assert_eq!(
-            written(&|buffer| push_item(buffer, hostile, '\t')),
-            "C:\\new|a=b^c\\td%3Be\\r\\n<U+0000><U+202E>é😀"
-        );
-        let time = "2026-03-02T08:15:31.2233333Z".parse().expect("a time");
-        assert_eq!(written(&|buffer| push_time(buffer, time)), "2026-03-02T08:15:31.223+0000");
+    fn times_are_as_the_format_says() {
+        let mut buffer = Vec::new();
+        push_time(&mut buffer, "2026-03-02T08:15:31.2233333Z".parse().expect("a time"));
+        assert_eq!(buffer, b"2026-03-02T08:15:31.223+0000");
     }
 
     #[test]

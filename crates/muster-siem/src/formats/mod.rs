@@ -8,6 +8,7 @@
 mod big;
 mod cef;
 mod custom;
+mod distinct;
 #[cfg(test)]
 mod documents;
 mod ecs;
@@ -17,13 +18,18 @@ mod flat;
 mod json;
 mod kind;
 mod leef;
+mod names;
 mod ocsf;
+mod quote;
 mod raw;
+mod scan;
 mod spelling;
 mod splunk;
 mod tables;
 mod tape;
+mod times;
 mod view;
+mod visible;
 
 use std::fmt;
 

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::big::{Shape, Unit};
 use super::json::{Reader, Text};
+use super::quote::push_string;
 use super::tape::Tape;
 use super::view::{Alert, Facts};
 use super::{Events, FieldDoc, FormatError, RecordKind, push_line, tables};
@@ -396,10 +397,6 @@ fn push_time(buffer: &mut Vec<u8>, time: Timestamp) {
         let (seconds, fraction) = (microseconds / 1_000_000, microseconds % 1_000_000);
         buffer.extend_from_slice(format!("\"time\":{seconds}.{fraction:06},").as_bytes());
     }
-}
-
-fn push_string(buffer: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(buffer, text).expect("a string is JSON, and memory takes it");
 }
 
 /// Appends an incident without the alerts in it, and returns those.

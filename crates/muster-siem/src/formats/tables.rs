@@ -1,6 +1,7 @@
 //! What Microsoft's enum values mean: one table each, for all formats. A value that stands in no table passes
 //! through as it is written; nothing here refuses a record.
 
+use super::names::{Names, hash};
 use super::tape::Value;
 
 /// The types of evidence of `microsoft.graph.security`, v1.0, and what takes their place in other APIs.
@@ -112,6 +113,17 @@ const EVIDENCE_KINDS: [(EvidenceKind, &str, &str); 48] = [
     (EvidenceKind::User, "userEvidence", "User"),
 ];
 
+const GRAPH_NAMES: [&str; EVIDENCE_KINDS.len()] = {
+    let mut names = [""; EVIDENCE_KINDS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = EVIDENCE_KINDS[at].1;
+        at += 1;
+    }
+    names
+};
+static GRAPH_KINDS: Names<128> = Names::of(&GRAPH_NAMES);
+
 impl EvidenceKind {
     /// Every known kind.
     #[cfg(test)]
@@ -121,7 +133,8 @@ impl EvidenceKind {
 
     /// The kind of a Graph type's name, such as `deviceEvidence`.
     pub(super) fn of_graph(name: &str) -> Self {
-        EVIDENCE_KINDS.iter().find(|(_, graph, _)| *graph == name).map_or(Self::Unknown, |(kind, _, _)| *kind)
+        let found = GRAPH_KINDS.find(&GRAPH_NAMES, name, hash(name));
+        found.and_then(|at| EVIDENCE_KINDS.get(at)).map_or(Self::Unknown, |(kind, _, _)| *kind)
     }
 
     /// The kind of an `entityType` of the Defender for Endpoint and XDR APIs, such as `MailBox`. Its case varies.
@@ -137,7 +150,8 @@ impl EvidenceKind {
 
     /// The name of its Graph type; empty for an unknown one.
     pub(super) fn graph_name(self) -> &'static str {
-        EVIDENCE_KINDS.iter().find(|(kind, _, _)| *kind == self).map_or("", |(_, name, _)| name)
+        // The table has the order of the variants; the last of them is in none.
+        GRAPH_NAMES.get(self as usize).copied().unwrap_or_default()
     }
 }
 

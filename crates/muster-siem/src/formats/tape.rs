@@ -1,27 +1,52 @@
 //! A JSON text taken apart once: a flat list of its values, borrowed from it, in which fields are looked up by name.
 //!
 //! Why not `serde_json::Value` or a lazy reader: a format asks for about a hundred fields of a record, by several
-//! names, and passes on what it does not know. The list costs one allocation and one pass; each look-up walks over
-//! the keys of one object and compares lengths first. Nothing is decoded, and nothing is read twice.
+//! names, and passes on what it does not know. The list costs one allocation and one pass. A look-up compares hashes of
+//! keys, which were made in that pass, and most fields that are missing are known to be missing without a look. Nothing
+//! is decoded, and nothing is read twice: what is later asked of each string (is there something to see in it? may it
+//! be copied as it stands?) is found out on the way.
+//!
+//! Why so lenient: a record was already accepted by a real parser, and from there on nothing that Microsoft (or an
+//! attacker, through Microsoft) writes may keep it from being delivered.
 
 use super::FormatError;
-use super::json::{Reader, Text};
+use super::json::{DEPTH_MAX, Text};
+use super::names::{hash, hash_of};
+use super::scan::string_end;
 
 /// All values of one JSON text, in the order in which they begin.
 #[derive(Debug)]
 pub(super) struct Tape<'a> {
     nodes: Vec<Node<'a>>,
+    /// The hashes of the keys of each object, together.
+    hashes: Vec<u32>,
+    /// Where the values are that belong to these keys.
+    places: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Node<'a> {
+    /// The hash of the key.
+    hash: u32,
+    /// How many nodes it takes: itself and all inside it.
+    size: u32,
+    /// Of an object: where its keys are in the list of all.
+    keys_at: u32,
+    /// Of an object: how many keys it has.
+    keys_count: u32,
+    /// A bit for each of the hashes of its keys.
+    keys: u64,
+    kind: Kind,
+    /// Whether there is something to see in it: see [`Value::is_told`].
+    told: bool,
+    /// Whether there is a value in it, at any depth, that is told.
+    worth: bool,
+    /// Whether it may be copied into JSON as it stands: see [`Value::is_clean`].
+    clean: bool,
     /// The key in the object around it, as written; empty in an array and at the top.
     key: &'a str,
     /// The value as written; of a string what is between the quotes.
     raw: &'a str,
-    /// How many nodes it takes: itself and all inside it.
-    size: usize,
-    kind: Kind,
 }
 
 /// What a JSON value is.
@@ -35,61 +60,232 @@ pub(super) enum Kind {
     Object,
 }
 
+/// The bit of a hash in [`Node::keys`].
+#[inline(always)]
+const fn bit(hash: u32) -> u64 {
+    1 << (hash >> 26)
+}
+
 impl<'a> Tape<'a> {
     /// Takes `body`, one JSON value, apart.
     pub(super) fn read(body: &'a str) -> Result<Self, FormatError> {
-        let mut tape = Self { nodes: Vec::with_capacity(body.len() / 32 + 8) };
-        tape.take("", &mut Reader::new(body))?;
-        Ok(tape)
+        let mut builder = Builder {
+            body,
+            nodes: Vec::with_capacity(body.len() / 24 + 8),
+            hashes: Vec::with_capacity(body.len() / 32 + 8),
+            places: Vec::with_capacity(body.len() / 32 + 8),
+            open: Vec::with_capacity(64),
+            depth: 0,
+        };
+        let at = builder.blank(0);
+        builder.value(at, "", 0)?;
+        Ok(Self { nodes: builder.nodes, hashes: builder.hashes, places: builder.places })
     }
 
     /// The value that is the whole text.
     pub(super) fn root(&self) -> Value<'_> {
-        Value(&self.nodes)
+        Value { tape: Some(self), at: 0 }
+    }
+}
+
+struct Builder<'a> {
+    body: &'a str,
+    nodes: Vec<Node<'a>>,
+    hashes: Vec<u32>,
+    places: Vec<u32>,
+    /// The hashes and places of objects that have not ended yet.
+    open: Vec<(u32, u32)>,
+    depth: usize,
+}
+
+/// Where a value ends, and what the one around it has to know of it.
+struct Taken {
+    end: usize,
+    worth: bool,
+    clean: bool,
+}
+
+impl<'a> Builder<'a> {
+    /// Takes the value that begins at `at`.
+    #[inline(always)]
+    fn value(&mut self, at: usize, key: &'a str, hash: u32) -> Result<Taken, FormatError> {
+        let first = self.byte(at).ok_or(FormatError::Malformed { at })?;
+        match first {
+            b'"' => {
+                let (end, clean) = self.string(at)?;
+                let raw = &self.body[at + 1..end - 1];
+                let told = !Text::as_in_json(raw).is_blank();
+                self.push(key, hash, Kind::String, told, clean, raw);
+                Ok(Taken { end, worth: told, clean })
+            }
+            b'{' => self.container(at, key, hash, Kind::Object),
+            b'[' => self.container(at, key, hash, Kind::Array),
+            _ => {
+                let end = self.word(at)?;
+                let kind = match first {
+                    b't' | b'f' => Kind::Boolean,
+                    b'-' | b'0'..=b'9' => Kind::Number,
+                    _ => Kind::Null,
+                };
+                let told = kind != Kind::Null;
+                let raw = &self.body[at..end];
+                self.push(key, hash, kind, told, true, raw);
+                Ok(Taken { end, worth: told, clean: true })
+            }
+        }
     }
 
-    fn take(&mut self, key: &'a str, reader: &mut Reader<'a>) -> Result<(), FormatError> {
-        let at = self.nodes.len();
-        let kind = match reader.peek()? {
-            b'{' => Kind::Object,
-            b'[' => Kind::Array,
-            b'"' => Kind::String,
-            b't' | b'f' => Kind::Boolean,
-            b'-' | b'0'..=b'9' => Kind::Number,
-            _ => Kind::Null,
-        };
-        self.nodes.push(Node { key, raw: "", size: 1, kind });
-        let raw = match kind {
-            Kind::Object => reader.raw_with(|reader| reader.object(|key, reader| self.take(key, reader)))?,
-            Kind::Array => reader.raw_with(|reader| reader.items(|reader| self.take("", reader)))?,
-            Kind::String => reader.text()?.as_written(),
-            Kind::Boolean | Kind::Number | Kind::Null => reader.raw()?,
-        };
-        let size = self.nodes.len() - at;
-        let node = &mut self.nodes[at];
-        node.raw = raw;
-        node.size = size;
-        Ok(())
+    #[inline(always)]
+    fn push(&mut self, key: &'a str, hash: u32, kind: Kind, told: bool, clean: bool, raw: &'a str) {
+        let (size, keys_at, keys_count, keys, worth) = (1, 0, 0, 0, told);
+        self.nodes.push(Node { hash, size, keys_at, keys_count, keys, kind, told, worth, clean, key, raw });
     }
+
+    /// Where the number, boolean or null that begins at `at` ends.
+    #[inline(always)]
+    fn word(&self, at: usize) -> Result<usize, FormatError> {
+        let rest = &self.body.as_bytes()[at..];
+        let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b':') || byte.is_ascii_whitespace();
+        match rest.iter().position(ends).unwrap_or(rest.len()) {
+            0 => Err(FormatError::Malformed { at }),
+            length => Ok(at + length),
+        }
+    }
+
+    /// Takes the object or array whose bracket stands at `start`.
+    fn container(&mut self, start: usize, key: &'a str, hash: u32, kind: Kind) -> Result<Taken, FormatError> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(FormatError::TooDeep);
+        }
+        let (own, open) = (self.nodes.len(), self.open.len());
+        let is_object = kind == Kind::Object;
+        let closing = if is_object { b'}' } else { b']' };
+        self.push(key, hash, kind, false, true, "");
+        let mut at = self.blank(start + 1);
+        let (mut keys, mut worth) = (0, false);
+        // Between tokens only a newline or the like keeps it from being copied as one line.
+        let mut clean = at == start + 1;
+        if self.byte(at) == Some(closing) {
+            at += 1;
+        } else {
+            loop {
+                let (mut key, mut hash) = ("", 0);
+                if is_object {
+                    if self.byte(at) != Some(b'"') {
+                        return Err(FormatError::Malformed { at });
+                    }
+                    let (end, key_clean) = self.string(at)?;
+                    key = &self.body[at + 1..end - 1];
+                    hash = hash_of(self.body.as_bytes(), at + 1, end - 1);
+                    keys |= bit(hash);
+                    self.open.push((hash, small(self.nodes.len())));
+                    let colon = self.blank(end);
+                    if self.byte(colon) != Some(b':') {
+                        return Err(FormatError::Malformed { at: colon });
+                    }
+                    at = self.blank(colon + 1);
+                    clean &= key_clean & (colon == end) & (at == colon + 1);
+                }
+                let taken = self.value(at, key, hash)?;
+                worth |= taken.worth;
+                at = self.blank(taken.end);
+                clean &= taken.clean & (at == taken.end);
+                match self.byte(at) {
+                    Some(b',') => {
+                        let next = self.blank(at + 1);
+                        clean &= next == at + 1;
+                        at = next;
+                    }
+                    Some(byte) if byte == closing => {
+                        at += 1;
+                        break;
+                    }
+                    _ => return Err(FormatError::Malformed { at }),
+                }
+            }
+        }
+        let size = small(self.nodes.len() - own);
+        let raw = &self.body[start..at];
+        let node = &mut self.nodes[own];
+        node.size = size;
+        node.keys_at = small(self.hashes.len());
+        node.keys_count = small(self.open.len() - open);
+        node.keys = keys;
+        node.told = size > 1;
+        node.worth = worth;
+        node.clean = clean;
+        node.raw = raw;
+        for (hash, place) in &self.open[open..] {
+            self.hashes.push(*hash);
+            self.places.push(*place);
+        }
+        self.open.truncate(open);
+        self.depth -= 1;
+        Ok(Taken { end: at, worth, clean })
+    }
+
+    #[inline(always)]
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.body.as_bytes().get(at).copied()
+    }
+
+    /// Steps over blanks.
+    #[inline(always)]
+    fn blank(&self, mut at: usize) -> usize {
+        while self.byte(at).is_some_and(|byte| byte.is_ascii_whitespace()) {
+            at += 1;
+        }
+        at
+    }
+
+    /// Steps over the string whose quote stands at `start`: where it ends, and whether it may be copied as it stands.
+    #[inline(always)]
+    fn string(&self, start: usize) -> Result<(usize, bool), FormatError> {
+        match string_end(self.body.as_bytes(), start + 1) {
+            Some((end, clean)) => Ok((end + 1, clean)),
+            None => Err(FormatError::Malformed { at: start }),
+        }
+    }
+}
+
+/// A place or number of nodes. A record that is accepted has far fewer than fit.
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// One value of a [`Tape`], or none: a missing field is a value too, of which everything is empty.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Value<'t>(&'t [Node<'t>]);
+pub(super) struct Value<'t> {
+    tape: Option<&'t Tape<'t>>,
+    at: u32,
+}
 
 impl<'t> Value<'t> {
+    #[inline(always)]
+    fn node(self) -> Option<&'t Node<'t>> {
+        self.tape?.nodes.get(self.at as usize)
+    }
+
     /// What it is; `None` when there is no such field.
     pub(super) fn kind(self) -> Option<Kind> {
-        self.0.first().map(|node| node.kind)
+        self.node().map(|node| node.kind)
     }
 
     /// Whether there is something: not missing, null, a blank text, an empty list or object.
     pub(super) fn is_told(self) -> bool {
-        match self.kind() {
-            None | Some(Kind::Null) => false,
-            Some(Kind::Array | Kind::Object) => self.0.len() > 1,
-            Some(_) => !self.text().is_blank(),
-        }
+        self.node().is_some_and(|node| node.told)
+    }
+
+    /// Whether there is something in it, at any depth: an object of nulls has nothing.
+    pub(super) fn is_worth(self) -> bool {
+        self.node().is_some_and(|node| node.worth)
+    }
+
+    /// Whether it may be copied into JSON as it stands: it is written on one line, and no string in it has a bare
+    /// control character, an escape that JSON does not have or one that may be half a character.
+    pub(super) fn is_clean(self) -> bool {
+        self.node().is_some_and(|node| node.clean)
     }
 
     /// Whether it is an object.
@@ -98,8 +294,9 @@ impl<'t> Value<'t> {
     }
 
     /// The text of a string, number or boolean; empty for anything else.
+    #[inline]
     pub(super) fn text(self) -> Text<'t> {
-        match self.0.first() {
+        match self.node() {
             Some(node) if matches!(node.kind, Kind::String | Kind::Number | Kind::Boolean) => {
                 Text::as_in_json(node.raw)
             }
@@ -109,64 +306,109 @@ impl<'t> Value<'t> {
 
     /// The value as written; of a string without its quotes. Empty when there is none.
     pub(super) fn raw(self) -> &'t str {
-        self.0.first().map_or("", |node| node.raw)
+        self.node().map_or("", |node| node.raw)
+    }
+
+    /// The key in the object around it, as written; empty in an array.
+    pub(super) fn key(self) -> &'t str {
+        self.node().map_or("", |node| node.key)
+    }
+
+    /// The hash of [`Value::key`].
+    pub(super) fn key_hash(self) -> u32 {
+        self.node().map_or(0, |node| node.hash)
     }
 
     /// The field `key` of an object. Of several with the same key the last, as most readers of JSON have it.
+    #[inline(always)]
     pub(super) fn get(self, key: &str) -> Value<'t> {
-        let mut found = Value::default();
-        for (name, value) in self.fields() {
-            if name == key {
-                found = value;
-            }
+        self.get_hashed(key, hash(key))
+    }
+
+    fn get_hashed(self, key: &str, hash: u32) -> Value<'t> {
+        let (Some(tape), Some(object)) = (self.tape, self.node()) else { return Value::default() };
+        if object.keys & bit(hash) == 0 {
+            return Value::default();
         }
-        found
+        let (start, count) = (object.keys_at as usize, object.keys_count as usize);
+        let mut hashes = tape.hashes.get(start..start + count).unwrap_or_default();
+        while let Some(found) = hashes.iter().rposition(|known| *known == hash) {
+            let Some(&at) = tape.places.get(start + found) else { break };
+            if tape.nodes.get(at as usize).is_some_and(|node| node.key == key) {
+                return Value { tape: self.tape, at };
+            }
+            hashes = &hashes[..found];
+        }
+        Value::default()
     }
 
     /// The text of the field `key`.
+    #[inline(always)]
     pub(super) fn text_of(self, key: &str) -> Text<'t> {
         self.get(key).text()
     }
 
     /// The first of the fields `keys` whose text is not blank.
+    #[inline(always)]
     pub(super) fn first_text(self, keys: &[&str]) -> Text<'t> {
         keys.iter().map(|key| self.text_of(key)).find(|text| !text.is_blank()).unwrap_or_default()
     }
 
     /// The texts of the list in the field `key`, or the one text that stands for it; blank ones are left out.
+    #[inline(always)]
     pub(super) fn texts_of(self, key: &str) -> Vec<Text<'t>> {
-        self.get(key).items().map(Value::text).filter(|text| !text.is_blank()).collect()
+        self.get(key).texts()
+    }
+
+    /// The texts of a list, or the one text that stands for it; blank ones are left out.
+    pub(super) fn texts(self) -> Vec<Text<'t>> {
+        if !self.is_worth() {
+            return Vec::new();
+        }
+        self.items().map(Value::text).filter(|text| !text.is_blank()).collect()
     }
 
     /// Each field of an object: its key as written, and its value.
     pub(super) fn fields(self) -> impl Iterator<Item = (&'t str, Value<'t>)> {
-        let inside = if self.is_object() { &self.0[1..] } else { &[] };
-        Children(inside).map(|nodes| (nodes[0].key, Value(nodes)))
+        let inside = if self.is_object() { self.inside() } else { Children::default() };
+        inside.map(|value| (value.key(), value))
     }
 
     /// Each item of an array. A value that is no array stands for a list of it alone, null and nothing for an empty
     /// one.
     pub(super) fn items(self) -> impl Iterator<Item = Value<'t>> {
-        let items = match self.kind() {
-            Some(Kind::Array) => &self.0[1..],
-            None | Some(Kind::Null) => &[],
-            Some(_) => self.0,
-        };
-        Children(items).map(Value)
+        match self.kind() {
+            Some(Kind::Array) => self.inside(),
+            None | Some(Kind::Null) => Children::default(),
+            Some(_) => Children { tape: self.tape, at: self.at, end: self.at + 1 },
+        }
+    }
+
+    /// What is in an object or array.
+    fn inside(self) -> Children<'t> {
+        let size = self.node().map_or(1, |node| node.size);
+        Children { tape: self.tape, at: self.at + 1, end: self.at + size }
     }
 }
 
 /// Steps from value to value over what is inside each.
-struct Children<'t>(&'t [Node<'t>]);
+#[derive(Default)]
+struct Children<'t> {
+    tape: Option<&'t Tape<'t>>,
+    at: u32,
+    end: u32,
+}
 
 impl<'t> Iterator for Children<'t> {
-    type Item = &'t [Node<'t>];
+    type Item = Value<'t>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let size = self.0.first()?.size;
-        let (child, rest) = self.0.split_at(size);
-        self.0 = rest;
-        Some(child)
+        if self.at >= self.end {
+            return None;
+        }
+        let value = Value { tape: self.tape, at: self.at };
+        self.at += value.node()?.size;
+        Some(value)
     }
 }
 

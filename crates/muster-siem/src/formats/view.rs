@@ -9,18 +9,15 @@
 //! What only one format needs is not here: [`Alert::fields`], [`Evidence::fields`] and the like hand out Microsoft's
 //! own object.
 
-use std::collections::HashSet;
-use std::hash::Hash;
-
 use super::RecordKind;
+use super::distinct::{Distinct, Fingerprint};
 use super::json::Text;
+use super::names::Names;
 use super::tables::{self, EvidenceKind};
 use super::tape::{Kind, Tape, Value};
 
 /// How deep evidence inside evidence is followed. Microsoft's schema goes to five (service, namespace, cluster, …).
 const EVIDENCE_DEPTH_MAX: usize = 8;
-/// Up to how many values a list is searched by walking, which beats hashing.
-const WALK_MAX: usize = 16;
 
 /// A record of any kind.
 #[derive(Debug)]
@@ -886,8 +883,8 @@ impl<'a> Evidence<'a> {
                         "value" if self.kind == EvidenceKind::FileHash => tell(Pivot::Hash, value.text()),
                         "deviceId" if self.shape == Shape::Entity => {}
                         _ => {
-                            if let Some(Meaning { pivot, .. }) = meaning(key) {
-                                value.items().for_each(|item| tell(pivot, item.text()));
+                            if let Some(Meaning { pivot, .. }) = meaning(value) {
+                                value.items().for_each(|item| tell(*pivot, item.text()));
                             }
                         }
                     }
@@ -916,15 +913,15 @@ impl<'a> Evidence<'a> {
             return Vec::new();
         }
         let mut inner = Vec::new();
-        for (key, value) in self.fields.fields() {
+        for (_, value) in self.fields.fields() {
             if matches!(value.kind(), Some(Kind::Array | Kind::Object))
-                && let Some(Meaning { inside, .. }) = meaning(key)
+                && let Some(Meaning { inside, .. }) = meaning(value)
             {
                 for item in value.items().filter(|item| item.is_object()) {
                     let mut evidence = Self::graph(item);
                     if evidence.kind == EvidenceKind::Unknown && !item.get("@odata.type").is_told() {
                         // OData leaves the type out where the schema says it.
-                        evidence.kind = inside;
+                        evidence.kind = *inside;
                     }
                     inner.push(evidence);
                 }
@@ -957,8 +954,7 @@ struct Meaning {
 }
 
 /// The properties that analysts pivot on, by name: `alertEvidence` types share names only where they mean the same.
-/// Sorted, for the look-up.
-const MEANINGS: [Meaning; 120] = [
+static MEANINGS: [Meaning; 120] = [
     Meaning { key: "account", pivot: Pivot::Entity, inside: EvidenceKind::User },
     Meaning { key: "activeDirectoryDomainName", pivot: Pivot::Entity, inside: EvidenceKind::Unknown },
     Meaning { key: "activeDirectoryObjectGuid", pivot: Pivot::Entity, inside: EvidenceKind::Unknown },
@@ -1081,10 +1077,20 @@ const MEANINGS: [Meaning; 120] = [
     Meaning { key: "webUrl", pivot: Pivot::Url, inside: EvidenceKind::Unknown },
 ];
 
-/// The meaning of a property, if it is one to pivot on.
-fn meaning(key: &str) -> Option<Meaning> {
-    let at = MEANINGS.binary_search_by(|meaning| meaning.key.cmp(key)).ok()?;
-    Some(MEANINGS[at])
+const MEANING_NAMES: [&str; MEANINGS.len()] = {
+    let mut names = [""; MEANINGS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = MEANINGS[at].key;
+        at += 1;
+    }
+    names
+};
+static MEANINGS_BY_NAME: Names<512> = Names::of(&MEANING_NAMES);
+
+/// The meaning of a field of evidence, if it is one to pivot on.
+fn meaning(field: Value<'_>) -> Option<&'static Meaning> {
+    MEANINGS.get(MEANINGS_BY_NAME.find(&MEANING_NAMES, field.key(), field.key_hash())?)
 }
 
 /// A computer.
@@ -1252,6 +1258,12 @@ pub(super) struct Registry<'a> {
     pub(super) value_name: Text<'a>,
     pub(super) value: Text<'a>,
     pub(super) value_type: Text<'a>,
+}
+
+impl Fingerprint for Registry<'_> {
+    fn fingerprint(&self) -> u32 {
+        (self.key, self.value_name).fingerprint()
+    }
 }
 
 /// A network connection.
@@ -1486,55 +1498,9 @@ impl<'a> Read<'a> {
     }
 }
 
-/// Values, each once, in the order in which they came. Long lists, which an attacker can cause, are not walked.
-#[derive(Debug)]
-pub(super) struct Distinct<T> {
-    values: Vec<T>,
-    seen: HashSet<T>,
-}
-
-impl<T> Default for Distinct<T> {
-    fn default() -> Self {
-        Self { values: Vec::new(), seen: HashSet::new() }
-    }
-}
-
-impl<T: Copy + Eq + Hash> Distinct<T> {
-    /// The values.
-    pub(super) fn as_slice(&self) -> &[T] {
-        &self.values
-    }
-
-    /// Adds `value` unless it is there.
-    pub(super) fn add(&mut self, value: T) {
-        if self.values.len() < WALK_MAX {
-            if self.values.contains(&value) {
-                return;
-            }
-        } else {
-            if self.seen.is_empty() {
-                self.seen.extend(&self.values);
-            }
-            if !self.seen.insert(value) {
-                return;
-            }
-        }
-        self.values.push(value);
-    }
-}
-
-impl<'a> Distinct<Text<'a>> {
-    /// Adds `value` unless it is there or blank.
-    pub(super) fn add_text(&mut self, value: Text<'a>) {
-        if !value.is_blank() {
-            self.add(value);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Alert, Distinct, Facts, HuntingRow, Incident, MEANINGS};
+    use super::{Alert, Facts, HuntingRow, Incident, MEANINGS};
     use crate::formats::tables::EvidenceKind;
     use crate::formats::tape::Tape;
 
@@ -1666,16 +1632,5 @@ mod tests {
             assert_eq!(row.initiating_process().id.as_written(), "7");
         }
         assert_eq!(HuntingRow::read(tape(&wrapped).root()).table.as_written(), "DeviceEvents");
-    }
-
-    #[test]
-    fn values_are_kept_once_in_short_and_long_lists() {
-        let mut distinct = Distinct::default();
-        for round in 0..3 {
-            for value in 0..100 {
-                distinct.add(value);
-            }
-            assert_eq!(distinct.as_slice(), (0..100).collect::<Vec<_>>(), "round {round}");
-        }
     }
 }

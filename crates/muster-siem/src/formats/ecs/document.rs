@@ -7,11 +7,13 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
-use super::fields::{Field, Holds};
+use super::fields::{Field, Holds, ROWS};
 use crate::formats::json::Text;
+use crate::formats::quote::{push_number, push_string, push_text};
+use crate::formats::times;
 
 /// Up to how many values of a field are compared by walking, which beats hashing.
-const WALK_MAX: usize = 16;
+const WALK_MAX: u32 = 32;
 
 /// The field `$name`, found in the table when the program is compiled.
 macro_rules! field {
@@ -22,9 +24,28 @@ macro_rules! field {
 pub(super) use field;
 
 /// The values of one document.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Document<'a> {
-    values: Vec<(Field, Value<'a>)>,
+    values: Vec<Entry<'a>>,
+    /// The values of each field of the table.
+    of: [Chain; ROWS.len()],
+    /// The values of fields that have many.
+    many: HashSet<(Field, Value<'a>)>,
+}
+
+/// The values of a field: places in the list of all. Without values the places mean nothing.
+#[derive(Debug, Clone, Copy, Default)]
+struct Chain {
+    first: u32,
+    last: u32,
+    count: u32,
+}
+
+#[derive(Debug)]
+struct Entry<'a> {
+    value: Value<'a>,
+    /// The place of the next value of the same field; of the last its own.
+    next: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,7 +59,43 @@ enum Value<'a> {
 
 impl<'a> Document<'a> {
     pub(super) fn new() -> Self {
-        Self { values: Vec::with_capacity(128) }
+        Self { values: Vec::with_capacity(256), of: [Chain::default(); ROWS.len()], many: HashSet::new() }
+    }
+
+    /// Adds a value, unless the field has it.
+    fn push(&mut self, field: Field, value: Value<'a>) {
+        let chain = self.of[field.place()];
+        if chain.count >= WALK_MAX {
+            if chain.count == WALK_MAX {
+                let walked: Vec<Value<'a>> = self.values_of(chain).cloned().collect();
+                self.many.extend(walked.into_iter().map(|value| (field, value)));
+            }
+            if !self.many.insert((field, value.clone())) {
+                return;
+            }
+        } else if self.values_of(chain).any(|known| *known == value) {
+            return;
+        }
+        let new = u32::try_from(self.values.len()).expect("a document has fewer values");
+        self.values.push(Entry { value, next: new });
+        let chain = &mut self.of[field.place()];
+        if chain.count == 0 {
+            chain.first = new;
+        } else if let Some(last) = self.values.get_mut(chain.last as usize) {
+            last.next = new;
+        }
+        chain.last = new;
+        chain.count += 1;
+    }
+
+    /// The values of a field, in order.
+    fn values_of(&self, chain: Chain) -> impl Iterator<Item = &Value<'a>> {
+        let mut at = chain.first;
+        (0..chain.count).filter_map(move |_| {
+            let entry = self.values.get(at as usize)?;
+            at = entry.next;
+            Some(&entry.value)
+        })
     }
 
     /// Adds a value of Microsoft's, if it is fit for the field. A value that is there is not added again.
@@ -70,7 +127,7 @@ impl<'a> Document<'a> {
                 None => return,
             },
         };
-        self.values.push((field, value));
+        self.push(field, value);
     }
 
     /// Adds each of `texts`.
@@ -88,7 +145,7 @@ impl<'a> Document<'a> {
             _ => !text.trim().is_empty(),
         };
         if fits {
-            self.values.push((field, Value::Plain(text)));
+            self.push(field, Value::Plain(text));
         }
     }
 
@@ -105,132 +162,117 @@ impl<'a> Document<'a> {
     }
 
     pub(super) fn number(&mut self, field: Field, number: i64) {
-        self.values.push((field, Value::Number(number)));
+        self.push(field, Value::Number(number));
     }
 
     pub(super) fn flag(&mut self, field: Field, flag: bool) {
-        self.values.push((field, Value::Flag(flag)));
+        self.push(field, Value::Flag(flag));
     }
 
     pub(super) fn has(&self, field: Field) -> bool {
-        self.values.iter().any(|(other, _)| *other == field)
+        self.of[field.place()].count > 0
     }
 
     /// Appends the document as one line of JSON without its closing brace, so that Microsoft's own body can follow.
-    pub(super) fn write_open(mut self, buffer: &mut Vec<u8>) {
-        self.values.sort_by_key(|(field, _)| *field);
+    pub(super) fn write_open(&self, buffer: &mut Vec<u8>) {
         buffer.push(b'{');
-        let mut open = Path::default();
-        let mut distinct = Vec::with_capacity(WALK_MAX);
-        let mut rest = self.values.as_slice();
-        while let Some((field, _)) = rest.first() {
-            let count = rest.iter().take_while(|(other, _)| other == field).count();
-            let (values, after) = rest.split_at(count);
-            open.step_to(field.row().name, buffer);
-            write_values(values, field.row().list, &mut distinct, buffer);
-            rest = after;
-        }
-        open.close(buffer);
-    }
-}
-
-/// Which objects are open.
-#[derive(Default)]
-struct Path {
-    name: &'static str,
-}
-
-impl Path {
-    /// Closes what `name` is not in, opens what it is in, and writes its last key.
-    fn step_to(&mut self, name: &'static str, buffer: &mut Vec<u8>) {
-        let shared = self
-            .name
-            .bytes()
-            .zip(name.bytes())
-            .take_while(|(old, new)| old == new)
-            .enumerate()
-            .filter(|(_, (byte, _))| *byte == b'.')
-            .last()
-            .map_or(0, |(at, _)| at + 1);
-        for _ in self.name[shared..].matches('.') {
-            buffer.push(b'}');
-        }
-        if !self.name.is_empty() {
-            buffer.push(b',');
-        }
-        for (number, key) in name[shared..].split('.').enumerate() {
-            if number > 0 {
+        // How many objects the last field was in, and how many of them any field since then was in too.
+        let (mut open, mut shared) = (0, 0);
+        let mut first = true;
+        for ((row, nested), chain) in ROWS.iter().zip(&NESTED).zip(self.of) {
+            shared = shared.min(nested.shared);
+            if chain.count == 0 {
+                continue;
+            }
+            buffer.extend((shared..open).map(|_| b'}'));
+            if !first {
+                buffer.push(b',');
+            }
+            first = false;
+            let mut start = nested.starts[shared];
+            for next in &nested.starts[shared + 1..=nested.depth] {
+                push_key(&row.name[start..next - 1], buffer);
                 buffer.push(b'{');
+                start = *next;
             }
-            buffer.push(b'"');
-            buffer.extend_from_slice(key.as_bytes());
-            buffer.extend_from_slice(b"\":");
+            push_key(&row.name[start..], buffer);
+            self.write_values(chain, row.list, buffer);
+            (open, shared) = (nested.depth, nested.depth);
         }
-        self.name = name;
+        buffer.extend((0..open).map(|_| b'}'));
     }
 
-    fn close(&self, buffer: &mut Vec<u8>) {
-        for _ in self.name.matches('.') {
-            buffer.push(b'}');
+    /// Writes the values of a field: alone, or as a list.
+    fn write_values(&self, chain: Chain, list: bool, buffer: &mut Vec<u8>) {
+        let list = list || chain.count > 1;
+        if list {
+            buffer.push(b'[');
         }
-    }
-}
-
-/// Writes each value once: alone, or as a list.
-fn write_values<'v>(
-    values: &'v [(Field, Value<'v>)],
-    list: bool,
-    distinct: &mut Vec<&'v Value<'v>>,
-    buffer: &mut Vec<u8>,
-) {
-    distinct.clear();
-    let mut seen = HashSet::new();
-    for (_, value) in values {
-        let new = if values.len() <= WALK_MAX { !distinct.contains(&value) } else { seen.insert(value) };
-        if new {
-            distinct.push(value);
-        }
-    }
-    let list = list || distinct.len() > 1;
-    if list {
-        buffer.push(b'[');
-    }
-    for (number, value) in distinct.iter().enumerate() {
-        if number > 0 {
-            buffer.push(b',');
-        }
-        match value {
-            Value::Escaped(text) => push_text(*text, buffer),
-            Value::Plain(text) => push_string(text, buffer),
-            Value::Number(number) => {
-                use std::io::Write as _;
-                write!(buffer, "{number}").expect("memory takes it");
+        for (number, value) in self.values_of(chain).enumerate() {
+            if number > 0 {
+                buffer.push(b',');
             }
-            Value::Flag(flag) => buffer.extend_from_slice(if *flag { b"true" } else { b"false" }),
+            match value {
+                Value::Escaped(text) => push_text(buffer, *text),
+                Value::Plain(text) => push_string(buffer, text),
+                Value::Number(number) => push_number(buffer, *number),
+                Value::Flag(flag) => buffer.extend_from_slice(if *flag { b"true" } else { b"false" }),
+            }
+        }
+        if list {
+            buffer.push(b']');
         }
     }
-    if list {
-        buffer.push(b']');
-    }
 }
 
-/// Appends a text as a JSON string. Its escapes are good as they are, save for half a surrogate pair, which some
-/// readers refuse.
-pub(super) fn push_text(text: Text<'_>, buffer: &mut Vec<u8>) {
-    let written = text.as_written();
-    if memchr::memmem::find(written.as_bytes(), b"\\u").is_some() {
-        push_string(&text.decoded(), buffer);
-    } else {
-        buffer.push(b'"');
-        buffer.extend_from_slice(written.as_bytes());
-        buffer.push(b'"');
-    }
+fn push_key(key: &str, buffer: &mut Vec<u8>) {
+    buffer.push(b'"');
+    buffer.extend_from_slice(key.as_bytes());
+    buffer.extend_from_slice(b"\":");
 }
 
-/// Appends `text` as a JSON string.
-pub(super) fn push_string(text: &str, buffer: &mut Vec<u8>) {
-    serde_json::to_writer(buffer, text).expect("a string is JSON, and memory takes it");
+/// The objects that a field is in.
+#[derive(Clone, Copy)]
+struct Nested {
+    /// How many there are.
+    depth: usize,
+    /// Where in the field's name each part begins: those of the objects, and the last.
+    starts: [usize; DEPTH_MAX + 1],
+    /// In how many of them the field before it in the table is too.
+    shared: usize,
 }
+
+/// In how many objects a field can be.
+const DEPTH_MAX: usize = 5;
+
+/// Of each row of the table.
+static NESTED: [Nested; ROWS.len()] = {
+    let mut all = [Nested { depth: 0, starts: [0; DEPTH_MAX + 1], shared: 0 }; ROWS.len()];
+    let mut at = 0;
+    while at < ROWS.len() {
+        let name = ROWS[at].name.as_bytes();
+        let mut place = 0;
+        while place < name.len() {
+            if name[place] == b'.' {
+                all[at].depth += 1;
+                all[at].starts[all[at].depth] = place + 1;
+            }
+            place += 1;
+        }
+        if at > 0 {
+            let before = ROWS[at - 1].name.as_bytes();
+            let mut place = 0;
+            while place < name.len() && place < before.len() && name[place] == before[place] {
+                if name[place] == b'.' {
+                    all[at].shared += 1;
+                }
+                place += 1;
+            }
+        }
+        at += 1;
+    }
+    all
+};
 
 fn number(text: &str) -> Option<i64> {
     text.parse().ok()
@@ -240,7 +282,7 @@ fn number(text: &str) -> Option<i64> {
 /// date".
 fn time(text: Text<'_>) -> Option<Value<'_>> {
     let written = text.as_written();
-    if let Ok(time) = written.parse::<Timestamp>() {
+    if let Some(time) = times::moment(written) {
         let as_wanted = written.ends_with('Z') && written.as_bytes().get(10) == Some(&b'T');
         return (time.as_second() > -62_000_000_000).then(|| {
             if as_wanted { Value::Escaped(text) } else { Value::Plain(Cow::Owned(time.to_string())) }
@@ -261,7 +303,7 @@ pub(super) fn time_text(text: Text<'_>) -> Option<Cow<'_, str>> {
 /// The moment of a text that says one.
 pub(super) fn moment(text: Text<'_>) -> Option<Timestamp> {
     let written = text.as_written();
-    let time = written.parse::<Timestamp>().ok().or_else(|| {
+    let time = times::moment(written).or_else(|| {
         written
             .parse::<DateTime>()
             .ok()?

@@ -3,11 +3,13 @@
 //! and empty objects are left out, as those integrations do. Elasticsearch refuses a whole document for one value that
 //! is not of the type its index has for the name: what could be such a value gets another name.
 
-use super::document::{push_string, push_text, time_text};
+use super::document::time_text;
 use super::hunting::read_inner;
 use super::url::Parts;
 use crate::formats::RecordKind;
 use crate::formats::json::Text;
+use crate::formats::names::Names;
+use crate::formats::quote::{push_string, push_text, push_written};
 use crate::formats::tape::{Kind, Tape, Value};
 use crate::formats::view::{Alert, HuntingRow, Incident};
 
@@ -43,7 +45,7 @@ pub(super) fn push_incident(
     let mut first = true;
     if kind == RecordKind::XdrIncident {
         for (key, value) in incident.fields.fields() {
-            if key != "alerts" && is_worth(value) {
+            if key != "alerts" && value.is_worth() {
                 push_key(key, &mut first, buffer);
                 push_as_written(value, buffer);
             }
@@ -74,20 +76,20 @@ pub(super) fn push_row(row: &HuntingRow<'_>, tape: &Tape<'_>, buffer: &mut Vec<u
     let envelope = tape.root();
     if envelope.get("properties").is_object() {
         for (key, name) in [("category", "category"), ("operationName", "operation_name"), ("time", "time")] {
-            if is_worth(envelope.get(key)) {
+            if envelope.get(key).is_worth() {
                 push_key(name, &mut first, buffer);
                 push_as_written(envelope.get(key), buffer);
             }
         }
         let (id, name) = (envelope.get("tenantId"), envelope.get("Tenant"));
-        if is_worth(id) || is_worth(name) {
+        if id.is_worth() || name.is_worth() {
             push_key("tenant", &mut first, buffer);
             push_group(&[("id", id), ("name", name)], buffer);
         }
     }
     let mut groups: Vec<(&str, Vec<Member<'_>>)> = Vec::new();
     for (column, value) in row.fields.fields() {
-        if !is_worth(value) {
+        if !value.is_worth() {
             continue;
         }
         let (group, name) = column_name(column);
@@ -162,7 +164,7 @@ fn push_column(column: &str, name: Name<'_>, value: Value<'_>, first: &mut bool,
     };
     push_name(name, if fits { "" } else { "_text" }, first, buffer);
     match holds {
-        Column::Time if fits => push_string(&time_text(text).unwrap_or_default(), buffer),
+        Column::Time if fits => push_string(buffer, &time_text(text).unwrap_or_default()),
         Column::Flag if fits => {
             let flag: &[u8] = if matches!(written, "true" | "True" | "1") { b"true" } else { b"false" };
             buffer.extend_from_slice(flag);
@@ -187,8 +189,8 @@ fn push_column(column: &str, name: Name<'_>, value: Value<'_>, first: &mut bool,
 /// of names in it do not become fields of the index.
 fn push_column_value(value: Value<'_>, buffer: &mut Vec<u8>) {
     match value.kind() {
-        Some(Kind::Object) => push_string(value.raw(), buffer),
-        Some(Kind::Array) if value.items().any(Value::is_object) => push_string(value.raw(), buffer),
+        Some(Kind::Object) => push_string(buffer, value.raw()),
+        Some(Kind::Array) if value.items().any(Value::is_object) => push_string(buffer, value.raw()),
         _ => push_as_written(value, buffer),
     }
 }
@@ -271,6 +273,14 @@ enum Place {
     Other,
 }
 
+impl Place {
+    /// The place of a value in it whose name says nothing.
+    fn below(self) -> Self {
+        // Evidence inside evidence has the same names.
+        if self == Self::Evidence { Self::Evidence } else { Self::Other }
+    }
+}
+
 /// Appends a value with names in snake case.
 fn push_snake(value: Value<'_>, place: Place, buffer: &mut Vec<u8>) {
     match value.kind() {
@@ -282,7 +292,7 @@ fn push_snake(value: Value<'_>, place: Place, buffer: &mut Vec<u8>) {
         Some(Kind::Array) => {
             buffer.push(b'[');
             let mut first = true;
-            for item in value.items().filter(|item| is_worth(*item)) {
+            for item in value.items().filter(|item| item.is_worth()) {
                 comma(&mut first, buffer);
                 push_snake(item, place, buffer);
             }
@@ -313,13 +323,54 @@ const EVIDENCE_GROUPS: [(&str, &[(&str, &str)]); 3] = [
     ),
 ];
 
+/// The fields of Graph records that anything but the rule of names applies to: see [`EVIDENCE_GROUPS`],
+/// [`address_name`], [`is_as_indexed`], [`inside`] and [`name`].
+const UNUSUAL: [&str; 27] = [
+    "alertWebUrl",
+    "alerts",
+    "antiSpamDirection",
+    "comment",
+    "comments",
+    "evidence",
+    "fileDetails",
+    "fileName",
+    "filePath",
+    "filePublisher",
+    "fileSize",
+    "imageFile",
+    "incidentWebUrl",
+    "ipAddress",
+    "location",
+    "parentProcessCreationDateTime",
+    "parentProcessId",
+    "parentProcessImageFile",
+    "processCommandLine",
+    "processCreationDateTime",
+    "processId",
+    "rbacGroupId",
+    "rbacGroupName",
+    "registry",
+    "senderIP",
+    "senderIp",
+    "urls",
+];
+static UNUSUAL_NAMES: Names<128> = Names::of(&UNUSUAL);
+
 fn push_fields(object: Value<'_>, place: Place, first: &mut bool, buffer: &mut Vec<u8>) {
     let gathered = |key: &str| {
         place == Place::Evidence
             && EVIDENCE_GROUPS.iter().any(|(_, members)| members.iter().any(|(member, _)| *member == key))
     };
     for (key, value) in object.fields() {
-        if !is_worth(value) || gathered(key) || place == Place::Incident && key == "alerts" {
+        if !value.is_worth() {
+            continue;
+        }
+        if UNUSUAL_NAMES.find(&UNUSUAL, key, value.key_hash()).is_none() {
+            push_name(Name::Snake(key), "", first, buffer);
+            push_snake(value, place.below(), buffer);
+            continue;
+        }
+        if gathered(key) || place == Place::Incident && key == "alerts" {
             continue;
         }
         if let Some(name) = address_name(key, place) {
@@ -336,7 +387,7 @@ fn push_fields(object: Value<'_>, place: Place, first: &mut bool, buffer: &mut V
     }
     for (group, members) in EVIDENCE_GROUPS {
         let told = members.iter().map(|(key, name)| (*name, object.get(key)));
-        let told: Vec<_> = told.filter(|(_, value)| is_worth(*value)).collect();
+        let told: Vec<_> = told.filter(|(_, value)| value.is_worth()).collect();
         if told.is_empty() {
             continue;
         }
@@ -371,9 +422,7 @@ fn inside(key: &str, place: Place) -> Place {
         ("comments", _) => Place::Comment,
         ("evidence", _) => Place::Evidence,
         ("imageFile" | "fileDetails" | "parentProcessImageFile", _) => Place::File,
-        // Evidence inside evidence has the same names.
-        (_, Place::Evidence) => Place::Evidence,
-        _ => Place::Other,
+        _ => place.below(),
     }
 }
 
@@ -390,14 +439,14 @@ fn address_name(key: &str, place: Place) -> Option<&'static str> {
 fn push_address(text: Text<'_>, buffer: &mut Vec<u8>) {
     let decoded = text.decoded();
     buffer.extend_from_slice(br#"{"original":"#);
-    push_text(text, buffer);
+    push_text(buffer, text);
     if let Some(parts) = Parts::of(&decoded) {
         for (name, part) in
             [("domain", parts.host), ("path", parts.path), ("query", parts.query), ("scheme", parts.scheme)]
         {
             if !part.is_empty() {
                 push_key(name, &mut false, buffer);
-                push_string(part, buffer);
+                push_string(buffer, part);
             }
         }
     }
@@ -441,7 +490,14 @@ fn push_name(name: Name<'_>, suffix: &str, first: &mut bool, buffer: &mut Vec<u8
 /// escape, and no dot, which would open an object in Elasticsearch.
 fn push_snake_case(key: &str, buffer: &mut Vec<u8>) {
     let letters = key.trim_start_matches('@').as_bytes();
+    // What stands between these two is copied as it is.
+    let mut start = 0;
     for (at, letter) in letters.iter().enumerate() {
+        if matches!(letter, b'a'..=b'z' | b'0'..=b'9' | 0x80..) {
+            continue;
+        }
+        buffer.extend_from_slice(&letters[start..at]);
+        start = at + 1;
         let (before, rest) = letters.split_at(at);
         match letter {
             b'A'..=b'Z' => {
@@ -452,20 +508,26 @@ fn push_snake_case(key: &str, buffer: &mut Vec<u8>) {
                     _ => false,
                 };
                 // Words that Microsoft writes with capitals inside.
-                let inside = before.ends_with(b"Date") && rest.starts_with(b"Time")
-                    || (before.ends_with(b"io") || before.ends_with(b"Io")) && *letter == b'T'
-                    || before.ends_with(b"O") && rest.starts_with(b"Auth")
-                    || before.ends_with(b"I") && rest.starts_with(b"Pv");
+                let inside = match letter {
+                    b'T' => {
+                        before.ends_with(b"Date") && rest.starts_with(b"Time")
+                            || before.ends_with(b"io")
+                            || before.ends_with(b"Io")
+                    }
+                    b'A' => before.ends_with(b"O") && rest.starts_with(b"Auth"),
+                    b'P' => before.ends_with(b"I") && rest.starts_with(b"Pv"),
+                    _ => false,
+                };
                 if new_word && !inside {
                     buffer.push(b'_');
                 }
                 buffer.push(letter.to_ascii_lowercase());
             }
-            b'a'..=b'z' | b'0'..=b'9' | 0x80.. => buffer.push(*letter),
             _ if at > 0 && buffer.last() != Some(&b'_') => buffer.push(b'_'),
             _ => {}
         }
     }
+    buffer.extend_from_slice(&letters[start..]);
 }
 
 /// Appends a value with Microsoft's names, without what is nothing.
@@ -474,7 +536,7 @@ fn push_as_written(value: Value<'_>, buffer: &mut Vec<u8>) {
         Some(Kind::Object) => {
             buffer.push(b'{');
             let mut first = true;
-            for (key, value) in value.fields().filter(|(_, value)| is_worth(*value)) {
+            for (key, value) in value.fields().filter(|(_, value)| value.is_worth()) {
                 push_key(key, &mut first, buffer);
                 push_as_written(value, buffer);
             }
@@ -483,7 +545,7 @@ fn push_as_written(value: Value<'_>, buffer: &mut Vec<u8>) {
         Some(Kind::Array) => {
             buffer.push(b'[');
             let mut first = true;
-            for item in value.items().filter(|item| is_worth(*item)) {
+            for item in value.items().filter(|item| item.is_worth()) {
                 comma(&mut first, buffer);
                 push_as_written(item, buffer);
             }
@@ -496,7 +558,7 @@ fn push_as_written(value: Value<'_>, buffer: &mut Vec<u8>) {
 fn push_group(members: &[(&str, Value<'_>)], buffer: &mut Vec<u8>) {
     buffer.push(b'{');
     let mut first = true;
-    for (name, value) in members.iter().filter(|(_, value)| is_worth(*value)) {
+    for (name, value) in members.iter().filter(|(_, value)| value.is_worth()) {
         push_key(name, &mut first, buffer);
         push_as_written(*value, buffer);
     }
@@ -505,32 +567,28 @@ fn push_group(members: &[(&str, Value<'_>)], buffer: &mut Vec<u8>) {
 
 fn push_leaf(value: Value<'_>, buffer: &mut Vec<u8>) {
     match value.kind() {
-        Some(Kind::String) => push_text(value.text(), buffer),
+        Some(Kind::String) if value.is_clean() => push_written(buffer, value.raw()),
+        Some(Kind::String) => push_text(buffer, value.text()),
         // A number that no receiver can hold stays readable as a string.
-        Some(Kind::Number) if !value.raw().parse::<f64>().is_ok_and(f64::is_finite) => {
-            push_text(value.text(), buffer);
-        }
+        Some(Kind::Number) if !is_finite(value.raw()) => push_text(buffer, value.text()),
         Some(Kind::Number | Kind::Boolean) => buffer.extend_from_slice(value.raw().as_bytes()),
         _ => buffer.extend_from_slice(b"null"),
     }
 }
 
-/// Whether a value says anything: a blank string does not, nor an object of nulls.
-fn is_worth(value: Value<'_>) -> bool {
-    match value.kind() {
-        Some(Kind::Array) => value.items().any(is_worth),
-        Some(Kind::Object) => value.fields().any(|(_, value)| is_worth(value)),
-        _ => value.is_told(),
-    }
+/// Whether a number is not too great for a floating point number.
+fn is_finite(number: &str) -> bool {
+    let plain = number.len() < 20 && number.bytes().all(|byte| byte.is_ascii_digit());
+    plain || number.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 /// Appends a key and its colon. A key with a dot would open an object in Elasticsearch.
 fn push_key(key: &str, first: &mut bool, buffer: &mut Vec<u8>) {
     comma(first, buffer);
     if key.contains('.') {
-        push_text(Text::as_in_json(&key.replace('.', "_")), buffer);
+        push_text(buffer, Text::as_in_json(&key.replace('.', "_")));
     } else {
-        push_text(Text::as_in_json(key), buffer);
+        push_text(buffer, Text::as_in_json(key));
     }
     buffer.push(b':');
 }

@@ -6,10 +6,11 @@
 
 use std::hash::{Hash, Hasher};
 
+use crate::formats::distinct::{Distinct, Fingerprint};
 use crate::formats::json::Text;
 use crate::formats::tables::{EvidenceKind, same, says_nothing};
 use crate::formats::tape::Value;
-use crate::formats::view::{Alert, Device, Distinct, Evidence, Facts, File, Pivot, User};
+use crate::formats::view::{Alert, Device, Evidence, Facts, File, Pivot, User};
 
 use super::OcsfVersion;
 use super::objects::{
@@ -589,6 +590,12 @@ impl Eq for Observable<'_> {}
 impl Hash for Observable<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.kind.0, self.before, self.value).hash(state);
+    }
+}
+
+impl Fingerprint for Observable<'_> {
+    fn fingerprint(&self) -> u32 {
+        (self.before, self.value).fingerprint()
     }
 }
 

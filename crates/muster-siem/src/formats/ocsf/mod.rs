@@ -17,10 +17,11 @@ use muster_model::{Record, RecordHead, Severity, TenantLabel};
 use serde::Deserialize;
 
 use super::big::{Shape, Unit};
+use super::distinct::Distinct;
 use super::json::{Reader, Text};
 use super::tables::{same, says_nothing, tactic};
 use super::tape::{Tape, Value};
-use super::view::{Alert, Comment, Distinct, Evidence, Facts, Incident, View};
+use super::view::{Alert, Comment, Evidence, Facts, Incident, View};
 use super::{Events, FormatError, RecordKind, tables};
 
 use evidence::{Observables, THREAT_ACTOR, Told};

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use memchr::memchr;
 
 use crate::formats::json::Text;
+use crate::formats::quote::{is_right, push_number, push_string, push_text, push_written};
 use crate::formats::tape::{Kind, Value};
+use crate::formats::times::moment;
 
 /// An object or list that is being written.
 pub(super) struct Json<'b> {
@@ -49,7 +51,7 @@ impl<'b> Json<'b> {
     pub(super) fn plain(&mut self, key: &str, text: &str) {
         if !text.trim_ascii().is_empty() {
             self.key(key);
-            push_escaped(self.buffer, text);
+            push_string(self.buffer, text);
         }
     }
 
@@ -64,7 +66,7 @@ impl<'b> Json<'b> {
     /// A number.
     pub(super) fn number(&mut self, key: &str, number: i64) {
         self.key(key);
-        self.push_number(number);
+        push_number(self.buffer, number);
     }
 
     /// A text that is a whole number, unless it is none.
@@ -107,8 +109,14 @@ impl<'b> Json<'b> {
     /// An enum value, `<key>_id` and `<key>`: its number in OCSF, and the caption that goes with it.
     pub(super) fn choice(&mut self, key: &str, (id, caption): (i64, &str)) {
         self.comma();
-        write!(self.buffer, "\"{key}_id\":{id},\"{key}\":").expect("memory takes it");
-        push_escaped(self.buffer, caption);
+        self.buffer.push(b'"');
+        self.buffer.extend_from_slice(key.as_bytes());
+        self.buffer.extend_from_slice(b"_id\":");
+        push_number(self.buffer, id);
+        self.buffer.extend_from_slice(b",\"");
+        self.buffer.extend_from_slice(key.as_bytes());
+        self.buffer.extend_from_slice(b"\":");
+        push_string(self.buffer, caption);
     }
 
     /// Microsoft's own value, whatever it is, unless it tells nothing.
@@ -121,7 +129,7 @@ impl<'b> Json<'b> {
 
     /// Microsoft's own value under Microsoft's own key, which is written as a text is.
     pub(super) fn own_under(&mut self, key: &str, value: Value<'_>) {
-        if is_valid(key) {
+        if is_right(key) {
             self.own(key, value);
         } else if value.is_told() {
             self.comma();
@@ -163,13 +171,13 @@ impl<'b> Json<'b> {
     /// A text of our own in a list.
     pub(super) fn plain_item(&mut self, text: &str) {
         self.comma();
-        push_escaped(self.buffer, text);
+        push_string(self.buffer, text);
     }
 
     /// A number in a list.
     pub(super) fn number_item(&mut self, number: i64) {
         self.comma();
-        self.push_number(number);
+        push_number(self.buffer, number);
     }
 
     /// One text made of those that are not blank, with `separator` between them; nothing when all are.
@@ -179,9 +187,9 @@ impl<'b> Json<'b> {
             return;
         }
         self.key(key);
-        if told().any(|piece| !is_valid(piece.as_written())) {
+        if told().any(|piece| !is_right(piece.as_written())) {
             let decoded: Vec<_> = told().map(|piece| piece.decoded()).collect();
-            return push_escaped(self.buffer, &decoded.join(separator.encode_utf8(&mut [0; 4])));
+            return push_string(self.buffer, &decoded.join(separator.encode_utf8(&mut [0; 4])));
         }
         self.buffer.push(b'"');
         for (position, piece) in told().enumerate() {
@@ -216,76 +224,30 @@ impl<'b> Json<'b> {
             self.buffer.push(close);
         }
     }
-
-    fn push_number(&mut self, number: i64) {
-        write!(self.buffer, "{number}").expect("memory takes it");
-    }
 }
 
 /// A time as Microsoft writes it; `None` for none, and for .NET's "no date" of year 1. A time without a zone is in
 /// UTC, and a blank may stand between date and time.
 pub(super) fn time(text: Text<'_>) -> Option<Timestamp> {
     let text = text.as_written();
-    let parsed = text.parse::<Timestamp>().or_else(|error| match text.len() {
-        10..40 => format!("{text}Z").parse(),
-        _ => Err(error),
+    let moment = moment(text).or_else(|| match text.len() {
+        10..40 => format!("{text}Z").parse().ok(),
+        _ => None,
     });
-    parsed.ok().filter(|time| time.as_millisecond() > 0)
-}
-
-/// Appends a JSON string. What Microsoft wrote is copied as it stands when that is right, and decoded and written
-/// anew when it is not: half a surrogate pair, an escape that JSON does not have, a bare control character.
-fn push_text(buffer: &mut Vec<u8>, text: Text<'_>) {
-    let written = text.as_written();
-    if is_valid(written) {
-        buffer.push(b'"');
-        buffer.extend_from_slice(written.as_bytes());
-        buffer.push(b'"');
-    } else {
-        push_escaped(buffer, &text.decoded());
-    }
-}
-
-/// Appends a JSON string with these characters.
-fn push_escaped(buffer: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(buffer, text).expect("a string is JSON, and memory takes it");
-}
-
-/// Whether `written` may stand between quotes in JSON as it is.
-fn is_valid(written: &str) -> bool {
-    let bytes = written.as_bytes();
-    if bytes.iter().any(|byte| *byte < 0x20) {
-        return false;
-    }
-    let mut rest = bytes;
-    while let Some(at) = memchr(b'\\', rest) {
-        let length = match rest.get(at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            // A surrogate is written anew, which also says whether its other half is there.
-            Some(b'u') => match rest.get(at + 2..at + 6) {
-                Some(digits)
-                    if digits.iter().all(u8::is_ascii_hexdigit)
-                        && !matches!(digits, [b'd' | b'D', b'8'..=b'f', ..]) =>
-                {
-                    6
-                }
-                _ => return false,
-            },
-            _ => return false,
-        };
-        rest = &rest[at + length..];
-    }
-    true
+    moment.filter(|time| time.as_millisecond() > 0)
 }
 
 /// Appends Microsoft's own JSON on one line. Strings that are not right are written anew, as [`push_text`] does.
 fn push_value(buffer: &mut Vec<u8>, value: Value<'_>) {
     if value.kind() == Some(Kind::String) {
-        return push_text(buffer, value.text());
+        return if value.is_clean() {
+            push_written(buffer, value.raw())
+        } else {
+            push_text(buffer, value.text())
+        };
     }
     let mut rest = value.raw();
-    let suspicious = rest.bytes().any(|byte| byte < 0x20) || rest.contains("\\u");
-    if !suspicious {
+    if value.is_clean() {
         buffer.extend_from_slice(rest.as_bytes());
         return;
     }
@@ -317,7 +279,7 @@ fn push_blank(buffer: &mut Vec<u8>, between: &str) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Json, is_valid, push_value, time};
+    use super::{Json, push_value, time};
     use crate::formats::json::Text;
     use crate::formats::tape::Tape;
 
@@ -371,13 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_strings_are_written_anew_and_good_ones_copied() {
-        for good in ["", "a\\n\\\"\\\\\\/\\u00e9", "😀", "C:\\\\x"] {
-            assert!(is_valid(good), "{good}");
-        }
-        for odd in ["\n", "\\q", "\\", "\\u12", "\\ud800", "\\uDC00x", "\\ud83d\\ude00"] {
-            assert!(!is_valid(odd), "{odd}");
-        }
+    fn odd_strings_are_written_anew() {
         let tape = Tape::read("{\"a\":\"x\\ud800y\",\n\t\"b\":[\"\\u0041\", \"p\nq\"] }").expect("JSON");
         let mut buffer = Vec::new();
         push_value(&mut buffer, tape.root());

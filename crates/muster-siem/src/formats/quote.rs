@@ -1,0 +1,106 @@
+//! Texts and numbers as JSON.
+
+use super::json::Text;
+use super::scan::{Wanted, find};
+
+/// What has to be looked at in a text that stands between quotes in JSON already.
+const ESCAPES: Wanted = Wanted { bytes: [b'\\'; 3], beyond_ascii: false };
+
+/// Appends a text of Microsoft's as a JSON string. What Microsoft wrote is copied as it stands when that is right, and
+/// decoded and written anew when it is not: half a surrogate pair, an escape that JSON does not have, a bare control
+/// character.
+pub(super) fn push_text(buffer: &mut Vec<u8>, text: Text<'_>) {
+    let written = text.as_written();
+    if is_right(written) {
+        push_written(buffer, written);
+    } else {
+        push_string(buffer, &text.decoded());
+    }
+}
+
+/// Appends what may stand between quotes as it is.
+#[inline]
+pub(super) fn push_written(buffer: &mut Vec<u8>, written: &str) {
+    buffer.reserve(written.len() + 2);
+    buffer.push(b'"');
+    buffer.extend_from_slice(written.as_bytes());
+    buffer.push(b'"');
+}
+
+/// Appends `text` as a JSON string.
+pub(super) fn push_string(buffer: &mut Vec<u8>, text: &str) {
+    if find(text.as_bytes(), 0, Wanted::IN_JSON).is_none() {
+        push_written(buffer, text);
+    } else {
+        serde_json::to_writer(buffer, text).expect("a string is JSON, and memory takes it");
+    }
+}
+
+/// Appends a whole number.
+pub(super) fn push_number(buffer: &mut Vec<u8>, number: i64) {
+    buffer.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Whether `written` may stand between quotes in JSON as it is.
+pub(super) fn is_right(written: &str) -> bool {
+    let bytes = written.as_bytes();
+    let mut at = 0;
+    while let Some(found) = find(bytes, at, ESCAPES) {
+        at = found
+            + match (bytes[found], bytes.get(found + 1)) {
+                (b'\\', Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => 2,
+                // A surrogate is written anew, which also says whether its other half is there.
+                (b'\\', Some(b'u')) => match bytes.get(found + 2..found + 6) {
+                    Some(digits)
+                        if digits.iter().all(u8::is_ascii_hexdigit)
+                            && !matches!(digits, [b'd' | b'D', b'8'..=b'f', ..]) =>
+                    {
+                        6
+                    }
+                    _ => return false,
+                },
+                _ => return false,
+            };
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{is_right, push_number, push_string, push_text};
+    use crate::formats::json::Text;
+
+    #[test]
+    fn odd_texts_are_told_from_right_ones() {
+        for right in ["", "a\\n\\\"\\\\\\/\\u00e9", "😀", "C:\\\\x"] {
+            assert!(is_right(right), "{right}");
+        }
+        for odd in ["\n", "\\q", "\\", "\\u12", "\\ud800", "\\uDC00x", "\\ud83d\\ude00"] {
+            assert!(!is_right(odd), "{odd}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_stays_what_it_is(text in prop_oneof![any::<String>(), "[a-d\\\\\"\n\u{1}é😀]{0,70}"], escaped in any::<bool>()) {
+            let mut buffer = Vec::new();
+            if escaped {
+                // Every character as an escape, surrogates in pairs.
+                let written: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+                push_text(&mut buffer, Text::as_in_json(&written));
+            } else {
+                push_string(&mut buffer, &text);
+            }
+            prop_assert_eq!(serde_json::from_slice::<String>(&buffer).expect("JSON"), text);
+        }
+
+        #[test]
+        fn numbers_are_numbers(number in any::<i64>()) {
+            let mut buffer = Vec::new();
+            push_number(&mut buffer, number);
+            prop_assert_eq!(buffer, number.to_string().into_bytes());
+        }
+    }
+}

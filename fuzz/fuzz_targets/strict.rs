@@ -40,22 +40,6 @@ impl Json {
         }
     }
 
-    /// Whether somewhere in it two keys of one object differ in case and punctuation alone.
-    pub(crate) fn has_alike_keys(&self) -> bool {
-        match self {
-            Self::List(items) => items.iter().any(Self::has_alike_keys),
-            Self::Object(fields) => {
-                let mut names: Vec<_> = fields
-                    .keys()
-                    .map(|key| key.to_lowercase().replace(|c: char| !c.is_alphanumeric(), ""))
-                    .collect();
-                names.sort_unstable();
-                names.windows(2).any(|pair| pair[0] == pair[1]) || fields.values().any(Self::has_alike_keys)
-            }
-            _ => false,
-        }
-    }
-
     /// This object without some of its fields.
     pub(crate) fn without(&self, keys: &[&str]) -> Self {
         let mut rest = self.clone();

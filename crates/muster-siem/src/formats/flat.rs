@@ -18,7 +18,7 @@ use super::tables::EvidenceKind;
 use super::times::moment;
 use super::view::{Alert, Comment, Connection, Facts, HuntingRow, Incident, View};
 use super::visible::{self, Place};
-use super::{FieldDoc, RecordKind};
+use super::{FieldDoc, RecordKind, tenant_id};
 
 /// A field: how it begins in CEF, the field that says its label where it is a custom one, and how it begins in LEEF.
 #[derive(Debug, Clone, Copy)]
@@ -525,8 +525,7 @@ impl Line<'_> {
         }
         self.time(CREATED, record.head.created_at);
         self.time(UPDATED, record.head.updated_at);
-        let mut tenant_id = [0; 36];
-        self.plain(TENANT_ID, tenant.id.as_uuid().as_hyphenated().encode_lower(&mut tenant_id));
+        self.plain(TENANT_ID, tenant_id(tenant, &mut [0; 36]));
         if !tenant.name.trim().is_empty() {
             self.plain(TENANT_NAME, &tenant.name);
         }

@@ -309,6 +309,11 @@ impl Events {
     }
 }
 
+/// The tenant's Entra id, in lower case.
+fn tenant_id<'b>(tenant: &TenantLabel, buffer: &'b mut [u8; 36]) -> &'b str {
+    tenant.id.as_uuid().as_hyphenated().encode_lower(buffer)
+}
+
 /// Appends a JSON text as one line. Newlines can only stand between its tokens, since strings hold none, and a space
 /// means the same there.
 fn push_line(buffer: &mut Vec<u8>, json: &str) {

@@ -15,7 +15,7 @@ use super::json::{Reader, Text};
 use super::quote::push_string;
 use super::tape::Tape;
 use super::view::{Alert, Facts};
-use super::{Events, FieldDoc, FormatError, RecordKind, push_line, tables};
+use super::{Events, FieldDoc, FormatError, RecordKind, push_line, tables, tenant_id};
 
 /// Where in Splunk events go, and under which names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -300,8 +300,7 @@ impl Envelope<'_> {
             push_string(buffer, &index.expand(tenant));
         }
         buffer.extend_from_slice(b",\"fields\":{\"tenant_id\":\"");
-        let mut id = [0; 36];
-        buffer.extend_from_slice(tenant.id.as_uuid().as_hyphenated().encode_lower(&mut id).as_bytes());
+        buffer.extend_from_slice(tenant_id(tenant, &mut [0; 36]).as_bytes());
         buffer.extend_from_slice(b"\",\"tenant_name\":");
         push_string(buffer, &tenant.name);
         buffer.extend_from_slice(b",\"tenant_slug\":");

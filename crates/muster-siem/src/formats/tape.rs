@@ -88,6 +88,22 @@ impl<'a> Tape<'a> {
     }
 }
 
+impl<'t> Tape<'t> {
+    /// The field `key` of an object, the last of several.
+    fn field(&'t self, object: &Node<'t>, key: &str, hash: u32) -> Value<'t> {
+        let start = object.keys_at as usize;
+        let mut hashes = self.hashes.get(start..start + object.keys_count as usize).unwrap_or_default();
+        while let Some(found) = hashes.iter().rposition(|known| *known == hash) {
+            let Some(&at) = self.places.get(start + found) else { break };
+            if self.nodes.get(at as usize).is_some_and(|node| node.key == key) {
+                return Value { tape: Some(self), at };
+            }
+            hashes = &hashes[..found];
+        }
+        Value::default()
+    }
+}
+
 struct Builder<'a> {
     body: &'a str,
     nodes: Vec<Node<'a>>,
@@ -322,24 +338,11 @@ impl<'t> Value<'t> {
     /// The field `key` of an object. Of several with the same key the last, as most readers of JSON have it.
     #[inline(always)]
     pub(super) fn get(self, key: &str) -> Value<'t> {
-        self.get_hashed(key, hash(key))
-    }
-
-    fn get_hashed(self, key: &str, hash: u32) -> Value<'t> {
-        let (Some(tape), Some(object)) = (self.tape, self.node()) else { return Value::default() };
-        if object.keys & bit(hash) == 0 {
-            return Value::default();
+        let hash = hash(key);
+        match (self.tape, self.node()) {
+            (Some(tape), Some(object)) if object.keys & bit(hash) != 0 => tape.field(object, key, hash),
+            _ => Value::default(),
         }
-        let (start, count) = (object.keys_at as usize, object.keys_count as usize);
-        let mut hashes = tape.hashes.get(start..start + count).unwrap_or_default();
-        while let Some(found) = hashes.iter().rposition(|known| *known == hash) {
-            let Some(&at) = tape.places.get(start + found) else { break };
-            if tape.nodes.get(at as usize).is_some_and(|node| node.key == key) {
-                return Value { tape: self.tape, at };
-            }
-            hashes = &hashes[..found];
-        }
-        Value::default()
     }
 
     /// The text of the field `key`.

@@ -510,7 +510,10 @@ pub(super) fn place<'a>(file: &File<'a>) -> (Cow<'a, str>, Cow<'a, str>) {
     }
     let slash = if path.contains('/') && !path.contains('\\') { '/' } else { '\\' };
     let folder = path.trim_end_matches(['/', '\\']);
-    let whole = format!("{folder}{slash}{name}");
+    let mut whole = String::with_capacity(folder.len() + 1 + name.len());
+    whole.push_str(folder);
+    whole.push(slash);
+    whole.push_str(&name);
     (path, Cow::Owned(whole))
 }
 

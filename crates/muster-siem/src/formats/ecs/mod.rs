@@ -28,7 +28,7 @@ use super::big::{Shape, Unit};
 use super::splunk::Template;
 use super::tape::Tape;
 use super::view::View;
-use super::{Events, FormatError, RecordKind};
+use super::{Events, FormatError, RecordKind, tenant_id};
 use document::{Document, field};
 
 /// How ECS documents are made.
@@ -167,7 +167,7 @@ impl<'e> Envelope<'e> {
                 ("microsoft_defender_endpoint", "microsoft_defender_endpoint.log")
             }
         };
-        let tenant_id = self.tenant.id.to_string();
+        let tenant_id = tenant_id(self.tenant, &mut [0; 36]).to_owned();
         document.plain(field!("ecs.version"), self.options.ecs_version.as_str());
         document.plain(field!("event.module"), module);
         document.plain(field!("event.dataset"), dataset);

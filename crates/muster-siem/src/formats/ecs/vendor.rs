@@ -3,35 +3,32 @@
 //! and empty objects are left out, as those integrations do. Elasticsearch refuses a whole document for one value that
 //! is not of the type its index has for the name: what could be such a value gets another name.
 
+use std::cell::Cell;
+use std::ops::Range;
+
 use super::document::time_text;
 use super::hunting::read_inner;
 use super::url::Parts;
 use crate::formats::RecordKind;
 use crate::formats::json::Text;
-use crate::formats::names::Names;
+use crate::formats::names::{Names, hash, hash_of};
 use crate::formats::quote::{push_string, push_text, push_written};
 use crate::formats::tape::{Kind, Tape, Value};
 use crate::formats::view::{Alert, HuntingRow, Incident};
 
 /// Appends the field that holds an alert that is a record of its own.
 pub(super) fn push_alert(kind: RecordKind, alert: &Alert<'_>, buffer: &mut Vec<u8>) {
-    match kind {
-        RecordKind::EndpointAlert => {
-            buffer.extend_from_slice(br#","microsoft":{"defender_endpoint":"#);
-            push_as_written(alert.fields, buffer);
-            buffer.push(b'}');
-        }
-        RecordKind::SiemDetection => {
-            buffer.extend_from_slice(br#","microsoft":{"defender_siem":"#);
-            push_snake(alert.fields, Place::Other, buffer);
-            buffer.push(b'}');
-        }
-        _ => {
-            buffer.extend_from_slice(br#","m365_defender":{"alert":"#);
-            push_snake(alert.fields, Place::Alert, buffer);
-            buffer.push(b'}');
-        }
-    }
+    let (field, place) = match kind {
+        RecordKind::EndpointAlert => (&br#","microsoft":{"defender_endpoint":"#[..], None),
+        RecordKind::SiemDetection => (&br#","microsoft":{"defender_siem":"#[..], Some(Place::Other)),
+        _ => (&br#","m365_defender":{"alert":"#[..], Some(Place::Alert)),
+    };
+    buffer.extend_from_slice(field);
+    Writer::with(buffer, |writer| match place {
+        Some(place) => writer.snake(alert.fields, place),
+        None => writer.as_written(alert.fields),
+    });
+    buffer.push(b'}');
 }
 
 /// Appends the field that holds an incident and one of its alerts.
@@ -41,29 +38,35 @@ pub(super) fn push_incident(
     alert: Option<&Alert<'_>>,
     buffer: &mut Vec<u8>,
 ) {
-    buffer.extend_from_slice(br#","m365_defender":{"#);
-    let mut first = true;
     if kind == RecordKind::XdrIncident {
-        for (key, value) in incident.fields.fields() {
-            if key != "alerts" && value.is_worth() {
-                push_key(key, &mut first, buffer);
-                push_as_written(value, buffer);
-            }
-        }
-        if let Some(alert) = alert {
-            push_key("alerts", &mut first, buffer);
-            push_as_written(alert.fields, buffer);
-        }
-        buffer.push(b'}');
+        buffer.extend_from_slice(br#","m365_defender":"#);
+        Writer::with(buffer, |writer| {
+            writer.object(|writer| {
+                for (key, value) in incident.fields.fields() {
+                    if key != "alerts" && value.is_worth() {
+                        writer.key(Name::Own(key), "");
+                        writer.as_written(value);
+                    }
+                }
+                if let Some(alert) = alert {
+                    writer.key(Name::Fixed("alerts"), "");
+                    writer.as_written(alert.fields);
+                }
+            });
+        });
         return;
     }
-    buffer.extend_from_slice(br#""incident":{"#);
-    push_fields(incident.fields, Place::Incident, &mut first, buffer);
-    if let Some(alert) = alert {
-        push_key("alert", &mut first, buffer);
-        push_snake(alert.fields, Place::IncidentAlert, buffer);
-    }
-    buffer.extend_from_slice(b"}}");
+    buffer.extend_from_slice(br#","m365_defender":{"incident":"#);
+    Writer::with(buffer, |writer| {
+        writer.object(|writer| {
+            writer.fields(incident.fields, Place::Incident);
+            if let Some(alert) = alert {
+                writer.key(Name::Fixed("alert"), "");
+                writer.snake(alert.fields, Place::IncidentAlert);
+            }
+        });
+    });
+    buffer.push(b'}');
 }
 
 /// A column in an object: its name as Microsoft writes it and in the object, and its value.
@@ -71,46 +74,9 @@ type Member<'v> = (&'v str, Name<'v>, Value<'v>);
 
 /// Appends the field that holds a hunting row, and what its envelope says.
 pub(super) fn push_row(row: &HuntingRow<'_>, tape: &Tape<'_>, buffer: &mut Vec<u8>) {
-    buffer.extend_from_slice(br#","m365_defender":{"event":{"#);
-    let mut first = true;
-    let envelope = tape.root();
-    if envelope.get("properties").is_object() {
-        for (key, name) in [("category", "category"), ("operationName", "operation_name"), ("time", "time")] {
-            if envelope.get(key).is_worth() {
-                push_key(name, &mut first, buffer);
-                push_as_written(envelope.get(key), buffer);
-            }
-        }
-        let (id, name) = (envelope.get("tenantId"), envelope.get("Tenant"));
-        if id.is_worth() || name.is_worth() {
-            push_key("tenant", &mut first, buffer);
-            push_group(&[("id", id), ("name", name)], buffer);
-        }
-    }
-    let mut groups: Vec<(&str, Vec<Member<'_>>)> = Vec::new();
-    for (column, value) in row.fields.fields() {
-        if !value.is_worth() {
-            continue;
-        }
-        let (group, name) = column_name(column);
-        if group.is_empty() {
-            push_column(column, name, value, &mut first, buffer);
-        } else if let Some((_, members)) = groups.iter_mut().find(|(known, _)| *known == group) {
-            members.push((column, name, value));
-        } else {
-            groups.push((group, vec![(column, name, value)]));
-        }
-    }
-    for (group, members) in groups {
-        push_key(group, &mut first, buffer);
-        let mut inside = true;
-        buffer.push(b'{');
-        for (column, name, value) in members {
-            push_column(column, name, value, &mut inside, buffer);
-        }
-        buffer.push(b'}');
-    }
-    buffer.extend_from_slice(b"}}");
+    buffer.extend_from_slice(br#","m365_defender":{"event":"#);
+    Writer::with(buffer, |writer| writer.object(|writer| writer.row(row, tape.root())));
+    buffer.push(b'}');
 }
 
 /// What Elastic's index takes for a column, where that is more than a keyword.
@@ -147,51 +113,6 @@ impl Column {
             }
             _ => Self::Plain,
         }
-    }
-}
-
-/// Appends the key and value of a column. A value that the index would refuse, and the whole document with it, goes
-/// under a name that ends in `_text`.
-fn push_column(column: &str, name: Name<'_>, value: Value<'_>, first: &mut bool, buffer: &mut Vec<u8>) {
-    let text = value.text();
-    let written = text.as_written();
-    let holds = Column::of(column);
-    let fits = match holds {
-        Column::Address => written.parse::<std::net::IpAddr>().is_ok(),
-        Column::Time => time_text(text).is_some(),
-        Column::Flag => matches!(written, "true" | "True" | "1" | "false" | "False" | "0"),
-        Column::Flattened | Column::Plain => true,
-    };
-    push_name(name, if fits { "" } else { "_text" }, first, buffer);
-    match holds {
-        Column::Time if fits => push_string(buffer, &time_text(text).unwrap_or_default()),
-        Column::Flag if fits => {
-            let flag: &[u8] = if matches!(written, "true" | "True" | "1") { b"true" } else { b"false" };
-            buffer.extend_from_slice(flag);
-        }
-        Column::Flattened => {
-            let decoded = text.decoded();
-            let inner = if value.kind() == Some(Kind::String) { read_inner(&decoded) } else { None };
-            let value = inner.as_ref().map_or(value, Tape::root);
-            if value.is_object() || value.items().all(Value::is_object) {
-                push_as_written(value, buffer);
-            } else {
-                buffer.extend_from_slice(br#"{"value":"#);
-                push_as_written(value, buffer);
-                buffer.push(b'}');
-            }
-        }
-        _ => push_column_value(value, buffer),
-    }
-}
-
-/// The value of a column: what is an object or a list of objects becomes its JSON as a string, so that the hundreds
-/// of names in it do not become fields of the index.
-fn push_column_value(value: Value<'_>, buffer: &mut Vec<u8>) {
-    match value.kind() {
-        Some(Kind::Object) => push_string(buffer, value.raw()),
-        Some(Kind::Array) if value.items().any(Value::is_object) => push_string(buffer, value.raw()),
-        _ => push_as_written(value, buffer),
     }
 }
 
@@ -281,27 +202,6 @@ impl Place {
     }
 }
 
-/// Appends a value with names in snake case.
-fn push_snake(value: Value<'_>, place: Place, buffer: &mut Vec<u8>) {
-    match value.kind() {
-        Some(Kind::Object) => {
-            buffer.push(b'{');
-            push_fields(value, place, &mut true, buffer);
-            buffer.push(b'}');
-        }
-        Some(Kind::Array) => {
-            buffer.push(b'[');
-            let mut first = true;
-            for item in value.items().filter(|item| item.is_worth()) {
-                comma(&mut first, buffer);
-                push_snake(item, place, buffer);
-            }
-            buffer.push(b']');
-        }
-        _ => push_leaf(value, buffer),
-    }
-}
-
 /// What of the evidence of a Graph alert Elastic's integration gathers in objects.
 const EVIDENCE_GROUPS: [(&str, &[(&str, &str)]); 3] = [
     ("rbac_group", &[("rbacGroupId", "id"), ("rbacGroupName", "name")]),
@@ -356,52 +256,6 @@ const UNUSUAL: [&str; 27] = [
 ];
 static UNUSUAL_NAMES: Names<128> = Names::of(&UNUSUAL);
 
-fn push_fields(object: Value<'_>, place: Place, first: &mut bool, buffer: &mut Vec<u8>) {
-    let gathered = |key: &str| {
-        place == Place::Evidence
-            && EVIDENCE_GROUPS.iter().any(|(_, members)| members.iter().any(|(member, _)| *member == key))
-    };
-    for (key, value) in object.fields() {
-        if !value.is_worth() {
-            continue;
-        }
-        if UNUSUAL_NAMES.find(&UNUSUAL, key, value.key_hash()).is_none() {
-            push_name(Name::Snake(key), "", first, buffer);
-            push_snake(value, place.below(), buffer);
-            continue;
-        }
-        if gathered(key) || place == Place::Incident && key == "alerts" {
-            continue;
-        }
-        if let Some(name) = address_name(key, place) {
-            push_key(name, first, buffer);
-            push_address(value.text(), buffer);
-            continue;
-        }
-        let odd = place == Place::Evidence && !is_as_indexed(key, value);
-        push_name(name(key, place), if odd { "_details" } else { "" }, first, buffer);
-        push_snake(value, inside(key, place), buffer);
-    }
-    if place != Place::Evidence {
-        return;
-    }
-    for (group, members) in EVIDENCE_GROUPS {
-        let told = members.iter().map(|(key, name)| (*name, object.get(key)));
-        let told: Vec<_> = told.filter(|(_, value)| value.is_worth()).collect();
-        if told.is_empty() {
-            continue;
-        }
-        push_key(group, first, buffer);
-        buffer.push(b'{');
-        let mut inside_first = true;
-        for (name, value) in told {
-            push_key(name, &mut inside_first, buffer);
-            push_snake(value, Place::File, buffer);
-        }
-        buffer.push(b'}');
-    }
-}
-
 /// Whether a value of evidence is of the type that the index has for its name. Types of evidence share some names
 /// that are a text in one and an object in another; and an address must be one.
 fn is_as_indexed(key: &str, value: Value<'_>) -> bool {
@@ -436,29 +290,14 @@ fn address_name(key: &str, place: Place) -> Option<&'static str> {
     }
 }
 
-fn push_address(text: Text<'_>, buffer: &mut Vec<u8>) {
-    let decoded = text.decoded();
-    buffer.extend_from_slice(br#"{"original":"#);
-    push_text(buffer, text);
-    if let Some(parts) = Parts::of(&decoded) {
-        for (name, part) in
-            [("domain", parts.host), ("path", parts.path), ("query", parts.query), ("scheme", parts.scheme)]
-        {
-            if !part.is_empty() {
-                push_key(name, &mut false, buffer);
-                push_string(buffer, part);
-            }
-        }
-    }
-    buffer.push(b'}');
-}
-
 /// A field's name in the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Name<'n> {
     Fixed(&'static str),
     /// Microsoft's name, to be written in snake case.
     Snake(&'n str),
+    /// Microsoft's name.
+    Own(&'n str),
 }
 
 /// A name as Elastic's integration has it.
@@ -472,18 +311,6 @@ fn name(key: &str, place: Place) -> Name<'_> {
         ("fileSize", Place::File) => Name::Fixed("size"),
         _ => Name::Snake(key),
     }
-}
-
-/// Appends a name with `suffix` as a key, and its colon.
-fn push_name(name: Name<'_>, suffix: &str, first: &mut bool, buffer: &mut Vec<u8>) {
-    comma(first, buffer);
-    buffer.push(b'"');
-    match name {
-        Name::Fixed(name) => buffer.extend_from_slice(name.as_bytes()),
-        Name::Snake(key) => push_snake_case(key, buffer),
-    }
-    buffer.extend_from_slice(suffix.as_bytes());
-    buffer.extend_from_slice(b"\":");
 }
 
 /// `createdDateTime` becomes `created_datetime`, `@odata.type` `odata_type`. Nothing is left that JSON would have to
@@ -530,41 +357,6 @@ fn push_snake_case(key: &str, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&letters[start..]);
 }
 
-/// Appends a value with Microsoft's names, without what is nothing.
-fn push_as_written(value: Value<'_>, buffer: &mut Vec<u8>) {
-    match value.kind() {
-        Some(Kind::Object) => {
-            buffer.push(b'{');
-            let mut first = true;
-            for (key, value) in value.fields().filter(|(_, value)| value.is_worth()) {
-                push_key(key, &mut first, buffer);
-                push_as_written(value, buffer);
-            }
-            buffer.push(b'}');
-        }
-        Some(Kind::Array) => {
-            buffer.push(b'[');
-            let mut first = true;
-            for item in value.items().filter(|item| item.is_worth()) {
-                comma(&mut first, buffer);
-                push_as_written(item, buffer);
-            }
-            buffer.push(b']');
-        }
-        _ => push_leaf(value, buffer),
-    }
-}
-
-fn push_group(members: &[(&str, Value<'_>)], buffer: &mut Vec<u8>) {
-    buffer.push(b'{');
-    let mut first = true;
-    for (name, value) in members.iter().filter(|(_, value)| value.is_worth()) {
-        push_key(name, &mut first, buffer);
-        push_as_written(*value, buffer);
-    }
-    buffer.push(b'}');
-}
-
 fn push_leaf(value: Value<'_>, buffer: &mut Vec<u8>) {
     match value.kind() {
         Some(Kind::String) if value.is_clean() => push_written(buffer, value.raw()),
@@ -582,32 +374,389 @@ fn is_finite(number: &str) -> bool {
     plain || number.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// Appends a key and its colon. A key with a dot would open an object in Elasticsearch.
-fn push_key(key: &str, first: &mut bool, buffer: &mut Vec<u8>) {
-    comma(first, buffer);
-    if key.contains('.') {
-        push_text(buffer, Text::as_in_json(&key.replace('.', "_")));
-    } else {
-        push_text(buffer, Text::as_in_json(key));
-    }
-    buffer.push(b':');
+/// Writes Microsoft's record.
+struct Writer<'b> {
+    buffer: &'b mut Vec<u8>,
+    /// The names that stand in the objects that are open: their hashes, and where they are in the buffer. Those of the
+    /// innermost object are the last.
+    names: Vec<(u32, Range<usize>)>,
+    /// Where those of the innermost object begin.
+    own: usize,
+    snake: SnakeNames,
 }
 
-fn comma(first: &mut bool, buffer: &mut Vec<u8>) {
-    if !*first {
-        buffer.push(b',');
+impl<'b> Writer<'b> {
+    /// Appends what `write` writes.
+    fn with(buffer: &'b mut Vec<u8>, write: impl FnOnce(&mut Self)) {
+        let names = Vec::with_capacity(64);
+        let mut writer = Self { buffer, names, own: 0, snake: SNAKE_NAMES.take() };
+        write(&mut writer);
+        SNAKE_NAMES.set(writer.snake);
     }
-    *first = false;
+
+    /// An object: all that `fields` writes.
+    fn object(&mut self, fields: impl FnOnce(&mut Self)) {
+        self.buffer.push(b'{');
+        let outer = std::mem::replace(&mut self.own, self.names.len());
+        fields(self);
+        self.names.truncate(self.own);
+        self.own = outer;
+        self.buffer.push(b'}');
+    }
+
+    /// A list of what is something.
+    fn list(&mut self, list: Value<'_>, mut write: impl FnMut(&mut Self, Value<'_>)) {
+        self.buffer.push(b'[');
+        let mut first = true;
+        for item in list.items().filter(|item| item.is_worth()) {
+            if !std::mem::replace(&mut first, false) {
+                self.buffer.push(b',');
+            }
+            write(self, item);
+        }
+        self.buffer.push(b']');
+    }
+
+    /// A name with `suffix` as a key, and its colon. Two of Microsoft's names may become one, such as `Title` and
+    /// `title` in a hunting row: Elasticsearch refuses a document with a name twice, so the second gets a number.
+    fn key(&mut self, name: Name<'_>, suffix: &str) {
+        self.buffer.extend_from_slice(if self.names.len() > self.own { b",\"" } else { b"\"" });
+        let start = self.buffer.len();
+        let mut known = match name {
+            Name::Fixed(name) => {
+                self.buffer.extend_from_slice(name.as_bytes());
+                hash(name)
+            }
+            Name::Snake(key) => self.snake.push(key, self.buffer),
+            Name::Own(key) => {
+                push_own(key, self.buffer);
+                hash_of(self.buffer, start, self.buffer.len())
+            }
+        };
+        if !suffix.is_empty() {
+            self.buffer.extend_from_slice(suffix.as_bytes());
+            known = hash_of(self.buffer, start, self.buffer.len());
+        }
+        let end = self.buffer.len();
+        let mut number = 1;
+        while self.has_name(known, start) {
+            number += 1;
+            self.buffer.truncate(end);
+            self.buffer.extend_from_slice(format!("_{number}").as_bytes());
+            known = hash_of(self.buffer, start, self.buffer.len());
+        }
+        self.names.push((known, start..self.buffer.len()));
+        self.buffer.extend_from_slice(b"\":");
+    }
+
+    /// Whether the innermost object has the name that stands in the buffer from `start` on.
+    fn has_name(&self, hash: u32, start: usize) -> bool {
+        let same = |place: &Range<usize>| self.buffer.get(place.clone()) == self.buffer.get(start..);
+        self.names[self.own..].iter().any(|(known, place)| *known == hash && same(place))
+    }
+
+    /// A value with names in snake case.
+    fn snake(&mut self, value: Value<'_>, place: Place) {
+        match value.kind() {
+            Some(Kind::Object) => self.object(|writer| writer.fields(value, place)),
+            Some(Kind::Array) => self.list(value, |writer, item| writer.snake(item, place)),
+            _ => push_leaf(value, self.buffer),
+        }
+    }
+
+    /// The fields of an object, with names in snake case.
+    fn fields(&mut self, object: Value<'_>, place: Place) {
+        let gathered = |key: &str| {
+            place == Place::Evidence
+                && EVIDENCE_GROUPS.iter().any(|(_, members)| members.iter().any(|(member, _)| *member == key))
+        };
+        for (key, value) in object.fields() {
+            if !value.is_worth() {
+                continue;
+            }
+            if UNUSUAL_NAMES.find(&UNUSUAL, key, value.key_hash()).is_none() {
+                self.key(Name::Snake(key), "");
+                self.snake(value, place.below());
+                continue;
+            }
+            if gathered(key) || place == Place::Incident && key == "alerts" {
+                continue;
+            }
+            if let Some(name) = address_name(key, place) {
+                self.key(Name::Fixed(name), "");
+                self.address(value.text());
+                continue;
+            }
+            let odd = place == Place::Evidence && !is_as_indexed(key, value);
+            self.key(name(key, place), if odd { "_details" } else { "" });
+            self.snake(value, inside(key, place));
+        }
+        if place != Place::Evidence {
+            return;
+        }
+        for (group, members) in EVIDENCE_GROUPS {
+            let told = || {
+                let values = members.iter().map(|(key, name)| (*name, object.get(key)));
+                values.filter(|(_, value)| value.is_worth())
+            };
+            if told().next().is_none() {
+                continue;
+            }
+            self.key(Name::Fixed(group), "");
+            self.object(|writer| {
+                for (name, value) in told() {
+                    writer.key(Name::Fixed(name), "");
+                    writer.snake(value, Place::File);
+                }
+            });
+        }
+    }
+
+    /// An address of the portal, and its parts.
+    fn address(&mut self, text: Text<'_>) {
+        let decoded = text.decoded();
+        self.object(|writer| {
+            writer.key(Name::Fixed("original"), "");
+            push_text(writer.buffer, text);
+            let Some(parts) = Parts::of(&decoded) else { return };
+            for (name, part) in [
+                ("domain", parts.host),
+                ("path", parts.path),
+                ("query", parts.query),
+                ("scheme", parts.scheme),
+            ] {
+                if !part.is_empty() {
+                    writer.key(Name::Fixed(name), "");
+                    push_string(writer.buffer, part);
+                }
+            }
+        });
+    }
+
+    /// A value with Microsoft's names, without what is nothing.
+    fn as_written(&mut self, value: Value<'_>) {
+        match value.kind() {
+            Some(Kind::Object) => self.object(|writer| {
+                for (key, value) in value.fields().filter(|(_, value)| value.is_worth()) {
+                    writer.key(Name::Own(key), "");
+                    writer.as_written(value);
+                }
+            }),
+            Some(Kind::Array) => self.list(value, Self::as_written),
+            _ => push_leaf(value, self.buffer),
+        }
+    }
+
+    /// A hunting row and what its envelope says.
+    fn row(&mut self, row: &HuntingRow<'_>, envelope: Value<'_>) {
+        if envelope.get("properties").is_object() {
+            for (key, name) in
+                [("category", "category"), ("operationName", "operation_name"), ("time", "time")]
+            {
+                let value = envelope.get(key);
+                if value.is_worth() {
+                    self.key(Name::Fixed(name), "");
+                    self.as_written(value);
+                }
+            }
+            let tenant = [("id", envelope.get("tenantId")), ("name", envelope.get("Tenant"))];
+            if tenant.iter().any(|(_, value)| value.is_worth()) {
+                self.key(Name::Fixed("tenant"), "");
+                self.object(|writer| {
+                    for (name, value) in tenant.into_iter().filter(|(_, value)| value.is_worth()) {
+                        writer.key(Name::Fixed(name), "");
+                        writer.as_written(value);
+                    }
+                });
+            }
+        }
+        let mut groups: Vec<(&'static str, Vec<Member<'_>>)> = Vec::new();
+        for (column, value) in row.fields.fields() {
+            if !value.is_worth() {
+                continue;
+            }
+            let (group, name) = column_name(column);
+            if group.is_empty() {
+                self.column(column, name, value);
+            } else if let Some((_, members)) = groups.iter_mut().find(|(known, _)| *known == group) {
+                members.push((column, name, value));
+            } else {
+                groups.push((group, vec![(column, name, value)]));
+            }
+        }
+        for (group, members) in groups {
+            self.key(Name::Fixed(group), "");
+            self.object(|writer| {
+                for (column, name, value) in members {
+                    writer.column(column, name, value);
+                }
+            });
+        }
+    }
+
+    /// The key and value of a column. A value that the index would refuse, and the whole document with it, goes
+    /// under a name that ends in `_text`.
+    fn column(&mut self, column: &str, name: Name<'_>, value: Value<'_>) {
+        let text = value.text();
+        let written = text.as_written();
+        let holds = Column::of(column);
+        let fits = match holds {
+            Column::Address => written.parse::<std::net::IpAddr>().is_ok(),
+            Column::Time => time_text(text).is_some(),
+            Column::Flag => matches!(written, "true" | "True" | "1" | "false" | "False" | "0"),
+            Column::Flattened | Column::Plain => true,
+        };
+        self.key(name, if fits { "" } else { "_text" });
+        match holds {
+            Column::Time if fits => push_string(self.buffer, &time_text(text).unwrap_or_default()),
+            Column::Flag if fits => {
+                let flag: &[u8] = if matches!(written, "true" | "True" | "1") { b"true" } else { b"false" };
+                self.buffer.extend_from_slice(flag);
+            }
+            Column::Flattened => {
+                let decoded = text.decoded();
+                let inner = if value.kind() == Some(Kind::String) { read_inner(&decoded) } else { None };
+                let value = inner.as_ref().map_or(value, Tape::root);
+                if value.is_object() || value.items().all(Value::is_object) {
+                    self.as_written(value);
+                } else {
+                    self.object(|writer| {
+                        writer.key(Name::Fixed("value"), "");
+                        writer.as_written(value);
+                    });
+                }
+            }
+            // What is an object or a list of objects becomes its JSON as a string, so that the hundreds of names in it
+            // do not become fields of the index.
+            _ if value.is_object() => push_string(self.buffer, value.raw()),
+            _ if value.kind() == Some(Kind::Array) && value.items().any(Value::is_object) => {
+                push_string(self.buffer, value.raw());
+            }
+            _ => self.as_written(value),
+        }
+    }
+}
+
+/// Appends Microsoft's name. A dot in it would open an object in Elasticsearch.
+fn push_own(key: &str, buffer: &mut Vec<u8>) {
+    let start = buffer.len();
+    push_text(buffer, Text::as_in_json(key));
+    // Without the quotes.
+    buffer.pop();
+    buffer.remove(start);
+    buffer[start..].iter_mut().filter(|byte| **byte == b'.').for_each(|byte| *byte = b'_');
+}
+
+thread_local! {
+    /// The names of the last documents. The same few hundred come again and again, and each would be spelled anew.
+    static SNAKE_NAMES: Cell<SnakeNames> = const { Cell::new(SnakeNames { slots: Vec::new() }) };
+}
+
+/// Names in snake case that were asked for before, each in the slot of its hash.
+#[derive(Default)]
+struct SnakeNames {
+    slots: Vec<Option<SnakeName>>,
+}
+
+struct SnakeName {
+    key: Box<str>,
+    name: Box<[u8]>,
+    /// Of the name.
+    hash: u32,
+}
+
+impl SnakeNames {
+    const SLOTS: usize = 1024;
+    /// Longer keys are spelled each time, so that nobody fills the memory with them.
+    const KEY_BYTES_MAX: usize = 64;
+
+    /// Appends `key` in snake case, and returns the hash of that.
+    fn push(&mut self, key: &str, buffer: &mut Vec<u8>) -> u32 {
+        if key.len() > Self::KEY_BYTES_MAX {
+            let start = buffer.len();
+            push_snake_case(key, buffer);
+            return hash_of(buffer, start, buffer.len());
+        }
+        if self.slots.is_empty() {
+            self.slots.resize_with(Self::SLOTS, || None);
+        }
+        let slot = &mut self.slots[hash(key) as usize % Self::SLOTS];
+        let known = match slot {
+            Some(known) if *known.key == *key => known,
+            _ => {
+                let mut name = Vec::with_capacity(key.len() + 8);
+                push_snake_case(key, &mut name);
+                let hash = hash_of(&name, 0, name.len());
+                slot.insert(SnakeName { key: key.into(), name: name.into(), hash })
+            }
+        };
+        buffer.extend_from_slice(&known.name);
+        known.hash
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Name, column_name, push_name};
+    use super::{Name, Place, UNUSUAL, Writer, address_name, column_name, inside, is_as_indexed, name};
+    use crate::formats::tape::Tape;
 
     fn written(name: Name<'_>) -> String {
         let mut buffer = Vec::new();
-        push_name(name, "", &mut true, &mut buffer);
+        Writer::with(&mut buffer, |writer| writer.key(name, ""));
         String::from_utf8(buffer).expect("text").trim_matches(['"', ':']).to_owned()
+    }
+
+    #[test]
+    fn a_name_stands_in_an_object_once() {
+        let tape = Tape::read(
+            r#"{"Title":1,"title":{"a.b":1,"a_b":2},"ti,tle":3,"Title":4,"title_2":5,"other":{"title":6}}"#,
+        )
+        .expect("JSON");
+        let mut buffer = Vec::new();
+        Writer::with(&mut buffer, |writer| writer.snake(tape.root(), Place::Other));
+        assert_eq!(
+            String::from_utf8(buffer).expect("text"),
+            r#"{"title":1,"title_2":{"a_b":1,"a_b_2":2},"ti_tle":3,"title_3":4,"title_2_2":5,"other":{"title":6}}"#
+        );
+        let tape = Tape::read(r#"{"a.b":1,"a_b":{"c":[{"d":1}],"c":null,"e\"f":2}}"#).expect("JSON");
+        let mut buffer = Vec::new();
+        Writer::with(&mut buffer, |writer| writer.as_written(tape.root()));
+        assert_eq!(String::from_utf8(buffer).expect("text"), r#"{"a_b":1,"a_b_2":{"c":[{"d":1}],"e\"f":2}}"#);
+    }
+
+    #[test]
+    fn names_that_are_not_unusual_follow_the_rule() {
+        const PLACES: [Place; 7] = [
+            Place::Alert,
+            Place::Incident,
+            Place::IncidentAlert,
+            Place::Comment,
+            Place::Evidence,
+            Place::File,
+            Place::Other,
+        ];
+        let odd = Tape::read(r#"[{"a":[1]}]"#).expect("JSON");
+        let fixtures = [
+            include_str!("../../../tests/fixtures/incident_full.json"),
+            include_str!("../../../tests/fixtures/endpoint_alert.json"),
+            include_str!("../../../tests/fixtures/mail_alert.json"),
+            include_str!("../../../tests/fixtures/cloud_alert.json"),
+        ];
+        let mut keys = 0;
+        for fixture in fixtures {
+            for key in fixture.split('"').filter(|part| part.chars().all(char::is_alphanumeric)) {
+                keys += 1;
+                for place in PLACES {
+                    let follows = name(key, place) == Name::Snake(key)
+                        && address_name(key, place).is_none()
+                        && inside(key, place) == place.below()
+                        && is_as_indexed(key, odd.root())
+                        && is_as_indexed(key, odd.root().get("a"));
+                    assert!(follows || UNUSUAL.contains(&key), "{key} {place:?}");
+                }
+            }
+        }
+        assert!(keys > 500);
     }
 
     #[test]

@@ -836,9 +836,17 @@ impl<'a> Writer<'_, 'a> {
         context.cloud(json);
         json.object("unmapped", |json| {
             let wrapped = self.record.get("properties").is_object();
-            for (key, value) in self.record.fields().filter(|(key, _)| wrapped && *key != "properties") {
+            let envelope = || self.record.fields().filter(|(key, _)| wrapped && *key != "properties");
+            let is_column = |key: &str| row.fields.get(key).is_told();
+            for (key, value) in envelope().filter(|(key, _)| !is_column(key)) {
                 json.own_under(key, value);
             }
+            // A name stands in an object once, and the row's own go before those of what it came in.
+            json.object(if is_column("envelope") { "envelope_of_row" } else { "envelope" }, |json| {
+                for (key, value) in envelope().filter(|(key, _)| is_column(key)) {
+                    json.own_under(key, value);
+                }
+            });
             // A process without a number is not in the event, nor an account without a name.
             let by_process = process_number(row.initiating_process().id).is_some();
             let by_account = !row.account().name().is_blank();

@@ -22,7 +22,7 @@ use super::json::{Reader, Text};
 use super::tables::{same, says_nothing, tactic};
 use super::tape::{Tape, Value};
 use super::view::{Alert, Comment, Evidence, Facts, Incident, View};
-use super::{Events, FormatError, RecordKind, tables};
+use super::{Events, FormatError, RecordKind, tables, tenant_id};
 
 use evidence::{Observables, THREAT_ACTOR, Told};
 use objects::person;
@@ -378,7 +378,7 @@ impl Context<'_> {
             }
             json.word("log_name", metadata.log_name);
             json.word("log_provider", "Muster");
-            json.plain("tenant_uid", &self.tenant.id.to_string());
+            json.plain("tenant_uid", tenant_id(self.tenant, &mut [0; 36]));
             json.text("original_time", metadata.original_time);
             json.time("modified_time", metadata.modified);
             json.text("event_code", metadata.event_code);
@@ -407,7 +407,7 @@ impl Context<'_> {
         json.object("cloud", |json| {
             json.word("provider", "Azure");
             json.object("account", |json| {
-                json.plain("uid", &self.tenant.id.to_string());
+                json.plain("uid", tenant_id(self.tenant, &mut [0; 36]));
                 json.plain("name", &self.tenant.name);
                 json.choice("type", (17, "M365 Tenant"));
                 json.list("labels", |json| json.plain_item(self.tenant.slug.as_str()));
@@ -418,14 +418,14 @@ impl Context<'_> {
     /// `unmapped`: all of Microsoft's fields but those of `mapped`, under their own names.
     fn rest(&self, json: &mut Json<'_>, fields: Value<'_>, mapped: &[&str]) {
         json.object("unmapped", |json| {
-            for (key, value) in fields.fields() {
+            for (key, value) in fields.fields().filter(|(_, value)| value.is_told()) {
                 let told_already = match key {
                     "alerts" => {
                         self.options.incident_alerts == IncidentAlerts::Findings
                             && value.items().all(|item| item.is_object())
                     }
                     "tenantId" | "aadTenantId" => {
-                        same(value.text().as_written(), &self.tenant.id.to_string())
+                        same(value.text().as_written(), tenant_id(self.tenant, &mut [0; 36]))
                     }
                     "determination" if says_nothing(value.text().as_written()) => false,
                     _ => mapped.contains(&key),
@@ -622,7 +622,7 @@ fn classified(json: &mut Json<'_>, class: Class, activity: (i64, &str)) {
     json.number("activity_id", id);
     json.plain("activity_name", name);
     json.number("type_uid", class.uid * 100 + id);
-    json.plain("type_name", &format!("{}: {}", class.name, if id == 99 { "Other" } else { name }));
+    json.plain("type_name", &[class.name, ": ", if id == 99 { "Other" } else { name }].concat());
 }
 
 /// What an alert's or incident's status says was done to it.

@@ -132,6 +132,19 @@ fn the_far_side_of_what_comes_in_is_the_source() {
 
 /// Every field of every event has a row in the table, and every row some field.
 #[test]
+fn a_column_that_has_the_name_of_its_envelopes_field_stands_beside_it() {
+    let body = r#"{"time":"2026-03-02T08:15:30Z","tenantId":"of the envelope","category":"AdvancedHunting-DeviceEvents",
+        "properties":{"Timestamp":"2026-03-02T08:15:30Z","DeviceId":"d1","tenantId":"of the row","Note":"x"}}"#;
+    for event in written(&Format::Ocsf(OcsfOptions::default()), RecordKind::HuntingRow, body) {
+        assert_eq!(event.matches("\"tenantId\":").count(), 2, "{event}");
+        let event: Value = serde_json::from_str(&event).expect("JSON");
+        assert_eq!(event["unmapped"]["tenantId"], "of the row");
+        assert_eq!(event["unmapped"]["envelope"]["tenantId"], "of the envelope");
+        assert_eq!(event["unmapped"]["Note"], "x");
+    }
+}
+
+#[test]
 fn the_table_of_fields_is_whole() {
     let mut used = HashSet::new();
     let mut without = std::collections::BTreeSet::new();

@@ -4,6 +4,7 @@
 //! is not of the type its index has for the name: what could be such a value gets another name.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::document::time_text;
@@ -382,14 +383,23 @@ struct Writer<'b> {
     names: Vec<(u32, Range<usize>)>,
     /// Where those of the innermost object begin.
     own: usize,
+    /// The names of the innermost object once more, where walking over them would take too long.
+    many: Option<ManyNames>,
     snake: SnakeNames,
 }
+
+/// Names, and the last number that was put behind each.
+type ManyNames = HashMap<Box<[u8]>, u32>;
+
+/// Up to how many names of an object are walked over, which beats hashing. More of them, and names that come twice,
+/// an attacker can cause.
+const WALKED_MAX: usize = 128;
 
 impl<'b> Writer<'b> {
     /// Appends what `write` writes.
     fn with(buffer: &'b mut Vec<u8>, write: impl FnOnce(&mut Self)) {
         let names = Vec::with_capacity(64);
-        let mut writer = Self { buffer, names, own: 0, snake: SNAKE_NAMES.take() };
+        let mut writer = Self { buffer, names, own: 0, many: None, snake: SNAKE_NAMES.take() };
         write(&mut writer);
         SNAKE_NAMES.set(writer.snake);
     }
@@ -397,10 +407,10 @@ impl<'b> Writer<'b> {
     /// An object: all that `fields` writes.
     fn object(&mut self, fields: impl FnOnce(&mut Self)) {
         self.buffer.push(b'{');
-        let outer = std::mem::replace(&mut self.own, self.names.len());
+        let outer = (std::mem::replace(&mut self.own, self.names.len()), self.many.take());
         fields(self);
         self.names.truncate(self.own);
-        self.own = outer;
+        (self.own, self.many) = outer;
         self.buffer.push(b'}');
     }
 
@@ -437,13 +447,12 @@ impl<'b> Writer<'b> {
             self.buffer.extend_from_slice(suffix.as_bytes());
             known = hash_of(self.buffer, start, self.buffer.len());
         }
-        let end = self.buffer.len();
-        let mut number = 1;
-        while self.has_name(known, start) {
-            number += 1;
-            self.buffer.truncate(end);
-            self.buffer.extend_from_slice(format!("_{number}").as_bytes());
-            known = hash_of(self.buffer, start, self.buffer.len());
+        if self.many.is_none() && (self.names.len() - self.own >= WALKED_MAX || self.has_name(known, start)) {
+            let names = self.names[self.own..].iter();
+            self.many = Some(names.map(|(_, place)| (self.buffer[place.clone()].into(), 1)).collect());
+        }
+        if let Some(many) = &mut self.many {
+            number_name(many, self.buffer, start);
         }
         self.names.push((known, start..self.buffer.len()));
         self.buffer.extend_from_slice(b"\":");
@@ -637,14 +646,32 @@ impl<'b> Writer<'b> {
     }
 }
 
-/// Appends Microsoft's name. A dot in it would open an object in Elasticsearch.
+/// Appends Microsoft's name. A dot in it would open an object in Elasticsearch, however it is written: so nothing
+/// stays an escape that need not be one.
 fn push_own(key: &str, buffer: &mut Vec<u8>) {
     let start = buffer.len();
-    push_text(buffer, Text::as_in_json(key));
+    push_string(buffer, &Text::as_in_json(key).decoded());
     // Without the quotes.
     buffer.pop();
     buffer.remove(start);
     buffer[start..].iter_mut().filter(|byte| **byte == b'.').for_each(|byte| *byte = b'_');
+}
+
+/// Adds the name that stands in the buffer from `start` on to `names`, and a number to it where it is among them.
+fn number_name(names: &mut ManyNames, buffer: &mut Vec<u8>, start: usize) {
+    let end = buffer.len();
+    let Some(last) = names.get(&buffer[start..]) else {
+        names.insert(buffer[start..].into(), 1);
+        return;
+    };
+    let mut number = *last;
+    while names.contains_key(&buffer[start..]) {
+        number += 1;
+        buffer.truncate(end);
+        buffer.extend_from_slice(format!("_{number}").as_bytes());
+    }
+    names.insert(buffer[start..].into(), 1);
+    names.insert(buffer[start..end].into(), number);
 }
 
 thread_local! {
@@ -722,6 +749,31 @@ mod tests {
         let mut buffer = Vec::new();
         Writer::with(&mut buffer, |writer| writer.as_written(tape.root()));
         assert_eq!(String::from_utf8(buffer).expect("text"), r#"{"a_b":1,"a_b_2":{"c":[{"d":1}],"e\"f":2}}"#);
+    }
+
+    #[test]
+    fn names_are_told_apart_in_large_objects_too() {
+        for count in [100, 127, 128, 129, 300] {
+            let fields: String = (0..count).map(|number| format!("\"a{number}\":{number},")).collect();
+            // An object between them has names of its own.
+            let text = format!(
+                "{{{fields}\"x\":{{\"a1\":1,\"A1\":2,\"a2\":3}},\"A1\":1,\"a1_3\":2,\"A1\":3,\"a1\":4}}"
+            );
+            let tape = Tape::read(&text).expect("JSON");
+            let mut buffer = Vec::new();
+            Writer::with(&mut buffer, |writer| writer.snake(tape.root(), Place::Other));
+            let written = String::from_utf8(buffer).expect("text");
+            let end = r#""x":{"a1":1,"a1_2":2,"a2":3},"a1_2":1,"a1_3":2,"a1_4":3,"a1_5":4}"#;
+            assert_eq!(written, format!("{{{fields}{end}"));
+        }
+    }
+
+    #[test]
+    fn no_dot_is_left_in_microsofts_names() {
+        let tape = Tape::read(r#"{"a\u002eb":1,"a.b":2,"a\u005fb":3,"\u0063\n\"":4}"#).expect("JSON");
+        let mut buffer = Vec::new();
+        Writer::with(&mut buffer, |writer| writer.as_written(tape.root()));
+        assert_eq!(String::from_utf8(buffer).expect("text"), r#"{"a_b":1,"a_b_2":2,"a_b_3":3,"c\n\"":4}"#);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -48,13 +49,42 @@ struct Entry<'a> {
     next: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 enum Value<'a> {
     /// As it stands in JSON between quotes.
     Escaped(Text<'a>),
     Plain(Cow<'a, str>),
     Number(i64),
     Flag(bool),
+}
+
+impl PartialEq for Value<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Escaped(one), Self::Escaped(other)) => one == other,
+            (Self::Plain(one), Self::Plain(other)) => one == other,
+            // Without escapes it is the same text.
+            (Self::Escaped(escaped), Self::Plain(plain)) | (Self::Plain(plain), Self::Escaped(escaped)) => {
+                escaped.as_written() == plain && !plain.contains('\\')
+            }
+            (Self::Number(one), Self::Number(other)) => one == other,
+            (Self::Flag(one), Self::Flag(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Value<'_> {}
+
+impl Hash for Value<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Escaped(text) => text.as_written().hash(state),
+            Self::Plain(text) => text.hash(state),
+            Self::Number(number) => number.hash(state),
+            Self::Flag(flag) => flag.hash(state),
+        }
+    }
 }
 
 impl<'a> Document<'a> {
@@ -65,15 +95,11 @@ impl<'a> Document<'a> {
     /// Adds a value, unless the field has it.
     fn push(&mut self, field: Field, value: Value<'a>) {
         let chain = self.of[field.place()];
-        if chain.count >= WALK_MAX {
-            if chain.count == WALK_MAX {
-                let walked: Vec<Value<'a>> = self.values_of(chain).cloned().collect();
-                self.many.extend(walked.into_iter().map(|value| (field, value)));
-            }
-            if !self.many.insert((field, value.clone())) {
+        if chain.count < WALK_MAX {
+            if self.values_of(chain).any(|known| *known == value) {
                 return;
             }
-        } else if self.values_of(chain).any(|known| *known == value) {
+        } else if !self.many.insert((field, value.clone())) {
             return;
         }
         let new = u32::try_from(self.values.len()).expect("a document has fewer values");
@@ -86,6 +112,11 @@ impl<'a> Document<'a> {
         }
         chain.last = new;
         chain.count += 1;
+        if chain.count == WALK_MAX {
+            let walked = *chain;
+            let values: Vec<Value<'a>> = self.values_of(walked).cloned().collect();
+            self.many.extend(values.into_iter().map(|value| (field, value)));
+        }
     }
 
     /// The values of a field, in order.
@@ -347,7 +378,7 @@ fn mac(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{Document, mac, moment};
-    use crate::formats::ecs::fields::ROWS;
+    use crate::formats::ecs::fields::{Field, ROWS};
     use crate::formats::json::Text;
 
     #[test]
@@ -383,6 +414,73 @@ mod tests {
              \"host\":{\"ip\":[\"10.0.0.1\",\"fe80::1\",\"203.0.113.9\"],\"name\":\"ws1\",\"os\":{\"name\":\"Windows\\n\u{fffd}\"}},\
              \"process\":{\"parent\":{\"pid\":6},\"pid\":7}}"
         );
+    }
+
+    #[test]
+    fn any_two_fields_are_where_their_names_say() {
+        fn leaves(value: &serde_json::Value) -> usize {
+            value.as_object().map_or(1, |object| object.values().map(leaves).sum())
+        }
+        let fields: Vec<Field> = ROWS.iter().map(|row| Field::named(row.name)).collect();
+        for (place, one) in fields.iter().enumerate() {
+            for other in &fields[place..] {
+                let mut document = Document::new();
+                document.flag(*other, true);
+                document.flag(*one, true);
+                let mut buffer = Vec::new();
+                document.write_open(&mut buffer);
+                buffer.push(b'}');
+                let value: serde_json::Value = serde_json::from_slice(&buffer).expect("JSON");
+                for field in [one, other] {
+                    let path = format!("/{}", field.row().name.replace('.', "/"));
+                    let found = value.pointer(&path).map(|found| found.get(0).unwrap_or(found));
+                    assert_eq!(found, Some(&true.into()), "{path} {value}");
+                }
+                assert_eq!(leaves(&value), if one == other { 1 } else { 2 }, "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_is_the_same_whether_it_had_to_be_decoded_or_not() {
+        let text = Text::as_in_json;
+        let mut document = Document::new();
+        for name in ["WS1", "ws1", "Ws1", "a\\\\b", "A\\\\b", "ws1"] {
+            document.lower(field!("host.name"), text(name));
+        }
+        // A backslash is one or the beginning of an escape.
+        document.plain(field!("process.name"), "a\\nb");
+        document.add(field!("process.name"), text("a\\nb"));
+        let mut buffer = Vec::new();
+        document.write_open(&mut buffer);
+        assert_eq!(
+            String::from_utf8(buffer).expect("text"),
+            r#"{"host":{"name":["ws1","a\\b"]},"process":{"name":["a\\nb","a\nb"]}"#
+        );
+    }
+
+    #[test]
+    fn many_values_of_a_field_are_kept_once_in_order() {
+        for count in [1, 2, 31, 32, 33, 34, 100] {
+            let mut document = Document::new();
+            for round in 0..3 {
+                for number in 0..count {
+                    document.number(field!("process.pid"), number);
+                    document.number(field!("process.parent.pid"), number + round);
+                    document.number(field!("process.pid"), number / 2);
+                }
+            }
+            let mut buffer = Vec::new();
+            document.write_open(&mut buffer);
+            buffer.push(b'}');
+            let value: serde_json::Value = serde_json::from_slice(&buffer).expect("JSON");
+            let expected = |count: i64| match count {
+                1 => 0.into(),
+                _ => serde_json::Value::from((0..count).collect::<Vec<_>>()),
+            };
+            assert_eq!(value["process"]["pid"], expected(count));
+            assert_eq!(value["process"]["parent"]["pid"], expected(count + 2));
+        }
     }
 
     #[test]

@@ -57,23 +57,30 @@ impl<T: Copy + Eq + Hash + Fingerprint> Distinct<T> {
         &self.values
     }
 
-    /// Adds `value` unless it is there.
-    pub(super) fn add(&mut self, value: T) {
-        if self.values.len() < COMPARED_MAX {
-            if !self.values.contains(&value) {
-                self.values.push(value);
-            }
-        } else {
-            self.add_to_many(value);
-        }
+    /// The values, for good.
+    pub(super) fn into_values(self) -> Vec<T> {
+        self.values
     }
 
-    fn add_to_many(&mut self, value: T) {
+    /// Adds `value` unless it is there, and says whether it was not.
+    pub(super) fn add(&mut self, value: T) -> bool {
+        if self.values.len() >= COMPARED_MAX {
+            return self.add_to_many(value);
+        }
+        let new = !self.values.contains(&value);
+        if new {
+            self.values.push(value);
+        }
+        new
+    }
+
+    fn add_to_many(&mut self, value: T) -> bool {
         if let Some(seen) = &mut self.seen {
-            if seen.insert(value) {
+            let new = seen.insert(value);
+            if new {
                 self.values.push(value);
             }
-            return;
+            return new;
         }
         if self.fingerprints.is_empty() {
             self.fingerprints.extend(self.values.iter().map(Fingerprint::fingerprint));
@@ -83,7 +90,7 @@ impl<T: Copy + Eq + Hash + Fingerprint> Distinct<T> {
             // Without a way out in the middle the compiler looks at several at once.
             let any = known.iter().fold(false, |any, known| any | (*known == wanted));
             if any && values.contains(&value) {
-                return;
+                return false;
             }
         }
         self.fingerprints.push(wanted);
@@ -91,6 +98,7 @@ impl<T: Copy + Eq + Hash + Fingerprint> Distinct<T> {
         if self.values.len() == WALKED_MAX {
             self.seen = Some(self.values.iter().copied().collect());
         }
+        true
     }
 }
 

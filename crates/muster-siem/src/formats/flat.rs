@@ -684,21 +684,27 @@ impl Line<'_> {
     /// The columns of a row that have no field of their own: under their own names where those can be keys, else in a
     /// list.
     fn columns(&mut self, row: HuntingRow<'_>) {
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen = Distinct::default();
         let mut others = Vec::new();
+        // Asked once for each, however often a column comes.
+        let mut lost = [None; COLUMNS_SHOWN.len()];
         for (name, value) in row.fields.fields() {
-            let text = if value.text().is_blank() { Text::as_in_json(value.raw()) } else { value.text() };
-            if !value.is_told() || COLUMNS_SHOWN.contains(&name) && !self.is_lost(row, name) {
+            if !value.is_told() {
                 continue;
             }
+            if let Some(shown) = COLUMNS_SHOWN.iter().position(|known| *known == name)
+                && !*lost[shown].get_or_insert_with(|| Self::is_lost(row, name))
+            {
+                continue;
+            }
+            let text = if value.text().is_blank() { Text::as_in_json(value.raw()) } else { value.text() };
             let plain = !value.text().is_blank();
             let can_be_key = name.len() <= 60
                 && !name.is_empty()
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
                 && !name.ends_with("Label")
                 && !is_key_of_ours(self.syntax, name);
-            if plain && can_be_key && !seen.contains(&name) {
-                seen.push(name);
+            if plain && can_be_key && seen.add(name) {
                 self.column(name);
                 self.value(text);
             } else {
@@ -709,7 +715,7 @@ impl Line<'_> {
     }
 
     /// Whether a column that has a field of its own is not what that field shows.
-    fn is_lost(&self, row: HuntingRow<'_>, name: &str) -> bool {
+    fn is_lost(row: HuntingRow<'_>, name: &str) -> bool {
         match name {
             // Only what is an address, a port or a time that can be read stands in its field.
             "RemoteIP" | "LocalIP" => row.text(name).as_written().parse::<IpAddr>().is_err(),

@@ -336,6 +336,9 @@ impl<'t> Value<'t> {
     }
 
     /// The field `key` of an object. Of several with the same key the last, as most readers of JSON have it.
+    ///
+    /// Anyone can make names with equal hashes, and with many of them in one object this is a walk over all: it is for
+    /// names of ours, not for as many names as are in a record.
     #[inline(always)]
     pub(super) fn get(self, key: &str) -> Value<'t> {
         let hash = hash(key);

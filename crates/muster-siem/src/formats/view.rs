@@ -96,12 +96,11 @@ impl<'a> Alert<'a> {
     /// A Graph alert.
     pub(super) fn graph(fields: Value<'a>) -> Self {
         let text = |key| fields.text_of(key);
-        let mut categories = fields.texts_of("category");
-        for category in fields.texts_of("categories") {
-            if !categories.contains(&category) {
-                categories.push(category);
-            }
+        let mut categories = Distinct::default();
+        for key in ["category", "categories"] {
+            fields.get(key).items().for_each(|item| categories.add_text(item.text()));
         }
+        let categories = categories.into_values();
         Self {
             id: text("id"),
             title: text("title"),
@@ -1344,6 +1343,7 @@ impl<'a> Facts<'a> {
             told |= !evidence.remediation_status().is_blank();
             evidence.walk(&mut |evidence| all.push(Read::of(*evidence)));
         }
+        facts.choose(&all);
         for read in &all {
             facts.add_subjects(read);
         }
@@ -1365,9 +1365,33 @@ impl<'a> Facts<'a> {
         for alert in alerts {
             facts.remediated = alert.remediated.or(facts.remediated);
             facts.was_executing = alert.was_executing.or(facts.was_executing);
-            facts.remediation = facts.remediation.or(alert.remediation_action);
         }
+        let remediations = all
+            .iter()
+            .map(|read| read.remediation_status)
+            .filter(|status| !tables::same(status.as_written(), "none"))
+            .chain(alerts.iter().map(|alert| alert.remediation_action));
+        facts.remediation = told_first(remediations);
         facts
+    }
+
+    /// Picks the one device, file, process and user. Each text is looked at once: it may be long and begin with
+    /// blanks, and what was picked is not to be looked at anew for each piece of evidence.
+    fn choose(&mut self, all: &[Read<'a>]) {
+        let reads = || all.iter();
+        let device = reads()
+            .find(|read| !read.device.name().is_blank())
+            .or_else(|| reads().find(|read| !read.device.id.is_blank()))
+            .or(all.last());
+        self.device = device.map(|read| read.device).unwrap_or_default();
+        let files = reads().map(|read| read.file);
+        let images = reads().flat_map(|read| [read.process.image, read.process.parent_image]);
+        self.file = files.chain(images).find(|file| !file.is_blank()).unwrap_or_default();
+        let process = reads().find(|read| !read.process.shown().is_blank());
+        self.process = process.map(|read| read.process).unwrap_or_default();
+        let subjects = reads().filter(|read| read.evidence.kind != EvidenceKind::Process);
+        let user = subjects.chain(reads()).find(|read| !read.user.name().is_blank());
+        self.user = user.map(|read| read.user).unwrap_or_default();
     }
 
     /// What is the very subject of evidence, and so goes first.
@@ -1386,9 +1410,6 @@ impl<'a> Facts<'a> {
         if !read.file.is_blank() {
             self.add_file(&read.file);
         }
-        if self.device.name().is_blank() && !read.device.name().is_blank() {
-            self.device = read.device;
-        }
     }
 
     fn add_all(&mut self, read: &Read<'a>) {
@@ -1403,9 +1424,6 @@ impl<'a> Facts<'a> {
         }
         self.device_ids.add_text(device.id);
         self.device_ids.add_text(device.entra_id);
-        if self.device.name().is_blank() && self.device.id.is_blank() {
-            self.device = *device;
-        }
         self.add_user(&read.user);
         for user in evidence.logged_on() {
             if !user.name().is_blank() {
@@ -1414,19 +1432,11 @@ impl<'a> Facts<'a> {
         }
         self.add_file(&process.image);
         self.add_file(&process.parent_image);
-        if !process.shown().is_blank() {
-            if self.process.shown().is_blank() {
-                self.process = *process;
-            }
-            self.processes.add_text(process.shown());
-        }
+        self.processes.add_text(process.shown());
         let detected = evidence.detection_status();
         if evidence.kind == EvidenceKind::Process && !detected.is_blank() {
             let ran = tables::same(detected.as_written(), "detected");
             self.was_executing = Some(ran || self.was_executing == Some(true));
-        }
-        if self.remediation.is_blank() && !tables::same(read.remediation_status.as_written(), "none") {
-            self.remediation = read.remediation_status;
         }
         evidence.pivots(&mut |pivot, text| {
             let list = match pivot {
@@ -1450,9 +1460,6 @@ impl<'a> Facts<'a> {
         if user.name().is_blank() {
             return;
         }
-        if self.user.name().is_blank() {
-            self.user = *user;
-        }
         self.users.add((user.domain(), user.name()));
         for id in [user.principal, user.sid, user.entra_id] {
             self.user_ids.add_text(id);
@@ -1463,9 +1470,6 @@ impl<'a> Facts<'a> {
         if file.is_blank() {
             return;
         }
-        if self.file.is_blank() {
-            self.file = *file;
-        }
         if !(file.name.is_blank() && file.path.is_blank()) {
             self.files.add((file.path, file.name));
         }
@@ -1473,6 +1477,11 @@ impl<'a> Facts<'a> {
             self.hashes.add_text(hash);
         }
     }
+}
+
+/// The first of `texts` that is not blank.
+fn told_first<'a>(mut texts: impl Iterator<Item = Text<'a>>) -> Text<'a> {
+    texts.find(|text| !text.is_blank()).unwrap_or_default()
 }
 
 /// A piece of evidence with what is asked of it more than once.

@@ -351,10 +351,11 @@ fn add_evidence<'a>(document: &mut Document<'a>, kind: RecordKind, evidence: &Ev
     add_by_kind(document, evidence);
 
     let mut labels = Vec::new();
+    let mut addresses = Vec::new();
     evidence.pivots(&mut |pivot, value| match pivot {
         Pivot::Address => {
             document.add(field!("related.ip"), value);
-            address_by_role(document, evidence, value);
+            addresses.push(value);
         }
         Pivot::Url => url::add(document, value),
         Pivot::Hash => document.add(field!("related.hash"), value),
@@ -370,33 +371,36 @@ fn add_evidence<'a>(document: &mut Document<'a>, kind: RecordKind, evidence: &Ev
         _ => field!("labels.entity"),
     };
     document.add_all(label, labels);
+    if !addresses.is_empty() {
+        addresses_by_role(document, evidence, addresses);
+    }
     // Not among those that are pivots of their own field.
     if evidence.kind == EvidenceKind::ServicePrincipal {
         document.add(field!("labels.application"), text("tenantId"));
     }
 }
 
-/// Where an address goes besides `related.ip`: the device's own to the host, others by their role.
-fn address_by_role<'a>(document: &mut Document<'a>, evidence: &Evidence<'a>, address: Text<'a>) {
+/// Where addresses go besides `related.ip`: the device's own to the host, others by the role of their evidence.
+fn addresses_by_role<'a>(document: &mut Document<'a>, evidence: &Evidence<'a>, addresses: Vec<Text<'a>>) {
     match evidence.kind {
         EvidenceKind::Device | EvidenceKind::IotDevice | EvidenceKind::Nic => {
-            document.add(field!("host.ip"), address);
+            document.add_all(field!("host.ip"), addresses);
         }
         EvidenceKind::AnalyzedMessage | EvidenceKind::SubmissionMail | EvidenceKind::TeamsMessage => {
-            document.add(field!("source.ip"), address);
+            document.add_all(field!("source.ip"), addresses);
         }
         EvidenceKind::Ip => {
-            let country = evidence.fields.text_of("countryLetterCode");
             let roles = evidence.roles();
             let any = |words: &[&str]| {
                 roles.iter().any(|role| words.iter().any(|word| tables::same(role.as_written(), word)))
             };
             if any(&["destination", "commandAndControl", "attacked"]) {
-                document.add(field!("destination.ip"), address);
-                document.add(field!("destination.address"), address);
+                document.add_all(field!("destination.ip"), addresses.iter().copied());
+                document.add_all(field!("destination.address"), addresses);
             } else if any(&["source", "attacker"]) {
-                document.add(field!("source.ip"), address);
-                document.add(field!("source.address"), address);
+                document.add_all(field!("source.ip"), addresses.iter().copied());
+                document.add_all(field!("source.address"), addresses);
+                let country = evidence.fields.text_of("countryLetterCode");
                 document.add(field!("source.geo.country_iso_code"), country);
             }
         }

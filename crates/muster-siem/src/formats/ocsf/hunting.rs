@@ -3,6 +3,8 @@
 //! A row that lacks what a class requires, or of a table for which OCSF has no class, becomes a Base Event. Columns
 //! that have no place in the class are in `unmapped`, and whatever analysts pivot on is in `observables` too.
 
+use std::collections::HashMap;
+
 use crate::formats::json::Text;
 use crate::formats::tables::{Direction, same, tactic};
 use crate::formats::tape::Value;
@@ -100,6 +102,9 @@ const ACCOUNT: &[&str] =
     &["AccountName", "AccountDomain", "AccountSid", "AccountUpn", "AccountObjectId", "AccountDisplayName"];
 const FILE: &[&str] = &["FileName", "FolderPath", "FileSize", "SHA1", "SHA256", "MD5"];
 const ENDS: &[&str] = &["RemoteIP", "RemoteUrl", "LocalIP", "Protocol"];
+
+/// Up to how many fields of an envelope are looked up among the columns one by one. Microsoft's has seven.
+const LOOKED_UP_MAX: usize = 32;
 
 /// Appends the event of a row.
 pub(super) fn write<'a>(
@@ -836,14 +841,22 @@ impl<'a> Writer<'_, 'a> {
         context.cloud(json);
         json.object("unmapped", |json| {
             let wrapped = self.record.get("properties").is_object();
-            let envelope = || self.record.fields().filter(|(key, _)| wrapped && *key != "properties");
-            let is_column = |key: &str| row.fields.get(key).is_told();
-            for (key, value) in envelope().filter(|(key, _)| !is_column(key)) {
+            let envelope: Vec<_> =
+                self.record.fields().filter(|(key, _)| wrapped && *key != "properties").collect();
+            // Each look-up may have to walk over all columns.
+            let columns: Option<HashMap<&str, bool>> = (envelope.len() > LOOKED_UP_MAX)
+                .then(|| row.fields.fields().map(|(key, value)| (key, value.is_told())).collect());
+            let is_column = |key: &str| match &columns {
+                Some(columns) => columns.get(key).is_some_and(|told| *told),
+                None => row.fields.get(key).is_told(),
+            };
+            let (twice, once): (Vec<_>, Vec<_>) = envelope.into_iter().partition(|(key, _)| is_column(key));
+            for (key, value) in once {
                 json.own_under(key, value);
             }
             // A name stands in an object once, and the row's own go before those of what it came in.
             json.object(if is_column("envelope") { "envelope_of_row" } else { "envelope" }, |json| {
-                for (key, value) in envelope().filter(|(key, _)| is_column(key)) {
+                for (key, value) in twice {
                     json.own_under(key, value);
                 }
             });

@@ -38,29 +38,33 @@ pub(crate) fn splunk_app(folder: &Path, indexes: &[String], output: Output) -> R
         return Err(Failed::say(
             Exit::Usage,
             format!(
-                "`{wrong}` cannot be the name of an index: lower-case letters, digits, `_` and `-`, the first one a \
-                 letter or digit"
+                "`{wrong}` cannot be the name of an index: at most {INDEX_BYTES_MAX} lower-case letters, digits, `_` \
+                 and `-`, the first one a letter or digit, and neither `default` nor anything with `kvstore`"
             ),
         ));
     }
+    let mut once: Vec<String> = Vec::new();
+    for index in indexes {
+        if !once.contains(index) {
+            once.push(index.clone());
+        }
+    }
     let app = folder.join("muster");
-    if app.exists() {
-        let message = format!("{} exists already; nothing was changed", app.display());
+    // A link that leads nowhere is there as well.
+    if std::fs::symlink_metadata(&app).is_ok() {
+        let message = format!(
+            "{} exists already; nothing was changed. Write to another folder, or move it away first",
+            app.display()
+        );
         return Err(Failed::say(Exit::Failure, message));
     }
-    for (path, content) in FILES {
-        let path = app.join(path);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        if path.ends_with("indexes.conf") {
-            std::fs::write(&path, format!("{content}{}", stanzas(indexes)))?;
-        } else {
-            std::fs::write(&path, content)?;
-        }
+    if let Err(failed) = write(&app, &once) {
+        // It was not there before: half an app is worse than none.
+        std::fs::remove_dir_all(&app).ok();
+        return Err(failed);
     }
     let files = FILES.iter().map(|(path, _)| *path).collect();
-    let written = Written { app: app.display().to_string(), files, indexes: indexes.to_vec() };
+    let written = Written { app: app.display().to_string(), files, indexes: once };
     output.print(&written, |_| {
         format!(
             "wrote {}\n\nCopy it to $SPLUNK_HOME/etc/apps of the search heads, and of the indexers for its indexes.",
@@ -70,10 +74,33 @@ pub(crate) fn splunk_app(folder: &Path, indexes: &[String], output: Output) -> R
     Ok(Exit::Success)
 }
 
-/// What Splunk takes for the name of an index.
+fn write(app: &Path, indexes: &[String]) -> Result<(), Failed> {
+    let failed = |path: &Path, error: std::io::Error| {
+        Failed::say(Exit::Failure, format!("{} cannot be written: {error}", path.display()))
+    };
+    for (path, content) in FILES {
+        let path = app.join(path);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        }
+        let stanzas = if path.ends_with("indexes.conf") { stanzas(indexes) } else { String::new() };
+        std::fs::write(&path, format!("{content}{stanzas}")).map_err(|error| failed(&path, error))?;
+    }
+    Ok(())
+}
+
+/// The longest name of an index.
+const INDEX_BYTES_MAX: usize = 80;
+
+/// What Splunk takes for the name of an index. A stanza `default` would change all others.
 fn is_index(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
-    !name.is_empty() && name.len() <= 80 && name.bytes().all(fits) && !name.starts_with(['_', '-'])
+    !name.is_empty()
+        && name.len() <= INDEX_BYTES_MAX
+        && name.bytes().all(fits)
+        && !name.starts_with(['_', '-'])
+        && name != "default"
+        && !name.contains("kvstore")
 }
 
 fn stanzas(indexes: &[String]) -> String {
@@ -115,7 +142,7 @@ mod tests {
             stanzas(&["mssp_contoso".to_owned()])
                 .starts_with("\n[mssp_contoso]\nhomePath = $SPLUNK_DB/mssp_contoso/")
         );
-        for wrong in ["", "_internal", "Main", "a b", "a]\n[b"] {
+        for wrong in ["", "_internal", "Main", "a b", "a]\n[b", "default", "my_kvstore"] {
             assert!(!is_index(wrong), "{wrong}");
         }
         assert!(is_index("mssp_contoso-1"));

@@ -233,16 +233,19 @@ pub struct FetchArgs {
 #[derive(Debug, Args)]
 pub struct FormatArgs {
     /// Files of records: one, a list, a page as an API answers it, or a record a line; `-` for standard input.
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// The formats, apart by commas.
-    #[arg(long, short, value_delimiter = ',', required = true)]
+    /// The formats, apart by commas, with their default options.
+    #[arg(long, short, value_name = "FORMAT", value_delimiter = ',', required_unless_present = "sink")]
     pub to: Vec<FormatName>,
+    /// As this sink of the settings spells records: with its format, options, mapping and bounds. Apart by commas.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub sink: Vec<String>,
     /// What the records are, where their fields do not tell: graph_alert, graph_incident, endpoint_alert,
     /// xdr_incident, siem_detection or hunting_row.
     #[arg(long, value_parser = record_kind)]
     pub kind: Option<RecordKind>,
-    /// Say of each field where its value comes from.
+    /// Say of each field where its value comes from. Tables show the start of long values, `--output json` all.
     #[arg(long, conflicts_with = "events")]
     pub explain: bool,
     /// Print the events alone, one a line.
@@ -258,11 +261,11 @@ pub struct TestArgs {
     /// What the records are, where their fields do not tell.
     #[arg(long, value_parser = record_kind)]
     pub kind: Option<RecordKind>,
-    /// Write the files of expected events instead: what is written today.
+    /// Write the files of expected events instead, over those that are there: what is written today.
     #[arg(long, requires = "to")]
     pub write: bool,
     /// The formats to write, apart by commas.
-    #[arg(long, short, value_delimiter = ',', requires = "write")]
+    #[arg(long, short, value_name = "FORMAT", value_delimiter = ',', requires = "write")]
     pub to: Vec<FormatName>,
 }
 

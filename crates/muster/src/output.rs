@@ -96,13 +96,12 @@ impl Output {
     pub fn table(&self, heads: &[&str]) -> Table {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        if !self.colour {
-            table.force_no_tty();
-            if let Some(width) = terminal_width() {
-                table.set_width(width);
-            }
-        } else {
-            table.enforce_styling();
+        match self.colour {
+            true => table.enforce_styling(),
+            false => table.force_no_tty(),
+        };
+        if let Some(width) = width() {
+            table.set_width(width);
         }
         let bold = |head: &&str| Cell::new(head.to_uppercase()).add_attribute(Attribute::Dim);
         table.set_header(heads.iter().map(bold).collect::<Vec<_>>());
@@ -122,8 +121,11 @@ impl Output {
     }
 }
 
-fn terminal_width() -> Option<u16> {
-    io::stdout().is_terminal().then(|| crossterm::terminal::size().ok()).flatten().map(|(columns, _)| columns)
+/// `COLUMNS` where it is set, as other programs do; else the terminal's width, if it is one.
+fn width() -> Option<u16> {
+    let columns = crate::config::environment("COLUMNS").and_then(|columns| columns.parse().ok());
+    let terminal = || io::stdout().is_terminal().then(|| crossterm::terminal::size().ok()).flatten();
+    columns.filter(|columns| *columns > 0).or_else(|| terminal().map(|(columns, _)| columns))
 }
 
 /// Text without control characters, direction marks or anything else that moves a terminal's cursor.

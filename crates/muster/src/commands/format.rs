@@ -1,19 +1,34 @@
 //! `muster format`: recorded records in one or several formats, side by side, and where each value comes from.
+//!
+//! Each record is printed as soon as it is read. What cannot be read or spelled is told on standard error and costs
+//! nothing else.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
+use std::path::Path;
 
 use comfy_table::Table;
-use muster_siem::formats::{Explained, Format};
+use muster_siem::formats::{Explained, FormatError, Spelling};
 use serde::Serialize;
 
-use super::recorded::{self, Recorded};
+use super::recorded::{File, Recorded, Unread};
 use crate::cli::FormatArgs;
-use crate::config::FormatOptions;
+use crate::config::{FormatOptions, Settings};
 use crate::exit_code::{Exit, Failed};
-use crate::output::{Output, OutputFormat, Tone};
+use crate::output::{Output, OutputFormat, Tone, plain};
 
 /// How much of a value a table shows.
 const SHOWN_CHARACTERS: usize = 72;
+
+/// How many troubles are told one by one.
+const TROUBLES_MAX: usize = 20;
+
+/// One way of spelling records: a format, or that of a sink.
+struct Column {
+    name: String,
+    sink: Option<String>,
+    spelling: Spelling,
+}
 
 /// What is printed of one record.
 #[derive(Serialize)]
@@ -26,7 +41,11 @@ struct Shown {
 
 #[derive(Serialize)]
 struct ShownFormat {
+    #[serde(skip)]
+    column: usize,
     format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sink: Option<String>,
     events: Vec<String>,
     fields: Vec<Vec<ShownField>>,
 }
@@ -42,113 +61,247 @@ struct ShownField {
 }
 
 /// Shows the records of the files in each of the formats.
-pub(crate) fn format(args: &FormatArgs, output: Output) -> Result<Exit, Failed> {
-    let formats: Vec<Format> = args.to.iter().map(|name| name.with(&FormatOptions::default())).collect();
-    let mut shown = Vec::new();
-    for file in &args.files {
-        for record in recorded::read(file, args.kind)? {
-            if args.events {
-                print_events(&record, &formats)?;
-            } else {
-                shown.push(show(&record, &formats)?);
+pub(crate) fn format(args: &FormatArgs, config: &Path, output: Output) -> Result<Exit, Failed> {
+    let columns = columns(args, config)?;
+    let mut troubles = Troubles::default();
+    let mut printer = Printer { args, columns: &columns, output, printed: 0 };
+    for path in &args.files {
+        let file = match File::read(path) {
+            Ok(file) => file,
+            Err(unread) => {
+                troubles.tell(&unread, unread.is_missing);
+                continue;
+            }
+        };
+        let mut is_empty = true;
+        for record in file.records(args.kind) {
+            is_empty = false;
+            match record {
+                Ok(record) => printer.print(&record, &mut troubles)?,
+                Err(unread) => troubles.tell(&unread, false),
+            }
+        }
+        if is_empty {
+            let place = path.display().to_string();
+            troubles.tell(&Unread { place, why: "holds no record".to_owned(), is_missing: false }, false);
+        }
+    }
+    printer.end()?;
+    troubles.end(printer.printed)
+}
+
+/// The formats and sinks that are asked for, each once.
+fn columns(args: &FormatArgs, config: &Path) -> Result<Vec<Column>, Failed> {
+    let mut columns: Vec<Column> = Vec::new();
+    for name in &args.to {
+        let format = name.with(&FormatOptions::default());
+        if columns.iter().all(|column| column.name != format.name()) {
+            columns.push(Column { name: format.name().to_owned(), sink: None, spelling: format.into() });
+        }
+    }
+    if args.sink.is_empty() {
+        return Ok(columns);
+    }
+    let settings = Settings::read(config)?;
+    let mut seen = HashSet::new();
+    for name in args.sink.iter().filter(|name| seen.insert(*name)) {
+        let Some(sink) = settings.sinks.get(name) else {
+            let known = settings.sinks.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let message = format!("there is no sink `{name}`; the sinks are: {known}");
+            return Err(Failed::say(Exit::NotFound, message));
+        };
+        let spelling = sink.spelling().map_err(|mistakes| {
+            Failed::say(Exit::Settings, format!("sink `{name}`: {}", mistakes.join("; ")))
+        })?;
+        let shown = format!("{name} ({})", spelling.format);
+        columns.push(Column { name: shown, sink: Some(name.clone()), spelling });
+    }
+    Ok(columns)
+}
+
+/// What could not be shown.
+#[derive(Default)]
+struct Troubles {
+    count: usize,
+    missing: usize,
+}
+
+impl Troubles {
+    fn tell(&mut self, what: &dyn std::fmt::Display, is_missing: bool) {
+        self.count += 1;
+        self.missing += usize::from(is_missing);
+        if self.count <= TROUBLES_MAX {
+            // With standard error closed there is nobody to tell; the exit code still says it.
+            writeln!(std::io::stderr(), "muster: {}", plain(&what.to_string())).ok();
+        }
+    }
+
+    fn end(&self, printed: usize) -> Result<Exit, Failed> {
+        let more = match self.count.saturating_sub(TROUBLES_MAX) {
+            0 => String::new(),
+            more => format!("; {more} of the troubles are not told above"),
+        };
+        match (self.count, printed) {
+            (0, _) => Ok(Exit::Success),
+            (count, 0) => {
+                let exit = if self.missing == count { Exit::NotFound } else { Exit::Failure };
+                Err(Failed::say(exit, format!("no record can be shown{more}")))
+            }
+            (count, printed) => {
+                let message = format!("{printed} record(s) are shown, {count} trouble(s) told{more}");
+                Err(Failed::say(Exit::Partly, message))
             }
         }
     }
-    if args.events {
-        return Ok(Exit::Success);
-    }
-    if shown.is_empty() {
-        return Err(Failed::say(Exit::Failure, "there is no record in the files"));
-    }
-    output.print(&shown, |output| {
-        debug_assert_eq!(output.format, OutputFormat::Table);
-        let parts = shown.iter().map(|record| {
-            let tables = if args.explain { explained(record, output) } else { side_by_side(record, output) };
-            format!("{} · {} {}\n\n{tables}", record.record, record.kind, record.id)
-        });
-        parts.collect::<Vec<_>>().join("\n\n")
-    })?;
-    Ok(Exit::Success)
 }
 
-fn print_events(record: &Recorded, formats: &[Format]) -> Result<(), Failed> {
-    let mut out = std::io::stdout().lock();
-    for format in formats {
-        let events = record.write(format).map_err(|error| failed(record, &error))?;
-        for event in events.iter() {
-            out.write_all(event)?;
-            out.write_all(b"\n")?;
-        }
-    }
-    Ok(())
+/// Prints records as they come.
+struct Printer<'a> {
+    args: &'a FormatArgs,
+    columns: &'a [Column],
+    output: Output,
+    printed: usize,
 }
 
-fn failed(record: &Recorded, error: &dyn std::error::Error) -> Failed {
-    Failed::say(Exit::Failure, format!("{}: {error}", record.name))
-}
-
-fn show(record: &Recorded, formats: &[Format]) -> Result<Shown, Failed> {
-    let mut shown = Vec::with_capacity(formats.len());
-    for format in formats {
-        let events = record.write(format).map_err(|error| failed(record, &error))?;
-        let explained = format
-            .explain(record.kind, record.record(), &record.tenant())
-            .map_err(|error| failed(record, &error))?;
-        let field = |field: Explained| ShownField {
-            name: field.name,
-            value: field.value,
-            from: field.field.map_or("", |row| row.source),
-            rule: field.field.map_or("", |row| row.rule),
+impl Printer<'_> {
+    fn print(&mut self, record: &Recorded<'_>, troubles: &mut Troubles) -> std::io::Result<()> {
+        let text = if self.args.events {
+            self.events(record, troubles)
+        } else {
+            let shown = self.show(record, troubles);
+            if shown.formats.is_empty() { None } else { Some(self.text(&shown)?.into_bytes()) }
         };
-        shown.push(ShownFormat {
-            format: format.name(),
-            events: events.iter().map(|event| String::from_utf8_lossy(event).into_owned()).collect(),
-            fields: explained.into_iter().map(|event| event.into_iter().map(field).collect()).collect(),
-        });
+        let Some(text) = text else { return Ok(()) };
+        self.printed += 1;
+        std::io::stdout().lock().write_all(&text)
     }
-    Ok(Shown {
-        record: record.name.clone(),
-        id: record.head.id.clone(),
-        kind: record.kind.as_str(),
-        formats: shown,
+
+    /// What closes a list of JSON.
+    fn end(&self) -> std::io::Result<()> {
+        if self.args.events || self.output.format == OutputFormat::Table {
+            return Ok(());
+        }
+        std::io::stdout().lock().write_all(if self.printed == 0 { b"[]\n" } else { b"\n]\n" })
+    }
+
+    /// The events alone, one a line. `None` where no format can spell the record.
+    fn events(&self, record: &Recorded<'_>, troubles: &mut Troubles) -> Option<Vec<u8>> {
+        let mut lines = None;
+        for column in self.columns {
+            match record.write(&column.spelling) {
+                Ok(events) => {
+                    let lines = lines.get_or_insert_with(Vec::new);
+                    for event in events.iter() {
+                        lines.extend_from_slice(event);
+                        lines.push(b'\n');
+                    }
+                }
+                Err(error) => troubles.tell(&failed(record, column, &error), false),
+            }
+        }
+        lines
+    }
+
+    fn show(&self, record: &Recorded<'_>, troubles: &mut Troubles) -> Shown {
+        let mut formats = Vec::with_capacity(self.columns.len());
+        for (number, column) in self.columns.iter().enumerate() {
+            match show(record, number, column) {
+                Ok(shown) => formats.push(shown),
+                Err(error) => troubles.tell(&failed(record, column, &error), false),
+            }
+        }
+        Shown { record: record.name.clone(), id: record.head.id.clone(), kind: record.kind.as_str(), formats }
+    }
+
+    /// What one record adds to the output.
+    fn text(&self, shown: &Shown) -> std::io::Result<String> {
+        if self.output.format == OutputFormat::Json {
+            let json = serde_json::to_string_pretty(shown)?.replace('\n', "\n  ");
+            return Ok(format!("{}\n  {json}", if self.printed == 0 { "[" } else { "," }));
+        }
+        let tables = match self.args.explain {
+            true => explained(shown, self.columns, &self.output),
+            false => side_by_side(shown, self.columns, &self.output),
+        };
+        let head = plain(&format!("{} · {} {}", shown.record, shown.kind, shown.id));
+        let before = if self.printed == 0 { "" } else { "\n" };
+        Ok(format!("{before}{head}\n\n{tables}\n"))
+    }
+}
+
+fn failed(record: &Recorded<'_>, column: &Column, error: &FormatError) -> String {
+    format!("{}: cannot be spelled in {}: {error}", record.name, column.name)
+}
+
+fn show(record: &Recorded<'_>, number: usize, column: &Column) -> Result<ShownFormat, FormatError> {
+    let format = &column.spelling.format;
+    let events = record.write(&column.spelling)?;
+    let read = |event: &[u8]| format.read_event(record.kind, event);
+    // What the format itself does not write so is the sink's doing, whatever the field's row in the table says.
+    let own = match column.sink {
+        None => None,
+        Some(_) => {
+            let mut own = HashSet::new();
+            for event in record.write(&format.clone().into())?.iter() {
+                own.extend(read(event)?.into_iter().map(|field| (field.name, field.value)));
+            }
+            Some(own)
+        }
+    };
+    let field = |field: Explained| {
+        let key = (field.name, field.value);
+        let (from, rule) = match own.as_ref().is_none_or(|own| own.contains(&key)) {
+            true => field.field.map_or(("", ""), |row| (row.source, row.rule)),
+            false => ("the sink's settings", "its `mapping`, or what is done with big events"),
+        };
+        let (name, value) = key;
+        ShownField { name, value, from, rule }
+    };
+    let mut fields = Vec::with_capacity(events.len());
+    for event in events.iter() {
+        fields.push(read(event)?.into_iter().map(field).collect());
+    }
+    Ok(ShownFormat {
+        column: number,
+        format: format.name(),
+        sink: column.sink.clone(),
+        events: events.iter().map(|event| String::from_utf8_lossy(event).into_owned()).collect(),
+        fields,
     })
 }
 
 /// Each value of the record's events, and under which names each format has it.
-fn side_by_side(record: &Shown, output: &Output) -> String {
+fn side_by_side(record: &Shown, columns: &[Column], output: &Output) -> String {
     let mut values: Vec<&str> = Vec::new();
-    for format in &record.formats {
+    let mut names: HashMap<&str, Vec<Vec<&str>>> = HashMap::new();
+    for (number, format) in record.formats.iter().enumerate() {
         for field in format.fields.iter().flatten() {
-            values.push(&field.value);
+            let of_value = names.entry(&field.value).or_insert_with(|| {
+                values.push(&field.value);
+                vec![Vec::new(); record.formats.len()]
+            });
+            if !of_value[number].contains(&field.name.as_str()) {
+                of_value[number].push(&field.name);
+            }
         }
     }
-    let mut seen = std::collections::HashSet::new();
-    values.retain(|value| seen.insert(*value));
-    let heads: Vec<&str> =
-        std::iter::once("value").chain(record.formats.iter().map(|format| format.format)).collect();
+    let heads = record.formats.iter().map(|format| columns[format.column].name.as_str());
+    let heads: Vec<&str> = std::iter::once("value").chain(heads).collect();
     let mut table: Table = output.table(&heads);
     for value in values {
         let mut row = vec![output.cell(short(value), Tone::Plain)];
-        for format in &record.formats {
-            let mut names: Vec<&str> = Vec::new();
-            for field in format.fields.iter().flatten().filter(|field| field.value == value) {
-                if !names.contains(&field.name.as_str()) {
-                    names.push(&field.name);
-                }
-            }
-            row.push(output.cell(names.join(", "), if names.is_empty() { Tone::Fair } else { Tone::Plain }));
-        }
+        row.extend(names[value].iter().map(|names| output.cell(names.join(", "), Tone::Plain)));
         table.add_row(row);
     }
     let counts = record.formats.iter().map(|format| {
         let bytes: usize = format.events.iter().map(String::len).sum();
-        format!("{}: {} event(s), {bytes} bytes", format.format, format.events.len())
+        format!("{}: {} event(s), {bytes} bytes", columns[format.column].name, format.events.len())
     });
     format!("{table}\n\n{}", counts.collect::<Vec<_>>().join(" · "))
 }
 
 /// Field by field, where its value comes from.
-fn explained(record: &Shown, output: &Output) -> String {
+fn explained(record: &Shown, columns: &[Column], output: &Output) -> String {
     let mut parts = Vec::new();
     for format in &record.formats {
         let several = format.fields.len() > 1;
@@ -168,7 +321,7 @@ fn explained(record: &Shown, output: &Output) -> String {
             } else {
                 String::new()
             };
-            parts.push(format!("{}{number}\n{table}", format.format));
+            parts.push(format!("{}{number}\n{table}", columns[format.column].name));
         }
     }
     parts.join("\n\n")

@@ -44,7 +44,7 @@ pub(crate) async fn one_off(command: &Command, config: &Path, output: Output) ->
         Command::Init(args) => init::init(&args.folder, output).await,
         Command::Validate => validate::validate(config, output).await,
         Command::SplunkApp(args) => splunk_app::splunk_app(&args.folder, &args.index, output),
-        Command::Format(args) => format::format(args, output),
+        Command::Format(args) => format::format(args, config, output),
         Command::Test(args) => test::test(args, output),
         Command::Tenant(command) => {
             with_context(config, async |context| tenant::tenant(command, context, output).await).await

@@ -6,6 +6,7 @@ mod cli;
 mod corpus;
 mod crash;
 mod fairness;
+mod format;
 mod gate;
 mod hostile;
 mod identity;

@@ -318,15 +318,13 @@ impl<'a> Values<'a> {
         };
         let before = part.lines().take(error.line()).map(|line| line.len() + 1).sum::<usize>();
         let what = error.to_string();
-        let what = match part.get(..before.min(part.len())).is_some_and(|part| part.contains(NO_TEXT)) {
-            true => "it has bytes that are not UTF-8",
-            false => what.split(" at line ").next().unwrap_or(&what),
+        let is_no_text = part.get(..before.min(part.len())).is_some_and(|part| part.contains(NO_TEXT));
+        // The parser stops in front of them.
+        let (what, column) = match is_no_text {
+            true => ("it has bytes that are not UTF-8", error.column() + 1),
+            false => (what.split(" at line ").next().unwrap_or(&what), error.column()),
         };
-        format!(
-            "is broken: {what}, at line {} column {}",
-            number + error.line() - 1,
-            columns_before + error.column()
-        )
+        format!("is broken: {what}, at line {} column {}", number + error.line() - 1, columns_before + column)
     }
 
     fn push(&mut self, at: usize, body: Result<&'a str, String>) {
@@ -529,7 +527,7 @@ mod tests {
         let latin = text(b"{\"id\":1}\n{\"id\":\"\xe4\"}\n{\"id\":3}".to_vec()).expect("text");
         assert_eq!(
             read(&latin),
-            ["{\"id\":1}", "!is broken: it has bytes that are not UTF-8, at line 2 column 7", "{\"id\":3}"]
+            ["{\"id\":1}", "!is broken: it has bytes that are not UTF-8, at line 2 column 8", "{\"id\":3}"]
         );
         assert!(text(b"\x1f\x8b\x08".to_vec()).is_err_and(|why| why.contains("compressed")));
         assert!(text(b"a\0b".to_vec()).is_err());

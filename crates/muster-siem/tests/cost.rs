@@ -1,8 +1,10 @@
 //! What a record costs grows with its length and no faster, whatever an attacker puts into it: many names or values in
 //! one place, the same ones again and again, names with equal hashes, long blanks.
+//!
+//! Processor time of a record is held against that of one an eighth as long. A busy machine can spoil that, so this is
+//! run by hand, as after any change of how records are read: `cargo test --release -p muster-siem --test cost -- --ignored`.
 
 use std::fmt::Write as _;
-
 use std::time::Duration;
 
 use muster_model::{ContentHash, Record, RecordHead, Severity, TenantLabel};
@@ -73,6 +75,7 @@ fn ocsf() -> Format {
 }
 
 #[test]
+#[ignore = "measures time; run by hand"]
 fn many_names_in_an_object() {
     let columns = |bytes| format!("{{{}}}", list(bytes / 14, |number| format!("\"Col{number:06}\":1")));
     grows_with_its_length(RecordKind::HuntingRow, ecs(), columns);
@@ -82,6 +85,7 @@ fn many_names_in_an_object() {
 }
 
 #[test]
+#[ignore = "measures time; run by hand"]
 fn a_name_again_and_again() {
     let same = |bytes| format!("{{{}}}", list(bytes / 7, |_| "\"ab\":1".to_owned()));
     grows_with_its_length(RecordKind::GraphAlert, ecs(), same);
@@ -91,6 +95,7 @@ fn a_name_again_and_again() {
 }
 
 #[test]
+#[ignore = "measures time; run by hand"]
 fn names_with_equal_hashes() {
     let fields = |bytes| format!("{{{}}}", list(bytes / 30, |number| format!("\"{}\":1", colliding(number))));
     grows_with_its_length(RecordKind::HuntingRow, ecs(), fields);
@@ -112,6 +117,7 @@ fn names_with_equal_hashes() {
 }
 
 #[test]
+#[ignore = "measures time; run by hand"]
 fn many_values_of_a_field() {
     let categories =
         |bytes| format!("{{\"categories\":[{}]}}", list(bytes / 9, |number| format!("\"{number:06}\"")));
@@ -129,6 +135,7 @@ fn many_values_of_a_field() {
 }
 
 #[test]
+#[ignore = "measures time; run by hand"]
 fn long_values_and_then_a_short_one_again_and_again() {
     // As many as are compared one by one, and one fewer.
     for count in [31, 32] {
@@ -144,6 +151,7 @@ fn long_values_and_then_a_short_one_again_and_again() {
 }
 
 #[test]
+#[ignore = "measures time; run by hand"]
 fn blanks_before_names_of_evidence() {
     for end in ["", "x"] {
         let evidence = |bytes: usize| {

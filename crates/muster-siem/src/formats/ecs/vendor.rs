@@ -443,6 +443,8 @@ impl<'b> Writer<'b> {
                 hash_of(self.buffer, start, self.buffer.len())
             }
         };
+        // Elasticsearch refuses a name in which there is nothing to see.
+        let suffix = if self.buffer[start..].trim_ascii().is_empty() { "_" } else { suffix };
         if !suffix.is_empty() {
             self.buffer.extend_from_slice(suffix.as_bytes());
             known = hash_of(self.buffer, start, self.buffer.len());
@@ -774,6 +776,17 @@ mod tests {
         let mut buffer = Vec::new();
         Writer::with(&mut buffer, |writer| writer.as_written(tape.root()));
         assert_eq!(String::from_utf8(buffer).expect("text"), r#"{"a_b":1,"a_b_2":2,"a_b_3":3,"c\n\"":4}"#);
+    }
+
+    #[test]
+    fn a_name_is_never_blank() {
+        let tape = Tape::read(r#"{"":1,"@":2," ":3}"#).expect("JSON");
+        let mut buffer = Vec::new();
+        Writer::with(&mut buffer, |writer| writer.snake(tape.root(), Place::Other));
+        assert_eq!(String::from_utf8(buffer).expect("text"), r#"{"_":1,"__2":2,"__3":3}"#);
+        let mut buffer = Vec::new();
+        Writer::with(&mut buffer, |writer| writer.as_written(tape.root()));
+        assert_eq!(String::from_utf8(buffer).expect("text"), r#"{"_":1,"@":2," _":3}"#);
     }
 
     #[test]

@@ -9,6 +9,8 @@
 //! What only one format needs is not here: [`Alert::fields`], [`Evidence::fields`] and the like hand out Microsoft's
 //! own object.
 
+use std::borrow::Cow;
+
 use super::RecordKind;
 use super::distinct::{Distinct, Fingerprint};
 use super::json::Text;
@@ -1341,14 +1343,15 @@ impl<'a> Facts<'a> {
         let mut all = Vec::new();
         for evidence in alerts.iter().flat_map(|alert| &alert.evidence) {
             told |= !evidence.remediation_status().is_blank();
-            evidence.walk(&mut |evidence| all.push(Read::of(*evidence)));
+            evidence.walk(&mut |evidence| all.push(*evidence));
         }
+        let all = Reads::of(all);
         facts.choose(&all);
-        for read in &all {
-            facts.add_subjects(read);
+        for read in all.iter() {
+            facts.add_subjects(&read);
         }
-        for read in &all {
-            facts.add_all(read);
+        for read in all.iter() {
+            facts.add_all(&read);
             match read.remediation_status.as_written() {
                 status
                     if ["remediated", "prevented", "blocked"]
@@ -1377,12 +1380,12 @@ impl<'a> Facts<'a> {
 
     /// Picks the one device, file, process and user. Each text is looked at once: it may be long and begin with
     /// blanks, and what was picked is not to be looked at anew for each piece of evidence.
-    fn choose(&mut self, all: &[Read<'a>]) {
+    fn choose(&mut self, all: &Reads<'a>) {
         let reads = || all.iter();
         let device = reads()
             .find(|read| !read.device.name().is_blank())
             .or_else(|| reads().find(|read| !read.device.id.is_blank()))
-            .or(all.last());
+            .or_else(|| all.last());
         self.device = device.map(|read| read.device).unwrap_or_default();
         let files = reads().map(|read| read.file);
         let images = reads().flat_map(|read| [read.process.image, read.process.parent_image]);
@@ -1484,7 +1487,40 @@ fn told_first<'a>(mut texts: impl Iterator<Item = Text<'a>>) -> Text<'a> {
     texts.find(|text| !text.is_blank()).unwrap_or_default()
 }
 
+/// Pieces of evidence with what is asked of them more than once.
+struct Reads<'a> {
+    all: Vec<Evidence<'a>>,
+    /// The first of them. The others are read each time: a piece may have three bytes, and what is kept of it a thousand.
+    kept: Vec<Read<'a>>,
+}
+
+/// Of how many pieces of evidence is kept what was read. Real alerts have some tens.
+const READS_MAX: usize = 256;
+
+impl<'a> Reads<'a> {
+    fn of(all: Vec<Evidence<'a>>) -> Self {
+        let kept = all.iter().take(READS_MAX).map(|evidence| Read::of(*evidence)).collect();
+        Self { all, kept }
+    }
+
+    fn get(&self, at: usize) -> Option<Cow<'_, Read<'a>>> {
+        match self.kept.get(at) {
+            Some(read) => Some(Cow::Borrowed(read)),
+            None => self.all.get(at).map(|evidence| Cow::Owned(Read::of(*evidence))),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Cow<'_, Read<'a>>> {
+        (0..self.all.len()).filter_map(|at| self.get(at))
+    }
+
+    fn last(&self) -> Option<Cow<'_, Read<'a>>> {
+        self.get(self.all.len().checked_sub(1)?)
+    }
+}
+
 /// A piece of evidence with what is asked of it more than once.
+#[derive(Clone, Copy)]
 struct Read<'a> {
     evidence: Evidence<'a>,
     remediation_status: Text<'a>,
@@ -1509,7 +1545,7 @@ impl<'a> Read<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Alert, Facts, HuntingRow, Incident, MEANINGS};
+    use super::{Alert, Facts, HuntingRow, Incident, MEANINGS, READS_MAX};
     use crate::formats::tables::EvidenceKind;
     use crate::formats::tape::Tape;
 
@@ -1568,7 +1604,7 @@ mod tests {
     }
 
     #[test]
-    fn properties_are_sorted_for_the_look_up() {
+    fn each_property_stands_once_and_in_order() {
         assert!(MEANINGS.is_sorted_by(|one, next| one.key < next.key));
     }
 
@@ -1612,6 +1648,35 @@ mod tests {
         assert_eq!(xdr.recipients.as_slice()[0].as_written(), "mia@north.example");
         assert_eq!((siem.remediated, siem.addresses.as_slice().len()), (Some(true), 3));
         assert_eq!(siem.logged_on.as_slice()[0].0.as_written(), "NORTH");
+    }
+
+    #[test]
+    fn evidence_behind_what_is_kept_counts_as_much() {
+        let mut evidence: Vec<String> = (0..READS_MAX)
+            .map(|number| {
+                format!(
+                    r##"{{"@odata.type":"#microsoft.graph.security.ipEvidence","ipAddress":"10.0.{}.{}"}}"##,
+                    number / 250,
+                    number % 250
+                )
+            })
+            .collect();
+        evidence.push(
+            r##"{"@odata.type":"#microsoft.graph.security.deviceEvidence","deviceDnsName":"ws1.north.example",
+                "remediationStatus":"blocked","loggedOnUsers":[{"accountName":"ole"}]}"##
+                .to_owned(),
+        );
+        evidence.push(
+            r##"{"@odata.type":"#microsoft.graph.security.userEvidence","userAccount":{"accountName":"mia"}}"##.to_owned(),
+        );
+        let body = format!(r#"{{"evidence":[{}]}}"#, evidence.join(","));
+        let tape = tape(&body);
+        let facts = Facts::of(&[Alert::graph(tape.root())]);
+        assert_eq!(facts.addresses.as_slice().len(), READS_MAX);
+        assert_eq!(facts.device.name().as_written(), "ws1.north.example");
+        assert_eq!(facts.user.name().as_written(), "mia");
+        assert_eq!(facts.logged_on.as_slice()[0].1.as_written(), "ole");
+        assert_eq!((facts.remediation.as_written(), facts.remediated), ("blocked", Some(true)));
     }
 
     #[test]

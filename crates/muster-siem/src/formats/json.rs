@@ -7,9 +7,10 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use super::FormatError;
+use super::scan::{string_end, word_end};
 
 /// The deepest nesting that is read. Records nest at most 100 deep; whoever hands over more gets an error.
 pub(super) const DEPTH_MAX: usize = 128;
@@ -208,14 +209,7 @@ impl<'a> Reader<'a> {
             b'"' => self.string().map(|_| ()),
             b'{' | b'[' => self.skip_container(),
             _ => {
-                let rest = &self.text.as_bytes()[self.at..];
-                let ends =
-                    |byte: &u8| matches!(byte, b',' | b'}' | b']' | b':') || byte.is_ascii_whitespace();
-                let length = rest.iter().position(ends).unwrap_or(rest.len());
-                if length == 0 {
-                    return Err(self.malformed());
-                }
-                self.at += length;
+                self.at = word_end(self.text.as_bytes(), self.at).ok_or_else(|| self.malformed())?;
                 Ok(())
             }
         }
@@ -274,18 +268,10 @@ impl<'a> Reader<'a> {
 
     /// The inside of the string that starts here.
     fn string(&mut self) -> Result<&'a str, FormatError> {
-        let bytes = self.text.as_bytes();
         let start = self.at + 1;
-        let mut from = start;
-        while let Some(found) = memchr2(b'"', b'\\', bytes.get(from..).unwrap_or_default()) {
-            let end = from + found;
-            if bytes[end] == b'"' {
-                self.at = end + 1;
-                return Ok(&self.text[start..end]);
-            }
-            from = end + 2;
-        }
-        Err(self.malformed())
+        let (end, _) = string_end(self.text.as_bytes(), start).ok_or_else(|| self.malformed())?;
+        self.at = end + 1;
+        Ok(&self.text[start..end])
     }
 
     fn malformed(&self) -> FormatError {

@@ -128,11 +128,7 @@ impl RecordKind {
         let hash = ContentHash::of(body.as_bytes());
         let id = match self {
             Self::HuntingRow => hash.0.iter().map(|byte| format!("{byte:02x}")).collect(),
-            _ => {
-                let mut decoded = String::new();
-                id.or(alert_id).pieces(|piece| decoded.push_str(piece));
-                decoded
-            }
+            _ => id.or(alert_id).decoded().into_owned(),
         };
         if id.is_empty() {
             return Err(RecordError::NoId);

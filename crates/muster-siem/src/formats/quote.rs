@@ -1,7 +1,7 @@
 //! Texts and numbers as JSON.
 
 use super::json::Text;
-use super::scan::{Wanted, find};
+use super::scan::{Wanted, find, is_plain_escape};
 
 /// What has to be looked at in a text that stands between quotes in JSON already.
 const ESCAPES: Wanted = Wanted { bytes: [b'\\'; 3], beyond_ascii: false };
@@ -48,7 +48,7 @@ pub(super) fn is_right(written: &str) -> bool {
     while let Some(found) = find(bytes, at, ESCAPES) {
         at = found
             + match (bytes[found], bytes.get(found + 1)) {
-                (b'\\', Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => 2,
+                (b'\\', next) if is_plain_escape(next) => 2,
                 // A surrogate is written anew, which also says whether its other half is there.
                 (b'\\', Some(b'u')) => match bytes.get(found + 2..found + 6) {
                     Some(digits)

@@ -118,10 +118,21 @@ pub(super) fn string_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
     None
 }
 
+/// Where the number, boolean or null ends whose first byte stands at `at`. `None` when there is none.
+#[inline(always)]
+pub(super) fn word_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b':') || byte.is_ascii_whitespace();
+    match rest.iter().position(ends).unwrap_or(rest.len()) {
+        0 => None,
+        length => Some(at + length),
+    }
+}
+
 /// Whether a backslash before `byte` is an escape that JSON has and that means one whole character: what `\u` means has
 /// to be looked at where it is copied.
 #[inline(always)]
-fn is_plain_escape(byte: Option<&u8>) -> bool {
+pub(super) fn is_plain_escape(byte: Option<&u8>) -> bool {
     matches!(byte, Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'))
 }
 

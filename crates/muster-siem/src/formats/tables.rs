@@ -250,6 +250,15 @@ impl Direction {
     }
 }
 
+/// Yes or no, as the APIs, tables and exports write it.
+pub(super) fn flag(value: &str) -> Option<bool> {
+    match value {
+        "true" | "True" | "1" => Some(true),
+        "false" | "False" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 /// What Microsoft writes where nothing is known.
 pub(super) fn says_nothing(value: &str) -> bool {
     ["", "unknown", "unknownFutureValue", "notAvailable", "none", "unspecified"]

@@ -12,7 +12,7 @@
 use super::FormatError;
 use super::json::{DEPTH_MAX, Text};
 use super::names::{hash, hash_of};
-use super::scan::string_end;
+use super::scan::{string_end, word_end};
 
 /// All values of one JSON text, in the order in which they begin.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl<'a> Builder<'a> {
             b'{' => self.container(at, key, hash, Kind::Object),
             b'[' => self.container(at, key, hash, Kind::Array),
             _ => {
-                let end = self.word(at)?;
+                let end = word_end(self.body.as_bytes(), at).ok_or(FormatError::Malformed { at })?;
                 let kind = match first {
                     b't' | b'f' => Kind::Boolean,
                     b'-' | b'0'..=b'9' => Kind::Number,
@@ -155,17 +155,6 @@ impl<'a> Builder<'a> {
     fn push(&mut self, key: &'a str, hash: u32, kind: Kind, told: bool, clean: bool, raw: &'a str) {
         let (size, keys_at, keys_count, keys, worth) = (1, 0, 0, 0, told);
         self.nodes.push(Node { hash, size, keys_at, keys_count, keys, kind, told, worth, clean, key, raw });
-    }
-
-    /// Where the number, boolean or null that begins at `at` ends.
-    #[inline(always)]
-    fn word(&self, at: usize) -> Result<usize, FormatError> {
-        let rest = &self.body.as_bytes()[at..];
-        let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b':') || byte.is_ascii_whitespace();
-        match rest.iter().position(ends).unwrap_or(rest.len()) {
-            0 => Err(FormatError::Malformed { at }),
-            length => Ok(at + length),
-        }
     }
 
     /// Takes the object or array whose bracket stands at `start`.

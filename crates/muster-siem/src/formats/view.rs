@@ -230,11 +230,7 @@ impl<'a> Alert<'a> {
     /// evidence, a piece each.
     pub(super) fn siem(fields: Value<'a>) -> Self {
         let text = |key| fields.text_of(key);
-        let flag = |key| match text(key).as_written() {
-            "true" | "True" | "1" => Some(true),
-            "false" | "False" | "0" => Some(false),
-            _ => None,
-        };
+        let flag = |key| tables::flag(text(key).as_written());
         let told: [(EvidenceKind, &[&str]); 6] = [
             (EvidenceKind::Device, &["DeviceID", "ComputerDnsName", "MachineName"]),
             (EvidenceKind::User, &["UserName"]),
@@ -1338,13 +1334,17 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// The facts of the evidence of `alerts`.
     pub(super) fn of(alerts: &[Alert<'a>]) -> Self {
+        Self::of_evidence(alerts, &all_evidence(alerts))
+    }
+
+    /// The facts of the evidence of `alerts`, of which `all` is [`all_evidence`].
+    pub(super) fn of_evidence(alerts: &[Alert<'a>], all: &[Evidence<'a>]) -> Self {
         let mut facts = Self::default();
-        let (mut done, mut open, mut told) = (false, false, false);
-        let mut all = Vec::new();
-        for evidence in alerts.iter().flat_map(|alert| &alert.evidence) {
-            told |= !evidence.remediation_status().is_blank();
-            evidence.walk(&mut |evidence| all.push(*evidence));
-        }
+        let (mut done, mut open) = (false, false);
+        let told = alerts
+            .iter()
+            .flat_map(|alert| &alert.evidence)
+            .any(|evidence| !evidence.remediation_status().is_blank());
         let all = Reads::of(all);
         facts.choose(&all);
         for read in all.iter() {
@@ -1380,7 +1380,7 @@ impl<'a> Facts<'a> {
 
     /// Picks the one device, file, process and user. Each text is looked at once: it may be long and begin with
     /// blanks, and what was picked is not to be looked at anew for each piece of evidence.
-    fn choose(&mut self, all: &Reads<'a>) {
+    fn choose(&mut self, all: &Reads<'_, 'a>) {
         let reads = || all.iter();
         let device = reads()
             .find(|read| !read.device.name().is_blank())
@@ -1487,9 +1487,18 @@ fn told_first<'a>(mut texts: impl Iterator<Item = Text<'a>>) -> Text<'a> {
     texts.find(|text| !text.is_blank()).unwrap_or_default()
 }
 
+/// All evidence of alerts, each piece before what is inside it.
+pub(super) fn all_evidence<'a>(alerts: &[Alert<'a>]) -> Vec<Evidence<'a>> {
+    let mut all = Vec::new();
+    for evidence in alerts.iter().flat_map(|alert| &alert.evidence) {
+        evidence.walk(&mut |evidence| all.push(*evidence));
+    }
+    all
+}
+
 /// Pieces of evidence with what is asked of them more than once.
-struct Reads<'a> {
-    all: Vec<Evidence<'a>>,
+struct Reads<'r, 'a> {
+    all: &'r [Evidence<'a>],
     /// The first of them. The others are read each time: a piece may have three bytes, and what is kept of it a thousand.
     kept: Vec<Read<'a>>,
 }
@@ -1497,8 +1506,8 @@ struct Reads<'a> {
 /// Of how many pieces of evidence is kept what was read. Real alerts have some tens.
 const READS_MAX: usize = 256;
 
-impl<'a> Reads<'a> {
-    fn of(all: Vec<Evidence<'a>>) -> Self {
+impl<'r, 'a> Reads<'r, 'a> {
+    fn of(all: &'r [Evidence<'a>]) -> Self {
         let kept = all.iter().take(READS_MAX).map(|evidence| Read::of(*evidence)).collect();
         Self { all, kept }
     }

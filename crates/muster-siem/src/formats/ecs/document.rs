@@ -11,6 +11,7 @@ use jiff::civil::DateTime;
 use super::fields::{Field, Holds, ROWS};
 use crate::formats::json::Text;
 use crate::formats::quote::{push_number, push_string, push_text};
+use crate::formats::tables;
 use crate::formats::times;
 
 /// Up to how many values of a field are compared by walking, which beats hashing.
@@ -140,10 +141,9 @@ impl<'a> Document<'a> {
                 Some(number) => Value::Number(number),
                 None => return,
             },
-            Holds::Flag => match text.as_written() {
-                "true" | "True" | "1" => Value::Flag(true),
-                "false" | "False" | "0" => Value::Flag(false),
-                _ => return,
+            Holds::Flag => match tables::flag(text.as_written()) {
+                Some(flag) => Value::Flag(flag),
+                None => return,
             },
             Holds::Time => match time(text) {
                 Some(time) => time,

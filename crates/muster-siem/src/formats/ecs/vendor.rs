@@ -14,6 +14,7 @@ use crate::formats::RecordKind;
 use crate::formats::json::Text;
 use crate::formats::names::{Names, hash, hash_of};
 use crate::formats::quote::{push_string, push_text, push_written};
+use crate::formats::tables;
 use crate::formats::tape::{Kind, Tape, Value};
 use crate::formats::view::{Alert, HuntingRow, Incident};
 
@@ -614,15 +615,15 @@ impl<'b> Writer<'b> {
         let fits = match holds {
             Column::Address => written.parse::<std::net::IpAddr>().is_ok(),
             Column::Time => time_text(text).is_some(),
-            Column::Flag => matches!(written, "true" | "True" | "1" | "false" | "False" | "0"),
+            Column::Flag => tables::flag(written).is_some(),
             Column::Flattened | Column::Plain => true,
         };
         self.key(name, if fits { "" } else { "_text" });
         match holds {
             Column::Time if fits => push_string(self.buffer, &time_text(text).unwrap_or_default()),
             Column::Flag if fits => {
-                let flag: &[u8] = if matches!(written, "true" | "True" | "1") { b"true" } else { b"false" };
-                self.buffer.extend_from_slice(flag);
+                let flag = tables::flag(written) == Some(true);
+                self.buffer.extend_from_slice(if flag { b"true" } else { b"false" });
             }
             Column::Flattened => {
                 let decoded = text.decoded();

@@ -29,15 +29,6 @@ pub(super) struct Told {
     pub(super) windows: bool,
 }
 
-/// All evidence of alerts, each piece before what is inside it.
-pub(super) fn all<'a>(alerts: &[Alert<'a>]) -> Vec<Evidence<'a>> {
-    let mut all = Vec::new();
-    for evidence in alerts.iter().flat_map(|alert| &alert.evidence) {
-        evidence.walk(&mut |evidence| all.push(*evidence));
-    }
-    all
-}
-
 /// Writes `evidences` of an alert.
 pub(super) fn evidences(json: &mut Json<'_>, alert: &Alert<'_>, version: OcsfVersion, told: &mut Told) {
     json.list("evidences", |json| {

@@ -21,7 +21,7 @@ use super::distinct::Distinct;
 use super::json::{Reader, Text};
 use super::tables::{same, says_nothing, tactic};
 use super::tape::{Tape, Value};
-use super::view::{Alert, Comment, Evidence, Facts, Incident, View};
+use super::view::{Alert, Comment, Evidence, Facts, Incident, View, all_evidence};
 use super::{Events, FormatError, RecordKind, tables, tenant_id};
 
 use evidence::{Observables, THREAT_ACTOR, Told};
@@ -208,8 +208,8 @@ impl Context<'_> {
     /// A Detection Finding.
     fn detection(&self, buffer: &mut Vec<u8>, alert: &Alert<'_>, head: &Head<'_>) {
         let version = self.options.version;
-        let facts = Facts::of(std::slice::from_ref(alert));
-        let all = evidence::all(std::slice::from_ref(alert));
+        let all = all_evidence(std::slice::from_ref(alert));
+        let facts = Facts::of_evidence(std::slice::from_ref(alert), &all);
         let started = time(alert.first_activity_at);
         let ended = time(alert.last_activity_at);
         let created = head.created_at.filter(|time| time.as_millisecond() > 0).or(time(alert.created_at));
@@ -279,13 +279,14 @@ impl Context<'_> {
     /// An Incident Finding.
     fn incident(&self, buffer: &mut Vec<u8>, incident: &Incident<'_>) {
         let alerts = &incident.alerts;
-        let facts = Facts::of(alerts);
+        let all = all_evidence(alerts);
+        let facts = Facts::of_evidence(alerts, &all);
         let head = self.record.head;
         let created = head.created_at.filter(|time| time.as_millisecond() > 0).or(time(incident.created_at));
         let updated = time(incident.updated_at);
         let mut observables = Observables::default();
         observables.add_facts(&facts);
-        observables.add_evidence(alerts, &evidence::all(alerts));
+        observables.add_evidence(alerts, &all);
         for alert in alerts {
             observables.add("finding_info_list[].tags[].value", THREAT_ACTOR, alert.actor);
         }

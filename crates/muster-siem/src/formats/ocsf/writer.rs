@@ -8,6 +8,7 @@ use memchr::memchr;
 
 use crate::formats::json::Text;
 use crate::formats::quote::{is_right, push_number, push_string, push_text, push_written};
+use crate::formats::scan::string_end;
 use crate::formats::tape::{Kind, Value};
 use crate::formats::times::moment;
 
@@ -254,16 +255,7 @@ fn push_value(buffer: &mut Vec<u8>, value: Value<'_>) {
     while let Some(at) = memchr(b'"', rest.as_bytes()) {
         push_blank(buffer, &rest[..at]);
         let inside = &rest[at + 1..];
-        let mut end = 0;
-        while let Some(found) = memchr::memchr2(b'"', b'\\', inside.as_bytes().get(end..).unwrap_or_default())
-        {
-            end += found;
-            if inside.as_bytes()[end] == b'"' {
-                break;
-            }
-            end += 2;
-        }
-        let end = end.min(inside.len());
+        let end = string_end(inside.as_bytes(), 0).map_or(inside.len(), |(end, _)| end);
         push_text(buffer, Text::as_in_json(&inside[..end]));
         rest = inside.get(end + 1..).unwrap_or_default();
     }

@@ -395,11 +395,6 @@ pub(crate) fn resource_app_anywhere(resource: &str) -> Option<ResourceApp> {
     NationalCloud::ALL.into_iter().find_map(|cloud| Cloud::national(cloud).resource_app(resource))
 }
 
-/// The token endpoint of the instance metadata service, which every Azure machine has.
-pub(crate) fn instance_metadata() -> Url {
-    built_in("http://169.254.169.254/metadata/identity/oauth2/token")
-}
-
 fn built_in(text: &str) -> Url {
     Url::parse(text).expect("built-in addresses are URLs")
 }

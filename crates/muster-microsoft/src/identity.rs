@@ -5,11 +5,12 @@ use std::time::Duration;
 use muster_model::{Question, Secret, Source, TenantId};
 use url::Url;
 
+use crate::entra::access_token::AccessToken;
 use crate::entra::consent::{self, ConsentForm};
 use crate::entra::credential::{Access, App};
 use crate::entra::delegated::{self, AuthorizeRequest, Granted};
 use crate::entra::device_code::{self, DeviceCode, DevicePoll};
-use crate::entra::token::{AccessToken, TokenError};
+use crate::entra::error::TokenError;
 use crate::entra::verify::{self, Expected, Verification};
 use crate::microsoft::{Ask, FetchError, Microsoft};
 

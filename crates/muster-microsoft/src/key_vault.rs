@@ -18,8 +18,9 @@ use crate::Cloud;
 use crate::Microsoft;
 use crate::api::client::{Answer, Client, TransportError, shown};
 use crate::api::error;
+use crate::entra::access_token::AccessToken;
 use crate::entra::credential::App;
-use crate::entra::token::{AccessToken, TokenError};
+use crate::entra::error::TokenError;
 
 const API_VERSION: &str = "7.4";
 /// Key Vault's own bound on a secret's value.

@@ -11,13 +11,16 @@ use crate::api::challenge;
 use crate::api::client::{Answer, Client, ClientError, ClientOptions, TransportError, shown};
 use crate::api::error;
 use crate::api::throttling::Budgets;
+use crate::entra::access_token::AccessToken;
 use crate::entra::applications::Applications;
 use crate::entra::credential::App;
-use crate::entra::delegated::GrantKeeper;
 use crate::entra::discovery::{self, DiscoveryError};
+use crate::entra::error::{self as token_error, TokenError};
+use crate::entra::grant::GrantKeeper;
+use crate::entra::managed_identity::MachineTokens;
 use crate::entra::permissions;
 use crate::entra::platform::Platform;
-use crate::entra::token::{self, AccessToken, TokenCache, TokenError};
+use crate::entra::token::TokenCache;
 use crate::key_vault::KeyVault;
 use crate::sources;
 use crate::{Cloud, Fault};
@@ -197,7 +200,7 @@ impl FetchError {
             Self::Denied { status: 403, .. } => Fault::MissingRole,
             Self::Denied { .. } | Self::BadRequest { .. } | Self::ForeignLink(_) => Fault::Other,
             Self::Unavailable { .. } => Fault::ApiDown,
-            Self::Transport(error) => token::transport_fault(error),
+            Self::Transport(error) => token_error::transport_fault(error),
         }
     }
 
@@ -233,7 +236,7 @@ impl Microsoft {
         Ok(Self {
             platform: Platform::new(
                 client,
-                direct,
+                MachineTokens::new(direct, Arc::clone(&clock)),
                 options.cloud,
                 clock,
                 options.grants,

@@ -8,6 +8,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use muster_emulator::{AppRegistration, Config, DirectoryChange, Handle};
 use muster_microsoft::api::client::ClientOptions;
+use muster_microsoft::entra::access_token::AccessToken;
 use muster_microsoft::entra::applications::{
     AccessKind, DirectoryError, FederatedCredential, NewApplication, NewCertificate, RequiredResourceAccess,
     ResourceAccess, SignInAudience, key_proof_claims,
@@ -15,7 +16,6 @@ use muster_microsoft::entra::applications::{
 use muster_microsoft::entra::certificate::{AssertionAlgorithm, Certificate};
 use muster_microsoft::entra::credential::{App, Credential};
 use muster_microsoft::entra::new_certificate::self_signed;
-use muster_microsoft::entra::token::AccessToken;
 use muster_microsoft::{Cloud, Microsoft, MicrosoftOptions};
 use muster_model::{Clock, Secret, SystemClock, TenantId};
 use serde_json::{Value, json};

@@ -9,12 +9,11 @@ use muster_emulator::{AppRegistration, Config, DirectoryChange, Handle};
 use muster_microsoft::api::client::ClientOptions;
 use muster_microsoft::entra::certificate::{AssertionAlgorithm, Certificate};
 use muster_microsoft::entra::credential::{Access, App, Assertion, Credential, Endpoint, ManagedIdentity};
-use muster_microsoft::entra::delegated::{
-    AuthorizeRequest, GrantError, GrantKeeper, Leased, Pkce, ResponseMode,
-};
+use muster_microsoft::entra::delegated::{AuthorizeRequest, Pkce, ResponseMode};
 use muster_microsoft::entra::device_code::DevicePoll;
+use muster_microsoft::entra::error::TokenError;
+use muster_microsoft::entra::grant::{GrantError, GrantKeeper, Leased};
 use muster_microsoft::entra::new_certificate::self_signed;
-use muster_microsoft::entra::token::TokenError;
 use muster_microsoft::entra::verify::Expected;
 use muster_microsoft::{Cloud, Fault, Microsoft, MicrosoftOptions};
 use muster_model::{Clock, Secret, Source, SystemClock, TenantId};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_microsoft::entra::delegated::{GrantError, GrantKeeper, Leased};
+use muster_microsoft::entra::grant::{GrantError, GrantKeeper, Leased};
 use muster_model::{Clock, Secret, TenantId};
 use muster_store::{GrantLease, InstanceId, Store, StoreError};
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use muster_microsoft::api::client::ClientOptions;
-use muster_microsoft::entra::delegated::GrantKeeper;
+use muster_microsoft::entra::grant::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
 use muster_model::{Clock, SystemClock};
 use muster_siem::sinks::Sink;

@@ -172,6 +172,6 @@ impl Attempt {
     }
 }
 
-fn microsoft(error: muster_microsoft::entra::token::TokenError) -> Failed {
+fn microsoft(error: muster_microsoft::entra::error::TokenError) -> Failed {
     Failed::new(Exit::Microsoft, error)
 }

@@ -14,7 +14,7 @@ use muster_microsoft::Microsoft;
 use muster_microsoft::entra::credential::App;
 use muster_microsoft::entra::delegated::Granted;
 use muster_microsoft::entra::device_code::DevicePoll;
-use muster_microsoft::entra::token::TokenError;
+use muster_microsoft::entra::error::TokenError;
 use muster_model::{Secret, TenantId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;

@@ -21,11 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_microsoft::entra::access_token::AccessToken;
 use muster_microsoft::entra::applications::{Application, DirectoryError, KeyCredential, NewCertificate};
 use muster_microsoft::entra::certificate::{Certificate, CertificateError};
 use muster_microsoft::entra::credential::{Access, App};
+use muster_microsoft::entra::error::TokenError;
 use muster_microsoft::entra::new_certificate::{self, NewCertificateError};
-use muster_microsoft::entra::token::{AccessToken, TokenError};
 use muster_microsoft::key_vault::KeyVaultError;
 use muster_microsoft::{Fault, Microsoft};
 use muster_model::{Clock, Secret, TenantId};

@@ -14,7 +14,7 @@ use muster_microsoft::Microsoft;
 use muster_microsoft::entra::aadsts;
 use muster_microsoft::entra::credential::App;
 use muster_microsoft::entra::delegated::{Granted, Pkce};
-use muster_microsoft::entra::token::TokenError;
+use muster_microsoft::entra::error::TokenError;
 use muster_model::{Secret, TenantId};
 use muster_store::{NewAuditEvent, NewGrant, SignIn, SignInKind, Store, StoreError};
 use serde_json::json;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::Cloud;
 use crate::api::client::{Answer, Client, TransportError, shown};
 use crate::api::error;
-use crate::entra::token::AccessToken;
+use crate::entra::access_token::AccessToken;
 
 /// The delegated permissions, or the directory role, that making and changing an app registration needs.
 const NEEDS_APPLICATIONS: &str = "the permission Application.ReadWrite.All (an app that cares for itself: \

@@ -14,9 +14,9 @@ use tokio::io::AsyncReadExt;
 
 use super::certificate::{AssertionAlgorithm, CertificateError};
 use super::credential::{App, Assertion, Credential, Endpoint};
-use super::managed_identity;
-use super::platform::{Form, Platform};
-use super::token::TokenError;
+use super::error::TokenError;
+use super::form::Form;
+use super::platform::Platform;
 use crate::Fault;
 
 /// RFC 7523.
@@ -77,7 +77,7 @@ pub(crate) async fn prove(
             token
         }
         Credential::Federated(Assertion::ManagedIdentity(identity)) => {
-            managed_identity::token(platform, identity, EXCHANGE_AUDIENCE).await?.0
+            platform.machine.token(identity, EXCHANGE_AUDIENCE).await?.0
         }
     };
     form.set("client_assertion_type", ASSERTION_TYPE);

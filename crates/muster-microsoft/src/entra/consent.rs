@@ -6,7 +6,7 @@ use muster_model::TenantId;
 use url::Url;
 
 use super::credential::App;
-use super::platform::scope;
+use super::form::scope;
 use crate::Cloud;
 
 /// Which of Microsoft's consent pages is used.

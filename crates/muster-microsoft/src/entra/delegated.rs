@@ -6,17 +6,19 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::Timestamp;
 use muster_model::{Secret, TenantId};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::access_token::AccessToken;
 use super::credential::App;
-use super::platform::{Asking, Form, PERSON_SCOPES, Platform, scope};
-use super::token::{self, AccessToken, Issued, TokenError};
+use super::error::TokenError;
+use super::form::{ApiNaming, Form, PERSON_SCOPES, scope};
+use super::grant::{GrantError, GrantKeeper, Leased};
+use super::platform::Platform;
+use super::token_endpoint::{self, Issued};
 use super::{assertion, jwt};
 use crate::api::client::shown;
 
@@ -24,54 +26,6 @@ use crate::api::client::shown;
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Between two looks at it.
 const BUSY_LOOK: Duration = Duration::from_millis(500);
-
-/// Keeps people's refresh tokens. The product implements it on its store.
-#[async_trait]
-pub trait GrantKeeper: Send + Sync {
-    /// Lends the grant of `app` in `tenant` to the caller, and to nobody else until it is brought back or its time is
-    /// up.
-    async fn lease(&self, tenant: TenantId, app: &str) -> Result<Leased, GrantError>;
-
-    /// Brings the grant back after it worked, with the refresh token that takes its place where one came. When this
-    /// returns, that token is safe on disk.
-    async fn renewed(&self, lease: &Leased, new: Option<&Secret<String>>) -> Result<(), GrantError>;
-
-    /// Brings the grant back after it did not work. A dead one will never work again.
-    async fn failed(&self, lease: &Leased, reason: &str, dead: bool);
-}
-
-/// A grant that was lent.
-#[derive(Debug, Clone)]
-pub struct Leased {
-    /// Whose tenant.
-    pub tenant: TenantId,
-    /// Which app of ours, by its name.
-    pub app: String,
-    /// The refresh token.
-    pub refresh_token: Secret<String>,
-    /// Tells this loan from later ones.
-    pub fence: u64,
-}
-
-/// Why a grant could not be lent or brought back.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GrantError {
-    /// Nobody has signed in, or the grant is dead.
-    #[error("nobody has signed in for this app and tenant; run `muster token acquire`")]
-    None,
-    /// Somebody else renews it just now.
-    #[error("the grant is being renewed by somebody else until {until}")]
-    Busy {
-        /// When their time is up.
-        until: Timestamp,
-    },
-    /// Our own time was up, and somebody else has it.
-    #[error("the grant was lent to somebody else meanwhile")]
-    Lost,
-    /// The store has trouble.
-    #[error("the grant cannot be read or kept: {0}")]
-    Store(String),
-}
 
 /// A proof key of one sign-in (RFC 7636).
 #[derive(Debug, Clone)]
@@ -188,18 +142,18 @@ pub(crate) async fn authorize_url(
         .append_pair("nonce", request.nonce)
         .append_pair("code_challenge", request.challenge)
         .append_pair("code_challenge_method", "S256");
-    match addresses.asking {
-        Asking::Resource => query.append_pair("resource", request.resource),
-        Asking::Scope => query.append_pair("scope", &scope(request.resource, true)),
-        Asking::Indicator => {
+    match addresses.naming {
+        ApiNaming::Resource => query.append_pair("resource", request.resource),
+        ApiNaming::Scope => query.append_pair("scope", &scope(request.resource, true)),
+        ApiNaming::Indicator => {
             query.append_pair("resource", request.resource).append_pair("scope", PERSON_SCOPES)
         }
     };
-    let prompt = match (request.prompt, addresses.asking) {
+    let prompt = match (request.prompt, addresses.naming) {
         (Some(Prompt::SelectAccount), _) => Some("select_account"),
         (Some(Prompt::Login), _) => Some("login"),
         // OpenID Connect Core section 11: offline access is given after consent only.
-        (Some(Prompt::Consent), _) | (None, Asking::Indicator) => Some("consent"),
+        (Some(Prompt::Consent), _) | (None, ApiNaming::Indicator) => Some("consent"),
         (None, _) => None,
     };
     prompt.map(|prompt| query.append_pair("prompt", prompt));
@@ -226,12 +180,12 @@ pub(crate) async fn redeem_code(
     form.set("code", code.expose());
     form.set("redirect_uri", redirect_uri);
     form.set("code_verifier", verifier.expose());
-    form.name_api(addresses.asking, resource, true);
+    form.name_api(addresses.naming, resource, true);
     if let Some(claims) = platform.claims(None) {
         form.set("claims", &claims);
     }
     assertion::prove(platform, app, &addresses.token, &mut form).await?;
-    let issued = token::post(platform, &addresses.token, &form).await?;
+    let issued = token_endpoint::post(platform, &addresses.token, &form).await?;
     granted(platform, issued, tenant, resource)
 }
 
@@ -245,7 +199,7 @@ pub(crate) fn granted(
     let refresh_token = issued.refresh_token.take();
     let id_token = issued.id_token.take();
     let scope = std::mem::take(&mut issued.scope);
-    let access_token = token::accept(platform, issued, tenant, resource)?;
+    let access_token = token_endpoint::accept(platform, issued, tenant, resource)?;
     let id = id_token.as_ref().and_then(|id_token| jwt::read(id_token.expose()).ok());
     let claim = |name: &str| Some(id.as_ref()?.claims.text(name)?.to_owned());
     let names = ["preferred_username", "upn", "unique_name", "email", "name", "sub"];
@@ -292,12 +246,12 @@ pub(crate) async fn renew(
     let answered = async {
         let mut form = Form::new("refresh_token", app);
         form.set("refresh_token", lease.refresh_token.expose());
-        form.name_api(addresses.asking, resource, true);
+        form.name_api(addresses.naming, resource, true);
         if let Some(claims) = platform.claims(claims) {
             form.set("claims", &claims);
         }
         assertion::prove(platform, app, &addresses.token, &mut form).await?;
-        token::post(platform, &addresses.token, &form).await
+        token_endpoint::post(platform, &addresses.token, &form).await
     };
     match answered.await {
         Ok(issued) => {

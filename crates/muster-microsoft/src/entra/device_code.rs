@@ -9,11 +9,13 @@ use muster_model::{Secret, TenantId};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::access_token::NOT_SHOWN;
 use super::credential::{App, Endpoint};
 use super::delegated::{self, Granted};
-use super::platform::{Asking, Form, PERSON_SCOPES, Platform};
-use super::token::{self, NOT_SHOWN, TokenError};
-use super::{aadsts, assertion};
+use super::error::TokenError;
+use super::form::{ApiNaming, Form, PERSON_SCOPES};
+use super::platform::Platform;
+use super::{aadsts, assertion, token_endpoint};
 use crate::api::client::shown;
 
 /// RFC 8628 section 3.4.
@@ -88,14 +90,14 @@ pub(crate) async fn start(
     })?;
     let mut form = Form::default();
     form.set("client_id", &app.client_id);
-    form.name_api(addresses.asking, resource, true);
-    if addresses.asking == Asking::Indicator {
+    form.name_api(addresses.naming, resource, true);
+    if addresses.naming == ApiNaming::Indicator {
         form.set("scope", PERSON_SCOPES);
         assertion::prove(platform, app, &addresses.token, &mut form).await?;
     }
     let answer = platform.client.send(platform.client.post_form(&url, &form.pairs())).await?;
     if answer.status != 200 {
-        return Err(token::refusal(&answer));
+        return Err(token_endpoint::refusal(&answer));
     }
     let body = Secret::new(answer.body);
     let odd = || TokenError::Odd { status: answer.status, beginning: NOT_SHOWN.to_owned() };
@@ -145,9 +147,9 @@ pub(crate) async fn poll(
     // v1 calls it `code`.
     let name = if app.endpoint == Endpoint::V1 { "code" } else { "device_code" };
     form.set(name, code.device_code.expose());
-    form.name_api(addresses.asking, &code.resource, true);
+    form.name_api(addresses.naming, &code.resource, true);
     assertion::prove(platform, app, &addresses.token, &mut form).await?;
-    match token::post(platform, &addresses.token, &form).await {
+    match token_endpoint::post(platform, &addresses.token, &form).await {
         Ok(issued) => {
             let granted = delegated::granted(platform, issued, tenant, &code.resource)?;
             Ok(DevicePoll::Granted(Box::new(granted)))

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use super::jwt::JwtError;
 use super::jwt::{self, Jwt, Object};
 use super::permissions::{self, ResourceApp};
 use crate::api::client::shown;
@@ -59,41 +60,11 @@ pub struct TokenPermission {
     pub allows: String,
 }
 
-/// Why a text is not a token that can be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InspectError {
-    /// Nothing there.
-    #[error("there is no token: the text is empty")]
-    Empty,
-    /// More than any token is.
-    #[error("this is no token: it has {bytes} bytes, and none is longer than {limit_bytes}")]
-    TooLarge {
-        /// How long it is.
-        bytes: usize,
-        /// The bound.
-        limit_bytes: usize,
-    },
-    /// Opaque: it may be a refresh token, a code or a token for an API that keeps its form to itself.
-    #[error("this is not a JWT: {0}")]
-    Opaque(String),
-    /// Encrypted for its API.
-    #[error("this token is encrypted for its API (JWE, {0}): nobody else can read it")]
-    Encrypted(String),
-    /// Broken.
-    #[error("this looks like a JWT, but its {part} cannot be read: {why}")]
-    Broken {
-        /// Which part.
-        part: &'static str,
-        /// Why.
-        why: String,
-    },
-}
-
 /// Takes a token apart and explains it.
 ///
 /// # Errors
 /// When it is no JWT, or a broken one.
-pub fn inspect(token: &str, now: Timestamp) -> Result<Inspection, InspectError> {
+pub fn inspect(token: &str, now: Timestamp) -> Result<Inspection, JwtError> {
     let token = token.trim();
     let jwt = jwt::read(token.strip_prefix("Bearer ").unwrap_or(token).trim())?;
     let explained = |object: &Object, meaning: fn(&str, &Value) -> String| {
@@ -445,8 +416,8 @@ mod tests {
     #[test]
     fn a_megabyte_of_garbage_is_told_in_one_line() {
         let error = inspect(&"\u{1b}[31m".repeat(1 << 18), now()).expect_err("no token");
-        assert!(matches!(error, InspectError::TooLarge { .. }));
-        assert_eq!(inspect("  ", now()), Err(InspectError::Empty));
+        assert!(matches!(error, JwtError::TooLarge { .. }));
+        assert_eq!(inspect("  ", now()), Err(JwtError::Empty));
     }
 
     proptest! {

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
-use super::inspect::InspectError;
 use crate::api::client::shown;
 
 /// No token is longer. Microsoft's have up to some ten kilobytes, with many groups in them.
@@ -93,21 +92,51 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
+/// Why a text is not a token that can be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JwtError {
+    /// Nothing there.
+    #[error("there is no token: the text is empty")]
+    Empty,
+    /// More than any token is.
+    #[error("this is no token: it has {bytes} bytes, and none is longer than {limit_bytes}")]
+    TooLarge {
+        /// How long it is.
+        bytes: usize,
+        /// The bound.
+        limit_bytes: usize,
+    },
+    /// Opaque: it may be a refresh token, a code or a token for an API that keeps its form to itself.
+    #[error("this is not a JWT: {0}")]
+    Opaque(String),
+    /// Encrypted for its API.
+    #[error("this token is encrypted for its API (JWE, {0}): nobody else can read it")]
+    Encrypted(String),
+    /// Broken.
+    #[error("this looks like a JWT, but its {part} cannot be read: {why}")]
+    Broken {
+        /// Which part.
+        part: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
 /// Takes a token apart.
-pub(crate) fn read(token: &str) -> Result<Jwt<'_>, InspectError> {
+pub(crate) fn read(token: &str) -> Result<Jwt<'_>, JwtError> {
     if token.is_empty() {
-        return Err(InspectError::Empty);
+        return Err(JwtError::Empty);
     }
     if token.len() > TOKEN_BYTES_MAX {
-        return Err(InspectError::TooLarge { bytes: token.len(), limit_bytes: TOKEN_BYTES_MAX });
+        return Err(JwtError::TooLarge { bytes: token.len(), limit_bytes: TOKEN_BYTES_MAX });
     }
     let parts: Vec<&str> = token.splitn(6, '.').collect();
-    let broken = |part| move |why: String| InspectError::Broken { part, why };
+    let broken = |part| move |why: String| JwtError::Broken { part, why };
     match parts.as_slice() {
         [header, claims, signature] => {
             let header = object(header).map_err(|why| match token.starts_with("eyJ") {
                 true => broken("header")(why),
-                false => InspectError::Opaque(opaque(token)),
+                false => JwtError::Opaque(opaque(token)),
             })?;
             Ok(Jwt {
                 header,
@@ -119,9 +148,9 @@ pub(crate) fn read(token: &str) -> Result<Jwt<'_>, InspectError> {
         [header, _, _, _, _] if object(header).is_ok_and(|header| header.get("enc").is_some()) => {
             let header = object(header).map_err(broken("header"))?;
             let named = |name| shown(header.text(name).unwrap_or("unknown"));
-            Err(InspectError::Encrypted(format!("{} with {}", named("alg"), named("enc"))))
+            Err(JwtError::Encrypted(format!("{} with {}", named("alg"), named("enc"))))
         }
-        _ => Err(InspectError::Opaque(opaque(token))),
+        _ => Err(JwtError::Opaque(opaque(token))),
     }
 }
 
@@ -176,14 +205,14 @@ mod tests {
     #[test]
     fn what_is_no_jwt_is_told_apart() {
         let of = |token: &str| read(token).expect_err("no JWT");
-        assert_eq!(of(""), InspectError::Empty);
-        assert!(matches!(of(&"x".repeat(1 << 20)), InspectError::TooLarge { bytes: 1_048_576, .. }));
-        assert!(matches!(of("opaque"), InspectError::Opaque(_)));
-        assert!(matches!(of("a.b.c"), InspectError::Opaque(_)));
-        assert!(matches!(of("eyJ.b.c"), InspectError::Broken { part: "header", .. }));
-        assert!(matches!(of(&token("{}", "[]")), InspectError::Broken { part: "payload", .. }));
+        assert_eq!(of(""), JwtError::Empty);
+        assert!(matches!(of(&"x".repeat(1 << 20)), JwtError::TooLarge { bytes: 1_048_576, .. }));
+        assert!(matches!(of("opaque"), JwtError::Opaque(_)));
+        assert!(matches!(of("a.b.c"), JwtError::Opaque(_)));
+        assert!(matches!(of("eyJ.b.c"), JwtError::Broken { part: "header", .. }));
+        assert!(matches!(of(&token("{}", "[]")), JwtError::Broken { part: "payload", .. }));
         let jwe = format!("{}.a.b.c.d", URL_SAFE_NO_PAD.encode(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#));
-        assert_eq!(of(&jwe), InspectError::Encrypted("RSA-OAEP with A256GCM".to_owned()));
+        assert_eq!(of(&jwe), JwtError::Encrypted("RSA-OAEP with A256GCM".to_owned()));
     }
 
     proptest! {

@@ -4,18 +4,18 @@
 //! directly, never through a proxy: whoever stands between could ask in this machine's name.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::Secret;
+use muster_model::{Clock, Secret};
 use serde::Deserialize;
 use url::Url;
 
+use super::access_token;
 use super::credential::ManagedIdentity;
-use super::platform::Platform;
-use super::token::{self, TokenError};
-use crate::api::client::{Answer, TransportError, shown};
+use super::error::TokenError;
+use crate::api::client::{Answer, Client, TransportError, shown};
 use crate::{Fault, cloud};
 
 /// What is waited before each attempt. Microsoft's own numbers; an identity that is being updated is back in 70 s.
@@ -33,8 +33,82 @@ type Key = (String, Option<String>, String);
 type Held = Arc<tokio::sync::Mutex<Option<(Secret<String>, Timestamp)>>>;
 
 /// The machine's tokens in hand, so that thousands of tenants do not ask for the same one.
-#[derive(Debug, Default)]
-pub(crate) struct MachineTokens(std::sync::Mutex<HashMap<Key, Held>>);
+pub(crate) struct MachineTokens {
+    /// Never through a proxy.
+    direct: Client,
+    clock: Arc<dyn Clock>,
+    held: Mutex<HashMap<Key, Held>>,
+}
+
+impl MachineTokens {
+    pub(crate) fn new(direct: Client, clock: Arc<dyn Clock>) -> Self {
+        Self { direct, clock, held: Mutex::default() }
+    }
+
+    /// A token of the machine for `resource`, and when it ends.
+    pub(crate) async fn token(
+        &self,
+        identity: &ManagedIdentity,
+        resource: &str,
+    ) -> Result<(Secret<String>, Timestamp), TokenError> {
+        let held = {
+            let key = (identity.endpoint.to_string(), identity.client_id.clone(), resource.to_owned());
+            let mut tokens = self.held.lock().expect("no panic while the lock is held");
+            if tokens.len() >= TOKENS_MAX && !tokens.contains_key(&key) {
+                tokens.clear();
+            }
+            Arc::clone(tokens.entry(key).or_default())
+        };
+        let mut held = held.lock().await;
+        let now = self.clock.now();
+        if let Some((token, end)) = held.as_ref().filter(|(_, end)| access_token::lives_on(*end, now)) {
+            return Ok((token.clone(), *end));
+        }
+        *held = None;
+        let issued = self.ask(identity, resource).await?;
+        *held = Some(issued.clone());
+        Ok(issued)
+    }
+
+    /// Throws the machine's tokens away, so that the next are new.
+    pub(crate) fn forget(&self) {
+        self.held.lock().expect("no panic while the lock is held").clear();
+    }
+
+    async fn ask(
+        &self,
+        identity: &ManagedIdentity,
+        resource: &str,
+    ) -> Result<(Secret<String>, Timestamp), TokenError> {
+        check_address(&identity.endpoint)?;
+        let mut url = identity.endpoint.clone();
+        url.query_pairs_mut().append_pair("api-version", "2018-02-01").append_pair("resource", resource);
+        if let Some(client_id) = &identity.client_id {
+            url.query_pairs_mut().append_pair("client_id", client_id);
+        }
+        let mut last = None;
+        for wait in WAITS {
+            tokio::time::sleep(wait).await;
+            let request = self.direct.get(url.as_str(), None).header("Metadata", "true");
+            let answer = match self.direct.send(request).await {
+                Ok(answer) => answer,
+                Err(error @ (TransportError::Connect { .. } | TransportError::Timeout { .. })) => {
+                    return Err(unusable(
+                        Fault::Unreachable,
+                        format!("{error}; a managed identity exists on Azure machines only"),
+                    ));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match answer.status {
+                200 => return read(answer, self.clock.now()),
+                404 | 410 | 429 | 500..=599 => last = Some(answer),
+                _ => return Err(refusal(&answer)),
+            }
+        }
+        Err(refusal(&last.expect("there was an attempt")))
+    }
+}
 
 #[derive(Deserialize)]
 struct Issued {
@@ -49,69 +123,6 @@ struct Refusal {
     error: String,
     #[serde(default)]
     error_description: String,
-}
-
-/// A token of the machine for `resource`, and when it ends.
-pub(crate) async fn token(
-    platform: &Platform,
-    identity: &ManagedIdentity,
-    resource: &str,
-) -> Result<(Secret<String>, Timestamp), TokenError> {
-    let held = {
-        let key = (identity.endpoint.to_string(), identity.client_id.clone(), resource.to_owned());
-        let mut tokens = platform.machine.0.lock().expect("no panic while the lock is held");
-        if tokens.len() >= TOKENS_MAX && !tokens.contains_key(&key) {
-            tokens.clear();
-        }
-        Arc::clone(tokens.entry(key).or_default())
-    };
-    let mut held = held.lock().await;
-    if let Some((token, end)) = held.as_ref().filter(|(_, end)| token::lives_on(*end, platform.now())) {
-        return Ok((token.clone(), *end));
-    }
-    *held = None;
-    let issued = ask(platform, identity, resource).await?;
-    *held = Some(issued.clone());
-    Ok(issued)
-}
-
-/// Throws the machine's tokens away, so that the next are new.
-pub(crate) fn forget(platform: &Platform) {
-    platform.machine.0.lock().expect("no panic while the lock is held").clear();
-}
-
-async fn ask(
-    platform: &Platform,
-    identity: &ManagedIdentity,
-    resource: &str,
-) -> Result<(Secret<String>, Timestamp), TokenError> {
-    check_address(&identity.endpoint)?;
-    let mut url = identity.endpoint.clone();
-    url.query_pairs_mut().append_pair("api-version", "2018-02-01").append_pair("resource", resource);
-    if let Some(client_id) = &identity.client_id {
-        url.query_pairs_mut().append_pair("client_id", client_id);
-    }
-    let mut last = None;
-    for wait in WAITS {
-        tokio::time::sleep(wait).await;
-        let request = platform.direct.get(url.as_str(), None).header("Metadata", "true");
-        let answer = match platform.direct.send(request).await {
-            Ok(answer) => answer,
-            Err(error @ (TransportError::Connect { .. } | TransportError::Timeout { .. })) => {
-                return Err(unusable(
-                    Fault::Unreachable,
-                    format!("{error}; a managed identity exists on Azure machines only"),
-                ));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        match answer.status {
-            200 => return read(answer, platform.now()),
-            404 | 410 | 429 | 500..=599 => last = Some(answer),
-            _ => return Err(refusal(&answer)),
-        }
-    }
-    Err(refusal(&last.expect("there was an attempt")))
 }
 
 /// Plain HTTP is for the link-local address, which no router passes on, and for this machine.
@@ -133,9 +144,9 @@ fn read(answer: Answer, now: Timestamp) -> Result<(Secret<String>, Timestamp), T
     let status = answer.status;
     let body = Secret::new(answer.body);
     let issued: Issued = serde_json::from_slice(body.expose())
-        .map_err(|_| TokenError::Odd { status, beginning: token::NOT_SHOWN.to_owned() })?;
-    let secret = token::usable(issued.access_token, status)?;
-    Ok((secret, token::end(issued.expires_in.as_ref(), now)))
+        .map_err(|_| TokenError::Odd { status, beginning: access_token::NOT_SHOWN.to_owned() })?;
+    let secret = access_token::usable(issued.access_token, status)?;
+    Ok((secret, access_token::end(issued.expires_in.as_ref(), now)))
 }
 
 fn refusal(answer: &Answer) -> TokenError {

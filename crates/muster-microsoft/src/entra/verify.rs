@@ -12,7 +12,7 @@ use super::discovery::Document;
 use super::jwt::{self, Jwt};
 use super::keys::Algorithm;
 use super::platform::Platform;
-use super::{keys, permissions, token};
+use super::{keys, permissions, token_endpoint};
 use crate::api::client::shown;
 
 /// How far the issuer's clock and ours may be apart.
@@ -218,7 +218,7 @@ fn tenant_of(jwt: &Jwt<'_>, wanted: TenantId, expected: &Expected) -> TokenCheck
 
 fn audience(platform: &Platform, jwt: &Jwt<'_>, resource: &str) -> TokenCheck {
     let found = jwt.claims.list("aud");
-    match found.iter().find(|audience| token::is_for(&platform.cloud, audience, resource)) {
+    match found.iter().find(|audience| token_endpoint::is_for(&platform.cloud, audience, resource)) {
         Some(audience) => TokenCheck::good("audience", shown(audience)),
         None if found.is_empty() => {
             TokenCheck::bad("audience", "it names no API", "ask for a token with `scope` or `resource`")

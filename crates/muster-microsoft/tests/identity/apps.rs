@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use muster_microsoft::entra::aadsts;
 use muster_microsoft::entra::credential::{App, Assertion, Credential, Endpoint, ManagedIdentity};
-use muster_microsoft::entra::token::TokenError;
+use muster_microsoft::entra::error::TokenError;
 use muster_microsoft::{Fault, Microsoft, MicrosoftOptions};
 use muster_model::{ManualClock, TenantId};
 use serde_json::{Value, json};

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_microsoft::entra::credential::{Access, App, Credential, Endpoint};
-use muster_microsoft::entra::delegated::{AuthorizeRequest, GrantError, Pkce, Prompt, ResponseMode};
+use muster_microsoft::entra::delegated::{AuthorizeRequest, Pkce, Prompt, ResponseMode};
 use muster_microsoft::entra::device_code::DevicePoll;
-use muster_microsoft::entra::token::TokenError;
+use muster_microsoft::entra::error::TokenError;
+use muster_microsoft::entra::grant::GrantError;
 use muster_microsoft::{Fault, Microsoft, MicrosoftOptions};
 use muster_model::Secret;
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ fn person() -> App {
 }
 
 fn with_keeper(server: &Server, keeper: &Arc<Keeper>) -> Microsoft {
-    let grants: Arc<dyn muster_microsoft::entra::delegated::GrantKeeper> = keeper.clone();
+    let grants: Arc<dyn muster_microsoft::entra::grant::GrantKeeper> = keeper.clone();
     Microsoft::new(MicrosoftOptions { grants: Some(grants), ..options(server) }, clock()).expect("a client")
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use muster_microsoft::api::client::ClientOptions;
 use muster_microsoft::entra::certificate::Certificate;
 use muster_microsoft::entra::credential::{App, Credential};
-use muster_microsoft::entra::delegated::{GrantError, GrantKeeper, Leased};
+use muster_microsoft::entra::grant::{GrantError, GrantKeeper, Leased};
 use muster_microsoft::{Cloud, Microsoft, MicrosoftOptions};
 use muster_model::{ManualClock, Secret, TenantId};
 use ring::rsa::KeyPair;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use muster_microsoft::entra::credential::{Access, Endpoint};
-use muster_microsoft::entra::token::TokenError;
+use muster_microsoft::entra::error::TokenError;
 use muster_microsoft::entra::verify::{Expected, Verification};
 use muster_microsoft::{Fault, Microsoft};
 use muster_model::{ManualClock, Source};

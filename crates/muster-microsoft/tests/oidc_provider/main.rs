@@ -14,12 +14,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use muster_microsoft::api::client::ClientOptions;
 use muster_microsoft::entra::certificate::{AssertionAlgorithm, Certificate};
 use muster_microsoft::entra::credential::{Access, App, Credential, Endpoint};
-use muster_microsoft::entra::delegated::{
-    AuthorizeRequest, GrantError, GrantKeeper, Granted, Leased, Pkce, ResponseMode,
-};
+use muster_microsoft::entra::delegated::{AuthorizeRequest, Granted, Pkce, ResponseMode};
 use muster_microsoft::entra::device_code::DevicePoll;
+use muster_microsoft::entra::error::TokenError;
+use muster_microsoft::entra::grant::{GrantError, GrantKeeper, Leased};
 use muster_microsoft::entra::new_certificate::self_signed;
-use muster_microsoft::entra::token::TokenError;
 use muster_microsoft::entra::verify::Expected;
 use muster_microsoft::{Cloud, Fault, Microsoft, MicrosoftOptions, NationalCloud};
 use muster_model::{Clock, Secret, SystemClock, TenantId};

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use muster_microsoft::Microsoft;
+use muster_microsoft::entra::access_token::AccessToken;
 use muster_microsoft::entra::applications::{OWN_REGISTRATION_ROLES, SignInAudience};
 use muster_microsoft::entra::credential::{Access, App, Credential};
-use muster_microsoft::entra::token::AccessToken;
 use muster_model::{Source, Tenant, TenantId, TenantReference, TenantState};
 use muster_store::{
     Check, CheckOutcome, CredentialKind, NewAuditEvent, StoreError, StoredCredential, TenantKey,

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_microsoft::Microsoft;
+use muster_microsoft::entra::access_token::AccessToken;
 use muster_microsoft::entra::credential::{Access, App};
 use muster_microsoft::entra::delegated::{AuthorizeRequest, Pkce, Prompt, ResponseMode};
 use muster_microsoft::entra::inspect::{self, Inspection};
-use muster_microsoft::entra::token::AccessToken;
 use muster_microsoft::entra::verify::{Expected, Verification};
 use muster_model::{Secret, Tenant, TenantId};
 use muster_store::{Grant, NewAuditEvent, SignInKind, TenantKey};

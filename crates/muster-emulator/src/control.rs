@@ -29,8 +29,8 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::answer::Answer;
 use crate::faults::Fault;
+use crate::http::answer::Answer;
 use crate::identity::change::{AppRegistration, DirectoryChange};
 use crate::receivers::tally_file;
 use crate::server::Call;
@@ -221,8 +221,13 @@ pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
         }),
         ("POST", "sign-in") => read(call, |wanted: SignIn| {
             let password = shared.identity.password_of(&shared.world, &wanted.account)?;
-            let location =
-                crate::walk::walk(shared, &wanted.address, &wanted.account, &password, wanted.consent)?;
+            let location = crate::identity::walk::walk(
+                shared,
+                &wanted.address,
+                &wanted.account,
+                &password,
+                wanted.consent,
+            )?;
             Ok(value(&json!({"location": location})))
         }),
         ("POST", "alerts") => read(call, |wanted: NewAlerts| {

@@ -35,11 +35,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cast::TenantFacts;
-use crate::odata::List;
+use crate::graph::odata::List;
 use crate::receivers::{ReceiverFault, ReceiverName};
-use crate::ticks::Ticks;
-use crate::writer::push_quoted;
+use crate::world::cast::TenantFacts;
+use crate::world::ticks::Ticks;
+use crate::world::writer::push_quoted;
 
 /// Where a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -355,8 +355,9 @@ pub(crate) fn hostile_records(tenant: &TenantFacts, now: Ticks) -> Vec<HostileRe
     ];
     let mut records = Vec::new();
     let mut add = |name: &str, identifiable: bool, text: &dyn Fn(&str, &str) -> String| {
-        let at =
-            Ticks(now.0 + i64::try_from(records.len()).unwrap_or(0) * crate::ticks::TICKS_PER_MILLISECOND);
+        let at = Ticks(
+            now.0 + i64::try_from(records.len()).unwrap_or(0) * crate::world::ticks::TICKS_PER_MILLISECOND,
+        );
         let id = format!("ho{:016x}-{name}", now.0);
         let json = text(&id, &at.to_string());
         records.push(HostileRecord { id, at, identifiable, json });
@@ -491,7 +492,7 @@ mod tests {
 
     #[test]
     fn hostile_records_are_json_all_the_same() {
-        let tenant = crate::cast::tenant(1, 0);
+        let tenant = crate::world::cast::tenant(1, 0);
         for record in hostile_records(&tenant, Ticks(17_000_000_000_000_000)) {
             let value: serde_json::Result<&serde_json::value::RawValue> = serde_json::from_str(&record.json);
             assert!(value.is_ok(), "{}", record.json);

@@ -10,23 +10,24 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cast::TenantFacts;
-use crate::clock::{Clock, SystemClock};
 use crate::control::{self, ClientConfig};
 use crate::faults::{Fault, Faults};
-use crate::graph::Graph;
+use crate::graph::service::Graph;
+use crate::http::tls;
 use crate::identity::change::{AppRegistration, DirectoryChange};
+use crate::identity::traffic::{TokenRequests, TokenTraffic};
 use crate::identity::{self, Identity};
 use crate::key_vault::KeyVaults;
 use crate::receivers::{
     HecConfig, Produced, ReceiverTally, Receivers, ReceiversConfig, StartReceiverError, SyslogConfig,
     tally_file,
 };
-use crate::records;
+use crate::server;
 use crate::shared::{RequestCount, RequestError, Shared, Tally};
-use crate::traffic::{TokenRequests, TokenTraffic};
-use crate::world::{ProducedCounts, UpdatePolicy, World, secret_from};
-use crate::{server, tls};
+use crate::world::cast::TenantFacts;
+use crate::world::clock::{Clock, SystemClock};
+use crate::world::records;
+use crate::world::tenants::{ProducedCounts, UpdatePolicy, World, secret_from};
 
 /// What to emulate. `Config::default()` is a small world over plain HTTP on free ports of the loopback.
 #[derive(Clone)]
@@ -468,7 +469,7 @@ impl Handle {
     /// If the walk ends on a page; the error has what it says.
     pub fn sign_in(&self, address: &str, account: &str, consent: bool) -> Result<String, RequestError> {
         let password = self.password(account)?;
-        crate::walk::walk(&self.shared, address, account, &password, consent)
+        crate::identity::walk::walk(&self.shared, address, account, &password, consent)
     }
 
     /// Sets a secret of a key vault: a new version of it.

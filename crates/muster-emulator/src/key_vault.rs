@@ -7,14 +7,14 @@ use hyper::header::{HeaderName, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
-use crate::dice::Dice;
 use crate::faults::FaultKind;
+use crate::http::answer::Answer;
 use crate::identity::resources::KEY_VAULT_APP_ID;
 use crate::identity::{Claims, Identity, TokenError};
 use crate::server::Call;
-use crate::ticks::Ticks;
-use crate::world::World;
+use crate::world::dice::Dice;
+use crate::world::tenants::World;
+use crate::world::ticks::Ticks;
 
 /// Where vaults are found when no host name tells.
 pub(crate) const PREFIX: &str = "/vault/";
@@ -121,7 +121,7 @@ impl KeyVaults {
         fault: Option<&FaultKind>,
     ) -> Answer {
         let answer = match fault {
-            Some(FaultKind::Throttle { retry_after_seconds }) => crate::answer::throttled(
+            Some(FaultKind::Throttle { retry_after_seconds }) => crate::http::answer::throttled(
                 r#"{"error":{"code":"Throttled","message":"Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached"}}"#,
                 *retry_after_seconds,
             ),
@@ -198,7 +198,7 @@ impl KeyVaults {
     ) -> Result<std::sync::Arc<Claims>, Answer> {
         let provider = world.provider();
         let tenant = &world.facts(provider).id;
-        let login = if crate::hosts::is_anywhere(call.base) {
+        let login = if crate::http::hosts::is_anywhere(call.base) {
             call.base.to_owned()
         } else {
             "https://login.microsoftonline.com".to_owned()
@@ -269,7 +269,7 @@ impl KeyVaults {
 }
 
 fn bundle(call: &Call<'_>, vault: &str, name: &str, version: &Version) -> Value {
-    let address = if crate::hosts::is_anywhere(call.base) {
+    let address = if crate::http::hosts::is_anywhere(call.base) {
         format!("{}{PREFIX}{vault}", call.base)
     } else {
         call.base.to_owned()

@@ -18,14 +18,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::answer::{Answer, AnswerBody, Outcome};
 use crate::faults::{self, Area, FaultKind};
-use crate::graph::{self, Target};
-use crate::hosts::Place;
+use crate::graph::applications;
+use crate::graph::service::{self as graph, Caller, Target};
+use crate::http::answer::{Answer, AnswerBody, Outcome};
+use crate::http::hosts;
+use crate::http::hosts::Place;
+use crate::identity::traffic::TokenTraffic;
 use crate::identity::{self, Identity, http_date};
 use crate::shared::Shared;
-use crate::traffic::TokenTraffic;
-use crate::{applications, control, graph::Caller, hosts, key_vault};
+use crate::{control, key_vault};
 
 /// A request, read whole.
 pub(crate) struct Call<'a> {

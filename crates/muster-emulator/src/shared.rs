@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::answer::Answer;
 use crate::faults::{Area, Fault, FaultKind, Faults};
-use crate::graph::Graph;
+use crate::graph::service::Graph;
+use crate::http::answer::Answer;
 use crate::identity::Identity;
+use crate::identity::traffic::TokenTraffic;
 use crate::key_vault::KeyVaults;
 use crate::receivers::{ReceiverTally, Receivers};
-use crate::traffic::TokenTraffic;
-use crate::world::{ProducedCounts, UpdatePolicy, World};
+use crate::world::tenants::{ProducedCounts, UpdatePolicy, World};
 use crate::{Addresses, Skipped};
 
 /// Requests by area, tenant and status.
@@ -220,7 +220,7 @@ impl Shared {
                 () = tokio::time::sleep(STEP) => {}
             }
             let now = self.world.now();
-            let seconds = (now.0 - before.0).max(0) as f64 / crate::ticks::TICKS_PER_SECOND as f64;
+            let seconds = (now.0 - before.0).max(0) as f64 / crate::world::ticks::TICKS_PER_SECOND as f64;
             before = now;
             if !self.producing.load(Ordering::Acquire) {
                 continue;

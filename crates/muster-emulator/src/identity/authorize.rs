@@ -9,9 +9,9 @@ use hyper::header::{COOKIE, SET_COOKIE};
 use hyper::{Method, StatusCode};
 use url::form_urlencoded;
 
-use crate::answer::Answer;
 use crate::faults::Area;
-use crate::ticks::Ticks;
+use crate::http::answer::Answer;
+use crate::world::ticks::Ticks;
 
 use super::consent::{AdminConsent, Asked};
 use super::directory::{Application, Platform, User};
@@ -713,15 +713,15 @@ impl Purpose {
 
 /// The administrator's rights that consent for an organisation takes.
 impl State {
-    pub(crate) fn is_administrator(&mut self, world: &crate::world::World, person: &Person) -> bool {
+    pub(crate) fn is_administrator(&mut self, world: &crate::world::tenants::World, person: &Person) -> bool {
         self.user(world, person).is_some_and(User::is_global_administrator)
     }
 
-    pub(crate) fn user(&mut self, world: &crate::world::World, person: &Person) -> Option<&User> {
+    pub(crate) fn user(&mut self, world: &crate::world::tenants::World, person: &Person) -> Option<&User> {
         self.directory.tenant(world, person.tenant).user_of(&person.object_id)
     }
 
-    pub(crate) fn account(&mut self, world: &crate::world::World, person: &Person) -> String {
+    pub(crate) fn account(&mut self, world: &crate::world::tenants::World, person: &Person) -> String {
         self.user(world, person).map_or_else(String::new, |user| user.account.clone())
     }
 }

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::ticks::Ticks;
+use crate::world::ticks::Ticks;
 
 /// A certificate with an RSA key.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::shared::RequestError;
-use crate::ticks::Ticks;
-use crate::world::World;
+use crate::world::tenants::World;
+use crate::world::ticks::Ticks;
 
 use super::certificate::Certificate;
 use super::directory::{

@@ -9,7 +9,7 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, Unpa
 use serde_json::Value;
 use url::form_urlencoded;
 
-use crate::ticks::Ticks;
+use crate::world::ticks::Ticks;
 
 use super::directory::Application;
 use super::error::{AadError, aad};
@@ -350,7 +350,7 @@ fn is_own_audience(scene: &Scene<'_>, tenant_name: &str, audience: &str) -> bool
         own.host() == address.host() && own.port_or_known_default() == address.port_or_known_default()
     });
     let host = address.host_str().unwrap_or("");
-    let known = address.scheme() == "https" && crate::hosts::is_login(host);
+    let known = address.scheme() == "https" && crate::http::hosts::is_login(host);
     if !own && !known {
         return false;
     }

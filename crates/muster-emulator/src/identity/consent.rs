@@ -1,7 +1,7 @@
 //! Consent: what an app asks a person or an organisation for, and the admin-consent endpoints of both versions.
 
-use crate::answer::Answer;
-use crate::world::World;
+use crate::http::answer::Answer;
+use crate::world::tenants::World;
 
 use super::authorize::{Purpose, fields_of};
 use super::directory::Application;

@@ -3,7 +3,7 @@
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::http::answer::Answer;
 
 use super::authorize::{fields_of, is_any_tenant};
 use super::error::{AadError, aad, missing, unknown_app, unknown_tenant};
@@ -56,7 +56,7 @@ impl Identity {
         let device_code =
             format!("{}BAQABIQEAAA{}", user_code.chars().next().unwrap_or('C'), state.token(90));
         let host = scene.call.base.split_once("://").map_or(scene.call.base, |parts| parts.1);
-        let verification = if crate::hosts::is_login(host) {
+        let verification = if crate::http::hosts::is_login(host) {
             "https://microsoft.com/devicelogin".to_owned()
         } else {
             format!("{}/devicelogin", scene.call.base)

@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::cast::TenantFacts;
-use crate::dice::{Dice, derive};
-use crate::ticks::Ticks;
-use crate::world::World;
+use crate::world::cast::TenantFacts;
+use crate::world::dice::{Dice, derive};
+use crate::world::tenants::World;
+use crate::world::ticks::Ticks;
 
 use super::resources::{AAD_GRAPH_APP_ID, GRAPH_APP_ID, Resource};
 

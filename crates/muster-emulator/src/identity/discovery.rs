@@ -5,11 +5,11 @@ use hyper::header::CACHE_CONTROL;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use crate::answer::{Answer, throttled};
 use crate::faults::FaultKind;
-use crate::hosts;
+use crate::http::answer::{Answer, throttled};
+use crate::http::hosts;
 use crate::server::Call;
-use crate::world::World;
+use crate::world::tenants::World;
 
 use super::error::{AadError, aad, unknown_tenant};
 use super::{Identity, Version};

@@ -4,9 +4,9 @@ use hyper::StatusCode;
 use hyper::header::HeaderName;
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::http::answer::Answer;
 use crate::server::Call;
-use crate::world::World;
+use crate::world::tenants::World;
 
 /// One row: code, HTTP status, `error`, `suberror`, text.
 type Code = (u32, u16, &'static str, Option<&'static str>, &'static str);

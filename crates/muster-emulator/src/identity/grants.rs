@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use crate::ticks::Ticks;
+use crate::world::ticks::Ticks;
 
 use super::Version;
 use super::directory::Platform;

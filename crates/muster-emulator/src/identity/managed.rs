@@ -4,8 +4,8 @@
 use hyper::{Method, StatusCode};
 use serde_json::json;
 
-use crate::answer::Answer;
 use crate::faults::FaultKind;
+use crate::http::answer::Answer;
 
 use super::authorize::fields_of;
 use super::resources::Resource;
@@ -43,7 +43,7 @@ impl Identity {
                 return problem(*status, "internal_server_error", "The request failed. Try again.");
             }
             Some(FaultKind::Throttle { retry_after_seconds }) => {
-                return crate::answer::throttled(
+                return crate::http::answer::throttled(
                     r#"{"error":"too_many_requests","error_description":"Too many requests."}"#,
                     *retry_after_seconds,
                 );

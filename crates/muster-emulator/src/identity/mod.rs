@@ -28,6 +28,8 @@ mod pages;
 pub(crate) mod resources;
 mod scopes;
 mod token;
+pub(crate) mod traffic;
+pub(crate) mod walk;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,12 +38,12 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, CACHE_CONTROL, EXPIRES, HeaderName, PRAGMA, WWW_AUTHENTICATE};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::Answer;
-use crate::dice::Dice;
 use crate::faults::{Area, FaultKind, Faults};
+use crate::http::answer::Answer;
 use crate::server::Call;
-use crate::ticks::Ticks;
-use crate::world::World;
+use crate::world::dice::Dice;
+use crate::world::tenants::World;
+use crate::world::ticks::Ticks;
 
 use self::directory::{Directory, Seeding};
 use self::error::{AadError, Trace};

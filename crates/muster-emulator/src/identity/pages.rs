@@ -5,7 +5,7 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderName, LOCATION};
 use url::form_urlencoded;
 
-use crate::answer::Answer;
+use crate::http::answer::Answer;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--text:#1b1b1b;--dim:#5c5c5c;--page:#f2f2f2;--card:#fff;--line:#767676;--accent:#0067b8;\

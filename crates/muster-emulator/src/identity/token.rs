@@ -8,9 +8,9 @@ use hyper::header::HeaderName;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, throttled};
-use crate::dice::Dice;
 use crate::faults::{Area, FaultKind};
+use crate::http::answer::{Answer, throttled};
+use crate::world::dice::Dice;
 
 use super::authorize::{fields_of, is_any_tenant};
 use super::client::{Credentials, Proof};

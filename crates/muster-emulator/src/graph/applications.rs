@@ -9,9 +9,9 @@ use hyper::header::LOCATION;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
 use crate::faults::FaultKind;
-use crate::graph::{Caller, Graph, Refusal, refusal};
+use crate::graph::service::{Caller, Graph, Refusal, refusal};
+use crate::http::answer::Answer;
 use crate::identity::certificate::Certificate;
 use crate::identity::directory::{
     Application, Audience, FederatedCredential, KeyCredential, PasswordCredential, Platform, Required,
@@ -20,8 +20,8 @@ use crate::identity::directory::{
 use crate::identity::resources::{MICROSOFT_TENANT, RESOURCES, Resource};
 use crate::identity::{Identity, State};
 use crate::server::Call;
-use crate::ticks::Ticks;
-use crate::world::World;
+use crate::world::tenants::World;
+use crate::world::ticks::Ticks;
 
 const CONTEXT: &str = "https://graph.microsoft.com/v1.0/$metadata#";
 /// The most that one app may have.
@@ -45,7 +45,7 @@ type Answered = Result<Answer, Refusal>;
 
 /// The segments of a path about the directory; `None` when it is about something else.
 pub(crate) fn segments(path: &str) -> Option<Vec<&str>> {
-    let segments: Vec<&str> = path.strip_prefix(crate::graph::PREFIX)?.split('/').collect();
+    let segments: Vec<&str> = path.strip_prefix(crate::graph::service::PREFIX)?.split('/').collect();
     let name = segments.first()?.split('(').next().unwrap_or("");
     matches!(name, "applications" | "servicePrincipals" | "oauth2PermissionGrants" | "organization" | "me")
         .then_some(segments)

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::header::{COOKIE, HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
 use hyper::{Method, StatusCode};
 
-use crate::answer::Answer;
+use crate::http::answer::Answer;
 use crate::server::Call;
 use crate::shared::{RequestError, Shared};
 

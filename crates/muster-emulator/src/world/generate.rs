@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::cast::{Cast, TenantFacts};
-use crate::dice::{Dice, derive};
-use crate::evidence::EvidenceWriter;
-use crate::story::{self, AlertKind, STORIES};
-use crate::ticks::Ticks;
-use crate::writer::Writer;
+use crate::world::cast::{Cast, TenantFacts};
+use crate::world::dice::{Dice, derive};
+use crate::world::evidence::EvidenceWriter;
+use crate::world::story::{self, AlertKind, STORIES};
+use crate::world::ticks::Ticks;
+use crate::world::writer::Writer;
 
 /// JSON of one version, with the places that older callers do not see.
 #[derive(Debug)]
@@ -387,8 +387,8 @@ pub(crate) fn alert_seed(tenant: &TenantFacts, number: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cast;
-    use crate::evidence::EVIDENCE_TYPES;
+    use crate::world::cast;
+    use crate::world::evidence::EVIDENCE_TYPES;
     use std::collections::HashSet;
 
     fn plans(count: u64) -> (TenantFacts, Vec<AlertPlan>) {

@@ -2,7 +2,7 @@
 //!
 //! Hosts and users belong to the tenant and come back in later incidents; the attacker belongs to the incident.
 
-use crate::dice::{Dice, derive};
+use crate::world::dice::{Dice, derive};
 
 /// What alerts need to know about their tenant.
 #[derive(Debug, Clone)]

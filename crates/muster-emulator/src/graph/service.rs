@@ -12,14 +12,14 @@ use hyper::header::{HeaderName, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 use serde_json::json;
 
-use crate::answer::{Answer, throttled};
-use crate::dice::Dice;
 use crate::faults::{Area, FaultKind, Faults, nested_record};
+use crate::graph::odata::{DEFAULT_ORDER, List, Query};
+use crate::http::answer::{Answer, throttled};
 use crate::identity::{Claims, GRAPH_APP_ID, Identity, TokenError};
-use crate::odata::{DEFAULT_ORDER, List, Query};
 use crate::server::Call;
-use crate::table::{Page, Row};
-use crate::world::World;
+use crate::world::dice::Dice;
+use crate::world::table::{Page, Row};
+use crate::world::tenants::World;
 
 /// Where Graph's paths begin.
 pub(crate) const PREFIX: &str = "/v1.0/";

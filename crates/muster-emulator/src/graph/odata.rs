@@ -3,7 +3,7 @@
 
 use url::form_urlencoded;
 
-use crate::ticks::Ticks;
+use crate::world::ticks::Ticks;
 
 /// What a list may be asked for.
 #[derive(Debug, Clone, PartialEq)]

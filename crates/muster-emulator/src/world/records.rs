@@ -6,9 +6,9 @@ use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::odata::List;
-use crate::table::{FixedFields, Row, text_of};
-use crate::ticks::Ticks;
+use crate::graph::odata::List;
+use crate::world::table::{FixedFields, Row, text_of};
+use crate::world::ticks::Ticks;
 
 /// A record read from a file.
 pub(crate) struct Recorded {
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(recordings.records.len(), 6);
         assert_eq!(recordings.records.iter().filter(|record| record.list == List::Incidents).count(), 2);
         assert_eq!(recordings.skipped.iter().map(|skipped| skipped.values).sum::<usize>(), 3);
-        let tenant = crate::cast::tenant(1, 0);
+        let tenant = crate::world::cast::tenant(1, 0);
         let one = recordings.records.iter().find(|record| record.list == List::Alerts).unwrap();
         assert_eq!(one.row.body(&tenant).full, alert.as_bytes());
     }

@@ -1,9 +1,9 @@
 //! Evidence of alerts: all 48 types of the documented schema, made up from it.
 
-use crate::cast::{Cast, Host, User, public_address};
-use crate::dice::Dice;
-use crate::ticks::Ticks;
-use crate::writer::Writer;
+use crate::world::cast::{Cast, Host, User, public_address};
+use crate::world::dice::Dice;
+use crate::world::ticks::Ticks;
+use crate::world::writer::Writer;
 
 /// The tails of `@odata.type` in schema v1.0 that derive from `alertEvidence`.
 #[cfg(test)]
@@ -888,7 +888,7 @@ impl EvidenceWriter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cast;
+    use crate::world::cast;
 
     #[test]
     fn every_type_is_a_readable_object_of_life_like_size() {

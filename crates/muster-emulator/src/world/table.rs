@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::cast::TenantFacts;
-use crate::generate::{AlertPlan, Body, IncidentPlan};
-use crate::odata::{Field, Fields, Query};
-use crate::ticks::Ticks;
+use crate::graph::odata::{Field, Fields, Query};
+use crate::world::cast::TenantFacts;
+use crate::world::generate::{AlertPlan, Body, IncidentPlan};
+use crate::world::ticks::Ticks;
 
 /// The newest version of an alert or incident.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Writes JSON text in the order it is told, without a tree in between: bodies are made by the hundred thousand.
 
-use crate::ticks::Ticks;
+use crate::world::ticks::Ticks;
 
 /// JSON in the making.
 ///

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::cast::{self, TenantFacts};
-use crate::clock::Clock;
-use crate::dice::{Dice, derive};
 use crate::faults;
-use crate::generate::{AlertPlan, IncidentPlan, SEVERITIES, alert_seed};
-use crate::odata::{List, Query};
+use crate::graph::odata::{List, Query};
 use crate::receivers::{Produced, RecordKind};
-use crate::records::Recordings;
-use crate::table::{FixedFields, Page, Row, Table};
-use crate::ticks::{TICKS_PER_MILLISECOND, TICKS_PER_SECOND, Ticks};
+use crate::world::cast::{self, TenantFacts};
+use crate::world::clock::Clock;
+use crate::world::dice::{Dice, derive};
+use crate::world::generate::{AlertPlan, IncidentPlan, SEVERITIES, alert_seed};
+use crate::world::records::Recordings;
+use crate::world::table::{FixedFields, Page, Row, Table};
+use crate::world::ticks::{TICKS_PER_MILLISECOND, TICKS_PER_SECOND, Ticks};
 
 /// The tenants and what happened to them.
 pub(crate) struct World {
@@ -520,7 +520,7 @@ pub(crate) fn secret_from(seed: u64, what: u64) -> Dice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::world::clock::ManualClock;
 
     /// Every body of a world, as callers with and without `Prefer` see them, as one hash.
     fn fingerprint(seed: u64) -> String {

@@ -1,0 +1,5 @@
+//! Microsoft Graph: the security API, applications and the directory.
+
+pub(crate) mod applications;
+pub(crate) mod odata;
+pub(crate) mod service;

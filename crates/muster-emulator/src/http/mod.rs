@@ -1,0 +1,5 @@
+//! HTTP: what comes in, what goes out, and how both travel.
+
+pub(crate) mod answer;
+pub(crate) mod hosts;
+pub(crate) mod tls;

@@ -1,0 +1,13 @@
+//! What happens in the tenants: alerts and incidents, made from a seed or read from files.
+
+pub(crate) mod cast;
+pub(crate) mod clock;
+pub(crate) mod dice;
+pub(crate) mod evidence;
+pub(crate) mod generate;
+pub(crate) mod records;
+pub(crate) mod story;
+pub(crate) mod table;
+pub(crate) mod tenants;
+pub(crate) mod ticks;
+pub(crate) mod writer;

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use muster_http::{Client, Response, TransportError, shown};
 use muster_model::{Secret, TenantId};
 use reqwest::Method;
 use serde::Deserialize;
@@ -16,7 +17,6 @@ use url::Url;
 
 use crate::Cloud;
 use crate::Microsoft;
-use crate::api::client::{Answer, Client, TransportError, shown};
 use crate::api::error;
 use crate::entra::access_token::AccessToken;
 use crate::entra::credential::App;
@@ -286,8 +286,8 @@ impl<'a> KeyVault<'a> {
         let sent = self.client.send(self.client.get(&secret.url(), None)).await;
         let answer = sent.map_err(|error| KeyVaultError::Transport { secret: secret.to_string(), error })?;
         let refused = |why: String| KeyVaultError::Challenge { secret: secret.to_string(), why };
-        match (answer.status, &answer.www_authenticate) {
-            (401, Some(challenge)) => challenged_tenant(challenge, self.cloud).map_err(refused),
+        match (answer.status, answer.www_authenticate()) {
+            (401, Some(challenge)) => challenged_tenant(&challenge, self.cloud).map_err(refused),
             (200, _) => {
                 drop(Secret::new(answer.body));
                 Err(refused("the vault gives its secrets to callers without a token".to_owned()))
@@ -301,7 +301,7 @@ impl<'a> KeyVault<'a> {
         secret: &VaultAddress,
         request: reqwest::RequestBuilder,
         action: Action,
-    ) -> Result<Answer, KeyVaultError> {
+    ) -> Result<Response, KeyVaultError> {
         let sent = self.client.send(request).await;
         let answer = sent.map_err(|error| KeyVaultError::Transport { secret: secret.to_string(), error })?;
         if answer.status != 200 {
@@ -364,14 +364,14 @@ const READ: Action = Action { words: "read it", role: "Key Vault Secrets User", 
 const WRITE: Action =
     Action { words: "set it", role: "Key Vault Secrets Officer", permission: "secrets/set" };
 
-fn failure(secret: &VaultAddress, answer: &Answer, action: Action, cloud: &Cloud) -> KeyVaultError {
+fn failure(secret: &VaultAddress, answer: &Response, action: Action, cloud: &Cloud) -> KeyVaultError {
     let status = answer.status;
     let (code, message) =
         error::read(&answer.body).unwrap_or_else(|| ("no code".to_owned(), format!("status {status}")));
     let secret = secret.to_string();
     match status {
         401 => {
-            let challenged = answer.www_authenticate.as_deref().map(|text| challenged_tenant(text, cloud));
+            let challenged = answer.www_authenticate().map(|text| challenged_tenant(&text, cloud));
             let trusted = match challenged {
                 Some(Ok(tenant)) => tenant.to_string(),
                 Some(Err(why)) => format!("unknown, since {why}"),
@@ -388,7 +388,7 @@ fn failure(secret: &VaultAddress, answer: &Answer, action: Action, cloud: &Cloud
         },
         404 => KeyVaultError::NotFound { secret, message },
         408 | 429 | 500.. => {
-            KeyVaultError::Unavailable { secret, status, message, retry_after: answer.retry_after }
+            KeyVaultError::Unavailable { secret, status, message, retry_after: answer.retry_after() }
         }
         _ => KeyVaultError::Refused { secret, status, code, message },
     }
@@ -441,6 +441,7 @@ fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use reqwest::header::WWW_AUTHENTICATE;
 
     use super::*;
     use crate::NationalCloud;
@@ -449,16 +450,12 @@ mod tests {
         Cloud::national(NationalCloud::Global)
     }
 
-    fn answer(status: u16, body: &str, challenge: Option<&str>) -> Answer {
-        Answer {
+    fn answer(status: u16, body: &str, challenge: Option<&str>) -> Response {
+        let headers = challenge.map(|text| (WWW_AUTHENTICATE, text.parse().expect("a header")));
+        Response {
             status,
+            headers: headers.into_iter().collect(),
             body: body.as_bytes().to_vec(),
-            retry_after: None,
-            date: None,
-            request_id: None,
-            www_authenticate: challenge.map(str::to_owned),
-            warning: None,
-            max_age: None,
             place: None,
         }
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_http::{Client, ClientError, ClientOptions, Response, TransportError, shown};
 use muster_model::{Clock, DomainName, Question, Source, TenantId};
 use url::Url;
 
 use crate::api::challenge;
-use crate::api::client::{Answer, Client, ClientError, ClientOptions, TransportError, shown};
 use crate::api::error;
 use crate::api::throttling::Budgets;
 use crate::entra::access_token::AccessToken;
@@ -228,10 +228,11 @@ impl Microsoft {
     /// # Errors
     /// When the client cannot be made.
     pub fn new(options: MicrosoftOptions, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
-        let client = Client::new(&options.client)?;
-        let direct = match options.client.proxy {
+        let through = ClientOptions { request_id_header: Some("client-request-id"), ..options.client };
+        let client = Client::new(&through)?;
+        let direct = match through.proxy {
             None => client.clone(),
-            Some(_) => Client::new(&ClientOptions { proxy: None, ..options.client })?,
+            Some(_) => Client::new(&ClientOptions { proxy: None, ..through })?,
         };
         Ok(Self {
             platform: Platform::new(
@@ -297,7 +298,7 @@ impl Microsoft {
                 answer = Some(got);
                 break;
             }
-            let claims = got.www_authenticate.as_deref().and_then(challenge::wanted_claims);
+            let claims = got.www_authenticate().as_deref().and_then(challenge::wanted_claims);
             // The refusal is dropped first: what it holds, such as its place in memory, may be needed for the next.
             drop(got);
             token = match claims {
@@ -314,18 +315,19 @@ impl Microsoft {
         let now = self.platform.now();
         if answer.status == 429 {
             let wait =
-                self.budgets.throttled(requirements.family, tenant, &app.name, answer.retry_after, now);
+                self.budgets.throttled(requirements.family, tenant, &app.name, answer.retry_after(), now);
             return Err(FetchError::Throttled { wait });
         }
         if answer.status != 200 && answer.status != 206 {
             return Err(failure(&answer));
         }
+        let warning = answer.header("warning");
         let partial = (answer.status == 206)
-            .then(|| answer.warning.clone().unwrap_or_else(|| "status 206, partial content".to_owned()))
-            .or(answer.warning);
+            .then(|| warning.clone().unwrap_or_else(|| "status 206, partial content".to_owned()))
+            .or(warning);
         Ok(FetchedPage {
+            answered_at: answer.date().map_or(now, |date| date.min(now)),
             body: answer.body,
-            answered_at: answer.date.map_or(now, |date| date.min(now)),
             partial,
             _place: answer.place,
         })
@@ -391,13 +393,13 @@ fn speaks_of_licence(code: &str, message: &str) -> bool {
 }
 
 /// What a refusal of Graph means.
-fn failure(answer: &Answer) -> FetchError {
+fn failure(answer: &Response) -> FetchError {
     let status = answer.status;
     let (code, message) = error::of_graph(answer);
     match status {
         400..=499 if speaks_of_licence(&code, &message) => FetchError::NoLicence { status, code, message },
         401 | 403 => FetchError::Denied { status, code, message },
         400..=499 if status != 408 => FetchError::BadRequest { status, code, message },
-        _ => FetchError::Unavailable { status, code, message, retry_after: answer.retry_after },
+        _ => FetchError::Unavailable { status, code, message, retry_after: answer.retry_after() },
     }
 }

@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use muster_emulator::{AppRegistration, Config, DirectoryChange, Handle};
-use muster_microsoft::api::client::ClientOptions;
+use muster_http::ClientOptions;
 use muster_microsoft::entra::access_token::AccessToken;
 use muster_microsoft::entra::applications::{
     AccessKind, DirectoryError, FederatedCredential, NewApplication, NewCertificate, RequiredResourceAccess,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_emulator::{AppRegistration, Config, DirectoryChange, Handle};
-use muster_microsoft::api::client::ClientOptions;
+use muster_http::ClientOptions;
 use muster_microsoft::entra::certificate::{AssertionAlgorithm, Certificate};
 use muster_microsoft::entra::credential::{Access, App, Assertion, Credential, Endpoint, ManagedIdentity};
 use muster_microsoft::entra::delegated::{AuthorizeRequest, Pkce, ResponseMode};

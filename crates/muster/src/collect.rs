@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use muster_microsoft::api::client::TransportError;
+use muster_http::TransportError;
 use muster_microsoft::api::page::{self, NotAPage};
 use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::requirements;

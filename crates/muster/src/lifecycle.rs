@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use muster_microsoft::api::client::ClientOptions;
+use muster_http::ClientOptions;
 use muster_microsoft::entra::grant::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
 use muster_model::{Clock, SystemClock};

@@ -2,9 +2,8 @@
 //!
 //! Source: Microsoft Graph "error responses and resource types"; Azure Key Vault "Authentication, requests and responses".
 
+use muster_http::{Response, shown};
 use serde::Deserialize;
-
-use super::client::{Answer, shown};
 
 #[derive(Deserialize)]
 struct Body {
@@ -27,12 +26,12 @@ pub(crate) fn read(body: &[u8]) -> Option<(String, String)> {
 
 /// The same of an answer of Graph, with the request's id for Microsoft's support; in place of a body that is none, how it
 /// begins.
-pub(crate) fn of_graph(answer: &Answer) -> (String, String) {
+pub(crate) fn of_graph(answer: &Response) -> (String, String) {
     let (code, mut message) = read(&answer.body).unwrap_or_else(|| {
         let beginning = String::from_utf8_lossy(&answer.body[..answer.body.len().min(120)]);
         ("no code".to_owned(), shown(&beginning))
     });
-    if let Some(id) = &answer.request_id {
+    if let Some(id) = answer.header("request-id").or_else(|| answer.header("x-ms-request-id")) {
         message.push_str(&format!(" (request-id {id})"));
     }
     (code, message)

@@ -1,7 +1,6 @@
-//! What all of Microsoft's APIs have in common: the client, pages, throttling, error bodies.
+//! What all of Microsoft's APIs have in common: pages, throttling, error bodies.
 
 pub mod challenge;
-pub mod client;
 pub(crate) mod error;
 pub mod page;
 pub mod throttling;

@@ -56,8 +56,8 @@ pub fn split(body: &[u8]) -> Result<Split<'_>, NotAPage> {
 }
 
 fn salvage<'a>(body: &'a [u8], why: &str) -> Result<Split<'a>, NotAPage> {
-    let beginning = || crate::api::client::shown(&String::from_utf8_lossy(&body[..body.len().min(120)]));
-    let not_a_page = || NotAPage { why: crate::api::client::shown(why), beginning: beginning() };
+    let beginning = || muster_http::shown(&String::from_utf8_lossy(&body[..body.len().min(120)]));
+    let not_a_page = || NotAPage { why: muster_http::shown(why), beginning: beginning() };
     let mut scanner = Scanner { body, at: 0 };
     if !scanner.enter_list("value") {
         return Err(not_a_page());

@@ -13,6 +13,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use muster_http::{Client, Response, TransportError, shown};
 use muster_model::Secret;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,6 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::Cloud;
-use crate::api::client::{Answer, Client, TransportError, shown};
 use crate::api::error;
 use crate::entra::access_token::AccessToken;
 
@@ -983,7 +983,7 @@ impl<'a> Applications<'a> {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, DirectoryError> {
+    ) -> Result<Response, DirectoryError> {
         self.send_to(call, method, &self.cloud.graph(path), body).await
     }
 
@@ -995,7 +995,7 @@ impl<'a> Applications<'a> {
         method: Method,
         address: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, DirectoryError> {
+    ) -> Result<Response, DirectoryError> {
         let bearer = self.token.secret.expose();
         for attempt in 1.. {
             let request = match body {
@@ -1022,7 +1022,7 @@ impl<'a> Applications<'a> {
             if !again || attempt >= ATTEMPTS_MAX {
                 return Err(error);
             }
-            let pause = answer.retry_after.unwrap_or(Duration::from_millis(500 << attempt));
+            let pause = answer.retry_after().unwrap_or(Duration::from_millis(500 << attempt));
             tokio::time::sleep(pause.min(PAUSE_MAX)).await;
         }
         unreachable!("the loop is left by returning")
@@ -1086,7 +1086,7 @@ fn whole_seconds(time: Timestamp) -> String {
     format!("{time:.0}")
 }
 
-fn read<T: for<'de> Deserialize<'de>>(call: &Call, answer: &Answer) -> Result<T, DirectoryError> {
+fn read<T: for<'de> Deserialize<'de>>(call: &Call, answer: &Response) -> Result<T, DirectoryError> {
     serde_json::from_slice(&answer.body).map_err(|error| DirectoryError::Unreadable {
         action: call.action,
         detail: shown(&error.to_string()),
@@ -1115,7 +1115,7 @@ fn says_not_known_yet(code: &str, message: &str) -> bool {
 }
 
 /// What a refusal of Graph means for a call.
-fn failure(call: &Call, answer: &Answer) -> DirectoryError {
+fn failure(call: &Call, answer: &Response) -> DirectoryError {
     let (action, needs, status) = (call.action, call.needs, answer.status);
     let (code, message) = error::of_graph(answer);
     match status {
@@ -1132,18 +1132,8 @@ fn failure(call: &Call, answer: &Answer) -> DirectoryError {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer {
-            status,
-            body: body.as_bytes().to_vec(),
-            retry_after: None,
-            date: None,
-            request_id: None,
-            www_authenticate: None,
-            warning: None,
-            max_age: None,
-            place: None,
-        }
+    fn answer(status: u16, body: &str) -> Response {
+        Response { status, body: body.as_bytes().to_vec(), ..Response::default() }
     }
 
     #[test]

@@ -193,7 +193,7 @@ impl Certificate {
             return Ok(Self {
                 not_before: at(validity.not_before)?,
                 not_after: at(validity.not_after)?,
-                subject: crate::api::client::shown(&certificate.subject().to_string()),
+                subject: muster_http::shown(&certificate.subject().to_string()),
                 der: der.clone(),
                 key,
                 algorithm: None,

@@ -60,7 +60,7 @@ impl std::str::FromStr for ConsentForm {
         Self::ALL
             .into_iter()
             .find(|form| form.as_str() == value)
-            .ok_or_else(|| ParseConsentFormError(crate::api::client::shown(value)))
+            .ok_or_else(|| ParseConsentFormError(muster_http::shown(value)))
     }
 }
 

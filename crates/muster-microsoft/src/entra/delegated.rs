@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use muster_http::shown;
 use muster_model::{Secret, TenantId};
 use serde_json::{Map, Value};
 use url::Url;
@@ -20,7 +21,6 @@ use super::grant::{GrantError, GrantKeeper, Leased};
 use super::platform::Platform;
 use super::token_endpoint::{self, Issued};
 use super::{assertion, jwt};
-use crate::api::client::shown;
 
 /// How long a grant that somebody else renews is waited for.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(30);

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_http::shown;
 use muster_model::{Secret, TenantId};
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,7 +17,6 @@ use super::error::TokenError;
 use super::form::{ApiNaming, Form, PERSON_SCOPES};
 use super::platform::Platform;
 use super::{aadsts, assertion, token_endpoint};
-use crate::api::client::shown;
 
 /// RFC 8628 section 3.4.
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";

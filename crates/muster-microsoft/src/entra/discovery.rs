@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_http::{Client, TransportError, shown};
 use muster_model::{DomainName, TenantId};
 use serde::Deserialize;
 use url::Url;
 
-use crate::api::client::{Client, TransportError, shown};
 use crate::{Cloud, cloud};
 
 /// No discovery document is longer.
@@ -149,7 +149,7 @@ async fn fetch(client: &Client, address: &str, now: Timestamp) -> Result<Documen
     if answer.status != 200 {
         return Err(DocumentError::Status { address: address.to_owned(), status: answer.status });
     }
-    let keep = answer.max_age.unwrap_or(KEEP_UNTOLD).clamp(KEEP_MIN, KEEP_MAX);
+    let keep = answer.max_age().unwrap_or(KEEP_UNTOLD).clamp(KEEP_MIN, KEEP_MAX);
     let mut document = read(&answer.body)?;
     document.fresh_until = now.saturating_add(keep).expect("a duration is never out of range");
     Ok(document)

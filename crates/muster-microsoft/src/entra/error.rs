@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use muster_http::TransportError;
+
 use super::aadsts;
 use super::grant::GrantError;
 use crate::Fault;
-use crate::api::client::TransportError;
 
 /// Why there is no token. Each says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,13 +1,13 @@
 //! What a token says, in words. Nothing is checked here: see [`super::verify`].
 
 use jiff::Timestamp;
+use muster_http::shown;
 use serde::Serialize;
 use serde_json::Value;
 
 pub use super::jwt::JwtError;
 use super::jwt::{self, Jwt, Object};
 use super::permissions::{self, ResourceApp};
-use crate::api::client::shown;
 use crate::cloud;
 
 /// A token taken apart.

@@ -6,11 +6,10 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use muster_http::shown;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
-
-use crate::api::client::shown;
 
 /// No token is longer. Microsoft's have up to some ten kilobytes, with many groups in them.
 pub(crate) const TOKEN_BYTES_MAX: usize = 64 << 10;

@@ -10,13 +10,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
+use muster_http::{Client, shown};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents};
 use serde::Deserialize;
 
 use super::jwt::Jwt;
 use super::permissions::ResourceApp;
 use crate::Cloud;
-use crate::api::client::{Client, shown};
 
 /// No key document is longer.
 const DOCUMENT_BYTES_MAX: usize = 1 << 20;
@@ -161,7 +161,7 @@ async fn fetch(client: &Client, address: &str, now: Timestamp) -> Result<KeySet,
     if answer.status != 200 {
         return Err(format!("the keys at {address} cannot be had (status {})", answer.status));
     }
-    let keep = answer.max_age.unwrap_or(KEEP_UNTOLD).clamp(KEEP_MIN, KEEP_MAX);
+    let keep = answer.max_age().unwrap_or(KEEP_UNTOLD).clamp(KEEP_MIN, KEEP_MAX);
     let fresh_until = now.saturating_add(keep).expect("a duration is never out of range");
     let keys = parse(&answer.body).map_err(|why| format!("the keys at {address} cannot be read: {why}"))?;
     Ok(KeySet { keys, fetched_at: now, fresh_until })

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_http::{Client, Response, TransportError, shown};
 use muster_model::{Clock, Secret};
 use serde::Deserialize;
 use url::Url;
@@ -15,7 +16,6 @@ use url::Url;
 use super::access_token;
 use super::credential::ManagedIdentity;
 use super::error::TokenError;
-use crate::api::client::{Answer, Client, TransportError, shown};
 use crate::{Fault, cloud};
 
 /// What is waited before each attempt. Microsoft's own numbers; an identity that is being updated is back in 70 s.
@@ -140,7 +140,7 @@ fn check_address(endpoint: &Url) -> Result<(), TokenError> {
     ))
 }
 
-fn read(answer: Answer, now: Timestamp) -> Result<(Secret<String>, Timestamp), TokenError> {
+fn read(answer: Response, now: Timestamp) -> Result<(Secret<String>, Timestamp), TokenError> {
     let status = answer.status;
     let body = Secret::new(answer.body);
     let issued: Issued = serde_json::from_slice(body.expose())
@@ -149,9 +149,9 @@ fn read(answer: Answer, now: Timestamp) -> Result<(Secret<String>, Timestamp), T
     Ok((secret, access_token::end(issued.expires_in.as_ref(), now)))
 }
 
-fn refusal(answer: &Answer) -> TokenError {
+fn refusal(answer: &Response) -> TokenError {
     if answer.status == 429 || answer.status >= 500 {
-        return TokenError::Busy { status: answer.status, retry_after: answer.retry_after };
+        return TokenError::Busy { status: answer.status, retry_after: answer.retry_after() };
     }
     let told = match serde_json::from_slice::<Refusal>(&answer.body) {
         Ok(refusal) => format!("{}: {}", shown(&refusal.error), shown(&refusal.error_description)),

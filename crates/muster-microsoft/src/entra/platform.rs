@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
+use muster_http::Client;
 use muster_model::{Clock, TenantId};
 use serde_json::{Map, Value};
 
@@ -15,7 +16,6 @@ use super::grant::GrantKeeper;
 use super::keys::KeyCache;
 use super::managed_identity::MachineTokens;
 use crate::Cloud;
-use crate::api::client::Client;
 
 /// Issuers whose documents are remembered: tenants whose tokens were verified, or another OpenID provider.
 const DOCUMENTS_MAX: usize = 256;

@@ -1,6 +1,7 @@
 //! What is sent to a token endpoint, and what its answer is worth.
 
 use jiff::Timestamp;
+use muster_http::{Response, shown};
 use muster_model::{Secret, TenantId};
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,7 +12,6 @@ use super::form::{self, Form};
 use super::platform::Platform;
 use super::{aadsts, jwt, keys};
 use crate::Cloud;
-use crate::api::client::{Answer, shown};
 
 /// Sends a request to a token endpoint and reads what it gave.
 pub(crate) async fn post(platform: &Platform, url: &str, form: &Form) -> Result<Issued, TokenError> {
@@ -36,7 +36,7 @@ struct Body {
     scope: Option<String>,
 }
 
-fn read(answer: Answer, now: Timestamp) -> Result<Issued, TokenError> {
+fn read(answer: Response, now: Timestamp) -> Result<Issued, TokenError> {
     let status = answer.status;
     let bytes = Secret::new(answer.body);
     // An answer to a good request may hold a token, so it is never quoted.
@@ -72,9 +72,9 @@ struct Refusal {
     suberror: String,
 }
 
-pub(crate) fn refusal(answer: &Answer) -> TokenError {
+pub(crate) fn refusal(answer: &Response) -> TokenError {
     if answer.status == 429 || answer.status >= 500 {
-        return TokenError::Busy { status: answer.status, retry_after: answer.retry_after };
+        return TokenError::Busy { status: answer.status, retry_after: answer.retry_after() };
     }
     match serde_json::from_slice::<Refusal>(&answer.body) {
         Ok(refusal) => {

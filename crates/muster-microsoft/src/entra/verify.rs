@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_http::shown;
 use muster_model::{Source, TenantId};
 
 use super::credential::{Access, Endpoint};
@@ -13,7 +14,6 @@ use super::jwt::{self, Jwt};
 use super::keys::Algorithm;
 use super::platform::Platform;
 use super::{keys, permissions, token_endpoint};
-use crate::api::client::shown;
 
 /// How far the issuer's clock and ours may be apart.
 const SKEW: Duration = Duration::from_secs(300);

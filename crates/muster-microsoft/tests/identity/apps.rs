@@ -146,8 +146,8 @@ async fn a_managed_identity_is_asked_directly_again_and_kept() {
     .await;
     let mut with_proxy = options(&server);
     // Nobody listens there: whoever went through the proxy would get nowhere. The login server is reached past it.
-    let proxy = url::Url::parse("http://127.0.0.1:9").expect("an address");
-    with_proxy.client.proxy = Some((proxy, None));
+    let url = url::Url::parse("http://127.0.0.1:9").expect("an address");
+    with_proxy.client.proxy = Some(muster_http::Proxy { url, no_proxy: None });
     let microsoft = Microsoft::new(with_proxy, clock()).expect("a client");
     let endpoint = format!("{}/metadata/identity/oauth2/token", server.address);
     let identity = ManagedIdentity {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use muster_microsoft::api::client::ClientOptions;
+use muster_http::ClientOptions;
 use muster_microsoft::entra::certificate::{AssertionAlgorithm, Certificate};
 use muster_microsoft::entra::credential::{Access, App, Credential, Endpoint};
 use muster_microsoft::entra::delegated::{AuthorizeRequest, Granted, Pkce, ResponseMode};

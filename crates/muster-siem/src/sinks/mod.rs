@@ -13,7 +13,7 @@ mod tls;
 use muster_model::{Consignment, Outcome, Report, Trouble};
 
 pub use file::{FileOptions, FileSink};
-pub use splunk_hec::{Acknowledge, ProxyOptions, SplunkHec, SplunkHecOptions};
+pub use splunk_hec::{Acknowledge, SplunkHec, SplunkHecOptions};
 pub use syslog::{Confirm, Framing, Rfc, Syslog, SyslogOptions, Transport};
 pub use tls::TlsOptions;
 
@@ -159,21 +159,6 @@ fn shown(text: &str) -> String {
         shown.push('…');
     }
     shown
-}
-
-/// An error with its causes, most general first, since the last one is what the operator needs.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    shown(&text)
 }
 
 #[cfg(test)]

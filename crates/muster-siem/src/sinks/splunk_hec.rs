@@ -28,6 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use muster_http::{Client, ClientError, ClientOptions, Proxy, Response, TransportError};
 use muster_model::{Consignment, Outcome, Report, Secret, Trouble};
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
@@ -37,11 +38,13 @@ use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
-use super::{Answers, SinkError, TlsOptions, shown, tls, with_causes};
+use super::{Answers, SinkError, TlsOptions, shown, tls};
 use crate::formats::{Events, Format, Spelling};
 
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Answers that are read at once where their length is not announced.
+const ANSWERS_MAX: usize = 64;
 /// Requests of one consignment that are on their way at once.
 const REQUESTS_MAX: usize = 4;
 /// Acknowledgements that are asked for in one request.
@@ -75,7 +78,7 @@ pub struct SplunkHecOptions {
     /// How long each request may take.
     pub timeout: Duration,
     /// The proxy on the way, if there is one. The environment is not looked at here.
-    pub proxy: Option<ProxyOptions>,
+    pub proxy: Option<Proxy>,
     /// Whom to trust.
     pub tls: TlsOptions,
     /// The `User-Agent`.
@@ -114,32 +117,12 @@ pub enum Acknowledge {
     Off,
 }
 
-/// A proxy on the way.
-#[derive(Clone)]
-pub struct ProxyOptions {
-    /// Its address, with user and password where it wants them.
-    pub url: Url,
-    /// Hosts that are reached without it, as in `NO_PROXY`: names, `.domains`, addresses and networks, by commas.
-    pub no_proxy: String,
-}
-
-impl std::fmt::Debug for ProxyOptions {
-    /// Without the user and password of the address.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ProxyOptions")
-            .field("host", &self.url.host_str())
-            .field("port", &self.url.port())
-            .field("no_proxy", &self.no_proxy)
-            .finish_non_exhaustive()
-    }
-}
-
 /// A Splunk HTTP Event Collector.
 #[derive(Debug)]
 pub struct SplunkHec {
     name: String,
     options: SplunkHecOptions,
-    client: reqwest::Client,
+    client: Client,
     /// The address without a path of the collector, for messages and for joining.
     base: String,
     board: AckBoard,
@@ -346,10 +329,6 @@ impl SplunkHec {
             (408 | 429 | 500..=599, _) => {
                 format!("Splunk is busy or down ({words}); tried again later, by itself")
             }
-            (300..=399, _) => format!(
-                "it redirects elsewhere ({words}), which is not followed since the token is for this host only: \
-                 set the sink's url to where the collector is"
-            ),
             (200..=299, _) => format!(
                 "it answers, but not like Splunk HEC ({words}): check that the sink's url is the collector's own, \
                  not a login page or another service"
@@ -486,7 +465,7 @@ impl SplunkHec {
         let query = if endpoint == "ack" { format!("?channel={channel}") } else { String::new() };
         let mut request = self
             .client
-            .request(method, format!("{}/services/collector/{endpoint}{query}", self.base))
+            .request(method, &format!("{}/services/collector/{endpoint}{query}", self.base))
             .header("X-Splunk-Request-Channel", channel.to_string());
         if gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
@@ -494,37 +473,34 @@ impl SplunkHec {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
-        let failed = |error: reqwest::Error| {
-            let why = if error.is_timeout() {
-                format!("no answer within {:?}", self.options.timeout)
-            } else {
-                with_causes(&error.without_url())
-            };
-            self.trouble(
-                format!("no way to Splunk ({why}): check the url, the network and, for https, the CA"),
-                None,
-            )
-        };
-        let response = request.send().await.map_err(failed)?;
-        let status = response.status();
-        let retry_after = retry_after(response.headers());
-        let mut text = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(failed)?;
-            if text.len() + chunk.len() > ANSWER_BYTES_MAX {
+        let why = match self.client.send(request).await {
+            Ok(response) => return Ok(Answer::read(response)),
+            Err(TransportError::Redirect { status, to, .. }) => {
                 return Err(self.trouble(
                     format!(
-                        "it answers with more than {ANSWER_BYTES_MAX} bytes, which Splunk HEC never does: \
-                         check the sink's url"
+                        "it redirects elsewhere (HTTP {status} to {}), which is not followed since the token is for \
+                         this host only: set the sink's url to where the collector is",
+                        shown(&to)
                     ),
                     None,
                 ));
             }
-            text.extend_from_slice(&chunk);
-        }
-        let said = serde_json::from_slice(&text).ok();
-        Ok(Answer { status, retry_after, said, text })
+            Err(TransportError::TooLarge { limit_bytes, .. }) => {
+                return Err(self.trouble(
+                    format!(
+                        "it answers with more than {limit_bytes} bytes, which Splunk HEC never does: check the \
+                         sink's url"
+                    ),
+                    None,
+                ));
+            }
+            Err(TransportError::Timeout { .. }) => format!("no answer within {:?}", self.options.timeout),
+            Err(TransportError::Connect { detail, .. } | TransportError::Broken { detail, .. }) => {
+                shown(&detail)
+            }
+        };
+        let reason = format!("no way to Splunk ({why}): check the url, the network and, for https, the CA");
+        Err(self.trouble(reason, None))
     }
 
     fn trouble(&self, reason: String, after: Option<Duration>) -> Trouble {
@@ -568,7 +544,7 @@ impl SplunkHec {
 const NO_ACKNOWLEDGEMENT: &str = "the token does not acknowledge what was indexed, and the settings require it: enable \
      indexer acknowledgement for the token in Splunk, or set acknowledge to auto";
 
-fn build(options: &SplunkHecOptions) -> Result<(reqwest::Client, String), String> {
+fn build(options: &SplunkHecOptions) -> Result<(Client, String), String> {
     let url = &options.url;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err("its url must be like https://splunk.example:8088".to_owned());
@@ -592,24 +568,26 @@ fn build(options: &SplunkHecOptions) -> Result<(reqwest::Client, String), String
     authorization.set_sensitive(true);
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, authorization);
-    let mut client = reqwest::Client::builder()
-        .tls_backend_preconfigured((*tls::client_config(&options.tls)?).clone())
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .no_gzip()
-        .http1_only()
-        .default_headers(headers)
-        .user_agent(&options.user_agent)
-        .connect_timeout(options.timeout.min(Duration::from_secs(10)))
-        .timeout(options.timeout)
-        .pool_idle_timeout(Duration::from_secs(30))
-        .pool_max_idle_per_host(2 * REQUESTS_MAX);
-    if let Some(proxy) = &options.proxy {
-        let through = reqwest::Proxy::all(proxy.url.clone())
-            .map_err(|_| "its proxy must be like http://proxy.example:3128".to_owned())?;
-        client = client.proxy(through.no_proxy(reqwest::NoProxy::from_string(&proxy.no_proxy)));
-    }
-    let client = client.build().map_err(|error| with_causes(&error.without_url()))?;
+    let client = Client::new(&ClientOptions {
+        headers,
+        user_agent: options.user_agent.clone(),
+        connect_timeout: options.timeout.min(Duration::from_secs(10)),
+        idle_timeout: options.timeout,
+        total_timeout: options.timeout,
+        body_bytes_max: ANSWER_BYTES_MAX,
+        bodies_max: ANSWERS_MAX,
+        gzip: false,
+        idle_connections_max: 2 * REQUESTS_MAX,
+        idle_connection_life: Duration::from_secs(30),
+        extra_roots_pem: tls::extra_roots(&options.tls)?,
+        proxy: options.proxy.clone(),
+        ..ClientOptions::default()
+    });
+    let client = client.map_err(|error| match error {
+        ClientError::Roots(error) => tls::wrong_roots(&options.tls, error),
+        ClientError::Proxy(_) => "its proxy must be like http://proxy.example:3128".to_owned(),
+        ClientError::Setup(why) => shown(&why),
+    })?;
     // The collector's own path may be typed or not.
     let mut base = url.clone();
     base.set_query(None);
@@ -624,21 +602,6 @@ fn gzip(body: &[u8]) -> Bytes {
         flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
     let written = encoder.write_all(body).and_then(|()| encoder.finish());
     written.expect("writing to memory does not fail").into()
-}
-
-/// `Retry-After` in seconds, or as a date beside the answer's own `Date`, so that no clock is needed.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let after = text("retry-after")?;
-    let wait = match after.trim().parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp());
-            let (until, now) = (date(after)?, date(text("date")?)?);
-            Duration::try_from(until.duration_since(now)).ok()?
-        }
-    };
-    Some(wait.min(RETRY_AFTER_MAX))
 }
 
 /// A formatted consignment.
@@ -708,6 +671,15 @@ struct Answer {
 }
 
 impl Answer {
+    fn read(response: Response) -> Self {
+        Self {
+            status: StatusCode::from_u16(response.status).expect("what came as a status is one"),
+            retry_after: response.retry_after().map(|wait| wait.min(RETRY_AFTER_MAX)),
+            said: serde_json::from_slice(&response.body).ok(),
+            text: response.body,
+        }
+    }
+
     /// What it said, short and safe to print.
     fn words(&self) -> String {
         let status = self.status.as_u16();

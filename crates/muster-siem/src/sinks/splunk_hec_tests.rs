@@ -501,7 +501,7 @@ async fn a_proxy_carries_the_request() {
     let url = proxy.url.clone();
     let sink = proxy.sink(|options| {
         options.url = "http://splunk.invalid:8088".parse().expect("a URL");
-        options.proxy = Some(ProxyOptions { url, no_proxy: "other.invalid".to_owned() });
+        options.proxy = Some(Proxy { url, no_proxy: Some("other.invalid".to_owned()) });
     });
     all_delivered(&deliver(&sink, &["a"]).await, 1);
     assert_eq!(proxy.seen()[0].path, "http://splunk.invalid:8088/services/collector/event");

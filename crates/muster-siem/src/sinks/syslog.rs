@@ -19,6 +19,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_http::with_causes;
 use muster_model::{Consignment, Outcome, Record, Report, Severity, Source, Trouble};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -27,7 +28,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{Answers, SinkError, TlsOptions, shown, tls, with_causes};
+use super::{Answers, SinkError, TlsOptions, shown, tls};
 use crate::formats::{Events, Format, Spelling};
 
 /// What a UDP datagram over IPv4 can carry.
@@ -433,7 +434,10 @@ impl Syslog {
                     }
                     _ => "check the host, the network and the receiver's own log",
                 };
-                Err(self.trouble(&format!("it failed at {what} ({}): {advice}", with_causes(&error)), None))
+                Err(self.trouble(
+                    &format!("it failed at {what} ({}): {advice}", shown(&with_causes(&error))),
+                    None,
+                ))
             }
             Err(_) => Err(self.trouble(
                 &format!(

@@ -1,12 +1,10 @@
-//! How a sink's receiver proves who it is: the system's trusted roots, and a CA file beside them. Verification cannot
-//! be switched off; a private CA is named instead.
+//! How a sink's receiver proves who it is: the system's trusted roots, and a CA file beside them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use muster_http::RootsError;
+use rustls::ClientConfig;
 
 /// The TLS settings of a sink.
 #[derive(Debug, Clone, Default)]
@@ -19,57 +17,45 @@ pub struct TlsOptions {
 }
 
 /// The client configuration for `options`, or what is wrong with them and what to do.
-///
-/// The provider is named here so that nothing depends on which one the process has installed.
 pub(super) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, String> {
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("cannot set TLS up: {error}"))?
-        .with_root_certificates(roots(options)?)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    let config = muster_http::tls_config(extra_roots(options)?.as_deref());
+    config.map(Arc::new).map_err(|error| wrong_roots(options, error))
 }
 
-fn roots(options: &TlsOptions) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(native.certs);
-    if let Some(path) = &options.ca_file {
-        let shown = path.display();
-        let unreadable =
-            |error| format!("cannot read the CA file {shown}: {error}; it must be PEM certificates");
-        let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
-        let before = roots.len();
-        for certificate in certificates {
-            let certificate = certificate.map_err(unreadable)?;
-            roots.add(certificate).map_err(|error| {
-                format!("the CA file {shown} holds a certificate that cannot be a root: {error}")
-            })?;
+/// What the CA file holds, or what is wrong with it and what to do.
+pub(super) fn extra_roots(options: &TlsOptions) -> Result<Option<Vec<u8>>, String> {
+    let read = options.ca_file.as_ref().map(std::fs::read).transpose();
+    read.map_err(|error| wrong_roots(options, RootsError::Unreadable(error.to_string())))
+}
+
+/// What is wrong with the roots, with the CA file's name.
+pub(super) fn wrong_roots(options: &TlsOptions, error: RootsError) -> String {
+    let shown = options.ca_file.clone().unwrap_or_default();
+    let shown = shown.display();
+    match error {
+        RootsError::Unreadable(error) => {
+            format!("cannot read the CA file {shown}: {error}; it must be PEM certificates")
         }
-        if roots.len() == before {
-            return Err(format!(
-                "the CA file {shown} holds no certificate; it must be PEM, `-----BEGIN CERTIFICATE-----`"
-            ));
+        RootsError::Empty => {
+            format!("the CA file {shown} holds no certificate; it must be PEM, `-----BEGIN CERTIFICATE-----`")
         }
+        RootsError::NotARoot(error) => {
+            format!("the CA file {shown} holds a certificate that cannot be a root: {error}")
+        }
+        RootsError::Nobody(_) | RootsError::Setup(_) => error.to_string(),
     }
-    if roots.is_empty() {
-        let why = native.errors.first().map(|error| format!(" (the system's: {error})")).unwrap_or_default();
-        return Err(format!(
-            "no trusted root certificates were found{why}: install the package ca-certificates, or name a CA file"
-        ));
-    }
-    Ok(roots)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TlsOptions, client_config};
+    use super::*;
 
     fn with_ca(text: &str) -> Result<(), String> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ca.pem");
         std::fs::write(&path, text).expect("written");
-        client_config(&TlsOptions { ca_file: Some(path), server_name: None }).map(|_| ())
+        let options = TlsOptions { ca_file: Some(path), server_name: None };
+        client_config(&options).map(drop)
     }
 
     #[test]

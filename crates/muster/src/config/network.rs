@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_http::Proxy;
 use serde::Deserialize;
 use url::Url;
 
@@ -44,11 +45,11 @@ impl Default for NetworkSettings {
 }
 
 impl NetworkSettings {
-    /// The proxy's address and the hosts reached without it; `None` for no proxy.
+    /// The proxy and the hosts reached without it; `None` for no proxy.
     ///
     /// # Errors
     /// When the address is none.
-    pub fn proxy(&self) -> Result<Option<(Url, Option<String>)>, String> {
+    pub fn proxy(&self) -> Result<Option<Proxy>, String> {
         let from_environment = || {
             ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"].into_iter().find_map(super::environment)
         };
@@ -61,10 +62,7 @@ impl NetworkSettings {
         // The address may hold a password: it is not repeated.
         let url =
             Url::parse(&address).map_err(|error| format!("the proxy's address is not a URL: {error}"))?;
-        let no_proxy = self.no_proxy.clone();
-        Ok(Some((
-            url,
-            no_proxy.or_else(|| ["no_proxy", "NO_PROXY"].into_iter().find_map(super::environment)),
-        )))
+        let from_environment = || ["no_proxy", "NO_PROXY"].into_iter().find_map(super::environment);
+        Ok(Some(Proxy { url, no_proxy: self.no_proxy.clone().or_else(from_environment) }))
     }
 }

@@ -10,8 +10,8 @@ use muster_siem::formats::{
     OcsfOptions, Sourcetypes, Spelling, SplunkOptions, Template,
 };
 use muster_siem::sinks::{
-    Acknowledge, Confirm, FileOptions, FileSink, Framing, ProxyOptions, Rfc, Sink, SplunkHec,
-    SplunkHecOptions, Syslog, SyslogOptions, TlsOptions, Transport,
+    Acknowledge, Confirm, FileOptions, FileSink, Framing, Rfc, Sink, SplunkHec, SplunkHecOptions, Syslog,
+    SyslogOptions, TlsOptions, Transport,
 };
 use serde::Deserialize;
 use toml::Spanned;
@@ -531,9 +531,6 @@ impl SinkSettings {
         match &self.kind {
             SinkKind::SplunkHec(settings) => {
                 let token = settings.token.read(folder).map_err(|error| format!("sink `{name}`: {error}"))?;
-                let proxy = network
-                    .proxy()?
-                    .map(|(url, no_proxy)| ProxyOptions { url, no_proxy: no_proxy.unwrap_or_default() });
                 let options = SplunkHecOptions {
                     url: settings.url.clone(),
                     token,
@@ -543,7 +540,7 @@ impl SinkSettings {
                     acknowledge: settings.acknowledge,
                     ack_timeout: settings.ack_timeout.0,
                     timeout: settings.timeout.0,
-                    proxy,
+                    proxy: network.proxy()?,
                     tls: TlsOptions { ca_file: ca(&settings.ca_file), server_name: None },
                     user_agent: concat!("Muster/", env!("CARGO_PKG_VERSION")).to_owned(),
                 };

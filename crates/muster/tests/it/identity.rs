@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use muster_emulator::{AppRegistration, Config, DirectoryChange};
-use muster_microsoft::api::client::ClientOptions;
+use muster_http::ClientOptions;
 use muster_microsoft::entra::credential::{App, Credential};
 use muster_microsoft::{Cloud, Microsoft, MicrosoftOptions};
 use muster_model::{Clock, ManualClock, Secret, SystemClock, TenantId};

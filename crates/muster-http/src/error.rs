@@ -1,0 +1,125 @@
+//! Why there is no client, and why a call brought no answer.
+
+use std::time::Duration;
+
+use crate::roots::RootsError;
+
+/// Why the client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The roots cannot be used.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// The proxy's address cannot be used.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Proxy(String),
+    /// Something else.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Setup(String),
+}
+
+/// Why a call brought no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// No connection.
+    #[error("{host} cannot be reached: {detail}; check DNS, firewall and proxy settings")]
+    Connect {
+        /// The host that was called.
+        host: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// It took too long.
+    #[error("{host} did not answer in time ({after:?})")]
+    Timeout {
+        /// The host that was called.
+        host: String,
+        /// The bound that was passed.
+        after: Duration,
+    },
+    /// The connection broke while the answer came.
+    #[error("{host} broke off in the middle of its answer: {detail}")]
+    Broken {
+        /// The host that was called.
+        host: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// More than is taken.
+    #[error("{host} sent more than {limit_bytes} bytes in one answer")]
+    TooLarge {
+        /// The host that was called.
+        host: String,
+        /// The bound.
+        limit_bytes: usize,
+        /// What had come by then: at most the first mebibyte.
+        beginning: Vec<u8>,
+    },
+    /// A redirect, which is not followed.
+    #[error(
+        "{host} wants to redirect to {to}; a token is not sent elsewhere, so this was refused. Check proxy and cloud settings"
+    )]
+    Redirect {
+        /// The host that was called.
+        host: String,
+        /// HTTP status.
+        status: u16,
+        /// Where it points.
+        to: String,
+    },
+}
+
+/// An error of the client with its causes, in one line, and without the address that was called: whoever tells the
+/// error names the host, and the rest of an address may say too much.
+pub(crate) fn without_url(error: reqwest::Error) -> String {
+    with_causes(&error.without_url())
+}
+
+/// An error with its causes, in one line, most general first, since the last one is what the operator needs.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A bit of what a server said, bounded and without control characters, fit for a message.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_servers_say_is_shown_without_control_characters() {
+        assert_eq!(shown("a\u{1b}[31m\nb"), "a [31m b");
+        assert_eq!(shown(&"x".repeat(301)).chars().count(), 301);
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("no way: {0}")]
+        struct Outer(#[source] Inner);
+        #[derive(Debug, thiserror::Error)]
+        #[error("broken")]
+        struct Inner(#[source] std::io::Error);
+        let error = Outer(Inner(std::io::Error::other("reset")));
+        assert_eq!(with_causes(&error), "no way: broken: reset");
+    }
+}

@@ -1,0 +1,14 @@
+//! How Muster speaks HTTP to strangers, whoever they are: one client with bounds on everything, the roots it trusts,
+//! what an answer says about itself, and the door through which bearer tokens come.
+
+mod client;
+mod error;
+mod response;
+mod roots;
+mod token_source;
+
+pub use client::{Client, ClientOptions, Proxy};
+pub use error::{ClientError, TransportError, shown, with_causes};
+pub use response::Response;
+pub use roots::{RootsError, tls_config};
+pub use token_source::{NoToken, TokenSource};

@@ -14,9 +14,9 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use muster::config::Settings;
 use muster::lifecycle;
-use muster::output::{ColourChoice, Output, OutputFormat, number};
-use muster::status::Snapshot;
-use muster::view::{self, History, Screen};
+use muster::shown::output::{ColourChoice, Output, OutputFormat, number};
+use muster::shown::screen::{self, History, Screen};
+use muster::shown::status::Snapshot;
 use muster_emulator::receivers::{self, ReceiverTally, RecordKind};
 use muster_emulator::{Config, Handle, loopback};
 use muster_model::{Clock as _, SystemClock};
@@ -235,7 +235,7 @@ impl Watch<'_> {
                 self.args.tenants,
             );
             let rows = screen.rows().saturating_sub(3);
-            screen.show(&format!("{head}{}", view::status(&output, &now, history.oldest(), rows)))?;
+            screen.show(&format!("{head}{}", screen::status(&output, &now, history.oldest(), rows)))?;
             history.push(now);
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}

@@ -11,9 +11,9 @@ use muster_siem::formats::RecordKind;
 use crate::commands;
 use crate::config::{FormatName, Span};
 use crate::exit_code::{Exit, Failed};
-use crate::language::Language;
-use crate::output::{ColourChoice, Output, OutputFormat};
-use crate::telemetry;
+use crate::shown::output::{ColourChoice, Output, OutputFormat};
+use crate::shown::telemetry;
+use crate::web::language::Language;
 
 /// Collects the Microsoft Defender alerts of many tenants and delivers each of them to your SIEMs: none lost, none
 /// doubled.
@@ -355,7 +355,7 @@ pub struct SignInArgs {
     #[arg(long, value_enum)]
     pub flow: Option<TokenFlow>,
     /// The public client that the person signs in to; Microsoft Graph Command Line Tools when left out.
-    #[arg(long, value_name = "CLIENT_ID", default_value_t = crate::operator::GRAPH_COMMAND_LINE_TOOLS, hide_default_value = true)]
+    #[arg(long, value_name = "CLIENT_ID", default_value_t = crate::access::operator::GRAPH_COMMAND_LINE_TOOLS, hide_default_value = true)]
     pub sign_in_client: uuid::Uuid,
     /// With `--flow browser`: only show the address, open nothing.
     #[arg(long)]

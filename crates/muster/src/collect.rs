@@ -34,11 +34,11 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::apps::Apps;
+use crate::access::apps::Apps;
+use crate::access::watch::{self, Told};
 use crate::backoff;
 use crate::config::CollectSettings;
 use crate::routing::Router;
-use crate::watch::{self, Told};
 
 /// Pages that one source may read before others have their turn.
 const PAGES_PER_TURN: u32 = 8;

@@ -29,18 +29,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::apps::{Apps, AppsError};
+use crate::access::apps::{Apps, AppsError};
+use crate::access::grants::StoreGrants;
+use crate::access::onboard::Onboarding;
+use crate::access::vault;
+use crate::access::watch::{Told, Watcher};
 use crate::collect::{Collector, Habits};
 use crate::commands::Context;
 use crate::config::{SecretReference, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
-use crate::grants::StoreGrants;
-use crate::onboard::Onboarding;
 use crate::routing::Router;
-use crate::watch::{Told, Watcher};
+use crate::shown::telemetry;
+use crate::web;
 use crate::web::onboarding::Door;
-use crate::{telemetry, vault, web};
 
 /// How long the first stage of stopping may take.
 const GRACE: Duration = Duration::from_secs(30);

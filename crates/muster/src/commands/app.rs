@@ -19,17 +19,18 @@ use url::Url;
 use uuid::Uuid;
 
 use super::Context;
+use crate::access::operator::Operator;
+use crate::access::registration::{self, Ensured, Expected};
+use crate::access::rotation::{self, Place, Rotated, Rotation, RotationError, RotationLock};
+use crate::access::{apps, watch};
 use crate::cli::{
     AppCheckArgs, AppCommand, AppConsentUrlArgs, AppRegisterArgs, AppRotateArgs, CredentialChoice,
     SignInArgs, TokenFlow,
 };
 use crate::config::{AppSettings, Settings};
 use crate::exit_code::{Exit, Failed};
-use crate::operator::Operator;
-use crate::output::{Output, Tone, plain};
-use crate::registration::{self, Ensured, Expected};
-use crate::rotation::{self, Place, Rotated, Rotation, RotationError, RotationLock};
-use crate::{apps, audit, lifecycle, watch};
+use crate::shown::output::{Output, Tone, plain};
+use crate::{audit, lifecycle};
 
 /// Where a browser ends that is sent to this machine; for registrations of a Muster without pages of its own.
 const LOCALHOST: &str = "http://localhost";

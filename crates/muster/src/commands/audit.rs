@@ -8,7 +8,7 @@ use muster_store::AuditEvent;
 use super::Context;
 use crate::cli::AuditCommand;
 use crate::exit_code::{Exit, Failed};
-use crate::output::{Output, Tone, number};
+use crate::shown::output::{Output, Tone, number};
 
 /// Events read at a time.
 const PAGE: u32 = 1_000;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Context;
 use crate::cli::DeadLetterCommand;
 use crate::exit_code::{Exit, Failed};
-use crate::output::{Output, Tone, size};
+use crate::shown::output::{Output, Tone, size};
 
 /// As many as are replayed with `--all` at once.
 const ALL_MAX: u32 = 100_000;

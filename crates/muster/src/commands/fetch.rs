@@ -11,13 +11,13 @@ use muster_store::TenantKey;
 use serde::Serialize;
 
 use super::Context;
-use crate::apps::Apps;
+use crate::access::apps::Apps;
 use crate::cli::FetchArgs;
 use crate::collect::{Taken, one_off_policy};
 use crate::config::FormatOptions;
 use crate::exit_code::{Exit, Failed};
 use crate::lifecycle;
-use crate::output::{Output, OutputFormat, Tone};
+use crate::shown::output::{Output, OutputFormat, Tone};
 
 #[derive(Serialize)]
 struct Row {

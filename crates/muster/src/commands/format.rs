@@ -15,7 +15,7 @@ use super::recorded::{File, Recorded, Unread};
 use crate::cli::FormatArgs;
 use crate::config::{FormatOptions, Settings};
 use crate::exit_code::{Exit, Failed};
-use crate::output::{Output, OutputFormat, Tone, plain};
+use crate::shown::output::{Output, OutputFormat, Tone, plain};
 
 /// How much of a value a table shows.
 const SHOWN_CHARACTERS: usize = 72;

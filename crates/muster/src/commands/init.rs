@@ -8,7 +8,7 @@ use muster_store::{MasterKey, SqliteStore, Store};
 use serde::Serialize;
 
 use crate::exit_code::{Exit, Failed};
-use crate::output::Output;
+use crate::shown::output::Output;
 
 /// The settings file that is written.
 const SETTINGS: &str = include_str!("../../../../examples/muster.toml");

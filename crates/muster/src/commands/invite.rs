@@ -1,4 +1,4 @@
-//! `muster tenant invite`, `guide` and `offboard`: the command line's door to [`crate::onboard`].
+//! `muster tenant invite`, `guide` and `offboard`: the command line's door to [`crate::access::onboard`].
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,14 @@ use muster_store::{StoreError, TenantKey};
 use serde::Serialize;
 
 use super::{Context, tenant};
+use crate::access::onboard::guide::{Guide, Known};
+use crate::access::{onboard, watch};
 use crate::audit::actor;
 use crate::cli::TenantInviteArgs;
 use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
-use crate::onboard::guide::{Guide, Known};
-use crate::output::Output;
-use crate::{lifecycle, onboard, watch};
+use crate::lifecycle;
+use crate::shown::output::Output;
 
 /// Makes the link for a customer. A tenant that is new, or was offboarded, is added as invited; any other stays as it is.
 pub(crate) async fn invite(

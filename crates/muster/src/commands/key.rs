@@ -7,7 +7,7 @@ use super::Context;
 use crate::cli::KeyCommand;
 use crate::config::SecretReference;
 use crate::exit_code::{Exit, Failed};
-use crate::output::Output;
+use crate::shown::output::Output;
 
 pub(crate) async fn key(command: &KeyCommand, context: &Context, output: Output) -> Result<Exit, Failed> {
     match command {

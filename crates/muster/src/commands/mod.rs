@@ -29,7 +29,7 @@ use crate::cli::{Command, TokenCommand};
 use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
 use crate::lifecycle;
-use crate::output::Output;
+use crate::shown::output::Output;
 
 /// Settings, store and clock of a command.
 pub(crate) struct Context {

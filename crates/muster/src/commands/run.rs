@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
-use crate::{lifecycle, telemetry};
+use crate::lifecycle;
+use crate::shown::telemetry;
 
 pub(crate) async fn run(config: &Path, verbose: u8) -> Result<Exit, Failed> {
     let settings = Settings::read(config)?;

@@ -10,7 +10,7 @@ use crate::cli::SinkCommand;
 use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
 use crate::lifecycle;
-use crate::output::{Output, Tone};
+use crate::shown::output::{Output, Tone};
 
 #[derive(Serialize)]
 struct Tested {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::exit_code::{Exit, Failed};
-use crate::output::Output;
+use crate::shown::output::Output;
 
 /// The app's files: paths in it, and what is in them.
 const FILES: [(&str, &str); 11] = [

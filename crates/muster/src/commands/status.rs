@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::Context;
 use crate::cli::StatusArgs;
 use crate::exit_code::{Exit, Failed};
-use crate::output::Output;
-use crate::status::Snapshot;
-use crate::view::{self, History, Screen};
+use crate::shown::output::Output;
+use crate::shown::screen::{self, History, Screen};
+use crate::shown::status::Snapshot;
 
 pub(crate) async fn status(args: &StatusArgs, context: &Context, output: Output) -> Result<Exit, Failed> {
     let take = async || -> Result<Snapshot, Failed> {
@@ -19,7 +19,7 @@ pub(crate) async fn status(args: &StatusArgs, context: &Context, output: Output)
     };
     if !args.watch {
         let snapshot = take().await?;
-        output.print(&snapshot, |output| view::status(output, &snapshot, None, usize::MAX))?;
+        output.print(&snapshot, |output| screen::status(output, &snapshot, None, usize::MAX))?;
         return Ok(Exit::Success);
     }
     let mut screen = Screen::open();
@@ -27,7 +27,7 @@ pub(crate) async fn status(args: &StatusArgs, context: &Context, output: Output)
     loop {
         let snapshot = take().await?;
         let rows = screen.rows();
-        screen.show(&view::status(&output, &snapshot, history.oldest(), rows))?;
+        screen.show(&screen::status(&output, &snapshot, history.oldest(), rows))?;
         history.push(snapshot);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}

@@ -14,8 +14,8 @@ use crate::cli::{TenantAddArgs, TenantCommand};
 use crate::config::Span;
 use crate::exit_code::{Exit, Failed};
 use crate::lifecycle;
-use crate::output::{Output, Tone, ago, number};
-use crate::status::{Snapshot, Standing, TenantStatus};
+use crate::shown::output::{Output, Tone, ago, number};
+use crate::shown::status::{Snapshot, Standing, TenantStatus};
 
 pub(crate) async fn tenant(
     command: &TenantCommand,
@@ -162,7 +162,7 @@ async fn show(name: &str, context: &Context, output: Output) -> Result<Exit, Fai
         let mut text = format!(
             "{}  {}\n\nid      {}\ndomain  {}\nstate   {}\napp     {}\nadded   {:.0}\nsince   {:.0}\nowed    {}\n\n",
             tenant.slug,
-            crate::output::plain(&tenant.name),
+            crate::shown::output::plain(&tenant.name),
             tenant.id,
             tenant.domain.as_ref().map_or("-", |domain| domain.as_str()),
             shown.status.as_ref().map_or(tenant.state.as_str(), |status| status.standing.as_str()),

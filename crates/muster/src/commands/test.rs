@@ -15,7 +15,7 @@ use super::recorded::File;
 use crate::cli::TestArgs;
 use crate::config::{FormatName, FormatOptions};
 use crate::exit_code::{Exit, Failed};
-use crate::output::{Output, Tone, plain};
+use crate::shown::output::{Output, Tone, plain};
 
 /// How many differences of one file are shown.
 const DIFFERENCES_MAX: usize = 50;
@@ -396,7 +396,7 @@ mod tests {
     use crate::cli::TestArgs;
     use crate::config::FormatName;
     use crate::exit_code::Exit;
-    use crate::output::{ColourChoice, Output, OutputFormat};
+    use crate::shown::output::{ColourChoice, Output, OutputFormat};
 
     const RECORD: &str = r#"{"id":"da1","title":"Mimikatz","severity":"high","createdDateTime":"2026-01-01T00:00:00Z",
         "serviceSource":"microsoftDefenderForEndpoint","alertWebUrl":"https://x.example","evidence":[]}"#;

@@ -19,14 +19,15 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Context;
-use crate::apps::Apps;
+use crate::access::apps::Apps;
+use crate::access::person::{self, Loopback};
+use crate::access::sign_in::{self, Returned, SignInError, Wanted};
+use crate::access::watch;
 use crate::cli::{TokenAcquireArgs, TokenCommand, TokenFlow, TokenVerifyArgs};
 use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
-use crate::output::{Output, Tone, ago, duration, plain};
-use crate::person::{self, Loopback};
-use crate::sign_in::{self, Returned, SignInError, Wanted};
-use crate::{audit, lifecycle, watch};
+use crate::shown::output::{Output, Tone, ago, duration, plain};
+use crate::{audit, lifecycle};
 
 /// A token longer than this is none.
 const TOKEN_BYTES_MAX: u64 = 1 << 20;

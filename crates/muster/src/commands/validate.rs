@@ -6,10 +6,10 @@ use std::sync::Arc;
 use muster_model::{Clock, SystemClock};
 use serde::Serialize;
 
+use crate::access::vault;
 use crate::config::{Mistake, Settings, SinkKind};
 use crate::exit_code::{Exit, Failed};
-use crate::output::{Output, Tone};
-use crate::vault;
+use crate::shown::output::{Output, Tone};
 
 #[derive(Serialize)]
 struct Verdict {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Span;
-use crate::language::Language;
+use crate::web::language::Language;
 
 /// `[onboarding]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

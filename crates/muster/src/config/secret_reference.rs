@@ -33,7 +33,7 @@ pub enum SecretReference {
     KeyVault(VaultSecret),
 }
 
-/// A secret in an Azure Key Vault. It is fetched once after the settings are read (see `crate::vault`) and kept for as
+/// A secret in an Azure Key Vault. It is fetched once after the settings are read (see `crate::access::vault`) and kept for as
 /// long as they are; copies share it.
 #[derive(Debug, Clone)]
 pub struct VaultSecret {

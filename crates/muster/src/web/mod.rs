@@ -1,6 +1,7 @@
 //! What is served over HTTP: health and metrics (`/livez`, `/readyz`, `/metrics`), and customers' pages (`/onboard/…`,
 //! `/SiemMsspConnector`).
 
+pub mod language;
 pub mod onboarding;
 mod page;
 
@@ -18,8 +19,8 @@ use muster_store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::gauges;
-use crate::status::Snapshot;
+use crate::shown::gauges;
+use crate::shown::status::Snapshot;
 
 /// What the pages show.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! The web door to [`crate::onboard`]: the page of an invitation, the way to Microsoft and back, and the redirect of the
+//! The web door to [`crate::access::onboard`]: the page of an invitation, the way to Microsoft and back, and the redirect of the
 //! connector. Anybody on the internet may come in here, with anything.
 
 use std::sync::{Arc, RwLock};
@@ -18,10 +18,12 @@ use muster_store::StoreError;
 use tokio::sync::Semaphore;
 
 use super::page::{Frame, Pages};
-use crate::language::Language;
-use crate::onboard::{Answered, Guest, Notice, Onboarding, Progress, Standing, Start, StepKind, Visit};
-use crate::output::plain;
-use crate::sign_in::{Returned, SignInError};
+use crate::access::onboard::{
+    Answered, Guest, Notice, Onboarding, Progress, Standing, Start, StepKind, Visit,
+};
+use crate::access::sign_in::{Returned, SignInError};
+use crate::shown::output::plain;
+use crate::web::language::Language;
 
 /// Requests at the same time; more are asked to come back.
 const SIDE_BY_SIDE: usize = 64;

@@ -15,8 +15,8 @@ use minijinja::value::Kwargs;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value, context};
 
 use crate::config::OnboardingSettings;
-use crate::language::{Language, Variable, Words};
-use crate::output::plain;
+use crate::shown::output::plain;
+use crate::web::language::{Language, Variable, Words};
 
 const STYLE: &str = include_str!("templates/style.css");
 const TEMPLATES: [(&str, &str); 7] = [

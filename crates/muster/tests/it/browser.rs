@@ -13,7 +13,7 @@ use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
 use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use muster::language::Language;
+use muster::web::language::Language;
 use muster_emulator::{Config, DirectoryChange};
 use muster_microsoft::entra::consent::ConsentForm;
 use muster_model::Clock;

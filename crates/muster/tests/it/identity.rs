@@ -446,8 +446,9 @@ async fn each_way_to_lose_access_is_told_by_its_name_and_healed() {
     let standing = async || {
         bench.pass(3_700);
         bench.collect().await;
-        let snapshot =
-            muster::status::Snapshot::take(bench.store.as_ref(), bench.clock.now()).await.expect("a picture");
+        let snapshot = muster::shown::status::Snapshot::take(bench.store.as_ref(), bench.clock.now())
+            .await
+            .expect("a picture");
         let tenant = snapshot.tenants[0].clone();
         let codes: Vec<String> = tenant.checks.iter().map(|check| check.code.clone()).collect();
         (tenant.standing.as_str(), tenant.sources[0].health, codes)

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::apps::Apps;
+use muster::access::apps::Apps;
+use muster::access::onboard::{self, CONSENT, Invited, Onboarding};
+use muster::access::sign_in::{self, Returned, Wanted};
+use muster::access::watch;
 use muster::config::Settings;
-use muster::language::Language;
-use muster::onboard::{self, CONSENT, Invited, Onboarding};
-use muster::sign_in::{self, Returned, Wanted};
+use muster::lifecycle;
+use muster::web::language::Language;
 use muster::web::onboarding::{Door, routes};
-use muster::{lifecycle, watch};
 use muster_emulator::{Config, DirectoryChange, Handle};
 use muster_microsoft::entra::consent::ConsentForm;
 use muster_microsoft::entra::delegated::{AuthorizeRequest, Pkce, ResponseMode};
@@ -262,7 +263,7 @@ async fn send(address: SocketAddr, method: &str, target: &str, more: &str, body:
 
 async fn onboarding(settings: &Settings, store: &Arc<dyn Store>, clock: Arc<ManualClock>) -> Arc<Onboarding> {
     let clock: Arc<dyn Clock> = clock;
-    let grants = muster::grants::StoreGrants::new(
+    let grants = muster::access::grants::StoreGrants::new(
         Arc::clone(store),
         InstanceId(uuid::Uuid::from_u128(1)),
         Arc::clone(&clock),

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster::access::grants::StoreGrants;
 use muster::collect::{Collector, Habits};
 use muster::config::Settings;
 use muster::deliver::{Deliverer, StepOutcome};
-use muster::grants::StoreGrants;
 use muster::lifecycle;
 use muster::routing::Router;
 use muster_emulator::receivers::ReceiverTally;

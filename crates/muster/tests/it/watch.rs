@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use muster::access::watch::{Told, Watcher};
 use muster::lifecycle;
-use muster::status::Snapshot;
-use muster::watch::{Told, Watcher};
+use muster::shown::status::Snapshot;
 use muster_emulator::{AppRegistration, Area, Config, DirectoryChange, Fault, FaultKind};
 use muster_model::{Clock, ManualClock};
 use muster_store::{Check, CheckOutcome, InstanceId, NewGrant, Store, TenantChange};
@@ -25,7 +25,8 @@ impl Watch {
         let clock = Arc::new(ManualClock::new(crate::identity::now()));
         let shared: Arc<dyn Clock> = clock.clone();
         let instance = InstanceId(uuid::Uuid::from_u128(2));
-        let grants = muster::grants::StoreGrants::new(Arc::clone(&store), instance, Arc::clone(&shared));
+        let grants =
+            muster::access::grants::StoreGrants::new(Arc::clone(&store), instance, Arc::clone(&shared));
         let microsoft = lifecycle::microsoft(&settings, Arc::clone(&shared), Some(Arc::new(grants)));
         let watcher = Watcher {
             store: Arc::clone(&store),
@@ -123,8 +124,8 @@ async fn a_certificate_is_told_thirty_days_before_it_ends_and_stands_in_the_metr
     watch.round().await;
     assert_eq!(watch.app_check("mssp").await.outcome, CheckOutcome::Failing);
 
-    let metrics = muster::telemetry::metrics();
-    muster::gauges::set(&watch.picture().await);
+    let metrics = muster::shown::telemetry::metrics();
+    muster::shown::gauges::set(&watch.picture().await);
     let text = metrics.render();
     let line = format!(
         "muster_credential_expiry_timestamp_seconds{{app=\"mssp\",credential=\"credential\"}} {}",

@@ -20,9 +20,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::sign_in::{self, Returned};
 use crate::exit_code::{Exit, Failed};
-use crate::output::{duration, plain};
-use crate::sign_in::{self, Returned};
+use crate::shown::output::{duration, plain};
 
 /// A pasted address longer than this is none.
 const ADDRESS_BYTES_MAX: u64 = 64 * 1024;

@@ -3,7 +3,7 @@
 use metrics::gauge;
 use muster_store::CheckOutcome;
 
-use crate::status::{Snapshot, Standing};
+use crate::shown::status::{Snapshot, Standing};
 
 /// Sets every gauge to what the picture shows.
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]

@@ -13,7 +13,7 @@ use muster_microsoft::entra::grant::{GrantError, GrantKeeper, Leased};
 use muster_model::{Clock, Secret, TenantId};
 use muster_store::{GrantLease, InstanceId, Store, StoreError};
 
-use crate::sign_in::GRANT_IDLE_MAX;
+use crate::access::sign_in::GRANT_IDLE_MAX;
 
 /// How long a refresh may take before another process may try. Short, since a process that dies in the middle holds the
 /// others up for this long; should two refresh at once all the same, both refresh tokens are good, and the one kept is the

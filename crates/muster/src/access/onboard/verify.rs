@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{CONSENT, Onboarding, SPREADING, spreading};
-use crate::watch;
+use crate::access::watch;
 
 /// How long a consent may take to be known everywhere.
 pub(super) const SPREADS_WITHIN: Duration = Duration::from_secs(180);

@@ -7,8 +7,8 @@ use muster_model::{Slug, Source, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, JournalTotals, Store, StoreError};
 use serde::Serialize;
 
-use crate::output::Tone;
-use crate::watch;
+use crate::access::watch;
+use crate::shown::output::Tone;
 
 /// The picture.
 #[derive(Debug, Clone, Serialize)]

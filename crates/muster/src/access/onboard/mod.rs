@@ -31,11 +31,11 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::apps::Apps;
+use crate::access::apps::Apps;
+use crate::access::sign_in::{self, Returned, SignInError, Wanted};
+use crate::access::watch;
 use crate::config::OnboardingSettings;
-use crate::language::Language;
-use crate::sign_in::{self, Returned, SignInError, Wanted};
-use crate::watch;
+use crate::web::language::Language;
 use verify::Queue;
 
 /// The name of the check that proves a consent.

@@ -6,8 +6,8 @@ use std::io::{self, IsTerminal, Write};
 use crossterm::{cursor, execute, queue, terminal};
 use muster_store::CheckOutcome;
 
-use crate::output::{Output, Tone, ago, duration, number, plain, size};
-use crate::status::{Snapshot, SourceStatus, Standing, TenantStatus};
+use crate::shown::output::{Output, Tone, ago, duration, number, plain, size};
+use crate::shown::status::{Snapshot, SourceStatus, Standing, TenantStatus};
 
 /// Tenants, sinks and totals as text. With an `earlier` picture, rates are shown; at most `rows` lines.
 #[must_use]

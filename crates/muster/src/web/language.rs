@@ -91,11 +91,11 @@ impl Language {
 
     fn source(self) -> &'static str {
         match self {
-            Self::English => include_str!("../locales/en/onboarding.ftl"),
-            Self::German => include_str!("../locales/de/onboarding.ftl"),
-            Self::Swedish => include_str!("../locales/sv/onboarding.ftl"),
-            Self::Dutch => include_str!("../locales/nl/onboarding.ftl"),
-            Self::SimplifiedChinese => include_str!("../locales/zh-CN/onboarding.ftl"),
+            Self::English => include_str!("../../locales/en/onboarding.ftl"),
+            Self::German => include_str!("../../locales/de/onboarding.ftl"),
+            Self::Swedish => include_str!("../../locales/sv/onboarding.ftl"),
+            Self::Dutch => include_str!("../../locales/nl/onboarding.ftl"),
+            Self::SimplifiedChinese => include_str!("../../locales/zh-CN/onboarding.ftl"),
         }
     }
 }
@@ -190,7 +190,7 @@ impl Words {
         for (name, value) in variables {
             match value {
                 Variable::Text(text) => {
-                    arguments.set(name.to_owned(), FluentValue::from(crate::output::plain(&text)));
+                    arguments.set(name.to_owned(), FluentValue::from(crate::shown::output::plain(&text)));
                 }
                 Variable::Count(count) => arguments.set(name.to_owned(), FluentValue::from(count)),
             }

@@ -9,10 +9,10 @@ use muster_model::{Clock, TenantId};
 use muster_store::Store;
 use uuid::Uuid;
 
+use crate::access::person::{self, Loopback};
+use crate::access::sign_in::{self, Returned};
 use crate::cli::TokenFlow;
 use crate::exit_code::{Exit, Failed};
-use crate::person::{self, Loopback};
-use crate::sign_in::{self, Returned};
 
 /// "Microsoft Graph Command Line Tools": a public client of Microsoft's own, known in every tenant.
 pub const GRAPH_COMMAND_LINE_TOOLS: Uuid = Uuid::from_u128(0x14d8_2eec_204b_4c2f_b7e8_296a_70da_b67e);

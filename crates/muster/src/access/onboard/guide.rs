@@ -13,8 +13,8 @@ use muster_store::{Check, CheckOutcome, Grant};
 use serde::Serialize;
 
 use super::CONSENT;
-use crate::output::plain;
-use crate::watch;
+use crate::access::watch;
+use crate::shown::output::plain;
 
 /// All steps for a tenant.
 #[derive(Debug, Clone, Serialize)]

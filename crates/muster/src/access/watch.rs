@@ -18,9 +18,9 @@ use muster_model::{Clock, Source, Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, CredentialSlot, Grant, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::apps::Apps;
+use crate::access::apps::Apps;
+use crate::access::sign_in::GRANT_IDLE_MAX;
 use crate::config::AppSettings;
-use crate::sign_in::GRANT_IDLE_MAX;
 
 /// How often every tenant is looked at.
 const EVERY: Duration = Duration::from_secs(86_400);
@@ -219,7 +219,7 @@ impl Watcher {
                 }
             }
         }
-        let unfinished = crate::rotation::check(name, &stored, now);
+        let unfinished = crate::access::rotation::check(name, &stored, now);
         if self.told.is_news(name, &unfinished) && unfinished.outcome != CheckOutcome::Good {
             tracing::warn!(
                 app = name,

@@ -38,7 +38,7 @@ use serde_json::json;
 use url::Url;
 use uuid::Uuid;
 
-use crate::apps::{self, AppsError};
+use crate::access::apps::{self, AppsError};
 use crate::config::AppSettings;
 
 /// How long a new credential is tried before its rotation is left for later. Microsoft makes new ones known everywhere

@@ -18,7 +18,7 @@ use muster::shown::output::{ColourChoice, Output, OutputFormat, number};
 use muster::shown::screen::{self, History, Screen};
 use muster::shown::status::Snapshot;
 use muster_emulator::receivers::{self, ReceiverTally, RecordKind};
-use muster_emulator::{Config, Handle, loopback};
+use muster_emulator::{Config, Handle, SettingsText, loopback};
 use muster_model::{Clock as _, SystemClock};
 use muster_store::{OpenMode, Store};
 use serde::Serialize;
@@ -114,59 +114,12 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
 /// Sets Muster up as an operator would: `init`, the settings, `tenant import`.
 async fn set_up(emulator: &Handle, folder: &Path, args: &Args) -> anyhow::Result<()> {
     process::muster(&["init".into(), folder.into()]).await?;
-    let addresses = emulator.addresses();
-    let hec = addresses.hec_url().context("the emulator has no HTTP Event Collector")?;
-    let syslog = addresses.syslog_tls.context("the emulator receives no syslog over TLS")?;
-    let base = emulator.base_url();
-    let settings = format!(
-        r#"# Settings of the demo: an emulated cloud and emulated SIEMs on this machine.
-[apps.main]
-client_id = "{client_id}"
-secret = {{ file = "main.secret" }}
-
-[cloud]
-name = "custom"
-login = "{base}"
-graph = "{base}"
-ca_file = "emulator-ca.pem"
-
-[network]
-proxy = ""
-
-[collect]
-poll_interval = "{poll}"
-
-[sinks.splunk]
-type = "splunk_hec"
-url = "{hec}"
-token = {{ file = "splunk.token" }}
-acknowledge = "required"
-
-[sinks.arcsight]
-type = "syslog"
-address = "localhost:{port}"
-transport = "tls"
-ca_file = "emulator-ca.pem"
-format = "cef"
-
-[sinks.file]
-type = "file"
-path = "archive.ndjson"
-format = "raw"
-
-[[routes]]
-tenants = ["*"]
-sources = ["graph_alerts"]
-sinks = ["splunk", "arcsight", "file"]
-"#,
-        client_id = emulator.app_id(),
-        poll = args.poll_interval,
-        port = syslog.port(),
-    );
-    std::fs::write(folder.join("muster.toml"), settings)?;
-    std::fs::write(folder.join("main.secret"), emulator.secret())?;
-    std::fs::write(folder.join("splunk.token"), emulator.hec_token())?;
-    std::fs::write(folder.join("emulator-ca.pem"), emulator.ca_pem().unwrap_or_default())?;
+    SettingsText::new(&emulator.client_config())
+        .in_files()
+        .add("collect", &format!("poll_interval = \"{}\"", args.poll_interval))
+        .add("sinks.splunk", "acknowledge = \"required\"")
+        .sources(&["graph_alerts"])
+        .write(folder)?;
     let mut csv = String::from("tenant,name,sources\n");
     for tenant in emulator.tenants() {
         csv.push_str(&format!("{},\"{}\",graph_alerts\n", tenant.id, tenant.name.replace('"', "\"\"")));
@@ -271,7 +224,7 @@ impl Watch<'_> {
             let settled = |name: &str| {
                 totals.iter().find(|sink| sink.sink == name).map_or(0, |sink| sink.delivered + sink.rejected)
             };
-            let least = ["splunk", "arcsight", "file"].map(settled).into_iter().min().unwrap_or(0);
+            let least = ["splunk", "arcsight", "archive"].map(settled).into_iter().min().unwrap_or(0);
             let sum: u64 = totals.iter().map(|sink| sink.delivered + sink.rejected).sum();
             if sum > progress {
                 (progress, progress_at) = (sum, Instant::now());

@@ -29,66 +29,14 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::client_config::Tenant;
+use crate::errors::RequestError;
 use crate::faults::Fault;
 use crate::http::answer::Answer;
+use crate::http::call::Call;
 use crate::identity::change::{AppRegistration, DirectoryChange};
 use crate::receivers::tally_file;
-use crate::server::Call;
-use crate::shared::{RequestError, Shared};
-use crate::{Addresses, Tenant};
-
-/// All that a client's settings need.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ClientConfig {
-    /// Where the parts listen.
-    pub addresses: Addresses,
-    /// Address of the login host.
-    pub login: String,
-    /// Address of Graph.
-    pub graph: String,
-    /// The app's id.
-    pub app_id: String,
-    /// The app's secret.
-    pub secret: String,
-    /// The provider's own tenant.
-    pub provider: Tenant,
-    /// The password of the accounts `admin@`, `analyst@` and `user@` of every tenant.
-    pub password: String,
-    /// What App Service hands to its programs as `IDENTITY_HEADER`.
-    pub identity_header: String,
-    /// The token of the HTTP Event Collector.
-    pub hec_token: String,
-    /// The CA's certificate, when the emulator speaks TLS.
-    pub ca_pem: Option<String>,
-    /// The file it was written to.
-    pub ca_file: Option<PathBuf>,
-    /// How many tenants there are.
-    pub tenant_count: usize,
-    /// The first of them.
-    pub tenants: Vec<Tenant>,
-}
-
-const FIRST_TENANTS: usize = 10;
-
-/// What a client needs to know of a running emulator.
-pub(crate) fn client_config(shared: &Shared) -> ClientConfig {
-    let base = shared.addresses.base_url();
-    ClientConfig {
-        addresses: shared.addresses.clone(),
-        login: base.clone(),
-        graph: base,
-        app_id: shared.identity.app_id.clone(),
-        secret: shared.identity.secret.clone(),
-        provider: Tenant::from(shared.world.facts(shared.world.provider())),
-        password: shared.identity.password.clone(),
-        identity_header: shared.identity.identity_header.clone(),
-        hec_token: shared.hec_token.clone(),
-        ca_pem: shared.ca_pem.clone(),
-        ca_file: shared.ca_file.clone(),
-        tenant_count: shared.world.tenant_count(),
-        tenants: shared.world.all_facts().take(FIRST_TENANTS).map(Tenant::from).collect(),
-    }
-}
+use crate::shared::Shared;
 
 #[derive(Deserialize)]
 struct NewAlerts {
@@ -161,7 +109,7 @@ enum Changes {
 pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
     let path = call.path.trim_start_matches("/control/");
     match (call.method.as_str(), path) {
-        ("GET", "config") => value(&client_config(shared)),
+        ("GET", "config") => value(&shared.client_config()),
         ("GET", "tenants") => value(&shared.world.all_facts().map(Tenant::from).collect::<Vec<_>>()),
         ("GET", "tally") => blocking(shared, |shared| value(&shared.tally())).await,
         ("GET", "produced") => blocking(shared, |shared| value(&shared.world.produced())).await,
@@ -221,13 +169,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
         }),
         ("POST", "sign-in") => read(call, |wanted: SignIn| {
             let password = shared.identity.password_of(&shared.world, &wanted.account)?;
-            let location = crate::identity::walk::walk(
-                shared,
-                &wanted.address,
-                &wanted.account,
-                &password,
-                wanted.consent,
-            )?;
+            let location = shared.walk(&wanted.address, &wanted.account, &password, wanted.consent)?;
             Ok(value(&json!({"location": location})))
         }),
         ("POST", "alerts") => read(call, |wanted: NewAlerts| {

@@ -35,11 +35,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::odata::List;
 use crate::receivers::{ReceiverFault, ReceiverName};
-use crate::world::cast::TenantFacts;
-use crate::world::ticks::Ticks;
-use crate::world::writer::push_quoted;
+use crate::world::query::List;
 
 /// Where a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,6 +64,16 @@ pub enum Area {
     Hec,
     /// The syslog receivers.
     Syslog,
+}
+
+impl Area {
+    /// Where a list is asked for.
+    pub(crate) fn of(list: List) -> Self {
+        match list {
+            List::Alerts => Self::GraphAlerts,
+            List::Incidents => Self::GraphIncidents,
+        }
+    }
 }
 
 /// What goes wrong; the module's documentation tells how it looks from outside.
@@ -334,123 +341,11 @@ impl Faults {
     }
 }
 
-/// A record that is not as it should be.
-pub(crate) struct HostileRecord {
-    pub(crate) id: String,
-    pub(crate) at: Ticks,
-    /// Whether its id and time can be read, so that its delivery can be expected.
-    pub(crate) identifiable: bool,
-    pub(crate) json: String,
-}
-
-/// One of each kind of trouble, written now.
-pub(crate) fn hostile_records(tenant: &TenantFacts, now: Ticks) -> Vec<HostileRecord> {
-    let titles = [
-        "line one\nline two\r\n<13>1 forged syslog line",
-        "bell \u{7} escape \u{1b}[31mred\u{1b}[0m null \u{0} end",
-        "right-to-left \u{202e}fdp.exe\u{202c} and \u{2066}isolate\u{2069}",
-        "CEF:0|x|y|z|a|b=c\\|10|act=|= \\= ]]> <script>alert(1)</script> {{7*7}}",
-        "emoji \u{1f469}\u{200d}\u{1f4bb} combining e\u{301}\u{327} wide \u{ff21}\u{3000}",
-        "",
-    ];
-    let mut records = Vec::new();
-    let mut add = |name: &str, identifiable: bool, text: &dyn Fn(&str, &str) -> String| {
-        let at = Ticks(
-            now.0 + i64::try_from(records.len()).unwrap_or(0) * crate::world::ticks::TICKS_PER_MILLISECOND,
-        );
-        let id = format!("ho{:016x}-{name}", now.0);
-        let json = text(&id, &at.to_string());
-        records.push(HostileRecord { id, at, identifiable, json });
-    };
-    let head = |id: &str, at: &str, title: &str, rest: &str| {
-        let mut quoted = String::new();
-        push_quoted(&mut quoted, title);
-        format!(
-            r#"{{"id":"{id}","incidentId":"1","status":"new","severity":"high","serviceSource":"microsoftDefenderForEndpoint","detectionSource":"antivirus","tenantId":"{}","title":{quoted},"category":"Malware","createdDateTime":"{at}","lastUpdateDateTime":"{at}"{rest}}}"#,
-            tenant.id
-        )
-    };
-    for (index, title) in titles.iter().enumerate() {
-        add(&format!("title{index}"), true, &|id, at| head(id, at, title, r#","evidence":[],"comments":[]"#));
-    }
-    add("wrong-types", true, &|id, at| {
-        head(
-            id,
-            at,
-            "wrong types",
-            r#","evidence":"none","mitreTechniques":{"a":1},"comments":7,"description":[1,2],"category":false"#,
-        )
-    });
-    add("nulls", true, &|id, at| {
-        head(
-            id,
-            at,
-            "nulls",
-            r#","evidence":[null],"mitreTechniques":null,"comments":null,"description":null,"alertWebUrl":null"#,
-        )
-    });
-    add("unknown-enums", true, &|id, at| {
-        head(
-            id,
-            at,
-            "unknown enum values",
-            r##","determination":"notYetInvented","investigationState":"paused","evidence":[{"@odata.type":"#microsoft.graph.security.quantumEvidence","qubit":"up"},{"noType":true}]"##,
-        )
-    });
-    add("numbers", true, &|id, at| {
-        head(
-            id,
-            at,
-            "numbers",
-            r#","evidence":[],"additionalData":{"big":123456789012345678901234567890,"small":-1e400,"float":1.0}"#,
-        )
-    });
-    add("duplicate-keys", true, &|id, at| {
-        head(id, at, "first title", r#","title":"second title","evidence":[]"#)
-    });
-    add("long", true, &|id, at| head(id, at, &"long ".repeat(20_000), r#","evidence":[]"#));
-    add("no-id", false, &|_, at| {
-        format!(r#"{{"createdDateTime":"{at}","lastUpdateDateTime":"{at}","title":"no id"}}"#)
-    });
-    add("number-id", false, &|_, at| {
-        format!(
-            r#"{{"id":42,"createdDateTime":"{at}","lastUpdateDateTime":"{at}","title":"id is a number"}}"#
-        )
-    });
-    add("bad-time", false, &|id, _| {
-        format!(
-            r#"{{"id":"{id}","createdDateTime":"yesterday","lastUpdateDateTime":12,"title":"times are wrong"}}"#
-        )
-    });
-    add("not-an-object", false, &|_, _| r#""just text""#.to_owned());
-    records
-}
-
-/// A record nested `depth` deep.
-pub(crate) fn nested_record(depth: u32, now: Ticks) -> String {
-    let depth = depth as usize;
-    format!(
-        r#"{{"id":"deep-{:016x}","createdDateTime":"{now}","lastUpdateDateTime":"{now}","title":"deep","evidence":{}{}}}"#,
-        now.0,
-        "[".repeat(depth),
-        "]".repeat(depth)
-    )
-}
-
 /// How long an answer waits.
 pub(crate) fn delay_of(kind: Option<&FaultKind>) -> Option<Duration> {
     match kind {
         Some(FaultKind::Slow { milliseconds }) => Some(Duration::from_millis(*milliseconds)),
         _ => None,
-    }
-}
-
-impl List {
-    pub(crate) fn area(self) -> Area {
-        match self {
-            Self::Alerts => Area::GraphAlerts,
-            Self::Incidents => Area::GraphIncidents,
-        }
     }
 }
 
@@ -488,14 +383,5 @@ mod tests {
             Fault::new(Area::Graph, FaultKind::Throttle { retry_after_seconds: 2 }).for_tenant("x").times(3)
         );
         assert!(serde_json::to_string(&fault).unwrap().contains("\"kind\":\"throttle\""));
-    }
-
-    #[test]
-    fn hostile_records_are_json_all_the_same() {
-        let tenant = crate::world::cast::tenant(1, 0);
-        for record in hostile_records(&tenant, Ticks(17_000_000_000_000_000)) {
-            let value: serde_json::Result<&serde_json::value::RawValue> = serde_json::from_str(&record.json);
-            assert!(value.is_ok(), "{}", record.json);
-        }
     }
 }

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::faults::FaultKind;
 use crate::http::answer::Answer;
+use crate::http::call::Call;
+use crate::identity::claims::{Claims, TokenError};
+use crate::identity::platform::Identity;
 use crate::identity::resources::KEY_VAULT_APP_ID;
-use crate::identity::{Claims, Identity, TokenError};
-use crate::server::Call;
 use crate::world::dice::Dice;
 use crate::world::tenants::World;
 use crate::world::ticks::Ticks;

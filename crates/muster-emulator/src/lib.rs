@@ -4,7 +4,10 @@
 //! It shares no type with the rest of Muster, so that clients are checked from the other side. [`start`] gives a
 //! [`Handle`]; the binary `muster-emulator` is a command line around it.
 
+mod client_config;
+mod config;
 mod control;
+mod errors;
 mod faults;
 mod graph;
 mod handle;
@@ -12,18 +15,22 @@ mod http;
 mod identity;
 mod key_vault;
 pub mod receivers;
-mod server;
+mod routes;
 mod settings;
 mod shared;
+mod start;
 mod world;
 
-pub use control::ClientConfig;
+pub use client_config::{Addresses, ClientConfig, Tenant};
+pub use config::{Config, loopback};
+pub use errors::{RequestError, StartError};
 pub use faults::{Area, Fault, FaultKind};
-pub use handle::{Addresses, Config, Handle, StartError, Tenant, loopback, start};
+pub use handle::Handle;
 pub use identity::change::{AppRegistration, DirectoryChange};
 pub use identity::traffic::TokenRequests;
-pub use settings::settings_toml;
-pub use shared::{RequestCount, RequestError, Tally};
+pub use settings::SettingsText;
+pub use shared::{RequestCount, Tally};
+pub use start::start;
 pub use world::clock::{Clock, ManualClock, SystemClock};
 pub use world::records::Skipped;
 pub use world::tenants::ProducedCounts;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use muster_emulator::{ClientConfig, Config, Tally, Tenant};
+use muster_emulator::{ClientConfig, Config, SettingsText, Tally, Tenant};
 
 /// Plays Microsoft's cloud and the SIEM receivers, offline.
 #[derive(Parser)]
@@ -202,7 +202,7 @@ fn run_emulator(run: Run) -> anyhow::Result<ExitCode> {
 
 fn print_config(target: &Target) -> anyhow::Result<ExitCode> {
     let config: ClientConfig = serde_json::from_slice(&control(&target.url, "GET", "config", "")?)?;
-    print_line(muster_emulator::settings_toml(&config).trim_end())?;
+    print_line(SettingsText::new(&config).text().trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

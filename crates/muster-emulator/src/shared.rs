@@ -9,15 +9,18 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::client_config::{Addresses, ClientConfig, Tenant};
+use crate::errors::RequestError;
 use crate::faults::{Area, Fault, FaultKind, Faults};
 use crate::graph::service::Graph;
 use crate::http::answer::Answer;
-use crate::identity::Identity;
+use crate::identity::platform::Identity;
 use crate::identity::traffic::TokenTraffic;
+use crate::identity::walk::{Platform, walk};
 use crate::key_vault::KeyVaults;
 use crate::receivers::{ReceiverTally, Receivers};
+use crate::world::records::Skipped;
 use crate::world::tenants::{ProducedCounts, UpdatePolicy, World};
-use crate::{Addresses, Skipped};
 
 /// Requests by area, tenant and status.
 type RequestCounters = BTreeMap<(Area, Option<u32>, u16), u64>;
@@ -74,55 +77,44 @@ pub struct Tally {
     pub receivers: Vec<ReceiverTally>,
 }
 
-/// Why something asked of the running emulator could not be done.
-#[derive(Debug, thiserror::Error)]
-pub enum RequestError {
-    /// No tenant has this id or domain.
-    #[error("no tenant {0:?}")]
-    UnknownTenant(String),
-    /// The tenant has no such alert, or it comes from a file and cannot change.
-    #[error("tenant {tenant}: no alert {id:?} that can be updated")]
-    UnknownAlert {
-        /// The tenant's name as asked.
-        tenant: String,
-        /// The alert's id as asked.
-        id: String,
-    },
-    /// The fault means nothing in that area.
-    #[error("fault {0:?} means nothing in area {1:?}")]
-    MeaninglessFault(FaultKind, Area),
-    /// No app has this id.
-    #[error("no app {0:?}")]
-    UnknownApp(String),
-    /// No account has this name.
-    #[error("no account {0:?}")]
-    UnknownAccount(String),
-    /// No API offers this permission, or there is no such API or role.
-    #[error("no permission, API or role {0:?}")]
-    UnknownPermission(String),
-    /// A time is not written as RFC 3339 has it.
-    #[error("{0:?} is no time as RFC 3339 writes it")]
-    NotATime(String),
-    /// A certificate is none, or its key is not RSA.
-    #[error("this is no PEM of a certificate with an RSA key")]
-    NotACertificate,
-    /// A signing key could not be made.
-    #[error("make a signing key: {0}")]
-    Keys(String),
-    /// No refusal has this code.
-    #[error("no AADSTS code {0} is known")]
-    UnknownCode(u32),
-    /// A person's walk through the pages did not end at the application.
-    #[error("the sign-in ended on a page: {0}")]
-    SignIn(String),
-    /// A file could not be tallied.
-    #[error("tally a file")]
-    File(#[from] std::io::Error),
-}
+/// How many tenants a client is told of at once.
+const FIRST_TENANTS: usize = 10;
 
 impl Shared {
+    /// What a client needs to know of a running emulator.
+    pub(crate) fn client_config(&self) -> ClientConfig {
+        let base = self.addresses.base_url();
+        ClientConfig {
+            addresses: self.addresses.clone(),
+            login: base.clone(),
+            graph: base,
+            app_id: self.identity.app_id.clone(),
+            secret: self.identity.secret.clone(),
+            provider: Tenant::from(self.world.facts(self.world.provider())),
+            password: self.identity.password.clone(),
+            identity_header: self.identity.identity_header.clone(),
+            hec_token: self.hec_token.clone(),
+            ca_pem: self.ca_pem.clone(),
+            ca_file: self.ca_file.clone(),
+            tenant_count: self.world.tenant_count(),
+            tenants: self.world.all_facts().take(FIRST_TENANTS).map(Tenant::from).collect(),
+        }
+    }
+
     pub(crate) fn tenant(&self, name: &str) -> Result<u32, RequestError> {
         self.world.find_tenant(name).ok_or_else(|| RequestError::UnknownTenant(name.to_owned()))
+    }
+
+    /// A person's walk through the sign-in pages.
+    pub(crate) fn walk(
+        &self,
+        address: &str,
+        account: &str,
+        password: &str,
+        consent: bool,
+    ) -> Result<String, RequestError> {
+        let platform = Platform { identity: &self.identity, world: &self.world, faults: &self.faults };
+        walk(&platform, address, account, password, consent)
     }
 
     pub(crate) fn add_fault(&self, fault: Fault) -> Result<(), RequestError> {

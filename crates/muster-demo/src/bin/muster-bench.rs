@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use muster::config::Settings;
 use muster::lifecycle;
 use muster_emulator::receivers::RecordKind;
-use muster_emulator::{Config, Handle, loopback};
+use muster_emulator::{Config, Handle, SettingsText, loopback};
 use muster_microsoft::api::page;
 use muster_microsoft::{Ask, FetchedPage};
 use muster_model::{
@@ -178,46 +178,19 @@ async fn bench(args: &Args) -> anyhow::Result<()> {
 /// Sets Muster up with the HTTP Event Collector as its one sink.
 async fn set_up(emulator: &Handle, folder: &Path, poll_seconds: Option<u64>) -> anyhow::Result<()> {
     process::muster(&["init".into(), folder.into()]).await?;
-    let hec = emulator.addresses().hec_url().context("the emulator has no HTTP Event Collector")?;
-    let base = emulator.base_url();
-    let client_id = emulator.app_id();
     // Without polling, only the machine limits how fast pages come.
     let collect = match poll_seconds {
         Some(seconds) => format!("poll_interval = \"{seconds}s\""),
         None => "requests_per_minute = 100000".to_owned(),
     };
-    let settings = format!(
-        r#"[apps.main]
-client_id = "{client_id}"
-secret = {{ file = "main.secret" }}
-
-[cloud]
-name = "custom"
-login = "{base}"
-graph = "{base}"
-
-[network]
-proxy = ""
-
-[collect]
-{collect}
-
-[sinks.splunk]
-type = "splunk_hec"
-url = "{hec}"
-token = {{ file = "splunk.token" }}
-acknowledge = "required"
-
-[[routes]]
-tenants = ["*"]
-sources = ["graph_alerts"]
-sinks = ["splunk"]
-"#
-    );
+    SettingsText::new(&emulator.client_config())
+        .in_files()
+        .add("collect", &collect)
+        .add("sinks.splunk", "acknowledge = \"required\"")
+        .sources(&["graph_alerts"])
+        .sinks(&["splunk"])
+        .write(folder)?;
     let config = folder.join("muster.toml");
-    std::fs::write(&config, settings)?;
-    std::fs::write(folder.join("main.secret"), emulator.secret())?;
-    std::fs::write(folder.join("splunk.token"), emulator.hec_token())?;
     let mut csv = String::from("tenant,name,sources\n");
     for tenant in emulator.tenants() {
         csv.push_str(&format!("{},\"{}\",graph_alerts\n", tenant.id, tenant.name.replace('"', "\"\"")));

@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use crate::faults::FaultKind;
 use crate::graph::service::{Caller, Graph, Refusal, refusal};
 use crate::http::answer::Answer;
+use crate::http::call::Call;
 use crate::identity::certificate::Certificate;
 use crate::identity::directory::{
     Application, Audience, FederatedCredential, KeyCredential, PasswordCredential, Platform, Required,
     directory_role, principal_object_id,
 };
+use crate::identity::platform::{Identity, State};
 use crate::identity::resources::{MICROSOFT_TENANT, RESOURCES, Resource};
-use crate::identity::{Identity, State};
-use crate::server::Call;
 use crate::world::tenants::World;
 use crate::world::ticks::Ticks;
 

@@ -3,35 +3,8 @@
 
 use url::form_urlencoded;
 
+use crate::world::query::{DEFAULT_ORDER, Expression, Field, List, Literal, Operator, Order, Query};
 use crate::world::ticks::Ticks;
-
-/// What a list may be asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Query {
-    pub(crate) filter: Option<Expression>,
-    pub(crate) order: Order,
-    pub(crate) top: Option<usize>,
-    pub(crate) skip: usize,
-    pub(crate) count: bool,
-    pub(crate) expand_alerts: bool,
-}
-
-/// The order of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Order {
-    pub(crate) by_update: bool,
-    pub(crate) descending: bool,
-}
-
-/// Newest first by creation: what Graph does when nothing is asked for.
-pub(crate) const DEFAULT_ORDER: Order = Order { by_update: false, descending: true };
-
-/// Which list is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum List {
-    Alerts,
-    Incidents,
-}
 
 /// A query that Graph refuses with 400; the message is its own.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -44,44 +17,36 @@ fn refuse<T>(message: impl Into<String>) -> Result<T> {
     Err(QueryError(message.into()))
 }
 
-impl Query {
-    /// Reads the part of an address after `?`.
-    pub(crate) fn parse(list: List, raw: &str) -> Result<Self> {
-        let mut query = Self {
-            filter: None,
-            order: DEFAULT_ORDER,
-            top: None,
-            skip: 0,
-            count: false,
-            expand_alerts: false,
-        };
-        for (key, value) in form_urlencoded::parse(raw.as_bytes()) {
-            match key.as_ref() {
-                "$filter" => query.filter = Some(parse_filter(list, &value)?),
-                "$orderby" => query.order = parse_order(&value)?,
-                "$top" => query.top = Some(parse_top(list, &value)?),
-                "$skip" => query.skip = parse_count("Skip", &value)?,
-                "$count" => {
-                    query.count = match value.as_ref() {
-                        "true" => true,
-                        "false" => false,
-                        _ => return refuse("Invalid value for $count: only 'true' and 'false' are allowed."),
-                    }
+/// Reads the part of an address after `?`.
+pub(crate) fn parse(list: List, raw: &str) -> Result<Query> {
+    let mut query =
+        Query { filter: None, order: DEFAULT_ORDER, top: None, skip: 0, count: false, expand_alerts: false };
+    for (key, value) in form_urlencoded::parse(raw.as_bytes()) {
+        match key.as_ref() {
+            "$filter" => query.filter = Some(parse_filter(list, &value)?),
+            "$orderby" => query.order = parse_order(&value)?,
+            "$top" => query.top = Some(parse_top(list, &value)?),
+            "$skip" => query.skip = parse_count("Skip", &value)?,
+            "$count" => {
+                query.count = match value.as_ref() {
+                    "true" => true,
+                    "false" => false,
+                    _ => return refuse("Invalid value for $count: only 'true' and 'false' are allowed."),
                 }
-                "$expand" if list == List::Incidents && value == "alerts" => query.expand_alerts = true,
-                "$expand" => {
-                    return refuse(format!(
-                        "Parsing OData Select and Expand failed: Could not find a property named '{value}'."
-                    ));
-                }
-                other if other.starts_with('$') => {
-                    return refuse(format!("Query option '{other}' is not allowed."));
-                }
-                _ => {}
             }
+            "$expand" if list == List::Incidents && value == "alerts" => query.expand_alerts = true,
+            "$expand" => {
+                return refuse(format!(
+                    "Parsing OData Select and Expand failed: Could not find a property named '{value}'."
+                ));
+            }
+            other if other.starts_with('$') => {
+                return refuse(format!("Query option '{other}' is not allowed."));
+            }
+            _ => {}
         }
-        Ok(query)
     }
+    Ok(query)
 }
 
 fn parse_count(name: &str, value: &str) -> Result<usize> {
@@ -121,129 +86,6 @@ fn parse_order(value: &str) -> Result<Order> {
         return refuse("Ordering by more than one property is not supported.");
     }
     Ok(Order { by_update, descending })
-}
-
-impl List {
-    /// The largest `$top`.
-    pub(crate) fn page_limit(self) -> usize {
-        match self {
-            Self::Alerts => 2000,
-            Self::Incidents => 50,
-        }
-    }
-
-    /// How many records a page holds when `$top` says nothing.
-    pub(crate) fn page_default(self) -> usize {
-        match self {
-            Self::Alerts => 100,
-            Self::Incidents => 50,
-        }
-    }
-
-    fn type_name(self) -> &'static str {
-        match self {
-            Self::Alerts => "microsoft.graph.security.alert",
-            Self::Incidents => "microsoft.graph.security.incident",
-        }
-    }
-}
-
-/// A property that a filter may name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Field {
-    AssignedTo,
-    Classification,
-    CreatedDateTime,
-    Determination,
-    LastUpdateDateTime,
-    Severity,
-    ServiceSource,
-    Status,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operator {
-    Equal,
-    NotEqual,
-    Greater,
-    GreaterOrEqual,
-    Less,
-    LessOrEqual,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Literal {
-    Text(String),
-    Time(Ticks),
-    Null,
-}
-
-/// A filter.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Expression {
-    Or(Box<Expression>, Box<Expression>),
-    And(Box<Expression>, Box<Expression>),
-    Not(Box<Expression>),
-    Compare(Field, Operator, Literal),
-    In(Field, Vec<Literal>),
-}
-
-/// What a filter sees of a record.
-pub(crate) trait Fields {
-    fn time(&self, field: Field) -> Option<Ticks>;
-    fn text(&self, field: Field) -> Option<&str>;
-}
-
-impl Expression {
-    pub(crate) fn matches(&self, record: &impl Fields) -> bool {
-        match self {
-            Self::Or(left, right) => left.matches(record) || right.matches(record),
-            Self::And(left, right) => left.matches(record) && right.matches(record),
-            Self::Not(inner) => !inner.matches(record),
-            Self::Compare(field, operator, literal) => compare(record, *field, *operator, literal),
-            Self::In(field, literals) => {
-                literals.iter().any(|literal| compare(record, *field, Operator::Equal, literal))
-            }
-        }
-    }
-
-    /// The span of `lastUpdateDateTime` outside of which nothing can match, both ends included.
-    pub(crate) fn update_span(&self) -> (Ticks, Ticks) {
-        let whole = (Ticks(i64::MIN), Ticks(i64::MAX));
-        match self {
-            Self::And(left, right) => {
-                let (left, right) = (left.update_span(), right.update_span());
-                (left.0.max(right.0), left.1.min(right.1))
-            }
-            Self::Compare(Field::LastUpdateDateTime, operator, Literal::Time(at)) => match operator {
-                Operator::Equal => (*at, *at),
-                Operator::Greater | Operator::GreaterOrEqual => (*at, whole.1),
-                Operator::Less | Operator::LessOrEqual => (whole.0, *at),
-                Operator::NotEqual => whole,
-            },
-            _ => whole,
-        }
-    }
-}
-
-fn compare(record: &impl Fields, field: Field, operator: Operator, literal: &Literal) -> bool {
-    use std::cmp::Ordering;
-    let ordering = match literal {
-        Literal::Time(at) => record.time(field).map(|own| own.cmp(at)),
-        Literal::Text(text) => record.text(field).map(|own| own.cmp(text)),
-        Literal::Null => match (record.time(field), record.text(field)) {
-            (None, None) => Some(Ordering::Equal),
-            _ => None,
-        },
-    };
-    match operator {
-        Operator::Equal => ordering == Some(Ordering::Equal),
-        Operator::NotEqual => ordering != Some(Ordering::Equal),
-        Operator::Greater => ordering == Some(Ordering::Greater),
-        Operator::GreaterOrEqual => matches!(ordering, Some(Ordering::Greater | Ordering::Equal)),
-        Operator::Less => ordering == Some(Ordering::Less),
-        Operator::LessOrEqual => matches!(ordering, Some(Ordering::Less | Ordering::Equal)),
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -547,6 +389,7 @@ fn is_member(list: List, field: Field, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::query::Fields;
 
     struct Record;
     impl Fields for Record {
@@ -629,16 +472,16 @@ mod tests {
 
     #[test]
     fn options_are_read_and_checked() {
-        let query = Query::parse(
+        let query = parse(
             List::Incidents,
             "$filter=lastUpdateDateTime%20ge%202026-01-01T00:00:00Z&$orderby=lastUpdateDateTime%20asc&$top=50&%24skip=7&$count=true&$expand=alerts",
         )
         .unwrap();
         assert_eq!((query.top, query.skip, query.count, query.expand_alerts), (Some(50), 7, true, true));
         assert_eq!(query.order, Order { by_update: true, descending: false });
-        let refused = Query::parse(List::Incidents, "$top=999").unwrap_err();
+        let refused = parse(List::Incidents, "$top=999").unwrap_err();
         assert!(refused.0.contains("The limit of '50' for Top query has been exceeded"), "{refused}");
-        assert!(Query::parse(List::Alerts, "$top=2000").is_ok());
+        assert!(parse(List::Alerts, "$top=2000").is_ok());
         for bad in [
             "$top=-1",
             "$skip=x",
@@ -647,7 +490,7 @@ mod tests {
             "$orderby=severity",
             "$orderby=createdDateTime up",
         ] {
-            assert!(Query::parse(List::Alerts, bad).is_err(), "{bad}");
+            assert!(parse(List::Alerts, bad).is_err(), "{bad}");
         }
     }
 }

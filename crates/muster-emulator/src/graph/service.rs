@@ -12,12 +12,16 @@ use hyper::header::{HeaderName, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 use serde_json::json;
 
-use crate::faults::{Area, FaultKind, Faults, nested_record};
-use crate::graph::odata::{DEFAULT_ORDER, List, Query};
+use super::odata;
+use crate::faults::{Area, FaultKind, Faults};
 use crate::http::answer::{Answer, throttled};
-use crate::identity::{Claims, GRAPH_APP_ID, Identity, TokenError};
-use crate::server::Call;
+use crate::http::call::Call;
+use crate::identity::claims::{Claims, TokenError};
+use crate::identity::platform::Identity;
+use crate::identity::resources::GRAPH_APP_ID;
 use crate::world::dice::Dice;
+use crate::world::hostile::nested_record;
+use crate::world::query::{DEFAULT_ORDER, List, Query};
 use crate::world::table::{Page, Row};
 use crate::world::tenants::World;
 
@@ -186,7 +190,7 @@ impl Graph {
             .get_all("prefer")
             .iter()
             .any(|value| value.to_str().is_ok_and(|text| text.contains("include-unknown-enum-members")));
-        let query = Query::parse(target.list(), call.query)
+        let query = odata::parse(target.list(), call.query)
             .map_err(|error| refusal(StatusCode::BAD_REQUEST, "BadRequest", error.0))?;
         let writer = PageWriter { world, call, caller, unknown_members_wanted, fault };
         match target {

@@ -9,7 +9,10 @@ use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPIRES, HeaderName, HeaderValue, LOCATION, PRAGMA,
+    RETRY_AFTER,
+};
 use hyper::{Response, StatusCode};
 
 use crate::faults::FaultKind;
@@ -51,6 +54,12 @@ impl Answer {
     pub(crate) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// The same, not to be kept by anybody on the way.
+    #[must_use]
+    pub(crate) fn uncached(self) -> Self {
+        self.with(CACHE_CONTROL, "no-store, no-cache").with(PRAGMA, "no-cache").with(EXPIRES, "-1")
     }
 
     fn replaced(mut self, body: impl Into<Bytes>) -> Self {

@@ -22,7 +22,7 @@ const VAULT_DOMAINS: &[&str] = &["vault.azure.net", "vault.azure.cn", "vault.usg
 
 /// The part of the outside world that a host name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place<'a> {
+pub(crate) enum Destination<'a> {
     Login,
     Graph,
     /// A key vault, by its name.
@@ -47,30 +47,30 @@ pub(crate) fn is_login(host: &str) -> bool {
 }
 
 /// What a `Host` header stands for.
-pub(crate) fn place(host: &str) -> Place<'_> {
+pub(crate) fn destination(host: &str) -> Destination<'_> {
     let host = without_port(host);
     if is_login(host)
         || ["microsoft.com", "www.microsoft.com"].iter().any(|own| own.eq_ignore_ascii_case(host))
     {
-        return Place::Login;
+        return Destination::Login;
     }
     if GRAPH.iter().any(|own| own.eq_ignore_ascii_case(host)) {
-        return Place::Graph;
+        return Destination::Graph;
     }
     if host == "169.254.169.254" {
-        return Place::Metadata;
+        return Destination::Metadata;
     }
     match host.split_once('.') {
         Some((name, domain)) if VAULT_DOMAINS.iter().any(|own| own.eq_ignore_ascii_case(domain)) => {
-            Place::Vault(name)
+            Destination::Vault(name)
         }
-        _ => Place::Anywhere,
+        _ => Destination::Anywhere,
     }
 }
 
 /// Whether an address is none of Microsoft's names, so that paths alone tell what is meant.
 pub(crate) fn is_anywhere(base: &str) -> bool {
-    place(base.split_once("://").map_or(base, |parts| parts.1)) == Place::Anywhere
+    destination(base.split_once("://").map_or(base, |parts| parts.1)) == Destination::Anywhere
 }
 
 #[cfg(test)]
@@ -79,12 +79,12 @@ mod tests {
 
     #[test]
     fn a_host_tells_who_is_meant() {
-        assert_eq!(place("login.windows.net:443"), Place::Login);
-        assert_eq!(place("Graph.Microsoft.com"), Place::Graph);
-        assert_eq!(place("contoso.vault.azure.net"), Place::Vault("contoso"));
-        assert_eq!(place("169.254.169.254"), Place::Metadata);
+        assert_eq!(destination("login.windows.net:443"), Destination::Login);
+        assert_eq!(destination("Graph.Microsoft.com"), Destination::Graph);
+        assert_eq!(destination("contoso.vault.azure.net"), Destination::Vault("contoso"));
+        assert_eq!(destination("169.254.169.254"), Destination::Metadata);
         for other in ["127.0.0.1:9800", "localhost", "[::1]:9800", "a.vault.azure.net.evil.example", ""] {
-            assert_eq!(place(other), Place::Anywhere, "{other}");
+            assert_eq!(destination(other), Destination::Anywhere, "{other}");
         }
     }
 }

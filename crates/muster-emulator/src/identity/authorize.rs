@@ -7,99 +7,24 @@ use std::collections::HashMap;
 
 use hyper::header::{COOKIE, SET_COOKIE};
 use hyper::{Method, StatusCode};
-use url::form_urlencoded;
 
 use crate::faults::Area;
 use crate::http::answer::Answer;
-use crate::world::ticks::Ticks;
+use crate::http::call::fields_of;
+use crate::world::tenants::World;
 
-use super::consent::{AdminConsent, Asked};
-use super::directory::{Application, Platform, User};
-use super::error::{AadError, aad, unknown_app, unknown_tenant};
-use super::grants::{Challenge, Code, DeviceOutcome, PAGE_SECONDS, Person, Session, Wanted};
+use super::claims::Version;
+use super::consent::Asked;
+use super::directory::{Application, Platform, User, is_any_tenant};
+use super::error::{AadError, Trace, aad, refused, unknown_app, unknown_tenant};
+use super::flow::{Authorize, Challenge, DevicePurpose, OpenPage, PageStep, Person, Prompt, Purpose};
+use super::grants::{Code, DeviceOutcome, PAGE_SECONDS, Session};
 use super::pages::{self, ResponseMode};
-use super::{Identity, Scene, State, Version, scopes};
+use super::platform::{Identity, Scene, State};
+use super::scopes;
 
 /// The cookie of somebody who has signed in.
 const SESSION_COOKIE: &str = "ESTSAUTH";
-
-/// A page that a browser is on.
-pub(crate) struct OpenPage {
-    purpose: Purpose,
-    step: Step,
-    since: Ticks,
-}
-
-/// What a person is to do on a page.
-#[derive(Clone)]
-enum Step {
-    SignIn,
-    PickAccount(Person),
-    Consent(Person),
-    NeedsAdministrator(Person),
-    ConfirmDevice(Person),
-    EnterCode,
-}
-
-/// Why somebody signs in.
-#[derive(Clone)]
-pub(crate) enum Purpose {
-    Authorize(Box<Authorize>),
-    AdminConsent(Box<AdminConsent>),
-    Device(DevicePurpose),
-}
-
-/// A sign-in for another device.
-#[derive(Clone, Default)]
-pub(crate) struct DevicePurpose {
-    /// Its device code; empty before a user code was entered.
-    pub(crate) key: String,
-    hint: String,
-}
-
-/// What the application wants of the person, before anything is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Prompt {
-    Unless,
-    Login,
-    SelectAccount,
-    Consent,
-    AdminConsent,
-    None,
-}
-
-/// A request that was found right.
-#[derive(Clone)]
-pub(crate) struct Authorize {
-    pub(crate) version: Version,
-    /// `None`: whatever tenant the person is of.
-    pub(crate) tenant: Option<u32>,
-    pub(crate) app_id: String,
-    pub(crate) redirect: String,
-    pub(crate) platform: Platform,
-    pub(crate) mode: ResponseMode,
-    pub(crate) state: Option<String>,
-    pub(crate) nonce: Option<String>,
-    pub(crate) wanted: Option<Wanted>,
-    pub(crate) prompt: Prompt,
-    pub(crate) login_hint: String,
-    pub(crate) challenge: Option<Challenge>,
-}
-
-/// Names that stand for the tenant of whoever signs in.
-pub(crate) fn is_any_tenant(name: &str) -> bool {
-    matches!(name, "common" | "organizations")
-}
-
-/// The fields of a query or a form; of a repeated one the first counts.
-pub(crate) fn fields_of(text: &[u8]) -> HashMap<String, String> {
-    let mut fields = HashMap::new();
-    for (name, value) in form_urlencoded::parse(text) {
-        fields.entry(name.into_owned()).or_insert_with(|| value.into_owned());
-    }
-    fields.retain(|_, value: &mut String| !value.is_empty());
-    fields
-}
 
 fn session_id<'a>(scene: &'a Scene<'_>) -> Option<&'a str> {
     let cookies = scene.call.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
@@ -304,33 +229,33 @@ impl Identity {
         match session {
             None if silent => self.end_with_error(scene, &purpose, &aad(50_058)),
             Some(person) if !fresh && !pick => self.signed_in(scene, purpose, person),
-            Some(person) if pick => self.show(scene, purpose, Step::PickAccount(person), None),
-            _ => self.show(scene, purpose, Step::SignIn, None),
+            Some(person) if pick => self.show(scene, purpose, PageStep::PickAccount(person), None),
+            _ => self.show(scene, purpose, PageStep::SignIn, None),
         }
     }
 
     /// Opens a page.
-    fn show(&self, scene: &Scene<'_>, purpose: Purpose, step: Step, problem: Option<&str>) -> Answer {
+    fn show(&self, scene: &Scene<'_>, purpose: Purpose, step: PageStep, problem: Option<&str>) -> Answer {
         let state = &mut *self.lock();
         let flow = format!("AQ{}", state.token(48));
         let app = purpose.app(state);
         let name = app.as_ref().map_or("an app", |app| app.name.as_str()).to_owned();
         let answer = match &step {
-            Step::SignIn => pages::sign_in(&flow, &name, purpose.login_hint(), problem),
-            Step::EnterCode => pages::enter_code(&flow, purpose.login_hint(), problem),
-            Step::PickAccount(person) => {
+            PageStep::SignIn => pages::sign_in(&flow, &name, purpose.login_hint(), problem),
+            PageStep::EnterCode => pages::enter_code(&flow, purpose.login_hint(), problem),
+            PageStep::PickAccount(person) => {
                 pages::pick_account(&flow, &name, &state.account(scene.world, person))
             }
-            Step::ConfirmDevice(person) => {
+            PageStep::ConfirmDevice(person) => {
                 pages::confirm_device(&flow, &name, &state.account(scene.world, person))
             }
-            Step::NeedsAdministrator(person) => pages::needs_administrator(
+            PageStep::NeedsAdministrator(person) => pages::needs_administrator(
                 &flow,
                 &name,
                 &state.account(scene.world, person),
                 &aad(90_094).line(),
             ),
-            Step::Consent(person) => {
+            PageStep::Consent(person) => {
                 let Some(app) = &app else { return pages::refusal(StatusCode::OK, &aad(70_001).line()) };
                 let asked = Asked::of(state, scene.world, &purpose, app, person);
                 asked.page(state, scene.world, &flow, app, person, purpose.redirect())
@@ -368,23 +293,25 @@ impl Identity {
         let field = |name: &str| fields.get(name).map_or("", String::as_str);
         let OpenPage { purpose, step, .. } = page;
         match step {
-            Step::SignIn => self.credentials_sent(scene, purpose, field("loginfmt"), field("passwd")),
-            Step::PickAccount(person) if field("choice") == "same" => self.signed_in(scene, purpose, person),
-            Step::PickAccount(_) => self.show(scene, purpose.without_hint(), Step::SignIn, None),
-            Step::EnterCode => self.code_entered(scene, field("otc")),
-            Step::ConfirmDevice(person) => match field("decision") {
+            PageStep::SignIn => self.credentials_sent(scene, purpose, field("loginfmt"), field("passwd")),
+            PageStep::PickAccount(person) if field("choice") == "same" => {
+                self.signed_in(scene, purpose, person)
+            }
+            PageStep::PickAccount(_) => self.show(scene, purpose.without_hint(), PageStep::SignIn, None),
+            PageStep::EnterCode => self.code_entered(scene, field("otc")),
+            PageStep::ConfirmDevice(person) => match field("decision") {
                 "accept" => self.end_device(scene, &purpose, DeviceOutcome::Approved(person)),
                 _ => self.end_device(scene, &purpose, DeviceOutcome::Declined),
             },
-            Step::NeedsAdministrator(_) if field("decision") == "other" => {
-                self.show(scene, purpose.without_hint(), Step::SignIn, None)
+            PageStep::NeedsAdministrator(_) if field("decision") == "other" => {
+                self.show(scene, purpose.without_hint(), PageStep::SignIn, None)
             }
-            Step::NeedsAdministrator(_) => self.end_with_error(scene, &purpose, &aad(90_094)),
-            Step::Consent(person) if field("decision") == "accept" => {
+            PageStep::NeedsAdministrator(_) => self.end_with_error(scene, &purpose, &aad(90_094)),
+            PageStep::Consent(person) if field("decision") == "accept" => {
                 let organisation = field("organisation") == "yes";
                 self.consented(scene, purpose, person, organisation)
             }
-            Step::Consent(_) => self.end_with_error(scene, &purpose, &aad(65_004)),
+            PageStep::Consent(_) => self.end_with_error(scene, &purpose, &aad(65_004)),
         }
     }
 
@@ -394,7 +321,7 @@ impl Identity {
             Ok(person) => person,
             Err(error) => {
                 let purpose = purpose.with_hint(account);
-                return self.show(scene, purpose, Step::SignIn, Some(&error.line()));
+                return self.show(scene, purpose, PageStep::SignIn, Some(&error.line()));
             }
         };
         let cookie = {
@@ -408,7 +335,7 @@ impl Identity {
                     scene.world.facts(tenant).name,
                     purpose.app_id(state).unwrap_or_default(),
                 ));
-                return super::refused(scene, &error, || state.dice.guid());
+                return refused(scene, &error, || state.dice.guid());
             }
             let id = format!("0.{}", state.token(48));
             let since = scene.world.now();
@@ -458,20 +385,20 @@ impl Identity {
         let step = {
             let state = &mut *self.lock();
             let Some(app) = purpose.app(state) else {
-                return super::refused(scene, &aad(70_001), || state.dice.guid());
+                return refused(scene, &aad(70_001), || state.dice.guid());
             };
             let principal = state.directory.tenant(scene.world, person.tenant).principal(&app.app_id);
             if !app.enabled || principal.is_some_and(|principal| !principal.enabled) {
                 let text = format!("Application '{}'({}) is disabled.", app.app_id, app.name);
-                return super::refused(scene, &aad(7_000_112).text(text), || state.dice.guid());
+                return refused(scene, &aad(7_000_112).text(text), || state.dice.guid());
             }
             let asked = Asked::of(state, scene.world, &purpose, &app, &person);
             if !asked.needed {
                 None
             } else if asked.needs_administrator && !state.is_administrator(scene.world, &person) {
-                Some(Step::NeedsAdministrator(person.clone()))
+                Some(PageStep::NeedsAdministrator(person.clone()))
             } else {
-                Some(Step::Consent(person.clone()))
+                Some(PageStep::Consent(person.clone()))
             }
         };
         match step {
@@ -487,12 +414,12 @@ impl Identity {
         {
             let state = &mut *self.lock();
             let Some(app) = purpose.app(state) else {
-                return super::refused(scene, &aad(70_001), || state.dice.guid());
+                return refused(scene, &aad(70_001), || state.dice.guid());
             };
             let asked = Asked::of(state, scene.world, &purpose, &app, &person);
             let administrator = state.is_administrator(scene.world, &person);
             if asked.needs_administrator && !administrator {
-                return super::refused(scene, &aad(90_094), || state.dice.guid());
+                return refused(scene, &aad(90_094), || state.dice.guid());
             }
             asked.grant(state, scene.world, &app, &person, organisation && administrator);
         }
@@ -504,7 +431,7 @@ impl Identity {
         match purpose {
             Purpose::Authorize(request) => self.send_code(scene, *request, person),
             Purpose::AdminConsent(request) => self.send_admin_consent(scene, &request, &person),
-            Purpose::Device(_) => self.show(scene, purpose, Step::ConfirmDevice(person), None),
+            Purpose::Device(_) => self.show(scene, purpose, PageStep::ConfirmDevice(person), None),
         }
     }
 
@@ -568,7 +495,7 @@ impl Identity {
     pub(crate) fn device_page(&self, scene: &Scene<'_>) -> Answer {
         let fields = fields_of(scene.call.query.as_bytes());
         let hint = fields.get("otc").map_or("", String::as_str);
-        self.show(scene, Purpose::Device(DevicePurpose::default()).with_hint(hint), Step::EnterCode, None)
+        self.show(scene, Purpose::Device(DevicePurpose::default()).with_hint(hint), PageStep::EnterCode, None)
     }
 
     fn code_entered(&self, scene: &Scene<'_>, code: &str) -> Answer {
@@ -580,7 +507,7 @@ impl Identity {
             }
             None => {
                 let text = "That code didn't work. Check the code and try again.";
-                self.show(scene, Purpose::Device(DevicePurpose::default()), Step::EnterCode, Some(text))
+                self.show(scene, Purpose::Device(DevicePurpose::default()), PageStep::EnterCode, Some(text))
             }
         }
     }
@@ -617,11 +544,11 @@ impl Identity {
 
     /// A refusal that stays with the person.
     pub(crate) fn refusal_page(&self, scene: &Scene<'_>, error: &AadError) -> Answer {
-        super::refused(scene, error, || self.guid())
+        refused(scene, error, || self.guid())
     }
 
     pub(crate) fn error_back(&self, scene: &Scene<'_>, back: &Back, error: &AadError) -> Answer {
-        let trace = super::error::Trace::of(scene.world, scene.call, || self.guid());
+        let trace = Trace::of(scene.world, scene.call, || self.guid());
         let description = trace.describe(error);
         let uri = format!("{}/error?code={}", scene.call.base, error.code());
         let mut fields =
@@ -713,15 +640,15 @@ impl Purpose {
 
 /// The administrator's rights that consent for an organisation takes.
 impl State {
-    pub(crate) fn is_administrator(&mut self, world: &crate::world::tenants::World, person: &Person) -> bool {
+    pub(crate) fn is_administrator(&mut self, world: &World, person: &Person) -> bool {
         self.user(world, person).is_some_and(User::is_global_administrator)
     }
 
-    pub(crate) fn user(&mut self, world: &crate::world::tenants::World, person: &Person) -> Option<&User> {
+    pub(crate) fn user(&mut self, world: &World, person: &Person) -> Option<&User> {
         self.directory.tenant(world, person.tenant).user_of(&person.object_id)
     }
 
-    pub(crate) fn account(&mut self, world: &crate::world::tenants::World, person: &Person) -> String {
+    pub(crate) fn account(&mut self, world: &World, person: &Person) -> String {
         self.user(world, person).map_or_else(String::new, |user| user.account.clone())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::shared::RequestError;
+use crate::errors::RequestError;
 use crate::world::tenants::World;
 use crate::world::ticks::Ticks;
 
@@ -14,8 +14,8 @@ use super::directory::{
     Application, Audience, FederatedCredential, KeyCredential, PasswordCredential, Platform, Required, User,
     directory_role,
 };
+use super::platform::{Identity, State};
 use super::resources::{RESOURCES, Resource};
-use super::{Identity, State};
 
 /// An app to register. All but the name may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use crate::world::ticks::Ticks;
 
 use super::directory::Application;
 use super::error::{AadError, aad};
-use super::{Identity, Scene};
+use super::platform::{Identity, Scene};
 
 /// What a client may differ from the platform's clock.
 const SKEW_SECONDS: i64 = 300;

@@ -1,29 +1,17 @@
 //! Consent: what an app asks a person or an organisation for, and the admin-consent endpoints of both versions.
 
 use crate::http::answer::Answer;
+use crate::http::call::fields_of;
 use crate::world::tenants::World;
 
-use super::authorize::{Purpose, fields_of};
+use super::claims::Version;
 use super::directory::Application;
-use super::error::{AadError, Trace, aad};
-use super::grants::Person;
+use super::error::{AadError, Trace, aad, missing};
+use super::flow::{AdminConsent, Person, Prompt, Purpose};
 use super::pages::{self, Line, ResponseMode};
+use super::platform::{Identity, Scene, State};
 use super::resources::{Permission, RESOURCES, Resource};
-use super::{Identity, Scene, State, Version, authorize::Prompt, scopes};
-
-/// An admin-consent request that was found right.
-#[derive(Clone)]
-pub(crate) struct AdminConsent {
-    pub(crate) version: Version,
-    /// `None`: whatever tenant the person is of.
-    pub(crate) tenant: Option<u32>,
-    pub(crate) app_id: String,
-    pub(crate) redirect: String,
-    pub(crate) state: Option<String>,
-    /// The single permissions that are asked for; `None`: all that the app is registered with.
-    scopes: Option<(&'static Resource, Vec<String>)>,
-    pub(crate) login_hint: String,
-}
+use super::scopes;
 
 /// What is asked of whom, for one app and one person.
 pub(crate) struct Asked {
@@ -219,7 +207,7 @@ impl Identity {
             let directory = &scene.world.facts(tenant.unwrap_or(scene.world.provider())).name;
             let scope = fields
                 .get("scope")
-                .ok_or_else(|| super::error::missing("scope"))
+                .ok_or_else(|| missing("scope"))
                 .and_then(|scope| scopes::delegated_scope(scope, directory, scene.call));
             match scope {
                 Ok(scope) => {

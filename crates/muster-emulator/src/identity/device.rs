@@ -4,11 +4,14 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::http::answer::Answer;
+use crate::http::call::fields_of;
 
-use super::authorize::{fields_of, is_any_tenant};
+use super::claims::Version;
+use super::directory::is_any_tenant;
 use super::error::{AadError, aad, missing, unknown_app, unknown_tenant};
 use super::grants::{DEVICE_INTERVAL_SECONDS, DEVICE_SECONDS, Device, DeviceOutcome};
-use super::{Identity, Scene, Version, scopes, uncached};
+use super::platform::{Identity, Scene};
+use super::scopes;
 
 /// Letters and digits that are not mistaken for each other.
 const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -89,7 +92,7 @@ impl Identity {
                 outcome: DeviceOutcome::Pending,
             },
         );
-        Ok(uncached(Answer::json(StatusCode::OK, body.to_string())))
+        Ok(Answer::json(StatusCode::OK, body.to_string()).uncached())
     }
 
     /// The sign-in that a code, entered in a browser, is for.

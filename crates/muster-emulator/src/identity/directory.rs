@@ -597,6 +597,11 @@ pub(crate) fn first_party_apps(dice: &mut Dice) -> Vec<Application> {
     .collect()
 }
 
+/// Names that stand for the tenant of whoever signs in.
+pub(crate) fn is_any_tenant(name: &str) -> bool {
+    matches!(name, "common" | "organizations")
+}
+
 #[cfg(test)]
 mod tests {
     use super::same_redirect;

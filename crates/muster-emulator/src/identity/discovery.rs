@@ -7,12 +7,14 @@ use url::form_urlencoded;
 
 use crate::faults::FaultKind;
 use crate::http::answer::{Answer, throttled};
+use crate::http::call::Call;
 use crate::http::hosts;
-use crate::server::Call;
 use crate::world::tenants::World;
 
+use super::claims::Version;
+use super::directory::is_any_tenant;
 use super::error::{AadError, aad, unknown_tenant};
-use super::{Identity, Version};
+use super::platform::Identity;
 
 /// `GET …/.well-known/openid-configuration`.
 pub(crate) fn discovery(
@@ -97,7 +99,7 @@ pub(crate) fn instance_discovery(world: &World, call: &Call<'_>) -> Result<Answe
         }
         let first = address.path_segments().and_then(|mut segments| segments.next()).unwrap_or("");
         // Nothing that the client wrote is repeated unless it names a tenant.
-        if super::authorize::is_any_tenant(first) || world.find_tenant(first).is_some() {
+        if is_any_tenant(first) || world.find_tenant(first).is_some() {
             first.clone_into(&mut tenant);
         }
     }

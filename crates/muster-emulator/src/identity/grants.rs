@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::world::ticks::Ticks;
 
-use super::Version;
+use super::claims::Version;
 use super::directory::Platform;
-use super::resources::Resource;
+use super::flow::{Challenge, OpenPage, Person, Wanted};
 
 /// How long an authorisation code works.
 pub(crate) const CODE_SECONDS: i64 = 600;
@@ -68,26 +68,6 @@ impl<V> Bounded<V> {
     }
 }
 
-/// Who has signed in, where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Person {
-    pub(crate) tenant: u32,
-    pub(crate) object_id: String,
-}
-
-/// What a sign-in is to give.
-#[derive(Debug, Clone)]
-pub(crate) struct Wanted {
-    /// The API; `None` where only the person's identity is asked for.
-    pub(crate) resource: &'static Resource,
-    /// The API as the client wrote it, which becomes the audience.
-    pub(crate) audience: String,
-    /// The permissions on it; empty: all that the app asks for (`.default`, and always in v1).
-    pub(crate) scopes: BTreeSet<String>,
-    /// `openid`, `profile`, `offline_access`, `email`.
-    pub(crate) oidc: BTreeSet<String>,
-}
-
 /// An authorisation code.
 pub(crate) struct Code {
     pub(crate) app_id: String,
@@ -100,13 +80,6 @@ pub(crate) struct Code {
     pub(crate) nonce: Option<String>,
     pub(crate) issued: Ticks,
     pub(crate) used: bool,
-}
-
-/// What the verifier of a code must fit (RFC 7636).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Challenge {
-    Plain(String),
-    Sha256(String),
 }
 
 /// A refresh token.
@@ -154,7 +127,7 @@ pub(crate) struct Grants {
     pub(crate) refresh: Bounded<Refresh>,
     pub(crate) devices: Bounded<Device>,
     pub(crate) sessions: Bounded<Session>,
-    pub(crate) pages: Bounded<super::authorize::OpenPage>,
+    pub(crate) pages: Bounded<OpenPage>,
     /// Every secret that was handed out, the newest last, whatever became of it.
     issued: VecDeque<String>,
     /// What the `claims` parameter asked for, by `uti` of the token that it gave.

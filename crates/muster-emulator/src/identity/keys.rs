@@ -9,7 +9,7 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::TokenError;
+use super::claims::{TokenError, Version};
 
 /// A key that tokens are signed with.
 pub(crate) struct SigningKey {
@@ -57,7 +57,7 @@ impl SigningKey {
     }
 
     /// A JWT of the claims, signed with RS256; v1 tokens name the key twice.
-    pub(crate) fn sign(&self, claims: &impl Serialize, version: super::Version) -> String {
+    pub(crate) fn sign(&self, claims: &impl Serialize, version: Version) -> String {
         self.sign_with_nonce(claims, version, None)
     }
 
@@ -66,12 +66,12 @@ impl SigningKey {
     pub(crate) fn sign_with_nonce(
         &self,
         claims: &impl Serialize,
-        version: super::Version,
+        version: Version,
         nonce: Option<&str>,
     ) -> String {
         let mut header = match version {
-            super::Version::V1 => json!({"typ": "JWT", "alg": "RS256", "x5t": self.id, "kid": self.id}),
-            super::Version::V2 => json!({"typ": "JWT", "alg": "RS256", "kid": self.id}),
+            Version::V1 => json!({"typ": "JWT", "alg": "RS256", "x5t": self.id, "kid": self.id}),
+            Version::V2 => json!({"typ": "JWT", "alg": "RS256", "kid": self.id}),
         };
         if let Some(nonce) = nonce {
             header["nonce"] = Value::from(nonce);

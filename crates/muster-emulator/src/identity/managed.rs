@@ -6,23 +6,16 @@ use serde_json::json;
 
 use crate::faults::FaultKind;
 use crate::http::answer::Answer;
+use crate::http::call::fields_of;
 
-use super::authorize::fields_of;
+use super::claims::{Claims, Version};
+use super::platform::{Identity, ManagedIdentity, Scene};
 use super::resources::Resource;
-use super::{Claims, Identity, Scene, Version};
 
 /// Where virtual machines ask.
 pub(crate) const IMDS_PATH: &str = "/metadata/identity/oauth2/token";
 /// Where App Service asks.
 pub(crate) const APP_SERVICE_PATH: &str = "/msi/token";
-
-/// An identity that the machine has.
-#[derive(Debug, Clone)]
-pub(crate) struct ManagedIdentity {
-    pub(crate) client_id: String,
-    pub(crate) object_id: String,
-    pub(crate) resource_id: String,
-}
 
 /// The parameters that name an identity in one way, and what of it they name.
 type Naming = (&'static [&'static str], fn(&ManagedIdentity) -> &str);
@@ -141,7 +134,7 @@ impl Identity {
             body["ext_expires_in"] = json!(lifetime.to_string());
             body["not_before"] = json!((issued - 300).to_string());
         }
-        super::uncached(Answer::json(StatusCode::OK, body.to_string()))
+        Answer::json(StatusCode::OK, body.to_string()).uncached()
     }
 
     /// The identity that a request names; the first one when it names none.

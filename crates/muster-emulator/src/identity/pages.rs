@@ -64,15 +64,12 @@ fn page(status: StatusCode, title: &str, body: &str, script: bool) -> Answer {
     let policy = format!(
         "default-src 'none'; style-src 'unsafe-inline';{scripts} frame-ancestors 'none'; base-uri 'none'"
     );
-    super::uncached(Answer {
-        status,
-        headers: vec![(CONTENT_TYPE, "text/html; charset=utf-8".to_owned())],
-        body: html.into(),
-    })
-    .with(HeaderName::from_static("content-security-policy"), policy)
-    .with(HeaderName::from_static("x-content-type-options"), "nosniff")
-    .with(HeaderName::from_static("x-frame-options"), "DENY")
-    .with(HeaderName::from_static("referrer-policy"), "no-referrer")
+    Answer { status, headers: vec![(CONTENT_TYPE, "text/html; charset=utf-8".to_owned())], body: html.into() }
+        .uncached()
+        .with(HeaderName::from_static("content-security-policy"), policy)
+        .with(HeaderName::from_static("x-content-type-options"), "nosniff")
+        .with(HeaderName::from_static("x-frame-options"), "DENY")
+        .with(HeaderName::from_static("referrer-policy"), "no-referrer")
 }
 
 fn form(action: &str, flow: &str, inside: &str) -> String {
@@ -295,10 +292,7 @@ pub(crate) fn back(redirect: &str, mode: ResponseMode, fields: &[(&str, &str)]) 
         }
         _ => format!("{bare}?{text}"),
     };
-    super::uncached(Answer {
-        status: StatusCode::FOUND,
-        headers: vec![(LOCATION, location)],
-        body: Default::default(),
-    })
-    .with(HeaderName::from_static("referrer-policy"), "no-referrer")
+    Answer { status: StatusCode::FOUND, headers: vec![(LOCATION, location)], body: Default::default() }
+        .uncached()
+        .with(HeaderName::from_static("referrer-policy"), "no-referrer")
 }

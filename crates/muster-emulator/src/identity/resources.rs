@@ -1,7 +1,7 @@
 //! Microsoft's own APIs as the directory knows them: their app ids, the addresses that name them, and the permissions
 //! that they offer.
 
-use crate::server::Call;
+use crate::http::call::Call;
 
 /// A permission that an API offers.
 #[derive(Debug)]

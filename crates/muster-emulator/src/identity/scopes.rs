@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::server::Call;
+use crate::http::call::Call;
 
 use super::directory::Application;
 use super::error::{AadError, aad};
-use super::grants::Wanted;
+use super::flow::Wanted;
 use super::resources::{AAD_GRAPH_APP_ID, GRAPH_APP_ID, Resource};
 
 /// The scopes that are about the sign-in itself.

@@ -10,18 +10,19 @@ use serde_json::{Value, json};
 
 use crate::faults::{Area, FaultKind};
 use crate::http::answer::{Answer, throttled};
+use crate::http::call::fields_of;
 use crate::world::dice::Dice;
 
-use super::authorize::{fields_of, is_any_tenant};
+use super::claims::{Claims, Version};
 use super::client::{Credentials, Proof};
 use super::consent::not_consented;
-use super::directory::{Application, Platform};
+use super::directory::{Application, Platform, is_any_tenant};
 use super::error::{AadError, aad, missing, unknown_app, unknown_tenant};
-use super::grants::{
-    CODE_SECONDS, Challenge, DEVICE_SECONDS, DeviceOutcome, Person, REFRESH_SECONDS, Refresh, Wanted,
-};
+use super::flow::{Challenge, Person, Wanted};
+use super::grants::{CODE_SECONDS, DEVICE_SECONDS, DeviceOutcome, REFRESH_SECONDS, Refresh};
+use super::platform::{Identity, Scene, State};
 use super::resources::Resource;
-use super::{Claims, Identity, Scene, State, Version, scopes, uncached};
+use super::scopes;
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const ON_BEHALF_OF: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -563,7 +564,8 @@ impl Identity {
         if let Subject::Person(person) = &grant.subject {
             self.add_personal(request, &grant, person, issued, &mut body);
         }
-        uncached(Answer::json(StatusCode::OK, body.to_string()))
+        Answer::json(StatusCode::OK, body.to_string())
+            .uncached()
             .with(HeaderName::from_static("x-ms-clitelem"), "1,0,0,,")
     }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use crate::faults::Area;
-use crate::identity::Identity;
-use crate::server::Call;
+use crate::http::call::Call;
+use crate::identity::platform::Identity;
 
 /// How the token endpoint was used for one tenant, client and resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,16 +4,27 @@ use bytes::Bytes;
 use hyper::header::{COOKIE, HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
 use hyper::{Method, StatusCode};
 
+use crate::errors::RequestError;
+use crate::faults::Faults;
 use crate::http::answer::Answer;
-use crate::server::Call;
-use crate::shared::{RequestError, Shared};
+use crate::http::call::Call;
+use crate::world::tenants::World;
+
+use super::platform::Identity;
 
 /// No honest walk has more pages.
 const PAGES_MAX: usize = 8;
 
+/// What a walk goes through.
+pub(crate) struct Platform<'a> {
+    pub(crate) identity: &'a Identity,
+    pub(crate) world: &'a World,
+    pub(crate) faults: &'a Faults,
+}
+
 /// Signs in and consents or declines; gives where the browser is sent in the end.
 pub(crate) fn walk(
-    shared: &Shared,
+    platform: &Platform<'_>,
     address: &str,
     account: &str,
     password: &str,
@@ -24,7 +35,7 @@ pub(crate) fn walk(
     let mut headers = HeaderMap::new();
     let query = address.query().unwrap_or("");
     let user_code = address.query_pairs().find(|pair| pair.0 == "otc").map(|pair| pair.1.into_owned());
-    let mut answer = ask(shared, &base, Method::GET, address.path(), query, &headers, String::new());
+    let mut answer = ask(platform, &base, Method::GET, address.path(), query, &headers, String::new());
     for _ in 0..PAGES_MAX {
         if answer.status == StatusCode::FOUND {
             let location = answer.headers.iter().find(|header| header.0 == LOCATION);
@@ -49,13 +60,13 @@ pub(crate) fn walk(
         form.append_pair("flowToken", flow).append_pair("loginfmt", account).append_pair("passwd", password);
         form.append_pair("choice", "other").append_pair("decision", decision);
         form.append_pair("otc", user_code.as_deref().unwrap_or(""));
-        answer = ask(shared, &base, Method::POST, action, "", &headers, form.finish());
+        answer = ask(platform, &base, Method::POST, action, "", &headers, form.finish());
     }
     Err(RequestError::SignIn("the pages have no end".to_owned()))
 }
 
 fn ask(
-    shared: &Shared,
+    platform: &Platform<'_>,
     base: &str,
     method: Method,
     path: &str,
@@ -64,7 +75,7 @@ fn ask(
     body: String,
 ) -> Answer {
     let call = Call { method: &method, path, query, headers, body: Bytes::from(body), base };
-    shared.identity.answer(&shared.world, &shared.faults, &call, None)
+    platform.identity.answer(platform.world, platform.faults, &call, None)
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {

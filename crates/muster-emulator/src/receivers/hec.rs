@@ -40,10 +40,10 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
+use super::fault::{ReceiverFault, lock};
 use super::identify::{EventField, JsonLine, Sighting};
 use super::tally::Ledger;
-use super::wire::{Fault, Wire, is_stalled, until_not};
-use super::{ReceiverFault, lock};
+use super::wire::{FaultSeen, Wire, is_stalled, until_not};
 
 /// The default largest body, packed and unpacked.
 const BODY_BYTES_MAX: usize = 100_000_000;
@@ -59,7 +59,7 @@ const CHANNEL_HEADER: &str = "x-splunk-request-channel";
 pub(super) struct Hec {
     token: String,
     acknowledge: bool,
-    fault: Fault,
+    fault: FaultSeen,
     ledger: Arc<Mutex<Ledger>>,
     channels: Mutex<HashMap<Uuid, Channel>>,
     body_limit: AtomicUsize,
@@ -105,7 +105,12 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin>(stream: S, hec: Arc<Hec>)
 }
 
 impl Hec {
-    pub(super) fn new(token: String, acknowledge: bool, fault: Fault, ledger: Arc<Mutex<Ledger>>) -> Self {
+    pub(super) fn new(
+        token: String,
+        acknowledge: bool,
+        fault: FaultSeen,
+        ledger: Arc<Mutex<Ledger>>,
+    ) -> Self {
         Hec {
             token,
             acknowledge,

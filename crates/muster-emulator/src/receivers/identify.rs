@@ -11,7 +11,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::cef::CefEvent;
-use super::tally::RecordKind;
+use super::produced::RecordKind;
 
 /// Splunk's sourcetype of an incident.
 const INCIDENT_SOURCETYPE: &str = "ms365:defender:incident";

@@ -16,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio_rustls::TlsAcceptor;
 
+use super::fault::{ReceiverFault, lock};
 use super::framing::{Frame, Framer};
 use super::identify::identify_syslog;
 use super::tally::Ledger;
-use super::wire::{Fault, Wire, is_stalled, never_acknowledges, until_not};
-use super::{ReceiverFault, lock};
+use super::wire::{FaultSeen, Wire, is_stalled, never_acknowledges, until_not};
 
 /// Well above the largest alert in any format; a longer message counts as unreadable.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
@@ -28,7 +28,12 @@ const READ_BYTES: usize = 64 << 10;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves one TLS connection.
-pub(super) async fn serve_tls(wire: Wire, acceptor: TlsAcceptor, fault: Fault, ledger: Arc<Mutex<Ledger>>) {
+pub(super) async fn serve_tls(
+    wire: Wire,
+    acceptor: TlsAcceptor,
+    fault: FaultSeen,
+    ledger: Arc<Mutex<Ledger>>,
+) {
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(wire)).await {
         Ok(Ok(stream)) => serve(stream, fault, ledger).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
@@ -37,7 +42,7 @@ pub(super) async fn serve_tls(wire: Wire, acceptor: TlsAcceptor, fault: Fault, l
 }
 
 /// Serves one connection until the client closes it.
-pub(super) async fn serve<S>(mut stream: S, mut fault: Fault, ledger: Arc<Mutex<Ledger>>)
+pub(super) async fn serve<S>(mut stream: S, mut fault: FaultSeen, ledger: Arc<Mutex<Ledger>>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -83,7 +88,7 @@ where
 }
 
 /// Receives datagrams until dropped.
-pub(super) async fn serve_udp(socket: UdpSocket, mut fault: Fault, ledger: Arc<Mutex<Ledger>>) {
+pub(super) async fn serve_udp(socket: UdpSocket, mut fault: FaultSeen, ledger: Arc<Mutex<Ledger>>) {
     let mut datagram = vec![0; READ_BYTES];
     loop {
         let received = socket.recv(&mut datagram).await;
@@ -101,7 +106,7 @@ pub(super) async fn serve_udp(socket: UdpSocket, mut fault: Fault, ledger: Arc<M
     }
 }
 
-async fn hold_up(fault: &mut Fault) {
+async fn hold_up(fault: &mut FaultSeen) {
     until_not(fault, is_stalled).await;
     let slow = match *fault.borrow() {
         Some(ReceiverFault::Slow { milliseconds }) => Some(Duration::from_millis(milliseconds)),

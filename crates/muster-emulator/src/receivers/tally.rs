@@ -12,34 +12,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::identify::{SeenRecord, Sighting, identify_line};
+use super::produced::{Produced, RecordKind};
 
 /// How many lost records a tally names.
 const LOST_EXAMPLES_MAX: usize = 10;
 /// A longer line of a file is not searched for a record.
 const LINE_BYTES_MAX: u64 = 64 << 20;
-
-/// What kind of thing a version is a version of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RecordKind {
-    /// A Graph alert.
-    Alert,
-    /// A Graph incident.
-    Incident,
-}
-
-/// One version of an alert or incident that the emulator has shown to the world.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Produced {
-    /// The tenant's id.
-    pub tenant: String,
-    /// Alert or incident.
-    pub kind: RecordKind,
-    /// The alert's or incident's id.
-    pub id: String,
-    /// Its `lastUpdateDateTime`, cut to milliseconds since 1970.
-    pub updated_ms: i64,
-}
 
 /// What one receiver saw, against what was produced.
 ///

@@ -12,22 +12,22 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::ReceiverFault;
+use super::fault::ReceiverFault;
 
 /// How long to wait before trying again to listen or to accept.
 const RETRY: Duration = Duration::from_millis(20);
 
 /// The fault of one receiver, as its tasks see it.
-pub(super) type Fault = watch::Receiver<Option<ReceiverFault>>;
+pub(super) type FaultSeen = watch::Receiver<Option<ReceiverFault>>;
 
 /// Returns when the fault is one of these.
-async fn until(fault: &mut Fault, these: fn(&ReceiverFault) -> bool) {
+async fn until(fault: &mut FaultSeen, these: fn(&ReceiverFault) -> bool) {
     // An error means that the receivers are being dropped, which ends this task anyway.
     drop(fault.wait_for(|fault| fault.as_ref().is_some_and(these)).await);
 }
 
 /// Returns when the fault is none of these.
-pub(super) async fn until_not(fault: &mut Fault, these: fn(&ReceiverFault) -> bool) {
+pub(super) async fn until_not(fault: &mut FaultSeen, these: fn(&ReceiverFault) -> bool) {
     drop(fault.wait_for(|fault| !fault.as_ref().is_some_and(these)).await);
 }
 
@@ -48,7 +48,7 @@ pub(super) fn never_acknowledges(fault: &ReceiverFault) -> bool {
 pub(super) async fn accept_connections<S, F>(
     listener: TcpListener,
     address: SocketAddr,
-    fault: Fault,
+    fault: FaultSeen,
     tracker: TaskTracker,
     cancel: CancellationToken,
     serve: S,
@@ -92,7 +92,7 @@ pub(super) async fn accept_connections<S, F>(
 
 async fn listen_again(
     address: SocketAddr,
-    fault: &mut Fault,
+    fault: &mut FaultSeen,
     cancel: &CancellationToken,
 ) -> Option<TcpListener> {
     cancel.run_until_cancelled(until_not(fault, is_down)).await?;
@@ -110,13 +110,13 @@ async fn listen_again(
 /// The difference matters: a syslog client takes an orderly close for the confirmation that all was read.
 pub(super) struct Wire {
     stream: TcpStream,
-    fault: Fault,
+    fault: FaultSeen,
     read_bytes: u64,
     shut_down: bool,
 }
 
 impl Wire {
-    fn new(stream: TcpStream, fault: Fault) -> Self {
+    fn new(stream: TcpStream, fault: FaultSeen) -> Self {
         // Answers are small; without this they would wait for the client's delayed acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot turn off Nagle's algorithm");

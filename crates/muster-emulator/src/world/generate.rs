@@ -5,9 +5,9 @@ use bytes::Bytes;
 use crate::world::cast::{Cast, TenantFacts};
 use crate::world::dice::{Dice, derive};
 use crate::world::evidence::EvidenceWriter;
+use crate::world::json_text::JsonText;
 use crate::world::story::{self, AlertKind, STORIES};
 use crate::world::ticks::Ticks;
-use crate::world::writer::Writer;
 
 /// JSON of one version, with the places that older callers do not see.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ impl Body {
         Self { full, masks: Vec::new() }
     }
 
-    fn written(writer: Writer) -> Self {
-        let (text, masks) = writer.finish();
+    fn written(json: JsonText) -> Self {
+        let (text, masks) = json.finish();
         // Bodies stay for the emulator's life: no spare room is kept.
         Self { full: Bytes::from(text.into_bytes().into_boxed_slice()), masks }
     }
@@ -178,8 +178,8 @@ impl AlertPlan {
         let cast = Cast::of_incident(tenant, self.incident_number);
         let kind = self.kind();
         let mut dice = Dice::derived(&[self.seed, 0xb0d7]);
-        let mut writer = Writer::with_capacity(self.target_bytes as usize + 4096);
-        let w = &mut writer;
+        let mut json = JsonText::with_capacity(self.target_bytes as usize + 4096);
+        let w = &mut json;
         w.open();
         w.string("id", &self.id);
         w.string("providerAlertId", &self.id[2..]);
@@ -263,8 +263,7 @@ impl AlertPlan {
         while count == 0 || (w.len() + last / 2 < target && count < 2000) {
             let tail = kind.evidence[count % kind.evidence.len()];
             let before = w.len();
-            EvidenceWriter { writer: w, cast: &cast, dice: &mut dice, at: self.created }
-                .element(&format!("{tail}Evidence"));
+            EvidenceWriter { json: w, cast: &cast, dice: &mut dice, at: self.created }.element(tail);
             last = w.len() - before;
             count += 1;
         }
@@ -277,7 +276,7 @@ impl AlertPlan {
             w.null("additionalData");
         }
         w.close();
-        Body::written(writer)
+        Body::written(json)
     }
 }
 
@@ -314,8 +313,8 @@ impl IncidentPlan {
         let cast = Cast::of_incident(tenant, self.number);
         let mut dice = Dice::derived(&[tenant.seed, 0x14c2, self.number]);
         let name = filled(STORIES[usize::from(self.story)].name, &cast);
-        let mut writer = Writer::with_capacity(1400);
-        let w = &mut writer;
+        let mut json = JsonText::with_capacity(1400);
+        let w = &mut json;
         w.open();
         w.string("id", &self.incident_id.to_string());
         w.string("tenantId", &tenant.id);
@@ -339,7 +338,7 @@ impl IncidentPlan {
         w.open_array("comments");
         w.close_array();
         w.close();
-        Body::written(writer)
+        Body::written(json)
     }
 }
 
@@ -388,7 +387,7 @@ pub(crate) fn alert_seed(tenant: &TenantFacts, number: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::world::cast;
-    use crate::world::evidence::EVIDENCE_TYPES;
+    use crate::world::evidence;
     use std::collections::HashSet;
 
     fn plans(count: u64) -> (TenantFacts, Vec<AlertPlan>) {
@@ -425,8 +424,8 @@ mod tests {
         let mean = bytes / plans.len();
         println!("mean size {mean} bytes");
         assert!((6_000..7_300).contains(&mean), "mean {mean}");
-        for kind in EVIDENCE_TYPES {
-            assert!(types.contains(kind), "{kind} never appears");
+        for kind in evidence::types() {
+            assert!(types.contains(&format!("{kind}Evidence")), "{kind} never appears");
         }
         assert!(services.len() >= 12, "{services:?}");
         assert_eq!(severities.len(), 4);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::graph::odata::List;
+use crate::world::query::List;
 use crate::world::table::{FixedFields, Row, text_of};
 use crate::world::ticks::Ticks;
 

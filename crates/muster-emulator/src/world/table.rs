@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::graph::odata::{Field, Fields, Query};
 use crate::world::cast::TenantFacts;
 use crate::world::generate::{AlertPlan, Body, IncidentPlan};
+use crate::world::query::{Field, Fields, Query};
 use crate::world::ticks::Ticks;
 
 /// The newest version of an alert or incident.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::faults;
-use crate::graph::odata::{List, Query};
 use crate::receivers::{Produced, RecordKind};
 use crate::world::cast::{self, TenantFacts};
 use crate::world::clock::Clock;
 use crate::world::dice::{Dice, derive};
 use crate::world::generate::{AlertPlan, IncidentPlan, SEVERITIES, alert_seed};
+use crate::world::hostile::hostile_records;
+use crate::world::query::{List, Query};
 use crate::world::records::Recordings;
 use crate::world::table::{FixedFields, Page, Row, Table};
 use crate::world::ticks::{TICKS_PER_MILLISECOND, TICKS_PER_SECOND, Ticks};
@@ -262,7 +262,7 @@ impl World {
     pub(crate) fn add_hostile(&self, tenant: u32) -> Vec<String> {
         let mut state = lock(&self.tenants[tenant as usize].state);
         let mut ids = Vec::new();
-        for hostile in faults::hostile_records(&self.tenants[tenant as usize].facts, self.now()) {
+        for hostile in hostile_records(&self.tenants[tenant as usize].facts, self.now()) {
             let fields = FixedFields::default();
             let body = Bytes::from(hostile.json);
             let index =

@@ -36,6 +36,13 @@ impl Ticks {
         Self(self.0.saturating_add(seconds * TICKS_PER_SECOND))
     }
 
+    /// The instant as an HTTP date.
+    pub(crate) fn http_date(self) -> String {
+        jiff::Timestamp::from_second(self.seconds())
+            .map(|at| at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+            .unwrap_or_default()
+    }
+
     /// Appends `2026-01-02T03:04:05.1234567Z`.
     pub(crate) fn push_to(self, text: &mut String) {
         let seconds = self.seconds();

@@ -14,7 +14,7 @@ use muster::deliver::{Deliverer, StepOutcome};
 use muster::lifecycle;
 use muster::routing::Router;
 use muster_emulator::receivers::ReceiverTally;
-use muster_emulator::{Config, Handle, loopback};
+use muster_emulator::{Config, Handle, SettingsText, loopback};
 use muster_model::{Clock, ManualClock};
 use muster_store::{InstanceId, OpenMode, Store};
 use tempfile::TempDir;
@@ -82,61 +82,16 @@ impl Setup {
 
     /// Writes settings with all three sinks, and `extra` behind them.
     pub(crate) fn write_settings(&self, extra: &str) {
-        let emulator = &self.emulator;
-        let base = emulator.base_url();
-        let hec = emulator.addresses().hec_url().expect("a receiver");
-        let syslog = emulator.addresses().syslog_tls.expect("a receiver").port();
-        let collect = if extra.contains("[collect]") { "" } else { "[collect]\npoll_interval = \"1s\"\n" };
-        let ca = |wanted: bool| if wanted { "ca_file = \"ca.pem\"\n" } else { "" };
-        let (cloud_ca, hec_ca) = (ca(emulator.addresses().tls), ca(emulator.addresses().hec_tls));
-        let settings = format!(
-            r#"[apps.main]
-client_id = "{client_id}"
-secret = {{ file = "main.secret" }}
-
-[cloud]
-name = "custom"
-login = "{base}"
-graph = "{base}"
-{cloud_ca}
-[network]
-proxy = ""
-idle_timeout = "5s"
-total_timeout = "10s"
-
-{collect}
-[sinks.splunk]
-type = "splunk_hec"
-url = "{hec}"
-token = {{ file = "splunk.token" }}
-timeout = "10s"
-{hec_ca}
-[sinks.arcsight]
-type = "syslog"
-address = "localhost:{syslog}"
-transport = "tls"
-ca_file = "ca.pem"
-format = "cef"
-timeout = "10s"
-
-[sinks.archive]
-type = "file"
-path = "archive.ndjson"
-format = "raw"
-
-[[routes]]
-tenants = ["*"]
-sinks = ["splunk", "arcsight", "archive"]
-
-{extra}
-"#,
-            client_id = emulator.app_id(),
-        );
-        let write = |name: &str, text: &str| std::fs::write(self.path().join(name), text).expect("written");
-        write("muster.toml", &settings);
-        write("main.secret", emulator.secret());
-        write("splunk.token", emulator.hec_token());
-        write("ca.pem", emulator.ca_pem().unwrap_or_default());
+        SettingsText::new(&self.emulator.client_config())
+            .in_files()
+            .add("network", "idle_timeout = \"5s\"\ntotal_timeout = \"10s\"")
+            .add("collect", "poll_interval = \"1s\"")
+            .add("sinks.splunk", "timeout = \"10s\"")
+            .add("sinks.arcsight", "timeout = \"10s\"")
+            .sources(&[])
+            .extra(extra)
+            .write(self.path())
+            .expect("written");
     }
 
     /// Runs a `muster` command to its end.

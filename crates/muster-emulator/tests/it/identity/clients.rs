@@ -12,8 +12,8 @@ use base64::Engine;
 use muster_emulator::{Config, DirectoryChange};
 use serde_json::Value;
 
-use crate::credentials::KeyAndCertificate;
-use crate::support::{Emulated, claims_of};
+use super::credentials::KeyAndCertificate;
+use super::support::{Emulated, claims_of};
 
 #[expect(
     clippy::disallowed_methods,
@@ -75,7 +75,7 @@ impl Clients {
 
     /// Runs one of the programs in `python/`.
     async fn run(&self, python: PathBuf, program: &str) {
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/identity/python");
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/identity/python");
         let emulator = &self.world.emulator;
         let account = format!("analyst@{}", self.world.tenant(0).domain);
         let thumbprint = base64::engine::general_purpose::URL_SAFE_NO_PAD

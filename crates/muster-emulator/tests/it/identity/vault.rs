@@ -3,7 +3,7 @@
 use muster_emulator::{Area, Config, Fault, FaultKind};
 use serde_json::{Value, json};
 
-use crate::support::Emulated;
+use super::support::Emulated;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_keeps_secrets_for_the_providers_apps() {

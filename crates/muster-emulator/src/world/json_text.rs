@@ -7,12 +7,12 @@ use crate::world::ticks::Ticks;
 /// `masks` remembers where values stand that Graph shows only to callers with
 /// `Prefer: include-unknown-enum-members`; others get `unknownFutureValue` there.
 #[derive(Default)]
-pub(crate) struct Writer {
+pub(crate) struct JsonText {
     text: String,
     masks: Vec<(u32, u32)>,
 }
 
-impl Writer {
+impl JsonText {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self { text: String::with_capacity(bytes), masks: Vec::new() }
     }
@@ -25,13 +25,15 @@ impl Writer {
         self.text.len()
     }
 
-    fn separate(&mut self) {
+    /// The comma before a further element.
+    pub(crate) fn separate(&mut self) {
         if !matches!(self.text.as_bytes().last(), None | Some(b'{' | b'[' | b':')) {
             self.text.push(',');
         }
     }
 
-    fn key(&mut self, key: &str) {
+    /// A key; its value is written next.
+    pub(crate) fn key(&mut self, key: &str) {
         self.separate();
         self.text.push('"');
         self.text.push_str(key);
@@ -42,6 +44,26 @@ impl Writer {
     pub(crate) fn open(&mut self) {
         self.separate();
         self.text.push('{');
+    }
+
+    /// Opens an object or a list as the value of a key.
+    pub(crate) fn open_value(&mut self, bracket: char) {
+        self.text.push(bracket);
+    }
+
+    pub(crate) fn text_value(&mut self, value: &str) {
+        push_quoted(&mut self.text, value);
+    }
+
+    /// A value that is JSON already.
+    pub(crate) fn raw_value(&mut self, value: &str) {
+        self.text.push_str(value);
+    }
+
+    pub(crate) fn time_value(&mut self, value: Ticks) {
+        self.text.push('"');
+        value.push_to(&mut self.text);
+        self.text.push('"');
     }
 
     pub(crate) fn close(&mut self) {
@@ -95,15 +117,9 @@ impl Writer {
         self.text.push_str(&value.to_string());
     }
 
-    pub(crate) fn flag(&mut self, key: &str, value: bool) {
-        self.number(key, value);
-    }
-
     pub(crate) fn time(&mut self, key: &str, value: Ticks) {
         self.key(key);
-        self.text.push('"');
-        value.push_to(&mut self.text);
-        self.text.push('"');
+        self.time_value(value);
     }
 
     pub(crate) fn strings<S: AsRef<str>>(&mut self, key: &str, values: &[S]) {
@@ -142,20 +158,20 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let mut writer = Writer::default();
-        writer.open();
-        writer.string("a", "q\"b\\s\nc\u{1}é");
-        writer.open_array("list");
-        writer.open();
-        writer.close();
-        writer.open();
-        writer.flag("f", true);
-        writer.close();
-        writer.close_array();
-        writer.strings::<&str>("none", &[]);
-        writer.evolvable("e", "awaitingAction", true);
-        writer.close();
-        let (text, masks) = writer.finish();
+        let mut json = JsonText::default();
+        json.open();
+        json.string("a", "q\"b\\s\nc\u{1}é");
+        json.open_array("list");
+        json.open();
+        json.close();
+        json.open();
+        json.number("f", true);
+        json.close();
+        json.close_array();
+        json.strings::<&str>("none", &[]);
+        json.evolvable("e", "awaitingAction", true);
+        json.close();
+        let (text, masks) = json.finish();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["a"], "q\"b\\s\nc\u{1}é");
         assert_eq!(value["list"][1]["f"], true);

@@ -1,104 +1,41 @@
-//! The listener: HTTP and HTTPS on one port, and which part of the outside world a request is for.
+//! Which part of the outside world a request is for.
 
 use std::convert::Infallible;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{DATE, HOST, HeaderMap};
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use hyper::header::{DATE, HOST};
+use hyper::{Request, Response, StatusCode};
+use tokio::net::TcpListener;
 
 use crate::faults::{self, Area, FaultKind};
 use crate::graph::applications;
 use crate::graph::service::{self as graph, Caller, Target};
 use crate::http::answer::{Answer, AnswerBody, Outcome};
-use crate::http::hosts;
-use crate::http::hosts::Place;
+use crate::http::call::Call;
+use crate::http::hosts::{self, Destination};
+use crate::http::listener::Listener;
+use crate::identity::endpoints::USER_INFO_PATH;
+use crate::identity::platform::Identity;
 use crate::identity::traffic::TokenTraffic;
-use crate::identity::{self, Identity, http_date};
 use crate::shared::Shared;
 use crate::{control, key_vault};
 
-/// A request, read whole.
-pub(crate) struct Call<'a> {
-    pub(crate) method: &'a Method,
-    pub(crate) path: &'a str,
-    pub(crate) query: &'a str,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) body: Bytes,
-    /// Scheme and host as the client wrote them.
-    pub(crate) base: &'a str,
-}
-
 /// Bodies that clients send are small.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
-const SNIFF_TIMEOUT: Duration = Duration::from_secs(10);
-/// The first byte of a TLS handshake record.
-const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Takes connections until the emulator is told to stop.
-pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
-    loop {
-        let stream = tokio::select! {
-            () = shared.cancel.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match stream {
-            Ok((stream, _)) => {
-                let serving = serve(Arc::clone(&shared), stream);
-                shared.tasks.spawn(shared.cancel.clone().run_until_cancelled_owned(serving));
-            }
-            // Out of file descriptors, most often: waiting is all that can be done.
-            Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-async fn serve(shared: Arc<Shared>, stream: TcpStream) {
-    let mut first = [0];
-    let sniffed = tokio::time::timeout(SNIFF_TIMEOUT, stream.peek(&mut first)).await;
-    if !matches!(sniffed, Ok(Ok(1))) || stream.set_nodelay(true).is_err() {
-        return;
-    }
-    let result = match &shared.tls {
-        Some(tls) if first[0] == TLS_HANDSHAKE => {
-            match TlsAcceptor::from(Arc::clone(tls)).accept(stream).await {
-                Ok(stream) => serve_http(shared, stream, true).await,
-                Err(error) => return tracing::debug!(%error, "a TLS handshake failed"),
-            }
-        }
-        _ => serve_http(shared, stream, false).await,
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended");
-    }
-}
-
-async fn serve_http<S>(shared: Arc<Shared>, stream: S, secure: bool) -> hyper::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = service_fn(|request| {
+/// Answers what comes in until the emulator is told to stop.
+pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
+    let parts =
+        Listener { tls: shared.tls.clone(), tasks: shared.tasks.clone(), cancel: shared.cancel.clone() };
+    let respond = move |request, secure| {
         let shared = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(answer(&shared, request, secure).await) }
-    });
-    hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await
+    };
+    parts.accept(listener, respond).await;
 }
 
 async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) -> Response<AnswerBody> {
@@ -124,19 +61,21 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) 
         return sent(shared, control::answer(shared, &call).await).await;
     }
     // The metadata of a machine is always asked for in plain HTTP.
-    let metadata = hosts::place(host) == Place::Metadata;
+    let metadata = hosts::destination(host) == Destination::Metadata;
     if shared.tls.is_some() && !secure && !metadata {
         return sent(shared, Answer::text(StatusCode::BAD_REQUEST, "this emulator speaks HTTPS")).await;
     }
     let below_vault = call.path.strip_prefix(key_vault::PREFIX).and_then(|path| path.split_once('/'));
-    match (hosts::place(host), below_vault) {
-        (Place::Vault(vault), _) => answer_vault(shared, &call, vault, call.path).await,
-        (Place::Anywhere, Some((vault, path))) => answer_vault(shared, &call, vault, path).await,
-        (Place::Anywhere | Place::Graph, _) if call.path.starts_with(graph::PREFIX) => {
+    match (hosts::destination(host), below_vault) {
+        (Destination::Vault(vault), _) => answer_vault(shared, &call, vault, call.path).await,
+        (Destination::Anywhere, Some((vault, path))) => answer_vault(shared, &call, vault, path).await,
+        (Destination::Anywhere | Destination::Graph, _) if call.path.starts_with(graph::PREFIX) => {
             answer_graph(shared, &call).await
         }
-        (Place::Graph, _) if call.path == identity::USER_INFO_PATH => answer_identity(shared, &call).await,
-        (Place::Anywhere | Place::Login | Place::Metadata, _) if Identity::owns(call.path) => {
+        (Destination::Graph, _) if call.path == USER_INFO_PATH => answer_identity(shared, &call).await,
+        (Destination::Anywhere | Destination::Login | Destination::Metadata, _)
+            if Identity::owns(call.path) =>
+        {
             answer_identity(shared, &call).await
         }
         _ => nothing(shared).await,
@@ -197,7 +136,7 @@ async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Response<AnswerBody> 
         shared.count(Area::Graph, None, &answer, None);
         return finish(shared, answer, None).await;
     };
-    let area = target.list().area();
+    let area = Area::of(target.list());
     match shared.graph.authenticate(&shared.world, &shared.identity, &shared.faults, call, area) {
         Ok(caller) => answer_caller(shared, call, &caller, target, area).await,
         Err(answer) => {
@@ -228,17 +167,9 @@ async fn finish(shared: &Shared, answer: Answer, fault: Option<&FaultKind>) -> R
     if let Some(delay) = faults::delay_of(fault) {
         tokio::time::sleep(delay).await;
     }
-    let answer = answer.with(DATE, http_date(shared.world.now()));
+    let answer = answer.with(DATE, shared.world.now().http_date());
     match answer.send(fault) {
         Outcome::Send(response) => response,
         Outcome::Silence => std::future::pending().await,
     }
-}
-
-/// Listens, or says in words why not.
-pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, crate::StartError> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => crate::StartError::PortInUse { address },
-        _ => crate::StartError::Listen { address, source },
-    })
 }

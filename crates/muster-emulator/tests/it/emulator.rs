@@ -1,7 +1,5 @@
 //! The emulator seen from outside, through an HTTP client that shares nothing with it.
 
-#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
-
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -605,7 +603,7 @@ async fn the_control_api_does_what_the_handle_does() {
         tally["receivers"][0]["lost"].as_u64(),
         Some(2 + tally["produced"]["incidents"].as_u64().unwrap())
     );
-    let settings = muster_emulator::settings_toml(&world.emulator.client_config());
+    let settings = muster_emulator::SettingsText::new(&world.emulator.client_config()).text();
     assert!(settings.contains("[sinks.splunk]") && !settings.contains("[sinks.arcsight]"), "{settings}");
     assert_eq!(post("stop", "").await.0, 200);
     world.emulator.stopped().await;

@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use muster_emulator::{AppRegistration, Clock, Config, DirectoryChange, ManualClock};
 use serde_json::{Value, json};
 
-use crate::support::{Emulated, claims_of};
+use super::support::{Emulated, claims_of};
 
 const GRAPH: &str = "https://graph.microsoft.com";
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -1,6 +1,6 @@
 //! Sign-in, consent and the grants that follow, driven over HTTP and through the pages.
 
-use crate::support::{Emulated, claims_of, fields_of};
+use super::support::{Emulated, claims_of, fields_of};
 use muster_emulator::{AppRegistration, Area, Config, Fault, FaultKind};
 
 const GRAPH: &str = "https://graph.microsoft.com";

@@ -3,7 +3,7 @@
 use muster_emulator::{AppRegistration, Config, DirectoryChange};
 use serde_json::Value;
 
-use crate::support::{Emulated, fields_of};
+use super::support::{Emulated, fields_of};
 
 const GRAPH: &str = "https://graph.microsoft.com";
 const REDIRECT: &str = "https://portal.azure.com";

@@ -1,7 +1,5 @@
 //! The identity platform seen from outside: every flow, every refusal, hostile input, Microsoft's own clients.
 
-#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
-
 mod applications;
 mod clients;
 mod credentials;

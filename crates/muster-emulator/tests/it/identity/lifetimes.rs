@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_emulator::{Area, Clock, Config, DirectoryChange, Fault, FaultKind, ManualClock};
 use serde_json::Value;
 
-use crate::support::{Emulated, claims_of, fields_of};
+use super::support::{Emulated, claims_of, fields_of};
 
 const GRAPH: &str = "https://graph.microsoft.com";
 const REDIRECT: &str = "https://portal.azure.com";

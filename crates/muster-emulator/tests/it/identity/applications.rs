@@ -6,8 +6,8 @@ use muster_emulator::{Clock, Config};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::credentials::KeyAndCertificate;
-use crate::support::{Emulated, fields_of};
+use super::credentials::KeyAndCertificate;
+use super::support::{Emulated, fields_of};
 
 /// Microsoft Graph Command Line Tools.
 const TOOLS: &str = "14d82eec-204b-4c2f-b7e8-296a70dab67e";
@@ -119,7 +119,7 @@ async fn an_app_is_registered_granted_its_roles_and_used() {
     assert_eq!(status, 201, "{principal}");
     assert_eq!(graph.post("servicePrincipals", json!({"appId": id})).await.0, 409);
     let body = ask().await.1;
-    let roles = &crate::support::claims_of(body["access_token"].as_str().unwrap())["roles"];
+    let roles = &super::support::claims_of(body["access_token"].as_str().unwrap())["roles"];
     assert!(roles.is_null(), "a token without roles is given all the same");
 
     let resource = graph
@@ -139,7 +139,7 @@ async fn an_app_is_registered_granted_its_roles_and_used() {
     assert_eq!(status, 201, "{assigned}");
     assert_eq!(graph.post(&place, assignment).await.0, 400, "it is there already");
     let body = ask().await.1;
-    let roles = &crate::support::claims_of(body["access_token"].as_str().unwrap())["roles"];
+    let roles = &super::support::claims_of(body["access_token"].as_str().unwrap())["roles"];
     assert_eq!(*roles, json!(["SecurityAlert.Read.All"]));
     let grant = json!({"clientId": principal["id"], "consentType": "AllPrincipals", "resourceId": resource["id"],
         "scope": "User.Read"});

@@ -1,0 +1,63 @@
+//! The receivers' names, and what each can be told to do wrong.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// The name of one receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiverName {
+    /// The Splunk HTTP Event Collector.
+    Hec,
+    /// Syslog over UDP.
+    SyslogUdp,
+    /// Syslog over TCP.
+    SyslogTcp,
+    /// Syslog over TLS.
+    SyslogTls,
+}
+
+impl fmt::Display for ReceiverName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            ReceiverName::Hec => "hec",
+            ReceiverName::SyslogUdp => "syslog_udp",
+            ReceiverName::SyslogTcp => "syslog_tcp",
+            ReceiverName::SyslogTls => "syslog_tls",
+        })
+    }
+}
+
+/// What a receiver does wrong on purpose. The modules of the receivers say what each means to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiverFault {
+    /// Refuses connections and resets the open ones; drops datagrams.
+    Down,
+    /// Takes events, loses them and never acknowledges them.
+    NeverAcknowledge,
+    /// Answers every request with this status.
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The `Retry-After` header.
+        #[serde(default)]
+        retry_after_seconds: Option<u32>,
+    },
+    /// Neither reads nor answers.
+    Stall,
+    /// Resets each connection when this many bytes of it have been read.
+    CutAfterBytes(u64),
+    /// Waits this long before each answer, or each read.
+    Slow {
+        /// The wait.
+        milliseconds: u64,
+    },
+}
+
+/// Locks, even after a panic elsewhere: all that these locks guard is whole between two statements.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,6 @@
+//! The emulator seen from outside.
+
+#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
+
+mod emulator;
+mod identity;

@@ -21,7 +21,7 @@ pub use delivery::{Consignment, Delivery, DeliveryNumber, Outcome, Report, Selec
 pub use record::{ContentHash, Record, RecordError, RecordHead};
 pub use secret::Secret;
 pub use severity::{ParseSeverityError, Severity};
-pub use source::{ParseSourceError, Source};
+pub use source::{ParsePurposeError, ParseSourceError, Purpose, Source};
 pub use tenant::{
     DomainName, ParseTenantError, Slug, Tenant, TenantId, TenantLabel, TenantReference, TenantState,
 };

@@ -1,5 +1,5 @@
-//! The APIs that are read, one source per tenant each. A closed list: adding one is adding a variant and following
-//! the compiler.
+//! The APIs that are read, one source per tenant each, and what they are read for. Closed lists: adding one is adding a
+//! variant and following the compiler.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,6 +27,55 @@ impl Source {
             Self::GraphAlerts => "graph_alerts",
             Self::GraphIncidents => "graph_incidents",
         }
+    }
+}
+
+/// What a source is read for. A tenant's source has a cursor for each purpose that it is read for at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// What is new. This never ends.
+    Live,
+    /// The last days once more, for what showed late.
+    Sweep,
+    /// What was there before the tenant was added.
+    Backfill,
+}
+
+impl Purpose {
+    /// Every purpose, in the order in which they are shown.
+    pub const ALL: [Self; 3] = [Self::Live, Self::Sweep, Self::Backfill];
+
+    /// The name in commands, tables and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Sweep => "sweep",
+            Self::Backfill => "backfill",
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A name that is no purpose.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a purpose: use live, sweep or backfill")]
+pub struct ParsePurposeError(String);
+
+impl FromStr for Purpose {
+    type Err = ParsePurposeError;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|purpose| purpose.as_str() == value)
+            .ok_or_else(|| ParsePurposeError(value.to_owned()))
     }
 }
 

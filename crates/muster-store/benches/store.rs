@@ -44,7 +44,7 @@ async fn run(pages: usize) {
     Store::add_tenant(&store, tenant, "bench", at(0)).await.expect("added");
     let me = InstanceId(Uuid::from_u128(2));
     let lease = Store::lease_due_sources(&store, me, 1, LEASE, at(0)).await.expect("leased").remove(0);
-    let sinks = ["splunk".to_owned()];
+    let destinations = [vec!["splunk".to_owned()]];
     let (mut accepting, mut repeating, mut delivering) = (Meter::new(), Meter::new(), Meter::new());
     let mut alerts = Alerts::new();
     for page in 0..pages {
@@ -58,11 +58,15 @@ async fn run(pages: usize) {
                 hash: ContentHash::of(body.as_bytes()),
             },
             body,
-            sinks: 1,
+            destination: 0,
         });
         let cursor = Cursor::starting(at((page * RECORDS_PER_PAGE) as i64));
-        let page =
-            AcceptedPage { records: records.collect(), dead_letters: Vec::new(), sinks: &sinks, cursor };
+        let page = AcceptedPage {
+            records: records.collect(),
+            dead_letters: Vec::new(),
+            destinations: &destinations,
+            cursor,
+        };
         let again = page.clone();
         accepting.start();
         let receipt = Store::accept_page(&store, &lease, page, LEASE, at(0)).await.expect("accepted");

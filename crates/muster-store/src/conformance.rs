@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::{
-    ContentHash, Cursor, Delivery, DeliveryNumber, RecordHead, Selection, Severity, Slug, Source, Tenant,
-    TenantId, TenantState,
+    ContentHash, Cursor, Delivery, DeliveryNumber, Purpose, RecordHead, Selection, Severity, Slug, Source,
+    Tenant, TenantId, TenantState,
 };
 use uuid::Uuid;
 
@@ -46,14 +46,17 @@ pub async fn run_all(engine: &mut dyn Engine) {
     leases_end(&*engine.fresh().await).await;
     polls_end_as_told(&*engine.fresh().await).await;
     paused_tenants_are_not_polled_but_served(&*engine.fresh().await).await;
+    purposes_have_cursors_of_their_own(&*engine.fresh().await).await;
+    purposes_read_side_by_side_and_accept_each_version_once(&*engine.fresh().await).await;
     versions_are_accepted_once(&*engine.fresh().await).await;
     odd_records_are_kept_apart(&*engine.fresh().await).await;
     large_pages_keep_their_order(&*engine.fresh().await).await;
     a_lost_lease_changes_nothing(&*engine.fresh().await).await;
     others_leases_are_taken_over(&*engine.fresh().await).await;
     sinks_are_owed_what_they_want(&*engine.fresh().await).await;
+    two_hundred_sinks_are_owed_what_they_want(&*engine.fresh().await).await;
     deliveries_go_in_order_and_one_lease_at_a_time(&*engine.fresh().await).await;
-    lanes_take_turns(&*engine.fresh().await).await;
+    queues_take_turns(&*engine.fresh().await).await;
     what_a_sink_did_not_take_stays_owed(&*engine.fresh().await).await;
     a_lost_lease_finishes_nothing(&*engine.fresh().await).await;
     slow_sinks_keep_their_lease(&*engine.fresh().await).await;
@@ -108,7 +111,7 @@ fn body(id: &str, version: i64) -> String {
     format!(r#"{{"id":"{id}","version":{version},"title":"“Suspicious” activity"}}"#)
 }
 
-fn record<'a>(id: &str, updated_at: i64, body: &'a str, sinks: u64) -> NewRecord<'a> {
+fn record<'a>(id: &str, updated_at: i64, body: &'a str, destination: usize) -> NewRecord<'a> {
     let head = RecordHead {
         id: id.to_owned(),
         updated_at: Some(at(updated_at)),
@@ -116,7 +119,7 @@ fn record<'a>(id: &str, updated_at: i64, body: &'a str, sinks: u64) -> NewRecord
         severity: Severity::High,
         hash: ContentHash::of(body.as_bytes()),
     };
-    NewRecord { head, body, sinks }
+    NewRecord { head, body, destination }
 }
 
 fn cursor(seconds: i64) -> Cursor {
@@ -132,16 +135,24 @@ async fn accept(
     now: Timestamp,
 ) -> PageReceipt {
     let bodies = ids.iter().map(|id| body(id, 1)).collect::<Vec<_>>();
-    let records = ids.iter().zip(&bodies).map(|(id, body)| record(id, 10, body, u64::MAX)).collect();
-    let page = AcceptedPage { records, dead_letters: Vec::new(), sinks, cursor: cursor(10) };
+    let records = ids.iter().zip(&bodies).map(|(id, body)| record(id, 10, body, 0)).collect();
+    let destinations = &[sinks.to_vec()];
+    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations, cursor: cursor(10) };
     store.accept_page(lease, page, LEASE, now).await.expect("accepted")
+}
+
+/// Every set of these sinks: that with the number `n` has those whose bits are set in it.
+fn sets(sinks: &[String]) -> Vec<Vec<String>> {
+    let has = |set: usize, sink: usize| set & (1 << sink) != 0;
+    let set = |set| (0..sinks.len()).filter(|sink| has(set, *sink)).map(|sink| sinks[sink].clone()).collect();
+    (0..1 << sinks.len()).map(set).collect()
 }
 
 fn names(sinks: &[&str]) -> Vec<String> {
     sinks.iter().map(|sink| (*sink).to_owned()).collect()
 }
 
-async fn lease_lane(store: &dyn Store, sink: &str, now: Timestamp) -> DeliveryLease {
+async fn lease_queue(store: &dyn Store, sink: &str, now: Timestamp) -> DeliveryLease {
     let lease = store.lease_due_deliveries(ME, sink, PLENTY, LEASE, now).await.expect("leased");
     lease.expect("something is due")
 }
@@ -303,21 +314,124 @@ async fn paused_tenants_are_not_polled_but_served(store: &dyn Store) {
     caught_up(store, &lease, 50, at(3)).await;
     assert!(store.lease_due_sources(ME, 9, LEASE, at(500)).await.expect("asked").is_empty());
     assert_eq!(store.next_source_due_at().await.expect("asked"), None);
-    assert_eq!(ids(&lease_lane(store, "splunk", at(500)).await.deliveries), ["a"]);
+    assert_eq!(ids(&lease_queue(store, "splunk", at(500)).await.deliveries), ["a"]);
     let resumed = store.change_tenant(tenant.id, TenantChange::State(TenantState::Active), BY, at(20)).await;
     assert_eq!(resumed.expect("changed").state, TenantState::Active);
     assert_eq!(lease_source(store, at(20)).await.tenant.id, tenant.id, "due at once");
 }
 
+async fn purposes_have_cursors_of_their_own(store: &dyn Store) {
+    let (tenant, sinks) = (add(store, 1).await, names(&["splunk"]));
+    let put = async |purpose, source, from| {
+        store.put_cursor(tenant.id, source, purpose, cursor(from), at(5)).await.expect("put")
+    };
+    assert!(!put(Purpose::Sweep, Source::GraphIncidents, 1).await, "it has no such source");
+    assert!(put(Purpose::Sweep, Source::GraphAlerts, -900).await);
+    assert!(put(Purpose::Backfill, Source::GraphAlerts, -9000).await);
+    let stranger =
+        store.put_cursor(tenant_id(7), Source::GraphAlerts, Purpose::Sweep, cursor(1), at(5)).await;
+    assert!(matches!(stranger, Err(StoreError::NoTenant(_))));
+    assert_eq!(store.next_source_due_at().await.expect("asked"), Some(at(0)));
+    let leases = store.lease_due_sources(ME, 9, LEASE, at(9)).await.expect("leased");
+    let what = leases.iter().map(|lease| (lease.purpose, lease.cursor.clone())).collect::<Vec<_>>();
+    let [live, sweep, backfill] = leases.try_into().expect("one for each purpose");
+    assert_eq!(
+        what,
+        [
+            (Purpose::Live, cursor(-86_400)),
+            (Purpose::Sweep, cursor(-900)),
+            (Purpose::Backfill, cursor(-9000))
+        ]
+    );
+    // Each moves its own cursor, and all know what any of them has accepted.
+    assert_eq!(accept(store, &sweep, &["a", "b"], &sinks, at(10)).await.accepted, 2);
+    let receipt = accept(store, &live, &["b", "c"], &sinks, at(10)).await;
+    assert_eq!(receipt, PageReceipt { accepted: 1, known: 1, kept: 0 });
+    caught_up(store, &live, 30, at(10)).await;
+    let failed = PollResult::Failed { reason: "busy".to_owned(), next_at: at(20), cursor: None };
+    store.finish_poll(&sweep, failed, at(11)).await.expect("finished");
+    let states = store.source_states().await.expect("read");
+    assert_eq!((states.len(), states[0].purpose, states[0].failures), (1, Purpose::Live, 0));
+    let states = store.cursor_states().await.expect("read");
+    let what =
+        states.iter().map(|state| (state.purpose, state.seen_up_to, state.failures)).collect::<Vec<_>>();
+    let expected =
+        [(Purpose::Live, at(10), 0), (Purpose::Sweep, at(10), 1), (Purpose::Backfill, at(-9000), 0)];
+    assert_eq!(what, expected);
+    assert!(states.iter().all(|state| state.accepted == 3), "what is accepted is the source's");
+    // One begun anew is nobody's any more; one that is over is forgotten, but by its worker only.
+    assert!(put(Purpose::Backfill, Source::GraphAlerts, -5000).await);
+    assert!(is_lost(store.finish_poll(&backfill, PollResult::Over, at(12)).await));
+    let again = store.lease_due_sources(ME, 9, LEASE, at(19)).await.expect("leased").remove(0);
+    assert_eq!((again.purpose, &again.cursor), (Purpose::Backfill, &cursor(-5000)));
+    assert!(again.fence > backfill.fence);
+    store.finish_poll(&again, PollResult::Over, at(19)).await.expect("finished");
+    assert!(is_lost(store.finish_poll(&again, PollResult::Over, at(19)).await));
+    assert!(put(Purpose::Backfill, Source::GraphAlerts, -4000).await);
+    let third = store.lease_due_sources(ME, 9, LEASE, at(19)).await.expect("leased").remove(0);
+    assert!(third.fence > again.fence, "no lease on an earlier cursor is one on a later");
+    // What is read live is never over.
+    let live = store.lease_due_sources(ME, 9, LEASE, at(30)).await.expect("leased");
+    let live = live.iter().find(|lease| lease.purpose == Purpose::Live).expect("due");
+    assert!(store.finish_poll(live, PollResult::Over, at(30)).await.is_err());
+    caught_up(store, live, 40, at(30)).await;
+    let remove = |purpose| store.remove_cursor(tenant.id, Source::GraphAlerts, purpose);
+    assert!(remove(Purpose::Sweep).await.expect("removed"));
+    assert!(!remove(Purpose::Sweep).await.expect("asked"));
+    assert!(!remove(Purpose::Live).await.expect("asked"));
+    assert!(remove(Purpose::Backfill).await.expect("removed"));
+    assert!(is_lost(store.finish_poll(&third, PollResult::Over, at(31)).await));
+    assert_eq!(store.cursor_states().await.expect("read").len(), 1);
+    // They go with the tenant.
+    assert!(put(Purpose::Sweep, Source::GraphAlerts, 1).await);
+    store.offboard_tenant(tenant.id, BY, at(50)).await.expect("offboarded");
+    assert!(store.cursor_states().await.expect("read").is_empty());
+    let offboarded = store.put_cursor(tenant.id, Source::GraphAlerts, Purpose::Sweep, cursor(1), at(5)).await;
+    assert!(matches!(offboarded, Err(StoreError::Offboarded(_))));
+}
+
+/// Three workers read the same source for three purposes at once, over the same records in another order each.
+async fn purposes_read_side_by_side_and_accept_each_version_once(store: &dyn Store) {
+    let (tenant, sinks) = (add(store, 1).await, names(&["splunk"]));
+    for purpose in [Purpose::Sweep, Purpose::Backfill] {
+        let put = store.put_cursor(tenant.id, Source::GraphAlerts, purpose, cursor(0), at(0)).await;
+        assert!(put.expect("put"));
+    }
+    let leases = store.lease_due_sources(ME, 9, LEASE, at(1)).await.expect("leased");
+    let versions = (0..60).map(|number| format!("r{number}")).collect::<Vec<_>>();
+    let read = async |lease: &SourceLease, step: usize| {
+        let mut accepted = 0;
+        // A step that has no divisor in common with 60 goes over all of them.
+        let order = (0..60).map(|index| versions[index * step % 60].as_str()).collect::<Vec<_>>();
+        for page in order.chunks(5) {
+            let receipt = accept(store, lease, page, &sinks, at(2)).await;
+            assert_eq!(receipt.accepted + receipt.known, 5);
+            accepted += receipt.accepted;
+        }
+        accepted
+    };
+    let accepted = tokio::join!(read(&leases[0], 1), read(&leases[1], 7), read(&leases[2], 59));
+    assert_eq!(accepted.0 + accepted.1 + accepted.2, 60);
+    assert_eq!(store.journal_totals().await.expect("added up").records, 60);
+    let lease = lease_queue(store, "splunk", at(3)).await;
+    let mut delivered = ids(&lease.deliveries);
+    delivered.sort_unstable();
+    let mut all = versions.iter().map(String::as_str).collect::<Vec<_>>();
+    all.sort_unstable();
+    assert_eq!(delivered, all, "each once");
+    assert_eq!(store.source_states().await.expect("read")[0].accepted, 60);
+}
+
 async fn versions_are_accepted_once(store: &dyn Store) {
     add(store, 1).await;
     let sinks = names(&["splunk"]);
+    let sets = sets(&sinks);
     let lease = lease_source(store, at(0)).await;
     let (one, two, other) = (body("a", 1), body("a", 2), body("b", 1));
     let page = |records, seconds| AcceptedPage {
         records,
         dead_letters: Vec::new(),
-        sinks: &sinks,
+        destinations: &sets,
         cursor: cursor(seconds),
     };
     // Twice on one page.
@@ -338,7 +452,7 @@ async fn versions_are_accepted_once(store: &dyn Store) {
     assert_eq!(receipt, PageReceipt { accepted: 0, known: 5, kept: 0 });
     let state = store.source_states().await.expect("read").remove(0);
     assert_eq!((state.accepted, state.seen_up_to), (5, at(12)), "the cursor moves though nothing was new");
-    let delivered = lease_lane(store, "splunk", at(4)).await;
+    let delivered = lease_queue(store, "splunk", at(4)).await;
     assert_eq!(ids(&delivered.deliveries), ["a", "b", "a", "a", "c"]);
     let first = delivered.deliveries[0].batch.record(0).expect("there");
     assert_eq!(
@@ -363,6 +477,7 @@ async fn versions_are_accepted_once(store: &dyn Store) {
 async fn odd_records_are_kept_apart(store: &dyn Store) {
     add(store, 1).await;
     let sinks = names(&["file"]);
+    let sets = sets(&sinks);
     let lease = lease_source(store, at(0)).await;
     let odd = ["", "a'b", "a\"b", "a\\b", "a\u{0}b", "a\u{0}c", "ä\u{1f600}", "%", "\n", " a", "\u{202e}x"];
     let bodies = odd.iter().map(|id| body(&id.escape_default().to_string(), 1)).collect::<Vec<_>>();
@@ -376,26 +491,27 @@ async fn odd_records_are_kept_apart(store: &dyn Store) {
         }
     }
     let count = records.len() as u32;
-    let page = AcceptedPage { records, dead_letters: Vec::new(), sinks: &sinks, cursor: cursor(1) };
+    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(1) };
     let receipt = store.accept_page(&lease, page.clone(), LEASE, at(1)).await.expect("accepted");
     assert_eq!(receipt, PageReceipt { accepted: count, known: 0, kept: 0 });
     let receipt = store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted");
     assert_eq!(receipt, PageReceipt { accepted: 0, known: count, kept: 0 });
     let expected = odd.iter().flat_map(|id| [*id; 4]).collect::<Vec<_>>();
-    assert_eq!(ids(&lease_lane(store, "file", at(2)).await.deliveries), expected);
+    assert_eq!(ids(&lease_queue(store, "file", at(2)).await.deliveries), expected);
 }
 
 async fn large_pages_keep_their_order(store: &dyn Store) {
     add(store, 1).await;
     let sinks = names(&["file"]);
+    let sets = sets(&sinks);
     let lease = lease_source(store, at(0)).await;
     let sizes = [900_000, 900_000, 900_000, 10, 5_000_000, 10, 900_000];
     let bodies = sizes.iter().map(|size| format!(r#"{{"x":"{}"}}"#, "y".repeat(*size))).collect::<Vec<_>>();
     let wanted = (0..sizes.len()).map(|index| index.to_string()).collect::<Vec<_>>();
     let records = wanted.iter().zip(&bodies).map(|(id, body)| record(id, 10, body, 1)).collect();
-    let page = AcceptedPage { records, dead_letters: Vec::new(), sinks: &sinks, cursor: cursor(10) };
+    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(10) };
     assert_eq!(store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted").accepted, 7);
-    // One at a time, since each is beyond the limit, and so are all but the first of the lane.
+    // One at a time, since each is beyond the limit, and so are all but the first of the queue.
     let limits = DeliveryLimits { batches: 10, body_bytes: 1 };
     let mut seen = Vec::new();
     while let Some(lease) =
@@ -411,13 +527,14 @@ async fn large_pages_keep_their_order(store: &dyn Store) {
 async fn a_lost_lease_changes_nothing(store: &dyn Store) {
     add(store, 1).await;
     let sinks = names(&["splunk"]);
+    let sets = sets(&sinks);
     let old = lease_source(store, at(0)).await;
     let new = store.lease_due_sources(OTHER, 1, LEASE, at(60)).await.expect("leased").remove(0);
     let text = body("a", 1);
     let page = || AcceptedPage {
         records: vec![record("a", 10, &text, 1)],
         dead_letters: vec![NewDeadLetter { record_id: None, reason: "odd".to_owned(), body: b"[" }],
-        sinks: &sinks,
+        destinations: &sets,
         cursor: cursor(99),
     };
     assert!(is_lost(store.accept_page(&old, page(), LEASE, at(61)).await));
@@ -425,7 +542,7 @@ async fn a_lost_lease_changes_nothing(store: &dyn Store) {
     assert!(is_lost(store.finish_poll(&old, result.clone(), at(61)).await));
     assert_eq!(store.journal_totals().await.expect("added up"), JournalTotals::default());
     assert!(nothing_due(store, "splunk", at(61)).await);
-    assert!(store.lane_states().await.expect("read").is_empty());
+    assert!(store.queue_states().await.expect("read").is_empty());
     let receipt = store.accept_page(&new, page(), LEASE, at(62)).await.expect("accepted");
     assert_eq!(receipt.accepted, 1, "the one who holds the lease is not disturbed");
     store.finish_poll(&new, result.clone(), at(62)).await.expect("finished");
@@ -440,30 +557,32 @@ async fn others_leases_are_taken_over(store: &dyn Store) {
         add(store, number).await;
     }
     let sinks = names(&["splunk"]);
+    let sets = sets(&sinks);
     let mine = lease_source(store, at(0)).await;
     let theirs = store.lease_due_sources(OTHER, 1, LEASE, at(0)).await.expect("leased").remove(0);
     accept(store, &theirs, &["a"], &sinks, at(1)).await;
-    let lane = store.lease_due_deliveries(OTHER, "splunk", PLENTY, LEASE, at(1)).await.expect("leased");
-    let lane = lane.expect("due");
+    let queue = store.lease_due_deliveries(OTHER, "splunk", PLENTY, LEASE, at(1)).await.expect("leased");
+    let queue = queue.expect("due");
     store.take_over(ME, at(2)).await.expect("taken over");
-    assert!(is_lost(store.finish_deliveries(&lane, all_taken(&lane), None, at(2)).await));
+    assert!(is_lost(store.finish_deliveries(&queue, all_taken(&queue), None, at(2)).await));
     let text = body("b", 1);
     let page = AcceptedPage {
         records: vec![record("b", 10, &text, 1)],
         dead_letters: Vec::new(),
-        sinks: &sinks,
+        destinations: &sets,
         cursor: cursor(9),
     };
     assert!(is_lost(store.accept_page(&theirs, page, LEASE, at(2)).await));
     let again = lease_source(store, at(2)).await;
     assert_eq!(again.tenant.id, theirs.tenant.id, "due at once");
     assert_eq!(accept(store, &mine, &["c"], &sinks, at(2)).await.accepted, 1, "my own lease still holds");
-    assert_eq!(ids(&lease_lane(store, "splunk", at(2)).await.deliveries), ["a"]);
+    assert_eq!(ids(&lease_queue(store, "splunk", at(2)).await.deliveries), ["a"]);
 }
 
 async fn sinks_are_owed_what_they_want(store: &dyn Store) {
     add(store, 1).await;
     let sinks = names(&["splunk", "arcsight", "file"]);
+    let sets = sets(&sinks);
     let lease = lease_source(store, at(0)).await;
     let bodies = (0..10).map(|index| body("r", index)).collect::<Vec<_>>();
     let wants = |index: usize| 1 | if index.is_multiple_of(3) { 2 } else { 0 };
@@ -472,16 +591,16 @@ async fn sinks_are_owed_what_they_want(store: &dyn Store) {
         .enumerate()
         .map(|(index, body)| record(&format!("r{index}"), 10, body, wants(index)))
         .collect();
-    let page = AcceptedPage { records, dead_letters: Vec::new(), sinks: &sinks, cursor: cursor(10) };
+    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(10) };
     store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted");
     assert_eq!(store.next_delivery_due_at("file").await.expect("asked"), None);
     assert!(nothing_due(store, "file", at(2)).await, "it wants none");
     assert!(nothing_due(store, "nobody", at(2)).await);
     assert_eq!(store.next_delivery_due_at("arcsight").await.expect("asked"), Some(at(1)));
-    let some = lease_lane(store, "arcsight", at(2)).await;
+    let some = lease_queue(store, "arcsight", at(2)).await;
     assert_eq!(ids(&some.deliveries), ["r0", "r3", "r6", "r9"]);
     assert_eq!(some.deliveries[0].records().map(|(index, _)| index).collect::<Vec<_>>(), [0, 3, 6, 9]);
-    let all = lease_lane(store, "splunk", at(2)).await;
+    let all = lease_queue(store, "splunk", at(2)).await;
     assert_eq!((all.deliveries[0].records().count(), &all.deliveries[0].selection), (10, &Selection::All));
     let owed = |totals: &[crate::SinkTotals]| {
         totals.iter().map(|totals| (totals.sink.clone(), totals.owed)).collect::<Vec<_>>()
@@ -492,6 +611,32 @@ async fn sinks_are_owed_what_they_want(store: &dyn Store) {
     store.finish_deliveries(&some, all_taken(&some), None, at(3)).await.expect("finished");
     let totals = store.sink_totals().await.expect("added up").remove(0);
     assert_eq!((totals.owed, totals.delivered, totals.owed_since), (0, 4, None));
+}
+
+async fn two_hundred_sinks_are_owed_what_they_want(store: &dyn Store) {
+    add(store, 1).await;
+    let lease = lease_source(store, at(0)).await;
+    let sinks = (0..200).map(|sink| format!("sink-{sink}")).collect::<Vec<_>>();
+    // Every record goes to the sinks whose number it divides.
+    let divides = |record: usize, sink: usize| sink.is_multiple_of(record + 1);
+    let destinations = (0..20).map(|record| {
+        let wanted = (0..200).filter(|sink| divides(record, *sink));
+        wanted.map(|sink| sinks[sink].clone()).collect()
+    });
+    let destinations = destinations.collect::<Vec<_>>();
+    let bodies = (0..20).map(|index| body("r", index)).collect::<Vec<_>>();
+    let records = bodies.iter().enumerate();
+    let records =
+        records.map(|(index, body)| record(&format!("r{index}"), 10, body, index)).collect::<Vec<_>>();
+    let page =
+        AcceptedPage { records, dead_letters: vec![], destinations: &destinations, cursor: cursor(10) };
+    assert_eq!(store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted").accepted, 20);
+    for (sink, name) in sinks.iter().enumerate() {
+        let wanted = (0..20).filter(|record| divides(*record, sink)).map(|record| format!("r{record}"));
+        let lease = lease_queue(store, name, at(2)).await;
+        assert_eq!(ids(&lease.deliveries), wanted.collect::<Vec<_>>(), "{name}");
+    }
+    assert_eq!(store.sink_totals().await.expect("added up").len(), 200);
 }
 
 async fn deliveries_go_in_order_and_one_lease_at_a_time(store: &dyn Store) {
@@ -506,15 +651,15 @@ async fn deliveries_go_in_order_and_one_lease_at_a_time(store: &dyn Store) {
     let first = first.expect("due");
     assert_eq!(ids(&first.deliveries), ["a", "b"]);
     assert!(first.deliveries[0].number < first.deliveries[1].number);
-    assert!(nothing_due(store, "splunk", at(2)).await, "the lane is leased");
+    assert!(nothing_due(store, "splunk", at(2)).await, "the queue is leased");
     assert_eq!(store.next_delivery_due_at("splunk").await.expect("asked"), Some(at(62)), "the lease's end");
     accept(store, &source, &["e"], &sinks, at(3)).await;
     assert!(nothing_due(store, "splunk", at(3)).await, "a new record does not open it");
     store.finish_deliveries(&first, all_taken(&first), None, at(4)).await.expect("finished");
-    let state = store.lane_states().await.expect("read").remove(0);
+    let state = store.queue_states().await.expect("read").remove(0);
     assert_eq!((state.delivered, state.owed, state.last_success_at), (2, 3, Some(at(4))));
     assert_eq!((state.owed_since, state.next_at), (Some(at(1)), Some(at(4))), "the rest is due at once");
-    let second = lease_lane(store, "splunk", at(4)).await;
+    let second = lease_queue(store, "splunk", at(4)).await;
     assert_eq!(ids(&second.deliveries), ["c", "d", "e"]);
     assert!(second.deliveries[0].number > first.deliveries[1].number);
     let last = second.deliveries[2].number;
@@ -522,11 +667,11 @@ async fn deliveries_go_in_order_and_one_lease_at_a_time(store: &dyn Store) {
     assert!(nothing_due(store, "splunk", at(5)).await);
     assert_eq!(store.next_delivery_due_at("splunk").await.expect("asked"), None);
     accept(store, &source, &["f"], &sinks, at(6)).await;
-    let third = lease_lane(store, "splunk", at(6)).await;
+    let third = lease_queue(store, "splunk", at(6)).await;
     assert!(third.deliveries[0].number > last, "a number is never used again");
 }
 
-async fn lanes_take_turns(store: &dyn Store) {
+async fn queues_take_turns(store: &dyn Store) {
     let sinks = names(&["splunk"]);
     for number in 1..=3_u128 {
         store.add_tenant(new_tenant(number), BY, at(number as i64)).await.expect("added");
@@ -555,7 +700,7 @@ async fn what_a_sink_did_not_take_stays_owed(store: &dyn Store) {
     let source = lease_source(store, at(0)).await;
     accept(store, &source, &["a", "b", "c"], &sinks, at(1)).await;
     accept(store, &source, &["d"], &sinks, at(1)).await;
-    let lease = lease_lane(store, "splunk", at(2)).await;
+    let lease = lease_queue(store, "splunk", at(2)).await;
     let remaining = Selection::of(3, |index| index == 1);
     let part = FinishedDelivery {
         number: lease.deliveries[0].number,
@@ -566,7 +711,7 @@ async fn what_a_sink_did_not_take_stays_owed(store: &dyn Store) {
     let retry = Some((at(30), "splunk is busy".to_owned()));
     store.finish_deliveries(&lease, vec![part], retry, at(3)).await.expect("finished");
     let state = async || {
-        let states = store.lane_states().await.expect("read");
+        let states = store.queue_states().await.expect("read");
         states.into_iter().find(|state| state.sink == "splunk").expect("there")
     };
     let busy = state().await;
@@ -580,8 +725,8 @@ async fn what_a_sink_did_not_take_stays_owed(store: &dyn Store) {
     accept(store, &source, &["e"], &sinks, at(4)).await;
     assert!(nothing_due(store, "splunk", at(29)).await);
     assert_eq!(store.next_delivery_due_at("splunk").await.expect("asked"), Some(at(30)));
-    assert_eq!(ids(&lease_lane(store, "file", at(4)).await.deliveries), ["a", "b", "c", "d", "e"]);
-    let lease = lease_lane(store, "splunk", at(30)).await;
+    assert_eq!(ids(&lease_queue(store, "file", at(4)).await.deliveries), ["a", "b", "c", "d", "e"]);
+    let lease = lease_queue(store, "splunk", at(30)).await;
     assert_eq!((ids(&lease.deliveries), lease.failures), (vec!["b", "d", "e"], 1));
     store
         .finish_deliveries(&lease, Vec::new(), Some((at(60), "down".to_owned())), at(31))
@@ -589,12 +734,12 @@ async fn what_a_sink_did_not_take_stays_owed(store: &dyn Store) {
         .expect("finished");
     let down = state().await;
     assert_eq!((down.failures, down.owed, down.last_error.as_deref()), (2, 3, Some("down")));
-    let lease = lease_lane(store, "splunk", at(60)).await;
+    let lease = lease_queue(store, "splunk", at(60)).await;
     assert_eq!(ids(&lease.deliveries), ["b", "d", "e"]);
     // Given back untouched, as at a shutdown: due at once, and still failing.
     store.finish_deliveries(&lease, Vec::new(), None, at(61)).await.expect("finished");
     assert_eq!((state().await.failures, state().await.next_at), (2, Some(at(61))));
-    let lease = lease_lane(store, "splunk", at(61)).await;
+    let lease = lease_queue(store, "splunk", at(61)).await;
     store.finish_deliveries(&lease, all_taken(&lease), None, at(62)).await.expect("finished");
     let done = state().await;
     assert_eq!((done.failures, done.last_error, done.owed, done.delivered), (0, None, 0, 5));
@@ -606,7 +751,7 @@ async fn a_lost_lease_finishes_nothing(store: &dyn Store) {
     let sinks = names(&["splunk"]);
     let source = lease_source(store, at(0)).await;
     accept(store, &source, &["a"], &sinks, at(1)).await;
-    let old = lease_lane(store, "splunk", at(1)).await;
+    let old = lease_queue(store, "splunk", at(1)).await;
     let new = store.lease_due_deliveries(OTHER, "splunk", PLENTY, LEASE, at(61)).await.expect("leased");
     let new = new.expect("the lease has ended");
     assert!(new.fence > old.fence);
@@ -620,7 +765,7 @@ async fn a_lost_lease_finishes_nothing(store: &dyn Store) {
         assert!(is_lost(store.finish_deliveries(&old, finished, None, at(62)).await));
     }
     assert!(is_lost(store.extend_deliveries(&old, LEASE, at(62)).await));
-    let state = store.lane_states().await.expect("read").remove(0);
+    let state = store.queue_states().await.expect("read").remove(0);
     assert_eq!((state.owed, state.delivered, state.rejected), (1, 0, 0));
     assert!(store.dead_letters(None, 9).await.expect("listed").is_empty());
     store.finish_deliveries(&new, all_taken(&new), None, at(63)).await.expect("finished");
@@ -628,16 +773,16 @@ async fn a_lost_lease_finishes_nothing(store: &dyn Store) {
     let unknown =
         FinishedDelivery { number: DeliveryNumber(999), remaining: None, delivered: 1, rejected: Vec::new() };
     accept(store, &source, &["b"], &sinks, at(64)).await;
-    let lease = lease_lane(store, "splunk", at(64)).await;
+    let lease = lease_queue(store, "splunk", at(64)).await;
     assert!(store.finish_deliveries(&lease, vec![unknown], None, at(64)).await.is_err(), "not of this lease");
-    assert_eq!(store.lane_states().await.expect("read")[0].owed, 1);
+    assert_eq!(store.queue_states().await.expect("read")[0].owed, 1);
 }
 
 async fn slow_sinks_keep_their_lease(store: &dyn Store) {
     add(store, 1).await;
     let source = lease_source(store, at(0)).await;
     accept(store, &source, &["a"], &names(&["splunk"]), at(1)).await;
-    let lease = lease_lane(store, "splunk", at(1)).await;
+    let lease = lease_queue(store, "splunk", at(1)).await;
     store.extend_deliveries(&lease, LEASE, at(50)).await.expect("extended");
     assert!(nothing_due(store, "splunk", at(109)).await);
     assert!(!nothing_due(store, "splunk", at(110)).await);
@@ -645,6 +790,7 @@ async fn slow_sinks_keep_their_lease(store: &dyn Store) {
 
 async fn what_cannot_be_read_is_kept_once_and_replayed(store: &dyn Store) {
     let (tenant, sinks) = (add(store, 1).await, names(&["splunk"]));
+    let sets = sets(&sinks);
     let lease = lease_source(store, at(0)).await;
     let html = b"<html>\xff\x00 busy</html>".as_slice();
     let mended = r#"{"id":"late","lastUpdateDateTime":"2026-01-01T00:00:00Z"}"#;
@@ -659,7 +805,7 @@ async fn what_cannot_be_read_is_kept_once_and_replayed(store: &dyn Store) {
             },
             NewDeadLetter { record_id: None, reason: "not JSON, again".to_owned(), body: html },
         ],
-        sinks: &sinks,
+        destinations: &sets,
         cursor: cursor(seconds),
     };
     for turn in 1..=3 {
@@ -680,15 +826,15 @@ async fn what_cannot_be_read_is_kept_once_and_replayed(store: &dyn Store) {
     assert_eq!(store.dead_letters(None, 1).await.expect("listed").len(), 1);
     assert!(!store.replay_dead_letter(oldest.number, &sinks, at(5)).await.expect("tried"), "still not JSON");
     assert!(store.replay_dead_letter(newest.number, &sinks, at(5)).await.expect("replayed"));
-    let lane = lease_lane(store, "splunk", at(5)).await;
-    assert_eq!(ids(&lane.deliveries), ["late"]);
-    assert_eq!(lane.deliveries[0].batch.record(0).expect("there").body, mended);
+    let queue = lease_queue(store, "splunk", at(5)).await;
+    assert_eq!(ids(&queue.deliveries), ["late"]);
+    assert_eq!(queue.deliveries[0].batch.record(0).expect("there").body, mended);
     assert_eq!(store.dead_letters(None, 9).await.expect("listed").len(), 1);
     assert!(store.replay_dead_letter(newest.number, &sinks, at(6)).await.is_err(), "it is no more");
     // The version is known from then on.
     let head = RecordHead::read(mended).expect("a record");
-    let records = vec![NewRecord { head, body: mended, sinks: 1 }];
-    let page = AcceptedPage { records, dead_letters: Vec::new(), sinks: &sinks, cursor: cursor(9) };
+    let records = vec![NewRecord { head, body: mended, destination: 1 }];
+    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(9) };
     let receipt = store.accept_page(&lease, page, LEASE, at(7)).await.expect("accepted");
     assert_eq!(receipt, PageReceipt { accepted: 0, known: 1, kept: 0 });
 }
@@ -697,7 +843,7 @@ async fn what_a_sink_refuses_is_kept_and_replayed(store: &dyn Store) {
     let (tenant, sinks) = (add(store, 1).await, names(&["splunk", "file"]));
     let source = lease_source(store, at(0)).await;
     accept(store, &source, &["a", "b"], &sinks, at(1)).await;
-    let lease = lease_lane(store, "splunk", at(1)).await;
+    let lease = lease_queue(store, "splunk", at(1)).await;
     let finished = FinishedDelivery {
         number: lease.deliveries[0].number,
         remaining: None,
@@ -705,7 +851,7 @@ async fn what_a_sink_refuses_is_kept_and_replayed(store: &dyn Store) {
         rejected: vec![(1, "event too large".to_owned())],
     };
     store.finish_deliveries(&lease, vec![finished], None, at(2)).await.expect("finished");
-    let states = store.lane_states().await.expect("read");
+    let states = store.queue_states().await.expect("read");
     let state = states.iter().find(|state| state.sink == "splunk").expect("there");
     assert_eq!((state.owed, state.delivered, state.rejected, state.failures), (0, 1, 1, 0));
     let letters = store.dead_letters(Some(tenant.id), 9).await.expect("listed");
@@ -716,20 +862,21 @@ async fn what_a_sink_refuses_is_kept_and_replayed(store: &dyn Store) {
     assert_eq!(store.journal_totals().await.expect("added up").dead_letters, 1);
     assert!(store.replay_dead_letter(letters[0].number, &names(&["else"]), at(3)).await.expect("replayed"));
     assert!(nothing_due(store, "else", at(3)).await, "it goes back to the sink that refused it");
-    assert_eq!(ids(&lease_lane(store, "splunk", at(3)).await.deliveries), ["b"]);
+    assert_eq!(ids(&lease_queue(store, "splunk", at(3)).await.deliveries), ["b"]);
     assert!(store.dead_letters(None, 9).await.expect("listed").is_empty());
 }
 
 async fn strangers_see_and_touch_nothing(store: &dyn Store) {
     let (one, two) = (add(store, 1).await, add(store, 2).await);
     let sinks = names(&["splunk"]);
+    let sets = sets(&sinks);
     let leases = store.lease_due_sources(ME, 9, LEASE, at(0)).await.expect("leased");
     let mine = leases.iter().find(|lease| lease.tenant.id == one.id).expect("leased");
     let text = body("a", 1);
     let page = || AcceptedPage {
         records: vec![record("a", 10, &text, 1)],
         dead_letters: vec![NewDeadLetter { record_id: None, reason: "odd".to_owned(), body: b"[" }],
-        sinks: &sinks,
+        destinations: &sets,
         cursor: cursor(10),
     };
     store.accept_page(mine, page(), LEASE, at(1)).await.expect("accepted");
@@ -741,9 +888,9 @@ async fn strangers_see_and_touch_nothing(store: &dyn Store) {
     assert!(is_lost(
         store.finish_poll(&forged, PollResult::Yielded { next_at: at(1), progressed: false }, at(1)).await
     ));
-    let lane = lease_lane(store, "splunk", at(1)).await;
-    let forged = DeliveryLease { tenant: stranger, ..lane.clone() };
-    assert!(is_lost(store.finish_deliveries(&forged, all_taken(&lane), None, at(1)).await));
+    let queue = lease_queue(store, "splunk", at(1)).await;
+    let forged = DeliveryLease { tenant: stranger, ..queue.clone() };
+    assert!(is_lost(store.finish_deliveries(&forged, all_taken(&queue), None, at(1)).await));
     assert!(is_lost(store.extend_deliveries(&forged, LEASE, at(1)).await));
     assert!(matches!(store.remove_tenant(tenant_id(7), BY, at(9)).await, Err(StoreError::NoTenant(_))));
     assert!(matches!(store.tenant(TenantKey::Id(tenant_id(7))).await, Err(StoreError::NoTenant(_))));
@@ -755,6 +902,7 @@ async fn strangers_see_and_touch_nothing(store: &dyn Store) {
 
 async fn removed_tenants_are_forgotten(store: &dyn Store) {
     let sinks = names(&["splunk"]);
+    let sets = sets(&sinks);
     for number in 1..=2 {
         add(store, number).await;
     }
@@ -762,11 +910,11 @@ async fn removed_tenants_are_forgotten(store: &dyn Store) {
     for lease in &leases {
         accept(store, lease, &["a"], &sinks, at(1)).await;
         let dead_letters = vec![NewDeadLetter { record_id: None, reason: "odd".to_owned(), body: b"[" }];
-        let page = AcceptedPage { records: Vec::new(), dead_letters, sinks: &sinks, cursor: cursor(3) };
+        let page = AcceptedPage { records: Vec::new(), dead_letters, destinations: &sets, cursor: cursor(3) };
         store.accept_page(lease, page, LEASE, at(1)).await.expect("accepted");
     }
-    let lane = lease_lane(store, "splunk", at(1)).await;
-    assert_eq!(lane.tenant.id, tenant_id(1));
+    let queue = lease_queue(store, "splunk", at(1)).await;
+    assert_eq!(queue.tenant.id, tenant_id(1));
     store.remove_tenant(tenant_id(1), BY, at(9)).await.expect("removed");
     assert!(matches!(store.remove_tenant(tenant_id(1), BY, at(9)).await, Err(StoreError::NoTenant(_))));
     // Those who were at work on it learn so, and change nothing.
@@ -775,16 +923,16 @@ async fn removed_tenants_are_forgotten(store: &dyn Store) {
     let page = AcceptedPage {
         records: vec![record("b", 10, &text, 1)],
         dead_letters: Vec::new(),
-        sinks: &sinks,
+        destinations: &sets,
         cursor: cursor(5),
     };
     assert!(is_lost(store.accept_page(lease, page, LEASE, at(2)).await));
-    assert!(is_lost(store.finish_deliveries(&lane, all_taken(&lane), None, at(2)).await));
+    assert!(is_lost(store.finish_deliveries(&queue, all_taken(&queue), None, at(2)).await));
     let left = store.journal_totals().await.expect("added up");
     assert_eq!((left.batches, left.records, left.dead_letters), (1, 1, 1), "the other's");
     assert_eq!(store.tenants().await.expect("listed").len(), 1);
-    assert_eq!(store.lane_states().await.expect("read").len(), 1);
-    assert_eq!(lease_lane(store, "splunk", at(3)).await.tenant.id, tenant_id(2));
+    assert_eq!(store.queue_states().await.expect("read").len(), 1);
+    assert_eq!(lease_queue(store, "splunk", at(3)).await.tenant.id, tenant_id(2));
     assert!(nothing_due(store, "splunk", at(3)).await);
     // Who comes back begins anew.
     store.add_tenant(new_tenant(1), BY, at(4)).await.expect("added");
@@ -801,9 +949,9 @@ async fn the_journal_is_pruned_of_what_nobody_is_owed(store: &dyn Store) {
     accept(store, &source, &["c"], &[], at(3)).await;
     assert_eq!(store.prune_journal(at(2)).await.expect("pruned"), 0, "the first is still owed");
     assert_eq!(store.prune_journal(at(3)).await.expect("pruned"), 1);
-    let lane = lease_lane(store, "splunk", at(4)).await;
-    assert_eq!(ids(&lane.deliveries), ["a"]);
-    store.finish_deliveries(&lane, all_taken(&lane), None, at(4)).await.expect("finished");
+    let queue = lease_queue(store, "splunk", at(4)).await;
+    assert_eq!(ids(&queue.deliveries), ["a"]);
+    store.finish_deliveries(&queue, all_taken(&queue), None, at(4)).await.expect("finished");
     assert_eq!(store.prune_journal(at(1000)).await.expect("pruned"), 2);
     let totals = store.journal_totals().await.expect("added up");
     assert_eq!((totals.batches, totals.records, totals.stored_bytes), (0, 0, 0));
@@ -817,12 +965,12 @@ async fn a_killed_process_loses_nothing(engine: &mut dyn Engine) {
     let sinks = names(&["splunk"]);
     let source = lease_source(&*store, at(0)).await;
     accept(&*store, &source, &["a", "b"], &sinks, at(1)).await;
-    let lane = lease_lane(&*store, "splunk", at(1)).await;
-    let number = lane.deliveries[0].number;
+    let queue = lease_queue(&*store, "splunk", at(1)).await;
+    let number = queue.deliveries[0].number;
     let rejected = vec![(0, "too large".to_owned())];
     let remaining = Selection::of(2, |index| index == 1);
     let finished = vec![FinishedDelivery { number, remaining, delivered: 0, rejected }];
-    store.finish_deliveries(&lane, finished, None, at(2)).await.expect("finished");
+    store.finish_deliveries(&queue, finished, None, at(2)).await.expect("finished");
     accept(&*store, &source, &["a", "c"], &sinks, at(2)).await;
     drop(store);
 
@@ -832,9 +980,9 @@ async fn a_killed_process_loses_nothing(engine: &mut dyn Engine) {
     assert_eq!(source.cursor, cursor(10));
     let receipt = accept(&*store, &source, &["a", "b", "c"], &sinks, at(3)).await;
     assert_eq!(receipt, PageReceipt { accepted: 0, known: 3, kept: 0 });
-    let lane = lease_lane(&*store, "splunk", at(3)).await;
-    assert_eq!(ids(&lane.deliveries), ["b", "c"]);
-    assert_eq!(lane.deliveries[0].number, number, "what is repeated keeps its number");
+    let queue = lease_queue(&*store, "splunk", at(3)).await;
+    assert_eq!(ids(&queue.deliveries), ["b", "c"]);
+    assert_eq!(queue.deliveries[0].number, number, "what is repeated keeps its number");
     let letter = store.dead_letters(None, 9).await.expect("listed").remove(0);
     assert_eq!((letter.number, letter.record_id.as_deref()), (DeadLetterNumber(1), Some("a")));
     store.close().await;

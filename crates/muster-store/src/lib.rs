@@ -24,6 +24,6 @@ pub use signing::SigningKey;
 pub use sqlite::{OpenMode, ReadKeys, SqliteStore};
 pub use store::{
     AcceptedPage, DeadLetter, DeadLetterNumber, DeadLetterOrigin, DeliveryLease, DeliveryLimits,
-    FinishedDelivery, InstanceId, JournalTotals, LaneState, NewDeadLetter, NewRecord, NewTenant, PageReceipt,
-    PollResult, SinkTotals, SourceLease, SourceState, Store, StoreError, TenantChange, TenantKey,
+    FinishedDelivery, InstanceId, JournalTotals, NewDeadLetter, NewRecord, NewTenant, PageReceipt,
+    PollResult, QueueState, SinkTotals, SourceLease, SourceState, Store, StoreError, TenantChange, TenantKey,
 };

@@ -140,7 +140,7 @@ impl MasterKey {
 
     /// Seals what belongs to no tenant alone, for this column and row.
     pub(crate) fn seal(&self, column: &'static str, row: &[u8], plain: &[u8]) -> Sealed {
-        self.0.seal(&place(column, row), plain)
+        self.0.seal(&binding(column, row), plain)
     }
 
     /// Opens what was sealed for this column and row.
@@ -150,7 +150,7 @@ impl MasterKey {
         row: &[u8],
         sealed: Sealed,
     ) -> Result<Secret<Vec<u8>>, SealingError> {
-        self.0.open(&place(column, row), sealed).map(Secret::new)
+        self.0.open(&binding(column, row), sealed).map(Secret::new)
     }
 
     /// Seals a tenant's data key.
@@ -197,9 +197,9 @@ impl Sealed {
 /// The key that seals what is kept of one tenant.
 pub(crate) struct DataKey(Key);
 
-/// Where a value of a tenant is kept. What is sealed for one place opens at no other.
+/// What a sealed value of a tenant is bound to: where it is kept. What is sealed for one place opens at no other.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Binding<'a> {
     /// Table and column.
     pub(crate) column: &'static str,
     pub(crate) tenant: TenantId,
@@ -212,16 +212,16 @@ impl DataKey {
         Self(Key::generate())
     }
 
-    pub(crate) fn seal(&self, place: Place<'_>, plain: &[u8]) -> Sealed {
-        self.0.seal(&place.bytes(), plain)
+    pub(crate) fn seal(&self, binding: Binding<'_>, plain: &[u8]) -> Sealed {
+        self.0.seal(&binding.bytes(), plain)
     }
 
-    pub(crate) fn open(&self, place: Place<'_>, sealed: Sealed) -> Result<Vec<u8>, SealingError> {
-        self.0.open(&place.bytes(), sealed)
+    pub(crate) fn open(&self, binding: Binding<'_>, sealed: Sealed) -> Result<Vec<u8>, SealingError> {
+        self.0.open(&binding.bytes(), sealed)
     }
 }
 
-impl Place<'_> {
+impl Binding<'_> {
     fn bytes(&self) -> Vec<u8> {
         [self.column.as_bytes(), &[0], self.tenant.as_uuid().as_bytes(), self.row].concat()
     }
@@ -231,7 +231,7 @@ impl Place<'_> {
 const DATA_KEY: &str = "tenant.data_key";
 
 /// Where a value of no tenant alone is kept.
-fn place(column: &'static str, row: &[u8]) -> Vec<u8> {
+fn binding(column: &'static str, row: &[u8]) -> Vec<u8> {
     [column.as_bytes(), &[0], row].concat()
 }
 
@@ -283,7 +283,7 @@ impl Key {
         LessSafeKey::new(UnboundKey::new(&AES_256_GCM, self.bytes.expose()).expect("of the right length"))
     }
 
-    fn seal(&self, place: &[u8], plain: &[u8]) -> Sealed {
+    fn seal(&self, binding: &[u8], plain: &[u8]) -> Sealed {
         let nonce = random::<NONCE_BYTES>();
         let mut out = Vec::with_capacity(HEADER_BYTES + plain.len() + TAG_BYTES);
         out.push(VERSION);
@@ -294,7 +294,7 @@ impl Key {
             .cipher()
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
-                Aad::from(place),
+                Aad::from(binding),
                 &mut out[HEADER_BYTES..],
             )
             .expect("far below the length limit of AES-GCM");
@@ -302,7 +302,7 @@ impl Key {
         Sealed(out)
     }
 
-    fn open(&self, place: &[u8], sealed: Sealed) -> Result<Vec<u8>, SealingError> {
+    fn open(&self, binding: &[u8], sealed: Sealed) -> Result<Vec<u8>, SealingError> {
         let mut bytes = sealed.0;
         if bytes.len() < HEADER_BYTES + TAG_BYTES || bytes[0] != VERSION {
             return Err(SealingError::Format);
@@ -315,7 +315,7 @@ impl Key {
         }
         let nonce = Nonce::try_assume_unique_for_key(&bytes[1 + ID_BYTES..HEADER_BYTES])
             .expect("of the right length");
-        let opened = self.cipher().open_within(nonce, Aad::from(place), &mut bytes, HEADER_BYTES..);
+        let opened = self.cipher().open_within(nonce, Aad::from(binding), &mut bytes, HEADER_BYTES..);
         let length = opened.map_err(|_| SealingError::Damaged)?.len();
         bytes.truncate(length);
         Ok(bytes)
@@ -331,7 +331,7 @@ mod tests {
     use muster_model::{Secret, TenantId};
     use uuid::Uuid;
 
-    use super::{DataKey, MasterKey, MasterKeyError, Place, Sealed, SealingError};
+    use super::{Binding, DataKey, MasterKey, MasterKeyError, Sealed, SealingError};
 
     fn tenant(number: u128) -> TenantId {
         Uuid::from_u128(number).into()
@@ -340,13 +340,13 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_at_its_place_only() {
         let key = DataKey::generate();
-        let place = Place { column: "journal_batch.sealed", tenant: tenant(1), row: b"row one" };
-        let sealed = key.seal(place, b"an alert");
-        assert_eq!(key.open(place, sealed.clone()).unwrap(), b"an alert");
+        let binding = Binding { column: "journal_batch.sealed", tenant: tenant(1), row: b"row one" };
+        let sealed = key.seal(binding, b"an alert");
+        assert_eq!(key.open(binding, sealed.clone()).unwrap(), b"an alert");
         for other in [
-            Place { column: "dead_letter.sealed", ..place },
-            Place { tenant: tenant(2), ..place },
-            Place { row: b"row two", ..place },
+            Binding { column: "dead_letter.sealed", ..binding },
+            Binding { tenant: tenant(2), ..binding },
+            Binding { row: b"row two", ..binding },
         ] {
             assert_eq!(key.open(other, sealed.clone()), Err(SealingError::Damaged));
         }
@@ -355,16 +355,16 @@ mod tests {
     #[test]
     fn each_changed_byte_is_noticed() {
         let key = DataKey::generate();
-        let place = Place { column: "c", tenant: tenant(1), row: b"r" };
-        let sealed = key.seal(place, b"an alert").into_bytes();
+        let binding = Binding { column: "c", tenant: tenant(1), row: b"r" };
+        let sealed = key.seal(binding, b"an alert").into_bytes();
         for index in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[index] ^= 1;
-            assert!(key.open(place, Sealed::from_stored(changed)).is_err(), "byte {index}");
+            assert!(key.open(binding, Sealed::from_stored(changed)).is_err(), "byte {index}");
         }
         for length in 0..sealed.len() {
             assert!(
-                key.open(place, Sealed::from_stored(sealed[..length].to_vec())).is_err(),
+                key.open(binding, Sealed::from_stored(sealed[..length].to_vec())).is_err(),
                 "{length} bytes"
             );
         }

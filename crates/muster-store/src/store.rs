@@ -14,8 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::{
-    Cursor, Delivery, DeliveryNumber, DomainName, RecordHead, Secret, Selection, Slug, Source, Tenant,
-    TenantId, TenantState,
+    Cursor, Delivery, DeliveryNumber, DomainName, Purpose, RecordHead, Secret, Selection, Slug, Source,
+    Tenant, TenantId, TenantState,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -150,13 +150,15 @@ pub enum TenantChange {
     App(String),
 }
 
-/// The right to read one source of one tenant for a while.
+/// The right to read one source of one tenant for one purpose for a while.
 #[derive(Debug, Clone)]
 pub struct SourceLease {
     /// The tenant.
     pub tenant: Tenant,
     /// The source.
     pub source: Source,
+    /// What for.
+    pub purpose: Purpose,
     /// How far it has been read.
     pub cursor: Cursor,
     /// How many polls in a row have failed.
@@ -172,8 +174,8 @@ pub struct NewRecord<'a> {
     pub head: RecordHead,
     /// Microsoft's JSON object.
     pub body: &'a str,
-    /// The sinks that are owed it, as indices into [`AcceptedPage::sinks`]: bit `i` stands for sink `i`.
-    pub sinks: u64,
+    /// The sinks that are owed it: an index into [`AcceptedPage::destinations`].
+    pub destination: usize,
 }
 
 /// What could not be read or was refused, to be kept with its original bytes.
@@ -194,8 +196,8 @@ pub struct AcceptedPage<'a> {
     pub records: Vec<NewRecord<'a>>,
     /// What was on the page and could not be read.
     pub dead_letters: Vec<NewDeadLetter<'a>>,
-    /// The names of the sinks that the records' bits mean; at most 64.
-    pub sinks: &'a [String],
+    /// The sets of sinks, by name, that the records are owed to. Many records share one.
+    pub destinations: &'a [Vec<String>],
     /// The cursor after this page.
     pub cursor: Cursor,
 }
@@ -229,6 +231,9 @@ pub enum PollResult {
         /// Whether the cursor moved: then a row of failures is over.
         progressed: bool,
     },
+    /// All that the cursor was for has been read: a sweep or a backfill is over, and its cursor is forgotten. A live
+    /// cursor is never over.
+    Over,
     /// It failed.
     Failed {
         /// In words for the operator.
@@ -315,18 +320,20 @@ pub struct DeadLetter {
     pub body_bytes: u64,
 }
 
-/// How one source of one tenant is doing.
+/// How one source of one tenant is doing, read for one purpose.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceState {
     /// The tenant.
     pub tenant: TenantId,
     /// The source.
     pub source: Source,
+    /// What it is read for.
+    pub purpose: Purpose,
     /// When it was last read to its end.
     pub last_success_at: Option<Timestamp>,
     /// Everything updated up to here has been seen.
     pub seen_up_to: Timestamp,
-    /// Record versions accepted so far.
+    /// Record versions of the source accepted so far, for whatever purpose.
     pub accepted: u64,
     /// The failures since the last success.
     pub failures: u32,
@@ -340,7 +347,7 @@ pub struct SourceState {
 
 /// How the deliveries of one tenant to one sink are doing.
 #[derive(Debug, Clone, Serialize)]
-pub struct LaneState {
+pub struct QueueState {
     /// The tenant.
     pub tenant: TenantId,
     /// The sink's name.
@@ -363,7 +370,7 @@ pub struct LaneState {
     pub next_at: Option<Timestamp>,
 }
 
-/// The lanes of one sink together.
+/// The queues of one sink together.
 #[derive(Debug, Clone, Serialize)]
 pub struct SinkTotals {
     /// The sink's name.
@@ -376,7 +383,7 @@ pub struct SinkTotals {
     pub owed_since: Option<Timestamp>,
     /// Records refused for good.
     pub rejected: u64,
-    /// What went wrong last in any lane that still fails.
+    /// What went wrong last in any queue that still fails.
     pub last_error: Option<String>,
 }
 
@@ -556,9 +563,28 @@ pub trait Store: Send + Sync + 'static {
     /// Ends all leases that other instances hold. For an engine that only one process can use at a time, at start.
     async fn take_over(&self, instance: InstanceId, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Leases up to `limit` sources that are due (of active tenants, due at `now`, not leased), the longest due
+    /// Begins to read a source for `purpose` from `cursor` on, first at `next_at`, in place of a cursor for the same
+    /// purpose; whoever had leased that loses it. `false` when the tenant has no such source.
+    async fn put_cursor(
+        &self,
+        tenant: TenantId,
+        source: Source,
+        purpose: Purpose,
+        cursor: Cursor,
+        next_at: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Ends a sweep or a backfill; `false` when there is none. A live cursor goes with its source only.
+    async fn remove_cursor(
+        &self,
+        tenant: TenantId,
+        source: Source,
+        purpose: Purpose,
+    ) -> Result<bool, StoreError>;
+
+    /// Leases up to `limit` cursors that are due (of active tenants, due at `now`, not leased), the longest due
     /// first, until `now + lease_for`. This order is why one tenant cannot starve the others: whoever was served
-    /// goes behind all who were due before.
+    /// goes behind all who were due before. Cursors of one source for different purposes may be leased at once.
     async fn lease_due_sources(
         &self,
         instance: InstanceId,
@@ -567,7 +593,7 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<SourceLease>, StoreError>;
 
-    /// When the next source of an active tenant can be leased: when it is due, or, where it is leased, when the lease
+    /// When the next cursor of an active tenant can be leased: when it is due, or, where it is leased, when the lease
     /// ends if nobody gives it back earlier. `None` when there is none.
     async fn next_source_due_at(&self) -> Result<Option<Timestamp>, StoreError>;
 
@@ -593,7 +619,7 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Leases what one tenant owes to `sink`: the first deliveries, in order, of the lane that has waited longest
+    /// Leases what one tenant owes to `sink`: the first deliveries, in order, of the queue that has waited longest
     /// among those that are due and not leased. `None` when there is none.
     async fn lease_due_deliveries(
         &self,
@@ -604,7 +630,7 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Option<DeliveryLease>, StoreError>;
 
-    /// When the next lane of `sink` can be leased: when it is due, or, where it is leased, when the lease ends if
+    /// When the next queue of `sink` can be leased: when it is due, or, where it is leased, when the lease ends if
     /// nobody gives it back earlier. `None` when nothing is owed.
     async fn next_delivery_due_at(&self, sink: &str) -> Result<Option<Timestamp>, StoreError>;
 
@@ -618,7 +644,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes down what a sink answered and gives the lease back, in one transaction: finished deliveries are owed
     /// no more, refused records become dead letters, the rest stays owed. `retry` says when to try the rest and why
-    /// it failed; without it, what is left in the lane is due at once.
+    /// it failed; without it, what is left in the queue is due at once.
     async fn finish_deliveries(
         &self,
         lease: &DeliveryLease,
@@ -644,13 +670,16 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// How every source is doing, by tenant.
+    /// How every source is doing that is read live, by tenant.
     async fn source_states(&self) -> Result<Vec<SourceState>, StoreError>;
 
-    /// How every lane is doing, by tenant and sink.
-    async fn lane_states(&self) -> Result<Vec<LaneState>, StoreError>;
+    /// How every source is doing for every purpose that it is read for, by tenant.
+    async fn cursor_states(&self) -> Result<Vec<SourceState>, StoreError>;
 
-    /// The totals of every sink that has a lane.
+    /// How every queue is doing, by tenant and sink.
+    async fn queue_states(&self) -> Result<Vec<QueueState>, StoreError>;
+
+    /// The totals of every sink that has a queue.
     async fn sink_totals(&self) -> Result<Vec<SinkTotals>, StoreError>;
 
     /// The journal's totals.

@@ -429,12 +429,15 @@ impl Collector {
         routes: &crate::routing::Routes,
         cursor: Cursor,
     ) -> Result<PageReceipt, StoreError> {
-        let to_record =
-            |(head, body): (RecordHead, _)| NewRecord { sinks: routes.sinks(head.severity), head, body };
+        let to_record = |(head, body): (RecordHead, _)| NewRecord {
+            destination: routes.destination(head.severity),
+            head,
+            body,
+        };
         let page = AcceptedPage {
             records: taken.records.into_iter().map(to_record).collect(),
             dead_letters: taken.dead_letters,
-            sinks: self.router.sinks(),
+            destinations: routes.destinations(),
             cursor,
         };
         let receipt = self.store.accept_page(lease, page, LEASE, self.clock.now()).await?;
@@ -452,7 +455,7 @@ impl Collector {
     }
 
     async fn move_cursor(&self, lease: &SourceLease, cursor: Cursor) -> Result<(), StoreError> {
-        let page = AcceptedPage { records: vec![], dead_letters: vec![], sinks: self.router.sinks(), cursor };
+        let page = AcceptedPage { records: vec![], dead_letters: vec![], destinations: &[], cursor };
         self.store.accept_page(lease, page, LEASE, self.clock.now()).await.map(|_| ())
     }
 
@@ -479,8 +482,7 @@ impl Collector {
     ) -> Result<(), StoreError> {
         let body = &body[..body.len().min(KEPT_BYTES_MAX)];
         let letter = NewDeadLetter { record_id: None, reason: reason.to_owned(), body };
-        let page =
-            AcceptedPage { records: vec![], dead_letters: vec![letter], sinks: self.router.sinks(), cursor };
+        let page = AcceptedPage { records: vec![], dead_letters: vec![letter], destinations: &[], cursor };
         metrics::counter!("muster_records_unreadable_total", "source" => lease.source.as_str()).increment(1);
         self.store.accept_page(lease, page, LEASE, self.clock.now()).await.map(|_| ())
     }

@@ -5,7 +5,7 @@
 //! down. A delivery is owed until then: a process killed in between sends it again.
 //!
 //! Each sink has its own workers, and no worker serves two sinks, so a sink that is down or slow holds up no other.
-//! While a sink is down, each lane (one tenant's deliveries to it) waits longer and longer between attempts, up to a
+//! While a sink is down, each queue (one tenant's deliveries to it) waits longer and longer between attempts, up to a
 //! minute; what is owed stays in the journal, and goes out in order when the sink is back.
 
 use std::collections::HashSet;

@@ -188,7 +188,7 @@ impl Engine {
             store: Arc::clone(store),
             microsoft: Arc::clone(&microsoft),
             apps: apps.clone(),
-            router: Router::new(settings.routes.clone(), settings.sinks.keys().cloned().collect()),
+            router: Router::new(settings.routes.clone()),
             settings: settings.collect.clone(),
             clock: Arc::clone(clock),
             instance,

@@ -1,56 +1,51 @@
 //! Which sinks a record is owed to.
 
+use std::collections::BTreeSet;
+
 use muster_model::{Severity, Source, TenantLabel};
 
 use crate::config::RouteSettings;
 
-/// The routes, with sinks as numbers.
+/// The routes of the settings.
 #[derive(Debug, Clone)]
-pub struct Router {
-    routes: Vec<RouteSettings>,
-    sinks: Vec<String>,
-}
+pub struct Router(Vec<RouteSettings>);
 
-/// The routes of one tenant and source.
+/// The routes of one tenant and source: for each severity, by its number, the names of the sinks that such records are
+/// owed to.
 #[derive(Debug, Clone)]
-pub struct Routes(Vec<(Severity, u64)>);
+pub struct Routes(Vec<Vec<String>>);
 
 impl Router {
-    /// `sinks` are the names of all sinks, at most 64.
+    /// A router of these routes.
     #[must_use]
-    pub fn new(routes: Vec<RouteSettings>, sinks: Vec<String>) -> Self {
-        Self { routes, sinks }
-    }
-
-    /// The sinks, in the order of the bits that [`Routes::sinks`] gives.
-    #[must_use]
-    pub fn sinks(&self) -> &[String] {
-        &self.sinks
+    pub fn new(routes: Vec<RouteSettings>) -> Self {
+        Self(routes)
     }
 
     /// The routes that records of `source` of this tenant may take.
     #[must_use]
     pub fn routes(&self, tenant: &TenantLabel, source: Source) -> Routes {
-        let bits = |route: &RouteSettings| {
-            let bit =
-                |name| self.sinks.iter().position(|sink| sink == name).map_or(0, |index| 1_u64 << index);
-            route.sinks.iter().map(bit).fold(0, |all, one| all | one)
+        let serving = self.0.iter().filter(|route| route.serves(tenant, source)).collect::<Vec<_>>();
+        let sinks = |severity: Severity| {
+            let taken = serving.iter().filter(|route| severity.passes(route.min_severity));
+            let sinks = taken.flat_map(|route| &route.sinks).collect::<BTreeSet<_>>();
+            sinks.into_iter().cloned().collect()
         };
-        Routes(
-            self.routes
-                .iter()
-                .filter(|route| route.serves(tenant, source))
-                .map(|route| (route.min_severity, bits(route)))
-                .collect(),
-        )
+        Routes((0..=Severity::High.number()).map(Severity::from_number).map(sinks).collect())
     }
 }
 
 impl Routes {
-    /// The sinks that a record of this severity is owed to: bit `i` is sink `i`.
+    /// The sets of sinks that records go to.
     #[must_use]
-    pub fn sinks(&self, severity: Severity) -> u64 {
-        self.0.iter().filter(|(minimum, _)| severity.passes(*minimum)).fold(0, |all, (_, bits)| all | bits)
+    pub fn destinations(&self) -> &[Vec<String>] {
+        &self.0
+    }
+
+    /// Which of them a record of this severity goes to.
+    #[must_use]
+    pub fn destination(&self, severity: Severity) -> usize {
+        usize::from(severity.number())
     }
 }
 
@@ -71,15 +66,16 @@ mod tests {
             route("con*", Severity::High, "splunk"),
             route("fabrikam", Severity::Unknown, "splunk"),
         ];
-        let router = Router::new(routes, vec!["archive".to_owned(), "splunk".to_owned()]);
+        let router = Router::new(routes);
         let label = TenantLabel {
             id: "5f0d2c3e-8a41-4b52-9c1e-0d6f7a8b9c0d".parse().expect("a GUID"),
             slug: "contoso".parse().expect("a slug"),
             name: "Contoso".to_owned(),
         };
         let routes = router.routes(&label, Source::GraphAlerts);
-        assert_eq!(routes.sinks(Severity::Low), 0b01);
-        assert_eq!(routes.sinks(Severity::High), 0b11);
-        assert_eq!(routes.sinks(Severity::Unknown), 0b11);
+        let sinks = |severity| &routes.destinations()[routes.destination(severity)];
+        assert_eq!(sinks(Severity::Low), &["archive"]);
+        assert_eq!(sinks(Severity::High), &["archive", "splunk"]);
+        assert_eq!(sinks(Severity::Unknown), &["archive", "splunk"]);
     }
 }

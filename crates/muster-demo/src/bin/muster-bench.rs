@@ -546,12 +546,14 @@ impl BenchStore {
     }
 
     async fn accept(&self, items: &[&str], heads: &[RecordHead]) -> anyhow::Result<()> {
-        let sinks = ["splunk".to_owned()];
+        let destinations = [vec!["splunk".to_owned()]];
         let records = items.iter().zip(heads);
         let page = AcceptedPage {
-            records: records.map(|(body, head)| NewRecord { head: head.clone(), body, sinks: 1 }).collect(),
+            records: records
+                .map(|(body, head)| NewRecord { head: head.clone(), body, destination: 0 })
+                .collect(),
             dead_letters: Vec::new(),
-            sinks: &sinks,
+            destinations: &destinations,
             cursor: Cursor::starting(self.now),
         };
         Store::accept_page(&self.store, &self.lease, page, LEASE, self.now).await?;

@@ -58,9 +58,9 @@ async fn only_active_tenants_are_polled(store: &dyn Store) {
         for lease in &leases {
             caught_up(store, lease, 0, now).await;
         }
-        let lane = lease_lane(store, "splunk", now).await;
-        assert_eq!(ids(&lane.deliveries), [state.as_str()], "what was accepted is delivered");
-        store.finish_deliveries(&lane, all_taken(&lane), None, now).await.expect("finished");
+        let queue = lease_queue(store, "splunk", now).await;
+        assert_eq!(ids(&queue.deliveries), [state.as_str()], "what was accepted is delivered");
+        store.finish_deliveries(&queue, all_taken(&queue), None, now).await.expect("finished");
     }
 }
 
@@ -71,7 +71,7 @@ async fn offboarded_tenants_leave_their_name(store: &dyn Store) {
     let lease = lease_source(store, at(0)).await;
     assert_eq!(lease.tenant.id, tenant.id);
     accept(store, &lease, &["a"], &sinks, at(1)).await;
-    let lane = lease_lane(store, "splunk", at(1)).await;
+    let queue = lease_queue(store, "splunk", at(1)).await;
     store.put_grant(grant(1, "main", "token-1"), at(1)).await.expect("put");
     let held = lease_grant(store, ME, 1, "main", at(1)).await;
     store.add_invitation(invitation(1, 1), at(1)).await.expect("added");
@@ -88,18 +88,18 @@ async fn offboarded_tenants_leave_their_name(store: &dyn Store) {
     let page = AcceptedPage {
         records: vec![record("b", 10, &text, 1)],
         dead_letters: Vec::new(),
-        sinks: &sinks,
+        destinations: &[],
         cursor: cursor(5),
     };
     assert!(is_lost(store.accept_page(&lease, page, LEASE, at(2)).await));
-    let mut refused = all_taken(&lane);
+    let mut refused = all_taken(&queue);
     refused[0].rejected = vec![(0, "too large".to_owned())];
-    assert!(is_lost(store.finish_deliveries(&lane, refused, None, at(2)).await));
+    assert!(is_lost(store.finish_deliveries(&queue, refused, None, at(2)).await));
     let (_, fence) = held.expect("leased");
     let token = Secret::from("token-2");
     assert!(is_lost(store.renew_grant(tenant.id, "main", fence, Some(&token), None, at(2)).await));
     assert_eq!(store.journal_totals().await.expect("added up").batches, 0);
-    assert!(store.lane_states().await.expect("read").is_empty());
+    assert!(store.queue_states().await.expect("read").is_empty());
     assert!(store.grants(None).await.expect("listed").is_empty());
     assert!(store.invitation(invitation(1, 1).id).await.expect("asked").is_none());
     assert!(store.take_sign_in(sign_in(1, 1).id, at(2)).await.expect("asked").is_none());

@@ -1,14 +1,14 @@
 //! Accepting a page: the one transaction that takes new records in and moves the cursor.
 //!
-//! What is known already is found out and the batches are made before the transaction, since the lease keeps others
-//! from writing to the same source. Should it not (a worker whose lease was taken over and back), the key of
-//! `record_version` refuses the second row and the page is looked at anew.
+//! What is known already is found out and the batches are made before the transaction. Whoever reads the same source for
+//! another purpose may write the same versions meanwhile: the key of `record_version` refuses the second row then, and
+//! the page is looked at anew.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::{Batch, ContentHash, RecordHead, Selection, TenantId};
+use muster_model::{Batch, ContentHash, Purpose, RecordHead, Selection, Source, TenantId};
 use sqlx::{Row, SqliteConnection};
 
 use super::dead_letters::{insert_letter, seal_letter};
@@ -21,8 +21,9 @@ use crate::{AcceptedPage, DeadLetterOrigin, NewDeadLetter, PageReceipt, SourceLe
 
 /// A batch is closed when its bodies pass this, so that reading one back takes little memory.
 const BATCH_BODY_BYTES_MAX: usize = 2 << 20;
-/// How often a page is looked at anew when another writer was faster.
-const ATTEMPTS: usize = 3;
+/// How often a page is looked at anew when another writer was faster. Each time at least one other page has got in, and
+/// a source is read for a few purposes only.
+const ATTEMPTS: usize = 16;
 const DOING: &str = "accept a page";
 
 /// How a version is spelled within the JSON that carries many to one statement: the hash in hexadecimal, the time in
@@ -38,6 +39,7 @@ pub(super) struct StoredSource {
     pub(super) source_no: i64,
     pub(super) tenant_no: i64,
     pub(super) data_key: DataKey,
+    cursor_no: i64,
     cursor: String,
     leased_until: i64,
     fence: i64,
@@ -48,8 +50,8 @@ pub(super) struct StoredSource {
 struct Draft {
     batch: Batch,
     versions: Vec<String>,
-    /// Of the records, by sink.
-    sinks: Vec<u64>,
+    /// Where each record goes.
+    destinations: Vec<usize>,
 }
 
 /// What is written for a batch.
@@ -86,7 +88,7 @@ impl SqliteStore {
         lease_for: Duration,
         now: Timestamp,
     ) -> Result<PageReceipt, Failure> {
-        let source = self.stored_source(lease.tenant.id, lease.source.as_str()).await?;
+        let source = self.stored_source(lease.tenant.id, lease.source, lease.purpose).await?;
         let source = source.filter(|source| source.leased && source.fence == lease.fence.cast_signed());
         let source = source.ok_or_else(|| lost(lease))?;
         let versions = page.records.iter().map(|record| version(&record.head)).collect::<Vec<_>>();
@@ -114,26 +116,33 @@ impl SqliteStore {
         let batches = if fresh.is_empty() {
             Vec::new()
         } else {
-            self.new_batches(lease.tenant.id, source.data_key, drafts(page, versions, &fresh), page.sinks)
-                .await?
+            let drafts = drafts(page, versions, &fresh);
+            self.new_batches(lease.tenant.id, source.data_key, drafts, page.destinations).await?
         };
         let durability = if nothing_new { Durability::Relaxed } else { Durability::Synced };
         let (source_no, tenant_no, lease) = (source.source_no, source.tenant_no, lease.clone());
+        let cursor_no = source.cursor_no;
         let write = self.writes.run(durability, move |connection| {
             Box::pin(async move {
                 let moved = sqlx::query(
-                    "UPDATE source_state SET cursor = ?, accepted = accepted + ?, leased_until = ?
-                     WHERE source_no = ? AND fence = ? AND lease_owner IS NOT NULL",
+                    "UPDATE cursor SET cursor = ?, leased_until = ?
+                     WHERE cursor_no = ? AND fence = ? AND lease_owner IS NOT NULL",
                 )
                 .bind(cursor)
-                .bind(accepted)
                 .bind(lease_until)
-                .bind(source_no)
+                .bind(cursor_no)
                 .bind(lease.fence.cast_signed())
                 .execute(&mut *connection)
                 .await?;
                 if moved.rows_affected() == 0 {
                     return Err(lost(&lease).into());
+                }
+                if accepted > 0 {
+                    sqlx::query("UPDATE source SET accepted = accepted + ? WHERE source_no = ?")
+                        .bind(accepted)
+                        .bind(source_no)
+                        .execute(&mut *connection)
+                        .await?;
                 }
                 for batch in batches {
                     write_batch(connection, tenant_no, source_no, batch, now).await?;
@@ -148,19 +157,23 @@ impl SqliteStore {
         Ok(receipt)
     }
 
-    /// A source of a tenant; `None` when there is none, or the tenant is gone.
+    /// A source of a tenant as it is read for a purpose; `None` when it is not, or the tenant is gone.
     pub(super) async fn stored_source(
         &self,
         tenant: TenantId,
-        source: &str,
+        source: Source,
+        purpose: Purpose,
     ) -> Result<Option<StoredSource>, Failure> {
         let row = sqlx::query(
-            "SELECT s.source_no, s.tenant_no, t.data_key, s.cursor, s.leased_until, s.fence,
-                 s.lease_owner IS NOT NULL AS leased
-             FROM tenant t JOIN source_state s ON s.tenant_no = t.tenant_no WHERE t.id = ? AND s.source = ?",
+            "SELECT s.source_no, s.tenant_no, t.data_key, c.cursor_no, c.cursor, c.leased_until, c.fence,
+                 c.lease_owner IS NOT NULL AS leased
+             FROM tenant t JOIN source s ON s.tenant_no = t.tenant_no
+                 JOIN cursor c ON c.source_no = s.source_no
+             WHERE t.id = ? AND s.source = ? AND c.purpose = ?",
         )
         .bind(tenant.to_string())
-        .bind(source)
+        .bind(source.as_str())
+        .bind(purpose.as_str())
         .fetch_optional(&self.readers)
         .await?;
         let Some(row) = row else { return Ok(None) };
@@ -168,6 +181,7 @@ impl SqliteStore {
             source_no: row.try_get("source_no")?,
             tenant_no: row.try_get("tenant_no")?,
             data_key: self.data_key(Sealed::from_stored(row.try_get("data_key")?), tenant).await?,
+            cursor_no: row.try_get("cursor_no")?,
             cursor: row.try_get("cursor")?,
             leased_until: row.try_get("leased_until")?,
             fence: row.try_get("fence")?,
@@ -229,23 +243,18 @@ impl SqliteStore {
         tenant: TenantId,
         key: DataKey,
         drafts: Vec<Draft>,
-        sinks: &[String],
+        destinations: &[Vec<String>],
     ) -> Result<Vec<NewBatch>, StoreError> {
         let mut batches = Vec::with_capacity(drafts.len());
         let mut rest = Vec::with_capacity(drafts.len());
         for draft in drafts {
             batches.push(draft.batch);
-            rest.push((draft.versions, draft.sinks));
+            rest.push((draft.versions, owed(&draft.destinations, destinations)));
         }
         let packed = self.packer.pack(batches, tenant, key).await?;
-        let made = packed.into_iter().zip(rest).map(|(packed, (versions, bits))| {
+        let made = packed.into_iter().zip(rest).map(|(packed, (versions, owed))| {
             let versions = serde_json::to_string(&versions).expect("strings");
-            let owed = sinks.iter().enumerate().filter_map(|(sink, name)| {
-                let wants = |index: usize| sink < 64 && bits[index] & (1 << sink) != 0;
-                let selection = Selection::of(bits.len(), wants)?;
-                Some((name.clone(), selection, (0..bits.len()).filter(|index| wants(*index)).count() as i64))
-            });
-            NewBatch { owed: owed.collect(), packed, versions: Some(versions) }
+            NewBatch { owed, packed, versions: Some(versions) }
         });
         Ok(made.collect())
     }
@@ -267,6 +276,23 @@ impl SqliteStore {
         let owed = sinks.iter().map(|sink| (sink.clone(), Selection::All, 1)).collect();
         Ok(NewBatch { packed, versions, owed })
     }
+}
+
+/// What each sink is owed of a batch, given where each of its records goes.
+fn owed(records: &[usize], destinations: &[Vec<String>]) -> Vec<(String, Selection, i64)> {
+    // A few sets of sinks, however many records: each sink's are found once.
+    let mut sinks: BTreeMap<&String, Vec<bool>> = BTreeMap::new();
+    for destination in records.iter().copied().collect::<BTreeSet<_>>() {
+        for sink in &destinations[destination] {
+            sinks.entry(sink).or_insert_with(|| vec![false; destinations.len()])[destination] = true;
+        }
+    }
+    let owed = sinks.into_iter().filter_map(|(sink, leads)| {
+        let selection = Selection::of(records.len(), |index| leads[records[index]])?;
+        let count = records.iter().filter(|destination| leads[**destination]).count();
+        Some((sink.clone(), selection, count as i64))
+    });
+    owed.collect()
 }
 
 /// A version, as [`version_columns`] takes it apart. Two versions are the same when their spellings are.
@@ -304,7 +330,7 @@ fn drafts(page: &AcceptedPage<'_>, mut versions: Vec<String>, fresh: &[usize]) -
         drafts.push(Draft {
             batch,
             versions: these.iter().map(|index| std::mem::take(&mut versions[*index])).collect(),
-            sinks: these.iter().map(|index| page.records[*index].sinks).collect(),
+            destinations: these.iter().map(|index| page.records[*index].destination).collect(),
         });
     }
     drafts
@@ -336,12 +362,12 @@ pub(super) async fn write_batch(
         let row = sqlx::query(
             // Numbers start from the batch's, so that those of a tenant that was removed and added again go on
             // rising: sinks that remember the highest one take a lower one for a repetition.
-            "INSERT INTO lane (tenant_no, sink, next_number, next_at, owed) VALUES (?1, ?2, ?5 + 1, ?3, ?4)
+            "INSERT INTO queue (tenant_no, sink, next_number, next_at, owed) VALUES (?1, ?2, ?5 + 1, ?3, ?4)
              ON CONFLICT (tenant_no, sink) DO UPDATE SET
                  next_number = max(next_number, ?5) + 1,
                  next_at = CASE WHEN owed = 0 THEN excluded.next_at ELSE next_at END,
                  owed = owed + excluded.owed
-             RETURNING lane_no, next_number - 1",
+             RETURNING queue_no, next_number - 1",
         )
         .bind(tenant_no)
         .bind(sink)
@@ -350,12 +376,12 @@ pub(super) async fn write_batch(
         .bind(batch_no)
         .fetch_one(&mut *connection)
         .await?;
-        let (lane_no, number): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let (queue_no, number): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         sqlx::query(
-            "INSERT INTO delivery (lane_no, number, batch_no, records, body_bytes, owed_since, selection)
+            "INSERT INTO delivery (queue_no, number, batch_no, records, body_bytes, owed_since, selection)
              VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
-        .bind(lane_no)
+        .bind(queue_no)
         .bind(number)
         .bind(batch_no)
         .bind(records)

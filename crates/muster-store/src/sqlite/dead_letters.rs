@@ -1,7 +1,7 @@
 //! What could not be read or was refused for good: kept with its original bytes, and replayed.
 
 use jiff::Timestamp;
-use muster_model::{ContentHash, RecordHead, Source, TenantId};
+use muster_model::{ContentHash, Purpose, RecordHead, Source, TenantId};
 use serde::de::IgnoredAny;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -9,7 +9,7 @@ use sqlx::{Row, SqliteConnection};
 use super::accept::write_batch;
 use super::tenants::parsed;
 use super::{Durability, Failure, SqliteStore, bounded, count, nanoseconds, timestamp};
-use crate::sealing::{DataKey, Place, Sealed, random};
+use crate::sealing::{Binding, DataKey, Sealed, random};
 use crate::{DeadLetter, DeadLetterNumber, DeadLetterOrigin, StoreError};
 
 /// The column that the sealed form of a dead letter is bound to.
@@ -49,7 +49,7 @@ pub(super) fn seal_letter(
         reason: bounded(&reason),
         body_bytes: i64::try_from(body.len()).unwrap_or(i64::MAX),
         content_hash: hash.0.to_vec(),
-        sealed: key.seal(Place { column: COLUMN, tenant, row: &letter_id }, body).into_bytes(),
+        sealed: key.seal(Binding { column: COLUMN, tenant, row: &letter_id }, body).into_bytes(),
         letter_id: letter_id.to_vec(),
     }
 }
@@ -138,7 +138,7 @@ impl SqliteStore {
             DeadLetterOrigin::Source(source) => (source, None),
             DeadLetterOrigin::Sink { sink, source } => (source, Some(sink)),
         };
-        let stored = self.stored_source(letter.tenant, source.as_str()).await;
+        let stored = self.stored_source(letter.tenant, source, Purpose::Live).await;
         let stored = stored.map_err(|failure| failure.worded(&self.path, doing))?;
         let stored = stored.ok_or_else(|| StoreError::NoTenant(letter.tenant.to_string()))?;
         // What a sink refused was accepted before; what could not be read is new, unless the source has shown it
@@ -193,8 +193,8 @@ impl SqliteStore {
         };
         let (tenant, tenant_no, data_key, letter_id, origin, sealed) = read().map_err(failed)?;
         let key = self.data_key(Sealed::from_stored(data_key), tenant).await?;
-        let place = Place { column: COLUMN, tenant, row: &letter_id };
-        let body = key.open(place, Sealed::from_stored(sealed));
+        let binding = Binding { column: COLUMN, tenant, row: &letter_id };
+        let body = key.open(binding, Sealed::from_stored(sealed));
         let what = || format!("dead letter {}", number.0);
         let body = body.map_err(|source| StoreError::Sealing { what: what(), source })?;
         Ok(OpenedLetter { tenant, tenant_no, key, origin, body })

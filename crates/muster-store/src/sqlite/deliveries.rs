@@ -16,23 +16,23 @@ use super::tenants::{StoredTenant, odd, parsed, read_tenant, select_tenant};
 use super::{Durability, Failure, SqliteStore, bounded, count, lease_end, nanoseconds, timestamp};
 use crate::sealing::Sealed;
 use crate::{
-    DeadLetterOrigin, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, LaneState, SinkTotals,
+    DeadLetterOrigin, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, QueueState, SinkTotals,
     StoreError,
 };
 
 const DOING: &str = "lease due deliveries";
 
-/// The lane of sink `?2` that is due at `?1` and has waited longest.
-macro_rules! due_lane {
+/// The queue of sink `?2` that is due at `?1` and has waited longest.
+macro_rules! due_queue {
     () => {
-        "SELECT lane_no FROM lane WHERE sink = ?2 AND owed > 0 AND next_at <= ?1 AND leased_until <= ?1 \
-         ORDER BY next_at, lane_no LIMIT 1"
+        "SELECT queue_no FROM queue WHERE sink = ?2 AND owed > 0 AND next_at <= ?1 AND leased_until <= ?1 \
+         ORDER BY next_at, queue_no LIMIT 1"
     };
 }
 
-/// A lane that has just been leased.
-struct LeasedLane {
-    lane_no: i64,
+/// A queue that has just been leased.
+struct LeasedQueue {
+    queue_no: i64,
     fence: i64,
     failures: u32,
     stored: StoredTenant,
@@ -63,21 +63,21 @@ impl SqliteStore {
         lease_for: Duration,
         now: Timestamp,
     ) -> Result<Option<DeliveryLease>, StoreError> {
-        while let Some(lane) = self.lease_lane(instance, sink, lease_for, now).await? {
+        while let Some(queue) = self.lease_queue(instance, sink, lease_for, now).await? {
             loop {
-                let stored = self.first_deliveries(lane.lane_no, limits).await?;
+                let stored = self.first_deliveries(queue.queue_no, limits).await?;
                 if stored.is_empty() {
                     // The counter of what is owed was wrong, as after a repair by hand.
-                    self.settle_lane(&lane).await?;
+                    self.settle_queue(&queue).await?;
                     break;
                 }
-                let (deliveries, broken) = self.read_deliveries(&lane.stored, sink, stored).await?;
+                let (deliveries, broken) = self.read_deliveries(&queue.stored, sink, stored).await?;
                 if !broken.is_empty() {
-                    self.bury(&lane, sink, broken, now).await?;
+                    self.bury(&queue, sink, broken, now).await?;
                 }
                 if !deliveries.is_empty() {
-                    let (tenant, sink) = (lane.stored.tenant, sink.to_owned());
-                    let (failures, fence) = (lane.failures, count(lane.fence));
+                    let (tenant, sink) = (queue.stored.tenant, sink.to_owned());
+                    let (failures, fence) = (queue.failures, count(queue.fence));
                     return Ok(Some(DeliveryLease { tenant, sink, deliveries, failures, fence }));
                 }
             }
@@ -85,15 +85,15 @@ impl SqliteStore {
         Ok(None)
     }
 
-    async fn lease_lane(
+    async fn lease_queue(
         &self,
         instance: InstanceId,
         sink: &str,
         lease_for: Duration,
         now: Timestamp,
-    ) -> Result<Option<LeasedLane>, StoreError> {
+    ) -> Result<Option<LeasedQueue>, StoreError> {
         // Asked first, so that an idle store is not written to.
-        let any = sqlx::query(due_lane!()).bind(nanoseconds(now)).bind(sink);
+        let any = sqlx::query(due_queue!()).bind(nanoseconds(now)).bind(sink);
         if any.fetch_optional(&self.readers).await.map_err(self.failed(DOING))?.is_none() {
             return Ok(None);
         }
@@ -101,9 +101,9 @@ impl SqliteStore {
         self.write(DOING, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let row = sqlx::query(concat!(
-                    "UPDATE lane SET lease_owner = ?3, leased_until = ?4, fence = fence + 1 WHERE lane_no = (",
-                    due_lane!(),
-                    ") RETURNING lane_no, tenant_no, fence, failures"
+                    "UPDATE queue SET lease_owner = ?3, leased_until = ?4, fence = fence + 1 WHERE queue_no = (",
+                    due_queue!(),
+                    ") RETURNING queue_no, tenant_no, fence, failures"
                 ))
                 .bind(nanoseconds(now))
                 .bind(sink)
@@ -114,8 +114,8 @@ impl SqliteStore {
                 let Some(row) = row else { return Ok(None) };
                 let tenant_no: i64 = row.try_get("tenant_no")?;
                 let tenant = sqlx::query(select_tenant!("WHERE t.tenant_no = ?")).bind(tenant_no);
-                Ok(Some(LeasedLane {
-                    lane_no: row.try_get("lane_no")?,
+                Ok(Some(LeasedQueue {
+                    queue_no: row.try_get("queue_no")?,
                     fence: row.try_get("fence")?,
                     failures: row.try_get("failures")?,
                     stored: read_tenant(&tenant.fetch_one(&mut *connection).await?)?,
@@ -125,24 +125,24 @@ impl SqliteStore {
         .await
     }
 
-    /// The first deliveries of a lane within the limits; one at least.
+    /// The first deliveries of a queue within the limits; one at least.
     async fn first_deliveries(
         &self,
-        lane_no: i64,
+        queue_no: i64,
         limits: DeliveryLimits,
     ) -> Result<Vec<StoredDelivery>, StoreError> {
         let failed = self.failed(DOING);
         let rows = sqlx::query(
-            "WITH first AS (SELECT * FROM delivery WHERE lane_no = ?1 ORDER BY number LIMIT ?2),
+            "WITH first AS (SELECT * FROM delivery WHERE queue_no = ?1 ORDER BY number LIMIT ?2),
                  summed AS (SELECT *, sum(body_bytes) OVER (ORDER BY number) AS bytes_up_to,
                      row_number() OVER (ORDER BY number) AS place FROM first)
              SELECT d.number, d.records, d.selection, s.source, b.batch_id, b.records AS batch_records,
                  b.body_bytes, b.sealed
              FROM summed d LEFT JOIN journal_batch b ON b.batch_no = d.batch_no
-                 LEFT JOIN source_state s ON s.source_no = b.source_no
+                 LEFT JOIN source s ON s.source_no = b.source_no
              WHERE d.place = 1 OR d.bytes_up_to <= ?3",
         )
-        .bind(lane_no)
+        .bind(queue_no)
         .bind(limits.batches.max(1))
         .bind(i64::try_from(limits.body_bytes).unwrap_or(i64::MAX))
         .fetch_all(&self.readers)
@@ -194,36 +194,36 @@ impl SqliteStore {
     /// Makes dead letters of deliveries whose batch cannot be read, so that they hold nothing up.
     async fn bury(
         &self,
-        lane: &LeasedLane,
+        queue: &LeasedQueue,
         sink: &str,
         broken: Vec<BrokenDelivery>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let tenant = &lane.stored.tenant;
+        let tenant = &queue.stored.tenant;
         tracing::error!(
             tenant.id = %tenant.id,
             sink.name = sink,
             deliveries = broken.len(),
             "journal batches cannot be read; they are kept as dead letters"
         );
-        let (lane_no, fence, tenant_no) = (lane.lane_no, lane.fence, lane.stored.tenant_no);
-        let what = lane_name(tenant, sink);
+        let (queue_no, fence, tenant_no) = (queue.queue_no, queue.fence, queue.stored.tenant_no);
+        let what = queue_name(tenant, sink);
         self.write("set damaged deliveries aside", Durability::Synced, move |connection| {
             Box::pin(async move {
                 for BrokenDelivery { number, records, letter } in broken {
                     let done = sqlx::query(
-                        "UPDATE lane SET owed = owed - ?1, rejected = rejected + ?1
-                         WHERE lane_no = ?2 AND fence = ?3 AND lease_owner IS NOT NULL",
+                        "UPDATE queue SET owed = owed - ?1, rejected = rejected + ?1
+                         WHERE queue_no = ?2 AND fence = ?3 AND lease_owner IS NOT NULL",
                     )
                     .bind(records)
-                    .bind(lane_no)
+                    .bind(queue_no)
                     .bind(fence)
                     .execute(&mut *connection)
                     .await?;
                     if done.rows_affected() == 0 {
                         return Err(StoreError::LeaseLost { what }.into());
                     }
-                    delete_delivery(connection, lane_no, number).await?;
+                    delete_delivery(connection, queue_no, number).await?;
                     insert_letter(connection, tenant_no, letter, now).await?;
                 }
                 Ok(())
@@ -232,16 +232,16 @@ impl SqliteStore {
         .await
     }
 
-    async fn settle_lane(&self, lane: &LeasedLane) -> Result<(), StoreError> {
-        let (lane_no, fence) = (lane.lane_no, lane.fence);
+    async fn settle_queue(&self, queue: &LeasedQueue) -> Result<(), StoreError> {
+        let (queue_no, fence) = (queue.queue_no, queue.fence);
         self.write(DOING, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 sqlx::query(
-                    "UPDATE lane SET lease_owner = NULL, leased_until = 0, owed = coalesce(
-                         (SELECT sum(records) FROM delivery d WHERE d.lane_no = lane.lane_no), 0)
-                     WHERE lane_no = ? AND fence = ?",
+                    "UPDATE queue SET lease_owner = NULL, leased_until = 0, owed = coalesce(
+                         (SELECT sum(records) FROM delivery d WHERE d.queue_no = queue.queue_no), 0)
+                     WHERE queue_no = ? AND fence = ?",
                 )
-                .bind(lane_no)
+                .bind(queue_no)
                 .bind(fence)
                 .execute(&mut *connection)
                 .await?;
@@ -253,7 +253,7 @@ impl SqliteStore {
 
     pub(super) async fn next_delivery_due_at(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
         let failed = self.failed("find when the next delivery is due");
-        let sql = "SELECT min(max(next_at, leased_until)) FROM lane WHERE sink = ? AND owed > 0";
+        let sql = "SELECT min(max(next_at, leased_until)) FROM queue WHERE sink = ? AND owed > 0";
         let row = sqlx::query(sql).bind(sink).fetch_one(&self.readers).await.map_err(&failed)?;
         Ok(row.try_get::<Option<i64>, _>(0).map_err(failed)?.map(timestamp))
     }
@@ -264,13 +264,13 @@ impl SqliteStore {
         lease_for: Duration,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let lease = LaneLease::of(lease);
+        let lease = QueueLease::of(lease);
         self.write("extend a lease on deliveries", Durability::Relaxed, move |connection| {
             Box::pin(async move {
-                let (lane_no, _) = lease.held(connection).await?;
-                sqlx::query("UPDATE lane SET leased_until = ? WHERE lane_no = ?")
+                let (queue_no, _) = lease.held(connection).await?;
+                sqlx::query("UPDATE queue SET leased_until = ? WHERE queue_no = ?")
                     .bind(lease_end(now, lease_for))
-                    .bind(lane_no)
+                    .bind(queue_no)
                     .execute(&mut *connection)
                     .await?;
                 Ok(())
@@ -303,21 +303,21 @@ impl SqliteStore {
             let remaining = remaining.filter(|(records, _)| *records > 0);
             changes.push((done.number.0.cast_signed(), before, remaining));
         }
-        let lease = LaneLease::of(lease);
+        let lease = QueueLease::of(lease);
         // What changes nothing but the time of the next attempt may be lost with the machine.
         let nothing_done = delivered == 0 && rejected == 0 && changes.iter().all(unchanged);
         let durability = if nothing_done { Durability::Relaxed } else { Durability::Synced };
         self.write(doing, durability, move |connection| {
             Box::pin(async move {
-                let (lane_no, tenant_no) = lease.held(connection).await?;
+                let (queue_no, tenant_no) = lease.held(connection).await?;
                 let mut settled = 0;
                 for (number, before, remaining) in changes {
                     settled += before - remaining.as_ref().map_or(0, |(records, _)| *records);
                     match remaining {
-                        None => delete_delivery(connection, lane_no, number).await?,
+                        None => delete_delivery(connection, queue_no, number).await?,
                         Some((records, _)) if records == before => {}
                         Some((records, selection)) => {
-                            narrow_delivery(connection, lane_no, number, records, selection).await?;
+                            narrow_delivery(connection, queue_no, number, records, selection).await?;
                         }
                     }
                 }
@@ -329,16 +329,16 @@ impl SqliteStore {
                     None => (None, None),
                 };
                 sqlx::query(
-                    "UPDATE lane SET lease_owner = NULL, leased_until = 0, next_at = coalesce(?2, ?3),
+                    "UPDATE queue SET lease_owner = NULL, leased_until = 0, next_at = coalesce(?2, ?3),
                          owed = owed - ?4, delivered = delivered + ?5, rejected = rejected + ?6,
                          last_success_at = CASE WHEN ?5 > 0 THEN ?3 ELSE last_success_at END,
                          failures = CASE WHEN ?4 > 0 THEN 0 ELSE failures END
                              + CASE WHEN ?2 IS NULL THEN 0 ELSE 1 END,
                          last_error = CASE WHEN ?2 IS NOT NULL THEN ?7 WHEN ?4 > 0 THEN NULL
                              ELSE last_error END
-                     WHERE lane_no = ?1",
+                     WHERE queue_no = ?1",
                 )
-                .bind(lane_no)
+                .bind(queue_no)
                 .bind(retry_at)
                 .bind(nanoseconds(now))
                 .bind(settled)
@@ -367,7 +367,8 @@ impl SqliteStore {
         let row = sqlx::query("SELECT data_key FROM tenant WHERE id = ? AND length(data_key) > 0")
             .bind(tenant.to_string());
         let row = row.fetch_optional(&self.readers).await.map_err(&failed)?;
-        let row = row.ok_or_else(|| StoreError::LeaseLost { what: lane_name(&lease.tenant, &lease.sink) })?;
+        let row =
+            row.ok_or_else(|| StoreError::LeaseLost { what: queue_name(&lease.tenant, &lease.sink) })?;
         let key = self.data_key(Sealed::from_stored(row.try_get(0).map_err(failed)?), tenant).await?;
         let mut letters = Vec::new();
         for done in finished {
@@ -387,21 +388,21 @@ impl SqliteStore {
         Ok(letters)
     }
 
-    pub(super) async fn lane_states(&self) -> Result<Vec<LaneState>, StoreError> {
+    pub(super) async fn queue_states(&self) -> Result<Vec<QueueState>, StoreError> {
         let failed = self.failed("read how the deliveries are doing");
         let rows = sqlx::query(
             "SELECT t.id, l.sink, l.delivered, l.owed, l.rejected, l.failures, l.last_error,
                  l.last_success_at, l.next_at,
-                 (SELECT d.owed_since FROM delivery d WHERE d.lane_no = l.lane_no ORDER BY d.number LIMIT 1)
+                 (SELECT d.owed_since FROM delivery d WHERE d.queue_no = l.queue_no ORDER BY d.number LIMIT 1)
                      AS owed_since
-             FROM lane l JOIN tenant t ON t.tenant_no = l.tenant_no ORDER BY t.slug, l.sink",
+             FROM queue l JOIN tenant t ON t.tenant_no = l.tenant_no ORDER BY t.slug, l.sink",
         )
         .fetch_all(&self.readers)
         .await
         .map_err(&failed)?;
-        let state = |row: &SqliteRow| -> Result<LaneState, sqlx::Error> {
+        let state = |row: &SqliteRow| -> Result<QueueState, sqlx::Error> {
             let owed = count(row.try_get("owed")?);
-            Ok(LaneState {
+            Ok(QueueState {
                 tenant: parsed(row, "id")?,
                 sink: row.try_get("sink")?,
                 delivered: count(row.try_get("delivered")?),
@@ -421,11 +422,11 @@ impl SqliteStore {
         let failed = self.failed("add up what the sinks are owed");
         let rows = sqlx::query(
             "SELECT l.sink, sum(l.delivered) AS delivered, sum(l.owed) AS owed, sum(l.rejected) AS rejected,
-                 min((SELECT d.owed_since FROM delivery d WHERE d.lane_no = l.lane_no
+                 min((SELECT d.owed_since FROM delivery d WHERE d.queue_no = l.queue_no
                      ORDER BY d.number LIMIT 1)) AS owed_since,
-                 (SELECT f.last_error FROM lane f WHERE f.sink = l.sink AND f.failures > 0
+                 (SELECT f.last_error FROM queue f WHERE f.sink = l.sink AND f.failures > 0
                      ORDER BY f.next_at DESC LIMIT 1) AS last_error
-             FROM lane l GROUP BY l.sink ORDER BY l.sink",
+             FROM queue l GROUP BY l.sink ORDER BY l.sink",
         )
         .fetch_all(&self.readers)
         .await
@@ -445,27 +446,27 @@ impl SqliteStore {
 }
 
 /// What a write under a lease on deliveries presents.
-struct LaneLease {
+struct QueueLease {
     tenant: String,
     sink: String,
     fence: i64,
     what: String,
 }
 
-impl LaneLease {
+impl QueueLease {
     fn of(lease: &DeliveryLease) -> Self {
         Self {
             tenant: lease.tenant.id.to_string(),
             sink: lease.sink.clone(),
             fence: lease.fence.cast_signed(),
-            what: lane_name(&lease.tenant, &lease.sink),
+            what: queue_name(&lease.tenant, &lease.sink),
         }
     }
 
-    /// The numbers of the lane and its tenant, if the lease still holds.
+    /// The numbers of the queue and its tenant, if the lease still holds.
     async fn held(&self, connection: &mut SqliteConnection) -> Result<(i64, i64), Failure> {
         let row = sqlx::query(
-            "SELECT l.lane_no, l.tenant_no FROM lane l JOIN tenant t ON t.tenant_no = l.tenant_no
+            "SELECT l.queue_no, l.tenant_no FROM queue l JOIN tenant t ON t.tenant_no = l.tenant_no
              WHERE t.id = ? AND l.sink = ? AND l.fence = ? AND l.lease_owner IS NOT NULL",
         )
         .bind(&self.tenant)
@@ -478,7 +479,7 @@ impl LaneLease {
     }
 }
 
-fn lane_name(tenant: &Tenant, sink: &str) -> String {
+fn queue_name(tenant: &Tenant, sink: &str) -> String {
     format!("deliveries of tenant {} to {sink}", tenant.slug)
 }
 
@@ -518,25 +519,25 @@ fn unchanged((_, before, remaining): &(i64, i64, Option<(i64, Selection)>)) -> b
 
 async fn delete_delivery(
     connection: &mut SqliteConnection,
-    lane_no: i64,
+    queue_no: i64,
     number: i64,
 ) -> Result<(), Failure> {
-    let delete = sqlx::query("DELETE FROM delivery WHERE lane_no = ? AND number = ?");
-    delete.bind(lane_no).bind(number).execute(&mut *connection).await?;
+    let delete = sqlx::query("DELETE FROM delivery WHERE queue_no = ? AND number = ?");
+    delete.bind(queue_no).bind(number).execute(&mut *connection).await?;
     Ok(())
 }
 
 async fn narrow_delivery(
     connection: &mut SqliteConnection,
-    lane_no: i64,
+    queue_no: i64,
     number: i64,
     records: i64,
     selection: Selection,
 ) -> Result<(), Failure> {
-    sqlx::query("UPDATE delivery SET records = ?, selection = ? WHERE lane_no = ? AND number = ?")
+    sqlx::query("UPDATE delivery SET records = ?, selection = ? WHERE queue_no = ? AND number = ?")
         .bind(records)
         .bind(bits(selection))
-        .bind(lane_no)
+        .bind(queue_no)
         .bind(number)
         .execute(&mut *connection)
         .await?;

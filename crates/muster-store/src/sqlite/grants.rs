@@ -13,7 +13,7 @@ use super::sources::owner;
 use super::tenants::{living, parsed};
 use super::writer::Doing;
 use super::{Durability, Failure, SqliteStore, bounded, count, lease_end, nanoseconds, timestamp};
-use crate::sealing::{DataKey, Place, Sealed};
+use crate::sealing::{Binding, DataKey, Sealed};
 use crate::{Grant, GrantLease, InstanceId, NewGrant, SealingError, StoreError};
 
 /// The column that a sealed refresh token is bound to.
@@ -122,9 +122,9 @@ impl SqliteStore {
             Found::None => return Ok(GrantLease::None),
         };
         let key = self.data_key(data_key, tenant).await?;
-        let place = Place { column: COLUMN, tenant, row: app.as_bytes() };
+        let binding = Binding { column: COLUMN, tenant, row: app.as_bytes() };
         let what = || format!("the refresh token of app {app} in tenant {tenant}");
-        let refresh_token = text(&key, place, refresh_token, what)?;
+        let refresh_token = text(&key, binding, refresh_token, what)?;
         Ok(GrantLease::Leased { refresh_token, fence: count(fence), grant })
     }
 
@@ -266,19 +266,19 @@ async fn lease(
 }
 
 fn seal(key: &DataKey, tenant: TenantId, app: &str, refresh_token: &Secret<String>) -> Vec<u8> {
-    let place = Place { column: COLUMN, tenant, row: app.as_bytes() };
-    key.seal(place, refresh_token.expose().as_bytes()).into_bytes()
+    let binding = Binding { column: COLUMN, tenant, row: app.as_bytes() };
+    key.seal(binding, refresh_token.expose().as_bytes()).into_bytes()
 }
 
 /// A secret text, opened. `what` it is, is for the error.
 pub(super) fn text(
     key: &DataKey,
-    place: Place<'_>,
+    binding: Binding<'_>,
     sealed: Sealed,
     what: impl Fn() -> String,
 ) -> Result<Secret<String>, StoreError> {
     let failed = |source| StoreError::Sealing { what: what(), source };
-    let opened = key.open(place, sealed).map_err(failed)?;
+    let opened = key.open(binding, sealed).map_err(failed)?;
     String::from_utf8(opened).map(Secret::new).map_err(|error| {
         error.into_bytes().zeroize();
         failed(SealingError::Format)

@@ -8,7 +8,7 @@ use sqlx::{Row, SqliteConnection};
 use tokio::sync::Semaphore;
 
 use super::{Durability, Failure, SqliteStore, count, nanoseconds};
-use crate::sealing::{DataKey, Place, Sealed, random};
+use crate::sealing::{Binding, DataKey, Sealed, random};
 use crate::{JournalTotals, StoreError};
 
 /// The column that the sealed form of a batch is bound to.
@@ -116,7 +116,7 @@ fn pack(
     let compressed = compressor.compress(&encoded)?;
     drop(encoded);
     let batch_id = random::<16>();
-    let sealed = key.seal(Place { column: COLUMN, tenant, row: &batch_id }, &compressed);
+    let sealed = key.seal(Binding { column: COLUMN, tenant, row: &batch_id }, &compressed);
     Ok(PackedBatch {
         batch_id: batch_id.to_vec(),
         records: u32::try_from(records).expect("a page is bounded"),
@@ -127,10 +127,10 @@ fn pack(
 
 /// Reads a stored batch back.
 pub(super) fn unpack(stored: StoredBatch, tenant: TenantId, key: &DataKey) -> Result<Batch, Unreadable> {
-    let place = Place { column: COLUMN, tenant, row: &stored.batch_id };
+    let binding = Binding { column: COLUMN, tenant, row: &stored.batch_id };
     let read = || -> Result<Batch, String> {
         let sealed = Sealed::from_stored(stored.sealed.clone());
-        let compressed = key.open(place, sealed).map_err(|error| error.to_string())?;
+        let compressed = key.open(binding, sealed).map_err(|error| error.to_string())?;
         let most = stored.body_bytes.saturating_add(stored.records.saturating_mul(HEAD_BYTES_MAX));
         let most = usize::try_from(most.saturating_add(HEAD_BYTES_MAX).min(RAW_BYTES_MAX))
             .expect("below a gigabyte");

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Secret, Tenant, TenantId};
+use muster_model::{Cursor, Purpose, Secret, Source, Tenant, TenantId};
 use sqlx::{SqliteConnection, SqlitePool};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,12 +40,12 @@ use self::failure::{Failure, worded};
 use self::journal::Packer;
 use self::keys::Keys;
 pub use self::open::OpenMode;
-use self::writer::{Doing, Durability, WriteQueue};
+use self::writer::{Doing, Durability, WriterHandle};
 use crate::{
     AcceptedPage, AuditEvent, AuditVerdict, Check, CredentialSlot, DeadLetter, DeadLetterNumber,
     DeliveryLease, DeliveryLimits, FinishedDelivery, Grant, GrantLease, InstanceId, Invitation,
-    InvitationChange, JournalTotals, KeyRing, LaneState, MasterKey, NewAuditEvent, NewGrant, NewInvitation,
-    NewTenant, PageReceipt, PollResult, SignIn, SigningKey, SinkTotals, SourceLease, SourceState, Store,
+    InvitationChange, JournalTotals, KeyRing, MasterKey, NewAuditEvent, NewGrant, NewInvitation, NewTenant,
+    PageReceipt, PollResult, QueueState, SignIn, SigningKey, SinkTotals, SourceLease, SourceState, Store,
     StoreError, StoredCredential, TenantChange, TenantKey,
 };
 
@@ -66,7 +66,7 @@ pub struct SqliteStore {
     keys: Arc<Keys>,
     signing_key: SigningKey,
     readers: SqlitePool,
-    writes: WriteQueue,
+    writes: WriterHandle,
     tasks: TaskTracker,
     /// Cancelled when the writer has ended, for whatever reason.
     writer_ended: CancellationToken,
@@ -324,6 +324,26 @@ impl Store for SqliteStore {
         self.take_over(instance).await
     }
 
+    async fn put_cursor(
+        &self,
+        tenant: TenantId,
+        source: Source,
+        purpose: Purpose,
+        cursor: Cursor,
+        next_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.put_cursor(tenant, source, purpose, cursor, next_at).await
+    }
+
+    async fn remove_cursor(
+        &self,
+        tenant: TenantId,
+        source: Source,
+        purpose: Purpose,
+    ) -> Result<bool, StoreError> {
+        self.remove_cursor(tenant, source, purpose).await
+    }
+
     async fn lease_due_sources(
         &self,
         instance: InstanceId,
@@ -416,8 +436,12 @@ impl Store for SqliteStore {
         self.source_states().await
     }
 
-    async fn lane_states(&self) -> Result<Vec<LaneState>, StoreError> {
-        self.lane_states().await
+    async fn cursor_states(&self) -> Result<Vec<SourceState>, StoreError> {
+        self.cursor_states().await
+    }
+
+    async fn queue_states(&self) -> Result<Vec<QueueState>, StoreError> {
+        self.queue_states().await
     }
 
     async fn sink_totals(&self) -> Result<Vec<SinkTotals>, StoreError> {

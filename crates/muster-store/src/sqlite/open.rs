@@ -22,6 +22,7 @@ const APPLICATION_ID: i64 = 0x4d53_5452;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_start.sql"),
     include_str!("../../migrations/sqlite/0002_identity.sql"),
+    include_str!("../../migrations/sqlite/0003_cursors.sql"),
 ];
 /// The step that makes the place of the signing key and of the audit log.
 const IDENTITY: i64 = 2;

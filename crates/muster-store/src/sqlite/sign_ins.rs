@@ -11,7 +11,7 @@ use super::grants::text;
 use super::keys::erasing;
 use super::tenants::{living, odd, parsed};
 use super::{Durability, Failure, SqliteStore, nanoseconds, timestamp};
-use crate::sealing::{Place, Sealed};
+use crate::sealing::{Binding, Sealed};
 use crate::{SignIn, SignInKind, StoreError};
 
 /// The column that a sealed verifier is bound to.
@@ -33,8 +33,8 @@ impl SqliteStore {
         let doing = "keep the sign-in";
         let tenant = self.living_tenant(sign_in.tenant, doing).await?;
         let id = sign_in.id.to_string();
-        let place = Place { column: COLUMN, tenant: sign_in.tenant, row: id.as_bytes() };
-        let verifier = tenant.data_key.seal(place, sign_in.verifier.expose().as_bytes()).into_bytes();
+        let binding = Binding { column: COLUMN, tenant: sign_in.tenant, row: id.as_bytes() };
+        let verifier = tenant.data_key.seal(binding, sign_in.verifier.expose().as_bytes()).into_bytes();
         let tenant_no = tenant.tenant_no;
         self.write(doing, Durability::Relaxed, move |connection| {
             Box::pin(async move {
@@ -86,9 +86,9 @@ impl SqliteStore {
         }
         let key = self.data_key(data_key, tenant).await?;
         let stored = id.to_string();
-        let place = Place { column: COLUMN, tenant, row: stored.as_bytes() };
+        let binding = Binding { column: COLUMN, tenant, row: stored.as_bytes() };
         let sealed = Sealed::from_stored(row.try_get("verifier").map_err(&failed)?);
-        let verifier = text(&key, place, sealed, || format!("a sign-in of tenant {tenant}"))?;
+        let verifier = text(&key, binding, sealed, || format!("a sign-in of tenant {tenant}"))?;
         let read = || -> Result<SignIn, sqlx::Error> {
             let invitation: Option<String> = row.try_get("invitation")?;
             let kinds = [SignInKind::Consent, SignInKind::Delegated];

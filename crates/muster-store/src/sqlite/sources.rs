@@ -1,23 +1,52 @@
-//! Leases on sources, and how polls end.
+//! Cursors: beginning and ending them, leasing them, and how polls end.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::Cursor;
-use sqlx::Row;
+use muster_model::{Cursor, Purpose, Source, TenantId};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
-use super::tenants::{odd, parsed, read_tenant, select_tenant};
-use super::{Durability, SqliteStore, bounded, count, lease_end, nanoseconds, timestamp};
+use super::tenants::{living, odd, parsed, read_tenant, select_tenant};
+use super::{Durability, Failure, SqliteStore, bounded, count, lease_end, nanoseconds, timestamp};
 use crate::{InstanceId, PollResult, SourceLease, SourceState, StoreError};
 
-/// The sources that are due at `?1`, those due longest first.
-macro_rules! due_sources {
+/// Fences of a cursor are numbered from its own number times this, so that no lease of an earlier cursor for the same
+/// purpose can be taken for one of a later cursor.
+const FENCES_PER_CURSOR: i64 = 1 << 24;
+
+/// The cursors that are due at `?1`, those due longest first.
+macro_rules! due_cursors {
     ($head:literal, $tail:literal) => {
         concat!(
             $head,
-            " FROM source_state s JOIN tenant t ON t.tenant_no = s.tenant_no WHERE s.enabled = 1 ",
-            "AND s.next_at <= ?1 AND s.leased_until <= ?1 AND t.state = 'active' ",
+            " FROM cursor c JOIN source s ON s.source_no = c.source_no ",
+            "JOIN tenant t ON t.tenant_no = s.tenant_no ",
+            "WHERE c.next_at <= ?1 AND c.leased_until <= ?1 AND s.enabled = 1 AND t.state = 'active' ",
+            $tail
+        )
+    };
+}
+
+/// The cursor of a lease: its tenant's id, source, purpose and fence are bound as `?1` to `?4`.
+macro_rules! leased_cursor {
+    ($head:literal) => {
+        concat!(
+            $head,
+            " WHERE source_no = (SELECT s.source_no FROM source s JOIN tenant t ON t.tenant_no = s.tenant_no ",
+            "WHERE t.id = ?1 AND s.source = ?2) AND purpose = ?3 AND fence = ?4 AND lease_owner IS NOT NULL"
+        )
+    };
+}
+
+macro_rules! select_states {
+    ($tail:literal) => {
+        concat!(
+            "SELECT t.id, s.source, c.purpose, c.last_success_at, c.cursor, s.accepted, c.failures, ",
+            "c.last_error, c.last_error_at, c.next_at FROM cursor c ",
+            "JOIN source s ON s.source_no = c.source_no JOIN tenant t ON t.tenant_no = s.tenant_no ",
+            "WHERE s.enabled = 1 ",
             $tail
         )
     };
@@ -25,7 +54,11 @@ macro_rules! due_sources {
 
 /// What a write with a lost lease is told.
 pub(super) fn lost(lease: &SourceLease) -> StoreError {
-    StoreError::LeaseLost { what: format!("{} of tenant {}", lease.source, lease.tenant.slug) }
+    let purpose = match lease.purpose {
+        Purpose::Live => String::new(),
+        other => format!("the {other} of "),
+    };
+    StoreError::LeaseLost { what: format!("{purpose}{} of tenant {}", lease.source, lease.tenant.slug) }
 }
 
 impl SqliteStore {
@@ -33,14 +66,68 @@ impl SqliteStore {
         self.write("end the leases of others", Durability::Synced, move |connection| {
             Box::pin(async move {
                 for sql in [
-                    "UPDATE source_state SET lease_owner = NULL, leased_until = 0, fence = fence + 1
+                    "UPDATE cursor SET lease_owner = NULL, leased_until = 0, fence = fence + 1
                      WHERE lease_owner IS NOT NULL AND lease_owner <> ?",
-                    "UPDATE lane SET lease_owner = NULL, leased_until = 0, fence = fence + 1
+                    "UPDATE queue SET lease_owner = NULL, leased_until = 0, fence = fence + 1
                      WHERE lease_owner IS NOT NULL AND lease_owner <> ?",
                 ] {
                     sqlx::query(sql).bind(owner(instance)).execute(&mut *connection).await?;
                 }
                 Ok(())
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn put_cursor(
+        &self,
+        tenant: TenantId,
+        source: Source,
+        purpose: Purpose,
+        cursor: Cursor,
+        next_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write("begin to read a source", Durability::Synced, move |connection| {
+            Box::pin(async move {
+                let tenant_no = living(connection, tenant).await?.tenant_no;
+                let done = sqlx::query(
+                    "INSERT INTO cursor (source_no, purpose, cursor, next_at)
+                     SELECT source_no, ?3, ?4, ?5 FROM source WHERE tenant_no = ?1 AND source = ?2
+                     ON CONFLICT (source_no, purpose) DO UPDATE SET cursor = excluded.cursor,
+                         next_at = excluded.next_at, leased_until = 0, lease_owner = NULL, fence = fence + 1,
+                         failures = 0, last_error = NULL, last_error_at = NULL, last_success_at = NULL",
+                )
+                .bind(tenant_no)
+                .bind(source.as_str())
+                .bind(purpose.as_str())
+                .bind(serde_json::to_string(&cursor).map_err(odd)?)
+                .bind(nanoseconds(next_at))
+                .execute(&mut *connection)
+                .await?;
+                number_fences(connection, tenant_no).await?;
+                Ok(done.rows_affected() > 0)
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn remove_cursor(
+        &self,
+        tenant: TenantId,
+        source: Source,
+        purpose: Purpose,
+    ) -> Result<bool, StoreError> {
+        if purpose == Purpose::Live {
+            return Ok(false);
+        }
+        self.write("end a sweep or a backfill", Durability::Synced, move |connection| {
+            Box::pin(async move {
+                let done = sqlx::query(
+                    "DELETE FROM cursor WHERE purpose = ? AND source_no = (SELECT s.source_no FROM source s
+                         JOIN tenant t ON t.tenant_no = s.tenant_no WHERE t.id = ? AND s.source = ?)",
+                );
+                let done = done.bind(purpose.as_str()).bind(tenant.to_string()).bind(source.as_str());
+                Ok(done.execute(&mut *connection).await?.rows_affected() > 0)
             })
         })
         .await
@@ -55,17 +142,18 @@ impl SqliteStore {
     ) -> Result<Vec<SourceLease>, StoreError> {
         let doing = "lease due sources";
         // Asked first, so that an idle store is not written to.
-        let any = sqlx::query(due_sources!("SELECT 1", "LIMIT 1")).bind(nanoseconds(now));
+        let any = sqlx::query(due_cursors!("SELECT 1", "LIMIT 1")).bind(nanoseconds(now));
         if any.fetch_optional(&self.readers).await.map_err(self.failed(doing))?.is_none() {
             return Ok(Vec::new());
         }
         self.write(doing, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let rows = sqlx::query(concat!(
-                    "UPDATE source_state SET lease_owner = ?2, leased_until = ?3, fence = fence + 1
-                     WHERE source_no IN (",
-                    due_sources!("SELECT s.source_no", "ORDER BY s.next_at, s.source_no LIMIT ?4"),
-                    ") RETURNING source_no, tenant_no, source, cursor, failures, fence, next_at"
+                    "UPDATE cursor SET lease_owner = ?2, leased_until = ?3, fence = fence + 1 WHERE cursor_no IN (",
+                    due_cursors!("SELECT c.cursor_no", "ORDER BY c.next_at, c.cursor_no LIMIT ?4"),
+                    ") RETURNING cursor_no, purpose, cursor, failures, fence, next_at,
+                     (SELECT s.tenant_no FROM source s WHERE s.source_no = cursor.source_no) AS tenant_no,
+                     (SELECT s.source FROM source s WHERE s.source_no = cursor.source_no) AS source"
                 ))
                 .bind(nanoseconds(now))
                 .bind(owner(instance))
@@ -75,15 +163,15 @@ impl SqliteStore {
                 .await?;
                 let mut leased = Vec::with_capacity(rows.len());
                 for row in &rows {
-                    let (source_no, next_at): (i64, i64) =
-                        (row.try_get("source_no")?, row.try_get("next_at")?);
+                    let (cursor_no, next_at): (i64, i64) =
+                        (row.try_get("cursor_no")?, row.try_get("next_at")?);
                     let cursor: Cursor = serde_json::from_str(row.try_get("cursor")?).map_err(odd)?;
                     let tenant_no: i64 = row.try_get("tenant_no")?;
                     let failures: u32 = row.try_get("failures")?;
                     leased.push((
-                        (next_at, source_no),
+                        (next_at, cursor_no),
                         tenant_no,
-                        parsed(row, "source")?,
+                        (parsed(row, "source")?, parsed(row, "purpose")?),
                         cursor,
                         failures,
                         count(row.try_get("fence")?),
@@ -102,9 +190,9 @@ impl SqliteStore {
                     let stored = read_tenant(row)?;
                     tenants.insert(stored.tenant_no, stored.tenant);
                 }
-                let lease = |(_, tenant_no, source, cursor, failures, fence): (_, i64, _, _, _, _)| {
+                let lease = |(_, tenant_no, (source, purpose), cursor, failures, fence): (_, i64, _, _, _, _)| {
                     let tenant = tenants.get(&tenant_no)?.clone();
-                    Some(SourceLease { tenant, source, cursor, failures, fence })
+                    Some(SourceLease { tenant, source, purpose, cursor, failures, fence })
                 };
                 Ok(leased.into_iter().filter_map(lease).collect())
             })
@@ -115,7 +203,7 @@ impl SqliteStore {
     pub(super) async fn next_source_due_at(&self) -> Result<Option<Timestamp>, StoreError> {
         let failed = self.failed("find when the next source is due");
         let row = sqlx::query(
-            "SELECT min(max(s.next_at, s.leased_until)) FROM source_state s
+            "SELECT min(max(c.next_at, c.leased_until)) FROM cursor c JOIN source s ON s.source_no = c.source_no
              JOIN tenant t ON t.tenant_no = s.tenant_no WHERE s.enabled = 1 AND t.state = 'active'",
         )
         .fetch_one(&self.readers)
@@ -136,6 +224,7 @@ impl SqliteStore {
                 let now = nanoseconds(now);
                 // Whether it was read to the end, and whether that or progress ends a row of failures.
                 let (next_at, cursor, caught_up, well, error) = match result {
+                    PollResult::Over => return end_cursor(connection, &lease).await,
                     PollResult::CaughtUp { next_at, cursor } => (next_at, cursor, true, true, None),
                     PollResult::Yielded { next_at, progressed } => (next_at, None, false, progressed, None),
                     PollResult::Failed { reason, next_at, cursor } => {
@@ -143,24 +232,23 @@ impl SqliteStore {
                     }
                 };
                 let cursor = cursor.map(|cursor| serde_json::to_string(&cursor)).transpose().map_err(odd)?;
-                let done = sqlx::query(
-                    "UPDATE source_state SET lease_owner = NULL, leased_until = 0, next_at = ?3,
-                         cursor = coalesce(?4, cursor),
-                         last_success_at = CASE WHEN ?5 THEN ?6 ELSE last_success_at END,
-                         failures = CASE WHEN ?9 THEN 0 ELSE failures + (?7 IS NOT NULL) END,
-                         last_error = CASE WHEN ?9 THEN NULL ELSE coalesce(?7, last_error) END,
-                         last_error_at = CASE WHEN ?9 THEN NULL WHEN ?7 IS NULL THEN last_error_at ELSE ?6 END
-                     WHERE tenant_no = (SELECT tenant_no FROM tenant WHERE id = ?1) AND source = ?2
-                         AND fence = ?8 AND lease_owner IS NOT NULL",
-                )
+                let done = sqlx::query(leased_cursor!(
+                    "UPDATE cursor SET lease_owner = NULL, leased_until = 0, next_at = ?5,
+                         cursor = coalesce(?6, cursor),
+                         last_success_at = CASE WHEN ?7 THEN ?8 ELSE last_success_at END,
+                         failures = CASE WHEN ?10 THEN 0 ELSE failures + (?9 IS NOT NULL) END,
+                         last_error = CASE WHEN ?10 THEN NULL ELSE coalesce(?9, last_error) END,
+                         last_error_at = CASE WHEN ?10 THEN NULL WHEN ?9 IS NULL THEN last_error_at ELSE ?8 END"
+                ))
                 .bind(lease.tenant.id.to_string())
                 .bind(lease.source.as_str())
+                .bind(lease.purpose.as_str())
+                .bind(lease.fence.cast_signed())
                 .bind(nanoseconds(next_at))
                 .bind(cursor)
                 .bind(caught_up)
                 .bind(now)
                 .bind(error)
-                .bind(lease.fence.cast_signed())
                 .bind(well)
                 .execute(&mut *connection)
                 .await?;
@@ -171,21 +259,22 @@ impl SqliteStore {
     }
 
     pub(super) async fn source_states(&self) -> Result<Vec<SourceState>, StoreError> {
+        self.states(select_states!("AND c.purpose = 'live' ORDER BY t.slug, s.source")).await
+    }
+
+    pub(super) async fn cursor_states(&self) -> Result<Vec<SourceState>, StoreError> {
+        self.states(select_states!("ORDER BY t.slug, s.source, c.cursor_no")).await
+    }
+
+    async fn states(&self, sql: &'static str) -> Result<Vec<SourceState>, StoreError> {
         let failed = self.failed("read how the sources are doing");
-        let rows = sqlx::query(
-            "SELECT t.id, s.source, s.last_success_at, s.cursor, s.accepted, s.failures, s.last_error,
-                 s.last_error_at, s.next_at
-             FROM source_state s JOIN tenant t ON t.tenant_no = s.tenant_no WHERE s.enabled = 1
-             ORDER BY t.slug, s.source",
-        )
-        .fetch_all(&self.readers)
-        .await
-        .map_err(&failed)?;
-        let state = |row: &sqlx::sqlite::SqliteRow| -> Result<SourceState, sqlx::Error> {
+        let rows = sqlx::query(sql).fetch_all(&self.readers).await.map_err(&failed)?;
+        let state = |row: &SqliteRow| -> Result<SourceState, sqlx::Error> {
             let cursor: Cursor = serde_json::from_str(row.try_get("cursor")?).map_err(odd)?;
             Ok(SourceState {
                 tenant: parsed(row, "id")?,
                 source: parsed(row, "source")?,
+                purpose: parsed(row, "purpose")?,
                 last_success_at: row.try_get::<Option<i64>, _>("last_success_at")?.map(timestamp),
                 seen_up_to: cursor.seen_up_to(),
                 accepted: count(row.try_get("accepted")?),
@@ -197,6 +286,35 @@ impl SqliteStore {
         };
         rows.iter().map(state).collect::<Result<_, _>>().map_err(failed)
     }
+}
+
+/// Forgets a cursor whose work is done.
+async fn end_cursor(connection: &mut SqliteConnection, lease: &SourceLease) -> Result<(), Failure> {
+    if lease.purpose == Purpose::Live {
+        let detail = format!("{} of tenant {} is read live", lease.source, lease.tenant.slug);
+        return Err(StoreError::Database { doing: "end a sweep or a backfill", detail }.into());
+    }
+    let done = sqlx::query(leased_cursor!("DELETE FROM cursor"))
+        .bind(lease.tenant.id.to_string())
+        .bind(lease.source.as_str())
+        .bind(lease.purpose.as_str())
+        .bind(lease.fence.cast_signed())
+        .execute(&mut *connection)
+        .await?;
+    if done.rows_affected() == 0 { Err(lost(lease).into()) } else { Ok(()) }
+}
+
+/// Gives the new cursors of a tenant the fences they begin with.
+pub(super) async fn number_fences(connection: &mut SqliteConnection, tenant_no: i64) -> Result<(), Failure> {
+    sqlx::query(
+        "UPDATE cursor SET fence = cursor_no * ?
+         WHERE fence = 0 AND source_no IN (SELECT source_no FROM source WHERE tenant_no = ?)",
+    )
+    .bind(FENCES_PER_CURSOR)
+    .bind(tenant_no)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
 }
 
 /// An instance as it is stored.

@@ -11,6 +11,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::audit::append;
 use super::keys::sealing_key;
+use super::sources::number_fences;
 use super::{Durability, Failure, SqliteStore, nanoseconds, timestamp};
 use crate::sealing::{DataKey, Sealed};
 use crate::{NewAuditEvent, NewTenant, SigningKey, StoreError, TenantChange, TenantKey};
@@ -23,7 +24,7 @@ macro_rules! select_tenant {
     ($tail:literal) => {
         concat!(
             "SELECT t.tenant_no, t.id, t.slug, t.name, t.domain, t.app, t.state, t.added_at, t.since, t.data_key, ",
-            "(SELECT json_group_array(s.source) FROM source_state s ",
+            "(SELECT json_group_array(s.source) FROM source s ",
             "WHERE s.tenant_no = t.tenant_no AND s.enabled = 1) AS sources FROM tenant t ",
             $tail
         )
@@ -397,10 +398,11 @@ async fn remove_belongings(connection: &mut SqliteConnection, id: TenantId) -> R
     let tenant_no: i64 = row.fetch_one(&mut *connection).await?.try_get(0)?;
     for sql in [
         "UPDATE tenant SET data_key = zeroblob(length(data_key)) WHERE tenant_no = ?",
-        "INSERT INTO removed (kind, no) SELECT 'source', source_no FROM source_state WHERE tenant_no = ?",
-        "INSERT INTO removed (kind, no) SELECT 'lane', lane_no FROM lane WHERE tenant_no = ?",
-        "DELETE FROM source_state WHERE tenant_no = ?",
-        "DELETE FROM lane WHERE tenant_no = ?",
+        "INSERT INTO removed (kind, no) SELECT 'source', source_no FROM source WHERE tenant_no = ?",
+        "INSERT INTO removed (kind, no) SELECT 'queue', queue_no FROM queue WHERE tenant_no = ?",
+        "DELETE FROM cursor WHERE source_no IN (SELECT source_no FROM source WHERE tenant_no = ?)",
+        "DELETE FROM source WHERE tenant_no = ?",
+        "DELETE FROM queue WHERE tenant_no = ?",
         "DELETE FROM dead_letter WHERE tenant_no = ?",
         "DELETE FROM invitation WHERE tenant_no = ?",
         "DELETE FROM sign_in WHERE tenant_no = ?",
@@ -414,8 +416,8 @@ async fn remove_belongings(connection: &mut SqliteConnection, id: TenantId) -> R
 
 async fn sweep_step(connection: &mut SqliteConnection, kind: &str, no: i64) -> Result<(), Failure> {
     let steps: &[&'static str] = match kind {
-        "lane" => &["DELETE FROM delivery WHERE lane_no = ?1 AND number IN
-                     (SELECT number FROM delivery WHERE lane_no = ?1 LIMIT ?2)"],
+        "queue" => &["DELETE FROM delivery WHERE queue_no = ?1 AND number IN
+                     (SELECT number FROM delivery WHERE queue_no = ?1 LIMIT ?2)"],
         _ => &[
             "DELETE FROM journal_batch WHERE batch_no IN
              (SELECT batch_no FROM journal_batch WHERE source_no = ?1 LIMIT ?2 / 20)",
@@ -447,11 +449,9 @@ async fn make_sources_due(
     tenant_no: i64,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    sqlx::query("UPDATE source_state SET next_at = ? WHERE tenant_no = ? AND enabled = 1")
-        .bind(nanoseconds(now))
-        .bind(tenant_no)
-        .execute(&mut *connection)
-        .await?;
+    let sql = "UPDATE cursor SET next_at = ?
+               WHERE source_no IN (SELECT source_no FROM source WHERE tenant_no = ? AND enabled = 1)";
+    sqlx::query(sql).bind(nanoseconds(now)).bind(tenant_no).execute(&mut *connection).await?;
     Ok(())
 }
 
@@ -465,25 +465,19 @@ async fn set_sources(
 ) -> Result<(), Failure> {
     let names = serde_json::to_string(sources).map_err(odd)?;
     let cursor = serde_json::to_string(&Cursor::starting(since)).map_err(odd)?;
-    sqlx::query(
-        "UPDATE source_state SET enabled = 0
-         WHERE tenant_no = ? AND source NOT IN (SELECT value FROM json_each(?))",
-    )
-    .bind(tenant_no)
-    .bind(&names)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query(
-        "INSERT INTO source_state (tenant_no, source, enabled, cursor, next_at)
-         SELECT ?1, value, 1, ?2, ?3 FROM json_each(?4) WHERE true
-         ON CONFLICT (tenant_no, source) DO UPDATE SET
-             next_at = CASE WHEN enabled = 0 THEN excluded.next_at ELSE next_at END, enabled = 1",
-    )
-    .bind(tenant_no)
-    .bind(cursor)
-    .bind(nanoseconds(now))
-    .bind(names)
-    .execute(&mut *connection)
-    .await?;
-    Ok(())
+    for sql in [
+        "UPDATE source SET enabled = 0
+         WHERE tenant_no = ?1 AND source NOT IN (SELECT value FROM json_each(?2))",
+        "UPDATE cursor SET next_at = ?3 WHERE source_no IN (SELECT source_no FROM source
+         WHERE tenant_no = ?1 AND enabled = 0 AND source IN (SELECT value FROM json_each(?2)))",
+        "INSERT INTO source (tenant_no, source, enabled) SELECT ?1, value, 1 FROM json_each(?2) WHERE true
+         ON CONFLICT (tenant_no, source) DO UPDATE SET enabled = 1",
+        "INSERT INTO cursor (source_no, purpose, cursor, next_at)
+         SELECT source_no, 'live', ?4, ?3 FROM source WHERE tenant_no = ?1 ORDER BY source_no
+         ON CONFLICT (source_no, purpose) DO NOTHING",
+    ] {
+        let query = sqlx::query(sql).bind(tenant_no).bind(&names).bind(nanoseconds(now)).bind(&cursor);
+        query.execute(&mut *connection).await?;
+    }
+    number_fences(connection, tenant_no).await
 }

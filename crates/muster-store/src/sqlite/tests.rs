@@ -102,11 +102,11 @@ async fn accept(
     let records = bodies.iter().zip(&padded).map(|(body, padded)| NewRecord {
         head: RecordHead::read(body).unwrap(),
         body: padded,
-        sinks: 1,
+        destination: 0,
     });
-    let sinks = ["splunk".to_owned()];
+    let destinations = [vec!["splunk".to_owned()]];
     let (records, dead_letters, cursor) = (records.collect(), Vec::new(), Cursor::starting(at(5)));
-    let page = AcceptedPage { records, dead_letters, sinks: &sinks, cursor };
+    let page = AcceptedPage { records, dead_letters, destinations: &destinations, cursor };
     Store::accept_page(store, lease, page, LEASE, at(1)).await
 }
 
@@ -258,8 +258,8 @@ async fn a_damaged_or_moved_batch_holds_nothing_up() {
         "as it was stored"
     );
     assert!(!Store::replay_dead_letter(&store, letters[2].number, &[], at(9)).await.unwrap());
-    let lane = Store::lane_states(&store).await.unwrap().remove(0);
-    assert_eq!((lane.owed, lane.delivered, lane.rejected), (0, 1, 3));
+    let queue = Store::queue_states(&store).await.unwrap().remove(0);
+    assert_eq!((queue.owed, queue.delivered, queue.rejected), (0, 1, 3));
     store.close().await;
 }
 
@@ -383,7 +383,7 @@ async fn an_interrupted_removal_is_completed_at_the_next_start() {
     accept(&store, &lease, &["a".to_owned()], 10).await.unwrap();
     run(
         &store,
-        "INSERT INTO removed VALUES ('source', 1), ('lane', 1); DELETE FROM lane; DELETE FROM source_state;
+        "INSERT INTO removed VALUES ('source', 1), ('queue', 1); DELETE FROM queue; DELETE FROM cursor; DELETE FROM source;
          DELETE FROM tenant",
     )
     .await;

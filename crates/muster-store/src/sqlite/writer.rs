@@ -40,11 +40,11 @@ struct Request {
     answer: oneshot::Sender<Result<(), Failure>>,
 }
 
-/// Hands requests to the writer; closed by [`WriteQueue::close`].
-pub(super) struct WriteQueue(Mutex<Option<mpsc::Sender<Request>>>);
+/// Hands requests to the writer; closed by [`WriterHandle::close`].
+pub(super) struct WriterHandle(Mutex<Option<mpsc::Sender<Request>>>);
 
 /// The task that owns the writing connection.
-pub(super) struct Writer {
+pub(super) struct WriterTask {
     connection: SqliteConnection,
     requests: mpsc::Receiver<Request>,
     path: String,
@@ -53,12 +53,12 @@ pub(super) struct Writer {
 }
 
 /// A writer on `connection` and the queue that leads to it.
-pub(super) fn writer(connection: SqliteConnection, path: String) -> (WriteQueue, Writer) {
+pub(super) fn writer(connection: SqliteConnection, path: String) -> (WriterHandle, WriterTask) {
     let (sender, requests) = mpsc::channel(QUEUE_MAX);
-    (WriteQueue(Mutex::new(Some(sender))), Writer { connection, requests, path, durability: None })
+    (WriterHandle(Mutex::new(Some(sender))), WriterTask { connection, requests, path, durability: None })
 }
 
-impl WriteQueue {
+impl WriterHandle {
     /// Runs `work` in the next transaction, and returns its result once that is committed. A caller that goes away
     /// meanwhile does not undo it.
     pub(super) async fn run<T, F>(&self, durability: Durability, work: F) -> Result<T, Failure>
@@ -91,7 +91,7 @@ impl WriteQueue {
     }
 }
 
-impl Writer {
+impl WriterTask {
     /// Works until the queue is closed and empty, then empties the WAL into the database.
     pub(super) async fn run(mut self) {
         while let Some(first) = self.requests.recv().await {

@@ -190,9 +190,6 @@ impl Settings {
                 );
             }
         }
-        if self.sinks.len() > 64 {
-            say("sinks".to_owned(), format!("{} sinks; at most 64 are possible", self.sinks.len()));
-        }
         for (name, sink) in &self.sinks {
             if !self.routes.iter().any(|route| route.sinks.contains(name)) {
                 tracing::warn!(sink.name = name, "no route leads to this sink");

@@ -225,8 +225,8 @@ impl Snapshot {
             });
         }
         let mut owed: HashMap<TenantId, u64> = HashMap::new();
-        for lane in store.lane_states().await? {
-            *owed.entry(lane.tenant).or_default() += lane.owed;
+        for queue in store.queue_states().await? {
+            *owed.entry(queue.tenant).or_default() += queue.owed;
         }
         let tenants = tenants
             .into_iter()

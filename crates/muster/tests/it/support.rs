@@ -207,7 +207,7 @@ impl Bench {
             store: Arc::clone(&store),
             microsoft: Arc::new(microsoft),
             apps: lifecycle::apps(&settings, &store).await.map_err(|failed| failed.error).expect("the apps"),
-            router: Router::new(settings.routes.clone(), settings.sinks.keys().cloned().collect()),
+            router: Router::new(settings.routes.clone()),
             settings: settings.collect.clone(),
             clock: Arc::clone(&dyn_clock),
             instance,

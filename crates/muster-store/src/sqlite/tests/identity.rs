@@ -343,7 +343,22 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
         &store,
         "DROP TABLE invitation; DROP TABLE sign_in; DROP TABLE delegated_grant; DROP TABLE app_credential;
          DROP TABLE tenant_check; DROP TABLE app_check; DROP TABLE audit_event;
-         DELETE FROM meta WHERE key IN ('signing_key', 'audit_head'); PRAGMA user_version = 1",
+         DELETE FROM meta WHERE key IN ('signing_key', 'audit_head'); PRAGMA user_version = 1;
+
+         CREATE TABLE source_state (
+             source_no INTEGER PRIMARY KEY AUTOINCREMENT, tenant_no INTEGER NOT NULL REFERENCES tenant,
+             source TEXT NOT NULL, enabled INTEGER NOT NULL, cursor TEXT NOT NULL, next_at INTEGER NOT NULL,
+             leased_until INTEGER NOT NULL DEFAULT 0, lease_owner BLOB, fence INTEGER NOT NULL DEFAULT 0,
+             failures INTEGER NOT NULL DEFAULT 0, last_error TEXT, last_error_at INTEGER,
+             last_success_at INTEGER, accepted INTEGER NOT NULL DEFAULT 0, UNIQUE (tenant_no, source)) STRICT;
+         CREATE INDEX source_state_due ON source_state (next_at) WHERE enabled = 1;
+         INSERT INTO source_state SELECT source_no, tenant_no, source, enabled, cursor, next_at, leased_until,
+             lease_owner, fence, failures, last_error, last_error_at, last_success_at, accepted
+             FROM source JOIN cursor USING (source_no);
+         DROP TABLE cursor; DROP TABLE source; DROP TABLE lease; DROP INDEX queue_due;
+         ALTER TABLE queue RENAME TO lane; ALTER TABLE lane RENAME COLUMN queue_no TO lane_no;
+         ALTER TABLE delivery RENAME COLUMN queue_no TO lane_no;
+         CREATE INDEX lane_due ON lane (sink, next_at) WHERE owed > 0",
     )
     .await;
     store.close().await;
@@ -375,5 +390,9 @@ fn migrations_that_were_published_are_not_edited() {
     assert_eq!(
         hash(include_str!("../../../migrations/sqlite/0001_start.sql")),
         "3d796520b9726a62fc5fb593b04a2142529c8063fe78b2ccd405458e44d7146f"
+    );
+    assert_eq!(
+        hash(include_str!("../../../migrations/sqlite/0002_identity.sql")),
+        "41f78e291e74192796eb772fb59f6ec2e0ccaa9711b0e875b16d888bb601991d"
     );
 }

@@ -17,7 +17,7 @@ const SINKS: [&str; 2] = ["splunk", "file"];
 const LEASE: Duration = Duration::from_secs(60);
 
 /// Id, version, and bits of the sinks that want it.
-type Item = (u8, u8, u64);
+type Item = (u8, u8, usize);
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -32,7 +32,7 @@ enum Step {
 }
 
 fn items() -> impl Strategy<Value = Vec<Item>> {
-    proptest::collection::vec((0_u8..8, 0_u8..3, 0_u64..4), 0..12)
+    proptest::collection::vec((0_u8..8, 0_u8..3, 0_usize..4), 0..12)
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -112,7 +112,8 @@ impl Run {
     }
 
     async fn accept(&self, lease: &SourceLease, items: &[Item]) -> Result<u32, StoreError> {
-        let sinks = SINKS.map(str::to_owned);
+        let [one, other] = SINKS.map(str::to_owned);
+        let destinations = [vec![], vec![one.clone()], vec![other.clone()], vec![one, other]];
         let bodies = items.iter().map(|(id, version, _)| text(*id, *version)).collect::<Vec<_>>();
         let records = items.iter().zip(&bodies).map(|((id, version, sinks), body)| NewRecord {
             head: RecordHead {
@@ -124,11 +125,11 @@ impl Run {
                 hash: ContentHash::of(body.as_bytes()),
             },
             body,
-            sinks: *sinks,
+            destination: *sinks,
         });
         let cursor = Cursor::starting(at(self.now));
-        let page =
-            AcceptedPage { records: records.collect(), dead_letters: Vec::new(), sinks: &sinks, cursor };
+        let records = records.collect();
+        let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &destinations, cursor };
         let receipt = Store::accept_page(&self.store, lease, page, LEASE, at(self.now)).await?;
         assert_eq!((receipt.accepted + receipt.known) as usize, items.len());
         Ok(receipt.accepted)
@@ -208,7 +209,7 @@ impl Run {
             Step::Overtake(tenant, items) => self.overtake(*tenant, items).await,
             Step::Crash => self = self.crash().await,
         }
-        for state in Store::lane_states(&self.store).await.expect("read") {
+        for state in Store::queue_states(&self.store).await.expect("read") {
             let tenant = (state.tenant.as_uuid().as_u128() - 1) as usize;
             let sink = SINKS.iter().position(|sink| *sink == state.sink).expect("one of them");
             assert_eq!(state.owed as usize, self.model.owed[tenant][sink].len());

@@ -159,7 +159,7 @@ async fn a_killed_process_leaves_everything_readable() {
 fn kill_worker(folder: &Path, until: u64, then: Duration) -> u64 {
     let program = std::env::current_exe().expect("this test");
     let mut child = Command::new(program)
-        .args(["worker", "--exact", "--ignored", "--nocapture"])
+        .args(["killed::worker", "--exact", "--ignored", "--nocapture"])
         .current_dir(folder)
         .stdout(Stdio::piped())
         .spawn()

@@ -91,6 +91,12 @@ impl Fault {
         }
     }
 
+    /// The kind of trouble that has this word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.as_str() == word)
+    }
+
     /// Whether waiting does not help: a person has to act.
     #[must_use]
     pub fn needs_a_person(self) -> bool {
@@ -114,6 +120,7 @@ mod tests {
     fn every_kind_has_a_word_of_its_own() {
         let words: BTreeSet<&str> = Fault::ALL.iter().map(|fault| fault.as_str()).collect();
         assert_eq!(words.len(), Fault::ALL.len());
+        assert!(Fault::ALL.into_iter().all(|fault| Fault::named(fault.as_str()) == Some(fault)));
         assert!(words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
     }
 }

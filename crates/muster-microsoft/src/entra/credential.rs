@@ -1,7 +1,7 @@
 //! How our app proves itself: each kind of credential, and where it is held.
 //!
 //! What each is turned into on the wire is told in [`super::assertion`] (certificates, federated tokens) and
-//! [`super::managed_identity`]; a person's grant is kept by a [`super::delegated::GrantKeeper`].
+//! [`super::managed_identity`]; a person's grant is kept by a [`super::grant::GrantKeeper`].
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! What the product asks of the identity platform: tokens, sign-ins, consent pages, and whether a token is genuine.
+//! What the product asks of the identity platform: tokens, sign-ins, consent pages, whether a token is genuine,
+//! app registrations and Key Vaults.
 
 use std::time::Duration;
 
@@ -6,12 +7,14 @@ use muster_model::{Question, Secret, Source, TenantId};
 use url::Url;
 
 use crate::entra::access_token::AccessToken;
+use crate::entra::applications::Applications;
 use crate::entra::consent::{self, ConsentForm};
 use crate::entra::credential::{Access, App};
 use crate::entra::delegated::{self, AuthorizeRequest, Granted};
 use crate::entra::device_code::{self, DeviceCode, DevicePoll};
 use crate::entra::error::TokenError;
 use crate::entra::verify::{self, Expected, Verification};
+use crate::key_vault::{KeyVault, KeyVaultError, VaultAddress};
 use crate::microsoft::{Ask, FetchError, Microsoft};
 
 impl Microsoft {
@@ -117,6 +120,50 @@ impl Microsoft {
     /// Checks a token against the issuer's keys and against what is expected of it.
     pub async fn verify_token(&self, token: &str, expected: &Expected) -> Verification {
         verify::verify(&self.platform, token, expected).await
+    }
+
+    /// Graph's calls around app registrations, with a token of somebody who may make them.
+    #[must_use]
+    pub fn applications<'a>(&'a self, token: &'a AccessToken) -> Applications<'a> {
+        Applications::new(&self.platform.client, &self.platform.cloud, token)
+    }
+
+    /// The way to Key Vaults.
+    #[must_use]
+    pub fn key_vault(&self) -> KeyVault<'_> {
+        KeyVault::new(&self.platform.client, &self.platform.cloud)
+    }
+
+    /// Reads the secret at `address` in a Key Vault that trusts `tenant`, as `app`: the version that the address
+    /// names, or the newest.
+    ///
+    /// # Errors
+    /// See [`KeyVaultError`].
+    pub async fn vault_secret(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        address: &Url,
+    ) -> Result<Secret<String>, KeyVaultError> {
+        let address = VaultAddress::parse(address.as_str(), self.cloud())?;
+        let token = self.access_token(app, tenant, self.cloud().key_vault_resource()).await?;
+        self.key_vault().secret(&address, &token).await
+    }
+
+    /// Sets a new version of the secret at `address` in a Key Vault that trusts `tenant`, as `app`.
+    ///
+    /// # Errors
+    /// See [`KeyVaultError`].
+    pub async fn set_vault_secret(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        address: &Url,
+        value: &Secret<String>,
+    ) -> Result<(), KeyVaultError> {
+        let address = VaultAddress::parse(address.as_str(), self.cloud())?;
+        let token = self.access_token(app, tenant, self.cloud().key_vault_resource()).await?;
+        self.key_vault().set_secret(&address, value, &token).await
     }
 
     /// Asks `source` for one record with the token in hand, to see whether it can be read at all.

@@ -12,7 +12,6 @@ use crate::api::challenge;
 use crate::api::error;
 use crate::api::throttling::Budgets;
 use crate::entra::access_token::AccessToken;
-use crate::entra::applications::Applications;
 use crate::entra::credential::App;
 use crate::entra::discovery::{self, DiscoveryError};
 use crate::entra::error::{self as token_error, TokenError};
@@ -21,7 +20,6 @@ use crate::entra::managed_identity::MachineTokens;
 use crate::entra::permissions;
 use crate::entra::platform::Platform;
 use crate::entra::token::TokenCache;
-use crate::key_vault::KeyVault;
 use crate::sources;
 use crate::{Cloud, Fault};
 
@@ -337,18 +335,6 @@ impl Microsoft {
     #[must_use]
     pub fn cloud(&self) -> &Cloud {
         &self.platform.cloud
-    }
-
-    /// Graph's calls around app registrations, with a token of somebody who may make them.
-    #[must_use]
-    pub fn applications<'a>(&'a self, token: &'a AccessToken) -> Applications<'a> {
-        Applications::new(&self.platform.client, &self.platform.cloud, token)
-    }
-
-    /// The way to Key Vaults.
-    #[must_use]
-    pub fn key_vault(&self) -> KeyVault<'_> {
-        KeyVault::new(&self.platform.client, &self.platform.cloud)
     }
 
     /// Throws away what is remembered of a tenant.

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,8 +13,8 @@ use muster_microsoft::{Fault, Microsoft, MicrosoftOptions};
 use muster_model::{ManualClock, TenantId};
 use serde_json::{Value, json};
 
-use crate::server::{Reply, Server};
-use crate::support::{
+use super::server::{Reply, Server};
+use super::support::{
     CLIENT_ID, GRAPH, NOW, SECRET, app, certificate, claims, clock, issued, microsoft, options, refused,
     tenant, token, with_secret,
 };
@@ -204,44 +203,6 @@ async fn a_public_client_cannot_act_as_itself() {
     let error = microsoft(&server).access_token(&app(Credential::None), tenant(), GRAPH).await;
     assert_eq!(error.expect_err("no token").fault(), Fault::Misconfigured);
     assert_eq!(server.asked().len(), 0);
-}
-
-#[tokio::test]
-async fn one_request_at_a_time_for_each_tenant_and_api() {
-    let server = Server::start(|_, _| issued("opaque").after(Duration::from_millis(30))).await;
-    let microsoft = Arc::new(microsoft(&server));
-    let mut tasks = tokio::task::JoinSet::new();
-    for round in 0..100_u128 {
-        let microsoft = Arc::clone(&microsoft);
-        tasks.spawn(async move {
-            let tenant = TenantId::from(uuid::Uuid::from_u128(round % 5 + 1));
-            microsoft.access_token(&with_secret(), tenant, GRAPH).await.expect("a token");
-        });
-    }
-    tasks.join_all().await;
-    assert_eq!(server.asked().len(), 5);
-    assert!(server.most_at_once() <= 5);
-    let tenants: HashSet<String> = server.asked().into_iter().map(|asked| asked.path).collect();
-    assert_eq!(tenants.len(), 5);
-}
-
-#[tokio::test]
-async fn a_token_is_renewed_early_and_forgotten_on_request() {
-    let server = Server::start(|_, count| issued(&format!("opaque-{count}"))).await;
-    let clock = clock();
-    let microsoft = Microsoft::new(options(&server), clock.clone()).expect("a client");
-    let app = with_secret();
-    let fetch = async || {
-        let token = microsoft.access_token(&app, tenant(), GRAPH).await.expect("a token");
-        token.secret.expose().clone()
-    };
-    assert_eq!(fetch().await, "opaque-0");
-    clock.advance(Duration::from_secs(3598 - 300));
-    assert_eq!(fetch().await, "opaque-0");
-    clock.advance(Duration::from_secs(2));
-    assert_eq!(fetch().await, "opaque-1");
-    microsoft.forget(tenant());
-    assert_eq!(fetch().await, "opaque-2");
 }
 
 #[tokio::test]

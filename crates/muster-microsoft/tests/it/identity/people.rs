@@ -14,8 +14,8 @@ use muster_microsoft::{Fault, Microsoft, MicrosoftOptions};
 use muster_model::Secret;
 use serde_json::{Value, json};
 
-use crate::server::{Asked, Reply, Server};
-use crate::support::{
+use super::server::{Asked, Reply, Server};
+use super::support::{
     CLIENT_ID, GRAPH, Keeper, NOW, SECRET, app, claims, clock, microsoft, options, refused, tenant, token,
     with_secret,
 };

@@ -13,8 +13,8 @@ use muster_microsoft::{Fault, Microsoft};
 use muster_model::{ManualClock, Source};
 use serde_json::{Value, json};
 
-use crate::server::{Reply, Server};
-use crate::support::{CLIENT_ID, GRAPH, NOW, Signer, claims, clock, issued, options, tenant, with_secret};
+use super::server::{Reply, Server};
+use super::support::{CLIENT_ID, GRAPH, NOW, Signer, claims, clock, issued, options, tenant, with_secret};
 
 /// An issuer whose key document a test may change.
 struct Issuer {

@@ -2,6 +2,7 @@
 
 mod apis;
 mod apps;
+mod cache;
 mod people;
 mod server;
 mod support;

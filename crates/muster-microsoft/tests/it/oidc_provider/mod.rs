@@ -198,7 +198,7 @@ impl Provider {
             eprintln!("skipped: oidc-provider is not installed; .ci/install-peers does it");
             return None;
         }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oidc_provider/server.mjs");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/oidc_provider/server.mjs");
         // Node looks for packages beside the script.
         let copy = folder.join(format!("server-{}-{}.mjs", std::process::id(), uuid::Uuid::new_v4()));
         std::fs::copy(script, &copy).expect("the script can be copied");

@@ -19,12 +19,12 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
-use crate::server::{Reply, Server};
+use super::server::{Reply, Server};
 
 pub(crate) const GRAPH: &str = "https://graph.microsoft.com";
 pub(crate) const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
 pub(crate) const SECRET: &str = "hunter2~&=+%";
-pub(crate) const PEM: &[u8] = include_bytes!("../certificates/pkcs8-and-chain.pem");
+pub(crate) const PEM: &[u8] = include_bytes!("../../certificates/pkcs8-and-chain.pem");
 pub(crate) const NOW: i64 = 1_800_000_000;
 
 pub(crate) fn tenant() -> TenantId {

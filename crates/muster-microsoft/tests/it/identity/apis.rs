@@ -9,8 +9,8 @@ use muster_microsoft::{Fault, FetchError, Microsoft, MicrosoftOptions};
 use muster_model::Source;
 use serde_json::{Value, json};
 
-use crate::server::{Asked, Reply, Server};
-use crate::support::{Keeper, claims, clock, issued, microsoft, options, tenant, token, with_secret};
+use super::server::{Asked, Reply, Server};
+use super::support::{Keeper, claims, clock, issued, microsoft, options, tenant, token, with_secret};
 
 fn is_login(asked: &Asked) -> bool {
     asked.path.ends_with("/token")

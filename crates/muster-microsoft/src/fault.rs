@@ -97,6 +97,44 @@ impl Fault {
         Self::ALL.into_iter().find(|fault| fault.as_str() == word)
     }
 
+    /// What a person can do about it.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::LostConsent | Self::AppUnknown | Self::MissingRole => {
+                "have the customer's administrator consent: `muster tenant invite` makes the link"
+            }
+            Self::WrongSecret | Self::SecretExpired => {
+                "put the app's current secret where the settings say, or run `muster app rotate-secret`"
+            }
+            Self::CertificateRejected => {
+                "upload the current certificate to the app registration, or run `muster app rotate-certificate`"
+            }
+            Self::AppDisabled => {
+                "have the customer enable the app under Enterprise applications in their Entra admin centre"
+            }
+            Self::GrantExpired | Self::GrantRevoked | Self::MultifactorNeeded => {
+                "sign in again: `muster token acquire`"
+            }
+            Self::ConditionalAccess => {
+                "have the customer exclude the app in the conditional-access policy that blocks it"
+            }
+            Self::NoLicence => {
+                "the customer's tenant needs a Defender licence that has this API, or leave the source out"
+            }
+            Self::TenantUnknown => "check the tenant id, and the cloud in the settings",
+            Self::Misconfigured => "check the app and the cloud in the settings",
+            Self::Throttled | Self::ApiDown | Self::Unreachable => "nothing: it is tried again by itself",
+            Self::Other => "see the message; it is tried again by itself",
+        }
+    }
+
+    /// Whether Microsoft does not take what proves the app. It may have been replaced by another process.
+    #[must_use]
+    pub fn is_of_the_credential(self) -> bool {
+        matches!(self, Self::WrongSecret | Self::SecretExpired | Self::CertificateRejected)
+    }
+
     /// Whether waiting does not help: a person has to act.
     #[must_use]
     pub fn needs_a_person(self) -> bool {

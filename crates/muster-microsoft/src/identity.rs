@@ -6,6 +6,7 @@ use std::time::Duration;
 use muster_model::{Question, Secret, Source, TenantId};
 use url::Url;
 
+use crate::access::TenantAccess;
 use crate::entra::access_token::AccessToken;
 use crate::entra::applications::Applications;
 use crate::entra::consent::{self, ConsentForm};
@@ -164,6 +165,18 @@ impl Microsoft {
         let address = VaultAddress::parse(address.as_str(), self.cloud())?;
         let token = self.access_token(app, tenant, self.cloud().key_vault_resource()).await?;
         self.key_vault().set_secret(&address, value, &token).await
+    }
+
+    /// Whether Microsoft issues `app` a token for Graph in `tenant`: one that was just issued, which takes the place of
+    /// the one in hand.
+    pub async fn probe_token(&self, app: &App, tenant: TenantId) -> TenantAccess {
+        let token = self.fresh_access_token(app, tenant, self.cloud().graph_resource()).await;
+        TenantAccess::by_token(token.as_ref().err())
+    }
+
+    /// Whether `source` of `tenant` can be read: asks for one record with the token in hand.
+    pub async fn probe_source(&self, app: &App, tenant: TenantId, source: Source) -> TenantAccess {
+        TenantAccess::by_page(self.check_source(app, tenant, source).await.as_ref().err())
     }
 
     /// Asks `source` for one record with the token in hand, to see whether it can be read at all.

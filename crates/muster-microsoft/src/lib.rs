@@ -2,6 +2,7 @@
 //!
 //! What it does not do: it keeps no cursor and no records; it never decides what is asked next.
 
+mod access;
 pub mod api;
 mod cloud;
 pub mod entra;
@@ -11,6 +12,7 @@ pub mod key_vault;
 mod microsoft;
 pub mod sources;
 
+pub use access::TenantAccess;
 pub use cloud::{Cloud, CloudError, NationalCloud, Portals};
 pub use fault::Fault;
 pub use microsoft::{Ask, FetchError, FetchedPage, Microsoft, MicrosoftOptions};

@@ -8,20 +8,20 @@ use muster_http::{Client, ClientError, ClientOptions, Response, TransportError, 
 use muster_model::{Clock, DomainName, Question, Source, TenantId};
 use url::Url;
 
+use crate::Cloud;
 use crate::api::challenge;
 use crate::api::error;
 use crate::api::throttling::Budgets;
 use crate::entra::access_token::AccessToken;
 use crate::entra::credential::App;
 use crate::entra::discovery::{self, DiscoveryError};
-use crate::entra::error::{self as token_error, TokenError};
+use crate::entra::error::TokenError;
 use crate::entra::grant::GrantKeeper;
 use crate::entra::managed_identity::MachineTokens;
 use crate::entra::permissions;
 use crate::entra::platform::Platform;
 use crate::entra::token::TokenCache;
 use crate::sources;
-use crate::{Cloud, Fault};
 
 /// How Microsoft is spoken to.
 #[derive(Clone)]
@@ -183,22 +183,6 @@ impl FetchError {
                 *retry_after
             }
             _ => None,
-        }
-    }
-
-    /// What kind of trouble it is.
-    #[must_use]
-    pub fn fault(&self) -> Fault {
-        match self {
-            Self::Token(error) => error.fault(),
-            Self::MissingRole { granted, .. } if granted.is_empty() => Fault::LostConsent,
-            Self::MissingRole { .. } => Fault::MissingRole,
-            Self::Throttled { .. } | Self::OverBudget { .. } => Fault::Throttled,
-            Self::NoLicence { .. } => Fault::NoLicence,
-            Self::Denied { status: 403, .. } => Fault::MissingRole,
-            Self::Denied { .. } | Self::BadRequest { .. } | Self::ForeignLink(_) => Fault::Other,
-            Self::Unavailable { .. } => Fault::ApiDown,
-            Self::Transport(error) => token_error::transport_fault(error),
         }
     }
 

@@ -21,7 +21,7 @@ use muster_http::TransportError;
 use muster_microsoft::api::page::{self, NotAPage};
 use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::requirements;
-use muster_microsoft::{Ask, Fault, FetchError, FetchedPage, Microsoft};
+use muster_microsoft::{Ask, FetchError, FetchedPage, Microsoft, TenantAccess};
 use muster_model::{
     Clock, ContentHash, Cursor, CursorPolicy, PageFacts, PageOrder, Question, RecordHead, Source, Step,
     Stuck, TenantId,
@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::apps::Apps;
+use crate::access::checks;
 use crate::access::watch::{self, Told};
 use crate::backoff;
 use crate::config::CollectSettings;
@@ -285,10 +286,11 @@ impl Collector {
     /// Writes down what a poll says about the tenant's access, where that is news, so that lost consent or a throttled
     /// tenant is told by its name within one poll.
     async fn note(&self, lease: &SourceLease, error: Option<&FetchError>) {
-        if matches!(error, Some(FetchError::OverBudget { .. })) {
+        let access = TenantAccess::by_page(error);
+        if matches!(access, TenantAccess::NotAsked { .. }) {
             return;
         }
-        let check = watch::source_check(lease.source, error, self.clock.now());
+        let check = checks::source(lease.source, &access, self.clock.now());
         if !self.habits.is_news((lease.tenant.id, lease.source), &check.code, lease.failures) {
             return;
         }
@@ -301,7 +303,7 @@ impl Collector {
     /// A credential that Microsoft refuses may have been rotated by another process: it is looked up again, and the
     /// tokens got with the old one are let go.
     async fn renew_credential(&self, lease: &SourceLease, error: &FetchError) {
-        if !matches!(error.fault(), Fault::WrongSecret | Fault::SecretExpired | Fault::CertificateRejected) {
+        if !error.fault().is_of_the_credential() {
             return;
         }
         match self.apps.read_again(&lease.tenant.app).await {

@@ -90,33 +90,6 @@ fn refused(error: &str, code: Option<u32>, description: &str) -> String {
 }
 
 impl TokenError {
-    /// What kind of trouble it is.
-    #[must_use]
-    pub fn fault(&self) -> Fault {
-        match self {
-            Self::Refused { error, code, .. } => match code.and_then(aadsts::explain) {
-                Some(known) => known.fault,
-                None => fault_of(error),
-            },
-            Self::Busy { status: 429, .. } => Fault::Throttled,
-            Self::Busy { .. } => Fault::ApiDown,
-            Self::Credential { fault, .. } => *fault,
-            Self::Grant(GrantError::None) => Fault::GrantExpired,
-            Self::Grant(_) | Self::Odd { .. } => Fault::Other,
-            Self::WrongToken { .. } | Self::Forged | Self::Provider { .. } => Fault::Misconfigured,
-            Self::Transport(error) => transport_fault(error),
-        }
-    }
-
-    /// Whether asking again soon is of no use: a person has to act.
-    #[must_use]
-    pub fn needs_a_person(&self) -> bool {
-        match self {
-            Self::Refused { .. } => !matches!(self.fault(), Fault::Throttled | Fault::ApiDown),
-            other => other.fault().needs_a_person(),
-        }
-    }
-
     /// Whether the code or refresh token that was sent will never work again, as far as the answer tells.
     #[must_use]
     pub fn ends_grant(&self) -> bool {
@@ -129,39 +102,6 @@ impl TokenError {
             Some(code) => aadsts::explain(*code).is_some_and(|known| known.ends_grant),
             // RFC 6749 section 5.2: the grant is invalid, expired or revoked.
             None => error == "invalid_grant",
-        }
-    }
-}
-
-/// What kind of trouble an OAuth `error` is, where no code tells more. RFC 6749 section 5.2, RFC 8628 section 3.5.
-fn fault_of(error: &str) -> Fault {
-    match error {
-        "invalid_client" => Fault::WrongSecret,
-        "unauthorized_client" => Fault::AppUnknown,
-        "invalid_grant" => Fault::GrantRevoked,
-        "access_denied" | "consent_required" => Fault::LostConsent,
-        "interaction_required" | "login_required" => Fault::MultifactorNeeded,
-        "invalid_tenant" => Fault::TenantUnknown,
-        "temporarily_unavailable" | "server_error" => Fault::ApiDown,
-        "slow_down" => Fault::Throttled,
-        "invalid_request"
-        | "invalid_scope"
-        | "invalid_resource"
-        | "invalid_target"
-        | "unsupported_grant_type"
-        | "unsupported_response_type"
-        | "invalid_instance" => Fault::Misconfigured,
-        _ => Fault::Other,
-    }
-}
-
-/// A redirect means that something stands in between; all else, that nobody was reached.
-pub(crate) fn transport_fault(error: &TransportError) -> Fault {
-    match error {
-        TransportError::Redirect { .. } => Fault::Misconfigured,
-        TransportError::TooLarge { .. } => Fault::Other,
-        TransportError::Connect { .. } | TransportError::Timeout { .. } | TransportError::Broken { .. } => {
-            Fault::Unreachable
         }
     }
 }

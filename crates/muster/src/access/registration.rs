@@ -17,7 +17,7 @@ use muster_model::{Source, Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, StoredCredential};
 use uuid::Uuid;
 
-use crate::access::watch::good;
+use crate::access::checks::good;
 
 /// A credential that ends within this is told.
 const WARN_BEFORE: Duration = Duration::from_secs(30 * 86_400);

@@ -916,7 +916,7 @@ fn is_key(key_id: Uuid, credential: &StoredCredential) -> bool {
 }
 
 fn is_about_the_credential(error: &TokenError) -> bool {
-    matches!(error.fault(), Fault::WrongSecret | Fault::SecretExpired | Fault::CertificateRejected)
+    error.fault().is_of_the_credential()
 }
 
 fn trimmed(bytes: &[u8]) -> &[u8] {

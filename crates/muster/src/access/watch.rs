@@ -2,7 +2,7 @@
 //!
 //! Each tenant is looked at once a day, and a while after something was found wrong, each time with a token asked for
 //! anew: what was consented to is only known by using it. What a poll finds is written down by the collector in the same
-//! words (see [`source_check`]), so that lost consent is told within one poll interval. The log tells of a change once;
+//! words (see [`probe`]), so that lost consent is told within one poll interval. The log tells of a change once;
 //! `muster status`, `muster tenant show`, the customer's page and the metrics tell of the state.
 
 use std::collections::HashMap;
@@ -12,14 +12,15 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 use jiff::Timestamp;
-use muster_microsoft::entra::credential::{Access, App, Credential};
-use muster_microsoft::{Fault, FetchError, Microsoft};
-use muster_model::{Clock, Source, Tenant, TenantId, TenantState};
+use muster_microsoft::Microsoft;
+use muster_microsoft::entra::credential::{Access, App};
+use muster_model::{Clock, Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, CredentialSlot, Grant, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::apps::Apps;
-use crate::access::sign_in::GRANT_IDLE_MAX;
+use crate::access::checks::{self, TOKEN};
+use crate::access::probe;
 use crate::config::AppSettings;
 
 /// How often every tenant is looked at.
@@ -32,22 +33,6 @@ const ROUND: Duration = Duration::from_secs(60);
 const SIDE_BY_SIDE: usize = 4;
 /// Tenants looked at in one round, so that a thousand of them spread over the day.
 const PER_ROUND: usize = 50;
-/// A credential that ends within this is told.
-const WARN_BEFORE: Duration = Duration::from_secs(30 * 86_400);
-/// A refresh token that was not used for this long is used, so that it never comes near the 90 days of idleness that end
-/// it. Source: Microsoft "Refresh tokens in the Microsoft identity platform".
-const RENEW_IDLE: Duration = Duration::from_secs(14 * 86_400);
-
-/// The name of the check that asks for a token.
-pub const TOKEN: &str = "token";
-/// The name of the check of a person's grant.
-pub const GRANT: &str = "grant";
-
-/// The name of the check of a source.
-#[must_use]
-pub fn source_name(source: Source) -> String {
-    format!("source {source}")
-}
 
 /// Looks after tenants and apps.
 pub struct Watcher {
@@ -155,7 +140,7 @@ impl Watcher {
         let due = alive.filter_map(|grant| {
             let idle = Duration::try_from(now.duration_since(grant.renewed_at)).unwrap_or_default();
             let app = self.apps.get(&grant.app).filter(|app| app.access == Access::Delegated)?;
-            (idle > RENEW_IDLE && self.told.may_try(grant, now)).then(|| (grant.clone(), app))
+            (idle > checks::RENEW_IDLE && self.told.may_try(grant, now)).then(|| (grant.clone(), app))
         });
         let due: Vec<(Grant, App)> = due.take(PER_ROUND).collect();
         let renewed = stream::iter(due).map(|(grant, app)| async move {
@@ -173,19 +158,11 @@ impl Watcher {
     /// When the store fails. Trouble with the tenant is no error but a result.
     pub async fn look_at(&self, tenant: &Tenant, grants: &[Grant]) -> Result<(), StoreError> {
         let Some(app) = self.apps.get(&tenant.app) else {
-            let check = Check {
-                name: TOKEN.to_owned(),
-                outcome: CheckOutcome::Failing,
-                code: Fault::Misconfigured.as_str().to_owned(),
-                detail: format!("app `{}` is not in the settings", tenant.app),
-                remedy: format!("add [apps.{}], or give the tenant another app", tenant.app),
-                checked_at: self.clock.now(),
-                expires_at: None,
-            };
+            let check = checks::no_app(TOKEN, &tenant.app, self.clock.now());
             return self.write_down(tenant, vec![check]).await;
         };
-        let checks = check_tenant(&self.microsoft, &app, tenant, grants, self.clock.as_ref()).await;
-        self.write_down(tenant, checks).await
+        let found = probe::tenant(&self.microsoft, &app, tenant, grants, self.clock.as_ref()).await;
+        self.write_down(tenant, found).await
     }
 
     async fn write_down(&self, tenant: &Tenant, checks: Vec<Check>) -> Result<(), StoreError> {
@@ -210,7 +187,7 @@ impl Watcher {
         let Some(app) = self.apps.get(name) else { return Ok(()) };
         let stored = self.store.app_credentials(name).await?;
         let current = stored.iter().find(|credential| credential.slot == CredentialSlot::Current);
-        let check = credential_check(&app, current.and_then(|credential| credential.not_after), now);
+        let check = checks::credential(&app, current.and_then(|credential| credential.not_after), now);
         if self.told.is_news(name, &check) {
             match check.outcome {
                 CheckOutcome::Good => tracing::info!(app = name, "{}", check.detail),
@@ -244,216 +221,6 @@ fn is_due(tenant: &Tenant, checks: &[Check], now: Timestamp) -> bool {
     let shift = Duration::from_secs(tenant.id.as_uuid().as_u128() as u64 % 7_200);
     let wait = if wrong { AGAIN } else { EVERY.saturating_sub(shift) };
     last.checked_add(wait).is_ok_and(|due| due <= now)
-}
-
-/// Everything that can be found out about a tenant's access: a token, each source, and the person's grant.
-pub async fn check_tenant(
-    microsoft: &Microsoft,
-    app: &App,
-    tenant: &Tenant,
-    grants: &[Grant],
-    clock: &dyn Clock,
-) -> Vec<Check> {
-    let mut checks = Vec::new();
-    let resource = microsoft.cloud().graph_resource().to_owned();
-    let mut grant = grants.iter().find(|grant| grant.app == app.name).cloned();
-    let token = microsoft.fresh_access_token(app, tenant.id, &resource).await;
-    let now = clock.now();
-    match token {
-        Ok(_) => {
-            checks.push(good(TOKEN, "Microsoft issues a token".to_owned(), now));
-            if app.access == Access::Delegated {
-                // The token came from the grant, which lives anew from now on.
-                if let Some(grant) = &mut grant {
-                    grant.renewed_at = now;
-                    grant.expires_at = now.checked_add(GRANT_IDLE_MAX).ok();
-                }
-                checks.push(grant_check(grant.as_ref(), tenant.slug.as_str(), &app.name, now));
-            }
-            for source in &tenant.sources {
-                let result = microsoft.check_source(app, tenant.id, *source).await;
-                checks.push(source_check(*source, result.as_ref().err(), clock.now()));
-            }
-        }
-        Err(error) => {
-            let fault = error.fault();
-            checks.push(failing(TOKEN, fault, error.to_string(), now));
-            if app.access == Access::Delegated {
-                checks.push(grant_check(grant.as_ref(), tenant.slug.as_str(), &app.name, now));
-            }
-        }
-    }
-    checks
-}
-
-/// The code of a sign-in that came back without a grant.
-pub const SIGN_IN_REFUSED: &str = "sign_in_refused";
-
-/// A person's sign-in that came back without a grant: worth a word, but what is there already goes on working.
-#[must_use]
-pub fn sign_in_refused(why: &str, now: Timestamp) -> Check {
-    Check {
-        outcome: CheckOutcome::Warning,
-        code: SIGN_IN_REFUSED.to_owned(),
-        remedy: "sign in again: `muster token acquire`".to_owned(),
-        ..good(GRANT, format!("the last sign-in brought nothing: {why}"), now)
-    }
-}
-
-/// What a source's last answer means. `None` is success.
-#[must_use]
-pub fn source_check(source: Source, error: Option<&FetchError>, now: Timestamp) -> Check {
-    let name = source_name(source);
-    match error {
-        None => good(&name, "it can be read".to_owned(), now),
-        Some(error) => failing(&name, error.fault(), error.to_string(), now),
-    }
-}
-
-/// A check that found everything well.
-pub(crate) fn good(name: &str, detail: String, now: Timestamp) -> Check {
-    Check {
-        name: name.to_owned(),
-        outcome: CheckOutcome::Good,
-        code: "ok".to_owned(),
-        detail,
-        remedy: String::new(),
-        checked_at: now,
-        expires_at: None,
-    }
-}
-
-/// Trouble that a person must end is failing; what passes by itself is a warning.
-pub(crate) fn failing(name: &str, fault: Fault, detail: String, now: Timestamp) -> Check {
-    Check {
-        name: name.to_owned(),
-        outcome: if fault.needs_a_person() { CheckOutcome::Failing } else { CheckOutcome::Warning },
-        code: fault.as_str().to_owned(),
-        detail,
-        remedy: remedy(fault).to_owned(),
-        checked_at: now,
-        expires_at: None,
-    }
-}
-
-/// What a person can do about a fault of a tenant's access.
-#[must_use]
-pub fn remedy(fault: Fault) -> &'static str {
-    match fault {
-        Fault::LostConsent | Fault::AppUnknown | Fault::MissingRole => {
-            "have the customer's administrator consent: `muster tenant invite` makes the link"
-        }
-        Fault::WrongSecret | Fault::SecretExpired => {
-            "put the app's current secret where the settings say, or run `muster app rotate-secret`"
-        }
-        Fault::CertificateRejected => {
-            "upload the current certificate to the app registration, or run `muster app rotate-certificate`"
-        }
-        Fault::AppDisabled => {
-            "have the customer enable the app under Enterprise applications in their Entra admin centre"
-        }
-        Fault::GrantExpired | Fault::GrantRevoked | Fault::MultifactorNeeded => {
-            "sign in again: `muster token acquire`"
-        }
-        Fault::ConditionalAccess => {
-            "have the customer exclude the app in the conditional-access policy that blocks it"
-        }
-        Fault::NoLicence => {
-            "the customer's tenant needs a Defender licence that has this API, or leave the source out"
-        }
-        Fault::TenantUnknown => "check the tenant id, and the cloud in the settings",
-        Fault::Misconfigured => "check the app and the cloud in the settings",
-        Fault::Throttled | Fault::ApiDown | Fault::Unreachable => "nothing: it is tried again by itself",
-        Fault::Other => "see the message; it is tried again by itself",
-    }
-}
-
-fn grant_check(grant: Option<&Grant>, slug: &str, app: &str, now: Timestamp) -> Check {
-    let acquire = format!("run `muster token acquire --tenant {slug} --app {app}` and sign in");
-    let Some(grant) = grant else {
-        let mut check =
-            failing(GRANT, Fault::GrantExpired, "nobody has signed in for this tenant yet".to_owned(), now);
-        check.remedy = acquire;
-        return check;
-    };
-    if grant.revoked_at.is_some() {
-        let why = grant.last_error.clone().unwrap_or_else(|| "Microsoft takes it no more".to_owned());
-        let mut check = failing(
-            GRANT,
-            Fault::GrantRevoked,
-            format!("the grant of {} has ended: {why}", grant.account),
-            now,
-        );
-        check.remedy = acquire;
-        return check;
-    }
-    let idle = Duration::try_from(now.duration_since(grant.renewed_at)).unwrap_or_default();
-    let mut check = if idle > RENEW_IDLE {
-        let detail = format!(
-            "the refresh token of {} was not used for {} days",
-            grant.account,
-            idle.as_secs() / 86_400
-        );
-        Check {
-            outcome: CheckOutcome::Warning,
-            code: "idle_grant".to_owned(),
-            remedy: acquire,
-            ..good(GRANT, detail, now)
-        }
-    } else {
-        good(GRANT, format!("in the name of {}", grant.account), now)
-    };
-    check.expires_at = grant.expires_at;
-    check
-}
-
-/// When an app's credential ends. `stored_until` is what the store knows of a secret's end; a certificate tells its own.
-#[must_use]
-pub fn credential_check(app: &App, stored_until: Option<Timestamp>, now: Timestamp) -> Check {
-    let (kind, until) = match &app.credential {
-        Credential::Secret(_) => ("secret", stored_until),
-        Credential::Certificate(certificate) => ("certificate", Some(certificate.not_after())),
-        Credential::Federated(_) | Credential::ManagedIdentity(_) => {
-            return good("credential", "nothing that ends: it is renewed by its issuer".to_owned(), now);
-        }
-        Credential::None if app.access == Access::Delegated => {
-            return good("credential", "a public client has none".to_owned(), now);
-        }
-        Credential::None => {
-            let detail =
-                format!("app `{}` has no credential, neither in the settings nor in the store", app.name);
-            let mut check = failing("credential", Fault::Misconfigured, detail, now);
-            check.remedy =
-                format!("name one in [apps.{0}], or let `muster app rotate-secret {0}` make one", app.name);
-            return check;
-        }
-    };
-    let name = "credential";
-    let Some(until) = until else {
-        return good(
-            name,
-            format!("a {kind} whose end is not known here; `muster app check {}` asks Microsoft", app.name),
-            now,
-        );
-    };
-    let remedy =
-        format!("run `muster app rotate-{kind} {}`, or put a new one where the settings say", app.name);
-    let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-    let check = if left.is_zero() {
-        let fault = if kind == "secret" { Fault::SecretExpired } else { Fault::CertificateRejected };
-        Check { remedy, ..failing(name, fault, format!("the {kind} ended at {until:.0}"), now) }
-    } else if left < WARN_BEFORE {
-        let detail = format!("the {kind} ends in {} days, at {until:.0}", left.as_secs() / 86_400);
-        Check {
-            outcome: CheckOutcome::Warning,
-            code: format!("{kind}_ends_soon"),
-            remedy,
-            ..good(name, detail, now)
-        }
-    } else {
-        good(name, format!("the {kind} is good until {until:.0}"), now)
-    };
-    Check { expires_at: Some(until), ..check }
 }
 
 /// Tells the log when the outcome of a tenant's check has changed.

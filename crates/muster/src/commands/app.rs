@@ -22,7 +22,7 @@ use super::Context;
 use crate::access::operator::Operator;
 use crate::access::registration::{self, Ensured, Expected};
 use crate::access::rotation::{self, Place, Rotated, Rotation, RotationError, RotationLock};
-use crate::access::{apps, watch};
+use crate::access::{apps, checks};
 use crate::cli::{
     AppCheckArgs, AppCommand, AppConsentUrlArgs, AppRegisterArgs, AppRotateArgs, CredentialChoice,
     SignInArgs, TokenFlow,
@@ -817,47 +817,48 @@ async fn check_app(
 ) -> Result<Vec<Check>, Failed> {
     let now = context.clock.now();
     let stored = stored(name, context).await?;
-    let mut checks = vec![rotation::check(name, &stored, now)];
+    let mut all = vec![rotation::check(name, &stored, now)];
     let app = match ready(name, settings, context).await {
         Ok(app) => app,
         Err(failed) => {
             let detail = format!("{:#}", failed.error);
-            checks.push(watch::failing("credential", muster_microsoft::Fault::Misconfigured, detail, now));
-            return Ok(checks);
+            all.push(checks::failing(
+                checks::CREDENTIAL,
+                muster_microsoft::Fault::Misconfigured,
+                detail,
+                now,
+            ));
+            return Ok(all);
         }
     };
     let current = stored.iter().find(|one| one.slot == muster_store::CredentialSlot::Current);
-    checks.push(watch::credential_check(&app, current.and_then(|current| current.not_after), now));
+    all.push(checks::credential(&app, current.and_then(|current| current.not_after), now));
     let home = match home(name, Some(settings), args.tenant.as_deref(), context, microsoft).await {
         Ok(home) => home,
         Err(failed) => {
-            checks.push(unchecked(
+            all.push(unchecked(
                 format!("the registration was not looked at: {:#}", failed.error),
                 format!("set `tenant` in [apps.{name}]"),
                 now,
             ));
-            return Ok(checks);
+            return Ok(all);
         }
     };
     if !matches!(app.credential, Credential::None) {
         let own = App { access: Access::Application, ..app.clone() };
-        let resource = microsoft.cloud().graph_resource();
-        checks.push(match microsoft.fresh_access_token(&own, home, resource).await {
-            Ok(_) => {
-                watch::good(watch::TOKEN, format!("Microsoft issues a token in its own tenant {home}"), now)
-            }
-            Err(error) => watch::failing(watch::TOKEN, error.fault(), error.to_string(), now),
-        });
+        let token = microsoft.probe_token(&own, home).await;
+        let works = format!("Microsoft issues a token in its own tenant {home}");
+        all.push(checks::access(checks::TOKEN, &token, works, now));
     }
     let token = match authority(&app, home, &args.sign_in, context, microsoft).await {
         Ok(token) => token,
         Err(failed) => {
-            checks.push(unchecked(
+            all.push(unchecked(
                 format!("the registration was not looked at: {:#}", failed.error),
                 format!("run `muster app check {name} --flow device`, or `muster app register {name} --self-care` once"),
                 now,
             ));
-            return Ok(checks);
+            return Ok(all);
         }
     };
     let graph = microsoft.applications(&token);
@@ -877,8 +878,8 @@ async fn check_app(
         mark: &mark,
         now,
     };
-    checks.extend(registration::checks(application.as_ref(), principal.as_ref(), &expected));
-    Ok(checks)
+    all.extend(registration::checks(application.as_ref(), principal.as_ref(), &expected));
+    Ok(all)
 }
 
 /// The registration could not be looked at, which is no trouble of the app itself.
@@ -887,7 +888,7 @@ fn unchecked(detail: String, remedy: String, now: Timestamp) -> Check {
         outcome: CheckOutcome::Warning,
         code: "not_checked".to_owned(),
         remedy,
-        ..watch::good(registration::REGISTRATION, detail, now)
+        ..checks::good(registration::REGISTRATION, detail, now)
     }
 }
 

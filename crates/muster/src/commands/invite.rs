@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Context, tenant};
 use crate::access::onboard::guide::{Guide, Known};
-use crate::access::{onboard, watch};
+use crate::access::{onboard, probe};
 use crate::audit::actor;
 use crate::cli::TenantInviteArgs;
 use crate::config::OnboardingSettings;
@@ -187,7 +187,7 @@ pub(crate) async fn guide(
         let app = apps.get(&tenant.app).ok_or_else(|| {
             Failed::say(Exit::Settings, format!("the tenant's app `{}` is not in the settings", tenant.app))
         })?;
-        let found = watch::check_tenant(&microsoft, &app, &tenant, &grants, context.clock.as_ref()).await;
+        let found = probe::tenant(&microsoft, &app, &tenant, &grants, context.clock.as_ref()).await;
         context.store.put_checks(tenant.id, found).await?;
     }
     let checks: Vec<_> =

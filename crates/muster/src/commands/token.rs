@@ -20,9 +20,9 @@ use serde_json::json;
 
 use super::Context;
 use crate::access::apps::Apps;
+use crate::access::checks;
 use crate::access::person::{self, Loopback};
 use crate::access::sign_in::{self, Returned, SignInError, Wanted};
-use crate::access::watch;
 use crate::cli::{TokenAcquireArgs, TokenCommand, TokenFlow, TokenVerifyArgs};
 use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
@@ -308,7 +308,7 @@ async fn by_the_server(
         let refused = checks
             .into_iter()
             .map(|(_, check)| check)
-            .find(|check| check.code == watch::SIGN_IN_REFUSED && check.checked_at > sign_in.created_at);
+            .find(|check| check.code == checks::SIGN_IN_REFUSED && check.checked_at > sign_in.created_at);
         if let Some(refused) = refused {
             return Err(Failed::say(Exit::Microsoft, refused.detail));
         }

@@ -7,7 +7,7 @@ use muster_model::{Slug, Source, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, JournalTotals, Store, StoreError};
 use serde::Serialize;
 
-use crate::access::watch;
+use crate::access::checks;
 use crate::shown::output::Tone;
 
 /// The picture.
@@ -199,7 +199,7 @@ impl Snapshot {
         }
         for state in store.source_states().await? {
             let code = checks.get(&state.tenant).and_then(|checks| {
-                let name = watch::source_name(state.source);
+                let name = checks::source_name(state.source);
                 checks.iter().find(|check| check.name == name).map(|check| check.code.as_str())
             });
             let health = match (states.get(&state.tenant), state.last_error.is_some(), state.last_success_at)

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::access::apps::Apps;
+use muster::access::checks;
 use muster::access::onboard::{self, CONSENT, Invited, Onboarding};
 use muster::access::sign_in::{self, Returned, Wanted};
-use muster::access::watch;
 use muster::config::Settings;
 use muster::lifecycle;
 use muster::web::language::Language;
@@ -304,7 +304,7 @@ async fn an_invitation_leads_to_green_checks_with_every_consent_form() {
         page.assert_says(200, "Everything works").assert_says(200, "Security incidents can be read");
         assert!(!page.body.contains("http-equiv=\"refresh\""), "what is done is not asked for again");
         assert_eq!(house.state().await, TenantState::Active, "{form:?}");
-        for (name, wanted) in [(CONSENT, "ok"), (watch::TOKEN, "ok"), ("source graph_alerts", "ok")] {
+        for (name, wanted) in [(CONSENT, "ok"), (checks::TOKEN, "ok"), ("source graph_alerts", "ok")] {
             assert_eq!(house.check(name).await.expect("checked").code, wanted, "{form:?} {name}");
         }
         let deeds = house.deeds().await;

@@ -13,7 +13,7 @@ use muster_store::{Check, CheckOutcome, Grant};
 use serde::Serialize;
 
 use super::CONSENT;
-use crate::access::watch;
+use crate::access::checks;
 use crate::shown::output::plain;
 
 /// All steps for a tenant.
@@ -188,7 +188,7 @@ impl Guide {
 
 fn consent(known: &Known<'_>) -> GuideStep {
     let tenant = known.tenant;
-    let check = find(known.checks, CONSENT).or_else(|| find(known.checks, watch::TOKEN));
+    let check = find(known.checks, CONSENT).or_else(|| find(known.checks, checks::TOKEN));
     let (state, finding) = match check {
         Some(check) if check.outcome == CheckOutcome::Good => (StepState::Done, Some(told(check))),
         Some(check) => (StepState::ToDo, Some(told(check))),
@@ -221,7 +221,7 @@ fn sources(known: &Known<'_>) -> GuideStep {
     let mut todo = Vec::new();
     let mut state = StepState::Done;
     for source in &known.tenant.sources {
-        match find(known.checks, &watch::source_name(*source)) {
+        match find(known.checks, &checks::source_name(*source)) {
             Some(check) if check.outcome == CheckOutcome::Good => {
                 todo.push(format!("`{source}` can be read ({:.0})", check.checked_at));
             }

@@ -32,8 +32,8 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::access::apps::Apps;
+use crate::access::checks;
 use crate::access::sign_in::{self, Returned, SignInError, Wanted};
-use crate::access::watch;
 use crate::config::OnboardingSettings;
 use crate::web::language::Language;
 use verify::Queue;
@@ -623,7 +623,7 @@ impl Onboarding {
             Err(error) => {
                 tracing::warn!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, app = sign_in.app, error = %error, "a person's sign-in for the connector did not work");
                 // Whoever waits for it at the command line is told why it is in vain.
-                let check = watch::sign_in_refused(&error.to_string(), now);
+                let check = checks::sign_in_refused(&error.to_string(), now);
                 self.store.put_checks(tenant.id, vec![check]).await?;
                 Err(error)
             }
@@ -731,7 +731,7 @@ fn progress(tenant: &Tenant, consent: &Check, checks: &BTreeMap<String, Check>) 
     let proven = consent.outcome == CheckOutcome::Good;
     let mut checked_at = (consent.code != SPREADING).then_some(consent.checked_at);
     for source in &tenant.sources {
-        let check = checks.get(&watch::source_name(*source)).filter(|_| proven);
+        let check = checks.get(&checks::source_name(*source)).filter(|_| proven);
         checked_at = checked_at.max(check.map(|check| check.checked_at));
         let standing = match check {
             Some(check) => standing(check),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_microsoft::Fault;
+use muster_microsoft::{Fault, TenantAccess};
 use muster_model::{Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, InvitationChange, StoreError, TenantChange, TenantKey};
 use serde_json::json;
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{CONSENT, Onboarding, SPREADING, spreading};
-use crate::access::watch;
+use crate::access::checks;
 
 /// How long a consent may take to be known everywhere.
 pub(super) const SPREADS_WITHIN: Duration = Duration::from_secs(180);
@@ -189,38 +189,34 @@ impl Onboarding {
         };
         let since = if consent.code == SPREADING { consent.checked_at.min(since) } else { since };
         let Some(app) = self.apps.get(&tenant.app) else {
-            let mut check = consent_check(Fault::Misconfigured, String::new(), self.clock.now());
-            check.detail = format!("app `{}` is not in the settings", tenant.app);
-            check.remedy = format!("add [apps.{}], or give the tenant another app", tenant.app);
+            let check = checks::no_app(CONSENT, &tenant.app, self.clock.now());
             self.store.put_checks(tenant.id, vec![check]).await?;
             return Ok(Verified::NotYet);
         };
-        let resource = self.microsoft.cloud().graph_resource().to_owned();
-        let token = self.microsoft.fresh_access_token(&app, tenant.id, &resource).await;
+        let token = self.microsoft.probe_token(&app, tenant.id).await;
         let now = self.clock.now();
         let spreads =
             now.duration_since(since) < jiff::SignedDuration::from_secs(SPREADS_WITHIN.as_secs() as i64);
-        if let Err(error) = token {
-            let fault = error.fault();
-            let check = match spreads && may_spread(fault) {
+        if let TenantAccess::Failing { fault, message } = &token {
+            let check = match spreads && may_spread(*fault) {
                 true => Check { checked_at: since, ..spreading(now) },
-                false => consent_check(fault, error.to_string(), now),
+                false => checks::failing(CONSENT, *fault, message.clone(), now),
             };
             if check.code != consent.code {
-                tracing::info!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, code = check.code, "the consent is not proven yet: {}", error);
+                tracing::info!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, code = check.code, "the consent is not proven yet: {}", message);
             }
             self.store.put_checks(tenant.id, vec![check]).await?;
             return Ok(Verified::NotYet);
         }
         let tenant = self.proven(tenant, &consent, now).await?;
-        let mut found = vec![watch::good(watch::TOKEN, "Microsoft issues a token".to_owned(), now)];
+        let mut found = vec![checks::token(&token, now)];
         for source in &tenant.sources {
-            let result = self.microsoft.check_source(&app, tenant.id, *source).await;
+            let read = self.microsoft.probe_source(&app, tenant.id, *source).await;
             let now = self.clock.now();
-            let mut check = watch::source_check(*source, result.as_ref().err(), now);
-            if let Err(error) = &result
+            let mut check = checks::source(*source, &read, now);
+            if let TenantAccess::Failing { fault, .. } = read
                 && spreads
-                && may_spread(error.fault())
+                && may_spread(fault)
             {
                 check = Check { name: check.name, ..spreading(now) };
             }
@@ -242,7 +238,7 @@ impl Onboarding {
     /// Writes down that a token proves the consent, and moves the tenant on.
     async fn proven(&self, tenant: Tenant, told: &Check, now: Timestamp) -> Result<Tenant, StoreError> {
         if told.outcome != CheckOutcome::Good {
-            let check = watch::good(CONSENT, "proven by a token of the tenant".to_owned(), now);
+            let check = checks::good(CONSENT, "proven by a token of the tenant".to_owned(), now);
             self.store.put_checks(tenant.id, vec![check]).await?;
             // Newest first, and each revokes those before it: the consent was told on the last one made until then.
             let mut invitations = self.store.invitations(tenant.id).await?.into_iter();
@@ -267,10 +263,6 @@ impl Onboarding {
 
 /// Who moves tenants on here, for the audit log.
 const ACTOR: &str = "onboarding";
-
-fn consent_check(fault: Fault, detail: String, now: Timestamp) -> Check {
-    watch::failing(CONSENT, fault, detail, now)
-}
 
 /// What may be said of a consent that has not spread yet.
 fn may_spread(fault: Fault) -> bool {

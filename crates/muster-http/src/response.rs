@@ -84,7 +84,9 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let mut response = Response::default();
-        headers.for_each(|(name, value)| drop(response.headers.append(name, value)));
+        for (name, value) in headers {
+            response.headers.append(name, value);
+        }
         response
     }
 

@@ -69,14 +69,14 @@ impl Delivery {
 
 /// What a sink is given at once: deliveries of one tenant, in order.
 #[derive(Debug, Clone, Copy)]
-pub struct Consignment<'a> {
+pub struct DeliveryBatch<'a> {
     /// Whose they are.
     pub tenant: &'a TenantLabel,
     /// The deliveries, by ascending number.
     pub deliveries: &'a [Delivery],
 }
 
-impl<'a> Consignment<'a> {
+impl<'a> DeliveryBatch<'a> {
     /// Every owed record with its source, in the order in which a [`Report`] answers for them.
     pub fn records(&self) -> impl Iterator<Item = (Source, Record<'a>)> {
         self.deliveries
@@ -105,10 +105,10 @@ pub struct Trouble {
     pub after: Option<Duration>,
 }
 
-/// A sink's answer to a [`Consignment`].
+/// A sink's answer to a [`DeliveryBatch`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// One outcome for each record of the consignment, in the order of [`Consignment::records`].
+    /// One outcome for each record of the delivery batch, in the order of [`DeliveryBatch::records`].
     pub outcomes: Vec<Outcome>,
     /// Why some are to be retried.
     pub trouble: Option<Trouble>,

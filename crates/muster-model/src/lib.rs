@@ -17,7 +17,7 @@ mod tenant;
 pub use batch::{Batch, BatchError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cursor::{Cursor, CursorPolicy, PageFacts, PageOrder, Question, Step, Stuck};
-pub use delivery::{Consignment, Delivery, DeliveryNumber, Outcome, Report, Selection, Trouble};
+pub use delivery::{Delivery, DeliveryBatch, DeliveryNumber, Outcome, Report, Selection, Trouble};
 pub use record::{ContentHash, Record, RecordError, RecordHead};
 pub use secret::Secret;
 pub use severity::{ParseSeverityError, Severity};

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{
-    Batch, Consignment, Delivery, DeliveryNumber, Outcome, Record, RecordHead, Report, Selection, Source,
+    Batch, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Record, RecordHead, Report, Selection, Source,
     TenantLabel,
 };
 use muster_siem::formats::{CefOptions, Events, Format};
@@ -162,7 +162,7 @@ async fn what_the_receiver_would_cut_is_rejected(peer: Peer) {
         batch.push(head, &text);
     }
     let report = sink
-        .deliver(Consignment { tenant: &tenant, deliveries: &[delivery(1, Source::GraphAlerts, batch)] })
+        .deliver(DeliveryBatch { tenant: &tenant, deliveries: &[delivery(1, Source::GraphAlerts, batch)] })
         .await;
     assert_eq!(report.trouble, None);
     assert!(
@@ -199,7 +199,7 @@ fn delivery(number: u64, source: Source, batch: Batch) -> Delivery {
     Delivery { number: DeliveryNumber(number), source, batch: batch.into(), selection: Selection::All }
 }
 
-/// Delivers about `count` records in two consignments; every one must count as delivered.
+/// Delivers about `count` records in two delivery batches; every one must count as delivered.
 async fn deliver(sink: &Sink, count: usize) -> Vec<Sent> {
     let tenant = tenant();
     let templates = templates();
@@ -220,7 +220,7 @@ async fn deliver(sink: &Sink, count: usize) -> Vec<Sent> {
             }
             deliveries.push(delivery(number, source, batch));
         }
-        let report = sink.deliver(Consignment { tenant: &tenant, deliveries: &deliveries }).await;
+        let report = sink.deliver(DeliveryBatch { tenant: &tenant, deliveries: &deliveries }).await;
         assert_eq!(report, Report { outcomes: vec![Outcome::Delivered; count / 4 * 2], trouble: None });
     }
     all

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::{Clock, Consignment, Outcome, Report, Selection};
+use muster_model::{Clock, DeliveryBatch, Outcome, Report, Selection};
 use muster_siem::sinks::Sink;
 use muster_store::{DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, Store, StoreError};
 use tokio::sync::Notify;
@@ -94,17 +94,17 @@ impl Deliverer {
             return Ok(StepOutcome::Idle);
         };
         let label = lease.tenant.label();
-        let consignment = Consignment { tenant: &label, deliveries: &lease.deliveries };
+        let batch = DeliveryBatch { tenant: &label, deliveries: &lease.deliveries };
         let began = tokio::time::Instant::now();
-        let report = self.deliver_leased(&lease, consignment).await;
+        let report = self.deliver_leased(&lease, batch).await;
         let seconds = began.elapsed().as_secs_f64();
         metrics::histogram!("muster_delivery_seconds", "sink" => self.name.clone()).record(seconds);
         self.settle(&lease, &report).await
     }
 
     /// Delivers, and keeps the lease alive meanwhile.
-    async fn deliver_leased(&self, lease: &DeliveryLease, consignment: Consignment<'_>) -> Report {
-        let mut delivering = std::pin::pin!(self.sink.deliver(consignment));
+    async fn deliver_leased(&self, lease: &DeliveryLease, batch: DeliveryBatch<'_>) -> Report {
+        let mut delivering = std::pin::pin!(self.sink.deliver(batch));
         loop {
             tokio::select! {
                 report = &mut delivering => return report,

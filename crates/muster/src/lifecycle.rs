@@ -2,7 +2,7 @@
 //!
 //! Start: settings, store (this process takes over every lease that an earlier one left), sinks, then workers.
 //!
-//! Stop, in two stages. At the first SIGTERM or SIGINT nothing new is begun: pages under way are accepted, consignments
+//! Stop, in two stages. At the first SIGTERM or SIGINT nothing new is begun: pages under way are accepted, delivery batches
 //! under way are answered for. At the second signal, or after [`GRACE`], what still runs is dropped; that is as safe
 //! as being killed, which is always safe.
 //!

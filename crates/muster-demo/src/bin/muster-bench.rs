@@ -26,7 +26,7 @@ use muster_emulator::{Config, Handle, SettingsText, loopback};
 use muster_microsoft::api::page;
 use muster_microsoft::{Ask, FetchedPage};
 use muster_model::{
-    Batch, Clock, Consignment, Cursor, Delivery, DeliveryNumber, Outcome, Question, RecordHead, Selection,
+    Batch, Clock, Cursor, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Question, RecordHead, Selection,
     Source, SystemClock, TenantId, TenantLabel,
 };
 use muster_siem::formats::{Events, Format, SplunkOptions};
@@ -47,7 +47,7 @@ const AS_MUSTER: &str = "as-muster";
 const AS_STEPS: &str = "as-steps";
 /// Alerts of a page.
 const PAGE: u32 = 500;
-/// Consignments to the collector at the same time, as in Muster.
+/// Delivery batches to the collector at the same time, as in Muster.
 const SENDERS: usize = 4;
 /// What one delivery lease holds, as in Muster.
 const LIMITS: DeliveryLimits = DeliveryLimits { batches: 16, body_bytes: 4 << 20 };
@@ -510,7 +510,7 @@ async fn send(
     delivery: Delivery,
 ) -> anyhow::Result<()> {
     let deliveries = [delivery];
-    let report = sink.deliver(Consignment { tenant: &label, deliveries: &deliveries }).await;
+    let report = sink.deliver(DeliveryBatch { tenant: &label, deliveries: &deliveries }).await;
     match report.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered) {
         true => Ok(()),
         false => bail!("the collector did not take everything: {:?}", report.trouble),

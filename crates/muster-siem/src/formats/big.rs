@@ -96,6 +96,10 @@ pub(super) enum Shape {
 }
 
 impl Shape {
+    fn is_inner_alert(self) -> bool {
+        matches!(self, Self::InnerAlert(_))
+    }
+
     /// The lists that can be taken apart, outermost first.
     fn lists(self) -> &'static [&'static [&'static str]] {
         use RecordKind::{EndpointAlert, GraphAlert, GraphIncident, XdrIncident};
@@ -144,7 +148,7 @@ impl Writer<'_> {
     fn write_unit(&self, unit: &Unit<'_>, events: &mut Events) -> Result<(), FormatError> {
         let plain = self.spell(&unit.body, unit.shape)?;
         if plain.len() <= self.bounds.event_bytes_max {
-            events.push_with(|buffer| buffer.extend_from_slice(&plain));
+            events.push(unit.shape.is_inner_alert(), |buffer| buffer.extend_from_slice(&plain));
             return Ok(());
         }
         match self.bounds.big_events {
@@ -196,7 +200,7 @@ impl Writer<'_> {
             match event {
                 Some(event) => {
                     let mark = Mark { strategy: "split", part: Some(part), dropped: Vec::new() };
-                    self.push(event, &mark, events)?;
+                    self.push(unit.shape, event, &mark, events)?;
                 }
                 None => self.refer(body, unit.shape, Some(part), events)?,
             }
@@ -212,7 +216,7 @@ impl Writer<'_> {
             let mut smaller = Vec::with_capacity(plain.len());
             apply(syntax, &edit, plain, &mut smaller)?;
             let mark = Mark { strategy: "drop", part: None, dropped: self.bounds.drop[..count].to_vec() };
-            match self.push(&smaller, &mark, events) {
+            match self.push(unit.shape, &smaller, &mark, events) {
                 Err(FormatError::TooBig { .. }) => {}
                 other => return other,
             }
@@ -233,7 +237,7 @@ impl Writer<'_> {
         for (longest, altogether) in SHORT_FIELDS {
             let short = short_fields(body, longest, altogether)?;
             let event = self.spell(&short, shape)?;
-            result = self.push(&event, &mark, events);
+            result = self.push(shape, &event, &mark, events);
             if result.is_ok() {
                 break;
             }
@@ -242,7 +246,7 @@ impl Writer<'_> {
     }
 
     /// Appends `event` with its mark, if it fits.
-    fn push(&self, event: &[u8], mark: &Mark, events: &mut Events) -> Result<(), FormatError> {
+    fn push(&self, shape: Shape, event: &[u8], mark: &Mark, events: &mut Events) -> Result<(), FormatError> {
         let format = &self.spelling.format;
         let head = self.record.head;
         let hash = head.hash.0.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -267,7 +271,7 @@ impl Writer<'_> {
         if marked.len() > self.bounds.event_bytes_max {
             return Err(FormatError::TooBig { bytes: marked.len(), max: self.bounds.event_bytes_max });
         }
-        events.push_with(|buffer| buffer.extend_from_slice(&marked));
+        events.push(shape.is_inner_alert(), |buffer| buffer.extend_from_slice(&marked));
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod distinct;
 mod documents;
 mod ecs;
 mod edit;
+mod events;
 mod field;
 mod flat;
 mod json;
@@ -42,6 +43,7 @@ pub use big::{BigEvents, Bounds};
 pub use cef::CefOptions;
 pub use custom::{FieldTemplate, JsonTemplate, Mapping, MappingError, MappingOptions};
 pub use ecs::{EcsOptions, EcsVersion};
+pub use events::{Envelope, Event, Events};
 pub use field::{ALL_KINDS, Explained, FieldDoc, markdown};
 pub use kind::RecordKind;
 pub use leef::{Delimiter, LeefOptions};
@@ -105,10 +107,22 @@ impl Format {
             Self::Ecs(options) => ecs::write(options, kind, record, tenant, events),
             Self::Ocsf(options) => ocsf::write(options, kind, record, tenant, events),
         };
-        if written.is_err() {
-            events.back_to(mark);
+        match written {
+            Ok(()) => events.close_record(mark, kind, record),
+            Err(_) => events.back_to(mark),
         }
         written
+    }
+
+    /// The stream that an event belongs to, where the format names one: Splunk's sourcetype, Elastic's data set.
+    #[must_use]
+    pub fn stream(&self, envelope: &Envelope) -> Option<&str> {
+        match self {
+            Self::Splunk(options) if envelope.is_inner_alert => Some(&options.sourcetypes.incident_alert),
+            Self::Splunk(options) => Some(splunk::sourcetype(options, envelope.kind)),
+            Self::Ecs(_) => Some(ecs::dataset(envelope.kind).1),
+            Self::Raw | Self::Cef(_) | Self::Leef(_) | Self::Ocsf(_) => None,
+        }
     }
 
     /// The table of this format's fields; empty for formats that carry Microsoft's own fields.
@@ -240,75 +254,6 @@ pub enum FormatError {
     },
 }
 
-/// Events of some records, one after the other in one buffer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Events {
-    /// The events without anything between them. Only to be read: appending is for [`Events::push_with`].
-    pub bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Events {
-    /// No events.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Forgets the events and keeps the memory.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    /// How many events there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there is no event.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// Each event's bytes, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| {
-            let event = self.bytes.get(start..end).unwrap_or_default();
-            start = end;
-            event
-        })
-    }
-
-    /// Where the next event will begin.
-    fn mark(&self) -> (usize, usize) {
-        (self.bytes.len(), self.ends.len())
-    }
-
-    /// Forgets the events since `mark`.
-    fn back_to(&mut self, mark: (usize, usize)) {
-        self.bytes.truncate(mark.0);
-        self.ends.truncate(mark.1);
-    }
-
-    /// The length of the longest event since `mark`.
-    fn longest_from(&self, (bytes, events): (usize, usize)) -> usize {
-        let mut start = bytes;
-        let lengths = self.ends.iter().skip(events).map(|&end| end - std::mem::replace(&mut start, end));
-        lengths.max().unwrap_or(0)
-    }
-
-    /// Appends one event: all that `write` appends to the buffer.
-    pub fn push_with<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        let result = write(&mut self.bytes);
-        self.ends.push(self.bytes.len());
-        result
-    }
-}
-
 /// The tenant's Entra id, in lower case.
 fn tenant_id<'b>(tenant: &TenantLabel, buffer: &'b mut [u8; 36]) -> &'b str {
     tenant.id.as_uuid().as_hyphenated().encode_lower(buffer)
@@ -323,25 +268,5 @@ fn push_line(buffer: &mut Vec<u8>, json: &str) {
     while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
         rest[at] = b' ';
         rest = &mut rest[at + 1..];
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Events;
-
-    #[test]
-    fn events_are_kept_apart() {
-        let mut events = Events::new();
-        assert!(events.is_empty());
-        events.push_with(|buffer| buffer.extend_from_slice(b"one"));
-        let told = events.push_with(|buffer| {
-            buffer.extend_from_slice(b"three");
-            7
-        });
-        assert_eq!((events.len(), told), (2, 7));
-        assert_eq!(events.iter().collect::<Vec<_>>(), [b"one".as_slice(), b"three"]);
-        events.clear();
-        assert_eq!((events.len(), events.iter().count()), (0, 0));
     }
 }

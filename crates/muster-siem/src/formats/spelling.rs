@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use muster_model::{Record, TenantLabel};
 
+use super::events::Mark;
 use super::{Bounds, Events, Format, FormatError, Mapping, RecordKind, big};
 
 /// How records are spelled for one sink.
@@ -47,7 +48,7 @@ impl Spelling {
 
     fn write_from(
         &self,
-        mark: (usize, usize),
+        mark: Mark,
         kind: RecordKind,
         record: Record<'_>,
         tenant: &TenantLabel,
@@ -59,15 +60,19 @@ impl Spelling {
                 let mut plain = Events::new();
                 self.format.write(kind, record, tenant, &mut plain)?;
                 let context = Mapping::context(kind, record, tenant);
-                for event in plain.iter() {
-                    events.push_with(|buffer| mapping.apply(&context, event, buffer))?;
+                for event in plain.events() {
+                    let inner = event.envelope.is_inner_alert;
+                    events.push(inner, |buffer| mapping.apply(&context, event.bytes, buffer))?;
                 }
+                events.close_record(mark, kind, record);
             }
         }
         match &self.bounds {
             Some(bounds) if events.longest_from(mark) > bounds.event_bytes_max => {
                 events.back_to(mark);
-                big::write(self, bounds, kind, record, tenant, events)
+                big::write(self, bounds, kind, record, tenant, events)?;
+                events.close_record(mark, kind, record);
+                Ok(())
             }
             _ => Ok(()),
         }

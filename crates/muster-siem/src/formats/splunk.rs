@@ -173,7 +173,7 @@ pub(super) fn write(
     let time = record.head.created_at.or(record.head.updated_at);
     let envelope = Envelope { options, kind, tenant };
     if !is_incident(kind) {
-        return write_whole(&envelope, sourcetype(options, kind), time, record.body, events);
+        return write_record(&envelope, time, record.body, events);
     }
     let mut alerts = Vec::new();
     events.push_with(|buffer| {
@@ -184,7 +184,7 @@ pub(super) fn write(
         Ok(())
     })?;
     for alert in alerts {
-        write_whole(&envelope, &options.sourcetypes.incident_alert, alert.time, alert.body, events)?;
+        write_inner(&envelope, alert.time, alert.body, events)?;
     }
     Ok(())
 }
@@ -213,7 +213,7 @@ pub(super) fn write_unit(
     match shape {
         Shape::Record(kind) => {
             let envelope = Envelope { options, kind, tenant };
-            write_whole(&envelope, sourcetype(options, kind), time, record.body, events)
+            write_record(&envelope, time, record.body, events)
         }
         Shape::IncidentAlone(kind) => events.push_with(|buffer| {
             let envelope = Envelope { options, kind, tenant };
@@ -226,7 +226,7 @@ pub(super) fn write_unit(
         Shape::InnerAlert(kind) => {
             let time = InnerAlert::take(&mut Reader::new(record.body))?.time;
             let envelope = Envelope { options, kind, tenant };
-            write_whole(&envelope, &options.sourcetypes.incident_alert, time, record.body, events)
+            write_inner(&envelope, time, record.body, events)
         }
     }
 }
@@ -236,7 +236,7 @@ fn is_incident(kind: RecordKind) -> bool {
 }
 
 /// The sourcetype of a record that is one event.
-fn sourcetype(options: &SplunkOptions, kind: RecordKind) -> &str {
+pub(super) fn sourcetype(options: &SplunkOptions, kind: RecordKind) -> &str {
     let Sourcetypes { alert, incident, siem_detection, hunting, .. } = &options.sourcetypes;
     match kind {
         RecordKind::GraphAlert | RecordKind::EndpointAlert => alert,
@@ -246,16 +246,37 @@ fn sourcetype(options: &SplunkOptions, kind: RecordKind) -> &str {
     }
 }
 
+/// Appends a record as one event.
+fn write_record(
+    envelope: &Envelope<'_>,
+    time: Option<Timestamp>,
+    body: &str,
+    events: &mut Events,
+) -> Result<(), FormatError> {
+    write_whole(envelope, sourcetype(envelope.options, envelope.kind), false, time, body, events)
+}
+
+/// Appends an alert that stood inside an incident.
+fn write_inner(
+    envelope: &Envelope<'_>,
+    time: Option<Timestamp>,
+    body: &str,
+    events: &mut Events,
+) -> Result<(), FormatError> {
+    write_whole(envelope, &envelope.options.sourcetypes.incident_alert, true, time, body, events)
+}
+
 /// Appends an event that is a text of Microsoft, whole.
 fn write_whole(
     envelope: &Envelope<'_>,
     sourcetype: &str,
+    is_inner_alert: bool,
     time: Option<Timestamp>,
     body: &str,
     events: &mut Events,
 ) -> Result<(), FormatError> {
     let tape = if envelope.options.cim_fields { Some(Tape::read(body)?) } else { None };
-    events.push_with(|buffer| {
+    events.push(is_inner_alert, |buffer| {
         envelope.open(sourcetype, time, buffer);
         envelope.close_fields(buffer, tape.as_ref());
         push_line(buffer, body);

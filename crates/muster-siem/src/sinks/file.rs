@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::{Clock, Consignment, Outcome, Report, TenantId, Trouble};
+use muster_model::{Clock, DeliveryBatch, Outcome, Report, TenantId, Trouble};
 use rustix::fs::FlockOperation;
 use tokio::sync::oneshot;
 
@@ -40,7 +40,7 @@ mod ledger;
 use disk::Disk;
 use ledger::{Ledger, Line};
 
-/// What is written and synced together, at most, unless a single consignment is larger.
+/// What is written and synced together, at most, unless a single delivery batch is larger.
 const GROUP_BYTES_MAX: usize = 16 << 20;
 /// The ledger is written anew when it has grown by this much.
 const LEDGER_BYTES_MAX: u64 = 1 << 20;
@@ -113,7 +113,7 @@ enum Slot {
     Closed,
 }
 
-/// A formatted consignment that waits to be written.
+/// A formatted delivery batch that waits to be written.
 struct Job {
     tenant: TenantId,
     bytes: Vec<u8>,
@@ -150,10 +150,10 @@ impl FileSink {
         Ok(Self { shared: Arc::new(Shared { name, options, queue: Mutex::default(), writer }) })
     }
 
-    pub(super) async fn deliver(&self, consignment: Consignment<'_>) -> Report {
-        let (answers, bytes, parts) = self.format(consignment).await;
+    pub(super) async fn deliver(&self, batch: DeliveryBatch<'_>) -> Report {
+        let (answers, bytes, parts) = self.format(batch).await;
         let (done, mut told) = oneshot::channel();
-        let job = Job { tenant: consignment.tenant.id, bytes, parts, done };
+        let job = Job { tenant: batch.tenant.id, bytes, parts, done };
         self.shared.queue.lock().expect("no panic while the lock is held").push_back(job);
         let result = loop {
             tokio::select! {
@@ -178,22 +178,22 @@ impl FileSink {
         answers.report()
     }
 
-    /// The consignment's lines in one buffer, and which part of it each delivery is.
-    async fn format(&self, consignment: Consignment<'_>) -> (Answers, Vec<u8>, Vec<(u64, Range<usize>)>) {
+    /// The delivery batch's lines in one buffer, and which part of it each delivery is.
+    async fn format(&self, batch: DeliveryBatch<'_>) -> (Answers, Vec<u8>, Vec<(u64, Range<usize>)>) {
         let mut answers = Answers::new();
         let mut events = Events::new();
-        let bodies: usize = consignment.deliveries.iter().map(|delivery| delivery.batch.body_bytes()).sum();
+        let bodies: usize = batch.deliveries.iter().map(|delivery| delivery.batch.body_bytes()).sum();
         let mut bytes = Vec::with_capacity(bodies + bodies / 16);
-        let mut parts = Vec::with_capacity(consignment.deliveries.len());
+        let mut parts = Vec::with_capacity(batch.deliveries.len());
         let mut turn_at = TURN_BYTES;
-        for delivery in consignment.deliveries {
+        for delivery in batch.deliveries {
             let start = bytes.len();
             for (_, record) in delivery.records() {
                 events.clear();
                 let spelled = self.shared.options.spelling.write(
                     delivery.source.into(),
                     record,
-                    consignment.tenant,
+                    batch.tenant,
                     &mut events,
                 );
                 answers.outcomes.push(match spelled {

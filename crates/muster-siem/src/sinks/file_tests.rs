@@ -5,7 +5,7 @@ use super::disk::Fault;
 use super::*;
 use crate::formats::Format;
 use crate::sinks::Sink;
-use crate::sinks::testing::{consignment, delivery, tenant};
+use crate::sinks::testing::{delivery, delivery_batch, tenant};
 
 struct Place {
     folder: tempfile::TempDir,
@@ -66,7 +66,7 @@ impl Place {
 }
 
 async fn deliver(sink: &FileSink, of: u128, number: u64, bodies: &[&str]) -> Report {
-    sink.deliver(consignment(&tenant(of), &[delivery(number, bodies)])).await
+    sink.deliver(delivery_batch(&tenant(of), &[delivery(number, bodies)])).await
 }
 
 fn all_delivered(report: &Report) {
@@ -92,12 +92,12 @@ async fn a_repetition_is_answered_and_not_written() {
     let sink = place.open();
     all_delivered(&deliver(&sink, 0, 1, &["1", "2"]).await);
     let both = [delivery(1, &["1", "2"]), delivery(2, &["4"])];
-    all_delivered(&sink.deliver(consignment(&tenant(0), &both)).await);
+    all_delivered(&sink.deliver(delivery_batch(&tenant(0), &both)).await);
     assert_eq!(place.text(), "0\n1\n2\n3\n4\n");
     let sink = Sink::File(sink);
     assert!(sink.test().await.expect("usable").contains("is open, 10 bytes long"));
     sink.close().await;
-    is_retry(&sink.deliver(consignment(&tenant(0), &[delivery(3, &["5"])])).await, "it is closed");
+    is_retry(&sink.deliver(delivery_batch(&tenant(0), &[delivery(3, &["5"])])).await, "it is closed");
     let Sink::File(sink) = sink else { unreachable!() };
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(place.path()).expect("the file").permissions().mode() & 0o137, 0);

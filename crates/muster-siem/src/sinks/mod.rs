@@ -1,4 +1,4 @@
-//! Destinations. Each sink formats a consignment, sends it, waits for whatever acknowledgement its receiver can give,
+//! Destinations. Each sink formats a delivery batch, sends it, waits for whatever acknowledgement its receiver can give,
 //! and answers for each record. What a sink's acknowledgement is worth stands at the head of its file.
 //!
 //! A closed list: to add a sink, write its file (copy the one nearest to it), add a variant to [`Sink`], and follow
@@ -10,7 +10,7 @@ mod splunk_hec;
 mod syslog;
 mod tls;
 
-use muster_model::{Consignment, Outcome, Report, Trouble};
+use muster_model::{DeliveryBatch, Outcome, Report, Trouble};
 
 pub use file::{FileOptions, FileSink};
 pub use splunk_hec::{Acknowledge, SplunkHec, SplunkHecOptions};
@@ -34,11 +34,11 @@ pub enum Sink {
 
 impl Sink {
     /// Formats and sends; waits for the sink's own acknowledgement; answers for each record.
-    pub async fn deliver(&self, consignment: Consignment<'_>) -> Report {
+    pub async fn deliver(&self, batch: DeliveryBatch<'_>) -> Report {
         match self {
-            Self::SplunkHec(sink) => sink.deliver(consignment).await,
-            Self::Syslog(sink) => sink.deliver(consignment).await,
-            Self::File(sink) => sink.deliver(consignment).await,
+            Self::SplunkHec(sink) => sink.deliver(batch).await,
+            Self::Syslog(sink) => sink.deliver(batch).await,
+            Self::File(sink) => sink.deliver(batch).await,
         }
     }
 
@@ -105,7 +105,7 @@ pub enum SinkError {
     },
 }
 
-/// Collects the outcomes of a consignment's records while their events go their ways.
+/// Collects the outcomes of a delivery batch's records while their events go their ways.
 ///
 /// A record may be several events. Its outcome is the least final of theirs: one that must be retried keeps the record
 /// owed, even where another of its events was refused for good.

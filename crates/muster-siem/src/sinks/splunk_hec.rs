@@ -1,6 +1,6 @@
 //! Splunk's HTTP Event Collector (HEC).
 //!
-//! A consignment is formatted once into one buffer; request bodies are slices of it. Where the collector answers with
+//! A delivery batch is formatted once into one buffer; request bodies are slices of it. Where the collector answers with
 //! an `ackId` (indexer acknowledgement), a record is delivered when the indexer says so. Where it does not, a 200
 //! with code 0 is all that Splunk offers: the event is in the collector's queue, and a crash of Splunk at that moment
 //! loses it. `Acknowledge::Required` insists on the former.
@@ -29,7 +29,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use muster_http::{Client, ClientError, ClientOptions, Proxy, Response, TransportError};
-use muster_model::{Consignment, Outcome, Report, Secret, Trouble};
+use muster_model::{DeliveryBatch, Outcome, Report, Secret, Trouble};
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -45,7 +45,7 @@ use crate::formats::{Events, Format, Spelling};
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Answers that are read at once where their length is not announced.
 const ANSWERS_MAX: usize = 64;
-/// Requests of one consignment that are on their way at once.
+/// Requests of one delivery batch that are on their way at once.
 const REQUESTS_MAX: usize = 4;
 /// Acknowledgements that are asked for in one request.
 const ACKS_PER_QUESTION_MAX: usize = 1000;
@@ -149,9 +149,9 @@ impl SplunkHec {
         }
     }
 
-    pub(super) async fn deliver(&self, consignment: Consignment<'_>) -> Report {
+    pub(super) async fn deliver(&self, batch: DeliveryBatch<'_>) -> Report {
         let mut answers = Answers::new();
-        let load = self.format(consignment, &mut answers).await;
+        let load = self.format(batch, &mut answers).await;
         if load.events.is_empty() {
             return answers.report();
         }
@@ -204,16 +204,16 @@ impl SplunkHec {
         answers.report()
     }
 
-    /// All events of the consignment in one buffer, and for each the record it belongs to.
-    async fn format(&self, consignment: Consignment<'_>, answers: &mut Answers) -> Load {
+    /// All events of the delivery batch in one buffer, and for each the record it belongs to.
+    async fn format(&self, batch: DeliveryBatch<'_>, answers: &mut Answers) -> Load {
         let mut events = Events::new();
-        let bodies: usize = consignment.deliveries.iter().map(|delivery| delivery.batch.body_bytes()).sum();
+        let bodies: usize = batch.deliveries.iter().map(|delivery| delivery.batch.body_bytes()).sum();
         events.bytes.reserve(bodies + bodies / 16);
         let mut records = Vec::new();
         let mut turn_at = TURN_BYTES;
-        for (record, (source, body)) in consignment.records().enumerate() {
+        for (record, (source, body)) in batch.records().enumerate() {
             answers.outcomes.push(Outcome::Delivered);
-            match self.options.spelling.write(source.into(), body, consignment.tenant, &mut events) {
+            match self.options.spelling.write(source.into(), body, batch.tenant, &mut events) {
                 Ok(()) => records.resize(events.len(), record),
                 Err(error) => answers.reject(record, &error.to_string()),
             }
@@ -604,7 +604,7 @@ fn gzip(body: &[u8]) -> Bytes {
     written.expect("writing to memory does not fail").into()
 }
 
-/// A formatted consignment.
+/// A formatted delivery batch.
 struct Load {
     bytes: Bytes,
     events: Vec<Placed>,

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::formats::SplunkOptions;
 use crate::sinks::Sink;
-use crate::sinks::testing::{body, consignment, delivery, tenant};
+use crate::sinks::testing::{body, delivery, delivery_batch, tenant};
 
 const DONE: &str = r#"{"text":"Success","code":0}"#;
 
@@ -122,7 +122,7 @@ async fn deliver(sink: &Sink, ids: &[&str]) -> Report {
     let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
     let deliveries = [delivery(1, &bodies)];
-    sink.deliver(consignment(&tenant(0), &deliveries)).await
+    sink.deliver(delivery_batch(&tenant(0), &deliveries)).await
 }
 
 fn is_retry(report: &Report, words: &str) {
@@ -181,7 +181,7 @@ async fn what_cannot_be_spelled_is_rejected_alone() {
     let mut bad = delivery(1, &[&a, "{\"id\":", &b]);
     // Incidents are taken apart, so that they are looked into.
     bad.source = muster_model::Source::GraphIncidents;
-    let report = collector.sink(|_| {}).deliver(consignment(&tenant(0), &[bad])).await;
+    let report = collector.sink(|_| {}).deliver(delivery_batch(&tenant(0), &[bad])).await;
     assert_eq!(report.outcomes[0], Outcome::Delivered);
     assert!(matches!(&report.outcomes[1], Outcome::Rejected(_)), "{report:?}");
     assert_eq!(report.outcomes[2], Outcome::Delivered);
@@ -435,7 +435,7 @@ async fn where_acknowledgement_is_required_nothing_is_sent_without() {
 }
 
 /// A collector tells each acknowledgement once. Asking whether it acknowledges at all must not use one up that a
-/// consignment beside it waits for.
+/// delivery batch beside it waits for.
 #[tokio::test]
 async fn asking_for_acknowledgement_takes_none_that_is_waited_for() {
     let collector = Collector::start(acknowledging(1)).await;

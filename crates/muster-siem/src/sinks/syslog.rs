@@ -1,13 +1,13 @@
 //! Syslog: RFC 5424 or RFC 3164 messages over UDP, TCP or TLS, framed by octet counting or newlines (RFC 6587).
 //!
-//! Syslog has no acknowledgement. The nearest to one is [`Confirm::Close`]: a connection for each consignment,
+//! Syslog has no acknowledgement. The nearest to one is [`Confirm::Close`]: a connection for each delivery batch,
 //! everything written, our half closed, then waiting until the receiver closes its half. A receiver does so when it
-//! has read to the end, so a consignment counts as delivered when the receiver's program has read all of it from its
+//! has read to the end, so a delivery batch counts as delivered when the receiver's program has read all of it from its
 //! socket. What it does then is its own affair: a receiver that dies with messages in its own queue loses them, and
 //! nobody is told. With [`Confirm::None`] the connection is kept and what the operating system has taken counts as
 //! delivered; a receiver or network that dies then loses what was on its way. UDP promises nothing at all.
 //!
-//! A consignment that fails half-way is sent again as a whole, and the receiver then has its beginning twice.
+//! A delivery batch that fails half-way is sent again as a whole, and the receiver then has its beginning twice.
 //!
 //! A message is never cut: one that the transport or the settings do not take is rejected.
 
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_http::with_causes;
-use muster_model::{Consignment, Outcome, Record, Report, Severity, Source, Trouble};
+use muster_model::{DeliveryBatch, Outcome, Record, Report, Severity, Source, Trouble};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket};
@@ -196,15 +196,15 @@ impl Syslog {
         })
     }
 
-    pub(super) async fn deliver(&self, consignment: Consignment<'_>) -> Report {
+    pub(super) async fn deliver(&self, batch: DeliveryBatch<'_>) -> Report {
         let mut answers = Answers::new();
         let troubled = match (self.options.transport, self.options.confirm) {
-            (Transport::Udp, _) => self.send_datagrams(consignment, &mut answers).await,
-            (_, Confirm::Close) => self.send_and_close(consignment, &mut answers).await,
-            (_, Confirm::None) => self.send_and_keep(consignment, &mut answers).await,
+            (Transport::Udp, _) => self.send_datagrams(batch, &mut answers).await,
+            (_, Confirm::Close) => self.send_and_close(batch, &mut answers).await,
+            (_, Confirm::None) => self.send_and_keep(batch, &mut answers).await,
         };
         // What an early failure kept from being looked at is owed as well.
-        answers.outcomes.resize(consignment.records().count(), Outcome::Retry);
+        answers.outcomes.resize(batch.records().count(), Outcome::Retry);
         if let Err(trouble) = troubled {
             if self.options.transport != Transport::Udp {
                 answers.retry_all();
@@ -214,26 +214,18 @@ impl Syslog {
         answers.report()
     }
 
-    async fn send_and_close(
-        &self,
-        consignment: Consignment<'_>,
-        answers: &mut Answers,
-    ) -> Result<(), Trouble> {
+    async fn send_and_close(&self, batch: DeliveryBatch<'_>, answers: &mut Answers) -> Result<(), Trouble> {
         let mut connection = None;
-        self.write_all(consignment, answers, &mut connection).await?;
+        self.write_all(batch, answers, &mut connection).await?;
         match connection {
             Some(connection) => self.confirm_by_close(connection).await,
             None => Ok(()),
         }
     }
 
-    async fn send_and_keep(
-        &self,
-        consignment: Consignment<'_>,
-        answers: &mut Answers,
-    ) -> Result<(), Trouble> {
+    async fn send_and_keep(&self, batch: DeliveryBatch<'_>, answers: &mut Answers) -> Result<(), Trouble> {
         let mut connection = self.take_kept().await;
-        self.write_all(consignment, answers, &mut connection).await?;
+        self.write_all(batch, answers, &mut connection).await?;
         let Some(mut connection) = connection else { return Ok(()) };
         self.step("taking messages", connection.stream.flush()).await?;
         if connection.has_ended().await {
@@ -259,16 +251,16 @@ impl Syslog {
     /// Formats and writes every record, connecting when the first one is ready. Memory stays within one write.
     async fn write_all(
         &self,
-        consignment: Consignment<'_>,
+        batch: DeliveryBatch<'_>,
         answers: &mut Answers,
         connection: &mut Option<Connection>,
     ) -> Result<(), Trouble> {
         let mut events = Events::new();
         let mut frames = Vec::with_capacity(WRITE_BYTES + (16 << 10));
         let mut header = Vec::new();
-        for (index, (source, record)) in consignment.records().enumerate() {
+        for (index, (source, record)) in batch.records().enumerate() {
             let before = frames.len();
-            if let Err(reason) = self.spell(consignment, source, record, &mut events, &mut header) {
+            if let Err(reason) = self.spell(batch, source, record, &mut events, &mut header) {
                 answers.outcomes.push(Outcome::Rejected(reason));
                 continue;
             }
@@ -340,16 +332,12 @@ impl Syslog {
         }
     }
 
-    async fn send_datagrams(
-        &self,
-        consignment: Consignment<'_>,
-        answers: &mut Answers,
-    ) -> Result<(), Trouble> {
+    async fn send_datagrams(&self, batch: DeliveryBatch<'_>, answers: &mut Answers) -> Result<(), Trouble> {
         let socket = self.step("finding the way", self.udp()).await?;
         let mut events = Events::new();
         let (mut header, mut datagram) = (Vec::new(), Vec::new());
-        for (index, (source, record)) in consignment.records().enumerate() {
-            if let Err(reason) = self.spell(consignment, source, record, &mut events, &mut header) {
+        for (index, (source, record)) in batch.records().enumerate() {
+            if let Err(reason) = self.spell(batch, source, record, &mut events, &mut header) {
                 answers.outcomes.push(Outcome::Rejected(reason));
                 continue;
             }
@@ -457,7 +445,7 @@ impl Syslog {
     /// The record's events, and the header that stands before each of them.
     fn spell(
         &self,
-        consignment: Consignment<'_>,
+        batch: DeliveryBatch<'_>,
         source: Source,
         record: Record<'_>,
         events: &mut Events,
@@ -466,7 +454,7 @@ impl Syslog {
         events.clear();
         self.options
             .spelling
-            .write(source.into(), record, consignment.tenant, events)
+            .write(source.into(), record, batch.tenant, events)
             .map_err(|error| error.to_string())?;
         header.clear();
         let priority = self.options.facility * 8 + severity_number(record.head.severity);

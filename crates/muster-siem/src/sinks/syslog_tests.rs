@@ -6,7 +6,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::sinks::Sink;
-use crate::sinks::testing::{body, consignment, delivery, tenant};
+use crate::sinks::testing::{body, delivery, delivery_batch, tenant};
 
 async fn listener() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -23,7 +23,7 @@ fn sink(options: SyslogOptions) -> Sink {
 }
 
 async fn deliver(sink: &Sink, bodies: &[&str]) -> Report {
-    sink.deliver(consignment(&tenant(0), &[delivery(1, bodies)])).await
+    sink.deliver(delivery_batch(&tenant(0), &[delivery(1, bodies)])).await
 }
 
 fn all_delivered(report: &Report, count: usize) {

@@ -1,11 +1,11 @@
-//! Consignments to deliver in tests.
+//! Delivery batches to deliver in tests.
 
 use muster_model::{
     Batch, ContentHash, Delivery, DeliveryNumber, RecordHead, Selection, Severity, Source, TenantId,
     TenantLabel,
 };
 
-use super::Consignment;
+use super::DeliveryBatch;
 
 /// A tenant's label, a different one for each number.
 pub(super) fn tenant(number: u128) -> TenantLabel {
@@ -44,6 +44,6 @@ pub(super) fn body(id: &str) -> String {
 }
 
 /// Deliveries together.
-pub(super) fn consignment<'a>(tenant: &'a TenantLabel, deliveries: &'a [Delivery]) -> Consignment<'a> {
-    Consignment { tenant, deliveries }
+pub(super) fn delivery_batch<'a>(tenant: &'a TenantLabel, deliveries: &'a [Delivery]) -> DeliveryBatch<'a> {
+    DeliveryBatch { tenant, deliveries }
 }

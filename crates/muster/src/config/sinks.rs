@@ -94,7 +94,7 @@ pub struct SplunkHecSettings {
     /// PEM certificates trusted beside the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
-    /// Consignments under way at the same time.
+    /// Delivery batches under way at the same time.
     #[serde(default = "four")]
     pub concurrency: u32,
 }
@@ -159,7 +159,7 @@ pub struct SyslogSettings {
     /// How long each step may take.
     #[serde(default = "half_minute")]
     pub timeout: Span,
-    /// Consignments under way at the same time.
+    /// Delivery batches under way at the same time.
     #[serde(default = "two")]
     pub concurrency: u32,
 }
@@ -406,7 +406,7 @@ impl SinkSettings {
         }
     }
 
-    /// How many consignments may be under way at the same time.
+    /// How many delivery batches may be under way at the same time.
     #[must_use]
     pub fn concurrency(&self) -> u32 {
         match &self.kind {

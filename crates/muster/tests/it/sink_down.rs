@@ -44,7 +44,7 @@ async fn a_busy_splunk_is_waited_for() {
     setup.assert_all_arrived_once();
 }
 
-/// A receiver that dies in the middle of a consignment has not confirmed it: all of it is sent again.
+/// A receiver that dies in the middle of a delivery batch has not confirmed it: all of it is sent again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_syslog_receiver_that_dies_in_the_middle_gets_all_again() {
     let setup = Setup::start(Config { alerts: Some(80), ..config() }, "").await;

@@ -143,6 +143,19 @@ pub(super) fn units(kind: RecordKind, body: &str) -> Result<Vec<Unit<'_>>, Forma
     Ok(alerts.items().filter(|alert| alert.is_object()).map(|alert| unit(alert.raw())).collect())
 }
 
+/// The module and the data set of Elastic's integration for a kind of record.
+pub(super) fn dataset(kind: RecordKind) -> (&'static str, &'static str) {
+    match kind {
+        RecordKind::GraphAlert => ("m365_defender", "m365_defender.alert"),
+        RecordKind::GraphIncident => ("m365_defender", "m365_defender.incident"),
+        RecordKind::XdrIncident => ("m365_defender", "m365_defender.log"),
+        RecordKind::HuntingRow => ("m365_defender", "m365_defender.event"),
+        RecordKind::EndpointAlert | RecordKind::SiemDetection => {
+            ("microsoft_defender_endpoint", "microsoft_defender_endpoint.log")
+        }
+    }
+}
+
 /// What all documents of one record share.
 struct Envelope<'e> {
     options: &'e EcsOptions,
@@ -158,15 +171,7 @@ impl<'e> Envelope<'e> {
         'e: 'a,
     {
         let mut document = Document::new();
-        let (module, dataset) = match self.kind {
-            RecordKind::GraphAlert => ("m365_defender", "m365_defender.alert"),
-            RecordKind::GraphIncident => ("m365_defender", "m365_defender.incident"),
-            RecordKind::XdrIncident => ("m365_defender", "m365_defender.log"),
-            RecordKind::HuntingRow => ("m365_defender", "m365_defender.event"),
-            RecordKind::EndpointAlert | RecordKind::SiemDetection => {
-                ("microsoft_defender_endpoint", "microsoft_defender_endpoint.log")
-            }
-        };
+        let (module, dataset) = dataset(self.kind);
         let tenant_id = tenant_id(self.tenant, &mut [0; 36]).to_owned();
         document.plain(field!("ecs.version"), self.options.ecs_version.as_str());
         document.plain(field!("event.module"), module);

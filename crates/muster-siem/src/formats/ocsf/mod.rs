@@ -95,7 +95,7 @@ pub(super) fn write(
         && options.incident_alerts == IncidentAlerts::Findings
     {
         for alert in incident.alerts.iter().filter(|alert| alert.fields.is_object()) {
-            events.push_with(|buffer| context.inner_detection(buffer, alert));
+            events.push(true, |buffer| context.inner_detection(buffer, alert));
         }
     }
     Ok(())
@@ -147,7 +147,7 @@ pub(super) fn write_unit(
                 RecordKind::XdrIncident => Alert::xdr(tape.root()),
                 _ => Alert::graph(tape.root()),
             };
-            events.push_with(|buffer| context.inner_detection(buffer, &alert));
+            events.push(true, |buffer| context.inner_detection(buffer, &alert));
         }
     }
     Ok(())

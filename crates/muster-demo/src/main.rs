@@ -26,8 +26,6 @@ use tokio::time::Instant;
 
 use crate::process::MusterProcess;
 
-/// The first argument with which this program is the `muster` program instead.
-const AS_MUSTER: &str = "as-muster";
 /// Without progress for so long, `--exit` gives up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -61,11 +59,10 @@ struct Args {
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|argument| argument == AS_MUSTER) {
-        let name = OsString::from("muster");
-        return muster::cli::main(std::iter::once(name).chain(arguments.into_iter().skip(2)));
+    if let Some(code) = process::as_muster(&arguments) {
+        return code;
     }
-    let args = Args::parse_from(arguments);
+    let args = Args::parse_from(process::without_separator(arguments));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -305,4 +302,23 @@ impl Delivered {
 
 fn rounded(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::Args;
+    use crate::process::tests::reaches_the_program;
+
+    #[test]
+    fn the_alias_takes_arguments_with_and_without_a_separator() {
+        for arguments in reaches_the_program("demo", &["--tenants", "3", "--alerts", "50", "--exit"]) {
+            let args = Args::try_parse_from(arguments).expect("arguments of the demo");
+            assert_eq!((args.tenants, args.alerts, args.exit), (3, Some(50), true));
+        }
+        for arguments in reaches_the_program("demo", &[]) {
+            Args::try_parse_from(arguments).expect("no arguments");
+        }
+    }
 }

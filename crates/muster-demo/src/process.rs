@@ -1,16 +1,17 @@
 //! The Muster of the demo: this very program, started again as `muster`, in a process of its own, so that its processor
-//! time and memory can be told from the emulator's.
+//! time and memory can be told from the emulator's. And how the program reads its own arguments.
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use crate::AS_MUSTER;
+/// The first argument with which the program is the `muster` program instead.
+const AS_MUSTER: &str = "as-muster";
 
 /// What a process has used so far.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,23 @@ pub(crate) struct Usage {
     pub(crate) cpu: Duration,
     /// The most memory it ever held.
     pub(crate) peak_rss_bytes: u64,
+}
+
+/// The program's name and arguments, without one leading `--`: the aliases `cargo demo` and `cargo muster-bench` end with
+/// one, and who knows cargo types another.
+pub(crate) fn without_separator(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.get(1).is_some_and(|argument| argument == "--") {
+        arguments.remove(1);
+    }
+    arguments
+}
+
+/// Is `muster` when [`muster`] or [`MusterProcess::start`] started this process, and gives `None` otherwise.
+pub(crate) fn as_muster(arguments: &[OsString]) -> Option<ExitCode> {
+    let (_, arguments) = arguments.split_first()?;
+    let (first, arguments) = arguments.split_first()?;
+    let name = OsString::from("muster");
+    (first == AS_MUSTER).then(|| muster::cli::main(std::iter::once(name).chain(arguments.iter().cloned())))
 }
 
 /// Runs a `muster` command to its end.
@@ -94,5 +112,56 @@ impl MusterProcess {
             Ok(status) => bail!("Muster did not stop well: {status:?}"),
             Err(_) => bail!("Muster did not stop in time"),
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+    use std::ffi::OsString;
+
+    #[derive(serde::Deserialize)]
+    struct CargoConfig {
+        alias: BTreeMap<String, String>,
+    }
+
+    /// What the program sees when `cargo ALIAS TYPED…` is typed, with cargo's own arguments first.
+    fn typed(alias: &str, typed: &[&str]) -> (Vec<String>, Vec<OsString>) {
+        let config = include_str!("../../../.cargo/config.toml");
+        let config: CargoConfig = toml::from_str(config).expect("cargo's configuration");
+        let words = config.alias[alias].split_whitespace().chain(typed.iter().copied());
+        let words: Vec<String> = words.map(str::to_owned).collect();
+        let (cargo, program) =
+            words.split_at(words.iter().position(|word| word == "--").expect("an alias with --"));
+        let program = std::iter::once("program").chain(program[1..].iter().map(String::as_str));
+        (cargo.to_vec(), program.map(OsString::from).collect())
+    }
+
+    /// Fails unless cargo shows the build and the program sees `arguments` alone, with and without a `--` of one's own.
+    pub(crate) fn reaches_the_program(alias: &str, arguments: &[&str]) -> [Vec<OsString>; 2] {
+        [arguments.to_vec(), [&["--"], arguments].concat()].map(|spelling| {
+            let (cargo, program) = typed(alias, &spelling);
+            assert!(
+                !cargo.iter().any(|word| word == "--quiet" || word == "-q"),
+                "the build is shown: {cargo:?}"
+            );
+            let program = super::without_separator(program);
+            assert_eq!(
+                program[1..],
+                arguments.iter().map(OsString::from).collect::<Vec<_>>(),
+                "{spelling:?}"
+            );
+            program
+        })
+    }
+
+    #[test]
+    fn one_separator_is_skipped_and_only_in_front() {
+        let arguments = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        let skipped = |words| super::without_separator(arguments(words));
+        assert_eq!(skipped(&["p"]), arguments(&["p"]));
+        assert_eq!(skipped(&["p", "--"]), arguments(&["p"]));
+        assert_eq!(skipped(&["p", "--", "--", "a"]), arguments(&["p", "--", "a"]));
+        assert_eq!(skipped(&["p", "a", "--"]), arguments(&["p", "a", "--"]));
     }
 }

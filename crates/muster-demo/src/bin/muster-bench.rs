@@ -41,8 +41,6 @@ use uuid::Uuid;
 
 use crate::process::MusterProcess;
 
-/// The first argument with which this program is the `muster` program instead.
-const AS_MUSTER: &str = "as-muster";
 /// The first argument with which it measures the steps.
 const AS_STEPS: &str = "as-steps";
 /// Alerts of a page.
@@ -126,9 +124,8 @@ struct PollLine {
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|argument| argument == AS_MUSTER) {
-        let name = OsString::from("muster");
-        return muster::cli::main(std::iter::once(name).chain(arguments.into_iter().skip(2)));
+    if let Some(code) = process::as_muster(&arguments) {
+        return code;
     }
     let done = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
@@ -138,7 +135,7 @@ fn main() -> ExitCode {
                     let pages = arguments.get(3).and_then(|pages| pages.to_str()?.parse().ok());
                     steps(Path::new(folder), pages.context("no number of pages")?).await
                 }
-                false => bench(&Args::parse_from(arguments)).await,
+                false => bench(&Args::parse_from(process::without_separator(arguments))).await,
             }
         })
     });
@@ -618,4 +615,20 @@ fn memory(name: &str) -> f64 {
 
 fn rounded(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::Args;
+    use crate::process::tests::reaches_the_program;
+
+    #[test]
+    fn the_alias_takes_arguments_with_and_without_a_separator() {
+        for arguments in reaches_the_program("muster-bench", &["--tenants", "3", "--alerts", "50"]) {
+            let args = Args::try_parse_from(arguments).expect("arguments of the benchmark");
+            assert_eq!((args.tenants, args.alerts), (3, 50));
+        }
+    }
 }

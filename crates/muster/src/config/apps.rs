@@ -10,13 +10,10 @@ use serde::Deserialize;
 
 use super::{SecretReference, SecretReferenceError};
 
-/// `[apps.NAME]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppSettings {
-    /// The application (client) id.
     pub client_id: uuid::Uuid,
-    /// The client secret.
     pub secret: Option<SecretReference>,
     /// The certificate with its private key: PEM, or PKCS#12.
     pub certificate: Option<SecretReference>,
@@ -43,7 +40,7 @@ pub struct AppSettings {
     #[serde(default, deserialize_with = "access")]
     pub access: Access,
     /// The tenant in which the app is registered: the provider's own.
-    #[serde(default, deserialize_with = "super::optional_tenant_id")]
+    #[serde(default, deserialize_with = "super::section::optional_tenant_id")]
     pub tenant: Option<TenantId>,
     /// The redirect URI registered for a person's sign-in, where it is not the one that `[onboarding]` gives.
     pub redirect_uri: Option<url::Url>,
@@ -72,7 +69,6 @@ pub enum Which {
 /// Where an app's credential comes from.
 #[derive(Debug)]
 pub enum CredentialOrigin {
-    /// The settings.
     Settings(Credential),
     /// Muster made it and keeps it in its store (`muster app register`, `muster app rotate-secret`).
     Store,
@@ -81,24 +77,14 @@ pub enum CredentialOrigin {
 /// Why an app cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// A secret cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretReferenceError),
-    /// The certificate cannot be used.
     #[error("the certificate in {place} cannot be used: {error}")]
-    Certificate {
-        /// Where it lies.
-        place: String,
-        /// Why.
-        error: CertificateError,
-    },
+    Certificate { place: String, error: CertificateError },
 }
 
 impl AppSettings {
     /// What is contradictory, in words.
-    ///
-    /// # Errors
-    /// With what is wrong, and what would be right.
     pub fn check(&self) -> Result<(), String> {
         let ways = [
             ("secret", self.secret.is_some()),
@@ -137,9 +123,6 @@ impl AppSettings {
 
     /// The app with its credential, read from where the settings say; `stored` is the one of the store, for an app
     /// whose settings name none.
-    ///
-    /// # Errors
-    /// When a secret cannot be had, or a certificate cannot be used.
     pub fn app(&self, name: &str, folder: &Path, stored: Option<Credential>) -> Result<App, AppError> {
         let credential = match self.credential(folder)? {
             CredentialOrigin::Settings(credential) => credential,
@@ -162,13 +145,11 @@ impl AppSettings {
     }
 
     /// Whether a program is run to get at its credential.
-    #[must_use]
     pub fn asks_a_command(&self) -> bool {
         self.secret_references().any(|reference| matches!(reference, SecretReference::Command(_)))
     }
 
     /// Whether the credential is one that Muster made and keeps in its store.
-    #[must_use]
     pub fn keeps_credential_in_store(&self) -> bool {
         self.secret.is_none()
             && self.certificate.is_none()
@@ -178,9 +159,6 @@ impl AppSettings {
     }
 
     /// The credential that the settings name.
-    ///
-    /// # Errors
-    /// When it cannot be had or used.
     pub fn credential(&self, folder: &Path) -> Result<CredentialOrigin, AppError> {
         if let Some(secret) = &self.secret {
             return Ok(CredentialOrigin::Settings(Credential::Secret(secret.read(folder)?)));

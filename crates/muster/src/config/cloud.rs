@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use muster_microsoft::{Cloud, CloudError, NationalCloud};
 use serde::Deserialize;
 
-/// `[cloud]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CloudSettings {

@@ -7,7 +7,6 @@ use serde::Deserialize;
 
 use super::Span;
 
-/// `[collect]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CollectSettings {

@@ -3,7 +3,6 @@
 use muster_model::TenantId;
 use serde::Deserialize;
 
-/// `[key_vault]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyVaultSettings {
@@ -11,6 +10,6 @@ pub struct KeyVaultSettings {
     /// or a managed identity, most often.
     pub app: String,
     /// The tenant that the vaults belong to: the provider's own.
-    #[serde(deserialize_with = "super::tenant_id")]
+    #[serde(deserialize_with = "super::section::tenant_id")]
     pub tenant: TenantId,
 }

@@ -8,7 +8,6 @@ use url::Url;
 
 use super::Span;
 
-/// `[network]`
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkSettings {
@@ -46,9 +45,6 @@ impl Default for NetworkSettings {
 
 impl NetworkSettings {
     /// The proxy and the hosts reached without it; `None` for no proxy.
-    ///
-    /// # Errors
-    /// When the address is none.
     pub fn proxy(&self) -> Result<Option<Proxy>, String> {
         let from_environment = || {
             ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"].into_iter().find_map(super::environment)

@@ -9,7 +9,6 @@ use url::Url;
 use super::Span;
 use crate::web::language::Language;
 
-/// `[onboarding]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnboardingSettings {
@@ -36,19 +35,16 @@ pub struct OnboardingSettings {
 
 impl OnboardingSettings {
     /// An address below [`public_url`](Self::public_url), which `path` is written behind as it is.
-    #[must_use]
     pub fn address(&self, path: &str) -> String {
         format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
     }
 
     /// Where Microsoft sends an administrator back to after consent.
-    #[must_use]
     pub fn consent_redirect_uri(&self) -> String {
         self.address("/onboard/callback")
     }
 
     /// Where Microsoft sends a person back to who signs in for the connector.
-    #[must_use]
     pub fn connector_redirect_uri(&self) -> String {
         self.address("/SiemMsspConnector")
     }

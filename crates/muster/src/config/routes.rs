@@ -3,7 +3,6 @@
 use muster_model::{Severity, Source, TenantLabel};
 use serde::Deserialize;
 
-/// `[[routes]]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSettings {
@@ -16,7 +15,6 @@ pub struct RouteSettings {
     /// Only records of this severity and worse. Records without one always pass.
     #[serde(default, deserialize_with = "severity")]
     pub min_severity: Severity,
-    /// Names of sinks.
     pub sinks: Vec<String>,
 }
 
@@ -39,7 +37,6 @@ fn severity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Severit
 
 impl RouteSettings {
     /// Whether records of `source` of this tenant take the route, where they are severe enough.
-    #[must_use]
     pub fn serves(&self, tenant: &TenantLabel, source: Source) -> bool {
         let id = tenant.id.to_string();
         self.sources.contains(&source)

@@ -23,7 +23,6 @@ const COMMAND_TICKS_MAX: u32 = 1_500;
 pub enum SecretReference {
     /// A file that holds the secret and nothing else. Blanks and newlines at its end do not count.
     File(PathBuf),
-    /// An environment variable.
     Env(String),
     /// A program that prints the secret.
     Command(Vec<String>),
@@ -43,7 +42,6 @@ pub struct VaultSecret {
 
 impl VaultSecret {
     /// Where it is: `https://NAME.vault.azure.net/secrets/SECRET`, with `/VERSION` behind it for one version.
-    #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
     }
@@ -110,29 +108,19 @@ fn vault_secret(address: &str) -> Result<SecretReference, &'static str> {
 /// Why a secret cannot be had. Never holds the secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretReferenceError {
-    /// The file cannot be read.
     #[error("the secret's file {} cannot be read: {error}", .path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// The variable is not set.
+    File { path: PathBuf, error: std::io::Error },
     #[error("the environment variable {0} is not set")]
     Env(String),
-    /// The program failed.
     #[error("the secret's command `{program}` failed: {detail}")]
     Command {
         /// Its name, without its arguments.
         program: String,
-        /// How.
         detail: String,
     },
     /// It is too large for a secret.
     #[error("the secret's file {} is larger than a secret can be", .0.display())]
     TooLarge(PathBuf),
-    /// Not text.
     #[error("the secret in {0} is no text (UTF-8)")]
     NotText(String),
     /// Not started by systemd with this credential.
@@ -143,16 +131,12 @@ pub enum SecretReferenceError {
     /// The vault has not been asked.
     #[error("the Key Vault secret {0} has not been fetched")]
     NotFetched(Url),
-    /// Nothing in it.
     #[error("the secret in {0} is empty")]
     Empty(String),
 }
 
 impl SecretReference {
     /// Reads the secret, without blanks and newlines at its end. Relative paths start from `folder`.
-    ///
-    /// # Errors
-    /// When it cannot be had, is empty, or is no text.
     pub fn read(&self, folder: &Path) -> Result<Secret<String>, SecretReferenceError> {
         let bytes = self.read_bytes(folder)?;
         let text = std::str::from_utf8(bytes.expose());
@@ -164,9 +148,6 @@ impl SecretReference {
     }
 
     /// Reads the secret as it is, such as a certificate in PKCS#12. Relative paths start from `folder`.
-    ///
-    /// # Errors
-    /// When it cannot be had or is empty.
     pub fn read_bytes(&self, folder: &Path) -> Result<Secret<Vec<u8>>, SecretReferenceError> {
         let bytes = match self {
             Self::File(path) => {

@@ -5,13 +5,14 @@ use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::path::Path;
 
+use muster_model::TenantId;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Mistake;
 
-/// A settings file.
 pub(super) struct Document<'a> {
     pub(super) file: &'a Path,
     pub(super) text: &'a str,
@@ -66,7 +67,6 @@ impl Document<'_> {
         *place = self.section(name, value, mistakes);
     }
 
-    /// Reads the sections `[kind.NAME]`.
     pub(super) fn named<'a, T>(
         &self,
         kind: &str,
@@ -127,4 +127,15 @@ fn entry_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
         .iter()
         .find(|(key, value)| within(key.span()) || within(value.span()))
         .map(|(key, _)| key.get_ref().to_string())
+}
+
+pub(super) fn tenant_id<'de, D: serde::Deserializer<'de>>(from: D) -> Result<TenantId, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+pub(super) fn optional_tenant_id<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Option<TenantId>, D::Error> {
+    tenant_id(from).map(Some)
 }

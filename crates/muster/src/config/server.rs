@@ -4,24 +4,20 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
-/// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
     #[default]
     Text,
     /// One JSON object a line.
     Json,
 }
 
-/// `[server]`
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerSettings {
     /// Where `/livez`, `/readyz` and `/metrics` are served; not at all when it is missing.
     pub listen: Option<SocketAddr>,
-    /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged: `error`, `warn`, `info`, `debug`, or a `tracing` filter.
     pub log_level: Option<String>,

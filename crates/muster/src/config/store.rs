@@ -6,11 +6,9 @@ use serde::Deserialize;
 
 use super::{SecretReference, Span};
 
-/// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {
-    /// The database file.
     pub path: PathBuf,
     /// The master key that seals what is secret in it.
     pub master_key: SecretReference,

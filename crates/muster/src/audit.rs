@@ -1,7 +1,6 @@
 //! Who did something, for the audit log.
 
 /// The person or program that acts: the user of the operating system, and how Muster was called.
-#[must_use]
 pub fn actor() -> String {
     let user = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(crate::config::environment);
     let uid = rustix::process::getuid().as_raw();

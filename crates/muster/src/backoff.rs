@@ -6,7 +6,6 @@ use std::time::Duration;
 
 /// The wait after `failures` earlier failures in a row: `first`, doubled each time, at most `most`, less up to a
 /// quarter that depends on `seed` and the number of failures only.
-#[must_use]
 pub fn wait(failures: u32, first: Duration, most: Duration, seed: u64) -> Duration {
     let full = first.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(most);
     let mut hasher = DefaultHasher::new();
@@ -16,7 +15,6 @@ pub fn wait(failures: u32, first: Duration, most: Duration, seed: u64) -> Durati
 }
 
 /// A seed made of names.
-#[must_use]
 pub fn seed(names: &[&str]) -> u64 {
     let mut hasher = DefaultHasher::new();
     names.hash(&mut hasher);

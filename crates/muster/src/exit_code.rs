@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-/// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All done.
     Success = 0,
     /// It failed in a way that has no code of its own; the message says how.
     Failure = 1,
@@ -34,9 +32,7 @@ impl From<Exit> for ExitCode {
 /// A failure of a command: its exit code, and its message.
 #[derive(Debug)]
 pub struct Failed {
-    /// The code.
     pub exit: Exit,
-    /// The message and what led to it.
     pub error: anyhow::Error,
 }
 
@@ -44,6 +40,10 @@ impl Failed {
     /// A failure with a code and a message.
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
         Self { exit, error: error.into() }
+    }
+
+    pub fn microsoft(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(Exit::Microsoft, error)
     }
 
     /// A failure that is one sentence.
@@ -79,5 +79,35 @@ impl From<muster_store::StoreError> for Failed {
             _ => Exit::Store,
         };
         Self { exit, error: error.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_store::StoreError;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_those_that_are_documented() {
+        let codes = [
+            (Exit::Success, 0),
+            (Exit::Failure, 1),
+            (Exit::Usage, 2),
+            (Exit::Settings, 3),
+            (Exit::Store, 4),
+            (Exit::NotFound, 5),
+            (Exit::Partly, 6),
+            (Exit::Microsoft, 7),
+            (Exit::Sink, 8),
+        ];
+        assert!(codes.iter().all(|(exit, code)| *exit as u8 == *code));
+    }
+
+    #[test]
+    fn a_tenant_that_does_not_exist_is_no_trouble_of_the_store() {
+        let exit = |error: StoreError| Failed::from(error).exit;
+        assert_eq!(exit(StoreError::NoTenant("contoso".to_owned())), Exit::NotFound);
+        assert_eq!(exit(StoreError::Offboarded("contoso".to_owned())), Exit::Failure);
     }
 }

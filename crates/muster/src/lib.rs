@@ -2,6 +2,11 @@
 //!
 //! Where to look: [`collect`] turns alerts into rows, [`deliver`] sends rows, [`lifecycle`] starts and stops both.
 
+#![expect(
+    missing_docs,
+    reason = "a program, not a library: an item is documented where its name does not say it all"
+)]
+
 pub mod access;
 pub mod audit;
 pub mod backoff;
@@ -15,3 +20,4 @@ pub mod lifecycle;
 pub mod routing;
 pub mod shown;
 pub mod web;
+pub mod wiring;

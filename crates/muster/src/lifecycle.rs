@@ -15,146 +15,27 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use muster_http::ClientOptions;
-use muster_microsoft::entra::grant::GrantKeeper;
-use muster_microsoft::{Microsoft, MicrosoftOptions};
-use muster_model::{Clock, SystemClock};
-use muster_siem::sinks::Sink;
-use muster_store::{InstanceId, KeyRing, NewAuditEvent, OpenMode, SqliteStore, Store, StoreError};
+use muster_model::Clock;
+use muster_store::{InstanceId, NewAuditEvent, OpenMode, Store};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::access::apps::{Apps, AppsError};
-use crate::access::grants::StoreGrants;
 use crate::access::onboard::Onboarding;
-use crate::access::vault;
-use crate::access::watch::{Told, Watcher};
-use crate::collect::{Collector, Habits};
-use crate::commands::Context;
-use crate::config::{SecretReference, Settings};
+use crate::config::Settings;
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
-use crate::routing::Router;
 use crate::shown::telemetry;
-use crate::web;
-use crate::web::onboarding::Door;
+use crate::web::onboarding::OnboardingHandle;
+use crate::web::server::{self, Served};
+use crate::wiring::{Parts, apps, open_store, read_settings};
 
 /// How long the first stage of stopping may take.
 const GRACE: Duration = Duration::from_secs(30);
 /// How often delivered batches are looked through for ones to forget.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
-
-/// The way to Microsoft that the settings describe. With `grants`, apps may read in a person's name.
-///
-/// # Errors
-/// When the cloud, the proxy or the CA file cannot be used.
-pub fn microsoft(
-    settings: &Settings,
-    clock: Arc<dyn Clock>,
-    grants: Option<Arc<dyn GrantKeeper>>,
-) -> anyhow::Result<Microsoft> {
-    let network = &settings.network;
-    let extra_roots_pem = match &settings.cloud.ca_file {
-        None => None,
-        Some(file) => {
-            let file = settings.path(file);
-            Some(
-                std::fs::read(&file)
-                    .with_context(|| format!("[cloud] ca_file {} cannot be read", file.display()))?,
-            )
-        }
-    };
-    let client = ClientOptions {
-        connect_timeout: network.connect_timeout.0,
-        idle_timeout: network.idle_timeout.0,
-        total_timeout: network.total_timeout.0,
-        extra_roots_pem,
-        proxy: network.proxy().map_err(anyhow::Error::msg)?,
-        ..ClientOptions::default()
-    };
-    let options = MicrosoftOptions {
-        cloud: settings.cloud.cloud()?,
-        client,
-        requests_per_minute: settings.collect.requests_per_minute,
-        grants,
-        continuous_access: settings.cloud.continuous_access,
-    };
-    Ok(Microsoft::new(options, clock)?)
-}
-
-/// The way to Microsoft of a command, with the grants of its store.
-///
-/// # Errors
-/// When the cloud, the proxy or the CA file cannot be used.
-pub(crate) fn microsoft_of(context: &Context) -> Result<Microsoft, Failed> {
-    let (store, clock) = (Arc::clone(&context.store), Arc::clone(&context.clock));
-    let grants = StoreGrants::new(store, InstanceId(Uuid::new_v4()), Arc::clone(&clock));
-    microsoft(&context.settings, clock, Some(Arc::new(grants)))
-        .map_err(|error| Failed { exit: Exit::Settings, error })
-}
-
-/// The apps of the settings, with their credentials.
-///
-/// # Errors
-/// When a credential cannot be had.
-pub async fn apps(settings: &Settings, store: &Arc<dyn Store>) -> Result<Apps, Failed> {
-    Apps::load(settings, store).await.map_err(|error| match error {
-        AppsError::Store(error) => error.into(),
-        other => Failed::new(Exit::Settings, other),
-    })
-}
-
-/// Opens the store that the settings name.
-///
-/// # Errors
-/// When there is none yet, or the master key or the database cannot be used.
-pub async fn open_store(settings: &Settings, mode: OpenMode) -> Result<Arc<dyn Store>, Failed> {
-    let (reference, folder) = (settings.store.master_key.clone(), settings.folder.clone());
-    let keys = key_ring(settings)?;
-    let path = settings.path(&settings.store.path);
-    if !path.exists() {
-        let message = format!("there is no store at {}; `muster init` makes one", path.display());
-        return Err(Failed::say(Exit::Store, message));
-    }
-    let store = match SqliteStore::open(&path, mode, &keys).await {
-        // Another process may have rotated the master key since it was read.
-        Err(StoreError::WrongMasterKey { .. }) => {
-            SqliteStore::open(&path, mode, &key_ring(settings)?).await?
-        }
-        opened => opened?,
-    };
-    let read = move || read_keys(&reference, &folder).map_err(Into::into);
-    Ok(Arc::new(store.rereading_keys(Arc::new(read))))
-}
-
-/// The master keys at hand: more than one only while a rotation is under way.
-pub(crate) fn key_ring(settings: &Settings) -> Result<KeyRing, Failed> {
-    read_keys(&settings.store.master_key, &settings.folder)
-        .map_err(|error| Failed { exit: Exit::Settings, error })
-}
-
-fn read_keys(reference: &SecretReference, folder: &Path) -> anyhow::Result<KeyRing> {
-    Ok(match reference {
-        // The file's mode is checked too.
-        SecretReference::File(file) => KeyRing::read_file(&folder.join(file))?,
-        other => KeyRing::from_base64(&other.read(folder)?)?,
-    })
-}
-
-/// Reads the settings, and the secrets of theirs that lie in a Key Vault.
-///
-/// # Errors
-/// With every mistake, or with the secret that cannot be had.
-pub async fn read_settings(config: &Path, clock: &Arc<dyn Clock>) -> Result<Settings, Failed> {
-    let settings = Settings::read(config)?;
-    vault::fetch(&settings, clock).await.map_err(|error| Failed::new(Exit::Settings, error))?;
-    Ok(settings)
-}
 
 /// Everything that collects and delivers, for one reading of the settings.
 pub struct Engine {
@@ -167,42 +48,14 @@ pub struct Engine {
 
 impl Engine {
     /// Opens the sinks and starts the workers.
-    ///
-    /// # Errors
-    /// When a sink cannot be opened, or an app's secret cannot be had.
     pub async fn start(
         settings: &Settings,
         store: &Arc<dyn Store>,
         clock: &Arc<dyn Clock>,
         instance: InstanceId,
     ) -> Result<Self, Failed> {
-        let grants = StoreGrants::new(Arc::clone(store), instance, Arc::clone(clock));
-        let microsoft = microsoft(settings, Arc::clone(clock), Some(Arc::new(grants)))
-            .map_err(|error| Failed { exit: Exit::Settings, error })?;
-        let microsoft = Arc::new(microsoft);
-        let apps = apps(settings, store).await?;
-        let sinks = open_sinks(settings, store.journal_id(), clock)?;
-        let accepted = Arc::new(Notify::new());
-        let told = Arc::new(Told::default());
-        let collector = Arc::new(Collector {
-            store: Arc::clone(store),
-            microsoft: Arc::clone(&microsoft),
-            apps: apps.clone(),
-            router: Router::new(settings.routes.clone()),
-            settings: settings.collect.clone(),
-            clock: Arc::clone(clock),
-            instance,
-            accepted: Arc::clone(&accepted),
-            habits: Habits::default(),
-            told: Arc::clone(&told),
-        });
-        let watcher = Watcher {
-            store: Arc::clone(store),
-            microsoft: Arc::clone(&microsoft),
-            apps: apps.clone(),
-            clock: Arc::clone(clock),
-            told,
-        };
+        let Parts { collector, watcher, onboarding, deliverers: sinks } =
+            Parts::build(settings, store, clock, instance).await?;
         let (mut tasks, turns, stop) = (JoinSet::new(), TaskTracker::new(), CancellationToken::new());
         let (tracker, token) = (turns.clone(), stop.clone());
         tasks.spawn(async move {
@@ -214,10 +67,6 @@ impl Engine {
             watcher.run(token).await;
             "watcher of access"
         });
-        let onboarding = settings.onboarding.clone().map(|onboarding| {
-            let (store, microsoft, clock) = (Arc::clone(store), Arc::clone(&microsoft), Arc::clone(clock));
-            Arc::new(Onboarding::new(store, microsoft, apps.clone(), onboarding, clock))
-        });
         if let Some(onboarding) = &onboarding {
             let (onboarding, token) = (Arc::clone(onboarding), stop.clone());
             tasks.spawn(async move {
@@ -226,16 +75,7 @@ impl Engine {
             });
         }
         let mut deliverers = Vec::new();
-        for (name, sink) in sinks {
-            let workers = settings.sinks.get(&name).map_or(1, crate::config::SinkSettings::concurrency);
-            let deliverer = Arc::new(Deliverer {
-                store: Arc::clone(store),
-                name,
-                sink,
-                clock: Arc::clone(clock),
-                instance,
-                accepted: Arc::clone(&accepted),
-            });
+        for (deliverer, workers) in sinks {
             for _ in 0..workers {
                 let (deliverer, token) = (Arc::clone(&deliverer), stop.clone());
                 tasks.spawn(async move {
@@ -255,7 +95,6 @@ impl Engine {
     }
 
     /// What customers' pages lead to; `None` where the settings name none.
-    #[must_use]
     pub fn onboarding(&self) -> Option<Arc<Onboarding>> {
         self.onboarding.clone()
     }
@@ -286,20 +125,6 @@ impl Engine {
             () = hurry => tracing::warn!("stopped at once; work under way was dropped and will be done again"),
         }
     }
-}
-
-fn open_sinks(
-    settings: &Settings,
-    journal_id: &str,
-    clock: &Arc<dyn Clock>,
-) -> Result<Vec<(String, Sink)>, Failed> {
-    let mut sinks = Vec::new();
-    for (name, sink) in &settings.sinks {
-        let opened =
-            sink.open(name, &settings.folder, &settings.network, Some(journal_id), Arc::clone(clock));
-        sinks.push((name.clone(), opened.map_err(|error| Failed::say(Exit::Settings, error))?));
-    }
-    Ok(sinks)
 }
 
 /// Writes into the audit log which settings are used from now on: their hash and names, never a secret.
@@ -336,35 +161,30 @@ async fn prune(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Duration, sto
 }
 
 /// Runs until told to stop.
-///
-/// # Errors
-/// When something needed to start cannot be had, or a task fails.
-pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> {
+pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -> Result<Exit, Failed> {
     let metrics = telemetry::metrics();
     // Signals first: one that comes during the start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let listener = match settings.server.listen {
-        Some(address) => Some(web::bind(address).await?),
+        Some(address) => Some(server::bind(address).await?),
         None => None,
     };
     let store = open_store(&settings, OpenMode::Exclusive).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut instance = InstanceId(Uuid::new_v4());
     store.take_over(instance, clock.now()).await?;
-    let door = Door::default();
+    let handle = OnboardingHandle::default();
     let web_stop = CancellationToken::new();
     let mut web = JoinSet::new();
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
-        let (store, clock, door) = (Arc::clone(&store), Arc::clone(&clock), door.clone());
-        let pages = web::Pages { store, metrics, clock, door };
-        web.spawn(web::serve(listener, pages, web_stop.clone()));
+        let (store, clock, handle) = (Arc::clone(&store), Arc::clone(&clock), handle.clone());
+        web.spawn(server::serve(listener, Served { store, metrics, clock, handle }, web_stop.clone()));
         tracing::info!(%address, "serving health and metrics");
     }
     let mut engine = Engine::start(&settings, &store, &clock, instance).await?;
-    door.lead_to(engine.onboarding());
+    handle.set(engine.onboarding());
     if settings.onboarding.is_some() && settings.server.listen.is_none() {
         tracing::warn!("[onboarding] is set, but [server] listen is not: no page is served");
     }
@@ -422,7 +242,7 @@ pub async fn run(config: &Path, mut settings: Settings) -> Result<Exit, Failed> 
                             }
                         }
                     };
-                    door.lead_to(engine.onboarding());
+                    handle.set(engine.onboarding());
                 }
             },
         }

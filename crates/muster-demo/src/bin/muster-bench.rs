@@ -20,7 +20,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use jiff::Timestamp;
 use muster::config::Settings;
-use muster::lifecycle;
+use muster::wiring;
 use muster_emulator::receivers::RecordKind;
 use muster_emulator::{Config, Handle, SettingsText, loopback};
 use muster_microsoft::api::page;
@@ -200,7 +200,7 @@ async fn set_up(emulator: &Handle, folder: &Path, poll_seconds: Option<u64>) -> 
 
 async fn open(folder: &Path) -> anyhow::Result<(Settings, Arc<dyn Store>)> {
     let settings = Settings::read(&folder.join("muster.toml"))?;
-    let store = lifecycle::open_store(&settings, OpenMode::Shared).await.map_err(|failed| failed.error)?;
+    let store = wiring::open_store(&settings, OpenMode::Shared).await.map_err(|failed| failed.error)?;
     Ok((settings, store))
 }
 
@@ -382,7 +382,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     let tenants: Vec<TenantId> = store.tenants().await?.iter().map(|tenant| tenant.id).collect();
     store.close().await;
     let label = tenant.label();
-    let microsoft = lifecycle::microsoft(&settings, Arc::clone(&clock), None)?;
+    let microsoft = wiring::microsoft(&settings, Arc::clone(&clock), None)?;
     let app = settings.apps.get("main").context("there is no app")?.app("main", &settings.folder, None)?;
     let from = clock.now().checked_sub(Duration::from_secs(7 * 86_400))?;
 

@@ -9,9 +9,8 @@ use muster_model::{Clock, TenantId};
 use muster_store::Store;
 use uuid::Uuid;
 
-use crate::access::person::{self, Loopback};
+use crate::access::person::{self, Loopback, SignInFlow};
 use crate::access::sign_in::{self, Returned};
-use crate::cli::TokenFlow;
 use crate::exit_code::{Exit, Failed};
 
 /// "Microsoft Graph Command Line Tools": a public client of Microsoft's own, known in every tenant.
@@ -34,7 +33,7 @@ pub struct Operator<'a> {
     /// The public client that the person signs in to.
     pub client_id: Uuid,
     /// How.
-    pub flow: TokenFlow,
+    pub flow: SignInFlow,
     /// Only show the address, open no browser.
     pub no_open: bool,
 }
@@ -50,9 +49,9 @@ impl Operator<'_> {
             ..App::new("the operator's sign-in", self.client_id.to_string(), Credential::None)
         };
         let granted = match self.flow {
-            TokenFlow::Device => self.by_device(&app).await?,
-            TokenFlow::Browser => self.by_browser(&app).await?,
-            TokenFlow::Paste => self.by_paste(&app).await?,
+            SignInFlow::Device => self.by_device(&app).await?,
+            SignInFlow::Browser => self.by_browser(&app).await?,
+            SignInFlow::Paste => self.by_paste(&app).await?,
         };
         if granted.tenant.is_some_and(|tenant| tenant != self.tenant) {
             return Err(Failed::say(

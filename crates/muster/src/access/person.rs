@@ -24,6 +24,17 @@ use crate::access::sign_in::{self, Returned};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{duration, plain};
 
+/// How a person signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SignInFlow {
+    /// In the browser of this machine, or at the registered redirect URI that `muster run` serves.
+    Browser,
+    /// With a code on any device.
+    Device,
+    /// In any browser; the address it ends at is pasted here.
+    Paste,
+}
+
 /// A pasted address longer than this is none.
 const ADDRESS_BYTES_MAX: u64 = 64 * 1024;
 

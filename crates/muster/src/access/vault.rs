@@ -2,13 +2,12 @@
 //! uses them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use muster_microsoft::Microsoft;
 use muster_microsoft::key_vault::KeyVaultError;
-use muster_model::{Clock, Secret};
+use muster_model::Secret;
 
 use crate::config::{AppError, CredentialOrigin, SecretReference, Settings};
-use crate::lifecycle;
 
 /// Why a secret in a vault cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +41,14 @@ pub enum VaultError {
     Way(String),
 }
 
-/// Fetches every secret that the settings keep in a Key Vault. Does nothing where there is none.
+/// Fetches every secret that the settings keep in a Key Vault, over the way to Microsoft that is made when there is one.
 ///
 /// # Errors
 /// When one cannot be had; the message says which.
-pub async fn fetch(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(), VaultError> {
+pub async fn fetch(
+    settings: &Settings,
+    microsoft: impl FnOnce() -> anyhow::Result<Microsoft>,
+) -> Result<(), VaultError> {
     let references = settings.secret_references();
     let wanted = references.iter().filter_map(|reference| match reference {
         SecretReference::KeyVault(secret) => Some(secret),
@@ -68,8 +70,7 @@ pub async fn fetch(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(), Va
     let app = app
         .app(&name, &settings.folder, None)
         .map_err(|error| VaultError::App { name: name.clone(), error })?;
-    let microsoft = lifecycle::microsoft(settings, Arc::clone(clock), None)
-        .map_err(|error| VaultError::Way(format!("{error:#}")))?;
+    let microsoft = microsoft().map_err(|error| VaultError::Way(format!("{error:#}")))?;
     // One place may be named several times.
     let mut fetched: BTreeMap<String, Secret<String>> = BTreeMap::new();
     for secret in wanted {

@@ -1,52 +1,71 @@
 //! `muster audit …`: who did what, in a log that shows when it was tampered with.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use muster_store::AuditEvent;
 
 use super::Context;
-use crate::cli::AuditCommand;
 use crate::exit_code::{Exit, Failed};
-use crate::shown::output::{Output, Tone, number};
+use crate::shown::output::number;
 
 /// Events read at a time.
 const PAGE: u32 = 1_000;
 
-pub(crate) async fn audit(command: &AuditCommand, context: &Context, output: Output) -> Result<Exit, Failed> {
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List events, oldest first.
+    List {
+        /// Those after this number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+        /// At most so many.
+        #[arg(long, default_value_t = 200)]
+        limit: u32,
+    },
+    /// Check that no event was changed, removed or added behind Muster's back.
+    Verify,
+    /// Write every event as a line of JSON.
+    Export {
+        /// Into this new file instead of standard output.
+        #[arg(long, short)]
+        file: Option<PathBuf>,
+    },
+}
+
+pub(crate) async fn run(command: &AuditCommand, context: &Context) -> Result<Exit, Failed> {
     match command {
-        AuditCommand::List { after, limit } => list(*after, *limit, context, output).await,
-        AuditCommand::Verify => verify(context, output).await,
+        AuditCommand::List { after, limit } => list(*after, *limit, context).await,
+        AuditCommand::Verify => verify(context).await,
         AuditCommand::Export { file } => export(file.as_deref(), context).await,
     }
 }
 
-async fn list(after: u64, limit: u32, context: &Context, output: Output) -> Result<Exit, Failed> {
+async fn list(after: u64, limit: u32, context: &Context) -> Result<Exit, Failed> {
     let events = context.store.audit(after, limit).await?;
-    output.print(&events, |output| {
+    context.output.print(&events, |output| {
         if events.is_empty() {
             return "nothing has happened yet".to_owned();
         }
         let mut table = output.table(&["no", "when", "who", "what", "whom", "details"]);
         for event in &events {
-            table.add_row(vec![
-                output.cell(event.number.to_string(), Tone::Plain),
-                output.cell(format!("{:.0}", event.at), Tone::Plain),
-                output.cell(&event.actor, Tone::Plain),
-                output.cell(&event.action, Tone::Plain),
-                output.cell(&event.subject, Tone::Plain),
-                output.cell(event.details.to_string(), Tone::Plain),
+            table.add_row([
+                output.text(event.number.to_string()),
+                output.text(format!("{:.0}", event.at)),
+                output.text(&event.actor),
+                output.text(&event.action),
+                output.text(&event.subject),
+                output.text(event.details.to_string()),
             ]);
         }
         table.to_string()
-    })?;
-    Ok(Exit::Success)
+    })
 }
 
-async fn verify(context: &Context, output: Output) -> Result<Exit, Failed> {
+async fn verify(context: &Context) -> Result<Exit, Failed> {
     let verdict = context.store.verify_audit().await?;
     let good = verdict.first_bad.is_none();
-    output.print(&verdict, |_| match &verdict.first_bad {
+    context.output.print(&verdict, |_| match &verdict.first_bad {
         None => format!(
             "the audit log is whole: {} events, the last with hash {}",
             number(verdict.events),

@@ -6,20 +6,42 @@ use muster_store::{DeadLetterNumber, DeadLetterOrigin, TenantKey};
 use serde::Serialize;
 
 use super::Context;
-use crate::cli::DeadLetterCommand;
 use crate::exit_code::{Exit, Failed};
-use crate::shown::output::{Output, Tone, size};
+use crate::shown::output::{Tone, size};
 
 /// As many as are replayed with `--all` at once.
 const ALL_MAX: u32 = 100_000;
 
-pub(crate) async fn dead_letter(
-    command: &DeadLetterCommand,
-    context: &Context,
-    output: Output,
-) -> Result<Exit, Failed> {
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum DeadLetterCommand {
+    /// List dead letters, newest first.
+    List {
+        /// Only of this tenant.
+        #[arg(long, short)]
+        tenant: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Print the original bytes of one.
+    Show {
+        /// Its number.
+        number: u64,
+    },
+    /// Try again: what a sink refused goes back to it, what could not be read is read again.
+    Replay {
+        /// Their numbers.
+        #[arg(required_unless_present = "all")]
+        numbers: Vec<u64>,
+        /// All of them.
+        #[arg(long, conflicts_with = "numbers")]
+        all: bool,
+    },
+}
+
+pub(crate) async fn run(command: &DeadLetterCommand, context: &Context) -> Result<Exit, Failed> {
     match command {
-        DeadLetterCommand::List { tenant, limit } => list(tenant.as_deref(), *limit, context, output).await,
+        DeadLetterCommand::List { tenant, limit } => list(tenant.as_deref(), *limit, context).await,
         DeadLetterCommand::Show { number } => {
             let body = context
                 .store
@@ -29,11 +51,11 @@ pub(crate) async fn dead_letter(
             std::io::stdout().lock().write_all(&body)?;
             Ok(Exit::Success)
         }
-        DeadLetterCommand::Replay { numbers, all } => replay(numbers, *all, context, output).await,
+        DeadLetterCommand::Replay { numbers, all } => replay(numbers, *all, context).await,
     }
 }
 
-async fn list(tenant: Option<&str>, limit: u32, context: &Context, output: Output) -> Result<Exit, Failed> {
+async fn list(tenant: Option<&str>, limit: u32, context: &Context) -> Result<Exit, Failed> {
     let tenant = match tenant {
         Some(name) => Some(context.store.tenant(TenantKey::Name(name)).await?.id),
         None => None,
@@ -41,7 +63,7 @@ async fn list(tenant: Option<&str>, limit: u32, context: &Context, output: Outpu
     let letters = context.store.dead_letters(tenant, limit).await?;
     let slugs: std::collections::HashMap<_, _> =
         context.store.tenants().await?.into_iter().map(|tenant| (tenant.id, tenant.slug)).collect();
-    output.print(&letters, |output| {
+    context.output.print(&letters, |output| {
         if letters.is_empty() {
             return "no dead letters".to_owned();
         }
@@ -62,11 +84,10 @@ async fn list(tenant: Option<&str>, limit: u32, context: &Context, output: Outpu
                 size(letter.body_bytes),
                 letter.reason.clone(),
             ];
-            table.add_row(cells.map(|text| output.cell(text, Tone::Plain)));
+            table.add_row(cells.map(|text| output.text(text)));
         }
         table.to_string()
-    })?;
-    Ok(Exit::Success)
+    })
 }
 
 #[derive(Serialize)]
@@ -76,7 +97,7 @@ struct Replayed {
     finding: String,
 }
 
-async fn replay(numbers: &[u64], all: bool, context: &Context, output: Output) -> Result<Exit, Failed> {
+async fn replay(numbers: &[u64], all: bool, context: &Context) -> Result<Exit, Failed> {
     let numbers = match all {
         true => context
             .store
@@ -101,17 +122,17 @@ async fn replay(numbers: &[u64], all: bool, context: &Context, output: Output) -
         };
         replayed.push(Replayed { number, replayed: done, finding });
     }
-    output.print(&replayed, |output| {
+    context.output.print(&replayed, |output| {
         if replayed.is_empty() {
             return "no dead letters".to_owned();
         }
         let mut table = output.table(&["number", "replayed", "finding"]);
         for letter in &replayed {
             let (word, tone) = if letter.replayed { ("yes", Tone::Good) } else { ("no", Tone::Bad) };
-            table.add_row(vec![
-                output.cell(letter.number.to_string(), Tone::Plain),
+            table.add_row([
+                output.text(letter.number.to_string()),
                 output.cell(word, tone),
-                output.cell(&letter.finding, Tone::Plain),
+                output.text(&letter.finding),
             ]);
         }
         table.to_string()

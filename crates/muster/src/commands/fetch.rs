@@ -5,18 +5,16 @@ use std::io::Write;
 use comfy_table::Table;
 use muster_microsoft::sources::requirements;
 use muster_microsoft::{Ask, Microsoft};
-use muster_model::{Cursor, Record, RecordHead, Severity, Step, Tenant, TenantState, json};
+use muster_model::{Cursor, Record, RecordHead, Severity, Source, Step, Tenant, TenantState, json};
 use muster_siem::formats::Events;
 use muster_store::TenantKey;
 use serde::Serialize;
 
 use super::Context;
 use crate::access::apps::Apps;
-use crate::cli::FetchArgs;
 use crate::collect::{Taken, one_off_policy};
-use crate::config::FormatOptions;
+use crate::config::{FormatName, FormatOptions, Span};
 use crate::exit_code::{Exit, Failed};
-use crate::lifecycle;
 use crate::shown::output::{Output, OutputFormat, Tone};
 
 #[derive(Serialize)]
@@ -29,9 +27,31 @@ struct Row {
     title: String,
 }
 
-pub(crate) async fn fetch(args: &FetchArgs, context: &Context, output: Output) -> Result<Exit, Failed> {
-    let microsoft = lifecycle::microsoft_of(context)?;
-    let apps = lifecycle::apps(&context.settings, &context.store).await?;
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Slug, id or domain; repeat for several.
+    #[arg(long, short, required_unless_present = "all", conflicts_with = "all")]
+    tenant: Vec<String>,
+    /// Every active tenant.
+    #[arg(long)]
+    all: bool,
+    /// What to fetch.
+    #[arg(long, default_value = "graph_alerts")]
+    source: Source,
+    /// How far back, by the time of the last update.
+    #[arg(long, default_value = "24h", value_name = "DURATION")]
+    since: Span,
+    /// Print in this format, one record a line, instead of as a table.
+    #[arg(long, short)]
+    format: Option<FormatName>,
+    /// At most so many records of each tenant.
+    #[arg(long, default_value_t = 10_000)]
+    limit: u32,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
+    let microsoft = context.microsoft()?;
+    let apps = context.apps().await?;
     let mut tenants = Vec::new();
     for name in &args.tenant {
         tenants.push(context.store.tenant(TenantKey::Name(name)).await?);
@@ -40,7 +60,7 @@ pub(crate) async fn fetch(args: &FetchArgs, context: &Context, output: Output) -
         tenants = context.store.tenants().await?;
         tenants.retain(|tenant| tenant.state == TenantState::Active);
     }
-    let mut print = Printer { args, output, rows: Vec::new(), events: Events::new() };
+    let mut print = Printer { args, output: context.output, rows: Vec::new(), events: Events::new() };
     let mut failed = 0;
     for tenant in &tenants {
         if let Err(failure) = one_tenant(args, context, (&microsoft, &apps), tenant, &mut print).await {
@@ -61,7 +81,7 @@ pub(crate) async fn fetch(args: &FetchArgs, context: &Context, output: Output) -
 }
 
 async fn one_tenant(
-    args: &FetchArgs,
+    args: &Args,
     context: &Context,
     (microsoft, apps): (&Microsoft, &Apps),
     tenant: &Tenant,
@@ -88,7 +108,7 @@ async fn one_tenant(
             }
             Err(error) => return Err(Failed::new(Exit::Microsoft, error)),
         };
-        let taken = Taken::apart(&page, top).map_err(|error| Failed::new(Exit::Microsoft, error))?;
+        let taken = Taken::apart(&page, top).map_err(Failed::microsoft)?;
         for letter in &taken.dead_letters {
             eprintln!("muster: {}: a record was left out: {}", tenant.slug, letter.reason);
         }
@@ -100,7 +120,7 @@ async fn one_tenant(
             }
         }
         let after = cursor.after(&taken.facts, &one_off_policy());
-        let (next, step) = after.map_err(|error| Failed::new(Exit::Microsoft, error))?;
+        let (next, step) = after.map_err(Failed::microsoft)?;
         if step == Step::RoundDone {
             return Ok(());
         }
@@ -112,7 +132,7 @@ async fn one_tenant(
 
 /// Prints records as they come, or gathers them for a table.
 struct Printer<'a> {
-    args: &'a FetchArgs,
+    args: &'a Args,
     output: Output,
     rows: Vec<Row>,
     events: Events,
@@ -153,16 +173,13 @@ impl Printer<'_> {
                 Severity::Medium => Tone::Fair,
                 _ => Tone::Plain,
             };
-            table.add_row(vec![
-                output.cell(
-                    row.updated_at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}")),
-                    Tone::Plain,
-                ),
-                output.cell(&row.tenant, Tone::Plain),
+            table.add_row([
+                output.text(row.updated_at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"))),
+                output.text(&row.tenant),
                 output.cell(row.severity.as_str(), tone),
-                output.cell(&row.status, Tone::Plain),
-                output.cell(&row.title, Tone::Plain),
-                output.cell(&row.id, Tone::Plain),
+                output.text(&row.status),
+                output.text(&row.title),
+                output.text(&row.id),
             ]);
         }
         debug_assert_eq!(self.output.format, OutputFormat::Table);

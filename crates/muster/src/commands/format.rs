@@ -5,17 +5,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
-use muster_siem::formats::{Explained, FormatError, Spelling};
+use muster_siem::formats::{Explained, FormatError, RecordKind, Spelling};
 use serde::Serialize;
 
-use super::recorded::{File, Recorded, Unread};
-use crate::cli::FormatArgs;
-use crate::config::{FormatOptions, Settings};
+use super::recorded::{File, Recorded, Unread, record_kind};
+use crate::config::{FormatName, FormatOptions, Settings};
 use crate::exit_code::{Exit, Failed};
-use crate::shown::output::{Output, OutputFormat, Tone, plain};
+use crate::shown::output::{Output, OutputFormat, plain};
 
 /// How much of a value a table shows.
 const SHOWN_CHARACTERS: usize = 72;
@@ -60,8 +59,31 @@ struct ShownField {
     rule: &'static str,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Files of records: one, a list, a page as an API answers it, or a record a line; `-` for standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The formats, apart by commas, with their default options.
+    #[arg(long, short, value_name = "FORMAT", value_delimiter = ',', required_unless_present = "sink")]
+    to: Vec<FormatName>,
+    /// As this sink of the settings spells records: with its format, options, mapping and bounds. Apart by commas.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    sink: Vec<String>,
+    /// What the records are, where their fields do not tell: graph_alert, graph_incident, endpoint_alert,
+    /// xdr_incident, siem_detection or hunting_row.
+    #[arg(long, value_parser = record_kind)]
+    kind: Option<RecordKind>,
+    /// Say of each field where its value comes from. Tables show the start of long values, `--output json` all.
+    #[arg(long, conflicts_with = "events")]
+    explain: bool,
+    /// Print the events alone, one a line.
+    #[arg(long)]
+    events: bool,
+}
+
 /// Shows the records of the files in each of the formats.
-pub(crate) fn format(args: &FormatArgs, config: &Path, output: Output) -> Result<Exit, Failed> {
+pub(crate) fn run(args: &Args, config: &Path, output: Output) -> Result<Exit, Failed> {
     let columns = columns(args, config)?;
     let mut troubles = Troubles::default();
     let mut printer = Printer { args, columns: &columns, output, printed: 0 };
@@ -91,7 +113,7 @@ pub(crate) fn format(args: &FormatArgs, config: &Path, output: Output) -> Result
 }
 
 /// The formats and sinks that are asked for, each once.
-fn columns(args: &FormatArgs, config: &Path) -> Result<Vec<Column>, Failed> {
+fn columns(args: &Args, config: &Path) -> Result<Vec<Column>, Failed> {
     let mut columns: Vec<Column> = Vec::new();
     for name in &args.to {
         let format = name.with(&FormatOptions::default());
@@ -157,7 +179,7 @@ impl Troubles {
 
 /// Prints records as they come.
 struct Printer<'a> {
-    args: &'a FormatArgs,
+    args: &'a Args,
     columns: &'a [Column],
     output: Output,
     printed: usize,
@@ -289,8 +311,8 @@ fn side_by_side(record: &Shown, columns: &[Column], output: &Output) -> String {
     let heads: Vec<&str> = std::iter::once("value").chain(heads).collect();
     let mut table: Table = output.table(&heads);
     for value in values {
-        let mut row = vec![output.cell(short(value), Tone::Plain)];
-        row.extend(names[value].iter().map(|names| output.cell(names.join(", "), Tone::Plain)));
+        let mut row = vec![output.text(short(value))];
+        row.extend(names[value].iter().map(|names| output.text(names.join(", "))));
         table.add_row(row);
     }
     let counts = record.formats.iter().map(|format| {
@@ -309,11 +331,11 @@ fn explained(record: &Shown, columns: &[Column], output: &Output) -> String {
             let mut table: Table = output.table(&["field", "value", "from", "rule"]);
             for field in fields {
                 let from = if field.from.is_empty() { "Microsoft's own field" } else { field.from };
-                table.add_row(vec![
-                    output.cell(&field.name, Tone::Plain),
-                    output.cell(short(&field.value), Tone::Plain),
-                    output.cell(from, Tone::Plain),
-                    output.cell(field.rule, Tone::Plain),
+                table.add_row([
+                    output.text(&field.name),
+                    output.text(short(&field.value)),
+                    output.text(from),
+                    output.text(field.rule),
                 ]);
             }
             let number = if several {

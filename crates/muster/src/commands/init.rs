@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use muster_store::{MasterKey, SqliteStore, Store};
 use serde::Serialize;
@@ -13,6 +13,13 @@ use crate::shown::output::Output;
 /// The settings file that is written.
 const SETTINGS: &str = include_str!("../../../../examples/muster.toml");
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to make them.
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+}
+
 #[derive(Serialize)]
 struct Made {
     settings: String,
@@ -20,7 +27,8 @@ struct Made {
     master_key: String,
 }
 
-pub(crate) async fn init(folder: &Path, output: Output) -> Result<Exit, Failed> {
+pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
+    let folder = &args.folder;
     std::fs::create_dir_all(folder)?;
     let (settings, store, key) =
         (folder.join("muster.toml"), folder.join("muster.db"), folder.join("muster.key"));
@@ -49,8 +57,7 @@ pub(crate) async fn init(folder: &Path, output: Output) -> Result<Exit, Failed> 
              \u{20}   muster validate\n    muster sink test\n    muster tenant add contoso.example\n    muster run",
             made.settings, made.store, made.master_key
         )
-    })?;
-    Ok(Exit::Success)
+    })
 }
 
 fn new_file(path: &Path, mode: u32, content: &[u8]) -> std::io::Result<()> {

@@ -4,15 +4,23 @@ use muster_store::{MasterKey, RotateError};
 use serde::Serialize;
 
 use super::Context;
-use crate::cli::KeyCommand;
+use crate::audit::actor;
 use crate::config::SecretReference;
 use crate::exit_code::{Exit, Failed};
-use crate::shown::output::Output;
+use crate::wiring;
 
-pub(crate) async fn key(command: &KeyCommand, context: &Context, output: Output) -> Result<Exit, Failed> {
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a new master key, seal everything with it, and forget the old one. `muster run` may go on meanwhile.
+    Rotate,
+    /// Show the names of the keys at hand and of the one that seals the store.
+    Show,
+}
+
+pub(crate) async fn run(command: &KeyCommand, context: &Context) -> Result<Exit, Failed> {
     match command {
-        KeyCommand::Show => show(context, output).await,
-        KeyCommand::Rotate => rotate(context, output).await,
+        KeyCommand::Show => show(context).await,
+        KeyCommand::Rotate => rotate(context).await,
     }
 }
 
@@ -26,14 +34,14 @@ struct Keys {
     at_hand: Vec<String>,
 }
 
-async fn show(context: &Context, output: Output) -> Result<Exit, Failed> {
-    let ring = crate::lifecycle::key_ring(&context.settings)?;
+async fn show(context: &Context) -> Result<Exit, Failed> {
+    let ring = wiring::key_ring(&context.settings)?;
     let keys = Keys {
         sealed_with: context.store.master_key_id().await?,
         place: context.settings.store.master_key.to_string(),
         at_hand: std::iter::once(&ring.current).chain(&ring.older).map(MasterKey::id).collect(),
     };
-    output.print(&keys, |_| {
+    context.output.print(&keys, |_| {
         let mut text = format!(
             "the store is sealed with key {}\nin {}: {}",
             keys.sealed_with,
@@ -44,8 +52,7 @@ async fn show(context: &Context, output: Output) -> Result<Exit, Failed> {
             text.push_str("\na rotation was interrupted: `muster key rotate` completes it");
         }
         text
-    })?;
-    Ok(Exit::Success)
+    })
 }
 
 #[derive(Serialize)]
@@ -55,11 +62,11 @@ struct Rotated {
     resumed: bool,
 }
 
-async fn rotate(context: &Context, output: Output) -> Result<Exit, Failed> {
+async fn rotate(context: &Context) -> Result<Exit, Failed> {
     let now = context.clock.now();
-    let actor = super::actor();
+    let actor = actor();
     let place = &context.settings.store.master_key;
-    let SecretReference::File(file) = place else { return rotate_elsewhere(context, output).await };
+    let SecretReference::File(file) = place else { return rotate_elsewhere(context).await };
     let path = context.settings.path(file);
     let rotation =
         muster_store::rotate_key_file(context.store.as_ref(), &path, &MasterKey::generate(), &actor, now)
@@ -69,7 +76,7 @@ async fn rotate(context: &Context, output: Output) -> Result<Exit, Failed> {
                 other => Failed::new(Exit::Settings, other),
             })?;
     let rotated = Rotated { from: rotation.from, to: rotation.to, resumed: rotation.resumed };
-    output.print(&rotated, |_| {
+    context.output.print(&rotated, |_| {
         let what =
             if rotated.resumed { "completed an interrupted rotation" } else { "rotated the master key" };
         format!(
@@ -78,15 +85,14 @@ async fn rotate(context: &Context, output: Output) -> Result<Exit, Failed> {
             rotated.to,
             path.display()
         )
-    })?;
-    Ok(Exit::Success)
+    })
 }
 
 /// Where Muster cannot write the key itself, the operator puts the new key before the old one, and the store is sealed
 /// with whatever comes first. At every moment the key that seals the store is one of the two.
-async fn rotate_elsewhere(context: &Context, output: Output) -> Result<Exit, Failed> {
+async fn rotate_elsewhere(context: &Context) -> Result<Exit, Failed> {
     let place = &context.settings.store.master_key;
-    let ring = crate::lifecycle::key_ring(&context.settings)?;
+    let ring = wiring::key_ring(&context.settings)?;
     let from = context.store.master_key_id().await?;
     let to = ring.current.id();
     if from == to {
@@ -95,13 +101,12 @@ async fn rotate_elsewhere(context: &Context, output: Output) -> Result<Exit, Fai
         );
         return Err(Failed::say(Exit::Usage, message));
     }
-    context.store.rotate_master_key(&ring.current, &super::actor(), context.clock.now()).await?;
+    context.store.rotate_master_key(&ring.current, &actor(), context.clock.now()).await?;
     let rotated = Rotated { from, to, resumed: false };
-    output.print(&rotated, |_| {
+    context.output.print(&rotated, |_| {
         format!(
             "rotated the master key: {} became {}. Leave only the new key, the first line, in {place} now",
             rotated.from, rotated.to
         )
-    })?;
-    Ok(Exit::Success)
+    })
 }

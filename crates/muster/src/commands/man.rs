@@ -1,15 +1,19 @@
 //! `muster man FOLDER`: the man pages, made from the command line's own definition.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use clap::CommandFactory;
-
-use crate::cli::Cli;
+use super::Call;
 use crate::exit_code::{Exit, Failed};
 
-pub(crate) fn write(folder: &Path) -> Result<Exit, Failed> {
-    std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(Cli::command(), folder)?;
-    println!("wrote the man pages into {}", folder.display());
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The folder; made where it is missing.
+    folder: PathBuf,
+}
+
+pub(crate) fn run(args: &Args, call: &Call) -> Result<Exit, Failed> {
+    std::fs::create_dir_all(&args.folder)?;
+    clap_mangen::generate_to((call.definition)(), &args.folder)?;
+    println!("wrote the man pages into {}", args.folder.display());
     Ok(Exit::Success)
 }

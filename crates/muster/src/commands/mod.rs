@@ -1,16 +1,17 @@
-//! One file per command. What they share: opening the settings and the store.
+//! The commands, each in a file with its arguments. Adding one is a file, and three lines here.
 
 mod app;
 mod audit;
+mod completions;
+mod context;
 mod dead_letter;
 mod fetch;
 mod format;
 mod init;
-mod invite;
 mod key;
-pub(crate) mod man;
+mod man;
 mod recorded;
-pub(crate) mod run;
+mod run;
 mod sink;
 mod splunk_app;
 mod status;
@@ -19,83 +20,79 @@ mod test;
 mod token;
 mod validate;
 
-use std::path::Path;
-use std::sync::Arc;
+pub(crate) use context::{Call, Context};
 
-use muster_model::{Clock, SystemClock};
-use muster_store::{OpenMode, Store};
-
-use crate::cli::{Command, TokenCommand};
-use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
-use crate::lifecycle;
-use crate::shown::output::Output;
 
-/// Settings, store and clock of a command.
-pub(crate) struct Context {
-    pub(crate) settings: Settings,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) clock: Arc<dyn Clock>,
+/// The commands.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Make a settings file, a store and a master key here.
+    Init(init::Args),
+    /// Check the settings and show every mistake at once.
+    Validate,
+    /// Collect and deliver until told to stop.
+    Run,
+    /// The customers' tenants.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// Fetch records once and print them. Changes nothing that `run` remembers.
+    Fetch(fetch::Args),
+    /// How tenants, sources and sinks are doing.
+    Status(status::Args),
+    /// Write the Splunk app for Muster's events to a folder: fields of data models, tags, macros, indexes.
+    SplunkApp(splunk_app::Args),
+    /// Show recorded records in several formats, side by side, and where each value comes from.
+    Format(format::Args),
+    /// Compare what the formats write for recorded records with what is expected.
+    Test(test::Args),
+    /// The SIEMs.
+    #[command(subcommand)]
+    Sink(sink::SinkCommand),
+    /// Records that could not be read, or that a sink refused for good.
+    #[command(subcommand)]
+    DeadLetter(dead_letter::DeadLetterCommand),
+    /// The app registrations that customers consent to, and their secrets and certificates.
+    #[command(subcommand)]
+    App(app::AppCommand),
+    /// Tokens: get, explain, verify, renew and forget them.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// The master key that seals what is secret in the store.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Who did what: every onboarding, credential and settings event, in a log that shows tampering.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Print completions for a shell.
+    Completions(completions::Args),
+    /// Write the man pages into a folder.
+    Man(man::Args),
 }
 
-/// Every command that ends by itself.
-pub(crate) async fn one_off(command: &Command, config: &Path, output: Output) -> Result<Exit, Failed> {
-    match command {
-        Command::Init(args) => init::init(&args.folder, output).await,
-        Command::Validate => validate::validate(config, output).await,
-        Command::SplunkApp(args) => splunk_app::splunk_app(&args.folder, &args.index, output),
-        Command::Format(args) => format::format(args, config, output),
-        Command::Test(args) => test::test(args, output),
-        Command::Tenant(command) => {
-            with_context(config, async |context| tenant::tenant(command, context, output).await).await
+impl Command {
+    /// Does it. Those that need settings and a store open them; `run` starts its own log.
+    pub(crate) async fn run(&self, call: &Call) -> Result<Exit, Failed> {
+        match self {
+            Self::Init(args) => init::run(args, call.output).await,
+            Self::Validate => validate::run(&call.config, call.output).await,
+            Self::Run => run::run(call).await,
+            Self::Tenant(command) => call.open(async |context| tenant::run(command, context).await).await,
+            Self::Fetch(args) => call.open(async |context| fetch::run(args, context).await).await,
+            Self::Status(args) => call.open(async |context| status::run(args, context).await).await,
+            Self::SplunkApp(args) => splunk_app::run(args, call.output),
+            Self::Format(args) => format::run(args, &call.config, call.output),
+            Self::Test(args) => test::run(args, call.output),
+            Self::Sink(command) => sink::run(command, &call.config, call.output).await,
+            Self::DeadLetter(command) => {
+                call.open(async |context| dead_letter::run(command, context).await).await
+            }
+            Self::App(command) => call.open(async |context| app::run(command, call, context).await).await,
+            Self::Token(command) => token::run(command, call).await,
+            Self::Key(command) => call.open(async |context| key::run(command, context).await).await,
+            Self::Audit(command) => call.open(async |context| audit::run(command, context).await).await,
+            Self::Completions(args) => completions::run(args, call),
+            Self::Man(args) => man::run(args, call),
         }
-        Command::Fetch(args) => {
-            with_context(config, async |context| fetch::fetch(args, context, output).await).await
-        }
-        Command::Status(args) => {
-            with_context(config, async |context| status::status(args, context, output).await).await
-        }
-        Command::Sink(command) => sink::sink(command, config, output).await,
-        Command::DeadLetter(command) => {
-            with_context(config, async |context| dead_letter::dead_letter(command, context, output).await)
-                .await
-        }
-        Command::Token(TokenCommand::Inspect { token }) => {
-            token::inspect(token.as_deref(), SystemClock.now(), output)
-        }
-        Command::Token(command) => {
-            with_context(config, async |context| token::token(command, context, output).await).await
-        }
-        Command::App(command) => {
-            with_context(config, async |context| app::app(command, config, context, output).await).await
-        }
-        Command::Key(command) => {
-            with_context(config, async |context| key::key(command, context, output).await).await
-        }
-        Command::Audit(command) => {
-            with_context(config, async |context| audit::audit(command, context, output).await).await
-        }
-        Command::Run | Command::Completions { .. } | Command::Man { .. } => Ok(Exit::Usage),
-    }
-}
-
-pub(crate) use crate::audit::actor;
-
-async fn with_context(
-    config: &Path,
-    command: impl AsyncFnOnce(&Context) -> Result<Exit, Failed>,
-) -> Result<Exit, Failed> {
-    let context = Context::open(config, OpenMode::Shared).await?;
-    let result = command(&context).await;
-    context.store.close().await;
-    result
-}
-
-impl Context {
-    pub(crate) async fn open(config: &Path, mode: OpenMode) -> Result<Self, Failed> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let settings = lifecycle::read_settings(config, &clock).await?;
-        let store = lifecycle::open_store(&settings, mode).await?;
-        Ok(Self { settings, store, clock })
     }
 }

@@ -6,11 +6,21 @@ use std::sync::Arc;
 use muster_model::{Clock, SystemClock};
 use serde::Serialize;
 
-use crate::cli::SinkCommand;
 use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
-use crate::lifecycle;
 use crate::shown::output::{Output, Tone};
+use crate::wiring;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum SinkCommand {
+    /// Check the way to sinks without sending a record.
+    Test {
+        /// Names; all when left out.
+        sinks: Vec<String>,
+    },
+    /// List the sinks of the settings.
+    List,
+}
 
 #[derive(Serialize)]
 struct Tested {
@@ -26,12 +36,12 @@ struct Listed<'a> {
     target: String,
 }
 
-pub(crate) async fn sink(command: &SinkCommand, config: &Path, output: Output) -> Result<Exit, Failed> {
+pub(crate) async fn run(command: &SinkCommand, config: &Path, output: Output) -> Result<Exit, Failed> {
     match command {
         SinkCommand::List => list(&Settings::read(config)?, output),
         SinkCommand::Test { sinks } => {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-            test(sinks, &lifecycle::read_settings(config, &clock).await?, output).await
+            test(sinks, &wiring::read_settings(config, &clock).await?, output).await
         }
     }
 }
@@ -45,11 +55,10 @@ fn list(settings: &Settings, output: Output) -> Result<Exit, Failed> {
     output.print(&sinks, |output| {
         let mut table = output.table(&["sink", "type", "target"]);
         for sink in &sinks {
-            table.add_row([sink.sink, sink.r#type, &sink.target].map(|text| output.cell(text, Tone::Plain)));
+            table.add_row([sink.sink, sink.r#type, &sink.target].map(|text| output.text(text)));
         }
         table.to_string()
-    })?;
-    Ok(Exit::Success)
+    })
 }
 
 async fn test(names: &[String], settings: &Settings, output: Output) -> Result<Exit, Failed> {
@@ -77,11 +86,7 @@ async fn test(names: &[String], settings: &Settings, output: Output) -> Result<E
         let mut table = output.table(&["sink", "works", "finding"]);
         for sink in &tested {
             let (word, tone) = if sink.works { ("yes", Tone::Good) } else { ("no", Tone::Bad) };
-            table.add_row(vec![
-                output.cell(&sink.sink, Tone::Plain),
-                output.cell(word, tone),
-                output.cell(&sink.finding, Tone::Plain),
-            ]);
+            table.add_row([output.text(&sink.sink), output.cell(word, tone), output.text(&sink.finding)]);
         }
         table.to_string()
     })?;

@@ -1,6 +1,6 @@
 //! `muster splunk-app`: the Splunk app for Muster's events, written to a folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -25,6 +25,15 @@ const FILES: [(&str, &str); 11] = [
     ("metadata/default.meta", include_str!("../../../../deploy/splunk/muster/metadata/default.meta")),
 ];
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where the app's folder `muster` is made.
+    folder: PathBuf,
+    /// An index to define, such as mssp_contoso; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    index: Vec<String>,
+}
+
 #[derive(Serialize)]
 struct Written {
     app: String,
@@ -32,8 +41,9 @@ struct Written {
     indexes: Vec<String>,
 }
 
-/// Writes the app to `folder/muster`, with a stanza for each of `indexes`.
-pub(crate) fn splunk_app(folder: &Path, indexes: &[String], output: Output) -> Result<Exit, Failed> {
+/// Writes the app to `folder/muster`, with a stanza for each index.
+pub(crate) fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
+    let Args { folder, index: indexes } = args;
     if let Some(wrong) = indexes.iter().find(|index| !is_index(index)) {
         return Err(Failed::say(
             Exit::Usage,
@@ -70,8 +80,7 @@ pub(crate) fn splunk_app(folder: &Path, indexes: &[String], output: Output) -> R
             "wrote {}\n\nCopy it to $SPLUNK_HOME/etc/apps of the search heads, and of the indexers for its indexes.",
             written.app
         )
-    })?;
-    Ok(Exit::Success)
+    })
 }
 
 fn write(app: &Path, indexes: &[String]) -> Result<(), Failed> {

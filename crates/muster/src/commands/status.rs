@@ -3,13 +3,21 @@
 use std::time::Duration;
 
 use super::Context;
-use crate::cli::StatusArgs;
 use crate::exit_code::{Exit, Failed};
-use crate::shown::output::Output;
 use crate::shown::screen::{self, History, Screen};
 use crate::shown::status::Snapshot;
 
-pub(crate) async fn status(args: &StatusArgs, context: &Context, output: Output) -> Result<Exit, Failed> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Show it again and again until Ctrl-C.
+    #[arg(long, short)]
+    watch: bool,
+    /// Only tenants with trouble.
+    #[arg(long)]
+    failing: bool,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let take = async || -> Result<Snapshot, Failed> {
         let mut snapshot = Snapshot::take(context.store.as_ref(), context.clock.now()).await?;
         if args.failing {
@@ -19,7 +27,7 @@ pub(crate) async fn status(args: &StatusArgs, context: &Context, output: Output)
     };
     if !args.watch {
         let snapshot = take().await?;
-        output.print(&snapshot, |output| screen::status(output, &snapshot, None, usize::MAX))?;
+        context.output.print(&snapshot, |output| screen::status(output, &snapshot, None, usize::MAX))?;
         return Ok(Exit::Success);
     }
     let mut screen = Screen::open();
@@ -27,7 +35,7 @@ pub(crate) async fn status(args: &StatusArgs, context: &Context, output: Output)
     loop {
         let snapshot = take().await?;
         let rows = screen.rows();
-        screen.show(&screen::status(&output, &snapshot, history.oldest(), rows))?;
+        screen.show(&screen::status(&context.output, &snapshot, history.oldest(), rows))?;
         history.push(snapshot);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use muster_model::{Clock, SystemClock};
 use serde::Serialize;
 
-use crate::access::vault;
 use crate::config::{Mistake, Settings, SinkKind};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Output, Tone};
+use crate::wiring;
 
 #[derive(Serialize)]
 struct Verdict {
@@ -20,7 +20,7 @@ struct Verdict {
     routes: usize,
 }
 
-pub(crate) async fn validate(config: &Path, output: Output) -> Result<Exit, Failed> {
+pub(crate) async fn run(config: &Path, output: Output) -> Result<Exit, Failed> {
     let (mistakes, settings) = match Settings::read(config) {
         Ok(settings) => (unusable(&settings, config).await, Some(settings)),
         Err(mistakes) => (mistakes.0, None),
@@ -50,9 +50,9 @@ pub(crate) async fn validate(config: &Path, output: Output) -> Result<Exit, Fail
                 Some(line) => format!("{}:{line}", mistake.file.display()),
                 None => mistake.file.display().to_string(),
             };
-            table.add_row(vec![
-                output.cell(place, Tone::Plain),
-                output.cell(&mistake.section, Tone::Plain),
+            table.add_row([
+                output.text(place),
+                output.text(&mistake.section),
                 output.cell(&mistake.message, Tone::Bad),
             ]);
         }
@@ -65,7 +65,7 @@ pub(crate) async fn validate(config: &Path, output: Output) -> Result<Exit, Fail
 async fn unusable(settings: &Settings, config: &Path) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let fetched = vault::fetch(settings, &clock).await;
+    let fetched = wiring::fetch_secrets(settings, &clock).await;
     let mut say = |section: String, message: String| {
         mistakes.push(Mistake { file: config.to_owned(), line: None, section, message });
     };

@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use muster_store::CheckOutcome;
 use serde::Serialize;
 
+use crate::exit_code::{Exit, Failed};
+
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum OutputFormat {
@@ -49,7 +51,6 @@ pub enum Tone {
     Fair,
     /// A person must act.
     Bad,
-    /// Neither.
     Plain,
 }
 
@@ -64,8 +65,6 @@ impl From<CheckOutcome> for Tone {
 }
 
 impl Output {
-    /// Decides on colours.
-    #[must_use]
     pub fn new(format: OutputFormat, colour: ColourChoice) -> Self {
         let colour = match colour {
             ColourChoice::Always => true,
@@ -77,22 +76,18 @@ impl Output {
         Self { format, colour }
     }
 
-    /// Prints a value: as JSON, or with `show`.
-    ///
-    /// # Errors
-    /// When standard output is closed.
-    pub fn print(&self, value: &impl Serialize, show: impl FnOnce(&Self) -> String) -> io::Result<()> {
+    /// Prints a value, as JSON or with `show`; and that is all there was to do.
+    pub fn print(&self, value: &impl Serialize, show: impl FnOnce(&Self) -> String) -> Result<Exit, Failed> {
         let text = match self.format {
             OutputFormat::Json => serde_json::to_string_pretty(value).map_err(io::Error::other)?,
             OutputFormat::Table => show(self),
         };
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
-        out.write_all(b"\n")
+        out.write_all(b"\n")?;
+        Ok(Exit::Success)
     }
 
-    /// A table with these heads.
-    #[must_use]
     pub fn table(&self, heads: &[&str]) -> Table {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -108,8 +103,12 @@ impl Output {
         table
     }
 
+    /// A cell with text from anywhere, in no colour.
+    pub fn text(&self, text: impl AsRef<str>) -> Cell {
+        self.cell(text, Tone::Plain)
+    }
+
     /// A cell with text from anywhere.
-    #[must_use]
     pub fn cell(&self, text: impl AsRef<str>, tone: Tone) -> Cell {
         let cell = Cell::new(plain(text.as_ref()));
         match tone {
@@ -129,7 +128,6 @@ fn width() -> Option<u16> {
 }
 
 /// Text without control characters, direction marks or anything else that moves a terminal's cursor.
-#[must_use]
 pub fn plain(text: &str) -> String {
     let harmful = |character: char| {
         character.is_control()
@@ -139,7 +137,6 @@ pub fn plain(text: &str) -> String {
 }
 
 /// A number with its thousands apart: `1 234 567`.
-#[must_use]
 pub fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
@@ -153,7 +150,6 @@ pub fn number(number: u64) -> String {
 }
 
 /// How long ago, in the two largest units at most: `3m 12s`.
-#[must_use]
 pub fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
     match at {
         None => "never".to_owned(),
@@ -162,7 +158,6 @@ pub fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
 }
 
 /// A duration in its two largest units at most.
-#[must_use]
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -174,7 +169,6 @@ pub fn duration(duration: Duration) -> String {
 }
 
 /// A size in a unit that fits: `3.2 MB`.
-#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub fn size(bytes: u64) -> String {
     let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];

@@ -10,7 +10,6 @@ use crate::shown::output::{Output, Tone, ago, duration, number, plain, size};
 use crate::shown::status::{Snapshot, SourceStatus, Standing, TenantStatus};
 
 /// Tenants, sinks and totals as text. With an `earlier` picture, rates are shown; at most `rows` lines.
-#[must_use]
 pub fn status(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, rows: usize) -> String {
     let rate = |now_count: u64, then: Option<u64>| {
         let seconds = earlier
@@ -63,15 +62,15 @@ fn sinks(
             .oldest_owed_seconds
             .map_or_else(|| "-".to_owned(), |seconds| duration(std::time::Duration::from_secs_f64(seconds)));
         let refused = if sink.rejected > 0 { Tone::Fair } else { Tone::Plain };
-        table.add_row(vec![
-            output.cell(&sink.sink, Tone::Plain),
+        table.add_row([
+            output.text(&sink.sink),
             output.cell(health, tone),
-            output.cell(number(sink.delivered), Tone::Plain),
-            output.cell(rate(sink.delivered, before.map(|before| before.delivered)), Tone::Plain),
-            output.cell(number(sink.owed), Tone::Plain),
-            output.cell(oldest, Tone::Plain),
+            output.text(number(sink.delivered)),
+            output.text(rate(sink.delivered, before.map(|before| before.delivered))),
+            output.text(number(sink.owed)),
+            output.text(oldest),
             output.cell(number(sink.rejected), refused),
-            output.cell(sink.last_error.as_deref().unwrap_or("-"), Tone::Plain),
+            output.text(sink.last_error.as_deref().unwrap_or("-")),
         ]);
     }
     table.to_string()
@@ -92,10 +91,10 @@ fn credentials(output: &Output, now: &Snapshot) -> String {
     let mut any = false;
     for (app, check) in wrong {
         any = true;
-        table.add_row(vec![
-            output.cell(app, Tone::Plain),
+        table.add_row([
+            output.text(app),
             output.cell(shortened(&check.detail), check.outcome.into()),
-            output.cell(shortened(&check.remedy), Tone::Plain),
+            output.text(shortened(&check.remedy)),
         ]);
     }
     if any { format!("{table}\n\n") } else { String::new() }
@@ -120,21 +119,21 @@ fn tenants(output: &Output, now: &Snapshot, rows: usize) -> String {
         }
         for (index, source) in tenant.sources.iter().enumerate() {
             let first = index == 0;
-            table.add_row(vec![
-                output.cell(if first { tenant.slug.as_str() } else { "" }, Tone::Plain),
+            table.add_row([
+                output.text(if first { tenant.slug.as_str() } else { "" }),
                 output.cell(if first { tenant.standing.as_str() } else { "" }, tenant.standing.tone()),
-                output.cell(source.source.as_str(), Tone::Plain),
+                output.text(source.source.as_str()),
                 output.cell(source.health, source.tone()),
-                output.cell(ago(source.last_success_at, now.at), Tone::Plain),
-                output.cell(number(source.accepted), Tone::Plain),
-                output.cell(if first { number(tenant.owed) } else { String::new() }, Tone::Plain),
-                output.cell(trouble(tenant, source, first), Tone::Plain),
+                output.text(ago(source.last_success_at, now.at)),
+                output.text(number(source.accepted)),
+                output.text(if first { number(tenant.owed) } else { String::new() }),
+                output.text(trouble(tenant, source, first)),
             ]);
             lines += 1;
         }
         if tenant.sources.is_empty() {
-            table.add_row(vec![
-                output.cell(tenant.slug.as_str(), Tone::Plain),
+            table.add_row([
+                output.text(tenant.slug.as_str()),
                 output.cell(tenant.standing.as_str(), tenant.standing.tone()),
             ]);
             lines += 1;
@@ -183,12 +182,10 @@ impl History {
     const LENGTH: usize = 6;
 
     /// The oldest picture that is kept.
-    #[must_use]
     pub fn oldest(&self) -> Option<&Snapshot> {
         self.0.front()
     }
 
-    /// Adds a picture.
     pub fn push(&mut self, snapshot: Snapshot) {
         if self.0.len() == Self::LENGTH {
             self.0.pop_front();
@@ -204,7 +201,6 @@ pub struct Screen {
 
 impl Screen {
     /// Takes the screen; it is given back when this is dropped.
-    #[must_use]
     pub fn open() -> Self {
         let terminal = io::stdout().is_terminal();
         if terminal {
@@ -214,7 +210,6 @@ impl Screen {
     }
 
     /// How many lines fit.
-    #[must_use]
     pub fn rows(&self) -> usize {
         match self.terminal {
             true => terminal::size().map_or(24, |(_, rows)| rows as usize),
@@ -223,9 +218,6 @@ impl Screen {
     }
 
     /// Shows a picture.
-    ///
-    /// # Errors
-    /// When standard output is closed.
     pub fn show(&mut self, picture: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if !self.terminal {
@@ -247,5 +239,44 @@ impl Drop for Screen {
         if self.terminal {
             execute!(io::stdout(), cursor::Show, terminal::LeaveAlternateScreen).ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use muster_store::JournalTotals;
+
+    use super::*;
+    use crate::shown::output::{ColourChoice, OutputFormat};
+    use crate::shown::status::SinkStatus;
+
+    fn picture(second: i64, delivered: u64) -> Snapshot {
+        let sink = SinkStatus {
+            sink: "splunk".to_owned(),
+            delivered,
+            owed: 3,
+            oldest_owed_seconds: Some(90.0),
+            rejected: 0,
+            last_error: None,
+        };
+        Snapshot {
+            at: Timestamp::from_second(second).expect("a time"),
+            tenants: Vec::new(),
+            sinks: vec![sink],
+            journal: JournalTotals::default(),
+            apps: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rates_need_an_earlier_picture() {
+        let output = Output::new(OutputFormat::Table, ColourChoice::Never);
+        let alone = status(&output, &picture(10, 500), None, usize::MAX);
+        assert!(alone.contains("0 records accepted, -/s"), "{alone}");
+        let moving = status(&output, &picture(10, 500), Some(&picture(0, 100)), usize::MAX);
+        let sink = moving.lines().find(|line| line.contains("splunk")).expect("the sink");
+        let cells: Vec<&str> = sink.split_whitespace().collect();
+        assert_eq!(cells[..5], ["splunk", "working", "500", "40", "3"], "{moving}");
     }
 }

@@ -10,41 +10,31 @@ use serde::Serialize;
 use crate::access::checks;
 use crate::shown::output::Tone;
 
-/// The picture.
 #[derive(Debug, Clone, Serialize)]
 pub struct Snapshot {
-    /// When it was taken.
     pub at: Timestamp,
     /// Every tenant, by slug.
     pub tenants: Vec<TenantStatus>,
     /// Every sink that has ever been owed something.
     pub sinks: Vec<SinkStatus>,
-    /// The journal.
     pub journal: JournalTotals,
     /// Every app whose credential was looked at.
     pub apps: Vec<AppStatus>,
 }
 
-/// How a tenant is doing.
 #[derive(Debug, Clone, Serialize)]
 pub struct TenantStatus {
-    /// Its id.
     pub id: TenantId,
-    /// Its short name.
     pub slug: Slug,
-    /// Its name.
     pub name: String,
     /// Whether it is worked on.
     pub state: TenantState,
     /// What the state comes to, with trouble that a person must end.
     pub standing: Standing,
-    /// Why it is failing.
     pub reason: Option<String>,
-    /// What to do about it.
     pub remedy: Option<String>,
     /// What was found out about its access, the worst first.
     pub checks: Vec<Check>,
-    /// Its sources.
     pub sources: Vec<SourceStatus>,
     /// Records owed to sinks, all together.
     pub owed: u64,
@@ -60,7 +50,6 @@ pub enum Standing {
     Consented,
     /// The first checks are under way.
     Verifying,
-    /// It is read.
     Active,
     /// It should be read, but a person must do something first.
     Failing,
@@ -71,7 +60,6 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// All of them.
     pub const ALL: [Self; 7] = [
         Self::Invited,
         Self::Consented,
@@ -82,8 +70,6 @@ impl Standing {
         Self::Offboarded,
     ];
 
-    /// The word.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Invited => "invited",
@@ -96,8 +82,6 @@ impl Standing {
         }
     }
 
-    /// How good it is.
-    #[must_use]
     pub fn tone(self) -> Tone {
         match self {
             Self::Active => Tone::Good,
@@ -108,7 +92,6 @@ impl Standing {
     }
 
     /// What a tenant's stored state and the checks of its access come to.
-    #[must_use]
     pub fn of(state: TenantState, checks: &[Check]) -> Self {
         let failing = checks.iter().any(|check| check.outcome == CheckOutcome::Failing);
         match state {
@@ -123,40 +106,29 @@ impl Standing {
     }
 }
 
-/// How an app's credential is doing.
 #[derive(Debug, Clone, Serialize)]
 pub struct AppStatus {
-    /// The app's name in the settings.
     pub app: String,
-    /// What was found out.
     pub checks: Vec<Check>,
 }
 
-/// How a source of a tenant is doing.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceStatus {
-    /// Which.
     pub source: Source,
     /// In a word: `ok`, `new` (not read to its end yet), `throttled` and `down` (Microsoft asks to wait, or has trouble of
     /// its own), `failing`; and of a tenant that is not active, its state.
     pub health: &'static str,
-    /// When it was last read to its end.
     pub last_success_at: Option<Timestamp>,
     /// Seconds since then; `None` when it never was.
     pub lag_seconds: Option<f64>,
     /// Record versions accepted so far.
     pub accepted: u64,
-    /// Failures in a row.
     pub failures: u32,
-    /// What is wrong, in words.
     pub last_error: Option<String>,
-    /// When it is asked next.
     pub next_at: Timestamp,
 }
 
 impl SourceStatus {
-    /// How good its health is.
-    #[must_use]
     pub fn tone(&self) -> Tone {
         match self.health {
             "ok" => Tone::Good,
@@ -166,28 +138,19 @@ impl SourceStatus {
     }
 }
 
-/// How a sink is doing.
 #[derive(Debug, Clone, Serialize)]
 pub struct SinkStatus {
-    /// Its name.
     pub sink: String,
-    /// Records delivered so far.
     pub delivered: u64,
-    /// Records owed.
     pub owed: u64,
     /// How long the oldest of them has been owed.
     pub oldest_owed_seconds: Option<f64>,
-    /// Records refused for good.
     pub rejected: u64,
-    /// What is wrong, in words.
     pub last_error: Option<String>,
 }
 
 impl Snapshot {
     /// Takes the picture.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
     pub async fn take(store: &dyn Store, now: Timestamp) -> Result<Self, StoreError> {
         let mut sources: HashMap<TenantId, Vec<SourceStatus>> = HashMap::new();
         let tenants = store.tenants().await?;
@@ -202,17 +165,9 @@ impl Snapshot {
                 let name = checks::source_name(state.source);
                 checks.iter().find(|check| check.name == name).map(|check| check.code.as_str())
             });
-            let health = match (states.get(&state.tenant), state.last_error.is_some(), state.last_success_at)
-            {
-                (Some(state), ..) if *state != TenantState::Active => state.as_str(),
-                (_, true, _) => match code {
-                    Some("throttled") => "throttled",
-                    Some("api_down" | "unreachable") => "down",
-                    _ => "failing",
-                },
-                (_, false, None) => "new",
-                (_, false, Some(_)) => "ok",
-            };
+            let failed = state.last_error.is_some();
+            let health =
+                health(states.get(&state.tenant).copied(), failed, code, state.last_success_at.is_some());
             sources.entry(state.tenant).or_default().push(SourceStatus {
                 source: state.source,
                 health,
@@ -272,9 +227,22 @@ impl Snapshot {
     }
 
     /// Record versions accepted so far, over all tenants.
-    #[must_use]
     pub fn accepted(&self) -> u64 {
         self.tenants.iter().flat_map(|tenant| &tenant.sources).map(|source| source.accepted).sum()
+    }
+}
+
+/// The health of a source: of a tenant in this state, after a failure with this code, or a success.
+fn health(tenant: Option<TenantState>, failed: bool, code: Option<&str>, succeeded: bool) -> &'static str {
+    match (tenant, failed, succeeded) {
+        (Some(state), ..) if state != TenantState::Active => state.as_str(),
+        (_, true, _) => match code {
+            Some("throttled") => "throttled",
+            Some("api_down" | "unreachable") => "down",
+            _ => "failing",
+        },
+        (_, false, false) => "new",
+        (_, false, true) => "ok",
     }
 }
 
@@ -293,4 +261,35 @@ fn severity(outcome: CheckOutcome) -> u8 {
 
 fn seconds_since(at: Timestamp, now: Timestamp) -> f64 {
     now.duration_since(at).as_secs_f64().max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(outcome: CheckOutcome) -> Check {
+        Check { outcome, ..checks::good("token", String::new(), Timestamp::UNIX_EPOCH) }
+    }
+
+    #[test]
+    fn only_a_tenant_that_is_read_can_fail() {
+        let failing = [check(CheckOutcome::Good), check(CheckOutcome::Failing)];
+        assert_eq!(Standing::of(TenantState::Active, &failing), Standing::Failing);
+        assert_eq!(Standing::of(TenantState::Verifying, &failing), Standing::Failing);
+        assert_eq!(Standing::of(TenantState::Paused, &failing), Standing::Paused);
+        assert_eq!(Standing::of(TenantState::Invited, &failing), Standing::Invited);
+        assert_eq!(Standing::of(TenantState::Active, &[check(CheckOutcome::Warning)]), Standing::Active);
+    }
+
+    #[test]
+    fn microsofts_trouble_is_not_the_tenants() {
+        let active = Some(TenantState::Active);
+        assert_eq!(health(active, true, Some("throttled"), true), "throttled");
+        assert_eq!(health(active, true, Some("api_down"), false), "down");
+        assert_eq!(health(active, true, Some("lost_consent"), true), "failing");
+        assert_eq!(health(active, true, None, false), "failing");
+        assert_eq!(health(active, false, None, false), "new");
+        assert_eq!(health(active, false, None, true), "ok");
+        assert_eq!(health(Some(TenantState::Paused), true, None, true), "paused");
+    }
 }

@@ -17,14 +17,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Language {
-    /// English.
     #[default]
     English,
-    /// German.
     German,
-    /// Swedish.
     Swedish,
-    /// Dutch.
     Dutch,
     /// Chinese in simplified characters.
     SimplifiedChinese,
@@ -36,7 +32,6 @@ impl Language {
         [Self::English, Self::German, Self::Swedish, Self::Dutch, Self::SimplifiedChinese];
 
     /// Its tag, for `lang` attributes, settings and links.
-    #[must_use]
     pub fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
@@ -48,7 +43,6 @@ impl Language {
     }
 
     /// What its speakers call it.
-    #[must_use]
     pub fn own_name(self) -> &'static str {
         match self {
             Self::English => "English",
@@ -61,7 +55,6 @@ impl Language {
 
     /// The language that a browser likes best among ours, by its `Accept-Language` header (RFC 9110, 12.5.4). Traditional
     /// Chinese is answered in Simplified Chinese, which its readers mostly read better than English.
-    #[must_use]
     pub fn accepted(header: &str) -> Option<Self> {
         let mut best: Option<(u16, Self)> = None;
         // Nobody likes more than a few languages; a longer header is not a person's.
@@ -146,7 +139,6 @@ impl Words {
     ///
     /// # Panics
     /// Never: a test reads them all.
-    #[must_use]
     pub fn load() -> Self {
         Self(Language::ALL.map(|language| {
             let resource = FluentResource::try_new(language.source().to_owned())
@@ -201,9 +193,6 @@ impl Words {
     }
 
     /// A point in time, to the minute and in UTC, as the language writes it.
-    ///
-    /// # Errors
-    /// See [`Words::say`].
     pub fn date_time(&self, language: Language, at: Timestamp) -> Result<String, String> {
         let at = at.to_zoned(TimeZone::UTC);
         self.say(

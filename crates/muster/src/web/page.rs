@@ -32,7 +32,6 @@ const TEMPLATES: [(&str, &str); 7] = [
 /// Variables of a page that every message may use.
 const EVERYWHERE: [&str; 3] = ["provider", "customer", "app_id"];
 
-/// Writes pages.
 pub(super) struct Pages {
     templates: Environment<'static>,
     words: Arc<Words>,
@@ -45,9 +44,7 @@ pub(super) struct Pages {
 /// What every page is written with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
-    /// The language.
     pub(super) language: Language,
-    /// The status of the answer.
     pub(super) status: StatusCode,
     /// Whether the languages can be picked: only where the page's address leads back to it.
     pub(super) picker: bool,
@@ -57,9 +54,13 @@ pub(super) struct Frame {
 
 impl Frame {
     /// A page that is what was asked for, and is asked for once.
-    #[must_use]
     pub(super) fn new(language: Language) -> Self {
         Self { language, status: StatusCode::OK, picker: true, refresh: None }
+    }
+
+    /// An answer that its address does not lead back to.
+    pub(super) fn once(language: Language, status: StatusCode) -> Self {
+        Self { status, picker: false, ..Self::new(language) }
     }
 }
 
@@ -93,7 +94,6 @@ impl Pages {
     ///
     /// # Panics
     /// Never: the built-in templates are well formed, and a test writes each page.
-    #[must_use]
     pub(super) fn new(settings: &OnboardingSettings, login_origin: &str) -> Self {
         let words = Arc::new(Words::load());
         let mut templates = Environment::new();
@@ -121,14 +121,10 @@ impl Pages {
         }
     }
 
-    /// The words.
-    #[must_use]
     pub(super) fn words(&self) -> &Words {
         &self.words
     }
 
-    /// Writes a page.
-    #[must_use]
     pub(super) fn answer(&self, frame: Frame, template: &str, values: Value) -> Response {
         let languages: Vec<_> = Language::ALL
             .iter()
@@ -168,7 +164,6 @@ impl Pages {
     }
 
     /// Sends the browser on with a GET.
-    #[must_use]
     pub(super) fn redirect(&self, to: &str) -> Response {
         let Ok(location) = HeaderValue::from_str(to) else {
             tracing::error!("an address to send the browser to has control characters in it");

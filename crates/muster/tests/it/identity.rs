@@ -592,6 +592,9 @@ async fn a_key_vault_holds_the_secrets_and_its_trouble_is_told() {
     assert!(error.contains("Key Vault Secrets User") || error.contains("access policy"), "{error}");
     setup.emulator.allow_vault("mssp", &identity, true);
     assert_eq!(fetch(&setup, &id, "vaulted").await, Ok(5));
+
+    let _muster = setup.run();
+    crate::support::eventually("`muster run` reads the vault too", async || setup.lost() == 0).await;
 }
 
 /// Keys roll over: a token signed with a key that was not published before is verified after one look, and one signed with

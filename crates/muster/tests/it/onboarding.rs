@@ -12,9 +12,9 @@ use muster::access::checks;
 use muster::access::onboard::{self, CONSENT, Invited, Onboarding};
 use muster::access::sign_in::{self, Returned, Wanted};
 use muster::config::Settings;
-use muster::lifecycle;
 use muster::web::language::Language;
-use muster::web::onboarding::{Door, routes};
+use muster::web::onboarding::{OnboardingHandle, routes};
+use muster::wiring;
 use muster_emulator::{Config, DirectoryChange, Handle};
 use muster_microsoft::entra::consent::ConsentForm;
 use muster_microsoft::entra::delegated::{AuthorizeRequest, Pkce, ResponseMode};
@@ -123,12 +123,12 @@ consent = "{form}"
         std::fs::write(folder.path().join("muster.toml"), &text).expect("written");
         std::fs::write(folder.path().join("main.secret"), emulator.secret()).expect("written");
         let settings = Settings::read(&folder.path().join("muster.toml")).expect("right settings");
-        let opened = lifecycle::open_store(&settings, OpenMode::Shared).await;
+        let opened = wiring::open_store(&settings, OpenMode::Shared).await;
         let store = opened.map_err(|failed| failed.error).expect("a store");
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let onboarding = onboarding(&settings, &store, clock.clone()).await;
-        let door = Door::default();
-        door.lead_to(Some(Arc::clone(&onboarding)));
+        let door = OnboardingHandle::default();
+        door.set(Some(Arc::clone(&onboarding)));
         let mut server = JoinSet::new();
         server.spawn(async move {
             axum::serve(listener, routes(door)).await.expect("it serves");
@@ -268,7 +268,7 @@ async fn onboarding(settings: &Settings, store: &Arc<dyn Store>, clock: Arc<Manu
         InstanceId(uuid::Uuid::from_u128(1)),
         Arc::clone(&clock),
     );
-    let microsoft = lifecycle::microsoft(settings, Arc::clone(&clock), Some(Arc::new(grants)));
+    let microsoft = wiring::microsoft(settings, Arc::clone(&clock), Some(Arc::new(grants)));
     let apps = Apps::load(settings, store).await.expect("the app");
     let pages = settings.onboarding.clone().expect("settings");
     Arc::new(Onboarding::new(Arc::clone(store), Arc::new(microsoft.expect("a way")), apps, pages, clock))

@@ -11,8 +11,8 @@ use muster::access::grants::StoreGrants;
 use muster::collect::{Collector, Habits};
 use muster::config::Settings;
 use muster::deliver::{Deliverer, StepOutcome};
-use muster::lifecycle;
 use muster::routing::Router;
+use muster::wiring;
 use muster_emulator::receivers::ReceiverTally;
 use muster_emulator::{Config, Handle, SettingsText, loopback};
 use muster_model::{Clock, ManualClock};
@@ -114,7 +114,7 @@ impl Setup {
 
     /// The store, as commands see it.
     pub(crate) async fn store(&self) -> Arc<dyn Store> {
-        let opened = lifecycle::open_store(&self.settings(), OpenMode::Shared).await;
+        let opened = wiring::open_store(&self.settings(), OpenMode::Shared).await;
         opened.map_err(|failed| failed.error).expect("the store opens")
     }
 
@@ -201,12 +201,12 @@ impl Bench {
         let instance = InstanceId(uuid::Uuid::from_u128(1));
         let accepted = Arc::new(Notify::new());
         let grants = StoreGrants::new(Arc::clone(&store), instance, Arc::clone(&dyn_clock));
-        let microsoft = lifecycle::microsoft(&settings, Arc::clone(&dyn_clock), Some(Arc::new(grants)))
+        let microsoft = wiring::microsoft(&settings, Arc::clone(&dyn_clock), Some(Arc::new(grants)))
             .expect("the way to Microsoft");
         let collector = Collector {
             store: Arc::clone(&store),
             microsoft: Arc::new(microsoft),
-            apps: lifecycle::apps(&settings, &store).await.map_err(|failed| failed.error).expect("the apps"),
+            apps: wiring::apps(&settings, &store).await.map_err(|failed| failed.error).expect("the apps"),
             router: Router::new(settings.routes.clone()),
             settings: settings.collect.clone(),
             clock: Arc::clone(&dyn_clock),

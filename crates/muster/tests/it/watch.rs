@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use muster::access::watch::{Told, Watcher};
-use muster::lifecycle;
 use muster::shown::status::Snapshot;
+use muster::wiring;
 use muster_emulator::{AppRegistration, Area, Config, DirectoryChange, Fault, FaultKind};
 use muster_model::{Clock, ManualClock};
 use muster_store::{Check, CheckOutcome, InstanceId, NewGrant, Store, TenantChange};
@@ -27,11 +27,11 @@ impl Watch {
         let instance = InstanceId(uuid::Uuid::from_u128(2));
         let grants =
             muster::access::grants::StoreGrants::new(Arc::clone(&store), instance, Arc::clone(&shared));
-        let microsoft = lifecycle::microsoft(&settings, Arc::clone(&shared), Some(Arc::new(grants)));
+        let microsoft = wiring::microsoft(&settings, Arc::clone(&shared), Some(Arc::new(grants)));
         let watcher = Watcher {
             store: Arc::clone(&store),
             microsoft: Arc::new(microsoft.expect("the way to Microsoft")),
-            apps: lifecycle::apps(&settings, &store).await.map_err(|failed| failed.error).expect("the apps"),
+            apps: wiring::apps(&settings, &store).await.map_err(|failed| failed.error).expect("the apps"),
             clock: shared,
             told: Arc::new(Told::default()),
         };

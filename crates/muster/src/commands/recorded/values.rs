@@ -1,198 +1,24 @@
-//! Recorded records on this machine's disk, for the commands that show and test formats. Reads records one after the
-//! other, lists of them, and pages as Microsoft's APIs answer (`value`, `results`) or Event Hubs keep them (`records`).
-//!
-//! What cannot be read is told with its place, and costs nothing that stands before or behind it, except within a
-//! list whose items do not begin lines of their own.
+//! The JSON values in a text, which may be broken.
 
 use std::collections::VecDeque;
-use std::io::Read;
-use std::path::Path;
 
-use muster_model::{Record, RecordHead, TenantLabel, json};
-use muster_siem::formats::{Events, FormatError, RecordKind, Spelling};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The longest file that is read.
-const FILE_BYTES_MAX: u64 = 256 << 20;
-
-/// A file, read.
-pub(super) struct File {
-    shown: String,
-    text: String,
-}
-
-/// A record, and what is known of it.
-pub(super) struct Recorded<'a> {
-    /// The file, and the number of the record in it where there are several.
-    pub(super) name: String,
-    pub(super) kind: RecordKind,
-    pub(super) head: RecordHead,
-    body: &'a str,
-}
-
-/// A file or record that cannot be read.
-#[derive(Debug)]
-pub(super) struct Unread {
-    /// The file, and the line at which the record begins.
-    pub(super) place: String,
-    pub(super) why: String,
-    /// Whether there is no such file.
-    pub(super) is_missing: bool,
-}
-
-impl std::fmt::Display for Unread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.place, self.why)
-    }
-}
-
-impl File {
-    /// Reads a file, or standard input for `-`.
-    pub(super) fn read(path: &Path) -> Result<Self, Unread> {
-        let shown = match path.as_os_str() == "-" {
-            true => "standard input".to_owned(),
-            false => path.display().to_string(),
-        };
-        let unread = |why: String, is_missing| Unread { place: shown.clone(), why, is_missing };
-        let bytes = bytes(path).map_err(|error| {
-            let is_missing = error.kind() == std::io::ErrorKind::NotFound;
-            match error.kind() {
-                std::io::ErrorKind::IsADirectory => {
-                    unread(format!("is a folder: name its files, such as {shown}/*.json"), false)
-                }
-                _ => unread(format!("cannot be read: {error}"), is_missing),
-            }
-        })?;
-        let text = text(bytes).map_err(|why| unread(why, false))?;
-        Ok(Self { shown, text })
-    }
-
-    /// Its records. Their kind is `kind`, or told by their fields.
-    pub(super) fn records(
-        &self,
-        kind: Option<RecordKind>,
-    ) -> impl Iterator<Item = Result<Recorded<'_>, Unread>> {
-        let mut values = Values::new(&self.text).peekable();
-        let (mut number, mut line, mut counted) = (0, 1, 0);
-        std::iter::from_fn(move || {
-            let value = values.next()?;
-            number += 1;
-            line += memchr::memchr_iter(b'\n', &self.text.as_bytes()[counted..value.at]).count();
-            counted = value.at;
-            let alone = number == 1 && values.peek().is_none();
-            let unread =
-                |why: String| Unread { place: format!("{}:{line}", self.shown), why, is_missing: false };
-            let name = if alone { self.shown.clone() } else { format!("{}#{number}", self.shown) };
-            Some(value.body.and_then(|body| recorded(name, kind, body)).map_err(unread))
-        })
-    }
-}
-
-fn recorded(name: String, kind: Option<RecordKind>, body: &str) -> Result<Recorded<'_>, String> {
-    if !body.starts_with('{') {
-        return Err("is not a record: it is not a JSON object".to_owned());
-    }
-    let Some(kind) = kind.or_else(|| RecordKind::detect(body.as_bytes())) else {
-        let words = RecordKind::ALL.map(RecordKind::as_str).join(", ");
-        return Err(format!("its fields do not tell what kind of record it is; say it with --kind: {words}"));
-    };
-    let head = kind.head(body).map_err(|error| format!("is no {kind}: {error}"))?;
-    Ok(Recorded { name, kind, head, body })
-}
-
-impl Recorded<'_> {
-    /// The events that are made of it.
-    pub(super) fn write(&self, spelling: &Spelling) -> Result<Events, FormatError> {
-        let mut events = Events::new();
-        spelling.write(self.kind, self.record(), &self.tenant(), &mut events)?;
-        Ok(events)
-    }
-
-    fn record(&self) -> Record<'_> {
-        Record { head: &self.head, body: self.body }
-    }
-
-    /// The tenant that the record names, as a customer called Example. A record alone knows no name.
-    fn tenant(&self) -> TenantLabel {
-        let mut id = None;
-        json::scan_fields(self.body, |key, value| {
-            if matches!(key, "tenantId" | "aadTenantId" | "TenantId") {
-                id = json::text(value).and_then(|text| text.parse().ok()).or(id);
-            }
-        });
-        TenantLabel {
-            id: id.unwrap_or_else(|| {
-                "00000000-0000-4000-8000-000000000000".parse().expect("a constant that is a GUID")
-            }),
-            slug: "example".parse().expect("a constant that is a slug"),
-            name: "Example".to_owned(),
-        }
-    }
-}
-
-fn bytes(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    } else {
-        std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    }
-    Ok(bytes)
-}
-
-/// What stands for bytes that are no text: JSON allows it nowhere, so that the record they are in is told, not mended.
-const NO_TEXT: char = '\u{1}';
-
-/// The text of a file in UTF-8, or in UTF-16 as PowerShell writes it.
-fn text(bytes: Vec<u8>) -> Result<String, String> {
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("is longer than {} MiB: cut it into files", FILE_BYTES_MAX >> 20));
-    }
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        return Err("is compressed: unpack it first, as in `gunzip -c FILE | muster format … -`".to_owned());
-    }
-    let units = match bytes.as_slice() {
-        [0xff, 0xfe, rest @ ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
-        [0xfe, 0xff, rest @ ..] => Some((rest, u16::from_be_bytes as fn([u8; 2]) -> u16)),
-        _ => None,
-    };
-    if let Some((rest, unit)) = units {
-        let units = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
-        let text: String = char::decode_utf16(units).map(|read| read.unwrap_or(NO_TEXT)).collect();
-        return Ok(text);
-    }
-    if memchr::memchr(0, &bytes).is_some() {
-        return Err("is not text: it has bytes that are zero".to_owned());
-    }
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => error.as_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
-            text.push_str(chunk.valid());
-            if !chunk.invalid().is_empty() {
-                text.push(NO_TEXT);
-            }
-            text
-        }),
-    };
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
-    })
-}
+use super::text::NO_TEXT;
 
 /// How often as much as the whole text is read in vain, looking for the ends of values that have none.
 const PASSES_MAX: usize = 8;
 
 /// A value in a text, or a place where none can be read.
-struct Value<'a> {
+pub(super) struct Value<'a> {
     /// Where it begins.
-    at: usize,
-    body: Result<&'a str, String>,
+    pub(super) at: usize,
+    pub(super) body: Result<&'a str, String>,
 }
 
 /// The values in a text, those of lists and pages one by one.
-struct Values<'a> {
+pub(super) struct Values<'a> {
     text: &'a str,
     at: usize,
     found: VecDeque<Value<'a>>,
@@ -218,7 +44,7 @@ impl<'a> Iterator for Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         Self {
             text,
             at: 0,
@@ -433,7 +259,8 @@ impl<'a> Visitor<'a> for Items<'_, 'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Values, text};
+    use super::super::text::text;
+    use super::Values;
 
     /// The values, and `!` with the place of each that cannot be read.
     fn read(text: &str) -> Vec<String> {

@@ -1,0 +1,126 @@
+//! `muster app consent-url`, and where browsers come back to from Microsoft's consent page.
+
+use muster_microsoft::Microsoft;
+use muster_microsoft::entra::consent::ConsentForm;
+use muster_microsoft::entra::credential::{App, Credential};
+use muster_model::TenantId;
+use serde::Serialize;
+use url::Url;
+use uuid::Uuid;
+
+use super::named::{named, tenant_id};
+use crate::commands::Context;
+use crate::config::AppSettings;
+use crate::exit_code::{Exit, Failed};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The app; may be left out when the settings have only one.
+    app: Option<String>,
+    /// Slug, id or domain.
+    #[arg(long, short)]
+    tenant: String,
+    /// Which of Microsoft's consent pages: v2_admin_consent, v1_admin_consent, v1_prompt_admin_consent or
+    /// v1_prompt_consent.
+    #[arg(long)]
+    form: Option<ConsentForm>,
+    /// Where Microsoft sends the browser afterwards, as it is registered.
+    #[arg(long, value_name = "URI")]
+    redirect_uri: Option<Url>,
+}
+
+/// Where a browser ends that is sent to this machine; for registrations of a Muster without pages of its own.
+pub(super) const LOCALHOST: &str = "http://localhost";
+
+pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
+    let (name, settings) = named(args.app.as_deref(), &context.settings)?;
+    let microsoft = context.microsoft()?;
+    let tenant = tenant_id(&args.tenant, context, &microsoft).await?;
+    let redirect = match &args.redirect_uri {
+        Some(uri) => registered_form(uri),
+        None => {
+            redirect_uris(Some(settings), context).into_iter().next().unwrap_or_else(|| LOCALHOST.to_owned())
+        }
+    };
+    let app = App {
+        access: settings.access,
+        endpoint: settings.endpoint.clone(),
+        ..App::new(name, settings.client_id.to_string(), Credential::None)
+    };
+    let form = args
+        .form
+        .or_else(|| context.settings.onboarding.as_ref().map(|onboarding| onboarding.consent))
+        .unwrap_or_default();
+    let shown = ConsentUrl {
+        app: name.to_owned(),
+        tenant,
+        form: form.as_str(),
+        url: consent_page(&microsoft, context, &app, tenant, &redirect, Some(form)),
+        redirect_uri: redirect,
+    };
+    context.output.print(&shown, |_| shown.url.clone())
+}
+
+#[derive(Serialize)]
+struct ConsentUrl {
+    app: String,
+    tenant: TenantId,
+    form: &'static str,
+    redirect_uri: String,
+    url: String,
+}
+
+pub(super) fn consent_page(
+    microsoft: &Microsoft,
+    context: &Context,
+    app: &App,
+    tenant: TenantId,
+    redirect: &str,
+    form: Option<ConsentForm>,
+) -> String {
+    let form = form
+        .or_else(|| context.settings.onboarding.as_ref().map(|onboarding| onboarding.consent))
+        .unwrap_or_default();
+    let state = Uuid::new_v4().simple().to_string();
+    let resource = microsoft.cloud().graph_resource();
+    microsoft.consent_url(form, app, tenant, redirect, &state, resource).to_string()
+}
+
+/// Where browsers come back to, by the settings.
+pub(super) fn redirect_uris(settings: Option<&AppSettings>, context: &Context) -> Vec<String> {
+    let mut uris = Vec::new();
+    if let Some(onboarding) = &context.settings.onboarding {
+        uris.push(onboarding.consent_redirect_uri());
+        uris.push(onboarding.connector_redirect_uri());
+    }
+    if let Some(own) = settings.and_then(|settings| settings.redirect_uri.as_ref()) {
+        let own = registered_form(own);
+        if !uris.contains(&own) {
+            uris.push(own);
+        }
+    }
+    uris
+}
+
+/// A redirect URI as it is compared: character by character, so without the slash that parsing adds to a bare host.
+pub(super) fn registered_form(url: &Url) -> String {
+    let text = url.as_str();
+    match url.path() {
+        "/" if url.query().is_none() => text.trim_end_matches('/').to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirect_uris_are_written_as_they_are_compared() {
+        let form = |text: &str| registered_form(&Url::parse(text).expect("a URL"));
+        assert_eq!(form("http://localhost"), "http://localhost");
+        assert_eq!(form("https://portal.example/"), "https://portal.example");
+        assert_eq!(form("https://mssp.example/SiemMsspConnector"), "https://mssp.example/SiemMsspConnector");
+        assert_eq!(form("https://mssp.example/a/"), "https://mssp.example/a/");
+    }
+}

@@ -1,0 +1,73 @@
+//! What a command is given, and what most of them open.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use muster_microsoft::Microsoft;
+use muster_model::{Clock, SystemClock};
+use muster_store::{InstanceId, NewAuditEvent, OpenMode, Store};
+use uuid::Uuid;
+
+use crate::access::apps::Apps;
+use crate::audit::actor;
+use crate::config::Settings;
+use crate::exit_code::{Exit, Failed};
+use crate::shown::output::Output;
+use crate::wiring;
+
+/// How Muster was called: what is said beside the command.
+pub(crate) struct Call {
+    pub(crate) config: PathBuf,
+    pub(crate) verbose: u8,
+    pub(crate) output: Output,
+    /// The whole command line, for what is made of it.
+    pub(crate) definition: fn() -> clap::Command,
+}
+
+/// Settings, store and clock of a command.
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) output: Output,
+}
+
+impl Call {
+    /// Opens what a command needs, and closes the store whatever comes of it.
+    pub(crate) async fn open(
+        &self,
+        command: impl AsyncFnOnce(&Context) -> Result<Exit, Failed>,
+    ) -> Result<Exit, Failed> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let settings = wiring::read_settings(&self.config, &clock).await?;
+        let store = wiring::open_store(&settings, OpenMode::Shared).await?;
+        let context = Context { settings, store, clock, output: self.output };
+        let result = command(&context).await;
+        context.store.close().await;
+        result
+    }
+}
+
+impl Context {
+    /// The way to Microsoft, with the grants of the store.
+    pub(crate) fn microsoft(&self) -> Result<Microsoft, Failed> {
+        wiring::microsoft_for(&self.settings, &self.store, &self.clock, InstanceId(Uuid::new_v4()))
+    }
+
+    pub(crate) async fn apps(&self) -> Result<Apps, Failed> {
+        wiring::apps(&self.settings, &self.store).await
+    }
+
+    /// Writes into the audit log what the person at the command line did.
+    pub(crate) async fn audit(
+        &self,
+        action: &str,
+        subject: &str,
+        details: serde_json::Value,
+    ) -> Result<(), Failed> {
+        let (action, subject) = (action.to_owned(), subject.to_owned());
+        let event = NewAuditEvent { actor: actor(), action, subject, details };
+        self.store.append_audit(event, self.clock.now()).await?;
+        Ok(())
+    }
+}

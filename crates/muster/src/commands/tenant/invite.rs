@@ -1,0 +1,80 @@
+//! `muster tenant invite`
+
+use muster_model::{Tenant, TenantState};
+use muster_store::{StoreError, TenantKey};
+
+use super::add;
+use crate::access::onboard;
+use crate::audit::actor;
+use crate::commands::Context;
+use crate::config::OnboardingSettings;
+use crate::exit_code::{Exit, Failed};
+use crate::web::language::Language;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The tenant, new or not.
+    #[command(flatten)]
+    tenant: add::Args,
+    /// The language of the page: en, de, sv, nl or zh-CN; that of the administrator's browser when left out.
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Option<Language>,
+}
+
+/// Makes the link for a customer. A tenant that is new, or was offboarded, is added as invited; any other stays as it is.
+pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
+    let settings = settings(context)?;
+    if context.settings.server.listen.is_none() {
+        eprintln!("note: [server] listen is not set: no `muster run` of these settings serves the link");
+    }
+    let microsoft = context.microsoft()?;
+    let add = async || add::add_one(&args.tenant, TenantState::Invited, context, &microsoft).await;
+    let invited = match context.store.tenant(TenantKey::Name(args.tenant.tenant.trim())).await {
+        Ok(known) if known.state != TenantState::Offboarded => known,
+        Ok(_) | Err(StoreError::NoTenant(_)) => match add().await {
+            Ok(added) => added,
+            // Named by a domain that it was not added by.
+            Err(failed) => known_by_id(failed, args, context, &microsoft).await?,
+        },
+        Err(error) => return Err(error.into()),
+    };
+    if !context.settings.apps.contains_key(&invited.app) {
+        return Err(Failed::say(
+            Exit::Settings,
+            format!("the tenant's app `{}` is not in the settings: add [apps.{}]", invited.app, invited.app),
+        ));
+    }
+    let now = context.clock.now();
+    let made = onboard::invite(context.store.as_ref(), settings, invited, args.lang, &actor(), now).await?;
+    context.output.print(&made, |_| {
+        format!(
+            "{}\n\n{} ({}) is invited until {:.0}; the link is for their administrator alone. State: {}",
+            made.link, made.tenant.slug, made.tenant.id, made.expires_at, made.tenant.state
+        )
+    })
+}
+
+async fn known_by_id(
+    failed: Failed,
+    args: &Args,
+    context: &Context,
+    microsoft: &muster_microsoft::Microsoft,
+) -> Result<Tenant, Failed> {
+    let exists = matches!(
+        failed.error.downcast_ref::<StoreError>(),
+        Some(StoreError::TenantExists { field: "id", .. })
+    );
+    let domain = args.tenant.tenant.trim().parse().ok().filter(|_| exists);
+    let Some(domain) = domain else { return Err(failed) };
+    let id = microsoft.tenant_of(&domain).await.map_err(Failed::microsoft)?;
+    Ok(context.store.tenant(TenantKey::Id(id)).await?)
+}
+
+fn settings(context: &Context) -> Result<&OnboardingSettings, Failed> {
+    context.settings.onboarding.as_ref().ok_or_else(|| {
+        Failed::say(
+            Exit::Settings,
+            "there are no pages for customers: add [onboarding] with public_url, provider_name and contact",
+        )
+    })
+}

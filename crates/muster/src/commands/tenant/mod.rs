@@ -1,0 +1,65 @@
+//! `muster tenant …`
+
+mod add;
+mod guide;
+mod import;
+mod invite;
+mod offboard;
+mod pause;
+mod remove;
+mod show;
+
+use muster_model::TenantState;
+
+use super::Context;
+use crate::exit_code::{Exit, Failed};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Add a tenant by its id or by a domain it has verified.
+    Add(add::Args),
+    /// Invite a customer: make the link on which their administrator consents. Adds the tenant where it is new.
+    Invite(invite::Args),
+    /// Print the steps that only people can do, with this tenant's ids and links, and how far each is.
+    Guide(guide::Args),
+    /// End the work for a customer: forget its tokens and data, and tell what it must remove on its side. Its name stays.
+    Offboard(offboard::Args),
+    /// List all tenants.
+    List,
+    /// Show one tenant: its sources, what it owes, what is wrong.
+    Show {
+        /// Slug, id or domain.
+        tenant: String,
+    },
+    /// Stop fetching a tenant. What was accepted is still delivered.
+    Pause {
+        /// Slugs, ids or domains.
+        #[arg(required = true)]
+        tenants: Vec<String>,
+    },
+    /// Fetch a tenant again, from where it stopped.
+    Resume {
+        /// Slugs, ids or domains.
+        #[arg(required = true)]
+        tenants: Vec<String>,
+    },
+    /// Forget a tenant: its key, journal, deliveries and dead letters. Cannot be undone.
+    Remove(remove::Args),
+    /// Add the tenants of a CSV file with the columns `tenant`, and if you like `name`, `slug`, `app`, `sources`.
+    Import(import::Args),
+}
+
+pub(crate) async fn run(command: &TenantCommand, context: &Context) -> Result<Exit, Failed> {
+    match command {
+        TenantCommand::Add(args) => add::run(args, context).await,
+        TenantCommand::Invite(args) => invite::run(args, context).await,
+        TenantCommand::Guide(args) => guide::run(args, context).await,
+        TenantCommand::Offboard(args) => offboard::run(args, context).await,
+        TenantCommand::List => show::list(context).await,
+        TenantCommand::Show { tenant } => show::show(tenant, context).await,
+        TenantCommand::Pause { tenants } => pause::run(tenants, TenantState::Paused, context).await,
+        TenantCommand::Resume { tenants } => pause::run(tenants, TenantState::Active, context).await,
+        TenantCommand::Remove(args) => remove::run(args, context).await,
+        TenantCommand::Import(args) => import::run(args, context).await,
+    }
+}

@@ -1,0 +1,95 @@
+//! `muster tenant list` and `show`
+
+use muster_model::Tenant;
+use muster_store::{CheckOutcome, TenantKey};
+use serde::Serialize;
+
+use crate::commands::Context;
+use crate::exit_code::{Exit, Failed};
+use crate::shown::output::{ago, number, plain};
+use crate::shown::status::{Snapshot, Standing, TenantStatus};
+
+pub(super) async fn list(context: &Context) -> Result<Exit, Failed> {
+    let tenants = context.store.tenants().await?;
+    let snapshot = Snapshot::take(context.store.as_ref(), context.clock.now()).await?;
+    let standing = |tenant: &Tenant| {
+        let status = snapshot.tenants.iter().find(|status| status.id == tenant.id);
+        status.map_or(Standing::of(tenant.state, &[]), |status| status.standing)
+    };
+    context.output.print(&tenants, |output| {
+        if tenants.is_empty() {
+            return "no tenants yet; `muster tenant add contoso.example` adds one".to_owned();
+        }
+        let mut table = output.table(&["slug", "name", "id", "state", "app", "sources"]);
+        for tenant in &tenants {
+            let standing = standing(tenant);
+            table.add_row([
+                output.text(tenant.slug.as_str()),
+                output.text(&tenant.name),
+                output.text(tenant.id.to_string()),
+                output.cell(standing.as_str(), standing.tone()),
+                output.text(&tenant.app),
+                output
+                    .text(tenant.sources.iter().map(|source| source.as_str()).collect::<Vec<_>>().join(", ")),
+            ]);
+        }
+        table.to_string()
+    })
+}
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    tenant: Tenant,
+    status: Option<TenantStatus>,
+}
+
+pub(super) async fn show(name: &str, context: &Context) -> Result<Exit, Failed> {
+    let tenant = context.store.tenant(TenantKey::Name(name)).await?;
+    let now = context.clock.now();
+    let snapshot = Snapshot::take(context.store.as_ref(), now).await?;
+    let status = snapshot.tenants.into_iter().find(|status| status.id == tenant.id);
+    let shown = Shown { tenant, status };
+    context.output.print(&shown, |output| {
+        let tenant = &shown.tenant;
+        let mut text = format!(
+            "{}  {}\n\nid      {}\ndomain  {}\nstate   {}\napp     {}\nadded   {:.0}\nsince   {:.0}\nowed    {}\n\n",
+            tenant.slug,
+            plain(&tenant.name),
+            tenant.id,
+            tenant.domain.as_ref().map_or("-", |domain| domain.as_str()),
+            shown.status.as_ref().map_or(tenant.state.as_str(), |status| status.standing.as_str()),
+            tenant.app,
+            tenant.added_at,
+            tenant.since,
+            number(shown.status.as_ref().map_or(0, |status| status.owed)),
+        );
+        let mut table = output.table(&["source", "health", "last success", "accepted", "trouble"]);
+        for source in shown.status.iter().flat_map(|status| &status.sources) {
+            table.add_row([
+                output.text(source.source.as_str()),
+                output.cell(source.health, source.tone()),
+                output.text(ago(source.last_success_at, now)),
+                output.text(number(source.accepted)),
+                output.text(source.last_error.as_deref().unwrap_or("-")),
+            ]);
+        }
+        text.push_str(&table.to_string());
+        let checks = shown.status.as_ref().map_or(&[][..], |status| &status.checks);
+        if !checks.is_empty() {
+            let mut table = output.table(&["check", "result", "when", "finding", "to do"]);
+            for check in checks {
+                let good = check.outcome == CheckOutcome::Good;
+                table.add_row([
+                    output.text(&check.name),
+                    output.cell(if good { "good" } else { &check.code }, check.outcome.into()),
+                    output.text(ago(Some(check.checked_at), now)),
+                    output.text(&check.detail),
+                    output.text(if check.remedy.is_empty() { "-" } else { &check.remedy }),
+                ]);
+            }
+            text.push_str(&format!("\n\n{table}"));
+        }
+        text
+    })
+}

@@ -1,0 +1,46 @@
+//! An app in a tenant, and the way to Microsoft: what the commands need that ask for tokens.
+
+use muster_microsoft::Microsoft;
+use muster_microsoft::entra::access_token::AccessToken;
+use muster_microsoft::entra::credential::App;
+use muster_model::Tenant;
+use muster_store::TenantKey;
+
+use crate::access::apps::Apps;
+use crate::commands::Context;
+use crate::exit_code::{Exit, Failed};
+
+pub(super) struct AppInTenant {
+    pub(super) microsoft: Microsoft,
+    pub(super) apps: Apps,
+    pub(super) tenant: Tenant,
+    pub(super) app: App,
+}
+
+impl AppInTenant {
+    pub(super) async fn of(context: &Context, tenant: &str, app: Option<&str>) -> Result<Self, Failed> {
+        let tenant = context.store.tenant(TenantKey::Name(tenant)).await?;
+        let microsoft = context.microsoft()?;
+        let apps = context.apps().await?;
+        let name = app.unwrap_or(&tenant.app);
+        let app = apps.get(name).ok_or_else(|| {
+            let known = apps.names().collect::<Vec<_>>().join(", ");
+            Failed::say(
+                Exit::NotFound,
+                format!("there is no app `{name}` in the settings; the apps are: {known}"),
+            )
+        })?;
+        Ok(Self { microsoft, apps, tenant, app })
+    }
+
+    /// A new token, never one in hand.
+    pub(super) async fn token(&self, resource: &str) -> Result<AccessToken, Failed> {
+        let token = self.microsoft.fresh_access_token(&self.app, self.tenant.id, resource).await;
+        token.map_err(Failed::microsoft)
+    }
+
+    /// The API that is meant: Microsoft Graph where none is named.
+    pub(super) fn resource(&self, named: Option<&String>) -> String {
+        named.cloned().unwrap_or_else(|| self.microsoft.cloud().graph_resource().to_owned())
+    }
+}

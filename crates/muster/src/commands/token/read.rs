@@ -1,0 +1,36 @@
+//! A token, given to a command.
+
+use std::io::{self, Read};
+
+use muster_model::Secret;
+
+use crate::exit_code::{Exit, Failed};
+
+/// A token longer than this is none.
+const TOKEN_BYTES_MAX: u64 = 1 << 20;
+
+/// From the command line, a file, or standard input.
+pub(super) fn read_token(token: Option<&str>) -> Result<Secret<String>, Failed> {
+    let text = match token {
+        Some("-") | None => {
+            let mut text = String::new();
+            io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_string(&mut text)?;
+            Secret::new(text)
+        }
+        Some(path) if path.starts_with('@') => {
+            let mut text = String::new();
+            let file = std::fs::File::open(&path[1..]).map_err(|error| {
+                Failed::say(Exit::Failure, format!("{} cannot be read: {error}", &path[1..]))
+            })?;
+            file.take(TOKEN_BYTES_MAX).read_to_string(&mut text)?;
+            Secret::new(text)
+        }
+        Some(token) => Secret::from(token),
+    };
+    let text = text.expose().trim();
+    let text = text.strip_prefix("Bearer ").unwrap_or(text);
+    if text.is_empty() {
+        return Err(Failed::say(Exit::Usage, "there is no token: give it by standard input, or @FILE"));
+    }
+    Ok(Secret::from(text))
+}

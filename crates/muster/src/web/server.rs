@@ -1,0 +1,69 @@
+//! The server: health and metrics, and customers' pages beside them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use muster_model::Clock;
+use muster_store::Store;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::onboarding::{self, OnboardingHandle};
+use crate::shown::gauges;
+use crate::shown::status::Snapshot;
+
+#[derive(Clone)]
+pub struct Served {
+    pub store: Arc<dyn Store>,
+    pub metrics: PrometheusHandle,
+    pub clock: Arc<dyn Clock>,
+    pub handle: OnboardingHandle,
+}
+
+/// Binds the address.
+///
+/// # Errors
+/// When it is in use, or cannot be bound; the message names it.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{address} is in use by another program: stop it, or change `listen` in [server]")
+        }
+        _ => anyhow::anyhow!("cannot listen on {address}: {error}; change `listen` in [server]"),
+    })
+}
+
+/// Serves until told to stop.
+pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToken) -> std::io::Result<()> {
+    let customers = onboarding::routes(served.handle.clone());
+    let router = Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(served)
+        .merge(customers);
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// Ready means: the store answers. A sink that is down or a tenant without consent is no reason to be restarted.
+async fn ready(State(served): State<Served>) -> Response {
+    match served.store.next_source_due_at().await {
+        Ok(_) => "ready\n".into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(served): State<Served>) -> Response {
+    match Snapshot::take(served.store.as_ref(), served.clock.now()).await {
+        Ok(snapshot) => gauges::set(&snapshot),
+        Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], served.metrics.render())
+        .into_response()
+}

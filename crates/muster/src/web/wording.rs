@@ -1,0 +1,179 @@
+//! Which words of the pages' language say what: permissions, steps, troubles, notices.
+
+use minijinja::{Value, context};
+use muster_microsoft::entra::permissions;
+use muster_model::Source;
+
+use crate::access::onboard::{Guest, Notice, Standing, StepKind};
+
+/// The permissions that are asked for, the least for each source, each once.
+pub(super) fn asked(guest: &Guest) -> Vec<Value> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut asked = Vec::new();
+    for source in &guest.tenant.sources {
+        let Some(permission) = permissions::for_source(*source).first() else { continue };
+        let named = if guest.delegated { permission.scope } else { permission.role };
+        let Some((name, _)) = named.or(permission.role).or(permission.scope) else { continue };
+        if names.contains(&name) {
+            continue;
+        }
+        names.push(name);
+        let kind = if guest.delegated { "permission-of-person" } else { "permission-of" };
+        asked.push(context! { name, kind, key => permission_key(name), api => permission.resource.name() });
+    }
+    asked
+}
+
+/// The message that explains a permission.
+fn permission_key(name: &str) -> &'static str {
+    match name {
+        "SecurityAlert.Read.All" => "permission-security-alert",
+        "SecurityIncident.Read.All" => "permission-security-incident",
+        "ThreatHunting.Read.All" => "permission-threat-hunting",
+        _ => "permission-other",
+    }
+}
+
+/// The least permission that a source needs, by Microsoft's name.
+fn least_permission(source: Source) -> Option<&'static str> {
+    let permission = permissions::for_source(source).first()?;
+    permission.role.or(permission.scope).map(|(name, _)| name)
+}
+
+pub(super) fn shown_step(what: StepKind, standing: &Standing) -> Value {
+    let (class, mark, word) = match standing {
+        Standing::Good => ("good", "✓", "state-good"),
+        Standing::Waiting => ("waiting", "", "state-waiting"),
+        Standing::Checking => ("checking", "", "state-checking"),
+        Standing::Attention { .. } => ("attention", "!", "state-attention"),
+    };
+    let fix = match standing {
+        Standing::Attention { code } => Some(fix(code)),
+        _ => None,
+    };
+    let source = match what {
+        StepKind::Consent => None,
+        StepKind::Source(source) => Some(source),
+    };
+    context! {
+        key => step_key(what), class, mark, word, fix,
+        source => source.map(Source::as_str),
+        permission => source.and_then(least_permission),
+    }
+}
+
+fn step_key(what: StepKind) -> &'static str {
+    match what {
+        StepKind::Consent => "step-consent",
+        StepKind::Source(Source::GraphAlerts) => "step-graph-alerts",
+        StepKind::Source(Source::GraphIncidents) => "step-graph-incidents",
+    }
+}
+
+/// What the customer can do about a kind of trouble. What is not theirs says so; the details stay in our own log.
+fn fix(code: &str) -> &'static str {
+    match code {
+        "lost_consent" | "app_unknown" => "fix-consent",
+        "missing_role" => "fix-permission",
+        "app_disabled" => "fix-app-disabled",
+        "conditional_access" => "fix-conditional-access",
+        "no_licence" => "fix-licence",
+        "throttled" | "api_down" | "unreachable" => "fix-microsoft",
+        "wrong_secret"
+        | "secret_expired"
+        | "certificate_rejected"
+        | "misconfigured"
+        | "tenant_unknown"
+        | "grant_expired"
+        | "grant_revoked"
+        | "multifactor_needed" => "fix-provider",
+        _ => "fix-other",
+    }
+}
+
+/// What a page says first, by the word in its address.
+pub(super) fn notice(word: &str) -> Option<Value> {
+    let (key, code) = match Notice::read(word)? {
+        Notice::Declined => ("notice-declined", None),
+        Notice::NotAdministrator => ("notice-not-administrator", None),
+        Notice::WrongAccount => ("notice-wrong-account", None),
+        Notice::Blocked => ("notice-blocked", None),
+        Notice::Late => ("notice-late", None),
+        Notice::Failed(code) => ("notice-failed", Some(code)),
+    };
+    Some(context! { key, code })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use muster_microsoft::Fault;
+
+    use super::*;
+    use crate::web::page::keys_in_templates;
+
+    /// Every key that is named in the code.
+    fn keys_in_code() -> BTreeSet<String> {
+        let code = |source: &'static str| source.split("#[cfg(test)]").next().expect("the code").split('"');
+        let texts = [include_str!("onboarding.rs"), include_str!("wording.rs")].map(code);
+        let mut keys: BTreeSet<String> = texts
+            .into_iter()
+            .flat_map(|texts| texts.skip(1).step_by(2))
+            .filter(|text| text.contains('-') || ["busy", "many", "trouble"].contains(text))
+            .map(str::to_owned)
+            .collect();
+        for what in ["unknown", "expired", "revoked", "busy", "many", "trouble"] {
+            keys.extend([format!("{what}-title"), format!("{what}-text")]);
+        }
+        keys
+    }
+
+    #[test]
+    fn no_message_is_unused_and_none_is_missing() {
+        let words = include_str!("../../locales/en/onboarding.ftl");
+        let there: BTreeSet<&str> = words
+            .lines()
+            .filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()))
+            .filter_map(|line| line.split_once(" =").map(|(key, _)| key))
+            .collect();
+        let mut used = keys_in_templates();
+        used.extend(keys_in_code());
+        used.insert("date-time".to_owned());
+        for key in &there {
+            assert!(used.contains(*key), "`{key}` is used nowhere");
+        }
+        for key in keys_in_templates() {
+            assert!(there.contains(key.as_str()), "`{key}` is in no language");
+        }
+        let codes = Fault::ALL.iter().map(|fault| fix(fault.as_str()));
+        let permissions =
+            Source::ALL.iter().filter_map(|source| least_permission(*source)).map(permission_key);
+        let steps = Source::ALL.iter().map(|source| step_key(StepKind::Source(*source)));
+        for key in codes.chain(permissions).chain(steps) {
+            assert!(there.contains(key), "`{key}` is in no language");
+        }
+    }
+
+    #[test]
+    fn every_fault_has_words_that_fit_who_can_end_it() {
+        for fault in Fault::ALL {
+            let key = fix(fault.as_str());
+            let waits = matches!(fault, Fault::Throttled | Fault::ApiDown | Fault::Unreachable);
+            assert_eq!(key == "fix-microsoft", waits, "{fault}");
+            assert_eq!(
+                key == "fix-other",
+                fault == Fault::Other,
+                "{fault}: the list of codes is not complete"
+            );
+        }
+    }
+
+    #[test]
+    fn every_source_s_permission_is_explained_in_words_of_its_own() {
+        for source in Source::ALL {
+            let name = least_permission(source).expect("a source needs a permission");
+            assert_ne!(permission_key(name), "permission-other", "{source} needs {name}");
+        }
+    }
+}

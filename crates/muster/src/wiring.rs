@@ -1,0 +1,193 @@
+//! Builds the parts from the settings, in one way for `muster run` and for every other command.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use muster_http::ClientOptions;
+use muster_microsoft::entra::grant::GrantKeeper;
+use muster_microsoft::{Microsoft, MicrosoftOptions};
+use muster_model::Clock;
+use muster_siem::sinks::Sink;
+use muster_store::{InstanceId, KeyRing, OpenMode, SqliteStore, Store, StoreError};
+use tokio::sync::Notify;
+
+use crate::access::apps::{Apps, AppsError};
+use crate::access::grants::StoreGrants;
+use crate::access::onboard::Onboarding;
+use crate::access::vault::{self, VaultError};
+use crate::access::watch::{Told, Watcher};
+use crate::collect::{Collector, Habits};
+use crate::config::{SecretReference, Settings, SinkSettings};
+use crate::deliver::Deliverer;
+use crate::exit_code::{Exit, Failed};
+use crate::routing::Router;
+
+/// Everything that collects and delivers, for one reading of the settings: built, and not started.
+pub struct Parts {
+    pub collector: Arc<Collector>,
+    pub watcher: Watcher,
+    /// What customers' pages lead to; `None` where the settings name none.
+    pub onboarding: Option<Arc<Onboarding>>,
+    /// One for each sink, with how many of its workers run at a time.
+    pub deliverers: Vec<(Arc<Deliverer>, u32)>,
+}
+
+impl Parts {
+    pub async fn build(
+        settings: &Settings,
+        store: &Arc<dyn Store>,
+        clock: &Arc<dyn Clock>,
+        instance: InstanceId,
+    ) -> Result<Self, Failed> {
+        let microsoft = Arc::new(microsoft_for(settings, store, clock, instance)?);
+        let apps = apps(settings, store).await?;
+        let accepted = Arc::new(Notify::new());
+        let told = Arc::new(Told::default());
+        let deliverers = sinks(settings, store.journal_id(), clock)?.into_iter().map(|(name, sink)| {
+            let workers = settings.sinks.get(&name).map_or(1, SinkSettings::concurrency);
+            let (store, clock, accepted) = (Arc::clone(store), Arc::clone(clock), Arc::clone(&accepted));
+            (Arc::new(Deliverer { store, name, sink, clock, instance, accepted }), workers)
+        });
+        let deliverers = deliverers.collect();
+        let onboarding = settings.onboarding.clone().map(|onboarding| {
+            let (store, microsoft, clock) = (Arc::clone(store), Arc::clone(&microsoft), Arc::clone(clock));
+            Arc::new(Onboarding::new(store, microsoft, apps.clone(), onboarding, clock))
+        });
+        let watcher = Watcher {
+            store: Arc::clone(store),
+            microsoft: Arc::clone(&microsoft),
+            apps: apps.clone(),
+            clock: Arc::clone(clock),
+            told: Arc::clone(&told),
+        };
+        let collector = Arc::new(Collector {
+            store: Arc::clone(store),
+            microsoft,
+            apps,
+            router: Router::new(settings.routes.clone()),
+            settings: settings.collect.clone(),
+            clock: Arc::clone(clock),
+            instance,
+            accepted,
+            habits: Habits::default(),
+            told,
+        });
+        Ok(Self { collector, watcher, onboarding, deliverers })
+    }
+}
+
+/// Reads the settings, and the secrets of theirs that lie in a Key Vault.
+pub async fn read_settings(config: &Path, clock: &Arc<dyn Clock>) -> Result<Settings, Failed> {
+    let settings = Settings::read(config)?;
+    fetch_secrets(&settings, clock).await.map_err(|error| Failed::new(Exit::Settings, error))?;
+    Ok(settings)
+}
+
+/// Fetches the secrets of the settings that lie in a Key Vault.
+pub async fn fetch_secrets(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(), VaultError> {
+    vault::fetch(settings, || microsoft(settings, Arc::clone(clock), None)).await
+}
+
+/// Opens the store that the settings name.
+pub async fn open_store(settings: &Settings, mode: OpenMode) -> Result<Arc<dyn Store>, Failed> {
+    let (reference, folder) = (settings.store.master_key.clone(), settings.folder.clone());
+    let keys = key_ring(settings)?;
+    let path = settings.path(&settings.store.path);
+    if !path.exists() {
+        let message = format!("there is no store at {}; `muster init` makes one", path.display());
+        return Err(Failed::say(Exit::Store, message));
+    }
+    let store = match SqliteStore::open(&path, mode, &keys).await {
+        // Another process may have rotated the master key since it was read.
+        Err(StoreError::WrongMasterKey { .. }) => {
+            SqliteStore::open(&path, mode, &key_ring(settings)?).await?
+        }
+        opened => opened?,
+    };
+    let read = move || read_keys(&reference, &folder).map_err(Into::into);
+    Ok(Arc::new(store.rereading_keys(Arc::new(read))))
+}
+
+/// The master keys at hand: more than one only while a rotation is under way.
+pub(crate) fn key_ring(settings: &Settings) -> Result<KeyRing, Failed> {
+    read_keys(&settings.store.master_key, &settings.folder)
+        .map_err(|error| Failed { exit: Exit::Settings, error })
+}
+
+fn read_keys(reference: &SecretReference, folder: &Path) -> anyhow::Result<KeyRing> {
+    Ok(match reference {
+        // The file's mode is checked too.
+        SecretReference::File(file) => KeyRing::read_file(&folder.join(file))?,
+        other => KeyRing::from_base64(&other.read(folder)?)?,
+    })
+}
+
+/// The way to Microsoft that the settings describe. With `grants`, apps may read in a person's name.
+pub fn microsoft(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    grants: Option<Arc<dyn GrantKeeper>>,
+) -> anyhow::Result<Microsoft> {
+    let network = &settings.network;
+    let extra_roots_pem = match &settings.cloud.ca_file {
+        None => None,
+        Some(file) => {
+            let file = settings.path(file);
+            Some(
+                std::fs::read(&file)
+                    .with_context(|| format!("[cloud] ca_file {} cannot be read", file.display()))?,
+            )
+        }
+    };
+    let client = ClientOptions {
+        connect_timeout: network.connect_timeout.0,
+        idle_timeout: network.idle_timeout.0,
+        total_timeout: network.total_timeout.0,
+        extra_roots_pem,
+        proxy: network.proxy().map_err(anyhow::Error::msg)?,
+        ..ClientOptions::default()
+    };
+    let options = MicrosoftOptions {
+        cloud: settings.cloud.cloud()?,
+        client,
+        requests_per_minute: settings.collect.requests_per_minute,
+        grants,
+        continuous_access: settings.cloud.continuous_access,
+    };
+    Ok(Microsoft::new(options, clock)?)
+}
+
+/// The way to Microsoft with the grants of the store, leased for `instance`.
+pub(crate) fn microsoft_for(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    instance: InstanceId,
+) -> Result<Microsoft, Failed> {
+    let grants = StoreGrants::new(Arc::clone(store), instance, Arc::clone(clock));
+    microsoft(settings, Arc::clone(clock), Some(Arc::new(grants)))
+        .map_err(|error| Failed { exit: Exit::Settings, error })
+}
+
+/// The apps of the settings, with their credentials.
+pub async fn apps(settings: &Settings, store: &Arc<dyn Store>) -> Result<Apps, Failed> {
+    Apps::load(settings, store).await.map_err(|error| match error {
+        AppsError::Store(error) => error.into(),
+        other => Failed::new(Exit::Settings, other),
+    })
+}
+
+fn sinks(
+    settings: &Settings,
+    journal_id: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<(String, Sink)>, Failed> {
+    let mut sinks = Vec::new();
+    for (name, sink) in &settings.sinks {
+        let opened =
+            sink.open(name, &settings.folder, &settings.network, Some(journal_id), Arc::clone(clock));
+        sinks.push((name.clone(), opened.map_err(|error| Failed::say(Exit::Settings, error))?));
+    }
+    Ok(sinks)
+}

@@ -6,7 +6,10 @@
 //! | `GET tenants` | all tenants |
 //! | `GET tally`, `POST tally/file` `{path}` | what receivers, or a file, hold against what was produced |
 //! | `GET produced` | the ledger of versions |
-//! | `GET faults`, `POST faults`, `DELETE faults` | see the module `faults` |
+//! | `GET faults`, `POST faults`, `DELETE faults` | see `faults/kind.rs` |
+//! | `POST faults/random` `{seed, tenant}` | a mixture of faults made from a seed; answers with them |
+//! | `POST world` | a change of alerts and incidents, or a list of them: see `WorldChange`; answers with ids |
+//! | `GET truth?tenant=&id=&visible=now|ever` | the log of truth: every version, when it was made and when it was visible |
 //! | `POST directory` | a change of the directory, or a list of them: see `DirectoryChange` |
 //! | `POST apps` | registers an app; answers with its id |
 //! | `POST vault` `{vault, name, value}` | a new version of a key vault's secret |
@@ -31,12 +34,14 @@ use serde_json::json;
 
 use crate::client_config::Tenant;
 use crate::errors::RequestError;
-use crate::faults::Fault;
+use crate::faults::kind::Fault;
+use crate::faults::mixture::random_faults;
 use crate::http::answer::Answer;
-use crate::http::call::Call;
+use crate::http::call::{Call, fields_of};
 use crate::identity::change::{AppRegistration, DirectoryChange};
 use crate::receivers::tally_file;
 use crate::shared::Shared;
+use crate::world::changes::WorldChange;
 
 #[derive(Deserialize)]
 struct NewAlerts {
@@ -66,6 +71,19 @@ struct FileTally {
 enum OneOrMany {
     One(Fault),
     Many(Vec<Fault>),
+}
+
+#[derive(Deserialize)]
+struct Mixture {
+    seed: u64,
+    tenant: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WorldChanges {
+    One(WorldChange),
+    Many(Vec<WorldChange>),
 }
 
 #[derive(Deserialize)]
@@ -110,12 +128,12 @@ pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
     let path = call.path.trim_start_matches("/control/");
     match (call.method.as_str(), path) {
         ("GET", "config") => value(&shared.client_config()),
-        ("GET", "tenants") => value(&shared.world.all_facts().map(Tenant::from).collect::<Vec<_>>()),
+        ("GET", "tenants") => value(&shared.api.world.all_facts().map(Tenant::from).collect::<Vec<_>>()),
         ("GET", "tally") => blocking(shared, |shared| value(&shared.tally())).await,
-        ("GET", "produced") => blocking(shared, |shared| value(&shared.world.produced())).await,
+        ("GET", "produced") => blocking(shared, |shared| value(&shared.api.world.produced())).await,
         ("GET", "requests") => value(&shared.request_counts()),
         ("GET", "skipped") => value(&shared.skipped),
-        ("GET", "faults") => value(&shared.faults.list()),
+        ("GET", "faults") => value(&shared.api.faults.list()),
         ("DELETE", "faults") => {
             shared.clear_faults();
             done()
@@ -139,18 +157,36 @@ pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
             };
             faults.into_iter().try_for_each(|fault| shared.add_fault(fault)).map(|()| done())
         }),
+        ("POST", "faults/random") => read(call, |wanted: Mixture| {
+            let faults: Vec<Fault> = random_faults(wanted.seed)
+                .into_iter()
+                .map(|fault| Fault { tenant: wanted.tenant.clone(), ..fault })
+                .collect();
+            faults.iter().try_for_each(|fault| shared.add_fault(fault.clone()))?;
+            Ok(value(&faults))
+        }),
+        ("POST", "world") => read(call, |changes: WorldChanges| {
+            let changes = match changes {
+                WorldChanges::One(change) => vec![change],
+                WorldChanges::Many(changes) => changes,
+            };
+            let ids: Result<Vec<_>, _> =
+                changes.iter().map(|change| shared.api.world.change(change)).collect();
+            Ok(value(&json!({"ids": ids?.concat()})))
+        }),
+        ("GET", "truth") => truth(shared, call),
         ("POST", "directory") => read(call, |changes: Changes| {
             let changes = match changes {
                 Changes::One(change) => vec![*change],
                 Changes::Many(changes) => changes,
             };
             for change in changes {
-                shared.identity.change(&shared.world, change)?;
+                shared.identity.change(&shared.api.world, change)?;
             }
             Ok(done())
         }),
         ("POST", "apps") => read(call, |registration: AppRegistration| {
-            let app_id = shared.identity.register(&shared.world, registration)?;
+            let app_id = shared.identity.register(&shared.api.world, registration)?;
             Ok(value(&json!({"app_id": app_id})))
         }),
         ("GET", "token-requests") => value(&shared.token_traffic.list()),
@@ -159,7 +195,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
             Ok(done())
         }),
         ("POST", "vault") => read(call, |wanted: VaultSecret| {
-            let now = shared.world.now();
+            let now = shared.api.world.now();
             let version = shared.key_vaults.set(&wanted.vault, &wanted.name, wanted.value, None, now);
             Ok(value(&json!({"version": version})))
         }),
@@ -168,27 +204,50 @@ pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
             Ok(done())
         }),
         ("POST", "sign-in") => read(call, |wanted: SignIn| {
-            let password = shared.identity.password_of(&shared.world, &wanted.account)?;
+            let password = shared.identity.password_of(&shared.api.world, &wanted.account)?;
             let location = shared.walk(&wanted.address, &wanted.account, &password, wanted.consent)?;
             Ok(value(&json!({"location": location})))
         }),
         ("POST", "alerts") => read(call, |wanted: NewAlerts| {
-            let tenant = wanted.tenant.as_deref().map_or(Ok(0), |name| shared.tenant(name))?;
-            let ids = shared.world.add_alerts(tenant, wanted.count, wanted.title.as_deref());
-            Ok(value(&json!({"tenant": shared.world.facts(tenant).id, "ids": ids})))
+            let tenant = wanted.tenant.as_deref().map_or(Ok(0), |name| shared.api.world.tenant(name))?;
+            let ids = shared.api.world.add_alerts(tenant, wanted.count, wanted.title.as_deref());
+            Ok(value(&json!({"tenant": shared.api.world.facts(tenant).id, "ids": ids})))
         }),
         ("POST", "update") => read(call, |wanted: Update| {
-            let tenant = wanted.tenant.as_deref().map_or(Ok(0), |name| shared.tenant(name))?;
-            if shared.world.update_alert(tenant, &wanted.id) {
+            let tenant = wanted.tenant.as_deref().map_or(Ok(0), |name| shared.api.world.tenant(name))?;
+            if shared.api.world.update_alert(tenant, &wanted.id) {
                 return Ok(done());
             }
-            Err(RequestError::UnknownAlert { tenant: shared.world.facts(tenant).id.clone(), id: wanted.id })
+            Err(RequestError::UnknownAlert {
+                tenant: shared.api.world.facts(tenant).id.clone(),
+                id: wanted.id,
+            })
         }),
-        ("POST", "tally/file") => {
-            read(call, |wanted: FileTally| Ok(value(&tally_file(&wanted.path, &shared.world.produced())?)))
-        }
+        ("POST", "tally/file") => read(call, |wanted: FileTally| {
+            Ok(value(&tally_file(&wanted.path, &shared.api.world.produced())?))
+        }),
         _ => problem(StatusCode::NOT_FOUND, "no such control"),
     }
+}
+
+/// The log of truth, or what of it a query asks for.
+fn truth(shared: &Shared, call: &Call<'_>) -> Answer {
+    let fields = fields_of(call.query.as_bytes());
+    let tenant = match fields.get("tenant").map(|name| shared.api.world.tenant(name)).transpose() {
+        Ok(tenant) => tenant,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let now = shared.api.world.now().timestamp();
+    let mut versions = shared.api.world.truth(tenant);
+    if let Some(id) = fields.get("id") {
+        versions.retain(|version| version.id == *id);
+    }
+    match fields.get("visible").map(String::as_str) {
+        Some("now") => versions.retain(|version| version.is_visible_at(now)),
+        Some("ever") => versions.retain(|version| version.was_visible_by(now)),
+        _ => {}
+    }
+    value(&versions)
 }
 
 async fn blocking(shared: &Arc<Shared>, work: impl FnOnce(&Shared) -> Answer + Send + 'static) -> Answer {

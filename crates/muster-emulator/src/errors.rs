@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::faults::{Area, FaultKind};
+use crate::faults::kind::{Area, FaultKind};
 use crate::receivers::StartReceiverError;
 
 /// Why an emulator did not start.
@@ -65,6 +65,14 @@ pub enum RequestError {
         /// The tenant's name as asked.
         tenant: String,
         /// The alert's id as asked.
+        id: String,
+    },
+    /// The tenant has no such incident, or it cannot change in this way.
+    #[error("tenant {tenant}: no incident {id:?} that can be changed so")]
+    UnknownIncident {
+        /// The tenant's name as asked.
+        tenant: String,
+        /// The incident's id as asked.
         id: String,
     },
     /// The fault means nothing in that area.

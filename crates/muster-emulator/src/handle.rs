@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use crate::client_config::{Addresses, ClientConfig, Tenant};
 use crate::errors::RequestError;
-use crate::faults::Fault;
+use crate::faults::kind::Fault;
+use crate::graph::api::GraphApi;
 use crate::identity::change::{AppRegistration, DirectoryChange};
 use crate::identity::traffic::TokenRequests;
 use crate::receivers::{Produced, ReceiverTally, Receivers, tally_file};
 use crate::shared::{RequestCount, Shared, Tally};
+use crate::world::changes::WorldChange;
+use crate::world::hostile::hostile_records;
 use crate::world::records;
 use crate::world::tenants::ProducedCounts;
+use crate::world::truth::TruthVersion;
 
 /// A running emulator. It ends with [`Handle::stop`], or when this is dropped.
 pub struct Handle {
@@ -43,7 +47,7 @@ impl Handle {
 
     /// The provider's own tenant, where its apps are registered. It is none of [`Handle::tenants`].
     pub fn provider(&self) -> Tenant {
-        Tenant::from(self.shared.world.facts(self.shared.world.provider()))
+        Tenant::from(self.shared.api.world.facts(self.shared.api.world.provider()))
     }
 
     /// The password of an account. Every tenant has `admin@`, a Global Administrator, `analyst@`, a Security Reader,
@@ -53,7 +57,7 @@ impl Handle {
     ///
     /// If there is no such account.
     pub fn password(&self, account: &str) -> Result<String, RequestError> {
-        self.shared.identity.password_of(&self.shared.world, account)
+        self.shared.identity.password_of(&self.shared.api.world, account)
     }
 
     /// Registers an app; gives its id.
@@ -62,7 +66,7 @@ impl Handle {
     ///
     /// If its home is no tenant, a permission or a time cannot be read, or the certificate is none.
     pub fn register_app(&self, registration: AppRegistration) -> Result<String, RequestError> {
-        self.shared.identity.register(&self.shared.world, registration)
+        self.shared.identity.register(&self.shared.api.world, registration)
     }
 
     /// Changes the directory: accounts, apps, consent, credentials, keys.
@@ -71,7 +75,7 @@ impl Handle {
     ///
     /// If the change names something that is not there.
     pub fn change(&self, change: DirectoryChange) -> Result<(), RequestError> {
-        self.shared.identity.change(&self.shared.world, change)
+        self.shared.identity.change(&self.shared.api.world, change)
     }
 
     /// Goes through the pages of an address as a person in a browser does: signs in, consents if asked (or declines),
@@ -87,7 +91,7 @@ impl Handle {
 
     /// Sets a secret of a key vault: a new version of it.
     pub fn set_vault_secret(&self, vault: &str, name: &str, value: &str) {
-        let now = self.shared.world.now();
+        let now = self.shared.api.world.now();
         self.shared.key_vaults.set(vault, name, value.to_owned(), None, now);
     }
 
@@ -139,7 +143,7 @@ impl Handle {
 
     /// All tenants, the first first.
     pub fn tenants(&self) -> Vec<Tenant> {
-        self.shared.world.all_facts().map(Tenant::from).collect()
+        self.shared.api.world.all_facts().map(Tenant::from).collect()
     }
 
     /// The CA's certificate, if anything here speaks TLS.
@@ -178,17 +182,17 @@ impl Handle {
 
     /// Faults in force on the Microsoft side, with what is left of their counts.
     pub fn faults(&self) -> Vec<Fault> {
-        self.shared.faults.list()
+        self.shared.api.faults.list()
     }
 
     /// Every version of every alert and incident that was ever visible, in order.
     pub fn produced(&self) -> Vec<Produced> {
-        self.shared.world.produced()
+        self.shared.api.world.produced()
     }
 
     /// How much was produced until now.
     pub fn produced_counts(&self) -> ProducedCounts {
-        self.shared.world.produced_counts()
+        self.shared.api.world.produced_counts()
     }
 
     /// Whether all alerts that were to appear did, and no update is to come.
@@ -207,7 +211,7 @@ impl Handle {
     ///
     /// If the file cannot be read.
     pub fn tally_file(&self, path: &Path) -> std::io::Result<ReceiverTally> {
-        tally_file(path, &self.shared.world.produced())
+        tally_file(path, &self.shared.api.world.produced())
     }
 
     /// Lets new alerts of a tenant appear now; gives their ids. The title, if given, replaces the made-up one.
@@ -221,7 +225,7 @@ impl Handle {
         count: usize,
         title: Option<&str>,
     ) -> Result<Vec<String>, RequestError> {
-        Ok(self.shared.world.add_alerts(self.shared.tenant(tenant)?, count, title))
+        Ok(self.shared.api.world.add_alerts(self.shared.api.world.tenant(tenant)?, count, title))
     }
 
     /// Adds records written as attackers and accidents write them; gives the ids of those that have one.
@@ -230,7 +234,28 @@ impl Handle {
     ///
     /// If there is no such tenant.
     pub fn add_hostile_records(&self, tenant: &str) -> Result<Vec<String>, RequestError> {
-        Ok(self.shared.world.add_hostile(self.shared.tenant(tenant)?))
+        let world = &self.shared.api.world;
+        let tenant = world.tenant(tenant)?;
+        Ok(world.add_written(tenant, hostile_records(world.facts(tenant), world.now())))
+    }
+
+    /// Graph's security API without sockets and tokens: the same world, faults and code.
+    pub fn graph(&self) -> &GraphApi {
+        &self.shared.api
+    }
+
+    /// Changes alerts and incidents; gives the ids of what is new or changed.
+    ///
+    /// # Errors
+    ///
+    /// If it names a tenant or a record that is not there, or a time that is none.
+    pub fn change_world(&self, change: &WorldChange) -> Result<Vec<String>, RequestError> {
+        self.shared.api.change(change)
+    }
+
+    /// Every version of every alert and incident, in the order they were made, whether visible or not.
+    pub fn truth(&self) -> Vec<TruthVersion> {
+        self.shared.api.truth()
     }
 
     /// Makes a new version of an alert now.
@@ -239,8 +264,8 @@ impl Handle {
     ///
     /// If there is no such tenant or alert, or the alert comes from a file.
     pub fn update_alert(&self, tenant: &str, id: &str) -> Result<(), RequestError> {
-        let found = self.shared.tenant(tenant)?;
-        if self.shared.world.update_alert(found, id) {
+        let found = self.shared.api.world.tenant(tenant)?;
+        if self.shared.api.world.update_alert(found, id) {
             return Ok(());
         }
         Err(RequestError::UnknownAlert { tenant: tenant.to_owned(), id: id.to_owned() })

@@ -7,7 +7,7 @@ use hyper::header::{HeaderName, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::faults::FaultKind;
+use crate::faults::kind::FaultKind;
 use crate::http::answer::Answer;
 use crate::http::call::Call;
 use crate::identity::claims::{Claims, TokenError};

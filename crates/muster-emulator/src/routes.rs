@@ -1,6 +1,5 @@
 //! Which part of the outside world a request is for.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,10 +10,11 @@ use hyper::header::{DATE, HOST};
 use hyper::{Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
-use crate::faults::{self, Area, FaultKind};
+use crate::faults::kind::{Area, FaultKind};
+use crate::faults::spoil::spoil;
 use crate::graph::applications;
-use crate::graph::service::{self as graph, Caller, Target};
-use crate::http::answer::{Answer, AnswerBody, Outcome};
+use crate::graph::service::{self as graph, Target};
+use crate::http::answer::{Answer, AnswerBody, ResetOnRequest};
 use crate::http::call::Call;
 use crate::http::hosts::{self, Destination};
 use crate::http::listener::Listener;
@@ -23,6 +23,9 @@ use crate::identity::platform::Identity;
 use crate::identity::traffic::TokenTraffic;
 use crate::shared::Shared;
 use crate::{control, key_vault};
+
+/// An answer on its way.
+type Sent = Result<Response<AnswerBody>, ResetOnRequest>;
 
 /// Bodies that clients send are small.
 const REQUEST_BYTES_MAX: usize = 4 << 20;
@@ -33,12 +36,12 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
         Listener { tls: shared.tls.clone(), tasks: shared.tasks.clone(), cancel: shared.cancel.clone() };
     let respond = move |request, secure| {
         let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(answer(&shared, request, secure).await) }
+        async move { answer(&shared, request, secure).await }
     };
     parts.accept(listener, respond).await;
 }
 
-async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) -> Response<AnswerBody> {
+async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) -> Sent {
     let (parts, body) = request.into_parts();
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let base = format!("{}://{host}", if secure { "https" } else { "http" });
@@ -82,11 +85,11 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) 
     }
 }
 
-async fn nothing(shared: &Shared) -> Response<AnswerBody> {
+async fn nothing(shared: &Shared) -> Sent {
     sent(shared, Answer::text(StatusCode::NOT_FOUND, "nothing is emulated here")).await
 }
 
-async fn answer_identity(shared: &Shared, call: &Call<'_>) -> Response<AnswerBody> {
+async fn answer_identity(shared: &Shared, call: &Call<'_>) -> Sent {
     let _in_flight = TokenTraffic::is_token_request(call).then(|| shared.token_traffic.begin(call));
     if Identity::area_of(call.path) == Some(Area::Token) {
         let delay = shared.token_delay_ms.load(Ordering::Acquire);
@@ -94,82 +97,72 @@ async fn answer_identity(shared: &Shared, call: &Call<'_>) -> Response<AnswerBod
             tokio::time::sleep(Duration::from_millis(delay)).await;
         }
     }
-    let tenant = Identity::tenant_of(&shared.world, call.path);
+    let tenant = Identity::tenant_of(&shared.api.world, call.path);
     let area = Identity::area_of(call.path);
-    let fault = area.and_then(|area| shared.faults.take(area, tenant));
-    let answer = shared.identity.answer(&shared.world, &shared.faults, call, fault.as_ref());
-    shared.count(area.unwrap_or(Area::Authorize), tenant, &answer, fault.as_ref());
+    let fault = area.and_then(|area| shared.api.faults.take(area, tenant, shared.api.world.now()));
+    let answer = shared.identity.answer(&shared.api.world, &shared.api.faults, call, fault.as_ref());
+    shared.count(area.unwrap_or(Area::Authorize), tenant, &answer);
     finish(shared, answer, fault.as_ref()).await
 }
 
-async fn answer_vault(shared: &Shared, call: &Call<'_>, vault: &str, path: &str) -> Response<AnswerBody> {
-    let fault = shared.faults.take(Area::KeyVault, None);
-    let answer = shared.key_vaults.answer(&shared.world, &shared.identity, call, vault, path, fault.as_ref());
-    shared.count(Area::KeyVault, None, &answer, fault.as_ref());
+async fn answer_vault(shared: &Shared, call: &Call<'_>, vault: &str, path: &str) -> Sent {
+    let fault = shared.api.faults.take(Area::KeyVault, None, shared.api.world.now());
+    let answer =
+        shared.key_vaults.answer(&shared.api.world, &shared.identity, call, vault, path, fault.as_ref());
+    shared.count(Area::KeyVault, None, &answer);
     finish(shared, answer, fault.as_ref()).await
 }
 
-async fn answer_applications(shared: &Shared, call: &Call<'_>, segments: &[&str]) -> Response<AnswerBody> {
+async fn answer_applications(shared: &Shared, call: &Call<'_>, segments: &[&str]) -> Sent {
     let area = Area::Applications;
-    let caller = match shared.graph.authenticate(&shared.world, &shared.identity, &shared.faults, call, area)
-    {
+    let caller = match shared.api.graph.authenticate(
+        &shared.api.world,
+        &shared.identity,
+        &shared.api.faults,
+        call,
+        area,
+    ) {
         Ok(caller) => caller,
         Err(answer) => {
-            shared.count(area, None, &answer, None);
+            shared.count(area, None, &answer);
             return finish(shared, answer, None).await;
         }
     };
-    let fault = shared.faults.take(area, Some(caller.tenant));
-    let (world, identity) = (&shared.world, &shared.identity);
+    let fault = shared.api.faults.take(area, Some(caller.tenant), shared.api.world.now());
+    let (world, identity) = (&shared.api.world, &shared.identity);
     let answer =
-        applications::answer(&shared.graph, world, identity, call, &caller, segments, fault.as_ref());
-    shared.count(area, Some(caller.tenant), &answer, fault.as_ref());
+        applications::answer(&shared.api.graph, world, identity, call, &caller, segments, fault.as_ref());
+    shared.count(area, Some(caller.tenant), &answer);
     finish(shared, answer, fault.as_ref()).await
 }
 
-async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Response<AnswerBody> {
+async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Sent {
     if let Some(segments) = applications::segments(call.path) {
         return answer_applications(shared, call, &segments).await;
     }
     let Some(target) = Target::of(call.path) else {
-        let answer = shared.graph.no_such_path(&shared.world, call);
-        shared.count(Area::Graph, None, &answer, None);
+        let answer = shared.api.graph.no_such_path(&shared.api.world, call);
+        shared.count(Area::Graph, None, &answer);
         return finish(shared, answer, None).await;
     };
     let area = Area::of(target.list());
-    match shared.graph.authenticate(&shared.world, &shared.identity, &shared.faults, call, area) {
-        Ok(caller) => answer_caller(shared, call, &caller, target, area).await,
+    match shared.api.graph.authenticate(&shared.api.world, &shared.identity, &shared.api.faults, call, area) {
+        Ok(caller) => {
+            let answer = shared.api.respond(call, &caller, target);
+            shared.count(area, Some(caller.tenant), &answer);
+            answer.send().await
+        }
         Err(answer) => {
-            shared.count(area, None, &answer, None);
+            shared.count(area, None, &answer);
             finish(shared, answer, None).await
         }
     }
 }
 
-async fn answer_caller(
-    shared: &Shared,
-    call: &Call<'_>,
-    caller: &Caller,
-    target: Target<'_>,
-    area: Area,
-) -> Response<AnswerBody> {
-    let fault = shared.faults.take(area, Some(caller.tenant));
-    let answer = shared.graph.answer(&shared.world, &shared.faults, call, caller, target, fault.as_ref());
-    shared.count(area, Some(caller.tenant), &answer, fault.as_ref());
-    finish(shared, answer, fault.as_ref()).await
-}
-
-async fn sent(shared: &Shared, answer: Answer) -> Response<AnswerBody> {
+async fn sent(shared: &Shared, answer: Answer) -> Sent {
     finish(shared, answer, None).await
 }
 
-async fn finish(shared: &Shared, answer: Answer, fault: Option<&FaultKind>) -> Response<AnswerBody> {
-    if let Some(delay) = faults::delay_of(fault) {
-        tokio::time::sleep(delay).await;
-    }
-    let answer = answer.with(DATE, shared.world.now().http_date());
-    match answer.send(fault) {
-        Outcome::Send(response) => response,
-        Outcome::Silence => std::future::pending().await,
-    }
+async fn finish(shared: &Shared, answer: Answer, fault: Option<&FaultKind>) -> Sent {
+    spoil(answer, fault).with(DATE, shared.api.world.now().http_date()).send().await
 }

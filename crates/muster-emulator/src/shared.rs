@@ -11,29 +11,27 @@ use tokio_util::task::TaskTracker;
 
 use crate::client_config::{Addresses, ClientConfig, Tenant};
 use crate::errors::RequestError;
-use crate::faults::{Area, Fault, FaultKind, Faults};
-use crate::graph::service::Graph;
-use crate::http::answer::Answer;
+use crate::faults::kind::{Area, Fault, FaultKind};
+use crate::graph::api::GraphApi;
+use crate::http::answer::{Answer, Transport};
 use crate::identity::platform::Identity;
 use crate::identity::traffic::TokenTraffic;
 use crate::identity::walk::{Platform, walk};
 use crate::key_vault::KeyVaults;
 use crate::receivers::{ReceiverTally, Receivers};
 use crate::world::records::Skipped;
-use crate::world::tenants::{ProducedCounts, UpdatePolicy, World};
+use crate::world::tenants::{ProducedCounts, UpdatePolicy};
 
 /// Requests by area, tenant and status.
 type RequestCounters = BTreeMap<(Area, Option<u32>, u16), u64>;
 
 /// One emulator.
 pub(crate) struct Shared {
-    pub(crate) world: World,
+    pub(crate) api: GraphApi,
     pub(crate) identity: Identity,
-    pub(crate) graph: Graph,
     pub(crate) key_vaults: KeyVaults,
     pub(crate) token_traffic: TokenTraffic,
     pub(crate) token_delay_ms: AtomicU64,
-    pub(crate) faults: Faults,
     pub(crate) receivers: Receivers,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) ca_pem: Option<String>,
@@ -90,19 +88,15 @@ impl Shared {
             graph: base,
             app_id: self.identity.app_id.clone(),
             secret: self.identity.secret.clone(),
-            provider: Tenant::from(self.world.facts(self.world.provider())),
+            provider: Tenant::from(self.api.world.facts(self.api.world.provider())),
             password: self.identity.password.clone(),
             identity_header: self.identity.identity_header.clone(),
             hec_token: self.hec_token.clone(),
             ca_pem: self.ca_pem.clone(),
             ca_file: self.ca_file.clone(),
-            tenant_count: self.world.tenant_count(),
-            tenants: self.world.all_facts().take(FIRST_TENANTS).map(Tenant::from).collect(),
+            tenant_count: self.api.world.tenant_count(),
+            tenants: self.api.world.all_facts().take(FIRST_TENANTS).map(Tenant::from).collect(),
         }
-    }
-
-    pub(crate) fn tenant(&self, name: &str) -> Result<u32, RequestError> {
-        self.world.find_tenant(name).ok_or_else(|| RequestError::UnknownTenant(name.to_owned()))
     }
 
     /// A person's walk through the sign-in pages.
@@ -113,12 +107,12 @@ impl Shared {
         password: &str,
         consent: bool,
     ) -> Result<String, RequestError> {
-        let platform = Platform { identity: &self.identity, world: &self.world, faults: &self.faults };
+        let platform =
+            Platform { identity: &self.identity, world: &self.api.world, faults: &self.api.faults };
         walk(&platform, address, account, password, consent)
     }
 
     pub(crate) fn add_fault(&self, fault: Fault) -> Result<(), RequestError> {
-        let tenant = fault.tenant.as_deref().map(|name| self.tenant(name)).transpose()?;
         if matches!(fault.area, Area::Hec | Area::Syslog) {
             let (receivers, what) = fault
                 .for_receivers()
@@ -138,29 +132,19 @@ impl Shared {
             FaultKind::Down | FaultKind::NeverAcknowledge => {
                 return Err(RequestError::MeaninglessFault(fault.kind, fault.area));
             }
-            FaultKind::Hostile => {
-                let tenants = match tenant {
-                    Some(tenant) => tenant..tenant + 1,
-                    None => 0..u32::try_from(self.world.tenant_count()).unwrap_or(u32::MAX),
-                };
-                for tenant in tenants {
-                    self.world.add_hostile(tenant);
-                }
-            }
-            _ => self.faults.add(fault, tenant),
+            _ => self.api.add_fault(fault)?,
         }
         Ok(())
     }
 
     pub(crate) fn clear_faults(&self) {
-        self.faults.clear();
+        self.api.clear_faults();
         self.receivers.clear_faults();
     }
 
-    pub(crate) fn count(&self, area: Area, tenant: Option<u32>, answer: &Answer, fault: Option<&FaultKind>) {
-        let status = match fault {
-            Some(FaultKind::Stall { .. }) => 0,
-            Some(FaultKind::Redirect { .. }) => 302,
+    pub(crate) fn count(&self, area: Area, tenant: Option<u32>, answer: &Answer) {
+        let status = match answer.transport {
+            Transport::Stall { .. } | Transport::Silence | Transport::Reset => 0,
             _ => answer.status.as_u16(),
         };
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,7 +157,7 @@ impl Shared {
             .iter()
             .map(|(&(area, tenant, status), &count)| RequestCount {
                 area,
-                tenant: tenant.map(|tenant| self.world.facts(tenant).id.clone()),
+                tenant: tenant.map(|tenant| self.api.world.facts(tenant).id.clone()),
                 status,
                 count,
             })
@@ -181,15 +165,15 @@ impl Shared {
     }
 
     pub(crate) fn finished(&self) -> bool {
-        self.all_appeared.load(Ordering::Acquire) && self.world.updates_due_later() == 0
+        self.all_appeared.load(Ordering::Acquire) && self.api.world.updates_due_later() == 0
     }
 
     pub(crate) fn tally(&self) -> Tally {
         // Asked before the ledger is read: what is finished is in it.
         let finished = self.finished();
-        let receivers = self.receivers.tally(&self.world.produced());
+        let receivers = self.receivers.tally(&self.api.world.produced());
         Tally {
-            produced: self.world.produced_counts(),
+            produced: self.api.world.produced_counts(),
             finished,
             lost: receivers.iter().map(|receiver| receiver.lost).sum(),
             doubled: receivers.iter().map(|receiver| receiver.doubled).sum(),
@@ -202,7 +186,7 @@ impl Shared {
         const STEP: Duration = Duration::from_millis(20);
         let mut appeared: u64 = 0;
         let mut owed = 0.0;
-        let mut before = self.world.now();
+        let mut before = self.api.world.now();
         if rate_per_second.is_none() {
             self.all_appeared.store(true, Ordering::Release);
         }
@@ -211,7 +195,7 @@ impl Shared {
                 () = self.cancel.cancelled() => return,
                 () = tokio::time::sleep(STEP) => {}
             }
-            let now = self.world.now();
+            let now = self.api.world.now();
             let seconds = (now.0 - before.0).max(0) as f64 / crate::world::ticks::TICKS_PER_SECOND as f64;
             before = now;
             if !self.producing.load(Ordering::Acquire) {
@@ -222,13 +206,13 @@ impl Shared {
                 let left = alerts.map_or(u64::MAX, |alerts| alerts - appeared);
                 let count = (owed as u64).min(left);
                 owed -= count as f64;
-                self.world.produce(count, self.updates);
+                self.api.world.produce(count, self.updates);
                 appeared += count;
                 if count == left {
                     self.all_appeared.store(true, Ordering::Release);
                 }
             }
-            self.world.run_due_updates(self.updates);
+            self.api.world.run_due_updates(self.updates);
         }
     }
 }

@@ -12,8 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::client_config::Addresses;
 use crate::config::Config;
 use crate::errors::StartError;
-use crate::faults::Faults;
-use crate::graph::service::Graph;
+use crate::graph::api::GraphApi;
 use crate::handle::Handle;
 use crate::http::tls;
 use crate::identity::platform::{Identity, IdentityConfig};
@@ -86,13 +85,11 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         identity.register(&world, app)?;
     }
     let shared = Arc::new(Shared {
-        world,
+        api: GraphApi::of(world, config.quota_per_minute, config.seed),
         identity,
-        graph: Graph::new(config.quota_per_minute, config.seed),
         key_vaults: KeyVaults::new(config.seed),
         token_traffic: TokenTraffic::default(),
         token_delay_ms: AtomicU64::new(u64::try_from(config.token_delay.as_millis()).unwrap_or(u64::MAX)),
-        faults: Faults::default(),
         receivers,
         tls: server_tls.filter(|_| config.tls),
         ca_file: config

@@ -9,7 +9,7 @@ use hyper::header::LOCATION;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::faults::FaultKind;
+use crate::faults::kind::FaultKind;
 use crate::graph::service::{Caller, Graph, Refusal, refusal};
 use crate::http::answer::Answer;
 use crate::http::call::Call;
@@ -99,7 +99,7 @@ fn not_found(id: &str) -> Refusal {
 }
 
 fn no_content() -> Answer {
-    Answer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: Default::default() }
+    Answer::empty(StatusCode::NO_CONTENT)
 }
 
 fn with_context(name: &str, mut value: Value) -> Value {

@@ -3,7 +3,10 @@
 
 use url::form_urlencoded;
 
-use crate::world::query::{DEFAULT_ORDER, Expression, Field, List, Literal, Operator, Order, Query};
+use crate::faults::quirks::{OrderQuirk, Quirks, TopLimit};
+use crate::world::query::{
+    DEFAULT_ORDER, Expression, Field, List, Literal, Operator, Order, Query, SkipToken,
+};
 use crate::world::ticks::Ticks;
 
 /// A query that Graph refuses with 400; the message is its own.
@@ -18,15 +21,38 @@ fn refuse<T>(message: impl Into<String>) -> Result<T> {
 }
 
 /// Reads the part of an address after `?`.
-pub(crate) fn parse(list: List, raw: &str) -> Result<Query> {
-    let mut query =
-        Query { filter: None, order: DEFAULT_ORDER, top: None, skip: 0, count: false, expand_alerts: false };
+pub(crate) fn parse(list: List, raw: &str, quirks: &Quirks) -> Result<Query> {
+    let mut query = Query {
+        filter: None,
+        order: DEFAULT_ORDER,
+        top: None,
+        skip: 0,
+        count: false,
+        expand_alerts: false,
+        clamped: false,
+        token: SkipToken::default(),
+    };
     for (key, value) in form_urlencoded::parse(raw.as_bytes()) {
         match key.as_ref() {
-            "$filter" => query.filter = Some(parse_filter(list, &value)?),
+            "$filter" => query.filter = Some(parse_filter(list, &value, &quirks.refused_words)?),
+            "$orderby" if quirks.order == Some(OrderQuirk::Refused) => {
+                return refuse(
+                    "The query specified in the URI is not valid. '$orderby' is not supported for this resource.",
+                );
+            }
             "$orderby" => query.order = parse_order(&value)?,
-            "$top" => query.top = Some(parse_top(list, &value)?),
-            "$skip" => query.skip = parse_count("Skip", &value)?,
+            "$top" => {
+                let (top, clamped) = parse_top(list, &value, quirks.top_limit)?;
+                (query.top, query.clamped) = (Some(top), clamped);
+            }
+            "$skip" => query.skip = parse_skip(&value, quirks.skip_limit)?,
+            "$skiptoken" => match SkipToken::read(&value) {
+                Some(token) => (query.token, query.skip) = (token, token.skip),
+                None => return refuse("Invalid $skiptoken."),
+            },
+            "$count" if quirks.refused_words.iter().any(|word| word == "count") => {
+                return refuse("Query option '$count' is not allowed.");
+            }
             "$count" => {
                 query.count = match value.as_ref() {
                     "true" => true,
@@ -58,23 +84,37 @@ fn parse_count(name: &str, value: &str) -> Result<usize> {
     })
 }
 
-fn parse_top(list: List, value: &str) -> Result<usize> {
-    let top = parse_count("Top", value)?;
-    let limit = list.page_limit();
-    if top > limit {
-        return refuse(format!(
-            "The query specified in the URI is not valid. The limit of '{limit}' for Top query has been exceeded. \
-             The value from the incoming request is '{top}'."
-        ));
+fn parse_skip(value: &str, limit: Option<usize>) -> Result<usize> {
+    let skip = parse_count("Skip", value)?;
+    match limit {
+        Some(limit) if skip > limit => refuse(limit_exceeded("Skip", limit, skip)),
+        _ => Ok(skip),
     }
-    Ok(top)
+}
+
+/// How many records are wanted, and whether more were.
+fn parse_top(list: List, value: &str, limit: Option<TopLimit>) -> Result<(usize, bool)> {
+    let top = parse_count("Top", value)?;
+    let limit = limit.unwrap_or(TopLimit { most: list.page_limit(), clamp: false });
+    match limit {
+        TopLimit { most, .. } if top <= most => Ok((top, false)),
+        TopLimit { most, clamp: true } => Ok((most, true)),
+        TopLimit { most, clamp: false } => refuse(limit_exceeded("Top", most, top)),
+    }
+}
+
+fn limit_exceeded(option: &str, limit: usize, wanted: usize) -> String {
+    format!(
+        "The query specified in the URI is not valid. The limit of '{limit}' for {option} query has been exceeded. The \
+         value from the incoming request is '{wanted}'."
+    )
 }
 
 fn parse_order(value: &str) -> Result<Order> {
     let mut words = value.split_ascii_whitespace();
-    let by_update = match words.next() {
-        Some("createdDateTime") => false,
-        Some("lastUpdateDateTime") => true,
+    let order: fn(bool) -> Order = match words.next() {
+        Some("createdDateTime") => |descending| Order::Created { descending },
+        Some("lastUpdateDateTime") => |descending| Order::Updated { descending },
         other => return refuse(format!("Ordering by '{}' is not supported.", other.unwrap_or(""))),
     };
     let descending = match words.next() {
@@ -85,7 +125,7 @@ fn parse_order(value: &str) -> Result<Order> {
     if words.next().is_some() {
         return refuse("Ordering by more than one property is not supported.");
     }
-    Ok(Order { by_update, descending })
+    Ok(order(descending))
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -157,16 +197,18 @@ const DEPTH_MAX: usize = 100;
 
 struct Parser<'a> {
     list: List,
+    /// Properties and operators that are refused.
+    refused: &'a [String],
     text: &'a str,
     tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
     depth: usize,
 }
 
-fn parse_filter(list: List, text: &str) -> Result<Expression> {
+fn parse_filter(list: List, text: &str, refused: &[String]) -> Result<Expression> {
     if text.contains("/any(") || text.contains("/all(") {
         return refuse("Invalid filter clause: lambda expressions over 'evidence' are not supported here.");
     }
-    let mut parser = Parser { list, text, tokens: tokens(text)?.into_iter().peekable(), depth: 0 };
+    let mut parser = Parser { list, refused, text, tokens: tokens(text)?.into_iter().peekable(), depth: 0 };
     let expression = parser.or()?;
     match parser.tokens.next() {
         None => Ok(expression),
@@ -228,10 +270,16 @@ impl Parser<'_> {
 
     fn comparison(&mut self) -> Result<Expression> {
         let field = match self.tokens.next() {
-            Some(Token::Word(word)) => self.field(&word)?,
+            Some(Token::Word(word)) if !self.refused.contains(&word) => self.field(&word)?,
+            Some(Token::Word(word)) => {
+                return refuse(format!("Invalid filter clause: filtering on '{word}' is not supported."));
+            }
             other => return self.syntax_error(other.as_ref()),
         };
         let operator = match self.tokens.next() {
+            Some(Token::Word(word)) if self.refused.contains(&word) => {
+                return refuse(format!("Invalid filter clause: the operator '{word}' is not supported."));
+            }
             Some(Token::Word(word)) => word,
             other => return self.syntax_error(other.as_ref()),
         };
@@ -411,7 +459,7 @@ mod tests {
     }
 
     fn holds(filter: &str) -> bool {
-        parse_filter(List::Alerts, filter).expect(filter).matches(&Record)
+        parse_filter(List::Alerts, filter, &[]).expect(filter).matches(&Record)
     }
 
     #[test]
@@ -452,21 +500,21 @@ mod tests {
             "",
             "and",
         ] {
-            assert!(parse_filter(List::Alerts, filter).is_err(), "{filter}");
+            assert!(parse_filter(List::Alerts, filter, &[]).is_err(), "{filter}");
         }
-        assert!(parse_filter(List::Incidents, "serviceSource eq 'microsoft365Defender'").is_err());
+        assert!(parse_filter(List::Incidents, "serviceSource eq 'microsoft365Defender'", &[]).is_err());
         let deep = "(".repeat(100_000);
-        assert!(parse_filter(List::Alerts, &deep).is_err());
+        assert!(parse_filter(List::Alerts, &deep, &[]).is_err());
     }
 
     #[test]
     fn a_span_of_update_times_is_found() {
         let filter = "severity eq 'high' and (lastUpdateDateTime ge 2026-01-01T00:00:00Z and lastUpdateDateTime lt 2026-01-02T00:00:00Z)";
-        let (from, to) = parse_filter(List::Alerts, filter).unwrap().update_span();
+        let (from, to) = parse_filter(List::Alerts, filter, &[]).unwrap().update_span();
         assert_eq!(from, Ticks::parse("2026-01-01T00:00:00Z").unwrap());
         assert_eq!(to, Ticks::parse("2026-01-02T00:00:00Z").unwrap());
         let either =
-            parse_filter(List::Alerts, "lastUpdateDateTime ge 2026-01-01 or severity eq 'low'").unwrap();
+            parse_filter(List::Alerts, "lastUpdateDateTime ge 2026-01-01 or severity eq 'low'", &[]).unwrap();
         assert_eq!(either.update_span(), (Ticks(i64::MIN), Ticks(i64::MAX)));
     }
 
@@ -475,13 +523,14 @@ mod tests {
         let query = parse(
             List::Incidents,
             "$filter=lastUpdateDateTime%20ge%202026-01-01T00:00:00Z&$orderby=lastUpdateDateTime%20asc&$top=50&%24skip=7&$count=true&$expand=alerts",
+            &Quirks::default(),
         )
         .unwrap();
         assert_eq!((query.top, query.skip, query.count, query.expand_alerts), (Some(50), 7, true, true));
-        assert_eq!(query.order, Order { by_update: true, descending: false });
-        let refused = parse(List::Incidents, "$top=999").unwrap_err();
+        assert_eq!(query.order, Order::Updated { descending: false });
+        let refused = parse(List::Incidents, "$top=999", &Quirks::default()).unwrap_err();
         assert!(refused.0.contains("The limit of '50' for Top query has been exceeded"), "{refused}");
-        assert!(parse(List::Alerts, "$top=2000").is_ok());
+        assert!(parse(List::Alerts, "$top=2000", &Quirks::default()).is_ok());
         for bad in [
             "$top=-1",
             "$skip=x",
@@ -490,7 +539,7 @@ mod tests {
             "$orderby=severity",
             "$orderby=createdDateTime up",
         ] {
-            assert!(parse(List::Alerts, bad).is_err(), "{bad}");
+            assert!(parse(List::Alerts, bad, &Quirks::default()).is_err(), "{bad}");
         }
     }
 }

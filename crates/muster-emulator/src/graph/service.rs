@@ -3,6 +3,7 @@
 //! A page is put together from bodies that are already text. Nothing is parsed or built as a tree per request: in a
 //! benchmark the emulator runs beside the program that is measured.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,16 +14,17 @@ use hyper::{Method, StatusCode};
 use serde_json::json;
 
 use super::odata;
-use crate::faults::{Area, FaultKind, Faults};
-use crate::http::answer::{Answer, throttled};
+use super::page::{PageFailure, PageWriter};
+use crate::faults::active::{Faults, Met};
+use crate::faults::kind::{Area, FaultKind};
+use crate::faults::quirks::Quirks;
+use crate::http::answer::{Answer, throttled_with};
 use crate::http::call::Call;
 use crate::identity::claims::{Claims, TokenError};
 use crate::identity::platform::Identity;
 use crate::identity::resources::GRAPH_APP_ID;
 use crate::world::dice::Dice;
-use crate::world::hostile::nested_record;
-use crate::world::query::{DEFAULT_ORDER, List, Query};
-use crate::world::table::{Page, Row};
+use crate::world::query::List;
 use crate::world::tenants::World;
 
 /// Where Graph's paths begin.
@@ -38,10 +40,17 @@ pub(crate) struct Graph {
 /// Who asks, after the token was found right.
 pub(crate) struct Caller {
     claims: Arc<Claims>,
+    /// Whether it needs no token and has all roles.
+    trusted: bool,
     pub(crate) tenant: u32,
 }
 
 impl Caller {
+    /// One who needs no token.
+    pub(crate) fn trusted(tenant: u32) -> Self {
+        Self { claims: Arc::default(), trusted: true, tenant }
+    }
+
     /// What the caller's token says.
     pub(crate) fn claims(&self) -> &Claims {
         &self.claims
@@ -85,12 +94,16 @@ impl Target<'_> {
 /// A refusal, before it is written.
 pub(crate) struct Refusal {
     status: StatusCode,
-    code: &'static str,
+    code: Cow<'static, str>,
     message: String,
 }
 
-pub(crate) fn refusal(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
-    Refusal { status, code, message: message.into() }
+pub(crate) fn refusal(
+    status: StatusCode,
+    code: impl Into<Cow<'static, str>>,
+    message: impl Into<String>,
+) -> Refusal {
+    Refusal { status, code: code.into(), message: message.into() }
 }
 
 impl Graph {
@@ -127,19 +140,25 @@ impl Graph {
             let answered = serde_json::from_str(&challenge)
                 .is_ok_and(|challenge| identity.answers_challenge(&claims, &challenge));
             if !answered {
-                let challenge = format!(
-                    "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", client_id=\"{GRAPH_APP_ID}\", error=\"insufficient_claims\", claims=\"{}\"",
-                    call.base,
-                    STANDARD.encode(challenge)
-                );
-                let text = "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: TokenIssuedBeforeRevocationTimestamp";
-                let refusal = refusal(StatusCode::UNAUTHORIZED, "TokenCreatedWithOutdatedPolicies", text);
-                return Err(self.refuse(world, call, refusal).with(WWW_AUTHENTICATE, challenge));
+                return Err(self.challenge(world, call, &challenge));
             }
         }
-        Ok(Caller { claims, tenant })
+        Ok(Caller { claims, trusted: false, tenant })
     }
 
+    /// 401 that asks for a token with claims.
+    fn challenge(&self, world: &World, call: &Call<'_>, claims: &str) -> Answer {
+        let challenge = format!(
+            "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", client_id=\"{GRAPH_APP_ID}\", error=\"insufficient_claims\", claims=\"{}\"",
+            call.base,
+            STANDARD.encode(claims)
+        );
+        let text = "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: TokenIssuedBeforeRevocationTimestamp";
+        let refusal = refusal(StatusCode::UNAUTHORIZED, "TokenCreatedWithOutdatedPolicies", text);
+        self.refuse(world, call, refusal).with(WWW_AUTHENTICATE, challenge)
+    }
+
+    /// The answer of a list or of a record, with all that the request meets but how it travels.
     pub(crate) fn answer(
         &self,
         world: &World,
@@ -147,15 +166,16 @@ impl Graph {
         call: &Call<'_>,
         caller: &Caller,
         target: Target<'_>,
-        fault: Option<&FaultKind>,
+        met: &Met,
     ) -> Answer {
-        let answer = self.try_answer(world, faults, call, caller, target, fault);
-        let answer = match answer {
-            Ok(body) => Answer::json(StatusCode::OK, body),
-            Err(Rejected::Refusal(refusal)) => return self.refuse(world, call, refusal),
-            Err(Rejected::Throttled(seconds)) => return self.throttle(world, call, seconds),
-        };
-        self.stamp(call, answer).0
+        if let Some(answer) = self.fault_answer(world, call, met.answer.as_ref()) {
+            return answer;
+        }
+        match self.try_answer(world, faults, call, caller, target, &met.quirks) {
+            Ok(answer) => self.stamp(call, answer).0,
+            Err(Rejected::Refusal(refusal)) => self.refuse(world, call, refusal),
+            Err(Rejected::Throttled(seconds)) => self.throttle(world, call, Some(seconds.to_string())),
+        }
     }
 
     fn try_answer(
@@ -165,23 +185,15 @@ impl Graph {
         call: &Call<'_>,
         caller: &Caller,
         target: Target<'_>,
-        fault: Option<&FaultKind>,
-    ) -> Result<Vec<u8>, Rejected> {
-        match fault {
-            Some(FaultKind::Throttle { retry_after_seconds }) => {
-                return Err(Rejected::Throttled(*retry_after_seconds));
-            }
-            Some(FaultKind::Status { status }) => {
-                let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-                return Err(
-                    refusal(status, code_of(status), "The service had trouble with the request.").into()
-                );
-            }
-            _ => {}
-        }
+        quirks: &Quirks,
+    ) -> Result<Answer, Rejected> {
         if call.method != Method::GET {
             let text = "The HTTP method is not supported for this resource.";
             return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "Request_BadRequest", text).into());
+        }
+        if caller.trusted && faults.revoked(caller.tenant).is_some() {
+            let text = TokenError::Tenant.to_string();
+            return Err(refusal(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", text).into());
         }
         check_role(faults, caller, target.list())?;
         self.spend(world, caller)?;
@@ -190,14 +202,21 @@ impl Graph {
             .get_all("prefer")
             .iter()
             .any(|value| value.to_str().is_ok_and(|text| text.contains("include-unknown-enum-members")));
-        let query = odata::parse(target.list(), call.query)
+        let query = odata::parse(target.list(), call.query, quirks)
             .map_err(|error| refusal(StatusCode::BAD_REQUEST, "BadRequest", error.0))?;
-        let writer = PageWriter { world, call, caller, unknown_members_wanted, fault };
-        match target {
-            Target::List(list) => Ok(writer.list(list, query)),
-            Target::One(list, id) => writer.one(list, id, &query).ok_or_else(|| not_found(id)),
-            Target::AlertsOf(id) => writer.alerts_of(id).ok_or_else(|| not_found(id)),
-        }
+        let writer = PageWriter { world, call, tenant: caller.tenant, unknown_members_wanted, quirks };
+        let page = match target {
+            Target::List(list) => writer.list(list, query),
+            Target::One(list, id) => writer.one(list, id, &query),
+            Target::AlertsOf(id) => writer.alerts_of(id),
+        };
+        page.map_err(|failure| match failure {
+            PageFailure::NotFound(id) => not_found(&id),
+            PageFailure::Status(status) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                refusal(status, code_of(status), "The service had trouble with the request.").into()
+            }
+        })
     }
 
     /// Counts a request against the quota of app and tenant.
@@ -225,19 +244,37 @@ impl Graph {
     ) -> Option<Answer> {
         match fault {
             Some(FaultKind::Throttle { retry_after_seconds }) => {
-                Some(self.throttle(world, call, *retry_after_seconds))
+                Some(self.throttle(world, call, Some(retry_after_seconds.to_string())))
+            }
+            Some(FaultKind::ThrottleWith { retry_after }) => {
+                Some(self.throttle(world, call, retry_after.clone()))
             }
             Some(FaultKind::Status { status }) => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
                 let text = "The service had trouble with the request.";
                 Some(self.refuse(world, call, refusal(status, code_of(status), text)))
             }
+            Some(FaultKind::Error { status, code, message }) => {
+                let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+                Some(self.refuse(world, call, refusal(status, code.clone(), message.clone())))
+            }
+            Some(FaultKind::Unauthorized { challenge: true }) => {
+                Some(self.challenge(world, call, USUAL_CLAIMS))
+            }
+            Some(FaultKind::Unauthorized { challenge: false }) => {
+                let text = TokenError::Expired.to_string();
+                Some(self.refuse(
+                    world,
+                    call,
+                    refusal(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", text),
+                ))
+            }
             _ => None,
         }
     }
 
-    fn throttle(&self, world: &World, call: &Call<'_>, seconds: u32) -> Answer {
-        let (answer, request_id) = self.stamp(call, throttled("", seconds));
+    fn throttle(&self, world: &World, call: &Call<'_>, retry_after: Option<String>) -> Answer {
+        let (answer, request_id) = self.stamp(call, throttled_with("", retry_after));
         let date = world.now().to_string();
         let body = json!({"error": {
             "code": "TooManyRequests",
@@ -315,6 +352,9 @@ fn client_request_id<'a>(call: &'a Call<'_>) -> Option<&'a str> {
     call.headers.get("client-request-id")?.to_str().ok()
 }
 
+/// The claims of a challenge that asks for nothing special.
+const USUAL_CLAIMS: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1577836800"}}}"#;
+
 /// Directory roles whose holders may read alerts and incidents.
 const READERS: &[&str] = &[
     "62e90394-69f5-4237-9190-012177145e10",
@@ -331,17 +371,19 @@ fn check_role(faults: &Faults, caller: &Caller, list: List) -> Result<(), Reject
     };
     let granted: Vec<&str> =
         wanted.iter().copied().filter(|role| !faults.is_role_removed(caller.tenant, role)).collect();
-    if caller.claims.allows(&granted) {
+    if caller.trusted && granted.len() == wanted.len() {
+        return Ok(());
+    }
+    let claims = caller.claims();
+    if claims.allows(&granted) {
         // On behalf of a person it takes the person's own right to read, too.
-        if caller.claims.scp.is_none()
-            || caller.claims.wids.iter().any(|role| READERS.contains(&role.as_str()))
-        {
+        if claims.scp.is_none() || claims.wids.iter().any(|role| READERS.contains(&role.as_str())) {
             return Ok(());
         }
         let text = "The user is not authorized to read security data: a directory role such as Security Reader is needed.";
         return Err(refusal(StatusCode::FORBIDDEN, "Forbidden", text).into());
     }
-    if let Some(scopes) = &caller.claims.scp {
+    if let Some(scopes) = &claims.scp {
         let text =
             format!("Missing scopes. API required scopes: {}, user scopes: {scopes}.", wanted.join(","));
         return Err(refusal(StatusCode::FORBIDDEN, "Forbidden", text).into());
@@ -349,131 +391,7 @@ fn check_role(faults: &Faults, caller: &Caller, list: List) -> Result<(), Reject
     let text = format!(
         "Missing application roles. API required roles: {}, application roles: {}.",
         wanted.join(","),
-        caller.claims.roles.join(",")
+        claims.roles.join(",")
     );
     Err(refusal(StatusCode::FORBIDDEN, "Forbidden", text).into())
-}
-
-/// Writes the bodies of right answers.
-struct PageWriter<'a> {
-    world: &'a World,
-    call: &'a Call<'a>,
-    caller: &'a Caller,
-    unknown_members_wanted: bool,
-    fault: Option<&'a FaultKind>,
-}
-
-impl PageWriter<'_> {
-    fn list(&self, list: List, mut query: Query) -> Vec<u8> {
-        if self.fault == Some(&FaultKind::IgnoreOrderby) {
-            query.order = DEFAULT_ORDER;
-        }
-        let size = query.top.unwrap_or_else(|| list.page_default());
-        let page = self.world.select(self.caller.tenant, list, &query, size);
-        let name = match list {
-            List::Alerts => "security/alerts_v2",
-            List::Incidents if query.expand_alerts => "security/incidents(alerts())",
-            List::Incidents => "security/incidents",
-        };
-        let mut text = Vec::with_capacity(page.rows.len() * 7500 + 512);
-        text.extend_from_slice(b"{\"@odata.context\":\"https://graph.microsoft.com/v1.0/$metadata#");
-        text.extend_from_slice(name.as_bytes());
-        text.push(b'"');
-        if let Some(total) = page.total {
-            text.extend_from_slice(format!(",\"@odata.count\":{total}").as_bytes());
-        }
-        if let Some(link) = self.next_link(&query, size, &page) {
-            text.extend_from_slice(b",\"@odata.nextLink\":");
-            text.extend_from_slice(json!(link).to_string().as_bytes());
-        }
-        text.extend_from_slice(b",\"value\":[");
-        let mut first = true;
-        if let Some(FaultKind::DeepNesting { depth }) = self.fault {
-            text.extend_from_slice(nested_record(*depth, self.world.now()).as_bytes());
-            first = false;
-        }
-        for (index, row) in &page.rows {
-            if !first {
-                text.push(b',');
-            }
-            first = false;
-            self.record(&mut text, list, *index, row, query.expand_alerts);
-        }
-        text.extend_from_slice(b"]}");
-        text
-    }
-
-    fn one(&self, list: List, id: &str, query: &Query) -> Option<Vec<u8>> {
-        let (index, row) = self.world.find_row(self.caller.tenant, list, id)?;
-        let name = match list {
-            List::Alerts => "security/alerts_v2/$entity",
-            List::Incidents => "security/incidents/$entity",
-        };
-        let mut record = Vec::with_capacity(8192);
-        self.record(&mut record, list, index, &row, query.expand_alerts);
-        let mut text = Vec::with_capacity(record.len() + 128);
-        text.extend_from_slice(b"{\"@odata.context\":\"https://graph.microsoft.com/v1.0/$metadata#");
-        text.extend_from_slice(name.as_bytes());
-        text.extend_from_slice(b"\",");
-        text.extend_from_slice(record.strip_prefix(b"{").unwrap_or(&record));
-        Some(text)
-    }
-
-    fn alerts_of(&self, id: &str) -> Option<Vec<u8>> {
-        let (index, _) = self.world.find_row(self.caller.tenant, List::Incidents, id)?;
-        let mut text = b"{\"@odata.context\":\"https://graph.microsoft.com/v1.0/$metadata#Collection(microsoft.graph.security.alert)\",\"value\":[".to_vec();
-        self.members(&mut text, &self.world.members(self.caller.tenant, index));
-        text.extend_from_slice(b"]}");
-        Some(text)
-    }
-
-    fn record(&self, text: &mut Vec<u8>, list: List, index: u32, row: &Row, expand: bool) {
-        let tenant = self.caller.tenant;
-        let expanded = list == List::Incidents && expand && row.incident_plan().is_some();
-        let whole = if expanded { self.world.incident_with_members(tenant, index) } else { None };
-        match whole {
-            None => row.body(self.world.facts(tenant)).append_to(text, self.unknown_members_wanted),
-            Some((row, members)) => {
-                row.body(self.world.facts(tenant)).append_to(text, self.unknown_members_wanted);
-                text.pop();
-                text.extend_from_slice(b",\"alerts\":[");
-                self.members(text, &members);
-                text.extend_from_slice(b"]}");
-            }
-        }
-    }
-
-    fn members(&self, text: &mut Vec<u8>, members: &[Arc<Row>]) {
-        for (place, alert) in members.iter().enumerate() {
-            if place > 0 {
-                text.push(b',');
-            }
-            alert.body(self.world.facts(self.caller.tenant)).append_to(text, self.unknown_members_wanted);
-        }
-    }
-
-    /// The whole address of the next page: this one's, with another `$skip`.
-    fn next_link(&self, query: &Query, size: usize, page: &Page) -> Option<String> {
-        let skip = match self.fault {
-            Some(FaultKind::NextLinkLoop) => query.skip,
-            Some(FaultKind::MissingNextLink) => return None,
-            Some(FaultKind::NextLinkElsewhere { .. }) => query.skip + size,
-            _ if page.more && size > 0 => query.skip + size,
-            _ => return None,
-        };
-        let mut address = url::form_urlencoded::Serializer::new(String::new());
-        for (key, value) in url::form_urlencoded::parse(self.call.query.as_bytes()) {
-            if key != "$skip" {
-                address.append_pair(&key, &value);
-            }
-        }
-        address.append_pair("$skip", &skip.to_string());
-        // Graph writes the dollar sign of its options as it is.
-        let query = address.finish().replace("%24", "$");
-        let base = match self.fault {
-            Some(FaultKind::NextLinkElsewhere { origin }) => origin.as_str(),
-            _ => self.call.base,
-        };
-        Some(format!("{base}{}?{query}", self.call.path))
-    }
 }

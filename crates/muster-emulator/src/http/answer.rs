@@ -1,7 +1,8 @@
-//! Answers over HTTP, right ones and the ones that go wrong on purpose.
+//! Answers over HTTP, and how their bodies travel.
 
 use std::convert::Infallible;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -15,39 +16,81 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use crate::faults::FaultKind;
-
 pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// An answer whose body is known.
+#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: Vec<(HeaderName, String)>,
     pub(crate) body: Bytes,
+    pub(crate) transport: Transport,
 }
 
-/// What becomes of an answer.
-pub(crate) enum Outcome {
-    Send(Response<AnswerBody>),
+/// How an answer travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// As it should.
+    #[default]
+    Whole,
+    /// Whole, without a `Content-Length`.
+    WithoutLength,
+    /// Whole, but late.
+    Late {
+        /// How late.
+        milliseconds: u64,
+    },
+    /// Drop by drop, without a `Content-Length`.
+    Trickle {
+        /// How fast.
+        bytes_per_second: u32,
+    },
+    /// The connection is closed in the middle of the promised body.
+    Cut {
+        /// How much of the body is sent before.
+        after_bytes: u64,
+    },
+    /// A part of the promised body, then nothing, for ever.
+    Stall {
+        /// How much of the body is sent before.
+        after_bytes: u64,
+    },
     /// Nothing is ever sent.
     Silence,
+    /// The connection is closed before anything is sent.
+    Reset,
 }
+
+/// Why a request gets no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("reset on request")]
+pub(crate) struct ResetOnRequest;
 
 impl Answer {
     pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        Self {
-            status,
-            headers: vec![(CONTENT_TYPE, "application/json; charset=utf-8".to_owned())],
-            body: body.into(),
-        }
+        Self::of_type(status, "application/json; charset=utf-8", body)
     }
 
     pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        Self::of_type(status, "text/plain; charset=utf-8", body)
+    }
+
+    pub(crate) fn of_type(status: StatusCode, content_type: &str, body: impl Into<Bytes>) -> Self {
         Self {
             status,
-            headers: vec![(CONTENT_TYPE, "text/plain; charset=utf-8".to_owned())],
+            headers: vec![(CONTENT_TYPE, content_type.to_owned())],
             body: body.into(),
+            transport: Transport::Whole,
         }
+    }
+
+    /// An answer without a body or a word about it.
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self { status, headers: Vec::new(), body: Bytes::new(), transport: Transport::Whole }
+    }
+
+    pub(crate) fn redirect(location: impl Into<String>) -> Self {
+        Self::empty(StatusCode::FOUND).with(LOCATION, location)
     }
 
     #[must_use]
@@ -56,73 +99,53 @@ impl Answer {
         self
     }
 
+    /// The same, sent in another way.
+    #[must_use]
+    pub(crate) fn travelling(self, transport: Transport) -> Self {
+        Self { transport, ..self }
+    }
+
     /// The same, not to be kept by anybody on the way.
     #[must_use]
     pub(crate) fn uncached(self) -> Self {
         self.with(CACHE_CONTROL, "no-store, no-cache").with(PRAGMA, "no-cache").with(EXPIRES, "-1")
     }
 
-    fn replaced(mut self, body: impl Into<Bytes>) -> Self {
-        self.status = StatusCode::OK;
-        self.body = body.into();
-        self
-    }
-
-    /// Sends the answer, with what a fault makes of it.
-    pub(crate) fn send(self, fault: Option<&FaultKind>) -> Outcome {
-        let answer = match fault {
-            Some(FaultKind::Stall { after_bytes: None }) => return Outcome::Silence,
-            Some(FaultKind::Stall { after_bytes: Some(bytes) }) => {
-                let (start, headers) = self.split(*bytes);
+    /// Sends the answer in its way.
+    pub(crate) async fn send(self) -> Result<Response<AnswerBody>, ResetOnRequest> {
+        match self.transport {
+            Transport::Silence => return std::future::pending().await,
+            Transport::Reset => return Err(ResetOnRequest),
+            Transport::Late { milliseconds } => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
+            _ => {}
+        }
+        let body = match self.transport {
+            Transport::Stall { after_bytes } => {
                 let never = stream::pending::<Result<Frame<Bytes>, io::Error>>();
-                return Outcome::Send(headers.respond(boxed_stream(start, never)));
+                return Ok(self.promised().respond(|body| boxed_stream(start(&body, after_bytes), never)));
             }
-            Some(FaultKind::Cut { after_bytes }) => {
-                let (start, headers) = self.split(*after_bytes);
+            Transport::Cut { after_bytes } => {
                 let error = io::Error::new(io::ErrorKind::ConnectionAborted, "cut on request");
                 let end = stream::once(async { Err(error) });
-                return Outcome::Send(headers.respond(boxed_stream(start, end)));
+                return Ok(self.promised().respond(|body| boxed_stream(start(&body, after_bytes), end)));
             }
-            Some(FaultKind::Truncate) => {
-                let half = self.body.slice(..self.body.len() / 2);
-                Answer { body: half, ..self }
+            Transport::WithoutLength => |body: Bytes| boxed_stream(body, stream::empty()),
+            Transport::Trickle { bytes_per_second } => {
+                return Ok(self.respond(|body| trickle(body, bytes_per_second)));
             }
-            Some(FaultKind::Html) => Answer {
-                status: StatusCode::OK,
-                headers: vec![(CONTENT_TYPE, "text/html; charset=utf-8".to_owned())],
-                body: Bytes::from_static(
-                    b"<!DOCTYPE html><html><head><title>Sign in to the network</title></head>\
-                      <body><h1>Please accept the terms of use</h1></body></html>",
-                ),
-            },
-            Some(FaultKind::Garbage) => self.replaced(&b"{\"value\":[{\"id\":\"a\",,}]\x00 garbage"[..]),
-            Some(FaultKind::InvalidUtf8) => {
-                let bytes = invalid_utf8(&self.body);
-                Answer { body: bytes, ..self }
-            }
-            Some(FaultKind::Oversized { megabytes }) => self.replaced(oversized(*megabytes)),
-            Some(FaultKind::Redirect { location }) => Answer {
-                status: StatusCode::FOUND,
-                headers: vec![(LOCATION, location.clone())],
-                body: Bytes::new(),
-            },
-            _ => self,
+            _ => |body: Bytes| Full::new(body).map_err(|never: Infallible| match never {}).boxed_unsync(),
         };
-        let body = answer.body.clone();
-        Outcome::Send(
-            answer.respond(Full::new(body).map_err(|never: Infallible| match never {}).boxed_unsync()),
-        )
+        Ok(self.respond(body))
     }
 
-    /// The start of the body; the headers still promise the whole.
-    fn split(mut self, bytes: u64) -> (Bytes, Self) {
-        let length = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.body.len().saturating_sub(1));
-        self.headers.push((CONTENT_LENGTH, self.body.len().to_string()));
-        (self.body.slice(..length), self)
+    /// The same with the header that promises the whole body.
+    fn promised(self) -> Self {
+        let length = self.body.len().to_string();
+        self.with(CONTENT_LENGTH, length)
     }
 
-    fn respond(self, body: AnswerBody) -> Response<AnswerBody> {
-        let mut response = Response::new(body);
+    fn respond(self, body: impl FnOnce(Bytes) -> AnswerBody) -> Response<AnswerBody> {
+        let mut response = Response::new(body(self.body));
         *response.status_mut() = self.status;
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
@@ -133,6 +156,11 @@ impl Answer {
     }
 }
 
+/// The start of a body, never all of it.
+fn start(body: &Bytes, bytes: u64) -> Bytes {
+    body.slice(..usize::try_from(bytes).unwrap_or(usize::MAX).min(body.len().saturating_sub(1)))
+}
+
 fn boxed_stream<S>(start: Bytes, end: S) -> AnswerBody
 where
     S: futures_util::Stream<Item = Result<Frame<Bytes>, io::Error>> + Send + 'static,
@@ -141,25 +169,29 @@ where
     BodyExt::boxed_unsync(StreamBody::new(start.chain(end)))
 }
 
-/// The same text with a broken byte inside its first string.
-fn invalid_utf8(body: &Bytes) -> Bytes {
-    let mut bytes = body.to_vec();
-    let title = b"\"title\":\"";
-    let place = bytes.windows(title.len()).position(|window| window == title);
-    let place = place.map_or(bytes.len() / 2, |place| place + title.len());
-    bytes.splice(place..place, [0xff, 0xfe, 0xc3, 0x28]);
-    Bytes::from(bytes)
+fn trickle(body: Bytes, bytes_per_second: u32) -> AnswerBody {
+    let pause = Duration::from_secs(1) / bytes_per_second.max(1);
+    let drops = stream::unfold(body, move |mut left| async move {
+        if left.is_empty() {
+            return None;
+        }
+        tokio::time::sleep(pause).await;
+        let drop = left.split_to(1);
+        Some((Ok(Frame::data(drop)), left))
+    });
+    BodyExt::boxed_unsync(StreamBody::new(drops))
 }
 
-fn oversized(megabytes: u32) -> Bytes {
-    let mut body = Vec::with_capacity((megabytes as usize) << 20);
-    body.extend_from_slice(b"{\"value\":[{\"id\":\"oversized\",\"title\":\"");
-    body.resize((megabytes as usize) << 20, b'x');
-    body.extend_from_slice(b"\"}]}");
-    Bytes::from(body)
+/// 429 with any text as `Retry-After`, or without it; the body is the caller's.
+pub(crate) fn throttled_with(body: impl Into<Bytes>, retry_after: Option<String>) -> Answer {
+    let answer = Answer::json(StatusCode::TOO_MANY_REQUESTS, body);
+    match retry_after {
+        Some(text) => answer.with(RETRY_AFTER, text),
+        None => answer,
+    }
 }
 
 /// 429 of either side, with the body that the caller gives.
 pub(crate) fn throttled(body: impl Into<Bytes>, retry_after_seconds: u32) -> Answer {
-    Answer::json(StatusCode::TOO_MANY_REQUESTS, body).with(RETRY_AFTER, retry_after_seconds.to_string())
+    throttled_with(body, Some(retry_after_seconds.to_string()))
 }

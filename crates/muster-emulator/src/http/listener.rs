@@ -1,6 +1,5 @@
 //! The listener: HTTP and HTTPS on one port.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answer::AnswerBody;
+use super::answer::{AnswerBody, ResetOnRequest};
 
 const SNIFF_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first byte of a TLS handshake record.
@@ -34,7 +33,7 @@ impl Listener {
     pub(crate) async fn accept<S, F>(self, listener: TcpListener, answer: S)
     where
         S: Fn(Request<Incoming>, bool) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static,
+        F: Future<Output = Result<Response<AnswerBody>, ResetOnRequest>> + Send + 'static,
     {
         loop {
             let stream = tokio::select! {
@@ -59,7 +58,7 @@ impl Listener {
 async fn serve<S, F>(tls: Option<Arc<rustls::ServerConfig>>, stream: TcpStream, answer: S)
 where
     S: Fn(Request<Incoming>, bool) -> F + Send + Sync + 'static,
-    F: Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static,
+    F: Future<Output = Result<Response<AnswerBody>, ResetOnRequest>> + Send + 'static,
 {
     let mut first = [0];
     let sniffed = tokio::time::timeout(SNIFF_TIMEOUT, stream.peek(&mut first)).await;
@@ -81,10 +80,12 @@ where
 async fn serve_http<T, F>(stream: T, answer: impl Fn(Request<Incoming>) -> F) -> hyper::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + 'static,
+    F: Future<Output = Result<Response<AnswerBody>, ResetOnRequest>> + Send + 'static,
 {
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
+        // Answers bring their own date, or none.
+        .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service_fn(answer))
         .await
 }

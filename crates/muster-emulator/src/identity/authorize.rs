@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use hyper::header::{COOKIE, SET_COOKIE};
 use hyper::{Method, StatusCode};
 
-use crate::faults::Area;
+use crate::faults::kind::Area;
 use crate::http::answer::Answer;
 use crate::http::call::fields_of;
 use crate::world::tenants::World;

@@ -5,7 +5,7 @@ use hyper::header::CACHE_CONTROL;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use crate::faults::FaultKind;
+use crate::faults::kind::FaultKind;
 use crate::http::answer::{Answer, throttled};
 use crate::http::call::Call;
 use crate::http::hosts;

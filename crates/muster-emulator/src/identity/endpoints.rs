@@ -3,7 +3,8 @@
 use hyper::StatusCode;
 use hyper::header::{HeaderName, WWW_AUTHENTICATE};
 
-use crate::faults::{Area, FaultKind, Faults};
+use crate::faults::active::Faults;
+use crate::faults::kind::{Area, FaultKind};
 use crate::http::answer::Answer;
 use crate::http::call::Call;
 use crate::world::tenants::World;

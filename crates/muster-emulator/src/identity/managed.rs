@@ -4,7 +4,7 @@
 use hyper::{Method, StatusCode};
 use serde_json::json;
 
-use crate::faults::FaultKind;
+use crate::faults::kind::FaultKind;
 use crate::http::answer::Answer;
 use crate::http::call::fields_of;
 

@@ -2,7 +2,7 @@
 //! script, whose every variable part is escaped.
 
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderName, LOCATION};
+use hyper::header::HeaderName;
 use url::form_urlencoded;
 
 use crate::http::answer::Answer;
@@ -64,7 +64,7 @@ fn page(status: StatusCode, title: &str, body: &str, script: bool) -> Answer {
     let policy = format!(
         "default-src 'none'; style-src 'unsafe-inline';{scripts} frame-ancestors 'none'; base-uri 'none'"
     );
-    Answer { status, headers: vec![(CONTENT_TYPE, "text/html; charset=utf-8".to_owned())], body: html.into() }
+    Answer::of_type(status, "text/html; charset=utf-8", html)
         .uncached()
         .with(HeaderName::from_static("content-security-policy"), policy)
         .with(HeaderName::from_static("x-content-type-options"), "nosniff")
@@ -292,7 +292,5 @@ pub(crate) fn back(redirect: &str, mode: ResponseMode, fields: &[(&str, &str)]) 
         }
         _ => format!("{bare}?{text}"),
     };
-    Answer { status: StatusCode::FOUND, headers: vec![(LOCATION, location)], body: Default::default() }
-        .uncached()
-        .with(HeaderName::from_static("referrer-policy"), "no-referrer")
+    Answer::redirect(location).uncached().with(HeaderName::from_static("referrer-policy"), "no-referrer")
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::header::AUTHORIZATION;
 
-use crate::faults::Faults;
+use crate::faults::active::Faults;
 use crate::http::call::Call;
 use crate::world::dice::Dice;
 use crate::world::tenants::World;

@@ -8,7 +8,7 @@ use hyper::header::HeaderName;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::faults::{Area, FaultKind};
+use crate::faults::kind::{Area, FaultKind};
 use crate::http::answer::{Answer, throttled};
 use crate::http::call::fields_of;
 use crate::world::dice::Dice;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use crate::faults::Area;
+use crate::faults::kind::Area;
 use crate::http::call::Call;
 use crate::identity::platform::Identity;
 

@@ -5,7 +5,7 @@ use hyper::header::{COOKIE, HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
 use hyper::{Method, StatusCode};
 
 use crate::errors::RequestError;
-use crate::faults::Faults;
+use crate::faults::active::Faults;
 use crate::http::answer::Answer;
 use crate::http::call::Call;
 use crate::world::tenants::World;

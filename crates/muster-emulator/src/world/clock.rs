@@ -34,6 +34,11 @@ impl ManualClock {
         Self(Mutex::new(at))
     }
 
+    /// Puts the clock to another instant, earlier or later.
+    pub fn set(&self, at: jiff::Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, by: Duration) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -79,6 +79,8 @@ pub(crate) struct IncidentPlan {
     pub(crate) classification: &'static str,
     pub(crate) determination: &'static str,
     pub(crate) assigned_to: Option<String>,
+    /// The incident that it was merged into.
+    pub(crate) redirect: Option<u64>,
 }
 
 pub(crate) const SEVERITIES: [&str; 4] = ["informational", "low", "medium", "high"];
@@ -299,6 +301,7 @@ impl IncidentPlan {
             classification: "unknown",
             determination: "unknown",
             assigned_to: None,
+            redirect: None,
         }
     }
 
@@ -320,7 +323,7 @@ impl IncidentPlan {
         w.string("tenantId", &tenant.id);
         w.evolvable("status", self.status, self.status == "awaitingAction");
         w.string("incidentWebUrl", &incident_url(self.incident_id, tenant));
-        w.null("redirectIncidentId");
+        w.optional("redirectIncidentId", self.redirect.map(|id| id.to_string()).as_deref());
         w.string("displayName", &name);
         w.time("createdDateTime", self.created);
         w.time("lastUpdateDateTime", self.updated);

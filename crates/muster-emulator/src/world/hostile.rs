@@ -5,7 +5,7 @@ use crate::world::json_text::push_quoted;
 use crate::world::ticks::{TICKS_PER_MILLISECOND, Ticks};
 
 /// A record that is not as it should be.
-pub(crate) struct HostileRecord {
+pub(crate) struct WrittenRecord {
     pub(crate) id: String,
     pub(crate) at: Ticks,
     /// Whether its id and time can be read, so that its delivery can be expected.
@@ -14,7 +14,7 @@ pub(crate) struct HostileRecord {
 }
 
 /// One of each kind of trouble, written now.
-pub(crate) fn hostile_records(tenant: &TenantFacts, now: Ticks) -> Vec<HostileRecord> {
+pub(crate) fn hostile_records(tenant: &TenantFacts, now: Ticks) -> Vec<WrittenRecord> {
     let titles = [
         "line one\nline two\r\n<13>1 forged syslog line",
         "bell \u{7} escape \u{1b}[31mred\u{1b}[0m null \u{0} end",
@@ -28,7 +28,7 @@ pub(crate) fn hostile_records(tenant: &TenantFacts, now: Ticks) -> Vec<HostileRe
         let at = Ticks(now.0 + i64::try_from(records.len()).unwrap_or(0) * TICKS_PER_MILLISECOND);
         let id = format!("ho{:016x}-{name}", now.0);
         let json = text(&id, &at.to_string());
-        records.push(HostileRecord { id, at, identifiable, json });
+        records.push(WrittenRecord { id, at, identifiable, json });
     };
     let head = |id: &str, at: &str, title: &str, rest: &str| {
         let mut quoted = String::new();

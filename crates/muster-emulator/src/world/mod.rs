@@ -1,6 +1,7 @@
 //! What happens in the tenants: alerts and incidents, made from a seed or read from files.
 
 pub(crate) mod cast;
+pub(crate) mod changes;
 pub(crate) mod clock;
 pub(crate) mod dice;
 pub(crate) mod evidence;
@@ -14,3 +15,4 @@ pub(crate) mod table;
 pub(crate) mod template;
 pub(crate) mod tenants;
 pub(crate) mod ticks;
+pub(crate) mod truth;

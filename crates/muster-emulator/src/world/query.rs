@@ -1,5 +1,8 @@
 //! What a list can be asked for, and which records an answer holds.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::world::ticks::Ticks;
 
 /// What a list may be asked for.
@@ -11,17 +14,51 @@ pub(crate) struct Query {
     pub(crate) skip: usize,
     pub(crate) count: bool,
     pub(crate) expand_alerts: bool,
+    /// Whether `$top` was cut down.
+    pub(crate) clamped: bool,
+    /// What the `$skiptoken` says.
+    pub(crate) token: SkipToken,
+}
+
+/// Where an opaque link leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct SkipToken {
+    pub(crate) skip: usize,
+    /// How many empty pages were served before the page that begins there.
+    pub(crate) empty_pages: u32,
+}
+
+impl SkipToken {
+    /// As links carry it: nobody is meant to read it.
+    pub(crate) fn write(self) -> String {
+        URL_SAFE_NO_PAD.encode(format!("muster-emulator.{}.{}", self.skip, self.empty_pages))
+    }
+
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let (skip, empty_pages) = text.strip_prefix("muster-emulator.")?.split_once('.')?;
+        Some(Self { skip: skip.parse().ok()?, empty_pages: empty_pages.parse().ok()? })
+    }
 }
 
 /// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Order {
-    pub(crate) by_update: bool,
-    pub(crate) descending: bool,
+pub(crate) enum Order {
+    Created {
+        descending: bool,
+    },
+    Updated {
+        descending: bool,
+    },
+    /// None that means anything. The first pages ascend by update time all the same, each in itself.
+    Shuffled {
+        seed: u64,
+        ascending_pages: usize,
+    },
 }
 
 /// Newest first by creation: what Graph does when nothing is asked for.
-pub(crate) const DEFAULT_ORDER: Order = Order { by_update: false, descending: true };
+pub(crate) const DEFAULT_ORDER: Order = Order::Created { descending: true };
 
 /// Which list is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::world::cast::TenantFacts;
+use crate::world::dice::derive;
 use crate::world::generate::{AlertPlan, Body, IncidentPlan};
-use crate::world::query::{Field, Fields, Query};
+use crate::world::query::{Field, Fields, Order, Query};
 use crate::world::ticks::Ticks;
 
 /// The newest version of an alert or incident.
@@ -90,6 +91,11 @@ impl Row {
         }
     }
 
+    /// Whether it was made here, rather than read or written as it is.
+    pub(crate) fn is_made(&self) -> bool {
+        !matches!(self.origin, Origin::Fixed(_))
+    }
+
     /// Its JSON, written when it is first asked for.
     pub(crate) fn body(&self, tenant: &TenantFacts) -> &Body {
         self.body.get_or_init(|| match &self.origin {
@@ -141,12 +147,23 @@ impl Fields for Row {
     }
 }
 
-/// Rows in the order they were created, and by their last update.
+/// The records of one kind of one tenant, in the order they were made: what they are, and what of them is visible.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    rows: Vec<Arc<Row>>,
+    slots: Vec<Slot>,
+    /// What is visible, by its last update.
     by_update: BTreeSet<(Ticks, u32)>,
     by_id: HashMap<String, u32>,
+    /// Whether a record was made that is older than the one before it.
+    out_of_order: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    newest: Arc<Row>,
+    visible: Option<Arc<Row>>,
+    /// Its newest version in the log of truth.
+    logged: Option<u32>,
 }
 
 /// A page of rows.
@@ -158,36 +175,65 @@ pub(crate) struct Page {
 }
 
 impl Table {
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+    /// How many records are visible.
+    pub(crate) fn visible_len(&self) -> usize {
+        self.by_update.len()
     }
 
-    pub(crate) fn get(&self, index: u32) -> Option<&Arc<Row>> {
-        self.rows.get(index as usize)
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The newest version of a record, whether it is visible or not.
+    pub(crate) fn newest(&self, index: u32) -> Option<&Arc<Row>> {
+        self.slots.get(index as usize).map(|slot| &slot.newest)
+    }
+
+    /// What answers hold of a record.
+    pub(crate) fn visible(&self, index: u32) -> Option<&Arc<Row>> {
+        self.slots.get(index as usize)?.visible.as_ref()
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<u32> {
         self.by_id.get(id).copied()
     }
 
-    pub(crate) fn rows(&self) -> &[Arc<Row>] {
-        &self.rows
+    /// The newest versions.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &Arc<Row>> {
+        self.slots.iter().map(|slot| &slot.newest)
     }
 
-    pub(crate) fn push(&mut self, row: Row) -> u32 {
-        let index = u32::try_from(self.rows.len()).expect("a tenant has fewer than 4 billion records");
-        self.by_update.insert((row.updated, index));
+    /// A new record, not yet visible.
+    pub(crate) fn push(&mut self, row: Arc<Row>) -> u32 {
+        let index = u32::try_from(self.slots.len()).expect("a tenant has fewer than 4 billion records");
+        self.out_of_order |= self.slots.last().is_some_and(|last| last.newest.created > row.created);
         self.by_id.insert(row.id.clone(), index);
-        self.rows.push(Arc::new(row));
+        self.slots.push(Slot { newest: row, visible: None, logged: None });
         index
     }
 
-    /// Puts a newer version in the place of an older one.
-    pub(crate) fn replace(&mut self, index: u32, row: Row) {
-        let old = &mut self.rows[index as usize];
-        self.by_update.remove(&(old.updated, index));
+    /// A newer version of a record, not yet visible.
+    pub(crate) fn replace(&mut self, index: u32, row: Arc<Row>) {
+        self.slots[index as usize].newest = row;
+    }
+
+    /// Lets answers hold a version from now on.
+    pub(crate) fn show(&mut self, index: u32, row: Arc<Row>) {
+        let slot = &mut self.slots[index as usize];
+        if let Some(old) = &slot.visible {
+            self.by_update.remove(&(old.updated, index));
+        }
         self.by_update.insert((row.updated, index));
-        *old = Arc::new(row);
+        slot.visible = Some(row);
+    }
+
+    /// The place of a record's newest version in the log of truth.
+    pub(crate) fn logged(&self, index: u32) -> Option<u32> {
+        self.slots[index as usize].logged
+    }
+
+    pub(crate) fn set_logged(&mut self, index: u32, place: u32) {
+        self.slots[index as usize].logged = Some(place);
     }
 
     /// The rows that a query asks for.
@@ -200,42 +246,54 @@ impl Table {
             let range = if empty { (from, 0)..=(from, 0) } else { (from, 0)..=(to, u32::MAX) };
             self.by_update.range(range).filter(move |_| !empty).map(|&(_, index)| index)
         };
-        let all = 0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        let order = query.order;
-        let mut indices: Box<dyn Iterator<Item = u32>> = match (order.by_update, order.descending) {
-            (true, false) => Box::new(span()),
-            (true, true) => Box::new(span().rev()),
-            (false, descending) if narrow => {
+        let all = 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let seen = |index: &u32| self.slots[*index as usize].visible.as_ref();
+        let mut indices: Box<dyn Iterator<Item = u32>> = match query.order {
+            Order::Updated { descending: false } => Box::new(span()),
+            Order::Updated { descending: true } => Box::new(span().rev()),
+            Order::Created { descending } if narrow || self.out_of_order => {
                 let mut found: Vec<u32> = span().collect();
-                found.sort_unstable();
+                found.sort_unstable_by_key(|index| (seen(index).map(|row| row.created), *index));
                 if descending {
                     found.reverse();
                 }
                 Box::new(found.into_iter())
             }
-            (false, true) => Box::new(all.rev()),
-            (false, false) => Box::new(all),
+            Order::Created { descending: true } => Box::new(all.rev()),
+            Order::Created { descending: false } => Box::new(all),
+            Order::Shuffled { seed, .. } => {
+                let mut found: Vec<u32> = span().collect();
+                found.sort_unstable_by_key(|index| derive(&[seed, u64::from(*index)]));
+                Box::new(found.into_iter())
+            }
         };
+        indices = Box::new(indices.filter(|index| seen(index).is_some()));
         if let Some(filter) = &query.filter {
-            indices = Box::new(indices.filter(|&index| filter.matches(self.rows[index as usize].as_ref())));
+            indices =
+                Box::new(indices.filter(|index| seen(index).is_some_and(|row| filter.matches(row.as_ref()))));
         }
         let mut indices = indices.skip(query.skip);
-        let rows: Vec<_> = indices
+        let mut rows: Vec<_> = indices
             .by_ref()
             .take(page_size)
-            .map(|index| (index, Arc::clone(&self.rows[index as usize])))
+            .filter_map(|index| Some((index, Arc::clone(seen(&index)?))))
             .collect();
         let more = indices.next().is_some();
         let total = query.count.then(|| query.skip + rows.len() + usize::from(more) + indices.count());
         // Skipping past the end must not count records that do not exist.
         let total = total.map(|total| if rows.is_empty() { self.count(query) } else { total });
+        if let Order::Shuffled { ascending_pages, .. } = query.order
+            && query.skip < page_size.saturating_mul(ascending_pages)
+        {
+            rows.sort_by_key(|(index, row)| (row.updated, *index));
+        }
         Page { rows, more, total }
     }
 
     fn count(&self, query: &Query) -> usize {
         let matches =
             |row: &&Arc<Row>| query.filter.as_ref().is_none_or(|filter| filter.matches(row.as_ref()));
-        self.rows.iter().filter(matches).count()
+        self.slots.iter().filter_map(|slot| slot.visible.as_ref()).filter(matches).count()
     }
 }
 

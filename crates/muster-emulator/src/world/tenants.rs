@@ -1,4 +1,4 @@
-//! All tenants with their alerts and incidents, as they are now, and the ledger of every version ever shown.
+//! All tenants with their alerts and incidents, as they are now, and the log of every version there ever was.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -12,11 +12,12 @@ use crate::world::cast::{self, TenantFacts};
 use crate::world::clock::Clock;
 use crate::world::dice::{Dice, derive};
 use crate::world::generate::{AlertPlan, IncidentPlan, SEVERITIES, alert_seed};
-use crate::world::hostile::hostile_records;
+use crate::world::hostile::WrittenRecord;
 use crate::world::query::{List, Query};
 use crate::world::records::Recordings;
 use crate::world::table::{FixedFields, Page, Row, Table};
 use crate::world::ticks::{TICKS_PER_MILLISECOND, TICKS_PER_SECOND, Ticks};
+use crate::world::truth::{Entry, NewEntry, TruthLog, TruthVersion};
 
 /// The tenants and what happened to them.
 pub(crate) struct World {
@@ -27,7 +28,10 @@ pub(crate) struct World {
     /// Running sums: the tenant of a throw is the first whose sum is above it.
     weights: Vec<f64>,
     large_one_in: u32,
-    ledger: Mutex<Vec<LedgerEntry>>,
+    truth: Mutex<TruthLog>,
+    seed: u64,
+    /// Whether alerts are written as short as they can be.
+    short_alerts: bool,
     counters: Mutex<Production>,
 }
 
@@ -36,23 +40,48 @@ struct Tenant {
     state: Mutex<TenantState>,
 }
 
+/// The records of one tenant.
 #[derive(Default)]
-struct TenantState {
-    alerts: Table,
-    incidents: Table,
+pub(crate) struct TenantState {
+    pub(crate) alerts: Table,
+    pub(crate) incidents: Table,
     /// Alerts of each incident, by place in `alerts`.
-    members: Vec<Vec<u32>>,
+    pub(crate) members: Vec<Vec<u32>>,
     /// The incident that new alerts join, and how many more it takes.
-    open_incident: Option<(u32, u32)>,
+    pub(crate) open_incident: Option<(u32, u32)>,
     next_incident: u64,
     next_alert: u64,
+    /// Versions that are not visible yet, the next first: when, in which order they were made, and what.
+    hidden: BinaryHeap<Reverse<(Ticks, u64, HiddenRow)>>,
+    hidden_made: u64,
+    lateness: Option<Lateness>,
 }
 
-struct LedgerEntry {
-    tenant: u32,
+/// A version that waits to become visible.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct HiddenRow {
     kind: RecordKind,
     index: u32,
-    updated_ms: i64,
+    /// Its place in the log of truth.
+    logged: u32,
+}
+
+/// How long after they were made versions become visible.
+pub(crate) struct Lateness {
+    pub(crate) from: Duration,
+    pub(crate) to: Duration,
+    /// One version in so many is late.
+    pub(crate) one_in: u32,
+    pub(crate) dice: Dice,
+}
+
+impl Lateness {
+    fn draw(&mut self) -> i64 {
+        if self.dice.below(u64::from(self.one_in.max(1))) > 0 {
+            return 0;
+        }
+        draw_wait(&mut self.dice, (self.from, self.to))
+    }
 }
 
 struct Production {
@@ -113,12 +142,24 @@ impl World {
             by_name,
             weights,
             large_one_in,
-            ledger: Mutex::default(),
+            truth: Mutex::default(),
+            seed,
+            short_alerts: false,
             counters: Mutex::new(Production {
                 dice: Dice::derived(&[seed, 0x940d]),
                 due_updates: BinaryHeap::new(),
             }),
         }
+    }
+
+    /// The same with alerts of about two kilobytes, each with one piece of evidence: a simulation reads many.
+    #[must_use]
+    pub(crate) fn with_short_alerts(self, short_alerts: bool) -> Self {
+        Self { short_alerts, ..self }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     pub(crate) fn now(&self) -> Ticks {
@@ -172,7 +213,8 @@ impl World {
             let updated = Ticks((created.0 + dice.between(0, delay * TICKS_PER_SECOND)).min(now.0));
             let later = dice.chance(updates.share);
             let mut state = lock(&self.tenants[tenant as usize].state);
-            let index = self.add_alert(tenant, &mut state, created, updated, None, false);
+            let new = NewAlert { updated: Some(updated), shown: false, ..NewAlert::shown() };
+            let index = self.add_alert(tenant, &mut state, created, new);
             drop(state);
             if later {
                 let wait = draw_wait(dice, updates.after);
@@ -182,25 +224,92 @@ impl World {
         drop(production);
         for index in 0..self.tenants.len() {
             let tenant = u32::try_from(index).unwrap_or(0);
-            let state = lock(&self.tenants[index].state);
-            self.record_all(tenant, &state);
+            let mut state = lock(&self.tenants[index].state);
+            self.record_all(tenant, &mut state);
         }
     }
 
-    fn record_all(&self, tenant: u32, state: &TenantState) {
-        let mut ledger = lock(&self.ledger);
-        for (kind, table) in [(RecordKind::Alert, &state.alerts), (RecordKind::Incident, &state.incidents)] {
-            ledger.extend((0..).zip(table.rows()).map(|(index, row)| LedgerEntry {
-                tenant,
-                kind,
-                index,
-                updated_ms: row.updated.milliseconds(),
-            }));
+    fn record_all(&self, tenant: u32, state: &mut TenantState) {
+        let now = self.now();
+        let mut truth = lock(&self.truth);
+        for (kind, table) in
+            [(RecordKind::Alert, &mut state.alerts), (RecordKind::Incident, &mut state.incidents)]
+        {
+            for index in 0..u32::try_from(table.len()).unwrap_or(u32::MAX) {
+                let Some(row) = table.visible(index).cloned() else { continue };
+                let place = truth.write(NewEntry {
+                    tenant,
+                    kind,
+                    row,
+                    what: "created",
+                    made: now,
+                    visible_from: now,
+                    before: None,
+                });
+                table.set_logged(index, place);
+            }
         }
     }
 
-    fn record(&self, tenant: u32, kind: RecordKind, index: u32, at: Ticks) {
-        lock(&self.ledger).push(LedgerEntry { tenant, kind, index, updated_ms: at.milliseconds() });
+    /// Makes a version the newest of its record: writes it into the log of truth, and lets answers hold it at once or
+    /// when it is late.
+    pub(crate) fn publish(&self, tenant: u32, state: &mut TenantState, kind: RecordKind, version: Version) {
+        let (index, row) = (version.index, version.row);
+        let now = self.now();
+        let late = state.lateness.as_mut().map_or(0, Lateness::draw);
+        let table = state.table_of(kind);
+        let before = table.logged(index);
+        table.replace(index, Arc::clone(&row));
+        let visible_from = Ticks(now.0.saturating_add(late));
+        let entry = NewEntry {
+            tenant,
+            kind,
+            row: Arc::clone(&row),
+            what: version.what,
+            made: now,
+            visible_from,
+            before,
+        };
+        let place = lock(&self.truth).write(entry);
+        table.set_logged(index, place);
+        if late == 0 {
+            table.show(index, row);
+        } else {
+            state.hidden_made += 1;
+            let hidden = HiddenRow { kind, index, logged: place };
+            state.hidden.push(Reverse((visible_from, state.hidden_made, hidden)));
+        }
+    }
+
+    /// Lets answers hold what has become visible by now.
+    fn uncover(&self, state: &mut TenantState) {
+        let now = self.now();
+        while state.hidden.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
+            let Some(Reverse((_, _, hidden))) = state.hidden.pop() else { return };
+            let truth = lock(&self.truth);
+            let Some(entry) = truth.entries().get(hidden.logged as usize) else { continue };
+            // A newer version was visible before this one.
+            if entry.visible_until.is_some_and(|until| until <= entry.visible_from) {
+                continue;
+            }
+            let row = Arc::clone(&entry.row);
+            drop(truth);
+            state.table_of(hidden.kind).show(hidden.index, row);
+        }
+    }
+
+    /// Locks a tenant, with all visible that is by now.
+    pub(crate) fn state(&self, tenant: u32) -> MutexGuard<'_, TenantState> {
+        let mut state = lock(&self.tenants[tenant as usize].state);
+        if !state.hidden.is_empty() {
+            self.uncover(&mut state);
+        }
+        state
+    }
+
+    /// From now on, new versions of a tenant become visible late; or at once again.
+    pub(crate) fn set_lateness(&self, tenant: u32, lateness: Option<Lateness>) {
+        self.state(tenant).lateness = lateness;
     }
 
     /// Puts recorded alerts and incidents into the first tenant.
@@ -210,15 +319,14 @@ impl World {
         let mut records = recordings.records;
         records.sort_by_key(|record| (record.row.created, record.row.updated));
         for record in records {
-            match record.list {
-                List::Alerts => _ = state.alerts.push(record.row),
-                List::Incidents => {
-                    state.incidents.push(record.row);
-                    state.members.push(Vec::new());
-                }
+            if record.list == List::Incidents {
+                state.members.push(Vec::new());
             }
+            let (table, row) = (state.table_mut(record.list), Arc::new(record.row));
+            let index = table.push(Arc::clone(&row));
+            table.show(index, row);
         }
-        self.record_all(0, &state);
+        self.record_all(0, &mut state);
         (state.alerts.len(), state.incidents.len())
     }
 
@@ -233,7 +341,7 @@ impl World {
             let later = production.dice.chance(updates.share);
             let wait = draw_wait(&mut production.dice, updates.after);
             drop(production);
-            let (index, at) = self.appear(tenant, None);
+            let (index, at) = self.appear(tenant, NewAlert::shown());
             if later {
                 lock(&self.counters).due_updates.push(Reverse((Ticks(at.0 + wait), tenant, index)));
             }
@@ -241,135 +349,152 @@ impl World {
     }
 
     /// One new alert of a tenant, now.
-    fn appear(&self, tenant: u32, title: Option<String>) -> (u32, Ticks) {
-        let mut state = lock(&self.tenants[tenant as usize].state);
+    fn appear(&self, tenant: u32, new: NewAlert) -> (u32, Ticks) {
+        let mut state = self.state(tenant);
         let now = self.now();
-        let index = self.add_alert(tenant, &mut state, now, now, title, true);
-        (index, now)
+        (self.add_alert(tenant, &mut state, now, new), now)
     }
 
     /// New alerts of one tenant, now; gives their ids.
     pub(crate) fn add_alerts(&self, tenant: u32, count: usize, title: Option<&str>) -> Vec<String> {
-        (0..count)
-            .filter_map(|_| {
-                let (index, _) = self.appear(tenant, title.map(str::to_owned));
-                self.row_at(tenant, List::Alerts, index).map(|row| row.id.clone())
-            })
-            .collect()
+        let appear =
+            |_| self.appear(tenant, NewAlert { title: title.map(str::to_owned), ..NewAlert::shown() }).0;
+        let indices: Vec<u32> = (0..count).map(appear).collect();
+        let state = self.state(tenant);
+        indices.iter().filter_map(|&index| Some(state.alerts.newest(index)?.id.clone())).collect()
     }
 
-    /// Adds records written as attackers and accidents write them; gives the ids of those that have one.
-    pub(crate) fn add_hostile(&self, tenant: u32) -> Vec<String> {
-        let mut state = lock(&self.tenants[tenant as usize].state);
+    /// Adds alerts whose text is given; gives the ids of those that can be known again.
+    pub(crate) fn add_written(&self, tenant: u32, records: Vec<WrittenRecord>) -> Vec<String> {
+        let mut state = self.state(tenant);
         let mut ids = Vec::new();
-        for hostile in hostile_records(&self.tenants[tenant as usize].facts, self.now()) {
-            let fields = FixedFields::default();
-            let body = Bytes::from(hostile.json);
-            let index =
-                state.alerts.push(Row::fixed(hostile.id.clone(), hostile.at, hostile.at, fields, body));
-            if hostile.identifiable {
-                self.record(tenant, RecordKind::Alert, index, hostile.at);
-                ids.push(hostile.id);
+        for record in records {
+            let body = Bytes::from(record.json);
+            let row = Row::fixed(record.id.clone(), record.at, record.at, FixedFields::default(), body);
+            let row = Arc::new(row);
+            let index = state.alerts.push(Arc::clone(&row));
+            if record.identifiable {
+                self.publish(tenant, &mut state, RecordKind::Alert, Version { index, row, what: "created" });
+                ids.push(record.id);
+            } else {
+                state.alerts.show(index, row);
             }
         }
         ids
     }
 
-    fn add_alert(
+    pub(crate) fn add_alert(
         &self,
         tenant: u32,
         state: &mut TenantState,
         created: Ticks,
-        updated: Ticks,
-        title: Option<String>,
-        visible: bool,
+        new: NewAlert,
     ) -> u32 {
         let facts = &self.tenants[tenant as usize].facts;
+        let updated = new.updated.unwrap_or(created);
         let (incident, left) = match state.open_incident.take() {
             Some(open) => open,
             None => {
-                let plan = IncidentPlan::new(facts, state.next_incident, created);
-                let size = plan.size(facts);
-                state.next_incident += 1;
-                state.members.push(Vec::new());
-                (state.incidents.push(Row::incident(plan)), size)
+                let incident = self.new_incident(tenant, state, created);
+                let plan = state.incidents.newest(incident).and_then(|row| row.incident_plan());
+                (incident, plan.map_or(1, |plan| plan.size(facts)))
             }
         };
         let number = state.next_alert;
         state.next_alert += 1;
         let incident_row =
-            Arc::clone(state.incidents.get(incident).expect("an open incident is in its table"));
+            Arc::clone(state.incidents.newest(incident).expect("an open incident is in its table"));
         let of = incident_row.incident_plan().expect("an open incident was made here");
         let mut plan = AlertPlan::new(alert_seed(facts, number), incident, of, created, self.large_one_in);
         plan.updated = updated;
-        plan.title = title;
+        plan.title = new.title;
+        if self.short_alerts {
+            plan.target_bytes = 0;
+        }
         let severity = plan.severity;
-        let index = state.alerts.push(Row::alert(plan));
+        let row = Arc::new(Row::alert(plan));
+        let index = state.alerts.push(Arc::clone(&row));
         state.members[incident as usize].push(index);
         state.open_incident = (left > 1).then(|| (incident, left - 1));
-        if visible {
-            self.record(tenant, RecordKind::Alert, index, updated);
+        if new.shown {
+            self.publish(tenant, state, RecordKind::Alert, Version { index, row, what: "created" });
+        } else {
+            state.alerts.show(index, row);
         }
-        self.touch_incident(tenant, state, incident, updated, severity, visible);
+        if new.touches_incident {
+            self.touch_incident(tenant, state, incident, updated, severity, new.shown);
+        }
         index
     }
 
+    /// An incident without alerts, which nobody sees before it is touched.
+    pub(crate) fn new_incident(&self, tenant: u32, state: &mut TenantState, created: Ticks) -> u32 {
+        let plan = IncidentPlan::new(self.facts(tenant), state.next_incident, created);
+        state.next_incident += 1;
+        state.members.push(Vec::new());
+        state.incidents.push(Arc::new(Row::incident(plan)))
+    }
+
     /// An incident moves when one of its alerts does.
-    fn touch_incident(
+    pub(crate) fn touch_incident(
         &self,
         tenant: u32,
         state: &mut TenantState,
         incident: u32,
         at: Ticks,
         severity: &'static str,
-        visible: bool,
+        shown: bool,
     ) {
-        let Some(row) = state.incidents.get(incident).cloned() else { return };
+        let Some(row) = state.incidents.newest(incident).cloned() else { return };
         let Some(plan) = row.incident_plan() else { return };
         let mut plan = plan.clone();
-        let first = state.members[incident as usize].len() == 1 && plan.updated == plan.created;
-        plan.updated = if first { at } else { later_version(row.updated, at, visible) };
+        let first = plan.updated == plan.created && state.incidents.logged(incident).is_none();
+        let first = first && state.members[incident as usize].len() == 1;
+        plan.updated = if first { at } else { later_version(row.updated, at, shown) };
         let rank = |severity: &str| SEVERITIES.iter().position(|known| *known == severity);
         if rank(severity) > rank(plan.severity) {
             plan.severity = severity;
         }
         let all_resolved = state.members[incident as usize].iter().all(|&alert| {
-            state
-                .alerts
-                .get(alert)
-                .and_then(|row| row.alert_plan())
-                .is_some_and(|plan| plan.status == "resolved")
+            let alert = state.alerts.newest(alert).and_then(|row| row.alert_plan());
+            alert.is_some_and(|plan| plan.status == "resolved")
         });
         if all_resolved && state.open_incident.is_none_or(|open| open.0 != incident) {
             plan.status = "resolved";
         } else if plan.status == "resolved" {
             plan.status = "active";
         }
-        let updated = plan.updated;
-        state.incidents.replace(incident, Row::incident(plan));
-        if visible {
-            self.record(tenant, RecordKind::Incident, incident, updated);
+        let row = Arc::new(Row::incident(plan));
+        if shown {
+            let what = if state.incidents.logged(incident).is_none() { "created" } else { "changed" };
+            self.publish(tenant, state, RecordKind::Incident, Version { index: incident, row, what });
+        } else {
+            state.incidents.replace(incident, Arc::clone(&row));
+            state.incidents.show(incident, row);
         }
     }
 
     /// Updates an alert now; false when the tenant has none of that id that was made here.
     pub(crate) fn update_alert(&self, tenant: u32, id: &str) -> bool {
-        let mut state = lock(&self.tenants[tenant as usize].state);
+        let mut state = self.state(tenant);
         match state.alerts.find(id) {
             Some(index) => self.update_at(tenant, &mut state, index),
             None => false,
         }
     }
 
-    fn update_at(&self, tenant: u32, state: &mut TenantState, index: u32) -> bool {
+    pub(crate) fn update_at(&self, tenant: u32, state: &mut TenantState, index: u32) -> bool {
         let facts = &self.tenants[tenant as usize].facts;
-        let Some(row) = state.alerts.get(index).cloned() else { return false };
+        let Some(row) = state.alerts.newest(index).cloned() else { return false };
         let Some(plan) = row.alert_plan() else { return false };
         let at = later_version(row.updated, self.now(), true);
-        let next = plan.advanced(facts, at);
+        let mut next = plan.advanced(facts, at);
+        if self.short_alerts {
+            next.target_bytes = 0;
+        }
         let (incident, severity) = (next.incident, next.severity);
-        state.alerts.replace(index, Row::alert(next));
-        self.record(tenant, RecordKind::Alert, index, at);
+        let row = Arc::new(Row::alert(next));
+        self.publish(tenant, state, RecordKind::Alert, Version { index, row, what: "changed" });
         self.touch_incident(tenant, state, incident, at, severity, true);
         true
     }
@@ -395,7 +520,7 @@ impl World {
                 )));
             }
             drop(production);
-            let mut state = lock(&self.tenants[tenant as usize].state);
+            let mut state = self.state(tenant);
             self.update_at(tenant, &mut state, index);
             done += 1;
         }
@@ -407,18 +532,13 @@ impl World {
     }
 
     pub(crate) fn select(&self, tenant: u32, list: List, query: &Query, page_size: usize) -> Page {
-        let state = lock(&self.tenants[tenant as usize].state);
-        state.table(list).select(query, page_size)
+        self.state(tenant).table(list).select(query, page_size)
     }
 
     pub(crate) fn find_row(&self, tenant: u32, list: List, id: &str) -> Option<(u32, Arc<Row>)> {
-        let state = lock(&self.tenants[tenant as usize].state);
+        let state = self.state(tenant);
         let index = state.table(list).find(id)?;
-        state.table(list).get(index).map(|row| (index, Arc::clone(row)))
-    }
-
-    fn row_at(&self, tenant: u32, list: List, index: u32) -> Option<Arc<Row>> {
-        lock(&self.tenants[tenant as usize].state).table(list).get(index).cloned()
+        state.table(list).visible(index).map(|row| (index, Arc::clone(row)))
     }
 
     /// An incident and its alerts, in the order they joined, at one moment: an incident never shows alerts that are
@@ -428,24 +548,21 @@ impl World {
         tenant: u32,
         incident: u32,
     ) -> Option<(Arc<Row>, Vec<Arc<Row>>)> {
-        let state = lock(&self.tenants[tenant as usize].state);
-        let row = state.incidents.get(incident).cloned()?;
-        let members = state.members.get(incident as usize).map_or(&[] as &[u32], Vec::as_slice);
-        Some((row, members.iter().filter_map(|&index| state.alerts.get(index).cloned()).collect()))
+        let state = self.state(tenant);
+        let row = state.incidents.visible(incident).cloned()?;
+        Some((row, state.visible_members(incident)))
     }
 
     /// The alerts of an incident, in the order they joined.
     pub(crate) fn members(&self, tenant: u32, incident: u32) -> Vec<Arc<Row>> {
-        let state = lock(&self.tenants[tenant as usize].state);
-        let members = state.members.get(incident as usize).map_or(&[] as &[u32], Vec::as_slice);
-        members.iter().filter_map(|&index| state.alerts.get(index).cloned()).collect()
+        self.state(tenant).visible_members(incident)
     }
 
     /// Writes all bodies now, so that no reader waits for them later.
     pub(crate) fn write_bodies(&self) {
         for tenant in &self.tenants {
             let state = lock(&tenant.state);
-            let rows: Vec<_> = state.alerts.rows().iter().chain(state.incidents.rows()).cloned().collect();
+            let rows: Vec<_> = state.alerts.rows().chain(state.incidents.rows()).cloned().collect();
             drop(state);
             for row in rows {
                 row.body(&tenant.facts);
@@ -455,42 +572,98 @@ impl World {
 
     /// Every version that was ever visible, in order.
     pub(crate) fn produced(&self) -> Vec<Produced> {
-        let ledger = lock(&self.ledger);
-        // Ids are looked up tenant by tenant: no tenant is locked while the ledger grows elsewhere.
-        let entries: Vec<_> =
-            ledger.iter().map(|entry| (entry.tenant, entry.kind, entry.index, entry.updated_ms)).collect();
-        drop(ledger);
-        entries
-            .into_iter()
-            .filter_map(|(tenant, kind, index, updated_ms)| {
-                let list = match kind {
-                    RecordKind::Alert => List::Alerts,
-                    RecordKind::Incident => List::Incidents,
-                };
-                let id = self.row_at(tenant, list, index)?.id.clone();
-                Some(Produced { tenant: self.facts(tenant).id.clone(), kind, id, updated_ms })
-            })
+        let now = self.now();
+        let truth = lock(&self.truth);
+        let seen = truth.entries().iter().filter(|entry| entry.was_visible_by(now));
+        seen.map(|entry| Produced {
+            tenant: self.facts(entry.tenant).id.clone(),
+            kind: entry.kind,
+            id: entry.row.id.clone(),
+            updated_ms: entry.row.updated.milliseconds(),
+        })
+        .collect()
+    }
+
+    /// The log of truth, of one tenant or of all.
+    pub(crate) fn truth(&self, tenant: Option<u32>) -> Vec<TruthVersion> {
+        let truth = lock(&self.truth);
+        let wanted = |entry: &&Entry| tenant.is_none_or(|tenant| tenant == entry.tenant);
+        truth
+            .entries()
+            .iter()
+            .filter(wanted)
+            .map(|entry| entry.public(&self.facts(entry.tenant).id))
             .collect()
+    }
+
+    /// What answers hold of a version, by its place in the log of truth.
+    pub(crate) fn truth_body(&self, place: usize) -> Option<Bytes> {
+        let truth = lock(&self.truth);
+        let entry = truth.entries().get(place)?;
+        Some(entry.row.body(self.facts(entry.tenant)).full.clone())
     }
 
     pub(crate) fn produced_counts(&self) -> ProducedCounts {
         let mut counts = ProducedCounts::default();
-        for entry in lock(&self.ledger).iter() {
+        let now = self.now();
+        for entry in lock(&self.truth).entries().iter().filter(|entry| entry.was_visible_by(now)) {
             match entry.kind {
                 RecordKind::Alert => counts.alert_versions += 1,
                 RecordKind::Incident => counts.incident_versions += 1,
             }
         }
-        for tenant in &self.tenants {
-            let state = lock(&tenant.state);
-            counts.alerts += state.alerts.len() as u64;
-            counts.incidents += state.incidents.len() as u64;
+        for tenant in 0..u32::try_from(self.tenants.len()).unwrap_or(u32::MAX) {
+            let state = self.state(tenant);
+            counts.alerts += state.alerts.visible_len() as u64;
+            counts.incidents += state.incidents.visible_len() as u64;
         }
         counts
     }
 }
 
+/// A new version of a record.
+pub(crate) struct Version {
+    pub(crate) index: u32,
+    pub(crate) row: Arc<Row>,
+    pub(crate) what: &'static str,
+}
+
+/// An alert that is to appear.
+pub(crate) struct NewAlert {
+    pub(crate) title: Option<String>,
+    /// Its last update; absent: when it was created.
+    pub(crate) updated: Option<Ticks>,
+    /// Whether it is a version that is written down. What fills the past is only written down as it is in the end.
+    pub(crate) shown: bool,
+    pub(crate) touches_incident: bool,
+}
+
+impl NewAlert {
+    pub(crate) fn shown() -> Self {
+        Self { title: None, updated: None, shown: true, touches_incident: true }
+    }
+}
+
 impl TenantState {
+    fn table_mut(&mut self, list: List) -> &mut Table {
+        match list {
+            List::Alerts => &mut self.alerts,
+            List::Incidents => &mut self.incidents,
+        }
+    }
+
+    fn table_of(&mut self, kind: RecordKind) -> &mut Table {
+        match kind {
+            RecordKind::Alert => &mut self.alerts,
+            RecordKind::Incident => &mut self.incidents,
+        }
+    }
+
+    fn visible_members(&self, incident: u32) -> Vec<Arc<Row>> {
+        let members = self.members.get(incident as usize).map_or(&[] as &[u32], Vec::as_slice);
+        members.iter().filter_map(|&index| self.alerts.visible(index).cloned()).collect()
+    }
+
     fn table(&self, list: List) -> &Table {
         match list {
             List::Alerts => &self.alerts,
@@ -500,7 +673,7 @@ impl TenantState {
 }
 
 /// Two versions of one record never share a millisecond: many readers keep no finer time.
-fn later_version(before: Ticks, now: Ticks, visible: bool) -> Ticks {
+pub(crate) fn later_version(before: Ticks, now: Ticks, visible: bool) -> Ticks {
     if !visible {
         return before.max(now);
     }
@@ -534,7 +707,7 @@ mod tests {
         let mut all = Vec::new();
         for tenant in &world.tenants {
             let state = lock(&tenant.state);
-            for row in state.alerts.rows().iter().chain(state.incidents.rows()) {
+            for row in state.alerts.rows().chain(state.incidents.rows()) {
                 row.body(&tenant.facts).append_to(&mut all, true);
                 row.body(&tenant.facts).append_to(&mut all, false);
             }

@@ -13,6 +13,11 @@ impl Ticks {
         Self(i64::try_from(ticks).unwrap_or(i64::MAX))
     }
 
+    pub(crate) fn timestamp(self) -> jiff::Timestamp {
+        let far = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        jiff::Timestamp::from_nanosecond(i128::from(self.0) * 100).unwrap_or(far)
+    }
+
     /// Reads RFC 3339; digits beyond the seventh are dropped.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Ok(at) = text.parse::<jiff::Timestamp>() {

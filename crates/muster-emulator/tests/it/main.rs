@@ -4,3 +4,4 @@
 
 mod emulator;
 mod identity;
+mod quirks;

@@ -1,0 +1,259 @@
+//! Graph's security API without sockets, tokens and waiting: a function from a request to an answer.
+//!
+//! The HTTP server answers by the same code, so that what a simulation meets in-process is what a client meets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{DATE, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
+
+use crate::client_config::Tenant;
+use crate::errors::RequestError;
+use crate::faults::active::Faults;
+use crate::faults::kind::{Area, Fault, FaultKind};
+use crate::faults::quirks::DateQuirk;
+use crate::faults::spoil::spoil;
+use crate::graph::service::{Caller, Graph, Target};
+use crate::http::answer::{Answer, Transport};
+use crate::http::call::Call;
+use crate::world::changes::WorldChange;
+use crate::world::clock::{Clock, SystemClock};
+use crate::world::dice::Dice;
+use crate::world::hostile::hostile_records;
+use crate::world::tenants::{Lateness, UpdatePolicy, World};
+use crate::world::truth::TruthVersion;
+
+/// Graph's security API of some tenants.
+pub struct GraphApi {
+    pub(crate) world: World,
+    pub(crate) graph: Graph,
+    pub(crate) faults: Faults,
+}
+
+/// What a [`GraphApi`] is made from. `GraphConfig::default()` is three small tenants without records.
+#[derive(Clone)]
+pub struct GraphConfig {
+    /// How many tenants.
+    pub tenants: usize,
+    /// Everything made up is made up from this.
+    pub seed: u64,
+    /// How many alerts there are at first, spread over `history`.
+    pub alerts: u64,
+    /// Over how long a past they are spread.
+    pub history: Duration,
+    /// Whether alerts are about two kilobytes small; else as large as in life.
+    pub short_alerts: bool,
+    /// Requests a minute for each tenant before 429; absent: no limit.
+    pub quota_per_minute: Option<u32>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for GraphConfig {
+    fn default() -> Self {
+        Self {
+            tenants: 3,
+            seed: 7,
+            alerts: 0,
+            history: Duration::from_secs(6 * 3600),
+            short_alerts: true,
+            quota_per_minute: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// A request to Graph, without a token: who asks may ask.
+#[derive(Debug, Clone, Copy)]
+pub struct GraphRequest<'a> {
+    /// `GET`, mostly.
+    pub method: &'a str,
+    /// The path, for example `/v1.0/security/alerts_v2`.
+    pub path: &'a str,
+    /// What stands behind `?`, or nothing.
+    pub query: &'a str,
+    /// The headers.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The tenant whose data is asked for: GUID or domain.
+    pub tenant: &'a str,
+}
+
+/// An answer of Graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, `Date` among them, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// All of the body, also where only a part of it would arrive.
+    pub body: Bytes,
+    /// How the answer travels; a simulation decides what it makes of it.
+    pub transport: Transport,
+}
+
+impl GraphAnswer {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|header| header.0.eq_ignore_ascii_case(name)).map(|header| header.1.as_str())
+    }
+
+    /// What of the body arrives before the connection is closed or falls silent; `None` when nothing does, not even the
+    /// status.
+    pub fn arrived(&self) -> Option<Bytes> {
+        match self.transport {
+            Transport::Silence | Transport::Reset => None,
+            Transport::Cut { after_bytes } | Transport::Stall { after_bytes } => {
+                let length = usize::try_from(after_bytes).unwrap_or(usize::MAX);
+                Some(self.body.slice(..length.min(self.body.len().saturating_sub(1))))
+            }
+            _ => Some(self.body.clone()),
+        }
+    }
+}
+
+/// Scheme and host of all links of answers that came over no socket.
+const BASE: &str = "https://graph.microsoft.com";
+
+impl GraphApi {
+    /// The API of a new world.
+    pub fn new(config: &GraphConfig) -> Self {
+        let world = World::new(config.seed, config.tenants.max(1), 0, Arc::clone(&config.clock))
+            .with_short_alerts(config.short_alerts);
+        let updates = UpdatePolicy { share: 0.0, after: (Duration::ZERO, Duration::ZERO) };
+        world.populate(config.alerts, config.history, updates);
+        Self::of(world, config.quota_per_minute, config.seed)
+    }
+
+    pub(crate) fn of(world: World, quota_per_minute: Option<u32>, seed: u64) -> Self {
+        Self { world, graph: Graph::new(quota_per_minute, seed), faults: Faults::new(seed) }
+    }
+
+    /// Answers a request. Nothing waits: `transport` says what would.
+    pub fn answer(&self, request: &GraphRequest<'_>) -> GraphAnswer {
+        let mut headers = HeaderMap::new();
+        for (name, value) in request.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(*name), HeaderValue::try_from(*value)) {
+                headers.append(name, value);
+            }
+        }
+        let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
+        let call = Call {
+            method: &method,
+            path: request.path,
+            query: request.query,
+            headers: &headers,
+            body: Bytes::new(),
+            base: BASE,
+        };
+        let answer = match (self.world.find_tenant(request.tenant), Target::of(request.path)) {
+            (Some(tenant), Some(target)) => self.respond(&call, &Caller::trusted(tenant), target),
+            (None, _) => Answer::text(StatusCode::UNAUTHORIZED, "no such tenant"),
+            (_, None) => self.graph.no_such_path(&self.world, &call),
+        };
+        GraphAnswer {
+            status: answer.status.as_u16(),
+            headers: answer
+                .headers
+                .into_iter()
+                .map(|(name, value)| (name.as_str().to_owned(), value))
+                .collect(),
+            body: answer.body,
+            transport: answer.transport,
+        }
+    }
+
+    /// The whole answer of a list or of a record, with all that the request meets.
+    pub(crate) fn respond(&self, call: &Call<'_>, caller: &Caller, target: Target<'_>) -> Answer {
+        let area = Area::of(target.list());
+        let now = self.world.now();
+        let met = self.faults.meet(area, Some(caller.tenant), now);
+        let answer = self.graph.answer(&self.world, &self.faults, call, caller, target, &met);
+        let answer = match &met.quirks.date {
+            None => answer.with(DATE, now.http_date()),
+            Some(DateQuirk::Shifted(seconds)) => answer.with(DATE, now.plus_seconds(*seconds).http_date()),
+            Some(DateQuirk::Text(text)) => answer.with(DATE, text.clone()),
+            Some(DateQuirk::Absent) => answer,
+        };
+        let answer =
+            if met.quirks.without_length { answer.travelling(Transport::WithoutLength) } else { answer };
+        spoil(answer, met.answer.as_ref())
+    }
+
+    /// All tenants, the first first.
+    pub fn tenants(&self) -> Vec<Tenant> {
+        self.world.all_facts().map(Tenant::from).collect()
+    }
+
+    /// Changes the tenants; gives the ids of what is new or changed.
+    ///
+    /// # Errors
+    ///
+    /// If it names a tenant or a record that is not there, or a time that is none.
+    pub fn change(&self, change: &WorldChange) -> Result<Vec<String>, RequestError> {
+        self.world.change(change)
+    }
+
+    /// Lets something go wrong from now on.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such tenant, or the fault means nothing to Graph.
+    pub fn add_fault(&self, fault: Fault) -> Result<(), RequestError> {
+        let tenant = fault.tenant.as_deref().map(|name| self.world.tenant(name)).transpose()?;
+        if matches!(fault.area, Area::Hec | Area::Syslog) {
+            return Err(RequestError::MeaninglessFault(fault.kind, fault.area));
+        }
+        let tenants = || match tenant {
+            Some(tenant) => tenant..tenant + 1,
+            None => 0..u32::try_from(self.world.tenant_count()).unwrap_or(u32::MAX),
+        };
+        match &fault.kind {
+            FaultKind::Hostile => {
+                for tenant in tenants() {
+                    let records = hostile_records(self.world.facts(tenant), self.world.now());
+                    self.world.add_written(tenant, records);
+                }
+                return Ok(());
+            }
+            FaultKind::LateVisibility { from_seconds, to_seconds, one_version_in } => {
+                for tenant in tenants() {
+                    let lateness = Lateness {
+                        from: Duration::from_secs(*from_seconds),
+                        to: Duration::from_secs(*to_seconds),
+                        one_in: *one_version_in,
+                        dice: Dice::derived(&[self.world.seed(), 0x1a7e, u64::from(tenant)]),
+                    };
+                    self.world.set_lateness(tenant, Some(lateness));
+                }
+            }
+            _ => {}
+        }
+        self.faults.add(fault, tenant, self.world.now());
+        Ok(())
+    }
+
+    /// Lets all go right again. What is to become visible late still does.
+    pub fn clear_faults(&self) {
+        self.faults.clear();
+        for tenant in 0..u32::try_from(self.world.tenant_count()).unwrap_or(u32::MAX) {
+            self.world.set_lateness(tenant, None);
+        }
+    }
+
+    /// Faults in force, with what is left of their counts.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.faults.list()
+    }
+
+    /// Every version of every record, in the order they were made, whether visible or not.
+    pub fn truth(&self) -> Vec<TruthVersion> {
+        self.world.truth(None)
+    }
+
+    /// What a version says, by its place in [`GraphApi::truth`], as callers with `include-unknown-enum-members` see it.
+    pub fn truth_body(&self, place: usize) -> Option<Bytes> {
+        self.world.truth_body(place)
+    }
+}

@@ -16,9 +16,9 @@ mod strict;
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use muster_model::{ContentHash, Record, RecordHead, Severity, TenantLabel, json};
+use muster_model::{ContentHash, Record, RecordHead, RecordKind, Severity, TenantLabel, json};
 use muster_siem::formats::{
-    BigEvents, Bounds, CefOptions, EcsOptions, Events, Format, Mapping, MappingOptions, RecordKind, Spelling,
+    BigEvents, Bounds, CefOptions, EcsOptions, Events, Format, Mapping, MappingOptions, Spelling,
 };
 use strict::Json;
 
@@ -71,7 +71,7 @@ fuzz_target!(|data: &[u8]| {
     let kinds = RecordKind::ALL.len();
     let kind = RecordKind::ALL[usize::from(*first) % kinds];
     let big_events = [BigEvents::Split, BigEvents::Drop, BigEvents::Refer][usize::from(*first) / kinds % 3];
-    let head = kind.head(body).unwrap_or_else(|_| RecordHead {
+    let head = RecordHead::read(kind, body).unwrap_or_else(|_| RecordHead {
         id: "1".to_owned(),
         updated_at: None,
         created_at: None,
@@ -79,7 +79,7 @@ fuzz_target!(|data: &[u8]| {
         hash: ContentHash::of(body.as_bytes()),
     });
     let is_json = serde_json::from_str::<&serde_json::value::RawValue>(body).is_ok();
-    let is_shallow = is_json && json::scan_fields(body, |_, _| ()) <= STRICT_DEPTH_MAX;
+    let is_shallow = json::skim::fields(body, |_, _| ()).is_ok_and(|depth| depth <= STRICT_DEPTH_MAX);
     let value = is_shallow.then(|| Json::read(body)).flatten();
     let value = value.filter(|value| matches!(value, Json::Object(_)));
     let subject = Subject { kind, record: Record { head: &head, body }, is_json, value };

@@ -14,10 +14,9 @@ mod strict;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use muster_model::{Record, TenantLabel};
+use muster_model::{Record, RecordKind, TenantLabel};
 use muster_siem::formats::{
-    CefOptions, Events, FieldTemplate, Format, JsonTemplate, LeefOptions, Mapping, MappingOptions,
-    RecordKind, Spelling,
+    CefOptions, Events, FieldTemplate, Format, JsonTemplate, LeefOptions, Mapping, MappingOptions, Spelling,
 };
 use strict::Json;
 
@@ -34,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let kind = RecordKind::GraphAlert;
-    let Ok(head) = kind.head(body) else { return };
+    let Ok(head) = RecordHead::read(kind, body) else { return };
     let record = Record { head: &head, body };
     let tenant = TenantLabel {
         id: "5f0d2c3e-8a41-4b52-9c1e-0d6f7a8b9c0d".parse().expect("a GUID"),

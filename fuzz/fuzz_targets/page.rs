@@ -8,38 +8,51 @@ mod strict;
 
 use libfuzzer_sys::fuzz_target;
 use muster_microsoft::api::challenge::{challenges, wanted_claims};
-use muster_microsoft::api::page::{self, Split};
 use muster_microsoft::entra::aadsts;
+use muster_model::page::{self, List, NotAPage, Page};
+use muster_model::{RecordHead, RecordKind};
 use strict::Json;
 
+/// How many items are kept.
+const ITEMS_MAX: usize = 50;
+
+fn split(data: &[u8]) -> Result<Page<'_>, NotAPage> {
+    page::split(data, RecordKind::GraphAlert, List::Field("value"), ITEMS_MAX)
+}
+
 fuzz_target!(|data: &[u8]| {
-    let split = page::split(data);
-    match &split {
-        Ok(split) => found(split, data),
+    let page = split(data);
+    match &page {
+        Ok(page) => found(page, data),
         Err(error) => {
             let shown = error.to_string();
             assert!(!shown.chars().any(char::is_control) && shown.len() < 4096, "{shown:?}");
         }
     }
     let whole = std::str::from_utf8(data).ok().and_then(Json::read);
-    if let (Ok(split), Some(Json::Object(page))) = (&split, &whole)
-        && let Some(Json::List(list)) = page.get("value")
-        && split.torn.is_none()
+    if let (Ok(page), Some(Json::Object(parsed))) = (&page, &whole)
+        && let Some(Json::List(list)) = parsed.get("value")
+        && page.torn.is_none()
     {
-        let items: Vec<_> = split.items.iter().map(|item| Json::read(item).expect("strict items")).collect();
-        assert_eq!(&items, list);
-        assert!(split.broken.is_empty());
-        match page.get("@odata.nextLink") {
-            Some(Json::Text(link)) => assert_eq!(split.next_link.as_deref(), Some(link.as_str())),
-            Some(Json::Number(_)) => {}
-            _ => assert_eq!(split.next_link, None),
+        assert_eq!(page.count(), list.len());
+        let items = page.items.iter().map(|item| Json::read(item.body).expect("strict items"));
+        let mut rest = list.iter();
+        for item in items {
+            assert!(rest.any(|expected| *expected == item), "in order");
+        }
+        if page.is_whole() {
+            assert_eq!(page.items.len(), list.len());
+        }
+        match parsed.get("@odata.nextLink") {
+            Some(Json::Text(link)) => assert_eq!(page.next_link.as_deref(), Some(link.as_str())),
+            _ => assert_eq!(page.next_link, None),
         }
         // Where it breaks off is taken from the page itself.
         let cut = data.iter().fold(0_usize, |sum, byte| sum * 31 % 65_521 + usize::from(*byte)) % data.len();
-        if let Ok(torn) = page::split(&data[..cut]) {
+        if let Ok(torn) = split(&data[..cut]) {
             found(&torn, &data[..cut]);
-            assert!(torn.torn.is_some() || torn.items.len() == split.items.len());
-            assert!(split.items.starts_with(&torn.items));
+            assert!(torn.torn.is_some() || torn.items.len() == page.items.len());
+            assert!(page.items.starts_with(&torn.items));
         }
     }
     if let Ok(text) = std::str::from_utf8(data) {
@@ -57,17 +70,23 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// Every part lies in the page, in order, and is what it is said to be.
-fn found(split: &Split<'_>, data: &[u8]) {
+fn found(page: &Page<'_>, data: &[u8]) {
+    assert!(page.items.len() + page.broken.len() <= ITEMS_MAX);
     let mut end = 0;
-    for item in &split.items {
-        serde_json::from_str::<&serde_json::value::RawValue>(item).expect("an item is JSON");
-        let start = item.as_ptr().addr() - data.as_ptr().addr();
-        assert!(start >= end && start + item.len() <= data.len());
-        end = start + item.len();
+    for item in &page.items {
+        serde_json::from_str::<&serde_json::value::RawValue>(item.body).expect("an item is JSON");
+        let start = item.body.as_ptr().addr() - data.as_ptr().addr();
+        assert!(start >= end && start + item.body.len() <= data.len());
+        end = start + item.body.len();
+        let head = RecordHead::read(RecordKind::GraphAlert, item.body).expect("an item is a record");
+        assert_eq!(item.head, head);
     }
-    for (item, why) in &split.broken {
-        let text = std::str::from_utf8(item).ok();
-        let json = text.map(serde_json::from_str::<&serde_json::value::RawValue>);
-        assert!(!json.is_some_and(|json| json.is_ok()) && !why.is_empty());
+    for broken in &page.broken {
+        let text = std::str::from_utf8(broken.body).ok();
+        let record = text.map(|text| RecordHead::read(RecordKind::GraphAlert, text));
+        assert!(!record.is_some_and(|record| record.is_ok()) && !broken.reason.is_empty());
+    }
+    if let Some(beyond) = page.beyond {
+        assert!(page.items.len() + page.broken.len() == ITEMS_MAX && beyond.count > 0);
     }
 }

@@ -91,14 +91,10 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A bit of what a server said, bounded and without control characters, fit for a message.
+/// A bit of what a server said, fit for a message.
 #[must_use]
 pub fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
+    muster_model::text::shown(text, 300)
 }
 
 #[cfg(test)]

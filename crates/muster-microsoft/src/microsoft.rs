@@ -81,7 +81,7 @@ pub enum Ask<'a> {
 /// A page as it came.
 #[derive(Debug)]
 pub struct FetchedPage {
-    /// Its bytes, to be taken apart by [`crate::api::page::split`].
+    /// Its bytes, to be taken apart by [`muster_model::page::split`].
     pub body: Vec<u8>,
     /// The server's clock, or ours.
     pub answered_at: Timestamp,

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::{Severity, json};
+use crate::json::{self, skim};
+use crate::kind::HeadNames;
+use crate::time::{Unzoned, moment};
+use crate::{RecordKind, Severity};
 
 /// The deepest nesting of a record that is accepted. Microsoft's schema stays below 20.
 const DEPTH_MAX: usize = 100;
@@ -59,36 +62,82 @@ impl RecordHead {
     /// The longest id of a record that is believed, in bytes. Microsoft's are below 100.
     pub const ID_BYTES_MAX: usize = 512;
 
-    /// Reads the head off a Graph alert or incident.
+    /// Reads the head off a record of this kind. A kind without an id of its own, such as a hunting row, gets one from
+    /// its content.
     ///
-    /// `body` is one JSON value that a parser has accepted. Missing, null or odd times and severities are ordinary
-    /// and give `None` and `Unknown`.
+    /// Missing, null or odd times and severities are ordinary and give `None` and `Unknown`.
     ///
     /// # Errors
-    /// When the value cannot be identified, or nests too deeply to be handed on.
-    pub fn read(body: &str) -> Result<Self, RecordError> {
+    /// When the value is not a JSON object, cannot be identified, or nests too deeply to be handed on.
+    pub fn read(kind: RecordKind, body: &str) -> Result<Self, RecordError> {
         if !body.trim_ascii_start().starts_with('{') {
             return Err(RecordError::NotAnObject);
         }
-        let (mut id, mut updated_at, mut created_at, mut severity) = (None, None, None, Severity::Unknown);
-        let time = |value| json::text(value).and_then(|text| text.parse::<Timestamp>().ok());
-        let depth = json::scan_fields(body, |key, value| match key {
-            "id" => id = json::text(value),
-            "lastUpdateDateTime" => updated_at = time(value),
-            "createdDateTime" => created_at = time(value),
-            "severity" => {
-                severity = json::text(value).map_or(Severity::Unknown, |text| Severity::from_wire(&text))
-            }
-            _ => {}
-        });
+        let mut facts = HeadFacts::of(kind);
+        let skimmed = skim::fields(body, |key, value| facts.note(key.as_bytes(), value.as_bytes()));
+        let depth = match skimmed {
+            Ok(depth) => depth,
+            Err(json::Error::TooDeep) => return Err(RecordError::TooDeep(skim::depth(body.as_bytes()))),
+            Err(json::Error::Malformed { .. }) => return Err(RecordError::NotAnObject),
+        };
+        facts.head(body, depth)
+    }
+}
+
+/// What a pass over a record finds for its head: values as written, one for each name.
+pub(crate) struct HeadFacts<'a> {
+    names: &'static HeadNames,
+    id: [&'a [u8]; 2],
+    created_at: [&'a [u8]; 3],
+    updated_at: &'a [u8],
+    severity: &'a [u8],
+}
+
+impl<'a> HeadFacts<'a> {
+    pub(crate) fn of(kind: RecordKind) -> Self {
+        let none: &[u8] = &[];
+        let names = kind.head_names();
+        Self { names, id: [none; 2], created_at: [none; 3], updated_at: none, severity: none }
+    }
+
+    /// Takes a field of the outermost object, as written. Of several with the same key the last counts.
+    #[inline]
+    pub(crate) fn note(&mut self, key: &[u8], value: &'a [u8]) {
+        let is = |name: &&str| name.as_bytes() == key;
+        if let Some(at) = self.names.id.iter().position(is) {
+            self.id[at] = value;
+        } else if let Some(at) = self.names.created_at.iter().position(is) {
+            self.created_at[at] = value;
+        } else if is(&self.names.updated_at) {
+            self.updated_at = value;
+        } else if is(&self.names.severity) {
+            self.severity = value;
+        }
+    }
+
+    /// The head of the record, whose bytes are `body` and which nests `depth` levels deep.
+    pub(crate) fn head(self, body: &str, depth: usize) -> Result<RecordHead, RecordError> {
+        if !body.trim_ascii_start().starts_with('{') {
+            return Err(RecordError::NotAnObject);
+        }
         if depth > DEPTH_MAX {
             return Err(RecordError::TooDeep(depth));
         }
-        let id = id.filter(|id| !id.is_empty()).ok_or(RecordError::NoId)?.into_owned();
-        if id.len() > Self::ID_BYTES_MAX {
+        let text = |value: &'a [u8]| json::text(std::str::from_utf8(value).ok()?);
+        let time = |value| moment(&text(value)?, Unzoned::Refused);
+        let hash = ContentHash::of(body.as_bytes());
+        let id = if self.names.id.is_empty() {
+            hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        } else {
+            let ids = self.id.into_iter().filter_map(text);
+            ids.into_iter().find(|id| !id.is_empty()).ok_or(RecordError::NoId)?.into_owned()
+        };
+        if id.len() > RecordHead::ID_BYTES_MAX {
             return Err(RecordError::LongId(id.len()));
         }
-        Ok(Self { id, updated_at, created_at, severity, hash: ContentHash::of(body.as_bytes()) })
+        let severity = text(self.severity).map_or(Severity::Unknown, |word| Severity::from_wire(&word));
+        let (created_at, updated_at) = (self.created_at.into_iter().find_map(time), time(self.updated_at));
+        Ok(RecordHead { id, updated_at, created_at, severity, hash })
     }
 }
 
@@ -104,11 +153,12 @@ pub struct Record<'a> {
 #[cfg(test)]
 mod tests {
     use super::{RecordError, RecordHead};
-    use crate::Severity;
+    use crate::{RecordKind, Severity};
 
     #[test]
     fn reads_what_it_needs() {
         let head = RecordHead::read(
+            RecordKind::GraphAlert,
             r#"{"id":"da1_2","severity":"High","createdDateTime":"2026-01-01T00:00:00.1234567Z",
                 "evidence":[{"id":"inner","severity":"low"}],"lastUpdateDateTime":"2026-01-01T00:00:01Z"}"#,
         )
@@ -121,20 +171,67 @@ mod tests {
 
     #[test]
     fn odd_times_are_no_times_and_a_number_is_an_id() {
-        let head = RecordHead::read(r#"{"id":7,"lastUpdateDateTime":"yesterday","createdDateTime":null}"#);
+        let head = RecordHead::read(
+            RecordKind::GraphAlert,
+            r#"{"id":7,"lastUpdateDateTime":"yesterday","createdDateTime":null}"#,
+        );
         let head = head.expect("a record");
         assert_eq!((head.id.as_str(), head.updated_at, head.created_at), ("7", None, None));
     }
 
     #[test]
     fn what_cannot_be_identified_is_refused() {
-        assert_eq!(RecordHead::read("[]"), Err(RecordError::NotAnObject));
-        assert_eq!(RecordHead::read(r#"{"id":null}"#), Err(RecordError::NoId));
-        assert_eq!(RecordHead::read(r#"{"id":""}"#), Err(RecordError::NoId));
-        assert_eq!(RecordHead::read(r#"{"title":"x"}"#), Err(RecordError::NoId));
+        assert_eq!(RecordHead::read(RecordKind::GraphAlert, "[]"), Err(RecordError::NotAnObject));
+        assert_eq!(RecordHead::read(RecordKind::GraphAlert, r#"{"id":null}"#), Err(RecordError::NoId));
+        assert_eq!(RecordHead::read(RecordKind::GraphAlert, r#"{"id":""}"#), Err(RecordError::NoId));
+        assert_eq!(RecordHead::read(RecordKind::GraphAlert, r#"{"title":"x"}"#), Err(RecordError::NoId));
         let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(600));
-        assert_eq!(RecordHead::read(&long), Err(RecordError::LongId(600)));
+        assert_eq!(RecordHead::read(RecordKind::GraphAlert, &long), Err(RecordError::LongId(600)));
         let deep = format!(r#"{{"id":"1","x":{}{}}}"#, "[".repeat(5000), "]".repeat(5000));
-        assert_eq!(RecordHead::read(&deep), Err(RecordError::TooDeep(5001)));
+        assert_eq!(RecordHead::read(RecordKind::GraphAlert, &deep), Err(RecordError::TooDeep(5001)));
+    }
+
+    #[test]
+    fn every_kind_has_a_head() {
+        for (kind, body, id, severity) in [
+            (RecordKind::GraphAlert, r#"{"id":"g","severity":"low"}"#, "g", Severity::Low),
+            (
+                RecordKind::EndpointAlert,
+                r#"{"id":"e","severity":"High","alertCreationTime":"2026-01-01T00:00:00Z"}"#,
+                "e",
+                Severity::High,
+            ),
+            (
+                RecordKind::XdrIncident,
+                r#"{"incidentId":7,"createdTime":"2026-01-01T00:00:00Z"}"#,
+                "7",
+                Severity::Unknown,
+            ),
+            (
+                RecordKind::SiemDetection,
+                r#"{"AlertId":"1_2","FullId":"1_2:x","Severity":"Medium"}"#,
+                "1_2:x",
+                Severity::Medium,
+            ),
+            (RecordKind::SiemDetection, r#"{"AlertId":"1\u005f2"}"#, "1_2", Severity::Unknown),
+        ] {
+            let head = RecordHead::read(kind, body).expect("a head");
+            assert_eq!((head.id.as_str(), head.severity), (id, severity), "{body}");
+        }
+        let long = "x".repeat(600);
+        let body = format!(r#"{{"id":"{long}","incidentId":"{long}","FullId":"{long}"}}"#);
+        for kind in RecordKind::ALL.into_iter().filter(|kind| *kind != RecordKind::HuntingRow) {
+            assert_eq!(RecordHead::read(kind, &body), Err(RecordError::LongId(600)), "{kind}");
+        }
+        let row = RecordHead::read(RecordKind::HuntingRow, r#"{"Timestamp":"2026-01-01T00:00:00Z"}"#)
+            .expect("a head");
+        assert_eq!(row.id.len(), 32);
+        assert_eq!(row.created_at.map(|time| time.to_string()).as_deref(), Some("2026-01-01T00:00:00Z"));
+        for kind in RecordKind::ALL {
+            assert_eq!(RecordHead::read(kind, "[]"), Err(RecordError::NotAnObject), "{kind}");
+            if kind != RecordKind::HuntingRow {
+                assert_eq!(RecordHead::read(kind, "{}"), Err(RecordError::NoId), "{kind}");
+            }
+        }
     }
 }

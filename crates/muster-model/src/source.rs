@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::RecordKind;
+
 /// One API read for one tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +28,15 @@ impl Source {
         match self {
             Self::GraphAlerts => "graph_alerts",
             Self::GraphIncidents => "graph_incidents",
+        }
+    }
+
+    /// What its records are.
+    #[must_use]
+    pub fn kind(self) -> RecordKind {
+        match self {
+            Self::GraphAlerts => RecordKind::GraphAlert,
+            Self::GraphIncidents => RecordKind::GraphIncident,
         }
     }
 }

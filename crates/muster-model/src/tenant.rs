@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Source;
+use crate::{Source, text};
 
 /// The id of a customer's Entra tenant: a GUID, always shown in lower case with hyphens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -293,9 +293,9 @@ pub struct TenantLabel {
     pub name: String,
 }
 
-/// A bit of hostile input, bounded and without control characters, fit for an error message.
+/// A bit of hostile input, fit for an error message.
 fn shown(value: &str) -> String {
-    value.chars().take(80).flat_map(char::escape_debug).collect()
+    text::shown(value, 80)
 }
 
 #[cfg(test)]
@@ -352,7 +352,7 @@ mod tests {
         let error = "no\nsuch".parse::<TenantReference>().expect_err("neither");
         assert_eq!(
             error.to_string(),
-            "`no\\nsuch` is neither a tenant id (a GUID) nor a domain name such as contoso.example"
+            "`no such` is neither a tenant id (a GUID) nor a domain name such as contoso.example"
         );
     }
 

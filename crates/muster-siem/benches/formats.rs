@@ -12,10 +12,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::{Record, RecordHead, TenantLabel};
+use muster_model::{Record, RecordHead, RecordKind, TenantLabel};
 use muster_siem::formats::{
-    Bounds, CefOptions, Events, Format, LeefOptions, Mapping, MappingOptions, RecordKind, Spelling,
-    SplunkOptions,
+    Bounds, CefOptions, Events, Format, LeefOptions, Mapping, MappingOptions, Spelling, SplunkOptions,
 };
 use serde::Deserialize;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -271,7 +270,8 @@ struct TypedUser<'a> {
 }
 
 fn measure(name: &str, spelling: &Spelling, kind: RecordKind, bodies: &[String], tenant: &TenantLabel) {
-    let heads: Vec<RecordHead> = bodies.iter().map(|body| kind.head(body).expect("a record")).collect();
+    let heads: Vec<RecordHead> =
+        bodies.iter().map(|body| RecordHead::read(kind, body).expect("a record")).collect();
     let mut events = Events::new();
     run(name, kind.as_str(), bodies, || {
         events.clear();

@@ -8,8 +8,8 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use muster_model::{ContentHash, Record, RecordHead, Severity, TenantLabel};
-use muster_siem::formats::{Events, Format, RecordKind};
+use muster_model::{ContentHash, Record, RecordHead, RecordKind, Severity, TenantLabel};
+use muster_siem::formats::{Events, Format};
 
 /// Long enough that the shorter record, too, has more of everything than is looked at one by one.
 const BYTES: usize = 64_000;

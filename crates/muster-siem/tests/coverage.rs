@@ -16,8 +16,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use muster_model::Record;
-use muster_siem::formats::{Events, Format, RecordKind};
+use muster_model::{Record, RecordKind};
+use muster_siem::formats::{Events, Format};
 use serde_json::{Value, json};
 
 use cef::read_cef;

@@ -5,8 +5,8 @@ mod fixtures;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use muster_model::Record;
-use muster_siem::formats::{EcsOptions, EcsVersion, Events, Format, RecordKind};
+use muster_model::{Record, RecordKind};
+use muster_siem::formats::{EcsOptions, EcsVersion, Events, Format};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -549,7 +549,7 @@ fn a_name_in_the_evidence_is_of_one_type() {
 #[test]
 fn half_surrogates_do_not_reach_the_receiver() {
     let body = r##"{"id":"1","title":"a\ud800b","odd":"\udc00","evidence":[{"@odata.type":"#microsoft.graph.security.userEvidence","userAccount":{"accountName":"x\ud83d"}}]}"##;
-    let head = muster_model::RecordHead::read(body).expect("a record");
+    let head = muster_model::RecordHead::read(muster_model::RecordKind::GraphAlert, body).expect("a record");
     let mut events = Events::new();
     format(EcsVersion::V9_4)
         .write(RecordKind::GraphAlert, Record { head: &head, body }, &tenant(), &mut events)

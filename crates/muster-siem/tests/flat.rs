@@ -7,8 +7,8 @@ mod leef;
 
 use std::collections::BTreeSet;
 
-use muster_model::{Record, TenantLabel};
-use muster_siem::formats::{CefOptions, Events, Format, LeefOptions, RecordKind, SplunkOptions};
+use muster_model::{Record, RecordKind, TenantLabel};
+use muster_siem::formats::{CefOptions, Events, Format, LeefOptions, SplunkOptions};
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -7,8 +7,8 @@ mod leef;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use muster_model::{Record, RecordHead, Source, TenantLabel};
-use muster_siem::formats::{CefOptions, Events, Format, LeefOptions, RecordKind, SplunkOptions};
+use muster_model::{Record, RecordHead, RecordKind, Source, TenantLabel};
+use muster_siem::formats::{CefOptions, Events, Format, LeefOptions, SplunkOptions};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -40,10 +40,10 @@ fn formats() -> [Format; 3] {
 }
 
 fn write(format: &Format, source: Source, body: &str, tenant: &TenantLabel) -> Vec<String> {
-    let head = RecordHead::read(body).expect("a record");
+    let head = RecordHead::read(RecordKind::GraphAlert, body).expect("a record");
     let mut events = Events::new();
     format
-        .write(source.into(), Record { head: &head, body }, tenant, &mut events)
+        .write(source.kind(), Record { head: &head, body }, tenant, &mut events)
         .expect("it can be written");
     let events: Vec<String> =
         events.iter().map(|event| String::from_utf8(event.to_vec()).expect("text")).collect();
@@ -119,7 +119,7 @@ fn options_change_the_head_and_the_place() {
 
 #[test]
 fn what_is_not_json_is_an_error_and_appends_nothing() {
-    let head = RecordHead::read(r#"{"id":"1"}"#).expect("a record");
+    let head = RecordHead::read(RecordKind::GraphAlert, r#"{"id":"1"}"#).expect("a record");
     let mut events = Events::new();
     events.push_with(|buffer| buffer.extend_from_slice(b"before"));
     let before = events.clone();
@@ -127,13 +127,13 @@ fn what_is_not_json_is_an_error_and_appends_nothing() {
         let record = Record { head: &head, body };
         for source in Source::ALL {
             let cef = Format::Cef(CefOptions::default());
-            assert!(cef.write(source.into(), record, &tenant("x"), &mut events).is_err(), "{body}");
+            assert!(cef.write(source.kind(), record, &tenant("x"), &mut events).is_err(), "{body}");
             assert_eq!(events, before);
         }
     }
     let record = Record { head: &head, body: r#"{"id":"1","alerts":[{"id":"2"},]"# };
     let splunk = Format::Splunk(SplunkOptions::default());
-    if splunk.write(Source::GraphIncidents.into(), record, &tenant("x"), &mut events).is_err() {
+    if splunk.write(RecordKind::GraphIncident, record, &tenant("x"), &mut events).is_err() {
         assert_eq!(events, before);
     }
 }
@@ -365,7 +365,7 @@ fn the_corpus_is_written_in_every_format() {
             let kind = *kind;
             *counts.entry(kind).or_insert(0) += 1;
             for body in [record.to_string(), serde_json::to_string_pretty(record).expect("JSON")] {
-                let head = kind.head(&body).expect("a record");
+                let head = RecordHead::read(kind, &body).expect("a record");
                 for format in &formats {
                     let mut events = Events::new();
                     format
@@ -397,7 +397,7 @@ fn find_records(value: &Value, found: &mut Vec<(RecordKind, Value)>) {
         Value::Object(map) => {
             let body = value.to_string();
             if let Some(kind) = RecordKind::detect(body.as_bytes())
-                && kind.head(&body).is_ok()
+                && RecordHead::read(kind, &body).is_ok()
             {
                 found.push((kind, value.clone()));
             }

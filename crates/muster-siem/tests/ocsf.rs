@@ -6,10 +6,9 @@ mod schema;
 
 use std::collections::{BTreeMap, HashSet};
 
-use muster_model::Record;
+use muster_model::{Record, RecordHead, RecordKind};
 use muster_siem::formats::{
-    BigEvents, Bounds, Events, Format, FormatError, IncidentAlerts, OcsfOptions, OcsfVersion, RecordKind,
-    Spelling,
+    BigEvents, Bounds, Events, Format, FormatError, IncidentAlerts, OcsfOptions, OcsfVersion, Spelling,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -256,7 +255,7 @@ proptest! {
             record[key] = json!("1");
         }
         // What nests too deeply is not accepted in the first place.
-        prop_assume!(kind.head(&record.to_string()).is_ok());
+        prop_assume!(RecordHead::read(kind, &record.to_string()).is_ok());
         let v = if newest { OcsfVersion::V1_8 } else { OcsfVersion::V1_5 };
         let events = ocsf(version(v), kind, &record.to_string());
         prop_assert!(!events.is_empty());
@@ -290,7 +289,7 @@ fn the_corpus_becomes_valid_events() {
         whole.iter().for_each(|value| find_records(value, &mut records));
         for (kind, record) in records {
             let body = record.to_string();
-            let Ok(head) = kind.head(&body) else { continue };
+            let Ok(head) = RecordHead::read(kind, &body) else { continue };
             let mut events = Events::new();
             let record = Record { head: &head, body: &body };
             Format::Ocsf(OcsfOptions::default())

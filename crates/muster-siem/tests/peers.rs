@@ -151,7 +151,7 @@ async fn what_the_receiver_would_cut_is_rejected(peer: Peer) {
     let tenant = tenant();
     let written = |length: usize| {
         let text = json!({ "id": "1", "title": "x".repeat(length) }).to_string();
-        let head = RecordHead::read(&text).expect("a record");
+        let head = RecordHead::read(Source::GraphAlerts.kind(), &text).expect("a record");
         let cef = cef_of(Source::GraphAlerts, Record { head: &head, body: &text }, &tenant);
         (head, text, cef)
     };
@@ -190,7 +190,7 @@ fn tenant() -> TenantLabel {
 fn cef_of(source: Source, record: Record<'_>, tenant: &TenantLabel) -> String {
     let mut events = Events::new();
     let format = Format::Cef(CefOptions::default());
-    format.write(source.into(), record, tenant, &mut events).expect("it can be written");
+    format.write(source.kind(), record, tenant, &mut events).expect("it can be written");
     assert_eq!(events.len(), 1);
     String::from_utf8(events.bytes).expect("text")
 }
@@ -213,7 +213,7 @@ async fn deliver(sink: &Sink, count: usize) -> Vec<Sent> {
                 let mut body = body.clone();
                 body["id"] = format!("{half}-{source}-{index}").into();
                 let text = body.to_string();
-                let head = RecordHead::read(&text).expect("a record");
+                let head = RecordHead::read(Source::GraphAlerts.kind(), &text).expect("a record");
                 let cef = cef_of(source, Record { head: &head, body: &text }, &tenant);
                 batch.push(head, &text);
                 all.push(Sent { source, body, cef, tenant: tenant.clone() });

@@ -6,10 +6,10 @@ mod leef;
 
 use std::sync::Arc;
 
-use muster_model::{Record, TenantLabel};
+use muster_model::{Record, RecordKind, TenantLabel};
 use muster_siem::formats::{
     BigEvents, Bounds, CefOptions, Events, Format, FormatError, LeefOptions, Mapping, MappingError,
-    MappingOptions, RecordKind, Spelling, SplunkOptions,
+    MappingOptions, Spelling, SplunkOptions,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -4,11 +4,11 @@
 #[expect(dead_code, reason = "shared with other tests")]
 mod fixtures;
 
+use muster_model::RecordKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use fixtures::FIXTURES;
-use muster_siem::formats::RecordKind;
 use serde_json::Value;
 
 /// The stanzas of a configuration file, each with its settings.

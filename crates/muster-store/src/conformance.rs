@@ -832,7 +832,7 @@ async fn what_cannot_be_read_is_kept_once_and_replayed(store: &dyn Store) {
     assert_eq!(store.dead_letters(None, 9).await.expect("listed").len(), 1);
     assert!(store.replay_dead_letter(newest.number, &sinks, at(6)).await.is_err(), "it is no more");
     // The version is known from then on.
-    let head = RecordHead::read(mended).expect("a record");
+    let head = RecordHead::read(Source::GraphAlerts.kind(), mended).expect("a record");
     let records = vec![NewRecord { head, body: mended, destination: 1 }];
     let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(9) };
     let receipt = store.accept_page(&lease, page, LEASE, at(7)).await.expect("accepted");

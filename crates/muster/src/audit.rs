@@ -6,7 +6,7 @@ pub fn actor() -> String {
     let uid = rustix::process::getuid().as_raw();
     match user {
         Some(user) => {
-            let user: String = user.chars().filter(|character| !character.is_control()).take(64).collect();
+            let user = muster_model::text::shown(&user, 64);
             format!("{user} (uid {uid})")
         }
         None => format!("uid {uid}"),

@@ -18,10 +18,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use muster_http::TransportError;
-use muster_microsoft::api::page::{self, NotAPage};
 use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::requirements;
 use muster_microsoft::{Ask, FetchError, FetchedPage, Microsoft, TenantAccess};
+use muster_model::page::{self, List, NotAPage};
 use muster_model::{
     Clock, ContentHash, Cursor, CursorPolicy, PageFacts, PageOrder, Question, RecordHead, Source, Step,
     Stuck, TenantId,
@@ -354,7 +354,7 @@ impl Collector {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let taken = match Taken::apart(&page, top) {
+            let taken = match Taken::apart(&page, source, top) {
                 Ok(taken) => taken,
                 Err(error) if top == 1 && page.body.trim_ascii_start().starts_with(b"{") => {
                     let reason = error.to_string();
@@ -507,7 +507,7 @@ impl Collector {
             let behind = Ask::Question { question: Question { from, skip: skip + ahead }, top: 1, sorted };
             let page = self.microsoft.fetch(app, lease.tenant.id, lease.source, behind).await;
             answered_at = match page {
-                Ok(page) => Taken::apart(&page, 1).ok().map(|taken| taken.facts.answered_at),
+                Ok(page) => Taken::apart(&page, lease.source, 1).ok().map(|taken| taken.facts.answered_at),
                 Err(FetchError::Transport(TransportError::TooLarge { .. })) => None,
                 Err(error) => return Err(error.into()),
             };
@@ -602,29 +602,30 @@ pub(crate) struct Taken<'a> {
 }
 
 impl<'a> Taken<'a> {
-    /// Takes a page apart for which `top` records were asked.
-    pub(crate) fn apart(page: &'a FetchedPage, top: u32) -> Result<Self, NotAPage> {
-        let split = page::split(&page.body)?;
+    /// Takes a page of this source apart for which `top` records were asked.
+    pub(crate) fn apart(page: &'a FetchedPage, source: Source, top: u32) -> Result<Self, NotAPage> {
+        // Services give more than was asked for now and then, but not endlessly more.
+        let items_max = 1000 + 4 * top as usize;
+        let split = page::split(&page.body, source.kind(), List::Field("value"), items_max)?;
         let count = split.items.len() + split.broken.len();
-        let mut records = Vec::with_capacity(split.items.len());
-        let mut dead_letters = Vec::new();
-        for item in split.items {
-            match RecordHead::read(item) {
-                Ok(head) => records.push((head, item)),
-                Err(error) => {
-                    let reason = format!("it is not a record: {error}");
-                    dead_letters.push(NewDeadLetter { record_id: None, reason, body: item.as_bytes() });
-                }
-            }
-        }
-        for (body, reason) in split.broken {
+        let more = !split.is_whole() || split.next_link.is_some() || count >= top as usize;
+        let letter = |body: &'a [u8], reason| {
             let body = &body[..body.len().min(KEPT_BYTES_MAX)];
-            dead_letters.push(NewDeadLetter { record_id: None, reason, body });
-        }
+            NewDeadLetter { record_id: None, reason, body }
+        };
+        let beyond = split.beyond.map(|beyond| {
+            letter(
+                beyond.body,
+                format!("it is the beginning of {} items more than were asked for", beyond.count),
+            )
+        });
+        let broken = split.broken.into_iter().map(|broken| letter(broken.body, broken.reason));
+        let dead_letters = broken.chain(beyond).collect();
+        let records: Vec<_> = split.items.into_iter().map(|item| (item.head, item.body)).collect();
         let times: Vec<Timestamp> = records.iter().filter_map(|(head, _)| head.updated_at).collect();
         let facts = PageFacts {
             count: u32::try_from(count).unwrap_or(u32::MAX),
-            more: split.torn.is_some() || split.next_link.is_some() || count >= top as usize,
+            more,
             newest: times.iter().max().copied(),
             order: PageOrder::of(&times),
             fingerprint: fingerprint(records.iter().map(|(head, _)| head.id.as_str())),

@@ -23,11 +23,11 @@ use muster::config::Settings;
 use muster::wiring;
 use muster_emulator::receivers::RecordKind;
 use muster_emulator::{Config, Handle, SettingsText, loopback};
-use muster_microsoft::api::page;
 use muster_microsoft::{Ask, FetchedPage};
+use muster_model::page::{self, Item, List, NotAPage, Page};
 use muster_model::{
-    Batch, Clock, Cursor, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Question, RecordHead, Selection,
-    Source, SystemClock, TenantId, TenantLabel,
+    Batch, Clock, Cursor, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Question, Selection, Source,
+    SystemClock, TenantId, TenantLabel,
 };
 use muster_siem::formats::{Events, Format, SplunkOptions};
 use muster_store::{
@@ -374,6 +374,11 @@ async fn measured_steps(folder: &Path, pages: u32) -> anyhow::Result<Vec<Figure>
     String::from_utf8(output.stdout)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
+/// Takes a page of alerts apart, as collecting does.
+fn split(body: &[u8]) -> Result<Page<'_>, NotAPage> {
+    page::split(body, Source::GraphAlerts.kind(), List::Field("value"), PAGE as usize)
+}
+
 /// Measures each step alone; prints a line of JSON for each.
 async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     let (settings, store) = open(folder).await?;
@@ -397,7 +402,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
             let fetched = microsoft.fetch(&app, *tenant, Source::GraphAlerts, ask(page * PAGE)).await?;
             let FetchedPage { body, .. } = fetched;
             // The last page of a tenant may be short; short pages are not what is to be measured.
-            if page::split(&body)?.items.len() as u32 == PAGE {
+            if split(&body)?.items.len() as u32 == PAGE {
                 bodies.push(body);
                 places.push((*tenant, page * PAGE));
             } else if page > 0 && *tenant == tenants[0] {
@@ -414,7 +419,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     let alerts: u64 = u64::from(PAGE) * bodies.len() as u64;
     let mut bytes = 0;
     for body in &bodies {
-        bytes += page::split(body)?.items.iter().map(|item| item.len() as u64).sum::<u64>();
+        bytes += split(body)?.items.iter().map(|item| item.body.len() as u64).sum::<u64>();
     }
     let say = |what: &str, measured: Measured| -> anyhow::Result<()> {
         let (seconds, cpu_seconds, peak_rss_mb) = measured;
@@ -426,26 +431,15 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
 
     let meter = Meter::start();
     for body in &bodies {
-        black_box(page::split(body)?);
+        black_box(split(body)?);
     }
-    say("split pages", meter.stop())?;
+    say("split pages and read heads, with hash", meter.stop())?;
 
-    let split: Vec<Vec<&str>> =
-        bodies.iter().map(|body| Ok(page::split(body)?.items)).collect::<anyhow::Result<_>>()?;
-    let meter = Meter::start();
-    for item in split.iter().flatten() {
-        black_box(RecordHead::read(item)?);
-    }
-    say("read heads, with hash", meter.stop())?;
-
-    let mut heads = Vec::new();
-    for items in &split {
-        heads.push(items.iter().map(|item| RecordHead::read(item)).collect::<Result<Vec<_>, _>>()?);
-    }
+    let pages = bodies.iter().map(|body| split(body)).collect::<Result<Vec<_>, _>>()?;
     let bench_store = BenchStore::create(folder).await?;
     let meter = Meter::start();
-    for (items, heads) in split.iter().zip(&heads) {
-        bench_store.accept(items, heads).await?;
+    for page in &pages {
+        bench_store.accept(page).await?;
     }
     say("journal: accept pages", meter.stop())?;
 
@@ -460,11 +454,11 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     let format = Format::Splunk(SplunkOptions::default());
     let meter = Meter::start();
     let mut events = Events::new();
-    for (items, heads) in split.iter().zip(&heads) {
+    for page in &pages {
         events.clear();
-        for (body, head) in items.iter().zip(heads) {
+        for Item { head, body } in &page.items {
             let record = muster_model::Record { head, body };
-            format.write(Source::GraphAlerts.into(), record, &label, &mut events)?;
+            format.write(Source::GraphAlerts.kind(), record, &label, &mut events)?;
         }
         black_box(&events);
     }
@@ -475,9 +469,9 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     let sink = sink.open("splunk", &settings.folder, &settings.network, None, clock);
     let sink = Arc::new(sink.map_err(anyhow::Error::msg)?);
     let mut deliveries = Vec::new();
-    for (number, (items, heads)) in split.iter().zip(&heads).enumerate() {
+    for (number, page) in pages.iter().enumerate() {
         let mut batch = Batch::new();
-        for (body, head) in items.iter().zip(heads) {
+        for Item { head, body } in &page.items {
             batch.push(head.clone(), body);
         }
         let number = DeliveryNumber(number as u64 + 1);
@@ -542,12 +536,12 @@ impl BenchStore {
         Ok(Self { store, lease: lease.context("the source is not due")?, now })
     }
 
-    async fn accept(&self, items: &[&str], heads: &[RecordHead]) -> anyhow::Result<()> {
+    async fn accept(&self, page: &Page<'_>) -> anyhow::Result<()> {
         let destinations = [vec!["splunk".to_owned()]];
-        let records = items.iter().zip(heads);
+        let records = page.items.iter();
         let page = AcceptedPage {
             records: records
-                .map(|(body, head)| NewRecord { head: head.clone(), body, destination: 0 })
+                .map(|item| NewRecord { head: item.head.clone(), body: item.body, destination: 0 })
                 .collect(),
             dead_letters: Vec::new(),
             destinations: &destinations,

@@ -20,7 +20,7 @@ struct Detail {
 
 /// The code and message of an error body, fit for a message; `None` when it is none.
 pub(crate) fn read(body: &[u8]) -> Option<(String, String)> {
-    let Body { error } = serde_json::from_slice(body).ok()?;
+    let Body { error } = muster_model::json::from_answer(body).ok()?;
     Some((shown(&error.code), shown(&error.message)))
 }
 

@@ -2,5 +2,4 @@
 
 pub mod challenge;
 pub(crate) mod error;
-pub mod page;
 pub mod throttling;

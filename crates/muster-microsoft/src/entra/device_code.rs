@@ -101,7 +101,7 @@ pub(crate) async fn start(
     }
     let body = Secret::new(answer.body);
     let odd = || TokenError::Odd { status: answer.status, beginning: NOT_SHOWN.to_owned() };
-    let started: Started = serde_json::from_slice(body.expose()).map_err(|_| odd())?;
+    let started: Started = muster_model::json::from_answer(body.expose()).map_err(|_| odd())?;
     let seconds = |value: Option<&Value>| {
         let seconds = value.and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
         seconds.map(Duration::from_secs)

@@ -88,7 +88,8 @@ pub(crate) async fn tenant_of(
         return Err(DiscoveryError::UnknownDomain(domain.clone()));
     }
     // `https://login.microsoftonline.com/{tenant}/v2.0`: the id is the one path segment that is a GUID.
-    let issuer = serde_json::from_slice::<Document>(&answer.body).ok().map(|document| document.issuer);
+    let issuer =
+        muster_model::json::from_answer::<Document>(&answer.body).ok().map(|document| document.issuer);
     issuer.as_deref().and_then(|issuer| issuer.split('/').find_map(|part| part.parse().ok())).ok_or_else(
         || {
             let beginning = shown(&String::from_utf8_lossy(&answer.body[..answer.body.len().min(120)]));
@@ -161,7 +162,8 @@ pub(crate) fn read(body: &[u8]) -> Result<Document, DocumentError> {
         let why = format!("it has {} bytes, and {DOCUMENT_BYTES_MAX} are taken", body.len());
         return Err(DocumentError::Unreadable(why));
     }
-    serde_json::from_slice(body).map_err(|error| DocumentError::Unreadable(shown(&error.to_string())))
+    muster_model::json::from_answer(body)
+        .map_err(|error| DocumentError::Unreadable(shown(&error.to_string())))
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ pub(crate) fn parse(document: &[u8]) -> Result<HashMap<String, IssuerKey>, Strin
     if document.len() > DOCUMENT_BYTES_MAX {
         return Err(format!("it has {} bytes, and {DOCUMENT_BYTES_MAX} are taken", document.len()));
     }
-    let jwks: Jwks = serde_json::from_slice(document).map_err(|error| shown(&error.to_string()))?;
+    let jwks: Jwks = muster_model::json::from_answer(document).map_err(|error| shown(&error.to_string()))?;
     let mut keys = HashMap::new();
     for key in jwks.keys.into_iter().take(KEYS_MAX) {
         let Ok(key) = serde_json::from_value::<Jwk>(key) else { continue };

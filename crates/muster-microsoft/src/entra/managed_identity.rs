@@ -143,7 +143,7 @@ fn check_address(endpoint: &Url) -> Result<(), TokenError> {
 fn read(answer: Response, now: Timestamp) -> Result<(Secret<String>, Timestamp), TokenError> {
     let status = answer.status;
     let body = Secret::new(answer.body);
-    let issued: Issued = serde_json::from_slice(body.expose())
+    let issued: Issued = muster_model::json::from_answer(body.expose())
         .map_err(|_| TokenError::Odd { status, beginning: access_token::NOT_SHOWN.to_owned() })?;
     let secret = access_token::usable(issued.access_token, status)?;
     Ok((secret, access_token::end(issued.expires_in.as_ref(), now)))
@@ -153,7 +153,7 @@ fn refusal(answer: &Response) -> TokenError {
     if answer.status == 429 || answer.status >= 500 {
         return TokenError::Busy { status: answer.status, retry_after: answer.retry_after() };
     }
-    let told = match serde_json::from_slice::<Refusal>(&answer.body) {
+    let told = match muster_model::json::from_answer::<Refusal>(&answer.body) {
         Ok(refusal) => format!("{}: {}", shown(&refusal.error), shown(&refusal.error_description)),
         Err(_) => "no reason given".to_owned(),
     };

@@ -40,7 +40,7 @@ fn read(answer: Response, now: Timestamp) -> Result<Issued, TokenError> {
     let status = answer.status;
     let bytes = Secret::new(answer.body);
     // An answer to a good request may hold a token, so it is never quoted.
-    let body: Body = serde_json::from_slice(bytes.expose())
+    let body: Body = muster_model::json::from_answer(bytes.expose())
         .map_err(|_| TokenError::Odd { status, beginning: NOT_SHOWN.to_owned() })?;
     Ok(Issued {
         refresh_token: body.refresh_token.filter(|token| !token.is_empty()).map(Secret::new),
@@ -76,7 +76,7 @@ pub(crate) fn refusal(answer: &Response) -> TokenError {
     if answer.status == 429 || answer.status >= 500 {
         return TokenError::Busy { status: answer.status, retry_after: answer.retry_after() };
     }
-    match serde_json::from_slice::<Refusal>(&answer.body) {
+    match muster_model::json::from_answer::<Refusal>(&answer.body) {
         Ok(refusal) => {
             let known = |code: &u32| aadsts::explain(*code).is_some();
             let told = aadsts::code_in(&refusal.error_description);

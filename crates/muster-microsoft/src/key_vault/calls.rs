@@ -43,7 +43,7 @@ impl<'a> KeyVault<'a> {
         let answer = self.send(secret, request, READ).await?;
         // Wiped when it has been read.
         let body = Secret::new(answer.body);
-        let held: Held = serde_json::from_slice(body.expose())
+        let held: Held = muster_model::json::from_answer(body.expose())
             .map_err(|_| KeyVaultError::Unreadable { secret: secret.to_string() })?;
         Ok(Secret::new(held.value))
     }

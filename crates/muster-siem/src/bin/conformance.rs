@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use muster_model::{Record, TenantId, TenantLabel};
-use muster_siem::formats::{EcsOptions, EcsVersion, Events, Format, OcsfOptions, OcsfVersion, RecordKind};
+use muster_model::{Record, RecordHead, RecordKind, TenantId, TenantLabel};
+use muster_siem::formats::{EcsOptions, EcsVersion, Events, Format, OcsfOptions, OcsfVersion};
 use serde_json::Value;
 
 /// The least share of fields that must be equal, more or deliberately different, in percent.
@@ -1478,11 +1478,11 @@ fn ours(set: &Set, body: &str, tally: &mut Tally) -> Fields {
         Format::Ecs(EcsOptions { ecs_version: EcsVersion::V8_11, ..EcsOptions::default() })
     };
     let mut body = body.to_owned();
-    let mut head = set.kind.head(&body);
+    let mut head = RecordHead::read(set.kind, &body);
     if head.is_err() {
         // Another product's record may lack the id that Microsoft always sends.
         body = body.replacen('{', "{\"id\":\"none\",", 1);
-        head = set.kind.head(&body);
+        head = RecordHead::read(set.kind, &body);
         tally.without_id += usize::from(head.is_ok());
     }
     let mut events = Events::new();

@@ -12,12 +12,12 @@
 
 use std::borrow::Cow;
 
-use muster_model::{Record, TenantLabel};
+use muster_model::json::{Error, Reader};
+use muster_model::{Record, RecordKind, TenantLabel};
 use serde::Deserialize;
 
 use super::edit::{Edit, NewValue, Path, apply};
-use super::json::Reader;
-use super::{Events, FormatError, Mapping, RecordKind, Spelling};
+use super::{Events, FormatError, Mapping, Spelling};
 
 /// How many bytes the fields that say what was done may take, beside the names of dropped fields.
 const MARK_BYTES: usize = 512;
@@ -278,7 +278,7 @@ impl Writer<'_> {
 
 /// The body in two, each with half of the items of a list: of the first list on the way that has two or more.
 /// `None` when there is nothing to take apart.
-fn halves(body: &str, list: &[&str]) -> Result<Option<(String, String)>, FormatError> {
+fn halves(body: &str, list: &[&str]) -> Result<Option<(String, String)>, Error> {
     let Some((name, inner_list)) = list.split_first() else { return Ok(None) };
     let (mut items, mut place) = (Vec::new(), None);
     Reader::new(body).object(|key, reader| {
@@ -314,7 +314,7 @@ fn halves(body: &str, list: &[&str]) -> Result<Option<(String, String)>, FormatE
 
 /// The fields of a record that are no longer than this, and neither objects nor lists: as many as fit, the most
 /// important first.
-fn short_fields(body: &str, longest: usize, altogether: usize) -> Result<String, FormatError> {
+fn short_fields(body: &str, longest: usize, altogether: usize) -> Result<String, Error> {
     let mut fields = Vec::new();
     Reader::new(body).object(|key, reader| {
         let is_plain = !matches!(reader.peek()?, b'{' | b'[');

@@ -8,15 +8,15 @@
 //!
 //! Which fields there are and what becomes of evidence is in `flat`.
 
-use muster_model::{Record, Severity, TenantLabel};
+use muster_model::json::Tape;
+use muster_model::{Record, RecordKind, Severity, TenantLabel};
 use serde::Deserialize;
 
 use super::edit::Syntax;
 use super::flat::{self, FlatOptions};
-use super::tape::Tape;
 use super::view::View;
 use super::visible::{self, Place};
-use super::{Events, FormatError, RecordKind};
+use super::{Events, FormatError};
 
 /// The constants at the head of each line.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

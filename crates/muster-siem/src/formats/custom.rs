@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
-use muster_model::{Record, TenantLabel};
+use muster_model::json::Reader;
+use muster_model::{Record, RecordKind, TenantLabel};
 use serde::Deserialize;
 
 use super::edit::{CEF_HEAD, Edit, LEEF_HEAD, NewValue, Path, Syntax, apply};
-use super::json::Reader;
-use super::{Format, FormatError, RecordKind};
+use super::{Format, FormatError};
 
 /// How many steps of its program one template may take.
 const FUEL: u64 = 20_000;

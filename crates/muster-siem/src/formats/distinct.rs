@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-use super::json::Text;
-use super::names::hash;
+use muster_model::json::Text;
+use muster_model::json::names::hash;
 
 /// Up to how many values are compared one by one.
 const COMPARED_MAX: usize = 8;

@@ -3,8 +3,9 @@
 //! Only custom mappings and events that are too big come here. What a format writes reads back without doubt, so
 //! editing its output is safe, and formats need not know of it. Values are escaped for the syntax they go into.
 
+use muster_model::json::{Error, Reader};
+
 use super::FormatError;
-use super::json::Reader;
 use super::visible::{self, Place};
 
 /// How the fields of an event are written.
@@ -84,7 +85,7 @@ pub(super) fn apply(
     let event =
         std::str::from_utf8(event).map_err(|error| FormatError::Malformed { at: error.valid_up_to() })?;
     match syntax {
-        Syntax::Json => json(edit, event, out),
+        Syntax::Json => Ok(json(edit, event, out)?),
         Syntax::Cef | Syntax::Leef(_) => {
             flat(syntax, edit, event, out);
             Ok(())
@@ -260,7 +261,7 @@ enum Action<'a> {
 
 type Step<'a> = (&'a [String], Action<'a>);
 
-fn json(edit: &Edit<'_>, event: &str, out: &mut Vec<u8>) -> Result<(), FormatError> {
+fn json(edit: &Edit<'_>, event: &str, out: &mut Vec<u8>) -> Result<(), Error> {
     let mut put: Vec<(&[String], String)> = Vec::new();
     let mut steps: Vec<Step<'_>> = edit.drop.iter().map(|path| (path.0.as_slice(), Action::Drop)).collect();
     for (from, to) in &edit.rename {
@@ -299,7 +300,7 @@ fn as_json(value: &NewValue) -> String {
 }
 
 /// The value at a path through objects, as written.
-pub(super) fn find<'e>(event: &'e str, path: &[String]) -> Result<Option<&'e str>, FormatError> {
+pub(super) fn find<'e>(event: &'e str, path: &[String]) -> Result<Option<&'e str>, Error> {
     let Some((first, rest)) = path.split_first() else { return Ok(Some(event)) };
     let mut found = None;
     Reader::new(event).object(|key, reader| {
@@ -317,7 +318,7 @@ pub(super) fn find<'e>(event: &'e str, path: &[String]) -> Result<Option<&'e str
 }
 
 /// Copies one value with the steps taken in it.
-fn rewrite<'e>(reader: &mut Reader<'e>, steps: &[Step<'_>], out: &mut Vec<u8>) -> Result<(), FormatError> {
+fn rewrite<'e>(reader: &mut Reader<'e>, steps: &[Step<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
     match reader.peek()? {
         b'[' => {
             // Dropping goes into each item of a list; a value is put into none.

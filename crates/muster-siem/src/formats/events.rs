@@ -201,7 +201,7 @@ mod tests {
             alert("a"),
             alert("b")
         );
-        let head = RecordHead::read(&body).expect("a record");
+        let head = RecordHead::read(RecordKind::GraphIncident, &body).expect("a record");
         let tenant = TenantLabel {
             id: TenantId::from(uuid::Uuid::from_u128(1)),
             slug: "contoso".parse().expect("a slug"),

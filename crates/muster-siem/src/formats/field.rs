@@ -4,9 +4,11 @@
 //! Each format has one table, `pub(super) const FIELDS: &[FieldDoc]`. Tests prove that every field that is emitted
 //! stands in it, that every row of it is emitted for some fixture, and that `docs/formats/` says the same.
 
+use muster_model::RecordKind;
+use muster_model::json::{self, Reader, Text};
+
+use super::FormatError;
 use super::edit::{CEF_HEAD, LEEF_HEAD, Syntax, flat_fields};
-use super::json::{Reader, Text};
-use super::{FormatError, RecordKind};
 
 /// All kinds, for fields that every record has.
 pub const ALL_KINDS: &[RecordKind] = &RecordKind::ALL;
@@ -135,7 +137,7 @@ fn leaves(
     reader: &mut Reader<'_>,
     path: &mut String,
     add: &mut impl FnMut(&str, String),
-) -> Result<(), FormatError> {
+) -> Result<(), json::Error> {
     match reader.peek()? {
         b'{' => reader.object(|key, reader| {
             let length = path.len();

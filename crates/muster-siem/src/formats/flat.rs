@@ -8,17 +8,17 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use muster_model::{Record, Severity, TenantLabel};
+use muster_model::json::Text;
+use muster_model::time::{Unzoned, moment};
+use muster_model::{Record, RecordKind, Severity, TenantLabel};
 
 use super::distinct::Distinct;
 use super::edit::Syntax;
-use super::json::Text;
 use super::leef;
 use super::tables::EvidenceKind;
-use super::times::moment;
 use super::view::{Alert, Comment, Connection, Facts, HuntingRow, Incident, View};
 use super::visible::{self, Place};
-use super::{FieldDoc, RecordKind, tenant_id};
+use super::{FieldDoc, tenant_id};
 
 /// A field: how it begins in CEF, the field that says its label where it is a custom one, and how it begins in LEEF.
 #[derive(Debug, Clone, Copy)]
@@ -482,7 +482,7 @@ fn first<'a>(alerts: &[Alert<'a>], field: impl Fn(&Alert<'a>) -> Text<'a>) -> Te
 }
 
 fn parsed(time: Text<'_>) -> Option<Timestamp> {
-    moment(time.as_written())
+    moment(time.as_written(), Unzoned::Refused)
 }
 
 /// The words of Microsoft's field map.
@@ -689,7 +689,7 @@ impl Line<'_> {
         // Asked once for each, however often a column comes.
         let mut lost = [None; COLUMNS_SHOWN.len()];
         for (name, value) in row.fields.fields() {
-            if !value.is_told() {
+            if !value.is_present() {
                 continue;
             }
             if let Some(shown) = COLUMNS_SHOWN.iter().position(|known| *known == name)

@@ -7,15 +7,15 @@
 //! one: QRadar shows values as they are written, and paths must be findable.
 
 use jiff::Timestamp;
-use muster_model::{Record, Severity, TenantLabel};
+use muster_model::json::Tape;
+use muster_model::{Record, RecordKind, Severity, TenantLabel};
 use serde::Deserialize;
 
 use super::edit::Syntax;
 use super::flat::{self, FlatOptions};
-use super::tape::Tape;
 use super::view::View;
 use super::visible::{self, Place};
-use super::{Events, FormatError, RecordKind};
+use super::{Events, FormatError};
 
 /// How times are written, as `devTimeFormat` (Java's `SimpleDateFormat`) says it.
 pub(super) const TIME_FORMAT: &str = "yyyy-MM-dd'T'HH:mm:ss.SSSZ";

@@ -16,25 +16,19 @@ mod edit;
 mod events;
 mod field;
 mod flat;
-mod json;
-mod kind;
 mod leef;
-mod names;
 mod ocsf;
 mod quote;
 mod raw;
-mod scan;
 mod spelling;
 mod splunk;
 mod tables;
-mod tape;
-mod times;
 mod view;
 mod visible;
 
 use std::fmt;
 
-use muster_model::{Record, TenantLabel};
+use muster_model::{Record, TenantLabel, json};
 
 use big::{Shape, Unit};
 use edit::{Path, Syntax};
@@ -45,8 +39,8 @@ pub use custom::{FieldTemplate, JsonTemplate, Mapping, MappingError, MappingOpti
 pub use ecs::{EcsOptions, EcsVersion};
 pub use events::{Envelope, Event, Events};
 pub use field::{ALL_KINDS, Explained, FieldDoc, markdown};
-pub use kind::RecordKind;
 pub use leef::{Delimiter, LeefOptions};
+pub use muster_model::RecordKind;
 pub use ocsf::{IncidentAlerts, OcsfOptions, OcsfVersion};
 pub use spelling::Spelling;
 pub use splunk::{IndexTemplate, Sourcetypes, SplunkOptions, Template, TemplateError};
@@ -252,6 +246,15 @@ pub enum FormatError {
         /// The longest that the sink takes.
         max: usize,
     },
+}
+
+impl From<json::Error> for FormatError {
+    fn from(error: json::Error) -> Self {
+        match error {
+            json::Error::Malformed { at } => Self::Malformed { at },
+            json::Error::TooDeep => Self::TooDeep,
+        }
+    }
 }
 
 /// The tenant's Entra id, in lower case.

@@ -1,10 +1,10 @@
 //! Texts and numbers as JSON.
 
-use super::json::Text;
-use super::scan::{Wanted, find, is_plain_escape};
+use muster_model::json::Text;
+use muster_model::json::scan::{ByteSet, find, is_plain_escape};
 
 /// What has to be looked at in a text that stands between quotes in JSON already.
-const ESCAPES: Wanted = Wanted { bytes: [b'\\'; 3], beyond_ascii: false };
+const ESCAPES: ByteSet = ByteSet { bytes: [b'\\'; 3], beyond_ascii: false };
 
 /// Appends a text of Microsoft's as a JSON string. What Microsoft wrote is copied as it stands when that is right, and
 /// decoded and written anew when it is not: half a surrogate pair, an escape that JSON does not have, a bare control
@@ -29,7 +29,7 @@ pub(super) fn push_written(buffer: &mut Vec<u8>, written: &str) {
 
 /// Appends `text` as a JSON string.
 pub(super) fn push_string(buffer: &mut Vec<u8>, text: &str) {
-    if find(text.as_bytes(), 0, Wanted::IN_JSON).is_none() {
+    if find(text.as_bytes(), 0, ByteSet::IN_JSON).is_none() {
         push_written(buffer, text);
     } else {
         serde_json::to_writer(buffer, text).expect("a string is JSON, and memory takes it");
@@ -70,7 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{is_right, push_number, push_string, push_text};
-    use crate::formats::json::Text;
+    use muster_model::json::Text;
 
     #[test]
     fn odd_texts_are_told_from_right_ones() {

@@ -12,14 +12,14 @@ pub(super) fn write(record: Record<'_>, events: &mut Events) {
 
 #[cfg(test)]
 mod tests {
-    use muster_model::{Record, RecordHead};
+    use muster_model::{Record, RecordHead, RecordKind};
 
     use crate::formats::Events;
 
     #[test]
     fn a_pretty_record_becomes_one_line_and_its_strings_stay() {
         let body = "\n{\r\n  \"id\": \"1\",\n  \"title\": \"a\\nb  c\"\n}\n";
-        let head = RecordHead::read(body).expect("a record");
+        let head = RecordHead::read(RecordKind::GraphAlert, body).expect("a record");
         let mut events = Events::new();
         super::write(Record { head: &head, body }, &mut events);
         assert_eq!(events.bytes, br#"{    "id": "1",   "title": "a\nb  c" }"#);

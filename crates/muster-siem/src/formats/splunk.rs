@@ -7,15 +7,16 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use muster_model::{Record, TenantLabel};
+use muster_model::json::Tape;
+use muster_model::json::{self, Reader, Text};
+use muster_model::time::{Unzoned, moment};
+use muster_model::{Record, RecordKind, TenantLabel};
 use serde::Deserialize;
 
 use super::big::{Shape, Unit};
-use super::json::{Reader, Text};
 use super::quote::push_string;
-use super::tape::Tape;
 use super::view::{Alert, Facts};
-use super::{Events, FieldDoc, FormatError, RecordKind, push_line, tables, tenant_id};
+use super::{Events, FieldDoc, FormatError, push_line, tables, tenant_id};
 
 /// Where in Splunk events go, and under which names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -181,7 +182,7 @@ pub(super) fn write(
         envelope.close_fields(buffer, None);
         alerts = push_without_alerts(buffer, record.body)?;
         buffer.push(b'}');
-        Ok(())
+        Ok::<(), FormatError>(())
     })?;
     for alert in alerts {
         write_inner(&envelope, alert.time, alert.body, events)?;
@@ -221,7 +222,7 @@ pub(super) fn write_unit(
             envelope.close_fields(buffer, None);
             push_without_alerts(buffer, record.body)?;
             buffer.push(b'}');
-            Ok(())
+            Ok::<(), FormatError>(())
         }),
         Shape::InnerAlert(kind) => {
             let time = InnerAlert::take(&mut Reader::new(record.body))?.time;
@@ -423,7 +424,7 @@ fn push_time(buffer: &mut Vec<u8>, time: Timestamp) {
 ///
 /// `alerts` is a list of objects, or one object. What else may stand there stays in the incident, so that nothing
 /// is lost; null goes.
-fn push_without_alerts<'a>(buffer: &mut Vec<u8>, body: &'a str) -> Result<Vec<InnerAlert<'a>>, FormatError> {
+fn push_without_alerts<'a>(buffer: &mut Vec<u8>, body: &'a str) -> Result<Vec<InnerAlert<'a>>, json::Error> {
     let mut alerts = Vec::new();
     let mut odd = Vec::new();
     let mut separator = b'{';
@@ -465,7 +466,7 @@ struct InnerAlert<'a> {
 }
 
 impl<'a> InnerAlert<'a> {
-    fn take(reader: &mut Reader<'a>) -> Result<Self, FormatError> {
+    fn take(reader: &mut Reader<'a>) -> Result<Self, json::Error> {
         let (mut created_at, mut updated_at) = (Text::default(), Text::default());
         let body = reader.raw_with(|reader| {
             reader.object(|key, reader| {
@@ -477,7 +478,8 @@ impl<'a> InnerAlert<'a> {
                 Ok(())
             })
         })?;
-        let time = created_at.as_written().parse().or_else(|_| updated_at.as_written().parse()).ok();
+        let time =
+            [created_at, updated_at].into_iter().find_map(|text| moment(text.as_written(), Unzoned::Refused));
         Ok(Self { body, time })
     }
 }

@@ -1,8 +1,8 @@
 //! What Microsoft's enum values mean: one table each, for all formats. A value that stands in no table passes
 //! through as it is written; nothing here refuses a record.
 
-use super::names::{Names, hash};
-use super::tape::Value;
+use muster_model::json::Value;
+use muster_model::json::names::{Names, hash};
 
 /// The types of evidence of `microsoft.graph.security`, v1.0, and what takes their place in other APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -9,14 +9,14 @@
 //! What only one format needs is not here: [`Alert::fields`], [`Evidence::fields`] and the like hand out Microsoft's
 //! own object.
 
+use muster_model::RecordKind;
+use muster_model::json::Text;
+use muster_model::json::names::Names;
+use muster_model::json::{Kind, Tape, Value};
 use std::borrow::Cow;
 
-use super::RecordKind;
 use super::distinct::{Distinct, Fingerprint};
-use super::json::Text;
-use super::names::Names;
 use super::tables::{self, EvidenceKind};
-use super::tape::{Kind, Tape, Value};
 
 /// How deep evidence inside evidence is followed. Microsoft's schema goes to five (service, namespace, cluster, …).
 const EVIDENCE_DEPTH_MAX: usize = 8;
@@ -153,7 +153,7 @@ impl<'a> Alert<'a> {
             evidence.push(Evidence { kind: EvidenceKind::Device, shape: Shape::EndpointAlert, fields });
         }
         let user = fields.get("relatedUser");
-        if user.is_told() {
+        if user.is_present() {
             evidence.push(Evidence { kind: EvidenceKind::User, shape: Shape::EndpointAlert, fields: user });
         }
         evidence.extend(fields.get("evidence").items().map(Evidence::entity));
@@ -286,7 +286,7 @@ impl<'a> Comment<'a> {
             author: fields.first_text(&["createdByDisplayName", "createdBy"]),
             created_at: fields.first_text(&["createdDateTime", "createdTime"]),
         };
-        comments.items().filter(|item| item.is_told()).map(comment).collect()
+        comments.items().filter(|item| item.is_present()).map(comment).collect()
     }
 }
 
@@ -916,7 +916,7 @@ impl<'a> Evidence<'a> {
             {
                 for item in value.items().filter(|item| item.is_object()) {
                     let mut evidence = Self::graph(item);
-                    if evidence.kind == EvidenceKind::Unknown && !item.get("@odata.type").is_told() {
+                    if evidence.kind == EvidenceKind::Unknown && !item.get("@odata.type").is_present() {
                         // OData leaves the type out where the schema says it.
                         evidence.kind = *inside;
                     }
@@ -1556,7 +1556,7 @@ impl<'a> Read<'a> {
 mod tests {
     use super::{Alert, Facts, HuntingRow, Incident, MEANINGS, READS_MAX};
     use crate::formats::tables::EvidenceKind;
-    use crate::formats::tape::Tape;
+    use muster_model::json::Tape;
 
     fn tape(body: &str) -> Tape<'_> {
         Tape::read(body).expect("JSON")

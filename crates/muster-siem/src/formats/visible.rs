@@ -2,8 +2,8 @@
 //! what would act on a terminal is made visible, such as `<U+202E>`: it is evidence. So no value can start a key, a
 //! field, a line or an event. The rules of each syntax are in `cef` and `leef`.
 
-use super::json::{Text, unescape};
-use super::scan::{Wanted, find};
+use muster_model::json::scan::{ByteSet, find};
+use muster_model::json::{Text, unescape};
 
 /// Where in a line a text goes. LEEF's delimiter is a byte of ASCII.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ enum Spelled {
 }
 
 impl Place {
-    const fn wanted(self) -> Wanted {
+    const fn wanted(self) -> ByteSet {
         let bytes = match self {
             Self::CefHeader => [b'\\', b'|', b'|'],
             Self::CefValue => [b'\\', b'=', b'='],
@@ -36,7 +36,7 @@ impl Place {
             Self::LeefValue(delimiter) => [b'\\', delimiter, delimiter],
             Self::LeefItem(delimiter) => [b'\\', delimiter, b';'],
         };
-        Wanted { bytes, beyond_ascii: true }
+        ByteSet { bytes, beyond_ascii: true }
     }
 
     #[inline(always)]
@@ -145,7 +145,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Place, push, push_text};
-    use crate::formats::json::Text;
+    use muster_model::json::Text;
 
     const PLACES: [Place; 7] = [
         Place::CefHeader,

@@ -191,7 +191,7 @@ impl FileSink {
             for (_, record) in delivery.records() {
                 events.clear();
                 let spelled = self.shared.options.spelling.write(
-                    delivery.source.into(),
+                    delivery.source.kind(),
                     record,
                     batch.tenant,
                     &mut events,

@@ -187,14 +187,14 @@ async fn a_second_writer_is_refused() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_told() {
+fn a_folder_that_is_not_there_is_present() {
     let options = FileOptions::new("/nonexistent/alerts.ndjson".into(), Format::Raw, Arc::new(SystemClock));
     let error = FileSink::open("archive".to_owned(), options).expect_err("no folder").to_string();
     assert_eq!(error, "sink `archive`: the folder /nonexistent does not exist; create it");
 }
 
 #[tokio::test]
-async fn a_full_disk_leaves_no_trace_and_is_told() {
+async fn a_full_disk_leaves_no_trace_and_is_present() {
     let place = Place::new();
     let sink = place.open();
     all_delivered(&deliver(&sink, 0, 1, &["1"]).await);

@@ -152,13 +152,9 @@ impl Answers {
     }
 }
 
-/// A bit of what a receiver said, bounded and without control characters, fit for a message to the operator.
+/// A bit of what a receiver said, fit for a message to the operator.
 fn shown(text: &str) -> String {
-    let mut shown: String = text.trim().chars().take(200).flat_map(char::escape_debug).collect();
-    if text.trim().chars().nth(200).is_some() {
-        shown.push('…');
-    }
-    shown
+    muster_model::text::shown(text, 200)
 }
 
 #[cfg(test)]

@@ -213,7 +213,7 @@ impl SplunkHec {
         let mut turn_at = TURN_BYTES;
         for (record, (source, body)) in batch.records().enumerate() {
             answers.outcomes.push(Outcome::Delivered);
-            match self.options.spelling.write(source.into(), body, batch.tenant, &mut events) {
+            match self.options.spelling.write(source.kind(), body, batch.tenant, &mut events) {
                 Ok(()) => records.resize(events.len(), record),
                 Err(error) => answers.reject(record, &error.to_string()),
             }

@@ -454,7 +454,7 @@ impl Syslog {
         events.clear();
         self.options
             .spelling
-            .write(source.into(), record, batch.tenant, events)
+            .write(source.kind(), record, batch.tenant, events)
             .map_err(|error| error.to_string())?;
         header.clear();
         let priority = self.options.facility * 8 + severity_number(record.head.severity);

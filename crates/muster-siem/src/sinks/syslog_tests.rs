@@ -90,7 +90,8 @@ async fn cef_stands_right_after_the_host() {
 #[test]
 fn a_time_of_year_1_is_no_time() {
     let of = |body: &str| {
-        let head = muster_model::RecordHead::read(body).expect("a record");
+        let head =
+            muster_model::RecordHead::read(muster_model::RecordKind::GraphAlert, body).expect("a record");
         time_of(Record { head: &head, body }).map(|time| time.to_string())
     };
     let both =

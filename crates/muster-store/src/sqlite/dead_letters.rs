@@ -1,8 +1,7 @@
 //! What could not be read or was refused for good: kept with its original bytes, and replayed.
 
 use jiff::Timestamp;
-use muster_model::{ContentHash, Purpose, RecordHead, Source, TenantId};
-use serde::de::IgnoredAny;
+use muster_model::{ContentHash, Purpose, RecordHead, RecordKind, Source, TenantId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -133,11 +132,11 @@ impl SqliteStore {
     ) -> Result<bool, StoreError> {
         let doing = "replay the dead letter";
         let letter = self.opened_letter(number, doing).await?;
-        let Some((body, head)) = readable(letter.body) else { return Ok(false) };
         let (source, refused_by) = match letter.origin {
             DeadLetterOrigin::Source(source) => (source, None),
             DeadLetterOrigin::Sink { sink, source } => (source, Some(sink)),
         };
+        let Some((body, head)) = readable(source.kind(), letter.body) else { return Ok(false) };
         let stored = self.stored_source(letter.tenant, source, Purpose::Live).await;
         let stored = stored.map_err(|failure| failure.worded(&self.path, doing))?;
         let stored = stored.ok_or_else(|| StoreError::NoTenant(letter.tenant.to_string()))?;
@@ -202,11 +201,9 @@ impl SqliteStore {
 }
 
 /// The record in `body`, where it is one.
-fn readable(body: Vec<u8>) -> Option<(String, RecordHead)> {
+fn readable(kind: RecordKind, body: Vec<u8>) -> Option<(String, RecordHead)> {
     let body = String::from_utf8(body).ok()?;
-    // A head is read off what a parser has accepted only.
-    serde_json::from_str::<IgnoredAny>(&body).ok()?;
-    let head = RecordHead::read(&body).ok()?;
+    let head = RecordHead::read(kind, &body).ok()?;
     Some((body, head))
 }
 

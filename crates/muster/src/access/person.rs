@@ -15,6 +15,7 @@ use muster_microsoft::entra::credential::App;
 use muster_microsoft::entra::delegated::Granted;
 use muster_microsoft::entra::device_code::DevicePoll;
 use muster_microsoft::entra::error::TokenError;
+use muster_model::text::plain;
 use muster_model::{Secret, TenantId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::sign_in::{self, Returned};
 use crate::exit_code::{Exit, Failed};
-use crate::shown::output::{duration, plain};
+use crate::shown::output::duration;
 
 /// How a person signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -281,9 +281,9 @@ pub async fn keep(
     Ok(())
 }
 
-/// A bit of hostile input, bounded and without control characters, fit for a message.
+/// A bit of hostile input, fit for a message.
 fn shown(text: &str) -> String {
-    text.chars().take(300).flat_map(char::escape_debug).collect()
+    muster_model::text::shown(text, 300)
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ async fn one_tenant(
             }
             Err(error) => return Err(Failed::new(Exit::Microsoft, error)),
         };
-        let taken = Taken::apart(&page, top).map_err(Failed::microsoft)?;
+        let taken = Taken::apart(&page, args.source, top).map_err(Failed::microsoft)?;
         for letter in &taken.dead_letters {
             eprintln!("muster: {}: a record was left out: {}", tenant.slug, letter.reason);
         }
@@ -147,7 +147,7 @@ impl Printer<'_> {
         self.events.clear();
         let format = format.with(&FormatOptions::default());
         let written =
-            format.write(self.args.source.into(), Record { head, body }, &tenant.label(), &mut self.events);
+            format.write(self.args.source.kind(), Record { head, body }, &tenant.label(), &mut self.events);
         written.map_err(|error| Failed::say(Exit::Failure, format!("record {}: {error}", head.id)))?;
         let mut out = std::io::stdout().lock();
         for event in self.events.iter() {
@@ -189,11 +189,12 @@ impl Printer<'_> {
 
 fn row(tenant: &Tenant, head: &RecordHead, body: &str) -> Row {
     let (mut title, mut status) = (String::new(), String::new());
-    json::scan_fields(body, |key, value| match key {
+    let skimmed = json::skim::fields(body, |key, value| match key {
         "title" | "displayName" => title = json::text(value).unwrap_or_default().chars().take(200).collect(),
         "status" => status = json::text(value).unwrap_or_default().chars().take(40).collect(),
         _ => {}
     });
+    debug_assert!(skimmed.is_ok(), "a record is JSON");
     let tenant = tenant.slug.to_string();
     Row { tenant, id: head.id.clone(), severity: head.severity, status, updated_at: head.updated_at, title }
 }

@@ -66,7 +66,8 @@ fn lifetime<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D
 
 fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?.trim().to_owned();
-    let fits = !text.is_empty() && text.chars().count() <= 200 && !text.chars().any(char::is_control);
+    let fits =
+        !text.is_empty() && text.chars().count() <= 200 && !text.chars().any(muster_model::text::is_harmful);
     if fits {
         Ok(text)
     } else {

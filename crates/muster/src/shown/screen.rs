@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 
 use crossterm::{cursor, execute, queue, terminal};
+use muster_model::text::plain;
 use muster_store::CheckOutcome;
 
-use crate::shown::output::{Output, Tone, ago, duration, number, plain, size};
+use crate::shown::output::{Output, Tone, ago, duration, number, size};
 use crate::shown::status::{Snapshot, SourceStatus, Standing, TenantStatus};
 
 /// Tenants, sinks and totals as text. With an `earlier` picture, rates are shown; at most `rows` lines.

@@ -182,7 +182,7 @@ impl Words {
         for (name, value) in variables {
             match value {
                 Variable::Text(text) => {
-                    arguments.set(name.to_owned(), FluentValue::from(crate::shown::output::plain(&text)));
+                    arguments.set(name.to_owned(), FluentValue::from(muster_model::text::plain(&text)));
                 }
                 Variable::Count(count) => arguments.set(name.to_owned(), FluentValue::from(count)),
             }

@@ -13,9 +13,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::value::Kwargs;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value, context};
+use muster_model::text::plain;
 
 use crate::config::OnboardingSettings;
-use crate::shown::output::plain;
 use crate::web::language::{Language, Variable, Words};
 
 const STYLE: &str = include_str!("templates/style.css");

@@ -176,7 +176,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
     call: &Call,
     answer: &Response,
 ) -> Result<T, DirectoryError> {
-    serde_json::from_slice(&answer.body).map_err(|error| DirectoryError::Unreadable {
+    muster_model::json::from_answer(&answer.body).map_err(|error| DirectoryError::Unreadable {
         action: call.action,
         detail: shown(&error.to_string()),
     })

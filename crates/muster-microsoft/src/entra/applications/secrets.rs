@@ -43,7 +43,7 @@ impl Applications<'_> {
         // The answer holds a secret: it is wiped, and errors do not show it.
         let body = Secret::new(answer.body);
         let made: MadePassword =
-            serde_json::from_slice(body.expose()).map_err(|_| DirectoryError::Unreadable {
+            muster_model::json::from_answer(body.expose()).map_err(|_| DirectoryError::Unreadable {
                 action: call.action,
                 detail: "it does not hold the new secret".to_owned(),
             })?;

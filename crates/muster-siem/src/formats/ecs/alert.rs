@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 
-use muster_model::Severity;
+use muster_model::json::Text;
+use muster_model::{RecordKind, Severity};
 
 use super::EcsVersion;
 use super::document::{Document, field, moment};
 use super::fields::Field;
 use super::url;
-use crate::formats::RecordKind;
-use crate::formats::json::Text;
 use crate::formats::tables::{self, EvidenceKind};
 use crate::formats::view::{Alert, Comment, Device, Evidence, File, Incident, Pivot, Process, User};
 
@@ -627,7 +626,7 @@ fn add_message<'a>(document: &mut Document<'a>, evidence: &Evidence<'a>) {
     document.add_all(field!("email.to.address"), message.recipients);
     document.lower(field!("email.direction"), message.direction);
     document.add(field!("labels.message"), evidence.fields.text_of("groupId"));
-    if evidence.fields.get("entityType").is_told() {
+    if evidence.fields.get("entityType").is_present() {
         // An entity of the Defender XDR API.
         document.add(field!("email.to.address"), evidence.fields.text_of("recipient"));
         document.add(field!("email.subject"), evidence.fields.text_of("subject"));

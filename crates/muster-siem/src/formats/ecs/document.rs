@@ -6,13 +6,12 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
+use muster_model::json::Text;
+use muster_model::time::{self, Unzoned};
 
 use super::fields::{Field, Holds, ROWS};
-use crate::formats::json::Text;
 use crate::formats::quote::{push_number, push_string, push_text};
 use crate::formats::tables;
-use crate::formats::times;
 
 /// Up to how many values of a field are compared by walking, which beats hashing.
 const WALK_MAX: u32 = 32;
@@ -313,14 +312,9 @@ fn number(text: &str) -> Option<i64> {
 /// date".
 fn time(text: Text<'_>) -> Option<Value<'_>> {
     let written = text.as_written();
-    if let Some(time) = times::moment(written) {
-        let as_wanted = written.ends_with('Z') && written.as_bytes().get(10) == Some(&b'T');
-        return (time.as_second() > -62_000_000_000).then(|| {
-            if as_wanted { Value::Escaped(text) } else { Value::Plain(Cow::Owned(time.to_string())) }
-        });
-    }
-    let time = written.parse::<DateTime>().ok()?;
-    (time.year() > 1).then(|| Value::Plain(Cow::Owned(format!("{time}Z"))))
+    let time = moment(text)?;
+    let as_wanted = written.ends_with('Z') && written.as_bytes().get(10) == Some(&b'T');
+    Some(if as_wanted { Value::Escaped(text) } else { Value::Plain(Cow::Owned(time.to_string())) })
 }
 
 /// A time that Elasticsearch takes, as [`Document::add`] writes it; `None` for a text that is none.
@@ -331,18 +325,9 @@ pub(super) fn time_text(text: Text<'_>) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The moment of a text that says one.
+/// The moment of a text that says one, and not .NET's "no date".
 pub(super) fn moment(text: Text<'_>) -> Option<Timestamp> {
-    let written = text.as_written();
-    let time = times::moment(written).or_else(|| {
-        written
-            .parse::<DateTime>()
-            .ok()?
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .ok()
-            .map(|zoned| zoned.timestamp())
-    })?;
-    (time.as_second() > -62_000_000_000).then_some(time)
+    time::moment(text.as_written(), Unzoned::UtcOrDate).filter(|time| !time::is_no_date(*time))
 }
 
 fn address(text: Text<'_>) -> Option<Value<'_>> {
@@ -379,7 +364,7 @@ fn mac(text: &str) -> Option<String> {
 mod tests {
     use super::{Document, mac, moment};
     use crate::formats::ecs::fields::{Field, ROWS};
-    use crate::formats::json::Text;
+    use muster_model::json::Text;
 
     #[test]
     fn rows_are_sorted_and_no_field_is_inside_another() {

@@ -2,7 +2,8 @@
 //! Elastic's integration writes beside them and its detection rules ask for: type, origin, rule. It is the documentation of the format, and
 //! what [`super::document`] goes by when it writes a value.
 
-use crate::formats::RecordKind;
+use muster_model::RecordKind;
+
 use crate::formats::field::{ALL_KINDS, FieldDoc};
 
 /// What a field holds, and so which texts are fit for it. A text that is not fit is left out: Elasticsearch refuses

@@ -2,6 +2,8 @@
 //! mapped by the columns it has.
 
 use muster_model::Severity;
+use muster_model::json::Text;
+use muster_model::json::{Kind, Tape, Value};
 
 use super::EcsVersion;
 use super::alert::{
@@ -10,9 +12,7 @@ use super::alert::{
 use super::document::{Document, field};
 use super::fields::Field;
 use super::url;
-use crate::formats::json::Text;
 use crate::formats::tables::{self, Direction};
-use crate::formats::tape::{Kind, Tape, Value};
 use crate::formats::view::{File, HuntingRow, Process, User};
 
 /// The columns that hold JSON inside a string.

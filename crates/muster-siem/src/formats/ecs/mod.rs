@@ -19,17 +19,17 @@ mod vendor;
 
 use std::borrow::Cow;
 
-use muster_model::{Record, TenantLabel};
+use muster_model::{Record, RecordKind, TenantLabel};
 use serde::Deserialize;
 
 pub(super) use fields::FIELDS;
 
 use super::big::{Shape, Unit};
 use super::splunk::Template;
-use super::tape::Tape;
 use super::view::View;
-use super::{Events, FormatError, RecordKind, tenant_id};
+use super::{Events, FormatError, tenant_id};
 use document::{Document, field};
+use muster_model::json::Tape;
 
 /// How ECS documents are made.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]

@@ -1,8 +1,9 @@
 //! The parts of a URL as ECS names them. Microsoft's URLs come with and without a scheme, and from attackers; what
 //! has no parts is kept as a whole.
 
+use muster_model::json::Text;
+
 use super::document::{Document, field};
-use crate::formats::json::Text;
 
 /// Adds a URL and its parts, and its host to `related.hosts`.
 pub(super) fn add<'a>(document: &mut Document<'a>, text: Text<'a>) {

@@ -3,6 +3,10 @@
 //! and empty objects are left out, as those integrations do. Elasticsearch refuses a whole document for one value that
 //! is not of the type its index has for the name: what could be such a value gets another name.
 
+use muster_model::RecordKind;
+use muster_model::json::Text;
+use muster_model::json::names::{Names, hash, hash_of};
+use muster_model::json::{Kind, Tape, Value};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,12 +14,8 @@ use std::ops::Range;
 use super::document::time_text;
 use super::hunting::read_inner;
 use super::url::Parts;
-use crate::formats::RecordKind;
-use crate::formats::json::Text;
-use crate::formats::names::{Names, hash, hash_of};
 use crate::formats::quote::{push_string, push_text, push_written};
 use crate::formats::tables;
-use crate::formats::tape::{Kind, Tape, Value};
 use crate::formats::view::{Alert, HuntingRow, Incident};
 
 /// Appends the field that holds an alert that is a record of its own.
@@ -45,7 +45,7 @@ pub(super) fn push_incident(
         Writer::with(buffer, |writer| {
             writer.object(|writer| {
                 for (key, value) in incident.fields.fields() {
-                    if key != "alerts" && value.is_worth() {
+                    if key != "alerts" && value.has_content() {
                         writer.key(Name::Own(key), "");
                         writer.as_written(value);
                     }
@@ -419,7 +419,7 @@ impl<'b> Writer<'b> {
     fn list(&mut self, list: Value<'_>, mut write: impl FnMut(&mut Self, Value<'_>)) {
         self.buffer.push(b'[');
         let mut first = true;
-        for item in list.items().filter(|item| item.is_worth()) {
+        for item in list.items().filter(|item| item.has_content()) {
             if !std::mem::replace(&mut first, false) {
                 self.buffer.push(b',');
             }
@@ -483,7 +483,7 @@ impl<'b> Writer<'b> {
                 && EVIDENCE_GROUPS.iter().any(|(_, members)| members.iter().any(|(member, _)| *member == key))
         };
         for (key, value) in object.fields() {
-            if !value.is_worth() {
+            if !value.has_content() {
                 continue;
             }
             if UNUSUAL_NAMES.find(&UNUSUAL, key, value.key_hash()).is_none() {
@@ -509,7 +509,7 @@ impl<'b> Writer<'b> {
         for (group, members) in EVIDENCE_GROUPS {
             let told = || {
                 let values = members.iter().map(|(key, name)| (*name, object.get(key)));
-                values.filter(|(_, value)| value.is_worth())
+                values.filter(|(_, value)| value.has_content())
             };
             if told().next().is_none() {
                 continue;
@@ -549,7 +549,7 @@ impl<'b> Writer<'b> {
     fn as_written(&mut self, value: Value<'_>) {
         match value.kind() {
             Some(Kind::Object) => self.object(|writer| {
-                for (key, value) in value.fields().filter(|(_, value)| value.is_worth()) {
+                for (key, value) in value.fields().filter(|(_, value)| value.has_content()) {
                     writer.key(Name::Own(key), "");
                     writer.as_written(value);
                 }
@@ -566,16 +566,16 @@ impl<'b> Writer<'b> {
                 [("category", "category"), ("operationName", "operation_name"), ("time", "time")]
             {
                 let value = envelope.get(key);
-                if value.is_worth() {
+                if value.has_content() {
                     self.key(Name::Fixed(name), "");
                     self.as_written(value);
                 }
             }
             let tenant = [("id", envelope.get("tenantId")), ("name", envelope.get("Tenant"))];
-            if tenant.iter().any(|(_, value)| value.is_worth()) {
+            if tenant.iter().any(|(_, value)| value.has_content()) {
                 self.key(Name::Fixed("tenant"), "");
                 self.object(|writer| {
-                    for (name, value) in tenant.into_iter().filter(|(_, value)| value.is_worth()) {
+                    for (name, value) in tenant.into_iter().filter(|(_, value)| value.has_content()) {
                         writer.key(Name::Fixed(name), "");
                         writer.as_written(value);
                     }
@@ -584,7 +584,7 @@ impl<'b> Writer<'b> {
         }
         let mut groups: Vec<(&'static str, Vec<Member<'_>>)> = Vec::new();
         for (column, value) in row.fields.fields() {
-            if !value.is_worth() {
+            if !value.has_content() {
                 continue;
             }
             let (group, name) = column_name(column);
@@ -728,7 +728,7 @@ impl SnakeNames {
 #[cfg(test)]
 mod tests {
     use super::{Name, Place, UNUSUAL, Writer, address_name, column_name, inside, is_as_indexed, name};
-    use crate::formats::tape::Tape;
+    use muster_model::json::Tape;
 
     fn written(name: Name<'_>) -> String {
         let mut buffer = Vec::new();

@@ -6,10 +6,11 @@
 
 use std::hash::{Hash, Hasher};
 
+use muster_model::json::Text;
+use muster_model::json::Value;
+
 use crate::formats::distinct::{Distinct, Fingerprint};
-use crate::formats::json::Text;
 use crate::formats::tables::{EvidenceKind, same, says_nothing};
-use crate::formats::tape::Value;
 use crate::formats::view::{Alert, Device, Evidence, Facts, File, Pivot, User};
 
 use super::OcsfVersion;

@@ -1,7 +1,9 @@
 //! What each field of an OCSF event holds, and where in Microsoft's record it comes from. A name that ends in `*` is
 //! that of all fields there that have no row of their own; rows with longer names go first.
 
-use crate::formats::{ALL_KINDS, FieldDoc, RecordKind};
+use muster_model::RecordKind;
+
+use crate::formats::{ALL_KINDS, FieldDoc};
 
 /// Kinds that have alerts: incidents have them inside.
 const ALERTS: &[RecordKind] = &[

@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 
-use crate::formats::json::Text;
 use crate::formats::tables::{Direction, same, tactic};
-use crate::formats::tape::Value;
 use crate::formats::view::{File, HuntingRow, Process};
 
 use muster_model::Severity;
+use muster_model::json::Text;
+use muster_model::json::Value;
 
 use super::evidence::{
     ADDRESS, COMMAND_LINE, DEVICE_ID, FILE_NAME, FILE_PATH, HASH, HOSTNAME, MAIL_ADDRESS, MESSAGE,
@@ -845,10 +845,10 @@ impl<'a> Writer<'_, 'a> {
                 self.record.fields().filter(|(key, _)| wrapped && *key != "properties").collect();
             // Each look-up may have to walk over all columns.
             let columns: Option<HashMap<&str, bool>> = (envelope.len() > LOOKED_UP_MAX)
-                .then(|| row.fields.fields().map(|(key, value)| (key, value.is_told())).collect());
+                .then(|| row.fields.fields().map(|(key, value)| (key, value.is_present())).collect());
             let is_column = |key: &str| match &columns {
                 Some(columns) => columns.get(key).is_some_and(|told| *told),
-                None => row.fields.get(key).is_told(),
+                None => row.fields.get(key).is_present(),
             };
             let (twice, once): (Vec<_>, Vec<_>) = envelope.into_iter().partition(|(key, _)| is_column(key));
             for (key, value) in once {

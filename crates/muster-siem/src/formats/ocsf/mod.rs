@@ -13,16 +13,16 @@ mod objects;
 mod writer;
 
 use jiff::Timestamp;
-use muster_model::{Record, RecordHead, Severity, TenantLabel};
+use muster_model::json::{Reader, Text};
+use muster_model::json::{Tape, Value};
+use muster_model::{Record, RecordHead, RecordKind, Severity, TenantLabel};
 use serde::Deserialize;
 
 use super::big::{Shape, Unit};
 use super::distinct::Distinct;
-use super::json::{Reader, Text};
 use super::tables::{same, says_nothing, tactic};
-use super::tape::{Tape, Value};
 use super::view::{Alert, Comment, Evidence, Facts, Incident, View, all_evidence};
-use super::{Events, FormatError, RecordKind, tables, tenant_id};
+use super::{Events, FormatError, tables, tenant_id};
 
 use evidence::{Observables, THREAT_ACTOR, Told};
 use objects::person;
@@ -419,7 +419,7 @@ impl Context<'_> {
     /// `unmapped`: all of Microsoft's fields but those of `mapped`, under their own names.
     fn rest(&self, json: &mut Json<'_>, fields: Value<'_>, mapped: &[&str]) {
         json.object("unmapped", |json| {
-            for (key, value) in fields.fields().filter(|(_, value)| value.is_told()) {
+            for (key, value) in fields.fields().filter(|(_, value)| value.is_present()) {
                 let told_already = match key {
                     "alerts" => {
                         self.options.incident_alerts == IncidentAlerts::Findings

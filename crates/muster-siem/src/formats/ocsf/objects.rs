@@ -5,9 +5,10 @@
 
 use std::net::IpAddr;
 
-use crate::formats::json::Text;
+use muster_model::json::Text;
+use muster_model::json::Value;
+
 use crate::formats::tables::same;
-use crate::formats::tape::Value;
 use crate::formats::view::{Device, File, Process, User};
 
 use super::writer::{Json, time};

@@ -5,12 +5,12 @@ use std::io::Write as _;
 
 use jiff::Timestamp;
 use memchr::memchr;
+use muster_model::json::Text;
+use muster_model::json::scan::string_end;
+use muster_model::json::{Kind, Value};
+use muster_model::time::{Unzoned, moment};
 
-use crate::formats::json::Text;
 use crate::formats::quote::{is_right, push_number, push_string, push_text, push_written};
-use crate::formats::scan::string_end;
-use crate::formats::tape::{Kind, Value};
-use crate::formats::times::moment;
 
 /// An object or list that is being written.
 pub(super) struct Json<'b> {
@@ -122,7 +122,7 @@ impl<'b> Json<'b> {
 
     /// Microsoft's own value, whatever it is, unless it tells nothing.
     pub(super) fn own(&mut self, key: &str, value: Value<'_>) {
-        if value.is_told() {
+        if value.is_present() {
             self.key(key);
             push_value(self.buffer, value);
         }
@@ -132,7 +132,7 @@ impl<'b> Json<'b> {
     pub(super) fn own_under(&mut self, key: &str, value: Value<'_>) {
         if is_right(key) {
             self.own(key, value);
-        } else if value.is_told() {
+        } else if value.is_present() {
             self.comma();
             push_text(self.buffer, Text::as_in_json(key));
             self.buffer.push(b':');
@@ -230,11 +230,7 @@ impl<'b> Json<'b> {
 /// A time as Microsoft writes it; `None` for none, and for .NET's "no date" of year 1. A time without a zone is in
 /// UTC, and a blank may stand between date and time.
 pub(super) fn time(text: Text<'_>) -> Option<Timestamp> {
-    let text = text.as_written();
-    let moment = moment(text).or_else(|| match text.len() {
-        10..40 => format!("{text}Z").parse().ok(),
-        _ => None,
-    });
+    let moment = moment(text.as_written(), Unzoned::Utc);
     moment.filter(|time| time.as_millisecond() > 0)
 }
 
@@ -272,8 +268,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Json, push_value, time};
-    use crate::formats::json::Text;
-    use crate::formats::tape::Tape;
+    use muster_model::json::Tape;
+    use muster_model::json::Text;
 
     fn written(fields: impl FnOnce(&mut Json<'_>)) -> String {
         let mut buffer = Vec::new();

@@ -89,7 +89,7 @@ fn recorded(name: String, kind: Option<RecordKind>, body: &str) -> Result<Record
         let words = RecordKind::ALL.map(RecordKind::as_str).join(", ");
         return Err(format!("its fields do not tell what kind of record it is; say it with --kind: {words}"));
     };
-    let head = kind.head(body).map_err(|error| format!("is no {kind}: {error}"))?;
+    let head = RecordHead::read(kind, body).map_err(|error| format!("is no {kind}: {error}"))?;
     Ok(Recorded { name, kind, head, body })
 }
 
@@ -108,11 +108,12 @@ impl Recorded<'_> {
     /// The tenant that the record names, as a customer called Example. A record alone knows no name.
     fn tenant(&self) -> TenantLabel {
         let mut id = None;
-        json::scan_fields(self.body, |key, value| {
+        let skimmed = json::skim::fields(self.body, |key, value| {
             if matches!(key, "tenantId" | "aadTenantId" | "TenantId") {
                 id = json::text(value).and_then(|text| text.parse().ok()).or(id);
             }
         });
+        debug_assert!(skimmed.is_ok(), "a record is JSON");
         TenantLabel {
             id: id.unwrap_or_else(|| {
                 "00000000-0000-4000-8000-000000000000".parse().expect("a constant that is a GUID")

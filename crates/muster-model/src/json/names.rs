@@ -3,7 +3,7 @@
 /// The hash of a name: of its first and its last eight bytes and its length. Names that have the same are
 /// told apart by themselves.
 #[inline(always)]
-pub(super) const fn hash(name: &str) -> u32 {
+pub const fn hash(name: &str) -> u32 {
     let bytes = name.as_bytes();
     if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
         return mixed(u64::from_le_bytes(*first), u64::from_le_bytes(*last), bytes.len());
@@ -19,7 +19,7 @@ pub(super) const fn hash(name: &str) -> u32 {
 /// The [`hash`] of the name that stands in `bytes` from `start` to `end`. What stands around it is read along, so that
 /// nothing depends on its length.
 #[inline(always)]
-pub(super) fn hash_of(bytes: &[u8], start: usize, end: usize) -> u32 {
+pub fn hash_of(bytes: &[u8], start: usize, end: usize) -> u32 {
     let around = (
         bytes.get(start..).and_then(<[u8]>::first_chunk::<8>),
         bytes.get(..end).and_then(<[u8]>::last_chunk::<8>),
@@ -46,14 +46,14 @@ const fn mixed(first: u64, last: u64, length: usize) -> u32 {
 
 /// Where each of up to 255 names stands in its list. `SLOTS` is a power of two, and more than the names.
 #[derive(Debug)]
-pub(super) struct Names<const SLOTS: usize> {
+pub struct Names<const SLOTS: usize> {
     /// Positions from 1 on; a name stands in the first free slot from that of its hash on.
     slots: [u8; SLOTS],
 }
 
 impl<const SLOTS: usize> Names<SLOTS> {
     /// The places of `names`, each of which stands there once.
-    pub(super) const fn of(names: &[&str]) -> Self {
+    pub const fn of(names: &[&str]) -> Self {
         assert!(SLOTS.is_power_of_two() && names.len() < SLOTS && names.len() < 256, "too many names");
         let mut slots = [0; SLOTS];
         let mut position = 0;
@@ -69,7 +69,7 @@ impl<const SLOTS: usize> Names<SLOTS> {
     }
 
     /// The position of `name`, whose hash is given, in the same list.
-    pub(super) fn find(&self, names: &[&str], name: &str, hash: u32) -> Option<usize> {
+    pub fn find(&self, names: &[&str], name: &str, hash: u32) -> Option<usize> {
         let mut slot = hash as usize % SLOTS;
         loop {
             let position = usize::from(self.slots[slot]).checked_sub(1)?;

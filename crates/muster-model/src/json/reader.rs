@@ -1,126 +1,15 @@
-//! Reads JSON in one pass, borrowing everything and refusing next to nothing.
+//! Takes one JSON value after the other, borrowing everything and refusing next to nothing.
 //!
 //! Why not a derived deserialiser: a record was already accepted by a real parser, and from there on nothing that
 //! Microsoft (or an attacker, through Microsoft) writes may keep it from being delivered. A derived one fails on a
 //! number where a string is expected, on a key that comes twice and on half a surrogate pair. This reader answers
 //! "nothing there" instead, decodes no string until it is written, and never allocates.
 
-use std::borrow::Cow;
-
-use memchr::memchr;
-
-use super::FormatError;
 use super::scan::{string_end, word_end};
-
-/// The deepest nesting that is read. Records nest at most 100 deep; whoever hands over more gets an error.
-pub(super) const DEPTH_MAX: usize = 128;
-
-/// The text of a JSON string, number or boolean, as written: escapes of strings are still in place. Empty when
-/// there is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(super) struct Text<'a>(&'a str);
-
-impl<'a> Text<'a> {
-    /// A text as it stands in JSON between quotes: escapes are still in place.
-    pub(super) const fn as_in_json(text: &'a str) -> Self {
-        Self(text)
-    }
-
-    /// Whether there is nothing to show: missing, null, of a type that has no text, or only blanks.
-    #[inline]
-    pub(super) fn is_blank(self) -> bool {
-        self.0.bytes().all(|byte| byte.is_ascii_whitespace())
-    }
-
-    /// This text, or the other when this one is blank.
-    pub(super) fn or(self, other: Self) -> Self {
-        if self.is_blank() { other } else { self }
-    }
-
-    /// The text as written. The same as its meaning for whatever needs no escapes: enum values, ids, times.
-    pub(super) fn as_written(self) -> &'a str {
-        self.0
-    }
-
-    /// The text after the last `separator`, or all of it.
-    pub(super) fn after_last(self, separator: char) -> Self {
-        Self(self.0.rsplit_once(separator).map_or(self.0, |(_, tail)| tail))
-    }
-
-    /// The text after the first `separator`; empty when it does not occur.
-    pub(super) fn after_first(self, separator: char) -> Self {
-        Self(self.0.split_once(separator).map_or("", |(_, tail)| tail))
-    }
-
-    /// The parts between `separators`, without the blanks around them and without blank ones.
-    pub(super) fn split(self, separators: &[char]) -> Vec<Self> {
-        self.0.split(separators).map(str::trim).filter(|part| !part.is_empty()).map(Self).collect()
-    }
-
-    /// The decoded text; borrowed when it has no escapes.
-    pub(super) fn decoded(self) -> Cow<'a, str> {
-        if !self.0.contains('\\') {
-            return Cow::Borrowed(self.0);
-        }
-        let mut all = String::with_capacity(self.0.len());
-        self.pieces(|piece| all.push_str(piece));
-        Cow::Owned(all)
-    }
-
-    /// Calls `on_piece` with the decoded text, piece by piece. Half a surrogate pair decodes to U+FFFD.
-    pub(super) fn pieces(self, mut on_piece: impl FnMut(&str)) {
-        let mut rest = self.0;
-        while let Some(at) = memchr(b'\\', rest.as_bytes()) {
-            if at > 0 {
-                on_piece(&rest[..at]);
-            }
-            let (character, length) = unescape(&rest[at..]);
-            on_piece(character.encode_utf8(&mut [0; 4]));
-            rest = rest.get(at + length..).unwrap_or_default();
-        }
-        if !rest.is_empty() {
-            on_piece(rest);
-        }
-    }
-}
-
-/// The character that the escape at the start of `text` means, and how many bytes it takes.
-pub(super) fn unescape(text: &str) -> (char, usize) {
-    let unit = |at: usize| {
-        text.get(at..at + 4)
-            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-    };
-    let Some(letter) = text[1..].chars().next() else {
-        return (char::REPLACEMENT_CHARACTER, 1);
-    };
-    let character = match letter {
-        'n' => '\n',
-        'r' => '\r',
-        't' => '\t',
-        'b' => '\u{8}',
-        'f' => '\u{c}',
-        'u' => {
-            let Some(high) = unit(2) else {
-                return (char::REPLACEMENT_CHARACTER, 2);
-            };
-            if let 0xd800..0xdc00 = high
-                && text.get(6..8) == Some("\\u")
-                && let Some(low @ 0xdc00..0xe000) = unit(8)
-            {
-                let pair = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-                return (char::from_u32(pair).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
-            }
-            return (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 6);
-        }
-        // `\"`, `\\`, `\/`, and whatever else was let through.
-        other => other,
-    };
-    (character, 1 + letter.len_utf8())
-}
+use super::{DEPTH_MAX, Error, Text};
 
 /// A place in a JSON text. Each method takes exactly one value, whatever its type.
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
@@ -128,12 +17,12 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Starts at the beginning of `text`.
-    pub(super) fn new(text: &'a str) -> Self {
+    pub fn new(text: &'a str) -> Self {
         Self { text, at: 0, depth: 0 }
     }
 
     /// The first byte of the next value.
-    pub(super) fn peek(&mut self) -> Result<u8, FormatError> {
+    pub fn peek(&mut self) -> Result<u8, Error> {
         let bytes = self.text.as_bytes();
         while let Some(byte) = bytes.get(self.at) {
             if !byte.is_ascii_whitespace() {
@@ -145,10 +34,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Calls `on_field` with each key (as written); it must take the value. What is not an object is skipped.
-    pub(super) fn object(
+    pub fn object(
         &mut self,
-        mut on_field: impl FnMut(&'a str, &mut Self) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+        mut on_field: impl FnMut(&'a str, &mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         if self.peek()? != b'{' {
             return self.skip();
         }
@@ -167,10 +56,7 @@ impl<'a> Reader<'a> {
 
     /// Calls `on_item` for each item of an array; it must take the item. One value that is no array is taken for an
     /// array of it alone, null for an empty one.
-    pub(super) fn items(
-        &mut self,
-        mut on_item: impl FnMut(&mut Self) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+    pub fn items(&mut self, mut on_item: impl FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
         match self.peek()? {
             b'[' => self.inside(b']', on_item),
             b'n' => self.skip(),
@@ -179,24 +65,21 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of a string, number or boolean; empty for anything else.
-    pub(super) fn text(&mut self) -> Result<Text<'a>, FormatError> {
+    pub fn text(&mut self) -> Result<Text<'a>, Error> {
         match self.peek()? {
-            b'"' => self.string().map(Text),
-            b'-' | b'0'..=b'9' | b't' | b'f' => self.raw().map(Text),
-            _ => self.skip().map(|()| Text("")),
+            b'"' => self.string().map(Text::as_in_json),
+            b'-' | b'0'..=b'9' | b't' | b'f' => self.raw().map(Text::as_in_json),
+            _ => self.skip().map(|()| Text::default()),
         }
     }
 
     /// The value as written.
-    pub(super) fn raw(&mut self) -> Result<&'a str, FormatError> {
+    pub fn raw(&mut self) -> Result<&'a str, Error> {
         self.raw_with(Self::skip)
     }
 
     /// The value as written; `take` must take it, and may look into it on the way.
-    pub(super) fn raw_with(
-        &mut self,
-        take: impl FnOnce(&mut Self) -> Result<(), FormatError>,
-    ) -> Result<&'a str, FormatError> {
+    pub fn raw_with(&mut self, take: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<&'a str, Error> {
         self.peek()?;
         let start = self.at;
         take(self)?;
@@ -204,7 +87,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over the value.
-    pub(super) fn skip(&mut self) -> Result<(), FormatError> {
+    pub fn skip(&mut self) -> Result<(), Error> {
         match self.peek()? {
             b'"' => self.string().map(|_| ()),
             b'{' | b'[' => self.skip_container(),
@@ -216,7 +99,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over an object or array without recursion.
-    fn skip_container(&mut self) -> Result<(), FormatError> {
+    fn skip_container(&mut self) -> Result<(), Error> {
         let bytes = self.text.as_bytes();
         let mut depth = 0_usize;
         while let Some(byte) = bytes.get(self.at) {
@@ -244,11 +127,11 @@ impl<'a> Reader<'a> {
     fn inside(
         &mut self,
         closing: u8,
-        mut on_entry: impl FnMut(&mut Self) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
+        mut on_entry: impl FnMut(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(FormatError::TooDeep);
+            return Err(Error::TooDeep);
         }
         self.at += 1;
         if self.peek()? != closing {
@@ -267,15 +150,15 @@ impl<'a> Reader<'a> {
     }
 
     /// The inside of the string that starts here.
-    fn string(&mut self) -> Result<&'a str, FormatError> {
+    fn string(&mut self) -> Result<&'a str, Error> {
         let start = self.at + 1;
         let (end, _) = string_end(self.text.as_bytes(), start).ok_or_else(|| self.malformed())?;
         self.at = end + 1;
         Ok(&self.text[start..end])
     }
 
-    fn malformed(&self) -> FormatError {
-        FormatError::Malformed { at: self.at }
+    fn malformed(&self) -> Error {
+        Error::Malformed { at: self.at }
     }
 }
 
@@ -328,7 +211,7 @@ mod tests {
     #[test]
     fn broken_and_deep_texts_are_errors() {
         let read = |json: &str| {
-            fn value(reader: &mut Reader<'_>) -> Result<(), super::FormatError> {
+            fn value(reader: &mut Reader<'_>) -> Result<(), super::Error> {
                 match reader.peek()? {
                     b'{' => reader.object(|_, reader| value(reader)),
                     b'[' => reader.items(value),

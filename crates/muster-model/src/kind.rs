@@ -5,10 +5,7 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
-use muster_model::{ContentHash, RecordError, RecordHead, Severity, Source};
-
-use super::json::{Reader, Text};
+use crate::json::{self, skim};
 
 /// The shape of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,89 +61,71 @@ impl RecordKind {
         }
     }
 
+    /// The names of the fields that every record has something of, in records of this kind.
+    pub(crate) fn head_names(self) -> &'static HeadNames {
+        match self {
+            Self::GraphAlert | Self::GraphIncident => &HeadNames {
+                id: &["id"],
+                created_at: &["createdDateTime"],
+                updated_at: "lastUpdateDateTime",
+                severity: "severity",
+            },
+            Self::EndpointAlert => &HeadNames {
+                id: &["id"],
+                created_at: &["alertCreationTime"],
+                updated_at: "lastUpdateTime",
+                severity: "severity",
+            },
+            Self::XdrIncident => &HeadNames {
+                id: &["incidentId"],
+                created_at: &["createdTime"],
+                updated_at: "lastUpdateTime",
+                severity: "severity",
+            },
+            Self::SiemDetection => &HeadNames {
+                id: &["FullId", "AlertId"],
+                created_at: &["AlertTime"],
+                updated_at: "LastProcessedTimeUtc",
+                severity: "Severity",
+            },
+            Self::HuntingRow => &HeadNames {
+                id: &[],
+                created_at: &["Timestamp", "TimeGenerated", "time"],
+                updated_at: "",
+                severity: "Severity",
+            },
+        }
+    }
+
     /// The kind whose telling keys stand at the top of `body`; `None` when they are those of none, or it is not a
-    /// JSON object.
+    /// JSON object. For files: what comes from a source has that source's kind.
     ///
-    /// A query can give its rows any columns; a row without a time, a report id and an action type is not told.
+    /// A query can give its rows any columns; a row without a time, a report id and an action type is not recognised.
     #[must_use]
     pub fn detect(body: &[u8]) -> Option<Self> {
         let body = std::str::from_utf8(body).ok()?;
         let body = body.strip_prefix('\u{feff}').unwrap_or(body);
-        let mut reader = Reader::new(body);
-        if reader.peek().ok()? != b'{' {
-            return None;
-        }
         let (mut seen, mut streamed) = (Seen(0), false);
-        reader
-            .object(|key, reader| {
-                seen.note(key);
-                if key == "category" && reader.peek()? == b'"' {
-                    streamed |= reader.text()?.as_written().starts_with("AdvancedHunting-");
-                    return Ok(());
-                }
-                reader.skip()
-            })
-            .ok()?;
-        if streamed { Some(Self::HuntingRow) } else { seen.kind() }
-    }
-
-    /// The head of a record of this kind. A hunting row has no id of its own: it gets one from its content.
-    ///
-    /// # Errors
-    /// When it is no JSON object, or nothing that can be an id identifies it.
-    pub fn head(self, body: &str) -> Result<RecordHead, RecordError> {
-        let (ids, created, updated) = match self {
-            Self::GraphAlert | Self::GraphIncident => return RecordHead::read(body),
-            Self::EndpointAlert => ("id", "alertCreationTime", "lastUpdateTime"),
-            Self::XdrIncident => ("incidentId", "createdTime", "lastUpdateTime"),
-            Self::SiemDetection => ("FullId", "AlertTime", "LastProcessedTimeUtc"),
-            Self::HuntingRow => ("", "Timestamp", ""),
-        };
-        let mut reader = Reader::new(body);
-        if reader.peek().map_err(|_| RecordError::NotAnObject)? != b'{' {
-            return Err(RecordError::NotAnObject);
-        }
-        let (mut id, mut alert_id, mut severity) = (Text::default(), Text::default(), Text::default());
-        let (mut created_at, mut updated_at, mut streamed_at) =
-            (Text::default(), Text::default(), Text::default());
-        reader
-            .object(|key, reader| {
-                let place = match key {
-                    _ if key == ids => &mut id,
-                    _ if key == created => &mut created_at,
-                    _ if key == updated => &mut updated_at,
-                    "AlertId" => &mut alert_id,
-                    "time" | "TimeGenerated" => &mut streamed_at,
-                    "severity" | "Severity" => &mut severity,
-                    _ => return reader.skip(),
-                };
-                *place = reader.text()?;
-                Ok(())
-            })
-            .map_err(|_| RecordError::NotAnObject)?;
-        let time = |text: Text<'_>| text.as_written().parse::<Timestamp>().ok();
-        let hash = ContentHash::of(body.as_bytes());
-        let id = match self {
-            Self::HuntingRow => hash.0.iter().map(|byte| format!("{byte:02x}")).collect(),
-            _ => id.or(alert_id).decoded().into_owned(),
-        };
-        if id.is_empty() {
-            return Err(RecordError::NoId);
-        }
-        if id.len() > RecordHead::ID_BYTES_MAX {
-            return Err(RecordError::LongId(id.len()));
-        }
-        Ok(RecordHead {
-            id,
-            updated_at: time(updated_at),
-            created_at: time(created_at.or(streamed_at)),
-            severity: Severity::from_wire(severity.as_written()),
-            hash,
+        skim::fields(body, |key, value| {
+            seen.note(key);
+            streamed |= key == "category"
+                && json::text(value).is_some_and(|category| category.starts_with("AdvancedHunting-"));
         })
+        .ok()?;
+        if streamed { Some(Self::HuntingRow) } else { seen.kind() }
     }
 }
 
-/// The keys by which kinds are told.
+/// Where the facts of a head stand in a record; the first of several names that has one.
+pub(crate) struct HeadNames {
+    /// Its id. A record without any, such as a hunting row, is identified by its content.
+    pub(crate) id: &'static [&'static str],
+    pub(crate) created_at: &'static [&'static str],
+    pub(crate) updated_at: &'static str,
+    pub(crate) severity: &'static str,
+}
+
+/// The keys by which kinds are recognised.
 const TELLING: [&str; 22] = [
     "id",
     "title",
@@ -215,15 +194,6 @@ impl Seen {
     }
 }
 
-impl From<Source> for RecordKind {
-    fn from(source: Source) -> Self {
-        match source {
-            Source::GraphAlerts => Self::GraphAlert,
-            Source::GraphIncidents => Self::GraphIncident,
-        }
-    }
-}
-
 impl fmt::Display for RecordKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
@@ -232,12 +202,10 @@ impl fmt::Display for RecordKind {
 
 #[cfg(test)]
 mod tests {
-    use muster_model::{RecordError, Severity};
-
     use super::RecordKind;
 
     #[test]
-    fn a_record_is_told_by_its_keys() {
+    fn a_record_is_recognised_by_its_keys() {
         for (body, kind) in [
             (
                 r#"{"id":"1","title":"x","createdDateTime":"2026-01-01T00:00:00Z","serviceSource":"a","alertWebUrl":"","incidentWebUrl":""}"#,
@@ -273,48 +241,5 @@ mod tests {
             assert_eq!(RecordKind::detect(body.as_bytes()), kind, "{body}");
         }
         assert_eq!(RecordKind::detect(b"{\"Timestamp\":\"\xff\"}"), None);
-    }
-
-    #[test]
-    fn every_kind_has_a_head() {
-        for (kind, body, id, severity) in [
-            (RecordKind::GraphAlert, r#"{"id":"g","severity":"low"}"#, "g", Severity::Low),
-            (
-                RecordKind::EndpointAlert,
-                r#"{"id":"e","severity":"High","alertCreationTime":"2026-01-01T00:00:00Z"}"#,
-                "e",
-                Severity::High,
-            ),
-            (
-                RecordKind::XdrIncident,
-                r#"{"incidentId":7,"createdTime":"2026-01-01T00:00:00Z"}"#,
-                "7",
-                Severity::Unknown,
-            ),
-            (
-                RecordKind::SiemDetection,
-                r#"{"AlertId":"1_2","FullId":"1_2:x","Severity":"Medium"}"#,
-                "1_2:x",
-                Severity::Medium,
-            ),
-            (RecordKind::SiemDetection, r#"{"AlertId":"1\u005f2"}"#, "1_2", Severity::Unknown),
-        ] {
-            let head = kind.head(body).expect("a head");
-            assert_eq!((head.id.as_str(), head.severity), (id, severity), "{body}");
-        }
-        let long = "x".repeat(600);
-        let body = format!(r#"{{"id":"{long}","incidentId":"{long}","FullId":"{long}"}}"#);
-        for kind in RecordKind::ALL.into_iter().filter(|kind| *kind != RecordKind::HuntingRow) {
-            assert_eq!(kind.head(&body), Err(RecordError::LongId(600)), "{kind}");
-        }
-        let row = RecordKind::HuntingRow.head(r#"{"Timestamp":"2026-01-01T00:00:00Z"}"#).expect("a head");
-        assert_eq!(row.id.len(), 32);
-        assert_eq!(row.created_at.map(|time| time.to_string()).as_deref(), Some("2026-01-01T00:00:00Z"));
-        for kind in RecordKind::ALL {
-            assert_eq!(kind.head("[]"), Err(RecordError::NotAnObject), "{kind}");
-            if kind != RecordKind::HuntingRow {
-                assert_eq!(kind.head("{}"), Err(RecordError::NoId), "{kind}");
-            }
-        }
     }
 }

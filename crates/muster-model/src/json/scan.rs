@@ -2,20 +2,20 @@
 
 use wide::u8x16;
 
-/// The bytes that matter somewhere.
+/// The bytes that matter in some place. Control characters always do.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
-    /// Single bytes. One that is wanted once may stand here twice.
-    pub(super) bytes: [u8; 3],
-    /// Whether DEL and everything that is not ASCII is wanted too.
-    pub(super) beyond_ascii: bool,
+pub struct ByteSet {
+    /// Single bytes. One may stand here twice.
+    pub bytes: [u8; 3],
+    /// Whether DEL and everything that is not ASCII belong to it too.
+    pub beyond_ascii: bool,
 }
 
-impl Wanted {
+impl ByteSet {
     /// What ends a JSON string or has to be decoded in it, and what may not stand in it at all.
-    pub(super) const IN_JSON: Self = Self { bytes: [b'"', b'\\', b'\\'], beyond_ascii: false };
+    pub const IN_JSON: Self = Self { bytes: [b'"', b'\\', b'\\'], beyond_ascii: false };
 
-    /// Whether a byte of sixteen is wanted, a bit each, the first in the lowest.
+    /// Whether each byte of sixteen is one of them, a bit each, the first in the lowest.
     #[inline(always)]
     fn among(self, chunk: [u8; 16]) -> u32 {
         let chunk = u8x16::new(chunk);
@@ -32,27 +32,27 @@ impl Wanted {
     }
 }
 
-/// Where in `bytes`, from `at` on, the first wanted byte or control character stands.
+/// Where in `bytes`, from `at` on, the first byte of the set or control character stands.
 #[inline(always)]
-pub(super) fn find(bytes: &[u8], mut at: usize, wanted: Wanted) -> Option<usize> {
+pub fn find(bytes: &[u8], mut at: usize, set: ByteSet) -> Option<usize> {
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let found = wanted.among(*chunk);
+        let found = set.among(*chunk);
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize);
         }
         at += 16;
     }
-    find_in_rest(bytes, at, wanted)
+    find_in_rest(bytes, at, set)
 }
 
 /// As [`find`], where fewer than sixteen bytes are left.
 #[inline(always)]
-fn find_in_rest(bytes: &[u8], at: usize, wanted: Wanted) -> Option<usize> {
+fn find_in_rest(bytes: &[u8], at: usize, set: ByteSet) -> Option<usize> {
     let rest = bytes.get(at..).unwrap_or_default();
     if rest.is_empty() {
         return None;
     }
-    let found = wanted.among(few(rest)) & ((1 << rest.len()) - 1);
+    let found = set.among(few(rest)) & ((1 << rest.len()) - 1);
     (found != 0).then(|| at + found.trailing_zeros() as usize)
 }
 
@@ -76,13 +76,13 @@ fn few(bytes: &[u8]) -> [u8; 16] {
 /// Where the JSON string ends whose first byte after the quote stands at `at`: where its closing quote is, and whether
 /// it may be copied as it stands. `None` when it does not end.
 #[inline(always)]
-pub(super) fn string_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
+pub fn string_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut clean = true;
     while let Some((low, high)) =
         bytes.get(at..).and_then(<[u8]>::first_chunk::<32>).map(|chunk| chunk.split_at(16))
     {
         let (Some(low), Some(high)) = (low.first_chunk(), high.first_chunk()) else { break };
-        let both = u64::from(Wanted::IN_JSON.among(*low)) | u64::from(Wanted::IN_JSON.among(*high)) << 16;
+        let both = u64::from(ByteSet::IN_JSON.among(*low)) | u64::from(ByteSet::IN_JSON.among(*high)) << 16;
         let mut found = both;
         // What stands behind the last backslash belongs to it.
         let mut length = 32;
@@ -120,7 +120,7 @@ pub(super) fn string_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
 
 /// Where the number, boolean or null ends whose first byte stands at `at`. `None` when there is none.
 #[inline(always)]
-pub(super) fn word_end(bytes: &[u8], at: usize) -> Option<usize> {
+pub fn word_end(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = bytes.get(at..).unwrap_or_default();
     let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b':') || byte.is_ascii_whitespace();
     match rest.iter().position(ends).unwrap_or(rest.len()) {
@@ -132,7 +132,7 @@ pub(super) fn word_end(bytes: &[u8], at: usize) -> Option<usize> {
 /// Whether a backslash before `byte` is an escape that JSON has and that means one whole character: what `\u` means has
 /// to be looked at where it is copied.
 #[inline(always)]
-pub(super) fn is_plain_escape(byte: Option<&u8>) -> bool {
+pub fn is_plain_escape(byte: Option<&u8>) -> bool {
     matches!(byte, Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'))
 }
 
@@ -140,10 +140,10 @@ pub(super) fn is_plain_escape(byte: Option<&u8>) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Wanted, find, is_plain_escape, string_end};
+    use super::{ByteSet, find, is_plain_escape, string_end};
 
-    fn has(wanted: Wanted, byte: u8) -> bool {
-        byte < 0x20 || wanted.bytes.contains(&byte) || wanted.beyond_ascii && byte >= 0x7f
+    fn has(set: ByteSet, byte: u8) -> bool {
+        byte < 0x20 || set.bytes.contains(&byte) || set.beyond_ascii && byte >= 0x7f
     }
 
     /// What [`string_end`] says, byte by byte.
@@ -182,14 +182,14 @@ mod tests {
             bytes in prop::collection::vec(prop_oneof![8 => Just(b'a'), 1 => any::<u8>()], 0..80),
             at in 0..90_usize,
         ) {
-            let wanted = [
-                Wanted::IN_JSON,
-                Wanted { bytes: [b'=', b'\\', b';'], beyond_ascii: true },
-                Wanted { bytes: [b'|', b'|', b'|'], beyond_ascii: false },
+            let sets = [
+                ByteSet::IN_JSON,
+                ByteSet { bytes: [b'=', b'\\', b';'], beyond_ascii: true },
+                ByteSet { bytes: [b'|', b'|', b'|'], beyond_ascii: false },
             ];
-            for wanted in wanted {
-                let walked = bytes.iter().skip(at).position(|byte| has(wanted, *byte)).map(|found| at + found);
-                prop_assert_eq!(find(&bytes, at, wanted), walked);
+            for set in sets {
+                let walked = bytes.iter().skip(at).position(|byte| has(set, *byte)).map(|found| at + found);
+                prop_assert_eq!(find(&bytes, at, set), walked);
             }
         }
     }

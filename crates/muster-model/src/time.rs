@@ -1,13 +1,43 @@
 //! Times as Microsoft writes them.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
-/// The moment that a text names, as RFC 3339 or as jiff reads it else; `None` for a text that names none.
+/// What is made of a time without a zone. Formats differ in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unzoned {
+    /// It names no moment.
+    Refused,
+    /// It is in UTC.
+    Utc,
+    /// It is in UTC, and a date alone is its midnight.
+    UtcOrDate,
+}
+
+/// The moment that a text names, as RFC 3339 or as jiff reads it else; `None` for a text that names none. It may have
+/// up to nine digits after the second.
 ///
 /// A record has some twenty times, most of them like `2026-03-02T08:15:30.1234567Z`: these are read here, in a tenth of
 /// the time that a parser needs which understands every notation.
-pub(super) fn moment(text: &str) -> Option<Timestamp> {
-    plain(text.as_bytes()).or_else(|| text.parse().ok())
+#[must_use]
+pub fn moment(text: &str, unzoned: Unzoned) -> Option<Timestamp> {
+    let zoned = plain(text.as_bytes()).or_else(|| text.parse().ok());
+    zoned.or_else(|| match unzoned {
+        Unzoned::Refused => None,
+        Unzoned::Utc if (10..40).contains(&text.len()) => format!("{text}Z").parse().ok(),
+        Unzoned::Utc => None,
+        Unzoned::UtcOrDate => {
+            let zoned = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?;
+            Some(zoned.timestamp())
+        }
+    })
+}
+
+/// Whether a time is .NET's "no date", the beginning of the year 1, or near it.
+#[must_use]
+pub fn is_no_date(time: Timestamp) -> bool {
+    time.as_second() <= -62_000_000_000
 }
 
 /// A time in UTC, from 1970 to 9998, with at most nine digits after the second.
@@ -78,7 +108,7 @@ mod tests {
     use jiff::Timestamp;
     use proptest::prelude::*;
 
-    use super::{moment, plain};
+    use super::{Unzoned, is_no_date, moment, plain};
 
     #[test]
     fn times_of_every_notation() {
@@ -89,8 +119,8 @@ mod tests {
             "9999-01-01T00:00:00Z",
         ] {
             assert!(plain(text.as_bytes()).is_none(), "{text}");
-            assert_eq!(moment(text), text.parse().ok(), "{text}");
-            assert!(moment(text).is_some(), "{text}");
+            assert_eq!(moment(text, Unzoned::Refused), text.parse().ok(), "{text}");
+            assert!(moment(text, Unzoned::Refused).is_some(), "{text}");
         }
         for text in [
             "",
@@ -100,8 +130,25 @@ mod tests {
             "2026-03-02T08:15:30.Z",
             "2026-03-02T24:00:00Z",
         ] {
-            assert!(moment(text).is_none(), "{text}");
+            assert!(moment(text, Unzoned::Refused).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_what_the_caller_says() {
+        for (text, utc, or_date) in [
+            ("2026-01-01T00:00:00", true, true),
+            ("2026-01-01 00:00:00.1234567", true, true),
+            ("2026-01-01", false, true),
+            ("soon", false, false),
+        ] {
+            assert_eq!(moment(text, Unzoned::Refused), None, "{text}");
+            assert_eq!(moment(text, Unzoned::Utc).is_some(), utc, "{text}");
+            assert_eq!(moment(text, Unzoned::UtcOrDate).is_some(), or_date, "{text}");
+        }
+        let none = moment("0001-01-01T00:00:00Z", Unzoned::Refused).expect("a time");
+        assert!(is_no_date(none));
+        assert!(!is_no_date(Timestamp::UNIX_EPOCH));
     }
 
     #[test]
@@ -128,7 +175,7 @@ mod tests {
         fn nonsense_is_read_as_the_library_reads_it(
             text in "[0-9]{4}-[0-3][0-9]-[0-4][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,11})?[Zz+]?",
         ) {
-            prop_assert_eq!(moment(&text), text.parse().ok());
+            prop_assert_eq!(moment(&text, Unzoned::Refused), text.parse().ok());
         }
     }
 }

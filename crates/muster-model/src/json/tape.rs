@@ -9,14 +9,13 @@
 //! Why so lenient: a record was already accepted by a real parser, and from there on nothing that Microsoft (or an
 //! attacker, through Microsoft) writes may keep it from being delivered.
 
-use super::FormatError;
-use super::json::{DEPTH_MAX, Text};
 use super::names::{hash, hash_of};
 use super::scan::{string_end, word_end};
+use super::{DEPTH_MAX, Error, Text};
 
 /// All values of one JSON text, in the order in which they begin.
 #[derive(Debug)]
-pub(super) struct Tape<'a> {
+pub struct Tape<'a> {
     nodes: Vec<Node<'a>>,
     /// The hashes of the keys of each object, together.
     hashes: Vec<u32>,
@@ -37,10 +36,10 @@ struct Node<'a> {
     /// A bit for each of the hashes of its keys.
     keys: u64,
     kind: Kind,
-    /// Whether there is something to see in it: see [`Value::is_told`].
-    told: bool,
-    /// Whether there is a value in it, at any depth, that is told.
-    worth: bool,
+    /// Whether there is something to see in it: see [`Value::is_present`].
+    present: bool,
+    /// Whether there is a value in it, at any depth, that is present.
+    content: bool,
     /// Whether it may be copied into JSON as it stands: see [`Value::is_clean`].
     clean: bool,
     /// The key in the object around it, as written; empty in an array and at the top.
@@ -51,12 +50,18 @@ struct Node<'a> {
 
 /// What a JSON value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// `null`, or what stands in its place.
     Null,
+    /// `true` or `false`.
     Boolean,
+    /// A number.
     Number,
+    /// A string.
     String,
+    /// A list.
     Array,
+    /// Names and values.
     Object,
 }
 
@@ -68,7 +73,7 @@ const fn bit(hash: u32) -> u64 {
 
 impl<'a> Tape<'a> {
     /// Takes `body`, one JSON value, apart.
-    pub(super) fn read(body: &'a str) -> Result<Self, FormatError> {
+    pub fn read(body: &'a str) -> Result<Self, Error> {
         let mut builder = Builder {
             body,
             nodes: Vec::with_capacity(body.len() / 24 + 8),
@@ -83,7 +88,8 @@ impl<'a> Tape<'a> {
     }
 
     /// The value that is the whole text.
-    pub(super) fn root(&self) -> Value<'_> {
+    #[inline]
+    pub fn root(&self) -> Value<'_> {
         Value { tape: Some(self), at: 0 }
     }
 }
@@ -117,58 +123,70 @@ struct Builder<'a> {
 /// Where a value ends, and what the one around it has to know of it.
 struct Taken {
     end: usize,
-    worth: bool,
+    content: bool,
     clean: bool,
 }
 
 impl<'a> Builder<'a> {
     /// Takes the value that begins at `at`.
     #[inline(always)]
-    fn value(&mut self, at: usize, key: &'a str, hash: u32) -> Result<Taken, FormatError> {
-        let first = self.byte(at).ok_or(FormatError::Malformed { at })?;
+    fn value(&mut self, at: usize, key: &'a str, hash: u32) -> Result<Taken, Error> {
+        let first = self.byte(at).ok_or(Error::Malformed { at })?;
         match first {
             b'"' => {
                 let (end, clean) = self.string(at)?;
                 let raw = &self.body[at + 1..end - 1];
-                let told = !Text::as_in_json(raw).is_blank();
-                self.push(key, hash, Kind::String, told, clean, raw);
-                Ok(Taken { end, worth: told, clean })
+                let present = !Text::as_in_json(raw).is_blank();
+                self.push(key, hash, Kind::String, present, clean, raw);
+                Ok(Taken { end, content: present, clean })
             }
             b'{' => self.container(at, key, hash, Kind::Object),
             b'[' => self.container(at, key, hash, Kind::Array),
             _ => {
-                let end = word_end(self.body.as_bytes(), at).ok_or(FormatError::Malformed { at })?;
+                let end = word_end(self.body.as_bytes(), at).ok_or(Error::Malformed { at })?;
                 let kind = match first {
                     b't' | b'f' => Kind::Boolean,
                     b'-' | b'0'..=b'9' => Kind::Number,
                     _ => Kind::Null,
                 };
-                let told = kind != Kind::Null;
+                let present = kind != Kind::Null;
                 let raw = &self.body[at..end];
-                self.push(key, hash, kind, told, true, raw);
-                Ok(Taken { end, worth: told, clean: true })
+                self.push(key, hash, kind, present, true, raw);
+                Ok(Taken { end, content: present, clean: true })
             }
         }
     }
 
     #[inline(always)]
-    fn push(&mut self, key: &'a str, hash: u32, kind: Kind, told: bool, clean: bool, raw: &'a str) {
-        let (size, keys_at, keys_count, keys, worth) = (1, 0, 0, 0, told);
-        self.nodes.push(Node { hash, size, keys_at, keys_count, keys, kind, told, worth, clean, key, raw });
+    fn push(&mut self, key: &'a str, hash: u32, kind: Kind, present: bool, clean: bool, raw: &'a str) {
+        let (size, keys_at, keys_count, keys, content) = (1, 0, 0, 0, present);
+        self.nodes.push(Node {
+            hash,
+            size,
+            keys_at,
+            keys_count,
+            keys,
+            kind,
+            present,
+            content,
+            clean,
+            key,
+            raw,
+        });
     }
 
     /// Takes the object or array whose bracket stands at `start`.
-    fn container(&mut self, start: usize, key: &'a str, hash: u32, kind: Kind) -> Result<Taken, FormatError> {
+    fn container(&mut self, start: usize, key: &'a str, hash: u32, kind: Kind) -> Result<Taken, Error> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(FormatError::TooDeep);
+            return Err(Error::TooDeep);
         }
         let (own, open) = (self.nodes.len(), self.open.len());
         let is_object = kind == Kind::Object;
         let closing = if is_object { b'}' } else { b']' };
         self.push(key, hash, kind, false, true, "");
         let mut at = self.blank(start + 1);
-        let (mut keys, mut worth) = (0, false);
+        let (mut keys, mut content) = (0, false);
         // Between tokens only a newline or the like keeps it from being copied as one line.
         let mut clean = at == start + 1;
         if self.byte(at) == Some(closing) {
@@ -178,7 +196,7 @@ impl<'a> Builder<'a> {
                 let (mut key, mut hash) = ("", 0);
                 if is_object {
                     if self.byte(at) != Some(b'"') {
-                        return Err(FormatError::Malformed { at });
+                        return Err(Error::Malformed { at });
                     }
                     let (end, key_clean) = self.string(at)?;
                     key = &self.body[at + 1..end - 1];
@@ -187,13 +205,13 @@ impl<'a> Builder<'a> {
                     self.open.push((hash, small(self.nodes.len())));
                     let colon = self.blank(end);
                     if self.byte(colon) != Some(b':') {
-                        return Err(FormatError::Malformed { at: colon });
+                        return Err(Error::Malformed { at: colon });
                     }
                     at = self.blank(colon + 1);
                     clean &= key_clean & (colon == end) & (at == colon + 1);
                 }
                 let taken = self.value(at, key, hash)?;
-                worth |= taken.worth;
+                content |= taken.content;
                 at = self.blank(taken.end);
                 clean &= taken.clean & (at == taken.end);
                 match self.byte(at) {
@@ -206,7 +224,7 @@ impl<'a> Builder<'a> {
                         at += 1;
                         break;
                     }
-                    _ => return Err(FormatError::Malformed { at }),
+                    _ => return Err(Error::Malformed { at }),
                 }
             }
         }
@@ -217,8 +235,8 @@ impl<'a> Builder<'a> {
         node.keys_at = small(self.hashes.len());
         node.keys_count = small(self.open.len() - open);
         node.keys = keys;
-        node.told = size > 1;
-        node.worth = worth;
+        node.present = size > 1;
+        node.content = content;
         node.clean = clean;
         node.raw = raw;
         for (hash, place) in &self.open[open..] {
@@ -227,7 +245,7 @@ impl<'a> Builder<'a> {
         }
         self.open.truncate(open);
         self.depth -= 1;
-        Ok(Taken { end: at, worth, clean })
+        Ok(Taken { end: at, content, clean })
     }
 
     #[inline(always)]
@@ -246,10 +264,10 @@ impl<'a> Builder<'a> {
 
     /// Steps over the string whose quote stands at `start`: where it ends, and whether it may be copied as it stands.
     #[inline(always)]
-    fn string(&self, start: usize) -> Result<(usize, bool), FormatError> {
+    fn string(&self, start: usize) -> Result<(usize, bool), Error> {
         match string_end(self.body.as_bytes(), start + 1) {
             Some((end, clean)) => Ok((end + 1, clean)),
-            None => Err(FormatError::Malformed { at: start }),
+            None => Err(Error::Malformed { at: start }),
         }
     }
 }
@@ -261,7 +279,7 @@ fn small(number: usize) -> u32 {
 
 /// One value of a [`Tape`], or none: a missing field is a value too, of which everything is empty.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Value<'t> {
+pub struct Value<'t> {
     tape: Option<&'t Tape<'t>>,
     at: u32,
 }
@@ -273,34 +291,39 @@ impl<'t> Value<'t> {
     }
 
     /// What it is; `None` when there is no such field.
-    pub(super) fn kind(self) -> Option<Kind> {
+    #[inline]
+    pub fn kind(self) -> Option<Kind> {
         self.node().map(|node| node.kind)
     }
 
     /// Whether there is something: not missing, null, a blank text, an empty list or object.
-    pub(super) fn is_told(self) -> bool {
-        self.node().is_some_and(|node| node.told)
+    #[inline]
+    pub fn is_present(self) -> bool {
+        self.node().is_some_and(|node| node.present)
     }
 
     /// Whether there is something in it, at any depth: an object of nulls has nothing.
-    pub(super) fn is_worth(self) -> bool {
-        self.node().is_some_and(|node| node.worth)
+    #[inline]
+    pub fn has_content(self) -> bool {
+        self.node().is_some_and(|node| node.content)
     }
 
     /// Whether it may be copied into JSON as it stands: it is written on one line, and no string in it has a bare
     /// control character, an escape that JSON does not have or one that may be half a character.
-    pub(super) fn is_clean(self) -> bool {
+    #[inline]
+    pub fn is_clean(self) -> bool {
         self.node().is_some_and(|node| node.clean)
     }
 
     /// Whether it is an object.
-    pub(super) fn is_object(self) -> bool {
+    #[inline]
+    pub fn is_object(self) -> bool {
         self.kind() == Some(Kind::Object)
     }
 
     /// The text of a string, number or boolean; empty for anything else.
     #[inline]
-    pub(super) fn text(self) -> Text<'t> {
+    pub fn text(self) -> Text<'t> {
         match self.node() {
             Some(node) if matches!(node.kind, Kind::String | Kind::Number | Kind::Boolean) => {
                 Text::as_in_json(node.raw)
@@ -310,17 +333,20 @@ impl<'t> Value<'t> {
     }
 
     /// The value as written; of a string without its quotes. Empty when there is none.
-    pub(super) fn raw(self) -> &'t str {
+    #[inline]
+    pub fn raw(self) -> &'t str {
         self.node().map_or("", |node| node.raw)
     }
 
     /// The key in the object around it, as written; empty in an array.
-    pub(super) fn key(self) -> &'t str {
+    #[inline]
+    pub fn key(self) -> &'t str {
         self.node().map_or("", |node| node.key)
     }
 
     /// The hash of [`Value::key`].
-    pub(super) fn key_hash(self) -> u32 {
+    #[inline]
+    pub fn key_hash(self) -> u32 {
         self.node().map_or(0, |node| node.hash)
     }
 
@@ -329,7 +355,7 @@ impl<'t> Value<'t> {
     /// Anyone can make names with equal hashes, and with many of them in one object this is a walk over all: it is for
     /// names of ours, not for as many names as are in a record.
     #[inline(always)]
-    pub(super) fn get(self, key: &str) -> Value<'t> {
+    pub fn get(self, key: &str) -> Value<'t> {
         let hash = hash(key);
         match (self.tape, self.node()) {
             (Some(tape), Some(object)) if object.keys & bit(hash) != 0 => tape.field(object, key, hash),
@@ -339,39 +365,42 @@ impl<'t> Value<'t> {
 
     /// The text of the field `key`.
     #[inline(always)]
-    pub(super) fn text_of(self, key: &str) -> Text<'t> {
+    pub fn text_of(self, key: &str) -> Text<'t> {
         self.get(key).text()
     }
 
     /// The first of the fields `keys` whose text is not blank.
     #[inline(always)]
-    pub(super) fn first_text(self, keys: &[&str]) -> Text<'t> {
+    pub fn first_text(self, keys: &[&str]) -> Text<'t> {
         keys.iter().map(|key| self.text_of(key)).find(|text| !text.is_blank()).unwrap_or_default()
     }
 
     /// The texts of the list in the field `key`, or the one text that stands for it; blank ones are left out.
     #[inline(always)]
-    pub(super) fn texts_of(self, key: &str) -> Vec<Text<'t>> {
+    pub fn texts_of(self, key: &str) -> Vec<Text<'t>> {
         self.get(key).texts()
     }
 
     /// The texts of a list, or the one text that stands for it; blank ones are left out.
-    pub(super) fn texts(self) -> Vec<Text<'t>> {
-        if !self.is_worth() {
+    #[inline]
+    pub fn texts(self) -> Vec<Text<'t>> {
+        if !self.has_content() {
             return Vec::new();
         }
         self.items().map(Value::text).filter(|text| !text.is_blank()).collect()
     }
 
     /// Each field of an object: its key as written, and its value.
-    pub(super) fn fields(self) -> impl Iterator<Item = (&'t str, Value<'t>)> {
+    #[inline]
+    pub fn fields(self) -> impl Iterator<Item = (&'t str, Value<'t>)> {
         let inside = if self.is_object() { self.inside() } else { Children::default() };
         inside.map(|value| (value.key(), value))
     }
 
     /// Each item of an array. A value that is no array stands for a list of it alone, null and nothing for an empty
     /// one.
-    pub(super) fn items(self) -> impl Iterator<Item = Value<'t>> {
+    #[inline]
+    pub fn items(self) -> impl Iterator<Item = Value<'t>> {
         match self.kind() {
             Some(Kind::Array) => self.inside(),
             None | Some(Kind::Null) => Children::default(),
@@ -427,8 +456,8 @@ mod tests {
         assert_eq!(root.text_of("d").as_written(), "true");
         assert_eq!(root.get("d").items().count(), 1);
         for nothing in ["e", "f", "g", "h"] {
-            assert!(!root.get(nothing).is_told(), "{nothing}");
-            assert!(!root.get(nothing).get("x").is_told());
+            assert!(!root.get(nothing).is_present(), "{nothing}");
+            assert!(!root.get(nothing).get("x").is_present());
         }
         assert_eq!(root.fields().map(|(key, _)| key).collect::<String>(), "adefgd");
         assert_eq!(root.first_text(&["e", "f", "d"]).as_written(), "true");

@@ -37,6 +37,136 @@ const GRACE: Duration = Duration::from_secs(30);
 /// How often delivered batches are looked through for ones to forget.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
+/// Runs until told to stop.
+pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -> Result<Exit, Failed> {
+    let metrics = telemetry::metrics();
+    // Signals first: one that comes during the start is not lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let listener = match settings.server.listen {
+        Some(address) => Some(server::bind(address).await?),
+        None => None,
+    };
+    let store = open_store(&settings, OpenMode::Exclusive).await?;
+    let instance = InstanceId(Uuid::new_v4());
+    store.take_over(instance, clock.now()).await?;
+    let handle = OnboardingHandle::default();
+    let web_stop = CancellationToken::new();
+    let mut web = JoinSet::new();
+    if let Some(listener) = listener {
+        let address = listener.local_addr()?;
+        let (store, clock, handle) = (Arc::clone(&store), Arc::clone(&clock), handle.clone());
+        web.spawn(server::serve(listener, Served { store, metrics, clock, handle }, web_stop.clone()));
+        tracing::info!(%address, "serving health and metrics");
+    }
+    let mut engine = Engine::start(&settings, &store, &clock, instance).await?;
+    handle.set(engine.onboarding());
+    if settings.onboarding.is_some() && settings.server.listen.is_none() {
+        tracing::warn!("[onboarding] is set, but [server] listen is not: no page is served");
+    }
+    settings_loaded(&store, &settings, &clock).await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        sinks = settings.sinks.len(),
+        tenants = store.tenants().await?.len(),
+        "running"
+    );
+    let ended = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(Exit::Success),
+            _ = interrupt.recv() => break Ok(Exit::Success),
+            failure = engine.failure() => break Err(Failed::say(Exit::Failure, failure)),
+            () = store.ended() => break Err(Failed::say(Exit::Store, "the store's writer has failed; see the log")),
+            Some(ended) = web.join_next() => {
+                break Err(Failed::say(Exit::Failure, format!("the web server ended by itself: {ended:?}")));
+            }
+            _ = hang_up.recv() => match read_settings(config, &clock).await {
+                Err(failed) => tracing::error!(mistakes = %failed.error, "the settings are not right; going on with the old ones"),
+                Ok(new) => match reload(engine, settings, new, &store, &clock).await {
+                    Ok(running) => {
+                        (engine, settings) = running;
+                        handle.set(engine.onboarding());
+                    }
+                    Err(failed) => {
+                        store.close().await;
+                        return Err(failed);
+                    }
+                },
+            },
+        }
+    };
+    tracing::info!("stopping; once more to stop at once");
+    engine
+        .stop(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await;
+    web_stop.cancel();
+    store.close().await;
+    ended
+}
+
+/// Stops, and goes on with the new settings; with the old ones where the new ones cannot be used.
+async fn reload(
+    engine: Engine,
+    old: Settings,
+    new: Settings,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Engine, Settings), Failed> {
+    if new.store != old.store || new.server.listen != old.server.listen {
+        tracing::warn!("[store] and `listen` are only read at start; the rest is used now");
+    }
+    // What would keep the new settings from working is found before the old ones are let go.
+    if let Err(failed) = apps(&new, store).await {
+        tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
+        return Ok((engine, old));
+    }
+    engine.stop(std::future::pending()).await;
+    // Leases of work that was dropped are taken over at once.
+    let instance = InstanceId(Uuid::new_v4());
+    store.take_over(instance, clock.now()).await?;
+    match Engine::start(&new, store, clock, instance).await {
+        Ok(engine) => {
+            if let Err(failed) = settings_loaded(store, &new, clock).await {
+                tracing::error!(error = %failed.error, "cannot write the new settings into the audit log");
+            }
+            tracing::info!("running with the new settings");
+            Ok((engine, new))
+        }
+        Err(failed) => {
+            tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
+            Ok((Engine::start(&old, store, clock, instance).await?, old))
+        }
+    }
+}
+
+/// Writes into the audit log which settings are used from now on: their hash and names, never a secret.
+async fn settings_loaded(
+    store: &Arc<dyn Store>,
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> Result<(), Failed> {
+    let event = NewAuditEvent {
+        actor: crate::audit::actor(),
+        action: "settings.loaded".to_owned(),
+        subject: settings.folder.display().to_string(),
+        details: serde_json::json!({
+            "fingerprint": settings.fingerprint,
+            "apps": settings.apps.keys().collect::<Vec<_>>(),
+            "sinks": settings.sinks.keys().collect::<Vec<_>>(),
+            "routes": settings.routes.len(),
+            "version": env!("CARGO_PKG_VERSION"),
+        }),
+    };
+    store.append_audit(event, clock.now()).await?;
+    Ok(())
+}
+
 /// Everything that collects and delivers, for one reading of the settings.
 pub struct Engine {
     tasks: JoinSet<&'static str>,
@@ -127,28 +257,6 @@ impl Engine {
     }
 }
 
-/// Writes into the audit log which settings are used from now on: their hash and names, never a secret.
-async fn settings_loaded(
-    store: &Arc<dyn Store>,
-    settings: &Settings,
-    clock: &Arc<dyn Clock>,
-) -> Result<(), Failed> {
-    let event = NewAuditEvent {
-        actor: crate::audit::actor(),
-        action: "settings.loaded".to_owned(),
-        subject: settings.folder.display().to_string(),
-        details: serde_json::json!({
-            "fingerprint": settings.fingerprint,
-            "apps": settings.apps.keys().collect::<Vec<_>>(),
-            "sinks": settings.sinks.keys().collect::<Vec<_>>(),
-            "routes": settings.routes.len(),
-            "version": env!("CARGO_PKG_VERSION"),
-        }),
-    };
-    store.append_audit(event, clock.now()).await?;
-    Ok(())
-}
-
 async fn prune(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Duration, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
         let before = clock.now().checked_sub(keep).unwrap_or(jiff::Timestamp::MIN);
@@ -158,105 +266,4 @@ async fn prune(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Duration, sto
             Err(error) => tracing::warn!(error = %error, "cannot prune the journal"),
         }
     }
-}
-
-/// Runs until told to stop.
-pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -> Result<Exit, Failed> {
-    let metrics = telemetry::metrics();
-    // Signals first: one that comes during the start is not lost.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let listener = match settings.server.listen {
-        Some(address) => Some(server::bind(address).await?),
-        None => None,
-    };
-    let store = open_store(&settings, OpenMode::Exclusive).await?;
-    let mut instance = InstanceId(Uuid::new_v4());
-    store.take_over(instance, clock.now()).await?;
-    let handle = OnboardingHandle::default();
-    let web_stop = CancellationToken::new();
-    let mut web = JoinSet::new();
-    if let Some(listener) = listener {
-        let address = listener.local_addr()?;
-        let (store, clock, handle) = (Arc::clone(&store), Arc::clone(&clock), handle.clone());
-        web.spawn(server::serve(listener, Served { store, metrics, clock, handle }, web_stop.clone()));
-        tracing::info!(%address, "serving health and metrics");
-    }
-    let mut engine = Engine::start(&settings, &store, &clock, instance).await?;
-    handle.set(engine.onboarding());
-    if settings.onboarding.is_some() && settings.server.listen.is_none() {
-        tracing::warn!("[onboarding] is set, but [server] listen is not: no page is served");
-    }
-    settings_loaded(&store, &settings, &clock).await?;
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        sinks = settings.sinks.len(),
-        tenants = store.tenants().await?.len(),
-        "running"
-    );
-    let ended = loop {
-        tokio::select! {
-            _ = terminate.recv() => break Ok(Exit::Success),
-            _ = interrupt.recv() => break Ok(Exit::Success),
-            failure = engine.failure() => break Err(Failed::say(Exit::Failure, failure)),
-            () = store.ended() => break Err(Failed::say(Exit::Store, "the store's writer has failed; see the log")),
-            Some(ended) = web.join_next() => {
-                break Err(Failed::say(Exit::Failure, format!("the web server ended by itself: {ended:?}")));
-            }
-            _ = hang_up.recv() => match read_settings(config, &clock).await {
-                Err(failed) => tracing::error!(mistakes = %failed.error, "the settings are not right; going on with the old ones"),
-                Ok(new) => {
-                    if new.store != settings.store || new.server.listen != settings.server.listen {
-                        tracing::warn!("[store] and `listen` are only read at start; the rest is used now");
-                    }
-                    // What would keep the new settings from working is found before the old ones are let go.
-                    if let Err(failed) = apps(&new, &store).await {
-                        tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
-                        continue;
-                    }
-                    engine.stop(std::future::pending()).await;
-                    // Leases of work that was dropped are taken over at once.
-                    instance = InstanceId(Uuid::new_v4());
-                    if let Err(error) = store.take_over(instance, clock.now()).await {
-                        store.close().await;
-                        return Err(error.into());
-                    }
-                    engine = match Engine::start(&new, &store, &clock, instance).await {
-                        Ok(engine) => {
-                            settings = new;
-                            if let Err(failed) = settings_loaded(&store, &settings, &clock).await {
-                                tracing::error!(error = %failed.error, "cannot write the new settings into the audit log");
-                            }
-                            tracing::info!("running with the new settings");
-                            engine
-                        }
-                        Err(failed) => {
-                            tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
-                            match Engine::start(&settings, &store, &clock, instance).await {
-                                Ok(engine) => engine,
-                                Err(failed) => {
-                                    store.close().await;
-                                    return Err(failed);
-                                }
-                            }
-                        }
-                    };
-                    handle.set(engine.onboarding());
-                }
-            },
-        }
-    };
-    tracing::info!("stopping; once more to stop at once");
-    engine
-        .stop(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        })
-        .await;
-    web_stop.cancel();
-    store.close().await;
-    ended
 }

@@ -58,19 +58,13 @@ const LINKS_MAX: u32 = 50;
 
 /// What the collector needs. All of it is shared with the rest of the product.
 pub struct Collector {
-    /// The store.
     pub store: Arc<dyn Store>,
-    /// The way to Microsoft.
     pub microsoft: Arc<Microsoft>,
-    /// The apps.
     pub apps: Apps,
     /// Who is owed what.
     pub router: Router,
-    /// `[collect]`
     pub settings: CollectSettings,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// This Muster.
     pub instance: InstanceId,
     /// Told when there is something new to deliver.
     pub accepted: Arc<Notify>,

@@ -30,15 +30,10 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What a sink's workers need.
 pub struct Deliverer {
-    /// The store.
     pub store: Arc<dyn Store>,
-    /// The sink's name.
     pub name: String,
-    /// The sink.
     pub sink: Sink,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// This Muster.
     pub instance: InstanceId,
     /// Told when there is something new to deliver.
     pub accepted: Arc<Notify>,
@@ -47,7 +42,6 @@ pub struct Deliverer {
 /// What a worker's single step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// Nothing is due.
     Idle,
     /// Everything leased is settled.
     Delivered,

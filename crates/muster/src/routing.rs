@@ -17,13 +17,11 @@ pub struct Routes(Vec<Vec<String>>);
 
 impl Router {
     /// A router of these routes.
-    #[must_use]
     pub fn new(routes: Vec<RouteSettings>) -> Self {
         Self(routes)
     }
 
     /// The routes that records of `source` of this tenant may take.
-    #[must_use]
     pub fn routes(&self, tenant: &TenantLabel, source: Source) -> Routes {
         let serving = self.0.iter().filter(|route| route.serves(tenant, source)).collect::<Vec<_>>();
         let sinks = |severity: Severity| {
@@ -37,13 +35,11 @@ impl Router {
 
 impl Routes {
     /// The sets of sinks that records go to.
-    #[must_use]
     pub fn destinations(&self) -> &[Vec<String>] {
         &self.0
     }
 
     /// Which of them a record of this severity goes to.
-    #[must_use]
     pub fn destination(&self, severity: Severity) -> usize {
         usize::from(severity.number())
     }

@@ -32,25 +32,13 @@ const RUN_EVERY: Duration = Duration::from_secs(30);
 /// Why an app cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AppsError {
-    /// Its credential cannot be had.
     #[error("app `{name}`: {error}")]
-    App {
-        /// Its name.
-        name: String,
-        /// Why.
-        error: AppError,
-    },
+    App { name: String, error: AppError },
     /// What the store holds for it cannot be used.
     #[error(
         "app `{name}`: the credential in the store cannot be used: {reason}; `muster app rotate-secret {name}` makes a new one"
     )]
-    Stored {
-        /// Its name.
-        name: String,
-        /// Why.
-        reason: String,
-    },
-    /// The store cannot be read.
+    Stored { name: String, reason: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -75,13 +63,10 @@ impl Apps {
     }
 
     /// The app of this name; `None` when the settings name none.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<App> {
         self.in_hand.read().expect("no panic while the lock is held").get(name).cloned()
     }
 
-    /// Its settings.
-    #[must_use]
     pub fn settings(&self, name: &str) -> Option<&AppSettings> {
         self.settings.get(name)
     }

@@ -23,13 +23,11 @@ pub const GRANT: &str = "grant";
 pub const CREDENTIAL: &str = "credential";
 
 /// The name of the check of a source.
-#[must_use]
 pub fn source_name(source: Source) -> String {
     format!("source {source}")
 }
 
 /// What using the access to a tenant showed; `works` says it where it works.
-#[must_use]
 pub fn access(name: &str, access: &TenantAccess, works: impl Into<String>, now: Timestamp) -> Check {
     match access {
         TenantAccess::Granted => good(name, works.into(), now),
@@ -39,13 +37,11 @@ pub fn access(name: &str, access: &TenantAccess, works: impl Into<String>, now: 
 }
 
 /// What asking for a token showed.
-#[must_use]
 pub fn token(found: &TenantAccess, now: Timestamp) -> Check {
     access(TOKEN, found, "Microsoft issues a token", now)
 }
 
 /// What a source's last answer showed.
-#[must_use]
 pub fn source(source: Source, found: &TenantAccess, now: Timestamp) -> Check {
     access(&source_name(source), found, "it can be read", now)
 }
@@ -54,7 +50,6 @@ pub fn source(source: Source, found: &TenantAccess, now: Timestamp) -> Check {
 pub const SIGN_IN_REFUSED: &str = "sign_in_refused";
 
 /// A person's sign-in that came back without a grant: worth a word, but what is there already goes on working.
-#[must_use]
 pub fn sign_in_refused(why: &str, now: Timestamp) -> Check {
     Check {
         outcome: CheckOutcome::Warning,
@@ -138,7 +133,6 @@ pub(crate) fn grant(grant: Option<&Grant>, slug: &str, app: &str, now: Timestamp
 }
 
 /// When an app's credential ends. `stored_until` is what the store knows of a secret's end; a certificate tells its own.
-#[must_use]
 pub fn credential(app: &App, stored_until: Option<Timestamp>, now: Timestamp) -> Check {
     let (kind, until) = match &app.credential {
         Credential::Secret(_) => ("secret", stored_until),

@@ -20,7 +20,6 @@ use crate::access::sign_in::GRANT_IDLE_MAX;
 /// later lease's.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// The grants of the store.
 pub struct StoreGrants {
     store: Arc<dyn Store>,
     instance: InstanceId,
@@ -29,7 +28,6 @@ pub struct StoreGrants {
 
 impl StoreGrants {
     /// The grants of `store`, leased for `instance`.
-    #[must_use]
     pub fn new(store: Arc<dyn Store>, instance: InstanceId, clock: Arc<dyn Clock>) -> Self {
         Self { store, instance, clock }
     }

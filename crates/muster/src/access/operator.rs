@@ -22,17 +22,13 @@ const PURPOSE: &str = "operator state";
 
 /// Who is to sign in, and how.
 pub struct Operator<'a> {
-    /// The way to Microsoft.
     pub microsoft: &'a Microsoft,
     /// The store, whose key compares the `state`.
     pub store: &'a dyn Store,
-    /// The clock.
     pub clock: &'a dyn Clock,
-    /// The provider's tenant.
     pub tenant: TenantId,
     /// The public client that the person signs in to.
     pub client_id: Uuid,
-    /// How.
     pub flow: SignInFlow,
     /// Only show the address, open no browser.
     pub no_open: bool,

@@ -98,7 +98,6 @@ impl Loopback {
     }
 
     /// The redirect URI that leads here.
-    #[must_use]
     pub fn redirect(&self) -> &str {
         &self.redirect
     }

@@ -36,12 +36,11 @@ pub const CREDENTIALS: &str = "credentials at Microsoft";
 
 /// What a registration is to be like.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct WantedRegistration {
     /// The name that people see on the consent page.
     pub display_name: String,
     /// The mark by which it is found again, where the settings do not name its client id yet.
     pub tag: String,
-    /// Who may use it.
     pub audience: SignInAudience,
     /// Where browsers come back to.
     pub redirect_uris: Vec<String>,
@@ -52,7 +51,6 @@ pub struct Wanted {
 /// Why a registration could not be made or mended.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrationError {
-    /// Microsoft Graph said no.
     #[error("{0}; run the command again, it goes on from here")]
     Directory(#[from] DirectoryError),
     /// The settings name one that is not there.
@@ -64,12 +62,7 @@ pub enum RegistrationError {
     #[error(
         "there is an app registration `{name}` already (client id {client_id}) that this Muster did not make: choose another name with --display-name, or name its client id in the settings"
     )]
-    Strange {
-        /// The name.
-        name: String,
-        /// Its client id.
-        client_id: Uuid,
-    },
+    Strange { name: String, client_id: Uuid },
     /// More than one of ours.
     #[error(
         "there are several app registrations of this Muster for the app ({0}): name the right client id in the settings, and remove the others in the portal"
@@ -80,11 +73,9 @@ pub enum RegistrationError {
 /// What was done to a registration.
 #[derive(Debug)]
 pub struct Ensured {
-    /// As it is now.
     pub application: Application,
     /// Its service principal in its own tenant.
     pub principal: ServicePrincipal,
-    /// Whether it was made now.
     pub created: bool,
     /// What was changed, in words.
     pub changes: Vec<String>,
@@ -97,7 +88,7 @@ pub struct Ensured {
 pub async fn ensure(
     graph: Applications<'_>,
     client_id: Option<Uuid>,
-    wanted: &Wanted,
+    wanted: &WantedRegistration,
 ) -> Result<Ensured, RegistrationError> {
     let found = match client_id {
         Some(client_id) => {
@@ -146,7 +137,10 @@ pub async fn ensure(
     Ok(Ensured { application, principal, created, changes })
 }
 
-async fn find(graph: Applications<'_>, wanted: &Wanted) -> Result<Option<Application>, RegistrationError> {
+async fn find(
+    graph: Applications<'_>,
+    wanted: &WantedRegistration,
+) -> Result<Option<Application>, RegistrationError> {
     let of_that_name = graph.named(&wanted.display_name).await?;
     let mut ours = of_that_name.iter().filter(|application| application.tags.contains(&wanted.tag));
     match (ours.next(), ours.next()) {
@@ -198,7 +192,6 @@ pub async fn consent_here(
 }
 
 /// The permissions that `sources` need, for an app with this access.
-#[must_use]
 pub fn required(sources: impl IntoIterator<Item = Source>, access: Access) -> Vec<RequiredResourceAccess> {
     let mut wanted: Vec<(&Permission, AccessKind)> = Vec::new();
     let kind = match access {
@@ -275,7 +268,6 @@ fn missing_uris(application: &Application, wanted: &[String]) -> Vec<String> {
 }
 
 /// A permission's name, or its id where it is none of those that Muster knows.
-#[must_use]
 pub fn permission_name(resource: Uuid, access: &ResourceAccess) -> String {
     let known = permissions::all().iter().find_map(|permission| {
         let named = match access.kind {
@@ -292,7 +284,6 @@ pub fn permission_name(resource: Uuid, access: &ResourceAccess) -> String {
 /// What a registration is checked against.
 #[derive(Debug)]
 pub struct Expected<'a> {
-    /// The app's name.
     pub app: &'a str,
     /// Whether it reads by itself or for a person.
     pub access: Access,
@@ -306,12 +297,10 @@ pub struct Expected<'a> {
     pub stored: &'a [StoredCredential],
     /// The mark in the names of credentials that this Muster made.
     pub mark: &'a str,
-    /// Now.
     pub now: Timestamp,
 }
 
 /// What there is to say about a registration. `principal` is the app's service principal in its own tenant.
-#[must_use]
 pub fn checks(
     application: Option<&Application>,
     principal: Option<&ServicePrincipal>,

@@ -57,34 +57,28 @@ pub const ROTATION: &str = "rotation";
 
 /// Where an app's credential is kept.
 #[derive(Debug, Clone)]
-pub enum Place {
-    /// In Muster's own store.
+pub enum CredentialPlace {
     Store,
     /// In a file, whose path is absolute or starts from the working folder.
     File(PathBuf),
-    /// In an Azure Key Vault.
     KeyVault {
         /// The app that opens it.
         opener: Box<App>,
         /// The tenant that the vault trusts.
         tenant: TenantId,
-        /// The secret's address.
         url: Url,
     },
 }
 
 /// A rotation of one app's credential.
 pub struct Rotation<'a> {
-    /// The store.
     pub store: &'a Arc<dyn Store>,
-    /// The way to Microsoft.
     pub microsoft: &'a Microsoft,
-    /// The clock.
     pub clock: &'a dyn Clock,
     /// The app as the settings describe it.
     pub app: &'a App,
     /// Where its credential is kept.
-    pub place: Place,
+    pub place: CredentialPlace,
     /// The tenant that it is registered in.
     pub home: TenantId,
     /// A Graph token of somebody who may change the registration.
@@ -97,8 +91,7 @@ pub struct Rotation<'a> {
 
 /// What is wanted of a rotation.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
-    /// A secret or a certificate.
+pub struct RotationRequest {
     pub kind: CredentialKind,
     /// How long the new one is good for.
     pub lifetime: Duration,
@@ -108,14 +101,11 @@ pub struct Wanted {
     pub finish_only: bool,
 }
 
-/// What a rotation did.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Rotated {
-    /// The app.
     pub app: String,
     /// The id of the credential that is in use now, where there is one that Muster knows.
     pub key_id: Option<String>,
-    /// When it ends.
     pub not_after: Option<Timestamp>,
     /// Whether a new credential came into use.
     pub replaced: bool,
@@ -132,34 +122,25 @@ pub struct Rotated {
 /// Why a rotation stopped. The credential in use before it is in use still; the message says what is left.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
-    /// Microsoft Graph said no.
     #[error("{0}; the credential in use was not touched, and the same command goes on from here")]
     Directory(#[from] DirectoryError),
-    /// The store failed.
     #[error("{0}; the same command goes on from here")]
     Store(#[from] StoreError),
     /// The new credential could not be stored.
     #[error(
         "the new {kind} could not be stored ({error}), so it was removed at Microsoft again; the old one is in use still"
     )]
-    RolledBack {
-        /// Secret or certificate.
-        kind: &'static str,
-        /// Why.
-        error: StoreError,
-    },
+    RolledBack { kind: &'static str, error: StoreError },
     /// The new credential could not be stored, and not be removed again.
     #[error(
         "the new {kind} could not be stored ({error}) and not be removed at Microsoft again ({removal}); the old one is in use still. Remove {kind} {key_id} in the portal, or run the command again, which does"
     )]
     NotRolledBack {
-        /// Secret or certificate.
         kind: &'static str,
         /// Why it was not stored.
         error: StoreError,
         /// Why it was not removed.
         removal: Box<DirectoryError>,
-        /// Its id.
         key_id: Uuid,
     },
     /// The new credential does not work.
@@ -172,14 +153,11 @@ pub enum RotationError {
         "tenant {home} has no app registration with the client id {client_id}; is it the tenant that the app is registered in? Set `tenant` in [apps.{app}]"
     )]
     NotRegistered {
-        /// The app.
         app: String,
-        /// Its client id.
         client_id: Uuid,
         /// The tenant that was asked.
         home: TenantId,
     },
-    /// The client id is none.
     #[error("the client id `{0}` is not a GUID")]
     ClientId(String),
     /// No certificate could be made.
@@ -196,12 +174,7 @@ pub enum RotationError {
         "{} cannot be replaced: {error}; it holds the old credential, which is in use still. Run the same command again when that is mended",
         .path.display()
     )]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    File { path: PathBuf, error: io::Error },
     /// The Key Vault said no, or nothing.
     #[error("{0}; the old credential is in use still, and the same command goes on from here")]
     KeyVault(#[from] KeyVaultError),
@@ -210,9 +183,7 @@ pub enum RotationError {
         "no new {kind} is made while {kind} {key_id} of the rotation before is valid: a `muster run` that has not read the Key Vault since then still uses it. Send SIGHUP to `muster run`, then run `muster app rotate-{kind} {app} --finish`, which removes {key_id}, and then this command again"
     )]
     PreviousInUse {
-        /// The app.
         app: String,
-        /// Secret or certificate.
         kind: &'static str,
         /// The id of the one before.
         key_id: String,
@@ -222,12 +193,7 @@ pub enum RotationError {
     Busy,
     /// The lock cannot be had.
     #[error("the lock {} cannot be had: {error}", .path.display())]
-    Lock {
-        /// Its file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    Lock { path: PathBuf, error: io::Error },
 }
 
 /// Held while credentials of a store's apps are changed, by one process at a time.
@@ -268,7 +234,7 @@ impl Rotation<'_> {
     ///
     /// # Errors
     /// See [`RotationError`]. Whatever it is, calling again is right once its cause is gone.
-    pub async fn run(&self, wanted: &Wanted) -> Result<Rotated, RotationError> {
+    pub async fn run(&self, wanted: &RotationRequest) -> Result<Rotated, RotationError> {
         let mut registration = self.registration().await?;
         let mut slots = self.slots().await?;
         let mut done = Rotated { app: self.app.name.clone(), ..Rotated::default() };
@@ -281,7 +247,7 @@ impl Rotation<'_> {
             && !wanted.finish_only
             && let Some(previous) = slots.previous.take()
         {
-            if matches!(self.place, Place::KeyVault { .. }) {
+            if matches!(self.place, CredentialPlace::KeyVault { .. }) {
                 return Err(RotationError::PreviousInUse {
                     app: self.app.name.clone(),
                     kind: wanted.kind.as_str(),
@@ -408,7 +374,7 @@ impl Rotation<'_> {
 
     async fn make(
         &self,
-        wanted: &Wanted,
+        wanted: &RotationRequest,
         registration: &Application,
     ) -> Result<StoredCredential, RotationError> {
         let next = match wanted.kind {
@@ -421,7 +387,7 @@ impl Rotation<'_> {
 
     async fn make_secret(
         &self,
-        wanted: &Wanted,
+        wanted: &RotationRequest,
         registration: &Application,
     ) -> Result<StoredCredential, RotationError> {
         let now = self.clock.now();
@@ -453,7 +419,7 @@ impl Rotation<'_> {
 
     async fn make_certificate(
         &self,
-        wanted: &Wanted,
+        wanted: &RotationRequest,
         registration: &Application,
     ) -> Result<StoredCredential, RotationError> {
         let now = self.clock.now();
@@ -551,13 +517,13 @@ impl Rotation<'_> {
     /// Whether the place that the settings name holds this credential already.
     async fn is_in_place(&self, next: &StoredCredential) -> Result<bool, RotationError> {
         match &self.place {
-            Place::Store => Ok(false),
-            Place::File(path) => match read_file(path) {
+            CredentialPlace::Store => Ok(false),
+            CredentialPlace::File(path) => match read_file(path) {
                 Ok(held) => Ok(trimmed(held.expose()) == trimmed(next.value.expose())),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
                 Err(error) => Err(RotationError::File { path: path.clone(), error }),
             },
-            Place::KeyVault { opener, tenant, url } => {
+            CredentialPlace::KeyVault { opener, tenant, url } => {
                 match self.microsoft.vault_secret(opener, *tenant, url).await {
                     Ok(held) => Ok(trimmed(held.expose().as_bytes()) == trimmed(next.value.expose())),
                     Err(KeyVaultError::NotFound { .. }) => Ok(false),
@@ -570,9 +536,9 @@ impl Rotation<'_> {
     /// What the place that the settings name holds.
     async fn held(&self) -> Result<Option<Secret<Vec<u8>>>, RotationError> {
         match &self.place {
-            Place::Store => Ok(None),
-            Place::File(path) => Ok(read_file(path).ok()),
-            Place::KeyVault { opener, tenant, url } => {
+            CredentialPlace::Store => Ok(None),
+            CredentialPlace::File(path) => Ok(read_file(path).ok()),
+            CredentialPlace::KeyVault { opener, tenant, url } => {
                 match self.microsoft.vault_secret(opener, *tenant, url).await {
                     Ok(held) => Ok(Some(Secret::new(held.expose().as_bytes().to_vec()))),
                     Err(KeyVaultError::NotFound { .. }) => Ok(None),
@@ -613,10 +579,10 @@ impl Rotation<'_> {
             }
         }
         match &self.place {
-            Place::Store => {}
-            Place::File(path) => replace_file(path, next.value.expose())
+            CredentialPlace::Store => {}
+            CredentialPlace::File(path) => replace_file(path, next.value.expose())
                 .map_err(|error| RotationError::File { path: path.clone(), error })?,
-            Place::KeyVault { opener, tenant, url } => {
+            CredentialPlace::KeyVault { opener, tenant, url } => {
                 let value = String::from_utf8(next.value.expose().clone()).unwrap_or_default();
                 self.microsoft.set_vault_secret(opener, *tenant, url, &Secret::new(value)).await?;
             }
@@ -670,7 +636,7 @@ impl Rotation<'_> {
 
     async fn promote(&self, next: &StoredCredential) -> Result<(), RotationError> {
         self.store.promote_app_credential(&self.app.name).await?;
-        if !matches!(self.place, Place::Store) {
+        if !matches!(self.place, CredentialPlace::Store) {
             // The settings' place holds it; the store only remembers which one it is.
             let known = StoredCredential {
                 slot: CredentialSlot::Current,
@@ -699,7 +665,7 @@ impl Rotation<'_> {
 
     /// Removes what was kept beside a file that was replaced.
     fn remove_previous_file(&self) -> Result<(), RotationError> {
-        let Place::File(path) = &self.place else { return Ok(()) };
+        let CredentialPlace::File(path) = &self.place else { return Ok(()) };
         let removed = real(path).and_then(|path| remove_if_there(&beside(&path, PREVIOUS_SUFFIX)));
         removed.map_err(|error| RotationError::File { path: beside(path, PREVIOUS_SUFFIX), error })
     }
@@ -814,7 +780,6 @@ impl Rotation<'_> {
 
 /// What this store writes into the names of the credentials that it makes for an app, to know them again: nobody else
 /// can make it.
-#[must_use]
 pub fn mark(store: &dyn Store, app: &str, client_id: &str) -> String {
     let tag = store.signing_key().sign(PURPOSE, format!("{app}\n{client_id}").as_bytes());
     let hexadecimal: String = tag[..6].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -830,10 +795,10 @@ pub fn place(
     kind: CredentialKind,
     folder: &Path,
     opener: impl FnOnce() -> Result<(App, TenantId), String>,
-) -> Result<Place, String> {
+) -> Result<CredentialPlace, String> {
     use crate::config::SecretReference;
     if app.keeps_credential_in_store() {
-        return Ok(Place::Store);
+        return Ok(CredentialPlace::Store);
     }
     let (reference, other) = match kind {
         CredentialKind::Secret => (&app.secret, "a certificate: use rotate-certificate"),
@@ -856,10 +821,10 @@ pub fn place(
         );
     }
     match reference {
-        SecretReference::File(path) => Ok(Place::File(folder.join(path))),
+        SecretReference::File(path) => Ok(CredentialPlace::File(folder.join(path))),
         SecretReference::KeyVault(secret) => {
             let (opener, tenant) = opener()?;
-            Ok(Place::KeyVault { opener: Box::new(opener), tenant, url: secret.url().clone() })
+            Ok(CredentialPlace::KeyVault { opener: Box::new(opener), tenant, url: secret.url().clone() })
         }
         other => Err(format!(
             "its {} comes from {other}, where Muster cannot write: make a new one in the portal and put it there, or leave it out of the settings to have Muster keep it in its store",
@@ -869,7 +834,6 @@ pub fn place(
 }
 
 /// What a rotation that was not finished left behind, for `status` and the log. Good when nothing was.
-#[must_use]
 pub fn check(app: &str, stored: &[StoredCredential], now: Timestamp) -> Check {
     let of = |slot| stored.iter().find(|credential| credential.slot == slot);
     let command = |credential: &StoredCredential| match credential.kind {

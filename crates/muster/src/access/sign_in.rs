@@ -34,11 +34,8 @@ const PARAMETER_BYTES_MAX: usize = 16 * 1024;
 /// What a redirect brought back.
 #[derive(Debug, Default, Clone)]
 pub struct Returned {
-    /// The `state`.
     pub state: Option<String>,
-    /// The authorisation code.
     pub code: Option<Secret<String>>,
-    /// The OAuth `error`.
     pub error: Option<String>,
     /// What Microsoft says about it.
     pub error_description: Option<String>,
@@ -57,10 +54,8 @@ pub enum SignInError {
     /// The state belongs to another kind of sign-in, or the answer to another question.
     #[error("this answer belongs to another sign-in: start it again")]
     OtherKind,
-    /// Microsoft said no.
     #[error("{}", declined(.error, .description))]
     Declined {
-        /// The OAuth `error`.
         error: String,
         /// The first line of the description.
         description: String,
@@ -79,7 +74,6 @@ pub enum SignInError {
         "Microsoft gave no refresh token: the app must be allowed `offline_access`, and consent given to it"
     )]
     NoRefreshToken,
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -96,7 +90,6 @@ fn declined(error: &str, description: &str) -> String {
 
 impl Returned {
     /// Reads the parameters of a redirect: its query, its form body, or its fragment. The first of each name counts.
-    #[must_use]
     pub fn from_query(query: &str) -> Self {
         let mut returned = Self::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -152,7 +145,7 @@ impl Returned {
 /// When the store fails.
 pub async fn begin(
     store: &dyn Store,
-    wanted: Wanted,
+    wanted: SignInRequest,
     now: Timestamp,
 ) -> Result<(SignIn, String), StoreError> {
     let mut verifier = [0; 32];
@@ -181,10 +174,9 @@ pub async fn begin(
 
 /// What a sign-in is to be for.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct SignInRequest {
     /// The tenant to sign in to.
     pub tenant: TenantId,
-    /// The app.
     pub app: String,
     /// Consent, or a person's grant.
     pub kind: SignInKind,
@@ -192,7 +184,6 @@ pub struct Wanted {
     pub invitation: Option<Uuid>,
     /// Where Microsoft sends the browser afterwards.
     pub redirect_uri: String,
-    /// The API.
     pub resource: String,
 }
 
@@ -211,7 +202,6 @@ pub async fn take(store: &dyn Store, state: Option<&str>, now: Timestamp) -> Res
 }
 
 /// The sign-in that a `state` names, answered or not; `None` when this store did not make the state.
-#[must_use]
 pub fn id_of(store: &dyn Store, state: Option<&str>) -> Option<Uuid> {
     let (id, tag) = state.filter(|state| state.len() <= 128)?.split_once('.')?;
     let id = Uuid::try_parse(id).ok()?;

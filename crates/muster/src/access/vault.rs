@@ -22,12 +22,7 @@ pub enum VaultError {
     NoApp(String),
     /// The app's own credential cannot be had.
     #[error("app `{name}`, which opens the Key Vault: {error}")]
-    App {
-        /// Its name.
-        name: String,
-        /// Why.
-        error: AppError,
-    },
+    App { name: String, error: AppError },
     /// The app's own credential lies in the vault or in the store.
     #[error(
         "app `{0}` opens the Key Vault, so its own credential must lie elsewhere: give it a certificate file, a federated token or a managed identity"

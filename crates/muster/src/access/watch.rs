@@ -36,13 +36,9 @@ const PER_ROUND: usize = 50;
 
 /// Looks after tenants and apps.
 pub struct Watcher {
-    /// The store.
     pub store: Arc<dyn Store>,
-    /// The way to Microsoft.
     pub microsoft: Arc<Microsoft>,
-    /// The apps.
     pub apps: Apps,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// What was last told in the log, by tenant or app and check.
     pub told: Arc<Told>,

@@ -40,7 +40,6 @@ impl Default for CollectSettings {
 
 impl CollectSettings {
     /// The part that cursors need.
-    #[must_use]
     pub fn cursor_policy(&self) -> CursorPolicy {
         CursorPolicy { overlap: self.overlap.0, horizon: self.horizon.0.max(self.overlap.0) }
     }

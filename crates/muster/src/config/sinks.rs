@@ -21,7 +21,6 @@ use url::Url;
 use super::section::Document;
 use super::{ByteSize, Mistake, NetworkSettings, SecretReference, Span};
 
-/// `[sinks.NAME]`
 #[derive(Debug, Clone)]
 pub struct SinkSettings {
     /// The kind of sink, with what only it has.
@@ -31,11 +30,8 @@ pub struct SinkSettings {
 /// What each `type` of sink has of its own.
 #[derive(Debug, Clone)]
 pub enum SinkKind {
-    /// `type = "splunk_hec"`
     SplunkHec(SplunkHecSettings),
-    /// `type = "syslog"`
     Syslog(SyslogSettings),
-    /// `type = "file"`
     File(FileSettings),
 }
 
@@ -46,7 +42,6 @@ pub struct SplunkHecSettings {
     /// Where the collector is, such as `https://splunk.example:8088`.
     #[serde(deserialize_with = "http_url")]
     pub url: Url,
-    /// Its token.
     pub token: SecretReference,
     /// The index; `{{ tenant.slug }}`, `{{ tenant.id }}` and `{{ tenant.name }}` may stand in it, as in `host` and
     /// `source`.
@@ -168,7 +163,6 @@ pub struct SyslogSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSettings {
-    /// Where it is.
     pub path: PathBuf,
     /// How records are spelled: `raw`, `splunk`, `cef`, `leef`, `ecs` or `ocsf`.
     #[serde(default)]
@@ -231,8 +225,6 @@ pub enum FormatName {
 }
 
 impl SplunkHecSettings {
-    /// The options of the format.
-    #[must_use]
     pub fn splunk(&self) -> SplunkOptions {
         SplunkOptions {
             index: self.index.clone(),
@@ -261,7 +253,6 @@ pub struct FormatOptions {
 
 impl FormatName {
     /// The format with its options.
-    #[must_use]
     pub fn with(self, options: &FormatOptions) -> Format {
         match self {
             Self::Raw => Format::Raw,
@@ -407,7 +398,6 @@ impl SinkSettings {
     }
 
     /// How many delivery batches may be under way at the same time.
-    #[must_use]
     pub fn concurrency(&self) -> u32 {
         match &self.kind {
             SinkKind::SplunkHec(settings) => settings.concurrency.clamp(1, 64),
@@ -417,8 +407,6 @@ impl SinkSettings {
         }
     }
 
-    /// The `type`.
-    #[must_use]
     pub fn type_name(&self) -> &'static str {
         match &self.kind {
             SinkKind::SplunkHec(_) => "splunk_hec",
@@ -428,7 +416,6 @@ impl SinkSettings {
     }
 
     /// Where it is, in a word.
-    #[must_use]
     pub fn target(&self) -> String {
         match &self.kind {
             SinkKind::SplunkHec(settings) => settings.url.to_string(),

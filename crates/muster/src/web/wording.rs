@@ -4,7 +4,7 @@ use minijinja::{Value, context};
 use muster_microsoft::entra::permissions;
 use muster_model::Source;
 
-use crate::access::onboard::{Guest, Notice, Standing, StepKind};
+use crate::access::onboard::{Guest, Notice, StepKind, StepStanding};
 
 /// The permissions that are asked for, the least for each source, each once.
 pub(super) fn asked(guest: &Guest) -> Vec<Value> {
@@ -40,15 +40,15 @@ fn least_permission(source: Source) -> Option<&'static str> {
     permission.role.or(permission.scope).map(|(name, _)| name)
 }
 
-pub(super) fn shown_step(what: StepKind, standing: &Standing) -> Value {
+pub(super) fn shown_step(what: StepKind, standing: &StepStanding) -> Value {
     let (class, mark, word) = match standing {
-        Standing::Good => ("good", "✓", "state-good"),
-        Standing::Waiting => ("waiting", "", "state-waiting"),
-        Standing::Checking => ("checking", "", "state-checking"),
-        Standing::Attention { .. } => ("attention", "!", "state-attention"),
+        StepStanding::Good => ("good", "✓", "state-good"),
+        StepStanding::Waiting => ("waiting", "", "state-waiting"),
+        StepStanding::Checking => ("checking", "", "state-checking"),
+        StepStanding::Attention { .. } => ("attention", "!", "state-attention"),
     };
     let fix = match standing {
-        Standing::Attention { code } => Some(fix(code)),
+        StepStanding::Attention { code } => Some(fix(code)),
         _ => None,
     };
     let source = match what {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use muster::access::apps::Apps;
 use muster::access::checks;
 use muster::access::onboard::{self, CONSENT, Invited, Onboarding};
-use muster::access::sign_in::{self, Returned, Wanted};
+use muster::access::sign_in::{self, Returned, SignInRequest};
 use muster::config::Settings;
 use muster::web::language::Language;
 use muster::web::onboarding::{OnboardingHandle, routes};
@@ -498,7 +498,7 @@ async fn states_are_good_once_for_their_own_invitation_and_only_if_made_here() {
     assert!(page.location().contains("notice=late"), "{page:?}");
 
     // A state of a person's sign-in is none for a consent.
-    let wanted = Wanted {
+    let wanted = SignInRequest {
         tenant: house.tenant(),
         app: "main".to_owned(),
         kind: SignInKind::Delegated,
@@ -800,7 +800,7 @@ async fn a_person_signs_in_for_the_connector_at_the_registered_address() {
     let app = apps.get("main").expect("the app");
     let resource = microsoft.cloud().graph_resource().to_owned();
     let begin = async || {
-        let wanted = Wanted {
+        let wanted = SignInRequest {
             tenant: house.tenant(),
             app: "main".to_owned(),
             kind: SignInKind::Delegated,

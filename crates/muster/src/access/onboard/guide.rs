@@ -19,20 +19,15 @@ use crate::shown::output::plain;
 /// All steps for a tenant.
 #[derive(Debug, Clone, Serialize)]
 pub struct Guide {
-    /// The tenant.
     pub tenant: Tenant,
-    /// The steps in order.
     pub steps: Vec<GuideStep>,
 }
 
-/// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GuideStep {
     /// What is reached by it.
     pub title: String,
-    /// Who does it.
     pub who: Who,
-    /// How far it is.
     pub state: StepState,
     /// What that was concluded from.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,16 +38,12 @@ pub struct GuideStep {
     pub links: Vec<Link>,
 }
 
-/// A page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Link {
-    /// What it is.
     pub name: String,
-    /// Its address.
     pub url: String,
 }
 
-/// Who does a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Who {
@@ -74,7 +65,6 @@ impl Who {
     }
 }
 
-/// How far a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
@@ -90,7 +80,6 @@ pub enum StepState {
 
 impl StepState {
     /// In words, for people.
-    #[must_use]
     pub fn in_words(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -104,7 +93,6 @@ impl StepState {
 /// What a guide is written from.
 #[derive(Debug, Clone)]
 pub struct Known<'a> {
-    /// The tenant.
     pub tenant: &'a Tenant,
     /// The app's client id, and whether it acts for a person.
     pub app: Option<(String, Access)>,
@@ -116,13 +104,10 @@ pub struct Known<'a> {
     pub grants: &'a [Grant],
     /// The redirect URI of the connector, where there are pages for customers.
     pub connector_redirect_uri: Option<String>,
-    /// The cloud.
     pub cloud: &'a Cloud,
 }
 
 impl Guide {
-    /// Writes the guide.
-    #[must_use]
     pub fn write(known: &Known<'_>) -> Self {
         let mut steps = vec![consent(known), sources(known)];
         steps.push(connector(known));
@@ -131,7 +116,6 @@ impl Guide {
     }
 
     /// As Markdown, to be mailed or put into a wiki. Names come from outside; what would be markup is escaped.
-    #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!(
             "# {}\n\nTenant `{}`{}, state: {}\n",
@@ -162,8 +146,6 @@ impl Guide {
         text
     }
 
-    /// For a terminal.
-    #[must_use]
     pub fn text(&self) -> String {
         let tenant = &self.tenant;
         let mut text = format!("{}  {}  {}  {}\n", tenant.slug, plain(&tenant.name), tenant.id, tenant.state);

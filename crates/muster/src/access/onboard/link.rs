@@ -9,7 +9,6 @@ use uuid::Uuid;
 const PURPOSE: &str = "invitation";
 
 /// The part of the link that names an invitation until its end.
-#[must_use]
 pub fn seal(key: &SigningKey, invitation: Uuid, until: Timestamp) -> String {
     let named = format!("{}.{}", invitation.simple(), until.as_second());
     let tag = URL_SAFE_NO_PAD.encode(key.sign(PURPOSE, named.as_bytes()));
@@ -18,7 +17,6 @@ pub fn seal(key: &SigningKey, invitation: Uuid, until: Timestamp) -> String {
 
 /// The invitation and its end that a link names; `None` when the link was not made with this key. One spelling only: a
 /// link that was changed in any way is none.
-#[must_use]
 pub fn open(key: &SigningKey, link: &str) -> Option<(Uuid, Timestamp)> {
     // Far longer than any link; what follows looks at each byte.
     if link.len() > 128 {

@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::access::apps::Apps;
 use crate::access::checks;
-use crate::access::sign_in::{self, Returned, SignInError, Wanted};
+use crate::access::sign_in::{self, Returned, SignInError, SignInRequest};
 use crate::config::OnboardingSettings;
 use crate::web::language::Language;
 use verify::Queue;
@@ -74,9 +74,7 @@ struct Begun {
 /// An invitation that was made.
 #[derive(Debug, Clone, Serialize)]
 pub struct Invited {
-    /// Who is invited.
     pub tenant: Tenant,
-    /// The link to be mailed.
     pub link: String,
     /// Until when it works.
     pub expires_at: Timestamp,
@@ -137,12 +135,10 @@ pub async fn offboard(
     Ok(left)
 }
 
-/// What a link leads to.
 #[derive(Debug, Clone)]
 pub enum Visit {
     /// Not a link that was made here.
     Unknown,
-    /// Its time is over.
     Expired,
     /// Called back, replaced by a newer one, or of a tenant that is no longer looked after.
     Revoked,
@@ -152,12 +148,9 @@ pub enum Visit {
     Answered(Guest, Progress),
 }
 
-/// Who visits.
 #[derive(Debug, Clone)]
 pub struct Guest {
-    /// The invitation.
     pub invitation: Invitation,
-    /// The tenant.
     pub tenant: Tenant,
     /// The app's client id; `None` when the app is no longer in the settings.
     pub client_id: Option<String>,
@@ -167,7 +160,6 @@ pub struct Guest {
 
 impl Guest {
     /// The language that the invitation was made in, where one was said.
-    #[must_use]
     pub fn language(&self) -> Option<Language> {
         self.invitation.language.parse().ok()
     }
@@ -177,28 +169,26 @@ impl Guest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Each thing that is checked, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ProgressStep>,
     /// When something was last checked.
     pub checked_at: Option<Timestamp>,
 }
 
 impl Progress {
     /// Whether everything works.
-    #[must_use]
     pub fn is_good(&self) -> bool {
-        self.steps.iter().all(|step| step.standing == Standing::Good)
+        self.steps.iter().all(|step| step.standing == StepStanding::Good)
     }
 
     /// What a person has to do something about.
-    pub fn trouble(&self) -> impl Iterator<Item = (&Step, &str)> {
+    pub fn trouble(&self) -> impl Iterator<Item = (&ProgressStep, &str)> {
         self.steps.iter().filter_map(|step| match &step.standing {
-            Standing::Attention { code } => Some((step, code.as_str())),
+            StepStanding::Attention { code } => Some((step, code.as_str())),
             _ => None,
         })
     }
 
     /// Whether another consent would help.
-    #[must_use]
     pub fn wants_consent(&self) -> bool {
         self.trouble().any(|(_, code)| matches!(code, "lost_consent" | "missing_role" | "app_unknown"))
     }
@@ -206,14 +196,11 @@ impl Progress {
 
 /// One thing that is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// What.
+pub struct ProgressStep {
     pub what: StepKind,
-    /// How it stands.
-    pub standing: Standing,
+    pub standing: StepStanding,
 }
 
-/// What is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepKind {
     /// A token can be had in the tenant.
@@ -222,14 +209,12 @@ pub enum StepKind {
     Source(Source),
 }
 
-/// How a step stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum StepStanding {
     /// An earlier step comes first.
     Waiting,
     /// It is being checked, or takes its time to spread at Microsoft.
     Checking,
-    /// It works.
     Good,
     /// Somebody has to do something, or Microsoft has trouble.
     Attention {
@@ -270,7 +255,6 @@ pub enum Answered {
 /// What is said on the page of an invitation after Microsoft sent the browser back without consent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// Consent was refused.
     Declined,
     /// The account may not consent.
     NotAdministrator,
@@ -286,7 +270,6 @@ pub enum Notice {
 
 impl Notice {
     /// The word in the page's address.
-    #[must_use]
     pub fn word(&self) -> String {
         match self {
             Self::Declined => "declined".to_owned(),
@@ -300,7 +283,6 @@ impl Notice {
 
     /// Reads the word in a page's address. Anybody can write one there, so it says nothing but one of our own sentences,
     /// with a code of a few letters and digits at most.
-    #[must_use]
     pub fn read(word: &str) -> Option<Self> {
         Some(match word {
             "declined" => Self::Declined,
@@ -357,7 +339,6 @@ fn is_code(text: &str) -> bool {
 /// What came of the wish to go on to Microsoft.
 #[derive(Debug)]
 pub enum Start {
-    /// Go there.
     Go(String),
     /// The link does not lead there; show what it leads to.
     Show(Box<Visit>),
@@ -369,7 +350,6 @@ pub enum Start {
 
 impl Onboarding {
     /// Onboarding for these settings.
-    #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         microsoft: Arc<Microsoft>,
@@ -391,20 +371,14 @@ impl Onboarding {
         }
     }
 
-    /// The settings.
-    #[must_use]
     pub fn settings(&self) -> &OnboardingSettings {
         &self.settings
     }
 
-    /// The way to Microsoft.
-    #[must_use]
     pub fn microsoft(&self) -> &Microsoft {
         &self.microsoft
     }
 
-    /// The clock.
-    #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -474,7 +448,7 @@ impl Onboarding {
             return Ok(Start::Unready);
         };
         let resource = self.microsoft.cloud().graph_resource().to_owned();
-        let wanted = Wanted {
+        let wanted = SignInRequest {
             tenant: guest.tenant.id,
             app: app.name.clone(),
             kind: SignInKind::Consent,
@@ -727,7 +701,7 @@ fn spreading(now: Timestamp) -> Check {
 }
 
 fn progress(tenant: &Tenant, consent: &Check, checks: &BTreeMap<String, Check>) -> Progress {
-    let mut steps = vec![Step { what: StepKind::Consent, standing: standing(consent) }];
+    let mut steps = vec![ProgressStep { what: StepKind::Consent, standing: standing(consent) }];
     let proven = consent.outcome == CheckOutcome::Good;
     let mut checked_at = (consent.code != SPREADING).then_some(consent.checked_at);
     for source in &tenant.sources {
@@ -735,19 +709,19 @@ fn progress(tenant: &Tenant, consent: &Check, checks: &BTreeMap<String, Check>) 
         checked_at = checked_at.max(check.map(|check| check.checked_at));
         let standing = match check {
             Some(check) => standing(check),
-            None if proven => Standing::Checking,
-            None => Standing::Waiting,
+            None if proven => StepStanding::Checking,
+            None => StepStanding::Waiting,
         };
-        steps.push(Step { what: StepKind::Source(*source), standing });
+        steps.push(ProgressStep { what: StepKind::Source(*source), standing });
     }
     Progress { steps, checked_at }
 }
 
-fn standing(check: &Check) -> Standing {
+fn standing(check: &Check) -> StepStanding {
     match check.outcome {
-        CheckOutcome::Good => Standing::Good,
-        _ if check.code == SPREADING => Standing::Checking,
-        _ => Standing::Attention { code: check.code.clone() },
+        CheckOutcome::Good => StepStanding::Good,
+        _ if check.code == SPREADING => StepStanding::Checking,
+        _ => StepStanding::Attention { code: check.code.clone() },
     }
 }
 

@@ -42,7 +42,6 @@ pub(super) struct Queue {
 struct Attempt {
     /// When the consent was told.
     since: Timestamp,
-    /// Attempts so far.
     count: u32,
     /// When it is tried next; `None` while it is being tried.
     next_at: Option<Timestamp>,
@@ -50,10 +49,8 @@ struct Attempt {
     again: bool,
 }
 
-/// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verified {
-    /// Everything works.
     All,
     /// Not everything, or not yet.
     NotYet,

@@ -20,7 +20,7 @@ use super::rotate::{lock, progress, rotation_failed, shown_rotated};
 use super::section::{append_section, is_section_name, section};
 use crate::access::person::SignInFlow;
 use crate::access::registration::{self, Ensured};
-use crate::access::rotation::{self, Place, Rotated, Rotation};
+use crate::access::rotation::{self, CredentialPlace, Rotated, Rotation};
 use crate::audit;
 use crate::commands::Context;
 use crate::config::{AppSettings, Span};
@@ -170,7 +170,7 @@ struct Registered {
     written_to: Option<PathBuf>,
 }
 
-fn wanted(args: &Args, access: Access, context: &Context) -> registration::Wanted {
+fn wanted(args: &Args, access: Access, context: &Context) -> registration::WantedRegistration {
     let sources: &[Source] = if args.source.is_empty() { &Source::ALL } else { &args.source };
     let settings = context.settings.apps.get(&args.app);
     let mut redirect_uris = redirect_uris(settings, context);
@@ -178,7 +178,7 @@ fn wanted(args: &Args, access: Access, context: &Context) -> registration::Wante
     if redirect_uris.is_empty() {
         redirect_uris.push(LOCALHOST.to_owned());
     }
-    registration::Wanted {
+    registration::WantedRegistration {
         display_name: args.display_name.clone().unwrap_or_else(|| default_display_name(&args.app, context)),
         // The mark is this store's: another Muster of the same provider is another app.
         tag: format!("muster-{}-{}", args.app, rotation::mark(context.store.as_ref(), &args.app, "tag")),
@@ -239,13 +239,13 @@ async fn credential(
         microsoft,
         clock: context.clock.as_ref(),
         app,
-        place: Place::Store,
+        place: CredentialPlace::Store,
         home,
         token,
         actor: audit::actor(),
         progress: &progress,
     };
-    let wanted = rotation::Wanted {
+    let wanted = rotation::RotationRequest {
         kind: match args.credential {
             CredentialChoice::Certificate => CredentialKind::Certificate,
             CredentialChoice::Secret | CredentialChoice::None => CredentialKind::Secret,

@@ -6,7 +6,7 @@ use muster_store::CredentialKind;
 
 use super::authority::{SignInArgs, authority};
 use super::named::{home, named, ready, stored};
-use crate::access::rotation::{self, Place, Rotated, Rotation, RotationError, RotationLock};
+use crate::access::rotation::{self, CredentialPlace, Rotated, Rotation, RotationError, RotationLock};
 use crate::audit;
 use crate::commands::Context;
 use crate::config::Span;
@@ -44,7 +44,7 @@ pub(super) async fn run(args: &Args, kind: CredentialKind, context: &Context) ->
     let app = ready(name, settings, context).await?;
     let token = authority(&app, home, &args.sign_in, context, &microsoft).await?;
     // A running Muster reads a Key Vault only when it starts or reloads; until then it needs the old one.
-    let is_vault = matches!(place, Place::KeyVault { .. });
+    let is_vault = matches!(place, CredentialPlace::KeyVault { .. });
     let rotation = Rotation {
         store: &context.store,
         microsoft: &microsoft,
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &Args, kind: CredentialKind, context: &Context) ->
         actor: audit::actor(),
         progress: &progress,
     };
-    let wanted = rotation::Wanted {
+    let wanted = rotation::RotationRequest {
         kind,
         lifetime: args.lifetime.0,
         withdraw: args.finish || !(args.keep_old || is_vault),

@@ -39,38 +39,44 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     };
     let app = client_id.as_deref().unwrap_or("(no longer in the settings)");
     let portals = cloud.portals();
-    let mut removals = vec![Removal {
-        what: format!(
-            "the application {app}: Entra admin center > Enterprise applications > the application > Properties > Delete; \
-             this also ends every grant a person gave it"
-        ),
-        url: client_id.as_deref().map(|client_id| cloud.enterprise_application(client_id)),
-    }];
-    removals.push(Removal {
-        what: format!(
-            "the authorisation of the SIEM connector, where it was given: Defender portal > Settings > Endpoints > APIs > \
-             SIEM > MSSP tab, application {app}"
-        ),
-        url: portals.defender.map(|portal| format!("{portal}/?tid={}", before.id)),
-    });
-    removals.push(Removal {
-        what: "your analysts' access, where it was given: the assignments of the access packages and the connected \
-               organization (Entra admin center > Identity Governance)"
-            .to_owned(),
-        url: Some(format!("{}/#view/Microsoft_AAD_ERM/DashboardBlade/~/elmConnectedOrganizations", portals.entra)),
-    });
-    removals.push(Removal {
-        what: "the granular delegated admin relationship (GDAP), where there is one: Microsoft 365 admin center > Settings > \
-               Partner relationships"
-            .to_owned(),
-        url: Some(format!("{}/AdminPortal/Home#/partners", portals.admin)),
-    });
-    removals.push(Removal {
-        what: "mail notification rules with your addresses: Defender portal > Settings > Endpoints > Email notifications"
-            .to_owned(),
-        url: None,
-    });
-    let done = Offboarded { tenant: left, customer_removes: removals };
+    let customer_removes = vec![
+        Removal {
+            what: format!(
+                "the application {app}: Entra admin center > Enterprise applications > the application > Properties > \
+                 Delete; this also ends every grant a person gave it"
+            ),
+            url: client_id.as_deref().map(|client_id| cloud.enterprise_application(client_id)),
+        },
+        Removal {
+            what: format!(
+                "the authorisation of the SIEM connector, where it was given: Defender portal > Settings > Endpoints > \
+                 APIs > SIEM > MSSP tab, application {app}"
+            ),
+            url: portals.defender.map(|portal| format!("{portal}/?tid={}", before.id)),
+        },
+        Removal {
+            what: "your analysts' access, where it was given: the assignments of the access packages and the connected \
+                   organization (Entra admin center > Identity Governance)"
+                .to_owned(),
+            url: Some(format!(
+                "{}/#view/Microsoft_AAD_ERM/DashboardBlade/~/elmConnectedOrganizations",
+                portals.entra
+            )),
+        },
+        Removal {
+            what: "the granular delegated admin relationship (GDAP), where there is one: Microsoft 365 admin center > \
+                   Settings > Partner relationships"
+                .to_owned(),
+            url: Some(format!("{}/AdminPortal/Home#/partners", portals.admin)),
+        },
+        Removal {
+            what: "mail notification rules with your addresses: Defender portal > Settings > Endpoints > Email \
+                   notifications"
+                .to_owned(),
+            url: None,
+        },
+    ];
+    let done = Offboarded { tenant: left, customer_removes };
     context.output.print(&done, |_| {
         let mut text = format!(
             "{} ({}) is offboarded: its tokens, key, journal, deliveries and checks are gone, its name stays.\n\n\

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::app_in_tenant::AppInTenant;
 use crate::access::checks;
 use crate::access::person::{self, Loopback, SignInFlow};
-use crate::access::sign_in::{self, Returned, SignInError, Wanted};
+use crate::access::sign_in::{self, Returned, SignInError, SignInRequest};
 use crate::commands::Context;
 use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
@@ -161,7 +161,7 @@ async fn authorize_url(
     redirect_uri: &str,
     context: &Context,
 ) -> Result<(SignIn, String), Failed> {
-    let wanted = Wanted {
+    let wanted = SignInRequest {
         tenant: target.tenant.id,
         app: target.app.name.clone(),
         kind: SignInKind::Delegated,

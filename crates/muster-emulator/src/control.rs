@@ -9,6 +9,7 @@
 //! | `GET faults`, `POST faults`, `DELETE faults` | see `faults/kind.rs` |
 //! | `POST faults/random` `{seed, tenant}` | a mixture of faults made from a seed; answers with them |
 //! | `POST world` | a change of alerts and incidents, or a list of them: see `WorldChange`; answers with ids |
+//! | `GET ask/TENANT/v1.0/…` | Graph's answer without a token: see `routes` |
 //! | `GET truth?tenant=&id=&visible=now|ever` | the log of truth: every version, when it was made and when it was visible |
 //! | `POST directory` | a change of the directory, or a list of them: see `DirectoryChange` |
 //! | `POST apps` | registers an app; answers with its id |

@@ -12,8 +12,8 @@ use tokio::net::TcpListener;
 
 use crate::faults::kind::{Area, FaultKind};
 use crate::faults::spoil::spoil;
-use crate::graph::applications;
-use crate::graph::service::{self as graph, Target};
+use crate::graph::directory::endpoints as directory;
+use crate::graph::service::{self as graph, Caller, Target};
 use crate::http::answer::{Answer, AnswerBody, ResetOnRequest};
 use crate::http::call::Call;
 use crate::http::hosts::{self, Destination};
@@ -60,6 +60,9 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) 
         body,
         base: &base,
     };
+    if let Some(asked) = call.path.strip_prefix("/control/ask/") {
+        return answer_asked(shared, &call, asked).await;
+    }
     if call.path.starts_with("/control/") {
         return sent(shared, control::answer(shared, &call).await).await;
     }
@@ -131,13 +134,13 @@ async fn answer_applications(shared: &Shared, call: &Call<'_>, segments: &[&str]
     let fault = shared.api.faults.take(area, Some(caller.tenant), shared.api.world.now());
     let (world, identity) = (&shared.api.world, &shared.identity);
     let answer =
-        applications::answer(&shared.api.graph, world, identity, call, &caller, segments, fault.as_ref());
+        directory::answer(&shared.api.graph, world, identity, call, &caller, segments, fault.as_ref());
     shared.count(area, Some(caller.tenant), &answer);
     finish(shared, answer, fault.as_ref()).await
 }
 
 async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Sent {
-    if let Some(segments) = applications::segments(call.path) {
+    if let Some(segments) = directory::segments(call.path) {
         return answer_applications(shared, call, &segments).await;
     }
     let Some(target) = Target::of(call.path) else {
@@ -156,6 +159,20 @@ async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Sent {
             shared.count(area, None, &answer);
             finish(shared, answer, None).await
         }
+    }
+}
+
+/// Graph's answer for somebody at a terminal, who names the tenant in the address in place of a token.
+async fn answer_asked(shared: &Shared, call: &Call<'_>, asked: &str) -> Sent {
+    let (name, path) = asked.split_once('/').unwrap_or((asked, ""));
+    let (path, base) = (format!("/{path}"), format!("{}/control/ask/{name}", call.base));
+    let inner = Call { path: &path, base: &base, body: call.body.clone(), ..*call };
+    match (shared.api.world.tenant(name), Target::of(&path)) {
+        (Ok(tenant), Some(target)) => {
+            shared.api.respond(&inner, &Caller::trusted(tenant), target).send().await
+        }
+        (Err(error), _) => sent(shared, Answer::text(StatusCode::NOT_FOUND, error.to_string())).await,
+        (_, None) => nothing(shared).await,
     }
 }
 

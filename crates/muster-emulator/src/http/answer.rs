@@ -126,7 +126,11 @@ impl Answer {
             }
             Transport::Cut { after_bytes } => {
                 let error = io::Error::new(io::ErrorKind::ConnectionAborted, "cut on request");
-                let end = stream::once(async { Err(error) });
+                let end = stream::once(async {
+                    // What is sent before leaves the buffer only while nothing else is to do.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    Err(error)
+                });
                 return Ok(self.promised().respond(|body| boxed_stream(start(&body, after_bytes), end)));
             }
             Transport::WithoutLength => |body: Bytes| boxed_stream(body, stream::empty()),

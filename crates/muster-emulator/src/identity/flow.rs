@@ -66,7 +66,7 @@ pub(crate) struct Authorize {
     pub(crate) mode: ResponseMode,
     pub(crate) state: Option<String>,
     pub(crate) nonce: Option<String>,
-    pub(crate) wanted: Option<Wanted>,
+    pub(crate) wanted: Option<RequestedAccess>,
     pub(crate) prompt: Prompt,
     pub(crate) login_hint: String,
     pub(crate) challenge: Option<Challenge>,
@@ -95,7 +95,7 @@ pub(crate) struct Person {
 
 /// What a sign-in is to give.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
+pub(crate) struct RequestedAccess {
     /// The API; `None` where only the person's identity is asked for.
     pub(crate) resource: &'static Resource,
     /// The API as the client wrote it, which becomes the audience.

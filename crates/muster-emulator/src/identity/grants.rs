@@ -7,7 +7,7 @@ use crate::world::ticks::Ticks;
 
 use super::claims::Version;
 use super::directory::Platform;
-use super::flow::{Challenge, OpenPage, Person, Wanted};
+use super::flow::{Challenge, OpenPage, Person, RequestedAccess};
 
 /// How long an authorisation code works.
 pub(crate) const CODE_SECONDS: i64 = 600;
@@ -72,7 +72,7 @@ impl<V> Bounded<V> {
 pub(crate) struct Code {
     pub(crate) app_id: String,
     pub(crate) person: Person,
-    pub(crate) wanted: Option<Wanted>,
+    pub(crate) wanted: Option<RequestedAccess>,
     pub(crate) version: Version,
     pub(crate) redirect: String,
     pub(crate) platform: Platform,
@@ -87,7 +87,7 @@ pub(crate) struct Refresh {
     pub(crate) app_id: String,
     pub(crate) person: Person,
     pub(crate) oidc: BTreeSet<String>,
-    pub(crate) wanted: Option<Wanted>,
+    pub(crate) wanted: Option<RequestedAccess>,
     pub(crate) issued: Ticks,
     /// Whether the client proved itself by nothing.
     pub(crate) public: bool,
@@ -101,7 +101,7 @@ pub(crate) struct Device {
     pub(crate) app_id: String,
     /// `None`: whatever tenant the person is of.
     pub(crate) tenant: Option<u32>,
-    pub(crate) wanted: Option<Wanted>,
+    pub(crate) wanted: Option<RequestedAccess>,
     pub(crate) issued: Ticks,
     pub(crate) outcome: DeviceOutcome,
 }

@@ -6,7 +6,7 @@ use crate::http::call::Call;
 
 use super::directory::Application;
 use super::error::{AadError, aad};
-use super::flow::Wanted;
+use super::flow::RequestedAccess;
 use super::resources::{AAD_GRAPH_APP_ID, GRAPH_APP_ID, Resource};
 
 /// The scopes that are about the sign-in itself.
@@ -15,7 +15,7 @@ const OIDC: &[&str] = &["openid", "profile", "email", "offline_access"];
 /// A `scope` parameter, taken apart.
 pub(crate) struct Scope {
     pub(crate) oidc: BTreeSet<String>,
-    pub(crate) wanted: Option<Wanted>,
+    pub(crate) wanted: Option<RequestedAccess>,
 }
 
 fn invalid(scope: &str) -> AadError {
@@ -36,7 +36,7 @@ pub(crate) fn unknown_resource(resource: &str, directory: &str) -> AadError {
 /// Reads the `scope` of a request on behalf of a person (v2).
 pub(crate) fn delegated_scope(scope: &str, directory: &str, call: &Call<'_>) -> Result<Scope, AadError> {
     let mut oidc = BTreeSet::new();
-    let mut wanted: Option<Wanted> = None;
+    let mut wanted: Option<RequestedAccess> = None;
     let mut default = false;
     for word in scope.split_ascii_whitespace() {
         if OIDC.contains(&word) {
@@ -53,7 +53,7 @@ pub(crate) fn delegated_scope(scope: &str, directory: &str, call: &Call<'_>) -> 
         if wanted.as_ref().is_some_and(|wanted| wanted.resource.app_id != resource.app_id) {
             return Err(aad(700_022));
         }
-        let wanted = wanted.get_or_insert_with(|| Wanted {
+        let wanted = wanted.get_or_insert_with(|| RequestedAccess {
             resource,
             audience: audience.to_owned(),
             scopes: BTreeSet::new(),
@@ -108,7 +108,7 @@ pub(crate) fn delegated_resource(
     app: &Application,
     directory: &str,
     call: &Call<'_>,
-) -> Result<Wanted, AadError> {
+) -> Result<RequestedAccess, AadError> {
     let audience = resource.unwrap_or("https://graph.windows.net");
     let found = match resource {
         Some(name) => Resource::named(name, call).ok_or_else(|| unknown_resource(name, directory))?,
@@ -126,12 +126,12 @@ pub(crate) fn delegated_resource(
         )));
     }
     let oidc = ["openid", "profile", "offline_access"].into_iter().map(str::to_owned).collect();
-    Ok(Wanted { resource: found, audience: audience.to_owned(), scopes: BTreeSet::new(), oidc })
+    Ok(RequestedAccess { resource: found, audience: audience.to_owned(), scopes: BTreeSet::new(), oidc })
 }
 
 /// What a request that names no API gets its access token for: Graph, to read the person's own profile.
-pub(crate) fn profile_only(oidc: &BTreeSet<String>) -> Wanted {
-    Wanted {
+pub(crate) fn profile_only(oidc: &BTreeSet<String>) -> RequestedAccess {
+    RequestedAccess {
         resource: Resource::of_app(GRAPH_APP_ID).expect("Microsoft's APIs are all listed"),
         audience: GRAPH_APP_ID.to_owned(),
         scopes: ["User.Read".to_owned()].into(),
@@ -140,7 +140,7 @@ pub(crate) fn profile_only(oidc: &BTreeSet<String>) -> Wanted {
 }
 
 /// The names of the permissions that a request is after.
-pub(crate) fn names_of(wanted: &Wanted, app: &Application) -> BTreeSet<String> {
+pub(crate) fn names_of(wanted: &RequestedAccess, app: &Application) -> BTreeSet<String> {
     if wanted.scopes.is_empty() {
         let required = app.required_scopes(wanted.resource).into_iter();
         return required.filter(|name| !OIDC.contains(name)).map(str::to_owned).collect();

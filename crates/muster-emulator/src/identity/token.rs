@@ -18,7 +18,7 @@ use super::client::{Credentials, Proof};
 use super::consent::not_consented;
 use super::directory::{Application, Platform, is_any_tenant};
 use super::error::{AadError, aad, missing, unknown_app, unknown_tenant};
-use super::flow::{Challenge, Person, Wanted};
+use super::flow::{Challenge, Person, RequestedAccess};
 use super::grants::{CODE_SECONDS, DEVICE_SECONDS, DeviceOutcome, REFRESH_SECONDS, Refresh};
 use super::platform::{Identity, Scene, State};
 use super::resources::Resource;
@@ -88,7 +88,7 @@ struct Grant {
     oidc: BTreeSet<String>,
     proof: Proof,
     nonce: Option<String>,
-    wanted: Option<Wanted>,
+    wanted: Option<RequestedAccess>,
 }
 
 impl Identity {
@@ -323,7 +323,7 @@ impl Identity {
     }
 
     /// What the token request itself asks for, which may be another API than at sign-in.
-    fn wanted_anew(&self, request: &Request<'_>) -> Result<Option<Wanted>, AadError> {
+    fn wanted_anew(&self, request: &Request<'_>) -> Result<Option<RequestedAccess>, AadError> {
         match request.version {
             Version::V1 => match request.field("resource") {
                 None => Ok(None),
@@ -467,7 +467,7 @@ impl Identity {
         &self,
         request: &Request<'_>,
         person: Person,
-        wanted: Option<Wanted>,
+        wanted: Option<RequestedAccess>,
         proof: Proof,
         nonce: Option<String>,
     ) -> Result<Grant, AadError> {

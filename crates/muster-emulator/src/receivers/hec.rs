@@ -150,14 +150,14 @@ impl Hec {
                 _ => Err(Reply::METHOD_NOT_ALLOWED),
             },
             "/services/collector/health" | "/services/collector/health/1.0" => match head.method {
-                Method::GET => Ok(Answer::Reply(Reply::HEALTHY)),
+                Method::GET => Ok(HecAnswer::Reply(Reply::HEALTHY)),
                 _ => Err(Reply::METHOD_NOT_ALLOWED),
             },
             _ => Err(Reply::NOT_FOUND),
         };
         Ok(match reply {
-            Ok(Answer::Reply(reply)) | Err(reply) => reply.response(None),
-            Ok(Answer::Acknowledged(acks)) => json_response(StatusCode::OK, &acks, None),
+            Ok(HecAnswer::Reply(reply)) | Err(reply) => reply.response(None),
+            Ok(HecAnswer::Acknowledged(acks)) => json_response(StatusCode::OK, &acks, None),
         })
     }
 
@@ -182,7 +182,7 @@ impl Hec {
         }
     }
 
-    fn collect(&self, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<Answer, Reply> {
+    fn collect(&self, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<HecAnswer, Reply> {
         self.authorize(headers)?;
         let channel = self.channel(headers, uri)?;
         let body = self.unpack(headers, body)?;
@@ -199,7 +199,7 @@ impl Hec {
             Some(channel) if self.acknowledge => Some(self.next_ack_id(channel, lost)?),
             _ => None,
         };
-        Ok(Answer::Reply(Reply { ack_id, ..Reply::SUCCESS }))
+        Ok(HecAnswer::Reply(Reply { ack_id, ..Reply::SUCCESS }))
     }
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Reply> {
@@ -279,7 +279,7 @@ impl Hec {
     }
 
     /// Which of the ids asked for have become acknowledged.
-    fn acknowledged(&self, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<Answer, Reply> {
+    fn acknowledged(&self, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<HecAnswer, Reply> {
         self.authorize(headers)?;
         if !self.acknowledge {
             return Err(Reply::ACK_DISABLED);
@@ -301,7 +301,7 @@ impl Hec {
             });
             (id, acknowledged)
         });
-        Ok(Answer::Acknowledged(AckAnswer { acks: acks.collect() }))
+        Ok(HecAnswer::Acknowledged(AckAnswer { acks: acks.collect() }))
     }
 }
 
@@ -378,7 +378,7 @@ struct AckAnswer {
     acks: HashMap<u64, bool>,
 }
 
-enum Answer {
+enum HecAnswer {
     Reply(Reply),
     Acknowledged(AckAnswer),
 }

@@ -110,7 +110,7 @@ fn collect(raw: &RawValue, depth: usize, records: &mut Vec<Recorded>, other: &mu
         return;
     }
     #[derive(serde::Deserialize)]
-    struct Envelope<'a> {
+    struct Wrapping<'a> {
         #[serde(borrow)]
         value: Option<&'a RawValue>,
         #[serde(borrow, rename = "ms-graph", alias = "log")]
@@ -121,8 +121,8 @@ fn collect(raw: &RawValue, depth: usize, records: &mut Vec<Recorded>, other: &mu
         records.push(record);
         return;
     }
-    match serde_json::from_str::<Envelope<'_>>(raw.get()) {
-        Ok(Envelope { value: Some(inner), .. } | Envelope { enveloped: Some(inner), .. }) if depth < 4 => {
+    match serde_json::from_str::<Wrapping<'_>>(raw.get()) {
+        Ok(Wrapping { value: Some(inner), .. } | Wrapping { enveloped: Some(inner), .. }) if depth < 4 => {
             collect(inner, depth + 1, records, other);
         }
         _ => *other += 1,

@@ -11,8 +11,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_model::{ContentHash, Cursor, RecordHead, Severity, Source, TenantState};
 use muster_store::{
-    AcceptedPage, DeliveryLimits, FinishedDelivery, InstanceId, MasterKey, NewRecord, NewTenant, SqliteStore,
-    Store,
+    AcceptedPage, Deliveries, DeliveryLimits, FinishedDelivery, InstanceId, Journal, Lifetime, MasterKey,
+    NewRecord, NewTenant, Sources, SqliteStore, Tenants,
 };
 use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
@@ -41,9 +41,9 @@ async fn run(pages: usize) {
         since: at(0),
         state: TenantState::Active,
     };
-    Store::add_tenant(&store, tenant, "bench", at(0)).await.expect("added");
+    store.add_tenant(tenant, "bench", at(0)).await.expect("added");
     let me = InstanceId(Uuid::from_u128(2));
-    let lease = Store::lease_due_sources(&store, me, 1, LEASE, at(0)).await.expect("leased").remove(0);
+    let lease = store.lease_due_sources(me, 1, LEASE, at(0)).await.expect("leased").remove(0);
     let destinations = [vec!["splunk".to_owned()]];
     let (mut accepting, mut repeating, mut delivering) = (Meter::new(), Meter::new(), Meter::new());
     let mut alerts = Alerts::new();
@@ -69,17 +69,17 @@ async fn run(pages: usize) {
         };
         let again = page.clone();
         accepting.start();
-        let receipt = Store::accept_page(&store, &lease, page, LEASE, at(0)).await.expect("accepted");
+        let receipt = store.accept_page(&lease, page, LEASE, at(0)).await.expect("accepted");
         accepting.stop(receipt.accepted as usize);
         repeating.start();
-        let receipt = Store::accept_page(&store, &lease, again, LEASE, at(0)).await.expect("accepted");
+        let receipt = store.accept_page(&lease, again, LEASE, at(0)).await.expect("accepted");
         repeating.stop(receipt.known as usize);
         drop(bodies);
         delivering.start();
         let delivered = deliver(&store, me).await;
         delivering.stop(delivered);
     }
-    let totals = Store::journal_totals(&store).await.expect("added up");
+    let totals = store.journal_totals().await.expect("added up");
     println!("{pages} pages of {RECORDS_PER_PAGE} alerts of {} bytes", alerts.bytes / alerts.made);
     accepting.print("accept a new page");
     repeating.print("accept a known page");
@@ -98,7 +98,7 @@ async fn deliver(store: &SqliteStore, me: InstanceId) -> usize {
     let limits = DeliveryLimits { batches: 8, body_bytes: 8 << 20 };
     let mut records = 0;
     while let Some(lease) =
-        Store::lease_due_deliveries(store, me, "splunk", limits, LEASE, at(0)).await.expect("leased")
+        store.lease_due_deliveries(me, "splunk", limits, LEASE, at(0)).await.expect("leased")
     {
         let finished = lease.deliveries.iter().map(|delivery| FinishedDelivery {
             number: delivery.number,
@@ -108,7 +108,7 @@ async fn deliver(store: &SqliteStore, me: InstanceId) -> usize {
         });
         let finished = finished.collect();
         records += lease.deliveries.iter().map(|delivery| delivery.batch.len()).sum::<usize>();
-        Store::finish_deliveries(store, &lease, finished, None, at(0)).await.expect("finished");
+        store.finish_deliveries(&lease, finished, None, at(0)).await.expect("finished");
     }
     records
 }

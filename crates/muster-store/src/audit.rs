@@ -5,11 +5,25 @@
 //! therefore neither change, insert, reorder nor drop an event unnoticed, nor cut the end off. What nobody can notice
 //! from within is the whole database put back to an earlier day: for that, keep what `audit export` prints elsewhere.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::SigningKey;
 use crate::sealing::framed;
+use crate::{SigningKey, StoreError};
+
+/// Who did what to whom.
+#[async_trait]
+pub trait AuditLog: Send + Sync {
+    /// Appends to the audit log. Synced to disk before it returns.
+    async fn append_audit(&self, event: NewAuditEvent, now: Timestamp) -> Result<AuditEvent, StoreError>;
+
+    /// The events of the audit log after number `after`, in order, at most `limit`.
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditEvent>, StoreError>;
+
+    /// Checks the whole audit log: every event's hash, their order, and the end.
+    async fn verify_audit(&self) -> Result<AuditVerdict, StoreError>;
+}
 
 /// Something that was done, to be written down.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +96,20 @@ pub(crate) struct StoredEvent {
 }
 
 impl StoredEvent {
+    /// As it is shown.
+    pub(crate) fn shown(self) -> Result<AuditEvent, serde_json::Error> {
+        Ok(AuditEvent {
+            number: self.number,
+            at: Timestamp::from_nanosecond(i128::from(self.at)).expect("64 bits of nanoseconds are in range"),
+            actor: self.actor,
+            action: self.action,
+            subject: self.subject,
+            details: serde_json::from_str(&self.details)?,
+            hash: self.hash,
+            previous: self.previous,
+        })
+    }
+
     fn expected_hash(&self, key: &SigningKey) -> String {
         hexadecimal(&key.sign(EVENT, &self.message()))
     }
@@ -101,14 +129,14 @@ impl StoredEvent {
 
 /// The signed end of the log: what keeps it from being cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct LogEnd {
     /// How many events there are.
     pub(crate) events: u64,
     /// The hash of the last.
     pub(crate) hash: String,
 }
 
-impl Head {
+impl LogEnd {
     /// The end of an empty log.
     pub(crate) fn empty() -> Self {
         Self { events: 0, hash: START.to_owned() }
@@ -137,7 +165,7 @@ impl Head {
 /// number that is there then.
 pub(crate) fn chain(
     key: &SigningKey,
-    head: Option<Head>,
+    head: Option<LogEnd>,
     last: u64,
     event: NewAuditEvent,
     at: i64,
@@ -222,7 +250,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// The verdict, given the signed end of the log.
-    pub(crate) fn verdict(self, head: Option<Head>) -> AuditVerdict {
+    pub(crate) fn verdict(self, head: Option<LogEnd>) -> AuditVerdict {
         let next = self.last + 1;
         let first_bad = self.first_bad.or_else(|| match head {
             None => Some((next, "the signed end of the log is missing or was changed".to_owned())),
@@ -255,7 +283,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::{AuditVerdict, Head, NewAuditEvent, START, StoredEvent, Verifier, chain};
+    use super::{AuditVerdict, LogEnd, NewAuditEvent, START, StoredEvent, Verifier, chain};
     use crate::SigningKey;
 
     /// A log as it would be stored: rows and signed end.
@@ -269,7 +297,7 @@ mod tests {
     impl Log {
         fn of(events: usize) -> Self {
             let key = SigningKey::from_bytes(&[3; 32]).unwrap();
-            let mut log = Self { head: Head::empty().signed(&key), events: Vec::new(), key };
+            let mut log = Self { head: LogEnd::empty().signed(&key), events: Vec::new(), key };
             for number in 0..events {
                 log.append(&format!("event {number}"));
             }
@@ -284,15 +312,15 @@ mod tests {
                 details: json!({ "language": "de" }),
             };
             let last = self.events.last().map_or(0, |event| event.number);
-            let stored = chain(&self.key, Head::verified(&self.head, &self.key), last, event, 7);
-            self.head = Head { events: stored.number, hash: stored.hash.clone() }.signed(&self.key);
+            let stored = chain(&self.key, LogEnd::verified(&self.head, &self.key), last, event, 7);
+            self.head = LogEnd { events: stored.number, hash: stored.hash.clone() }.signed(&self.key);
             self.events.push(stored);
         }
 
         fn verdict(&self) -> AuditVerdict {
             let mut verifier = Verifier::new(&self.key);
             self.events.iter().for_each(|event| verifier.take(event));
-            verifier.verdict(Head::verified(&self.head, &self.key))
+            verifier.verdict(LogEnd::verified(&self.head, &self.key))
         }
 
         fn first_bad(&self) -> Option<u64> {

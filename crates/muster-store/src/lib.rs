@@ -1,29 +1,53 @@
 //! Remembers tenants, how far each source has been read, the journal of accepted records and what is owed to each
 //! sink. SQL is nowhere else.
 //!
-//! [`Store`] is the one door; [`SqliteStore`] is behind it. [`conformance`] is the suite that every implementation
-//! must pass.
+//! [`Store`] is the sum of one trait for each noun; [`SqliteStore`] implements them, each in `sqlite/` under the name that
+//! it has here. [`conformance`] is the suite that every engine must pass.
 
 mod audit;
+mod checks;
 pub mod conformance;
-mod identity;
+mod credentials;
+mod dead_letters;
+mod deliveries;
+mod drafts;
+mod error;
+mod grants;
+mod invitations;
+mod journal;
+mod key_ring;
 mod keys;
+mod known_keys;
+mod leases;
+mod lifetime;
+mod packing;
 mod sealing;
+mod sign_ins;
 mod signing;
+mod sources;
 mod sqlite;
 mod store;
+mod stored;
+mod tenants;
 
-pub use audit::{AuditEvent, AuditVerdict, NewAuditEvent};
-pub use identity::{
-    Check, CheckOutcome, CredentialKind, CredentialSlot, Grant, GrantLease, Invitation, InvitationChange,
-    NewGrant, NewInvitation, SignIn, SignInKind, StoredCredential,
-};
-pub use keys::{KeyRing, RotateError, Rotation, rotate_key_file};
+pub use audit::{AuditEvent, AuditLog, AuditVerdict, NewAuditEvent};
+pub use checks::{Check, CheckOutcome, Checks};
+pub use credentials::{CredentialKind, CredentialSlot, Credentials, StoredCredential};
+pub use dead_letters::{DeadLetter, DeadLetterNumber, DeadLetterOrigin, DeadLetters};
+pub use deliveries::{Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, QueueState, SinkTotals};
+pub use error::StoreError;
+pub use grants::{Grant, GrantLease, Grants, NewGrant};
+pub use invitations::{Invitation, InvitationChange, Invitations, NewInvitation};
+pub use journal::{AcceptedPage, Journal, JournalTotals, NewDeadLetter, NewRecord, PageReceipt};
+pub use key_ring::KeyRing;
+pub use keys::{Keys, RotateError, Rotation, rotate_key_file};
+pub use known_keys::ReadKeys;
+pub use leases::{InstanceId, Leases, NamedLease};
+pub use lifetime::{Lifetime, OpenMode};
 pub use sealing::{MasterKey, MasterKeyError, Sealed, SealingError};
+pub use sign_ins::{SignIn, SignInKind, SignIns};
 pub use signing::SigningKey;
-pub use sqlite::{OpenMode, ReadKeys, SqliteStore};
-pub use store::{
-    AcceptedPage, DeadLetter, DeadLetterNumber, DeadLetterOrigin, DeliveryLease, DeliveryLimits,
-    FinishedDelivery, InstanceId, JournalTotals, NewDeadLetter, NewRecord, NewTenant, PageReceipt,
-    PollResult, QueueState, SinkTotals, SourceLease, SourceState, Store, StoreError, TenantChange, TenantKey,
-};
+pub use sources::{PollResult, SourceLease, SourceState, Sources};
+pub use sqlite::SqliteStore;
+pub use store::{Store, open};
+pub use tenants::{NewTenant, TenantChange, TenantKey, Tenants};

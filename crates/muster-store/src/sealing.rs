@@ -221,6 +221,20 @@ impl DataKey {
     }
 }
 
+impl DataKey {
+    /// Opens a secret text.
+    pub(crate) fn open_text(
+        &self,
+        binding: Binding<'_>,
+        sealed: Sealed,
+    ) -> Result<Secret<String>, SealingError> {
+        String::from_utf8(self.open(binding, sealed)?).map(Secret::new).map_err(|error| {
+            error.into_bytes().zeroize();
+            SealingError::Format
+        })
+    }
+}
+
 impl Binding<'_> {
     fn bytes(&self) -> Vec<u8> {
         [self.column.as_bytes(), &[0], self.tenant.as_uuid().as_bytes(), self.row].concat()

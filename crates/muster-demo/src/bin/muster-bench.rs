@@ -31,8 +31,8 @@ use muster_model::{
 };
 use muster_siem::formats::{Events, Format, SplunkOptions};
 use muster_store::{
-    AcceptedPage, DeliveryLimits, FinishedDelivery, InstanceId, MasterKey, NewRecord, NewTenant, OpenMode,
-    SourceState, SqliteStore, Store,
+    AcceptedPage, Deliveries, DeliveryLimits, FinishedDelivery, InstanceId, Journal, Lifetime, MasterKey,
+    NewRecord, NewTenant, OpenMode, SourceState, Sources, SqliteStore, Store, Tenants,
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -531,8 +531,8 @@ impl BenchStore {
             since: now,
             state: muster_model::TenantState::Active,
         };
-        Store::add_tenant(&store, tenant, "bench", now).await?;
-        let lease = Store::lease_due_sources(&store, ME, 1, LEASE, now).await?.pop();
+        store.add_tenant(tenant, "bench", now).await?;
+        let lease = store.lease_due_sources(ME, 1, LEASE, now).await?.pop();
         Ok(Self { store, lease: lease.context("the source is not due")?, now })
     }
 
@@ -547,14 +547,13 @@ impl BenchStore {
             destinations: &destinations,
             cursor: Cursor::starting(self.now),
         };
-        Store::accept_page(&self.store, &self.lease, page, LEASE, self.now).await?;
+        self.store.accept_page(&self.lease, page, LEASE, self.now).await?;
         Ok(())
     }
 
     async fn lease_and_finish(&self) -> anyhow::Result<u64> {
         let mut records = 0;
-        while let Some(lease) =
-            Store::lease_due_deliveries(&self.store, ME, "splunk", LIMITS, LEASE, self.now).await?
+        while let Some(lease) = self.store.lease_due_deliveries(ME, "splunk", LIMITS, LEASE, self.now).await?
         {
             let finished = lease.deliveries.iter().map(|delivery| FinishedDelivery {
                 number: delivery.number,
@@ -564,7 +563,7 @@ impl BenchStore {
             });
             let finished: Vec<_> = finished.collect();
             records += finished.iter().map(|finished| u64::from(finished.delivered)).sum::<u64>();
-            Store::finish_deliveries(&self.store, &lease, finished, None, self.now).await?;
+            self.store.finish_deliveries(&lease, finished, None, self.now).await?;
         }
         Ok(records)
     }

@@ -1,12 +1,20 @@
 //! The rules about identity: states of tenants, invitations, sign-ins, grants, credentials, checks, the audit log.
 
-use muster_model::Secret;
-use serde_json::json;
+use std::collections::BTreeSet;
 
-use super::*;
+use jiff::Timestamp;
+use muster_model::{Secret, Tenant, TenantState};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::kit::{
+    BY, Engine, LEASE, ME, OTHER, accept, add, all_taken, at, body, caught_up, cursor, ids, is_lost,
+    lease_queue, lease_source, names, new_tenant, record, tenant_id,
+};
 use crate::{
-    AuditEvent, Check, CheckOutcome, CredentialKind, CredentialSlot, Grant, GrantLease, InvitationChange,
-    NewAuditEvent, NewGrant, NewInvitation, SignIn, SignInKind, StoredCredential,
+    AcceptedPage, AuditEvent, Check, CheckOutcome, CredentialKind, CredentialSlot, Grant, GrantLease,
+    InstanceId, InvitationChange, NewAuditEvent, NewGrant, NewInvitation, NewTenant, SignIn, SignInKind,
+    Store, StoreError, StoredCredential, TenantChange, TenantKey,
 };
 
 /// How many sign-ins of a tenant are remembered at least.

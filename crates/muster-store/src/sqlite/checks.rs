@@ -1,13 +1,16 @@
 //! What checks of tenants and apps found last.
 
+use async_trait::async_trait;
 use muster_model::TenantId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::credentials::word;
-use super::tenants::{living, parsed};
-use super::{Durability, Failure, SqliteStore, bounded, nanoseconds, timestamp};
-use crate::{Check, CheckOutcome, StoreError};
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::rows::{living, parsed, word};
+use super::writer::Durability;
+use crate::stored::{bounded, nanoseconds, timestamp};
+use crate::{Check, CheckOutcome, Checks, StoreError};
 
 /// Puts a check into a table whose first column is bound first.
 macro_rules! put_check {
@@ -29,8 +32,9 @@ macro_rules! put_check {
 
 type Put = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
-impl SqliteStore {
-    pub(super) async fn put_checks(&self, tenant: TenantId, checks: Vec<Check>) -> Result<(), StoreError> {
+#[async_trait]
+impl Checks for SqliteStore {
+    async fn put_checks(&self, tenant: TenantId, checks: Vec<Check>) -> Result<(), StoreError> {
         self.write("keep what the checks found", Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let tenant_no = living(connection, tenant).await?.tenant_no;
@@ -44,7 +48,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn remove_checks(&self, tenant: TenantId, names: &[String]) -> Result<(), StoreError> {
+    async fn remove_checks(&self, tenant: TenantId, names: &[String]) -> Result<(), StoreError> {
         let names = serde_json::to_string(names).expect("strings");
         self.write("forget what the checks found", Durability::Relaxed, move |connection| {
             Box::pin(async move {
@@ -62,10 +66,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn checks(
-        &self,
-        tenant: Option<TenantId>,
-    ) -> Result<Vec<(TenantId, Check)>, StoreError> {
+    async fn checks(&self, tenant: Option<TenantId>) -> Result<Vec<(TenantId, Check)>, StoreError> {
         let failed = self.failed("read what the checks found");
         let rows = sqlx::query(
             "SELECT c.*, t.id AS tenant FROM tenant_check c JOIN tenant t ON t.tenant_no = c.tenant_no
@@ -79,7 +80,7 @@ impl SqliteStore {
         rows.iter().map(read).collect::<Result<_, sqlx::Error>>().map_err(failed)
     }
 
-    pub(super) async fn put_app_checks(&self, app: &str, checks: Vec<Check>) -> Result<(), StoreError> {
+    async fn put_app_checks(&self, app: &str, checks: Vec<Check>) -> Result<(), StoreError> {
         let app = app.to_owned();
         self.write("keep what the checks found", Durability::Relaxed, move |connection| {
             Box::pin(async move {
@@ -93,7 +94,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn app_checks(&self) -> Result<Vec<(String, Check)>, StoreError> {
+    async fn app_checks(&self) -> Result<Vec<(String, Check)>, StoreError> {
         let failed = self.failed("read what the checks found");
         let rows = sqlx::query("SELECT * FROM app_check ORDER BY app, name").fetch_all(&self.readers).await;
         let read = |row: &SqliteRow| Ok((row.try_get("app")?, read_check(row)?));

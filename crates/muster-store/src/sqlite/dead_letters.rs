@@ -1,57 +1,20 @@
-//! What could not be read or was refused for good: kept with its original bytes, and replayed.
+//! What could not be read or was refused for good: kept, listed, replayed.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{ContentHash, Purpose, RecordHead, RecordKind, Source, TenantId};
+use muster_model::{Purpose, TenantId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::accept::write_batch;
-use super::tenants::parsed;
-use super::{Durability, Failure, SqliteStore, bounded, count, nanoseconds, timestamp};
-use crate::sealing::{Binding, DataKey, Sealed, random};
-use crate::{DeadLetter, DeadLetterNumber, DeadLetterOrigin, StoreError};
-
-/// The column that the sealed form of a dead letter is bound to.
-const COLUMN: &str = "dead_letter.sealed";
-
-/// A dead letter that is ready to be written.
-pub(super) struct SealedLetter {
-    letter_id: Vec<u8>,
-    source: Source,
-    sink: Option<String>,
-    record_id: Option<String>,
-    reason: String,
-    body_bytes: i64,
-    content_hash: Vec<u8>,
-    sealed: Vec<u8>,
-}
-
-/// Seals the original bytes of a dead letter.
-pub(super) fn seal_letter(
-    key: &DataKey,
-    tenant: TenantId,
-    origin: &DeadLetterOrigin,
-    record_id: Option<String>,
-    reason: String,
-    body: &[u8],
-    hash: ContentHash,
-) -> SealedLetter {
-    let letter_id = random::<16>();
-    let (source, sink) = match origin {
-        DeadLetterOrigin::Source(source) => (*source, None),
-        DeadLetterOrigin::Sink { sink, source } => (*source, Some(sink.clone())),
-    };
-    SealedLetter {
-        source,
-        sink,
-        record_id,
-        reason: bounded(&reason),
-        body_bytes: i64::try_from(body.len()).unwrap_or(i64::MAX),
-        content_hash: hash.0.to_vec(),
-        sealed: key.seal(Binding { column: COLUMN, tenant, row: &letter_id }, body).into_bytes(),
-        letter_id: letter_id.to_vec(),
-    }
-}
+use super::batches::{json_of, write_batch};
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::rows::parsed;
+use super::writer::Durability;
+use crate::dead_letters::{SealedLetter, open_letter, readable};
+use crate::sealing::{DataKey, Sealed};
+use crate::stored::{count, nanoseconds, timestamp};
+use crate::{DeadLetter, DeadLetterNumber, DeadLetterOrigin, DeadLetters, StoreError};
 
 /// Writes a dead letter; one that a source has shown before is kept already.
 pub(super) async fn insert_letter(
@@ -89,8 +52,9 @@ struct OpenedLetter {
     body: Vec<u8>,
 }
 
-impl SqliteStore {
-    pub(super) async fn dead_letters(
+#[async_trait]
+impl DeadLetters for SqliteStore {
+    async fn dead_letters(
         &self,
         tenant: Option<TenantId>,
         limit: u32,
@@ -120,11 +84,11 @@ impl SqliteStore {
         rows.iter().map(letter).collect::<Result<_, _>>().map_err(failed)
     }
 
-    pub(super) async fn dead_letter_body(&self, number: DeadLetterNumber) -> Result<Vec<u8>, StoreError> {
+    async fn dead_letter_body(&self, number: DeadLetterNumber) -> Result<Vec<u8>, StoreError> {
         Ok(self.opened_letter(number, "read the dead letter").await?.body)
     }
 
-    pub(super) async fn replay_dead_letter(
+    async fn replay_dead_letter(
         &self,
         number: DeadLetterNumber,
         sinks: &[String],
@@ -144,12 +108,13 @@ impl SqliteStore {
         // again in a form that could.
         let indexed = refused_by.is_none();
         let sinks = refused_by.map_or_else(|| sinks.to_vec(), |sink| vec![sink]);
-        let batch = self.single_batch(letter.tenant, letter.key, head, &body, &sinks, indexed).await?;
+        let batch = self.packer.single_batch(letter.tenant, letter.key, head, &body, &sinks).await?;
+        let versions = indexed.then(|| json_of(&batch.versions));
         let (tenant_no, source_no) = (letter.tenant_no, stored.source_no);
         let replayed = self.writes.run(Durability::Synced, move |connection| {
             Box::pin(async move {
                 if delete_letter(connection, number).await? {
-                    write_batch(connection, tenant_no, source_no, batch, now).await?;
+                    write_batch(connection, tenant_no, source_no, batch, versions, now).await?;
                 }
                 Ok(())
             })
@@ -166,7 +131,9 @@ impl SqliteStore {
         }
         Ok(true)
     }
+}
 
+impl SqliteStore {
     async fn opened_letter(
         &self,
         number: DeadLetterNumber,
@@ -191,20 +158,10 @@ impl SqliteStore {
             Ok((parsed::<TenantId>(&row, "id")?, tenant_no, data_key, letter_id, origin(&row)?, sealed))
         };
         let (tenant, tenant_no, data_key, letter_id, origin, sealed) = read().map_err(failed)?;
-        let key = self.data_key(Sealed::from_stored(data_key), tenant).await?;
-        let binding = Binding { column: COLUMN, tenant, row: &letter_id };
-        let body = key.open(binding, Sealed::from_stored(sealed));
-        let what = || format!("dead letter {}", number.0);
-        let body = body.map_err(|source| StoreError::Sealing { what: what(), source })?;
+        let key = self.keys.data_key(Sealed::from_stored(data_key), tenant).await?;
+        let body = open_letter(&key, tenant, number, &letter_id, Sealed::from_stored(sealed))?;
         Ok(OpenedLetter { tenant, tenant_no, key, origin, body })
     }
-}
-
-/// The record in `body`, where it is one.
-fn readable(kind: RecordKind, body: Vec<u8>) -> Option<(String, RecordHead)> {
-    let body = String::from_utf8(body).ok()?;
-    let head = RecordHead::read(kind, &body).ok()?;
-    Some((body, head))
 }
 
 async fn delete_letter(connection: &mut SqliteConnection, number: DeadLetterNumber) -> Result<bool, Failure> {

@@ -3,21 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::{Batch, ContentHash, Delivery, DeliveryNumber, Selection, Source, Tenant};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::accept::bits;
-use super::dead_letters::{SealedLetter, insert_letter, seal_letter};
-use super::journal::{StoredBatch, Unreadable, unpack};
-use super::sources::owner;
-use super::tenants::{StoredTenant, odd, parsed, read_tenant, select_tenant};
-use super::{Durability, Failure, SqliteStore, bounded, count, lease_end, nanoseconds, timestamp};
+use super::batches::bits;
+use super::dead_letters::insert_letter;
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::rows::{StoredTenant, odd, owner, parsed, read_tenant, select_tenant};
+use super::writer::Durability;
+use crate::dead_letters::{SealedLetter, seal_letter};
+use crate::packing::{StoredBatch, Unreadable, unpack};
 use crate::sealing::Sealed;
+use crate::stored::{bounded, count, lease_end, nanoseconds, timestamp};
 use crate::{
-    DeadLetterOrigin, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, QueueState, SinkTotals,
-    StoreError,
+    DeadLetterOrigin, Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, QueueState,
+    SinkTotals, StoreError,
 };
 
 const DOING: &str = "lease due deliveries";
@@ -54,8 +58,9 @@ struct BrokenDelivery {
     letter: SealedLetter,
 }
 
-impl SqliteStore {
-    pub(super) async fn lease_due_deliveries(
+#[async_trait]
+impl Deliveries for SqliteStore {
+    async fn lease_due_deliveries(
         &self,
         instance: InstanceId,
         sink: &str,
@@ -85,6 +90,166 @@ impl SqliteStore {
         Ok(None)
     }
 
+    async fn next_delivery_due_at(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
+        let failed = self.failed("find when the next delivery is due");
+        let sql = "SELECT min(max(next_at, leased_until)) FROM queue WHERE sink = ? AND owed > 0";
+        let row = sqlx::query(sql).bind(sink).fetch_one(&self.readers).await.map_err(&failed)?;
+        Ok(row.try_get::<Option<i64>, _>(0).map_err(failed)?.map(timestamp))
+    }
+
+    async fn extend_deliveries(
+        &self,
+        lease: &DeliveryLease,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let lease = QueueLease::of(lease);
+        self.write("extend a lease on deliveries", Durability::Relaxed, move |connection| {
+            Box::pin(async move {
+                let (queue_no, _) = lease.held(connection).await?;
+                sqlx::query("UPDATE queue SET leased_until = ? WHERE queue_no = ?")
+                    .bind(lease_end(now, lease_for))
+                    .bind(queue_no)
+                    .execute(&mut *connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn finish_deliveries(
+        &self,
+        lease: &DeliveryLease,
+        finished: Vec<FinishedDelivery>,
+        retry: Option<(Timestamp, String)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let doing = "finish deliveries";
+        let letters = self.refused(lease, &finished).await?;
+        let mut changes = Vec::with_capacity(finished.len());
+        let (mut delivered, mut rejected) = (0_i64, 0_i64);
+        for done in finished {
+            let Some(owed) = lease.deliveries.iter().find(|delivery| delivery.number == done.number) else {
+                let detail = format!("delivery {} is not part of the lease", done.number.0);
+                return Err(StoreError::Database { doing, detail });
+            };
+            delivered += i64::from(done.delivered);
+            rejected += done.rejected.len() as i64;
+            let before = selected(&owed.batch, &owed.selection);
+            let remaining = done.remaining.map(|selection| (selected(&owed.batch, &selection), selection));
+            // An empty selection owes nothing.
+            let remaining = remaining.filter(|(records, _)| *records > 0);
+            changes.push((done.number.0.cast_signed(), before, remaining));
+        }
+        let lease = QueueLease::of(lease);
+        // What changes nothing but the time of the next attempt may be lost with the machine.
+        let nothing_done = delivered == 0 && rejected == 0 && changes.iter().all(unchanged);
+        let durability = if nothing_done { Durability::Relaxed } else { Durability::Synced };
+        self.write(doing, durability, move |connection| {
+            Box::pin(async move {
+                let (queue_no, tenant_no) = lease.held(connection).await?;
+                let mut settled = 0;
+                for (number, before, remaining) in changes {
+                    settled += before - remaining.as_ref().map_or(0, |(records, _)| *records);
+                    match remaining {
+                        None => delete_delivery(connection, queue_no, number).await?,
+                        Some((records, _)) if records == before => {}
+                        Some((records, selection)) => {
+                            narrow_delivery(connection, queue_no, number, records, selection).await?;
+                        }
+                    }
+                }
+                for letter in letters {
+                    insert_letter(connection, tenant_no, letter, now).await?;
+                }
+                let (retry_at, reason) = match retry {
+                    Some((retry_at, reason)) => (Some(nanoseconds(retry_at)), Some(bounded(&reason))),
+                    None => (None, None),
+                };
+                sqlx::query(
+                    "UPDATE queue SET lease_owner = NULL, leased_until = 0, next_at = coalesce(?2, ?3),
+                         owed = owed - ?4, delivered = delivered + ?5, rejected = rejected + ?6,
+                         last_success_at = CASE WHEN ?5 > 0 THEN ?3 ELSE last_success_at END,
+                         failures = CASE WHEN ?4 > 0 THEN 0 ELSE failures END
+                             + CASE WHEN ?2 IS NULL THEN 0 ELSE 1 END,
+                         last_error = CASE WHEN ?2 IS NOT NULL THEN ?7 WHEN ?4 > 0 THEN NULL
+                             ELSE last_error END
+                     WHERE queue_no = ?1",
+                )
+                .bind(queue_no)
+                .bind(retry_at)
+                .bind(nanoseconds(now))
+                .bind(settled)
+                .bind(delivered)
+                .bind(rejected)
+                .bind(reason)
+                .execute(&mut *connection)
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn queue_states(&self) -> Result<Vec<QueueState>, StoreError> {
+        let failed = self.failed("read how the deliveries are doing");
+        let rows = sqlx::query(
+            "SELECT t.id, l.sink, l.delivered, l.owed, l.rejected, l.failures, l.last_error,
+                 l.last_success_at, l.next_at,
+                 (SELECT d.owed_since FROM delivery d WHERE d.queue_no = l.queue_no ORDER BY d.number LIMIT 1)
+                     AS owed_since
+             FROM queue l JOIN tenant t ON t.tenant_no = l.tenant_no ORDER BY t.slug, l.sink",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(&failed)?;
+        let state = |row: &SqliteRow| -> Result<QueueState, sqlx::Error> {
+            let owed = count(row.try_get("owed")?);
+            Ok(QueueState {
+                tenant: parsed(row, "id")?,
+                sink: row.try_get("sink")?,
+                delivered: count(row.try_get("delivered")?),
+                owed,
+                owed_since: row.try_get::<Option<i64>, _>("owed_since")?.map(timestamp),
+                rejected: count(row.try_get("rejected")?),
+                failures: row.try_get("failures")?,
+                last_error: row.try_get("last_error")?,
+                last_success_at: row.try_get::<Option<i64>, _>("last_success_at")?.map(timestamp),
+                next_at: (owed > 0).then_some(timestamp(row.try_get("next_at")?)),
+            })
+        };
+        rows.iter().map(state).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    async fn sink_totals(&self) -> Result<Vec<SinkTotals>, StoreError> {
+        let failed = self.failed("add up what the sinks are owed");
+        let rows = sqlx::query(
+            "SELECT l.sink, sum(l.delivered) AS delivered, sum(l.owed) AS owed, sum(l.rejected) AS rejected,
+                 min((SELECT d.owed_since FROM delivery d WHERE d.queue_no = l.queue_no
+                     ORDER BY d.number LIMIT 1)) AS owed_since,
+                 (SELECT f.last_error FROM queue f WHERE f.sink = l.sink AND f.failures > 0
+                     ORDER BY f.next_at DESC LIMIT 1) AS last_error
+             FROM queue l GROUP BY l.sink ORDER BY l.sink",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(&failed)?;
+        let totals = |row: &SqliteRow| -> Result<SinkTotals, sqlx::Error> {
+            Ok(SinkTotals {
+                sink: row.try_get("sink")?,
+                delivered: count(row.try_get("delivered")?),
+                owed: count(row.try_get("owed")?),
+                owed_since: row.try_get::<Option<i64>, _>("owed_since")?.map(timestamp),
+                rejected: count(row.try_get("rejected")?),
+                last_error: row.try_get("last_error")?,
+            })
+        };
+        rows.iter().map(totals).collect::<Result<_, _>>().map_err(failed)
+    }
+}
+
+impl SqliteStore {
     async fn lease_queue(
         &self,
         instance: InstanceId,
@@ -162,7 +327,7 @@ impl SqliteStore {
         stored: Vec<StoredDelivery>,
     ) -> Result<(Vec<Delivery>, Vec<BrokenDelivery>), StoreError> {
         let tenant = stored_tenant.tenant.id;
-        let key = self.data_key(stored_tenant.data_key.clone(), tenant).await?;
+        let key = self.keys.data_key(stored_tenant.data_key.clone(), tenant).await?;
         let sink = sink.to_owned();
         let read = self.packer.run(move || {
             let (mut deliveries, mut broken) = (Vec::with_capacity(stored.len()), Vec::new());
@@ -251,108 +416,6 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn next_delivery_due_at(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
-        let failed = self.failed("find when the next delivery is due");
-        let sql = "SELECT min(max(next_at, leased_until)) FROM queue WHERE sink = ? AND owed > 0";
-        let row = sqlx::query(sql).bind(sink).fetch_one(&self.readers).await.map_err(&failed)?;
-        Ok(row.try_get::<Option<i64>, _>(0).map_err(failed)?.map(timestamp))
-    }
-
-    pub(super) async fn extend_deliveries(
-        &self,
-        lease: &DeliveryLease,
-        lease_for: Duration,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let lease = QueueLease::of(lease);
-        self.write("extend a lease on deliveries", Durability::Relaxed, move |connection| {
-            Box::pin(async move {
-                let (queue_no, _) = lease.held(connection).await?;
-                sqlx::query("UPDATE queue SET leased_until = ? WHERE queue_no = ?")
-                    .bind(lease_end(now, lease_for))
-                    .bind(queue_no)
-                    .execute(&mut *connection)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    pub(super) async fn finish_deliveries(
-        &self,
-        lease: &DeliveryLease,
-        finished: Vec<FinishedDelivery>,
-        retry: Option<(Timestamp, String)>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let doing = "finish deliveries";
-        let letters = self.refused(lease, &finished).await?;
-        let mut changes = Vec::with_capacity(finished.len());
-        let (mut delivered, mut rejected) = (0_i64, 0_i64);
-        for done in finished {
-            let Some(owed) = lease.deliveries.iter().find(|delivery| delivery.number == done.number) else {
-                let detail = format!("delivery {} is not part of the lease", done.number.0);
-                return Err(StoreError::Database { doing, detail });
-            };
-            delivered += i64::from(done.delivered);
-            rejected += done.rejected.len() as i64;
-            let before = selected(&owed.batch, &owed.selection);
-            let remaining = done.remaining.map(|selection| (selected(&owed.batch, &selection), selection));
-            // An empty selection owes nothing.
-            let remaining = remaining.filter(|(records, _)| *records > 0);
-            changes.push((done.number.0.cast_signed(), before, remaining));
-        }
-        let lease = QueueLease::of(lease);
-        // What changes nothing but the time of the next attempt may be lost with the machine.
-        let nothing_done = delivered == 0 && rejected == 0 && changes.iter().all(unchanged);
-        let durability = if nothing_done { Durability::Relaxed } else { Durability::Synced };
-        self.write(doing, durability, move |connection| {
-            Box::pin(async move {
-                let (queue_no, tenant_no) = lease.held(connection).await?;
-                let mut settled = 0;
-                for (number, before, remaining) in changes {
-                    settled += before - remaining.as_ref().map_or(0, |(records, _)| *records);
-                    match remaining {
-                        None => delete_delivery(connection, queue_no, number).await?,
-                        Some((records, _)) if records == before => {}
-                        Some((records, selection)) => {
-                            narrow_delivery(connection, queue_no, number, records, selection).await?;
-                        }
-                    }
-                }
-                for letter in letters {
-                    insert_letter(connection, tenant_no, letter, now).await?;
-                }
-                let (retry_at, reason) = match retry {
-                    Some((retry_at, reason)) => (Some(nanoseconds(retry_at)), Some(bounded(&reason))),
-                    None => (None, None),
-                };
-                sqlx::query(
-                    "UPDATE queue SET lease_owner = NULL, leased_until = 0, next_at = coalesce(?2, ?3),
-                         owed = owed - ?4, delivered = delivered + ?5, rejected = rejected + ?6,
-                         last_success_at = CASE WHEN ?5 > 0 THEN ?3 ELSE last_success_at END,
-                         failures = CASE WHEN ?4 > 0 THEN 0 ELSE failures END
-                             + CASE WHEN ?2 IS NULL THEN 0 ELSE 1 END,
-                         last_error = CASE WHEN ?2 IS NOT NULL THEN ?7 WHEN ?4 > 0 THEN NULL
-                             ELSE last_error END
-                     WHERE queue_no = ?1",
-                )
-                .bind(queue_no)
-                .bind(retry_at)
-                .bind(nanoseconds(now))
-                .bind(settled)
-                .bind(delivered)
-                .bind(rejected)
-                .bind(reason)
-                .execute(&mut *connection)
-                .await?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
     /// The dead letters of the records that a sink refused.
     async fn refused(
         &self,
@@ -369,7 +432,7 @@ impl SqliteStore {
         let row = row.fetch_optional(&self.readers).await.map_err(&failed)?;
         let row =
             row.ok_or_else(|| StoreError::LeaseLost { what: queue_name(&lease.tenant, &lease.sink) })?;
-        let key = self.data_key(Sealed::from_stored(row.try_get(0).map_err(failed)?), tenant).await?;
+        let key = self.keys.data_key(Sealed::from_stored(row.try_get(0).map_err(failed)?), tenant).await?;
         let mut letters = Vec::new();
         for done in finished {
             let delivery = lease.deliveries.iter().find(|delivery| delivery.number == done.number);
@@ -386,62 +449,6 @@ impl SqliteStore {
             }
         }
         Ok(letters)
-    }
-
-    pub(super) async fn queue_states(&self) -> Result<Vec<QueueState>, StoreError> {
-        let failed = self.failed("read how the deliveries are doing");
-        let rows = sqlx::query(
-            "SELECT t.id, l.sink, l.delivered, l.owed, l.rejected, l.failures, l.last_error,
-                 l.last_success_at, l.next_at,
-                 (SELECT d.owed_since FROM delivery d WHERE d.queue_no = l.queue_no ORDER BY d.number LIMIT 1)
-                     AS owed_since
-             FROM queue l JOIN tenant t ON t.tenant_no = l.tenant_no ORDER BY t.slug, l.sink",
-        )
-        .fetch_all(&self.readers)
-        .await
-        .map_err(&failed)?;
-        let state = |row: &SqliteRow| -> Result<QueueState, sqlx::Error> {
-            let owed = count(row.try_get("owed")?);
-            Ok(QueueState {
-                tenant: parsed(row, "id")?,
-                sink: row.try_get("sink")?,
-                delivered: count(row.try_get("delivered")?),
-                owed,
-                owed_since: row.try_get::<Option<i64>, _>("owed_since")?.map(timestamp),
-                rejected: count(row.try_get("rejected")?),
-                failures: row.try_get("failures")?,
-                last_error: row.try_get("last_error")?,
-                last_success_at: row.try_get::<Option<i64>, _>("last_success_at")?.map(timestamp),
-                next_at: (owed > 0).then_some(timestamp(row.try_get("next_at")?)),
-            })
-        };
-        rows.iter().map(state).collect::<Result<_, _>>().map_err(failed)
-    }
-
-    pub(super) async fn sink_totals(&self) -> Result<Vec<SinkTotals>, StoreError> {
-        let failed = self.failed("add up what the sinks are owed");
-        let rows = sqlx::query(
-            "SELECT l.sink, sum(l.delivered) AS delivered, sum(l.owed) AS owed, sum(l.rejected) AS rejected,
-                 min((SELECT d.owed_since FROM delivery d WHERE d.queue_no = l.queue_no
-                     ORDER BY d.number LIMIT 1)) AS owed_since,
-                 (SELECT f.last_error FROM queue f WHERE f.sink = l.sink AND f.failures > 0
-                     ORDER BY f.next_at DESC LIMIT 1) AS last_error
-             FROM queue l GROUP BY l.sink ORDER BY l.sink",
-        )
-        .fetch_all(&self.readers)
-        .await
-        .map_err(&failed)?;
-        let totals = |row: &SqliteRow| -> Result<SinkTotals, sqlx::Error> {
-            Ok(SinkTotals {
-                sink: row.try_get("sink")?,
-                delivered: count(row.try_get("delivered")?),
-                owed: count(row.try_get("owed")?),
-                owed_since: row.try_get::<Option<i64>, _>("owed_since")?.map(timestamp),
-                rejected: count(row.try_get("rejected")?),
-                last_error: row.try_get("last_error")?,
-            })
-        };
-        rows.iter().map(totals).collect::<Result<_, _>>().map_err(failed)
     }
 }
 

@@ -40,7 +40,7 @@ impl Failure {
         matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.is_unique_violation())
     }
 
-    /// In words, for the database at `path`.
+    /// In words, for the store at `path`.
     pub(super) fn worded(self, path: &str, doing: &'static str) -> StoreError {
         match self {
             Self::Store(error) => error,
@@ -52,12 +52,12 @@ impl Failure {
 
 /// `error` in words.
 pub(super) fn worded(error: &sqlx::Error, path: &str, doing: &'static str) -> StoreError {
-    let path = path.to_owned();
+    let store = path.to_owned();
     match code(error) {
-        Some(FULL | IO_ERROR_WRITE | IO_ERROR_SHARED_MEMORY_SIZE) => StoreError::DiskFull { path },
-        Some(code) if matches!(code & 0xff, BUSY | LOCKED) => StoreError::Locked { path },
+        Some(FULL | IO_ERROR_WRITE | IO_ERROR_SHARED_MEMORY_SIZE) => StoreError::DiskFull { store },
+        Some(code) if matches!(code & 0xff, BUSY | LOCKED) => StoreError::Locked { store },
         Some(code) if matches!(code & 0xff, CORRUPT | NOT_A_DATABASE) => {
-            StoreError::Damaged { path, detail: error.to_string() }
+            StoreError::Damaged { store, detail: error.to_string() }
         }
         _ => StoreError::Database { doing, detail: error.to_string() },
     }

@@ -2,22 +2,21 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::{Secret, TenantId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
-use zeroize::Zeroize;
 
-use super::keys::erasing;
-use super::sources::owner;
-use super::tenants::{living, parsed};
-use super::writer::Doing;
-use super::{Durability, Failure, SqliteStore, bounded, count, lease_end, nanoseconds, timestamp};
-use crate::sealing::{Binding, DataKey, Sealed};
-use crate::{Grant, GrantLease, InstanceId, NewGrant, SealingError, StoreError};
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::rows::{living, owner, parsed};
+use super::writer::Durability;
+use crate::grants::{open_refresh_token, seal_refresh_token};
+use crate::sealing::Sealed;
+use crate::stored::{bounded, count, lease_end, nanoseconds, timestamp};
+use crate::{Grant, GrantLease, Grants, InstanceId, NewGrant, StoreError};
 
-/// The column that a sealed refresh token is bound to.
-const COLUMN: &str = "delegated_grant.refresh_token";
 /// Fences of a row are numbered from its own number times this, so that no lease of an earlier row for the same tenant
 /// and app can be taken for one of a later row.
 const FENCES_PER_GRANT: i64 = 1 << 24;
@@ -30,11 +29,13 @@ enum Found {
     None,
 }
 
-impl SqliteStore {
-    pub(super) async fn put_grant(&self, new: NewGrant, now: Timestamp) -> Result<(), StoreError> {
+#[async_trait]
+impl Grants for SqliteStore {
+    async fn put_grant(&self, new: NewGrant, now: Timestamp) -> Result<(), StoreError> {
         let doing = "keep the grant";
         let tenant = self.living_tenant(new.tenant, doing).await?;
-        let sealed = seal(&tenant.data_key, new.tenant, &new.app, &new.refresh_token);
+        let sealed =
+            seal_refresh_token(&tenant.data_key, new.tenant, &new.app, &new.refresh_token).into_bytes();
         let tenant_no = tenant.tenant_no;
         self.write_erasing(doing, Durability::Synced, move |connection| {
             Box::pin(async move {
@@ -73,7 +74,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn grants(&self, tenant: Option<TenantId>) -> Result<Vec<Grant>, StoreError> {
+    async fn grants(&self, tenant: Option<TenantId>) -> Result<Vec<Grant>, StoreError> {
         let failed = self.failed("list the grants");
         let rows = sqlx::query(
             "SELECT g.*, t.id AS tenant FROM delegated_grant g JOIN tenant t ON t.tenant_no = g.tenant_no
@@ -86,7 +87,7 @@ impl SqliteStore {
         rows.iter().map(read_grant).collect::<Result<_, _>>().map_err(failed)
     }
 
-    pub(super) async fn remove_grant(&self, tenant: TenantId, app: &str) -> Result<bool, StoreError> {
+    async fn remove_grant(&self, tenant: TenantId, app: &str) -> Result<bool, StoreError> {
         let app = app.to_owned();
         self.write_erasing("forget the grant", Durability::Synced, move |connection| {
             Box::pin(async move {
@@ -101,7 +102,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn lease_grant(
+    async fn lease_grant(
         &self,
         instance: InstanceId,
         tenant: TenantId,
@@ -121,14 +122,12 @@ impl SqliteStore {
             Found::Dead { grant } => return Ok(GrantLease::Dead { grant }),
             Found::None => return Ok(GrantLease::None),
         };
-        let key = self.data_key(data_key, tenant).await?;
-        let binding = Binding { column: COLUMN, tenant, row: app.as_bytes() };
-        let what = || format!("the refresh token of app {app} in tenant {tenant}");
-        let refresh_token = text(&key, binding, refresh_token, what)?;
+        let key = self.keys.data_key(data_key, tenant).await?;
+        let refresh_token = open_refresh_token(&key, tenant, app, refresh_token)?;
         Ok(GrantLease::Leased { refresh_token, fence: count(fence), grant })
     }
 
-    pub(super) async fn renew_grant(
+    async fn renew_grant(
         &self,
         tenant: TenantId,
         app: &str,
@@ -148,7 +147,7 @@ impl SqliteStore {
                     }
                     found => found?,
                 };
-                Some((found.tenant_no, seal(&found.data_key, tenant, app, token)))
+                Some((found.tenant_no, seal_refresh_token(&found.data_key, tenant, app, token).into_bytes()))
             }
         };
         let app = app.to_owned();
@@ -176,7 +175,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn fail_grant(
+    async fn fail_grant(
         &self,
         tenant: TenantId,
         app: &str,
@@ -205,23 +204,6 @@ impl SqliteStore {
                 .await?;
                 if done.rows_affected() == 0 { Err(lost(tenant, &app).into()) } else { Ok(()) }
             })
-        })
-        .await
-    }
-
-    /// Runs `work` in a transaction of the writer, and overwrites with zeros what it deletes or replaces.
-    pub(super) async fn write_erasing<T, F>(
-        &self,
-        doing: &'static str,
-        durability: Durability,
-        work: F,
-    ) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T> + Send + 'static,
-    {
-        self.write(doing, durability, move |connection| {
-            Box::pin(async move { erasing(connection, work).await })
         })
         .await
     }
@@ -263,26 +245,6 @@ async fn lease(
     let refresh_token = Sealed::from_stored(row.try_get("refresh_token")?);
     let data_key = Sealed::from_stored(row.try_get("data_key")?);
     Ok(Found::Leased { refresh_token, data_key, fence, grant })
-}
-
-fn seal(key: &DataKey, tenant: TenantId, app: &str, refresh_token: &Secret<String>) -> Vec<u8> {
-    let binding = Binding { column: COLUMN, tenant, row: app.as_bytes() };
-    key.seal(binding, refresh_token.expose().as_bytes()).into_bytes()
-}
-
-/// A secret text, opened. `what` it is, is for the error.
-pub(super) fn text(
-    key: &DataKey,
-    binding: Binding<'_>,
-    sealed: Sealed,
-    what: impl Fn() -> String,
-) -> Result<Secret<String>, StoreError> {
-    let failed = |source| StoreError::Sealing { what: what(), source };
-    let opened = key.open(binding, sealed).map_err(failed)?;
-    String::from_utf8(opened).map(Secret::new).map_err(|error| {
-        error.into_bytes().zeroize();
-        failed(SealingError::Format)
-    })
 }
 
 fn lost(tenant: TenantId, app: &str) -> StoreError {

@@ -1,14 +1,18 @@
 //! Invitations.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
+use muster_model::TenantId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
-use super::tenants::{living, odd, parsed};
-use super::{Durability, Failure, SqliteStore, nanoseconds, timestamp};
-use crate::{Invitation, InvitationChange, NewInvitation, StoreError};
-use muster_model::TenantId;
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::rows::{living, odd, parsed};
+use super::writer::Durability;
+use crate::stored::{nanoseconds, timestamp};
+use crate::{Invitation, InvitationChange, Invitations, NewInvitation, StoreError};
 
 /// How many invitations of a tenant are remembered.
 const PER_TENANT_MAX: u32 = 100;
@@ -23,12 +27,9 @@ macro_rules! select_invitations {
     };
 }
 
-impl SqliteStore {
-    pub(super) async fn add_invitation(
-        &self,
-        new: NewInvitation,
-        now: Timestamp,
-    ) -> Result<Invitation, StoreError> {
+#[async_trait]
+impl Invitations for SqliteStore {
+    async fn add_invitation(&self, new: NewInvitation, now: Timestamp) -> Result<Invitation, StoreError> {
         let invitation = Invitation {
             id: new.id,
             tenant: new.tenant,
@@ -47,14 +48,14 @@ impl SqliteStore {
         Ok(made)
     }
 
-    pub(super) async fn invitation(&self, id: Uuid) -> Result<Option<Invitation>, StoreError> {
+    async fn invitation(&self, id: Uuid) -> Result<Option<Invitation>, StoreError> {
         let failed = self.failed("find the invitation");
         let row = sqlx::query(select_invitations!("WHERE i.id = ?")).bind(id.to_string());
         let row = row.fetch_optional(&self.readers).await.map_err(&failed)?;
         row.as_ref().map(read).transpose().map_err(failed)
     }
 
-    pub(super) async fn invitations(&self, tenant: TenantId) -> Result<Vec<Invitation>, StoreError> {
+    async fn invitations(&self, tenant: TenantId) -> Result<Vec<Invitation>, StoreError> {
         let failed = self.failed("list the invitations");
         let rows = sqlx::query(select_invitations!("WHERE t.id = ? ORDER BY i.invitation_no DESC"))
             .bind(tenant.to_string())
@@ -64,7 +65,7 @@ impl SqliteStore {
         rows.iter().map(read).collect::<Result<_, _>>().map_err(failed)
     }
 
-    pub(super) async fn change_invitation(
+    async fn change_invitation(
         &self,
         id: Uuid,
         change: InvitationChange,

@@ -1,175 +1,64 @@
-//! Journal batches on their way to the disk and back: encoded, compressed, sealed.
+//! The journal. Accepting a page is the one transaction that takes new records in and moves the cursor.
+//!
+//! What is known already is found out and the batches are made before the transaction. Whoever reads the same source for
+//! another purpose may write the same versions meanwhile: the key of `record_version` refuses the second row then, and
+//! the page is looked at anew.
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashSet;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Batch, TenantId};
-use sqlx::{Row, SqliteConnection};
-use tokio::sync::Semaphore;
+use muster_model::{ContentHash, Purpose, Source, TenantId};
+use sqlx::Row;
 
-use super::{Durability, Failure, SqliteStore, count, nanoseconds};
-use crate::sealing::{Binding, DataKey, Sealed, random};
-use crate::{JournalTotals, StoreError};
+use super::batches::{json_of, version_columns, write_batch};
+use super::dead_letters::insert_letter;
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::rows::odd;
+use super::sources::lost;
+use super::writer::Durability;
+use crate::dead_letters::seal_letter;
+use crate::drafts::{drafts, version};
+use crate::sealing::{DataKey, Sealed};
+use crate::stored::{count, lease_end, nanoseconds};
+use crate::{
+    AcceptedPage, DeadLetterOrigin, Journal, JournalTotals, NewDeadLetter, PageReceipt, SourceLease,
+    StoreError,
+};
 
-/// The column that the sealed form of a batch is bound to.
-const COLUMN: &str = "journal_batch.sealed";
-/// zstd's quickest level: eight to one on alerts, and a third of the time of the default.
-const LEVEL: i32 = 1;
-/// What a head takes in an encoded batch at most.
-const HEAD_BYTES_MAX: u64 = 1024;
-/// No batch is larger than this when it is read back, whatever the database says.
-const RAW_BYTES_MAX: u64 = 1 << 30;
+/// How often a page is looked at anew when another writer was faster. Each time at least one other page has got in, and
+/// a source is read for a few purposes only.
+const ATTEMPTS: usize = 16;
 /// Batches that one statement of pruning deletes.
 const PRUNE_AT_ONCE: usize = 50;
+const DOING: &str = "accept a page";
 
-/// Does what takes processor time on threads for such work, as many at once as there are processors.
-pub(super) struct Packer {
-    turns: Arc<Semaphore>,
-    /// Compressors that wait for their next turn; each holds about a megabyte.
-    compressors: Arc<Mutex<Vec<zstd::bulk::Compressor<'static>>>>,
-}
-
-/// A batch as it is stored.
-pub(super) struct PackedBatch {
-    pub(super) batch_id: Vec<u8>,
-    pub(super) records: u32,
-    pub(super) body_bytes: u64,
-    pub(super) sealed: Vec<u8>,
-}
-
-/// A stored batch with what is needed to read it.
-pub(super) struct StoredBatch {
-    pub(super) batch_id: Vec<u8>,
-    pub(super) records: u64,
-    pub(super) body_bytes: u64,
-    pub(super) sealed: Vec<u8>,
-}
-
-/// A batch that cannot be read back.
-pub(super) struct Unreadable {
-    /// Why.
-    pub(super) reason: String,
-    /// The batch as it is stored.
-    pub(super) sealed: Vec<u8>,
-}
-
-impl Packer {
-    pub(super) fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { turns: Arc::new(Semaphore::new(processors)), compressors: Arc::default() }
+#[async_trait]
+impl Journal for SqliteStore {
+    fn journal_id(&self) -> &str {
+        &self.journal_id
     }
 
-    /// Runs `work` on a thread that may be kept busy.
-    pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let turn = Arc::clone(&self.turns).acquire_owned().await.expect("never closed");
-        let done = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop(turn);
-            result
-        });
-        match done.await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(error) => panic!("the runtime ends while the store is used: {error}"),
-            },
+    async fn accept_page(
+        &self,
+        lease: &SourceLease,
+        page: AcceptedPage<'_>,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<PageReceipt, StoreError> {
+        let mut attempts = ATTEMPTS;
+        loop {
+            attempts -= 1;
+            match self.try_accept(lease, &page, lease_for, now).await {
+                Err(failure) if failure.is_conflict() && attempts > 0 => {}
+                result => return result.map_err(|failure| failure.worded(&self.path, DOING)),
+            }
         }
     }
 
-    /// Encodes, compresses and seals `batches`.
-    pub(super) async fn pack(
-        &self,
-        batches: Vec<Batch>,
-        tenant: TenantId,
-        key: DataKey,
-    ) -> Result<Vec<PackedBatch>, StoreError> {
-        let compressors = Arc::clone(&self.compressors);
-        let packed = self.run(move || {
-            let waiting = compressors.lock().expect("no panic while the lock is held").pop();
-            let mut compressor = match waiting {
-                Some(compressor) => compressor,
-                None => zstd::bulk::Compressor::new(LEVEL)?,
-            };
-            let packed = batches
-                .into_iter()
-                .map(|batch| pack(&mut compressor, batch, tenant, &key))
-                .collect::<Result<Vec<_>, _>>()?;
-            compressors.lock().expect("no panic while the lock is held").push(compressor);
-            Ok(packed)
-        });
-        packed.await.map_err(|error: std::io::Error| StoreError::Database {
-            doing: "compress a journal batch",
-            detail: error.to_string(),
-        })
-    }
-}
-
-fn pack(
-    compressor: &mut zstd::bulk::Compressor<'_>,
-    batch: Batch,
-    tenant: TenantId,
-    key: &DataKey,
-) -> Result<PackedBatch, std::io::Error> {
-    let (records, body_bytes) = (batch.len(), batch.body_bytes());
-    let encoded = batch.encode();
-    drop(batch);
-    let compressed = compressor.compress(&encoded)?;
-    drop(encoded);
-    let batch_id = random::<16>();
-    let sealed = key.seal(Binding { column: COLUMN, tenant, row: &batch_id }, &compressed);
-    Ok(PackedBatch {
-        batch_id: batch_id.to_vec(),
-        records: u32::try_from(records).expect("a page is bounded"),
-        body_bytes: body_bytes as u64,
-        sealed: sealed.into_bytes(),
-    })
-}
-
-/// Reads a stored batch back.
-pub(super) fn unpack(stored: StoredBatch, tenant: TenantId, key: &DataKey) -> Result<Batch, Unreadable> {
-    let binding = Binding { column: COLUMN, tenant, row: &stored.batch_id };
-    let read = || -> Result<Batch, String> {
-        let sealed = Sealed::from_stored(stored.sealed.clone());
-        let compressed = key.open(binding, sealed).map_err(|error| error.to_string())?;
-        let most = stored.body_bytes.saturating_add(stored.records.saturating_mul(HEAD_BYTES_MAX));
-        let most = usize::try_from(most.saturating_add(HEAD_BYTES_MAX).min(RAW_BYTES_MAX))
-            .expect("below a gigabyte");
-        let encoded = zstd::bulk::decompress(&compressed, most)
-            .map_err(|error| format!("it does not unpack: {error}"))?;
-        Batch::decode(encoded).map_err(|error| error.to_string())
-    };
-    read().map_err(|reason| Unreadable {
-        reason: format!("the journal batch cannot be read: {reason}"),
-        sealed: stored.sealed,
-    })
-}
-
-/// Writes a packed batch; returns its number.
-pub(super) async fn insert_batch(
-    connection: &mut SqliteConnection,
-    source_no: i64,
-    packed: PackedBatch,
-    now: Timestamp,
-) -> Result<i64, Failure> {
-    let stored_bytes = i64::try_from(packed.sealed.len()).unwrap_or(i64::MAX);
-    let inserted = sqlx::query(
-        "INSERT INTO journal_batch (batch_id, source_no, records, body_bytes, accepted_at, stored_bytes, sealed)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(packed.batch_id)
-    .bind(source_no)
-    .bind(packed.records)
-    .bind(packed.body_bytes.cast_signed())
-    .bind(nanoseconds(now))
-    .bind(stored_bytes)
-    .bind(packed.sealed)
-    .execute(&mut *connection)
-    .await?;
-    Ok(inserted.last_insert_rowid())
-}
-
-impl SqliteStore {
-    pub(super) async fn journal_totals(&self) -> Result<JournalTotals, StoreError> {
+    async fn journal_totals(&self) -> Result<JournalTotals, StoreError> {
         let failed = self.failed("add the journal up");
         let row = sqlx::query(
             "SELECT count(*), coalesce(sum(records), 0), coalesce(sum(stored_bytes), 0),
@@ -189,7 +78,7 @@ impl SqliteStore {
         })
     }
 
-    pub(super) async fn prune_journal(&self, before: Timestamp) -> Result<u64, StoreError> {
+    async fn prune_journal(&self, before: Timestamp) -> Result<u64, StoreError> {
         let doing = "prune the journal";
         let failed = self.failed(doing);
         let rows = sqlx::query(
@@ -218,5 +107,177 @@ impl SqliteStore {
                 .await?;
         }
         Ok(pruned)
+    }
+}
+
+/// The source of a lease, as it is stored.
+pub(super) struct StoredSource {
+    pub(super) source_no: i64,
+    pub(super) tenant_no: i64,
+    pub(super) data_key: DataKey,
+    cursor_no: i64,
+    cursor: String,
+    leased_until: i64,
+    fence: i64,
+    leased: bool,
+}
+
+impl SqliteStore {
+    async fn try_accept(
+        &self,
+        lease: &SourceLease,
+        page: &AcceptedPage<'_>,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<PageReceipt, Failure> {
+        let source = self.stored_source(lease.tenant.id, lease.source, lease.purpose).await?;
+        let source = source.filter(|source| source.leased && source.fence == lease.fence.cast_signed());
+        let source = source.ok_or_else(|| lost(lease))?;
+        let versions = page.records.iter().map(|record| version(&record.head)).collect::<Vec<_>>();
+        let fresh = self.fresh_records(source.source_no, &versions).await?;
+        let letters = self.fresh_letters(source.tenant_no, lease, &page.dead_letters).await?;
+        let accepted = u32::try_from(fresh.len()).expect("a page is bounded");
+        let kept = u32::try_from(letters.len()).expect("a page is bounded");
+        let receipt = PageReceipt { accepted, known: page.records.len() as u32 - accepted, kept };
+        let cursor = serde_json::to_string(&page.cursor).map_err(odd)?;
+        let lease_until = lease_end(now, lease_for);
+        let nothing_new = fresh.is_empty() && letters.is_empty();
+        let half_left = source.leased_until > lease_end(now, lease_for / 2);
+        if nothing_new && cursor == source.cursor && half_left {
+            return Ok(receipt);
+        }
+        let origin = DeadLetterOrigin::Source(lease.source);
+        let letters = letters
+            .into_iter()
+            .map(|(letter, hash)| {
+                let id = letter.record_id.clone();
+                let reason = letter.reason.clone();
+                seal_letter(&source.data_key, lease.tenant.id, &origin, id, reason, letter.body, hash)
+            })
+            .collect::<Vec<_>>();
+        let batches = if fresh.is_empty() {
+            Vec::new()
+        } else {
+            let drafts = drafts(page, versions, &fresh);
+            self.packer.new_batches(lease.tenant.id, source.data_key, drafts, page.destinations).await?
+        };
+        let batches = batches.into_iter().map(|batch| (json_of(&batch.versions), batch)).collect::<Vec<_>>();
+        let durability = if nothing_new { Durability::Relaxed } else { Durability::Synced };
+        let (source_no, tenant_no, lease) = (source.source_no, source.tenant_no, lease.clone());
+        let cursor_no = source.cursor_no;
+        let write = self.writes.run(durability, move |connection| {
+            Box::pin(async move {
+                let moved = sqlx::query(
+                    "UPDATE cursor SET cursor = ?, leased_until = ?
+                     WHERE cursor_no = ? AND fence = ? AND lease_owner IS NOT NULL",
+                )
+                .bind(cursor)
+                .bind(lease_until)
+                .bind(cursor_no)
+                .bind(lease.fence.cast_signed())
+                .execute(&mut *connection)
+                .await?;
+                if moved.rows_affected() == 0 {
+                    return Err(lost(&lease).into());
+                }
+                if accepted > 0 {
+                    sqlx::query("UPDATE source SET accepted = accepted + ? WHERE source_no = ?")
+                        .bind(accepted)
+                        .bind(source_no)
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                for (versions, batch) in batches {
+                    write_batch(connection, tenant_no, source_no, batch, Some(versions), now).await?;
+                }
+                for letter in letters {
+                    insert_letter(connection, tenant_no, letter, now).await?;
+                }
+                Ok(())
+            })
+        });
+        write.await?;
+        Ok(receipt)
+    }
+
+    /// A source of a tenant as it is read for a purpose; `None` when it is not, or the tenant is gone.
+    pub(super) async fn stored_source(
+        &self,
+        tenant: TenantId,
+        source: Source,
+        purpose: Purpose,
+    ) -> Result<Option<StoredSource>, Failure> {
+        let row = sqlx::query(
+            "SELECT s.source_no, s.tenant_no, t.data_key, c.cursor_no, c.cursor, c.leased_until, c.fence,
+                 c.lease_owner IS NOT NULL AS leased
+             FROM tenant t JOIN source s ON s.tenant_no = t.tenant_no
+                 JOIN cursor c ON c.source_no = s.source_no
+             WHERE t.id = ? AND s.source = ? AND c.purpose = ?",
+        )
+        .bind(tenant.to_string())
+        .bind(source.as_str())
+        .bind(purpose.as_str())
+        .fetch_optional(&self.readers)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(StoredSource {
+            source_no: row.try_get("source_no")?,
+            tenant_no: row.try_get("tenant_no")?,
+            data_key: self.keys.data_key(Sealed::from_stored(row.try_get("data_key")?), tenant).await?,
+            cursor_no: row.try_get("cursor_no")?,
+            cursor: row.try_get("cursor")?,
+            leased_until: row.try_get("leased_until")?,
+            fence: row.try_get("fence")?,
+            leased: row.try_get("leased")?,
+        }))
+    }
+
+    /// The indices of the records whose version is not known yet; of those twice on the page, the first.
+    async fn fresh_records(&self, source_no: i64, versions: &[String]) -> Result<Vec<usize>, Failure> {
+        if versions.is_empty() {
+            return Ok(Vec::new());
+        }
+        // One row for all, since each row is a message from the connection's thread.
+        let row = sqlx::query(concat!(
+            "SELECT json_group_array(j.key) FROM json_each(?2) j WHERE EXISTS (SELECT 1 FROM record_version v
+             WHERE v.source_no = ?1 AND (v.updated_at, v.id, v.hash) = (",
+            version_columns!(),
+            "))"
+        ))
+        .bind(source_no)
+        .bind(serde_json::to_string(versions).map_err(odd)?)
+        .fetch_one(&self.readers)
+        .await?;
+        let known: HashSet<usize> = serde_json::from_str(row.try_get(0)?).map_err(odd)?;
+        let mut seen = HashSet::with_capacity(versions.len());
+        let fresh = |index: &usize| !known.contains(index) && seen.insert(&versions[*index]);
+        Ok((0..versions.len()).filter(fresh).collect())
+    }
+
+    /// The dead letters that are not kept already, each with the hash of its bytes.
+    async fn fresh_letters<'a, 'p>(
+        &self,
+        tenant_no: i64,
+        lease: &SourceLease,
+        letters: &'p [NewDeadLetter<'a>],
+    ) -> Result<Vec<(&'p NewDeadLetter<'a>, ContentHash)>, Failure> {
+        let mut fresh = Vec::new();
+        let mut seen = HashSet::new();
+        for letter in letters {
+            let hash = ContentHash::of(letter.body);
+            let known = sqlx::query(
+                "SELECT 1 FROM dead_letter
+                 WHERE tenant_no = ? AND source = ? AND content_hash = ? AND sink IS NULL",
+            )
+            .bind(tenant_no)
+            .bind(lease.source.as_str())
+            .bind(hash.0.to_vec())
+            .fetch_optional(&self.readers)
+            .await?;
+            if known.is_none() && seen.insert(hash) {
+                fresh.push((letter, hash));
+            }
+        }
+        Ok(fresh)
     }
 }

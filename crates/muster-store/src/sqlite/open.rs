@@ -10,11 +10,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Executor, Row, SqliteConnection, SqlitePool};
 use uuid::Uuid;
 
-use super::audit::set_head;
 use super::failure::worded;
-use super::keys::{Keys, opened_signing_key, sealed_signing_key, stored_keys};
-use crate::audit::Head;
-use crate::{KeyRing, SigningKey, StoreError};
+use super::meta::{set_log_end, stored_keys};
+use crate::audit::LogEnd;
+use crate::known_keys::{KnownKeys, opened_signing_key, sealed_signing_key};
+use crate::{KeyRing, OpenMode, SigningKey, StoreError};
 
 /// Leads every database of Muster, so that another program's is not taken for one: "MSTR".
 const APPLICATION_ID: i64 = 0x4d53_5452;
@@ -30,22 +30,13 @@ const IDENTITY: i64 = 2;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS_MAX: u32 = 4;
 
-/// How a store is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OpenMode {
-    /// By the one process that collects and delivers.
-    Exclusive,
-    /// By a command, also while another process collects and delivers.
-    Shared,
-}
-
 /// The connections to an opened database.
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
     pub(super) readers: SqlitePool,
     /// Random, made with the store.
     pub(super) journal_id: String,
-    pub(super) keys: Keys,
+    pub(super) keys: KnownKeys,
     pub(super) signing_key: SigningKey,
     /// Held for as long as the store is open.
     pub(super) lock: Option<File>,
@@ -73,7 +64,7 @@ pub(super) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<
     // The writer's cache holds the inner pages of the indexes; bounded, since a backfill would fill any size.
     let writing = options.clone().pragma("cache_size", "-16384").pragma("wal_autocheckpoint", "2000");
     let mut writer = writing.connect().await.map_err(failed)?;
-    let keys = Keys::new(shown.clone(), ring);
+    let keys = KnownKeys::new(shown.clone(), ring);
     migrate(&mut writer, &shown, ring, &keys).await?;
     let signing_key = signing_key(&mut writer, &shown, &keys).await?;
     let journal_id = match &lock {
@@ -103,17 +94,27 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Takes the lock that only one process can hold. It goes with the file handle, however the process ends.
+/// Takes the lock that only one process can hold.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name);
-    let file = file.map_err(|error| file_error(&error, &name, "open its lock file"))?;
+    let locked = try_lock(path, "lock", "open")?;
+    locked.ok_or_else(|| StoreError::Locked { store: path.display().to_string() })
+}
+
+/// Locks the file `name` beside the database; `None` when another holds it. The lock goes with the file handle, however
+/// the process ends.
+pub(super) fn try_lock(path: &Path, name: &str, doing: &'static str) -> Result<Option<File>, StoreError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".");
+    beside.push(name);
+    let beside = PathBuf::from(beside);
+    let failed = |error: std::io::Error| file_error(&error, &beside, doing);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&beside).map_err(failed)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked { path: path.display().to_string() }),
-        Err(error) => Err(file_error(&error.into(), &name, "lock its lock file")),
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(failed(error.into())),
     }
 }
 
@@ -121,7 +122,7 @@ async fn migrate(
     writer: &mut SqliteConnection,
     path: &str,
     ring: &KeyRing,
-    keys: &Keys,
+    keys: &KnownKeys,
 ) -> Result<(), StoreError> {
     let failed = |error: sqlx::Error| worded(&error, path, "open");
     // Within a transaction, so that two processes that open a new store at once do not both fill it.
@@ -131,11 +132,11 @@ async fn migrate(
     let tables = number(writer, "SELECT count(*) FROM sqlite_schema").await.map_err(failed)?;
     if application != APPLICATION_ID && tables > 0 {
         let detail = "another program made this database".to_owned();
-        return Err(StoreError::Damaged { path: path.to_owned(), detail });
+        return Err(StoreError::Damaged { store: path.to_owned(), detail });
     }
     let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
     if version > known {
-        return Err(StoreError::TooNew { path: path.to_owned() });
+        return Err(StoreError::TooNew { store: path.to_owned() });
     }
     if version < known {
         for step in &MIGRATIONS[usize::try_from(version.max(0)).expect("a small number")..] {
@@ -215,7 +216,7 @@ async fn make_keys(
     writer: &mut SqliteConnection,
     path: &str,
     ring: &KeyRing,
-    keys: &Keys,
+    keys: &KnownKeys,
 ) -> Result<(), StoreError> {
     let failed = |error: sqlx::Error| worded(&error, path, "open");
     sqlx::query("INSERT INTO meta (key, value) VALUES ('master_key', ?) ON CONFLICT DO NOTHING")
@@ -231,26 +232,26 @@ async fn make_keys(
         .execute(&mut *writer)
         .await
         .map_err(failed)?;
-    set_head(writer, &Head::empty(), &signing_key).await.map_err(failed)
+    set_log_end(writer, &LogEnd::empty(), &signing_key).await.map_err(failed)
 }
 
 /// Opens the signing key, and so finds out whether the master key is at hand.
 async fn signing_key(
     writer: &mut SqliteConnection,
     path: &str,
-    keys: &Keys,
+    keys: &KnownKeys,
 ) -> Result<SigningKey, StoreError> {
     let (sealing, stored) = stored_keys(writer).await.map_err(|error| worded(&error, path, "open"))?;
     keys.named(&sealing)?;
     let missing =
-        || StoreError::Damaged { path: path.to_owned(), detail: "the signing key is missing".to_owned() };
+        || StoreError::Damaged { store: path.to_owned(), detail: "the signing key is missing".to_owned() };
     opened_signing_key(&stored.ok_or_else(missing)?, keys)
 }
 
 fn file_error(error: &std::io::Error, path: &Path, doing: &'static str) -> StoreError {
-    let path = path.display().to_string();
+    let store = path.display().to_string();
     match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::DiskFull { path },
-        _ => StoreError::Database { doing, detail: format!("{path}: {error}") },
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::DiskFull { store },
+        _ => StoreError::Database { doing, detail: format!("{store}: {error}") },
     }
 }

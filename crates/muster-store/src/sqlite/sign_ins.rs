@@ -1,21 +1,21 @@
 //! Sign-ins under way: each is taken out once, by whoever brings its answer.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::TenantId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
-use super::credentials::word;
-use super::grants::text;
-use super::keys::erasing;
-use super::tenants::{living, odd, parsed};
-use super::{Durability, Failure, SqliteStore, nanoseconds, timestamp};
-use crate::sealing::{Binding, Sealed};
-use crate::{SignIn, SignInKind, StoreError};
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::rows::{living, odd, parsed, word};
+use super::writer::{Durability, erasing};
+use crate::sealing::Sealed;
+use crate::sign_ins::{open_verifier, seal_verifier};
+use crate::stored::{nanoseconds, timestamp};
+use crate::{SignIn, SignInKind, SignIns, StoreError};
 
-/// The column that a sealed verifier is bound to.
-const COLUMN: &str = "sign_in.verifier";
 /// How many are remembered: whoever can ask for more pushes the oldest out, and not the store to its limits.
 const ALL_MAX: u32 = 10_000;
 /// How many of a tenant, so that one cannot push out another's before its own.
@@ -28,13 +28,12 @@ struct Taken {
     data_key: Sealed,
 }
 
-impl SqliteStore {
-    pub(super) async fn begin_sign_in(&self, sign_in: SignIn) -> Result<(), StoreError> {
+#[async_trait]
+impl SignIns for SqliteStore {
+    async fn begin_sign_in(&self, sign_in: SignIn) -> Result<(), StoreError> {
         let doing = "keep the sign-in";
         let tenant = self.living_tenant(sign_in.tenant, doing).await?;
-        let id = sign_in.id.to_string();
-        let binding = Binding { column: COLUMN, tenant: sign_in.tenant, row: id.as_bytes() };
-        let verifier = tenant.data_key.seal(binding, sign_in.verifier.expose().as_bytes()).into_bytes();
+        let verifier = seal_verifier(&tenant.data_key, &sign_in).into_bytes();
         let tenant_no = tenant.tenant_no;
         self.write(doing, Durability::Relaxed, move |connection| {
             Box::pin(async move {
@@ -66,7 +65,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn take_sign_in(&self, id: Uuid, now: Timestamp) -> Result<Option<SignIn>, StoreError> {
+    async fn take_sign_in(&self, id: Uuid, now: Timestamp) -> Result<Option<SignIn>, StoreError> {
         let doing = "take the sign-in";
         let failed = self.failed(doing);
         // Asked first, so that answers that nobody asked for cost no write.
@@ -84,11 +83,9 @@ impl SqliteStore {
         if row.try_get::<i64, _>("expires_at").map_err(&failed)? <= nanoseconds(now) {
             return Ok(None);
         }
-        let key = self.data_key(data_key, tenant).await?;
-        let stored = id.to_string();
-        let binding = Binding { column: COLUMN, tenant, row: stored.as_bytes() };
+        let key = self.keys.data_key(data_key, tenant).await?;
         let sealed = Sealed::from_stored(row.try_get("verifier").map_err(&failed)?);
-        let verifier = text(&key, binding, sealed, || format!("a sign-in of tenant {tenant}"))?;
+        let verifier = open_verifier(&key, tenant, id, sealed)?;
         let read = || -> Result<SignIn, sqlx::Error> {
             let invitation: Option<String> = row.try_get("invitation")?;
             let kinds = [SignInKind::Consent, SignInKind::Delegated];

@@ -1,16 +1,20 @@
 //! Cursors: beginning and ending them, leasing them, and how polls end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::{Cursor, Purpose, Source, TenantId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::tenants::{living, odd, parsed, read_tenant, select_tenant};
-use super::{Durability, Failure, SqliteStore, bounded, count, lease_end, nanoseconds, timestamp};
-use crate::{InstanceId, PollResult, SourceLease, SourceState, StoreError};
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::rows::{living, odd, owner, parsed, read_tenant, select_tenant};
+use super::writer::Durability;
+use crate::stored::{bounded, count, lease_end, nanoseconds, timestamp};
+use crate::{InstanceId, PollResult, SourceLease, SourceState, Sources, StoreError};
 
 /// Fences of a cursor are numbered from its own number times this, so that no lease of an earlier cursor for the same
 /// purpose can be taken for one of a later cursor.
@@ -61,25 +65,9 @@ pub(super) fn lost(lease: &SourceLease) -> StoreError {
     StoreError::LeaseLost { what: format!("{purpose}{} of tenant {}", lease.source, lease.tenant.slug) }
 }
 
-impl SqliteStore {
-    pub(super) async fn take_over(&self, instance: InstanceId) -> Result<(), StoreError> {
-        self.write("end the leases of others", Durability::Synced, move |connection| {
-            Box::pin(async move {
-                for sql in [
-                    "UPDATE cursor SET lease_owner = NULL, leased_until = 0, fence = fence + 1
-                     WHERE lease_owner IS NOT NULL AND lease_owner <> ?",
-                    "UPDATE queue SET lease_owner = NULL, leased_until = 0, fence = fence + 1
-                     WHERE lease_owner IS NOT NULL AND lease_owner <> ?",
-                ] {
-                    sqlx::query(sql).bind(owner(instance)).execute(&mut *connection).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    pub(super) async fn put_cursor(
+#[async_trait]
+impl Sources for SqliteStore {
+    async fn put_cursor(
         &self,
         tenant: TenantId,
         source: Source,
@@ -111,7 +99,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn remove_cursor(
+    async fn remove_cursor(
         &self,
         tenant: TenantId,
         source: Source,
@@ -133,7 +121,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn lease_due_sources(
+    async fn lease_due_sources(
         &self,
         instance: InstanceId,
         limit: u32,
@@ -200,7 +188,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn next_source_due_at(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_source_due_at(&self) -> Result<Option<Timestamp>, StoreError> {
         let failed = self.failed("find when the next source is due");
         let row = sqlx::query(
             "SELECT min(max(c.next_at, c.leased_until)) FROM cursor c JOIN source s ON s.source_no = c.source_no
@@ -212,7 +200,7 @@ impl SqliteStore {
         Ok(row.try_get::<Option<i64>, _>(0).map_err(failed)?.map(timestamp))
     }
 
-    pub(super) async fn finish_poll(
+    async fn finish_poll(
         &self,
         lease: &SourceLease,
         result: PollResult,
@@ -258,14 +246,16 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn source_states(&self) -> Result<Vec<SourceState>, StoreError> {
+    async fn source_states(&self) -> Result<Vec<SourceState>, StoreError> {
         self.states(select_states!("AND c.purpose = 'live' ORDER BY t.slug, s.source")).await
     }
 
-    pub(super) async fn cursor_states(&self) -> Result<Vec<SourceState>, StoreError> {
+    async fn cursor_states(&self) -> Result<Vec<SourceState>, StoreError> {
         self.states(select_states!("ORDER BY t.slug, s.source, c.cursor_no")).await
     }
+}
 
+impl SqliteStore {
     async fn states(&self, sql: &'static str) -> Result<Vec<SourceState>, StoreError> {
         let failed = self.failed("read how the sources are doing");
         let rows = sqlx::query(sql).fetch_all(&self.readers).await.map_err(&failed)?;
@@ -305,7 +295,7 @@ async fn end_cursor(connection: &mut SqliteConnection, lease: &SourceLease) -> R
 }
 
 /// Gives the new cursors of a tenant the fences they begin with.
-pub(super) async fn number_fences(connection: &mut SqliteConnection, tenant_no: i64) -> Result<(), Failure> {
+async fn number_fences(connection: &mut SqliteConnection, tenant_no: i64) -> Result<(), Failure> {
     sqlx::query(
         "UPDATE cursor SET fence = cursor_no * ?
          WHERE fence = 0 AND source_no IN (SELECT source_no FROM source WHERE tenant_no = ?)",
@@ -317,7 +307,41 @@ pub(super) async fn number_fences(connection: &mut SqliteConnection, tenant_no: 
     Ok(())
 }
 
-/// An instance as it is stored.
-pub(super) fn owner(instance: InstanceId) -> Vec<u8> {
-    instance.0.as_bytes().to_vec()
+/// Makes a tenant's sources due now.
+pub(super) async fn make_sources_due(
+    connection: &mut SqliteConnection,
+    tenant_no: i64,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let sql = "UPDATE cursor SET next_at = ?
+               WHERE source_no IN (SELECT source_no FROM source WHERE tenant_no = ? AND enabled = 1)";
+    sqlx::query(sql).bind(nanoseconds(now)).bind(tenant_no).execute(&mut *connection).await?;
+    Ok(())
+}
+
+/// Makes `sources` the ones that are read. One that was read before goes on where it stopped.
+pub(super) async fn set_sources(
+    connection: &mut SqliteConnection,
+    tenant_no: i64,
+    sources: &BTreeSet<Source>,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let names = serde_json::to_string(sources).map_err(odd)?;
+    let cursor = serde_json::to_string(&Cursor::starting(since)).map_err(odd)?;
+    for sql in [
+        "UPDATE source SET enabled = 0
+         WHERE tenant_no = ?1 AND source NOT IN (SELECT value FROM json_each(?2))",
+        "UPDATE cursor SET next_at = ?3 WHERE source_no IN (SELECT source_no FROM source
+         WHERE tenant_no = ?1 AND enabled = 0 AND source IN (SELECT value FROM json_each(?2)))",
+        "INSERT INTO source (tenant_no, source, enabled) SELECT ?1, value, 1 FROM json_each(?2) WHERE true
+         ON CONFLICT (tenant_no, source) DO UPDATE SET enabled = 1",
+        "INSERT INTO cursor (source_no, purpose, cursor, next_at)
+         SELECT source_no, 'live', ?4, ?3 FROM source WHERE tenant_no = ?1 ORDER BY source_no
+         ON CONFLICT (source_no, purpose) DO NOTHING",
+    ] {
+        let query = sqlx::query(sql).bind(tenant_no).bind(&names).bind(nanoseconds(now)).bind(&cursor);
+        query.execute(&mut *connection).await?;
+    }
+    number_fences(connection, tenant_no).await
 }

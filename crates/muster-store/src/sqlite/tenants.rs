@@ -1,102 +1,31 @@
-//! Tenants and their sources: adding, finding, changing, forgetting.
+//! Tenants: adding, finding, changing, forgetting.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Cursor, Source, Tenant, TenantId, TenantState};
+use muster_model::{Tenant, TenantId, TenantState};
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::audit::append;
-use super::keys::sealing_key;
-use super::sources::number_fences;
-use super::{Durability, Failure, SqliteStore, nanoseconds, timestamp};
-use crate::sealing::{DataKey, Sealed};
-use crate::{NewAuditEvent, NewTenant, SigningKey, StoreError, TenantChange, TenantKey};
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::meta::sealing_key;
+use super::rows::{living, read_tenant, select_tenant};
+use super::sources::{make_sources_due, set_sources};
+use super::writer::Durability;
+use crate::sealing::DataKey;
+use crate::stored::nanoseconds;
+use crate::{NewAuditEvent, NewTenant, SigningKey, StoreError, TenantChange, TenantKey, Tenants};
 
 /// How many rows of a removed tenant are deleted in one transaction, so that others need not wait long.
 const SWEEP_ROWS: i64 = 2000;
-
-/// A statement that reads tenants as [`read_tenant`] expects them.
-macro_rules! select_tenant {
-    ($tail:literal) => {
-        concat!(
-            "SELECT t.tenant_no, t.id, t.slug, t.name, t.domain, t.app, t.state, t.added_at, t.since, t.data_key, ",
-            "(SELECT json_group_array(s.source) FROM source s ",
-            "WHERE s.tenant_no = t.tenant_no AND s.enabled = 1) AS sources FROM tenant t ",
-            $tail
-        )
-    };
-}
-pub(super) use select_tenant;
-
-/// A tenant as it is stored.
-pub(super) struct StoredTenant {
-    pub(super) tenant_no: i64,
-    pub(super) data_key: Sealed,
-    pub(super) tenant: Tenant,
-}
-
-pub(super) fn read_tenant(row: &SqliteRow) -> Result<StoredTenant, sqlx::Error> {
-    let sources: String = row.try_get("sources")?;
-    let tenant = Tenant {
-        id: parsed(row, "id")?,
-        slug: parsed(row, "slug")?,
-        name: row.try_get("name")?,
-        domain: row
-            .try_get::<Option<String>, _>("domain")?
-            .map(|name| name.parse())
-            .transpose()
-            .map_err(odd)?,
-        app: row.try_get("app")?,
-        sources: serde_json::from_str(&sources).map_err(odd)?,
-        state: parsed(row, "state")?,
-        added_at: timestamp(row.try_get("added_at")?),
-        since: timestamp(row.try_get("since")?),
-    };
-    let data_key = Sealed::from_stored(row.try_get("data_key")?);
-    Ok(StoredTenant { tenant_no: row.try_get("tenant_no")?, data_key, tenant })
-}
-
-/// A column that holds the text of a value.
-pub(super) fn parsed<T>(row: &SqliteRow, column: &str) -> Result<T, sqlx::Error>
-where
-    T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    row.try_get::<String, _>(column)?.parse().map_err(odd)
-}
-
-/// A value in the database that no version of Muster wrote.
-pub(super) fn odd(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
-    sqlx::Error::Decode(Box::new(error))
-}
 
 /// A tenant that is not offboarded, with its data key open.
 pub(super) struct LivingTenant {
     pub(super) tenant_no: i64,
     pub(super) data_key: DataKey,
-}
-
-/// The row of a tenant that is not offboarded.
-pub(super) struct LivingRow {
-    pub(super) tenant_no: i64,
-    data_key: Sealed,
-}
-
-/// Finds a tenant that is not offboarded, or says that there is none.
-pub(super) async fn living(connection: &mut SqliteConnection, id: TenantId) -> Result<LivingRow, Failure> {
-    let row =
-        sqlx::query("SELECT tenant_no, slug, state, data_key FROM tenant WHERE id = ?").bind(id.to_string());
-    let row = row.fetch_optional(&mut *connection).await?;
-    let row = row.ok_or_else(|| StoreError::NoTenant(id.to_string()))?;
-    if parsed::<TenantState>(&row, "state")? == TenantState::Offboarded {
-        return Err(StoreError::Offboarded(row.try_get("slug")?).into());
-    }
-    let data_key = Sealed::from_stored(row.try_get("data_key")?);
-    Ok(LivingRow { tenant_no: row.try_get("tenant_no")?, data_key })
 }
 
 /// What is written down of a change of a tenant.
@@ -124,58 +53,35 @@ impl Deed {
     }
 }
 
-impl SqliteStore {
-    /// Finds a tenant that is not offboarded, and opens its data key.
-    pub(super) async fn living_tenant(
-        &self,
-        id: TenantId,
-        doing: &'static str,
-    ) -> Result<LivingTenant, StoreError> {
-        self.with_keys(async || {
-            let mut reader = self.readers.acquire().await.map_err(self.failed(doing))?;
-            let found = living(&mut reader, id).await.map_err(|failure| failure.worded(&self.path, doing))?;
-            drop(reader);
-            let data_key = self.data_key(found.data_key, id).await?;
-            Ok(LivingTenant { tenant_no: found.tenant_no, data_key })
-        })
-        .await
-    }
-
-    fn deed(&self, tenant: TenantId, actor: &str, now: Timestamp) -> Deed {
-        Deed { signing_key: self.signing_key.clone(), actor: actor.to_owned(), tenant, now }
-    }
-
-    pub(super) async fn add_tenant(
-        &self,
-        new: NewTenant,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<Tenant, StoreError> {
+#[async_trait]
+impl Tenants for SqliteStore {
+    async fn add_tenant(&self, new: NewTenant, actor: &str, now: Timestamp) -> Result<Tenant, StoreError> {
         if new.state == TenantState::Offboarded {
             return Err(StoreError::Offboarded(new.slug.to_string()));
         }
-        self.with_keys(|| {
-            let (keys, new) = (Arc::clone(&self.keys), new.clone());
-            let deed = self.deed(new.id, actor, now);
-            self.write("add the tenant", Durability::Synced, move |connection| {
-                Box::pin(async move {
-                    let key = sealing_key(connection, &keys).await?;
-                    let data_key = key.seal_data_key(&DataKey::generate(), new.id).into_bytes();
-                    add(connection, &new, data_key, &deed).await
+        self.keys
+            .with_keys(|| {
+                let (keys, new) = (Arc::clone(&self.keys), new.clone());
+                let deed = self.deed(new.id, actor, now);
+                self.write("add the tenant", Durability::Synced, move |connection| {
+                    Box::pin(async move {
+                        let key = sealing_key(connection, &keys).await?;
+                        let data_key = key.seal_data_key(&DataKey::generate(), new.id).into_bytes();
+                        add(connection, &new, data_key, &deed).await
+                    })
                 })
             })
-        })
-        .await
+            .await
     }
 
-    pub(super) async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
+    async fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
         let failed = self.failed("list the tenants");
         let rows = sqlx::query(select_tenant!("ORDER BY t.slug")).fetch_all(&self.readers).await;
         let rows = rows.map_err(&failed)?;
         rows.iter().map(|row| Ok(read_tenant(row).map_err(&failed)?.tenant)).collect()
     }
 
-    pub(super) async fn tenant(&self, key: TenantKey<'_>) -> Result<Tenant, StoreError> {
+    async fn tenant(&self, key: TenantKey<'_>) -> Result<Tenant, StoreError> {
         let failed = self.failed("find the tenant");
         let (name, id) = match key {
             TenantKey::Id(id) => (id.to_string(), Some(id)),
@@ -197,7 +103,7 @@ impl SqliteStore {
         }
     }
 
-    pub(super) async fn change_tenant(
+    async fn change_tenant(
         &self,
         id: TenantId,
         change: TenantChange,
@@ -214,12 +120,7 @@ impl SqliteStore {
         .await
     }
 
-    pub(super) async fn offboard_tenant(
-        &self,
-        id: TenantId,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<Tenant, StoreError> {
+    async fn offboard_tenant(&self, id: TenantId, actor: &str, now: Timestamp) -> Result<Tenant, StoreError> {
         let deed = self.deed(id, actor, now);
         let tenant = self.write_erasing("offboard the tenant", Durability::Synced, move |connection| {
             Box::pin(async move {
@@ -245,12 +146,7 @@ impl SqliteStore {
 
     /// The data key and all that names the tenant go in one synced transaction; after it nobody can read the rest,
     /// which is deleted in small steps.
-    pub(super) async fn remove_tenant(
-        &self,
-        id: TenantId,
-        actor: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    async fn remove_tenant(&self, id: TenantId, actor: &str, now: Timestamp) -> Result<(), StoreError> {
         let deed = self.deed(id, actor, now);
         self.write_erasing("remove the tenant", Durability::Synced, move |connection| {
             Box::pin(async move {
@@ -266,6 +162,30 @@ impl SqliteStore {
         self.sweep_removed().await?;
         self.empty_wal().await;
         Ok(())
+    }
+}
+
+impl SqliteStore {
+    /// Finds a tenant that is not offboarded, and opens its data key.
+    pub(super) async fn living_tenant(
+        &self,
+        id: TenantId,
+        doing: &'static str,
+    ) -> Result<LivingTenant, StoreError> {
+        self.keys
+            .with_keys(async || {
+                let mut reader = self.readers.acquire().await.map_err(self.failed(doing))?;
+                let found =
+                    living(&mut reader, id).await.map_err(|failure| failure.worded(&self.path, doing))?;
+                drop(reader);
+                let data_key = self.keys.data_key(found.data_key, id).await?;
+                Ok(LivingTenant { tenant_no: found.tenant_no, data_key })
+            })
+            .await
+    }
+
+    fn deed(&self, tenant: TenantId, actor: &str, now: Timestamp) -> Deed {
+        Deed { signing_key: self.signing_key.clone(), actor: actor.to_owned(), tenant, now }
     }
 
     /// Deletes what is left of removed tenants, also of those whose removal was interrupted; whether anything was.
@@ -442,42 +362,4 @@ async fn find(connection: &mut SqliteConnection, id: TenantId) -> Result<Tenant,
     let row = row.fetch_optional(&mut *connection).await?;
     let row = row.ok_or_else(|| StoreError::NoTenant(id.to_string()))?;
     Ok(read_tenant(&row)?.tenant)
-}
-
-async fn make_sources_due(
-    connection: &mut SqliteConnection,
-    tenant_no: i64,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let sql = "UPDATE cursor SET next_at = ?
-               WHERE source_no IN (SELECT source_no FROM source WHERE tenant_no = ? AND enabled = 1)";
-    sqlx::query(sql).bind(nanoseconds(now)).bind(tenant_no).execute(&mut *connection).await?;
-    Ok(())
-}
-
-/// Makes `sources` the ones that are read. One that was read before goes on where it stopped.
-async fn set_sources(
-    connection: &mut SqliteConnection,
-    tenant_no: i64,
-    sources: &BTreeSet<Source>,
-    since: Timestamp,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let names = serde_json::to_string(sources).map_err(odd)?;
-    let cursor = serde_json::to_string(&Cursor::starting(since)).map_err(odd)?;
-    for sql in [
-        "UPDATE source SET enabled = 0
-         WHERE tenant_no = ?1 AND source NOT IN (SELECT value FROM json_each(?2))",
-        "UPDATE cursor SET next_at = ?3 WHERE source_no IN (SELECT source_no FROM source
-         WHERE tenant_no = ?1 AND enabled = 0 AND source IN (SELECT value FROM json_each(?2)))",
-        "INSERT INTO source (tenant_no, source, enabled) SELECT ?1, value, 1 FROM json_each(?2) WHERE true
-         ON CONFLICT (tenant_no, source) DO UPDATE SET enabled = 1",
-        "INSERT INTO cursor (source_no, purpose, cursor, next_at)
-         SELECT source_no, 'live', ?4, ?3 FROM source WHERE tenant_no = ?1 ORDER BY source_no
-         ON CONFLICT (source_no, purpose) DO NOTHING",
-    ] {
-        let query = sqlx::query(sql).bind(tenant_no).bind(&names).bind(nanoseconds(now)).bind(&cursor);
-        query.execute(&mut *connection).await?;
-    }
-    number_fences(connection, tenant_no).await
 }

@@ -15,10 +15,12 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Durability, OpenMode, SqliteStore};
+use super::engine::SqliteStore;
+use super::writer::Durability;
 use crate::{
-    AcceptedPage, DeliveryLimits, FinishedDelivery, InstanceId, MasterKey, NewRecord, NewTenant, PageReceipt,
-    PollResult, SourceLease, Store, StoreError,
+    AcceptedPage, AuditLog, Credentials, DeadLetters, Deliveries, DeliveryLimits, FinishedDelivery, Grants,
+    InstanceId, Journal, Keys, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, PageReceipt, PollResult,
+    SignIns, SourceLease, Sources, StoreError, Tenants,
 };
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -81,8 +83,8 @@ fn tenant(number: u128) -> NewTenant {
 }
 
 async fn leased(store: &SqliteStore, number: u128) -> SourceLease {
-    Store::add_tenant(store, tenant(number), "test", at(0)).await.unwrap();
-    Store::lease_due_sources(store, ME, 1, LEASE, at(0)).await.unwrap().remove(0)
+    store.add_tenant(tenant(number), "test", at(0)).await.unwrap();
+    store.lease_due_sources(ME, 1, LEASE, at(0)).await.unwrap().remove(0)
 }
 
 async fn accept(
@@ -107,15 +109,13 @@ async fn accept(
     let destinations = [vec!["splunk".to_owned()]];
     let (records, dead_letters, cursor) = (records.collect(), Vec::new(), Cursor::starting(at(5)));
     let page = AcceptedPage { records, dead_letters, destinations: &destinations, cursor };
-    Store::accept_page(store, lease, page, LEASE, at(1)).await
+    store.accept_page(lease, page, LEASE, at(1)).await
 }
 
 /// Delivers all that is due; returns the ids in order.
 async fn drain(store: &SqliteStore) -> Vec<String> {
     let mut ids = Vec::new();
-    while let Some(lease) =
-        Store::lease_due_deliveries(store, ME, "splunk", LIMITS, LEASE, at(9)).await.unwrap()
-    {
+    while let Some(lease) = store.lease_due_deliveries(ME, "splunk", LIMITS, LEASE, at(9)).await.unwrap() {
         let mut finished = Vec::new();
         for delivery in &lease.deliveries {
             ids.extend(delivery.records().map(|(_, record)| record.head.id.clone()));
@@ -123,7 +123,7 @@ async fn drain(store: &SqliteStore) -> Vec<String> {
             let number = delivery.number;
             finished.push(FinishedDelivery { number, remaining: None, delivered, rejected: Vec::new() });
         }
-        Store::finish_deliveries(store, &lease, finished, None, at(9)).await.unwrap();
+        store.finish_deliveries(&lease, finished, None, at(9)).await.unwrap();
     }
     ids
 }
@@ -191,8 +191,8 @@ async fn what_finds_nothing_writes_nothing() {
     let size = || std::fs::metadata(&wal).unwrap().len();
     let before = size();
     for _ in 0..20 {
-        assert!(Store::lease_due_sources(&store, ME, 9, LEASE, at(1)).await.unwrap().is_empty());
-        let none = Store::lease_due_deliveries(&store, ME, "file", LIMITS, LEASE, at(1)).await.unwrap();
+        assert!(store.lease_due_sources(ME, 9, LEASE, at(1)).await.unwrap().is_empty());
+        let none = store.lease_due_deliveries(ME, "file", LIMITS, LEASE, at(1)).await.unwrap();
         assert!(none.is_none());
         assert_eq!(accept(&store, &lease, &["a".to_owned()], 10).await.unwrap().known, 1);
     }
@@ -218,7 +218,7 @@ async fn a_full_disk_loses_nothing() {
     };
     assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
     assert!(matches!(accept(&store, &lease, &ids(accepted), 20_000).await, Err(StoreError::DiskFull { .. })));
-    let state = Store::source_states(&store).await.unwrap().remove(0);
+    let state = store.source_states().await.unwrap().remove(0);
     assert_eq!(state.accepted, accepted as u64 * 5);
     run(&store, "PRAGMA max_page_count = 1000000").await;
     assert_eq!(accept(&store, &lease, &ids(accepted), 20_000).await.unwrap().accepted, 5, "it goes on");
@@ -248,17 +248,14 @@ async fn a_damaged_or_moved_batch_holds_nothing_up() {
     .await;
     run(&store, "DELETE FROM journal_batch WHERE batch_no = 3").await;
     assert_eq!(drain(&store).await, ["d", "x"]);
-    let letters = Store::dead_letters(&store, Some(lease.tenant.id), 9).await.unwrap();
+    let letters = store.dead_letters(Some(lease.tenant.id), 9).await.unwrap();
     let reasons = letters.iter().rev().map(|letter| letter.reason.as_str()).collect::<Vec<_>>();
     assert!(reasons[0].contains("damaged"), "{reasons:?}");
     assert!(reasons[1].contains("sealed with key"), "{reasons:?}");
     assert!(reasons[2].contains("missing"), "{reasons:?}");
-    assert!(
-        !Store::dead_letter_body(&store, letters[2].number).await.unwrap().is_empty(),
-        "as it was stored"
-    );
-    assert!(!Store::replay_dead_letter(&store, letters[2].number, &[], at(9)).await.unwrap());
-    let queue = Store::queue_states(&store).await.unwrap().remove(0);
+    assert!(!store.dead_letter_body(letters[2].number).await.unwrap().is_empty(), "as it was stored");
+    assert!(!store.replay_dead_letter(letters[2].number, &[], at(9)).await.unwrap());
+    let queue = store.queue_states().await.unwrap().remove(0);
     assert_eq!((queue.owed, queue.delivered, queue.rejected), (0, 1, 3));
     store.close().await;
 }
@@ -271,22 +268,17 @@ async fn one_process_runs_and_commands_work_beside_it() {
     let error = fixture.refused().await;
     assert!(matches!(error, StoreError::Locked { .. }), "{error}");
     let command = fixture.open(OpenMode::Shared).await.unwrap();
-    Store::add_tenant(&command, tenant(2), "test", at(0)).await.unwrap();
-    assert_eq!(Store::lease_due_sources(&running, ME, 9, LEASE, at(1)).await.unwrap().len(), 1);
+    command.add_tenant(tenant(2), "test", at(0)).await.unwrap();
+    assert_eq!(running.lease_due_sources(ME, 9, LEASE, at(1)).await.unwrap().len(), 1);
     accept(&running, &lease, &["a".to_owned()], 10).await.unwrap();
-    assert_eq!(Store::source_states(&command).await.unwrap().len(), 2);
+    assert_eq!(command.source_states().await.unwrap().len(), 2);
     command.close().await;
     accept(&running, &lease, &["b".to_owned()], 10).await.unwrap();
     running.close().await;
-    let error = Store::tenants(&running).await.err();
+    let error = running.tenants().await.err();
     assert!(error.is_some(), "closed is closed");
-    let error = Store::finish_poll(
-        &running,
-        &lease,
-        PollResult::Yielded { next_at: at(1), progressed: false },
-        at(1),
-    )
-    .await;
+    let error =
+        running.finish_poll(&lease, PollResult::Yielded { next_at: at(1), progressed: false }, at(1)).await;
     assert!(matches!(error, Err(StoreError::Database { .. })));
     let again = fixture.open(OpenMode::Exclusive).await.unwrap();
     assert_eq!(drain(&again).await, ["a", "b"]);
@@ -364,7 +356,7 @@ async fn nothing_of_a_removed_tenants_key_stays_in_the_file() {
     let row = store.readers.fetch_one("SELECT data_key FROM tenant WHERE slug = 'c1'").await.unwrap();
     let sealed_key: Vec<u8> = row.try_get(0).unwrap();
     assert!(holds(&fixture.path, &sealed_key) || holds(&with_wal(&fixture.path), &sealed_key));
-    Store::remove_tenant(&store, lease.tenant.id, "test", at(9)).await.unwrap();
+    store.remove_tenant(lease.tenant.id, "test", at(9)).await.unwrap();
     assert_eq!(number(&store, "SELECT count(*) FROM removed").await, 0);
     assert_eq!(number(&store, "SELECT count(*) FROM record_version").await, 0);
     for path in [fixture.path.clone(), with_wal(&fixture.path)] {

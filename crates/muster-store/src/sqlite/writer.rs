@@ -195,3 +195,14 @@ impl WriterTask {
         }
     }
 }
+
+/// Runs `work` so that what it deletes or replaces is overwritten with zeros.
+pub(super) async fn erasing<T>(
+    connection: &mut SqliteConnection,
+    work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T>,
+) -> Result<T, Failure> {
+    connection.execute("PRAGMA secure_delete = ON").await?;
+    let done = work(connection).await;
+    connection.execute("PRAGMA secure_delete = OFF").await?;
+    done
+}

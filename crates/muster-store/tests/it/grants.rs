@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_model::{Secret, TenantId, TenantState};
 use muster_store::{
-    GrantLease, InstanceId, KeyRing, MasterKey, NewGrant, NewTenant, OpenMode, SqliteStore, Store,
-    StoreError, rotate_key_file,
+    AuditLog, GrantLease, Grants, InstanceId, KeyRing, Leases, Lifetime, MasterKey, NewGrant, NewTenant,
+    OpenMode, SqliteStore, StoreError, Tenants, rotate_key_file,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -102,7 +102,7 @@ impl Run {
             since: run.at(),
             state: TenantState::Active,
         };
-        Store::add_tenant(&store, new, "test", run.at()).await.expect("added");
+        store.add_tenant(new, "test", run.at()).await.expect("added");
         store.close().await;
         run.open().await;
         run
@@ -145,15 +145,14 @@ impl Run {
                     refresh_token,
                     expires_at: None,
                 };
-                Store::put_grant(self.store(0), grant, self.at()).await.expect("put");
+                self.store(0).put_grant(grant, self.at()).await.expect("put");
             }
             Step::Lease(worker) => self.lease(worker).await,
             Step::Renew(worker, new) => {
                 let token = new.then(|| self.next_token());
                 let fence = self.fences[worker].unwrap_or(0);
                 let (store, now) = (self.store(worker), self.at());
-                let done =
-                    Store::renew_grant(store, tenant(), "main", fence, token.as_ref(), None, now).await;
+                let done = store.renew_grant(tenant(), "main", fence, token.as_ref(), None, now).await;
                 if self.written(worker, done)
                     && let Some(token) = token
                 {
@@ -163,13 +162,13 @@ impl Run {
             Step::Fail(worker, dead) => {
                 let fence = self.fences[worker].unwrap_or(0);
                 let (store, now) = (self.store(worker), self.at());
-                let done = Store::fail_grant(store, tenant(), "main", fence, "x".to_owned(), dead, now).await;
+                let done = store.fail_grant(tenant(), "main", fence, "x".to_owned(), dead, now).await;
                 if self.written(worker, done) {
                     self.model.dead |= dead;
                 }
             }
             Step::Remove => {
-                let removed = Store::remove_grant(self.store(1), tenant(), "main").await.expect("asked");
+                let removed = self.store(1).remove_grant(tenant(), "main").await.expect("asked");
                 assert_eq!(removed, self.model.token.is_some());
                 self.model = Model::default();
             }
@@ -183,7 +182,8 @@ impl Run {
             Step::Crash => {
                 self.stores.clear();
                 self.open().await;
-                Store::take_over(&self.stores[0], InstanceId(Uuid::from_u128(99)), self.at())
+                self.stores[0]
+                    .take_over(InstanceId(Uuid::from_u128(99)), self.at())
                     .await
                     .expect("taken over");
             }
@@ -193,7 +193,7 @@ impl Run {
     async fn lease(&mut self, worker: usize) {
         let (now, at) = (self.now, self.at());
         let instance = InstanceId(Uuid::from_u128(worker as u128 + 1));
-        let lease = Store::lease_grant(self.store(worker), instance, tenant(), "main", LEASE, at).await;
+        let lease = self.store(worker).lease_grant(instance, tenant(), "main", LEASE, at).await;
         let held = self.model.lease.filter(|(_, until)| *until > now);
         match lease.expect("asked") {
             GrantLease::None => assert_eq!(self.model.token, None),
@@ -243,7 +243,7 @@ proptest! {
             // A last look, once every lease has ended.
             run.now += 1000;
             run.lease(0).await;
-            assert_eq!(Store::verify_audit(&run.stores[1]).await.expect("checked").first_bad, None);
+            assert_eq!(run.stores[1].verify_audit().await.expect("checked").first_bad, None);
         });
     }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use jiff::{Timestamp, ToSpan};
 use muster_model::{Secret, TenantId, TenantState};
 use muster_store::{
-    CredentialKind, CredentialSlot, GrantLease, InstanceId, KeyRing, MasterKey, NewGrant, NewTenant,
-    OpenMode, SqliteStore, Store, StoredCredential, rotate_key_file,
+    AuditLog, CredentialKind, CredentialSlot, Credentials, GrantLease, Grants, InstanceId, KeyRing, Keys,
+    Lifetime, MasterKey, NewGrant, NewTenant, OpenMode, SqliteStore, StoredCredential, Tenants,
+    rotate_key_file,
 };
 use uuid::Uuid;
 
@@ -38,7 +39,7 @@ async fn open(folder: &Path) -> SqliteStore {
 
 /// An hour after the last renewal.
 async fn next_hour(store: &SqliteStore) -> Timestamp {
-    let grants = Store::grants(store, None).await.expect("listed");
+    let grants = store.grants(None).await.expect("listed");
     grants[0].renewed_at.checked_add(1.hour()).expect("in range")
 }
 
@@ -46,7 +47,7 @@ async fn next_hour(store: &SqliteStore) -> Timestamp {
 /// was killed has ended.
 async fn leased(store: &SqliteStore, mut now: Timestamp) -> (u64, u64) {
     loop {
-        let lease = Store::lease_grant(store, ME, tenant(), "main", Duration::from_secs(60), now).await;
+        let lease = store.lease_grant(ME, tenant(), "main", Duration::from_secs(60), now).await;
         match lease.expect("readable") {
             GrantLease::Leased { refresh_token, fence, .. } => {
                 let number = refresh_token.expose().strip_prefix(SECRET).expect("one of ours");
@@ -74,7 +75,7 @@ async fn worker() {
         let now = next_hour(&store).await;
         let (number, fence) = leased(&store, now).await;
         let next = token(number + 1);
-        let renewed = Store::renew_grant(&store, tenant(), "main", fence, Some(&next), None, now).await;
+        let renewed = store.renew_grant(tenant(), "main", fence, Some(&next), None, now).await;
         renewed.expect("renewed");
         say(&format!("kept {}", number + 1));
         let credential = StoredCredential {
@@ -86,8 +87,8 @@ async fn worker() {
             not_after: None,
             created_at: now,
         };
-        Store::put_app_credential(&store, credential).await.expect("put");
-        Store::promote_app_credential(&store, "main").await.expect("promoted");
+        store.put_app_credential(credential).await.expect("put");
+        store.promote_app_credential("main").await.expect("promoted");
         let new = MasterKey::generate();
         rotate_key_file(&store, &folder.join(KEYS), &new, "worker", now).await.expect("rotated");
     }
@@ -114,7 +115,7 @@ async fn a_killed_process_leaves_everything_readable() {
         since: start(),
         state: TenantState::Active,
     };
-    Store::add_tenant(&store, new, "test", start()).await.expect("added");
+    store.add_tenant(new, "test", start()).await.expect("added");
     let grant = NewGrant {
         tenant: tenant(),
         app: "main".to_owned(),
@@ -123,7 +124,7 @@ async fn a_killed_process_leaves_everything_readable() {
         refresh_token: token(0),
         expires_at: None,
     };
-    Store::put_grant(&store, grant, start()).await.expect("put");
+    store.put_grant(grant, start()).await.expect("put");
     let tag = store.signing_key().sign("test", b"x");
     store.close().await;
     let mut kept = 0;
@@ -135,12 +136,12 @@ async fn a_killed_process_leaves_everything_readable() {
         let (number, _) = leased(&store, next_hour(&store).await).await;
         assert!((kept..=kept + 1).contains(&number), "{number} is kept, {kept} was acknowledged");
         kept = number;
-        let credentials = Store::app_credentials(&store, "main").await.expect("readable");
+        let credentials = store.app_credentials("main").await.expect("readable");
         assert!(credentials.iter().all(|stored| stored.value.expose().starts_with(SECRET.as_bytes())));
         assert!(store.signing_key().verify("test", b"x", &tag));
-        let verdict = Store::verify_audit(&store).await.expect("checked");
+        let verdict = store.verify_audit().await.expect("checked");
         assert_eq!(verdict.first_bad, None);
-        let sealing = Store::master_key_id(&store).await.expect("named");
+        let sealing = store.master_key_id().await.expect("named");
         let keys = KeyRing::read_file(&folder.path().join(KEYS)).expect("whole");
         // An interrupted rotation leaves its keys in the file until one is completed: the one that seals is among them.
         assert!(keys.find(&sealing).is_some(), "the file does not open the store");

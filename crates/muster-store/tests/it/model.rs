@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_model::{ContentHash, Cursor, RecordHead, Selection, Severity, Slug, Source, TenantState};
 use muster_store::{
-    AcceptedPage, DeliveryLimits, FinishedDelivery, InstanceId, MasterKey, NewRecord, NewTenant, OpenMode,
-    PollResult, SourceLease, SqliteStore, Store, StoreError,
+    AcceptedPage, Deliveries, DeliveryLimits, FinishedDelivery, InstanceId, Journal, Leases, Lifetime,
+    MasterKey, NewRecord, NewTenant, OpenMode, PollResult, SourceLease, Sources, SqliteStore, StoreError,
+    Tenants,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -105,7 +106,7 @@ impl Run {
                 since: at(0),
                 state: TenantState::Active,
             };
-            Store::add_tenant(&store, tenant, "test", at(number as i64)).await.expect("added");
+            store.add_tenant(tenant, "test", at(number as i64)).await.expect("added");
         }
         let sources = lease(&store, 1, 10).await;
         Self { folder, key, store, sources, model: Model::default(), now: 10, instance: 1 }
@@ -130,7 +131,7 @@ impl Run {
         let cursor = Cursor::starting(at(self.now));
         let records = records.collect();
         let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &destinations, cursor };
-        let receipt = Store::accept_page(&self.store, lease, page, LEASE, at(self.now)).await?;
+        let receipt = self.store.accept_page(lease, page, LEASE, at(self.now)).await?;
         assert_eq!((receipt.accepted + receipt.known) as usize, items.len());
         Ok(receipt.accepted)
     }
@@ -138,8 +139,7 @@ impl Run {
     async fn deliver(&mut self, sink: usize, batches: u32, answers: &[u8]) {
         let limits = DeliveryLimits { batches, body_bytes: 1 << 20 };
         let me = InstanceId(Uuid::from_u128(self.instance));
-        let lease =
-            Store::lease_due_deliveries(&self.store, me, SINKS[sink], limits, LEASE, at(self.now)).await;
+        let lease = self.store.lease_due_deliveries(me, SINKS[sink], limits, LEASE, at(self.now)).await;
         let owed_any = self.model.owed.iter().any(|tenant| !tenant[sink].is_empty());
         let Some(lease) = lease.expect("leased") else {
             assert!(!owed_any, "something is owed and not given");
@@ -171,7 +171,7 @@ impl Run {
         while let Some(body) = put_off.pop_back() {
             owed.push_front(body);
         }
-        Store::finish_deliveries(&self.store, &lease, finished, None, at(self.now)).await.expect("finished");
+        self.store.finish_deliveries(&lease, finished, None, at(self.now)).await.expect("finished");
     }
 
     async fn overtake(&mut self, tenant: usize, items: &[Item]) {
@@ -182,7 +182,7 @@ impl Run {
         let refused = self.accept(&old[tenant], items).await;
         assert!(matches!(refused, Err(StoreError::LeaseLost { .. })));
         let result = PollResult::Yielded { next_at: at(self.now), progressed: false };
-        let refused = Store::finish_poll(&self.store, &old[tenant], result, at(self.now)).await;
+        let refused = self.store.finish_poll(&old[tenant], result, at(self.now)).await;
         assert!(matches!(refused, Err(StoreError::LeaseLost { .. })));
     }
 
@@ -193,7 +193,7 @@ impl Run {
         self.store =
             SqliteStore::open(&path, OpenMode::Exclusive, &self.key.clone().into()).await.expect("opened");
         let me = InstanceId(Uuid::from_u128(self.instance));
-        Store::take_over(&self.store, me, at(self.now)).await.expect("taken over");
+        self.store.take_over(me, at(self.now)).await.expect("taken over");
         self.sources = lease(&self.store, self.instance, self.now).await;
         self
     }
@@ -209,12 +209,12 @@ impl Run {
             Step::Overtake(tenant, items) => self.overtake(*tenant, items).await,
             Step::Crash => self = self.crash().await,
         }
-        for state in Store::queue_states(&self.store).await.expect("read") {
+        for state in self.store.queue_states().await.expect("read") {
             let tenant = (state.tenant.as_uuid().as_u128() - 1) as usize;
             let sink = SINKS.iter().position(|sink| *sink == state.sink).expect("one of them");
             assert_eq!(state.owed as usize, self.model.owed[tenant][sink].len());
         }
-        let totals = Store::journal_totals(&self.store).await.expect("added up");
+        let totals = self.store.journal_totals().await.expect("added up");
         assert_eq!(totals.records as usize, self.model.known.len());
         assert_eq!(totals.dead_letters as usize, self.model.refused);
         self
@@ -224,8 +224,7 @@ impl Run {
 async fn lease(store: &SqliteStore, instance: u128, now: i64) -> [SourceLease; 2] {
     let me = InstanceId(Uuid::from_u128(instance));
     // A long lease, so that only a test that means it overtakes it.
-    let mut leases =
-        Store::lease_due_sources(store, me, 2, Duration::from_secs(100), at(now)).await.expect("leased");
+    let mut leases = store.lease_due_sources(me, 2, Duration::from_secs(100), at(now)).await.expect("leased");
     leases.sort_by_key(|lease| lease.tenant.id);
     leases.try_into().expect("both are due")
 }

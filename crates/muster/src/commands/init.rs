@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use muster_store::{MasterKey, SqliteStore, Store};
+use muster_store::{Lifetime, MasterKey, SqliteStore};
 use serde::Serialize;
 
 use crate::exit_code::{Exit, Failed};

@@ -20,12 +20,12 @@ async fn log(store: &SqliteStore, events: u32) {
             subject: format!("app {number}"),
             details: json!({ "number": number }),
         };
-        Store::append_audit(store, event, at(i64::from(number))).await.unwrap();
+        store.append_audit(event, at(i64::from(number))).await.unwrap();
     }
 }
 
 async fn verdict(store: &SqliteStore) -> AuditVerdict {
-    Store::verify_audit(store).await.unwrap()
+    store.verify_audit().await.unwrap()
 }
 
 async fn refused_by_a_trigger(store: &SqliteStore, sql: &'static str) {
@@ -227,11 +227,11 @@ async fn what_is_sealed_opens_in_its_own_row_only() {
     let fixture = Fixture::new();
     let store = fixture.create().await;
     for number in 1..=2 {
-        Store::add_tenant(&store, tenant(number), "test", at(0)).await.unwrap();
-        Store::put_grant(&store, grant(number, "main", "token"), at(0)).await.unwrap();
-        Store::begin_sign_in(&store, sign_in(1, number, "verifier")).await.unwrap();
+        store.add_tenant(tenant(number), "test", at(0)).await.unwrap();
+        store.put_grant(grant(number, "main", "token"), at(0)).await.unwrap();
+        store.begin_sign_in(sign_in(1, number, "verifier")).await.unwrap();
     }
-    Store::put_grant(&store, grant(1, "other", "token"), at(0)).await.unwrap();
+    store.put_grant(grant(1, "other", "token"), at(0)).await.unwrap();
     for sql in [
         // Another tenant's, another app's of the same tenant, another sign-in's.
         "UPDATE delegated_grant SET refresh_token =
@@ -241,7 +241,7 @@ async fn what_is_sealed_opens_in_its_own_row_only() {
         run(&store, sql).await;
     }
     let lease = async |number: u128, app| {
-        Store::lease_grant(&store, ME, Uuid::from_u128(number).into(), app, LEASE, at(1)).await
+        store.lease_grant(ME, Uuid::from_u128(number).into(), app, LEASE, at(1)).await
     };
     assert!(matches!(lease(1, "main").await, Ok(GrantLease::Leased { .. })));
     for (number, app) in [(2, "main"), (1, "other")] {
@@ -249,11 +249,8 @@ async fn what_is_sealed_opens_in_its_own_row_only() {
         assert!(matches!(error, StoreError::Sealing { .. }), "{error}");
         assert!(error.to_string().contains(app), "{error}");
     }
-    assert!(Store::take_sign_in(&store, Uuid::from_u128(1), at(1)).await.unwrap().is_some());
-    assert!(matches!(
-        Store::take_sign_in(&store, Uuid::from_u128(2), at(1)).await,
-        Err(StoreError::Sealing { .. })
-    ));
+    assert!(store.take_sign_in(Uuid::from_u128(1), at(1)).await.unwrap().is_some());
+    assert!(matches!(store.take_sign_in(Uuid::from_u128(2), at(1)).await, Err(StoreError::Sealing { .. })));
 
     for sql in [
         "UPDATE app_credential SET slot = 'next' WHERE app = 'main'",
@@ -263,11 +260,11 @@ async fn what_is_sealed_opens_in_its_own_row_only() {
         "UPDATE app_credential SET not_after = 5 WHERE app = 'main'",
     ] {
         run(&store, "DELETE FROM app_credential").await;
-        Store::put_app_credential(&store, credential("main", CredentialSlot::Current, "s")).await.unwrap();
-        assert_eq!(Store::app_credentials(&store, "main").await.unwrap().len(), 1);
+        store.put_app_credential(credential("main", CredentialSlot::Current, "s")).await.unwrap();
+        assert_eq!(store.app_credentials("main").await.unwrap().len(), 1);
         run(&store, sql).await;
         let app = if sql.contains("'other'") { "other" } else { "main" };
-        let error = Store::app_credentials(&store, app).await.expect_err(sql);
+        let error = store.app_credentials(app).await.expect_err(sql);
         assert!(matches!(error, StoreError::Sealing { .. }), "{sql}: {error}");
     }
     store.close().await;
@@ -277,10 +274,10 @@ async fn what_is_sealed_opens_in_its_own_row_only() {
 async fn sign_ins_of_many_tenants_are_bounded_together() {
     let fixture = Fixture::new();
     let store = fixture.create().await;
-    Store::add_tenant(&store, tenant(1), "test", at(0)).await.unwrap();
-    Store::add_tenant(&store, tenant(2), "test", at(0)).await.unwrap();
+    store.add_tenant(tenant(1), "test", at(0)).await.unwrap();
+    store.add_tenant(tenant(2), "test", at(0)).await.unwrap();
     // As many as there may be. That they are all of one other tenant stands for their being of many.
-    Store::add_tenant(&store, tenant(3), "test", at(0)).await.unwrap();
+    store.add_tenant(tenant(3), "test", at(0)).await.unwrap();
     run(
         &store,
         "WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 10000)
@@ -288,11 +285,11 @@ async fn sign_ins_of_many_tenants_are_bounded_together() {
              0, 9223372036854775807 FROM n",
     )
     .await;
-    Store::begin_sign_in(&store, sign_in(1, 1, "verifier")).await.unwrap();
-    Store::begin_sign_in(&store, sign_in(2, 2, "verifier")).await.unwrap();
+    store.begin_sign_in(sign_in(1, 1, "verifier")).await.unwrap();
+    store.begin_sign_in(sign_in(2, 2, "verifier")).await.unwrap();
     assert_eq!(number(&store, "SELECT count(*) FROM sign_in").await, 10_000);
     assert_eq!(number(&store, "SELECT count(*) FROM sign_in WHERE id IN ('id 1', 'id 2')").await, 0);
-    assert!(Store::take_sign_in(&store, Uuid::from_u128(1), at(1)).await.unwrap().is_some());
+    assert!(store.take_sign_in(Uuid::from_u128(1), at(1)).await.unwrap().is_some());
     store.close().await;
 }
 
@@ -300,26 +297,24 @@ async fn sign_ins_of_many_tenants_are_bounded_together() {
 async fn no_secret_is_in_the_file_in_the_clear_nor_stays_when_it_is_forgotten() {
     let fixture = Fixture::new();
     let store = fixture.create().await;
-    Store::add_tenant(&store, tenant(1), "test", at(0)).await.unwrap();
+    store.add_tenant(tenant(1), "test", at(0)).await.unwrap();
     let secrets =
         ["a-refresh-token-of-somebody", "another-refresh-token", "a-pkce-verifier", "a-client-secret"];
-    Store::put_grant(&store, grant(1, "main", secrets[0]), at(0)).await.unwrap();
-    Store::begin_sign_in(&store, sign_in(1, 1, secrets[2])).await.unwrap();
-    Store::put_app_credential(&store, credential("main", CredentialSlot::Next, secrets[3])).await.unwrap();
+    store.put_grant(grant(1, "main", secrets[0]), at(0)).await.unwrap();
+    store.begin_sign_in(sign_in(1, 1, secrets[2])).await.unwrap();
+    store.put_app_credential(credential("main", CredentialSlot::Next, secrets[3])).await.unwrap();
     let sealed = async |sql: &'static str| -> Vec<u8> {
         store.readers.fetch_one(sql).await.unwrap().try_get(0).unwrap()
     };
     let token = sealed("SELECT refresh_token FROM delegated_grant").await;
     let verifier = sealed("SELECT verifier FROM sign_in").await;
     let value = sealed("SELECT value FROM app_credential").await;
-    assert!(Store::promote_app_credential(&store, "main").await.unwrap());
-    let lease = Store::lease_grant(&store, ME, Uuid::from_u128(1).into(), "main", LEASE, at(1)).await;
+    assert!(store.promote_app_credential("main").await.unwrap());
+    let lease = store.lease_grant(ME, Uuid::from_u128(1).into(), "main", LEASE, at(1)).await;
     let GrantLease::Leased { fence, .. } = lease.unwrap() else { panic!("it must be leased") };
     let next = Secret::from(secrets[1]);
-    Store::renew_grant(&store, Uuid::from_u128(1).into(), "main", fence, Some(&next), None, at(2))
-        .await
-        .unwrap();
-    Store::take_sign_in(&store, Uuid::from_u128(1), at(2)).await.unwrap().unwrap();
+    store.renew_grant(Uuid::from_u128(1).into(), "main", fence, Some(&next), None, at(2)).await.unwrap();
+    store.take_sign_in(Uuid::from_u128(1), at(2)).await.unwrap().unwrap();
     let files = [fixture.path.clone(), with_wal(&fixture.path)];
     for secret in secrets {
         assert!(files.iter().all(|file| !holds(file, secret.as_bytes())), "{secret}");
@@ -371,7 +366,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
     file.close().await.unwrap();
     let store = fixture.open(OpenMode::Exclusive).await.unwrap();
     assert_eq!(drain(&store).await, ["a"]);
-    Store::put_grant(&store, grant(1, "main", "token"), at(0)).await.unwrap();
+    store.put_grant(grant(1, "main", "token"), at(0)).await.unwrap();
     log(&store, 2).await;
     let tag = store.signing_key().sign("state", b"x");
     store.close().await;

@@ -55,12 +55,12 @@ async fn put_grant(store: &SqliteStore, number: u128, refresh_token: &str) {
         refresh_token: Secret::from(refresh_token),
         expires_at: None,
     };
-    Store::put_grant(store, grant, at(0)).await.unwrap();
+    store.put_grant(grant, at(0)).await.unwrap();
 }
 
 async fn refresh_token(store: &SqliteStore, number: u128, now: i64) -> String {
     let tenant = Uuid::from_u128(number).into();
-    match Store::lease_grant(store, ME, tenant, "main", LEASE, at(now)).await.unwrap() {
+    match store.lease_grant(ME, tenant, "main", LEASE, at(now)).await.unwrap() {
         GrantLease::Leased { refresh_token, .. } => refresh_token.expose().clone(),
         other => panic!("not leased: {other:?}"),
     }
@@ -76,11 +76,11 @@ async fn put_credential(store: &SqliteStore, slot: CredentialSlot, value: &str) 
         not_after: Some(at(900)),
         created_at: at(0),
     };
-    Store::put_app_credential(store, credential).await
+    store.put_app_credential(credential).await
 }
 
 async fn credentials(store: &SqliteStore) -> Vec<Vec<u8>> {
-    let stored = Store::app_credentials(store, "main").await.unwrap();
+    let stored = store.app_credentials("main").await.unwrap();
     stored.iter().map(|credential| credential.value.expose().clone()).collect()
 }
 
@@ -106,10 +106,10 @@ async fn a_running_process_goes_on_when_another_rotates_the_key() {
     assert_ne!(rotation.to, first);
     let ring = keyed.ring();
     assert_eq!((ring.current.id(), ring.older.len()), (rotation.to.clone(), 0), "the old key is gone");
-    assert_eq!(Store::master_key_id(&running).await.unwrap(), rotation.to);
+    assert_eq!(running.master_key_id().await.unwrap(), rotation.to);
     // The one that rotated goes on too.
     assert_eq!(credentials(&command).await, [b"one", b"two"]);
-    Store::add_tenant(&command, tenant(2), "test", at(6)).await.unwrap();
+    command.add_tenant(tenant(2), "test", at(6)).await.unwrap();
     command.close().await;
     // The running one reads, writes and seals as if nothing had been.
     accept(&running, &lease, &["b".to_owned()], 10).await.unwrap();
@@ -117,13 +117,13 @@ async fn a_running_process_goes_on_when_another_rotates_the_key() {
     assert_eq!(credentials(&running).await, [b"one", b"two"]);
     assert_eq!(refresh_token(&running, 1, 10).await, "token");
     put_grant(&running, 2, "theirs").await;
-    Store::add_tenant(&running, tenant(3), "test", at(7)).await.unwrap();
+    running.add_tenant(tenant(3), "test", at(7)).await.unwrap();
     put_grant(&running, 3, "mine").await;
-    assert!(Store::promote_app_credential(&running, "main").await.unwrap());
+    assert!(running.promote_app_credential("main").await.unwrap());
     assert!(running.signing_key().verify("state", b"x", &tag));
-    let verdict = Store::verify_audit(&running).await.unwrap();
+    let verdict = running.verify_audit().await.unwrap();
     assert_eq!(verdict.first_bad, None);
-    let events = Store::audit(&running, 0, 99).await.unwrap();
+    let events = running.audit(0, 99).await.unwrap();
     let rotated = events.iter().find(|event| event.action == "master_key.rotated").unwrap();
     assert_eq!(rotated.details, serde_json::json!({ "from": first, "to": rotation.to }));
     running.close().await;
@@ -149,11 +149,11 @@ async fn each_first_use_after_a_rotation_takes_the_new_key_up() {
         match step {
             0 => drop(accept(&running, &lease, &["b".to_owned()], 10).await.unwrap()),
             1 => assert_eq!(drain(&running).await, ["a"]),
-            2 => drop(Store::add_tenant(&running, tenant(2), "test", at(6)).await.unwrap()),
+            2 => drop(running.add_tenant(tenant(2), "test", at(6)).await.unwrap()),
             3 => put_grant(&running, 1, "token").await,
             4 => assert_eq!(refresh_token(&running, 1, 10).await, "token"),
             5 => assert_eq!(credentials(&running).await, [b"one", b"two"]),
-            6 => assert!(Store::promote_app_credential(&running, "main").await.unwrap()),
+            6 => assert!(running.promote_app_credential("main").await.unwrap()),
             _ => drop(keyed.rotate(&running).await.unwrap()),
         }
         running.close().await;
@@ -180,18 +180,19 @@ async fn a_process_that_cannot_learn_the_new_key_writes_nothing_with_the_old() {
         assert!(at_hand.contains(&rotation.from) && !at_hand.contains(&rotation.to), "{at_hand}");
         assert!(error.to_string().contains("put the key"), "{error}");
     };
-    told(Store::add_tenant(&running, tenant(2), "test", at(6)).await.unwrap_err());
+    told(running.add_tenant(tenant(2), "test", at(6)).await.unwrap_err());
     told(put_credential(&running, CredentialSlot::Next, "three").await.unwrap_err());
-    told(Store::promote_app_credential(&running, "main").await.unwrap_err());
-    told(Store::app_credentials(&running, "main").await.unwrap_err());
+    told(running.promote_app_credential("main").await.unwrap_err());
+    told(running.app_credentials("main").await.unwrap_err());
     told(accept(&running, &lease, &["b".to_owned()], 10).await.unwrap_err());
-    told(Store::rotate_master_key(&running, &MasterKey::generate(), "test", at(6)).await.unwrap_err());
+    told(running.rotate_master_key(&MasterKey::generate(), "test", at(6)).await.unwrap_err());
     // What needs no key goes on.
-    assert!(Store::remove_app_credential(&running, "main", CredentialSlot::Next).await.unwrap());
-    Store::change_tenant(&running, lease.tenant.id, crate::TenantChange::Name("N".to_owned()), "test", at(6))
+    assert!(running.remove_app_credential("main", CredentialSlot::Next).await.unwrap());
+    running
+        .change_tenant(lease.tenant.id, crate::TenantChange::Name("N".to_owned()), "test", at(6))
         .await
         .unwrap();
-    assert_eq!(Store::tenants(&command).await.unwrap().len(), 1, "nothing was added");
+    assert_eq!(command.tenants().await.unwrap().len(), 1, "nothing was added");
     assert_eq!(credentials(&command).await, [b"one"]);
     assert_eq!(drain(&command).await, ["a"]);
     running.close().await;
@@ -210,7 +211,7 @@ async fn a_rotation_that_dies_after_any_step_is_taken_up_again() {
     both.write_file(&keyed.file).unwrap();
     drop(store);
     let store = keyed.open(OpenMode::Exclusive).await.unwrap();
-    Store::add_tenant(&store, tenant(2), "test", at(6)).await.unwrap();
+    store.add_tenant(tenant(2), "test", at(6)).await.unwrap();
     put_grant(&store, 2, "theirs").await;
     let alone = SqliteStore::open(&keyed.path, OpenMode::Shared, &old.clone().into()).await;
     alone.expect("the old key is the one that seals until the store says otherwise").close().await;
@@ -223,7 +224,7 @@ async fn a_rotation_that_dies_after_any_step_is_taken_up_again() {
     let (old, new) = (new, MasterKey::generate());
     let both = KeyRing { current: new.clone(), older: vec![old.clone()] };
     both.write_file(&keyed.file).unwrap();
-    Store::rotate_master_key(&store, &new, "test", at(7)).await.unwrap();
+    store.rotate_master_key(&new, "test", at(7)).await.unwrap();
     drop(store);
     let store = keyed.open(OpenMode::Exclusive).await.unwrap();
     assert_eq!(refresh_token(&store, 2, 1000).await, "theirs");
@@ -237,13 +238,13 @@ async fn a_rotation_that_dies_after_any_step_is_taken_up_again() {
         .await;
     let error = keyed.rotate(&store).await.unwrap_err();
     assert!(error.to_string().contains(&Uuid::from_u128(2).to_string()), "{error}");
-    assert_eq!(Store::master_key_id(&store).await.unwrap(), before);
-    let events = Store::audit(&store, 0, 99).await.unwrap();
+    assert_eq!(store.master_key_id().await.unwrap(), before);
+    let events = store.audit(0, 99).await.unwrap();
     assert_eq!(events.iter().filter(|event| event.action == "master_key.rotated").count(), 3);
     drop(store);
     let store = keyed.open(OpenMode::Exclusive).await.unwrap();
     assert_eq!(refresh_token(&store, 1, 2000).await, "token");
-    Store::remove_tenant(&store, Uuid::from_u128(2).into(), "test", at(8)).await.unwrap();
+    store.remove_tenant(Uuid::from_u128(2).into(), "test", at(8)).await.unwrap();
     let rotation = keyed.rotate(&store).await.unwrap();
     assert!(rotation.resumed, "with the key that was chosen then");
     assert_eq!(credentials(&store).await, [b"one", b"two"]);
@@ -269,7 +270,7 @@ async fn rotations_from_all_sides_leave_everything_readable() {
     let add = async {
         let mut number = 100;
         while !done.load(Ordering::Relaxed) || number < 110 {
-            Store::add_tenant(&running, tenant(number), "test", at(9)).await.unwrap();
+            running.add_tenant(tenant(number), "test", at(9)).await.unwrap();
             put_grant(&running, number, &format!("token {number}")).await;
             put_credential(&running, CredentialSlot::Previous, &format!("value {number}")).await.unwrap();
             number += 1;
@@ -291,7 +292,7 @@ async fn rotations_from_all_sides_leave_everything_readable() {
         assert_eq!(refresh_token(&store, number, 100).await, format!("token {number}"));
     }
     assert_eq!(credentials(&store).await[2], format!("value {}", added - 1).into_bytes());
-    assert_eq!(Store::verify_audit(&store).await.unwrap().first_bad, None);
+    assert_eq!(store.verify_audit().await.unwrap().first_bad, None);
     store.close().await;
 }
 
@@ -309,7 +310,7 @@ async fn a_key_file_of_another_store_is_not_rotated() {
     let missing = keyed.path.with_extension("nothing");
     let error = rotate_key_file(&store, &missing, &new, "test", at(5)).await.unwrap_err();
     assert!(matches!(error, RotateError::Key(MasterKeyError::File { .. })), "{error}");
-    assert_eq!(Store::master_key_id(&store).await.unwrap(), keyed.ring().current.id());
+    assert_eq!(store.master_key_id().await.unwrap(), keyed.ring().current.id());
     store.close().await;
 }
 

@@ -1,0 +1,176 @@
+//! The rules about the journal.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use muster_model::{Selection, Source};
+
+use super::kit::{
+    BY, Engine, LEASE, ME, OTHER, accept, add, all_taken, at, body, cursor, ids, lease_queue, lease_source,
+    names, record, sets, tenant_id,
+};
+use crate::{
+    AcceptedPage, DeadLetterNumber, DeliveryLimits, FinishedDelivery, PageReceipt, Store, TenantChange,
+};
+
+pub(super) async fn run_all(engine: &mut dyn Engine) {
+    versions_are_accepted_once(&*engine.fresh().await).await;
+    odd_records_are_kept_apart(&*engine.fresh().await).await;
+    large_pages_keep_their_order(&*engine.fresh().await).await;
+    the_journal_is_pruned_of_what_nobody_is_owed(&*engine.fresh().await).await;
+    a_killed_process_loses_nothing(engine).await;
+}
+
+async fn versions_are_accepted_once(store: &dyn Store) {
+    add(store, 1).await;
+    let sinks = names(&["splunk"]);
+    let sets = sets(&sinks);
+    let lease = lease_source(store, at(0)).await;
+    let (one, two, other) = (body("a", 1), body("a", 2), body("b", 1));
+    let page = |records, seconds| AcceptedPage {
+        records,
+        dead_letters: Vec::new(),
+        destinations: &sets,
+        cursor: cursor(seconds),
+    };
+    // Twice on one page.
+    let records = vec![record("a", 10, &one, 1), record("a", 10, &one, 1), record("b", 10, &other, 1)];
+    let receipt = store.accept_page(&lease, page(records, 10), LEASE, at(1)).await.expect("accepted");
+    assert_eq!(receipt, PageReceipt { accepted: 2, known: 1, kept: 0 });
+    // Known, another time, another content at the same time, another id with the same time.
+    let records = vec![
+        record("a", 10, &one, 1),
+        record("a", 11, &one, 1),
+        record("a", 10, &two, 1),
+        record("c", 10, &one, 1),
+        record("b", 10, &other, 1),
+    ];
+    let receipt = store.accept_page(&lease, page(records.clone(), 11), LEASE, at(2)).await.expect("accepted");
+    assert_eq!(receipt, PageReceipt { accepted: 3, known: 2, kept: 0 });
+    let receipt = store.accept_page(&lease, page(records, 12), LEASE, at(3)).await.expect("accepted");
+    assert_eq!(receipt, PageReceipt { accepted: 0, known: 5, kept: 0 });
+    let state = store.source_states().await.expect("read").remove(0);
+    assert_eq!((state.accepted, state.seen_up_to), (5, at(12)), "the cursor moves though nothing was new");
+    let delivered = lease_queue(store, "splunk", at(4)).await;
+    assert_eq!(ids(&delivered.deliveries), ["a", "b", "a", "a", "c"]);
+    let first = delivered.deliveries[0].batch.record(0).expect("there");
+    assert_eq!(
+        (first.body, first.head),
+        (one.as_str(), &record("a", 10, &one, 1).head),
+        "as it was accepted"
+    );
+    let totals = store.journal_totals().await.expect("added up");
+    assert_eq!((totals.records, totals.batches), (5, 2));
+    assert!(totals.stored_bytes > 0);
+    // The same version of another source is another record.
+    let both = TenantChange::Sources(BTreeSet::from(Source::ALL));
+    store.change_tenant(tenant_id(1), both, BY, at(5)).await.expect("changed");
+    let incidents = lease_source(store, at(5)).await;
+    let records = vec![record("a", 10, &one, 1)];
+    let receipt = store.accept_page(&incidents, page(records, 10), LEASE, at(6)).await.expect("accepted");
+    assert_eq!(receipt.accepted, 1);
+    let empty = store.accept_page(&incidents, page(Vec::new(), 10), LEASE, at(6)).await.expect("accepted");
+    assert_eq!(empty, PageReceipt::default());
+}
+
+async fn odd_records_are_kept_apart(store: &dyn Store) {
+    add(store, 1).await;
+    let sinks = names(&["file"]);
+    let sets = sets(&sinks);
+    let lease = lease_source(store, at(0)).await;
+    let odd = ["", "a'b", "a\"b", "a\\b", "a\u{0}b", "a\u{0}c", "ä\u{1f600}", "%", "\n", " a", "\u{202e}x"];
+    let bodies = odd.iter().map(|id| body(&id.escape_default().to_string(), 1)).collect::<Vec<_>>();
+    let times = [None, Some(Timestamp::UNIX_EPOCH), Some(at(-8_000_000_000)), Some(Timestamp::MAX)];
+    let mut records = Vec::new();
+    for (id, body) in odd.iter().zip(&bodies) {
+        for time in times {
+            let mut record = record(id, 0, body, 1);
+            record.head.updated_at = time;
+            records.push(record);
+        }
+    }
+    let count = records.len() as u32;
+    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(1) };
+    let receipt = store.accept_page(&lease, page.clone(), LEASE, at(1)).await.expect("accepted");
+    assert_eq!(receipt, PageReceipt { accepted: count, known: 0, kept: 0 });
+    let receipt = store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted");
+    assert_eq!(receipt, PageReceipt { accepted: 0, known: count, kept: 0 });
+    let expected = odd.iter().flat_map(|id| [*id; 4]).collect::<Vec<_>>();
+    assert_eq!(ids(&lease_queue(store, "file", at(2)).await.deliveries), expected);
+}
+
+async fn large_pages_keep_their_order(store: &dyn Store) {
+    add(store, 1).await;
+    let sinks = names(&["file"]);
+    let sets = sets(&sinks);
+    let lease = lease_source(store, at(0)).await;
+    let sizes = [900_000, 900_000, 900_000, 10, 5_000_000, 10, 900_000];
+    let bodies = sizes.iter().map(|size| format!(r#"{{"x":"{}"}}"#, "y".repeat(*size))).collect::<Vec<_>>();
+    let wanted = (0..sizes.len()).map(|index| index.to_string()).collect::<Vec<_>>();
+    let records = wanted.iter().zip(&bodies).map(|(id, body)| record(id, 10, body, 1)).collect();
+    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(10) };
+    assert_eq!(store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted").accepted, 7);
+    // One at a time, since each is beyond the limit, and so are all but the first of the queue.
+    let limits = DeliveryLimits { batches: 10, body_bytes: 1 };
+    let mut seen = Vec::new();
+    while let Some(lease) =
+        store.lease_due_deliveries(ME, "file", limits, LEASE, at(2)).await.expect("leased")
+    {
+        assert_eq!(lease.deliveries.len(), 1, "at least one, and no more than fit");
+        seen.extend(ids(&lease.deliveries).into_iter().map(str::to_owned));
+        store.finish_deliveries(&lease, all_taken(&lease), None, at(2)).await.expect("finished");
+    }
+    assert_eq!(seen, wanted);
+}
+
+async fn the_journal_is_pruned_of_what_nobody_is_owed(store: &dyn Store) {
+    add(store, 1).await;
+    let source = lease_source(store, at(0)).await;
+    accept(store, &source, &["a"], &names(&["splunk"]), at(1)).await;
+    accept(store, &source, &["b"], &[], at(2)).await;
+    accept(store, &source, &["c"], &[], at(3)).await;
+    assert_eq!(store.prune_journal(at(2)).await.expect("pruned"), 0, "the first is still owed");
+    assert_eq!(store.prune_journal(at(3)).await.expect("pruned"), 1);
+    let queue = lease_queue(store, "splunk", at(4)).await;
+    assert_eq!(ids(&queue.deliveries), ["a"]);
+    store.finish_deliveries(&queue, all_taken(&queue), None, at(4)).await.expect("finished");
+    assert_eq!(store.prune_journal(at(1000)).await.expect("pruned"), 2);
+    let totals = store.journal_totals().await.expect("added up");
+    assert_eq!((totals.batches, totals.records, totals.stored_bytes), (0, 0, 0));
+    let receipt = accept(store, &source, &["a", "b", "c"], &[], at(5)).await;
+    assert_eq!(receipt, PageReceipt { accepted: 0, known: 3, kept: 0 }, "versions are remembered longer");
+}
+
+async fn a_killed_process_loses_nothing(engine: &mut dyn Engine) {
+    let store = engine.fresh().await;
+    add(&*store, 1).await;
+    let sinks = names(&["splunk"]);
+    let source = lease_source(&*store, at(0)).await;
+    accept(&*store, &source, &["a", "b"], &sinks, at(1)).await;
+    let queue = lease_queue(&*store, "splunk", at(1)).await;
+    let number = queue.deliveries[0].number;
+    let rejected = vec![(0, "too large".to_owned())];
+    let remaining = Selection::of(2, |index| index == 1);
+    let finished = vec![FinishedDelivery { number, remaining, delivered: 0, rejected }];
+    store.finish_deliveries(&queue, finished, None, at(2)).await.expect("finished");
+    accept(&*store, &source, &["a", "c"], &sinks, at(2)).await;
+    drop(store);
+
+    let store = engine.reopened().await;
+    store.take_over(OTHER, at(3)).await.expect("taken over");
+    let source = lease_source(&*store, at(3)).await;
+    assert_eq!(source.cursor, cursor(10));
+    let receipt = accept(&*store, &source, &["a", "b", "c"], &sinks, at(3)).await;
+    assert_eq!(receipt, PageReceipt { accepted: 0, known: 3, kept: 0 });
+    let queue = lease_queue(&*store, "splunk", at(3)).await;
+    assert_eq!(ids(&queue.deliveries), ["b", "c"]);
+    assert_eq!(queue.deliveries[0].number, number, "what is repeated keeps its number");
+    let letter = store.dead_letters(None, 9).await.expect("listed").remove(0);
+    assert_eq!((letter.number, letter.record_id.as_deref()), (DeadLetterNumber(1), Some("a")));
+    store.close().await;
+    drop(store);
+
+    let store = engine.reopened().await;
+    assert_eq!(store.source_states().await.expect("read")[0].accepted, 3);
+    store.close().await;
+}

@@ -1,0 +1,153 @@
+//! What the rules are told with.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use muster_model::{
+    ContentHash, Cursor, Delivery, RecordHead, Severity, Slug, Source, Tenant, TenantId, TenantState,
+};
+use uuid::Uuid;
+
+use crate::{
+    AcceptedPage, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, NewRecord, NewTenant,
+    PageReceipt, PollResult, SourceLease, Store, StoreError,
+};
+
+/// How the suite gets at an engine.
+#[async_trait]
+pub trait Engine: Send {
+    /// A new, empty store.
+    async fn fresh(&mut self) -> Box<dyn Store>;
+
+    /// The store that was made last, opened as after its process was killed. The caller has dropped its own without
+    /// closing it.
+    async fn reopened(&mut self) -> Box<dyn Store>;
+
+    /// The store that was made last, opened by another process while the caller has its own open.
+    async fn beside(&mut self) -> Box<dyn Store>;
+}
+
+pub(super) const LEASE: Duration = Duration::from_secs(60);
+
+pub(super) const PLENTY: DeliveryLimits = DeliveryLimits { batches: 100, body_bytes: 1 << 30 };
+
+pub(super) const ME: InstanceId = InstanceId(Uuid::from_u128(1));
+
+pub(super) const OTHER: InstanceId = InstanceId(Uuid::from_u128(2));
+
+/// Who does it, for the audit log.
+pub(super) const BY: &str = "the suite";
+
+/// The instant `seconds` after the suite's beginning of time.
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + seconds).expect("in range")
+}
+
+pub(super) fn tenant_id(number: u128) -> TenantId {
+    Uuid::from_u128(0x5f0d_2c3e_0000_4000_8000_0000_0000_0000 + number).into()
+}
+
+pub(super) fn new_tenant(number: u128) -> NewTenant {
+    NewTenant {
+        id: tenant_id(number),
+        slug: Slug::from_name(&format!("customer {number}")).expect("usable"),
+        name: format!("Customer {number} “Ltd.”"),
+        domain: Some(format!("customer{number}.example").parse().expect("a domain")),
+        app: "main".to_owned(),
+        sources: BTreeSet::from([Source::GraphAlerts]),
+        since: at(-86_400),
+        state: TenantState::Active,
+    }
+}
+
+pub(super) async fn add(store: &dyn Store, number: u128) -> Tenant {
+    store.add_tenant(new_tenant(number), BY, at(0)).await.expect("added")
+}
+
+pub(super) async fn lease_source(store: &dyn Store, now: Timestamp) -> SourceLease {
+    let leases = store.lease_due_sources(ME, 1, LEASE, now).await.expect("leased");
+    leases.into_iter().next().expect("a source is due")
+}
+
+pub(super) fn body(id: &str, version: i64) -> String {
+    format!(r#"{{"id":"{id}","version":{version},"title":"“Suspicious” activity"}}"#)
+}
+
+pub(super) fn record<'a>(id: &str, updated_at: i64, body: &'a str, destination: usize) -> NewRecord<'a> {
+    let head = RecordHead {
+        id: id.to_owned(),
+        updated_at: Some(at(updated_at)),
+        created_at: Some(at(updated_at - 5)),
+        severity: Severity::High,
+        hash: ContentHash::of(body.as_bytes()),
+    };
+    NewRecord { head, body, destination }
+}
+
+pub(super) fn cursor(seconds: i64) -> Cursor {
+    Cursor::starting(at(seconds))
+}
+
+/// Accepts a page of one record per id, owed to `sinks`, without reporting anything else.
+pub(super) async fn accept(
+    store: &dyn Store,
+    lease: &SourceLease,
+    ids: &[&str],
+    sinks: &[String],
+    now: Timestamp,
+) -> PageReceipt {
+    let bodies = ids.iter().map(|id| body(id, 1)).collect::<Vec<_>>();
+    let records = ids.iter().zip(&bodies).map(|(id, body)| record(id, 10, body, 0)).collect();
+    let destinations = &[sinks.to_vec()];
+    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations, cursor: cursor(10) };
+    store.accept_page(lease, page, LEASE, now).await.expect("accepted")
+}
+
+/// Every set of these sinks: that with the number `n` has those whose bits are set in it.
+pub(super) fn sets(sinks: &[String]) -> Vec<Vec<String>> {
+    let has = |set: usize, sink: usize| set & (1 << sink) != 0;
+    let set = |set| (0..sinks.len()).filter(|sink| has(set, *sink)).map(|sink| sinks[sink].clone()).collect();
+    (0..1 << sinks.len()).map(set).collect()
+}
+
+pub(super) fn names(sinks: &[&str]) -> Vec<String> {
+    sinks.iter().map(|sink| (*sink).to_owned()).collect()
+}
+
+pub(super) async fn lease_queue(store: &dyn Store, sink: &str, now: Timestamp) -> DeliveryLease {
+    let lease = store.lease_due_deliveries(ME, sink, PLENTY, LEASE, now).await.expect("leased");
+    lease.expect("something is due")
+}
+
+pub(super) async fn nothing_due(store: &dyn Store, sink: &str, now: Timestamp) -> bool {
+    store.lease_due_deliveries(OTHER, sink, PLENTY, LEASE, now).await.expect("asked").is_none()
+}
+
+pub(super) fn ids(deliveries: &[Delivery]) -> Vec<&str> {
+    deliveries
+        .iter()
+        .flat_map(|delivery| delivery.records().map(|(_, record)| record.head.id.as_str()))
+        .collect()
+}
+
+/// The sink took everything.
+pub(super) fn all_taken(lease: &DeliveryLease) -> Vec<FinishedDelivery> {
+    let taken = |delivery: &Delivery| FinishedDelivery {
+        number: delivery.number,
+        remaining: None,
+        delivered: delivery.records().count() as u32,
+        rejected: Vec::new(),
+    };
+    lease.deliveries.iter().map(taken).collect()
+}
+
+pub(super) async fn caught_up(store: &dyn Store, lease: &SourceLease, next: i64, now: Timestamp) {
+    let result = PollResult::CaughtUp { next_at: at(next), cursor: None };
+    store.finish_poll(lease, result, now).await.expect("finished");
+}
+
+pub(super) fn is_lost<T>(result: Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::LeaseLost { .. }))
+}

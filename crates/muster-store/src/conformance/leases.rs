@@ -1,0 +1,70 @@
+//! The rules about leases by name, and about those of processes that have ended.
+
+use super::kit::{Engine, LEASE, ME, OTHER, add, at, is_lost, lease_source};
+use crate::Store;
+
+const NAME: &str = "what-one-may-do";
+
+pub(super) async fn run_all(engine: &mut dyn Engine) {
+    one_at_a_time(engine).await;
+    what_runs_out_is_taken_over(engine).await;
+    a_killed_process_holds_nobody_up_for_longer_than_its_lease(engine).await;
+    dropped_work_is_leased_again_at_once(&*engine.fresh().await).await;
+}
+
+async fn one_at_a_time(engine: &mut dyn Engine) {
+    let (store, other) = (engine.fresh().await, engine.beside().await);
+    let lease = store.take_lease(NAME, ME, LEASE, at(0)).await.expect("asked").expect("free");
+    for second in [&store, &other] {
+        assert!(second.take_lease(NAME, OTHER, LEASE, at(59)).await.expect("asked").is_none());
+    }
+    let another = other.take_lease("something-else", OTHER, LEASE, at(1)).await.expect("asked");
+    other.release_lease(another.expect("of another name")).await.expect("released");
+    store.extend_lease(&lease, LEASE, at(50)).await.expect("extended");
+    assert!(other.take_lease(NAME, OTHER, LEASE, at(109)).await.expect("asked").is_none());
+    let fence = lease.fence;
+    store.release_lease(lease).await.expect("released");
+    let next = other.take_lease(NAME, OTHER, LEASE, at(51)).await.expect("asked").expect("given back");
+    assert!(next.fence > fence);
+    other.release_lease(next).await.expect("released");
+}
+
+async fn what_runs_out_is_taken_over(engine: &mut dyn Engine) {
+    let (store, other) = (engine.fresh().await, engine.beside().await);
+    let slow = store.take_lease(NAME, ME, LEASE, at(0)).await.expect("asked").expect("free");
+    let next = other.take_lease(NAME, OTHER, LEASE, at(60)).await.expect("asked").expect("run out");
+    assert!(next.fence > slow.fence);
+    assert!(is_lost(store.extend_lease(&slow, LEASE, at(61)).await));
+    assert!(is_lost(store.release_lease(slow).await));
+    assert!(store.take_lease(NAME, ME, LEASE, at(62)).await.expect("asked").is_none(), "it is another's");
+    other.extend_lease(&next, LEASE, at(63)).await.expect("extended");
+    other.release_lease(next).await.expect("released");
+    let again = store.take_lease(NAME, ME, LEASE, at(64)).await.expect("asked").expect("given back");
+    store.release_lease(again).await.expect("released");
+}
+
+async fn a_killed_process_holds_nobody_up_for_longer_than_its_lease(engine: &mut dyn Engine) {
+    let store = engine.fresh().await;
+    let killed = store.take_lease(NAME, ME, LEASE, at(0)).await.expect("asked").expect("free");
+    drop(store);
+    let store = engine.reopened().await;
+    let next = match store.take_lease(NAME, OTHER, LEASE, at(1)).await.expect("asked") {
+        Some(next) => next,
+        None => store.take_lease(NAME, OTHER, LEASE, at(60)).await.expect("asked").expect("run out"),
+    };
+    assert!(next.fence > killed.fence);
+    store.release_lease(next).await.expect("released");
+}
+
+async fn dropped_work_is_leased_again_at_once(store: &dyn Store) {
+    add(store, 1).await;
+    let mine = lease_source(store, at(0)).await;
+    store.drop_leases(OTHER).await.expect("dropped");
+    assert!(
+        store.lease_due_sources(OTHER, 9, LEASE, at(1)).await.expect("asked").is_empty(),
+        "not another's"
+    );
+    store.drop_leases(ME).await.expect("dropped");
+    let again = lease_source(store, at(1)).await;
+    assert!(again.fence > mine.fence);
+}

@@ -1,0 +1,28 @@
+//! The rules of a [`Store`](crate::Store) as tests that every engine runs: [`run_all`] with an [`Engine`].
+//!
+//! Nothing here knows how an engine keeps things. Time is an argument throughout; nothing sleeps.
+
+mod dead_letters;
+mod deliveries;
+mod identity;
+mod journal;
+mod kit;
+mod leases;
+mod sources;
+mod tenants;
+
+pub use self::kit::Engine;
+
+/// Runs every test of the suite.
+///
+/// # Panics
+/// When the engine breaks a rule.
+pub async fn run_all(engine: &mut dyn Engine) {
+    tenants::run_all(engine).await;
+    sources::run_all(engine).await;
+    journal::run_all(engine).await;
+    deliveries::run_all(engine).await;
+    dead_letters::run_all(engine).await;
+    identity::run_all(engine).await;
+    leases::run_all(engine).await;
+}

@@ -1,0 +1,95 @@
+//! What can go wrong in a store.
+
+/// What can go wrong in the store, as far as a caller can act on it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The lease ended or was taken over; the write changed nothing.
+    #[error("the lease on {what} was lost to another worker")]
+    LeaseLost {
+        /// What had been leased.
+        what: String,
+    },
+    /// No such tenant.
+    #[error("there is no tenant `{0}`; `muster tenant list` shows all")]
+    NoTenant(String),
+    /// A tenant with this id or slug exists already.
+    #[error("a tenant with the {field} `{value}` exists already")]
+    TenantExists {
+        /// `id` or `slug`.
+        field: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The tenant was offboarded: nothing of it can be changed any more.
+    #[error(
+        "the tenant `{0}` was offboarded; `muster tenant add` or `muster tenant invite` begins anew with it"
+    )]
+    Offboarded(String),
+    /// The store is sealed with a master key that is not at hand.
+    #[error(
+        "the store {store} is sealed with the master key named {wanted}, but at hand is only {at_hand}: put the key \
+         {wanted} back from the copy that is kept apart from the store, as a line of the master key file"
+    )]
+    WrongMasterKey {
+        /// The store: its path or its URL.
+        store: String,
+        /// The name of the key that is wanted.
+        wanted: String,
+        /// The names of those at hand.
+        at_hand: String,
+    },
+    /// The disk is full.
+    #[error(
+        "the disk that holds the store is full ({store}): free space; nothing accepted is lost, fetching goes on then"
+    )]
+    DiskFull {
+        /// The store: its path or its URL.
+        store: String,
+    },
+    /// Another process holds the database.
+    #[error("the store is locked by another process ({store}): stop it, or wait until it is done")]
+    Locked {
+        /// The store: its path or its URL.
+        store: String,
+    },
+    /// The database is damaged, or is none.
+    #[error("the store is damaged or is not a Muster database ({store}): {detail}; restore it from a backup")]
+    Damaged {
+        /// The store: its path or its URL.
+        store: String,
+        /// What the database said.
+        detail: String,
+    },
+    /// It was written by a later version of Muster.
+    #[error(
+        "the store was written by a later version of Muster ({store}): install that version or a newer one"
+    )]
+    TooNew {
+        /// The store: its path or its URL.
+        store: String,
+    },
+    /// A sealed value cannot be opened.
+    #[error("cannot open sealed data of {what}: {source}")]
+    Sealing {
+        /// What it was about.
+        what: String,
+        /// Why.
+        source: crate::SealingError,
+    },
+    /// No engine goes by this name.
+    #[error(
+        "there is no store of the kind `{engine}` yet: `sqlite:` and the path of a file is what is built in"
+    )]
+    NoEngine {
+        /// What the URL begins with.
+        engine: String,
+    },
+    /// Anything else the database said.
+    #[error("the store failed to {doing}: {detail}")]
+    Database {
+        /// What was being done.
+        doing: &'static str,
+        /// What the database said.
+        detail: String,
+    },
+}

@@ -1,0 +1,98 @@
+//! The journal of accepted records.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use muster_model::{Cursor, RecordHead};
+use serde::Serialize;
+
+use crate::{SourceLease, StoreError};
+
+/// All accepted records, in order.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Names this store's journal: random, made with the store. Delivery numbers of different journals have nothing
+    /// to do with each other.
+    fn journal_id(&self) -> &str;
+
+    /// Accepts a page: in **one** transaction the records that are new go into the journal and into the index of
+    /// versions, a delivery of them is owed to each sink that wants them, unreadable parts become dead letters, and
+    /// the cursor moves. Extends the lease by `lease_for`. Records known already (same tenant, source, id, update
+    /// time and hash) are dropped. Synced to disk before it returns, unless nothing was new.
+    ///
+    /// A process killed at any moment has either all of this or none of it; then the page is simply asked for again.
+    async fn accept_page(
+        &self,
+        lease: &SourceLease,
+        page: AcceptedPage<'_>,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<PageReceipt, StoreError>;
+
+    /// The journal's totals.
+    async fn journal_totals(&self) -> Result<JournalTotals, StoreError>;
+
+    /// Deletes journal batches accepted before `before` that no sink is owed any more; returns how many. The index
+    /// of versions is kept for as long as a source may show the records again.
+    async fn prune_journal(&self, before: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// A record as it is handed to [`Journal::accept_page`].
+#[derive(Debug, Clone)]
+pub struct NewRecord<'a> {
+    /// What identifies its version.
+    pub head: RecordHead,
+    /// Microsoft's JSON object.
+    pub body: &'a str,
+    /// The sinks that are owed it: an index into [`AcceptedPage::destinations`].
+    pub destination: usize,
+}
+
+/// What could not be read or was refused, to be kept with its original bytes.
+#[derive(Debug, Clone)]
+pub struct NewDeadLetter<'a> {
+    /// The record's id, where it is known.
+    pub record_id: Option<String>,
+    /// Why, in words.
+    pub reason: String,
+    /// The original bytes, or as many of them as were read.
+    pub body: &'a [u8],
+}
+
+/// A page that is to be accepted.
+#[derive(Debug, Clone)]
+pub struct AcceptedPage<'a> {
+    /// The readable records in order.
+    pub records: Vec<NewRecord<'a>>,
+    /// What was on the page and could not be read.
+    pub dead_letters: Vec<NewDeadLetter<'a>>,
+    /// The sets of sinks, by name, that the records are owed to. Many records share one.
+    pub destinations: &'a [Vec<String>],
+    /// The cursor after this page.
+    pub cursor: Cursor,
+}
+
+/// What became of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PageReceipt {
+    /// Record versions that were not known before, now in the journal.
+    pub accepted: u32,
+    /// Record versions that were known already.
+    pub known: u32,
+    /// Dead letters that were not kept before.
+    pub kept: u32,
+}
+
+/// The journal as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct JournalTotals {
+    /// Batches kept.
+    pub batches: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Bytes on disk: compressed and sealed.
+    pub stored_bytes: u64,
+    /// Dead letters kept.
+    pub dead_letters: u64,
+}

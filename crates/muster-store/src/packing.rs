@@ -1,0 +1,140 @@
+//! Journal batches on their way into a store and back: encoded, compressed, sealed.
+
+use std::sync::{Arc, Mutex};
+
+use muster_model::{Batch, TenantId};
+use tokio::sync::Semaphore;
+
+use crate::StoreError;
+use crate::sealing::{Binding, DataKey, Sealed, random};
+
+/// The column that the sealed form of a batch is bound to.
+const COLUMN: &str = "journal_batch.sealed";
+/// zstd's quickest level: eight to one on alerts, and a third of the time of the default.
+const LEVEL: i32 = 1;
+/// What a head takes in an encoded batch at most.
+const HEAD_BYTES_MAX: u64 = 1024;
+/// No batch is larger than this when it is read back, whatever the database says.
+const RAW_BYTES_MAX: u64 = 1 << 30;
+
+/// Does what takes processor time on threads for such work, as many at once as there are processors.
+pub(crate) struct Packer {
+    turns: Arc<Semaphore>,
+    /// Compressors that wait for their next turn; each holds about a megabyte.
+    compressors: Arc<Mutex<Vec<zstd::bulk::Compressor<'static>>>>,
+}
+
+/// A batch as it is stored.
+pub(crate) struct PackedBatch {
+    pub(crate) batch_id: Vec<u8>,
+    pub(crate) records: u32,
+    pub(crate) body_bytes: u64,
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// A stored batch with what is needed to read it.
+pub(crate) struct StoredBatch {
+    pub(crate) batch_id: Vec<u8>,
+    pub(crate) records: u64,
+    pub(crate) body_bytes: u64,
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// A batch that cannot be read back.
+pub(crate) struct Unreadable {
+    /// Why.
+    pub(crate) reason: String,
+    /// The batch as it is stored.
+    pub(crate) sealed: Vec<u8>,
+}
+
+impl Packer {
+    pub(crate) fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { turns: Arc::new(Semaphore::new(processors)), compressors: Arc::default() }
+    }
+
+    /// Runs `work` on a thread that may be kept busy.
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.expect("never closed");
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(turn);
+            result
+        });
+        match done.await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => panic!("the runtime ends while the store is used: {error}"),
+            },
+        }
+    }
+
+    /// Encodes, compresses and seals `batches`.
+    pub(crate) async fn pack(
+        &self,
+        batches: Vec<Batch>,
+        tenant: TenantId,
+        key: DataKey,
+    ) -> Result<Vec<PackedBatch>, StoreError> {
+        let compressors = Arc::clone(&self.compressors);
+        let packed = self.run(move || {
+            let waiting = compressors.lock().expect("no panic while the lock is held").pop();
+            let mut compressor = match waiting {
+                Some(compressor) => compressor,
+                None => zstd::bulk::Compressor::new(LEVEL)?,
+            };
+            let packed = batches
+                .into_iter()
+                .map(|batch| pack(&mut compressor, batch, tenant, &key))
+                .collect::<Result<Vec<_>, _>>()?;
+            compressors.lock().expect("no panic while the lock is held").push(compressor);
+            Ok(packed)
+        });
+        packed.await.map_err(|error: std::io::Error| StoreError::Database {
+            doing: "compress a journal batch",
+            detail: error.to_string(),
+        })
+    }
+}
+
+fn pack(
+    compressor: &mut zstd::bulk::Compressor<'_>,
+    batch: Batch,
+    tenant: TenantId,
+    key: &DataKey,
+) -> Result<PackedBatch, std::io::Error> {
+    let (records, body_bytes) = (batch.len(), batch.body_bytes());
+    let encoded = batch.encode();
+    drop(batch);
+    let compressed = compressor.compress(&encoded)?;
+    drop(encoded);
+    let batch_id = random::<16>();
+    let sealed = key.seal(Binding { column: COLUMN, tenant, row: &batch_id }, &compressed);
+    Ok(PackedBatch {
+        batch_id: batch_id.to_vec(),
+        records: u32::try_from(records).expect("a page is bounded"),
+        body_bytes: body_bytes as u64,
+        sealed: sealed.into_bytes(),
+    })
+}
+
+/// Reads a stored batch back.
+pub(crate) fn unpack(stored: StoredBatch, tenant: TenantId, key: &DataKey) -> Result<Batch, Unreadable> {
+    let binding = Binding { column: COLUMN, tenant, row: &stored.batch_id };
+    let read = || -> Result<Batch, String> {
+        let sealed = Sealed::from_stored(stored.sealed.clone());
+        let compressed = key.open(binding, sealed).map_err(|error| error.to_string())?;
+        let most = stored.body_bytes.saturating_add(stored.records.saturating_mul(HEAD_BYTES_MAX));
+        let most = usize::try_from(most.saturating_add(HEAD_BYTES_MAX).min(RAW_BYTES_MAX))
+            .expect("below a gigabyte");
+        let encoded = zstd::bulk::decompress(&compressed, most)
+            .map_err(|error| format!("it does not unpack: {error}"))?;
+        Batch::decode(encoded).map_err(|error| error.to_string())
+    };
+    read().map_err(|reason| Unreadable {
+        reason: format!("the journal batch cannot be read: {reason}"),
+        sealed: stored.sealed,
+    })
+}

@@ -1,0 +1,116 @@
+//! Writing journal batches with what is owed of them.
+
+use jiff::Timestamp;
+use muster_model::Selection;
+use sqlx::{Row, SqliteConnection};
+
+use super::failure::Failure;
+use crate::drafts::NewBatch;
+use crate::packing::PackedBatch;
+use crate::stored::nanoseconds;
+
+/// A version is one text within the JSON that carries many to one statement: the hash in hexadecimal, the time in
+/// twenty characters, the id.
+macro_rules! version_columns {
+    () => {
+        "CAST(substr(j.value, 33, 20) AS INTEGER), substr(j.value, 53), unhex(substr(j.value, 1, 32))"
+    };
+}
+pub(super) use version_columns;
+
+/// Writes a batch, the index of its versions (as JSON; none when they are in it already), and what is owed of it to each
+/// sink.
+pub(super) async fn write_batch(
+    connection: &mut SqliteConnection,
+    tenant_no: i64,
+    source_no: i64,
+    batch: NewBatch,
+    versions: Option<String>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let body_bytes = batch.packed.body_bytes.cast_signed();
+    let batch_no = insert_batch(connection, source_no, batch.packed, now).await?;
+    if let Some(versions) = versions {
+        sqlx::query(concat!(
+            "INSERT INTO record_version (source_no, updated_at, id, hash, batch_no, ordinal) SELECT ?1, ",
+            version_columns!(),
+            ", ?2, j.key FROM json_each(?3) j"
+        ))
+        .bind(source_no)
+        .bind(batch_no)
+        .bind(versions)
+        .execute(&mut *connection)
+        .await?;
+    }
+    for (sink, selection, records) in batch.owed {
+        let row = sqlx::query(
+            // Numbers start from the batch's, so that those of a tenant that was removed and added again go on
+            // rising: sinks that remember the highest one take a lower one for a repetition.
+            "INSERT INTO queue (tenant_no, sink, next_number, next_at, owed) VALUES (?1, ?2, ?5 + 1, ?3, ?4)
+             ON CONFLICT (tenant_no, sink) DO UPDATE SET
+                 next_number = max(next_number, ?5) + 1,
+                 next_at = CASE WHEN owed = 0 THEN excluded.next_at ELSE next_at END,
+                 owed = owed + excluded.owed
+             RETURNING queue_no, next_number - 1",
+        )
+        .bind(tenant_no)
+        .bind(sink)
+        .bind(nanoseconds(now))
+        .bind(records)
+        .bind(batch_no)
+        .fetch_one(&mut *connection)
+        .await?;
+        let (queue_no, number): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        sqlx::query(
+            "INSERT INTO delivery (queue_no, number, batch_no, records, body_bytes, owed_since, selection)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(queue_no)
+        .bind(number)
+        .bind(batch_no)
+        .bind(records)
+        .bind(body_bytes)
+        .bind(nanoseconds(now))
+        .bind(bits(selection))
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// A selection as it is stored.
+pub(super) fn bits(selection: Selection) -> Option<Vec<u8>> {
+    match selection {
+        Selection::All => None,
+        Selection::Some(bits) => Some(bits),
+    }
+}
+
+/// Writes a packed batch; returns its number.
+async fn insert_batch(
+    connection: &mut SqliteConnection,
+    source_no: i64,
+    packed: PackedBatch,
+    now: Timestamp,
+) -> Result<i64, Failure> {
+    let stored_bytes = i64::try_from(packed.sealed.len()).unwrap_or(i64::MAX);
+    let inserted = sqlx::query(
+        "INSERT INTO journal_batch (batch_id, source_no, records, body_bytes, accepted_at, stored_bytes, sealed)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(packed.batch_id)
+    .bind(source_no)
+    .bind(packed.records)
+    .bind(packed.body_bytes.cast_signed())
+    .bind(nanoseconds(now))
+    .bind(stored_bytes)
+    .bind(packed.sealed)
+    .execute(&mut *connection)
+    .await?;
+    Ok(inserted.last_insert_rowid())
+}
+
+/// Texts as JSON, for a statement that takes many.
+pub(super) fn json_of(texts: &[String]) -> String {
+    serde_json::to_string(texts).expect("strings")
+}

@@ -1,0 +1,139 @@
+//! Leases by name, and those of processes that have ended.
+//!
+//! Whoever holds a lease by name locks a file beside its row. The lock goes with the process, however that ends: whoever
+//! gets it while the row is another's knows that the other has died, and need not wait for the end of its lease.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::Row;
+
+use super::engine::SqliteStore;
+use super::open::try_lock;
+use super::rows::owner;
+use super::writer::Durability;
+use crate::stored::{count, lease_end, nanoseconds};
+use crate::{InstanceId, Leases, NamedLease, StoreError};
+
+#[async_trait]
+impl Leases for SqliteStore {
+    async fn take_lease(
+        &self,
+        name: &'static str,
+        instance: InstanceId,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<Option<NamedLease>, StoreError> {
+        let doing = "take a lease";
+        // First, so that whoever has written the row holds the lock.
+        let guard = try_lock(Path::new(&self.path), &format!("{name}.lock"), doing)?;
+        let guarded = guard.is_some();
+        let taken = self.write(doing, Durability::Relaxed, move |connection| {
+            Box::pin(async move {
+                // Without the lock, somebody who lives holds the lease, or is about to: it is taken only from one that
+                // has run out. With it, only from one that has run out or whose owner had the lock.
+                let row = sqlx::query(
+                    "INSERT INTO lease (name, leased_until, lease_owner, fence, guarded)
+                     SELECT ?1, ?2, ?3, 1, ?4 WHERE ?4 OR EXISTS (SELECT 1 FROM lease WHERE name = ?1)
+                     ON CONFLICT (name) DO UPDATE SET leased_until = excluded.leased_until,
+                         lease_owner = excluded.lease_owner, guarded = excluded.guarded, fence = fence + 1
+                     WHERE CASE WHEN ?4 THEN leased_until <= ?5 OR guarded
+                         ELSE leased_until <= ?5 AND leased_until > 0 END
+                     RETURNING fence",
+                )
+                .bind(name)
+                .bind(lease_end(now, lease_for))
+                .bind(owner(instance))
+                .bind(guarded)
+                .bind(nanoseconds(now))
+                .fetch_optional(&mut *connection)
+                .await?;
+                Ok(row.map(|row| row.try_get::<i64, _>(0)).transpose()?)
+            })
+        });
+        let Some(fence) = taken.await?.map(count) else { return Ok(None) };
+        if let Some(guard) = guard {
+            self.guards
+                .lock()
+                .expect("no panic while the lock is held")
+                .insert((name.to_owned(), fence), guard);
+        }
+        Ok(Some(NamedLease { name, fence }))
+    }
+
+    async fn extend_lease(
+        &self,
+        lease: &NamedLease,
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.set_lease_end(lease.name, lease.fence, lease_end(now, lease_for)).await
+    }
+
+    async fn release_lease(&self, lease: NamedLease) -> Result<(), StoreError> {
+        let released = self.set_lease_end(lease.name, lease.fence, 0).await;
+        // After the row, which would be taken for a dead one's otherwise.
+        let held = (lease.name.to_owned(), lease.fence);
+        self.guards.lock().expect("no panic while the lock is held").remove(&held);
+        released
+    }
+
+    async fn take_over(&self, instance: InstanceId, _now: Timestamp) -> Result<(), StoreError> {
+        if self.lock.lock().expect("no panic while the lock is held").is_none() {
+            return Ok(());
+        }
+        self.end_leases(
+            instance,
+            [
+                "UPDATE cursor SET lease_owner = NULL, leased_until = 0, fence = fence + 1
+                 WHERE lease_owner IS NOT NULL AND lease_owner <> ?",
+                "UPDATE queue SET lease_owner = NULL, leased_until = 0, fence = fence + 1
+                 WHERE lease_owner IS NOT NULL AND lease_owner <> ?",
+            ],
+        )
+        .await
+    }
+
+    async fn drop_leases(&self, instance: InstanceId) -> Result<(), StoreError> {
+        self.end_leases(
+            instance,
+            [
+                "UPDATE cursor SET lease_owner = NULL, leased_until = 0, fence = fence + 1 WHERE lease_owner = ?",
+                "UPDATE queue SET lease_owner = NULL, leased_until = 0, fence = fence + 1 WHERE lease_owner = ?",
+            ],
+        )
+        .await
+    }
+}
+
+impl SqliteStore {
+    async fn set_lease_end(&self, name: &'static str, fence: u64, end: i64) -> Result<(), StoreError> {
+        self.write("keep a lease", Durability::Relaxed, move |connection| {
+            Box::pin(async move {
+                // One that was given back is not held any more.
+                let sql =
+                    "UPDATE lease SET leased_until = ? WHERE name = ? AND fence = ? AND leased_until > 0";
+                let done = sqlx::query(sql).bind(end).bind(name).bind(fence.cast_signed());
+                if done.execute(&mut *connection).await?.rows_affected() == 0 {
+                    return Err(StoreError::LeaseLost { what: name.to_owned() }.into());
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn end_leases(&self, instance: InstanceId, sql: [&'static str; 2]) -> Result<(), StoreError> {
+        self.write("end leases", Durability::Synced, move |connection| {
+            Box::pin(async move {
+                for sql in sql {
+                    sqlx::query(sql).bind(owner(instance)).execute(&mut *connection).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+}

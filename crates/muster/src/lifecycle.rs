@@ -83,7 +83,7 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
             }
             _ = hang_up.recv() => match read_settings(config, &clock).await {
                 Err(failed) => tracing::error!(mistakes = %failed.error, "the settings are not right; going on with the old ones"),
-                Ok(new) => match reload(engine, settings, new, &store, &clock).await {
+                Ok(new) => match reload(engine, settings, new, &store, &clock, instance).await {
                     Ok(running) => {
                         (engine, settings) = running;
                         handle.set(engine.onboarding());
@@ -117,6 +117,7 @@ async fn reload(
     new: Settings,
     store: &Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
+    instance: InstanceId,
 ) -> Result<(Engine, Settings), Failed> {
     if new.store != old.store || new.server.listen != old.server.listen {
         tracing::warn!("[store] and `listen` are only read at start; the rest is used now");
@@ -127,9 +128,8 @@ async fn reload(
         return Ok((engine, old));
     }
     engine.stop(std::future::pending()).await;
-    // Leases of work that was dropped are taken over at once.
-    let instance = InstanceId(Uuid::new_v4());
-    store.take_over(instance, clock.now()).await?;
+    // What was dropped is leased again at once.
+    store.drop_leases(instance).await?;
     match Engine::start(&new, store, clock, instance).await {
         Ok(engine) => {
             if let Err(failed) = settings_loaded(store, &new, clock).await {

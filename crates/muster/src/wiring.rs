@@ -1,5 +1,6 @@
 //! Builds the parts from the settings, in one way for `muster run` and for every other command.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use muster_microsoft::entra::grant::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
 use muster_model::Clock;
 use muster_siem::sinks::Sink;
-use muster_store::{InstanceId, KeyRing, OpenMode, SqliteStore, Store, StoreError};
+use muster_store::{InstanceId, KeyRing, OpenMode, ReadKeys, Store, StoreError};
 use tokio::sync::Notify;
 
 use crate::access::apps::{Apps, AppsError};
@@ -98,15 +99,16 @@ pub async fn open_store(settings: &Settings, mode: OpenMode) -> Result<Arc<dyn S
         let message = format!("there is no store at {}; `muster init` makes one", path.display());
         return Err(Failed::say(Exit::Store, message));
     }
-    let store = match SqliteStore::open(&path, mode, &keys).await {
+    let mut url = OsString::from("sqlite:");
+    url.push(&path);
+    let read: ReadKeys = Arc::new(move || read_keys(&reference, &folder).map_err(Into::into));
+    match muster_store::open(&url, mode, &keys, Arc::clone(&read)).await {
         // Another process may have rotated the master key since it was read.
         Err(StoreError::WrongMasterKey { .. }) => {
-            SqliteStore::open(&path, mode, &key_ring(settings)?).await?
+            Ok(muster_store::open(&url, mode, &key_ring(settings)?, read).await?)
         }
-        opened => opened?,
-    };
-    let read = move || read_keys(&reference, &folder).map_err(Into::into);
-    Ok(Arc::new(store.rereading_keys(Arc::new(read))))
+        opened => Ok(opened?),
+    }
 }
 
 /// The master keys at hand: more than one only while a rotation is under way.

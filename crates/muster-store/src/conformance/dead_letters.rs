@@ -3,8 +3,7 @@
 use muster_model::{RecordHead, Source};
 
 use super::kit::{
-    Engine, LEASE, accept, add, at, body, cursor, ids, lease_queue, lease_source, names, nothing_due, record,
-    sets,
+    Engine, LEASE, accept, add, at, body, cursor, ids, lease_queue, lease_source, names, nothing_due, sets,
 };
 use crate::{AcceptedPage, DeadLetterOrigin, FinishedDelivery, NewDeadLetter, NewRecord, PageReceipt, Store};
 

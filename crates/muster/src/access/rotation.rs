@@ -31,7 +31,8 @@ use muster_microsoft::key_vault::KeyVaultError;
 use muster_microsoft::{Fault, Microsoft};
 use muster_model::{Clock, Secret, TenantId};
 use muster_store::{
-    Check, CheckOutcome, CredentialKind, CredentialSlot, NewAuditEvent, Store, StoreError, StoredCredential,
+    Check, CheckOutcome, CredentialKind, CredentialSlot, InstanceId, NewAuditEvent, Store, StoreError,
+    StoredCredential,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -52,6 +53,10 @@ const NEXT_AGE_MAX: Duration = Duration::from_secs(3_600);
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// What the mark in a credential's name is for.
 const PURPOSE: &str = "app credential";
+/// The lease under which credentials of a store's apps are changed.
+const LEASE_NAME: &str = "rotation";
+/// How long others wait at most for a process that hangs, and on an engine that cannot tell, for one that was killed.
+const LEASE: Duration = Duration::from_secs(60);
 /// The name of the check that tells of a rotation that is not finished.
 pub const ROTATION: &str = "rotation";
 
@@ -191,34 +196,37 @@ pub enum RotationError {
     /// Another rotation of this store is under way.
     #[error("another command changes the credentials of this store's apps just now; wait for it to end")]
     Busy,
-    /// The lock cannot be had.
-    #[error("the lock {} cannot be had: {error}", .path.display())]
-    Lock { path: PathBuf, error: io::Error },
 }
 
-/// Held while credentials of a store's apps are changed, by one process at a time.
-#[derive(Debug)]
-pub struct RotationLock {
-    _file: fs::File,
-}
-
-impl RotationLock {
-    /// Takes the lock of the store at `store`, which lies beside it.
-    ///
-    /// # Errors
-    /// When another process holds it, or its file cannot be opened.
-    pub fn take(store: &Path) -> Result<Self, RotationError> {
-        let mut path = store.as_os_str().to_owned();
-        path.push(".rotation.lock");
-        let path = PathBuf::from(path);
-        let opened = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let file = opened.map_err(|error| RotationError::Lock { path: path.clone(), error })?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => Err(RotationError::Busy),
-            Err(fs::TryLockError::Error(error)) => Err(RotationError::Lock { path, error }),
+/// Does `work`, which changes credentials of the store's apps, while no other process does such work.
+///
+/// # Errors
+/// When another process is at it, or has taken it over because this one hung.
+pub async fn exclusively<T>(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    work: impl Future<Output = T>,
+) -> Result<T, RotationError> {
+    let taken = store.take_lease(LEASE_NAME, InstanceId(Uuid::new_v4()), LEASE, clock.now()).await?;
+    let lease = taken.ok_or(RotationError::Busy)?;
+    let lost = async {
+        loop {
+            tokio::time::sleep(LEASE / 3).await;
+            match store.extend_lease(&lease, LEASE, clock.now()).await {
+                Ok(()) => {}
+                Err(error @ StoreError::LeaseLost { .. }) => break error,
+                Err(error) => tracing::warn!(%error, "cannot keep the lease on the apps' credentials"),
+            }
         }
+    };
+    let done = tokio::select! {
+        done = work => Ok(done),
+        lost = lost => Err(lost.into()),
+    };
+    if let Err(error) = store.release_lease(lease).await {
+        tracing::warn!(%error, "cannot give the lease on the apps' credentials back; it runs out by itself");
     }
+    done
 }
 
 /// The store's slots of one app.
@@ -961,6 +969,9 @@ fn write_new(new: &Path, parts: &[&[u8]], like: Option<&fs::Metadata>) -> io::Re
 
 #[cfg(test)]
 mod tests {
+    use muster_model::SystemClock;
+    use muster_store::{MasterKey, SqliteStore};
+
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -1009,14 +1020,15 @@ mod tests {
         assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
     }
 
-    #[test]
-    fn one_rotation_at_a_time() {
+    #[tokio::test]
+    async fn one_rotation_at_a_time() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = folder.path().join("muster.db");
-        let held = RotationLock::take(&store).expect("taken");
-        assert!(matches!(RotationLock::take(&store), Err(RotationError::Busy)));
-        drop(held);
-        RotationLock::take(&store).expect("taken again");
+        let path = folder.path().join("muster.db");
+        let store = SqliteStore::create(&path, &MasterKey::generate()).await.expect("created");
+        let second = || exclusively(&store, &SystemClock, async {});
+        let first = exclusively(&store, &SystemClock, async { second().await });
+        assert!(matches!(first.await.expect("taken"), Err(RotationError::Busy)));
+        second().await.expect("taken again");
     }
 
     #[test]

@@ -37,11 +37,17 @@ pub(crate) enum AppCommand {
 
 pub(crate) async fn run(command: &AppCommand, call: &Call, context: &Context) -> Result<Exit, Failed> {
     match command {
-        AppCommand::Register(args) => register::run(args, &call.config, context).await,
+        AppCommand::Register(args) => {
+            rotate::exclusively(context, register::run(args, &call.config, context)).await
+        }
         AppCommand::Show { apps } => show::run(apps, context).await,
         AppCommand::ConsentUrl(args) => consent_url::run(args, context).await,
-        AppCommand::RotateSecret(args) => rotate::run(args, CredentialKind::Secret, context).await,
-        AppCommand::RotateCertificate(args) => rotate::run(args, CredentialKind::Certificate, context).await,
+        AppCommand::RotateSecret(args) => {
+            rotate::exclusively(context, rotate::run(args, CredentialKind::Secret, context)).await
+        }
+        AppCommand::RotateCertificate(args) => {
+            rotate::exclusively(context, rotate::run(args, CredentialKind::Certificate, context)).await
+        }
         AppCommand::Check(args) => check::run(args, context).await,
     }
 }

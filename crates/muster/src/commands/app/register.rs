@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::authority::{SignInArgs, authority, sign_in};
 use super::consent_url::{LOCALHOST, consent_page, redirect_uris, registered_form};
 use super::named::{home, ready, stored};
-use super::rotate::{lock, progress, rotation_failed, shown_rotated};
+use super::rotate::{progress, rotation_failed, shown_rotated};
 use super::section::{append_section, is_section_name, section};
 use crate::access::person::SignInFlow;
 use crate::access::registration::{self, Ensured};
@@ -88,7 +88,6 @@ pub(super) async fn run(args: &Args, config: &Path, context: &Context) -> Result
             format!("`{}` cannot name an app: use letters, digits, `-` and `_`", plain(name)),
         ));
     }
-    let _lock = lock(context)?;
     let microsoft = context.microsoft()?;
     let settings = context.settings.apps.get(name);
     let home = home(name, settings, args.tenant.as_deref(), context, &microsoft).await?;

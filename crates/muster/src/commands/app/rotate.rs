@@ -6,7 +6,7 @@ use muster_store::CredentialKind;
 
 use super::authority::{SignInArgs, authority};
 use super::named::{home, named, ready, stored};
-use crate::access::rotation::{self, CredentialPlace, Rotated, Rotation, RotationError, RotationLock};
+use crate::access::rotation::{self, CredentialPlace, Rotated, Rotation, RotationError};
 use crate::audit;
 use crate::commands::Context;
 use crate::config::Span;
@@ -36,7 +36,6 @@ pub(crate) struct Args {
 
 pub(super) async fn run(args: &Args, kind: CredentialKind, context: &Context) -> Result<Exit, Failed> {
     let (name, settings) = named(args.app.as_deref(), &context.settings)?;
-    let _lock = lock(context)?;
     let microsoft = context.microsoft()?;
     let place = rotation::place(settings, kind, &context.settings.folder, || opener(context))
         .map_err(|reason| Failed::say(Exit::Usage, format!("app `{name}`: {reason}")))?;
@@ -122,8 +121,13 @@ pub(super) fn shown_rotated(rotated: &Rotated) -> String {
     text
 }
 
-pub(super) fn lock(context: &Context) -> Result<RotationLock, Failed> {
-    RotationLock::take(&context.settings.path(&context.settings.store.path)).map_err(rotation_failed)
+/// Does `work` while no other process changes credentials of the store's apps.
+pub(super) async fn exclusively(
+    context: &Context,
+    work: impl Future<Output = Result<Exit, Failed>>,
+) -> Result<Exit, Failed> {
+    let done = rotation::exclusively(context.store.as_ref(), context.clock.as_ref(), work).await;
+    done.map_err(rotation_failed)?
 }
 
 pub(super) fn rotation_failed(error: RotationError) -> Failed {
@@ -139,8 +143,7 @@ pub(super) fn rotation_failed(error: RotationError) -> Failed {
         | RotationError::Certificate(_)
         | RotationError::File { .. }
         | RotationError::PreviousInUse { .. }
-        | RotationError::Busy
-        | RotationError::Lock { .. } => Exit::Failure,
+        | RotationError::Busy => Exit::Failure,
     };
     Failed::new(exit, error)
 }

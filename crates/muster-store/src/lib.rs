@@ -22,6 +22,7 @@ mod leases;
 mod lifetime;
 mod packing;
 mod sealing;
+mod settling;
 mod sign_ins;
 mod signing;
 mod sources;

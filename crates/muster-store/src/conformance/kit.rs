@@ -6,13 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::{
-    ContentHash, Cursor, Delivery, RecordHead, Severity, Slug, Source, Tenant, TenantId, TenantState,
+    ContentHash, Cursor, Delivery, RecordHead, Secret, Severity, Slug, Source, Tenant, TenantId, TenantState,
 };
 use uuid::Uuid;
 
 use crate::{
-    AcceptedPage, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, NewRecord, NewTenant,
-    PageReceipt, PollResult, SourceLease, Store, StoreError,
+    AcceptedPage, Check, CheckOutcome, DeliveryLease, DeliveryLimits, FinishedDelivery, GrantLease,
+    InstanceId, NewGrant, NewInvitation, NewRecord, NewTenant, PageReceipt, PollResult, SignIn, SignInKind,
+    SourceLease, Store, StoreError,
 };
 
 /// How the suite gets at an engine.
@@ -150,4 +151,69 @@ pub(super) async fn caught_up(store: &dyn Store, lease: &SourceLease, next: i64,
 
 pub(super) fn is_lost<T>(result: Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::LeaseLost { .. }))
+}
+
+pub(super) fn invitation(tenant: u128, number: u128) -> NewInvitation {
+    NewInvitation {
+        id: Uuid::from_u128(0x1000 * tenant + number),
+        tenant: tenant_id(tenant),
+        language: "de".to_owned(),
+        expires_at: at(1000),
+    }
+}
+
+pub(super) fn sign_in(tenant: u128, number: u128) -> SignIn {
+    SignIn {
+        id: Uuid::from_u128(0x1_0000 * tenant + number),
+        tenant: tenant_id(tenant),
+        app: "main".to_owned(),
+        kind: SignInKind::Delegated,
+        invitation: Some(Uuid::from_u128(number)),
+        redirect_uri: "https://muster.example/callback".to_owned(),
+        resource: "https://graph.example".to_owned(),
+        nonce: format!("nonce {number}"),
+        verifier: Secret::new(format!("verifier {number}")),
+        created_at: at(10),
+        expires_at: at(100),
+    }
+}
+
+pub(super) fn grant(tenant: u128, app: &str, refresh_token: &str) -> NewGrant {
+    NewGrant {
+        tenant: tenant_id(tenant),
+        app: app.to_owned(),
+        account: "admin@contoso.example".to_owned(),
+        resource: "https://graph.example".to_owned(),
+        refresh_token: Secret::from(refresh_token),
+        expires_at: Some(at(9000)),
+    }
+}
+
+pub(super) fn check(name: &str, outcome: CheckOutcome) -> Check {
+    Check {
+        name: name.to_owned(),
+        outcome,
+        code: "lost_consent".to_owned(),
+        detail: "the consent is gone".to_owned(),
+        remedy: "send the link again".to_owned(),
+        checked_at: at(10),
+        expires_at: (outcome == CheckOutcome::Warning).then(|| at(900)),
+    }
+}
+
+/// The refresh token and the fence of a lease that must be had.
+pub(super) async fn lease_grant(
+    store: &dyn Store,
+    instance: InstanceId,
+    tenant: u128,
+    app: &str,
+    now: Timestamp,
+) -> Option<(String, u64)> {
+    match store.lease_grant(instance, tenant_id(tenant), app, LEASE, now).await.expect("asked") {
+        GrantLease::Leased { refresh_token, fence, grant } => {
+            assert_eq!((grant.tenant, grant.app.as_str()), (tenant_id(tenant), app));
+            Some((refresh_token.expose().clone(), fence))
+        }
+        _ => None,
+    }
 }

@@ -2,8 +2,12 @@
 //!
 //! Nothing here knows how an engine keeps things. Time is an argument throughout; nothing sleeps.
 
+mod audit;
+mod checks;
+mod credentials;
 mod dead_letters;
 mod deliveries;
+mod grants;
 mod identity;
 mod journal;
 mod kit;
@@ -24,5 +28,9 @@ pub async fn run_all(engine: &mut dyn Engine) {
     deliveries::run_all(engine).await;
     dead_letters::run_all(engine).await;
     identity::run_all(engine).await;
+    grants::run_all(engine).await;
+    credentials::run_all(engine).await;
+    checks::run_all(engine).await;
+    audit::run_all(engine).await;
     leases::run_all(engine).await;
 }

@@ -1,11 +1,10 @@
 //! What is owed to sinks: leasing it, and writing down what a sink answered.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Batch, ContentHash, Delivery, DeliveryNumber, Selection, Source, Tenant};
+use muster_model::Selection;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -15,13 +14,13 @@ use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::rows::{StoredTenant, odd, owner, parsed, read_tenant, select_tenant};
 use super::writer::Durability;
-use crate::dead_letters::{SealedLetter, seal_letter};
-use crate::packing::{StoredBatch, Unreadable, unpack};
-use crate::sealing::Sealed;
+use crate::packing::StoredBatch;
+use crate::sealing::{DataKey, Sealed};
+use crate::settling::{BrokenDelivery, Settlement, StoredDelivery, queue_name, read_back, refused_letters};
 use crate::stored::{bounded, count, lease_end, nanoseconds, timestamp};
 use crate::{
-    DeadLetterOrigin, Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, QueueState,
-    SinkTotals, StoreError,
+    Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, QueueState, SinkTotals,
+    StoreError,
 };
 
 const DOING: &str = "lease due deliveries";
@@ -42,22 +41,6 @@ struct LeasedQueue {
     stored: StoredTenant,
 }
 
-/// A delivery as it is stored, before its batch is read back.
-struct StoredDelivery {
-    number: i64,
-    records: i64,
-    selection: Option<Vec<u8>>,
-    /// `None` when the batch is missing.
-    batch: Option<(Source, StoredBatch)>,
-}
-
-/// A delivery whose batch cannot be read.
-struct BrokenDelivery {
-    number: i64,
-    records: i64,
-    letter: SealedLetter,
-}
-
 #[async_trait]
 impl Deliveries for SqliteStore {
     async fn lease_due_deliveries(
@@ -76,7 +59,11 @@ impl Deliveries for SqliteStore {
                     self.settle_queue(&queue).await?;
                     break;
                 }
-                let (deliveries, broken) = self.read_deliveries(&queue.stored, sink, stored).await?;
+                let tenant = queue.stored.tenant.id;
+                let key = self.keys.data_key(queue.stored.data_key.clone(), tenant).await?;
+                let name = sink.to_owned();
+                let read = self.packer.run(move || read_back(stored, tenant, &name, &key));
+                let (deliveries, broken) = read.await;
                 if !broken.is_empty() {
                     self.bury(&queue, sink, broken, now).await?;
                 }
@@ -126,35 +113,21 @@ impl Deliveries for SqliteStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let doing = "finish deliveries";
-        let letters = self.refused(lease, &finished).await?;
-        let mut changes = Vec::with_capacity(finished.len());
-        let (mut delivered, mut rejected) = (0_i64, 0_i64);
-        for done in finished {
-            let Some(owed) = lease.deliveries.iter().find(|delivery| delivery.number == done.number) else {
-                let detail = format!("delivery {} is not part of the lease", done.number.0);
-                return Err(StoreError::Database { doing, detail });
-            };
-            delivered += i64::from(done.delivered);
-            rejected += done.rejected.len() as i64;
-            let before = selected(&owed.batch, &owed.selection);
-            let remaining = done.remaining.map(|selection| (selected(&owed.batch, &selection), selection));
-            // An empty selection owes nothing.
-            let remaining = remaining.filter(|(records, _)| *records > 0);
-            changes.push((done.number.0.cast_signed(), before, remaining));
-        }
+        let letters = if finished.iter().all(|done| done.rejected.is_empty()) {
+            Vec::new()
+        } else {
+            refused_letters(lease, &finished, &self.key_of(lease).await?)?
+        };
+        let settlement = Settlement::of(lease, finished)?;
         let lease = QueueLease::of(lease);
         // What changes nothing but the time of the next attempt may be lost with the machine.
-        let nothing_done = delivered == 0 && rejected == 0 && changes.iter().all(unchanged);
-        let durability = if nothing_done { Durability::Relaxed } else { Durability::Synced };
+        let durability = if settlement.is_nothing() { Durability::Relaxed } else { Durability::Synced };
         self.write(doing, durability, move |connection| {
             Box::pin(async move {
                 let (queue_no, tenant_no) = lease.held(connection).await?;
-                let mut settled = 0;
-                for (number, before, remaining) in changes {
-                    settled += before - remaining.as_ref().map_or(0, |(records, _)| *records);
+                for (number, remaining) in settlement.changes {
                     match remaining {
                         None => delete_delivery(connection, queue_no, number).await?,
-                        Some((records, _)) if records == before => {}
                         Some((records, selection)) => {
                             narrow_delivery(connection, queue_no, number, records, selection).await?;
                         }
@@ -180,9 +153,9 @@ impl Deliveries for SqliteStore {
                 .bind(queue_no)
                 .bind(retry_at)
                 .bind(nanoseconds(now))
-                .bind(settled)
-                .bind(delivered)
-                .bind(rejected)
+                .bind(settlement.settled)
+                .bind(settlement.delivered)
+                .bind(settlement.rejected)
                 .bind(reason)
                 .execute(&mut *connection)
                 .await?;
@@ -320,42 +293,6 @@ impl SqliteStore {
         Ok(deliveries)
     }
 
-    async fn read_deliveries(
-        &self,
-        stored_tenant: &StoredTenant,
-        sink: &str,
-        stored: Vec<StoredDelivery>,
-    ) -> Result<(Vec<Delivery>, Vec<BrokenDelivery>), StoreError> {
-        let tenant = stored_tenant.tenant.id;
-        let key = self.keys.data_key(stored_tenant.data_key.clone(), tenant).await?;
-        let sink = sink.to_owned();
-        let read = self.packer.run(move || {
-            let (mut deliveries, mut broken) = (Vec::with_capacity(stored.len()), Vec::new());
-            for StoredDelivery { number, records, selection, batch } in stored {
-                let (source, read) = match batch {
-                    Some((source, batch)) => (source, unpack(batch, tenant, &key)),
-                    None => (Source::GraphAlerts, Err(missing())),
-                };
-                match read {
-                    Ok(batch) => deliveries.push(Delivery {
-                        number: DeliveryNumber(count(number)),
-                        source,
-                        batch: Arc::new(batch),
-                        selection: selection.map_or(Selection::All, Selection::Some),
-                    }),
-                    Err(Unreadable { reason, sealed }) => {
-                        let origin = DeadLetterOrigin::Sink { sink: sink.clone(), source };
-                        let hash = ContentHash::of(&sealed);
-                        let letter = seal_letter(&key, tenant, &origin, None, reason, &sealed, hash);
-                        broken.push(BrokenDelivery { number, records, letter });
-                    }
-                }
-            }
-            (deliveries, broken)
-        });
-        Ok(read.await)
-    }
-
     /// Makes dead letters of deliveries whose batch cannot be read, so that they hold nothing up.
     async fn bury(
         &self,
@@ -416,39 +353,15 @@ impl SqliteStore {
         .await
     }
 
-    /// The dead letters of the records that a sink refused.
-    async fn refused(
-        &self,
-        lease: &DeliveryLease,
-        finished: &[FinishedDelivery],
-    ) -> Result<Vec<SealedLetter>, StoreError> {
-        if finished.iter().all(|done| done.rejected.is_empty()) {
-            return Ok(Vec::new());
-        }
-        let tenant = lease.tenant.id;
+    /// The data key of the tenant whose deliveries are leased.
+    async fn key_of(&self, lease: &DeliveryLease) -> Result<DataKey, StoreError> {
         let failed = self.failed("keep what a sink refused");
         let row = sqlx::query("SELECT data_key FROM tenant WHERE id = ? AND length(data_key) > 0")
-            .bind(tenant.to_string());
+            .bind(lease.tenant.id.to_string());
         let row = row.fetch_optional(&self.readers).await.map_err(&failed)?;
         let row =
             row.ok_or_else(|| StoreError::LeaseLost { what: queue_name(&lease.tenant, &lease.sink) })?;
-        let key = self.keys.data_key(Sealed::from_stored(row.try_get(0).map_err(failed)?), tenant).await?;
-        let mut letters = Vec::new();
-        for done in finished {
-            let delivery = lease.deliveries.iter().find(|delivery| delivery.number == done.number);
-            for (index, reason) in &done.rejected {
-                let record = delivery.and_then(|delivery| delivery.batch.record(*index as usize));
-                let Some((record, delivery)) = record.zip(delivery) else {
-                    let detail = format!("delivery {} has no record {index}", done.number.0);
-                    return Err(StoreError::Database { doing: "keep what a sink refused", detail });
-                };
-                let origin = DeadLetterOrigin::Sink { sink: lease.sink.clone(), source: delivery.source };
-                let (id, hash) = (Some(record.head.id.clone()), record.head.hash);
-                let body = record.body.as_bytes();
-                letters.push(seal_letter(&key, tenant, &origin, id, reason.clone(), body, hash));
-            }
-        }
-        Ok(letters)
+        self.keys.data_key(Sealed::from_stored(row.try_get(0).map_err(failed)?), lease.tenant.id).await
     }
 }
 
@@ -486,14 +399,6 @@ impl QueueLease {
     }
 }
 
-fn queue_name(tenant: &Tenant, sink: &str) -> String {
-    format!("deliveries of tenant {} to {sink}", tenant.slug)
-}
-
-fn missing() -> Unreadable {
-    Unreadable { reason: "the journal batch is missing".to_owned(), sealed: Vec::new() }
-}
-
 fn stored_delivery(row: &SqliteRow) -> Result<StoredDelivery, sqlx::Error> {
     let batch = match row.try_get::<Option<Vec<u8>>, _>("sealed")? {
         None => None,
@@ -513,15 +418,6 @@ fn stored_delivery(row: &SqliteRow) -> Result<StoredDelivery, sqlx::Error> {
         selection: row.try_get("selection")?,
         batch,
     })
-}
-
-/// How many records of a batch are selected.
-fn selected(batch: &Batch, selection: &Selection) -> i64 {
-    (0..batch.len()).filter(|index| selection.contains(*index)).count() as i64
-}
-
-fn unchanged((_, before, remaining): &(i64, i64, Option<(i64, Selection)>)) -> bool {
-    remaining.as_ref().is_some_and(|(records, _)| records == before)
 }
 
 async fn delete_delivery(

@@ -19,8 +19,8 @@ use super::engine::SqliteStore;
 use super::writer::Durability;
 use crate::{
     AcceptedPage, AuditLog, Credentials, DeadLetters, Deliveries, DeliveryLimits, FinishedDelivery, Grants,
-    InstanceId, Journal, Keys, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, PageReceipt, PollResult,
-    SignIns, SourceLease, Sources, StoreError, Tenants,
+    InstanceId, Journal, Keys, Leases, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, PageReceipt,
+    PollResult, SignIns, SourceLease, Sources, StoreError, Tenants,
 };
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -431,4 +431,57 @@ async fn a_writer_that_fails_is_noticed() {
         store.write::<(), _>("test", Durability::Relaxed, |_| Box::pin(async { panic!("a fault of ours") }));
     assert!(fault.await.is_err());
     store.ended().await;
+}
+
+#[tokio::test]
+async fn a_killed_commands_lease_is_taken_over_at_once_and_a_living_ones_is_not() {
+    let fixture = Fixture::new();
+    let running = fixture.create().await;
+    let (other, later) = (InstanceId(Uuid::from_u128(2)), InstanceId(Uuid::from_u128(3)));
+    let command = fixture.open(OpenMode::Shared).await.unwrap();
+    let killed = command.take_lease("rotation", ME, LEASE, at(0)).await.unwrap().expect("free");
+    let second = fixture.open(OpenMode::Shared).await.unwrap();
+    assert!(second.take_lease("rotation", other, LEASE, at(1)).await.unwrap().is_none());
+    drop(command);
+    let taken =
+        second.take_lease("rotation", other, LEASE, at(2)).await.unwrap().expect("its owner has died");
+    assert!(taken.fence > killed.fence);
+    // A start of `muster run` takes over what an earlier one left, and leaves a command's lease alone.
+    running.take_over(later, at(3)).await.unwrap();
+    second.extend_lease(&taken, LEASE, at(3)).await.unwrap();
+    assert!(running.take_lease("rotation", later, LEASE, at(4)).await.unwrap().is_none());
+    // Whoever closes the store without giving the lease back holds it no longer.
+    second.close().await;
+    assert!(running.take_lease("rotation", later, LEASE, at(5)).await.unwrap().is_some());
+    running.close().await;
+}
+
+#[tokio::test]
+async fn only_the_one_that_runs_takes_over() {
+    let fixture = Fixture::new();
+    let running = fixture.create().await;
+    let lease = leased(&running, 1).await;
+    let command = fixture.open(OpenMode::Shared).await.unwrap();
+    command.take_over(InstanceId(Uuid::from_u128(2)), at(1)).await.unwrap();
+    assert_eq!(accept(&running, &lease, &["a".to_owned()], 10).await.unwrap().accepted, 1);
+    command.close().await;
+    running.close().await;
+}
+
+#[tokio::test]
+async fn the_url_names_the_engine() {
+    let fixture = Fixture::new();
+    fixture.create().await.close().await;
+    let ring = crate::KeyRing::from(fixture.key.clone());
+    let read: crate::ReadKeys = std::sync::Arc::new(|| Err("not asked".into()));
+    let open = async |url: &str| {
+        crate::open(url.as_ref(), OpenMode::Shared, &ring, std::sync::Arc::clone(&read)).await
+    };
+    let opened = open(&format!("sqlite:{}", fixture.path.display())).await.unwrap();
+    assert!(opened.tenants().await.unwrap().is_empty());
+    opened.close().await;
+    for url in ["postgres://muster:a-password@db.example/muster", "muster.db", ""] {
+        let error = open(url).await.err().unwrap().to_string();
+        assert!(error.contains("built in") && !error.contains("a-password"), "{error}");
+    }
 }

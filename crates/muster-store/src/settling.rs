@@ -1,0 +1,136 @@
+//! Deliveries read back, and what a sink's answers change, whatever the engine.
+
+use std::sync::Arc;
+
+use muster_model::{Batch, ContentHash, Delivery, DeliveryNumber, Selection, Source, Tenant, TenantId};
+
+use crate::dead_letters::{SealedLetter, seal_letter};
+use crate::packing::{StoredBatch, Unreadable, unpack};
+use crate::sealing::DataKey;
+use crate::stored::count;
+use crate::{DeadLetterOrigin, DeliveryLease, FinishedDelivery, StoreError};
+
+/// A delivery as it is stored, before its batch is read back.
+pub(crate) struct StoredDelivery {
+    pub(crate) number: i64,
+    pub(crate) records: i64,
+    pub(crate) selection: Option<Vec<u8>>,
+    /// `None` when the batch is missing.
+    pub(crate) batch: Option<(Source, StoredBatch)>,
+}
+
+/// A delivery whose batch cannot be read.
+pub(crate) struct BrokenDelivery {
+    pub(crate) number: i64,
+    pub(crate) records: i64,
+    pub(crate) letter: SealedLetter,
+}
+
+/// Reads deliveries back. Those that cannot be read become dead letters, so that they hold nothing up.
+pub(crate) fn read_back(
+    stored: Vec<StoredDelivery>,
+    tenant: TenantId,
+    sink: &str,
+    key: &DataKey,
+) -> (Vec<Delivery>, Vec<BrokenDelivery>) {
+    let (mut deliveries, mut broken) = (Vec::with_capacity(stored.len()), Vec::new());
+    for StoredDelivery { number, records, selection, batch } in stored {
+        let missing = Unreadable { reason: "the journal batch is missing".to_owned(), sealed: Vec::new() };
+        let (source, read) = match batch {
+            Some((source, batch)) => (source, unpack(batch, tenant, key)),
+            None => (Source::GraphAlerts, Err(missing)),
+        };
+        match read {
+            Ok(batch) => deliveries.push(Delivery {
+                number: DeliveryNumber(count(number)),
+                source,
+                batch: Arc::new(batch),
+                selection: selection.map_or(Selection::All, Selection::Some),
+            }),
+            Err(Unreadable { reason, sealed }) => {
+                let origin = DeadLetterOrigin::Sink { sink: sink.to_owned(), source };
+                let hash = ContentHash::of(&sealed);
+                let letter = seal_letter(key, tenant, &origin, None, reason, &sealed, hash);
+                broken.push(BrokenDelivery { number, records, letter });
+            }
+        }
+    }
+    (deliveries, broken)
+}
+
+/// What a sink's answers change of a queue.
+pub(crate) struct Settlement {
+    /// Records that the sink acknowledged.
+    pub(crate) delivered: i64,
+    /// Records that it refused for good.
+    pub(crate) rejected: i64,
+    /// Records that are owed no more.
+    pub(crate) settled: i64,
+    /// The deliveries that change, by number, each with what of it is owed still.
+    pub(crate) changes: Vec<(i64, Option<(i64, Selection)>)>,
+}
+
+impl Settlement {
+    /// What `finished` changes of the deliveries of `lease`.
+    pub(crate) fn of(lease: &DeliveryLease, finished: Vec<FinishedDelivery>) -> Result<Self, StoreError> {
+        let mut all =
+            Self { delivered: 0, rejected: 0, settled: 0, changes: Vec::with_capacity(finished.len()) };
+        for done in finished {
+            let Some(owed) = lease.deliveries.iter().find(|delivery| delivery.number == done.number) else {
+                let detail = format!("delivery {} is not part of the lease", done.number.0);
+                return Err(StoreError::Database { doing: "finish deliveries", detail });
+            };
+            all.delivered += i64::from(done.delivered);
+            all.rejected += done.rejected.len() as i64;
+            let before = selected(&owed.batch, &owed.selection);
+            let remaining = done.remaining.map(|selection| (selected(&owed.batch, &selection), selection));
+            // An empty selection owes nothing.
+            let remaining = remaining.filter(|(records, _)| *records > 0);
+            let after = remaining.as_ref().map_or(0, |(records, _)| *records);
+            all.settled += before - after;
+            if remaining.is_none() || after != before {
+                all.changes.push((done.number.0.cast_signed(), remaining));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether there is nothing to be kept but the time of the next attempt.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.delivered == 0 && self.rejected == 0 && self.changes.is_empty()
+    }
+}
+
+/// The dead letters of the records that a sink refused.
+pub(crate) fn refused_letters(
+    lease: &DeliveryLease,
+    finished: &[FinishedDelivery],
+    key: &DataKey,
+) -> Result<Vec<SealedLetter>, StoreError> {
+    let mut letters = Vec::new();
+    for done in finished {
+        let delivery = lease.deliveries.iter().find(|delivery| delivery.number == done.number);
+        for (index, reason) in &done.rejected {
+            let record = delivery.and_then(|delivery| delivery.batch.record(*index as usize));
+            let Some((record, delivery)) = record.zip(delivery) else {
+                let detail = format!("delivery {} has no record {index}", done.number.0);
+                return Err(StoreError::Database { doing: "keep what a sink refused", detail });
+            };
+            let origin = DeadLetterOrigin::Sink { sink: lease.sink.clone(), source: delivery.source };
+            let (id, hash) = (Some(record.head.id.clone()), record.head.hash);
+            let body = record.body.as_bytes();
+            letters.push(seal_letter(key, lease.tenant.id, &origin, id, reason.clone(), body, hash));
+        }
+    }
+    Ok(letters)
+}
+
+/// How a queue is called in messages.
+pub(crate) fn queue_name(tenant: &Tenant, sink: &str) -> String {
+    format!("deliveries of tenant {} to {sink}", tenant.slug)
+}
+
+/// How many records of a batch are selected.
+fn selected(batch: &Batch, selection: &Selection) -> i64 {
+    (0..batch.len()).filter(|index| selection.contains(*index)).count() as i64
+}

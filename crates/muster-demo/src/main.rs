@@ -51,7 +51,7 @@ struct Args {
     exit: bool,
     /// How often Muster asks each tenant for news.
     #[arg(long, default_value = "2s")]
-    poll_interval: muster::config::Span,
+    poll_interval: muster_model::Span,
     /// Keep settings, store, log and archive in this folder.
     #[arg(long)]
     keep: Option<PathBuf>,

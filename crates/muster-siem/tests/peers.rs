@@ -9,15 +9,16 @@ mod cef;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{
-    Batch, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Record, RecordHead, Report, Selection, Source,
-    TenantLabel,
+    Batch, ByteSize, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Record, RecordHead, Report, Selection,
+    Source, SystemClock, TenantLabel,
 };
 use muster_siem::formats::{CefOptions, Events, Format};
-use muster_siem::sinks::{Confirm, Framing, Rfc, Sink, Syslog, SyslogOptions, Transport};
+use muster_siem::sinks::{Rfc, Sink, SinkSettings, Surroundings, SyslogSettings, Transport};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -70,11 +71,10 @@ async fn cef_over_tls_reaches(peer: Peer) {
             "frac-digits(6) template(\"$PRI $S_ISODATE $HOST $PROGRAM $MSGID $MSG",
         ),
     });
-    let mut options = running.options(Transport::Tls);
-    options.tls.ca_file = Some(running.path("ca.pem"));
-    assert_eq!((options.framing, options.confirm), (Framing::OctetCounting, Confirm::Close));
-    assert_eq!(options.rfc, Rfc::Rfc5424);
-    let sink = Sink::Syslog(Syslog::new("peer".to_owned(), options).expect("a sink"));
+    let mut settings = running.settings(Transport::Tls);
+    settings.ca_file = Some(running.path("ca.pem"));
+    assert_eq!((settings.framing, settings.confirm, settings.rfc), (None, None, Rfc::Rfc5424));
+    let sink = sink(settings);
     let (running, found) = running.wait_until_ready(&sink).await;
     assert!(found.contains("takes connections under TLSv1_"), "{found}");
     assert!(found.contains("closes them when it has read to the end;"), "{found}");
@@ -120,10 +120,10 @@ async fn cef_in_the_old_header_on_lines_reaches(peer: Peer) {
             format!("{before}  network({source} transport(\"tcp\"));{after}").replace("$MSG", "$MSGHDR$MSG")
         }
     });
-    let mut options = running.options(Transport::Tcp);
-    options.rfc = Rfc::Rfc3164;
-    assert_eq!((options.framing, options.confirm), (Framing::Newline, Confirm::Close));
-    let sink = Sink::Syslog(Syslog::new("peer".to_owned(), options).expect("a sink"));
+    let mut settings = running.settings(Transport::Tcp);
+    settings.rfc = Rfc::Rfc3164;
+    assert_eq!((settings.framing, settings.confirm), (None, None));
+    let sink = sink(settings);
     let (running, found) = running.wait_until_ready(&sink).await;
     assert!(found.contains("in the clear, and closes them when it has read to the end;"), "{found}");
 
@@ -142,10 +142,10 @@ async fn what_the_receiver_would_cut_is_rejected(peer: Peer) {
     const LIMIT: usize = 1 << 20;
     let Some(program) = peer.program() else { return };
     let running = Running::start(peer, &program, |configuration| configuration);
-    let mut options = running.options(Transport::Tls);
-    options.tls.ca_file = Some(running.path("ca.pem"));
-    options.message_bytes_max = Some(LIMIT);
-    let sink = Sink::Syslog(Syslog::new("peer".to_owned(), options).expect("a sink"));
+    let mut settings = running.settings(Transport::Tls);
+    settings.ca_file = Some(running.path("ca.pem"));
+    settings.message_size_max = Some(ByteSize(LIMIT as u64));
+    let sink = sink(settings);
     let (running, _) = running.wait_until_ready(&sink).await;
 
     let tenant = tenant();
@@ -197,6 +197,17 @@ fn cef_of(source: Source, record: Record<'_>, tenant: &TenantLabel) -> String {
 
 fn delivery(number: u64, source: Source, batch: Batch) -> Delivery {
     Delivery { number: DeliveryNumber(number), source, batch: batch.into(), selection: Selection::All }
+}
+
+fn sink(settings: SyslogSettings) -> Sink {
+    let around = Surroundings {
+        folder: Path::new("/"),
+        secret: &|_| unreachable!("syslog has no secrets"),
+        proxy: Ok(None),
+        journal_id: None,
+        clock: Arc::new(SystemClock),
+    };
+    SinkSettings::Syslog(settings).build("peer", &around).expect("a sink")
 }
 
 /// Delivers about `count` records in two delivery batches; every one must count as delivered.
@@ -447,9 +458,15 @@ impl Running {
         String::from_utf8_lossy(&std::fs::read(self.path("peer.log")).expect("a log")).into_owned()
     }
 
-    fn options(&self, transport: Transport) -> SyslogOptions {
-        let format = Format::Cef(CefOptions::default());
-        SyslogOptions::new("localhost".to_owned(), self.port, transport, format)
+    /// Nothing is split here, so that the peers see what they would cut.
+    fn settings(&self, transport: Transport) -> SyslogSettings {
+        let section = json!({
+            "address": format!("localhost:{}", self.port),
+            "transport": "tcp",
+            "format": "cef",
+            "event_size_max": "16MiB",
+        });
+        SyslogSettings { transport, ..serde_json::from_value(section).expect("settings") }
     }
 
     /// Tests the sink until it can be used; returns what was found then.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use muster_http::ClientOptions;
 use muster_microsoft::entra::grant::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
-use muster_model::Clock;
+use muster_model::{Clock, SecretReference};
 use muster_siem::sinks::Sink;
 use muster_store::{InstanceId, KeyRing, OpenMode, ReadKeys, Store, StoreError};
 use tokio::sync::Notify;
@@ -19,7 +19,7 @@ use crate::access::onboard::Onboarding;
 use crate::access::vault::{self, VaultError};
 use crate::access::watch::{Told, Watcher};
 use crate::collect::{Collector, Habits};
-use crate::config::{SecretReference, Settings, SinkSettings};
+use crate::config::{ReadSecret, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
 use crate::routing::Router;
@@ -46,7 +46,7 @@ impl Parts {
         let accepted = Arc::new(Notify::new());
         let told = Arc::new(Told::default());
         let deliverers = sinks(settings, store.journal_id(), clock)?.into_iter().map(|(name, sink)| {
-            let workers = settings.sinks.get(&name).map_or(1, SinkSettings::concurrency);
+            let workers = settings.sinks.get(&name).map_or(1, |sink| sink.any().concurrency());
             let (store, clock, accepted) = (Arc::clone(store), Arc::clone(clock), Arc::clone(&accepted));
             (Arc::new(Deliverer { store, name, sink, clock, instance, accepted }), workers)
         });
@@ -187,8 +187,7 @@ fn sinks(
 ) -> Result<Vec<(String, Sink)>, Failed> {
     let mut sinks = Vec::new();
     for (name, sink) in &settings.sinks {
-        let opened =
-            sink.open(name, &settings.folder, &settings.network, Some(journal_id), Arc::clone(clock));
+        let opened = settings.open_sink(name, sink, Some(journal_id), Arc::clone(clock));
         sinks.push((name.clone(), opened.map_err(|error| Failed::say(Exit::Settings, error))?));
     }
     Ok(sinks)

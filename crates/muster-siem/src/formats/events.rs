@@ -102,10 +102,28 @@ impl Events {
 
     /// Each event that a format has written, in order.
     pub fn events(&self) -> impl Iterator<Item = Event<'_>> {
-        self.iter().zip(&self.entries).filter_map(|(bytes, entry)| {
+        self.events_in(0..self.len())
+    }
+
+    /// Of the events in `range`, each that a format has written.
+    pub fn events_in(&self, range: Range<usize>) -> impl Iterator<Item = Event<'_>> {
+        let mut start = self.start(range.start);
+        self.entries.get(range).unwrap_or_default().iter().filter_map(move |entry| {
+            let bytes =
+                self.bytes.get(std::mem::replace(&mut start, entry.end)..entry.end).unwrap_or_default();
             let (envelope, id) = entry.envelope.as_ref()?;
             Some(Event { bytes, id: self.ids.get(id.clone()).unwrap_or_default(), envelope: *envelope })
         })
+    }
+
+    /// Where the events in `range` stand in the bytes.
+    #[must_use]
+    pub fn place(&self, range: &Range<usize>) -> Range<usize> {
+        self.start(range.start)..self.start(range.end)
+    }
+
+    fn start(&self, event: usize) -> usize {
+        event.checked_sub(1).and_then(|before| self.entries.get(before)).map_or(0, |entry| entry.end)
     }
 
     /// The number of the record whose events are written next.
@@ -192,6 +210,17 @@ mod tests {
         assert_eq!((events.len(), events.iter().count()), (0, 0));
     }
 
+    #[test]
+    fn a_time_of_year_1_is_no_time() {
+        let of = |body: &str| {
+            let head = RecordHead::read(RecordKind::GraphAlert, body).expect("a record");
+            time_of(&head).map(|time| time.to_string())
+        };
+        let both = r#"{"id":"1","createdDateTime":"0001-01-01T00:00:00Z","lastUpdateDateTime":"2026-01-02T03:04:05Z"}"#;
+        assert_eq!(of(both).as_deref(), Some("2026-01-02T03:04:05Z"));
+        assert_eq!(of(r#"{"id":"1","createdDateTime":"0001-01-01T00:00:00Z"}"#), None);
+    }
+
     /// Number, part, parts, whether an inner alert, and stream of each event of two incidents of two alerts.
     fn envelopes(spelling: &Spelling) -> Vec<(usize, usize, usize, bool, Option<String>)> {
         let evidence = format!(r#"{{"x":"{}"}}"#, "x".repeat(800));
@@ -242,6 +271,6 @@ mod tests {
         assert_eq!(told.last().map(|(record, part, parts, ..)| (*record, *part, *parts)), Some((4, 5, 5)));
 
         let told = envelopes(&Format::Ecs(EcsOptions::default()).into());
-        assert_eq!(told[0], (3, 1, 1, false, Some("m365_defender.incident".to_owned())), "{told:?}");
+        assert_eq!(told[0], (3, 1, 2, false, Some("m365_defender.incident".to_owned())), "{told:?}");
     }
 }

@@ -1,21 +1,86 @@
 //! Destinations. Each sink formats a delivery batch, sends it, waits for whatever acknowledgement its receiver can give,
 //! and answers for each record. What a sink's acknowledgement is worth stands at the head of its file.
 //!
-//! A closed list: to add a sink, write its file (copy the one nearest to it), add a variant to [`Sink`], and follow
-//! the compiler. A sink never retries by itself and keeps nothing that is owed: it answers [`Outcome::Retry`] and the
-//! delivery stays in the store.
+//! A closed list. To add a sink: copy the file nearest to it (its settings, limits, `build`, `deliver` and `test` are
+//! there), add a line to each list here, follow the compiler, and run the suite on it. A sink never retries by itself and
+//! keeps nothing that is owed: it answers [`Outcome::Retry`] and the delivery stays in the store.
+//!
+//! [`Outcome::Retry`]: muster_model::Outcome::Retry
 
+mod batch;
+mod error;
 mod file;
+mod http;
+mod outcomes;
+mod settings;
 mod splunk_hec;
 mod syslog;
 mod tls;
 
-use muster_model::{DeliveryBatch, Outcome, Report, Trouble};
+#[cfg(test)]
+mod suite;
+#[cfg(test)]
+mod testing;
 
-pub use file::{FileOptions, FileSink};
-pub use splunk_hec::{Acknowledge, SplunkHec, SplunkHecOptions};
-pub use syslog::{Confirm, Framing, Rfc, Syslog, SyslogOptions, Transport};
-pub use tls::TlsOptions;
+use muster_model::{DeliveryBatch, Report};
+
+pub use error::SinkError;
+pub use file::{FileSettings, FileSink};
+pub use settings::{FormatName, FormatOptions, Settings, Surroundings};
+pub use splunk_hec::{Acknowledge, SplunkHec, SplunkHecSettings};
+pub use syslog::{Confirm, Framing, Rfc, Syslog, SyslogSettings, Transport};
+
+/// A sink's section of the settings.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is a handful of sinks, each read once and never moved about"
+)]
+pub enum SinkSettings {
+    /// Splunk's HTTP Event Collector.
+    SplunkHec(SplunkHecSettings),
+    /// A syslog receiver.
+    Syslog(SyslogSettings),
+    /// A local file.
+    File(FileSettings),
+}
+
+impl SinkSettings {
+    /// The `type` of every sink.
+    pub const TYPES: [&'static str; 3] = ["splunk_hec", "syslog", "file"];
+
+    /// The `type`.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::SplunkHec(_) => "splunk_hec",
+            Self::Syslog(_) => "syslog",
+            Self::File(_) => "file",
+        }
+    }
+
+    /// What every section can be asked.
+    #[must_use]
+    pub fn any(&self) -> &dyn Settings {
+        match self {
+            Self::SplunkHec(settings) => settings,
+            Self::Syslog(settings) => settings,
+            Self::File(settings) => settings,
+        }
+    }
+
+    /// Makes the sink. Connects to nothing yet; a file is opened.
+    ///
+    /// # Errors
+    /// When the settings cannot work, or the file cannot be used.
+    pub fn build(&self, name: &str, around: &Surroundings<'_>) -> Result<Sink, SinkError> {
+        match self.clone() {
+            Self::SplunkHec(settings) => SplunkHec::build(name, settings, around).map(Sink::SplunkHec),
+            Self::Syslog(settings) => Syslog::build(name, settings, around).map(Sink::Syslog),
+            Self::File(settings) => FileSink::build(name, settings, around).map(Sink::File),
+        }
+    }
+}
 
 /// A destination.
 #[derive(Debug)]
@@ -54,16 +119,6 @@ impl Sink {
         }
     }
 
-    /// The `type` in the settings.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::SplunkHec(_) => "splunk_hec",
-            Self::Syslog(_) => "syslog",
-            Self::File(_) => "file",
-        }
-    }
-
     /// Flushes and closes. Nothing may be delivered afterwards.
     pub async fn close(&self) {
         match self {
@@ -73,89 +128,3 @@ impl Sink {
         }
     }
 }
-
-/// Why a sink cannot be made or used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SinkError {
-    /// The settings cannot work; a person must change them.
-    #[error("sink `{sink}`: {problem}")]
-    Settings {
-        /// The sink's name in the settings.
-        sink: String,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// The receiver, or the file, cannot be used at present.
-    #[error("sink `{sink}`: {problem}")]
-    Unusable {
-        /// The sink's name in the settings.
-        sink: String,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// Another process writes there.
-    #[error(
-        "sink `{sink}`: {path} is being written by another process; stop it, or give this sink another path"
-    )]
-    InUse {
-        /// The sink's name in the settings.
-        sink: String,
-        /// The path both want.
-        path: String,
-    },
-}
-
-/// Collects the outcomes of a delivery batch's records while their events go their ways.
-///
-/// A record may be several events. Its outcome is the least final of theirs: one that must be retried keeps the record
-/// owed, even where another of its events was refused for good.
-#[derive(Debug)]
-struct Answers {
-    outcomes: Vec<Outcome>,
-    trouble: Option<Trouble>,
-}
-
-impl Answers {
-    fn new() -> Self {
-        Self { outcomes: Vec::new(), trouble: None }
-    }
-
-    fn reject(&mut self, record: usize, reason: &str) {
-        if let Some(outcome @ Outcome::Delivered) = self.outcomes.get_mut(record) {
-            *outcome = Outcome::Rejected(reason.to_owned());
-        }
-    }
-
-    fn retry(&mut self, record: usize) {
-        if let Some(outcome) = self.outcomes.get_mut(record) {
-            *outcome = Outcome::Retry;
-        }
-    }
-
-    /// Everything that was not refused stays owed.
-    fn retry_all(&mut self) {
-        for outcome in self.outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Delivered) {
-            *outcome = Outcome::Retry;
-        }
-    }
-
-    /// Keeps the first reason, and the longest wait anyone asked for.
-    fn trouble(&mut self, trouble: Trouble) {
-        match &mut self.trouble {
-            None => self.trouble = Some(trouble),
-            Some(known) => known.after = known.after.max(trouble.after),
-        }
-    }
-
-    fn report(self) -> Report {
-        Report { outcomes: self.outcomes, trouble: self.trouble }
-    }
-}
-
-/// A bit of what a receiver said, fit for a message to the operator.
-fn shown(text: &str) -> String {
-    muster_model::text::shown(text, 200)
-}
-
-#[cfg(test)]
-mod testing;

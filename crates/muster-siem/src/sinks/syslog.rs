@@ -11,126 +11,111 @@
 //!
 //! A message is never cut: one that the transport or the settings do not take is rejected.
 
+mod connection;
+mod message;
+
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::path::PathBuf;
 use std::sync::Mutex;
-use std::task::Poll;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use muster_http::with_causes;
-use muster_model::{DeliveryBatch, Outcome, Record, Report, Severity, Source, Trouble};
+use muster_model::{ByteSize, DeliveryBatch, Outcome, Record, Report, Source, Span, Trouble};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use serde::{Deserialize, Deserializer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use super::{Answers, SinkError, TlsOptions, shown, tls};
-use crate::formats::{Events, Format, Spelling};
+pub use self::message::{Framing, Rfc, Transport};
 
-/// What a UDP datagram over IPv4 can carry.
-const DATAGRAM_BYTES_MAX: usize = 65_507;
+use self::connection::{CHATTER_BYTES_MAX, Connection, Stream};
+use self::message::MessageLayout;
+use super::error::{SinkError, shown};
+use super::outcomes::Outcomes;
+use super::settings::{
+    EncodingKeys, FormatName, FormatOptions, Settings, Surroundings, bytes, seconds, word,
+};
+use super::tls;
+use crate::formats::{
+    BigEvents, CefOptions, EcsOptions, Events, Format, LeefOptions, MappingOptions, OcsfOptions, Spelling,
+    SplunkOptions,
+};
+
 /// Frames are written when this much has gathered.
 const WRITE_BYTES: usize = 128 << 10;
 /// Connections that are kept open with [`Confirm::None`].
 const KEPT_MAX: usize = 4;
-/// What a receiver may say before it closes; it has nothing to say.
-const CHATTER_BYTES_MAX: usize = 64 << 10;
+/// What most syslog receivers take without being told: syslog-ng's `log-msg-size`.
+const MESSAGE_SIZE_USUAL: ByteSize = ByteSize(64 * 1024);
+/// The longest header of a message.
+const HEADER_BYTES: u64 = 512;
 
-/// The settings of a [`Syslog`].
-#[derive(Debug, Clone)]
-pub struct SyslogOptions {
-    /// The receiver's name or address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// How it is reached.
+/// `type = "syslog"`: a syslog receiver, such as an ArcSight SmartConnector.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyslogSettings {
+    /// Host and port, such as `arcsight.example:6514`.
+    pub address: String,
+    /// `udp`, `tcp` or `tls`.
+    #[serde(deserialize_with = "transport")]
     pub transport: Transport,
-    /// How messages are told apart on a stream.
-    pub framing: Framing,
-    /// How the header is spelled.
+    /// `octet_counting` or `newline`; the default is octet counting over TLS (RFC 5425), newlines over TCP.
+    #[serde(default, deserialize_with = "framing")]
+    pub framing: Option<Framing>,
+    /// `5424` or `3164`.
+    #[serde(default = "rfc_5424", deserialize_with = "rfc")]
     pub rfc: Rfc,
-    /// The facility's number, 0 to 23.
-    pub facility: u8,
-    /// The application's name in the header.
-    pub app_name: String,
-    /// The sending host's name in the header.
-    pub hostname: String,
-    /// How records are spelled.
-    pub spelling: Spelling,
-    /// What counts as delivered.
-    pub confirm: Confirm,
-    /// How long each step may take: to connect, to shake hands, to take the next bytes, to close.
-    pub timeout: Duration,
+    /// How it is known that the receiver has everything: `close` or `none`.
+    #[serde(default, deserialize_with = "confirm")]
+    pub confirm: Option<Confirm>,
+    /// How records are written: `raw`, `splunk`, `cef`, `leef`, `ecs` or `ocsf`.
+    #[serde(default)]
+    pub format: FormatName,
+    /// `[sinks.NAME.cef]`
+    #[serde(default)]
+    pub cef: CefOptions,
+    /// `[sinks.NAME.splunk]`
+    #[serde(default)]
+    pub splunk: SplunkOptions,
+    /// `[sinks.NAME.leef]`
+    #[serde(default)]
+    pub leef: LeefOptions,
+    /// `[sinks.NAME.ecs]`
+    #[serde(default)]
+    pub ecs: EcsOptions,
+    /// `[sinks.NAME.ocsf]`
+    #[serde(default)]
+    pub ocsf: OcsfOptions,
+    /// `[sinks.NAME.mapping]`: fields dropped, renamed, set and added.
+    #[serde(default)]
+    pub mapping: MappingOptions,
+    /// The longest event.
+    #[serde(default)]
+    pub event_size_max: Option<ByteSize>,
+    /// What is done with longer ones: `split`, `drop` or `refer`.
+    #[serde(default)]
+    pub big_events: BigEvents,
+    /// The fields that `big_events = "drop"` leaves out, in this order.
+    #[serde(default)]
+    pub big_drop: Vec<String>,
     /// The longest message, header included, that the receiver takes. Longer ones are rejected.
-    pub message_bytes_max: Option<usize>,
-    /// Whom to trust.
-    pub tls: TlsOptions,
-}
-
-impl SyslogOptions {
-    /// The defaults beside what must be said.
-    #[must_use]
-    pub fn new(host: String, port: u16, transport: Transport, spelling: impl Into<Spelling>) -> Self {
-        Self {
-            host,
-            port,
-            transport,
-            framing: Framing::usual_for(transport),
-            rfc: Rfc::Rfc5424,
-            facility: 16,
-            app_name: "muster".to_owned(),
-            hostname: "muster".to_owned(),
-            spelling: spelling.into(),
-            confirm: Confirm::usual_for(transport),
-            timeout: Duration::from_secs(30),
-            message_bytes_max: None,
-            tls: TlsOptions::default(),
-        }
-    }
-}
-
-/// How a receiver is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// One datagram for each message.
-    Udp,
-    /// A stream in the clear.
-    Tcp,
-    /// A stream under TLS.
-    Tls,
-}
-
-/// How messages are told apart on a stream (RFC 6587).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// The length in front of each message.
-    OctetCounting,
-    /// A newline after each message.
-    Newline,
-}
-
-impl Framing {
-    /// What RFC 5425 asks of TLS, and what receivers expect over TCP.
-    #[must_use]
-    pub fn usual_for(transport: Transport) -> Self {
-        match transport {
-            Transport::Tls => Self::OctetCounting,
-            Transport::Udp | Transport::Tcp => Self::Newline,
-        }
-    }
-}
-
-/// How the header is spelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rfc {
-    /// `<PRI>1 2026-01-02T03:04:05.123456Z host app - graph_alerts - message`
-    Rfc5424,
-    /// `<PRI>Jan  2 03:04:05 host message`, the time in UTC.
-    Rfc3164,
+    #[serde(default)]
+    pub message_size_max: Option<ByteSize>,
+    /// PEM certificates trusted beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// The name in the receiver's certificate, where it is not the address's host.
+    #[serde(default)]
+    pub server_name: Option<String>,
+    /// How long each step may take: to connect, to shake hands, to take the next bytes, to close.
+    #[serde(default = "half_minute")]
+    pub timeout: Span,
+    /// Delivery batches under way at the same time.
+    #[serde(default = "two")]
+    pub concurrency: u32,
 }
 
 /// What counts as delivered.
@@ -153,15 +138,46 @@ impl Confirm {
     }
 }
 
+impl Settings for SyslogSettings {
+    fn target(&self) -> String {
+        self.address.clone()
+    }
+
+    fn encoding(&self) -> Result<Spelling, Vec<String>> {
+        let format = self.format.with(&FormatOptions {
+            cef: self.cef.clone(),
+            splunk: self.splunk.clone(),
+            leef: self.leef.clone(),
+            ecs: self.ecs.clone(),
+            ocsf: self.ocsf.clone(),
+        });
+        let usual = self.message_size_max.unwrap_or(MESSAGE_SIZE_USUAL);
+        let fits = ByteSize(usual.0.saturating_sub(HEADER_BYTES));
+        let Self { mapping, event_size_max, big_events, big_drop, .. } = self;
+        let (event_size_max, big_events) = (Some(event_size_max.unwrap_or(fits)), *big_events);
+        EncodingKeys { format, mapping, event_size_max, big_events, big_drop }.encoding()
+    }
+
+    fn concurrency(&self) -> u32 {
+        self.concurrency.clamp(1, 64)
+    }
+
+    fn mistakes(&self) -> Vec<String> {
+        host_and_port(&self.address).err().into_iter().collect()
+    }
+}
+
 /// A syslog receiver.
 #[derive(Debug)]
 pub struct Syslog {
     name: String,
-    options: SyslogOptions,
+    settings: SyslogSettings,
+    host: String,
+    port: u16,
+    encoding: Spelling,
+    layout: MessageLayout,
+    confirm: Confirm,
     tls: Option<Tls>,
-    /// Host and application as they may stand in a header.
-    host_field: String,
-    app_field: String,
     kept: Mutex<Vec<Connection>>,
 }
 
@@ -178,54 +194,61 @@ impl std::fmt::Debug for Tls {
 
 impl Syslog {
     /// A sink with this name; nothing is connected yet.
-    ///
-    /// # Errors
-    /// When the settings cannot work.
-    pub fn new(name: String, options: SyslogOptions) -> Result<Self, SinkError> {
-        let tls = match check(&options) {
-            Ok(tls) => tls,
-            Err(problem) => return Err(SinkError::Settings { sink: name, problem }),
+    pub(super) fn build(
+        name: &str,
+        settings: SyslogSettings,
+        around: &Surroundings<'_>,
+    ) -> Result<Self, SinkError> {
+        let made = settings.encoding().map_err(|mistakes| mistakes.join("; ")).and_then(|encoding| {
+            let (host, port) = host_and_port(&settings.address)?;
+            let tls = tls(&settings, &host, around)?;
+            Ok((encoding, host, port, tls))
+        });
+        let (encoding, host, port, tls) =
+            made.map_err(|problem| SinkError::Settings { sink: name.to_owned(), problem })?;
+        let transport = settings.transport;
+        let layout = MessageLayout {
+            transport,
+            framing: settings.framing.unwrap_or_else(|| Framing::usual_for(transport)),
+            rfc: settings.rfc,
+            has_own_tag: matches!(encoding.format, Format::Cef(_) | Format::Leef(_)),
+            message_bytes_max: settings.message_size_max.map(bytes),
         };
-        Ok(Self {
-            host_field: header_field(&options.hostname, 255),
-            app_field: header_field(&options.app_name, 48),
-            name,
-            options,
-            tls,
-            kept: Mutex::default(),
-        })
+        let confirm = settings.confirm.unwrap_or_else(|| Confirm::usual_for(transport));
+        let (name, kept) = (name.to_owned(), Mutex::default());
+        Ok(Self { name, settings, host, port, encoding, layout, confirm, tls, kept })
     }
 
     pub(super) async fn deliver(&self, batch: DeliveryBatch<'_>) -> Report {
-        let mut answers = Answers::new();
-        let troubled = match (self.options.transport, self.options.confirm) {
-            (Transport::Udp, _) => self.send_datagrams(batch, &mut answers).await,
-            (_, Confirm::Close) => self.send_and_close(batch, &mut answers).await,
-            (_, Confirm::None) => self.send_and_keep(batch, &mut answers).await,
+        let mut outcomes = Outcomes::default();
+        let troubled = match (self.settings.transport, self.confirm) {
+            (Transport::Udp, _) => self.send_datagrams(batch, &mut outcomes).await,
+            (_, Confirm::Close) => self.send_and_close(batch, &mut outcomes).await,
+            (_, Confirm::None) => self.send_and_keep(batch, &mut outcomes).await,
         };
         // What an early failure kept from being looked at is owed as well.
-        answers.outcomes.resize(batch.records().count(), Outcome::Retry);
+        outcomes.retry_rest(batch.records().count());
         if let Err(trouble) = troubled {
-            if self.options.transport != Transport::Udp {
-                answers.retry_all();
+            if self.settings.transport != Transport::Udp {
+                outcomes.retry_all();
             }
-            answers.trouble(trouble);
+            outcomes.trouble(trouble);
         }
-        answers.report()
+        outcomes.report()
     }
 
-    async fn send_and_close(&self, batch: DeliveryBatch<'_>, answers: &mut Answers) -> Result<(), Trouble> {
+    async fn send_and_close(&self, batch: DeliveryBatch<'_>, outcomes: &mut Outcomes) -> Result<(), Trouble> {
         let mut connection = None;
-        self.write_all(batch, answers, &mut connection).await?;
+        self.write_all(batch, outcomes, &mut connection).await?;
         match connection {
             Some(connection) => self.confirm_by_close(connection).await,
             None => Ok(()),
         }
     }
 
-    async fn send_and_keep(&self, batch: DeliveryBatch<'_>, answers: &mut Answers) -> Result<(), Trouble> {
+    async fn send_and_keep(&self, batch: DeliveryBatch<'_>, outcomes: &mut Outcomes) -> Result<(), Trouble> {
         let mut connection = self.take_kept().await;
-        self.write_all(batch, answers, &mut connection).await?;
+        self.write_all(batch, outcomes, &mut connection).await?;
         let Some(mut connection) = connection else { return Ok(()) };
         self.step("taking messages", connection.stream.flush()).await?;
         if connection.has_ended().await {
@@ -252,7 +275,7 @@ impl Syslog {
     async fn write_all(
         &self,
         batch: DeliveryBatch<'_>,
-        answers: &mut Answers,
+        outcomes: &mut Outcomes,
         connection: &mut Option<Connection>,
     ) -> Result<(), Trouble> {
         let mut events = Events::new();
@@ -260,18 +283,18 @@ impl Syslog {
         let mut header = Vec::new();
         for (index, (source, record)) in batch.records().enumerate() {
             let before = frames.len();
-            if let Err(reason) = self.spell(batch, source, record, &mut events, &mut header) {
-                answers.outcomes.push(Outcome::Rejected(reason));
+            if let Err(reason) = self.format(batch, source, record, &mut events, &mut header) {
+                outcomes.push(Outcome::Rejected(reason));
                 continue;
             }
-            answers.outcomes.push(Outcome::Delivered);
+            outcomes.push(Outcome::Delivered);
             for event in events.iter() {
-                match self.frame(&header, event, &mut frames) {
+                match self.layout.frame(&header, event, &mut frames) {
                     Ok(()) => {}
                     Err(reason) => {
                         // A record goes whole or not at all.
                         frames.truncate(before);
-                        answers.reject(index, &reason);
+                        outcomes.reject(index, &reason);
                         break;
                     }
                 }
@@ -332,22 +355,22 @@ impl Syslog {
         }
     }
 
-    async fn send_datagrams(&self, batch: DeliveryBatch<'_>, answers: &mut Answers) -> Result<(), Trouble> {
+    async fn send_datagrams(&self, batch: DeliveryBatch<'_>, outcomes: &mut Outcomes) -> Result<(), Trouble> {
         let socket = self.step("finding the way", self.udp()).await?;
         let mut events = Events::new();
         let (mut header, mut datagram) = (Vec::new(), Vec::new());
         for (index, (source, record)) in batch.records().enumerate() {
-            if let Err(reason) = self.spell(batch, source, record, &mut events, &mut header) {
-                answers.outcomes.push(Outcome::Rejected(reason));
+            if let Err(reason) = self.format(batch, source, record, &mut events, &mut header) {
+                outcomes.push(Outcome::Rejected(reason));
                 continue;
             }
-            answers.outcomes.push(Outcome::Delivered);
+            outcomes.push(Outcome::Delivered);
             for event in events.iter() {
                 datagram.clear();
                 datagram.extend_from_slice(&header);
                 datagram.extend_from_slice(event);
-                if let Err(reason) = self.fits(datagram.len()) {
-                    answers.reject(index, &reason);
+                if let Err(reason) = self.layout.fits(datagram.len()) {
+                    outcomes.reject(index, &reason);
                     break;
                 }
                 let sent = self.step("taking datagrams", async {
@@ -366,11 +389,11 @@ impl Syslog {
                     Ok(true) => {}
                     Ok(false) => {
                         let reason = format!("the network takes no datagram of {} bytes", datagram.len());
-                        answers.reject(index, &reason);
+                        outcomes.reject(index, &reason);
                         break;
                     }
                     Err(trouble) => {
-                        answers.retry(index);
+                        outcomes.retry(index);
                         return Err(trouble);
                     }
                 }
@@ -381,7 +404,7 @@ impl Syslog {
 
     async fn udp(&self) -> io::Result<UdpSocket> {
         let mut last = io::Error::other("the name has no address");
-        for address in tokio::net::lookup_host((self.options.host.as_str(), self.options.port)).await? {
+        for address in tokio::net::lookup_host((self.host.as_str(), self.port)).await? {
             let from: SocketAddr =
                 if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
             let socket = UdpSocket::bind(from).await?;
@@ -395,7 +418,7 @@ impl Syslog {
 
     async fn connect(&self) -> Result<Connection, Trouble> {
         let start = Instant::now();
-        let address = (self.options.host.as_str(), self.options.port);
+        let address = (self.host.as_str(), self.port);
         let tcp = self.step("connecting", TcpStream::connect(address)).await?;
         let took_to_connect = start.elapsed();
         let nodelay = tcp.set_nodelay(true);
@@ -412,7 +435,7 @@ impl Syslog {
 
     /// One step with the timeout, its failure in words.
     async fn step<T>(&self, what: &str, step: impl Future<Output = io::Result<T>>) -> Result<T, Trouble> {
-        match tokio::time::timeout(self.options.timeout, step).await {
+        match tokio::time::timeout(self.settings.timeout.0, step).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 let advice = match error.kind() {
@@ -430,7 +453,7 @@ impl Syslog {
             Err(_) => Err(self.trouble(
                 &format!(
                     "it took longer than {:?} at {what}: it is stalled or overloaded",
-                    self.options.timeout
+                    self.settings.timeout.0
                 ),
                 None,
             )),
@@ -438,12 +461,12 @@ impl Syslog {
     }
 
     fn trouble(&self, reason: &str, after: Option<Duration>) -> Trouble {
-        let SyslogOptions { host, port, .. } = &self.options;
+        let Self { host, port, .. } = self;
         Trouble { reason: format!("sink `{}` ({}:{port}): {reason}", self.name, shown(host)), after }
     }
 
     /// The record's events, and the header that stands before each of them.
-    fn spell(
+    fn format(
         &self,
         batch: DeliveryBatch<'_>,
         source: Source,
@@ -452,77 +475,18 @@ impl Syslog {
         header: &mut Vec<u8>,
     ) -> Result<(), String> {
         events.clear();
-        self.options
-            .spelling
+        self.encoding
             .write(source.kind(), record, batch.tenant, events)
             .map_err(|error| error.to_string())?;
-        header.clear();
-        let priority = self.options.facility * 8 + severity_number(record.head.severity);
-        let time = time_of(record);
-        let text = match self.options.rfc {
-            Rfc::Rfc5424 => {
-                let time = time.and_then(time_5424);
-                let time = time.as_deref().unwrap_or("-");
-                format!("<{priority}>1 {time} {} {} - {source} - ", self.host_field, self.app_field)
-            }
-            Rfc::Rfc3164 => {
-                let time = time.unwrap_or(Timestamp::UNIX_EPOCH).strftime("%b %e %H:%M:%S");
-                // CEF and LEEF take the place of the tag: receivers look for `CEF:` right after the host.
-                match self.options.spelling.format {
-                    Format::Cef(_) | Format::Leef(_) => format!("<{priority}>{time} {} ", self.host_field),
-                    _ => {
-                        format!("<{priority}>{time} {} {}: ", self.host_field, self.app_field)
-                    }
-                }
-            }
-        };
-        header.extend_from_slice(text.as_bytes());
+        let time = events.events().next().and_then(|event| event.envelope.time);
+        self.layout.write_header(source, record.head.severity, time, header);
         Ok(())
-    }
-
-    /// Appends one message, framed.
-    fn frame(&self, header: &[u8], event: &[u8], frames: &mut Vec<u8>) -> Result<(), String> {
-        let bytes = header.len() + event.len();
-        self.fits(bytes)?;
-        match self.options.framing {
-            Framing::OctetCounting => frames.extend_from_slice(format!("{bytes} ").as_bytes()),
-            // Formats write none; if one ever does, it must not become a message of its own.
-            Framing::Newline if memchr::memchr2(b'\n', b'\0', event).is_some() => {
-                return Err("the message holds a newline, which newline framing cannot carry".to_owned());
-            }
-            Framing::Newline => {}
-        }
-        frames.extend_from_slice(header);
-        frames.extend_from_slice(event);
-        if self.options.framing == Framing::Newline {
-            frames.push(b'\n');
-        }
-        Ok(())
-    }
-
-    fn fits(&self, bytes: usize) -> Result<(), String> {
-        let most = match self.options.transport {
-            Transport::Udp => self.options.message_bytes_max.unwrap_or(usize::MAX).min(DATAGRAM_BYTES_MAX),
-            Transport::Tcp | Transport::Tls => self.options.message_bytes_max.unwrap_or(usize::MAX),
-        };
-        if bytes <= most {
-            return Ok(());
-        }
-        let advice = match self.options.transport {
-            Transport::Udp => "use tcp or tls for large records",
-            Transport::Tcp | Transport::Tls => "raise message_bytes_max if the receiver takes more",
-        };
-        Err(format!("the message has {bytes} bytes and at most {most} are taken; it is not cut: {advice}"))
     }
 
     pub(super) async fn test(&self) -> Result<String, SinkError> {
-        let SyslogOptions { host, port, transport, .. } = &self.options;
-        let unusable = |trouble: Trouble| {
-            let prefix = format!("sink `{}` ", self.name);
-            let problem = trouble.reason.strip_prefix(&prefix).unwrap_or(&trouble.reason).to_owned();
-            SinkError::Unusable { sink: self.name.clone(), problem }
-        };
-        if *transport == Transport::Udp {
+        let Self { host, port, .. } = self;
+        let unusable = |trouble: Trouble| SinkError::unusable(&self.name, &trouble);
+        if self.settings.transport == Transport::Udp {
             self.step("finding the way", self.udp()).await.map_err(unusable)?;
             return Ok(format!(
                 "{host}:{port} has an address; over UDP nobody can tell whether anyone listens"
@@ -536,7 +500,7 @@ impl Syslog {
                 format!("under {}", version.and_then(|version| version.as_str()).unwrap_or("TLS"))
             }
         };
-        let confirms = match self.options.confirm {
+        let confirms = match self.confirm {
             // Whether it closes after us is what deliveries depend on.
             Confirm::Close => {
                 self.confirm_by_close(connection).await.map_err(unusable)?;
@@ -548,7 +512,7 @@ impl Syslog {
             }
         };
         // Receivers cut or drop what is longer than they allow, and nothing on the wire tells so.
-        let limit = match self.options.message_bytes_max {
+        let limit = match self.layout.message_bytes_max {
             Some(bytes) => format!("messages of more than {bytes} bytes are not sent to it"),
             None => {
                 "set `message_size_max` to the receiver's own limit, or it may lose longer messages unseen"
@@ -572,139 +536,62 @@ impl Syslog {
     }
 }
 
-fn check(options: &SyslogOptions) -> Result<Option<Tls>, String> {
-    if options.host.trim().is_empty() || options.host.contains(char::is_whitespace) {
-        return Err("its host must be a name or an address".to_owned());
-    }
-    if options.facility > 23 {
-        return Err(format!("facility {} does not exist: use 0 to 23", options.facility));
-    }
-    if options.transport == Transport::Udp && options.confirm == Confirm::Close {
+/// What TLS needs, where it is used; or why the settings cannot work.
+fn tls(settings: &SyslogSettings, host: &str, around: &Surroundings<'_>) -> Result<Option<Tls>, String> {
+    if settings.transport == Transport::Udp && settings.confirm == Some(Confirm::Close) {
         return Err("over udp nothing can be confirmed: use tcp or tls, or set confirm to none".to_owned());
     }
-    if options.transport != Transport::Tls {
+    if settings.transport != Transport::Tls {
         return Ok(None);
     }
-    let name = options.tls.server_name.as_deref().unwrap_or(&options.host);
+    let name = settings.server_name.as_deref().unwrap_or(host);
     let server_name = ServerName::try_from(name.to_owned()).map_err(|_| {
         format!("`{}` is no name that a certificate could have: set server_name", shown(name))
     })?;
+    let ca_file = around.path(settings.ca_file.as_ref());
     // The configuration holds the cache by which later connections resume the session.
-    Ok(Some(Tls { connector: TlsConnector::from(tls::client_config(&options.tls)?), server_name }))
+    let connector = TlsConnector::from(tls::client_config(ca_file.as_deref())?);
+    Ok(Some(Tls { connector, server_name }))
 }
 
-/// A header field: printable ASCII without spaces, at most `bytes_max`, `-` for nothing.
-fn header_field(text: &str, bytes_max: usize) -> String {
-    let fits = |character: char| if character.is_ascii_graphic() { character } else { '-' };
-    let field: String = text.trim().chars().take(bytes_max).map(fits).collect();
-    if field.is_empty() { "-".to_owned() } else { field }
+fn host_and_port(address: &str) -> Result<(String, u16), String> {
+    let wrong =
+        || format!("`{address}` is not an address such as arcsight.example:6514 or [2001:db8::1]:6514");
+    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+    if host.is_empty() || host.contains(['/', '@', ' ']) { Err(wrong()) } else { Ok((host.to_owned(), port)) }
 }
 
-/// When it was created, or else last changed. Times such as .NET's "no date" of year 1 are none.
-fn time_of(record: Record<'_>) -> Option<Timestamp> {
-    let times = [record.head.created_at, record.head.updated_at];
-    times.into_iter().flatten().find(|time| *time > Timestamp::UNIX_EPOCH)
+fn transport<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Transport, D::Error> {
+    let words = [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
+    word(deserializer, "a transport", &words)
 }
 
-/// RFC 5424 takes six fractional digits at most, and years of four digits.
-fn time_5424(time: Timestamp) -> Option<String> {
-    let text = time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
-    (text.len() == 27).then_some(text)
+fn framing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Framing>, D::Error> {
+    let words = [("octet_counting", Framing::OctetCounting), ("newline", Framing::Newline)];
+    word(deserializer, "a framing", &words).map(Some)
 }
 
-fn severity_number(severity: Severity) -> u8 {
-    match severity {
-        Severity::High => 2,
-        Severity::Medium => 4,
-        Severity::Low | Severity::Unknown => 5,
-        Severity::Informational => 6,
-    }
+fn rfc<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rfc, D::Error> {
+    word(deserializer, "a syslog RFC", &[("5424", Rfc::Rfc5424), ("3164", Rfc::Rfc3164)])
 }
 
-#[derive(Debug)]
-struct Connection {
-    stream: Stream,
-    took_to_connect: Duration,
+fn confirm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Confirm>, D::Error> {
+    word(deserializer, "a confirmation", &[("close", Confirm::Close), ("none", Confirm::None)]).map(Some)
 }
 
-impl Connection {
-    /// Whether the receiver has closed its half already; waits for nothing.
-    async fn has_ended(&mut self) -> bool {
-        // The runtime looks at its sockets when a task yields; without that a close may have come unseen.
-        tokio::task::yield_now().await;
-        let mut heard = 0;
-        let mut space = [0; 1024];
-        std::future::poll_fn(|context| {
-            loop {
-                let mut buffer = ReadBuf::new(&mut space);
-                match pin!(&mut self.stream).poll_read(context, &mut buffer) {
-                    Poll::Pending => return Poll::Ready(false),
-                    Poll::Ready(Ok(())) if !buffer.filled().is_empty() && heard <= CHATTER_BYTES_MAX => {
-                        heard += buffer.filled().len();
-                    }
-                    Poll::Ready(_) => return Poll::Ready(true),
-                }
-            }
-        })
-        .await
-    }
+fn rfc_5424() -> Rfc {
+    Rfc::Rfc5424
 }
 
-#[derive(Debug)]
-enum Stream {
-    Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+fn half_minute() -> Span {
+    seconds(30)
 }
 
-impl Stream {
-    fn take_error(&self) -> io::Result<Option<io::Error>> {
-        match self {
-            Self::Tcp(stream) => stream.take_error(),
-            Self::Tls(stream) => stream.get_ref().0.take_error(),
-        }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
+fn two() -> u32 {
+    2
 }
 
 #[cfg(test)]
-#[path = "syslog_tests.rs"]
 mod tests;

@@ -1,11 +1,31 @@
-//! Delivery batches to deliver in tests.
+//! Settings read, and delivery batches to deliver, in tests.
+
+use std::path::Path;
+use std::sync::Arc;
 
 use muster_model::{
-    Batch, ContentHash, Delivery, DeliveryNumber, RecordHead, Selection, Severity, Source, TenantId,
-    TenantLabel,
+    Batch, ContentHash, Delivery, DeliveryBatch, DeliveryNumber, RecordHead, Selection, Severity, Source,
+    SystemClock, TenantId, TenantLabel,
 };
+use serde::de::DeserializeOwned;
 
-use super::DeliveryBatch;
+use super::Surroundings;
+
+/// Settings as they would be read from a file.
+pub(super) fn settings<T: DeserializeOwned>(section: serde_json::Value) -> T {
+    serde_json::from_value(section).expect("settings")
+}
+
+/// What a sink has around it in tests: `a-token` for every secret, no proxy.
+pub(super) fn surroundings() -> Surroundings<'static> {
+    Surroundings {
+        folder: Path::new("/nonexistent"),
+        secret: &|_| Ok("a-token".into()),
+        proxy: Ok(None),
+        journal_id: None,
+        clock: Arc::new(SystemClock),
+    }
+}
 
 /// A tenant's label, a different one for each number.
 pub(super) fn tenant(number: u128) -> TenantLabel {

@@ -1,37 +1,26 @@
 //! How a sink's receiver proves who it is: the system's trusted roots, and a CA file beside them.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use muster_http::RootsError;
 use rustls::ClientConfig;
 
-/// The TLS settings of a sink.
-#[derive(Debug, Clone, Default)]
-pub struct TlsOptions {
-    /// A PEM file with further trusted roots, for a private CA.
-    pub ca_file: Option<PathBuf>,
-    /// The name that the receiver's certificate is checked for, where it is not the host that is connected to.
-    /// Syslog only: HTTP always checks the host of its URL.
-    pub server_name: Option<String>,
-}
-
-/// The client configuration for `options`, or what is wrong with them and what to do.
-pub(super) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, String> {
-    let config = muster_http::tls_config(extra_roots(options)?.as_deref());
-    config.map(Arc::new).map_err(|error| wrong_roots(options, error))
+/// The client configuration that trusts `ca_file`, or what is wrong with it and what to do.
+pub(super) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+    let config = muster_http::tls_config(extra_roots(ca_file)?.as_deref());
+    config.map(Arc::new).map_err(|error| wrong_roots(ca_file, error))
 }
 
 /// What the CA file holds, or what is wrong with it and what to do.
-pub(super) fn extra_roots(options: &TlsOptions) -> Result<Option<Vec<u8>>, String> {
-    let read = options.ca_file.as_ref().map(std::fs::read).transpose();
-    read.map_err(|error| wrong_roots(options, RootsError::Unreadable(error.to_string())))
+pub(super) fn extra_roots(ca_file: Option<&Path>) -> Result<Option<Vec<u8>>, String> {
+    let read = ca_file.map(std::fs::read).transpose();
+    read.map_err(|error| wrong_roots(ca_file, RootsError::Unreadable(error.to_string())))
 }
 
 /// What is wrong with the roots, with the CA file's name.
-pub(super) fn wrong_roots(options: &TlsOptions, error: RootsError) -> String {
-    let shown = options.ca_file.clone().unwrap_or_default();
-    let shown = shown.display();
+pub(super) fn wrong_roots(ca_file: Option<&Path>, error: RootsError) -> String {
+    let shown = ca_file.unwrap_or(Path::new("")).display();
     match error {
         RootsError::Unreadable(error) => {
             format!("cannot read the CA file {shown}: {error}; it must be PEM certificates")
@@ -54,8 +43,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ca.pem");
         std::fs::write(&path, text).expect("written");
-        let options = TlsOptions { ca_file: Some(path), server_name: None };
-        client_config(&options).map(drop)
+        client_config(Some(&path)).map(drop)
     }
 
     #[test]
@@ -68,7 +56,7 @@ mod tests {
                 .expect_err("junk")
                 .contains("cannot read the CA file")
         );
-        let missing = TlsOptions { ca_file: Some("/nonexistent/ca.pem".into()), server_name: None };
-        assert!(client_config(&missing).expect_err("missing").contains("/nonexistent/ca.pem"));
+        let missing = client_config(Some(Path::new("/nonexistent/ca.pem"))).expect_err("missing");
+        assert!(missing.contains("/nonexistent/ca.pem"));
     }
 }

@@ -804,7 +804,7 @@ pub fn place(
     folder: &Path,
     opener: impl FnOnce() -> Result<(App, TenantId), String>,
 ) -> Result<CredentialPlace, String> {
-    use crate::config::SecretReference;
+    use muster_model::SecretReference;
     if app.keeps_credential_in_store() {
         return Ok(CredentialPlace::Store);
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use muster_microsoft::Microsoft;
 use muster_microsoft::key_vault::KeyVaultError;
-use muster_model::Secret;
+use muster_model::{Secret, SecretReference};
 
-use crate::config::{AppError, CredentialOrigin, SecretReference, Settings};
+use crate::config::{AppError, CredentialOrigin, Settings};
 
 /// Why a secret in a vault cannot be had.
 #[derive(Debug, thiserror::Error)]

@@ -5,15 +5,16 @@ use std::io::Write;
 use comfy_table::Table;
 use muster_microsoft::sources::requirements;
 use muster_microsoft::{Ask, Microsoft};
-use muster_model::{Cursor, Record, RecordHead, Severity, Source, Step, Tenant, TenantState, json};
+use muster_model::{Cursor, Record, RecordHead, Severity, Source, Span, Step, Tenant, TenantState, json};
 use muster_siem::formats::Events;
+use muster_siem::sinks::{FormatName, FormatOptions};
 use muster_store::TenantKey;
 use serde::Serialize;
 
 use super::Context;
+use super::format_name::format_name;
 use crate::access::apps::Apps;
 use crate::collect::{Taken, one_off_policy};
-use crate::config::{FormatName, FormatOptions, Span};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Output, OutputFormat, Tone};
 
@@ -42,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "24h", value_name = "DURATION")]
     since: Span,
     /// Print in this format, one record a line, instead of as a table.
-    #[arg(long, short)]
+    #[arg(long, short, value_parser = format_name())]
     format: Option<FormatName>,
     /// At most so many records of each tenant.
     #[arg(long, default_value_t = 10_000)]

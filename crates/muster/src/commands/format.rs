@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
 use muster_siem::formats::{Explained, FormatError, RecordKind, Spelling};
+use muster_siem::sinks::{FormatName, FormatOptions};
 use serde::Serialize;
 
+use super::format_name::format_name;
 use super::recorded::{File, Recorded, Unread, record_kind};
-use crate::config::{FormatName, FormatOptions, Settings};
+use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Output, OutputFormat, plain};
 
@@ -65,7 +67,7 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The formats, apart by commas, with their default options.
-    #[arg(long, short, value_name = "FORMAT", value_delimiter = ',', required_unless_present = "sink")]
+    #[arg(long, short, value_name = "FORMAT", value_delimiter = ',', required_unless_present = "sink", value_parser = format_name())]
     to: Vec<FormatName>,
     /// As this sink of the settings spells records: with its format, options, mapping and bounds. Apart by commas.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -132,7 +134,7 @@ fn columns(args: &Args, config: &Path) -> Result<Vec<Column>, Failed> {
             let message = format!("there is no sink `{name}`; the sinks are: {known}");
             return Err(Failed::say(Exit::NotFound, message));
         };
-        let spelling = sink.spelling().map_err(|mistakes| {
+        let spelling = sink.any().encoding().map_err(|mistakes| {
             Failed::say(Exit::Settings, format!("sink `{name}`: {}", mistakes.join("; ")))
         })?;
         let shown = format!("{name} ({})", spelling.format);

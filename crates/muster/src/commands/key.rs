@@ -1,11 +1,11 @@
 //! `muster key …`: the master key that seals what is secret in the store.
 
+use muster_model::SecretReference;
 use muster_store::{MasterKey, RotateError};
 use serde::Serialize;
 
 use super::Context;
 use crate::audit::actor;
-use crate::config::SecretReference;
 use crate::exit_code::{Exit, Failed};
 use crate::wiring;
 

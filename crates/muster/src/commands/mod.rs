@@ -7,6 +7,7 @@ mod context;
 mod dead_letter;
 mod fetch;
 mod format;
+mod format_name;
 mod init;
 mod key;
 mod man;

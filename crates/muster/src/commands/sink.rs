@@ -50,7 +50,7 @@ fn list(settings: &Settings, output: Output) -> Result<Exit, Failed> {
     let sinks: Vec<Listed<'_>> = settings
         .sinks
         .iter()
-        .map(|(sink, of)| Listed { sink, r#type: of.type_name(), target: of.target() })
+        .map(|(sink, of)| Listed { sink, r#type: of.type_name(), target: of.any().target() })
         .collect();
     output.print(&sinks, |output| {
         let mut table = output.table(&["sink", "type", "target"]);
@@ -71,7 +71,7 @@ async fn test(names: &[String], settings: &Settings, output: Output) -> Result<E
     }
     let mut tested = Vec::new();
     for (name, sink) in settings.sinks.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
-        let result = match sink.open(name, &settings.folder, &settings.network, None, Arc::new(SystemClock)) {
+        let result = match settings.open_sink(name, sink, None, Arc::new(SystemClock)) {
             Ok(sink) => {
                 let result = sink.test().await.map_err(|error| error.to_string());
                 sink.close().await;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use muster_model::{Clock, SystemClock};
 use serde::Serialize;
 
-use crate::config::{Mistake, Settings, SinkKind};
+use crate::config::{Mistake, Settings};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Output, Tone};
 use crate::wiring;
+use muster_siem::sinks::SinkSettings;
 
 #[derive(Serialize)]
 struct Verdict {
@@ -84,9 +85,8 @@ async fn unusable(settings: &Settings, config: &Path) -> Vec<Mistake> {
     }
     for (name, sink) in &settings.sinks {
         // A file sink would be opened, and perhaps made, by this: `muster sink test` does that.
-        if !matches!(sink.kind, SinkKind::File(_))
-            && let Err(error) =
-                sink.open(name, &settings.folder, &settings.network, None, Arc::new(SystemClock))
+        if !matches!(sink, SinkSettings::File(_))
+            && let Err(error) = settings.open_sink(name, sink, None, Arc::new(SystemClock))
         {
             say(format!("sinks.{name}"), error);
         }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use muster_microsoft::entra::certificate::{AssertionAlgorithm, Certificate, CertificateError};
 use muster_microsoft::entra::credential::{Access, App, Assertion, Credential, Endpoint, ManagedIdentity};
-use muster_model::{Secret, TenantId};
+use muster_model::{Secret, SecretReference, TenantId};
 use serde::Deserialize;
 
-use super::{SecretReference, SecretReferenceError};
+use super::{ReadSecret, SecretReferenceError};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

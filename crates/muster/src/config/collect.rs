@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use muster_model::CursorPolicy;
+use muster_model::Span;
 use serde::Deserialize;
-
-use super::Span;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

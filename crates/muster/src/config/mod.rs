@@ -11,7 +11,6 @@ mod key_vault;
 mod mistake;
 mod network;
 mod onboarding;
-mod quantity;
 mod routes;
 mod secret_reference;
 mod section;
@@ -28,12 +27,8 @@ pub use key_vault::KeyVaultSettings;
 pub use mistake::{Mistake, Mistakes};
 pub use network::NetworkSettings;
 pub use onboarding::OnboardingSettings;
-pub use quantity::{ByteSize, Span};
 pub use routes::RouteSettings;
-pub use secret_reference::{SecretReference, SecretReferenceError, VaultSecret};
+pub use secret_reference::{ReadSecret, SecretReferenceError};
 pub use server::{LogFormat, ServerSettings};
 pub use settings::Settings;
-pub use sinks::{
-    FileSettings, FormatName, FormatOptions, SinkKind, SinkSettings, SplunkHecSettings, SyslogSettings,
-};
 pub use store::StoreSettings;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use muster_http::Proxy;
+use muster_model::Span;
 use serde::Deserialize;
 use url::Url;
-
-use super::Span;
 
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use muster_microsoft::entra::consent::ConsentForm;
+use muster_model::Span;
 use serde::Deserialize;
 use url::Url;
 
-use super::Span;
 use crate::web::language::Language;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

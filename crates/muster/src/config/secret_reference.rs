@@ -1,14 +1,11 @@
-//! Where a secret is kept. The settings name the place, never the secret.
+//! Secrets are read from the places that the settings name.
 
-use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use muster_model::Secret;
-use serde::Deserialize;
+use muster_model::{Secret, SecretReference};
 use url::Url;
 
 /// A file larger than this holds no secret.
@@ -16,94 +13,6 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// How long a program may take to print one: so many ticks.
 const COMMAND_TICK: Duration = Duration::from_millis(20);
 const COMMAND_TICKS_MAX: u32 = 1_500;
-
-/// `{ file = "…" }`, `{ env = "…" }`, `{ command = ["…", …] }`, `{ systemd = "…" }` or `{ key_vault = "https://…" }`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Raw")]
-pub enum SecretReference {
-    /// A file that holds the secret and nothing else. Blanks and newlines at its end do not count.
-    File(PathBuf),
-    Env(String),
-    /// A program that prints the secret.
-    Command(Vec<String>),
-    /// A credential that systemd hands to the service (`LoadCredential=`, `LoadCredentialEncrypted=`), by its name.
-    Systemd(String),
-    /// A secret in an Azure Key Vault.
-    KeyVault(VaultSecret),
-}
-
-/// A secret in an Azure Key Vault. It is fetched once after the settings are read (see `crate::access::vault`) and kept for as
-/// long as they are; copies share it.
-#[derive(Debug, Clone)]
-pub struct VaultSecret {
-    url: Url,
-    fetched: Arc<OnceLock<Secret<String>>>,
-}
-
-impl VaultSecret {
-    /// Where it is: `https://NAME.vault.azure.net/secrets/SECRET`, with `/VERSION` behind it for one version.
-    pub fn url(&self) -> &Url {
-        &self.url
-    }
-
-    /// Takes in what the vault answered. The first answer stays.
-    pub(crate) fn fetched(&self, secret: Secret<String>) {
-        self.fetched.set(secret).ok();
-    }
-}
-
-impl PartialEq for VaultSecret {
-    fn eq(&self, other: &Self) -> bool {
-        self.url == other.url
-    }
-}
-
-impl Eq for VaultSecret {}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    file: Option<PathBuf>,
-    env: Option<String>,
-    command: Option<Vec<String>>,
-    systemd: Option<String>,
-    key_vault: Option<String>,
-}
-
-impl TryFrom<Raw> for SecretReference {
-    type Error = &'static str;
-
-    fn try_from(raw: Raw) -> Result<Self, Self::Error> {
-        let places = [
-            raw.file.map(Self::File),
-            raw.env.map(Self::Env),
-            raw.command.map(Self::Command),
-            raw.systemd.map(Self::Systemd),
-            raw.key_vault.map(|address| vault_secret(&address)).transpose()?,
-        ];
-        let mut places = places.into_iter().flatten();
-        match (places.next(), places.next()) {
-            (Some(Self::Command(command)), None) if command.is_empty() => Err("the command names no program"),
-            (Some(Self::Systemd(name)), None) if name.is_empty() || name.contains('/') => {
-                Err("a systemd credential has a plain name, as in LoadCredential=NAME:…")
-            }
-            (Some(place), None) => Ok(place),
-            _ => Err(
-                "name one place of the secret: { file = \"…\" }, { env = \"…\" }, { command = [\"…\"] }, { systemd = \"…\" } or { key_vault = \"https://…\" }",
-            ),
-        }
-    }
-}
-
-fn vault_secret(address: &str) -> Result<SecretReference, &'static str> {
-    const WRONG: &str = "a Key Vault secret is written as https://VAULT.vault.azure.net/secrets/NAME, with /VERSION if you like";
-    let url = Url::parse(address).map_err(|_| WRONG)?;
-    let fits = url.path().contains("/secrets/") && url.query().is_none() && url.fragment().is_none();
-    if !fits || !url.username().is_empty() || url.password().is_some() {
-        return Err(WRONG);
-    }
-    Ok(SecretReference::KeyVault(VaultSecret { url, fetched: Arc::default() }))
-}
 
 /// Why a secret cannot be had. Never holds the secret.
 #[derive(Debug, thiserror::Error)]
@@ -135,9 +44,17 @@ pub enum SecretReferenceError {
     Empty(String),
 }
 
-impl SecretReference {
-    /// Reads the secret, without blanks and newlines at its end. Relative paths start from `folder`.
-    pub fn read(&self, folder: &Path) -> Result<Secret<String>, SecretReferenceError> {
+/// Reads secrets from their places. Relative paths start from `folder`.
+pub trait ReadSecret {
+    /// The secret, without blanks and newlines at its end.
+    fn read(&self, folder: &Path) -> Result<Secret<String>, SecretReferenceError>;
+
+    /// The secret as it is, such as a certificate in PKCS#12.
+    fn read_bytes(&self, folder: &Path) -> Result<Secret<Vec<u8>>, SecretReferenceError>;
+}
+
+impl ReadSecret for SecretReference {
+    fn read(&self, folder: &Path) -> Result<Secret<String>, SecretReferenceError> {
         let bytes = self.read_bytes(folder)?;
         let text = std::str::from_utf8(bytes.expose());
         let text = text.map_err(|_| SecretReferenceError::NotText(self.to_string()))?.trim_end();
@@ -147,8 +64,7 @@ impl SecretReference {
         Ok(Secret::from(text))
     }
 
-    /// Reads the secret as it is, such as a certificate in PKCS#12. Relative paths start from `folder`.
-    pub fn read_bytes(&self, folder: &Path) -> Result<Secret<Vec<u8>>, SecretReferenceError> {
+    fn read_bytes(&self, folder: &Path) -> Result<Secret<Vec<u8>>, SecretReferenceError> {
         let bytes = match self {
             Self::File(path) => {
                 read_file(&folder.join(path)).map_err(|error| file_error(folder.join(path), error))?
@@ -167,31 +83,14 @@ impl SecretReference {
                 })?
             }
             Self::KeyVault(secret) => {
-                let fetched = secret.fetched.get();
-                let fetched = fetched.ok_or_else(|| SecretReferenceError::NotFetched(secret.url.clone()))?;
-                Secret::new(fetched.expose().clone().into_bytes())
+                let not_fetched = || SecretReferenceError::NotFetched(secret.url().clone());
+                Secret::new(secret.value().ok_or_else(not_fetched)?.expose().clone().into_bytes())
             }
         };
         if bytes.expose().is_empty() {
             return Err(SecretReferenceError::Empty(self.to_string()));
         }
         Ok(bytes)
-    }
-}
-
-impl fmt::Display for SecretReference {
-    /// The place, for messages.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Env(name) => write!(f, "the environment variable {name}"),
-            // Its arguments may be nobody's business.
-            Self::Command(command) => {
-                write!(f, "the output of `{}`", command.first().map_or("", String::as_str))
-            }
-            Self::Systemd(name) => write!(f, "the systemd credential {name}"),
-            Self::KeyVault(secret) => write!(f, "the Key Vault secret {}", secret.url),
-        }
     }
 }
 
@@ -254,6 +153,8 @@ fn run(command: &[String], folder: &Path) -> Result<Secret<Vec<u8>>, SecretRefer
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[test]

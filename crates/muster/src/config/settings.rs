@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use muster_model::SecretReference;
+use muster_siem::sinks::SinkSettings;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::section::Document;
 use super::{
     AppSettings, CloudSettings, CollectSettings, KeyVaultSettings, Mistake, Mistakes, NetworkSettings,
-    OnboardingSettings, RouteSettings, SecretReference, ServerSettings, SinkSettings, StoreSettings, sinks,
+    OnboardingSettings, RouteSettings, ServerSettings, StoreSettings, sinks,
 };
 
 /// The settings of one Muster, checked.
@@ -115,7 +117,8 @@ impl Settings {
             if !self.routes.iter().any(|route| route.sinks.contains(name)) {
                 tracing::warn!(sink.name = name, "no route leads to this sink");
             }
-            for message in sink.check().err().unwrap_or_default() {
+            let sink = sink.any();
+            for message in sink.encoding().err().into_iter().flatten().chain(sink.mistakes()) {
                 say(format!("sinks.{name}"), message);
             }
         }
@@ -139,7 +142,7 @@ impl Settings {
     pub fn secret_references(&self) -> Vec<&SecretReference> {
         let mut references = vec![&self.store.master_key];
         references.extend(self.apps.values().flat_map(AppSettings::secret_references));
-        references.extend(self.sinks.values().flat_map(SinkSettings::secret_references));
+        references.extend(self.sinks.values().flat_map(|sink| sink.any().secrets()));
         references
     }
 }
@@ -266,7 +269,7 @@ mod tests {
             ))
         };
         let spelling =
-            |more: &str| sink(more).expect("settings").sinks["qradar"].spelling().expect("a spelling");
+            |more: &str| sink(more).expect("settings").sinks["qradar"].any().encoding().expect("an encoding");
         // What a receiver takes without being told, less the header.
         let bounds = spelling("").bounds.expect("bounds");
         assert_eq!((bounds.event_bytes_max, bounds.big_events), (65_024, Default::default()));

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
+use muster_model::{SecretReference, Span};
 use serde::Deserialize;
-
-use super::{SecretReference, Span};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -215,17 +215,11 @@ impl Bench {
             habits: Habits::default(),
             told: Arc::default(),
         };
-        let deliverer = |(name, sink): (&String, &muster::config::SinkSettings)| Deliverer {
+        let deliverer = |(name, sink): (&String, &muster_siem::sinks::SinkSettings)| Deliverer {
             store: Arc::clone(&store),
             name: name.clone(),
-            sink: sink
-                .open(
-                    name,
-                    &settings.folder,
-                    &settings.network,
-                    Some(store.journal_id()),
-                    Arc::clone(&dyn_clock),
-                )
+            sink: settings
+                .open_sink(name, sink, Some(store.journal_id()), Arc::clone(&dyn_clock))
                 .expect("the sink opens"),
             clock: Arc::clone(&dyn_clock),
             instance,

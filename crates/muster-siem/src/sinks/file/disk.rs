@@ -10,13 +10,13 @@ use std::path::Path;
 pub(super) struct Disk {
     _lock: Option<File>,
     #[cfg(test)]
-    pub(super) fault: Option<Fault>,
+    pub(super) fault: Option<DiskFault>,
 }
 
 /// What goes wrong, and when: each step costs one, each written byte one more.
 #[cfg(test)]
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fault {
+pub(super) struct DiskFault {
     /// What may still be spent.
     pub(super) budget: u64,
     /// Whether everything fails afterwards, as when the process is gone, or only the one step.
@@ -64,7 +64,7 @@ impl Disk {
 
     pub(super) fn sync_folder(&mut self, path: &Path) -> io::Result<()> {
         self.step()?;
-        let folder = File::open(super::folder(path))?;
+        let folder = File::open(folder(path))?;
         if cfg!(test) { Ok(()) } else { folder.sync_all() }
     }
 
@@ -103,4 +103,9 @@ impl Disk {
     fn step(&mut self) -> io::Result<()> {
         self.spend(0).map_err(|(_, error)| error)
     }
+}
+
+/// The folder that a file lies in.
+pub(super) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

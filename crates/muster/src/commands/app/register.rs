@@ -6,7 +6,7 @@ use muster_microsoft::Microsoft;
 use muster_microsoft::entra::access_token::AccessToken;
 use muster_microsoft::entra::applications::{Applications, SignInAudience};
 use muster_microsoft::entra::credential::{Access, App, Credential};
-use muster_model::{Source, TenantId};
+use muster_model::{Source, Span, TenantId};
 use muster_store::{CredentialKind, CredentialSlot};
 use serde::Serialize;
 use serde_json::json;
@@ -23,7 +23,7 @@ use crate::access::registration::{self, Ensured};
 use crate::access::rotation::{self, CredentialPlace, Rotated, Rotation};
 use crate::audit;
 use crate::commands::Context;
-use crate::config::{AppSettings, Span};
+use crate::config::AppSettings;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::plain;
 

@@ -1,7 +1,7 @@
 //! `muster app rotate-secret` and `rotate-certificate`
 
 use muster_microsoft::entra::credential::App;
-use muster_model::TenantId;
+use muster_model::{Span, TenantId};
 use muster_store::CredentialKind;
 
 use super::authority::{SignInArgs, authority};
@@ -9,7 +9,6 @@ use super::named::{home, named, ready, stored};
 use crate::access::rotation::{self, CredentialPlace, Rotated, Rotation, RotationError};
 use crate::audit;
 use crate::commands::Context;
-use crate::config::Span;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::plain;
 

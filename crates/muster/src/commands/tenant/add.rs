@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use muster_microsoft::Microsoft;
-use muster_model::{Slug, Source, Tenant, TenantReference, TenantState};
+use muster_model::{Slug, Source, Span, Tenant, TenantReference, TenantState};
 use muster_store::NewTenant;
 
 use crate::audit::actor;
 use crate::commands::Context;
-use crate::config::Span;
 use crate::exit_code::{Exit, Failed};
 
 #[derive(Debug, clap::Args)]

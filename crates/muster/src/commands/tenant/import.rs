@@ -4,13 +4,12 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use muster_microsoft::Microsoft;
-use muster_model::TenantState;
+use muster_model::{Span, TenantState};
 use muster_store::{StoreError, TenantKey};
 use serde::{Deserialize, Serialize};
 
 use super::add;
 use crate::commands::Context;
-use crate::config::Span;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::Tone;
 

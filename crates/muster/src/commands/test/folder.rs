@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use muster_siem::formats::{Format, RecordKind, Spelling};
+use muster_siem::sinks::{FormatName, FormatOptions};
 
 use crate::commands::recorded::File;
-use crate::config::{FormatName, FormatOptions};
 use crate::exit_code::{Exit, Failed};
 
 /// The files of a folder, in order.
@@ -91,5 +90,5 @@ pub(super) fn written(
 }
 
 pub(super) fn formats() -> impl Iterator<Item = Format> {
-    FormatName::value_variants().iter().map(|name| name.with(&FormatOptions::default()))
+    FormatName::ALL.iter().map(|name| name.with(&FormatOptions::default()))
 }

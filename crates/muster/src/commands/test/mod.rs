@@ -9,11 +9,12 @@ mod folder;
 use std::path::PathBuf;
 
 use muster_siem::formats::{Format, RecordKind};
+use muster_siem::sinks::{FormatName, FormatOptions};
 
 use self::compare::{Tested, compare};
 use self::folder::{Folder, Written, formats, written};
+use super::format_name::format_name;
 use super::recorded::record_kind;
-use crate::config::{FormatName, FormatOptions};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Output, Tone, plain};
 
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "to")]
     write: bool,
     /// The formats to write, apart by commas.
-    #[arg(long, short, value_name = "FORMAT", value_delimiter = ',', requires = "write")]
+    #[arg(long, short, value_name = "FORMAT", value_delimiter = ',', requires = "write", value_parser = format_name())]
     to: Vec<FormatName>,
 }
 
@@ -187,9 +188,9 @@ fn write(args: &Args, files: &[PathBuf], output: Output) -> Result<Exit, Failed>
 #[cfg(test)]
 mod tests {
     use super::Args;
-    use crate::config::FormatName;
     use crate::exit_code::Exit;
     use crate::shown::output::{ColourChoice, Output, OutputFormat};
+    use muster_siem::sinks::FormatName;
 
     const RECORD: &str = r#"{"id":"da1","title":"Mimikatz","severity":"high","createdDateTime":"2026-01-01T00:00:00Z",
         "serviceSource":"microsoftDefenderForEndpoint","alertWebUrl":"https://x.example","evidence":[]}"#;

@@ -1,11 +1,17 @@
-use muster_model::{ManualClock, SystemClock};
-use proptest::prelude::*;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::disk::Fault;
+use muster_model::{ByteSize, ManualClock, Span};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::disk::DiskFault;
+use super::open_file::{LEDGER_BYTES_MAX, ledger_path};
 use super::*;
-use crate::formats::Format;
-use crate::sinks::Sink;
-use crate::sinks::testing::{delivery, delivery_batch, tenant};
+use crate::sinks::testing::{delivery, delivery_batch, settings, surroundings, tenant};
+use crate::sinks::{FormatName, Sink};
 
 struct Place {
     folder: tempfile::TempDir,
@@ -22,18 +28,26 @@ impl Place {
         self.folder.path().join("alerts.ndjson")
     }
 
-    fn options(&self) -> FileOptions {
-        FileOptions::new(self.path(), Format::Raw, self.clock.clone())
+    fn settings(&self) -> FileSettings {
+        settings(json!({ "path": self.path() }))
     }
 
     fn open(&self) -> FileSink {
-        FileSink::open("archive".to_owned(), self.options()).expect("opened")
+        self.open_as(self.settings()).expect("opened")
     }
 
-    fn open_to_fail(&self, options: FileOptions, fault: Fault) -> Result<FileSink, SinkError> {
-        let mut disk = Disk::new(lock(&options.path).expect("a lock file").expect("free"));
+    fn open_as(&self, settings: FileSettings) -> Result<FileSink, SinkError> {
+        let around = Surroundings { clock: self.clock.clone(), ..surroundings() };
+        FileSink::build("archive", settings, &around)
+    }
+
+    fn open_to_fail(&self, settings: FileSettings, fault: DiskFault) -> Result<FileSink, SinkError> {
+        let mut disk = Disk::new(lock(&settings.path).expect("a lock file").expect("free"));
         disk.fault = Some(fault);
-        FileSink::open_on("archive".to_owned(), options, disk)
+        let encoding = settings.encoding().expect("an encoding");
+        let (path, clock) = (self.path(), self.clock.clone());
+        let site = FileSite { path, settings, journal_id: None, clock };
+        FileSink::open_on("archive".to_owned(), site, encoding, disk)
     }
 
     fn text(&self) -> String {
@@ -108,8 +122,8 @@ async fn a_repetition_is_answered_and_not_written() {
 async fn another_journals_numbers_are_forgotten() {
     let place = Place::new();
     let open = |journal: &str| {
-        let options = FileOptions { journal_id: Some(journal.to_owned()), ..place.options() };
-        FileSink::open("archive".to_owned(), options).expect("opened")
+        let around = Surroundings { journal_id: Some(journal), ..surroundings() };
+        FileSink::build("archive", place.settings(), &around).expect("opened")
     };
     all_delivered(&deliver(&open("one"), 0, 5, &["a"]).await);
     all_delivered(&deliver(&open("one"), 0, 5, &["a"]).await);
@@ -121,8 +135,8 @@ async fn another_journals_numbers_are_forgotten() {
 #[tokio::test]
 async fn what_cannot_be_spelled_is_rejected_alone() {
     let place = Place::new();
-    let options = FileOptions { spelling: Format::Cef(Default::default()).into(), ..place.options() };
-    let sink = FileSink::open("archive".to_owned(), options).expect("opened");
+    let settings = FileSettings { format: FormatName::Cef, ..place.settings() };
+    let sink = place.open_as(settings).expect("opened");
     let report = deliver(&sink, 0, 1, &["{\"id\":\"a\"}", "{\"id\":", "{\"id\":\"b\"}"]).await;
     assert!(matches!(&report.outcomes[1], Outcome::Rejected(_)), "{report:?}");
     assert_eq!((&report.outcomes[0], &report.outcomes[2]), (&Outcome::Delivered, &Outcome::Delivered));
@@ -149,13 +163,13 @@ async fn deliveries_that_meet_share_a_commit() {
 #[tokio::test]
 async fn rotation_by_size_and_age() {
     let place = Place::new();
-    let options = FileOptions {
-        rotate_bytes: Some(10),
-        rotate_every: Some(Duration::from_secs(60)),
+    let settings = FileSettings {
+        rotate_size: Some(ByteSize(10)),
+        rotate_every: Some(Span(Duration::from_secs(60))),
         keep: Some(2),
-        ..place.options()
+        ..place.settings()
     };
-    let sink = FileSink::open("archive".to_owned(), options).expect("opened");
+    let sink = place.open_as(settings).expect("opened");
     all_delivered(&deliver(&sink, 0, 1, &["1111"]).await);
     all_delivered(&deliver(&sink, 0, 2, &["2222"]).await);
     assert_eq!(place.rotated(), Vec::<String>::new());
@@ -179,7 +193,7 @@ async fn rotation_by_size_and_age() {
 async fn a_second_writer_is_refused() {
     let place = Place::new();
     let sink = place.open();
-    let error = FileSink::open("second".to_owned(), place.options()).expect_err("in use");
+    let error = FileSink::build("second", place.settings(), &surroundings()).expect_err("in use");
     assert!(matches!(&error, SinkError::InUse { .. }));
     assert!(error.to_string().contains("is being written by another process"), "{error}");
     drop(sink);
@@ -187,22 +201,22 @@ async fn a_second_writer_is_refused() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_present() {
-    let options = FileOptions::new("/nonexistent/alerts.ndjson".into(), Format::Raw, Arc::new(SystemClock));
-    let error = FileSink::open("archive".to_owned(), options).expect_err("no folder").to_string();
+fn a_folder_that_is_not_there_is_told() {
+    let settings = settings(json!({ "path": "alerts.ndjson" }));
+    let error = FileSink::build("archive", settings, &surroundings()).expect_err("no folder").to_string();
     assert_eq!(error, "sink `archive`: the folder /nonexistent does not exist; create it");
 }
 
 #[tokio::test]
-async fn a_full_disk_leaves_no_trace_and_is_present() {
+async fn a_full_disk_leaves_no_trace_and_is_told() {
     let place = Place::new();
     let sink = place.open();
     all_delivered(&deliver(&sink, 0, 1, &["1"]).await);
     // Each step of a commit: the bytes, their sync, the ledger's line, its sync.
     for budget in [0, 3, 6, 9, 30] {
-        match &mut *sink.shared.writer.lock().await {
-            Slot::Open(writer) => writer.disk.fault = Some(Fault { budget, for_good: false }),
-            Slot::Broken(_) | Slot::Closed => panic!("not open"),
+        match &mut *sink.shared.file.lock().await {
+            FileState::Open(file) => file.disk.fault = Some(DiskFault { budget, for_good: false }),
+            FileState::Broken(_) | FileState::Closed => panic!("not open"),
         }
         is_retry(&deliver(&sink, 0, 2, &["22222"]).await, "alerts.ndjson (");
         let text = place.text();
@@ -216,13 +230,13 @@ async fn a_full_disk_leaves_no_trace_and_is_present() {
 async fn a_disk_that_stays_broken_is_tried_again() {
     let place = Place::new();
     let sink = place.open();
-    let fail = |budget, for_good| Some(Fault { budget, for_good });
-    if let Slot::Open(writer) = &mut *sink.shared.writer.lock().await {
-        writer.disk.fault = fail(3, true);
+    let fail = |budget, for_good| Some(DiskFault { budget, for_good });
+    if let FileState::Open(file) = &mut *sink.shared.file.lock().await {
+        file.disk.fault = fail(3, true);
     }
     is_retry(&deliver(&sink, 0, 1, &["11111"]).await, "free some space");
     is_retry(&deliver(&sink, 0, 1, &["11111"]).await, "cannot be brought into order");
-    if let Slot::Broken(disk) = &mut *sink.shared.writer.lock().await {
+    if let FileState::Broken(disk) = &mut *sink.shared.file.lock().await {
         disk.fault = None;
     }
     all_delivered(&deliver(&sink, 0, 1, &["11111"]).await);
@@ -309,23 +323,24 @@ async fn run(acts: &[Act]) {
     let calm = Act { tenant: 0, records: 0, budget: u64::MAX, survives: true, rotates: false };
     let last = (0..3).map(|tenant| Act { tenant, ..calm.clone() });
     for act in acts.iter().cloned().chain(last) {
-        let fault = Fault { budget: act.budget, for_good: !act.survives };
+        let fault = DiskFault { budget: act.budget, for_good: !act.survives };
         let (number, bodies) = owed.remove(&act.tenant).unwrap_or_else(|| {
             latest += 1;
             let bodies = (0..act.records).map(|index| format!("{}.{latest}.{index}", act.tenant)).collect();
             (latest, bodies)
         });
-        let options = FileOptions { rotate_bytes: act.rotates.then_some(30), ..place.options() };
+        let rotate_size = act.rotates.then_some(ByteSize(30));
+        let settings = FileSettings { rotate_size, ..place.settings() };
         let sink = match open.take() {
             Some(sink) if !act.rotates => {
-                if let Slot::Open(writer) = &mut *sink.shared.writer.lock().await {
-                    writer.disk.fault = Some(fault);
+                if let FileState::Open(file) = &mut *sink.shared.file.lock().await {
+                    file.disk.fault = Some(fault);
                 }
                 Some(sink)
             }
             other => {
                 drop(other);
-                place.open_to_fail(options, fault).ok()
+                place.open_to_fail(settings, fault).ok()
             }
         };
         let mut acknowledged = false;

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::sinks::Sink;
-use crate::sinks::testing::{body, delivery, delivery_batch, tenant};
+use crate::sinks::testing::{body, delivery, delivery_batch, settings, surroundings, tenant};
 
 async fn listener() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -14,12 +15,15 @@ async fn listener() -> (TcpListener, u16) {
     (listener, port)
 }
 
-fn options(transport: Transport, port: u16) -> SyslogOptions {
-    SyslogOptions::new("127.0.0.1".to_owned(), port, transport, Format::Raw)
+/// Nothing is split here, so that messages are as long as their records.
+fn plain(transport: Transport, port: u16) -> SyslogSettings {
+    let address = format!("127.0.0.1:{port}");
+    let section = json!({ "address": address, "transport": "tcp", "event_size_max": "16MiB" });
+    SyslogSettings { transport, ..settings(section) }
 }
 
-fn sink(options: SyslogOptions) -> Sink {
-    Sink::Syslog(Syslog::new("arcsight".to_owned(), options).expect("a sink"))
+fn sink(settings: SyslogSettings) -> Sink {
+    Sink::Syslog(Syslog::build("arcsight", settings, &surroundings()).expect("a sink"))
 }
 
 async fn deliver(sink: &Sink, bodies: &[&str]) -> Report {
@@ -48,7 +52,7 @@ async fn read_one(listener: &TcpListener) -> String {
 #[tokio::test]
 async fn messages_end_with_newlines_over_tcp() {
     let (listener, port) = listener().await;
-    let sink = sink(options(Transport::Tcp, port));
+    let sink = sink(plain(Transport::Tcp, port));
     let (a, b) = (body("a"), body("b"));
     let bodies = [a.as_str(), &b];
     let (report, text) = tokio::join!(deliver(&sink, &bodies), read_one(&listener));
@@ -58,52 +62,36 @@ async fn messages_end_with_newlines_over_tcp() {
 }
 
 #[tokio::test]
-async fn messages_are_counted_and_headers_hold_only_what_they_may() {
+async fn messages_are_counted_over_tcp() {
     let (listener, port) = listener().await;
-    let mut options = options(Transport::Tcp, port);
-    options.framing = Framing::OctetCounting;
-    options.rfc = Rfc::Rfc3164;
-    options.facility = 1;
-    options.hostname = "Söner host\n".to_owned();
-    options.app_name = String::new();
-    let sink = sink(options);
+    let mut settings = plain(Transport::Tcp, port);
+    settings.framing = Some(Framing::OctetCounting);
+    settings.rfc = Rfc::Rfc3164;
+    let sink = sink(settings);
     let a = body("å");
     let bodies = [a.as_str()];
     let (report, text) = tokio::join!(deliver(&sink, &bodies), read_one(&listener));
     all_delivered(&report, 1);
-    let message = format!("<10>Jan  2 03:04:05 S-ner-host -: {a}");
+    let message = format!("<130>Jan  2 03:04:05 muster muster: {a}");
     assert_eq!(text, format!("{} {message}", message.len()));
 }
 
 #[tokio::test]
 async fn cef_stands_right_after_the_host() {
     let (listener, port) = listener().await;
-    let mut options = options(Transport::Tcp, port);
-    options.rfc = Rfc::Rfc3164;
-    options.spelling = Format::Cef(Default::default()).into();
-    let sink = sink(options);
+    let mut settings = plain(Transport::Tcp, port);
+    settings.rfc = Rfc::Rfc3164;
+    settings.format = FormatName::Cef;
+    let sink = sink(settings);
     let (report, text) = tokio::join!(deliver(&sink, &["{\"id\":\"a\"}"]), read_one(&listener));
     all_delivered(&report, 1);
     assert!(text.starts_with("<130>Jan  2 03:04:05 muster CEF:0|"), "{text}");
 }
 
-#[test]
-fn a_time_of_year_1_is_no_time() {
-    let of = |body: &str| {
-        let head =
-            muster_model::RecordHead::read(muster_model::RecordKind::GraphAlert, body).expect("a record");
-        time_of(Record { head: &head, body }).map(|time| time.to_string())
-    };
-    let both =
-        r#"{"id":"1","createdDateTime":"0001-01-01T00:00:00Z","lastUpdateDateTime":"2026-01-02T03:04:05Z"}"#;
-    assert_eq!(of(both).as_deref(), Some("2026-01-02T03:04:05Z"));
-    assert_eq!(of(r#"{"id":"1","createdDateTime":"0001-01-01T00:00:00Z"}"#), None);
-}
-
 #[tokio::test]
 async fn a_receiver_that_dies_in_between_leaves_everything_owed() {
     let (listener, port) = listener().await;
-    let sink = sink(options(Transport::Tcp, port));
+    let sink = sink(plain(Transport::Tcp, port));
     let large = body(&"x".repeat(1 << 20));
     let dies = async {
         let (mut stream, _) = listener.accept().await.expect("a connection");
@@ -120,7 +108,7 @@ async fn a_receiver_that_dies_in_between_leaves_everything_owed() {
 #[tokio::test]
 async fn a_receiver_that_closes_before_it_has_read_is_not_believed() {
     let (listener, port) = listener().await;
-    let sink = sink(options(Transport::Tcp, port));
+    let sink = sink(plain(Transport::Tcp, port));
     let closes = async {
         let (stream, _) = listener.accept().await.expect("a connection");
         // Unread bytes make this a reset, as when a receiver is killed.
@@ -134,9 +122,9 @@ async fn a_receiver_that_closes_before_it_has_read_is_not_believed() {
 #[tokio::test]
 async fn a_stalled_receiver_is_left() {
     let (listener, port) = listener().await;
-    let mut options = options(Transport::Tcp, port);
-    options.timeout = Duration::from_millis(100);
-    let sink = sink(options);
+    let mut settings = plain(Transport::Tcp, port);
+    settings.timeout = Span(Duration::from_millis(100));
+    let sink = sink(settings);
     // Accepted by the system's backlog and never read.
     is_retry(&deliver(&sink, &["{}"]).await, "took longer than 100ms at closing the connection");
     let large = body(&"x".repeat(1 << 20));
@@ -147,9 +135,9 @@ async fn a_stalled_receiver_is_left() {
 #[tokio::test]
 async fn a_kept_connection_is_used_again_until_the_receiver_closes_it() {
     let (listener, port) = listener().await;
-    let mut options = options(Transport::Tcp, port);
-    options.confirm = Confirm::None;
-    let sink = sink(options);
+    let mut settings = plain(Transport::Tcp, port);
+    settings.confirm = Some(Confirm::None);
+    let sink = sink(settings);
     let (report, accepted) = tokio::join!(deliver(&sink, &["{}"]), listener.accept());
     all_delivered(&report, 1);
     let mut first = accepted.expect("a connection").0;
@@ -172,9 +160,9 @@ async fn a_kept_connection_is_used_again_until_the_receiver_closes_it() {
 #[tokio::test]
 async fn a_message_that_does_not_fit_is_rejected_and_never_cut() {
     let (listener, port) = listener().await;
-    let mut options = options(Transport::Tcp, port);
-    options.message_bytes_max = Some(200);
-    let sink = sink(options);
+    let mut settings = plain(Transport::Tcp, port);
+    settings.message_size_max = Some(ByteSize(200));
+    let sink = sink(settings);
     let large = body(&"x".repeat(500));
     let bodies = ["{}", &large, "{}"];
     let (report, text) = tokio::join!(deliver(&sink, &bodies), read_one(&listener));
@@ -188,9 +176,9 @@ async fn a_message_that_does_not_fit_is_rejected_and_never_cut() {
 
 #[tokio::test]
 async fn a_newline_in_an_event_does_not_become_a_message() {
-    let sink = Syslog::new("arcsight".to_owned(), options(Transport::Tcp, 1)).expect("a sink");
+    let sink = Syslog::build("arcsight", plain(Transport::Tcp, 1), &surroundings()).expect("a sink");
     let mut frames = Vec::new();
-    assert!(sink.frame(b"<1>", b"a\n<1>b", &mut frames).expect_err("refused").contains("newline"));
+    assert!(sink.layout.frame(b"<1>", b"a\n<1>b", &mut frames).expect_err("refused").contains("newline"));
     assert!(frames.is_empty());
 }
 
@@ -198,9 +186,9 @@ async fn a_newline_in_an_event_does_not_become_a_message() {
 async fn datagrams() {
     let receiver = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
     let port = receiver.local_addr().expect("an address").port();
-    let mut options = options(Transport::Udp, port);
-    options.rfc = Rfc::Rfc3164;
-    let sink = sink(options);
+    let mut settings = plain(Transport::Udp, port);
+    settings.rfc = Rfc::Rfc3164;
+    let sink = sink(settings);
     let large = body(&"x".repeat(70_000));
     let report = deliver(&sink, &["{\"id\":1}", &large, "{\"id\":2}"]).await;
     assert!(matches!(&report.outcomes[1], Outcome::Rejected(reason) if reason.contains("use tcp or tls")));
@@ -238,10 +226,11 @@ impl Authority {
         Self { acceptor: TlsAcceptor::from(Arc::new(config)), folder }
     }
 
-    fn trusted(&self, server_name: Option<&str>) -> TlsOptions {
-        TlsOptions {
+    fn trusted(&self, port: u16, server_name: Option<&str>) -> SyslogSettings {
+        SyslogSettings {
             ca_file: Some(self.folder.path().join("ca.pem")),
             server_name: server_name.map(ToOwned::to_owned),
+            ..plain(Transport::Tls, port)
         }
     }
 
@@ -263,9 +252,7 @@ async fn messages_are_counted_over_tls() {
     let authority = Authority::new(&["127.0.0.1", "siem.example"]);
     let (listener, port) = listener().await;
     for (server_name, goodbye) in [(None, true), (Some("siem.example"), false)] {
-        let mut options = options(Transport::Tls, port);
-        options.tls = authority.trusted(server_name);
-        let sink = sink(options);
+        let sink = sink(authority.trusted(port, server_name));
         for _ in 0..2 {
             let (report, text) =
                 tokio::join!(deliver(&sink, &["{}"]), authority.read_one(&listener, goodbye));
@@ -286,15 +273,12 @@ async fn messages_are_counted_over_tls() {
 async fn a_stranger_is_not_told_anything() {
     let (authority, stranger) = (Authority::new(&["127.0.0.1"]), Authority::new(&["127.0.0.1"]));
     let (listener, port) = listener().await;
-    let mut options = options(Transport::Tls, port);
-    options.tls = authority.trusted(None);
-    let sink = sink(options.clone());
+    let sink = sink(authority.trusted(port, None));
     let (report, text) = tokio::join!(deliver(&sink, &["{}"]), stranger.read_one(&listener, true));
     is_retry(&report, "shaking hands for TLS");
     assert_eq!(text, None);
 
-    options.tls = authority.trusted(Some("other.example"));
-    let sink = self::sink(options);
+    let sink = self::sink(authority.trusted(port, Some("other.example")));
     let (found, text) = tokio::join!(sink.test(), authority.read_one(&listener, true));
     assert!(found.expect_err("another name").to_string().contains("check the CA file, the server name"));
     assert_eq!(text, None);
@@ -302,12 +286,15 @@ async fn a_stranger_is_not_told_anything() {
 
 #[tokio::test]
 async fn settings_that_cannot_work_are_told() {
-    let refused = |change: fn(&mut SyslogOptions)| {
-        let mut options = options(Transport::Udp, 514);
-        change(&mut options);
-        Syslog::new("arcsight".to_owned(), options).expect_err("refused").to_string()
+    let refused = |change: fn(&mut SyslogSettings)| {
+        let mut settings = plain(Transport::Udp, 514);
+        change(&mut settings);
+        Syslog::build("arcsight", settings, &surroundings()).expect_err("refused").to_string()
     };
-    assert!(refused(|options| options.facility = 24).contains("use 0 to 23"));
-    assert!(refused(|options| options.host = " ".to_owned()).contains("host must be"));
-    assert!(refused(|options| options.confirm = Confirm::Close).contains("nothing can be confirmed"));
+    for wrong in [" :514", "arcsight.example", "arcsight.example:0", "a/b:514"] {
+        let settings = SyslogSettings { address: wrong.to_owned(), ..plain(Transport::Udp, 514) };
+        let told = Syslog::build("arcsight", settings, &surroundings()).expect_err("refused").to_string();
+        assert!(told.contains("is not an address such as"), "{told}");
+    }
+    assert!(refused(|settings| settings.confirm = Some(Confirm::Close)).contains("nothing can be confirmed"));
 }

@@ -1,0 +1,102 @@
+//! What sinks that speak HTTP have in common: the client, and what is said when there is no answer.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use muster_http::{Client, ClientError, ClientOptions, Proxy, Response, TransportError};
+use reqwest::header::HeaderMap;
+
+use super::error::shown;
+use super::tls;
+
+/// The longest answer that is read.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Answers that are read at once where their length is not announced.
+const ANSWERS_MAX: usize = 64;
+/// The longest wait that a receiver may ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// What a receiver is called in messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReceiverWords {
+    /// Such as `Splunk`.
+    pub(super) product: &'static str,
+    /// What of it is spoken to, such as `Splunk HEC`.
+    pub(super) service: &'static str,
+    /// Where the url leads, such as `the collector`.
+    pub(super) place: &'static str,
+}
+
+/// A client for one sink, or what is wrong with its settings. `headers` go with every request.
+pub(super) fn client(
+    headers: HeaderMap,
+    timeout: Duration,
+    ca_file: Option<&Path>,
+    proxy: Option<Proxy>,
+    requests_max: usize,
+) -> Result<Client, String> {
+    let client = Client::new(&ClientOptions {
+        headers,
+        connect_timeout: timeout.min(Duration::from_secs(10)),
+        idle_timeout: timeout,
+        total_timeout: timeout,
+        body_bytes_max: ANSWER_BYTES_MAX,
+        bodies_max: ANSWERS_MAX,
+        gzip: false,
+        idle_connections_max: 2 * requests_max,
+        idle_connection_life: Duration::from_secs(30),
+        extra_roots_pem: tls::extra_roots(ca_file)?,
+        proxy,
+        ..ClientOptions::default()
+    });
+    client.map_err(|error| match error {
+        ClientError::Roots(error) => tls::wrong_roots(ca_file, error),
+        ClientError::Proxy(_) => "its proxy must be like http://proxy.example:3128".to_owned(),
+        ClientError::Setup(why) => shown(&why),
+    })
+}
+
+/// Why a request brought no answer, and what to do.
+pub(super) fn no_answer(error: &TransportError, timeout: Duration, words: ReceiverWords) -> String {
+    let ReceiverWords { product, service, place } = words;
+    let why = match error {
+        TransportError::Redirect { status, to, .. } => {
+            return format!(
+                "it redirects elsewhere (HTTP {status} to {}), which is not followed since the token is for this \
+                 host only: set the sink's url to where {place} is",
+                shown(to)
+            );
+        }
+        TransportError::TooLarge { limit_bytes, .. } => {
+            return format!(
+                "it answers with more than {limit_bytes} bytes, which {service} never does: check the sink's url"
+            );
+        }
+        TransportError::Timeout { .. } => format!("no answer within {timeout:?}"),
+        TransportError::Connect { detail, .. } | TransportError::Broken { detail, .. } => shown(detail),
+    };
+    format!("no way to {product} ({why}): check the url, the network and, for https, the CA")
+}
+
+/// How long the receiver asks to wait, within reason.
+pub(super) fn asked_wait(response: &Response) -> Option<Duration> {
+    response.retry_after().map(|wait| wait.min(RETRY_AFTER_MAX))
+}
+
+/// How a body that cannot be read begins: enough to recognise a login page by.
+pub(super) fn beginning(body: &[u8]) -> String {
+    shown(&String::from_utf8_lossy(body.get(..80).unwrap_or(body)))
+}
+
+/// The body compressed. It takes tens of milliseconds: too long for a thread that others wait for.
+pub(super) async fn gzip(body: Bytes) -> Result<Bytes, String> {
+    let compressed = tokio::task::spawn_blocking(move || {
+        let memory = Vec::with_capacity(body.len() / 4);
+        let mut encoder = flate2::write::GzEncoder::new(memory, flate2::Compression::fast());
+        let written = encoder.write_all(&body).and_then(|()| encoder.finish());
+        written.expect("writing to memory does not fail").into()
+    });
+    compressed.await.map_err(|error| error.to_string())
+}

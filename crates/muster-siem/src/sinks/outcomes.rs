@@ -1,0 +1,56 @@
+//! The outcomes of a delivery batch's records, gathered while their events go their ways.
+
+use muster_model::{Outcome, Report, Trouble};
+
+/// One outcome for each record, and why some are to be retried.
+///
+/// A record may be several events. Its outcome is the least final of theirs: one that must be retried keeps the record
+/// owed, even where another of its events was refused for good.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes {
+    outcomes: Vec<Outcome>,
+    trouble: Option<Trouble>,
+}
+
+impl Outcomes {
+    /// The next record's outcome, for all that is known yet.
+    pub(super) fn push(&mut self, outcome: Outcome) {
+        self.outcomes.push(outcome);
+    }
+
+    pub(super) fn reject(&mut self, record: usize, reason: &str) {
+        if let Some(outcome @ Outcome::Delivered) = self.outcomes.get_mut(record) {
+            *outcome = Outcome::Rejected(reason.to_owned());
+        }
+    }
+
+    pub(super) fn retry(&mut self, record: usize) {
+        if let Some(outcome) = self.outcomes.get_mut(record) {
+            *outcome = Outcome::Retry;
+        }
+    }
+
+    /// Everything that was not refused stays owed.
+    pub(super) fn retry_all(&mut self) {
+        for outcome in self.outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Delivered) {
+            *outcome = Outcome::Retry;
+        }
+    }
+
+    /// Of `count` records, those that were not looked at stay owed.
+    pub(super) fn retry_rest(&mut self, count: usize) {
+        self.outcomes.resize(count, Outcome::Retry);
+    }
+
+    /// Keeps the first reason, and the longest wait anyone asked for.
+    pub(super) fn trouble(&mut self, trouble: Trouble) {
+        match &mut self.trouble {
+            None => self.trouble = Some(trouble),
+            Some(known) => known.after = known.after.max(trouble.after),
+        }
+    }
+
+    pub(super) fn report(self) -> Report {
+        Report { outcomes: self.outcomes, trouble: self.trouble }
+    }
+}

@@ -1,0 +1,222 @@
+//! What the settings of all sinks have in common.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_http::Proxy;
+use muster_model::{ByteSize, Clock, Secret, SecretReference, Span};
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+use crate::formats::{
+    BigEvents, Bounds, CefOptions, EcsOptions, Format, LeefOptions, Mapping, MappingOptions, OcsfOptions,
+    Spelling, SplunkOptions,
+};
+
+/// Below that not even a reference to a record fits.
+const EVENT_SIZE_LEAST: u64 = 1024;
+
+/// What every sink's section can be asked.
+pub trait Settings: fmt::Debug {
+    /// Where the sink is, in a word.
+    fn target(&self) -> String;
+
+    /// How records are written: the format, the sink's own fields, the longest event.
+    ///
+    /// # Errors
+    /// All mistakes in the mapping and in the bounds, in words for the operator.
+    fn encoding(&self) -> Result<Spelling, Vec<String>>;
+
+    /// How many delivery batches may be under way at the same time.
+    fn concurrency(&self) -> u32;
+
+    /// Every place that a secret of this sink is kept in.
+    fn secrets(&self) -> Vec<&SecretReference> {
+        Vec::new()
+    }
+
+    /// Mistakes that no single key shows, beside those of the encoding.
+    fn mistakes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What a sink needs beside its own section.
+pub struct Surroundings<'a> {
+    /// Where relative paths start from.
+    pub folder: &'a Path,
+    /// Reads a secret, or says why it cannot be had.
+    pub secret: &'a dyn Fn(&SecretReference) -> Result<Secret<String>, String>,
+    /// The proxy on the way, or what is wrong with it.
+    pub proxy: Result<Option<Proxy>, String>,
+    /// Names the journal that deliveries will come from, where any will.
+    pub journal_id: Option<&'a str>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Surroundings<'_> {
+    /// A path of the settings.
+    pub(super) fn path(&self, path: Option<&PathBuf>) -> Option<PathBuf> {
+        path.map(|path| self.folder.join(path))
+    }
+}
+
+/// The keys that say how records are written, in whichever sink.
+pub(super) struct EncodingKeys<'s> {
+    pub(super) format: Format,
+    pub(super) mapping: &'s MappingOptions,
+    pub(super) event_size_max: Option<ByteSize>,
+    pub(super) big_events: BigEvents,
+    pub(super) big_drop: &'s [String],
+}
+
+impl EncodingKeys<'_> {
+    /// See [`Settings::encoding`].
+    pub(super) fn encoding(self) -> Result<Spelling, Vec<String>> {
+        let Self { format, mapping, event_size_max, big_events, big_drop } = self;
+        let mut mistakes = Vec::new();
+        if big_events == BigEvents::Drop && big_drop.is_empty() {
+            mistakes.push(
+                "big_events = \"drop\" needs big_drop, the names of the fields to leave out".to_owned(),
+            );
+        }
+        if big_events != BigEvents::Drop && !big_drop.is_empty() {
+            mistakes.push("big_drop is only used with big_events = \"drop\"".to_owned());
+        }
+        if event_size_max.is_some_and(|size| size.0 < EVENT_SIZE_LEAST) {
+            mistakes.push(format!("event_size_max must be at least {EVENT_SIZE_LEAST} B"));
+        }
+        let mapping = match mapping.is_empty() {
+            true => None,
+            false => match Mapping::compile(mapping, &format) {
+                Ok(mapping) => Some(Arc::new(mapping)),
+                Err(errors) => {
+                    mistakes.extend(errors.iter().map(ToString::to_string));
+                    None
+                }
+            },
+        };
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let bounds = event_size_max.map(|size| Bounds {
+            event_bytes_max: bytes(size),
+            big_events,
+            drop: big_drop.to_vec(),
+        });
+        Ok(Spelling { format, mapping, bounds })
+    }
+}
+
+/// The name of a format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FormatName {
+    /// Microsoft's JSON, untouched.
+    #[default]
+    Raw,
+    /// Splunk event objects.
+    Splunk,
+    /// ArcSight Common Event Format.
+    Cef,
+    /// Log Event Extended Format, for QRadar.
+    Leef,
+    /// Elastic Common Schema.
+    Ecs,
+    /// Open Cybersecurity Schema Framework.
+    Ocsf,
+}
+
+/// The options of each format in a sink's section.
+#[derive(Debug, Clone, Default)]
+pub struct FormatOptions {
+    /// `[sinks.NAME.cef]`
+    pub cef: CefOptions,
+    /// `[sinks.NAME.splunk]`
+    pub splunk: SplunkOptions,
+    /// `[sinks.NAME.leef]`
+    pub leef: LeefOptions,
+    /// `[sinks.NAME.ecs]`
+    pub ecs: EcsOptions,
+    /// `[sinks.NAME.ocsf]`
+    pub ocsf: OcsfOptions,
+}
+
+impl FormatName {
+    /// Every format, in the order in which they are shown.
+    pub const ALL: [Self; 6] = [Self::Raw, Self::Splunk, Self::Cef, Self::Leef, Self::Ecs, Self::Ocsf];
+
+    /// The word in settings and commands.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Splunk => "splunk",
+            Self::Cef => "cef",
+            Self::Leef => "leef",
+            Self::Ecs => "ecs",
+            Self::Ocsf => "ocsf",
+        }
+    }
+
+    /// What it is, in a few words.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Raw => "Microsoft's JSON, untouched",
+            Self::Splunk => "Splunk event objects",
+            Self::Cef => "ArcSight Common Event Format",
+            Self::Leef => "Log Event Extended Format, for QRadar",
+            Self::Ecs => "Elastic Common Schema",
+            Self::Ocsf => "Open Cybersecurity Schema Framework",
+        }
+    }
+
+    /// The format with its options.
+    #[must_use]
+    pub fn with(self, options: &FormatOptions) -> Format {
+        match self {
+            Self::Raw => Format::Raw,
+            Self::Splunk => Format::Splunk(options.splunk.clone()),
+            Self::Cef => Format::Cef(options.cef.clone()),
+            Self::Leef => Format::Leef(options.leef.clone()),
+            Self::Ecs => Format::Ecs(options.ecs.clone()),
+            Self::Ocsf => Format::Ocsf(options.ocsf.clone()),
+        }
+    }
+}
+
+/// A word out of a few, or a mistake that names them all.
+pub(super) fn word<'de, D: Deserializer<'de>, T: Copy>(
+    deserializer: D,
+    what: &str,
+    words: &[(&str, T)],
+) -> Result<T, D::Error> {
+    let given = String::deserialize(deserializer)?;
+    let found = words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value);
+    found.ok_or_else(|| {
+        let words = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+        serde::de::Error::custom(format!("`{given}` is not {what}: use one of {words}"))
+    })
+}
+
+/// An address of HTTP, or a mistake that shows one.
+pub(super) fn http_url<'de, D: Deserializer<'de>>(deserializer: D, example: &str) -> Result<Url, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = || serde::de::Error::custom(format!("`{text}` is not an address such as {example}"));
+    Url::parse(&text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(wrong)
+}
+
+pub(super) fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+pub(super) const fn seconds(seconds: u64) -> Span {
+    Span(Duration::from_secs(seconds))
+}

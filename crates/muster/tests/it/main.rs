@@ -5,6 +5,7 @@ mod browser;
 mod cli;
 mod corpus;
 mod crash;
+mod docs;
 mod fairness;
 mod format;
 mod gate;

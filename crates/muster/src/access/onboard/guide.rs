@@ -12,7 +12,7 @@ use muster_model::{Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, Grant};
 use serde::Serialize;
 
-use super::CONSENT;
+use super::progress::CONSENT;
 use crate::access::checks;
 use crate::shown::output::plain;
 

@@ -1,10 +1,9 @@
-//! Proving a consent and checking the sources, again and again until everything works.
+//! Proving a consent and checking the sources.
 //!
 //! A consent takes seconds to minutes until every part of Microsoft's cloud knows it, so a refusal just after it means
 //! nothing: for [`SPREADS_WITHIN`] it is shown as being checked. After that it is told, and tried more and more seldom;
 //! what is put right meanwhile is found by itself.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,39 +14,13 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{CONSENT, Onboarding, SPREADING, spreading};
+use super::onboarding::Onboarding;
+use super::progress::{CONSENT, SPREADING, spreading};
+use super::queue::SPREADS_WITHIN;
 use crate::access::checks;
 
-/// How long a consent may take to be known everywhere.
-pub(super) const SPREADS_WITHIN: Duration = Duration::from_secs(180);
-/// Waits between attempts while it spreads, in seconds; the last one goes on.
-const WHILE_SPREADING: [u64; 6] = [2, 3, 5, 8, 15, 20];
-/// Waits after that: soon for an hour, then seldom.
-const SOON: Duration = Duration::from_secs(60);
-const SELDOM: Duration = Duration::from_secs(900);
-/// Attempts are given up after this; a look at the page or a new invitation begins them anew.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(14 * 86_400);
 /// Tenants checked side by side.
 const SIDE_BY_SIDE: usize = 8;
-/// Tenants that wait for their check at most; more are found again in the store.
-const QUEUE_MAX: usize = 10_000;
-
-/// Who is looked after, and when next.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    waiting: BTreeMap<TenantId, Attempt>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Attempt {
-    /// When the consent was told.
-    since: Timestamp,
-    count: u32,
-    /// When it is tried next; `None` while it is being tried.
-    next_at: Option<Timestamp>,
-    /// Somebody asked for an attempt while one was under way.
-    again: bool,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verified {
@@ -69,17 +42,23 @@ impl Onboarding {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             while attempts.len() < SIDE_BY_SIDE
-                && let Some((tenant, attempt)) = self.next_due()
+                && let Some((tenant, since)) = self.queue.next_due(self.clock.now())
             {
                 let this = std::sync::Arc::clone(&self);
-                attempts.spawn(async move { (tenant, this.attempt(tenant, attempt.since).await) });
+                attempts.spawn(async move { (tenant, this.attempt(tenant, since).await) });
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.poke.notified() => {}
+                () = self.queue.poked() => {}
                 _ = ticks.tick() => {}
                 Some(ended) = attempts.join_next() => match ended {
-                    Ok((tenant, result)) => self.ended(tenant, result),
+                    Ok((tenant, result)) => {
+                        if let Err(error) = &result {
+                            tracing::warn!(tenant.id = %tenant, error = %error, "cannot write down what the check of a consent found");
+                        }
+                        let done = matches!(result, Ok(Verified::All | Verified::Nothing));
+                        self.queue.ended(tenant, done, self.clock.now());
+                    }
                     Err(error) => tracing::error!(error = %error, "a check of a customer's consent failed"),
                 },
             }
@@ -89,32 +68,6 @@ impl Onboarding {
         // What a browser brought is used up when it is taken, so that is done to its end.
         self.answers.close();
         self.answers.wait().await;
-    }
-
-    /// Looks after a tenant whose consent was just told: at once, and until everything works.
-    pub(super) fn look_after(&self, tenant: TenantId) {
-        let now = self.clock.now();
-        let anew = Attempt { since: now, count: 0, next_at: Some(now), again: false };
-        let mut queue = self.queue.lock().expect("no panic while the lock is held");
-        let full = queue.waiting.len() >= QUEUE_MAX;
-        match queue.waiting.get_mut(&tenant) {
-            Some(attempt) if attempt.next_at.is_none() => attempt.again = true,
-            Some(attempt) => *attempt = anew,
-            None if full => {}
-            None => {
-                queue.waiting.insert(tenant, anew);
-            }
-        }
-        drop(queue);
-        self.poke.notify_one();
-    }
-
-    /// Goes on looking after a tenant whose page somebody looks at, where that was given up or forgotten at a restart.
-    pub(super) fn keep_looking_after(&self, tenant: TenantId) {
-        let known = self.queue.lock().expect("no panic while the lock is held").waiting.contains_key(&tenant);
-        if !known {
-            self.look_after(tenant);
-        }
     }
 
     /// Tenants that were being checked when the program ended.
@@ -130,42 +83,10 @@ impl Onboarding {
         for tenant in self.store.tenants().await? {
             let unfinished = matches!(tenant.state, TenantState::Consented | TenantState::Verifying);
             if unfinished || (tenant.state != TenantState::Offboarded && told.contains(&tenant.id)) {
-                self.look_after(tenant.id);
+                self.queue.look_after(tenant.id, self.clock.now());
             }
         }
         Ok(())
-    }
-
-    fn next_due(&self) -> Option<(TenantId, Attempt)> {
-        let now = self.clock.now();
-        let mut queue = self.queue.lock().expect("no panic while the lock is held");
-        let (tenant, attempt) = queue
-            .waiting
-            .iter_mut()
-            .filter(|(_, attempt)| attempt.next_at.is_some_and(|next| next <= now))
-            .min_by_key(|(_, attempt)| attempt.next_at)?;
-        attempt.next_at = None;
-        Some((*tenant, *attempt))
-    }
-
-    fn ended(&self, tenant: TenantId, result: Result<Verified, StoreError>) {
-        let now = self.clock.now();
-        if let Err(error) = &result {
-            tracing::warn!(tenant.id = %tenant, error = %error, "cannot write down what the check of a consent found");
-        }
-        let mut queue = self.queue.lock().expect("no panic while the lock is held");
-        let Some(attempt) = queue.waiting.get_mut(&tenant) else { return };
-        if attempt.again {
-            *attempt = Attempt { since: now, count: 0, next_at: Some(now), again: false };
-            return;
-        }
-        let age = Duration::try_from(now.duration_since(attempt.since)).unwrap_or_default();
-        if matches!(result, Ok(Verified::All | Verified::Nothing)) || age > GIVEN_UP_AFTER {
-            queue.waiting.remove(&tenant);
-            return;
-        }
-        attempt.count += 1;
-        attempt.next_at = now.checked_add(wait(age, attempt.count)).ok();
     }
 
     /// One attempt: proves the consent by a token, tries each source, writes down what was found.
@@ -266,24 +187,9 @@ fn may_spread(fault: Fault) -> bool {
     matches!(fault, Fault::LostConsent | Fault::AppUnknown | Fault::MissingRole | Fault::Other)
 }
 
-fn wait(age: Duration, count: u32) -> Duration {
-    if age < SPREADS_WITHIN {
-        let index = (count as usize).saturating_sub(1).min(WHILE_SPREADING.len() - 1);
-        return Duration::from_secs(WHILE_SPREADING[index]);
-    }
-    if age < Duration::from_secs(3_600) { SOON } else { SELDOM }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn attempts_are_frequent_at_first_and_seldom_later() {
-        let seconds = |age, count| wait(Duration::from_secs(age), count).as_secs();
-        assert_eq!((seconds(0, 1), seconds(10, 3), seconds(179, 400)), (2, 5, 20));
-        assert_eq!((seconds(180, 20), seconds(3_599, 50), seconds(3_600, 51)), (60, 60, 900));
-    }
 
     #[test]
     fn only_what_a_fresh_consent_can_explain_is_waited_for() {

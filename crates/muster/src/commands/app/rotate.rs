@@ -36,7 +36,7 @@ pub(crate) struct Args {
 pub(super) async fn run(args: &Args, kind: CredentialKind, context: &Context) -> Result<Exit, Failed> {
     let (name, settings) = named(args.app.as_deref(), &context.settings)?;
     let microsoft = context.microsoft()?;
-    let place = rotation::place(settings, kind, &context.settings.folder, || opener(context))
+    let place = CredentialPlace::of(settings, kind, &context.settings.folder, || opener(context))
         .map_err(|reason| Failed::say(Exit::Usage, format!("app `{name}`: {reason}")))?;
     let home = home(name, Some(settings), args.tenant.as_deref(), context, &microsoft).await?;
     let app = ready(name, settings, context).await?;

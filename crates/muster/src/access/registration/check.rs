@@ -1,22 +1,18 @@
-//! An app's registration at Microsoft: made or mended to what Muster needs, and checked against it.
-//!
-//! Nothing that is there is taken away: permissions and redirect URIs that somebody else added stay. Whatever was done
-//! half is found again, by the client id of the settings, or by the name and the mark of the registration.
+//! A registration as it is, checked against what Muster needs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_microsoft::entra::applications::{
-    AccessKind, Application, Applications, DirectoryError, NewApplication, OWN_REGISTRATION_ROLES,
-    RequiredResourceAccess, ResourceAccess, ServicePrincipal, SignInAudience,
-};
+use muster_microsoft::entra::applications::{Application, ServicePrincipal, SignInAudience};
 use muster_microsoft::entra::credential::Access;
-use muster_microsoft::entra::permissions::{self, Permission, ResourceApp};
+use muster_microsoft::entra::permissions;
 use muster_model::{Source, Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, StoredCredential};
 use uuid::Uuid;
 
+use super::ensure::missing_uris;
+use super::required::permission_name;
 use crate::access::checks::good;
 
 /// A credential that ends within this is told.
@@ -33,253 +29,6 @@ pub const PERMISSIONS: &str = "permissions";
 pub const REDIRECT_URIS: &str = "redirect URIs";
 /// The name of the check of the secrets and certificates at Microsoft.
 pub const CREDENTIALS: &str = "credentials at Microsoft";
-
-/// What a registration is to be like.
-#[derive(Debug, Clone)]
-pub struct WantedRegistration {
-    /// The name that people see on the consent page.
-    pub display_name: String,
-    /// The mark by which it is found again, where the settings do not name its client id yet.
-    pub tag: String,
-    pub audience: SignInAudience,
-    /// Where browsers come back to.
-    pub redirect_uris: Vec<String>,
-    /// What it asks for.
-    pub required: Vec<RequiredResourceAccess>,
-}
-
-/// Why a registration could not be made or mended.
-#[derive(Debug, thiserror::Error)]
-pub enum RegistrationError {
-    #[error("{0}; run the command again, it goes on from here")]
-    Directory(#[from] DirectoryError),
-    /// The settings name one that is not there.
-    #[error(
-        "the settings name client id {0}, but this tenant has no such app registration: correct `client_id` or `tenant`, or remove the section to have a new one made"
-    )]
-    NotThere(Uuid),
-    /// Somebody else's of the same name.
-    #[error(
-        "there is an app registration `{name}` already (client id {client_id}) that this Muster did not make: choose another name with --display-name, or name its client id in the settings"
-    )]
-    Strange { name: String, client_id: Uuid },
-    /// More than one of ours.
-    #[error(
-        "there are several app registrations of this Muster for the app ({0}): name the right client id in the settings, and remove the others in the portal"
-    )]
-    Several(String),
-}
-
-/// What was done to a registration.
-#[derive(Debug)]
-pub struct Ensured {
-    pub application: Application,
-    /// Its service principal in its own tenant.
-    pub principal: ServicePrincipal,
-    pub created: bool,
-    /// What was changed, in words.
-    pub changes: Vec<String>,
-}
-
-/// Makes the registration, or mends the one there is.
-///
-/// # Errors
-/// See [`RegistrationError`].
-pub async fn ensure(
-    graph: Applications<'_>,
-    client_id: Option<Uuid>,
-    wanted: &WantedRegistration,
-) -> Result<Ensured, RegistrationError> {
-    let found = match client_id {
-        Some(client_id) => {
-            let found = graph.application(client_id).await?;
-            Some(found.ok_or(RegistrationError::NotThere(client_id))?)
-        }
-        None => find(graph, wanted).await?,
-    };
-    let mut changes = Vec::new();
-    let (mut application, created) = match found {
-        Some(application) => (application, false),
-        None => {
-            let new = NewApplication {
-                display_name: wanted.display_name.clone(),
-                audience: wanted.audience,
-                redirect_uris: wanted.redirect_uris.clone(),
-                required: wanted.required.clone(),
-                tags: vec![wanted.tag.clone()],
-            };
-            (graph.create(&new).await?, true)
-        }
-    };
-    let missing = missing_uris(&application, &wanted.redirect_uris);
-    if !missing.is_empty() && !created {
-        let mut uris = application.web.redirect_uris.clone();
-        uris.extend(missing.iter().cloned());
-        graph.set_redirect_uris(application.id, &uris).await?;
-        changes.push(format!("redirect URIs added: {}", missing.join(", ")));
-        application.web.redirect_uris = uris;
-    }
-    let lacking = missing_permissions(&application.required_resource_access, &wanted.required);
-    if !lacking.is_empty() && !created {
-        let merged = merged(&application.required_resource_access, &wanted.required);
-        graph.set_required(application.id, &merged).await?;
-        changes.push(format!(
-            "permissions added: {}; customers who consented before have to consent again",
-            lacking
-                .iter()
-                .map(|(resource, access)| permission_name(*resource, access))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ));
-        application.required_resource_access = merged;
-    }
-    let principal = graph.ensure_service_principal(application.app_id).await?;
-    Ok(Ensured { application, principal, created, changes })
-}
-
-async fn find(
-    graph: Applications<'_>,
-    wanted: &WantedRegistration,
-) -> Result<Option<Application>, RegistrationError> {
-    let of_that_name = graph.named(&wanted.display_name).await?;
-    let mut ours = of_that_name.iter().filter(|application| application.tags.contains(&wanted.tag));
-    match (ours.next(), ours.next()) {
-        (Some(one), None) => Ok(Some(one.clone())),
-        (Some(_), Some(_)) => {
-            let ids = of_that_name.iter().filter(|application| application.tags.contains(&wanted.tag));
-            let ids = ids.map(|application| application.app_id.to_string()).collect::<Vec<_>>();
-            Err(RegistrationError::Several(ids.join(", ")))
-        }
-        (None, _) => match of_that_name.first() {
-            Some(strange) => Err(RegistrationError::Strange {
-                name: wanted.display_name.clone(),
-                client_id: strange.app_id,
-            }),
-            None => Ok(None),
-        },
-    }
-}
-
-/// Grants, in the registration's own tenant: with `consent` the application permissions that it asks for, with
-/// `self_care` the one to change its own registration. Returns the names of those granted now.
-///
-/// # Errors
-/// When Graph says no, or the tenant does not have one of the APIs.
-pub async fn consent_here(
-    graph: Applications<'_>,
-    ensured: &Ensured,
-    consent: bool,
-    self_care: bool,
-) -> Result<Vec<String>, RegistrationError> {
-    let held = graph.role_assignments(ensured.principal.id).await?;
-    let mut granted = Vec::new();
-    let mut wanted = if consent { ensured.application.required_resource_access.clone() } else { Vec::new() };
-    if self_care {
-        wanted = merged(&wanted, &self_care_access());
-    }
-    for required in &wanted {
-        let roles = required.resource_access.iter().filter(|access| access.kind == AccessKind::Role);
-        for access in roles {
-            if held.iter().any(|held| held.app_role_id == access.id) {
-                continue;
-            }
-            let resource = graph.ensure_service_principal(required.resource_app_id).await?;
-            graph.grant_role(ensured.principal.id, resource.id, access.id).await?;
-            granted.push(permission_name(required.resource_app_id, access));
-        }
-    }
-    Ok(granted)
-}
-
-/// The permissions that `sources` need, for an app with this access.
-pub fn required(sources: impl IntoIterator<Item = Source>, access: Access) -> Vec<RequiredResourceAccess> {
-    let mut wanted: Vec<(&Permission, AccessKind)> = Vec::new();
-    let kind = match access {
-        Access::Application => AccessKind::Role,
-        Access::Delegated => AccessKind::Scope,
-    };
-    for source in sources {
-        wanted.extend(permissions::for_source(source).first().map(|least| (least, kind)));
-    }
-    if access == Access::Delegated {
-        let person = ["openid", "profile", "offline_access"];
-        let known = person.iter().filter_map(|name| permissions::by_name(Some(ResourceApp::Graph), name));
-        wanted.extend(known.map(|permission| (permission, AccessKind::Scope)));
-    }
-    let mut required = Vec::new();
-    for (permission, kind) in wanted {
-        let named = match kind {
-            AccessKind::Role => permission.role,
-            AccessKind::Scope => permission.scope,
-        };
-        let id = named.and_then(|(_, id)| id.parse().ok());
-        if let (Some(id), Ok(resource_app_id)) = (id, permission.resource.app_id().parse()) {
-            let resource_access = vec![ResourceAccess { id, kind }];
-            required = merged(&required, &[RequiredResourceAccess { resource_app_id, resource_access }]);
-        }
-    }
-    required
-}
-
-/// The application permission with which an app may change its own registration. It is granted in the app's own tenant
-/// and never stands in the registration, so that no customer is asked for it.
-fn self_care_access() -> Vec<RequiredResourceAccess> {
-    let role = permissions::by_name(Some(ResourceApp::Graph), OWN_REGISTRATION_ROLES[0])
-        .and_then(|permission| permission.role?.1.parse().ok());
-    let (Some(id), Ok(resource_app_id)) = (role, ResourceApp::Graph.app_id().parse()) else {
-        return Vec::new();
-    };
-    vec![RequiredResourceAccess {
-        resource_app_id,
-        resource_access: vec![ResourceAccess { id, kind: AccessKind::Role }],
-    }]
-}
-
-fn merged(
-    there: &[RequiredResourceAccess],
-    wanted: &[RequiredResourceAccess],
-) -> Vec<RequiredResourceAccess> {
-    let mut merged = there.to_vec();
-    for (resource, access) in missing_permissions(there, wanted) {
-        match merged.iter_mut().find(|one| one.resource_app_id == resource) {
-            Some(one) => one.resource_access.push(access),
-            None => merged
-                .push(RequiredResourceAccess { resource_app_id: resource, resource_access: vec![access] }),
-        }
-    }
-    merged
-}
-
-fn missing_permissions(
-    there: &[RequiredResourceAccess],
-    wanted: &[RequiredResourceAccess],
-) -> Vec<(Uuid, ResourceAccess)> {
-    let all = |list: &[RequiredResourceAccess]| -> BTreeSet<(Uuid, ResourceAccess)> {
-        let pairs = list.iter().flat_map(|one| {
-            one.resource_access.iter().map(|access| (one.resource_app_id, *access)).collect::<Vec<_>>()
-        });
-        pairs.collect()
-    };
-    all(wanted).difference(&all(there)).copied().collect()
-}
-
-fn missing_uris(application: &Application, wanted: &[String]) -> Vec<String> {
-    wanted.iter().filter(|uri| !application.web.redirect_uris.contains(uri)).cloned().collect()
-}
-
-/// A permission's name, or its id where it is none of those that Muster knows.
-pub fn permission_name(resource: Uuid, access: &ResourceAccess) -> String {
-    let known = permissions::all().iter().find_map(|permission| {
-        let named = match access.kind {
-            AccessKind::Role => permission.role,
-            AccessKind::Scope => permission.scope,
-        };
-        let (name, id) = named?;
-        let same = permission.resource.app_id().parse() == Ok(resource) && id.parse() == Ok(access.id);
-        same.then(|| name.to_owned())
-    });
-    known.unwrap_or_else(|| access.id.to_string())
-}
 
 /// What a registration is checked against.
 #[derive(Debug)]
@@ -525,6 +274,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::access::registration::required;
 
     const KEY: &str = "f0b0b335-1d71-4883-8f98-567911bfdca6";
 
@@ -624,22 +374,5 @@ mod tests {
         let ends = |at: &str| application(|value| value["passwordCredentials"][0]["endDateTime"] = json!(at));
         assert_eq!(code(ends("2026-12-01T00:00:00Z"), &stored, CREDENTIALS), "ends_soon");
         assert_eq!(code(ends("2026-11-01T00:00:00Z"), &stored, CREDENTIALS), "expired");
-    }
-
-    #[test]
-    fn permissions_are_added_and_never_taken_away() {
-        let other = RequiredResourceAccess {
-            resource_app_id: Uuid::from_u128(7),
-            resource_access: vec![ResourceAccess { id: Uuid::from_u128(8), kind: AccessKind::Scope }],
-        };
-        let wanted = super::merged(&required(Source::ALL, Access::Application), &self_care_access());
-        let merged = merged(std::slice::from_ref(&other), &wanted);
-        assert_eq!(merged[0], other);
-        assert!(missing_permissions(&merged, &wanted).is_empty());
-        let graph = merged.iter().find(|one| one.resource_app_id != other.resource_app_id).expect("Graph");
-        assert_eq!(graph.resource_access.len(), 3);
-        let delegated = required(Source::ALL, Access::Delegated);
-        assert!(delegated[0].resource_access.iter().all(|access| access.kind == AccessKind::Scope));
-        assert_eq!(delegated[0].resource_access.len(), 5);
     }
 }

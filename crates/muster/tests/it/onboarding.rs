@@ -439,7 +439,8 @@ async fn states_are_good_once_for_their_own_invitation_and_only_if_made_here() {
     let tenant = house.tenant().to_string();
     let state = house.state_of(&invited.link).await;
     let changed = |index: usize| {
-        let other = if &state[index..=index] == "A" { "B" } else { "A" };
+        // The id's digits are the same in both cases: `A` in place of `a` would change nothing.
+        let other = if state[index..=index].eq_ignore_ascii_case("A") { "B" } else { "A" };
         format!("{}{other}{}", &state[..index], &state[index + 1..])
     };
     let (id, tag) = state.split_once('.').expect("two parts");

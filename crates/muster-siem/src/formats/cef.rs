@@ -12,11 +12,12 @@ use muster_model::json::Tape;
 use muster_model::{Record, RecordKind, Severity, TenantLabel};
 use serde::Deserialize;
 
-use super::edit::Syntax;
+use super::error::FormatError;
+use super::events::Events;
 use super::flat::{self, FlatOptions};
 use super::view::View;
-use super::visible::{self, Place};
-use super::{Events, FormatError};
+use super::writing::edit::Syntax;
+use super::writing::visible::{self, Place};
 
 /// The constants at the head of each line.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -3,9 +3,7 @@
 use std::ops::Range;
 
 use jiff::Timestamp;
-use muster_model::{Record, RecordHead};
-
-use super::RecordKind;
+use muster_model::{Record, RecordHead, RecordKind};
 
 /// Events of some records, one after the other in one buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,19 +6,16 @@
 //! other control characters, line separators and bidirectional overrides become visible as in CEF. A backslash stays
 //! one: QRadar shows values as they are written, and paths must be findable.
 
-use jiff::Timestamp;
 use muster_model::json::Tape;
-use muster_model::{Record, RecordKind, Severity, TenantLabel};
+use muster_model::{Record, RecordKind, TenantLabel};
 use serde::Deserialize;
 
-use super::edit::Syntax;
+use super::error::FormatError;
+use super::events::Events;
 use super::flat::{self, FlatOptions};
 use super::view::View;
-use super::visible::{self, Place};
-use super::{Events, FormatError};
-
-/// How times are written, as `devTimeFormat` (Java's `SimpleDateFormat`) says it.
-pub(super) const TIME_FORMAT: &str = "yyyy-MM-dd'T'HH:mm:ss.SSSZ";
+use super::writing::edit::Syntax;
+use super::writing::visible::{self, Place};
 
 /// The constants at the head of each line, and its delimiter.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -122,31 +119,9 @@ pub(super) fn write(
     Ok(())
 }
 
-/// LEEF's 1 to 10.
-pub(super) fn severity_number(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Unknown | Severity::Informational => "1",
-        Severity::Low => "3",
-        Severity::Medium => "6",
-        Severity::High => "8",
-    }
-}
-
-/// Appends a time as [`TIME_FORMAT`] says, in UTC.
-pub(super) fn push_time(buffer: &mut Vec<u8>, time: Timestamp) {
-    buffer.extend_from_slice(time.strftime("%Y-%m-%dT%H:%M:%S.%3f+0000").to_string().as_bytes());
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Delimiter, LeefOptions, push_time};
-
-    #[test]
-    fn times_are_as_the_format_says() {
-        let mut buffer = Vec::new();
-        push_time(&mut buffer, "2026-03-02T08:15:31.2233333Z".parse().expect("a time"));
-        assert_eq!(buffer, b"2026-03-02T08:15:31.223+0000");
-    }
+    use super::{Delimiter, LeefOptions};
 
     #[test]
     fn delimiters_that_would_break_lines_are_refused() {

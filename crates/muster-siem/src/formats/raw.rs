@@ -3,7 +3,8 @@
 
 use muster_model::Record;
 
-use super::{Events, push_line};
+use super::events::Events;
+use super::writing::quote::push_line;
 
 /// Appends the record's body. Only newlines between its tokens are changed, to spaces.
 pub(super) fn write(record: Record<'_>, events: &mut Events) {

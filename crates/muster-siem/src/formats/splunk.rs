@@ -13,10 +13,14 @@ use muster_model::time::{Unzoned, moment};
 use muster_model::{Record, RecordKind, TenantLabel};
 use serde::Deserialize;
 
-use super::big::{Shape, Unit};
-use super::quote::push_string;
+use super::error::FormatError;
+use super::events::Events;
+use super::view::tables;
 use super::view::{Alert, Facts};
-use super::{Events, FieldDoc, FormatError, push_line, tables, tenant_id};
+use super::writing::field::FieldDoc;
+use super::writing::quote::{push_line, push_string, tenant_id};
+use super::writing::template::{Piece, Template, TemplateError};
+use super::writing::unit::{Shape, Unit};
 
 /// Where in Splunk events go, and under which names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -51,50 +55,16 @@ const fn cim(name: &'static str, source: &'static str) -> FieldDoc {
 }
 
 /// The event object's fields. What is in `event` is Microsoft's own.
+#[rustfmt::skip]
 pub(super) const FIELDS: &[FieldDoc] = &[
-    FieldDoc {
-        name: "time",
-        kinds: ALL,
-        source: "`createdDateTime`; `alertCreationTime`; `createdTime`; `creationTime`; `AlertTime`; `Timestamp`",
-        rule: "seconds since 1970 with microseconds; else the time of the last update; else left out",
-    },
+    FieldDoc { name: "time", kinds: ALL, source: "`createdDateTime`; `alertCreationTime`; `createdTime`; `creationTime`; `AlertTime`; `Timestamp`", rule: "seconds since 1970 with microseconds; else the time of the last update; else left out" },
     FieldDoc { name: "host", kinds: ALL, source: "setting `host`", rule: "else the tenant's slug" },
-    FieldDoc {
-        name: "source",
-        kinds: ALL,
-        source: "setting `source`",
-        rule: "else `muster:` and Muster's source",
-    },
-    FieldDoc {
-        name: "sourcetype",
-        kinds: ALL,
-        source: "setting `sourcetypes`",
-        rule: "by kind of event, above",
-    },
-    FieldDoc {
-        name: "index",
-        kinds: ALL,
-        source: "setting `index`",
-        rule: "else Splunk's own for the token",
-    },
-    FieldDoc {
-        name: "fields.tenant_id",
-        kinds: ALL,
-        source: "the tenant's Entra id",
-        rule: "an indexed field",
-    },
-    FieldDoc {
-        name: "fields.tenant_name",
-        kinds: ALL,
-        source: "the tenant's name in Muster",
-        rule: "an indexed field",
-    },
-    FieldDoc {
-        name: "fields.tenant_slug",
-        kinds: ALL,
-        source: "the tenant's slug in Muster",
-        rule: "an indexed field",
-    },
+    FieldDoc { name: "source", kinds: ALL, source: "setting `source`", rule: "else `muster:` and Muster's source" },
+    FieldDoc { name: "sourcetype", kinds: ALL, source: "setting `sourcetypes`", rule: "by kind of event, above" },
+    FieldDoc { name: "index", kinds: ALL, source: "setting `index`", rule: "else Splunk's own for the token" },
+    FieldDoc { name: "fields.tenant_id", kinds: ALL, source: "the tenant's Entra id", rule: "an indexed field" },
+    FieldDoc { name: "fields.tenant_name", kinds: ALL, source: "the tenant's name in Muster", rule: "an indexed field" },
+    FieldDoc { name: "fields.tenant_slug", kinds: ALL, source: "the tenant's slug in Muster", rule: "an indexed field" },
     cim("fields.id", "`alertId`; `AlertId`"),
     cim("fields.description", "`Description`"),
     cim("fields.severity", "`Severity`, in lower case"),
@@ -105,10 +75,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     cim("fields.type", "constant `alert`"),
     cim("fields.signature", "`title`; `AlertTitle`"),
     cim("fields.signature_id", "`detectorId`; `IoaDefinitionId`; else the alert's id"),
-    cim(
-        "fields.dest",
-        "the first named device, else the first recipient or mailbox, else the first other entity",
-    ),
+    cim("fields.dest", "the first named device, else the first recipient or mailbox, else the first other entity"),
     cim("fields.dest_nt_domain", "`ntDomain` of the same device"),
     cim("fields.src", "the first address, else the first sender"),
     cim("fields.src_user", "the first sender"),
@@ -119,17 +86,9 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     cim("fields.file_path", "the same file"),
     cim("fields.file_hash", "the same file's SHA-256, else SHA-1, else MD5"),
     cim("fields.url", "the first URL"),
-    cim(
-        "fields.action",
-        "`blocked` when evidence was remediated, blocked or prevented and none is left active, else `allowed`",
-    ),
+    cim("fields.action", "`blocked` when evidence was remediated, blocked or prevented and none is left active, else `allowed`"),
     cim("fields.mitre_technique_id", "`mitreTechniques`, a list"),
-    FieldDoc {
-        name: "event",
-        kinds: ALL,
-        source: "the record, or one alert of an incident",
-        rule: "untouched",
-    },
+    FieldDoc { name: "event", kinds: ALL, source: "the record, or one alert of an incident", rule: "untouched" },
     FieldDoc { name: "event.*", kinds: ALL, source: "the field of that name", rule: "untouched" },
 ];
 
@@ -172,20 +131,20 @@ pub(super) fn write(
     events: &mut Events,
 ) -> Result<(), FormatError> {
     let time = record.head.created_at.or(record.head.updated_at);
-    let envelope = Envelope { options, kind, tenant };
+    let frame = HecFrame { options, kind, tenant };
     if !is_incident(kind) {
-        return write_record(&envelope, time, record.body, events);
+        return write_record(&frame, time, record.body, events);
     }
     let mut alerts = Vec::new();
     events.push_with(|buffer| {
-        envelope.open(&options.sourcetypes.incident, time, buffer);
-        envelope.close_fields(buffer, None);
+        frame.open(&options.sourcetypes.incident, time, buffer);
+        frame.close_fields(buffer, None);
         alerts = push_without_alerts(buffer, record.body)?;
         buffer.push(b'}');
         Ok::<(), FormatError>(())
     })?;
     for alert in alerts {
-        write_inner(&envelope, alert.time, alert.body, events)?;
+        write_inner(&frame, alert.time, alert.body, events)?;
     }
     Ok(())
 }
@@ -213,21 +172,21 @@ pub(super) fn write_unit(
     let time = record.head.created_at.or(record.head.updated_at);
     match shape {
         Shape::Record(kind) => {
-            let envelope = Envelope { options, kind, tenant };
-            write_record(&envelope, time, record.body, events)
+            let frame = HecFrame { options, kind, tenant };
+            write_record(&frame, time, record.body, events)
         }
         Shape::IncidentAlone(kind) => events.push_with(|buffer| {
-            let envelope = Envelope { options, kind, tenant };
-            envelope.open(&options.sourcetypes.incident, time, buffer);
-            envelope.close_fields(buffer, None);
+            let frame = HecFrame { options, kind, tenant };
+            frame.open(&options.sourcetypes.incident, time, buffer);
+            frame.close_fields(buffer, None);
             push_without_alerts(buffer, record.body)?;
             buffer.push(b'}');
             Ok::<(), FormatError>(())
         }),
         Shape::InnerAlert(kind) => {
             let time = InnerAlert::take(&mut Reader::new(record.body))?.time;
-            let envelope = Envelope { options, kind, tenant };
-            write_inner(&envelope, time, record.body, events)
+            let frame = HecFrame { options, kind, tenant };
+            write_inner(&frame, time, record.body, events)
         }
     }
 }
@@ -249,37 +208,37 @@ pub(super) fn sourcetype(options: &SplunkOptions, kind: RecordKind) -> &str {
 
 /// Appends a record as one event.
 fn write_record(
-    envelope: &Envelope<'_>,
+    frame: &HecFrame<'_>,
     time: Option<Timestamp>,
     body: &str,
     events: &mut Events,
 ) -> Result<(), FormatError> {
-    write_whole(envelope, sourcetype(envelope.options, envelope.kind), false, time, body, events)
+    write_whole(frame, sourcetype(frame.options, frame.kind), false, time, body, events)
 }
 
 /// Appends an alert that stood inside an incident.
 fn write_inner(
-    envelope: &Envelope<'_>,
+    frame: &HecFrame<'_>,
     time: Option<Timestamp>,
     body: &str,
     events: &mut Events,
 ) -> Result<(), FormatError> {
-    write_whole(envelope, &envelope.options.sourcetypes.incident_alert, true, time, body, events)
+    write_whole(frame, &frame.options.sourcetypes.incident_alert, true, time, body, events)
 }
 
 /// Appends an event that is a text of Microsoft, whole.
 fn write_whole(
-    envelope: &Envelope<'_>,
+    frame: &HecFrame<'_>,
     sourcetype: &str,
     is_inner_alert: bool,
     time: Option<Timestamp>,
     body: &str,
     events: &mut Events,
 ) -> Result<(), FormatError> {
-    let tape = if envelope.options.cim_fields { Some(Tape::read(body)?) } else { None };
+    let tape = if frame.options.cim_fields { Some(Tape::read(body)?) } else { None };
     events.push(is_inner_alert, |buffer| {
-        envelope.open(sourcetype, time, buffer);
-        envelope.close_fields(buffer, tape.as_ref());
+        frame.open(sourcetype, time, buffer);
+        frame.close_fields(buffer, tape.as_ref());
         push_line(buffer, body);
         buffer.push(b'}');
     });
@@ -287,13 +246,13 @@ fn write_whole(
 }
 
 /// What is the same for all events of a record.
-struct Envelope<'a> {
+struct HecFrame<'a> {
     options: &'a SplunkOptions,
     kind: RecordKind,
     tenant: &'a TenantLabel,
 }
 
-impl Envelope<'_> {
+impl HecFrame<'_> {
     /// Appends all of the event object that comes before the fields of a data model.
     fn open(&self, sourcetype: &str, time: Option<Timestamp>, buffer: &mut Vec<u8>) {
         let Self { options, kind, tenant } = self;
@@ -481,89 +440,6 @@ impl<'a> InnerAlert<'a> {
         let time =
             [created_at, updated_at].into_iter().find_map(|text| moment(text.as_written(), Unzoned::Refused));
         Ok(Self { body, time })
-    }
-}
-
-/// A text with places for `{{ tenant.slug }}`, `{{ tenant.id }}` and `{{ tenant.name }}`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Template(Vec<Piece>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Literal(String),
-    Slug,
-    Id,
-    Name,
-}
-
-/// What is wrong with a template.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TemplateError {
-    /// Nothing in it.
-    #[error("it is empty")]
-    Empty,
-    /// `{{` without `}}`.
-    #[error("`{{{{` has no `}}}}`")]
-    Open,
-    /// Not one of the placeholders.
-    #[error("`{0}` is no placeholder: use tenant.slug, tenant.id or tenant.name")]
-    Placeholder(String),
-    /// Something that Splunk does not take in the name of an index.
-    #[error(
-        "`{0}` cannot be in the name of an index: lower-case letters, digits, `_` and `-`, the first one a letter or \
-         digit, with tenant.slug or tenant.id"
-    )]
-    Index(String),
-}
-
-impl Template {
-    /// The text for `tenant`.
-    pub(super) fn expand(&self, tenant: &TenantLabel) -> String {
-        let mut text = String::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Literal(literal) => text.push_str(literal),
-                Piece::Slug => text.push_str(tenant.slug.as_str()),
-                Piece::Id => text.push_str(&tenant.id.to_string()),
-                Piece::Name => text.push_str(&tenant.name),
-            }
-        }
-        text
-    }
-}
-
-impl FromStr for Template {
-    type Err = TemplateError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((literal, after)) = rest.split_once("{{") {
-            if !literal.is_empty() {
-                pieces.push(Piece::Literal(literal.to_owned()));
-            }
-            let (name, after) = after.split_once("}}").ok_or(TemplateError::Open)?;
-            pieces.push(match name.trim() {
-                "tenant.slug" => Piece::Slug,
-                "tenant.id" => Piece::Id,
-                "tenant.name" => Piece::Name,
-                other => return Err(TemplateError::Placeholder(other.to_owned())),
-            });
-            rest = after;
-        }
-        if !rest.is_empty() {
-            pieces.push(Piece::Literal(rest.to_owned()));
-        }
-        if pieces.is_empty() { Err(TemplateError::Empty) } else { Ok(Self(pieces)) }
-    }
-}
-
-impl TryFrom<String> for Template {
-    type Error = TemplateError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
     }
 }
 

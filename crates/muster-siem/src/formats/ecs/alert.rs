@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use muster_model::json::Text;
 use muster_model::{RecordKind, Severity};
 
-use super::EcsVersion;
 use super::document::{Document, field, moment};
 use super::fields::Field;
+use super::options::EcsVersion;
 use super::url;
-use crate::formats::tables::{self, EvidenceKind};
+use crate::formats::view::tables::{self, EvidenceKind};
 use crate::formats::view::{Alert, Comment, Device, Evidence, File, Incident, Pivot, Process, User};
 
 /// Adds what an alert that is a record of its own says.

@@ -10,8 +10,8 @@ use muster_model::json::Text;
 use muster_model::time::{self, Unzoned};
 
 use super::fields::{Field, Holds, ROWS};
-use crate::formats::quote::{push_number, push_string, push_text};
-use crate::formats::tables;
+use crate::formats::view::tables;
+use crate::formats::writing::quote::{push_number, push_string, push_text};
 
 /// Up to how many values of a field are compared by walking, which beats hashing.
 const WALK_MAX: u32 = 32;

@@ -5,14 +5,14 @@ use muster_model::Severity;
 use muster_model::json::Text;
 use muster_model::json::{Kind, Tape, Value};
 
-use super::EcsVersion;
 use super::alert::{
     add_device, add_hashes, add_process, add_registry, add_technique, add_user, os_type, place, related_user,
 };
 use super::document::{Document, field};
 use super::fields::Field;
+use super::options::EcsVersion;
 use super::url;
-use crate::formats::tables::{self, Direction};
+use crate::formats::view::tables::{self, Direction};
 use crate::formats::view::{File, HuntingRow, Process, User};
 
 /// The columns that hold JSON inside a string.

@@ -14,19 +14,19 @@ use std::ops::Range;
 use super::document::time_text;
 use super::hunting::read_inner;
 use super::url::Parts;
-use crate::formats::quote::{push_string, push_text, push_written};
-use crate::formats::tables;
+use crate::formats::view::tables;
 use crate::formats::view::{Alert, HuntingRow, Incident};
+use crate::formats::writing::quote::{push_string, push_text, push_written};
 
 /// Appends the field that holds an alert that is a record of its own.
 pub(super) fn push_alert(kind: RecordKind, alert: &Alert<'_>, buffer: &mut Vec<u8>) {
     let (field, place) = match kind {
         RecordKind::EndpointAlert => (&br#","microsoft":{"defender_endpoint":"#[..], None),
-        RecordKind::SiemDetection => (&br#","microsoft":{"defender_siem":"#[..], Some(Place::Other)),
-        _ => (&br#","m365_defender":{"alert":"#[..], Some(Place::Alert)),
+        RecordKind::SiemDetection => (&br#","microsoft":{"defender_siem":"#[..], Some(Branch::Other)),
+        _ => (&br#","m365_defender":{"alert":"#[..], Some(Branch::Alert)),
     };
     buffer.extend_from_slice(field);
-    Writer::with(buffer, |writer| match place {
+    VendorWriter::with(buffer, |writer| match place {
         Some(place) => writer.snake(alert.fields, place),
         None => writer.as_written(alert.fields),
     });
@@ -42,7 +42,7 @@ pub(super) fn push_incident(
 ) {
     if kind == RecordKind::XdrIncident {
         buffer.extend_from_slice(br#","m365_defender":"#);
-        Writer::with(buffer, |writer| {
+        VendorWriter::with(buffer, |writer| {
             writer.object(|writer| {
                 for (key, value) in incident.fields.fields() {
                     if key != "alerts" && value.has_content() {
@@ -59,12 +59,12 @@ pub(super) fn push_incident(
         return;
     }
     buffer.extend_from_slice(br#","m365_defender":{"incident":"#);
-    Writer::with(buffer, |writer| {
+    VendorWriter::with(buffer, |writer| {
         writer.object(|writer| {
-            writer.fields(incident.fields, Place::Incident);
+            writer.fields(incident.fields, Branch::Incident);
             if let Some(alert) = alert {
                 writer.key(Name::Fixed("alert"), "");
-                writer.snake(alert.fields, Place::IncidentAlert);
+                writer.snake(alert.fields, Branch::IncidentAlert);
             }
         });
     });
@@ -77,7 +77,7 @@ type Member<'v> = (&'v str, Name<'v>, Value<'v>);
 /// Appends the field that holds a hunting row, and what its envelope says.
 pub(super) fn push_row(row: &HuntingRow<'_>, tape: &Tape<'_>, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(br#","m365_defender":{"event":"#);
-    Writer::with(buffer, |writer| writer.object(|writer| writer.row(row, tape.root())));
+    VendorWriter::with(buffer, |writer| writer.object(|writer| writer.row(row, tape.root())));
     buffer.push(b'}');
 }
 
@@ -186,7 +186,7 @@ fn column_name(column: &str) -> (&'static str, Name<'_>) {
 
 /// Where an object stands: names depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Branch {
     Alert,
     Incident,
     IncidentAlert,
@@ -196,7 +196,7 @@ enum Place {
     Other,
 }
 
-impl Place {
+impl Branch {
     /// The place of a value in it whose name says nothing.
     fn below(self) -> Self {
         // Evidence inside evidence has the same names.
@@ -273,21 +273,21 @@ fn is_as_indexed(key: &str, value: Value<'_>) -> bool {
 }
 
 /// The place that the value of `key` is.
-fn inside(key: &str, place: Place) -> Place {
+fn inside(key: &str, place: Branch) -> Branch {
     match (key, place) {
-        ("comments", _) => Place::Comment,
-        ("evidence", _) => Place::Evidence,
-        ("imageFile" | "fileDetails" | "parentProcessImageFile", _) => Place::File,
+        ("comments", _) => Branch::Comment,
+        ("evidence", _) => Branch::Evidence,
+        ("imageFile" | "fileDetails" | "parentProcessImageFile", _) => Branch::File,
         _ => place.below(),
     }
 }
 
 /// The name of an address of the portal, which Elastic's integration takes apart; `None` for any other field.
-fn address_name(key: &str, place: Place) -> Option<&'static str> {
+fn address_name(key: &str, place: Branch) -> Option<&'static str> {
     match (key, place) {
-        ("alertWebUrl", Place::Alert) | ("incidentWebUrl", Place::Incident) => Some("web_url"),
-        ("alertWebUrl", Place::IncidentAlert) => Some("alert_web_url"),
-        ("incidentWebUrl", Place::Alert | Place::IncidentAlert) => Some("incident_web_url"),
+        ("alertWebUrl", Branch::Alert) | ("incidentWebUrl", Branch::Incident) => Some("web_url"),
+        ("alertWebUrl", Branch::IncidentAlert) => Some("alert_web_url"),
+        ("incidentWebUrl", Branch::Alert | Branch::IncidentAlert) => Some("incident_web_url"),
         _ => None,
     }
 }
@@ -303,14 +303,14 @@ enum Name<'n> {
 }
 
 /// A name as Elastic's integration has it.
-fn name(key: &str, place: Place) -> Name<'_> {
+fn name(key: &str, place: Branch) -> Name<'_> {
     match (key, place) {
         ("antiSpamDirection", _) => Name::Fixed("antispam_direction"),
-        ("comment", Place::Comment) => Name::Fixed("message"),
-        ("fileName", Place::File) => Name::Fixed("name"),
-        ("filePath", Place::File) => Name::Fixed("path"),
-        ("filePublisher", Place::File) => Name::Fixed("publisher"),
-        ("fileSize", Place::File) => Name::Fixed("size"),
+        ("comment", Branch::Comment) => Name::Fixed("message"),
+        ("fileName", Branch::File) => Name::Fixed("name"),
+        ("filePath", Branch::File) => Name::Fixed("path"),
+        ("filePublisher", Branch::File) => Name::Fixed("publisher"),
+        ("fileSize", Branch::File) => Name::Fixed("size"),
         _ => Name::Snake(key),
     }
 }
@@ -377,7 +377,7 @@ fn is_finite(number: &str) -> bool {
 }
 
 /// Writes Microsoft's record.
-struct Writer<'b> {
+struct VendorWriter<'b> {
     buffer: &'b mut Vec<u8>,
     /// The names that stand in the objects that are open: their hashes, and where they are in the buffer. Those of the
     /// innermost object are the last.
@@ -396,7 +396,7 @@ type ManyNames = HashMap<Box<[u8]>, u32>;
 /// an attacker can cause.
 const WALKED_MAX: usize = 128;
 
-impl<'b> Writer<'b> {
+impl<'b> VendorWriter<'b> {
     /// Appends what `write` writes.
     fn with(buffer: &'b mut Vec<u8>, write: impl FnOnce(&mut Self)) {
         let names = Vec::with_capacity(64);
@@ -468,7 +468,7 @@ impl<'b> Writer<'b> {
     }
 
     /// A value with names in snake case.
-    fn snake(&mut self, value: Value<'_>, place: Place) {
+    fn snake(&mut self, value: Value<'_>, place: Branch) {
         match value.kind() {
             Some(Kind::Object) => self.object(|writer| writer.fields(value, place)),
             Some(Kind::Array) => self.list(value, |writer, item| writer.snake(item, place)),
@@ -477,9 +477,9 @@ impl<'b> Writer<'b> {
     }
 
     /// The fields of an object, with names in snake case.
-    fn fields(&mut self, object: Value<'_>, place: Place) {
+    fn fields(&mut self, object: Value<'_>, place: Branch) {
         let gathered = |key: &str| {
-            place == Place::Evidence
+            place == Branch::Evidence
                 && EVIDENCE_GROUPS.iter().any(|(_, members)| members.iter().any(|(member, _)| *member == key))
         };
         for (key, value) in object.fields() {
@@ -491,7 +491,7 @@ impl<'b> Writer<'b> {
                 self.snake(value, place.below());
                 continue;
             }
-            if gathered(key) || place == Place::Incident && key == "alerts" {
+            if gathered(key) || place == Branch::Incident && key == "alerts" {
                 continue;
             }
             if let Some(name) = address_name(key, place) {
@@ -499,11 +499,11 @@ impl<'b> Writer<'b> {
                 self.address(value.text());
                 continue;
             }
-            let odd = place == Place::Evidence && !is_as_indexed(key, value);
+            let odd = place == Branch::Evidence && !is_as_indexed(key, value);
             self.key(name(key, place), if odd { "_details" } else { "" });
             self.snake(value, inside(key, place));
         }
-        if place != Place::Evidence {
+        if place != Branch::Evidence {
             return;
         }
         for (group, members) in EVIDENCE_GROUPS {
@@ -518,7 +518,7 @@ impl<'b> Writer<'b> {
             self.object(|writer| {
                 for (name, value) in told() {
                     writer.key(Name::Fixed(name), "");
-                    writer.snake(value, Place::File);
+                    writer.snake(value, Branch::File);
                 }
             });
         }
@@ -727,12 +727,14 @@ impl SnakeNames {
 
 #[cfg(test)]
 mod tests {
-    use super::{Name, Place, UNUSUAL, Writer, address_name, column_name, inside, is_as_indexed, name};
+    use super::{
+        Branch, Name, UNUSUAL, VendorWriter, address_name, column_name, inside, is_as_indexed, name,
+    };
     use muster_model::json::Tape;
 
     fn written(name: Name<'_>) -> String {
         let mut buffer = Vec::new();
-        Writer::with(&mut buffer, |writer| writer.key(name, ""));
+        VendorWriter::with(&mut buffer, |writer| writer.key(name, ""));
         String::from_utf8(buffer).expect("text").trim_matches(['"', ':']).to_owned()
     }
 
@@ -743,14 +745,14 @@ mod tests {
         )
         .expect("JSON");
         let mut buffer = Vec::new();
-        Writer::with(&mut buffer, |writer| writer.snake(tape.root(), Place::Other));
+        VendorWriter::with(&mut buffer, |writer| writer.snake(tape.root(), Branch::Other));
         assert_eq!(
             String::from_utf8(buffer).expect("text"),
             r#"{"title":1,"title_2":{"a_b":1,"a_b_2":2},"ti_tle":3,"title_3":4,"title_2_2":5,"other":{"title":6}}"#
         );
         let tape = Tape::read(r#"{"a.b":1,"a_b":{"c":[{"d":1}],"c":null,"e\"f":2}}"#).expect("JSON");
         let mut buffer = Vec::new();
-        Writer::with(&mut buffer, |writer| writer.as_written(tape.root()));
+        VendorWriter::with(&mut buffer, |writer| writer.as_written(tape.root()));
         assert_eq!(String::from_utf8(buffer).expect("text"), r#"{"a_b":1,"a_b_2":{"c":[{"d":1}],"e\"f":2}}"#);
     }
 
@@ -764,7 +766,7 @@ mod tests {
             );
             let tape = Tape::read(&text).expect("JSON");
             let mut buffer = Vec::new();
-            Writer::with(&mut buffer, |writer| writer.snake(tape.root(), Place::Other));
+            VendorWriter::with(&mut buffer, |writer| writer.snake(tape.root(), Branch::Other));
             let written = String::from_utf8(buffer).expect("text");
             let end = r#""x":{"a1":1,"a1_2":2,"a2":3},"a1_2":1,"a1_3":2,"a1_4":3,"a1_5":4}"#;
             assert_eq!(written, format!("{{{fields}{end}"));
@@ -775,7 +777,7 @@ mod tests {
     fn no_dot_is_left_in_microsofts_names() {
         let tape = Tape::read(r#"{"a\u002eb":1,"a.b":2,"a\u005fb":3,"\u0063\n\"":4}"#).expect("JSON");
         let mut buffer = Vec::new();
-        Writer::with(&mut buffer, |writer| writer.as_written(tape.root()));
+        VendorWriter::with(&mut buffer, |writer| writer.as_written(tape.root()));
         assert_eq!(String::from_utf8(buffer).expect("text"), r#"{"a_b":1,"a_b_2":2,"a_b_3":3,"c\n\"":4}"#);
     }
 
@@ -783,23 +785,23 @@ mod tests {
     fn a_name_is_never_blank() {
         let tape = Tape::read(r#"{"":1,"@":2," ":3}"#).expect("JSON");
         let mut buffer = Vec::new();
-        Writer::with(&mut buffer, |writer| writer.snake(tape.root(), Place::Other));
+        VendorWriter::with(&mut buffer, |writer| writer.snake(tape.root(), Branch::Other));
         assert_eq!(String::from_utf8(buffer).expect("text"), r#"{"_":1,"__2":2,"__3":3}"#);
         let mut buffer = Vec::new();
-        Writer::with(&mut buffer, |writer| writer.as_written(tape.root()));
+        VendorWriter::with(&mut buffer, |writer| writer.as_written(tape.root()));
         assert_eq!(String::from_utf8(buffer).expect("text"), r#"{"_":1,"@":2," _":3}"#);
     }
 
     #[test]
     fn names_that_are_not_unusual_follow_the_rule() {
-        const PLACES: [Place; 7] = [
-            Place::Alert,
-            Place::Incident,
-            Place::IncidentAlert,
-            Place::Comment,
-            Place::Evidence,
-            Place::File,
-            Place::Other,
+        const PLACES: [Branch; 7] = [
+            Branch::Alert,
+            Branch::Incident,
+            Branch::IncidentAlert,
+            Branch::Comment,
+            Branch::Evidence,
+            Branch::File,
+            Branch::Other,
         ];
         let odd = Tape::read(r#"[{"a":[1]}]"#).expect("JSON");
         let fixtures = [

@@ -9,15 +9,15 @@ use std::hash::{Hash, Hasher};
 use muster_model::json::Text;
 use muster_model::json::Value;
 
-use crate::formats::distinct::{Distinct, Fingerprint};
-use crate::formats::tables::{EvidenceKind, same, says_nothing};
+use crate::formats::view::tables::{EvidenceKind, same, says_nothing};
 use crate::formats::view::{Alert, Device, Evidence, Facts, File, Pivot, User};
+use crate::formats::writing::distinct::{Distinct, Fingerprint};
 
-use super::OcsfVersion;
 use super::objects::{
-    Endpoint, Place, ProcessMore, contains, device, endpoint, file, file_with, is_address, is_mail_address,
-    mail_address, process, user, user_fields,
+    Endpoint, Location, ProcessMore, contains, device, endpoint, file, file_with, is_address,
+    is_mail_address, mail_address, process, url_object, user, user_fields,
 };
+use super::options::OcsfVersion;
 use super::writer::{Json, time};
 
 /// How deep evidence inside evidence is followed: as deep as the view does.
@@ -104,7 +104,7 @@ impl<'a> Writer<'_, 'a> {
                 let end = Endpoint {
                     address: text("ipAddress").or(text("IpAddress")),
                     country: text("countryLetterCode"),
-                    location: Place {
+                    location: Location {
                         city: place.text_of("city"),
                         region: place.text_of("state"),
                         country: place.text_of("countryName"),
@@ -118,7 +118,7 @@ impl<'a> Writer<'_, 'a> {
                 });
                 endpoint(json, if far { "dst_endpoint" } else { "src_endpoint" }, &end);
             }
-            EvidenceKind::Url => url(json, "url", text("url").or(text("Url"))),
+            EvidenceKind::Url => url_object(json, "url", text("url").or(text("Url"))),
             EvidenceKind::RegistryKey | EvidenceKind::RegistryValue => self.registry(json, evidence),
             EvidenceKind::NetworkConnection => {
                 let connection = evidence.connection();
@@ -185,7 +185,7 @@ impl<'a> Writer<'_, 'a> {
                     let blob = File { name: text("name"), ..File::default() };
                     file_with(json, "file", &blob, fields.get("fileHashes"), text("url"));
                 }
-                url(json, "url", text("url"));
+                url_object(json, "url", text("url"));
             }
             EvidenceKind::Malware => {}
             EvidenceKind::Unknown => {
@@ -196,7 +196,7 @@ impl<'a> Writer<'_, 'a> {
                 process(json, "process", &evidence.process(), &more);
                 let address = text("ipAddress");
                 endpoint(json, "src_endpoint", &Endpoint { address, ..Endpoint::default() });
-                url(json, "url", text("url"));
+                url_object(json, "url", text("url"));
                 self.resource(json, evidence);
             }
             _ => self.resource(json, evidence),
@@ -336,29 +336,6 @@ fn session(json: &mut Json<'_>, evidence: &Evidence<'_>) {
         Some(host) => device(json, "device", &host.device(), &interfaces(host)),
         None => device(json, "device", &evidence.device(), &[]),
     }
-}
-
-/// A URL, with the host it leads to where that can be told without doubt.
-pub(super) fn url(json: &mut Json<'_>, key: &str, text: Text<'_>) {
-    json.object(key, |json| {
-        json.text("url_string", text);
-        if let Some((scheme, rest)) = text.as_written().split_once("://") {
-            let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-            let (host, port) = match rest[..end].rsplit_once(':') {
-                Some((host, port)) if port.parse::<u16>().is_ok() => (host, port),
-                _ => (&rest[..end], ""),
-            };
-            let plain = |text: &str, more: &[u8]| {
-                !text.is_empty()
-                    && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
-            };
-            if plain(scheme, b"+-.") && plain(host, b"-._") {
-                json.text("scheme", Text::as_in_json(scheme));
-                json.text("hostname", Text::as_in_json(host));
-                json.port("port", Text::as_in_json(port));
-            }
-        }
-    });
 }
 
 /// What else evidence can be: something with an id and a name.

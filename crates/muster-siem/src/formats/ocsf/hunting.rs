@@ -5,23 +5,25 @@
 
 use std::collections::HashMap;
 
-use crate::formats::tables::{Direction, same, tactic};
+use crate::formats::view::tables::{Direction, same, tactic};
 use crate::formats::view::{File, HuntingRow, Process};
 
 use muster_model::Severity;
 use muster_model::json::Text;
 use muster_model::json::Value;
 
+use super::base::{
+    Class, Context, DETECTION_FINDING, Metadata, classified, log_name, milliseconds, severity,
+};
 use super::evidence::{
     ADDRESS, COMMAND_LINE, DEVICE_ID, FILE_NAME, FILE_PATH, HASH, HOSTNAME, MAIL_ADDRESS, MESSAGE,
-    Observables, REGISTRY, RESOURCE, URL, USER_ID, USER_NAME, url,
+    Observables, REGISTRY, RESOURCE, URL, USER_ID, USER_NAME,
 };
 use super::objects::{
-    Endpoint, Place, ProcessMore, contains, device, endpoint, file, hash, is_address, is_mail_address,
-    mail_address, process, process_number, user,
+    Endpoint, Location, ProcessMore, contains, device, endpoint, file, hash, is_address, is_mail_address,
+    mail_address, process, process_number, url_object, user,
 };
 use super::writer::{Json, time};
-use super::{Class, Context, Metadata, classified, milliseconds, severity};
 
 /// The tables of advanced hunting for which there is a class, and `Other`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +138,7 @@ pub(super) fn write<'a>(
         observables.add("unmapped.ActivityObjects[].Name", RESOURCE, object.text_of("Name"));
         observables.add("unmapped.ActivityObjects[].Id", RESOURCE, object.text_of("Id"));
     }
-    let writer = Writer { context, row, record, direction };
+    let writer = RowWriter { context, row, record, direction };
     Json::write(buffer, |json| {
         let written = match table {
             Table::DeviceProcessEvents => writer.process_activity(json),
@@ -182,7 +184,7 @@ impl Written {
     }
 }
 
-struct Writer<'w, 'a> {
+struct RowWriter<'w, 'a> {
     context: &'w Context<'w>,
     row: &'w HuntingRow<'a>,
     /// The row, or what the streaming API wraps it in.
@@ -191,7 +193,7 @@ struct Writer<'w, 'a> {
     direction: Direction,
 }
 
-impl<'a> Writer<'_, 'a> {
+impl<'a> RowWriter<'_, 'a> {
     fn text(&self, column: &str) -> Text<'a> {
         self.row.text(column)
     }
@@ -426,7 +428,7 @@ impl<'a> Writer<'_, 'a> {
             json.choice("direction", direction);
             json.text("protocol_name", self.text("Protocol"));
         });
-        url(json, "url", self.text("RemoteUrl"));
+        url_object(json, "url", self.text("RemoteUrl"));
         let host = self.has_device();
         if host {
             self.host(json);
@@ -495,7 +497,7 @@ impl<'a> Writer<'_, 'a> {
             name: self.text("DeviceName"),
             uid: self.text("DeviceId").or(self.text("AadDeviceId")),
             country: self.text("CountryCode").or(self.text("Country")),
-            location: Place {
+            location: Location {
                 city: self.text("City"),
                 region: self.text("State"),
                 country: self.text("Location"),
@@ -605,7 +607,7 @@ impl<'a> Writer<'_, 'a> {
         if id.is_blank() {
             return None;
         }
-        classified(json, super::DETECTION_FINDING, (1, "Create"));
+        classified(json, DETECTION_FINDING, (1, "Create"));
         json.boolean("is_alert", behavior.is_blank());
         let title = self.text("Title").or(self.text("Description")).or(self.text("ActionType"));
         json.text("message", title);
@@ -662,7 +664,7 @@ impl<'a> Writer<'_, 'a> {
                 endpoint(json, "dst_endpoint", &remote);
                 let local = Endpoint { address: self.text("LocalIP"), ..Endpoint::default() };
                 endpoint(json, "src_endpoint", &local);
-                url(json, "url", self.text("RemoteUrl"));
+                url_object(json, "url", self.text("RemoteUrl"));
                 if !json.is_empty() {
                     json.text("name", self.text("EntityType"));
                 }
@@ -729,7 +731,7 @@ impl<'a> Writer<'_, 'a> {
         }
         classified(json, Class { uid: 4012, name: "Email URL Activity" }, (3, "Scan"));
         json.text("email_uid", message);
-        url(json, "url", link);
+        url_object(json, "url", link);
         Some(Written::new(&[&["NetworkMessageId", "Url"]]))
     }
 
@@ -824,7 +826,7 @@ impl<'a> Writer<'_, 'a> {
         let metadata = Metadata {
             id,
             original_id: self.text("ReportId"),
-            log_name: super::log_name(context.kind),
+            log_name: log_name(context.kind),
             original_time: row.happened_at,
             modified: None,
             event_code: self.text("ActionType"),

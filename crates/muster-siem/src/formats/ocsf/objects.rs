@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use muster_model::json::Text;
 use muster_model::json::Value;
 
-use crate::formats::tables::same;
+use crate::formats::view::tables::same;
 use crate::formats::view::{Device, File, Process, User};
 
 use super::writer::{Json, time};
@@ -208,7 +208,30 @@ pub(super) fn file_with(json: &mut Json<'_>, key: &str, file: &File<'_>, hashes:
                 hash(json, item.text_of("value"), algorithm);
             }
         });
-        super::evidence::url(json, "url", url);
+        url_object(json, "url", url);
+    });
+}
+
+/// A URL, with the host it leads to where that can be told without doubt.
+pub(super) fn url_object(json: &mut Json<'_>, key: &str, text: Text<'_>) {
+    json.object(key, |json| {
+        json.text("url_string", text);
+        if let Some((scheme, rest)) = text.as_written().split_once("://") {
+            let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+            let (host, port) = match rest[..end].rsplit_once(':') {
+                Some((host, port)) if port.parse::<u16>().is_ok() => (host, port),
+                _ => (&rest[..end], ""),
+            };
+            let plain = |text: &str, more: &[u8]| {
+                !text.is_empty()
+                    && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+            };
+            if plain(scheme, b"+-.") && plain(host, b"-._") {
+                json.text("scheme", Text::as_in_json(scheme));
+                json.text("hostname", Text::as_in_json(host));
+                json.port("port", Text::as_in_json(port));
+            }
+        }
     });
 }
 
@@ -334,12 +357,12 @@ pub(super) struct Endpoint<'a> {
     pub(super) service: Text<'a>,
     pub(super) country: Text<'a>,
     /// Where it is: Graph's `geoLocation`, or an object with its keys.
-    pub(super) location: Place<'a>,
+    pub(super) location: Location<'a>,
 }
 
 /// Where something is.
 #[derive(Default, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct Location<'a> {
     pub(super) city: Text<'a>,
     pub(super) region: Text<'a>,
     pub(super) country: Text<'a>,
@@ -347,7 +370,7 @@ pub(super) struct Place<'a> {
     pub(super) longitude: Text<'a>,
 }
 
-fn location(json: &mut Json<'_>, country: Text<'_>, place: Place<'_>) {
+fn location(json: &mut Json<'_>, country: Text<'_>, place: Location<'_>) {
     let country = country.or(place.country);
     if [place.city, place.region, country].iter().all(|text| text.is_blank()) {
         return;

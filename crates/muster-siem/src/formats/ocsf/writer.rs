@@ -10,7 +10,7 @@ use muster_model::json::scan::string_end;
 use muster_model::json::{Kind, Value};
 use muster_model::time::{Unzoned, moment};
 
-use crate::formats::quote::{is_right, push_number, push_string, push_text, push_written};
+use crate::formats::writing::quote::{is_right, push_number, push_string, push_text, push_written};
 
 /// An object or list that is being written.
 pub(super) struct Json<'b> {

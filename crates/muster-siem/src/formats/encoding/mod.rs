@@ -1,11 +1,17 @@
 //! How one sink wants its events: a format, its own changes to the fields, and the longest event it takes.
 
+pub(super) mod big;
+pub(super) mod mapping;
+
 use std::sync::Arc;
 
-use muster_model::{Record, TenantLabel};
+use muster_model::{Record, RecordKind, TenantLabel};
 
-use super::events::Mark;
-use super::{Bounds, Events, Format, FormatError, Mapping, RecordKind, big};
+use super::error::FormatError;
+use super::events::{Events, Mark};
+use super::format::Format;
+use big::Bounds;
+use mapping::Mapping;
 
 /// How records are spelled for one sink.
 #[derive(Debug, Clone)]
@@ -70,7 +76,7 @@ impl Spelling {
         match &self.bounds {
             Some(bounds) if events.longest_from(mark) > bounds.event_bytes_max => {
                 events.back_to(mark);
-                big::write(self, bounds, kind, record, tenant, events)?;
+                big::write(&self.format, self.mapping.as_deref(), bounds, kind, record, tenant, events)?;
                 events.close_record(mark, kind, record);
                 Ok(())
             }

@@ -13,7 +13,7 @@ const COMPARED_MAX: usize = 8;
 const WALKED_MAX: usize = 256;
 
 /// A number that is the same for equal values, and most often another for others.
-pub(super) trait Fingerprint {
+pub(crate) trait Fingerprint {
     fn fingerprint(&self) -> u32;
 }
 
@@ -37,7 +37,7 @@ impl<A: Fingerprint, B: Fingerprint> Fingerprint for (A, B) {
 
 /// Values, each once, in the order in which they came.
 #[derive(Debug)]
-pub(super) struct Distinct<T> {
+pub(crate) struct Distinct<T> {
     values: Vec<T>,
     /// Of all values, from the [`COMPARED_MAX`]th on.
     fingerprints: Vec<u32>,
@@ -53,17 +53,17 @@ impl<T> Default for Distinct<T> {
 
 impl<T: Copy + Eq + Hash + Fingerprint> Distinct<T> {
     /// The values.
-    pub(super) fn as_slice(&self) -> &[T] {
+    pub(crate) fn as_slice(&self) -> &[T] {
         &self.values
     }
 
     /// The values, for good.
-    pub(super) fn into_values(self) -> Vec<T> {
+    pub(crate) fn into_values(self) -> Vec<T> {
         self.values
     }
 
     /// Adds `value` unless it is there, and says whether it was not.
-    pub(super) fn add(&mut self, value: T) -> bool {
+    pub(crate) fn add(&mut self, value: T) -> bool {
         if self.values.len() >= COMPARED_MAX {
             return self.add_to_many(value);
         }
@@ -104,7 +104,7 @@ impl<T: Copy + Eq + Hash + Fingerprint> Distinct<T> {
 
 impl<'a> Distinct<Text<'a>> {
     /// Adds `value` unless it is there or blank.
-    pub(super) fn add_text(&mut self, value: Text<'a>) {
+    pub(crate) fn add_text(&mut self, value: Text<'a>) {
         if !value.is_blank() {
             self.add(value);
         }

@@ -7,7 +7,7 @@ use muster_model::json::{Text, unescape};
 
 /// Where in a line a text goes. LEEF's delimiter is a byte of ASCII.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     CefHeader,
     CefValue,
     /// An item of a list in a value.
@@ -68,12 +68,12 @@ fn is_harmful(character: char) -> bool {
 }
 
 /// Appends a text of our own or of the settings.
-pub(super) fn push(buffer: &mut Vec<u8>, text: &str, place: Place) {
+pub(crate) fn push(buffer: &mut Vec<u8>, text: &str, place: Place) {
     push_to::<false>(buffer, text, place);
 }
 
 /// Appends a text of Microsoft's, decoded.
-pub(super) fn push_text(buffer: &mut Vec<u8>, text: Text<'_>, place: Place) {
+pub(crate) fn push_text(buffer: &mut Vec<u8>, text: Text<'_>, place: Place) {
     push_to::<true>(buffer, text.as_written(), place);
 }
 

@@ -18,8 +18,9 @@ use muster_model::json::Reader;
 use muster_model::{Record, RecordKind, TenantLabel};
 use serde::Deserialize;
 
-use super::edit::{CEF_HEAD, Edit, LEEF_HEAD, NewValue, Path, Syntax, apply};
-use super::{Format, FormatError};
+use crate::formats::error::FormatError;
+use crate::formats::format::Format;
+use crate::formats::writing::edit::{CEF_HEAD, Edit, LEEF_HEAD, NewValue, Path, Syntax, apply};
 
 /// How many steps of its program one template may take.
 const FUEL: u64 = 20_000;
@@ -224,7 +225,7 @@ impl Mapping {
     ///
     /// # Errors
     /// When the event cannot be read, which no event of a format is.
-    pub(super) fn apply(&self, context: &Value, event: &[u8], out: &mut Vec<u8>) -> Result<(), FormatError> {
+    pub(crate) fn apply(&self, context: &Value, event: &[u8], out: &mut Vec<u8>) -> Result<(), FormatError> {
         let mut failed = String::new();
         let mut edit = Edit {
             drop: self.drop.iter().collect(),
@@ -251,7 +252,7 @@ impl Mapping {
     }
 
     /// What the templates of this mapping see of a record. It is made once for all events of the record.
-    pub(super) fn context(kind: RecordKind, record: Record<'_>, tenant: &TenantLabel) -> Value {
+    pub(crate) fn context(kind: RecordKind, record: Record<'_>, tenant: &TenantLabel) -> Value {
         Value::from_object(Context {
             record: json_value(&Arc::from(record.body), 0..record.body.len()),
             tenant: Value::from_pairs([

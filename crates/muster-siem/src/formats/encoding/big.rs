@@ -10,14 +10,16 @@
 //! What the first two cannot make fit is referred to. What even then does not fit is an error, and becomes a dead
 //! letter.
 
-use std::borrow::Cow;
-
 use muster_model::json::{Error, Reader};
 use muster_model::{Record, RecordKind, TenantLabel};
 use serde::Deserialize;
 
-use super::edit::{Edit, NewValue, Path, apply};
-use super::{Events, FormatError, Mapping, Spelling};
+use super::mapping::Mapping;
+use crate::formats::error::FormatError;
+use crate::formats::events::Events;
+use crate::formats::format::Format;
+use crate::formats::writing::edit::{Edit, NewValue, Path, apply};
+use crate::formats::writing::unit::{Shape, Unit};
 
 /// How many bytes the fields that say what was done may take, beside the names of dropped fields.
 const MARK_BYTES: usize = 512;
@@ -77,60 +79,26 @@ impl Bounds {
     }
 }
 
-/// A text that becomes one event, or several when it is too big: the whole record, or one part of an incident.
-#[derive(Clone)]
-pub(super) struct Unit<'a> {
-    pub(super) body: Cow<'a, str>,
-    pub(super) shape: Shape,
-}
-
-/// What the text of a unit is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// A record of this kind.
-    Record(RecordKind),
-    /// An incident of this kind, of which the alerts are sent on their own.
-    IncidentAlone(RecordKind),
-    /// An alert that stands inside an incident of this kind, sent on its own.
-    InnerAlert(RecordKind),
-}
-
-impl Shape {
-    fn is_inner_alert(self) -> bool {
-        matches!(self, Self::InnerAlert(_))
-    }
-
-    /// The lists that can be taken apart, outermost first.
-    fn lists(self) -> &'static [&'static [&'static str]] {
-        use RecordKind::{EndpointAlert, GraphAlert, GraphIncident, XdrIncident};
-        match self {
-            Self::Record(GraphAlert | EndpointAlert) | Self::InnerAlert(GraphIncident) => &[&["evidence"]],
-            Self::Record(GraphIncident) => &[&["alerts", "evidence"]],
-            Self::Record(XdrIncident) => &[&["alerts", "entities"], &["alerts", "devices"]],
-            Self::InnerAlert(XdrIncident) => &[&["entities"], &["devices"]],
-            Self::Record(_) | Self::IncidentAlone(_) | Self::InnerAlert(_) => &[],
-        }
-    }
-}
-
 /// Appends the events of a record some of whose events are too long.
 pub(super) fn write(
-    spelling: &Spelling,
+    format: &Format,
+    mapping: Option<&Mapping>,
     bounds: &Bounds,
     kind: RecordKind,
     record: Record<'_>,
     tenant: &TenantLabel,
     events: &mut Events,
 ) -> Result<(), FormatError> {
-    let writer = Writer { spelling, bounds, record, tenant, kind };
-    for unit in spelling.format.units(kind, record.body)? {
-        writer.write_unit(&unit, events)?;
+    let fitter = Fitter { format, mapping, bounds, record, tenant, kind };
+    for unit in format.units(kind, record.body)? {
+        fitter.write_unit(&unit, events)?;
     }
     Ok(())
 }
 
-struct Writer<'a> {
-    spelling: &'a Spelling,
+struct Fitter<'a> {
+    format: &'a Format,
+    mapping: Option<&'a Mapping>,
     bounds: &'a Bounds,
     record: Record<'a>,
     tenant: &'a TenantLabel,
@@ -144,7 +112,7 @@ struct Mark {
     dropped: Vec<String>,
 }
 
-impl Writer<'_> {
+impl Fitter<'_> {
     fn write_unit(&self, unit: &Unit<'_>, events: &mut Events) -> Result<(), FormatError> {
         let plain = self.spell(&unit.body, unit.shape)?;
         if plain.len() <= self.bounds.event_bytes_max {
@@ -162,8 +130,8 @@ impl Writer<'_> {
     fn spell(&self, body: &str, shape: Shape) -> Result<Vec<u8>, FormatError> {
         let record = Record { head: self.record.head, body };
         let mut events = Events::new();
-        self.spelling.format.write_unit(shape, record, self.tenant, &mut events)?;
-        match &self.spelling.mapping {
+        self.format.write_unit(shape, record, self.tenant, &mut events)?;
+        match self.mapping {
             Some(mapping) => {
                 let context = Mapping::context(self.kind, record, self.tenant);
                 let mut changed = Vec::with_capacity(events.bytes.len());
@@ -209,7 +177,7 @@ impl Writer<'_> {
     }
 
     fn drop_fields(&self, unit: &Unit<'_>, plain: &[u8], events: &mut Events) -> Result<(), FormatError> {
-        let syntax = self.spelling.format.syntax();
+        let syntax = self.format.syntax();
         let paths: Vec<_> = self.bounds.drop.iter().filter_map(|name| Path::parse(syntax, name)).collect();
         for count in 1..=paths.len() {
             let edit = Edit { drop: paths[..count].iter().collect(), ..Edit::default() };
@@ -247,7 +215,7 @@ impl Writer<'_> {
 
     /// Appends `event` with its mark, if it fits.
     fn push(&self, shape: Shape, event: &[u8], mark: &Mark, events: &mut Events) -> Result<(), FormatError> {
-        let format = &self.spelling.format;
+        let format = &self.format;
         let head = self.record.head;
         let hash = head.hash.0.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut fields = vec![

@@ -1,14 +1,14 @@
 //! The tables behind the documentation of formats and behind `muster format --explain`: what each field of a format
 //! holds and where in Microsoft's record it comes from.
 //!
-//! Each format has one table, `pub(super) const FIELDS: &[FieldDoc]`. Tests prove that every field that is emitted
+//! Each format has one table, `pub(crate) const FIELDS: &[FieldDoc]`. Tests prove that every field that is emitted
 //! stands in it, that every row of it is emitted for some fixture, and that `docs/formats/` says the same.
 
 use muster_model::RecordKind;
 use muster_model::json::{self, Reader, Text};
 
-use super::FormatError;
 use super::edit::{CEF_HEAD, LEEF_HEAD, Syntax, flat_fields};
+use crate::formats::error::FormatError;
 
 /// All kinds, for fields that every record has.
 pub const ALL_KINDS: &[RecordKind] = &RecordKind::ALL;
@@ -61,7 +61,7 @@ pub fn markdown(fields: &[FieldDoc]) -> String {
 
 /// The row of a field of a record of this kind. A row whose name ends in `*` is that of the fields that have none of
 /// their own.
-pub(super) fn row(fields: &'static [FieldDoc], kind: RecordKind, name: &str) -> Option<&'static FieldDoc> {
+pub(crate) fn row(fields: &'static [FieldDoc], kind: RecordKind, name: &str) -> Option<&'static FieldDoc> {
     let of_kind = || fields.iter().filter(|field| field.kinds.contains(&kind));
     of_kind().find(|field| field.name == name).or_else(|| {
         of_kind().find(|field| field.name.strip_suffix('*').is_some_and(|start| name.starts_with(start)))
@@ -69,7 +69,7 @@ pub(super) fn row(fields: &'static [FieldDoc], kind: RecordKind, name: &str) -> 
 }
 
 /// The fields of an event with their rows. A label is no field: its field tells it.
-pub(super) fn explain(
+pub(crate) fn explain(
     syntax: Syntax,
     fields: &'static [FieldDoc],
     kind: RecordKind,

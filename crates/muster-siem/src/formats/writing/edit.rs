@@ -5,12 +5,12 @@
 
 use muster_model::json::{Error, Reader};
 
-use super::FormatError;
 use super::visible::{self, Place};
+use crate::formats::error::FormatError;
 
 /// How the fields of an event are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Syntax {
+pub(crate) enum Syntax {
     /// Seven fields with bars, then `key=value` with spaces between.
     Cef,
     /// Six or more fields with bars, then `key=value` with this delimiter between.
@@ -20,18 +20,18 @@ pub(super) enum Syntax {
 }
 
 /// The names of the head's fields in CEF, in order, as they are set.
-pub(super) const CEF_HEAD: [&str; 6] =
+pub(crate) const CEF_HEAD: [&str; 6] =
     ["head.vendor", "head.product", "head.version", "head.signature", "head.name", "head.severity"];
 /// The same of LEEF.
-pub(super) const LEEF_HEAD: [&str; 4] = ["head.vendor", "head.product", "head.version", "head.event_id"];
+pub(crate) const LEEF_HEAD: [&str; 4] = ["head.vendor", "head.product", "head.version", "head.event_id"];
 
 /// The name of a field, taken apart at its dots where the syntax has paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Path(Vec<String>);
+pub(crate) struct Path(Vec<String>);
 
 impl Path {
     /// `a.b` is `b` in `a`; `a\.b` is one name with a dot. `None` when a part is empty.
-    pub(super) fn parse(syntax: Syntax, text: &str) -> Option<Self> {
+    pub(crate) fn parse(syntax: Syntax, text: &str) -> Option<Self> {
         if syntax != Syntax::Json {
             return (!text.is_empty()).then(|| Self(vec![text.to_owned()]));
         }
@@ -54,7 +54,7 @@ impl Path {
 
 /// A new value of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NewValue {
+pub(crate) enum NewValue {
     /// Text, to be escaped.
     Text(String),
     /// A JSON value, inserted into JSON as it is; its text elsewhere.
@@ -64,19 +64,19 @@ pub(super) enum NewValue {
 /// The changes to one event, in this order: what is dropped, what gets another name, what is set, and what is added
 /// where nothing stands yet. A name that is set or renamed to wins over the format's own field of that name.
 #[derive(Debug, Default)]
-pub(super) struct Edit<'a> {
-    pub(super) drop: Vec<&'a Path>,
-    pub(super) rename: Vec<(&'a Path, &'a Path)>,
+pub(crate) struct Edit<'a> {
+    pub(crate) drop: Vec<&'a Path>,
+    pub(crate) rename: Vec<(&'a Path, &'a Path)>,
     /// `None` takes the field away.
-    pub(super) set: Vec<(&'a Path, Option<NewValue>)>,
-    pub(super) add: Vec<(&'a Path, NewValue)>,
+    pub(crate) set: Vec<(&'a Path, Option<NewValue>)>,
+    pub(crate) add: Vec<(&'a Path, NewValue)>,
 }
 
 /// Appends `event` with the changes made.
 ///
 /// # Errors
 /// When the event cannot be read. Nothing sensible was appended then.
-pub(super) fn apply(
+pub(crate) fn apply(
     syntax: Syntax,
     edit: &Edit<'_>,
     event: &[u8],
@@ -94,7 +94,7 @@ pub(super) fn apply(
 }
 
 /// The fields of a CEF or LEEF event: the head with its last bar, and keys with their values as written.
-pub(super) fn flat_fields(syntax: Syntax, event: &str) -> (&str, Vec<(&str, &str)>) {
+pub(crate) fn flat_fields(syntax: Syntax, event: &str) -> (&str, Vec<(&str, &str)>) {
     let bars = match syntax {
         Syntax::Leef(_) => 6,
         _ => 7,
@@ -300,7 +300,7 @@ fn as_json(value: &NewValue) -> String {
 }
 
 /// The value at a path through objects, as written.
-pub(super) fn find<'e>(event: &'e str, path: &[String]) -> Result<Option<&'e str>, Error> {
+pub(crate) fn find<'e>(event: &'e str, path: &[String]) -> Result<Option<&'e str>, Error> {
     let Some((first, rest)) = path.split_first() else { return Ok(Some(event)) };
     let mut found = None;
     Reader::new(event).object(|key, reader| {

@@ -6,7 +6,7 @@ use muster_model::json::names::{Names, hash};
 
 /// The types of evidence of `microsoft.graph.security`, v1.0, and what takes their place in other APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(super) enum EvidenceKind {
+pub(crate) enum EvidenceKind {
     ActiveDirectoryDomain,
     AiAgent,
     AmazonResource,
@@ -127,18 +127,18 @@ static GRAPH_KINDS: Names<128> = Names::of(&GRAPH_NAMES);
 impl EvidenceKind {
     /// Every known kind.
     #[cfg(test)]
-    pub(super) fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         EVIDENCE_KINDS.iter().map(|(kind, _, _)| *kind)
     }
 
     /// The kind of a Graph type's name, such as `deviceEvidence`.
-    pub(super) fn of_graph(name: &str) -> Self {
+    pub(crate) fn of_graph(name: &str) -> Self {
         let found = GRAPH_KINDS.find(&GRAPH_NAMES, name, hash(name));
         found.and_then(|at| EVIDENCE_KINDS.get(at)).map_or(Self::Unknown, |(kind, _, _)| *kind)
     }
 
     /// The kind of an `entityType` of the Defender for Endpoint and XDR APIs, such as `MailBox`. Its case varies.
-    pub(super) fn of_entity(name: &str) -> Self {
+    pub(crate) fn of_entity(name: &str) -> Self {
         if name.eq_ignore_ascii_case("Registry") {
             return Self::RegistryValue;
         }
@@ -149,7 +149,7 @@ impl EvidenceKind {
     }
 
     /// The name of its Graph type; empty for an unknown one.
-    pub(super) fn graph_name(self) -> &'static str {
+    pub(crate) fn graph_name(self) -> &'static str {
         // The table has the order of the variants; the last of them is in none.
         GRAPH_NAMES.get(self as usize).copied().unwrap_or_default()
     }
@@ -199,7 +199,7 @@ const TELLING_ACTIONS: [(&str, &str); 14] = [
 ];
 
 /// The hunting table that a row with these columns comes from; empty when its columns are of the query's own making.
-pub(super) fn hunting_table(row: Value<'_>) -> &'static str {
+pub(crate) fn hunting_table(row: Value<'_>) -> &'static str {
     let has = |column: &str| row.get(column).kind().is_some();
     let told = TELLING_COLUMNS.iter().find(|(_, columns)| columns.iter().all(|column| has(column)));
     if let Some((table, _)) = told {
@@ -216,13 +216,13 @@ pub(super) fn hunting_table(row: Value<'_>) -> &'static str {
 }
 
 /// Whether two enum values are the same word: the APIs write `inProgress` and `InProgress`.
-pub(super) fn same(value: &str, word: &str) -> bool {
+pub(crate) fn same(value: &str, word: &str) -> bool {
     value.eq_ignore_ascii_case(word)
 }
 
 /// Which way a connection goes, as its device sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     Inbound,
     Outbound,
     Unknown,
@@ -231,7 +231,7 @@ pub(super) enum Direction {
 impl Direction {
     /// The direction that a network row tells: an inspected connection says it itself (`AdditionalFields.direction`),
     /// else the action does.
-    pub(super) fn of(action: &str, told: &str) -> Self {
+    pub(crate) fn of(action: &str, told: &str) -> Self {
         const BY_ACTION: [(&str, Direction); 5] = [
             ("Inbound", Direction::Inbound),
             ("ConnectionSuccess", Direction::Outbound),
@@ -251,7 +251,7 @@ impl Direction {
 }
 
 /// Yes or no, as the APIs, tables and exports write it.
-pub(super) fn flag(value: &str) -> Option<bool> {
+pub(crate) fn flag(value: &str) -> Option<bool> {
     match value {
         "true" | "True" | "1" => Some(true),
         "false" | "False" | "0" => Some(false),
@@ -260,7 +260,7 @@ pub(super) fn flag(value: &str) -> Option<bool> {
 }
 
 /// What Microsoft writes where nothing is known.
-pub(super) fn says_nothing(value: &str) -> bool {
+pub(crate) fn says_nothing(value: &str) -> bool {
     ["", "unknown", "unknownFutureValue", "notAvailable", "none", "unspecified"]
         .iter()
         .any(|word| same(value, word))
@@ -286,14 +286,14 @@ const TACTICS: [(&str, &str, &[&str]); 14] = [
 
 /// A MITRE ATT&CK tactic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tactic {
-    pub(super) id: &'static str,
-    pub(super) name: &'static str,
+pub(crate) struct Tactic {
+    pub(crate) id: &'static str,
+    pub(crate) name: &'static str,
 }
 
 /// The tactic that an alert's category names, with or without blanks between the words; most do, `Malware` and the
 /// like do not.
-pub(super) fn tactic(category: &str) -> Option<Tactic> {
+pub(crate) fn tactic(category: &str) -> Option<Tactic> {
     let letters = |text: &str| -> usize { text.bytes().filter(u8::is_ascii_alphabetic).count() };
     let equal = |category: &str, word: &str| {
         let mut left = category.bytes().filter(|byte| !byte.is_ascii_whitespace());
@@ -335,7 +335,7 @@ const PRODUCTS: [(&str, &str); 22] = [
 ];
 
 /// The product that a service source names, if it is known.
-pub(super) fn product(service_source: &str) -> Option<&'static str> {
+pub(crate) fn product(service_source: &str) -> Option<&'static str> {
     PRODUCTS.iter().find(|(name, _)| same(service_source, name)).map(|(_, product)| *product)
 }
 

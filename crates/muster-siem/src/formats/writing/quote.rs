@@ -1,5 +1,7 @@
-//! Texts and numbers as JSON.
+//! Texts, numbers and whole values as JSON.
 
+use memchr::memchr2;
+use muster_model::TenantLabel;
 use muster_model::json::Text;
 use muster_model::json::scan::{ByteSet, find, is_plain_escape};
 
@@ -9,7 +11,7 @@ const ESCAPES: ByteSet = ByteSet { bytes: [b'\\'; 3], beyond_ascii: false };
 /// Appends a text of Microsoft's as a JSON string. What Microsoft wrote is copied as it stands when that is right, and
 /// decoded and written anew when it is not: half a surrogate pair, an escape that JSON does not have, a bare control
 /// character.
-pub(super) fn push_text(buffer: &mut Vec<u8>, text: Text<'_>) {
+pub(crate) fn push_text(buffer: &mut Vec<u8>, text: Text<'_>) {
     let written = text.as_written();
     if is_right(written) {
         push_written(buffer, written);
@@ -20,7 +22,7 @@ pub(super) fn push_text(buffer: &mut Vec<u8>, text: Text<'_>) {
 
 /// Appends what may stand between quotes as it is.
 #[inline]
-pub(super) fn push_written(buffer: &mut Vec<u8>, written: &str) {
+pub(crate) fn push_written(buffer: &mut Vec<u8>, written: &str) {
     buffer.reserve(written.len() + 2);
     buffer.push(b'"');
     buffer.extend_from_slice(written.as_bytes());
@@ -28,7 +30,7 @@ pub(super) fn push_written(buffer: &mut Vec<u8>, written: &str) {
 }
 
 /// Appends `text` as a JSON string.
-pub(super) fn push_string(buffer: &mut Vec<u8>, text: &str) {
+pub(crate) fn push_string(buffer: &mut Vec<u8>, text: &str) {
     if find(text.as_bytes(), 0, ByteSet::IN_JSON).is_none() {
         push_written(buffer, text);
     } else {
@@ -37,12 +39,29 @@ pub(super) fn push_string(buffer: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends a whole number.
-pub(super) fn push_number(buffer: &mut Vec<u8>, number: i64) {
+pub(crate) fn push_number(buffer: &mut Vec<u8>, number: i64) {
     buffer.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
+/// Appends a JSON text as one line. Newlines can only stand between its tokens, since strings hold none, and a space
+/// means the same there.
+pub(crate) fn push_line(buffer: &mut Vec<u8>, json: &str) {
+    let start = buffer.len();
+    buffer.extend_from_slice(json.trim_ascii().as_bytes());
+    let mut rest = &mut buffer[start..];
+    while let Some(at) = memchr2(b'\n', b'\r', rest) {
+        rest[at] = b' ';
+        rest = &mut rest[at + 1..];
+    }
+}
+
+/// The tenant's Entra id, in lower case.
+pub(crate) fn tenant_id<'b>(tenant: &TenantLabel, buffer: &'b mut [u8; 36]) -> &'b str {
+    tenant.id.as_uuid().as_hyphenated().encode_lower(buffer)
+}
+
 /// Whether `written` may stand between quotes in JSON as it is.
-pub(super) fn is_right(written: &str) -> bool {
+pub(crate) fn is_right(written: &str) -> bool {
     let bytes = written.as_bytes();
     let mut at = 0;
     while let Some(found) = find(bytes, at, ESCAPES) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod directory;
+pub(crate) mod filter;
 pub(crate) mod odata;
 pub(crate) mod page;
 pub(crate) mod service;

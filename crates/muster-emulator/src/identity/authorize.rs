@@ -13,9 +13,10 @@ use crate::http::answer::Answer;
 use crate::http::call::fields_of;
 use crate::world::tenants::World;
 
+use super::application::{Application, Platform};
 use super::claims::Version;
 use super::consent::Asked;
-use super::directory::{Application, Platform, User, is_any_tenant};
+use super::directory::{User, is_any_tenant};
 use super::error::{AadError, Trace, aad, refused, unknown_app, unknown_tenant};
 use super::flow::{Authorize, Challenge, DevicePurpose, OpenPage, PageStep, Person, Prompt, Purpose};
 use super::grants::{Code, DeviceOutcome, PAGE_SECONDS, Session};

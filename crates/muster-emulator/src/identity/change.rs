@@ -9,11 +9,11 @@ use crate::errors::RequestError;
 use crate::world::tenants::World;
 use crate::world::ticks::Ticks;
 
-use super::certificate::Certificate;
-use super::directory::{
-    Application, Audience, FederatedCredential, KeyCredential, PasswordCredential, Platform, Required, User,
-    directory_role,
+use super::application::{
+    Application, Audience, FederatedCredential, KeyCredential, PasswordCredential, Platform, Required,
 };
+use super::certificate::Certificate;
+use super::directory::{User, directory_role};
 use super::platform::{Identity, State};
 use super::resources::{RESOURCES, Resource};
 

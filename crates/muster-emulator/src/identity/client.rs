@@ -11,7 +11,7 @@ use url::form_urlencoded;
 
 use crate::world::ticks::Ticks;
 
-use super::directory::Application;
+use super::application::Application;
 use super::error::{AadError, aad};
 use super::platform::{Identity, Scene};
 

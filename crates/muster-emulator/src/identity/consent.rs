@@ -4,8 +4,8 @@ use crate::http::answer::Answer;
 use crate::http::call::fields_of;
 use crate::world::tenants::World;
 
+use super::application::Application;
 use super::claims::Version;
-use super::directory::Application;
 use super::error::{AadError, Trace, aad, missing};
 use super::flow::{AdminConsent, Person, Prompt, Purpose};
 use super::pages::{self, Line, ResponseMode};

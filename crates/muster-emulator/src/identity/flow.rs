@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::world::ticks::Ticks;
 
+use super::application::Platform;
 use super::claims::Version;
-use super::directory::Platform;
 use super::pages::ResponseMode;
 use super::resources::Resource;
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::world::ticks::Ticks;
 
+use super::application::Platform;
 use super::claims::Version;
-use super::directory::Platform;
 use super::flow::{Challenge, OpenPage, Person, RequestedAccess};
 
 /// How long an authorisation code works.

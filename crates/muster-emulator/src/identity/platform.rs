@@ -10,8 +10,9 @@ use crate::http::call::Call;
 use crate::world::dice::Dice;
 use crate::world::tenants::World;
 
+use super::application::{default_app, first_party_apps};
 use super::claims::{Claims, TokenError};
-use super::directory::{Directory, Seeding, default_app, first_party_apps};
+use super::directory::{Directory, Seeding};
 use super::grants::Grants;
 use super::keys::KeySet;
 use super::resources::Resource;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::http::call::Call;
 
-use super::directory::Application;
+use super::application::Application;
 use super::error::{AadError, aad};
 use super::flow::RequestedAccess;
 use super::resources::{AAD_GRAPH_APP_ID, GRAPH_APP_ID, Resource};

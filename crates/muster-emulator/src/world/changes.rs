@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::errors::RequestError;
 use crate::receivers::RecordKind;
+use crate::world::appear::{NewAlert, later_version};
 use crate::world::dice::Dice;
 use crate::world::hostile::WrittenRecord;
 use crate::world::table::Row;
-use crate::world::tenants::{NewAlert, TenantState, Version, World, later_version};
+use crate::world::tenants::{TenantState, Version, World};
 use crate::world::ticks::Ticks;
 
 /// A change of the tenants; the tenant is a GUID or a domain.

@@ -1,5 +1,6 @@
 //! What happens in the tenants: alerts and incidents, made from a seed or read from files.
 
+pub(crate) mod appear;
 pub(crate) mod cast;
 pub(crate) mod changes;
 pub(crate) mod clock;
@@ -8,6 +9,7 @@ pub(crate) mod evidence;
 pub(crate) mod generate;
 pub(crate) mod hostile;
 pub(crate) mod json_text;
+pub(crate) mod production;
 pub(crate) mod query;
 pub(crate) mod records;
 pub(crate) mod story;

@@ -602,3 +602,35 @@ fn one_seed_gives_one_history() {
     assert!(history(11) == history(11));
     assert!((0..5).map(history).collect::<Vec<_>>().windows(2).any(|pair| pair[0] != pair[1]));
 }
+
+/// How cheap a history is: `cargo test -p muster-emulator --test it a_history -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn a_history_is_cheap() {
+    let (began, mut answers, mut bytes) = (tokio::time::Instant::now(), 0u32, 0usize);
+    for seed in 0..200 {
+        let clock = Arc::new(ManualClock::new("2026-11-21T08:00:00Z".parse().unwrap()));
+        let clocked = Arc::clone(&clock) as Arc<dyn Clock>;
+        let config = GraphConfig { tenants: 1, seed, alerts: 50, clock: clocked, ..GraphConfig::default() };
+        let api = GraphApi::new(&config);
+        let tenant = api.tenants()[0].id.clone();
+        for fault in random_faults(seed) {
+            api.add_fault(fault).unwrap();
+        }
+        for _ in 0..100 {
+            clock.advance(Duration::from_secs(60));
+            api.change(&WorldChange::UpdateSome { tenant: tenant.clone(), count: 1 }).unwrap();
+            for path in [ALERTS, INCIDENTS] {
+                let query = "$orderby=lastUpdateDateTime asc&$top=20";
+                let answer =
+                    api.answer(&GraphRequest { method: "GET", path, query, headers: &[], tenant: &tenant });
+                (answers, bytes) = (answers + 1, bytes + answer.body.len());
+            }
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!(
+        "{answers} answers of {bytes} bytes in {seconds:.2} s: {:.0} a second",
+        f64::from(answers) / seconds
+    );
+}

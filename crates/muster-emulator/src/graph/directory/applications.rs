@@ -7,8 +7,8 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::graph::service::{Refusal, refusal};
+use crate::identity::application::{Application, Audience, Platform, Required};
 use crate::identity::certificate::Certificate;
-use crate::identity::directory::{Application, Audience, Platform, Required};
 use crate::identity::platform::State;
 
 use super::credentials::{federated_json, key_json, password_json};

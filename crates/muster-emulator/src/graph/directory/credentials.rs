@@ -6,8 +6,8 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::graph::service::{Refusal, refusal};
+use crate::identity::application::{Application, FederatedCredential, KeyCredential, PasswordCredential};
 use crate::identity::certificate::Certificate;
-use crate::identity::directory::{Application, FederatedCredential, KeyCredential, PasswordCredential};
 use crate::identity::platform::State;
 use crate::world::ticks::Ticks;
 

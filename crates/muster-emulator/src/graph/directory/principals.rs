@@ -7,7 +7,8 @@ use hyper::header::LOCATION;
 use serde_json::{Value, json};
 
 use crate::graph::service::refusal;
-use crate::identity::directory::{Application, principal_object_id};
+use crate::identity::application::Application;
+use crate::identity::directory::principal_object_id;
 use crate::identity::platform::State;
 use crate::identity::resources::{MICROSOFT_TENANT, RESOURCES, Resource};
 

@@ -39,6 +39,8 @@ pub struct Config {
     pub records: Option<PathBuf>,
     /// Requests a minute for each app and tenant before Graph answers 429; absent: no limit.
     pub quota_per_minute: Option<u32>,
+    /// Whether Graph keeps to the caps of `$skip` and `$top` that Microsoft has: see `strict_faults`.
+    pub strict: bool,
     /// How long tokens are good for.
     pub token_lifetime: Duration,
     /// The application roles on Graph that every tenant has consented to.
@@ -97,6 +99,7 @@ impl Default for Config {
             write_bodies_at_start: false,
             records: None,
             quota_per_minute: None,
+            strict: false,
             token_lifetime: Duration::from_secs(3599),
             roles: vec!["SecurityAlert.Read.All".to_owned(), "SecurityIncident.Read.All".to_owned()],
             consented: true,

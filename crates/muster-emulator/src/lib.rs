@@ -25,7 +25,7 @@ pub use client_config::{Addresses, ClientConfig, Tenant};
 pub use config::{Config, loopback};
 pub use errors::{RequestError, StartError};
 pub use faults::kind::{Area, Fault, FaultKind};
-pub use faults::mixture::random_faults;
+pub use faults::mixture::{random_faults, strict_faults};
 pub use graph::api::{GraphAnswer, GraphApi, GraphConfig, GraphRequest};
 pub use handle::Handle;
 pub use http::answer::Transport;

@@ -84,6 +84,9 @@ struct Run {
     /// Requests a minute for each app and tenant before Graph answers 429
     #[arg(long, value_name = "N")]
     quota_per_minute: Option<u32>,
+    /// Keep to the caps of `$skip` and `$top` that Microsoft has, with opaque links
+    #[arg(long)]
+    strict: bool,
     /// Let no tenant have consented to the app yet
     #[arg(long)]
     without_consent: bool,
@@ -173,6 +176,7 @@ fn run_emulator(run: Run) -> anyhow::Result<ExitCode> {
         write_bodies_at_start: run.write_bodies_at_start,
         records: run.records,
         quota_per_minute: run.quota_per_minute,
+        strict: run.strict,
         token_lifetime: Duration::from_secs(run.token_lifetime),
         hec: run.hec.0,
         hec_acknowledge: !run.hec_no_acknowledge,

@@ -102,14 +102,14 @@ async fn answer_identity(shared: &Shared, call: &Call<'_>) -> Sent {
     }
     let tenant = Identity::tenant_of(&shared.api.world, call.path);
     let area = Identity::area_of(call.path);
-    let fault = area.and_then(|area| shared.api.faults.take(area, tenant, shared.api.world.now()));
+    let fault = area.and_then(|area| shared.api.faults.take(area, tenant));
     let answer = shared.identity.answer(&shared.api.world, &shared.api.faults, call, fault.as_ref());
     shared.count(area.unwrap_or(Area::Authorize), tenant, &answer);
     finish(shared, answer, fault.as_ref()).await
 }
 
 async fn answer_vault(shared: &Shared, call: &Call<'_>, vault: &str, path: &str) -> Sent {
-    let fault = shared.api.faults.take(Area::KeyVault, None, shared.api.world.now());
+    let fault = shared.api.faults.take(Area::KeyVault, None);
     let answer =
         shared.key_vaults.answer(&shared.api.world, &shared.identity, call, vault, path, fault.as_ref());
     shared.count(Area::KeyVault, None, &answer);
@@ -131,7 +131,7 @@ async fn answer_applications(shared: &Shared, call: &Call<'_>, segments: &[&str]
             return finish(shared, answer, None).await;
         }
     };
-    let fault = shared.api.faults.take(area, Some(caller.tenant), shared.api.world.now());
+    let fault = shared.api.faults.take(area, Some(caller.tenant));
     let (world, identity) = (&shared.api.world, &shared.identity);
     let answer =
         directory::answer(&shared.api.graph, world, identity, call, &caller, segments, fault.as_ref());

@@ -85,7 +85,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         identity.register(&world, app)?;
     }
     let shared = Arc::new(Shared {
-        api: GraphApi::of(world, config.quota_per_minute, config.seed),
+        api: GraphApi::of(world, config.quota_per_minute, config.seed, config.strict),
         identity,
         key_vaults: KeyVaults::new(config.seed),
         token_traffic: TokenTraffic::default(),

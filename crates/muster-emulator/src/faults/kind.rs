@@ -5,7 +5,7 @@
 //!
 //! - An *answer* replaces a request's answer. A request suffers at most one: the oldest that fits.
 //! - A *quirk* is how a service is. All that fit are met at once.
-//! - A *state* (consent, roles, lateness) holds until cleared.
+//! - A *state* (consent, roles, lateness) is no single request's: it holds while it is in force, lateness until cleared.
 //!
 //! | answer | token | graph | what a client sees |
 //! |---|---|---|---|

@@ -3,6 +3,17 @@
 use crate::faults::kind::{Area, Fault, FaultKind};
 use crate::world::dice::Dice;
 
+/// What Microsoft's own service is strict about, and an emulator only on request: the caps of `$skip` and `$top`, and
+/// opaque links, which no cap concerns.
+pub fn strict_faults() -> Vec<Fault> {
+    vec![
+        Fault::new(Area::Graph, FaultKind::SkipToken),
+        Fault::new(Area::Graph, FaultKind::SkipLimit { most: 500 }),
+        Fault::new(Area::GraphAlerts, FaultKind::TopLimit { most: 1000, clamp: true }),
+        Fault::new(Area::GraphIncidents, FaultKind::TopLimit { most: 50, clamp: true }),
+    ]
+}
+
 /// Faults of Graph's lists that chance mixes: quirks that last, and trouble that comes and goes. Everything that is
 /// readable in a world with them can be read in the end: no record is poisoned for good, and no product is missing after
 /// the mixture is cleared.

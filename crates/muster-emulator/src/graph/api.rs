@@ -13,6 +13,7 @@ use crate::client_config::Tenant;
 use crate::errors::RequestError;
 use crate::faults::active::Faults;
 use crate::faults::kind::{Area, Fault, FaultKind};
+use crate::faults::mixture::strict_faults;
 use crate::faults::quirks::DateQuirk;
 use crate::faults::spoil::spoil;
 use crate::graph::service::{Caller, Graph, Target};
@@ -30,6 +31,7 @@ pub struct GraphApi {
     pub(crate) world: World,
     pub(crate) graph: Graph,
     pub(crate) faults: Faults,
+    strict: bool,
 }
 
 /// What a [`GraphApi`] is made from. `GraphConfig::default()` is three small tenants without records.
@@ -47,6 +49,8 @@ pub struct GraphConfig {
     pub short_alerts: bool,
     /// Requests a minute for each tenant before 429; absent: no limit.
     pub quota_per_minute: Option<u32>,
+    /// Whether [`strict_faults`] are always in force.
+    pub strict: bool,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -60,6 +64,7 @@ impl Default for GraphConfig {
             history: Duration::from_secs(6 * 3600),
             short_alerts: true,
             quota_per_minute: None,
+            strict: true,
             clock: Arc::new(SystemClock),
         }
     }
@@ -123,11 +128,20 @@ impl GraphApi {
             .with_short_alerts(config.short_alerts);
         let updates = UpdatePolicy { share: 0.0, after: (Duration::ZERO, Duration::ZERO) };
         world.populate(config.alerts, config.history, updates);
-        Self::of(world, config.quota_per_minute, config.seed)
+        Self::of(world, config.quota_per_minute, config.seed, config.strict)
     }
 
-    pub(crate) fn of(world: World, quota_per_minute: Option<u32>, seed: u64) -> Self {
-        Self { world, graph: Graph::new(quota_per_minute, seed), faults: Faults::new(seed) }
+    pub(crate) fn of(world: World, quota_per_minute: Option<u32>, seed: u64, strict: bool) -> Self {
+        let faults = Faults::new(seed, Arc::clone(&world.clock));
+        let api = Self { world, graph: Graph::new(quota_per_minute, seed), faults, strict };
+        api.be_strict();
+        api
+    }
+
+    fn be_strict(&self) {
+        for fault in strict_faults().into_iter().filter(|_| self.strict) {
+            self.faults.add(fault, None);
+        }
     }
 
     /// Answers a request. Nothing waits: `transport` says what would.
@@ -168,7 +182,7 @@ impl GraphApi {
     pub(crate) fn respond(&self, call: &Call<'_>, caller: &Caller, target: Target<'_>) -> Answer {
         let area = Area::of(target.list());
         let now = self.world.now();
-        let met = self.faults.meet(area, Some(caller.tenant), now);
+        let met = self.faults.meet(area, Some(caller.tenant));
         let answer = self.graph.answer(&self.world, &self.faults, call, caller, target, &met);
         let answer = match &met.quirks.date {
             None => answer.with(DATE, now.http_date()),
@@ -230,13 +244,14 @@ impl GraphApi {
             }
             _ => {}
         }
-        self.faults.add(fault, tenant, self.world.now());
+        self.faults.add(fault, tenant);
         Ok(())
     }
 
     /// Lets all go right again. What is to become visible late still does.
     pub fn clear_faults(&self) {
         self.faults.clear();
+        self.be_strict();
         for tenant in 0..u32::try_from(self.world.tenant_count()).unwrap_or(u32::MAX) {
             self.world.set_lateness(tenant, None);
         }

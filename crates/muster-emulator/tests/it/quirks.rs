@@ -28,6 +28,7 @@ impl Desk {
         let config = GraphConfig {
             tenants: 1,
             alerts,
+            strict: false,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             ..GraphConfig::default()
         };
@@ -137,6 +138,22 @@ fn skip_and_top_have_caps() {
     let clamped = Desk::with(60).quirk(FaultKind::TopLimit { most: 10, clamp: true }).get(ALERTS, "$top=11");
     assert_eq!((records(&json(&clamped)).len(), link(&clamped)), (10, None));
     assert_eq!(Desk::with(60).get(INCIDENTS, "$top=51").status, 400);
+}
+
+#[test]
+fn a_strict_service_keeps_to_microsofts_caps() {
+    let clock = Arc::new(ManualClock::new("2026-11-21T08:00:00Z".parse().unwrap()));
+    let api = GraphApi::new(&GraphConfig { tenants: 1, alerts: 1100, clock, ..GraphConfig::default() });
+    let tenant = api.tenants()[0].id.clone();
+    api.clear_faults();
+    let get =
+        |path, query| api.answer(&GraphRequest { method: "GET", path, query, headers: &[], tenant: &tenant });
+    assert_eq!((get(ALERTS, "$skip=500").status, get(ALERTS, "$skip=501").status), (200, 400));
+    let most = get(ALERTS, "$top=1001");
+    assert_eq!((records(&json(&most)).len(), link(&most)), (1000, None));
+    assert!(link(&get(ALERTS, "$top=1000")).unwrap().contains("$skiptoken="));
+    let incidents = get(INCIDENTS, "$top=51");
+    assert_eq!((records(&json(&incidents)).len(), link(&incidents)), (50, None));
 }
 
 #[test]

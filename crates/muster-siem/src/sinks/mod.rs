@@ -32,10 +32,6 @@ pub use syslog::{Confirm, Framing, Rfc, Syslog, SyslogSettings, Transport};
 
 /// A sink's section of the settings.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is a handful of sinks, each read once and never moved about"
-)]
 pub enum SinkSettings {
     /// Splunk's HTTP Event Collector.
     SplunkHec(SplunkHecSettings),
@@ -84,10 +80,6 @@ impl SinkSettings {
 
 /// A destination.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is a handful of sinks, each made once and never moved about"
-)]
 pub enum Sink {
     /// Splunk's HTTP Event Collector.
     SplunkHec(SplunkHec),

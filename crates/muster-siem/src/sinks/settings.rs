@@ -220,3 +220,55 @@ pub(super) fn bytes(size: ByteSize) -> usize {
 pub(super) const fn seconds(seconds: u64) -> Span {
     Span(Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde::de::DeserializeOwned;
+
+    use crate::sinks::{FileSettings, SinkSettings, SplunkHecSettings, SyslogSettings};
+
+    /// The keys of a section, as the mistake about an unknown one names them.
+    fn keys_of<T: DeserializeOwned>() -> Vec<String> {
+        let unknown = serde_json::from_str::<T>(r#"{"no key":0}"#).err().expect("a mistake").to_string();
+        let known = unknown.split_once("expected one of ").expect("the keys").1;
+        known.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect()
+    }
+
+    fn keys_of_type(kind: &str) -> Vec<String> {
+        match kind {
+            "splunk_hec" => keys_of::<SplunkHecSettings>(),
+            "syslog" => keys_of::<SyslogSettings>(),
+            "file" => keys_of::<FileSettings>(),
+            _ => panic!("a type without settings: {kind}"),
+        }
+    }
+
+    /// The keys in the first column of a page's table of settings.
+    fn documented(page: &str) -> Vec<&str> {
+        let mut in_table = false;
+        let mut keys = Vec::new();
+        for line in page.lines() {
+            in_table = line.starts_with("| setting |") || in_table && line.starts_with('|');
+            let column = line.split('|').nth(1).filter(|_| in_table).unwrap_or_default();
+            keys.extend(column.split('`').skip(1).step_by(2));
+        }
+        keys
+    }
+
+    #[test]
+    fn every_key_in_the_page_of_a_sink_exists() {
+        for kind in SinkSettings::TYPES {
+            let keys = keys_of_type(kind);
+            let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/sinks/{kind}.md"));
+            let page =
+                std::fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+            let documented = documented(&page);
+            assert!(documented.len() > 3, "{kind}: {documented:?}");
+            for key in documented {
+                assert!(keys.iter().any(|known| known == key), "{kind} has no `{key}`: {keys:?}");
+            }
+        }
+    }
+}

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::disk::DiskFault;
 use super::open_file::{LEDGER_BYTES_MAX, ledger_path};
 use super::*;
+use crate::sinks::suite::{self, Behaviour, Harness};
 use crate::sinks::testing::{delivery, delivery_batch, settings, surroundings, tenant};
 use crate::sinks::{FormatName, Sink};
 
@@ -395,4 +396,44 @@ fn every_point_at_which_it_can_be_cut_short() {
             act(2, u64::MAX, true),
         ]));
     }
+}
+
+impl Harness for Place {
+    async fn sink(&mut self, behaviour: Behaviour, _timeout: Duration) -> Sink {
+        let around = Surroundings { clock: self.clock.clone(), ..surroundings() };
+        let sink = FileSink::build("suite", self.settings(), &around).expect("opened");
+        if let FileState::Open(file) = &mut *sink.shared.file.lock().await {
+            file.disk.fault = match behaviour {
+                Behaviour::Down => Some(DiskFault { budget: 0, for_good: true }),
+                // In the middle of the data.
+                Behaviour::Cuts => Some(DiskFault { budget: 20, for_good: true }),
+                _ => None,
+            };
+        }
+        Sink::File(sink)
+    }
+
+    async fn taken(&self) -> Vec<String> {
+        let id = |line: &String| {
+            let record: serde_json::Value = serde_json::from_str(line).expect("a record");
+            record["id"].as_str().expect("an id").to_owned()
+        };
+        self.lines().iter().map(id).collect()
+    }
+
+    fn impossible(behaviour: Behaviour) -> Option<&'static str> {
+        match behaviour {
+            Behaviour::Well | Behaviour::Down | Behaviour::Cuts => None,
+            Behaviour::Slow => Some("a disk is waited for: there is no timeout"),
+            Behaviour::RefusesOne => Some("a disk takes any bytes"),
+            Behaviour::Nonsense => Some("a disk says only that it failed"),
+        }
+    }
+
+    const TELLS_REPETITIONS: bool = true;
+}
+
+#[tokio::test]
+async fn suite() {
+    suite::run(async || Place::new()).await;
 }

@@ -14,8 +14,11 @@ use uuid::Uuid;
 
 use super::*;
 use crate::sinks::Sink;
+use crate::sinks::suite::{self, Behaviour, Harness};
 use crate::sinks::testing::{body, delivery, delivery_batch, settings, surroundings, tenant};
 
+/// Instead of an answer: there is none, ever.
+const HANGS: &str = "hangs";
 const DONE: &str = r#"{"text":"Success","code":0}"#;
 
 #[derive(Debug, Clone)]
@@ -60,8 +63,12 @@ impl Collector {
                 connections.spawn(async move {
                     let Some(request) = read_request(&mut stream).await else { return };
                     requests.lock().expect("a lock").push(request.clone());
+                    let answer = answer(&request);
+                    if answer == HANGS {
+                        std::future::pending::<()>().await;
+                    }
                     // The client may have gone, which is not the collector's business.
-                    drop(stream.write_all(answer(&request).as_bytes()).await);
+                    drop(stream.write_all(answer.as_bytes()).await);
                     drop(stream.shutdown().await);
                 });
             }
@@ -495,4 +502,64 @@ async fn a_proxy_carries_the_request() {
     let sink = Sink::SplunkHec(SplunkHec::build("splunk", settings, &around).expect("a sink"));
     all_delivered(&deliver(&sink, &["a"]).await, 1);
     assert_eq!(proxy.seen()[0].path, "http://splunk.invalid:8088/services/collector/event");
+}
+
+struct Misbehaving {
+    collector: Collector,
+    behaviour: Arc<Mutex<Behaviour>>,
+    taken: Arc<Mutex<Vec<String>>>,
+}
+
+impl Misbehaving {
+    async fn start() -> Self {
+        let behaviour = Arc::new(Mutex::new(Behaviour::Well));
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let (now, taking) = (Arc::clone(&behaviour), Arc::clone(&taken));
+        let collector = Collector::start(move |request| match request.path.as_str() {
+            "/services/collector/health" => said(200, r#"{"text":"HEC is healthy","code":17}"#),
+            "/services/collector/event" if request.body.is_empty() => {
+                said(400, r#"{"text":"No data","code":5}"#)
+            }
+            "/services/collector/event" => {
+                let behaviour = *now.lock().expect("a lock");
+                let answer = match behaviour {
+                    Behaviour::Well => said(200, DONE),
+                    Behaviour::RefusesOne => picky(0)(request),
+                    Behaviour::Down => return said(503, r#"{"text":"Server is busy","code":9}"#),
+                    Behaviour::Slow => return HANGS.to_owned(),
+                    Behaviour::Cuts => "HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{\"text\":".to_owned(),
+                    Behaviour::Nonsense => return said(200, "<html>Please log in</html>"),
+                };
+                if answer.starts_with("HTTP/1.1 200") {
+                    taking.lock().expect("a lock").extend(request.ids());
+                }
+                answer
+            }
+            _ => said(400, r#"{"text":"ACK is disabled","code":14}"#),
+        });
+        Self { collector: collector.await, behaviour, taken }
+    }
+}
+
+impl Harness for Misbehaving {
+    async fn sink(&mut self, behaviour: Behaviour, timeout: Duration) -> Sink {
+        *self.behaviour.lock().expect("a lock") = behaviour;
+        let settings = SplunkHecSettings { timeout: Span(timeout), ..self.collector.settings() };
+        Sink::SplunkHec(SplunkHec::build("suite", settings, &surroundings()).expect("a sink"))
+    }
+
+    async fn taken(&self) -> Vec<String> {
+        self.taken.lock().expect("a lock").clone()
+    }
+
+    fn impossible(_: Behaviour) -> Option<&'static str> {
+        None
+    }
+
+    const TELLS_REPETITIONS: bool = false;
+}
+
+#[tokio::test]
+async fn suite() {
+    suite::run(Misbehaving::start).await;
 }

@@ -1,12 +1,16 @@
 use std::sync::Arc;
 
+use muster_model::{ByteSize, Span};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::sinks::FormatName;
 use crate::sinks::Sink;
+use crate::sinks::suite::{self, Behaviour, Harness};
 use crate::sinks::testing::{body, delivery, delivery_batch, settings, surroundings, tenant};
 
 async fn listener() -> (TcpListener, u16) {
@@ -297,4 +301,74 @@ async fn settings_that_cannot_work_are_told() {
         assert!(told.contains("is not an address such as"), "{told}");
     }
     assert!(refused(|settings| settings.confirm = Some(Confirm::Close)).contains("nothing can be confirmed"));
+}
+
+/// A receiver in a task of its own: how it behaves, and the lines that it has read.
+struct Misbehaving {
+    port: u16,
+    behaviour: Arc<Mutex<Behaviour>>,
+    lines: Arc<Mutex<Vec<String>>>,
+    _task: JoinSet<()>,
+}
+
+impl Misbehaving {
+    async fn start() -> Self {
+        let (listener, port) = listener().await;
+        let behaviour = Arc::new(Mutex::new(Behaviour::Well));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (now, reading) = (Arc::clone(&behaviour), Arc::clone(&lines));
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut stalled = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let behaviour = *now.lock().expect("a lock");
+                let mut text = String::new();
+                match behaviour {
+                    Behaviour::Down => stream.readable().await.expect("bytes"),
+                    Behaviour::Slow => stalled.push(stream),
+                    Behaviour::Cuts => drop(stream.read_exact(&mut [0; 10]).await.expect("a start")),
+                    Behaviour::Nonsense => {
+                        // The sink may leave before it has heard all of it.
+                        drop(stream.write_all(&[b'?'; 2 * CHATTER_BYTES_MAX]).await);
+                        drop(stream.read_to_string(&mut text).await);
+                    }
+                    Behaviour::Well | Behaviour::RefusesOne => {
+                        stream.read_to_string(&mut text).await.expect("text");
+                        reading.lock().expect("a lock").extend(text.lines().map(ToOwned::to_owned));
+                    }
+                }
+            }
+        });
+        Self { port, behaviour, lines, _task: task }
+    }
+}
+
+impl Harness for Misbehaving {
+    async fn sink(&mut self, behaviour: Behaviour, timeout: Duration) -> Sink {
+        *self.behaviour.lock().expect("a lock") = behaviour;
+        let settings = SyslogSettings { timeout: Span(timeout), ..plain(Transport::Tcp, self.port) };
+        Sink::Syslog(Syslog::build("suite", settings, &surroundings()).expect("a sink"))
+    }
+
+    async fn taken(&self) -> Vec<String> {
+        let lines = self.lines.lock().expect("a lock").clone();
+        let id = |line: &String| {
+            let body = line.split_once(" - graph_alerts - ").expect("a header").1;
+            let record: serde_json::Value = serde_json::from_str(body).expect("a record");
+            record["id"].as_str().expect("an id").to_owned()
+        };
+        lines.iter().map(id).collect()
+    }
+
+    fn impossible(behaviour: Behaviour) -> Option<&'static str> {
+        (behaviour == Behaviour::RefusesOne)
+            .then_some("a syslog receiver answers nothing, so it refuses nothing")
+    }
+
+    const TELLS_REPETITIONS: bool = false;
+}
+
+#[tokio::test]
+async fn suite() {
+    suite::run(Misbehaving::start).await;
 }

@@ -113,11 +113,7 @@ impl Deliverer {
 
     /// Writes down what the sink answered.
     async fn settle(&self, lease: &DeliveryLease, report: &Report) -> Result<StepOutcome, StoreError> {
-        let now = self.clock.now();
-        let finished = finished(lease, &report.outcomes);
-        let delivered: u64 = finished.iter().map(|delivery| u64::from(delivery.delivered)).sum();
-        let rejected: usize = finished.iter().map(|delivery| delivery.rejected.len()).sum();
-        let retry = finished.iter().any(|delivery| delivery.remaining.is_some());
+        let Settlement { finished, delivered, rejected, again } = settlement(lease, report, self.clock.now());
         metrics::counter!("muster_records_delivered_total", "sink" => self.name.clone()).increment(delivered);
         if rejected > 0 {
             metrics::counter!("muster_records_rejected_total", "sink" => self.name.clone())
@@ -127,24 +123,17 @@ impl Deliverer {
                 "the sink refused records for good; they are kept: see `muster dead-letter list`"
             );
         }
-        let again = retry.then(|| {
-            let trouble = report.trouble.as_ref();
-            let reason = trouble.map_or_else(|| "the sink took only a part".to_owned(), |trouble| trouble.reason.clone());
-            // Where something went through, the way is open: the rest follows soon.
-            let failures = if delivered > 0 { 0 } else { lease.failures };
-            let own = backoff::wait(failures, Duration::from_secs(1), WAIT_MAX, backoff::seed(&[&self.name, lease.tenant.slug.as_str()]));
-            let wait = trouble.and_then(|trouble| trouble.after).map_or(own, |asked| asked.max(own));
+        if let Some(Again { wait, reason, .. }) = &again {
             metrics::counter!("muster_delivery_failures_total", "sink" => self.name.clone()).increment(1);
             if lease.failures == 0 {
                 tracing::warn!(sink.name = self.name, tenant.id = %lease.tenant.id, reason, retry_in_seconds = wait.as_secs(), "cannot deliver now; the records stay owed");
             }
-            (now.checked_add(wait).unwrap_or(now), reason)
-        });
-        if !retry && lease.failures > 0 {
+        } else if lease.failures > 0 {
             tracing::info!(sink.name = self.name, tenant.id = %lease.tenant.id, "delivering again");
         }
-        self.write_down(lease, finished, again).await?;
-        Ok(if retry { StepOutcome::Retry } else { StepOutcome::Delivered })
+        let outcome = if again.is_some() { StepOutcome::Retry } else { StepOutcome::Delivered };
+        self.write_down(lease, finished, again.map(|again| (again.at, again.reason))).await?;
+        Ok(outcome)
     }
 
     /// What a sink has acknowledged must not be forgotten for a passing trouble of the store, or it is sent twice: it
@@ -181,6 +170,41 @@ impl Deliverer {
     }
 }
 
+/// What a sink's report changes in its queue.
+struct Settlement {
+    finished: Vec<FinishedDelivery>,
+    delivered: u64,
+    rejected: usize,
+    /// When what stays owed is tried again; `None` when nothing does.
+    again: Option<Again>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Again {
+    at: Timestamp,
+    wait: Duration,
+    reason: String,
+}
+
+fn settlement(lease: &DeliveryLease, report: &Report, now: Timestamp) -> Settlement {
+    let finished = finished(lease, &report.outcomes);
+    let delivered: u64 = finished.iter().map(|delivery| u64::from(delivery.delivered)).sum();
+    let rejected = finished.iter().map(|delivery| delivery.rejected.len()).sum();
+    let stays_owed = finished.iter().any(|delivery| delivery.remaining.is_some());
+    let again = stays_owed.then(|| {
+        let trouble = report.trouble.as_ref();
+        let reason =
+            trouble.map_or_else(|| "the sink took only a part".to_owned(), |trouble| trouble.reason.clone());
+        // Where something went through, the way is open: the rest follows soon.
+        let failures = if delivered > 0 { 0 } else { lease.failures };
+        let seed = backoff::seed(&[&lease.sink, lease.tenant.slug.as_str()]);
+        let own = backoff::wait(failures, Duration::from_secs(1), WAIT_MAX, seed);
+        let wait = trouble.and_then(|trouble| trouble.after).map_or(own, |asked| asked.max(own));
+        Again { at: now.checked_add(wait).unwrap_or(now), wait, reason }
+    });
+    Settlement { finished, delivered, rejected, again }
+}
+
 /// Sorts a sink's answers by delivery.
 fn finished(lease: &DeliveryLease, outcomes: &[Outcome]) -> Vec<FinishedDelivery> {
     let mut outcomes = outcomes.iter();
@@ -208,4 +232,110 @@ fn finished(lease: &DeliveryLease, outcomes: &[Outcome]) -> Vec<FinishedDelivery
         all.push(FinishedDelivery { number: delivery.number, remaining, delivered, rejected });
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use muster_model::{
+        Batch, Delivery, DeliveryNumber, RecordHead, RecordKind, Source, Tenant, TenantId, TenantState,
+        Trouble,
+    };
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+    fn delivery(number: u64, count: usize, selection: Selection) -> Delivery {
+        let mut batch = Batch::new();
+        for index in 0..count {
+            let body = format!(r#"{{"id":"{number}-{index}"}}"#);
+            batch.push(RecordHead::read(RecordKind::GraphAlert, &body).expect("a record"), &body);
+        }
+        let source = Source::GraphAlerts;
+        Delivery { number: DeliveryNumber(number), source, batch: batch.into(), selection }
+    }
+
+    /// Delivery 1 owes two records, delivery 2 the first and the last of three.
+    fn lease(failures: u32) -> DeliveryLease {
+        let tenant = Tenant {
+            id: TenantId::from(uuid::Uuid::from_u128(1)),
+            slug: "contoso".parse().expect("a slug"),
+            name: "Contoso".to_owned(),
+            domain: None,
+            app: "main".to_owned(),
+            sources: BTreeSet::from([Source::GraphAlerts]),
+            state: TenantState::Active,
+            added_at: NOW,
+            since: NOW,
+        };
+        let some = Selection::of(3, |index| index != 1).expect("some");
+        let deliveries = vec![delivery(1, 2, Selection::All), delivery(2, 3, some)];
+        DeliveryLease { tenant, sink: "splunk".to_owned(), deliveries, failures, fence: 1 }
+    }
+
+    fn settled(failures: u32, outcomes: Vec<Outcome>, trouble: Option<Trouble>) -> Settlement {
+        settlement(&lease(failures), &Report { outcomes, trouble }, NOW)
+    }
+
+    fn trouble(after: Option<u64>) -> Option<Trouble> {
+        Some(Trouble { reason: "it is down".to_owned(), after: after.map(Duration::from_secs) })
+    }
+
+    fn rejected() -> Outcome {
+        Outcome::Rejected("too odd".to_owned())
+    }
+
+    #[test]
+    fn what_is_delivered_and_refused_is_owed_no_more() {
+        let all = vec![Outcome::Delivered, rejected(), Outcome::Delivered, rejected()];
+        let Settlement { finished, delivered, rejected, again } = settled(3, all, None);
+        assert_eq!((delivered, rejected, again), (2, 2, None));
+        assert!(finished.iter().all(|delivery| delivery.remaining.is_none()));
+        let numbers: Vec<_> = finished.iter().map(|delivery| delivery.number).collect();
+        assert_eq!(numbers, [DeliveryNumber(1), DeliveryNumber(2)]);
+        // By their place in the journal's batch, not among those that were owed.
+        assert_eq!(finished[0].rejected, [(1, "too odd".to_owned())]);
+        assert_eq!(finished[1].rejected, [(2, "too odd".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_to_be_retried_stays_owed_and_nothing_else() {
+        let some = vec![Outcome::Delivered, Outcome::Retry, Outcome::Retry, rejected()];
+        let Settlement { finished, delivered, rejected, again } = settled(0, some, trouble(None));
+        assert_eq!((delivered, rejected), (1, 1));
+        assert_eq!(finished[0].remaining, Selection::of(2, |index| index == 1));
+        assert_eq!(finished[1].remaining, Selection::of(3, |index| index == 0));
+        assert_eq!(again.expect("more to do").reason, "it is down");
+    }
+
+    #[test]
+    fn a_record_without_an_answer_stays_owed() {
+        let Settlement { finished, delivered, again, .. } = settled(0, vec![Outcome::Delivered], None);
+        assert_eq!(delivered, 1);
+        assert_eq!(finished[0].remaining, Selection::of(2, |index| index == 1));
+        assert_eq!(finished[1].remaining, Selection::of(3, |index| index != 1));
+        assert_eq!(again.expect("more to do").reason, "the sink took only a part");
+    }
+
+    #[test]
+    fn waits_grow_with_failures_and_are_at_least_what_the_sink_asks() {
+        let wait = |failures, after| {
+            let again = settled(failures, vec![Outcome::Retry; 4], trouble(after)).again.expect("more to do");
+            assert_eq!(again.at, NOW.checked_add(again.wait).expect("a time"));
+            again.wait
+        };
+        let own: Vec<Duration> = [0, 2, 4, 6, 60].into_iter().map(|failures| wait(failures, None)).collect();
+        assert!(own[..4].is_sorted() && own[0] < own[3] && own[4] <= WAIT_MAX, "{own:?}");
+        assert_eq!(wait(0, Some(300)), Duration::from_secs(300));
+        assert_eq!(wait(6, Some(1)), own[3]);
+    }
+
+    #[test]
+    fn where_something_went_through_the_rest_follows_soon() {
+        let part = vec![Outcome::Delivered, Outcome::Retry, Outcome::Retry, Outcome::Retry];
+        let soon = settled(9, part, trouble(None)).again.expect("more to do").wait;
+        assert_eq!(soon, settled(0, vec![Outcome::Retry; 4], trouble(None)).again.expect("more to do").wait);
+    }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use jiff::Timestamp;
-use muster_model::{Record, RecordHead, RecordKind};
+use muster_model::{ContentHash, Record, RecordHead, RecordKind};
 
 /// Events of some records, one after the other in one buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct Envelope {
     pub is_inner_alert: bool,
     /// When the record was created, or else last changed.
     pub time: Option<Timestamp>,
+    /// The hash of the record: two versions of one record have the same id and part.
+    pub hash: ContentHash,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +157,7 @@ impl Events {
                 kind,
                 is_inner_alert: entry.is_inner_alert,
                 time: time_of(record.head),
+                hash: record.head.hash,
             };
             entry.envelope = Some((envelope, mark.ids..self.ids.len()));
         }
@@ -242,8 +245,9 @@ mod tests {
         }
         assert_eq!(events.events().count(), events.len());
         let told = events.events().map(|event| {
-            let Envelope { record, part, parts, kind, is_inner_alert, time } = event.envelope;
+            let Envelope { record, part, parts, kind, is_inner_alert, time, hash } = event.envelope;
             assert_eq!((event.id, kind, time), ("i", RecordKind::GraphIncident, head.created_at));
+            assert_eq!(hash, head.hash);
             let stream = spelling.format.stream(&event.envelope).map(str::to_owned);
             (record, part, parts, is_inner_alert, stream)
         });

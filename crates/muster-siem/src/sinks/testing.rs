@@ -67,3 +67,19 @@ pub(super) fn body(id: &str) -> String {
 pub(super) fn delivery_batch<'a>(tenant: &'a TenantLabel, deliveries: &'a [Delivery]) -> DeliveryBatch<'a> {
     DeliveryBatch { tenant, deliveries }
 }
+
+/// Whether the page of a sink names only keys that its section may have.
+pub(super) fn check_page<T: DeserializeOwned>(kind: &str) {
+    let unknown = serde_json::from_str::<T>(r#"{"no key":0}"#).err().expect("a mistake").to_string();
+    let known = unknown.split_once("expected one of ").expect("the keys").1;
+    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/sinks/{kind}.md"));
+    let page = std::fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+    let rows = page.lines().skip_while(|line| !line.starts_with("| setting |"));
+    let rows = rows.take_while(|line| line.starts_with('|')).filter_map(|row| row.split('|').nth(1));
+    let documented: Vec<&str> = rows.flat_map(|column| column.split('`').skip(1).step_by(2)).collect();
+    assert!(documented.len() > 3, "{kind}: {documented:?}");
+    for key in documented {
+        assert!(known.contains(&key), "{kind} has no `{key}`: {known:?}");
+    }
+}

@@ -11,7 +11,7 @@ use super::disk::DiskFault;
 use super::open_file::{LEDGER_BYTES_MAX, ledger_path};
 use super::*;
 use crate::sinks::suite::{self, Behaviour, Harness};
-use crate::sinks::testing::{delivery, delivery_batch, settings, surroundings, tenant};
+use crate::sinks::testing::{check_page, delivery, delivery_batch, settings, surroundings, tenant};
 use crate::sinks::{FormatName, Sink};
 
 struct Place {
@@ -436,4 +436,9 @@ impl Harness for Place {
 #[tokio::test]
 async fn suite() {
     suite::run(async || Place::new()).await;
+}
+
+#[test]
+fn the_page_names_only_keys_that_exist() {
+    check_page::<FileSettings>("file");
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::*;
 use crate::sinks::Sink;
 use crate::sinks::suite::{self, Behaviour, Harness};
-use crate::sinks::testing::{body, delivery, delivery_batch, settings, surroundings, tenant};
+use crate::sinks::testing::{body, check_page, delivery, delivery_batch, settings, surroundings, tenant};
 
 /// Instead of an answer: there is none, ever.
 const HANGS: &str = "hangs";
@@ -562,4 +562,9 @@ impl Harness for Misbehaving {
 #[tokio::test]
 async fn suite() {
     suite::run(Misbehaving::start).await;
+}
+
+#[test]
+fn the_page_names_only_keys_that_exist() {
+    check_page::<SplunkHecSettings>("splunk_hec");
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::sinks::FormatName;
 use crate::sinks::Sink;
 use crate::sinks::suite::{self, Behaviour, Harness};
-use crate::sinks::testing::{body, delivery, delivery_batch, settings, surroundings, tenant};
+use crate::sinks::testing::{body, check_page, delivery, delivery_batch, settings, surroundings, tenant};
 
 async fn listener() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -371,4 +371,9 @@ impl Harness for Misbehaving {
 #[tokio::test]
 async fn suite() {
     suite::run(Misbehaving::start).await;
+}
+
+#[test]
+fn the_page_names_only_keys_that_exist() {
+    check_page::<SyslogSettings>("syslog");
 }

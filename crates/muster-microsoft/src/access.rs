@@ -3,10 +3,10 @@
 use muster_http::TransportError;
 
 use crate::Fault;
+use crate::api::failure::FetchError;
 use crate::entra::aadsts;
 use crate::entra::error::TokenError;
 use crate::entra::grant::GrantError;
-use crate::microsoft::FetchError;
 
 /// What came of using the access to a tenant: asking for a token, or for a page of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use url::Url;
 
 use crate::entra::permissions::ResourceApp;
+use crate::sources::Api;
 
 /// A national cloud of Microsoft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -229,10 +230,28 @@ impl Cloud {
         &self.graph_resource
     }
 
-    /// Whether a link found in an answer may be followed with a Graph token: same scheme, host and port.
+    /// An address on an API.
+    pub(crate) fn api_address(&self, api: Api, path: &str) -> String {
+        match api {
+            Api::Graph => self.graph(path),
+        }
+    }
+
+    /// The audience of an API's tokens.
     #[must_use]
-    pub fn is_graph(&self, link: &Url) -> bool {
-        link.origin() == self.graph.origin() && link.username().is_empty() && link.password().is_none()
+    pub fn api_resource(&self, api: Api) -> &str {
+        match api {
+            Api::Graph => &self.graph_resource,
+        }
+    }
+
+    /// Whether a link found in an answer may be followed with an API's tokens: same scheme, host and port.
+    #[must_use]
+    pub fn owns(&self, api: Api, link: &Url) -> bool {
+        let base = match api {
+            Api::Graph => &self.graph,
+        };
+        link.origin() == base.origin() && link.username().is_empty() && link.password().is_none()
     }
 
     /// What tokens for an API are asked for in this cloud; `None` where the API is not there.
@@ -470,7 +489,7 @@ mod tests {
     #[test]
     fn a_link_to_elsewhere_is_not_graph() {
         let cloud = Cloud::national(NationalCloud::Global);
-        let is_graph = |link: &str| cloud.is_graph(&Url::parse(link).expect("a URL"));
+        let is_graph = |link: &str| cloud.owns(Api::Graph, &Url::parse(link).expect("a URL"));
         assert!(is_graph("https://graph.microsoft.com/v1.0/security/alerts_v2?$skip=100"));
         for elsewhere in [
             "https://graph.microsoft.com.evil.example/",

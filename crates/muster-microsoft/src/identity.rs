@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use muster_model::{Question, Secret, Source, TenantId};
+use muster_model::{Secret, Source, TenantId};
 use url::Url;
 
+use crate::FetchError;
 use crate::access::TenantAccess;
 use crate::entra::access_token::AccessToken;
 use crate::entra::applications::Applications;
@@ -16,7 +17,8 @@ use crate::entra::device_code::{self, DeviceCode, DevicePoll};
 use crate::entra::error::TokenError;
 use crate::entra::verify::{self, Expected, Verification};
 use crate::key_vault::{KeyVault, KeyVaultError, VaultAddress};
-use crate::microsoft::{Ask, FetchError, Microsoft};
+use crate::microsoft::Microsoft;
+use crate::sources;
 
 impl Microsoft {
     /// A token of `app` for `resource` in `tenant`: the one in hand, or a new one.
@@ -186,8 +188,7 @@ impl Microsoft {
     pub async fn check_source(&self, app: &App, tenant: TenantId, source: Source) -> Result<(), FetchError> {
         let hour = Duration::from_secs(3600);
         let from = self.platform.now().saturating_sub(hour).expect("a duration is never out of range");
-        let ask = Ask::Question { question: Question { from, skip: 0 }, top: 1, sorted: true };
-        self.fetch(app, tenant, source, ask).await.map(drop)
+        self.fetch(app, tenant, source, &sources::glance(source, from)).await.map(drop)
     }
 
     /// Another person may have signed in: what was got for the former one is not used any more.

@@ -13,6 +13,7 @@ mod microsoft;
 pub mod sources;
 
 pub use access::TenantAccess;
+pub use api::failure::FetchError;
 pub use cloud::{Cloud, CloudError, NationalCloud, Portals};
 pub use fault::Fault;
-pub use microsoft::{Ask, FetchError, FetchedPage, Microsoft, MicrosoftOptions};
+pub use microsoft::{FetchedPage, Microsoft, MicrosoftOptions};

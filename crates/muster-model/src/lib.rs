@@ -19,10 +19,14 @@ mod source;
 mod tenant;
 pub mod text;
 pub mod time;
+mod version;
 
 pub use batch::{Batch, BatchError};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use cursor::{Cursor, CursorPolicy, PageFacts, PageOrder, Question, Step, Stuck};
+pub use cursor::{
+    Clocks, Cursor, CursorPolicy, Hole, PageLimits, PageQuery, PageSummary, Part, Partial, Plan, Reason,
+    Step, Unreadable,
+};
 pub use delivery::{Delivery, DeliveryBatch, DeliveryNumber, Outcome, Report, Selection, Trouble};
 pub use kind::RecordKind;
 pub use quantity::{ByteSize, Span};
@@ -34,3 +38,4 @@ pub use source::{ParsePurposeError, ParseSourceError, Purpose, Source};
 pub use tenant::{
     DomainName, ParseTenantError, Slug, Tenant, TenantId, TenantLabel, TenantReference, TenantState,
 };
+pub use version::is_same_version;

@@ -85,6 +85,8 @@ pub enum PollResult {
     CaughtUp {
         /// When to ask again.
         next_at: Timestamp,
+        /// What is missing nevertheless, in words for the operator.
+        missing: Option<String>,
         /// The cursor, where it moved after the last accepted page.
         cursor: Option<Cursor>,
     },
@@ -95,6 +97,8 @@ pub enum PollResult {
         next_at: Timestamp,
         /// Whether the cursor moved: then a row of failures is over.
         progressed: bool,
+        /// The cursor, where it moved after the last accepted page.
+        cursor: Option<Cursor>,
     },
     /// All that the cursor was for has been read: a sweep or a backfill is over, and its cursor is forgotten. A live
     /// cursor is never over.

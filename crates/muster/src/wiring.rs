@@ -18,7 +18,7 @@ use crate::access::grants::StoreGrants;
 use crate::access::onboard::Onboarding;
 use crate::access::vault::{self, VaultError};
 use crate::access::watch::{Told, Watcher};
-use crate::collect::{Collector, Habits};
+use crate::collect::{Collector, News};
 use crate::config::{ReadSecret, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
@@ -71,7 +71,7 @@ impl Parts {
             clock: Arc::clone(clock),
             instance,
             accepted,
-            habits: Habits::default(),
+            news: News::default(),
             told,
         });
         Ok(Self { collector, watcher, onboarding, deliverers })

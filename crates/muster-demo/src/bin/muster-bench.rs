@@ -23,11 +23,12 @@ use muster::config::Settings;
 use muster::wiring;
 use muster_emulator::receivers::RecordKind;
 use muster_emulator::{Config, Handle, SettingsText, loopback};
-use muster_microsoft::{Ask, FetchedPage};
+use muster_microsoft::FetchedPage;
+use muster_microsoft::sources::Target;
 use muster_model::page::{self, Item, List, NotAPage, Page};
 use muster_model::{
-    Batch, Clock, Cursor, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Question, Selection, Source,
-    SystemClock, TenantId, TenantLabel,
+    Batch, Clock, Cursor, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Selection, Source, SystemClock,
+    TenantId, TenantLabel,
 };
 use muster_siem::formats::{Events, Format, SplunkOptions};
 use muster_store::{
@@ -391,7 +392,10 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     let app = settings.apps.get("main").context("there is no app")?.app("main", &settings.folder, None)?;
     let from = clock.now().checked_sub(Duration::from_secs(7 * 86_400))?;
 
-    let ask = |skip| Ask::Question { question: Question { from, skip }, top: PAGE, sorted: true };
+    let ask = |skip| {
+        let path = "/v1.0/security/alerts_v2?$orderby=lastUpdateDateTime%20asc";
+        Target::Path(format!("{path}&$filter=lastUpdateDateTime%20ge%20{from}&$top={PAGE}&$skip={skip}"))
+    };
     let mut bodies = Vec::new();
     let mut places = Vec::new();
     'fetching: for page in 0.. {
@@ -399,7 +403,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
             if bodies.len() as u32 == pages {
                 break 'fetching;
             }
-            let fetched = microsoft.fetch(&app, *tenant, Source::GraphAlerts, ask(page * PAGE)).await?;
+            let fetched = microsoft.fetch(&app, *tenant, Source::GraphAlerts, &ask(page * PAGE)).await?;
             let FetchedPage { body, .. } = fetched;
             // The last page of a tenant may be short; short pages are not what is to be measured.
             if split(&body)?.items.len() as u32 == PAGE {
@@ -413,7 +417,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     // Once more, with tokens and connections there, and without keeping the pages.
     let meter = Meter::start();
     for (tenant, skip) in places {
-        black_box(microsoft.fetch(&app, tenant, Source::GraphAlerts, ask(skip)).await?);
+        black_box(microsoft.fetch(&app, tenant, Source::GraphAlerts, &ask(skip)).await?);
     }
     let fetch = meter.stop();
     let alerts: u64 = u64::from(PAGE) * bodies.len() as u64;

@@ -2,4 +2,5 @@
 
 pub mod challenge;
 pub(crate) mod error;
+pub mod failure;
 pub mod throttling;

@@ -1,4 +1,4 @@
-//! What happens on 429: one budget per API family, tenant and app.
+//! What happens on 429: one budget per API, tenant and app.
 //!
 //! Microsoft counts requests per (API, tenant, app). A budget starts at the documented rate and is taught by every 429: no
 //! request of the same budget goes out before `Retry-After` has passed. Other tenants' budgets are not touched.
@@ -10,12 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_model::TenantId;
 
-/// A group of calls that Microsoft counts together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ApiFamily {
-    /// Graph security: 150 requests a minute.
-    GraphSecurity,
-}
+use crate::sources::Api;
 
 /// Waits when a 429 does not say how long.
 const UNTOLD_WAIT: Duration = Duration::from_secs(30);
@@ -32,7 +27,7 @@ struct Budget {
 #[derive(Debug)]
 pub struct Budgets {
     requests_per_minute: u32,
-    budgets: Mutex<HashMap<(ApiFamily, TenantId, String), Budget>>,
+    budgets: Mutex<HashMap<(Api, TenantId, String), Budget>>,
 }
 
 impl Budgets {
@@ -46,18 +41,12 @@ impl Budgets {
     ///
     /// # Errors
     /// How long to wait when there is none left.
-    pub fn take(
-        &self,
-        family: ApiFamily,
-        tenant: TenantId,
-        app: &str,
-        now: Timestamp,
-    ) -> Result<(), Duration> {
+    pub fn take(&self, api: Api, tenant: TenantId, app: &str, now: Timestamp) -> Result<(), Duration> {
         let minute = Duration::from_secs(60);
         let each = minute / self.requests_per_minute;
         let mut budgets = self.budgets.lock().expect("no panic while the lock is held");
         let fresh = Budget { full_at: now, blocked_until: Timestamp::MIN };
-        let budget = budgets.entry((family, tenant, app.to_owned())).or_insert(fresh);
+        let budget = budgets.entry((api, tenant, app.to_owned())).or_insert(fresh);
         if budget.blocked_until > now {
             return Err(between(now, budget.blocked_until));
         }
@@ -73,7 +62,7 @@ impl Budgets {
     /// Learns from a 429; returns how long to wait.
     pub fn throttled(
         &self,
-        family: ApiFamily,
+        api: Api,
         tenant: TenantId,
         app: &str,
         retry_after: Option<Duration>,
@@ -83,7 +72,7 @@ impl Budgets {
         let until = now.saturating_add(wait).expect("a duration is never out of range");
         let mut budgets = self.budgets.lock().expect("no panic while the lock is held");
         let fresh = Budget { full_at: now, blocked_until: until };
-        let budget = budgets.entry((family, tenant, app.to_owned())).or_insert(fresh);
+        let budget = budgets.entry((api, tenant, app.to_owned())).or_insert(fresh);
         budget.blocked_until = budget.blocked_until.max(until);
         wait
     }
@@ -111,7 +100,7 @@ mod tests {
         let budgets = Budgets::new(150);
         let tenant = TenantId::from(uuid::Uuid::from_u128(1));
         let other = TenantId::from(uuid::Uuid::from_u128(2));
-        let take = |tenant, now| budgets.take(ApiFamily::GraphSecurity, tenant, "main", at(now));
+        let take = |tenant, now| budgets.take(Api::Graph, tenant, "main", at(now));
         for _ in 0..150 {
             assert_eq!(take(tenant, 0), Ok(()));
         }
@@ -127,14 +116,14 @@ mod tests {
         let budgets = Budgets::new(150);
         let tenant = TenantId::from(uuid::Uuid::from_u128(1));
         let other = TenantId::from(uuid::Uuid::from_u128(2));
-        let family = ApiFamily::GraphSecurity;
+        let api = Api::Graph;
         assert_eq!(
-            budgets.throttled(family, tenant, "main", Some(Duration::from_secs(10)), at(0)),
+            budgets.throttled(api, tenant, "main", Some(Duration::from_secs(10)), at(0)),
             Duration::from_secs(10)
         );
-        assert_eq!(budgets.take(family, tenant, "main", at(4_000)), Err(Duration::from_secs(6)));
-        assert_eq!(budgets.take(family, tenant, "other-app", at(4_000)), Ok(()));
-        assert_eq!(budgets.take(family, other, "main", at(4_000)), Ok(()));
-        assert_eq!(budgets.take(family, tenant, "main", at(10_000)), Ok(()));
+        assert_eq!(budgets.take(api, tenant, "main", at(4_000)), Err(Duration::from_secs(6)));
+        assert_eq!(budgets.take(api, tenant, "other-app", at(4_000)), Ok(()));
+        assert_eq!(budgets.take(api, other, "main", at(4_000)), Ok(()));
+        assert_eq!(budgets.take(api, tenant, "main", at(10_000)), Ok(()));
     }
 }

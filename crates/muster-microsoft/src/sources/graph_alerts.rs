@@ -1,16 +1,43 @@
 //! Microsoft Graph `GET /security/alerts_v2`.
 //!
-//! Source: Microsoft Graph "List alerts_v2". Pages of up to 2,000 are taken by the service; 500 keeps one page at a
-//! few megabytes.
+//! Source: Microsoft Graph "List alerts_v2". Pages of up to 1,000 are given by the service; 500 keeps one page at a few
+//! megabytes. No `$orderby` is documented: it is asked for, and not relied on.
 
-use muster_model::Question;
+use muster_model::PageLimits;
+use muster_model::page::List;
 
-use super::Requirements;
-use crate::api::throttling::ApiFamily;
+use super::declaration::{Api, Declaration, Field, Rung, values};
 
-pub(super) const REQUIREMENTS: Requirements =
-    Requirements { family: ApiFamily::GraphSecurity, page_size: 500 };
+const FIELDS: [Field; 4] = [
+    Field { name: "severity", values: &["informational", "low", "medium", "high", "unknown"] },
+    Field { name: "status", values: &["new", "inProgress", "resolved", "unknown"] },
+    Field {
+        name: "serviceSource",
+        values: &[
+            "microsoftDefenderForEndpoint",
+            "microsoftDefenderForIdentity",
+            "microsoftDefenderForCloudApps",
+            "microsoftDefenderForOffice365",
+            "microsoft365Defender",
+            "azureAdIdentityProtection",
+            "microsoftAppGovernance",
+            "dataLossPrevention",
+            "microsoftDefenderForCloud",
+            "microsoftSentinel",
+        ],
+    },
+    Field { name: "classification", values: &["unknown", "falsePositive", "truePositive"] },
+];
+const VALUES: [u8; FIELDS.len()] = values(&FIELDS);
 
-pub(super) fn path_and_query(question: Question, top: u32, sorted: bool) -> String {
-    format!("/v1.0/security/alerts_v2?{}", super::graph_query(question, top, sorted))
-}
+pub(super) const DECLARATION: Declaration = Declaration {
+    api: Api::Graph,
+    path: "/v1.0/security/alerts_v2",
+    list: List::Field("value"),
+    updated: "lastUpdateDateTime",
+    page_size: 500,
+    page_size_max: 1_000,
+    fields: &FIELDS,
+    limits: PageLimits { skip_max: 500, field_values: &VALUES },
+    ladder: &[Rung::Plain],
+};

@@ -1,15 +1,34 @@
 //! Microsoft Graph `GET /security/incidents`, with the alerts of each.
 //!
-//! Source: Microsoft Graph "List incidents". More than 50 per page is refused by the service.
+//! Source: Microsoft Graph "List incidents", "List alerts of an incident". More than 50 per page is refused by the service.
+//! `$expand=alerts` fails in big tenants: then each incident's alerts are asked for by themselves.
 
-use muster_model::Question;
+use muster_model::PageLimits;
+use muster_model::page::List;
 
-use super::Requirements;
-use crate::api::throttling::ApiFamily;
+use super::declaration::{Api, Declaration, Field, Rung, values};
 
-pub(super) const REQUIREMENTS: Requirements =
-    Requirements { family: ApiFamily::GraphSecurity, page_size: 50 };
+const FIELDS: [Field; 3] = [
+    Field { name: "severity", values: &["informational", "low", "medium", "high", "unknown"] },
+    Field {
+        name: "status",
+        values: &["active", "resolved", "inProgress", "redirected", "awaitingAction", "unknown"],
+    },
+    Field {
+        name: "classification",
+        values: &["unknown", "falsePositive", "truePositive", "informationalExpectedActivity"],
+    },
+];
+const VALUES: [u8; FIELDS.len()] = values(&FIELDS);
 
-pub(super) fn path_and_query(question: Question, top: u32, sorted: bool) -> String {
-    format!("/v1.0/security/incidents?$expand=alerts&{}", super::graph_query(question, top, sorted))
-}
+pub(super) const DECLARATION: Declaration = Declaration {
+    api: Api::Graph,
+    path: "/v1.0/security/incidents",
+    list: List::Field("value"),
+    updated: "lastUpdateDateTime",
+    page_size: 50,
+    page_size_max: 50,
+    fields: &FIELDS,
+    limits: PageLimits { skip_max: 500, field_values: &VALUES },
+    ladder: &[Rung::Expand("$expand=alerts"), Rung::Each("alerts")],
+};

@@ -145,7 +145,7 @@ pub(super) fn all_taken(lease: &DeliveryLease) -> Vec<FinishedDelivery> {
 }
 
 pub(super) async fn caught_up(store: &dyn Store, lease: &SourceLease, next: i64, now: Timestamp) {
-    let result = PollResult::CaughtUp { next_at: at(next), cursor: None };
+    let result = PollResult::CaughtUp { next_at: at(next), missing: None, cursor: None };
     store.finish_poll(lease, result, now).await.expect("finished");
 }
 

@@ -35,7 +35,11 @@ async fn sources_are_leased_once_and_longest_due_first(store: &dyn Store) {
     assert_eq!(leases[0].cursor, cursor(-86_400));
     // Whoever was served goes behind those who were due before.
     store
-        .finish_poll(&leases[0], PollResult::Yielded { next_at: at(20), progressed: false }, at(20))
+        .finish_poll(
+            &leases[0],
+            PollResult::Yielded { next_at: at(20), progressed: false, cursor: None },
+            at(20),
+        )
         .await
         .expect("finished");
     let leases = store.lease_due_sources(OTHER, 9, LEASE, at(20)).await.expect("leased");
@@ -74,7 +78,7 @@ async fn polls_end_as_told(store: &dyn Store) {
     assert_eq!((failed.last_error_at, failed.next_at, failed.seen_up_to), (Some(at(21)), at(30), at(2)));
     let lease = lease_source(store, at(30)).await;
     store
-        .finish_poll(&lease, PollResult::Yielded { next_at: at(40), progressed: false }, at(31))
+        .finish_poll(&lease, PollResult::Yielded { next_at: at(40), progressed: false, cursor: None }, at(31))
         .await
         .expect("finished");
     let yielded = state().await;
@@ -82,7 +86,7 @@ async fn polls_end_as_told(store: &dyn Store) {
     assert_eq!(yielded.last_error.as_deref(), Some("trouble 2"));
     let lease = lease_source(store, at(40)).await;
     assert_eq!(lease.cursor, cursor(2));
-    let result = PollResult::CaughtUp { next_at: at(100), cursor: Some(cursor(7)) };
+    let result = PollResult::CaughtUp { next_at: at(100), missing: None, cursor: Some(cursor(7)) };
     store.finish_poll(&lease, result, at(41)).await.expect("finished");
     let done = state().await;
     assert_eq!((done.failures, done.last_error, done.last_error_at), (0, None, None));
@@ -220,7 +224,7 @@ async fn a_lost_lease_changes_nothing(store: &dyn Store) {
         cursor: cursor(99),
     };
     assert!(is_lost(store.accept_page(&old, page(), LEASE, at(61)).await));
-    let result = PollResult::CaughtUp { next_at: at(1000), cursor: Some(cursor(98)) };
+    let result = PollResult::CaughtUp { next_at: at(1000), missing: None, cursor: Some(cursor(98)) };
     assert!(is_lost(store.finish_poll(&old, result.clone(), at(61)).await));
     assert_eq!(store.journal_totals().await.expect("added up"), JournalTotals::default());
     assert!(nothing_due(store, "splunk", at(61)).await);

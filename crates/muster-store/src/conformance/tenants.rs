@@ -90,7 +90,13 @@ async fn strangers_see_and_touch_nothing(store: &dyn Store) {
     let forged = SourceLease { tenant: stranger.clone(), ..mine.clone() };
     assert!(is_lost(store.accept_page(&forged, page(), LEASE, at(1)).await));
     assert!(is_lost(
-        store.finish_poll(&forged, PollResult::Yielded { next_at: at(1), progressed: false }, at(1)).await
+        store
+            .finish_poll(
+                &forged,
+                PollResult::Yielded { next_at: at(1), progressed: false, cursor: None },
+                at(1)
+            )
+            .await
     ));
     let queue = lease_queue(store, "splunk", at(1)).await;
     let forged = DeliveryLease { tenant: stranger, ..queue.clone() };

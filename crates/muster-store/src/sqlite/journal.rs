@@ -4,13 +4,13 @@
 //! another purpose may write the same versions meanwhile: the key of `record_version` refuses the second row then, and
 //! the page is looked at anew.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{ContentHash, Purpose, Source, TenantId};
-use sqlx::Row;
+use muster_model::{Batch, ContentHash, Purpose, Source, TenantId, is_same_version};
+use sqlx::{Row, SqliteConnection};
 
 use super::batches::{json_of, version_columns, write_batch};
 use super::dead_letters::insert_letter;
@@ -21,6 +21,7 @@ use super::sources::lost;
 use super::writer::Durability;
 use crate::dead_letters::seal_letter;
 use crate::drafts::{drafts, version};
+use crate::packing::{StoredBatch, unpack};
 use crate::sealing::{DataKey, Sealed};
 use crate::stored::{count, lease_end, nanoseconds};
 use crate::{
@@ -110,6 +111,32 @@ impl Journal for SqliteStore {
     }
 }
 
+/// A record that is known, written in another way than it was.
+struct Rewritten {
+    version: String,
+    batch_no: i64,
+    ordinal: i64,
+}
+
+async fn write_alias(
+    connection: &mut SqliteConnection,
+    source_no: i64,
+    known: Rewritten,
+) -> Result<(), Failure> {
+    sqlx::query(concat!(
+        "INSERT OR IGNORE INTO record_version (source_no, updated_at, id, hash, batch_no, ordinal) SELECT ?1, ",
+        version_columns!(),
+        ", ?3, ?4 FROM (SELECT ?2 AS value) j"
+    ))
+    .bind(source_no)
+    .bind(known.version)
+    .bind(known.batch_no)
+    .bind(known.ordinal)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
+}
+
 /// The source of a lease, as it is stored.
 pub(super) struct StoredSource {
     pub(super) source_no: i64,
@@ -135,6 +162,7 @@ impl SqliteStore {
         let source = source.ok_or_else(|| lost(lease))?;
         let versions = page.records.iter().map(|record| version(&record.head)).collect::<Vec<_>>();
         let fresh = self.fresh_records(source.source_no, &versions).await?;
+        let (fresh, rewritten) = self.without_rewritten(lease, &source, page, &versions, fresh).await?;
         let letters = self.fresh_letters(source.tenant_no, lease, &page.dead_letters).await?;
         let accepted = u32::try_from(fresh.len()).expect("a page is bounded");
         let kept = u32::try_from(letters.len()).expect("a page is bounded");
@@ -143,7 +171,7 @@ impl SqliteStore {
         let lease_until = lease_end(now, lease_for);
         let nothing_new = fresh.is_empty() && letters.is_empty();
         let half_left = source.leased_until > lease_end(now, lease_for / 2);
-        if nothing_new && cursor == source.cursor && half_left {
+        if nothing_new && rewritten.is_empty() && cursor == source.cursor && half_left {
             return Ok(receipt);
         }
         let origin = DeadLetterOrigin::Source(lease.source);
@@ -192,6 +220,9 @@ impl SqliteStore {
                 }
                 for letter in letters {
                     insert_letter(connection, tenant_no, letter, now).await?;
+                }
+                for known in rewritten {
+                    write_alias(connection, source_no, known).await?;
                 }
                 Ok(())
             })
@@ -252,6 +283,66 @@ impl SqliteStore {
         let mut seen = HashSet::with_capacity(versions.len());
         let fresh = |index: &usize| !known.contains(index) && seen.insert(&versions[*index]);
         Ok((0..versions.len()).filter(fresh).collect())
+    }
+
+    /// Of the records that are not known by their bytes, those that are not known by what they say either; and the others,
+    /// so that they are known by their bytes from now on. It is looked at what is in the journal, and only where the id and
+    /// the update time are known: ordinary records cost one question.
+    async fn without_rewritten(
+        &self,
+        lease: &SourceLease,
+        source: &StoredSource,
+        page: &AcceptedPage<'_>,
+        versions: &[String],
+        fresh: Vec<usize>,
+    ) -> Result<(Vec<usize>, Vec<Rewritten>), Failure> {
+        if fresh.is_empty() {
+            return Ok((fresh, Vec::new()));
+        }
+        let asked: Vec<&String> = fresh.iter().map(|index| &versions[*index]).collect();
+        let rows = sqlx::query(concat!(
+            "SELECT j.key AS place, v.batch_no, v.ordinal FROM json_each(?2) j JOIN record_version v
+             ON v.source_no = ?1 AND v.updated_at = CAST(substr(j.value, 33, 20) AS INTEGER) AND v.id = substr(j.value, 53)
+             ORDER BY v.batch_no"
+        ))
+        .bind(source.source_no)
+        .bind(serde_json::to_string(&asked).map_err(odd)?)
+        .fetch_all(&self.readers)
+        .await?;
+        let mut rewritten: BTreeMap<usize, Rewritten> = BTreeMap::new();
+        let mut opened: Option<(i64, Option<Batch>)> = None;
+        for row in rows {
+            let index = fresh[usize::try_from(row.try_get::<i64, _>("place")?).map_err(odd)?];
+            let (batch_no, ordinal): (i64, i64) = (row.try_get("batch_no")?, row.try_get("ordinal")?);
+            if opened.as_ref().is_none_or(|(number, _)| *number != batch_no) {
+                opened = Some((batch_no, self.batch(batch_no, lease.tenant.id, &source.data_key).await?));
+            }
+            let known = opened.as_ref().and_then(|(_, batch)| batch.as_ref());
+            let old = known.and_then(|batch| batch.records().nth(usize::try_from(ordinal).ok()?));
+            // What is not in the journal any more cannot be compared: the same id and time stand for the same.
+            if old.is_none_or(|old| is_same_version(old.body, page.records[index].body)) {
+                rewritten.insert(index, Rewritten { version: versions[index].clone(), batch_no, ordinal });
+            }
+        }
+        let left = fresh.into_iter().filter(|index| !rewritten.contains_key(index)).collect();
+        Ok((left, rewritten.into_values().collect()))
+    }
+
+    /// A batch of the journal; `None` where it was pruned, or cannot be opened.
+    async fn batch(&self, batch_no: i64, tenant: TenantId, key: &DataKey) -> Result<Option<Batch>, Failure> {
+        let row =
+            sqlx::query("SELECT batch_id, records, body_bytes, sealed FROM journal_batch WHERE batch_no = ?")
+                .bind(batch_no)
+                .fetch_optional(&self.readers)
+                .await?;
+        let Some(row) = row else { return Ok(None) };
+        let stored = StoredBatch {
+            batch_id: row.try_get("batch_id")?,
+            records: count(row.try_get("records")?),
+            body_bytes: count(row.try_get("body_bytes")?),
+            sealed: row.try_get("sealed")?,
+        };
+        Ok(unpack(stored, tenant, key).ok())
     }
 
     /// The dead letters that are not kept already, each with the hash of its bytes.

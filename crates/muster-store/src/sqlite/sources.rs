@@ -213,8 +213,12 @@ impl Sources for SqliteStore {
                 // Whether it was read to the end, and whether that or progress ends a row of failures.
                 let (next_at, cursor, caught_up, well, error) = match result {
                     PollResult::Over => return end_cursor(connection, &lease).await,
-                    PollResult::CaughtUp { next_at, cursor } => (next_at, cursor, true, true, None),
-                    PollResult::Yielded { next_at, progressed } => (next_at, None, false, progressed, None),
+                    PollResult::CaughtUp { next_at, missing, cursor } => {
+                        (next_at, cursor, true, true, missing.as_deref().map(bounded))
+                    }
+                    PollResult::Yielded { next_at, progressed, cursor } => {
+                        (next_at, cursor, false, progressed, None)
+                    }
                     PollResult::Failed { reason, next_at, cursor } => {
                         (next_at, cursor, false, false, Some(bounded(&reason)))
                     }
@@ -225,8 +229,8 @@ impl Sources for SqliteStore {
                          cursor = coalesce(?6, cursor),
                          last_success_at = CASE WHEN ?7 THEN ?8 ELSE last_success_at END,
                          failures = CASE WHEN ?10 THEN 0 ELSE failures + (?9 IS NOT NULL) END,
-                         last_error = CASE WHEN ?10 THEN NULL ELSE coalesce(?9, last_error) END,
-                         last_error_at = CASE WHEN ?10 THEN NULL WHEN ?9 IS NULL THEN last_error_at ELSE ?8 END"
+                         last_error = CASE WHEN ?10 THEN ?9 ELSE coalesce(?9, last_error) END,
+                         last_error_at = CASE WHEN ?9 IS NOT NULL THEN ?8 WHEN ?10 THEN NULL ELSE last_error_at END"
                 ))
                 .bind(lease.tenant.id.to_string())
                 .bind(lease.source.as_str())

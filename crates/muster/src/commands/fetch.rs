@@ -1,11 +1,14 @@
 //! `muster fetch`: reads a source once, for a look. What `run` remembers is neither used nor changed.
 
 use std::io::Write;
+use std::time::Duration;
 
 use comfy_table::Table;
-use muster_microsoft::sources::requirements;
-use muster_microsoft::{Ask, Microsoft};
-use muster_model::{Cursor, Record, RecordHead, Severity, Source, Span, Step, Tenant, TenantState, json};
+use muster_microsoft::Microsoft;
+use muster_microsoft::sources::{self, AfterFailure};
+use muster_model::{
+    Clocks, Cursor, CursorPolicy, Record, RecordHead, Severity, Source, Span, Step, Tenant, TenantState, json,
+};
 use muster_siem::formats::Events;
 use muster_siem::sinks::{FormatName, FormatOptions};
 use muster_store::TenantKey;
@@ -14,9 +17,14 @@ use serde::Serialize;
 use super::Context;
 use super::format_name::format_name;
 use crate::access::apps::Apps;
-use crate::collect::{Taken, one_off_policy};
+use crate::collect::{Taken, missing};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Output, OutputFormat, Tone};
+
+/// How often what gets no answer is looked for in smaller parts.
+const TRIES_MAX: u32 = 60;
+/// For a cursor that is thrown away afterwards.
+const ONE_OFF: CursorPolicy = CursorPolicy { overlap: Duration::ZERO, overlap_max: Duration::ZERO };
 
 #[derive(Serialize)]
 struct Row {
@@ -62,7 +70,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         tenants.retain(|tenant| tenant.state == TenantState::Active);
     }
     let mut print = Printer { args, output: context.output, rows: Vec::new(), events: Events::new() };
-    let mut failed = 0;
+    let (mut failed, mut partly) = (0, 0);
     for tenant in &tenants {
         if let Err(failure) = one_tenant(args, context, (&microsoft, &apps), tenant, &mut print).await {
             // A closed pipe ends it all; anything else is this tenant's trouble only.
@@ -70,13 +78,16 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
                 return Err(failure);
             }
             eprintln!("muster: {}: {:#}", tenant.slug, failure.error);
-            failed += 1;
+            match failure.exit {
+                Exit::Partly => partly += 1,
+                _ => failed += 1,
+            }
         }
     }
     print.end()?;
-    match failed {
-        0 => Ok(Exit::Success),
-        failed if failed == tenants.len() => Ok(Exit::Microsoft),
+    match (failed, partly) {
+        (0, 0) => Ok(Exit::Success),
+        (failed, _) if failed == tenants.len() => Ok(Exit::Microsoft),
         _ => Ok(Exit::Partly),
     }
 }
@@ -91,44 +102,56 @@ async fn one_tenant(
     let app = apps
         .get(&tenant.app)
         .ok_or_else(|| Failed::say(Exit::Settings, format!("the settings name no app `{}`", tenant.app)))?;
-    let since = context.clock.now().checked_sub(args.since.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let (source, now) = (args.source, context.clock.now());
+    let since = now.checked_sub(args.since.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let limits = &sources::declaration(source).limits;
     let mut cursor = Cursor::starting(since);
-    let mut left = args.limit;
+    let (mut left, mut failures) = (args.limit, 0);
     let mut seen = std::collections::HashSet::new();
-    let mut sorted = true;
-    while left > 0 {
-        let top = requirements(args.source).page_size.min(left.max(50));
-        let ask = Ask::Question { question: cursor.question(), top, sorted };
-        let page = match microsoft.fetch(&app, tenant.id, args.source, ask).await {
+    let mut step = Step::Continue;
+    while left > 0 && step == Step::Continue {
+        let clocks = Clocks { local: context.clock.now(), server: None };
+        let request = sources::request(source, &cursor, clocks, Some(left.max(50)));
+        let page = match microsoft.fetch(&app, tenant.id, source, &request.target).await {
             Ok(page) => page,
-            Err(muster_microsoft::FetchError::BadRequest { message, .. })
-                if sorted && message.contains("orderby") =>
-            {
-                sorted = false;
-                continue;
-            }
-            Err(error) => return Err(Failed::new(Exit::Microsoft, error)),
+            Err(error) => match sources::after_failure(source, &mut cursor, &error, failures, clocks) {
+                AfterFailure::AskAgain => continue,
+                AfterFailure::Search if failures < TRIES_MAX => {
+                    failures += 1;
+                    continue;
+                }
+                _ => return Err(Failed::microsoft(error)),
+            },
         };
-        let taken = Taken::apart(&page, args.source, top).map_err(Failed::microsoft)?;
-        for letter in &taken.dead_letters {
-            eprintln!("muster: {}: a record was left out: {}", tenant.slug, letter.reason);
-        }
+        let owns = |link: &str| microsoft.owns(source, link);
+        let taken = match Taken::apart(&page, source, request.top, clocks, owns) {
+            Ok(taken) => taken,
+            Err(error) => match sources::after_unreadable(source, &mut cursor, failures, clocks) {
+                AfterFailure::Wait if failures > 0 => return Err(Failed::microsoft(error)),
+                _ if failures >= TRIES_MAX => return Err(Failed::microsoft(error)),
+                _ => {
+                    failures += 1;
+                    continue;
+                }
+            },
+        };
         for (head, body) in &taken.records {
-            // Pages overlap where update times are equal.
+            // What does not fit into one page is asked for in smaller parts, which give some of it again.
             if left > 0 && seen.insert((head.id.clone(), head.updated_at, head.hash)) {
                 print.record(tenant, head, body)?;
                 left -= 1;
             }
         }
-        let after = cursor.after(&taken.facts, &one_off_policy());
-        let (next, step) = after.map_err(Failed::microsoft)?;
-        if step == Step::RoundDone {
-            return Ok(());
-        }
-        cursor = next;
+        (cursor, step) = cursor.after(&taken.summary, &ONE_OFF, limits);
+        failures = 0;
     }
-    eprintln!("muster: {}: stopped after {} records; --limit allows more", tenant.slug, args.limit);
-    Ok(())
+    if step == Step::Continue {
+        eprintln!("muster: {}: stopped after {} records; --limit allows more", tenant.slug, args.limit);
+    }
+    match missing(&cursor) {
+        Some(missing) => Err(Failed::say(Exit::Partly, format!("not everything could be read: {missing}"))),
+        None => Ok(()),
+    }
 }
 
 /// Prints records as they come, or gathers them for a table.

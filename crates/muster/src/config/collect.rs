@@ -13,9 +13,9 @@ pub struct CollectSettings {
     pub poll_interval: Span,
     /// How far back a new tenant is read.
     pub backfill: Span,
-    /// How much before the newest record is asked for again, for records that become visible late.
+    /// How much before the last round began is asked for again, for records that become visible late.
     pub overlap: Span,
-    /// The same for a tenant in which nothing new has come.
+    /// What the overlap may grow to in a tenant whose records come later than that.
     pub horizon: Span,
     /// Calls to Microsoft at the same time, for all tenants together.
     pub concurrency: u32,
@@ -29,8 +29,8 @@ impl Default for CollectSettings {
         Self {
             poll_interval: seconds(60),
             backfill: seconds(7 * 86_400),
-            overlap: seconds(120),
-            horizon: seconds(1_800),
+            overlap: seconds(600),
+            horizon: seconds(7_200),
             concurrency: 64,
             requests_per_minute: 150,
         }
@@ -40,6 +40,6 @@ impl Default for CollectSettings {
 impl CollectSettings {
     /// The part that cursors need.
     pub fn cursor_policy(&self) -> CursorPolicy {
-        CursorPolicy { overlap: self.overlap.0, horizon: self.horizon.0.max(self.overlap.0) }
+        CursorPolicy { overlap: self.overlap.0, overlap_max: self.horizon.0.max(self.overlap.0) }
     }
 }

@@ -27,7 +27,8 @@ async fn survive_with(fault: Fault, extra: &str) -> (Vec<String>, Vec<String>) {
         );
     }
     setup.emulator.clear_faults();
-    bench.rounds(12).await;
+    // What was missing is asked for again, longer apart each time.
+    bench.rounds(40).await;
     setup.assert_all_arrived_once();
     assert_eq!(bench.errors().await, Vec::<String>::new(), "the errors are gone with their causes");
     (errors, bench.dead_letters().await)
@@ -47,7 +48,8 @@ async fn html_with_status_200() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_json() {
     let (errors, dead) = survive(FaultKind::Garbage).await;
-    assert_said(&errors, "could not be read; they are kept as dead letters");
+    let told = errors.iter().all(|error| error.contains("a record in it cannot be read"));
+    assert!(told, "{errors:?}");
     assert!(!dead.is_empty(), "the bytes are kept");
 }
 
@@ -70,7 +72,7 @@ async fn a_connection_cut_in_the_middle() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_without_end() {
     let (errors, _) = survive(FaultKind::Oversized { megabytes: 40 }).await;
-    assert_said(&errors, "a single record of more than");
+    assert_said(&errors, "bytes in one answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,13 +144,14 @@ async fn records_written_by_attackers() {
     let bench = Bench::new(&setup).await;
     let ids = setup.emulator.add_hostile_records(&setup.emulator.tenants()[0].id).expect("hostile records");
     assert!(!ids.is_empty());
-    // What cannot be read is asked for a few times before it is passed over.
     bench.rounds(9).await;
     for tally in setup.tallies() {
         // Records without an id or a time arrive as well, but a receiver cannot tell which they are.
         assert_eq!((tally.lost, tally.doubled), (0, 0), "{tally:?}");
     }
-    assert_eq!(bench.errors().await, Vec::<String>::new());
+    let errors = bench.errors().await;
+    assert!(errors.iter().all(|error| error.contains("a record in it cannot be read")), "{errors:?}");
+    assert!(!errors.is_empty(), "what is missing is shown for as long as it is");
     let text = std::fs::read_to_string(setup.path().join("archive.ndjson")).expect("the archive");
     for line in text.lines() {
         serde_json::from_str::<&serde_json::value::RawValue>(line).expect("each line is one JSON value");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster::access::grants::StoreGrants;
-use muster::collect::{Collector, Habits};
+use muster::collect::{Collector, News};
 use muster::config::Settings;
 use muster::deliver::{Deliverer, StepOutcome};
 use muster::routing::Router;
@@ -212,7 +212,7 @@ impl Bench {
             clock: Arc::clone(&dyn_clock),
             instance,
             accepted: Arc::clone(&accepted),
-            habits: Habits::default(),
+            news: News::default(),
             told: Arc::default(),
         };
         let deliverer = |(name, sink): (&String, &muster_siem::sinks::SinkSettings)| Deliverer {

@@ -81,7 +81,8 @@ impl<'a> Applications<'a> {
                 all.push(parse(call, value)?);
             }
             let Some(next) = page.next else { return Ok(all) };
-            let link = Url::parse(&next).ok().filter(|link| self.cloud.is_graph(link));
+            let link =
+                Url::parse(&next).ok().filter(|link| self.cloud.owns(crate::sources::Api::Graph, link));
             let link = link.ok_or_else(|| {
                 unreadable(format!("its next page is at {}, to which no token is sent", shown(&next)))
             })?;

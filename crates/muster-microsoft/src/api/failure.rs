@@ -1,0 +1,173 @@
+//! Why a page could not be fetched, and what Graph's refusals mean.
+
+use std::time::Duration;
+
+use muster_http::{Response, TransportError};
+
+use super::error;
+use crate::entra::error::TokenError;
+
+/// Why a page could not be fetched. Each says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// No token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The token lacks the permission.
+    #[error("the app has no consent for {role} in this tenant; have its administrator open {consent_url}")]
+    MissingRole {
+        /// The least permission that would do.
+        role: &'static str,
+        /// Those that the token has. None at all means that the consent as a whole is gone.
+        granted: Vec<String>,
+        /// Where to consent.
+        consent_url: String,
+    },
+    /// Microsoft asks to wait; other tenants are not affected.
+    #[error("throttled by Microsoft for {} s", .wait.as_secs())]
+    Throttled {
+        /// For how long.
+        wait: Duration,
+    },
+    /// Our own budget for this tenant is used up.
+    #[error("the request budget of this tenant is used up for {} ms", .wait.as_millis())]
+    OverBudget {
+        /// For how long.
+        wait: Duration,
+    },
+    /// The API refuses the caller.
+    #[error(
+        "Microsoft refuses access (status {status}, {code}): {message}; check consent, roles and licences of this tenant"
+    )]
+    Denied {
+        /// HTTP status: 401 or 403.
+        status: u16,
+        /// Microsoft's code.
+        code: String,
+        /// Microsoft's message.
+        message: String,
+    },
+    /// The tenant has not bought what is asked for.
+    #[error(
+        "the tenant has no licence for this API (status {status}, {code}): {message}; have the customer check its Defender licences, or leave this source out"
+    )]
+    NoLicence {
+        /// HTTP status.
+        status: u16,
+        /// Microsoft's code.
+        code: String,
+        /// Microsoft's message.
+        message: String,
+    },
+    /// The API refuses the request.
+    #[error("Microsoft does not take the request (status {status}, {code}): {message}")]
+    BadRequest {
+        /// HTTP status.
+        status: u16,
+        /// Microsoft's code.
+        code: String,
+        /// Microsoft's message.
+        message: String,
+    },
+    /// The API has trouble of its own.
+    #[error("Microsoft's API is in trouble (status {status}, {code}): {message}; nothing to do but wait")]
+    Unavailable {
+        /// HTTP status.
+        status: u16,
+        /// Microsoft's code.
+        code: String,
+        /// Microsoft's message.
+        message: String,
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// A link to somewhere else.
+    #[error("the page names a next page at {0}, which is not this API; a token is not sent there")]
+    ForeignLink(String),
+    /// No answer.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+impl FetchError {
+    /// How long Microsoft asks to wait, where it does.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { wait } | Self::OverBudget { wait } => Some(*wait),
+            Self::Unavailable { retry_after, .. } | Self::Token(TokenError::Busy { retry_after, .. }) => {
+                *retry_after
+            }
+            _ => None,
+        }
+    }
+
+    /// A word for metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::MissingRole { .. } => "missing_role",
+            Self::Throttled { .. } => "throttled",
+            Self::OverBudget { .. } => "budget",
+            Self::Denied { .. } => "denied",
+            Self::NoLicence { .. } => "no_licence",
+            Self::BadRequest { .. } => "bad_request",
+            Self::Unavailable { .. } => "unavailable",
+            Self::ForeignLink(_) => "foreign_link",
+            Self::Transport(_) => "transport",
+        }
+    }
+}
+
+/// Whether a refusal is about a licence that the tenant lacks. Microsoft has no code for it that all its APIs share.
+fn speaks_of_licence(code: &str, message: &str) -> bool {
+    const CODES: [&str; 3] = ["servicenotenabled", "tenantnotlicensed", "licenserequired"];
+    const WORDS: [&str; 7] = [
+        "not licensed",
+        "license",
+        "licence",
+        "no subscription",
+        "valid subscription",
+        "subscription is required",
+        "service is not enabled",
+    ];
+    let (code, message) = (code.to_ascii_lowercase(), message.to_ascii_lowercase());
+    CODES.contains(&code.as_str()) || WORDS.iter().any(|word| message.contains(word))
+}
+
+/// What a refusal of Graph means.
+pub(crate) fn of(answer: &Response) -> FetchError {
+    let status = answer.status;
+    let (code, message) = error::of_graph(answer);
+    match status {
+        400..=499 if speaks_of_licence(&code, &message) => FetchError::NoLicence { status, code, message },
+        401 | 403 => FetchError::Denied { status, code, message },
+        400..=499 if status != 408 => FetchError::BadRequest { status, code, message },
+        _ => FetchError::Unavailable { status, code, message, retry_after: answer.retry_after() },
+    }
+}
+
+/// What the service says is left out of its answer: status 206, or a `Warning` of code 199 that names a provider, as
+/// `199 - "Microsoft/PROVIDER/STATUS/MILLISECONDS"`. Other warnings, such as a proxy's 110, say nothing of it.
+///
+/// Source: Microsoft Graph security "error codes" (partial success).
+pub(crate) fn left_out(answer: &Response) -> Option<String> {
+    let warnings = answer.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok());
+    let mut providers: Vec<String> = warnings
+        .flat_map(|value| value.split("199 ").skip(1))
+        .filter_map(|warning| {
+            let text = warning.split('"').nth(1)?;
+            let mut parts = text.split('/');
+            let (vendor, provider) = (parts.next()?, parts.next()?);
+            (vendor.contains("Microsoft") || warning.starts_with('-')).then(|| muster_http::shown(provider))
+        })
+        .collect();
+    providers.sort_unstable();
+    providers.dedup();
+    match (providers.is_empty(), answer.status) {
+        (false, _) => Some(providers.join(", ")),
+        (true, 206) => Some("a provider that it does not name (status 206)".to_owned()),
+        (true, _) => None,
+    }
+}

@@ -1,0 +1,75 @@
+//! What a source says of itself.
+
+use muster_model::PageLimits;
+use muster_model::page::List;
+
+/// A group of calls that share a host, a kind of token and a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Api {
+    /// Microsoft Graph security: 150 requests a minute for one app and tenant.
+    Graph,
+}
+
+impl Api {
+    /// Headers that every call carries.
+    pub(crate) fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            // Without it, values of enumerations that came later read `unknownFutureValue`.
+            Self::Graph => &[("Prefer", "include-unknown-enum-members")],
+        }
+    }
+}
+
+/// How a source is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declaration {
+    /// Where it is, which tokens it takes, and what its requests are counted with.
+    pub api: Api,
+    /// Its path below the API's address.
+    pub path: &'static str,
+    /// Where the list of records stands in its pages.
+    pub list: List,
+    /// The field by which records are asked for: when they last changed.
+    pub updated: &'static str,
+    /// Records asked for per page.
+    pub page_size: u32,
+    /// The largest page that the API gives.
+    pub page_size_max: u32,
+    /// The fields by which the records of one instant can be told apart.
+    pub fields: &'static [Field],
+    /// What the cursor needs to know of it.
+    pub limits: PageLimits,
+    /// The ways to ask for a record with all that belongs to it, best first.
+    pub ladder: &'static [Rung],
+}
+
+/// A field that can be filtered on, and the values that are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Its values. Whatever else there is makes up a part of its own.
+    pub values: &'static [&'static str],
+}
+
+/// One way to ask for records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rung {
+    /// As they are.
+    Plain,
+    /// With this in the query, which makes the service put in what belongs to them.
+    Expand(&'static str),
+    /// Without, and what belongs to each by a call of its own: `path/ID/KEY`, put in under `KEY`.
+    Each(&'static str),
+}
+
+/// How many values each field has, for [`PageLimits::field_values`].
+pub(super) const fn values<const N: usize>(fields: &[Field; N]) -> [u8; N] {
+    let mut counts = [0; N];
+    let mut at = 0;
+    while at < N {
+        counts[at] = fields[at].values.len() as u8;
+        at += 1;
+    }
+    counts
+}

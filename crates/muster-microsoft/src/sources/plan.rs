@@ -1,0 +1,196 @@
+//! What is asked next, and what a failure means for it. Pure: the state is the cursor's.
+
+use jiff::Timestamp;
+use muster_http::TransportError;
+use muster_model::{Clocks, Cursor, PageQuery, Source};
+
+use super::declaration::{Declaration, Rung};
+use crate::FetchError;
+
+/// A page to be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// The path and query below the API's address, or a whole link.
+    pub target: Target,
+    /// How many records are asked for at most.
+    pub top: u32,
+    /// How it is asked for.
+    pub rung: Rung,
+}
+
+/// Where a page is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Path and query.
+    Path(String),
+    /// A link that an answer named.
+    Link(String),
+}
+
+/// What comes after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// The cursor has another question, which may be asked at once.
+    AskAgain,
+    /// The cursor looks for what gets no answer: ask soon.
+    Search,
+    /// The same again later.
+    Wait,
+}
+
+/// The next page that `cursor` wants. `top` bounds its size for those who want few.
+#[must_use]
+pub fn request(source: Source, cursor: &Cursor, clocks: Clocks, top: Option<u32>) -> PageRequest {
+    let declaration = super::declaration(source);
+    let plan = cursor.plan();
+    let page_size = top.map_or(declaration.page_size, |top| declaration.page_size.min(top.max(1)));
+    let top = plan.page_size(page_size);
+    let rung = declaration.ladder[usize::from(plan.rung).min(declaration.ladder.len() - 1)];
+    let query = cursor.query(clocks);
+    let target = match query.link {
+        Some(link) => Target::Link(link),
+        None => Target::Path(path_and_query(declaration, &query, top, !plan.refuses_order, rung)),
+    };
+    PageRequest { target, top, rung }
+}
+
+/// The query that all Graph security lists understand. Blanks are `%20`; nothing else needs escaping.
+fn path_and_query(
+    declaration: &Declaration,
+    query: &PageQuery,
+    top: u32,
+    ordered: bool,
+    rung: Rung,
+) -> String {
+    let Declaration { path, updated, fields, .. } = declaration;
+    let mut text = format!("{path}?$filter={updated}%20ge%20{}", query.from);
+    if let Some(to) = query.to {
+        text.push_str(&format!("%20and%20{updated}%20lt%20{to}"));
+    }
+    for part in &query.slice {
+        let Some(field) = fields.get(usize::from(part.field)) else { continue };
+        match field.values.get(usize::from(part.value)) {
+            Some(value) => text.push_str(&format!("%20and%20{}%20eq%20'{value}'", field.name)),
+            None => {
+                let others =
+                    field.values.iter().map(|value| format!("%20and%20{}%20ne%20'{value}'", field.name));
+                text.extend(others);
+            }
+        }
+    }
+    text.push_str(&format!("&$top={top}"));
+    if ordered {
+        text.push_str(&format!("&$orderby={updated}%20asc"));
+    }
+    if query.skip > 0 {
+        text.push_str(&format!("&$skip={}", query.skip));
+    }
+    if let Rung::Expand(option) = rung {
+        text.push_str(&format!("&{option}"));
+    }
+    text
+}
+
+/// What a failure means for what is asked next. `failures`: how many came in a row before.
+pub fn after_failure(
+    source: Source,
+    cursor: &mut Cursor,
+    error: &FetchError,
+    failures: u32,
+    clocks: Clocks,
+) -> AfterFailure {
+    let ladder = super::declaration(source).ladder;
+    let rungs = u8::try_from(ladder.len()).unwrap_or(u8::MAX);
+    match error {
+        FetchError::BadRequest { message, .. } => {
+            let of_order = message.to_ascii_lowercase().contains("orderby");
+            if of_order && !cursor.plan().refuses_order {
+                cursor.plan_mut().refuses_order = true;
+                return AfterFailure::AskAgain;
+            }
+            if cursor.refused(clocks) || cursor.plan_mut().step_down(rungs) {
+                return AfterFailure::AskAgain;
+            }
+            AfterFailure::Wait
+        }
+        FetchError::Transport(TransportError::TooLarge { .. }) => {
+            if cursor.plan_mut().step_down(rungs) {
+                return AfterFailure::AskAgain;
+            }
+            match cursor.unanswered(true, clocks) {
+                true => AfterFailure::Search,
+                false => AfterFailure::Wait,
+            }
+        }
+        FetchError::Transport(TransportError::Timeout { .. } | TransportError::Broken { .. })
+        | FetchError::Unavailable { status: 500 | 504, .. } => no_answer(rungs, cursor, failures, clocks),
+        _ => AfterFailure::Wait,
+    }
+}
+
+/// The same for an answer that is no page.
+pub fn after_unreadable(source: Source, cursor: &mut Cursor, failures: u32, clocks: Clocks) -> AfterFailure {
+    let rungs = u8::try_from(super::declaration(source).ladder.len()).unwrap_or(u8::MAX);
+    no_answer(rungs, cursor, failures, clocks)
+}
+
+/// A second failure in a row is none in passing: less is asked for.
+fn no_answer(rungs: u8, cursor: &mut Cursor, failures: u32, clocks: Clocks) -> AfterFailure {
+    let lasting = failures > 0;
+    if lasting && cursor.plan_mut().step_down(rungs) {
+        return AfterFailure::Search;
+    }
+    match cursor.unanswered(lasting, clocks) {
+        true => AfterFailure::Search,
+        false => AfterFailure::Wait,
+    }
+}
+
+/// One record updated since `from`, asked for as plainly as can be: to see whether the source can be read at all.
+#[must_use]
+pub fn glance(source: Source, from: Timestamp) -> Target {
+    let query = PageQuery { from, to: None, slice: Vec::new(), skip: 0, link: None };
+    Target::Path(path_and_query(super::declaration(source), &query, 1, false, Rung::Plain))
+}
+
+/// Where what belongs to one record is, for [`Rung::Each`].
+#[must_use]
+pub fn belongings(source: Source, id: &str, key: &str) -> Target {
+    let path = super::declaration(source).path;
+    let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    Target::Path(format!("{path}/{}/{key}", id.replace('+', "%20")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(from: &str) -> PageQuery {
+        let from: Timestamp = from.parse().expect("a time");
+        PageQuery { from, to: None, slice: vec![], skip: 0, link: None }
+    }
+
+    #[test]
+    fn questions_in_graphs_words() {
+        let alerts = crate::sources::declaration(Source::GraphAlerts);
+        let first = query("2026-01-01T00:00:00.1234567Z");
+        assert_eq!(
+            path_and_query(alerts, &first, 500, true, Rung::Plain),
+            "/v1.0/security/alerts_v2?$filter=lastUpdateDateTime%20ge%202026-01-01T00:00:00.1234567Z&$top=500&$orderby=lastUpdateDateTime%20asc"
+        );
+        let incidents = crate::sources::declaration(Source::GraphIncidents);
+        let to = Some("2026-01-02T00:00:00Z".parse().expect("a time"));
+        let later = PageQuery { to, skip: 45, ..first };
+        assert_eq!(
+            path_and_query(incidents, &later, 50, false, incidents.ladder[0]),
+            "/v1.0/security/incidents?$filter=lastUpdateDateTime%20ge%202026-01-01T00:00:00.1234567Z%20and%20lastUpdateDateTime%20lt%202026-01-02T00:00:00Z&$top=50&$skip=45&$expand=alerts"
+        );
+        let slice =
+            vec![muster_model::Part { field: 0, value: 3 }, muster_model::Part { field: 3, value: 3 }];
+        let part = PageQuery { slice, ..query("2026-01-01T00:00:00Z") };
+        assert_eq!(
+            path_and_query(alerts, &part, 1, false, Rung::Plain),
+            "/v1.0/security/alerts_v2?$filter=lastUpdateDateTime%20ge%202026-01-01T00:00:00Z%20and%20severity%20eq%20'high'%20and%20classification%20ne%20'unknown'%20and%20classification%20ne%20'falsePositive'%20and%20classification%20ne%20'truePositive'&$top=1"
+        );
+    }
+}

@@ -1,0 +1,448 @@
+//! How far a source has been read, and what is asked next.
+//!
+//! A source is read in *rounds*. A round asks for everything updated since a lower bound, in windows that each fit into
+//! one answer (`round.rs` says why that is exact whatever the server does). What cannot be read becomes a *hole*: the round goes
+//! on behind it, and the hole is asked for again until it is healed.
+//!
+//! Nothing is missed and nothing doubled because
+//! - a page's records and the cursor after it are stored in one transaction, so a crash repeats at most one page;
+//! - windows share no instant, and what changes meanwhile moves to the newer side, which is read later;
+//! - the next round starts an *overlap* before the beginning of the last one, for records that become visible late, and
+//!   the overlap grows with the delays that were met;
+//! - that beginning is believed only where our clock and the server's agree on it; otherwise nothing but update times
+//!   that were seen moves the bound.
+
+mod plan;
+mod round;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use plan::{Partial, Plan, Unreadable};
+pub use round::{Clocks, Part};
+use round::{Progress, Round, floor};
+
+/// More holes than this are told as fewer, longer ones.
+const HOLES_MAX: usize = 64;
+/// The first wait before a hole is asked for again; it doubles up to [`HOLE_WAIT_MAX`].
+const HOLE_WAIT: Duration = Duration::from_secs(60);
+const HOLE_WAIT_MAX: Duration = Duration::from_secs(6 * 3_600);
+
+/// How late a record may become visible and still be seen by the next round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CursorPolicy {
+    /// Re-read this much before the last round began.
+    pub overlap: Duration,
+    /// What the overlap may grow to where records come later than that.
+    pub overlap_max: Duration,
+}
+
+/// What a source lets itself be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageLimits {
+    /// The largest offset that the API takes.
+    pub skip_max: u32,
+    /// For each field by which records of one instant can be divided, how many of its values are known.
+    pub field_values: &'static [u8],
+}
+
+/// How far a source has been read. Stored as JSON beside the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The newest update time that was seen.
+    seen_up_to: Timestamp,
+    /// Where the next round begins.
+    next_from: Timestamp,
+    /// Where all rounds end; none: with whatever is newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<Timestamp>,
+    /// The round under way. One that another version began is begun anew.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "round_or_none")]
+    round: Option<Round>,
+    /// The reading again of a hole, while a round of news has precedence.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "round_or_none")]
+    paused: Option<Round>,
+    /// What could not be read, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    holes: Vec<Hole>,
+    /// The greatest delay met lately between a record's update and its being visible.
+    #[serde(default)]
+    delay_seconds: u64,
+    /// How the source wants to be asked.
+    #[serde(default)]
+    plan: Plan,
+}
+
+fn round_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Round>, D::Error> {
+    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+}
+
+/// A span that could not be read whole. It is asked for again until it can.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hole {
+    /// The first update time that may be missing.
+    pub from: Timestamp,
+    /// The end of the span, exclusive; none: it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Timestamp>,
+    /// Why.
+    pub reason: Reason,
+    /// Since when that is known.
+    pub since: Timestamp,
+    /// How often it was asked for again.
+    pub tries: u32,
+    /// When it is asked for next.
+    pub next_at: Timestamp,
+}
+
+impl Hole {
+    fn next_try(tries: u32, now: Timestamp) -> Timestamp {
+        let wait = HOLE_WAIT.saturating_mul(1 << tries.min(16)).min(HOLE_WAIT_MAX);
+        now.checked_add(wait).unwrap_or(now)
+    }
+}
+
+/// Why a span could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The service answers for what is before and behind, but not for this.
+    NoAnswer,
+    /// The answers are torn or garbled, a different way each time.
+    NotWhole,
+    /// A record in it cannot be read; its bytes are kept as a dead letter.
+    Unreadable,
+    /// More records share one update time than the service hands out in any way.
+    TooMany,
+    /// The service gives the same page over and over.
+    Repeats,
+    /// The service names ever more next pages.
+    EndlessLinks,
+    /// The service keeps to no upper bound and names no next page, so that only its order says that nothing was left out.
+    Unproved,
+    /// A provider's records were missing from the answers at that time.
+    Partial,
+}
+
+impl Reason {
+    /// In words for the operator.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAnswer => "the service gives no answer for these records, though it does for others",
+            Self::NotWhole => "the answers are torn or garbled",
+            Self::Unreadable => "a record in it cannot be read (see `muster dead-letter list`)",
+            Self::TooMany => "more records share one update time than the service hands out",
+            Self::Repeats => "the service gives the same page over and over",
+            Self::EndlessLinks => "the service names ever more next pages",
+            Self::Unproved => {
+                "the service keeps to no upper bound and names no next page: whether all came cannot be proved"
+            }
+            Self::Partial => "the service left a provider's records out of its answers",
+        }
+    }
+}
+
+/// What to ask the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageQuery {
+    /// The inclusive lower bound of the update time.
+    pub from: Timestamp,
+    /// The exclusive upper bound.
+    pub to: Option<Timestamp>,
+    /// Only these parts of an instant.
+    pub slice: Vec<Part>,
+    /// How many records to skip.
+    pub skip: u32,
+    /// The link of the last page, which says all of this by itself.
+    pub link: Option<String>,
+}
+
+/// What came back, as far as reading on is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageSummary {
+    /// How many records were on the page, readable or not.
+    pub items: u32,
+    /// How many were asked for.
+    pub top: u32,
+    /// The update times of those that could be read, in the page's order.
+    pub times: Vec<Timestamp>,
+    /// Hashes of those that could not be read.
+    pub unreadable: Vec<u64>,
+    /// Whether the page's end is missing.
+    pub torn: bool,
+    /// The next page, where one is named.
+    pub link: Option<String>,
+    /// Whether there is more behind it that cannot be asked for by a link.
+    pub cut: bool,
+    /// A hash of the page's ids, in order.
+    pub fingerprint: u64,
+    /// The clocks when it was asked for.
+    pub clocks: Clocks,
+    /// What the service says is missing from its answer.
+    pub partial: Option<String>,
+}
+
+/// What comes after a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Ask for the next page.
+    Continue,
+    /// The round is complete.
+    RoundDone,
+}
+
+impl Cursor {
+    /// A cursor that has seen nothing updated since `since`.
+    #[must_use]
+    pub fn starting(since: Timestamp) -> Self {
+        Self {
+            seen_up_to: since,
+            next_from: since,
+            to: None,
+            round: None,
+            paused: None,
+            holes: Vec::new(),
+            delay_seconds: 0,
+            plan: Plan::default(),
+        }
+    }
+
+    /// A cursor for one reading of a span that has passed; what is known of the source is taken over from `like`.
+    #[must_use]
+    pub fn spanning(from: Timestamp, to: Timestamp, like: Option<&Self>) -> Self {
+        let plan = like.map_or_else(Plan::default, |like| Plan {
+            partial: None,
+            unreadable: Vec::new(),
+            ..like.plan.clone()
+        });
+        Self { to: Some(to), plan, ..Self::starting(from) }
+    }
+
+    /// The newest update time that was seen.
+    #[must_use]
+    pub fn seen_up_to(&self) -> Timestamp {
+        self.seen_up_to
+    }
+
+    /// Everything updated before here, and visible when it was asked for, has been read.
+    #[must_use]
+    pub fn complete_up_to(&self) -> Timestamp {
+        let partial = self.plan.partial.as_ref().map(|partial| partial.from);
+        self.holes().into_iter().map(|hole| hole.from).chain(partial).fold(self.next_from, Timestamp::min)
+    }
+
+    /// The span of [`Cursor::spanning`] that is still to be read.
+    #[must_use]
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let at = self.round.as_ref().map_or(self.next_from, |round| round.at);
+        self.to.map(|to| (at, to))
+    }
+
+    /// What could not be read so far, oldest first.
+    #[must_use]
+    pub fn holes(&self) -> Vec<&Hole> {
+        let healing = self.round.iter().chain(&self.paused).filter_map(|round| round.healing.as_ref());
+        let mut holes: Vec<&Hole> = self.holes.iter().chain(healing).collect();
+        holes.sort_by_key(|hole| hole.from);
+        holes
+    }
+
+    /// How the source wants to be asked.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// To learn how the source wants to be asked.
+    pub fn plan_mut(&mut self) -> &mut Plan {
+        &mut self.plan
+    }
+
+    /// Whether a round is under way.
+    #[must_use]
+    pub fn in_round(&self) -> bool {
+        self.round.is_some()
+    }
+
+    /// Whether the round under way asks again for what could not be read before.
+    #[must_use]
+    pub fn is_healing(&self) -> bool {
+        self.round.as_ref().is_some_and(|round| round.healing.is_some())
+    }
+
+    /// Whether what gets no answer cannot be narrowed down any more.
+    #[must_use]
+    pub fn is_searching_at_the_bottom(&self) -> bool {
+        self.round.as_ref().is_some_and(Round::is_at_the_bottom)
+    }
+
+    /// What to ask next.
+    #[must_use]
+    pub fn query(&self, clocks: Clocks) -> PageQuery {
+        match &self.round {
+            Some(round) => round.query(&self.plan),
+            None => self.new_round(clocks).query(&self.plan),
+        }
+    }
+
+    fn new_round(&self, clocks: Clocks) -> Round {
+        let mut round = Round::starting(self.next_from, self.to, clocks);
+        round.step_over(&self.holes);
+        round
+    }
+
+    /// The cursor after a page that answered [`Cursor::query`], to be stored together with the page's records.
+    #[must_use]
+    pub fn after(&self, page: &PageSummary, policy: &CursorPolicy, limits: &PageLimits) -> (Self, Step) {
+        let mut next = self.clone();
+        let mut round = next.round.take().unwrap_or_else(|| self.new_round(page.clocks));
+        next.mind_partial(page, &round);
+        let progress = round.after(page, limits, &mut next.plan, &mut next.holes);
+        next.seen_up_to = next.seen_up_to.max(round.newest.unwrap_or(next.seen_up_to));
+        next.bound_holes();
+        if progress == Progress::Continue && !round.step_over(&next.holes) {
+            next.round = Some(round);
+            return (next, Step::Continue);
+        }
+        next.round_done(round, page.clocks, policy);
+        (next, Step::RoundDone)
+    }
+
+    /// Whatever a provider left out while it could not answer is a hole once it does.
+    fn mind_partial(&mut self, page: &PageSummary, round: &Round) {
+        match (&page.partial, self.plan.partial.take()) {
+            (Some(missing), before) => {
+                let (from, since) = before.map_or((round.at, page.clocks.local), |before| {
+                    (before.from.min(round.at), before.since)
+                });
+                self.plan.partial = Some(Partial { missing: missing.clone(), from, since });
+            }
+            (None, Some(before)) => self.holes.push(Hole {
+                from: before.from,
+                to: Some(round.at.max(page.clocks.local)).filter(|to| *to > before.from),
+                reason: Reason::Partial,
+                since: before.since,
+                tries: 0,
+                next_at: page.clocks.local,
+            }),
+            (None, None) => {}
+        }
+    }
+
+    fn round_done(&mut self, round: Round, clocks: Clocks, policy: &CursorPolicy) {
+        match round.healing {
+            Some(hole) => {
+                if hole.reason == Reason::Unreadable && self.plan.has_unreadable(hole.from, hole.to) {
+                    self.put_back(hole, clocks.local);
+                }
+            }
+            None => {
+                self.delay_seconds -= self.delay_seconds / 1_000;
+                let overlap = policy
+                    .overlap
+                    .max(Duration::from_secs(self.delay_seconds * 2))
+                    .min(policy.overlap_max.max(policy.overlap));
+                // Clocks that do not agree prove nothing; update times that were seen do.
+                let read_up_to =
+                    round.began.agreed().unwrap_or_else(|| self.seen_up_to.min(round.began.earlier()));
+                self.next_from = earlier(read_up_to, overlap);
+                self.plan.round_done();
+            }
+        }
+    }
+
+    fn put_back(&mut self, hole: Hole, now: Timestamp) {
+        let tries = hole.tries.saturating_add(1);
+        self.holes.push(Hole { tries, next_at: Hole::next_try(tries, now), ..hole });
+    }
+
+    /// Begins to ask again for a hole that is due; `false` where none is, or a round is under way.
+    pub fn heal(&mut self, clocks: Clocks) -> bool {
+        if self.round.is_some() {
+            return false;
+        }
+        if let Some(round) = self.paused.take() {
+            self.round = Some(round);
+            return true;
+        }
+        let now = clocks.local;
+        // A time further off than the longest wait was written by a clock that was wrong.
+        let due =
+            |hole: &Hole| hole.next_at <= now || hole.next_at > now.checked_add(HOLE_WAIT_MAX).unwrap_or(now);
+        let Some(index) = self.holes.iter().position(due) else { return false };
+        let hole = self.holes.remove(index);
+        let mut round = Round::starting(hole.from, hole.to, clocks);
+        round.healing = Some(hole);
+        self.round = Some(round);
+        true
+    }
+
+    /// What follows when no answer came. `heavy`: a smaller window may be answered. Returns whether something else is
+    /// asked now.
+    pub fn unanswered(&mut self, heavy: bool, clocks: Clocks) -> bool {
+        let mut round = self.round.take().unwrap_or_else(|| self.new_round(clocks));
+        let changed = round.unanswered(heavy, clocks, &self.plan);
+        self.round = Some(round);
+        changed
+    }
+
+    /// Lets a round of news go first; the hole is read on after it.
+    pub fn pause_healing(&mut self) {
+        self.paused = self.round.take_if(|round| round.healing.is_some());
+    }
+
+    /// Gives up asking for a hole for now; it is asked for again later.
+    pub fn leave_hole(&mut self, now: Timestamp) {
+        if let Some(hole) =
+            self.round.take_if(|round| round.healing.is_some()).and_then(|round| round.healing)
+        {
+            self.put_back(hole, now);
+        }
+    }
+
+    /// The service refuses what the query has beside its lower bound: it is asked without; `false` where there was nothing.
+    pub fn refused(&mut self, clocks: Clocks) -> bool {
+        let mut round = self.round.take().unwrap_or_else(|| self.new_round(clocks));
+        let changed = round.refused(&mut self.plan);
+        self.round = Some(round);
+        changed
+    }
+
+    /// A record came that had been updated `delay` before: the overlap must reach as far.
+    pub fn came_late(&mut self, delay: Duration) {
+        self.delay_seconds = self.delay_seconds.max(delay.as_secs());
+    }
+
+    /// Keeps the list of holes bounded: neighbours become one.
+    fn bound_holes(&mut self) {
+        self.holes.sort_by_key(|hole| hole.from);
+        while self.holes.len() > HOLES_MAX {
+            let behind = self.holes.remove(1);
+            let first = &mut self.holes[0];
+            first.to = match (first.to, behind.to) {
+                (Some(one), Some(other)) => Some(one.max(other)),
+                _ => None,
+            };
+            first.since = first.since.min(behind.since);
+        }
+        self.holes.dedup_by(|later, first| {
+            let same = later.reason == first.reason && later.from == first.from && later.to == first.to;
+            if same {
+                first.since = first.since.min(later.since);
+                first.tries = first.tries.max(later.tries);
+            }
+            same
+        });
+    }
+}
+
+fn earlier(time: Timestamp, by: Duration) -> Timestamp {
+    floor(time.checked_sub(by).unwrap_or(Timestamp::MIN))
+}
+
+#[cfg(test)]
+mod tests;

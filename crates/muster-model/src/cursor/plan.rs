@@ -1,0 +1,129 @@
+//! How one source of one tenant wants to be asked: learnt from its answers, and kept in its cursor, so that a restart or a
+//! take-over need not learn it again.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How many unreadable records are told apart per source.
+const UNREADABLE_MAX: usize = 100;
+/// Page sizes that services use by themselves: a page of just so many may have been cut short.
+const USUAL_PAGE_SIZES: [u32; 10] = [10, 20, 25, 50, 100, 200, 250, 500, 1_000, 2_000];
+/// After so many rounds the rung above is tried again.
+const ROUNDS_ON_A_RUNG: u16 = 10;
+
+/// What has been learnt about a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Plan {
+    /// How many rungs of the source's ladder it stands below the best.
+    pub rung: u8,
+    /// Rounds since the rung was last changed or tried.
+    pub rounds_on_rung: u16,
+    /// Page sizes are halved this many times.
+    pub halvings: u8,
+    /// The largest page that ever came.
+    pub largest_page: u32,
+    /// The service refuses to sort.
+    pub refuses_order: bool,
+    /// In this round the service did not keep to an upper bound.
+    pub ignores_upper_bounds: bool,
+    /// The fields by which it does not let itself be asked, as bits.
+    pub refused_fields: u8,
+    /// What cannot be read, and where it was met.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<Unreadable>,
+    /// What the service says is missing from its answers, and from which update time on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
+}
+
+/// A record that cannot be read, known by its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// Hash of its bytes.
+    pub hash: u64,
+    /// The window in which it came.
+    pub from: Timestamp,
+    /// Its end.
+    pub to: Timestamp,
+}
+
+/// Answers that lack what one provider has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partial {
+    /// The provider, or what the service said.
+    pub missing: String,
+    /// The first update time from which on it is missing.
+    pub from: Timestamp,
+    /// Since when that is so.
+    pub since: Timestamp,
+}
+
+impl Plan {
+    /// Whether a page of so many records may have been cut short, though it names no next one: an oversized page size is
+    /// reduced without a word.
+    pub(super) fn is_full(&self, items: u32, top: u32) -> bool {
+        let may_be_cut = items >= 2 && (items >= self.largest_page || USUAL_PAGE_SIZES.contains(&items));
+        items >= top || may_be_cut
+    }
+
+    pub(super) fn saw(&mut self, items: u32) {
+        self.largest_page = self.largest_page.max(items);
+    }
+
+    /// How many records a page can hold.
+    pub(super) fn page_room(&self, top: u32) -> u32 {
+        top.min(self.largest_page.max(2))
+    }
+
+    /// The page size to ask for.
+    #[must_use]
+    pub fn page_size(&self, full: u32) -> u32 {
+        (full >> self.halvings.min(16)).max(1)
+    }
+
+    pub(super) fn knows_unreadable(&self, hash: u64) -> bool {
+        self.unreadable.iter().any(|known| known.hash == hash)
+    }
+
+    pub(super) fn learn_unreadable(&mut self, from: Timestamp, to: Timestamp, hashes: &[u64]) {
+        for &hash in hashes {
+            if !self.knows_unreadable(hash) {
+                self.unreadable.push(Unreadable { hash, from, to });
+            }
+        }
+        let excess = self.unreadable.len().saturating_sub(UNREADABLE_MAX);
+        self.unreadable.drain(..excess);
+    }
+
+    /// What was met in this window before and is not there any more can be read now, or has changed.
+    pub(super) fn forget_readable(&mut self, from: Timestamp, to: Timestamp, still: &[u64]) {
+        self.unreadable
+            .retain(|known| !(known.from >= from && known.to <= to) || still.contains(&known.hash));
+    }
+
+    /// Whether something unreadable is known in a span.
+    pub(super) fn has_unreadable(&self, from: Timestamp, to: Option<Timestamp>) -> bool {
+        self.unreadable.iter().any(|known| known.to > from && to.is_none_or(|to| known.from < to))
+    }
+
+    /// One rung down; `false` on the last.
+    pub fn step_down(&mut self, rungs: u8) -> bool {
+        self.rounds_on_rung = 0;
+        let can = self.rung + 1 < rungs;
+        self.rung += u8::from(can);
+        can
+    }
+
+    /// A round has ended: what holds for one round is forgotten, and the rung above may be due for another try.
+    pub(super) fn round_done(&mut self) {
+        self.ignores_upper_bounds = false;
+        self.halvings = self.halvings.saturating_sub(1);
+        if self.rung > 0 {
+            self.rounds_on_rung += 1;
+            if self.rounds_on_rung >= ROUNDS_ON_A_RUNG {
+                (self.rung, self.rounds_on_rung) = (self.rung - 1, 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! Reading a span of update times to its end.
+//!
+//! A span is read in *windows* (`from <= update time < to`). A window has been read when **one** answer held all of it:
+//! a whole page that was not full and named no next one. Then neither the server's order nor its offsets nor its links
+//! matter, and a record that changes meanwhile leaves to the newer side, where it is met again. A window that does not
+//! fit is narrowed, and when it holds a single instant, divided by fields that can be filtered on. What the page says
+//! about order is used as a hint where to divide, and never believed.
+//!
+//! Only where windows cannot be closed does a round go on by links or by offset: at one instant, and towards a server
+//! that ignores upper bounds.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::plan::Plan;
+use super::{Hole, PageLimits, PageQuery, PageSummary, Reason};
+
+/// The step of Microsoft's times, in nanoseconds: seven digits after the second.
+const TICK_NANOSECONDS: i128 = 100;
+/// A window that brings no answer is not narrowed below a millisecond.
+const UNANSWERED_TICKS_MIN: i64 = 10_000;
+/// How far ahead a window is thought to reach whose end no clock tells.
+const HOUR_TICKS: i64 = 3_600 * 10_000_000;
+/// How many pages one window may have by links. Services have been seen to answer hundreds of empty ones.
+const LINKED_PAGES_MAX: u32 = 2_000;
+/// After so many narrowings in a row the times on the page are no longer used as a hint.
+const HINTED_NARROWINGS_MAX: u8 = 3;
+/// A link longer than this is not kept.
+const LINK_BYTES_MAX: usize = 8 << 10;
+
+/// One reading of a span, under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Round {
+    /// Everything before here has been read, or is told as a hole.
+    pub(super) at: Timestamp,
+    /// Where the span ends; none: with whatever is newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) to: Option<Timestamp>,
+    /// Where the next hole begins that gets no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_hole: Option<Timestamp>,
+    /// How wide the next window is, in ticks; none: all that is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    width: Option<i64>,
+    /// The width of the last window that fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fitted: Option<i64>,
+    /// The clocks when the round's first page was asked for.
+    pub(super) began: Clocks,
+    /// Whether any page of it has come.
+    #[serde(default)]
+    answered: bool,
+    /// The newest update time seen in this round that the clocks do not contradict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) newest: Option<Timestamp>,
+    /// At one instant: which value of which field is asked for, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    slice: Vec<Part>,
+    #[serde(default)]
+    skip: u32,
+    /// The links that are followed from this window's first page on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chain: Option<Chain>,
+    /// Where the records end that got no answer; the window behind it is asked, to tell a bad record from a bad service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    doubted_to: Option<Timestamp>,
+    /// The newest update time on any page of this round, believed or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    latest: Option<Timestamp>,
+    #[serde(default)]
+    narrowings: u8,
+    /// How often in a row the window's page was not whole.
+    #[serde(default)]
+    flawed: u8,
+    /// What could not be read the last time, as hashes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    suspects: Vec<u64>,
+    /// The ids of the page before, at the same instant.
+    #[serde(default)]
+    fingerprint: u64,
+    /// The hole that this round reads again, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) healing: Option<Hole>,
+}
+
+/// The two clocks at hand when an answer came. Neither is believed alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clocks {
+    /// Ours.
+    pub local: Timestamp,
+    /// The server's `Date` header, where it can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Timestamp>,
+}
+
+impl Clocks {
+    /// How far apart the clocks may be and still count as one.
+    const APART_MAX: std::time::Duration = std::time::Duration::from_secs(120);
+
+    /// A time that has surely come, as far as the clocks say.
+    #[must_use]
+    pub fn earlier(self) -> Timestamp {
+        self.server.map_or(self.local, |server| server.min(self.local))
+    }
+
+    /// The time, where both clocks agree on it.
+    #[must_use]
+    pub fn agreed(self) -> Option<Timestamp> {
+        let apart = self.server?.duration_since(self.local).unsigned_abs();
+        (apart <= Self::APART_MAX).then(|| self.earlier())
+    }
+}
+
+/// Part of the records of one instant: those with one value of one field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which of the source's fields.
+    pub field: u8,
+    /// Which of its values; one more than there are stands for all other values.
+    pub value: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Chain {
+    link: String,
+    /// Pages so far.
+    pages: u32,
+    /// Those of them that held records.
+    filled: u32,
+}
+
+/// Whether a round goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    Continue,
+    Done,
+}
+
+use Progress::{Continue, Done};
+
+impl Round {
+    pub(super) fn starting(from: Timestamp, to: Option<Timestamp>, clocks: Clocks) -> Self {
+        Self {
+            at: floor(from),
+            to: to.map(ceil),
+            next_hole: None,
+            width: None,
+            fitted: None,
+            began: clocks,
+            answered: false,
+            newest: None,
+            slice: Vec::new(),
+            skip: 0,
+            chain: None,
+            doubted_to: None,
+            latest: None,
+            narrowings: 0,
+            flawed: 0,
+            suspects: Vec::new(),
+            fingerprint: 0,
+            healing: None,
+        }
+    }
+
+    /// What to ask next.
+    pub(super) fn query(&self, plan: &Plan) -> PageQuery {
+        let from = self.doubted_to.unwrap_or(self.at);
+        let to = match self.doubted_to {
+            Some(from) => Some(plus(from, self.width.unwrap_or(UNANSWERED_TICKS_MIN))),
+            None if plan.ignores_upper_bounds => self.to,
+            None => self.end(),
+        };
+        PageQuery {
+            from,
+            to,
+            slice: self.slice.clone(),
+            skip: self.skip,
+            link: self.chain.as_ref().map(|chain| chain.link.clone()),
+        }
+    }
+
+    /// Where the window ends; none: it is open.
+    fn end(&self) -> Option<Timestamp> {
+        let ends = [self.to, self.next_hole, self.width.map(|width| plus(self.at, width))];
+        ends.into_iter().flatten().min()
+    }
+
+    /// Steps over what is known to get no answer: it is asked for by itself, and here it would cost a search each time.
+    /// Returns whether that is the end.
+    pub(super) fn step_over(&mut self, holes: &[Hole]) -> bool {
+        let silent = |hole: &&Hole| matches!(hole.reason, Reason::NoAnswer | Reason::NotWhole);
+        if self.healing.is_none() && self.slice.is_empty() {
+            while let Some(to) = holes
+                .iter()
+                .filter(silent)
+                .find_map(|hole| hole.to.filter(|to| hole.from <= self.at && *to > self.at))
+            {
+                self.at = to;
+            }
+            self.next_hole =
+                holes.iter().filter(silent).map(|hole| hole.from).filter(|from| *from > self.at).min();
+        }
+        self.to.is_some_and(|to| self.at >= to)
+    }
+
+    /// What follows from a page.
+    pub(super) fn after(
+        &mut self,
+        page: &PageSummary,
+        limits: &PageLimits,
+        plan: &mut Plan,
+        holes: &mut Vec<Hole>,
+    ) -> Progress {
+        if !std::mem::replace(&mut self.answered, true) {
+            self.began = page.clocks;
+        }
+        if let Some(doubted_to) = self.doubted_to.take() {
+            // The service answers for what is behind: it is the records that it cannot give.
+            self.tell(holes, Reason::NoAnswer, Some(doubted_to), page.clocks.local);
+            self.at = doubted_to;
+            if self.to.is_some_and(|to| self.at >= to) {
+                return Done;
+            }
+        }
+        let believed = page.times.iter().filter(|time| **time <= page.clocks.earlier());
+        self.newest = self.newest.max(believed.max().copied());
+        self.latest = self.latest.max(page.times.iter().max().copied());
+        let outside = page.times.iter().filter(|time| self.end().is_some_and(|end| **time >= end)).count();
+        // A few may have changed while the answer was made.
+        plan.ignores_upper_bounds |= outside * 5 > page.times.len();
+        if !self.is_whole(page, plan, holes) {
+            self.chain = None;
+            return self.flawed(page, limits, plan, holes);
+        }
+        (self.flawed, self.suspects) = (0, Vec::new());
+        let full = plan.is_full(page.items, page.top) || (page.cut && page.items > 0);
+        plan.saw(page.items);
+        let before = self.chain.take();
+        let (pages, filled) = before.as_ref().map_or((0, 0), |chain| (chain.pages, chain.filled));
+        let (pages, filled) = (pages + 1, filled + u32::from(page.items > 0));
+        match &page.link {
+            Some(link) => {
+                // A window of one answer is proven; several that hang together by links are taken at their word.
+                // What an earlier page of the chain held is no longer known: then the times are no hint.
+                let times = if before.is_some() { &[] } else { page.times.as_slice() };
+                if (full || filled > 1) && self.narrow(times, page.clocks, plan) {
+                    return Continue;
+                }
+                let repeats = before.is_some_and(|before| before.link == *link);
+                if repeats || pages > LINKED_PAGES_MAX || link.len() > LINK_BYTES_MAX {
+                    let reason = if repeats { Reason::Repeats } else { Reason::EndlessLinks };
+                    self.tell(holes, reason, self.end(), page.clocks.local);
+                    return self.window_done(page, limits, plan);
+                }
+                self.chain = Some(Chain { link: link.clone(), pages, filled });
+                Continue
+            }
+            None if full || (filled > 1 && !self.at_an_instant()) => {
+                if self.narrow(&page.times, page.clocks, plan) {
+                    return Continue;
+                }
+                if !full {
+                    return self.window_done(page, limits, plan);
+                }
+                self.crowded(page, limits, plan, holes)
+            }
+            None => self.window_done(page, limits, plan),
+        }
+    }
+
+    /// What follows when no answer came, or one that is no page. `heavy`: a smaller window may be answered.
+    pub(super) fn unanswered(&mut self, heavy: bool, clocks: Clocks, plan: &Plan) -> bool {
+        if self.doubted_to.take().is_some() || !heavy {
+            return false;
+        }
+        self.chain = None;
+        if plan.ignores_upper_bounds || !self.slice.is_empty() {
+            return false;
+        }
+        let guess = if clocks.local > self.at { clocks.local } else { plus(self.at, HOUR_TICKS) };
+        let span = ticks(self.at, self.end().unwrap_or(guess));
+        // What is a hole already is looked at closely.
+        let least = if self.healing.is_some() { 1 } else { UNANSWERED_TICKS_MIN };
+        if span / 2 >= least {
+            self.width = Some(span / 2);
+        } else {
+            self.width = Some(span.clamp(1, least));
+            self.doubted_to = self.end();
+        }
+        true
+    }
+
+    /// The upper bound, or the field of the innermost slice, was refused: it is asked without.
+    pub(super) fn refused(&mut self, plan: &mut Plan) -> bool {
+        if let Some(part) = self.slice.pop() {
+            plan.refused_fields |= 1 << part.field;
+            self.skip = 0;
+            return true;
+        }
+        let bounded = !plan.ignores_upper_bounds && self.end().is_some();
+        plan.ignores_upper_bounds |= bounded;
+        bounded
+    }
+
+    /// Whether all of the page could be read, save for what is known to be unreadable.
+    fn is_whole(&mut self, page: &PageSummary, plan: &mut Plan, holes: &mut Vec<Hole>) -> bool {
+        if page.torn {
+            return false;
+        }
+        let newest = page.times.iter().max().copied().unwrap_or(self.at).max(page.clocks.earlier());
+        let end = self.end().unwrap_or_else(|| plus(newest.max(self.at), 1));
+        if page.unreadable.iter().all(|hash| plan.knows_unreadable(*hash)) {
+            plan.forget_readable(self.at, end, &page.unreadable);
+            return true;
+        }
+        if self.suspects == page.unreadable {
+            // The same bytes again: it is no fault in passing.
+            plan.learn_unreadable(self.at, end, &page.unreadable);
+            self.tell(holes, Reason::Unreadable, Some(end), page.clocks.local);
+            return true;
+        }
+        self.suspects = page.unreadable.clone();
+        false
+    }
+
+    /// A page that is not whole: the same again first, then in smaller windows, and at last what is missing is told.
+    fn flawed(
+        &mut self,
+        page: &PageSummary,
+        limits: &PageLimits,
+        plan: &mut Plan,
+        holes: &mut Vec<Hole>,
+    ) -> Progress {
+        self.flawed = self.flawed.saturating_add(1);
+        if self.flawed < 2 {
+            return Continue;
+        }
+        if self.narrow(&page.times, page.clocks, plan) {
+            return Continue;
+        }
+        self.tell(holes, Reason::NotWhole, self.end(), page.clocks.local);
+        self.suspects.clear();
+        self.window_done(page, limits, plan)
+    }
+
+    /// More records than a page at one instant, or towards a server that ignores upper bounds.
+    fn crowded(
+        &mut self,
+        page: &PageSummary,
+        limits: &PageLimits,
+        plan: &mut Plan,
+        holes: &mut Vec<Hole>,
+    ) -> Progress {
+        let repeated = self.skip > 0 && self.fingerprint == page.fingerprint;
+        self.fingerprint = page.fingerprint;
+        if plan.ignores_upper_bounds && self.slice.is_empty() {
+            let (first, last) = (page.times.first(), page.times.iter().max());
+            if let (Some(first), Some(last)) = (first, last)
+                && is_ascending(&page.times)
+                && first < last
+                && floor(*last) > self.at
+            {
+                // The order is all there is to go by, and it proves nothing.
+                self.tell(holes, Reason::Unproved, Some(floor(*last)), page.clocks.local);
+                (self.at, self.skip) = (floor(*last), 0);
+                return Continue;
+            }
+        }
+        // Only as many as the largest page so far: an empty page behind them shows that these were all.
+        let suspicious_only = page.items < page.top && !page.cut;
+        let next = self.skip.saturating_add(page.items);
+        if (suspicious_only || self.deeper_field(limits, plan).is_none())
+            && !repeated
+            && next <= limits.skip_max
+        {
+            self.skip = next;
+            return Continue;
+        }
+        self.skip = 0;
+        if let Some(field) = self.deeper_field(limits, plan) {
+            self.slice.push(Part { field, value: 0 });
+            return Continue;
+        }
+        let reason = if repeated { Reason::Repeats } else { Reason::TooMany };
+        self.tell(holes, reason, self.end(), page.clocks.local);
+        self.window_done(page, limits, plan)
+    }
+
+    /// The next field by which the records of this instant can be divided.
+    fn deeper_field(&self, limits: &PageLimits, plan: &Plan) -> Option<u8> {
+        let used = |field: u8| self.slice.iter().any(|part| part.field == field);
+        (0..u8::try_from(limits.field_values.len()).unwrap_or(u8::MAX))
+            .find(|field| !used(*field) && plan.refused_fields & (1 << field) == 0)
+    }
+
+    /// The window has been read, or what is missing in it told: on to the next.
+    fn window_done(&mut self, page: &PageSummary, limits: &PageLimits, plan: &Plan) -> Progress {
+        (self.skip, self.chain, self.flawed, self.narrowings, self.fingerprint) = (0, None, 0, 0, 0);
+        while let Some(part) = self.slice.last_mut() {
+            part.value += 1;
+            if part.value <= limits.field_values[usize::from(part.field)] {
+                return Continue;
+            }
+            self.slice.pop();
+        }
+        if plan.ignores_upper_bounds {
+            return Done;
+        }
+        let Some(end) = self.end() else { return Done };
+        let width = ticks(self.at, end);
+        self.at = end;
+        if self.to.is_some_and(|to| end >= to) {
+            return Done;
+        }
+        let room = plan.page_room(page.top);
+        let wider = match page.items {
+            0 => width.saturating_mul(16),
+            items if items * 4 <= room => width.saturating_mul(4),
+            items if items * 2 <= room => width.saturating_mul(2),
+            _ => width,
+        };
+        let wider = if width <= UNANSWERED_TICKS_MIN { wider.max(self.fitted.unwrap_or(0)) } else { wider };
+        if width > UNANSWERED_TICKS_MIN {
+            self.fitted = Some(width);
+        }
+        // Nothing is known to be behind the newest: the last window is open.
+        let open = plus(end, wider) > self.latest_known(page.clocks);
+        self.width = (!open || self.to.is_some()).then_some(wider);
+        Continue
+    }
+
+    /// Makes the window smaller; `false` where it is as small as can be, or cannot be closed.
+    fn narrow(&mut self, times: &[Timestamp], clocks: Clocks, plan: &Plan) -> bool {
+        if plan.ignores_upper_bounds || !self.slice.is_empty() {
+            return false;
+        }
+        let end = self.end();
+        let mut inside: Vec<Timestamp> = times.iter().copied().filter(|time| *time >= self.at).collect();
+        inside.retain(|time| end.is_none_or(|end| *time < end));
+        let ascending = is_ascending(&inside);
+        inside.sort_unstable();
+        let limit = end.unwrap_or_else(|| plus(self.latest_known(clocks).max(self.at), 2));
+        let span = ticks(self.at, limit);
+        if span <= 1 {
+            return false;
+        }
+        self.narrowings = self.narrowings.saturating_add(1);
+        let hinted = self.narrowings <= HINTED_NARROWINGS_MAX;
+        let middle = span / 2;
+        let of = |index: usize| inside.get(index).map(|time| ticks(self.at, floor(*time)));
+        let level = of(0) == of(inside.len().saturating_sub(1));
+        let width = match of(inside.len() * 7 / 10) {
+            // Most of them are at the very beginning: that instant by itself.
+            Some(0) => 1,
+            Some(hint) if hinted && (ascending || level) => hint,
+            Some(_) => of(inside.len() / 2).unwrap_or(middle).min(middle),
+            None => middle,
+        };
+        self.width = Some(width.clamp(1, span - 1));
+        (self.skip, self.chain) = (0, None);
+        true
+    }
+
+    /// Beyond this time nothing is known to be.
+    fn latest_known(&self, clocks: Clocks) -> Timestamp {
+        self.latest.map_or(clocks.earlier(), |latest| latest.max(clocks.earlier()))
+    }
+
+    pub(super) fn is_at_the_bottom(&self) -> bool {
+        self.doubted_to.is_some()
+    }
+
+    fn at_an_instant(&self) -> bool {
+        !self.slice.is_empty() || self.width == Some(1)
+    }
+
+    fn tell(&self, holes: &mut Vec<Hole>, reason: Reason, to: Option<Timestamp>, now: Timestamp) {
+        let before = self.healing.as_ref();
+        let tries = before.map_or(0, |hole| hole.tries.saturating_add(1));
+        let since = before.map_or(now, |hole| hole.since);
+        holes.push(Hole { from: self.at, to, reason, since, tries, next_at: Hole::next_try(tries, now) });
+    }
+}
+
+/// Whether the times rise, nearly all of them: one row out of place is no disorder.
+fn is_ascending(times: &[Timestamp]) -> bool {
+    let falls = times.windows(2).filter(|pair| pair[0] > pair[1]).count();
+    times.first() < times.last() && falls * 10 <= times.len()
+}
+
+fn nanoseconds(time: Timestamp) -> i128 {
+    time.as_nanosecond()
+}
+
+pub(super) fn floor(time: Timestamp) -> Timestamp {
+    let nanoseconds = nanoseconds(time);
+    Timestamp::from_nanosecond(nanoseconds - nanoseconds.rem_euclid(TICK_NANOSECONDS)).unwrap_or(time)
+}
+
+fn ceil(time: Timestamp) -> Timestamp {
+    let floor = floor(time);
+    if floor == time { time } else { plus(floor, 1) }
+}
+
+fn ticks(from: Timestamp, to: Timestamp) -> i64 {
+    i64::try_from((nanoseconds(to) - nanoseconds(from)) / TICK_NANOSECONDS).unwrap_or(i64::MAX)
+}
+
+fn plus(time: Timestamp, ticks: i64) -> Timestamp {
+    let nanoseconds = nanoseconds(time) + i128::from(ticks) * TICK_NANOSECONDS;
+    Timestamp::from_nanosecond(nanoseconds).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,466 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::*;
+
+const POLICY: CursorPolicy =
+    CursorPolicy { overlap: Duration::from_secs(600), overlap_max: Duration::from_secs(7_200) };
+const LIMITS: PageLimits = PageLimits { skip_max: 40, field_values: &[3, 2] };
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("in range")
+}
+
+fn page(times: &[i64], now: i64) -> PageSummary {
+    PageSummary {
+        items: times.len() as u32,
+        top: 500,
+        times: times.iter().map(|time| at(*time)).collect(),
+        unreadable: vec![],
+        torn: false,
+        link: None,
+        cut: false,
+        fingerprint: 0,
+        clocks: Clocks { local: at(now), server: Some(at(now)) },
+        partial: None,
+    }
+}
+
+#[test]
+fn a_quiet_tenant_asks_for_little() {
+    let cursor = Cursor::starting(at(1_000));
+    let (cursor, step) = cursor.after(&page(&[2_000], 90_000), &POLICY, &LIMITS);
+    assert_eq!(step, Step::RoundDone);
+    assert_eq!(cursor.query(page(&[], 90_060).clocks).from, at(90_000 - 600));
+    assert_eq!(cursor.seen_up_to(), at(2_000));
+}
+
+#[test]
+fn a_record_dated_in_the_future_hides_nothing() {
+    let cursor = Cursor::starting(at(1_000));
+    let (cursor, _) = cursor.after(&page(&[4_000_000], 2_000), &POLICY, &LIMITS);
+    assert_eq!(cursor.next_from, at(2_000 - 600));
+}
+
+#[test]
+fn a_wrong_clock_moves_nothing_past_what_was_seen() {
+    for (local, server) in
+        [(9_000_000, None), (9_000_000, Some(5_000)), (5_000, Some(9_000_000)), (5_000, Some(9))]
+    {
+        let clocks = Clocks { local: at(local), server: server.map(at) };
+        let seen = PageSummary { clocks, ..page(&[4_000], 0) };
+        let (cursor, _) = Cursor::starting(at(1_000)).after(&seen, &POLICY, &LIMITS);
+        assert!(cursor.next_from <= at(4_000 - 600), "{clocks:?}: {:?}", cursor.next_from);
+    }
+}
+
+#[test]
+fn a_round_of_the_version_before_is_begun_anew() {
+    let stored = r#"{"seen_up_to":"2026-01-02T00:00:00Z","next_from":"2026-01-01T00:00:00Z","round":{"from":
+        "2026-01-02T00:00:00Z","skip":45,"began_at":"2026-01-02T00:00:00Z","newest":"2026-01-02T00:00:00Z","unsorted":false,"fingerprint":7}}"#;
+    let cursor: Cursor = serde_json::from_str(stored).expect("a cursor");
+    assert!(!cursor.in_round());
+    assert_eq!(cursor.query(page(&[], 0).clocks).from.to_string(), "2026-01-01T00:00:00Z");
+}
+
+#[test]
+fn what_cannot_be_read_twice_is_a_hole_and_the_round_goes_on() {
+    let bad = PageSummary { items: 2, unreadable: vec![7], ..page(&[2_000], 3_000) };
+    let (cursor, step) = Cursor::starting(at(1_000)).after(&bad, &POLICY, &LIMITS);
+    assert_eq!((step, cursor.complete_up_to()), (Step::Continue, at(1_000)));
+    let (mut cursor, mut step) = cursor.after(&bad, &POLICY, &LIMITS);
+    while step == Step::Continue {
+        let query = cursor.query(bad.clocks);
+        let inside = query.skip == 0 && query.from <= at(2_000) && query.to.is_none_or(|to| to > at(2_000));
+        let answer = if inside { bad.clone() } else { page(&[], 3_000) };
+        (cursor, step) = cursor.after(&answer, &POLICY, &LIMITS);
+    }
+    assert!(cursor.complete_up_to() <= at(2_000), "it is told as missing");
+    let clocks = page(&[], 100_000).clocks;
+    assert!(cursor.heal(clocks));
+    let mut step = Step::Continue;
+    while step == Step::Continue {
+        let query = cursor.query(clocks);
+        let inside = |time: &i64| query.from <= at(*time) && query.to.is_none_or(|to| to > at(*time));
+        let times: Vec<i64> = [1_900, 2_000].into_iter().filter(inside).collect();
+        (cursor, step) = cursor.after(&page(&times, 100_000), &POLICY, &LIMITS);
+    }
+    assert_eq!(cursor.holes(), Vec::<&Hole>::new(), "healed");
+}
+
+/// How the server of the property test misbehaves.
+#[derive(Debug, Clone)]
+struct Quirks {
+    /// Pages are cut to this without a word.
+    clamp: usize,
+    order: Order,
+    links: Links,
+    ignores_skip: bool,
+    ignores_upper: bool,
+    refuses_fields: bool,
+    /// Every so-manieth answer does not come.
+    fails_every: usize,
+    /// Records that no answer may hold.
+    poison: BTreeSet<u32>,
+    date: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Ascending,
+    Descending,
+    Shuffled,
+    NewestAscending,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Links {
+    Never,
+    WhenMore,
+    Always,
+    ManyEmpty,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Version {
+    time: i64,
+    visible_at: i64,
+}
+
+struct Server {
+    records: BTreeMap<u32, Version>,
+    quirks: Quirks,
+    requests: usize,
+    now: i64,
+}
+
+const SUBTICKS: i64 = 4;
+
+fn time_of(quarter: i64) -> Timestamp {
+    Timestamp::from_millisecond(quarter * 1_000 / SUBTICKS).expect("in range")
+}
+
+impl Server {
+    fn found(&self, from: Timestamp, to: Option<Timestamp>, slice: &[Part]) -> Vec<(i64, u32)> {
+        let to = to.filter(|_| !self.quirks.ignores_upper);
+        let mut found: Vec<(i64, u32)> = self
+            .records
+            .iter()
+            .filter(|(_, version)| version.visible_at <= self.now)
+            .filter(|(_, version)| {
+                time_of(version.time) >= from && to.is_none_or(|to| time_of(version.time) < to)
+            })
+            .filter(|(id, _)| {
+                slice.iter().all(|part| {
+                    let values = u32::from(LIMITS.field_values[usize::from(part.field)]);
+                    // The last of the values is one that nobody listed.
+                    let value = (**id / (values + 1).pow(u32::from(part.field))) % (values + 1);
+                    value == u32::from(part.value)
+                })
+            })
+            .map(|(id, version)| (version.time, *id))
+            .collect();
+        found.sort_unstable();
+        match self.quirks.order {
+            Order::Descending => found.reverse(),
+            Order::Shuffled => found.sort_by_key(|(_, id)| id.wrapping_mul(2_654_435_761)),
+            Order::Ascending | Order::NewestAscending => {}
+        }
+        found
+    }
+
+    fn answer(&mut self, query: &PageQuery, top: usize) -> Answer {
+        self.requests += 1;
+        if self.quirks.refuses_fields && !query.slice.is_empty() {
+            return Answer::Refused;
+        }
+        if self.quirks.fails_every > 0 && self.requests.is_multiple_of(self.quirks.fails_every) {
+            return Answer::None;
+        }
+        let (skip, hops) = match &query.link {
+            Some(link) => {
+                let (skip, hops) = link.split_once('+').expect("our link");
+                (skip.parse().expect("a number"), hops.parse::<usize>().expect("a number"))
+            }
+            None if self.quirks.ignores_skip => (0, 0),
+            None => (query.skip as usize, 0),
+        };
+        let found = self.found(query.from, query.to, &query.slice);
+        let size = top.min(self.quirks.clamp);
+        let start = match self.quirks.order {
+            Order::NewestAscending => found.len().saturating_sub(skip + size),
+            _ => skip.min(found.len()),
+        };
+        let size = match self.quirks.order {
+            Order::NewestAscending => found.len().saturating_sub(skip).min(size),
+            _ => size,
+        };
+        let mut page: Vec<(i64, u32)> = found[start..].iter().take(size).copied().collect();
+        let mut next = start + page.len();
+        let more = next < found.len();
+        let link = match self.quirks.links {
+            Links::Never => None,
+            Links::WhenMore => more.then(|| format!("{next}+0")),
+            Links::Always => (more || hops == 0).then(|| format!("{next}+{}", usize::from(!more))),
+            Links::ManyEmpty if hops % 4 != 3 && !found.is_empty() => {
+                (page, next) = (vec![], start);
+                Some(format!("{next}+{}", hops + 1))
+            }
+            Links::ManyEmpty => more.then(|| format!("{next}+0")),
+        };
+        if page.iter().any(|(_, id)| self.quirks.poison.contains(id)) {
+            return Answer::None;
+        }
+        let mut hasher = DefaultHasher::new();
+        page.iter().for_each(|(_, id)| id.hash(&mut hasher));
+        let summary = PageSummary {
+            items: page.len() as u32,
+            top: top as u32,
+            times: page.iter().map(|(time, _)| time_of(*time)).collect(),
+            unreadable: vec![],
+            torn: false,
+            link,
+            cut: false,
+            fingerprint: hasher.finish(),
+            clocks: self.clocks(),
+            partial: None,
+        };
+        Answer::Page(summary, page)
+    }
+
+    fn clocks(&self) -> Clocks {
+        let second = self.now / SUBTICKS;
+        Clocks { local: at(second), server: self.quirks.date.map(|off| at((second + off).max(0))) }
+    }
+}
+
+enum Answer {
+    Page(PageSummary, Vec<(i64, u32)>),
+    None,
+    Refused,
+}
+
+fn quirks() -> impl Strategy<Value = Quirks> {
+    let order = prop_oneof![
+        Just(Order::Ascending),
+        Just(Order::Descending),
+        Just(Order::Shuffled),
+        Just(Order::NewestAscending)
+    ];
+    let links =
+        prop_oneof![Just(Links::Never), Just(Links::WhenMore), Just(Links::Always), Just(Links::ManyEmpty)];
+    let date = prop_oneof![
+        3 => Just(Some(0)),
+        1 => Just(None),
+        1 => Just(Some(100_000_000)),
+        1 => Just(Some(-100_000_000))
+    ];
+    let poison = proptest::collection::btree_set(0_u32..60, 0..3);
+    let habits = (any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2));
+    (2_usize..30, order, links, habits, 0_usize..6, poison, date).prop_map(
+        |(clamp, order, links, (ignores_skip, refuses_fields, ignores_upper), fails_every, poison, date)| {
+            Quirks {
+                clamp,
+                order,
+                // Whoever hides the older ones names no next page.
+                links: if matches!(order, Order::NewestAscending) { Links::Never } else { links },
+                ignores_skip,
+                ignores_upper,
+                refuses_fields,
+                fails_every: if fails_every < 3 { 0 } else { fails_every },
+                poison,
+                date,
+            }
+        },
+    )
+}
+
+/// Reads until nothing is left to do, and checks on the way that nothing is claimed that is not so.
+fn read_all(
+    server: &mut Server,
+    top: usize,
+    last_change: usize,
+    mut change: impl FnMut(&mut Server, usize),
+) -> Result<(), TestCaseError> {
+    let mut cursor = Cursor::starting(at(0));
+    let mut seen = BTreeSet::new();
+    let (mut pages, mut quiet_rounds, mut failures) = (0_usize, 0, 0_u32);
+    let mut visible_up_to = 0;
+    let mut visible_at_start: Vec<(i64, u32)> = Vec::new();
+    while quiet_rounds < 3 || pages <= last_change {
+        if !cursor.in_round() {
+            visible_at_start = server.found(Timestamp::MIN, None, &[]);
+            visible_up_to = server.now;
+        }
+        let clocks = server.clocks();
+        change(server, pages);
+        pages += 1;
+        prop_assert!(pages < 5_000, "no end: {cursor:?}");
+        let answer = server.answer(&cursor.query(clocks), top);
+        cursor =
+            serde_json::from_str(&serde_json::to_string(&cursor).expect("JSON")).expect("what was written");
+        let step = match answer {
+            Answer::Page(summary, page) => {
+                failures = 0;
+                seen.extend(page);
+                let (next, step) = cursor.after(&PageSummary { clocks, ..summary }, &POLICY, &LIMITS);
+                cursor = next;
+                step
+            }
+            Answer::Refused => {
+                prop_assert!(cursor.refused(clocks));
+                continue;
+            }
+            Answer::None => {
+                failures += 1;
+                cursor.unanswered(failures > 1, clocks);
+                server.now += SUBTICKS;
+                continue;
+            }
+        };
+        if step == Step::Continue {
+            continue;
+        }
+        let complete = cursor.complete_up_to();
+        for (time, id) in &visible_at_start {
+            let unchanged = server.records[id].time == *time;
+            if time_of(*time) < complete && unchanged {
+                prop_assert!(
+                    seen.contains(&(*time, *id)),
+                    "{id} at {time} was claimed to be read: {cursor:?}"
+                );
+            }
+        }
+        server.now += 60 * SUBTICKS;
+        if !cursor.heal(server.clocks()) {
+            let hidden = server.records.values().any(|version| version.visible_at > visible_up_to);
+            let waits = hidden || cursor.holes().iter().any(|hole| hole.tries < 3 && pages < 3_000);
+            quiet_rounds = if pages > last_change { quiet_rounds + i32::from(!waits) } else { 0 };
+        }
+    }
+    for (id, version) in &server.records {
+        if !seen.contains(&(version.time, *id)) {
+            let time = time_of(version.time);
+            let told =
+                cursor.holes().iter().any(|hole| hole.from <= time && hole.to.is_none_or(|to| to > time));
+            prop_assert!(
+                told && cursor.complete_up_to() <= time,
+                "{id} at {} is missing and nobody says so",
+                version.time
+            );
+            let company = server.records.values().filter(|other| other.time == version.time).count();
+            prop_assert!(
+                company > 1 || server.quirks.poison.contains(id),
+                "{id} at {} could be read",
+                version.time
+            );
+        }
+    }
+    let Quirks { poison, refuses_fields, ignores_upper, .. } = &server.quirks;
+    let readable = poison.is_empty() && !refuses_fields && !ignores_upper;
+    prop_assert!(!readable || cursor.holes().is_empty(), "{:?}", cursor.holes());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 100, ..ProptestConfig::default() })]
+
+    /// Whatever the order, page size, links and equal times, with updates between pages, late records and answers that
+    /// do not come: every version that stays is read, what cannot be read is told, and nothing else is claimed.
+    #[test]
+    fn nothing_is_missed(
+        times in proptest::collection::vec(0_i64..400, 1..80),
+        spread in prop_oneof![Just(1_i64), Just(7), Just(5_000)],
+        updates in proptest::collection::btree_map(0_usize..60, (any::<prop::sample::Index>(), 0_i64..500), 0..20),
+        top in 5_usize..40,
+        quirks in quirks(),
+    ) {
+        let records = times.iter().enumerate().map(|(id, time)| {
+            (id as u32, Version { time: 40_000 + time * spread, visible_at: 0 })
+        });
+        let mut server = Server { records: records.collect(), quirks, requests: 0, now: 4_000_000 };
+        // A server without upper bounds is read by links, which changes shift: that is told, and tested with equal times.
+        server.quirks.ignores_upper = false;
+        // Poisonous records do not become well by moving.
+        server.quirks.poison.retain(|id| (*id as usize) < times.len());
+        let last_change = updates.keys().max().copied().unwrap_or(0);
+        read_all(&mut server, top, last_change, |server, pages| {
+            if let Some((which, delay)) = updates.get(&pages) {
+                server.now += 1;
+                let id = which.index(times.len()) as u32;
+                if !server.quirks.poison.contains(&id) {
+                    let visible_at = server.now + delay * SUBTICKS;
+                    server.records.insert(id, Version { time: server.now, visible_at });
+                }
+            }
+        })?;
+    }
+
+    /// A hundred and more records of one instant are read by links, by fields, by offset, or told to be missing.
+    #[test]
+    fn equal_times(count in 1_u32..200, top in 5_usize..40, quirks in quirks()) {
+        let records = (0..count).map(|id| (id, Version { time: 40_000, visible_at: 0 }));
+        let quirks = Quirks { poison: BTreeSet::new(), ..quirks };
+        let mut server = Server { records: records.collect(), quirks, requests: 0, now: 4_000_000 };
+        let mut cursor = Cursor::starting(at(0));
+        let mut seen = BTreeSet::new();
+        let mut failures = 0;
+        for pages in 0.. {
+            prop_assert!(pages < 5_000, "no end: {cursor:?}");
+            let clocks = server.clocks();
+            match server.answer(&cursor.query(clocks), top) {
+                Answer::Page(summary, page) => {
+                    failures = 0;
+                    seen.extend(page);
+                    let (next, step) = cursor.after(&PageSummary { clocks, ..summary }, &POLICY, &LIMITS);
+                    cursor = next;
+                    if step == Step::RoundDone { break; }
+                }
+                Answer::Refused => prop_assert!(cursor.refused(clocks)),
+                Answer::None => { failures += 1; cursor.unanswered(failures > 1, clocks); }
+            }
+        }
+        let all = seen.len() == count as usize;
+        prop_assert!(all || cursor.complete_up_to() <= time_of(40_000), "missing, and nobody says so: {cursor:?}");
+    }
+}
+
+/// How many requests a backlog costs, beside the least possible.
+#[test]
+fn a_backlog_costs_less_than_three_times_the_least() {
+    for order in [Order::Ascending, Order::Descending, Order::Shuffled] {
+        let quirks = Quirks {
+            clamp: 500,
+            order,
+            links: Links::WhenMore,
+            ignores_skip: false,
+            ignores_upper: false,
+            refuses_fields: false,
+            fails_every: 0,
+            poison: BTreeSet::new(),
+            date: Some(0),
+        };
+        let records =
+            (0..50_000_u32).map(|id| (id, Version { time: i64::from(id) * 48 + 40_000, visible_at: 0 }));
+        let mut server = Server { records: records.collect(), quirks, requests: 0, now: 4_000_000 };
+        let mut cursor = Cursor::starting(at(0));
+        let mut seen = BTreeSet::new();
+        loop {
+            let Answer::Page(summary, page) = server.answer(&cursor.query(server.clocks()), 500) else {
+                unreachable!()
+            };
+            seen.extend(page);
+            let (next, step) = cursor.after(&summary, &POLICY, &LIMITS);
+            cursor = next;
+            if step == Step::RoundDone {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), 50_000);
+        assert!(server.requests < 300, "{order:?}: {} requests", server.requests);
+    }
+}

@@ -1,0 +1,142 @@
+//! The collector: leases what is due and gives each source its turn.
+//!
+//! The cast: the *store* says which source of which tenant is due and leases it; *Microsoft* gives a page; the
+//! *cursor* says what the page means for what is asked next; the *router* says who is owed each record; and
+//! `Store::accept_page` makes it durable in one transaction. Nothing is held between two pages but the lease: killed
+//! at any moment, the same page is asked for again, and what was accepted already is recognised.
+//!
+//! A turn is a few pages. Then the source goes behind all others that are due, so that a tenant with a million alerts
+//! to fetch delays no other. A source that fails waits, longer each time, and delays nobody: calls to Microsoft are many
+//! at a time, and none waits for another tenant's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use muster_microsoft::Microsoft;
+use muster_model::{Clock, Source, TenantId};
+use muster_store::{InstanceId, Store, StoreError};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::turn::LEASE;
+use crate::access::apps::Apps;
+use crate::access::watch::Told;
+use crate::config::CollectSettings;
+use crate::routing::Router;
+
+/// The pause after the store has failed.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the collector needs. All of it is shared with the rest of the product.
+pub struct Collector {
+    pub store: Arc<dyn Store>,
+    /// The way to Microsoft.
+    pub microsoft: Arc<Microsoft>,
+    pub apps: Apps,
+    /// Who is owed what.
+    pub router: Router,
+    /// `[collect]`
+    pub settings: CollectSettings,
+    pub clock: Arc<dyn Clock>,
+    /// This Muster.
+    pub instance: InstanceId,
+    /// Told when there is something new to deliver.
+    pub accepted: Arc<Notify>,
+    /// What was last written down about the access to each source.
+    pub news: News,
+    /// What the log was told about tenants' access.
+    pub told: Arc<Told>,
+}
+
+/// Tells what is new about the access to a source from what was written down before.
+#[derive(Debug, Default)]
+pub struct News(Mutex<HashMap<(TenantId, Source), String>>);
+
+impl News {
+    /// After a start nothing is known, but a source that did not fail before and does not fail now is no news either.
+    pub(super) fn is_news(&self, key: (TenantId, Source), code: &str, failures: u32) -> bool {
+        let mut access = self.0.lock().expect("no panic while the lock is held");
+        match access.insert(key, code.to_owned()) {
+            Some(before) => before != code,
+            None => code != "ok" || failures > 0,
+        }
+    }
+}
+
+impl Collector {
+    /// Polls until told to stop. Turns under way are finished by `tracker`'s owner waiting for it.
+    pub async fn run(self: Arc<Self>, tracker: TaskTracker, stop: CancellationToken) {
+        let slots = Arc::new(Semaphore::new(self.settings.concurrency.max(1) as usize));
+        let freed = Arc::new(Notify::new());
+        while !stop.is_cancelled() {
+            let now = self.clock.now();
+            let free = u32::try_from(slots.available_permits()).unwrap_or(u32::MAX).min(64);
+            if free == 0 {
+                tokio::select! {
+                    () = freed.notified() => {}
+                    () = stop.cancelled() => {}
+                }
+                continue;
+            }
+            let leases = match self.store.lease_due_sources(self.instance, free, LEASE, now).await {
+                Ok(leases) => leases,
+                Err(error) => {
+                    tracing::error!(error = %error, "cannot look for due sources");
+                    stop.run_until_cancelled(tokio::time::sleep(STORE_PAUSE)).await;
+                    continue;
+                }
+            };
+            let none = leases.is_empty();
+            for lease in leases {
+                let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
+                let (collector, freed, stop) = (Arc::clone(&self), Arc::clone(&freed), stop.clone());
+                tracker.spawn(async move {
+                    collector.turn(lease, &stop).await;
+                    drop(slot);
+                    freed.notify_one();
+                });
+            }
+            if none {
+                let wait = self.idle_wait().await;
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = freed.notified() => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    /// Polls everything that is due now, and what falls due by it, until nothing is; returns how many turns that took. For
+    /// one-off use and tests: the same turns as [`Collector::run`], one after the other.
+    ///
+    /// # Errors
+    /// When the store cannot say what is due.
+    pub async fn collect_due(&self) -> Result<u32, StoreError> {
+        let stop = CancellationToken::new();
+        let mut turns = 0;
+        loop {
+            let leases = self.store.lease_due_sources(self.instance, 64, LEASE, self.clock.now()).await?;
+            if leases.is_empty() {
+                return Ok(turns);
+            }
+            for lease in leases {
+                self.turn(lease, &stop).await;
+                turns += 1;
+            }
+        }
+    }
+
+    async fn idle_wait(&self) -> Duration {
+        // Tenants may be added by another process, so the store is looked at every now and then in any case.
+        let most = Duration::from_secs(1);
+        match self.store.next_source_due_at().await {
+            Ok(Some(due)) => Duration::try_from(due.duration_since(self.clock.now()))
+                .unwrap_or_default()
+                .clamp(Duration::from_millis(5), most),
+            _ => most,
+        }
+    }
+}

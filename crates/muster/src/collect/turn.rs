@@ -1,0 +1,379 @@
+//! One turn of one source: a few pages, to the end of its round or until others should have theirs.
+//!
+//! What is asked next, and what an answer or a failure means for it, is decided in `muster_microsoft::sources` and in the
+//! cursor; here it is carried out and written down.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use muster_http::TransportError;
+use muster_microsoft::entra::credential::App;
+use muster_microsoft::sources::{self, AfterFailure, PageRequest, Rung};
+use muster_microsoft::{FetchError, FetchedPage, TenantAccess};
+use muster_model::page::NotAPage;
+use muster_model::{Clocks, Cursor, Hole, Reason, RecordHead, Step};
+use muster_store::{AcceptedPage, NewDeadLetter, NewRecord, PollResult, SourceLease, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use super::each;
+use super::page::{KEPT_BYTES_MAX, Taken};
+use super::run::Collector;
+use crate::access::{checks, watch};
+use crate::backoff;
+use crate::routing::Routes;
+
+/// Pages that one source may read before others have their turn.
+const PAGES_PER_TURN: u32 = 8;
+/// How long a source is leased; extended with each page.
+pub(super) const LEASE: Duration = Duration::from_secs(600);
+/// The wait while it is looked for what gets no answer.
+const SEARCH_WAIT: Duration = Duration::from_secs(1);
+/// The longest wait that a server in trouble is granted.
+const ASKED_WAIT_MAX: Duration = Duration::from_secs(3_600);
+
+/// Why a turn ended before its time.
+#[derive(Debug, thiserror::Error)]
+enum TurnError {
+    #[error("app `{0}` is not in the settings: add [apps.{0}], or give the tenant another app")]
+    NoApp(String),
+    #[error("{error}")]
+    Fetch { error: FetchError, after: AfterFailure },
+    #[error("{error}")]
+    NotAPage { error: NotAPage, after: AfterFailure },
+    #[error("reading it made the program fail; this is a fault of Muster: please report it with the log")]
+    Panicked,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A record of a page: its body is the page's, or was put together.
+type Body<'a> = std::borrow::Cow<'a, str>;
+
+impl Collector {
+    /// One turn. Whatever happens is written down, and the lease given back.
+    #[tracing::instrument(name = "poll", skip_all, fields(tenant.id = %lease.tenant.id, tenant.slug = %lease.tenant.slug, source = %lease.source))]
+    pub async fn turn(&self, lease: SourceLease, stop: &CancellationToken) {
+        let mut cursor = lease.cursor.clone();
+        let pages = AssertUnwindSafe(self.pages(&lease, &mut cursor, stop)).catch_unwind().await;
+        // A fault of ours that one tenant's data brings out is that tenant's trouble only.
+        let result = match pages.unwrap_or(Err(TurnError::Panicked)) {
+            Ok(Step::RoundDone) => {
+                metrics::counter!("muster_polls_total", "source" => lease.source.as_str(), "result" => "caught_up").increment(1);
+                self.note(&lease, None).await;
+                if lease.failures > 0 {
+                    tracing::info!("the source is read again");
+                }
+                let missing = missing(&cursor);
+                PollResult::CaughtUp {
+                    next_at: later(self.clock.now(), self.settings.poll_interval.0),
+                    missing,
+                    cursor: Some(cursor),
+                }
+            }
+            Ok(Step::Continue) => {
+                let progressed = cursor != lease.cursor;
+                PollResult::Yielded { next_at: self.clock.now(), progressed, cursor: Some(cursor) }
+            }
+            Err(error) => {
+                if let TurnError::Fetch { error, .. } = &error {
+                    self.note(&lease, Some(error)).await;
+                    self.renew_credential(&lease, error).await;
+                }
+                self.failed(&lease, cursor, &error)
+            }
+        };
+        if let Err(error) = self.store.finish_poll(&lease, result, self.clock.now()).await {
+            // The lease runs out by itself, and the source is polled again.
+            tracing::warn!(error = %error, "cannot write down how the poll ended");
+        }
+    }
+
+    async fn pages(
+        &self,
+        lease: &SourceLease,
+        cursor: &mut Cursor,
+        stop: &CancellationToken,
+    ) -> Result<Step, TurnError> {
+        let app =
+            self.apps.get(&lease.tenant.app).ok_or_else(|| TurnError::NoApp(lease.tenant.app.clone()))?;
+        let routes = self.router.routes(&lease.tenant.label(), lease.source);
+        for _ in 0..PAGES_PER_TURN {
+            if stop.is_cancelled() {
+                break;
+            }
+            let clocks = Clocks { local: self.clock.now(), server: None };
+            let request = sources::request(lease.source, cursor, clocks, None);
+            let step = match self.page(lease, &app, &routes, cursor, &request, clocks).await {
+                Ok(step) => step,
+                Err(TurnError::Fetch { after: AfterFailure::AskAgain, .. }) => continue,
+                // A hole that still gets no answer is no failure of the source.
+                Err(TurnError::Fetch { .. } | TurnError::NotAPage { .. }) if cursor.is_healing() => {
+                    cursor.leave_hole(clocks.local);
+                    Step::RoundDone
+                }
+                Err(error) => return Err(error),
+            };
+            if step == Step::RoundDone && !cursor.heal(Clocks { local: self.clock.now(), server: None }) {
+                return Ok(step);
+            }
+        }
+        if cursor.is_healing() {
+            cursor.pause_healing();
+            return Ok(Step::RoundDone);
+        }
+        Ok(Step::Continue)
+    }
+
+    /// Asks for one page and accepts what it brings.
+    async fn page(
+        &self,
+        lease: &SourceLease,
+        app: &App,
+        routes: &Routes,
+        cursor: &mut Cursor,
+        request: &PageRequest,
+        clocks: Clocks,
+    ) -> Result<Step, TurnError> {
+        let (tenant, source) = (lease.tenant.id, lease.source);
+        let page = match self.microsoft.fetch(app, tenant, source, &request.target).await {
+            Ok(page) => page,
+            Err(error) => {
+                let after = sources::after_failure(source, cursor, &error, lease.failures, clocks);
+                self.keep_beginning(lease, cursor, &error).await?;
+                return Err(TurnError::Fetch { error, after });
+            }
+        };
+        let owns = |link: &str| self.microsoft.owns(source, link);
+        let taken = match Taken::apart(&page, source, request.top, clocks, owns) {
+            Ok(taken) => taken,
+            Err(error) => {
+                let after = sources::after_unreadable(source, cursor, lease.failures, clocks);
+                self.keep_unreadable(lease, cursor, &page, &error).await?;
+                return Err(TurnError::NotAPage { error, after });
+            }
+        };
+        let Taken { records, dead_letters, mut summary } = taken;
+        let records: Vec<(RecordHead, Body<'_>)> = match request.rung {
+            Rung::Plain | Rung::Expand(_) => {
+                records.into_iter().map(|(head, body)| (head, body.into())).collect()
+            }
+            Rung::Each(key) => {
+                let completed = each::complete(&self.microsoft, app, (tenant, source), key, records).await;
+                let completed =
+                    completed.map_err(|error| TurnError::Fetch { error, after: AfterFailure::Wait })?;
+                summary.unreadable.extend(completed.bare);
+                completed.records.into_iter().map(|(head, body)| (head, body.into())).collect()
+            }
+        };
+        let limits = &sources::declaration(source).limits;
+        let (next, step) = cursor.after(&summary, &self.settings.cursor_policy(), limits);
+        if summary.torn {
+            tracing::warn!("a page was torn; its whole records were accepted");
+        }
+        self.accept(lease, &records, dead_letters, routes, (&*cursor, &next)).await?;
+        *cursor = next;
+        Ok(step)
+    }
+
+    async fn accept(
+        &self,
+        lease: &SourceLease,
+        records: &[(RecordHead, Body<'_>)],
+        mut dead_letters: Vec<NewDeadLetter<'_>>,
+        routes: &Routes,
+        (before, after): (&Cursor, &Cursor),
+    ) -> Result<(), StoreError> {
+        let known = before.holes();
+        let silent: Vec<String> = after
+            .holes()
+            .into_iter()
+            .filter(|hole| hole.reason == Reason::NoAnswer && !known.contains(hole) && hole.tries == 0)
+            .map(|hole| hole_as_json(lease, hole))
+            .collect();
+        dead_letters.extend(silent.iter().map(|body| NewDeadLetter {
+            record_id: None,
+            reason: Reason::NoAnswer.as_str().to_owned(),
+            body: body.as_bytes(),
+        }));
+        let page = AcceptedPage {
+            records: records
+                .iter()
+                .map(|(head, body)| NewRecord {
+                    destination: routes.destination(head.severity),
+                    head: head.clone(),
+                    body,
+                })
+                .collect(),
+            dead_letters,
+            destinations: routes.destinations(),
+            cursor: after.clone(),
+        };
+        let receipt = self.store.accept_page(lease, page, LEASE, self.clock.now()).await?;
+        let source = lease.source.as_str();
+        metrics::counter!("muster_records_accepted_total", "source" => source)
+            .increment(u64::from(receipt.accepted));
+        metrics::counter!("muster_records_known_total", "source" => source)
+            .increment(u64::from(receipt.known));
+        metrics::counter!("muster_records_unreadable_total", "source" => source)
+            .increment(u64::from(receipt.kept));
+        if receipt.accepted > 0 {
+            self.accepted.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Keeps the bytes of an answer that is no page, the first time of a row of failures.
+    async fn keep_unreadable(
+        &self,
+        lease: &SourceLease,
+        cursor: &Cursor,
+        page: &FetchedPage,
+        error: &NotAPage,
+    ) -> Result<(), StoreError> {
+        match lease.failures {
+            0 => self.keep(lease, cursor, &page.body, &error.to_string()).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps the beginning of an answer that is too large to be taken.
+    async fn keep_beginning(
+        &self,
+        lease: &SourceLease,
+        cursor: &Cursor,
+        error: &FetchError,
+    ) -> Result<(), StoreError> {
+        let FetchError::Transport(TransportError::TooLarge { beginning, .. }) = error else { return Ok(()) };
+        // What is too large together may be small by itself: only what cannot be divided any more is kept.
+        match cursor.is_searching_at_the_bottom() {
+            true => self.keep(lease, cursor, beginning, &error.to_string()).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn keep(
+        &self,
+        lease: &SourceLease,
+        cursor: &Cursor,
+        body: &[u8],
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let body = &body[..body.len().min(KEPT_BYTES_MAX)];
+        let letter = NewDeadLetter { record_id: None, reason: reason.to_owned(), body };
+        let page = AcceptedPage {
+            records: vec![],
+            dead_letters: vec![letter],
+            destinations: &[],
+            cursor: cursor.clone(),
+        };
+        metrics::counter!("muster_records_unreadable_total", "source" => lease.source.as_str()).increment(1);
+        self.store.accept_page(lease, page, LEASE, self.clock.now()).await.map(|_| ())
+    }
+
+    /// Writes down what a poll says about the tenant's access, where that is news, so that lost consent or a throttled
+    /// tenant is told by its name within one poll.
+    async fn note(&self, lease: &SourceLease, error: Option<&FetchError>) {
+        let access = TenantAccess::by_page(error);
+        if matches!(access, TenantAccess::NotAsked { .. }) {
+            return;
+        }
+        let check = checks::source(lease.source, &access, self.clock.now());
+        if !self.news.is_news((lease.tenant.id, lease.source), &check.code, lease.failures) {
+            return;
+        }
+        watch::tell(&self.told, &lease.tenant, &check);
+        if let Err(error) = self.store.put_checks(lease.tenant.id, vec![check]).await {
+            tracing::warn!(error = %error, "cannot write down how the tenant's access is");
+        }
+    }
+
+    /// A credential that Microsoft refuses may have been rotated by another process: it is looked up again, and the
+    /// tokens got with the old one are let go.
+    async fn renew_credential(&self, lease: &SourceLease, error: &FetchError) {
+        if !error.fault().is_of_the_credential() {
+            return;
+        }
+        match self.apps.read_again(&lease.tenant.app).await {
+            Ok(true) => tracing::info!(app = lease.tenant.app, "a new credential is used from now on"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(app = lease.tenant.app, error = %error, "the credential cannot be read again");
+            }
+        }
+    }
+
+    fn failed(&self, lease: &SourceLease, cursor: Cursor, error: &TurnError) -> PollResult {
+        let now = self.clock.now();
+        if let TurnError::Fetch { error: FetchError::OverBudget { wait }, .. } = error {
+            let progressed = cursor != lease.cursor;
+            return PollResult::Yielded { next_at: later(now, *wait), progressed, cursor: Some(cursor) };
+        }
+        let most = self.settings.poll_interval.0.max(Duration::from_secs(300));
+        let seed = backoff::seed(&[&lease.tenant.id.to_string(), lease.source.as_str()]);
+        let own = backoff::wait(lease.failures, Duration::from_secs(2), most, seed);
+        let wait = match error {
+            TurnError::Fetch { error: FetchError::Throttled { wait }, .. } => *wait,
+            TurnError::Fetch { after: AfterFailure::Search, .. }
+            | TurnError::NotAPage { after: AfterFailure::Search, .. } => SEARCH_WAIT,
+            // A server in trouble that says "at once", or "tomorrow", is not taken at its word.
+            TurnError::Fetch { error, .. } => {
+                error.retry_after().map_or(own, |wait| wait.clamp(own, own.max(ASKED_WAIT_MAX)))
+            }
+            _ => own,
+        };
+        let kind = match error {
+            TurnError::Fetch { error, .. } => error.kind(),
+            TurnError::NotAPage { .. } => "not_a_page",
+            TurnError::NoApp(_) => "no_app",
+            TurnError::Panicked => "panicked",
+            TurnError::Store(_) => "store",
+        };
+        metrics::counter!("muster_polls_total", "source" => lease.source.as_str(), "result" => kind)
+            .increment(1);
+        let reason = error.to_string();
+        if lease.failures == 0 {
+            tracing::warn!(error = reason, retry_in_seconds = wait.as_secs(), "the source cannot be read");
+        } else {
+            tracing::debug!(error = reason, failures = lease.failures + 1, "the source still cannot be read");
+        }
+        PollResult::Failed { reason, next_at: later(now, wait), cursor: Some(cursor) }
+    }
+}
+
+/// What is missing from a source that is otherwise read, in words for the operator.
+pub fn missing(cursor: &Cursor) -> Option<String> {
+    let holes = cursor.holes();
+    let partial = cursor.plan().partial.as_ref();
+    let mut said = Vec::new();
+    if let Some(partial) = partial {
+        said.push(format!(
+            "Microsoft leaves out what {} has, since {:.0}: the rest is read; check the licence of that product",
+            partial.missing, partial.since
+        ));
+    }
+    if let Some(first) = holes.first() {
+        let to = first.to.map_or_else(|| "now".to_owned(), |to| to.to_string());
+        let more = match holes.len() {
+            1 => String::new(),
+            count => format!(" ({} more such spans)", count - 1),
+        };
+        said.push(format!(
+            "records updated from {} to {to} may be missing{more}: {}; they are asked for again",
+            first.from,
+            first.reason.as_str()
+        ));
+    }
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+fn hole_as_json(lease: &SourceLease, hole: &Hole) -> String {
+    let Hole { from, to, since, .. } = hole;
+    serde_json::json!({ "source": lease.source, "updated_from": from, "updated_to": to, "since": since })
+        .to_string()
+}
+
+fn later(now: Timestamp, by: Duration) -> Timestamp {
+    now.checked_add(by).unwrap_or(Timestamp::MAX)
+}

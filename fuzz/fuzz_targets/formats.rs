@@ -6,10 +6,10 @@
 #![no_main]
 
 #[expect(dead_code, reason = "tests ask it for more")]
-#[path = "../../crates/muster-siem/tests/cef/mod.rs"]
+#[path = "../../crates/muster-siem/tests/it/cef.rs"]
 mod cef;
 #[expect(dead_code, reason = "tests ask it for more")]
-#[path = "../../crates/muster-siem/tests/leef/mod.rs"]
+#[path = "../../crates/muster-siem/tests/it/leef.rs"]
 mod leef;
 mod strict;
 

@@ -5,12 +5,6 @@
 //! What a fact is, is told here by the names of Microsoft's fields and the look of their values, and by nothing that
 //! the formats use.
 
-#[expect(dead_code, reason = "other tests ask it for more")]
-mod cef;
-mod fixtures;
-#[expect(dead_code, reason = "other tests ask it for more")]
-mod leef;
-
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -20,9 +14,9 @@ use muster_model::{Record, RecordKind};
 use muster_siem::formats::{Events, Format};
 use serde_json::{Value, json};
 
-use cef::read_cef;
-use fixtures::{FIXTURES, head, tenant};
-use leef::read_leef;
+use crate::cef::read_cef;
+use crate::fixtures::{FIXTURES, head, tenant};
+use crate::leef::read_leef;
 
 const FORMATS: [&str; 6] = ["raw", "splunk", "cef", "leef", "ecs", "ocsf"];
 
@@ -318,7 +312,7 @@ fn class(path: &[String], key: &str, around: &str, text: &str) -> Option<Class> 
 fn counted() -> impl Iterator<Item = (&'static str, RecordKind, &'static str)> {
     let more =
         ["incident_full", "incident_without_alerts", "endpoint_api_alert", "xdr_incident", "siem_detection"];
-    FIXTURES.into_iter().filter(move |(name, ..)| name.contains('/') || more.contains(name))
+    FIXTURES.iter().copied().filter(move |(name, ..)| name.contains('/') || more.contains(name))
 }
 
 /// What was found.

@@ -1,9 +1,5 @@
 //! A sink's own changes to its events, and events that are longer than it takes.
 
-mod cef;
-mod fixtures;
-mod leef;
-
 use std::sync::Arc;
 
 use muster_model::{Record, RecordKind, TenantLabel};
@@ -14,9 +10,9 @@ use muster_siem::formats::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use cef::read_cef;
-use fixtures::{FIXTURES, head, tenant};
-use leef::read_leef;
+use crate::cef::read_cef;
+use crate::fixtures::{FIXTURES, head, tenant};
+use crate::leef::read_leef;
 
 fn formats() -> [Format; 4] {
     [
@@ -100,7 +96,7 @@ fn mark(format: &Format, event: &str) -> Value {
 #[test]
 fn whatever_fits_is_untouched() {
     for format in formats() {
-        for (name, kind, body) in FIXTURES {
+        for (name, kind, body) in FIXTURES.iter().copied() {
             let plain = write(&format.clone().into(), kind, body, &tenant()).expect("events");
             let longest = plain.iter().map(String::len).max().expect("one");
             let spelled = write(&bounded(&format, longest, BigEvents::Split, &[]), kind, body, &tenant());
@@ -114,7 +110,7 @@ fn no_event_is_longer_than_the_sink_takes_and_each_says_what_was_done() {
     let mut split = 0;
     for format in formats() {
         for big_events in [BigEvents::Split, BigEvents::Drop, BigEvents::Refer] {
-            for (name, kind, body) in FIXTURES {
+            for (name, kind, body) in FIXTURES.iter().copied() {
                 for limit in [1536, 2048, 4096] {
                     let plain = write(&format.clone().into(), kind, body, &tenant()).expect("events");
                     let spelling =
@@ -456,10 +452,10 @@ proptest! {
             match format {
                 Format::Cef(_) => {
                     let found = read_cef(&event).get("custom").map(str::to_owned);
-                    prop_assert_eq!(found, Some(cef::expected(&wanted, false, false)));
+                    prop_assert_eq!(found, Some(crate::cef::expected(&wanted, false, false)));
                 }
                 Format::Leef(_) => {
-                    let expected = leef::expected(&wanted, '\t', false, false);
+                    let expected = crate::leef::expected(&wanted, '\t', false, false);
                     let found = read_leef(&event).get("custom").map(str::to_owned);
                     prop_assert_eq!(found, Some(expected));
                 }

@@ -4,9 +4,10 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::path::Path;
 
 use serde_json::{Map, Value, json};
+
+use crate::corpus::corpus;
 
 /// A version of the schema.
 pub(crate) struct Schema {
@@ -17,8 +18,8 @@ pub(crate) struct Schema {
 impl Schema {
     /// The schema of a version; `None` where the extract is not there.
     pub(crate) fn read(version: &str) -> Option<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/ocsf-schema");
-        let text = std::fs::read_to_string(folder.join(format!("findings-{version}.json"))).ok()?;
+        let path = corpus(&format!("ocsf-schema/findings-{version}.json"))?;
+        let text = std::fs::read_to_string(path).expect("the extract is text");
         let mut extract: Value = serde_json::from_str(&text).expect("the extract is JSON");
         // The extension for Windows, which the extract leaves out.
         let evidences = &mut extract["objects"]["evidences"];

@@ -1,16 +1,14 @@
 //! ECS documents: each evidence type and kind of record, names and values against the field lists of ECS.
 
-mod fixtures;
-
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use muster_model::{Record, RecordKind};
 use muster_siem::formats::{EcsOptions, EcsVersion, Events, Format};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use fixtures::{FIXTURES, head, tenant};
+use crate::corpus::corpus;
+use crate::fixtures::{FIXTURES, assert_snapshot, head, tenant};
 
 /// Hunting rows with what the shared fixtures do not have.
 const MORE: [(&str, &str); 9] = [
@@ -80,7 +78,7 @@ const MORE: [(&str, &str); 9] = [
 
 /// All records.
 fn records() -> impl Iterator<Item = (&'static str, RecordKind, &'static str)> {
-    FIXTURES.into_iter().chain(MORE.map(|(name, body)| (name, RecordKind::HuntingRow, body)))
+    FIXTURES.iter().copied().chain(MORE.map(|(name, body)| (name, RecordKind::HuntingRow, body)))
 }
 
 fn format(ecs_version: EcsVersion) -> Format {
@@ -128,7 +126,7 @@ fn snapshots() {
     let format = format(EcsVersion::V9_4);
     for (name, kind, body) in records() {
         let shown = documents(&format, kind, body);
-        insta::assert_snapshot!(name.replace('/', "_"), serde_json::to_string_pretty(&shown).expect("JSON"));
+        assert_snapshot("ecs", name, &serde_json::to_string_pretty(&shown).expect("JSON"));
     }
 }
 
@@ -157,12 +155,8 @@ struct Known {
 
 /// The field list of a version of ECS, where it lies beside the checkout.
 fn known(version: &str) -> Option<BTreeMap<String, Known>> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join(format!("../../../shared/corpus/ecs/ecs-fields-v{version}.csv"));
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        println!("no field list of ECS {version} beside the checkout: names are not compared");
-        return None;
-    };
+    let path = corpus(&format!("ecs/ecs-fields-v{version}.csv"))?;
+    let text = std::fs::read_to_string(path).expect("the list is text");
     let mut known = BTreeMap::new();
     for line in text.lines().skip(1) {
         let mut cells = line.split(',');

@@ -1,9 +1,5 @@
 //! Each format on evidence-rich records: snapshots, and an independent CEF reader against hostile text.
 
-mod cef;
-#[expect(dead_code, reason = "shared with other tests")]
-mod leef;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,19 +8,18 @@ use muster_siem::formats::{CefOptions, Events, Format, LeefOptions, SplunkOption
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use cef::{expected, read_cef};
-use leef::read_leef;
+use crate::cef::{expected, read_cef};
+use crate::corpus::corpus;
+use crate::fixtures::{assert_snapshot, fixture};
+use crate::leef::read_leef;
 
-const FIXTURES: [(&str, Source, &str); 5] = [
-    ("endpoint_alert", Source::GraphAlerts, include_str!("fixtures/endpoint_alert.json")),
-    ("mail_alert", Source::GraphAlerts, include_str!("fixtures/mail_alert.json")),
-    ("cloud_alert", Source::GraphAlerts, include_str!("fixtures/cloud_alert.json")),
-    ("incident", Source::GraphIncidents, include_str!("fixtures/incident.json")),
-    (
-        "incident_without_alerts",
-        Source::GraphIncidents,
-        include_str!("fixtures/incident_without_alerts.json"),
-    ),
+/// Records of the sources that are read.
+const RECORDS: [(&str, Source); 5] = [
+    ("endpoint_alert", Source::GraphAlerts),
+    ("mail_alert", Source::GraphAlerts),
+    ("cloud_alert", Source::GraphAlerts),
+    ("incident", Source::GraphIncidents),
+    ("incident_without_alerts", Source::GraphIncidents),
 ];
 
 fn tenant(name: &str) -> TenantLabel {
@@ -57,7 +52,8 @@ fn write(format: &Format, source: Source, body: &str, tenant: &TenantLabel) -> V
 
 #[test]
 fn raw_is_what_microsoft_wrote() {
-    for (name, source, body) in FIXTURES {
+    for (name, source) in RECORDS {
+        let body = fixture(name);
         let events = write(&Format::Raw, source, body, &tenant("Fabrikam"));
         assert_eq!(events, [body.trim().replace('\n', " ")], "{name}");
     }
@@ -72,7 +68,8 @@ fn splunk_snapshots() {
         host: Some("{{ tenant.name }}".parse().expect("a host")),
         ..SplunkOptions::default()
     });
-    for (name, source, body) in FIXTURES {
+    for (name, source) in RECORDS {
+        let body = fixture(name);
         let mut shown = Vec::new();
         for event in write(&format, source, body, &tenant(r#"Fabrikam "Nord" \ AB"#)) {
             let mut event: Value = serde_json::from_str(&event).expect("an event is JSON");
@@ -91,28 +88,30 @@ fn splunk_snapshots() {
             event["event"] = json!({ "id": body["id"], "keys": body.as_object().expect("an object").len() });
             shown.push(event);
         }
-        insta::assert_json_snapshot!(format!("splunk_{name}"), shown);
+        let shown = serde_json::to_string_pretty(&shown).expect("JSON");
+        assert_snapshot("splunk", name, &shown);
     }
 }
 
 #[test]
 fn cef_snapshots() {
     let format = Format::Cef(CefOptions::default());
-    for (name, source, body) in FIXTURES {
+    for (name, source) in RECORDS {
+        let body = fixture(name);
         let line = write(&format, source, body, &tenant("Fabrikam = Nord | AB")).remove(0);
         let cef = read_cef(&line);
         let mut shown = cef.header.join("\n");
         for (key, value) in &cef.extension {
             shown.push_str(&format!("\n{key} = {value:?}"));
         }
-        insta::assert_snapshot!(format!("cef_{name}"), shown);
+        assert_snapshot("cef/head", name, &shown);
     }
 }
 
 #[test]
 fn options_change_the_head_and_the_place() {
     let options: CefOptions = serde_json::from_str(r#"{"device_product":"Windows | ATP"}"#).expect("options");
-    let line = &write(&Format::Cef(options), Source::GraphAlerts, FIXTURES[0].2, &tenant("x"))[0];
+    let line = &write(&Format::Cef(options), Source::GraphAlerts, fixture(RECORDS[0].0), &tenant("x"))[0];
     assert!(line.starts_with(r"CEF:0|Microsoft|Windows \| ATP|2.0|7c2f0a54-"), "{line}");
     assert!(serde_json::from_str::<CefOptions>(r#"{"product":"x"}"#).is_err());
 }
@@ -231,10 +230,11 @@ proptest! {
 
     #[test]
     fn wrong_types_are_written_all_the_same(
-        fixture in 0..FIXTURES.len(),
+        record in 0..RECORDS.len(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), odd_value()), 1..12),
     ) {
-        let (_, source, body) = FIXTURES[fixture];
+        let (name, source) = RECORDS[record];
+        let body = fixture(name);
         let mut value: Value = serde_json::from_str(body).expect("JSON");
         for (place, odd) in changes {
             let mut places = Vec::new();
@@ -338,13 +338,9 @@ fn half_surrogates_and_repeated_keys_are_written() {
 /// LEEF line reads back, and every JSON event is JSON.
 #[test]
 fn the_corpus_is_written_in_every_format() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    let Some(corpus) = corpus("") else { return };
     let mut files = Vec::new();
     list(&corpus, &mut files);
-    if files.is_empty() {
-        println!("corpus not found: skipped");
-        return;
-    }
     let mut counts = BTreeMap::new();
     let mut events_written = 0;
     let formats = [

@@ -4,8 +4,6 @@
 //! `.ci/install-peers` installs both. Where one is missing its tests pass and say that they were skipped, unless
 //! `MUSTER_REQUIRE_PEERS` is 1.
 
-mod cef;
-
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -23,9 +21,10 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use cef::{expected, read_cef};
+use crate::cef::{expected, read_cef};
+use crate::fixtures::fixture;
 
-const GUIDE: &str = include_str!("../../../docs/sinks/syslog.md");
+const GUIDE: &str = include_str!("../../../../docs/sinks/syslog.md");
 const TENANT_NAME: &str = "Fabrikam = Nord | \\ ÅÄÖ\u{202e}";
 /// How long a program may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -240,16 +239,14 @@ async fn deliver(sink: &Sink, count: usize) -> Vec<Sent> {
 /// The recorded alerts and incidents, and each text that an attacker might choose in the places he can reach.
 fn templates() -> Vec<(Source, Value)> {
     let fixtures = [
-        (Source::GraphAlerts, include_str!("fixtures/endpoint_alert.json")),
-        (Source::GraphAlerts, include_str!("fixtures/mail_alert.json")),
-        (Source::GraphAlerts, include_str!("fixtures/cloud_alert.json")),
-        (Source::GraphIncidents, include_str!("fixtures/incident.json")),
-        (Source::GraphIncidents, include_str!("fixtures/incident_without_alerts.json")),
+        (Source::GraphAlerts, "endpoint_alert"),
+        (Source::GraphAlerts, "mail_alert"),
+        (Source::GraphAlerts, "cloud_alert"),
+        (Source::GraphIncidents, "incident"),
+        (Source::GraphIncidents, "incident_without_alerts"),
     ];
-    let mut all: Vec<(Source, Value)> = fixtures
-        .into_iter()
-        .map(|(source, body)| (source, serde_json::from_str(body).expect("JSON")))
-        .collect();
+    let read = |(source, name)| (source, serde_json::from_str(fixture(name)).expect("JSON"));
+    let mut all: Vec<(Source, Value)> = fixtures.into_iter().map(read).collect();
     let texts = [
         "pipes | and || bars \\| CEF:0|a|b|c|d|e|9|".to_owned(),
         "equals = and == keys externalId=1 cs2=x cs2Label=tenantId".to_owned(),

@@ -1,14 +1,11 @@
 //! The Splunk app against what Muster sends: each path that it names exists in a record of that source, and each field
 //! of the data models is there, in the event itself or by the app.
 
-#[expect(dead_code, reason = "shared with other tests")]
-mod fixtures;
-
 use muster_model::RecordKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use fixtures::FIXTURES;
+use crate::fixtures::FIXTURES;
 use serde_json::Value;
 
 /// The stanzas of a configuration file, each with its settings.
@@ -50,7 +47,7 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 /// The names that events of a source have.
 fn names(kind: RecordKind) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for (_, fixture, body) in FIXTURES {
+    for (_, fixture, body) in FIXTURES.iter().copied() {
         let value: Value = serde_json::from_str(body).expect("JSON");
         if fixture == kind {
             paths(&value, "", &mut found);

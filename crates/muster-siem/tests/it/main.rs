@@ -1,0 +1,16 @@
+//! What formats and sinks do, from outside.
+
+mod cef;
+mod conformance;
+mod corpus;
+mod cost;
+mod coverage;
+mod ecs;
+mod encoding;
+mod fixtures;
+mod flat;
+mod formats;
+mod leef;
+mod ocsf;
+mod peers;
+mod splunk_app;

@@ -18,7 +18,7 @@ use std::sync::{Arc, LazyLock};
 use libfuzzer_sys::fuzz_target;
 use muster_model::{ContentHash, Record, RecordHead, RecordKind, Severity, TenantLabel, json};
 use muster_siem::formats::{
-    BigEvents, Bounds, CefOptions, EcsOptions, Events, Format, Mapping, MappingOptions, Spelling,
+    BigEvents, Bounds, CefOptions, EcsOptions, Events, Format, Mapping, MappingOptions, Encoding,
 };
 use strict::Json;
 
@@ -120,8 +120,8 @@ fn whole(subject: &Subject<'_>, format: &Format, nothing: &Arc<Mapping>) {
     }
 
     let mut again = Events::new();
-    let spelling = Spelling { mapping: Some(nothing.clone()), ..Spelling::from(format.clone()) };
-    spelling.write(kind, record, &TENANT, &mut again).expect("what was written can be changed");
+    let encoding = Encoding { mapping: Some(nothing.clone()), ..Encoding::from(format.clone()) };
+    encoding.write(kind, record, &TENANT, &mut again).expect("what was written can be changed");
     assert_eq!(again.len(), written.len());
     for ((event, changed), value) in written.iter().zip(again.iter()).zip(values) {
         let changed = std::str::from_utf8(changed).expect("events are text");
@@ -137,9 +137,9 @@ fn whole(subject: &Subject<'_>, format: &Format, nothing: &Arc<Mapping>) {
 fn bounded(subject: &Subject<'_>, format: &Format, bounds: Bounds) {
     let Subject { kind, record, .. } = *subject;
     let (max, strategy) = (bounds.event_bytes_max, bounds.big_events);
-    let spelling = Spelling { bounds: Some(bounds), ..Spelling::from(format.clone()) };
+    let encoding = Encoding { bounds: Some(bounds), ..Encoding::from(format.clone()) };
     let mut events = Events::new();
-    if spelling.write(kind, record, &TENANT, &mut events).is_err() {
+    if encoding.write(kind, record, &TENANT, &mut events).is_err() {
         assert!(events.is_empty() && events.bytes.is_empty());
         return;
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use muster_model::{Record, RecordKind, TenantLabel};
 use muster_siem::formats::{
-    CefOptions, Events, FieldTemplate, Format, JsonTemplate, LeefOptions, Mapping, MappingOptions, Spelling,
+    CefOptions, Events, FieldTemplate, Format, JsonTemplate, LeefOptions, Mapping, MappingOptions, Encoding,
 };
 use strict::Json;
 
@@ -52,9 +52,9 @@ fuzz_target!(|data: &[u8]| {
         if format.write(kind, record, &tenant, &mut plain).is_err() {
             continue;
         }
-        let spelling = Spelling { mapping: Some(Arc::new(mapping)), ..Spelling::from(format.clone()) };
+        let encoding = Encoding { mapping: Some(Arc::new(mapping)), ..Encoding::from(format.clone()) };
         let mut events = Events::new();
-        spelling.write(kind, record, &tenant, &mut events).expect("what was written can be changed");
+        encoding.write(kind, record, &tenant, &mut events).expect("what was written can be changed");
         assert_eq!((plain.len(), events.len()), (1, 1));
         let plain = std::str::from_utf8(&plain.bytes).expect("text");
         let event = std::str::from_utf8(&events.bytes).expect("text");

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use muster_model::{Record, RecordHead, RecordKind, TenantLabel};
 use muster_siem::formats::{
-    Bounds, CefOptions, Events, Format, LeefOptions, Mapping, MappingOptions, Spelling, SplunkOptions,
+    Bounds, CefOptions, Encoding, Events, Format, LeefOptions, Mapping, MappingOptions, SplunkOptions,
 };
 use serde::Deserialize;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -70,14 +70,14 @@ fn main() {
         (RecordKind::HuntingRow, include_str!("../tests/fixtures/hunting/DeviceProcessEvents.json")),
     ];
     for (name, format) in &formats {
-        let spelling = Spelling::from(format.clone());
-        measure(name, &spelling, RecordKind::GraphAlert, &alerts, &tenant);
-        measure(name, &spelling, RecordKind::GraphIncident, &incidents, &tenant);
+        let encoding = Encoding::from(format.clone());
+        measure(name, &encoding, RecordKind::GraphAlert, &alerts, &tenant);
+        measure(name, &encoding, RecordKind::GraphIncident, &incidents, &tenant);
     }
     for (name, format) in &formats {
-        let spelling = Spelling::from(format.clone());
+        let encoding = Encoding::from(format.clone());
         for (kind, body) in others {
-            measure(name, &spelling, kind, &[body.to_owned()], &tenant);
+            measure(name, &encoding, kind, &[body.to_owned()], &tenant);
         }
     }
     let cef = Format::Cef(CefOptions::default());
@@ -86,11 +86,11 @@ fn main() {
     )
     .expect("options");
     let mapping = Mapping::compile(&mapping, &cef).expect("a mapping");
-    let mapped = Spelling { mapping: Some(Arc::new(mapping)), ..Spelling::from(cef.clone()) };
+    let mapped = Encoding { mapping: Some(Arc::new(mapping)), ..Encoding::from(cef.clone()) };
     measure("cef, a mapping", &mapped, RecordKind::GraphAlert, &alerts, &tenant);
-    let bounded = Spelling { bounds: Some(Bounds::split_at(64 * 1024)), ..Spelling::from(cef.clone()) };
+    let bounded = Encoding { bounds: Some(Bounds::split_at(64 * 1024)), ..Encoding::from(cef.clone()) };
     measure("cef, fits its bound", &bounded, RecordKind::GraphAlert, &alerts, &tenant);
-    let split = Spelling { bounds: Some(Bounds::split_at(2048)), ..Spelling::from(cef) };
+    let split = Encoding { bounds: Some(Bounds::split_at(2048)), ..Encoding::from(cef) };
     measure("cef, split at 2 KiB", &split, RecordKind::GraphAlert, &alerts, &tenant);
 }
 
@@ -269,14 +269,14 @@ struct TypedUser<'a> {
     display_name: Option<Cow<'a, str>>,
 }
 
-fn measure(name: &str, spelling: &Spelling, kind: RecordKind, bodies: &[String], tenant: &TenantLabel) {
+fn measure(name: &str, encoding: &Encoding, kind: RecordKind, bodies: &[String], tenant: &TenantLabel) {
     let heads: Vec<RecordHead> =
         bodies.iter().map(|body| RecordHead::read(kind, body).expect("a record")).collect();
     let mut events = Events::new();
     run(name, kind.as_str(), bodies, || {
         events.clear();
         for (head, body) in heads.iter().zip(bodies) {
-            spelling.write(kind, Record { head, body }, tenant, &mut events).expect("it can be written");
+            encoding.write(kind, Record { head, body }, tenant, &mut events).expect("it can be written");
         }
         black_box(&events);
         events.bytes.len()

@@ -1,4 +1,4 @@
-//! Speaks to SIEMs: how a record is spelled ([`formats`]), and how it gets there ([`sinks`]).
+//! Speaks to SIEMs: how a record is written ([`formats`]), and how it gets there ([`sinks`]).
 
 pub mod formats;
 pub mod sinks;

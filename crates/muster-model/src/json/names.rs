@@ -1,7 +1,7 @@
 //! Names and their hashes: a field or type is found by its name without comparing it with one name after the other.
 
 /// The hash of a name: of its first and its last eight bytes and its length. Names that have the same are
-/// told apart by themselves.
+/// distinguished by themselves.
 #[inline(always)]
 pub const fn hash(name: &str) -> u32 {
     let bytes = name.as_bytes();

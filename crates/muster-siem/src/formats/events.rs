@@ -30,7 +30,7 @@ pub struct Event<'e> {
 /// What is known about an event beside its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Envelope {
-    /// The number of its record, as told by [`Events::start_record`].
+    /// The number of its record, as given to [`Events::start_record`].
     pub record: usize,
     /// Which of the record's events it is, counted from 1.
     pub part: usize,
@@ -193,18 +193,18 @@ mod tests {
     use muster_model::{TenantId, TenantLabel};
 
     use super::*;
-    use crate::formats::{Bounds, EcsOptions, Format, Spelling, SplunkOptions};
+    use crate::formats::{Bounds, EcsOptions, Encoding, Format, SplunkOptions};
 
     #[test]
     fn events_are_kept_apart() {
         let mut events = Events::new();
         assert!(events.is_empty());
         events.push_with(|buffer| buffer.extend_from_slice(b"one"));
-        let told = events.push_with(|buffer| {
+        let found = events.push_with(|buffer| {
             buffer.extend_from_slice(b"three");
             7
         });
-        assert_eq!((events.len(), told), (2, 7));
+        assert_eq!((events.len(), found), (2, 7));
         assert_eq!(events.iter().collect::<Vec<_>>(), [b"one".as_slice(), b"three"]);
         assert_eq!(events.events().count(), 0);
         events.clear();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     /// Number, part, parts, whether an inner alert, and stream of each event of two incidents of two alerts.
-    fn envelopes(spelling: &Spelling) -> Vec<(usize, usize, usize, bool, Option<String>)> {
+    fn envelopes(encoding: &Encoding) -> Vec<(usize, usize, usize, bool, Option<String>)> {
         let evidence = format!(r#"{{"x":"{}"}}"#, "x".repeat(800));
         let alert = |id| format!(r#"{{"id":"{id}","evidence":[{evidence},{evidence}]}}"#);
         let body = format!(
@@ -241,17 +241,17 @@ mod tests {
         for number in [3, 4] {
             events.start_record(number);
             let record = Record { head: &head, body: &body };
-            spelling.write(RecordKind::GraphIncident, record, &tenant, &mut events).expect("events");
+            encoding.write(RecordKind::GraphIncident, record, &tenant, &mut events).expect("events");
         }
         assert_eq!(events.events().count(), events.len());
-        let told = events.events().map(|event| {
+        let found = events.events().map(|event| {
             let Envelope { record, part, parts, kind, is_inner_alert, time, hash } = event.envelope;
             assert_eq!((event.id, kind, time), ("i", RecordKind::GraphIncident, head.created_at));
             assert_eq!(hash, head.hash);
-            let stream = spelling.format.stream(&event.envelope).map(str::to_owned);
+            let stream = encoding.format.stream(&event.envelope).map(str::to_owned);
             (record, part, parts, is_inner_alert, stream)
         });
-        told.collect()
+        found.collect()
     }
 
     #[test]
@@ -259,20 +259,20 @@ mod tests {
         let splunk = Format::Splunk(SplunkOptions::default());
         let streams =
             [Some("ms365:defender:incident".to_owned()), Some("ms365:defender:incident:alerts".to_owned())];
-        let told = envelopes(&splunk.clone().into());
+        let found = envelopes(&splunk.clone().into());
         let wanted = |record| {
             [(1, false), (2, true), (3, true)]
                 .map(|(part, inner)| (record, part, 3, inner, streams[usize::from(inner)].clone()))
         };
-        assert_eq!(told, [wanted(3), wanted(4)].concat());
+        assert_eq!(found, [wanted(3), wanted(4)].concat());
 
         // Each alert is split once; the mark and the mapping change nothing about the order.
-        let told = envelopes(&Spelling { bounds: Some(Bounds::split_at(1800)), ..splunk.into() });
-        let inner: Vec<bool> = told.iter().map(|(.., inner, _)| *inner).collect();
-        assert_eq!(inner, [false, true, true, true, true].repeat(2), "{told:?}");
-        assert_eq!(told.last().map(|(record, part, parts, ..)| (*record, *part, *parts)), Some((4, 5, 5)));
+        let found = envelopes(&Encoding { bounds: Some(Bounds::split_at(1800)), ..splunk.into() });
+        let inner: Vec<bool> = found.iter().map(|(.., inner, _)| *inner).collect();
+        assert_eq!(inner, [false, true, true, true, true].repeat(2), "{found:?}");
+        assert_eq!(found.last().map(|(record, part, parts, ..)| (*record, *part, *parts)), Some((4, 5, 5)));
 
-        let told = envelopes(&Format::Ecs(EcsOptions::default()).into());
-        assert_eq!(told[0], (3, 1, 2, false, Some("m365_defender.incident".to_owned())), "{told:?}");
+        let found = envelopes(&Format::Ecs(EcsOptions::default()).into());
+        assert_eq!(found[0], (3, 1, 2, false, Some("m365_defender.incident".to_owned())), "{found:?}");
     }
 }

@@ -23,14 +23,13 @@ mod writing;
 
 pub use cef::CefOptions;
 pub use ecs::{EcsOptions, EcsVersion};
-pub use encoding::Spelling;
+pub use encoding::Encoding;
 pub use encoding::big::{BigEvents, Bounds};
 pub use encoding::mapping::{FieldTemplate, JsonTemplate, Mapping, MappingError, MappingOptions};
 pub use error::FormatError;
 pub use events::{Envelope, Event, Events};
 pub use format::Format;
 pub use leef::{Delimiter, LeefOptions};
-pub use muster_model::RecordKind;
 pub use ocsf::{IncidentAlerts, OcsfOptions, OcsfVersion};
 pub use splunk::{IndexTemplate, Sourcetypes, SplunkOptions};
 pub use writing::field::{ALL_KINDS, Explained, FieldDoc, markdown};

@@ -13,7 +13,7 @@ use muster_model::{DeliveryBatch, Outcome, Report, Trouble};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::outcomes::Outcomes;
-use crate::formats::{Event, Events, Spelling};
+use crate::formats::{Encoding, Event, Events};
 
 /// Formatting this many bytes is about a millisecond of work; others get a turn then.
 const TURN_BYTES: usize = 256 << 10;
@@ -120,7 +120,7 @@ pub(super) struct Formatted {
 
 impl Formatted {
     /// Formats every record of `batch`.
-    pub(super) async fn new(encoding: &Spelling, batch: DeliveryBatch<'_>) -> Self {
+    pub(super) async fn new(encoding: &Encoding, batch: DeliveryBatch<'_>) -> Self {
         let (mut events, mut outcomes) = (Events::new(), Outcomes::default());
         let bodies: usize = batch.deliveries.iter().map(|delivery| delivery.batch.body_bytes()).sum();
         events.bytes.reserve(bodies + bodies / 16);

@@ -35,7 +35,7 @@ use self::open_file::{FileSite, Lines, OpenFile, explain, lock};
 use super::error::SinkError;
 use super::outcomes::Outcomes;
 use super::settings::{Settings, Surroundings};
-use crate::formats::{Events, Spelling};
+use crate::formats::{Encoding, Events};
 
 /// What is written and synced together, at most, unless a single delivery batch is larger.
 const GROUP_BYTES_MAX: usize = 16 << 20;
@@ -51,7 +51,7 @@ pub struct FileSink {
 struct Shared {
     name: String,
     site: FileSite,
-    encoding: Spelling,
+    encoding: Encoding,
     queue: Mutex<VecDeque<Job>>,
     file: Arc<tokio::sync::Mutex<FileState>>,
 }
@@ -105,7 +105,7 @@ impl FileSink {
         Self::open_on(sink, site, encoding, Disk::new(lock))
     }
 
-    fn open_on(name: String, site: FileSite, encoding: Spelling, disk: Disk) -> Result<Self, SinkError> {
+    fn open_on(name: String, site: FileSite, encoding: Encoding, disk: Disk) -> Result<Self, SinkError> {
         let file = match OpenFile::open(&site, disk) {
             Ok(file) => file,
             Err((error, _)) => {

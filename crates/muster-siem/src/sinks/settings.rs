@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::formats::{
-    BigEvents, Bounds, CefOptions, EcsOptions, Format, LeefOptions, Mapping, MappingOptions, OcsfOptions,
-    Spelling, SplunkOptions,
+    BigEvents, Bounds, CefOptions, EcsOptions, Encoding, Format, LeefOptions, Mapping, MappingOptions,
+    OcsfOptions, SplunkOptions,
 };
 
 /// Below that not even a reference to a record fits.
@@ -27,7 +27,7 @@ pub trait Settings: fmt::Debug {
     ///
     /// # Errors
     /// All mistakes in the mapping and in the bounds, in words for the operator.
-    fn encoding(&self) -> Result<Spelling, Vec<String>>;
+    fn encoding(&self) -> Result<Encoding, Vec<String>>;
 
     /// How many delivery batches may be under way at the same time.
     fn concurrency(&self) -> u32;
@@ -75,7 +75,7 @@ pub(super) struct EncodingKeys<'s> {
 
 impl EncodingKeys<'_> {
     /// See [`Settings::encoding`].
-    pub(super) fn encoding(self) -> Result<Spelling, Vec<String>> {
+    pub(super) fn encoding(self) -> Result<Encoding, Vec<String>> {
         let Self { format, mapping, event_size_max, big_events, big_drop } = self;
         let mut mistakes = Vec::new();
         if big_events == BigEvents::Drop && big_drop.is_empty() {
@@ -107,7 +107,7 @@ impl EncodingKeys<'_> {
             big_events,
             drop: big_drop.to_vec(),
         });
-        Ok(Spelling { format, mapping, bounds })
+        Ok(Encoding { format, mapping, bounds })
     }
 }
 

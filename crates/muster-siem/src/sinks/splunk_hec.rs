@@ -35,7 +35,7 @@ use super::error::SinkError;
 use super::http;
 use super::settings::{EncodingKeys, Settings, Surroundings, bytes, http_url, seconds, word};
 use crate::formats::{
-    BigEvents, Format, IndexTemplate, MappingOptions, Sourcetypes, Spelling, SplunkOptions, Template,
+    BigEvents, Encoding, Format, IndexTemplate, MappingOptions, Sourcetypes, SplunkOptions, Template,
 };
 
 /// Requests of one delivery batch that are on their way at once.
@@ -118,7 +118,7 @@ impl Settings for SplunkHecSettings {
         self.url.to_string()
     }
 
-    fn encoding(&self) -> Result<Spelling, Vec<String>> {
+    fn encoding(&self) -> Result<Encoding, Vec<String>> {
         let format = Format::Splunk(SplunkOptions {
             index: self.index.clone(),
             host: self.host.clone(),
@@ -144,7 +144,7 @@ impl Settings for SplunkHecSettings {
 #[derive(Debug)]
 pub struct SplunkHec {
     settings: SplunkHecSettings,
-    encoding: Spelling,
+    encoding: Encoding,
     collector: Collector,
     board: AckBoard,
     /// Whether the collector has shown that it acknowledges, for `Acknowledge::Required`.

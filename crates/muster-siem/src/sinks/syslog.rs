@@ -38,7 +38,7 @@ use super::error::{SinkError, shown};
 use super::outcomes::Outcomes;
 use super::settings::{Settings, Surroundings, bytes};
 use super::tls;
-use crate::formats::{Events, Format, Spelling};
+use crate::formats::{Encoding, Events, Format};
 
 /// Frames are written when this much has gathered.
 const WRITE_BYTES: usize = 128 << 10;
@@ -51,7 +51,7 @@ pub struct Syslog {
     settings: SyslogSettings,
     host: String,
     port: u16,
-    encoding: Spelling,
+    encoding: Encoding,
     layout: MessageLayout,
     confirm: Confirm,
     tls: Option<Tls>,

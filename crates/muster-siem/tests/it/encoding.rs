@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use muster_model::{Record, RecordKind, TenantLabel};
 use muster_siem::formats::{
-    BigEvents, Bounds, CefOptions, Events, Format, FormatError, LeefOptions, Mapping, MappingError,
-    MappingOptions, Spelling, SplunkOptions,
+    BigEvents, Bounds, CefOptions, Encoding, Events, Format, FormatError, LeefOptions, Mapping, MappingError,
+    MappingOptions, SplunkOptions,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn formats() -> [Format; 4] {
 }
 
 fn write(
-    spelling: &Spelling,
+    encoding: &Encoding,
     kind: RecordKind,
     body: &str,
     tenant: &TenantLabel,
@@ -32,7 +32,7 @@ fn write(
     let head = head(kind, body);
     let mut events = Events::new();
     events.push_with(|buffer| buffer.extend_from_slice(b"before"));
-    let result = spelling.write(kind, Record { head: &head, body }, tenant, &mut events);
+    let result = encoding.write(kind, Record { head: &head, body }, tenant, &mut events);
     let mut texts: Vec<_> =
         events.iter().map(|event| String::from_utf8(event.to_vec()).expect("text")).collect();
     assert_eq!(texts.remove(0), "before");
@@ -42,19 +42,19 @@ fn write(
     result.map(|()| texts)
 }
 
-fn bounded(format: &Format, event_bytes_max: usize, big_events: BigEvents, drop: &[&str]) -> Spelling {
+fn bounded(format: &Format, event_bytes_max: usize, big_events: BigEvents, drop: &[&str]) -> Encoding {
     let drop = drop.iter().map(|name| (*name).to_owned()).collect();
-    Spelling {
+    Encoding {
         format: format.clone(),
         mapping: None,
         bounds: Some(Bounds { event_bytes_max, big_events, drop }),
     }
 }
 
-fn mapped(format: &Format, options: Value) -> Result<Spelling, Vec<MappingError>> {
+fn mapped(format: &Format, options: Value) -> Result<Encoding, Vec<MappingError>> {
     let options: MappingOptions = serde_json::from_value(options).expect("options");
     let mapping = Mapping::compile(&options, format)?;
-    Ok(Spelling { format: format.clone(), mapping: Some(Arc::new(mapping)), bounds: None })
+    Ok(Encoding { format: format.clone(), mapping: Some(Arc::new(mapping)), bounds: None })
 }
 
 /// Where the fields of Muster's own stand in an event; null when it has none.
@@ -113,9 +113,9 @@ fn no_event_is_longer_than_the_sink_takes_and_each_says_what_was_done() {
             for (name, kind, body) in FIXTURES.iter().copied() {
                 for limit in [1536, 2048, 4096] {
                     let plain = write(&format.clone().into(), kind, body, &tenant()).expect("events");
-                    let spelling =
+                    let encoding =
                         bounded(&format, limit, big_events, &["evidence", "event.evidence", "msg"]);
-                    let events = write(&spelling, kind, body, &tenant())
+                    let events = write(&encoding, kind, body, &tenant())
                         .unwrap_or_else(|error| panic!("{format} {name} {limit}: {error}"));
                     assert!(!events.is_empty());
                     for event in &events {
@@ -194,9 +194,9 @@ fn an_incident_is_split_by_its_alerts_and_then_by_their_evidence() {
     let small = json!({ "id": "small", "title": "s", "evidence": [] });
     let body =
         json!({ "id": "9", "displayName": "i", "alerts": [small, wide_alert(40, 200), small] }).to_string();
-    let spelling = bounded(&Format::Raw, 4096, BigEvents::Split, &[]);
+    let encoding = bounded(&Format::Raw, 4096, BigEvents::Split, &[]);
     let (mut ids, mut evidence) = (Vec::new(), 0);
-    for event in write(&spelling, RecordKind::GraphIncident, &body, &tenant()).expect("events") {
+    for event in write(&encoding, RecordKind::GraphIncident, &body, &tenant()).expect("events") {
         let event: Value = serde_json::from_str(&event).expect("JSON");
         for alert in event["alerts"].as_array().expect("a list") {
             ids.push(alert["id"].as_str().expect("an id").to_owned());
@@ -246,8 +246,8 @@ fn named_fields_are_dropped_in_turn() {
     alert["recommendedActions"] = json!("r".repeat(3000));
     let body = alert.to_string();
     let dropped = |limit: usize| {
-        let spelling = bounded(&Format::Raw, limit, BigEvents::Drop, &["recommendedActions", "description"]);
-        let events = write(&spelling, RecordKind::GraphAlert, &body, &tenant()).expect("events");
+        let encoding = bounded(&Format::Raw, limit, BigEvents::Drop, &["recommendedActions", "description"]);
+        let events = write(&encoding, RecordKind::GraphAlert, &body, &tenant()).expect("events");
         let event: Value = serde_json::from_str(&events[0]).expect("JSON");
         (
             event["muster"]["dropped"].clone(),
@@ -283,8 +283,8 @@ proptest! {
             .map(|(number, size)| json!({ "n": number, "url": "u".repeat(*size), "list": [1, { "]": "[" }] }))
             .collect();
         let body = json!({ "evidence": evidence, "id": "1" }).to_string();
-        let spelling = bounded(&Format::Raw, limit, BigEvents::Split, &[]);
-        let events = write(&spelling, RecordKind::GraphAlert, &body, &tenant()).expect("events");
+        let encoding = bounded(&Format::Raw, limit, BigEvents::Split, &[]);
+        let events = write(&encoding, RecordKind::GraphAlert, &body, &tenant()).expect("events");
         let mut found = Vec::new();
         let mut referred = 0;
         for event in &events {
@@ -311,7 +311,7 @@ const ALERT: &str = r#"{"id":"a1","title":"A|b=c","severity":"high","prioritySco
 #[test]
 fn fields_are_changed_by_templates() {
     let cef = Format::Cef(CefOptions::default());
-    let spelling = mapped(
+    let encoding = mapped(
         &cef,
         json!({
             "drop": ["flexString2"],
@@ -327,7 +327,7 @@ fn fields_are_changed_by_templates() {
         }),
     )
     .expect("a mapping");
-    let line = write(&spelling, RecordKind::GraphAlert, ALERT, &tenant()).expect("a line").remove(0);
+    let line = write(&encoding, RecordKind::GraphAlert, ALERT, &tenant()).expect("a line").remove(0);
     let cef = read_cef(&line);
     assert_eq!(cef.header[5], "[fabrikam] A|b=c");
     assert_eq!(cef.get("cs5"), Some("FABRIKAM: A|b=c"));
@@ -339,7 +339,7 @@ fn fields_are_changed_by_templates() {
     assert_eq!(cef.get("dvchost"), Some("graph_alert/graph_alerts"));
 
     let splunk = Format::Splunk(SplunkOptions::default());
-    let spelling = mapped(
+    let encoding = mapped(
         &splunk,
         json!({
             "drop": ["event.evidence.url"],
@@ -352,7 +352,7 @@ fn fields_are_changed_by_templates() {
         }),
     )
     .expect("a mapping");
-    let event = write(&spelling, RecordKind::GraphAlert, ALERT, &tenant()).expect("an event").remove(0);
+    let event = write(&encoding, RecordKind::GraphAlert, ALERT, &tenant()).expect("an event").remove(0);
     let event: Value = serde_json::from_str(&event).expect("JSON");
     assert_eq!(event["fields"]["customer"], "Fabrikam AB");
     assert_eq!(event["fields"]["score"], 72.5);
@@ -418,8 +418,8 @@ fn templates_are_bounded() {
         ("{{ record.title / 2 }}", "unsupported types"),
     ] {
         let cef = Format::Cef(CefOptions::default());
-        let spelling = mapped(&cef, json!({ "set": { "cs1": template, "cs4": "fine" } })).expect("a mapping");
-        let line = write(&spelling, RecordKind::GraphAlert, &body, &tenant()).expect("a line").remove(0);
+        let encoding = mapped(&cef, json!({ "set": { "cs1": template, "cs4": "fine" } })).expect("a mapping");
+        let line = write(&encoding, RecordKind::GraphAlert, &body, &tenant()).expect("a line").remove(0);
         let cef = read_cef(&line);
         assert_eq!((cef.get("cs1"), cef.get("cs4")), (None, Some("fine")), "{template}");
         let error = cef.get("muMappingError").unwrap_or_default();
@@ -446,8 +446,8 @@ proptest! {
             } else {
                 json!({ "set": { "deep.custom": "<{{ record.title }}>", "other": "{{ tenant.name }}!" } })
             };
-            let spelling = mapped(&format, set).expect("a mapping");
-            let event = write(&spelling, RecordKind::GraphAlert, &body, &label).expect("an event").remove(0);
+            let encoding = mapped(&format, set).expect("a mapping");
+            let event = write(&encoding, RecordKind::GraphAlert, &body, &label).expect("an event").remove(0);
             let wanted = format!("<{title}>");
             match format {
                 Format::Cef(_) => {

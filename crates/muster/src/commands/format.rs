@@ -8,7 +8,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
-use muster_siem::formats::{Explained, FormatError, RecordKind, Spelling};
+use muster_model::RecordKind;
+use muster_siem::formats::{Encoding, Explained, FormatError};
 use muster_siem::sinks::{FormatName, FormatOptions};
 use serde::Serialize;
 
@@ -24,11 +25,11 @@ const SHOWN_CHARACTERS: usize = 72;
 /// How many troubles are told one by one.
 const TROUBLES_MAX: usize = 20;
 
-/// One way of spelling records: a format, or that of a sink.
+/// One way of encoding records: a format, or that of a sink.
 struct Column {
     name: String,
     sink: Option<String>,
-    spelling: Spelling,
+    encoding: Encoding,
 }
 
 /// What is printed of one record.
@@ -120,7 +121,7 @@ fn columns(args: &Args, config: &Path) -> Result<Vec<Column>, Failed> {
     for name in &args.to {
         let format = name.with(&FormatOptions::default());
         if columns.iter().all(|column| column.name != format.name()) {
-            columns.push(Column { name: format.name().to_owned(), sink: None, spelling: format.into() });
+            columns.push(Column { name: format.name().to_owned(), sink: None, encoding: format.into() });
         }
     }
     if args.sink.is_empty() {
@@ -134,11 +135,11 @@ fn columns(args: &Args, config: &Path) -> Result<Vec<Column>, Failed> {
             let message = format!("there is no sink `{name}`; the sinks are: {known}");
             return Err(Failed::say(Exit::NotFound, message));
         };
-        let spelling = sink.any().encoding().map_err(|mistakes| {
+        let encoding = sink.any().encoding().map_err(|mistakes| {
             Failed::say(Exit::Settings, format!("sink `{name}`: {}", mistakes.join("; ")))
         })?;
-        let shown = format!("{name} ({})", spelling.format);
-        columns.push(Column { name: shown, sink: Some(name.clone()), spelling });
+        let shown = format!("{name} ({})", encoding.format);
+        columns.push(Column { name: shown, sink: Some(name.clone()), encoding });
     }
     Ok(columns)
 }
@@ -212,7 +213,7 @@ impl Printer<'_> {
     fn events(&self, record: &Recorded<'_>, troubles: &mut Troubles) -> Option<Vec<u8>> {
         let mut lines = None;
         for column in self.columns {
-            match record.write(&column.spelling) {
+            match record.write(&column.encoding) {
                 Ok(events) => {
                     let lines = lines.get_or_insert_with(Vec::new);
                     for event in events.iter() {
@@ -258,8 +259,8 @@ fn failed(record: &Recorded<'_>, column: &Column, error: &FormatError) -> String
 }
 
 fn show(record: &Recorded<'_>, number: usize, column: &Column) -> Result<ShownFormat, FormatError> {
-    let format = &column.spelling.format;
-    let events = record.write(&column.spelling)?;
+    let format = &column.encoding.format;
+    let events = record.write(&column.encoding)?;
     let read = |event: &[u8]| format.read_event(record.kind, event);
     // What the format itself does not write so is the sink's doing, whatever the field's row in the table says.
     let own = match column.sink {

@@ -349,8 +349,8 @@ fn add_host<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, inner: &'a In
     for column in ["IPv4Dhcp", "IPv6Dhcp"] {
         document.add(field!("related.ip"), text(column));
     }
-    let told = inner.get(row, "AdditionalFields").text_of("SourceComputerOperatingSystemType");
-    os_type(document, told);
+    let platform = inner.get(row, "AdditionalFields").text_of("SourceComputerOperatingSystemType");
+    os_type(document, platform);
     let windows = |path: Text<'_>| {
         let path = path.as_written().as_bytes();
         path.first().is_some_and(u8::is_ascii_alphabetic) && path.get(1..3) == Some(b":\\")

@@ -507,16 +507,16 @@ impl<'b> VendorWriter<'b> {
             return;
         }
         for (group, members) in EVIDENCE_GROUPS {
-            let told = || {
+            let present = || {
                 let values = members.iter().map(|(key, name)| (*name, object.get(key)));
                 values.filter(|(_, value)| value.has_content())
             };
-            if told().next().is_none() {
+            if present().next().is_none() {
                 continue;
             }
             self.key(Name::Fixed(group), "");
             self.object(|writer| {
-                for (name, value) in told() {
+                for (name, value) in present() {
                     writer.key(Name::Fixed(name), "");
                     writer.snake(value, Branch::File);
                 }
@@ -697,7 +697,7 @@ struct SnakeName {
 
 impl SnakeNames {
     const SLOTS: usize = 1024;
-    /// Longer keys are spelled each time, so that nobody fills the memory with them.
+    /// Longer keys are written anew each time, so that nobody fills the memory with them.
     const KEY_BYTES_MAX: usize = 64;
 
     /// Appends `key` in snake case, and returns the hash of that.

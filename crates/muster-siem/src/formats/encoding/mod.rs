@@ -13,9 +13,9 @@ use super::format::Format;
 use big::Bounds;
 use mapping::Mapping;
 
-/// How records are spelled for one sink.
+/// How records are written for one sink.
 #[derive(Debug, Clone)]
-pub struct Spelling {
+pub struct Encoding {
     /// The format.
     pub format: Format,
     /// The sink's own changes to the fields.
@@ -24,13 +24,13 @@ pub struct Spelling {
     pub bounds: Option<Bounds>,
 }
 
-impl From<Format> for Spelling {
+impl From<Format> for Encoding {
     fn from(format: Format) -> Self {
         Self { format, mapping: None, bounds: None }
     }
 }
 
-impl Spelling {
+impl Encoding {
     /// Appends the events of one record, as [`Format::write`] does, with the sink's changes, none longer than the
     /// sink takes.
     ///

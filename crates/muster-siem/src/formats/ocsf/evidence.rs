@@ -23,30 +23,30 @@ use super::writer::{Json, time};
 /// How deep evidence inside evidence is followed: as deep as the view does.
 const DEPTH_MAX: usize = 8;
 
-/// What evidence tells about the event as a whole.
+/// What the evidence says about the event as a whole.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Traits {
     /// Whether an object of OCSF's Windows extension is in the event.
     pub(super) windows: bool,
 }
 
 /// Writes `evidences` of an alert.
-pub(super) fn evidences(json: &mut Json<'_>, alert: &Alert<'_>, version: OcsfVersion, told: &mut Told) {
+pub(super) fn evidences(json: &mut Json<'_>, alert: &Alert<'_>, version: OcsfVersion, traits: &mut Traits) {
     json.list("evidences", |json| {
-        let mut writer = Writer { alert, version, told };
+        let mut writer = EvidenceWriter { alert, version, traits };
         for evidence in &alert.evidence {
             writer.evidence(json, evidence, 1);
         }
     });
 }
 
-struct Writer<'w, 'a> {
+struct EvidenceWriter<'w, 'a> {
     alert: &'w Alert<'a>,
     version: OcsfVersion,
-    told: &'w mut Told,
+    traits: &'w mut Traits,
 }
 
-impl<'a> Writer<'_, 'a> {
+impl<'a> EvidenceWriter<'_, 'a> {
     fn evidence(&mut self, json: &mut Json<'_>, evidence: &Evidence<'a>, depth: usize) {
         // Evidence that an alert of an older API is itself has no object of its own.
         let own = depth == 1 && evidence.fields.raw().as_ptr() != self.alert.fields.raw().as_ptr();
@@ -208,7 +208,7 @@ impl<'a> Writer<'_, 'a> {
         if registry.hive.or(registry.key).is_blank() {
             return;
         }
-        self.told.windows = true;
+        self.traits.windows = true;
         json.object("reg_key", |json| json.joined("path", &[registry.hive, registry.key], '\\'));
         if !registry.value_name.is_blank() {
             json.object("reg_value", |json| {
@@ -270,7 +270,7 @@ fn verdict(text: Text<'_>) -> Option<(i64, &str)> {
     }
 }
 
-/// The device on which a file or process was found, of which most often only the id is told.
+/// The device on which a file or process was found, of which most often only the id is known.
 fn on_device(json: &mut Json<'_>, evidence: &Evidence<'_>) {
     device(json, "device", &evidence.device(), &[]);
 }
@@ -305,16 +305,16 @@ fn whole_user<'a>(evidence: &Evidence<'a>) -> User<'a> {
 
 /// The addresses of a device's network interfaces.
 fn interfaces<'a>(evidence: &Evidence<'a>) -> Vec<Text<'a>> {
-    let mut told = evidence.fields.texts_of("ipInterfaces");
-    if told.is_empty() {
+    let mut addresses = evidence.fields.texts_of("ipInterfaces");
+    if addresses.is_empty() {
         let external = evidence.device().last_external_address;
         evidence.pivots(&mut |pivot, text| {
             if pivot == Pivot::Address && text != external {
-                told.push(text);
+                addresses.push(text);
             }
         });
     }
-    told
+    addresses
 }
 
 /// Sessions: who, on what, since when.

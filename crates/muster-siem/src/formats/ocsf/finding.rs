@@ -7,7 +7,7 @@ use muster_model::{RecordKind, Severity};
 use super::base::{
     Class, Context, DETECTION_FINDING, Metadata, classified, log_name, milliseconds, severity,
 };
-use super::evidence::{Observables, THREAT_ACTOR, Told};
+use super::evidence::{Observables, THREAT_ACTOR, Traits};
 use super::objects::person;
 use super::writer::{Json, time};
 use super::{evidence, objects};
@@ -47,7 +47,7 @@ impl Context<'_> {
         let ended = time(alert.last_activity_at);
         let created = head.created_at.filter(|time| time.as_millisecond() > 0).or(time(alert.created_at));
         let updated = time(alert.updated_at);
-        let mut told = Told::default();
+        let mut traits = Traits::default();
         let mut observables = Observables::default();
         observables.add_facts(&facts);
         observables.add_evidence(std::slice::from_ref(alert), &all);
@@ -69,7 +69,7 @@ impl Context<'_> {
             });
             attacks(json, std::slice::from_ref(alert));
             evidence::malware(json, alert, &all);
-            evidence::evidences(json, alert, version, &mut told);
+            evidence::evidences(json, alert, version, &mut traits);
             evidence::resources(json, &all, version);
             objects::device(json, "device", &facts.device, &[]);
             observables.write(json);
@@ -98,7 +98,7 @@ impl Context<'_> {
                 incident: head.incident,
                 labels: &alert.tags,
                 profiles: &["cloud", "incident", "security_control"],
-                windows: told.windows,
+                windows: traits.windows,
             };
             self.metadata(json, &metadata);
             self.cloud(json);
@@ -388,7 +388,7 @@ fn priority(score: Text<'_>, severity: Severity) -> (i64, &'static str) {
     }
 }
 
-/// What protection did: the worst that is told of any evidence.
+/// What protection did: the worst that any evidence says.
 #[expect(clippy::type_complexity, reason = "two enum values of OCSF, each a number and its caption")]
 fn disposition(
     alert: &Alert<'_>,
@@ -508,8 +508,8 @@ fn analytic(detection_source: Text<'_>) -> (i64, &'static str) {
     }
 }
 
-/// `attacks`: the techniques of MITRE ATT&CK, and the tactics that categories name. Which tactic a technique served is
-/// not told, so they stand apart.
+/// `attacks`: the techniques of MITRE ATT&CK, and the tactics that categories name. No record says which
+/// tactic a technique served, so they stand apart.
 fn attacks(json: &mut Json<'_>, alerts: &[Alert<'_>]) {
     let (mut techniques, mut tactics) = (Distinct::default(), Distinct::default());
     for alert in alerts {

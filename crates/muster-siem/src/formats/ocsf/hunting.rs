@@ -808,9 +808,9 @@ impl<'a> RowWriter<'_, 'a> {
     fn common(&self, json: &mut Json<'_>, table: Table, written: &Written, observables: &Observables<'a>) {
         let (context, row) = (self.context, self.row);
         json.number("time", milliseconds(time(row.happened_at).or(context.record.head.created_at)));
-        let told = self.text("Severity");
-        if written.severity && !told.is_blank() {
-            severity(json, Severity::from_wire(told.as_written()), told);
+        let word = self.text("Severity");
+        if written.severity && !word.is_blank() {
+            severity(json, Severity::from_wire(word.as_written()), word);
         } else {
             json.choice("severity", (1, "Informational"));
         }
@@ -849,7 +849,7 @@ impl<'a> RowWriter<'_, 'a> {
             let columns: Option<HashMap<&str, bool>> = (envelope.len() > LOOKED_UP_MAX)
                 .then(|| row.fields.fields().map(|(key, value)| (key, value.is_present())).collect());
             let is_column = |key: &str| match &columns {
-                Some(columns) => columns.get(key).is_some_and(|told| *told),
+                Some(columns) => columns.get(key).is_some_and(|present| *present),
                 None => row.fields.get(key).is_present(),
             };
             let (twice, once): (Vec<_>, Vec<_>) = envelope.into_iter().partition(|(key, _)| is_column(key));
@@ -885,9 +885,9 @@ impl<'a> RowWriter<'_, 'a> {
 /// A text in `AdditionalFields`: an object, or one that is written as a string.
 fn additional(row: &HuntingRow<'_>, key: &str) -> String {
     let more = row.fields.get("AdditionalFields");
-    let told = more.text_of(key);
-    if !told.is_blank() {
-        return told.decoded().into_owned();
+    let own = more.text_of(key);
+    if !own.is_blank() {
+        return own.decoded().into_owned();
     }
     let inner = more.text().decoded();
     if !inner.contains(key) {

@@ -21,8 +21,8 @@ pub(super) fn device(json: &mut Json<'_>, key: &str, device: &Device<'_>, interf
     } else {
         interfaces.first().copied().unwrap_or_default()
     };
-    let told = [device.id, device.entra_id, device.dns_name, device.host_name, device.vm_id, address];
-    if told.iter().all(|text| text.is_blank()) {
+    let known = [device.id, device.entra_id, device.dns_name, device.host_name, device.vm_id, address];
+    if known.iter().all(|text| text.is_blank()) {
         return;
     }
     json.object(key, |json| {
@@ -212,7 +212,7 @@ pub(super) fn file_with(json: &mut Json<'_>, key: &str, file: &File<'_>, hashes:
     });
 }
 
-/// A URL, with the host it leads to where that can be told without doubt.
+/// A URL, with the host it leads to where that is beyond doubt.
 pub(super) fn url_object(json: &mut Json<'_>, key: &str, text: Text<'_>) {
     json.object(key, |json| {
         json.text("url_string", text);

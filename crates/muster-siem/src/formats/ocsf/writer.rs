@@ -1,5 +1,5 @@
-//! Writes JSON objects into a buffer, field by field: what is not told leaves no field, and an object or list in
-//! which nothing was told leaves nothing at all.
+//! Writes JSON objects into a buffer, field by field. A blank value leaves no field, and an object or list that stays
+//! empty leaves nothing at all.
 
 use std::io::Write as _;
 
@@ -183,17 +183,17 @@ impl<'b> Json<'b> {
 
     /// One text made of those that are not blank, with `separator` between them; nothing when all are.
     pub(super) fn joined(&mut self, key: &str, pieces: &[Text<'_>], separator: char) {
-        let told = || pieces.iter().filter(|piece| !piece.is_blank());
-        if told().next().is_none() {
+        let present = || pieces.iter().filter(|piece| !piece.is_blank());
+        if present().next().is_none() {
             return;
         }
         self.key(key);
-        if told().any(|piece| !is_right(piece.as_written())) {
-            let decoded: Vec<_> = told().map(|piece| piece.decoded()).collect();
+        if present().any(|piece| !is_right(piece.as_written())) {
+            let decoded: Vec<_> = present().map(|piece| piece.decoded()).collect();
             return push_string(self.buffer, &decoded.join(separator.encode_utf8(&mut [0; 4])));
         }
         self.buffer.push(b'"');
-        for (position, piece) in told().enumerate() {
+        for (position, piece) in present().enumerate() {
             if position > 0 {
                 if matches!(separator, '\\' | '"') {
                     self.buffer.push(b'\\');

@@ -93,8 +93,8 @@ impl<'a> HuntingRow<'a> {
 
     /// The process that the row is about (`Process…`, with the file as its image).
     pub(crate) fn process(&self) -> Process<'a> {
-        let told = ["ProcessId", "ProcessCommandLine"];
-        let image = if self.fields.first_text(&told).is_blank() { File::default() } else { self.file() };
+        let own = ["ProcessId", "ProcessCommandLine"];
+        let image = if self.fields.first_text(&own).is_blank() { File::default() } else { self.file() };
         Process {
             id: self.text("ProcessId"),
             image,

@@ -201,8 +201,8 @@ const TELLING_ACTIONS: [(&str, &str); 14] = [
 /// The hunting table that a row with these columns comes from; empty when its columns are of the query's own making.
 pub(crate) fn hunting_table(row: Value<'_>) -> &'static str {
     let has = |column: &str| row.get(column).kind().is_some();
-    let told = TELLING_COLUMNS.iter().find(|(_, columns)| columns.iter().all(|column| has(column)));
-    if let Some((table, _)) = told {
+    let telling = TELLING_COLUMNS.iter().find(|(_, columns)| columns.iter().all(|column| has(column)));
+    if let Some((table, _)) = telling {
         return table;
     }
     let action = row.text_of("ActionType").as_written();
@@ -229,9 +229,9 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    /// The direction that a network row tells: an inspected connection says it itself (`AdditionalFields.direction`),
+    /// The direction that a network row names: an inspected connection says it itself (`AdditionalFields.direction`),
     /// else the action does.
-    pub(crate) fn of(action: &str, told: &str) -> Self {
+    pub(crate) fn of(action: &str, said: &str) -> Self {
         const BY_ACTION: [(&str, Direction); 5] = [
             ("Inbound", Direction::Inbound),
             ("ConnectionSuccess", Direction::Outbound),
@@ -239,7 +239,7 @@ impl Direction {
             ("ConnectionRequest", Direction::Outbound),
             ("ConnectionAttempt", Direction::Outbound),
         ];
-        match told {
+        match said {
             word if same(word, "In") => Self::Inbound,
             word if same(word, "Out") => Self::Outbound,
             _ => BY_ACTION

@@ -259,11 +259,11 @@ enum Action<'a> {
     Put(&'a str),
 }
 
-type Step<'a> = (&'a [String], Action<'a>);
+type Change<'a> = (&'a [String], Action<'a>);
 
 fn json(edit: &Edit<'_>, event: &str, out: &mut Vec<u8>) -> Result<(), Error> {
     let mut put: Vec<(&[String], String)> = Vec::new();
-    let mut steps: Vec<Step<'_>> = edit.drop.iter().map(|path| (path.0.as_slice(), Action::Drop)).collect();
+    let mut steps: Vec<Change<'_>> = edit.drop.iter().map(|path| (path.0.as_slice(), Action::Drop)).collect();
     for (from, to) in &edit.rename {
         if edit.drop.contains(from) {
             continue;
@@ -287,7 +287,7 @@ fn json(edit: &Edit<'_>, event: &str, out: &mut Vec<u8>) -> Result<(), Error> {
         }
     }
     // What is put wins over what is dropped: it comes first.
-    let mut all: Vec<Step<'_>> = put.iter().map(|(path, value)| (*path, Action::Put(value))).collect();
+    let mut all: Vec<Change<'_>> = put.iter().map(|(path, value)| (*path, Action::Put(value))).collect();
     all.append(&mut steps);
     rewrite(&mut Reader::new(event), &all, out)
 }
@@ -318,7 +318,7 @@ pub(crate) fn find<'e>(event: &'e str, path: &[String]) -> Result<Option<&'e str
 }
 
 /// Copies one value with the steps taken in it.
-fn rewrite<'e>(reader: &mut Reader<'e>, steps: &[Step<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
+fn rewrite<'e>(reader: &mut Reader<'e>, steps: &[Change<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
     match reader.peek()? {
         b'[' => {
             // Dropping goes into each item of a list; a value is put into none.
@@ -339,7 +339,7 @@ fn rewrite<'e>(reader: &mut Reader<'e>, steps: &[Step<'_>], out: &mut Vec<u8>) -
             let mut separator = "";
             let mut seen: Vec<&str> = Vec::new();
             reader.object(|key, reader| {
-                let inner: Vec<Step<'_>> = steps
+                let inner: Vec<Change<'_>> = steps
                     .iter()
                     .filter_map(|(path, action)| match path.split_first() {
                         Some((first, rest)) if first == key => Some((rest, *action)),
@@ -374,7 +374,7 @@ fn rewrite<'e>(reader: &mut Reader<'e>, steps: &[Step<'_>], out: &mut Vec<u8>) -
                     }
                 }
             })?;
-            let missing: Vec<Step<'_>> = steps
+            let missing: Vec<Change<'_>> = steps
                 .iter()
                 .filter(|(path, action)| {
                     matches!(action, Action::Put(_))
@@ -391,7 +391,7 @@ fn rewrite<'e>(reader: &mut Reader<'e>, steps: &[Step<'_>], out: &mut Vec<u8>) -
 }
 
 /// Appends fields that are not there yet, with the objects around them.
-fn push_missing(steps: &[Step<'_>], mut separator: &str, out: &mut Vec<u8>) {
+fn push_missing(steps: &[Change<'_>], mut separator: &str, out: &mut Vec<u8>) {
     let mut done: Vec<&str> = Vec::new();
     for (path, action) in steps {
         let (Some((first, rest)), Action::Put(value)) = (path.split_first(), action) else { continue };
@@ -407,7 +407,7 @@ fn push_missing(steps: &[Step<'_>], mut separator: &str, out: &mut Vec<u8>) {
             out.extend_from_slice(value.as_bytes());
             continue;
         }
-        let inner: Vec<Step<'_>> = steps
+        let inner: Vec<Change<'_>> = steps
             .iter()
             .filter_map(|(path, action)| match path.split_first() {
                 Some((head, rest)) if head == first && !rest.is_empty() => Some((rest, *action)),

@@ -19,7 +19,7 @@ pub(crate) enum Place {
 
 /// What becomes of a character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spelled {
+enum Escaped {
     AsItIs,
     As(&'static str),
     /// Its number, such as `<U+0000>`.
@@ -40,23 +40,23 @@ impl Place {
     }
 
     #[inline(always)]
-    fn spelled(self, character: char) -> Spelled {
+    fn written_as(self, character: char) -> Escaped {
         use Place::{CefHeader, CefItem, CefValue, LeefHeader, LeefItem, LeefValue};
         match (character, self) {
-            ('\\', CefHeader | CefValue | CefItem) => Spelled::As("\\\\"),
-            ('|', CefHeader) => Spelled::As("\\|"),
-            ('=', CefValue | CefItem) => Spelled::As("\\="),
-            (';', CefItem | LeefItem(_)) => Spelled::As("%3B"),
-            ('\n' | '\r' | '\t', CefHeader | LeefHeader) | ('\t', CefValue | CefItem) => Spelled::As(" "),
-            ('\n', _) => Spelled::As("\\n"),
-            ('\r', _) => Spelled::As("\\r"),
-            ('\t', _) => Spelled::As("\\t"),
-            ('|', LeefHeader) => Spelled::Visible,
+            ('\\', CefHeader | CefValue | CefItem) => Escaped::As("\\\\"),
+            ('|', CefHeader) => Escaped::As("\\|"),
+            ('=', CefValue | CefItem) => Escaped::As("\\="),
+            (';', CefItem | LeefItem(_)) => Escaped::As("%3B"),
+            ('\n' | '\r' | '\t', CefHeader | LeefHeader) | ('\t', CefValue | CefItem) => Escaped::As(" "),
+            ('\n', _) => Escaped::As("\\n"),
+            ('\r', _) => Escaped::As("\\r"),
+            ('\t', _) => Escaped::As("\\t"),
+            ('|', LeefHeader) => Escaped::Visible,
             (_, LeefValue(delimiter) | LeefItem(delimiter)) if character == char::from(delimiter) => {
-                Spelled::Visible
+                Escaped::Visible
             }
-            _ if is_harmful(character) => Spelled::Visible,
-            _ => Spelled::AsItIs,
+            _ if is_harmful(character) => Escaped::Visible,
+            _ => Escaped::AsItIs,
         }
     }
 }
@@ -100,26 +100,26 @@ fn push_at<const JSON: bool>(buffer: &mut Vec<u8>, text: &str, place: Place) {
         let escaped = JSON && bytes[found] == b'\\';
         let Some((character, length)) = character_at(text, found, escaped) else { break };
         at = found + length;
-        let spelled = place.spelled(character);
-        let stays = match spelled {
-            Spelled::AsItIs => !escaped,
+        let written_as = place.written_as(character);
+        let stays = match written_as {
+            Escaped::AsItIs => !escaped,
             // Most often a backslash, which CEF and JSON write in the same way.
-            Spelled::As(new) => {
+            Escaped::As(new) => {
                 escaped && length == 2 && new.len() == 2 && new.as_bytes() == &bytes[found..at]
             }
-            Spelled::Visible => false,
+            Escaped::Visible => false,
         };
         if stays {
             continue;
         }
         buffer.extend_from_slice(&bytes[start..found]);
         start = at;
-        match spelled {
-            Spelled::AsItIs => {
+        match written_as {
+            Escaped::AsItIs => {
                 buffer.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             }
-            Spelled::As(new) => buffer.extend_from_slice(new.as_bytes()),
-            Spelled::Visible => {
+            Escaped::As(new) => buffer.extend_from_slice(new.as_bytes()),
+            Escaped::Visible => {
                 buffer.extend_from_slice(format!("<U+{:04X}>", u32::from(character)).as_bytes());
             }
         }

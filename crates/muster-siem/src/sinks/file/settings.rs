@@ -6,7 +6,7 @@ use muster_model::{ByteSize, Span};
 use serde::Deserialize;
 
 use crate::formats::{
-    BigEvents, CefOptions, EcsOptions, LeefOptions, MappingOptions, OcsfOptions, Spelling, SplunkOptions,
+    BigEvents, CefOptions, EcsOptions, Encoding, LeefOptions, MappingOptions, OcsfOptions, SplunkOptions,
 };
 use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings};
 
@@ -62,7 +62,7 @@ impl Settings for FileSettings {
         self.path.display().to_string()
     }
 
-    fn encoding(&self) -> Result<Spelling, Vec<String>> {
+    fn encoding(&self) -> Result<Encoding, Vec<String>> {
         let format = self.format.with(&FormatOptions {
             cef: self.cef.clone(),
             splunk: self.splunk.clone(),

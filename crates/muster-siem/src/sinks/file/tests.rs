@@ -134,7 +134,7 @@ async fn another_journals_numbers_are_forgotten() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_spelled_is_rejected_alone() {
+async fn what_cannot_be_encoded_is_rejected_alone() {
     let place = Place::new();
     let settings = FileSettings { format: FormatName::Cef, ..place.settings() };
     let sink = place.open_as(settings).expect("opened");

@@ -187,7 +187,7 @@ async fn bodies_are_bounded_and_may_be_compressed() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_spelled_is_rejected_alone() {
+async fn what_cannot_be_encoded_is_rejected_alone() {
     let collector = Collector::start(|_| said(200, DONE)).await;
     let (a, b) = (body("a"), body("b"));
     let mut bad = delivery(1, &[&a, "{\"id\":", &b]);

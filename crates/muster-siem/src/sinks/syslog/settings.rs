@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::message::{Framing, Rfc, Transport};
 use crate::formats::{
-    BigEvents, CefOptions, EcsOptions, LeefOptions, MappingOptions, OcsfOptions, Spelling, SplunkOptions,
+    BigEvents, CefOptions, EcsOptions, Encoding, LeefOptions, MappingOptions, OcsfOptions, SplunkOptions,
 };
 use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings, seconds, word};
 
@@ -106,7 +106,7 @@ impl Settings for SyslogSettings {
         self.address.clone()
     }
 
-    fn encoding(&self) -> Result<Spelling, Vec<String>> {
+    fn encoding(&self) -> Result<Encoding, Vec<String>> {
         let format = self.format.with(&FormatOptions {
             cef: self.cef.clone(),
             splunk: self.splunk.clone(),

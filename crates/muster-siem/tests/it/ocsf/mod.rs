@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use muster_model::{Record, RecordHead, RecordKind};
 use muster_siem::formats::{
-    BigEvents, Bounds, Events, Format, FormatError, IncidentAlerts, OcsfOptions, OcsfVersion, Spelling,
+    BigEvents, Bounds, Encoding, Events, Format, FormatError, IncidentAlerts, OcsfOptions, OcsfVersion,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -447,10 +447,10 @@ fn events_that_are_too_long_become_valid_ones() {
         for big_events in [BigEvents::Split, BigEvents::Drop, BigEvents::Refer] {
             let drop = ["observables", "evidences"].map(str::to_owned).to_vec();
             let bounds = Bounds { event_bytes_max: longest * 2 / 3, big_events, drop };
-            let spelling =
-                Spelling { bounds: Some(bounds), ..Spelling::from(Format::Ocsf(OcsfOptions::default())) };
+            let encoding =
+                Encoding { bounds: Some(bounds), ..Encoding::from(Format::Ocsf(OcsfOptions::default())) };
             let (head, mut events) = (head(kind, body), Events::new());
-            let written = spelling.write(kind, Record { head: &head, body }, &tenant(), &mut events);
+            let written = encoding.write(kind, Record { head: &head, body }, &tenant(), &mut events);
             if matches!(written, Err(FormatError::TooBig { .. })) {
                 assert!(longest < 8000, "{name} of {longest} bytes: {big_events:?}");
                 continue;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use muster_model::{Record, RecordHead, TenantLabel, json};
-use muster_siem::formats::{Events, FormatError, RecordKind, Spelling};
+use muster_model::{Record, RecordHead, RecordKind, TenantLabel, json};
+use muster_siem::formats::{Encoding, Events, FormatError};
 
 use super::text::{bytes, text};
 use super::values::Values;
@@ -95,9 +95,9 @@ fn recorded(name: String, kind: Option<RecordKind>, body: &str) -> Result<Record
 
 impl Recorded<'_> {
     /// The events that are made of it.
-    pub(crate) fn write(&self, spelling: &Spelling) -> Result<Events, FormatError> {
+    pub(crate) fn write(&self, encoding: &Encoding) -> Result<Events, FormatError> {
         let mut events = Events::new();
-        spelling.write(self.kind, self.record(), &self.tenant(), &mut events)?;
+        encoding.write(self.kind, self.record(), &self.tenant(), &mut events)?;
         Ok(events)
     }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use muster_siem::formats::{Format, RecordKind};
+use muster_model::RecordKind;
+use muster_siem::formats::Format;
 use serde::Serialize;
 use serde_json::Value;
 

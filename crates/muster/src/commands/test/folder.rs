@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use muster_siem::formats::{Format, RecordKind, Spelling};
+use muster_model::RecordKind;
+use muster_siem::formats::{Encoding, Format};
 use muster_siem::sinks::{FormatName, FormatOptions};
 
 use crate::commands::recorded::File;
@@ -63,7 +64,7 @@ pub(super) fn written(
     formats: &[Format],
 ) -> Result<Vec<Vec<Written>>, Vec<String>> {
     let file = File::read(path).map_err(|unread| vec![unread.to_string()])?;
-    let spellings: Vec<Spelling> = formats.iter().cloned().map(Spelling::from).collect();
+    let encodings: Vec<Encoding> = formats.iter().cloned().map(Encoding::from).collect();
     let mut written: Vec<Vec<Written>> = formats.iter().map(|_| Vec::new()).collect();
     let mut troubles = Vec::new();
     for record in file.records(kind) {
@@ -74,15 +75,15 @@ pub(super) fn written(
                 continue;
             }
         };
-        for (spelling, written) in spellings.iter().zip(&mut written) {
-            match record.write(spelling) {
+        for (encoding, written) in encodings.iter().zip(&mut written) {
+            match record.write(encoding) {
                 Ok(events) => written.extend(events.iter().map(|event| Written {
                     record: record.name.clone(),
                     kind: record.kind,
                     event: event.to_vec(),
                 })),
                 Err(error) => troubles
-                    .push(format!("{}: cannot be spelled in {}: {error}", record.name, spelling.format)),
+                    .push(format!("{}: cannot be spelled in {}: {error}", record.name, encoding.format)),
             }
         }
     }

@@ -8,7 +8,8 @@ mod folder;
 
 use std::path::PathBuf;
 
-use muster_siem::formats::{Format, RecordKind};
+use muster_model::RecordKind;
+use muster_siem::formats::Format;
 use muster_siem::sinks::{FormatName, FormatOptions};
 
 use self::compare::{Tested, compare};

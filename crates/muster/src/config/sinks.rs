@@ -1,14 +1,11 @@
 //! `[sinks.NAME]`: each type of sink has its own section, which is written and read in `muster_siem::sinks`.
 
-use std::sync::Arc;
-
-use muster_model::Clock;
-use muster_siem::sinks::{Sink, SinkSettings, Surroundings};
+use muster_siem::sinks::SinkSettings;
 use toml::Spanned;
 use toml::de::{DeString, DeValue};
 
+use super::Mistake;
 use super::section::Document;
-use super::{Mistake, ReadSecret, Settings};
 
 /// Reads a sink's section. The type is read first, so that each type's mistakes keep their lines.
 pub(super) fn read(
@@ -50,28 +47,4 @@ pub(super) fn read(
 fn one_of(words: &[String]) -> String {
     let (last, others) = words.split_last().expect("there are sinks");
     format!("{} or {last}", others.join(", "))
-}
-
-impl Settings {
-    /// Makes a sink. Connects to nothing yet; a file is opened. `journal_id` names the journal that deliveries will come
-    /// from, where any will.
-    ///
-    /// # Errors
-    /// In words for the operator.
-    pub fn open_sink(
-        &self,
-        name: &str,
-        sink: &SinkSettings,
-        journal_id: Option<&str>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Sink, String> {
-        let around = Surroundings {
-            folder: &self.folder,
-            secret: &|place| place.read(&self.folder).map_err(|error| error.to_string()),
-            proxy: self.network.proxy(),
-            journal_id,
-            clock,
-        };
-        sink.build(name, &around).map_err(|error| error.to_string())
-    }
 }

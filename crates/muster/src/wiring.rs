@@ -9,7 +9,7 @@ use muster_http::ClientOptions;
 use muster_microsoft::entra::grant::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
 use muster_model::{Clock, SecretReference};
-use muster_siem::sinks::Sink;
+use muster_siem::sinks::{Sink, SinkSettings, Surroundings};
 use muster_store::{InstanceId, KeyRing, OpenMode, ReadKeys, Store, StoreError};
 use tokio::sync::Notify;
 
@@ -187,8 +187,27 @@ fn sinks(
 ) -> Result<Vec<(String, Sink)>, Failed> {
     let mut sinks = Vec::new();
     for (name, sink) in &settings.sinks {
-        let opened = settings.open_sink(name, sink, Some(journal_id), Arc::clone(clock));
+        let opened = open_sink(settings, name, sink, Some(journal_id), Arc::clone(clock));
         sinks.push((name.clone(), opened.map_err(|error| Failed::say(Exit::Settings, error))?));
     }
     Ok(sinks)
+}
+
+/// Makes a sink. Connects to nothing yet; a file is opened. `journal_id` names the journal that deliveries will come
+/// from, where any will. What is wrong is said in words for the operator.
+pub fn open_sink(
+    settings: &Settings,
+    name: &str,
+    sink: &SinkSettings,
+    journal_id: Option<&str>,
+    clock: Arc<dyn Clock>,
+) -> Result<Sink, String> {
+    let around = Surroundings {
+        folder: &settings.folder,
+        secret: &|place| place.read(&settings.folder).map_err(|error| error.to_string()),
+        proxy: settings.network.proxy(),
+        journal_id,
+        clock,
+    };
+    sink.build(name, &around).map_err(|error| error.to_string())
 }

@@ -71,7 +71,7 @@ async fn test(names: &[String], settings: &Settings, output: Output) -> Result<E
     }
     let mut tested = Vec::new();
     for (name, sink) in settings.sinks.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
-        let result = match settings.open_sink(name, sink, None, Arc::new(SystemClock)) {
+        let result = match wiring::open_sink(settings, name, sink, None, Arc::new(SystemClock)) {
             Ok(sink) => {
                 let result = sink.test().await.map_err(|error| error.to_string());
                 sink.close().await;

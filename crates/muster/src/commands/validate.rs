@@ -86,7 +86,7 @@ async fn unusable(settings: &Settings, config: &Path) -> Vec<Mistake> {
     for (name, sink) in &settings.sinks {
         // A file sink would be opened, and perhaps made, by this: `muster sink test` does that.
         if !matches!(sink, SinkSettings::File(_))
-            && let Err(error) = settings.open_sink(name, sink, None, Arc::new(SystemClock))
+            && let Err(error) = wiring::open_sink(settings, name, sink, None, Arc::new(SystemClock))
         {
             say(format!("sinks.{name}"), error);
         }

@@ -218,8 +218,7 @@ impl Bench {
         let deliverer = |(name, sink): (&String, &muster_siem::sinks::SinkSettings)| Deliverer {
             store: Arc::clone(&store),
             name: name.clone(),
-            sink: settings
-                .open_sink(name, sink, Some(store.journal_id()), Arc::clone(&dyn_clock))
+            sink: wiring::open_sink(&settings, name, sink, Some(store.journal_id()), Arc::clone(&dyn_clock))
                 .expect("the sink opens"),
             clock: Arc::clone(&dyn_clock),
             instance,

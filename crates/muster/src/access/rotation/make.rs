@@ -9,7 +9,7 @@ use muster_store::{CredentialKind, CredentialSlot, StoredCredential};
 use uuid::Uuid;
 
 use super::error::RotationError;
-use super::rotation::{Rotation, RotationRequest, is_key};
+use super::request::{Rotation, RotationRequest, is_key};
 
 impl Rotation<'_> {
     pub(super) async fn make(

@@ -20,7 +20,7 @@ mod lease;
 mod make;
 mod place;
 mod proof;
-mod rotation;
+mod request;
 mod run;
 mod withdraw;
 
@@ -28,4 +28,4 @@ pub use check::{ROTATION, check};
 pub use error::RotationError;
 pub use lease::exclusively;
 pub use place::CredentialPlace;
-pub use rotation::{Rotated, Rotation, RotationRequest, mark};
+pub use request::{Rotated, Rotation, RotationRequest, mark};

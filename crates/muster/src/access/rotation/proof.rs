@@ -8,7 +8,7 @@ use muster_microsoft::entra::error::TokenError;
 use muster_store::StoredCredential;
 
 use super::error::RotationError;
-use super::rotation::Rotation;
+use super::request::Rotation;
 use crate::access::apps;
 
 /// How long a new credential is tried before its rotation is left for later. Microsoft makes new ones known everywhere

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::error::RotationError;
 use super::place::{CredentialPlace, trimmed};
-use super::rotation::{Rotated, Rotation, RotationRequest, is_key};
+use super::request::{Rotated, Rotation, RotationRequest, is_key};
 
 impl Rotation<'_> {
     /// Replaces the credential, or finishes what an earlier call could not.

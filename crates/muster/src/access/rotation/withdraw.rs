@@ -5,7 +5,7 @@ use muster_store::{CredentialKind, CredentialSlot, StoredCredential};
 use uuid::Uuid;
 
 use super::error::RotationError;
-use super::rotation::{Rotated, Rotation, is_key};
+use super::request::{Rotated, Rotation, is_key};
 
 impl Rotation<'_> {
     /// Removes the credential before from the registration and forgets it.

@@ -300,11 +300,11 @@ impl SqliteStore {
             return Ok((fresh, Vec::new()));
         }
         let asked: Vec<&String> = fresh.iter().map(|index| &versions[*index]).collect();
-        let rows = sqlx::query(concat!(
+        let rows = sqlx::query(
             "SELECT j.key AS place, v.batch_no, v.ordinal FROM json_each(?2) j JOIN record_version v
              ON v.source_no = ?1 AND v.updated_at = CAST(substr(j.value, 33, 20) AS INTEGER) AND v.id = substr(j.value, 53)
              ORDER BY v.batch_no"
-        ))
+        )
         .bind(source.source_no)
         .bind(serde_json::to_string(&asked).map_err(odd)?)
         .fetch_all(&self.readers)

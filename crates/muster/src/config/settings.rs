@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use muster_model::{Clock, SecretReference};
-use muster_siem::sinks::{Sink, SinkSettings, Surroundings};
+use muster_model::SecretReference;
+use muster_siem::sinks::SinkSettings;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::section::Document;
 use super::{
     AppSettings, CloudSettings, CollectSettings, KeyVaultSettings, Mistake, Mistakes, NetworkSettings,
-    OnboardingSettings, ReadSecret, RouteSettings, ServerSettings, StoreSettings, sinks,
+    OnboardingSettings, RouteSettings, ServerSettings, StoreSettings, sinks,
 };
 
 /// The settings of one Muster, checked.
@@ -92,25 +91,6 @@ impl Settings {
         }
         mistakes.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
         if mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(mistakes)) }
-    }
-
-    /// Makes a sink. Connects to nothing yet; a file is opened. `journal_id` names the journal that deliveries will come
-    /// from, where any will.
-    pub fn open_sink(
-        &self,
-        name: &str,
-        sink: &SinkSettings,
-        journal_id: Option<&str>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Sink, String> {
-        let around = Surroundings {
-            folder: &self.folder,
-            secret: &|place| place.read(&self.folder).map_err(|error| error.to_string()),
-            proxy: self.network.proxy(),
-            journal_id,
-            clock,
-        };
-        sink.build(name, &around).map_err(|error| error.to_string())
     }
 
     /// A path of the settings, seen from the settings' folder.

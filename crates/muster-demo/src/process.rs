@@ -31,7 +31,7 @@ pub(crate) fn without_separator(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Is `muster` when [`muster`] or [`MusterProcess::start`] started this process, and gives `None` otherwise.
+/// Is `muster` when [`muster()`] or [`MusterProcess::start`] started this process, and gives `None` otherwise.
 pub(crate) fn as_muster(arguments: &[OsString]) -> Option<ExitCode> {
     let (_, arguments) = arguments.split_first()?;
     let (first, arguments) = arguments.split_first()?;

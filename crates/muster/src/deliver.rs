@@ -1,7 +1,7 @@
 //! Rows get sent: leases what is owed to a sink, hands it over, and writes down what became of each record.
 //!
 //! The cast: the *store* says whose deliveries to a sink are due and leases them, in order; the *sink* formats, sends,
-//! waits for its receiver's acknowledgement and answers for each record; [`Store::finish_deliveries`] writes that
+//! waits for its receiver's acknowledgement and answers for each record; `Store::finish_deliveries` writes that
 //! down. A delivery is owed until then: a process killed in between sends it again.
 //!
 //! Each sink has its own workers, and no worker serves two sinks, so a sink that is down or slow holds up no other.

@@ -253,7 +253,9 @@ mod tests {
 
     use super::{Error, fields, loose_end};
 
-    fn found(body: &str) -> Result<(Vec<(&str, &str)>, usize), Error> {
+    type Fields<'a> = Vec<(&'a str, &'a str)>;
+
+    fn found(body: &str) -> Result<(Fields<'_>, usize), Error> {
         let mut found = Vec::new();
         let depth = fields(body, |key, value| found.push((key, value)))?;
         Ok((found, depth))

@@ -12,7 +12,11 @@
 //! - that beginning is believed only where our clock and the server's agree on it; otherwise nothing but update times
 //!   that were seen moves the bound.
 
+mod clocks;
+mod hole;
+mod part;
 mod plan;
+mod query;
 mod round;
 
 use std::time::Duration;
@@ -20,16 +24,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use clocks::Clocks;
+use hole::HOLE_WAIT_MAX;
+pub use hole::{Hole, Reason};
+pub use part::Part;
 pub use plan::{Partial, Plan, Unreadable};
-pub use round::{Clocks, Part};
+pub use query::{PageLimits, PageQuery, PageSummary};
 use round::{Progress, Round, floor};
 
 /// More holes than this are told as fewer, longer ones.
 const HOLES_MAX: usize = 64;
-/// The first wait before a hole is asked for again; it doubles up to [`HOLE_WAIT_MAX`].
-const HOLE_WAIT: Duration = Duration::from_secs(60);
-const HOLE_WAIT_MAX: Duration = Duration::from_secs(6 * 3_600);
-
 /// How late a record may become visible and still be seen by the next round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CursorPolicy {
@@ -37,15 +41,6 @@ pub struct CursorPolicy {
     pub overlap: Duration,
     /// What the overlap may grow to where records come later than that.
     pub overlap_max: Duration,
-}
-
-/// What a source lets itself be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageLimits {
-    /// The largest offset that the API takes.
-    pub skip_max: u32,
-    /// For each field by which records of one instant can be divided, how many of its values are known.
-    pub field_values: &'static [u8],
 }
 
 /// How far a source has been read. Stored as JSON beside the source.
@@ -78,112 +73,6 @@ pub struct Cursor {
 fn round_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Round>, D::Error> {
     let value = Option::<serde_json::Value>::deserialize(deserializer)?;
     Ok(value.and_then(|value| serde_json::from_value(value).ok()))
-}
-
-/// A span that could not be read whole. It is asked for again until it can.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hole {
-    /// The first update time that may be missing.
-    pub from: Timestamp,
-    /// The end of the span, exclusive; none: it is open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<Timestamp>,
-    /// Why.
-    pub reason: Reason,
-    /// Since when that is known.
-    pub since: Timestamp,
-    /// How often it was asked for again.
-    pub tries: u32,
-    /// When it is asked for next.
-    pub next_at: Timestamp,
-}
-
-impl Hole {
-    fn next_try(tries: u32, now: Timestamp) -> Timestamp {
-        let wait = HOLE_WAIT.saturating_mul(1 << tries.min(16)).min(HOLE_WAIT_MAX);
-        now.checked_add(wait).unwrap_or(now)
-    }
-}
-
-/// Why a span could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// The service answers for what is before and behind, but not for this.
-    NoAnswer,
-    /// The answers are torn or garbled, a different way each time.
-    NotWhole,
-    /// A record in it cannot be read; its bytes are kept as a dead letter.
-    Unreadable,
-    /// More records share one update time than the service hands out in any way.
-    TooMany,
-    /// The service gives the same page over and over.
-    Repeats,
-    /// The service names ever more next pages.
-    EndlessLinks,
-    /// The service keeps to no upper bound and names no next page, so that only its order says that nothing was left out.
-    Unproved,
-    /// A provider's records were missing from the answers at that time.
-    Partial,
-}
-
-impl Reason {
-    /// In words for the operator.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoAnswer => "the service gives no answer for these records, though it does for others",
-            Self::NotWhole => "the answers are torn or garbled",
-            Self::Unreadable => "a record in it cannot be read (see `muster dead-letter list`)",
-            Self::TooMany => "more records share one update time than the service hands out",
-            Self::Repeats => "the service gives the same page over and over",
-            Self::EndlessLinks => "the service names ever more next pages",
-            Self::Unproved => {
-                "the service keeps to no upper bound and names no next page: whether all came cannot be proved"
-            }
-            Self::Partial => "the service left a provider's records out of its answers",
-        }
-    }
-}
-
-/// What to ask the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageQuery {
-    /// The inclusive lower bound of the update time.
-    pub from: Timestamp,
-    /// The exclusive upper bound.
-    pub to: Option<Timestamp>,
-    /// Only these parts of an instant.
-    pub slice: Vec<Part>,
-    /// How many records to skip.
-    pub skip: u32,
-    /// The link of the last page, which says all of this by itself.
-    pub link: Option<String>,
-}
-
-/// What came back, as far as reading on is concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageSummary {
-    /// How many records were on the page, readable or not.
-    pub items: u32,
-    /// How many were asked for.
-    pub top: u32,
-    /// The update times of those that could be read, in the page's order.
-    pub times: Vec<Timestamp>,
-    /// Hashes of those that could not be read.
-    pub unreadable: Vec<u64>,
-    /// Whether the page's end is missing.
-    pub torn: bool,
-    /// The next page, where one is named.
-    pub link: Option<String>,
-    /// Whether there is more behind it that cannot be asked for by a link.
-    pub cut: bool,
-    /// A hash of the page's ids, in order.
-    pub fingerprint: u64,
-    /// The clocks when it was asked for.
-    pub clocks: Clocks,
-    /// What the service says is missing from its answer.
-    pub partial: Option<String>,
 }
 
 /// What comes after a page.

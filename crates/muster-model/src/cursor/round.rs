@@ -12,8 +12,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::clocks::Clocks;
+use super::hole::{Hole, Reason};
+use super::part::Part;
 use super::plan::Plan;
-use super::{Hole, PageLimits, PageQuery, PageSummary, Reason};
+use super::query::{PageLimits, PageQuery, PageSummary};
 
 /// The step of Microsoft's times, in nanoseconds: seven digits after the second.
 const TICK_NANOSECONDS: i128 = 100;
@@ -81,43 +84,6 @@ pub(super) struct Round {
     /// The hole that this round reads again, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) healing: Option<Hole>,
-}
-
-/// The two clocks at hand when an answer came. Neither is believed alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Clocks {
-    /// Ours.
-    pub local: Timestamp,
-    /// The server's `Date` header, where it can be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server: Option<Timestamp>,
-}
-
-impl Clocks {
-    /// How far apart the clocks may be and still count as one.
-    const APART_MAX: std::time::Duration = std::time::Duration::from_secs(120);
-
-    /// A time that has surely come, as far as the clocks say.
-    #[must_use]
-    pub fn earlier(self) -> Timestamp {
-        self.server.map_or(self.local, |server| server.min(self.local))
-    }
-
-    /// The time, where both clocks agree on it.
-    #[must_use]
-    pub fn agreed(self) -> Option<Timestamp> {
-        let apart = self.server?.duration_since(self.local).unsigned_abs();
-        (apart <= Self::APART_MAX).then(|| self.earlier())
-    }
-}
-
-/// Part of the records of one instant: those with one value of one field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// Which of the source's fields.
-    pub field: u8,
-    /// Which of its values; one more than there are stands for all other values.
-    pub value: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

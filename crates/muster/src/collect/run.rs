@@ -9,61 +9,18 @@
 //! to fetch delays no other. A source that fails waits, longer each time, and delays nobody: calls to Microsoft are many
 //! at a time, and none waits for another tenant's.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use muster_microsoft::Microsoft;
-use muster_model::{Clock, Source, TenantId};
-use muster_store::{InstanceId, Store, StoreError};
+use muster_store::StoreError;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::turn::LEASE;
-use crate::access::apps::Apps;
-use crate::access::watch::Told;
-use crate::config::CollectSettings;
-use crate::routing::Router;
+use super::collector::{Collector, LEASE};
 
 /// The pause after the store has failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
-
-/// What the collector needs. All of it is shared with the rest of the product.
-pub struct Collector {
-    pub store: Arc<dyn Store>,
-    /// The way to Microsoft.
-    pub microsoft: Arc<Microsoft>,
-    pub apps: Apps,
-    /// Who is owed what.
-    pub router: Router,
-    /// `[collect]`
-    pub settings: CollectSettings,
-    pub clock: Arc<dyn Clock>,
-    /// This Muster.
-    pub instance: InstanceId,
-    /// Told when there is something new to deliver.
-    pub accepted: Arc<Notify>,
-    /// What was last written down about the access to each source.
-    pub news: News,
-    /// What the log was told about tenants' access.
-    pub told: Arc<Told>,
-}
-
-/// Tells what is new about the access to a source from what was written down before.
-#[derive(Debug, Default)]
-pub struct News(Mutex<HashMap<(TenantId, Source), String>>);
-
-impl News {
-    /// After a start nothing is known, but a source that did not fail before and does not fail now is no news either.
-    pub(super) fn is_news(&self, key: (TenantId, Source), code: &str, failures: u32) -> bool {
-        let mut access = self.0.lock().expect("no panic while the lock is held");
-        match access.insert(key, code.to_owned()) {
-            Some(before) => before != code,
-            None => code != "ok" || failures > 0,
-        }
-    }
-}
 
 impl Collector {
     /// Polls until told to stop. Turns under way are finished by `tracker`'s owner waiting for it.

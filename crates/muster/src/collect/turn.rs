@@ -17,17 +17,15 @@ use muster_model::{Clocks, Cursor, Hole, Reason, RecordHead, Step};
 use muster_store::{AcceptedPage, NewDeadLetter, NewRecord, PollResult, SourceLease, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use super::collector::{Collector, LEASE};
 use super::each;
 use super::page::{KEPT_BYTES_MAX, Taken};
-use super::run::Collector;
 use crate::access::{checks, watch};
 use crate::backoff;
 use crate::routing::Routes;
 
 /// Pages that one source may read before others have their turn.
 const PAGES_PER_TURN: u32 = 8;
-/// How long a source is leased; extended with each page.
-pub(super) const LEASE: Duration = Duration::from_secs(600);
 /// The wait while it is looked for what gets no answer.
 const SEARCH_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait that a server in trouble is granted.

@@ -1,0 +1,164 @@
+//! Microsoft's clouds and their hosts.
+//!
+//! Source: Microsoft Graph "National cloud deployments". App registrations, tokens and consent do not cross clouds.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A national cloud of Microsoft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum NationalCloud {
+    /// Worldwide.
+    #[default]
+    Global,
+    /// US Government Community Cloud: worldwide, save for the Defender APIs.
+    Gcc,
+    /// US Government L4 (GCC High).
+    GccHigh,
+    /// US Government L5 (DoD).
+    Dod,
+    /// China, operated by 21Vianet.
+    China,
+    /// France, operated by Bleu.
+    France,
+    /// Germany, operated by Delos.
+    Germany,
+    /// Singapore's government.
+    Singapore,
+}
+
+/// What a cloud is reached by.
+pub(super) struct Hosts {
+    /// The identity platform.
+    pub(super) login: &'static str,
+    /// Other names of the identity platform, which stand in issuers and discovery documents.
+    pub(super) login_aliases: &'static [&'static str],
+    /// Microsoft Graph.
+    pub(super) graph: &'static str,
+    /// Defender for Endpoint.
+    pub(super) defender: Option<&'static str>,
+    /// Microsoft 365 Defender.
+    pub(super) xdr: Option<&'static str>,
+    /// Azure Key Vault: the resource, and what a vault's host ends with.
+    pub(super) key_vault: Option<&'static str>,
+}
+
+pub(super) const GLOBAL: Hosts = Hosts {
+    login: "https://login.microsoftonline.com",
+    login_aliases: &["login.windows.net", "login.microsoft.com", "sts.windows.net"],
+    graph: "https://graph.microsoft.com",
+    defender: Some("https://api.securitycenter.microsoft.com"),
+    xdr: Some("https://api.security.microsoft.com"),
+    key_vault: Some("https://vault.azure.net"),
+};
+
+const GCC: Hosts = Hosts {
+    defender: Some("https://api-gcc.securitycenter.microsoft.us"),
+    xdr: Some("https://api-gcc.security.microsoft.us"),
+    ..GLOBAL
+};
+
+const GCC_HIGH: Hosts = Hosts {
+    login: "https://login.microsoftonline.us",
+    login_aliases: &["login.usgovcloudapi.net"],
+    graph: "https://graph.microsoft.us",
+    defender: Some("https://api-gov.securitycenter.microsoft.us"),
+    xdr: Some("https://api-gov.security.microsoft.us"),
+    key_vault: Some("https://vault.usgovcloudapi.net"),
+};
+
+const DOD: Hosts = Hosts { graph: "https://dod-graph.microsoft.us", ..GCC_HIGH };
+
+const CHINA: Hosts = Hosts {
+    login: "https://login.partner.microsoftonline.cn",
+    login_aliases: &["login.chinacloudapi.cn", "sts.chinacloudapi.cn"],
+    graph: "https://microsoftgraph.chinacloudapi.cn",
+    defender: None,
+    xdr: None,
+    key_vault: Some("https://vault.azure.cn"),
+};
+
+/// The newer sovereign clouds, of which only the login and Graph hosts are known.
+const fn sovereign(login: &'static str, graph: &'static str) -> Hosts {
+    Hosts { login, login_aliases: &[], graph, defender: None, xdr: None, key_vault: None }
+}
+
+impl NationalCloud {
+    /// Every cloud.
+    pub const ALL: [Self; 8] = [
+        Self::Global,
+        Self::Gcc,
+        Self::GccHigh,
+        Self::Dod,
+        Self::China,
+        Self::France,
+        Self::Germany,
+        Self::Singapore,
+    ];
+
+    /// The word in the settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::Gcc => "gcc",
+            Self::GccHigh => "gcc_high",
+            Self::Dod => "dod",
+            Self::China => "china",
+            Self::France => "france",
+            Self::Germany => "germany",
+            Self::Singapore => "singapore",
+        }
+    }
+
+    pub(super) fn hosts(self) -> Hosts {
+        match self {
+            Self::Global => GLOBAL,
+            Self::Gcc => GCC,
+            Self::GccHigh => GCC_HIGH,
+            Self::Dod => DOD,
+            Self::China => CHINA,
+            Self::France => sovereign("https://login.sovcloud-identity.fr", "https://graph.svc.sovcloud.fr"),
+            Self::Germany => sovereign("https://login.sovcloud-identity.de", "https://graph.svc.sovcloud.de"),
+            Self::Singapore => {
+                sovereign("https://login.sovcloud-identity.sg", "https://graph.svc.sovcloud.sg")
+            }
+        }
+    }
+
+    /// Whether Graph's security alerts and incidents exist in this cloud. In China's they do not.
+    #[must_use]
+    pub fn has_graph_security(self) -> bool {
+        self != Self::China
+    }
+}
+
+impl fmt::Display for NationalCloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for NationalCloud {
+    type Err = CloudError;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|cloud| cloud.as_str() == value)
+            .ok_or_else(|| CloudError::Unknown(value.to_owned()))
+    }
+}
+
+/// What is wrong with a cloud in the settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CloudError {
+    /// Not the name of one.
+    #[error(
+        "`{0}` is not a cloud: use global, gcc, gcc_high, dod, china, france, germany, singapore or custom"
+    )]
+    Unknown(String),
+    /// An address that cannot be used.
+    #[error("`{0}` cannot be used as an address: {1}")]
+    Address(String, &'static str),
+}

@@ -1,0 +1,54 @@
+//! What the collector works with.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use muster_microsoft::Microsoft;
+use muster_model::{Clock, Source, TenantId};
+use muster_store::{InstanceId, Store};
+use tokio::sync::Notify;
+
+use crate::access::apps::Apps;
+use crate::access::watch::Told;
+use crate::config::CollectSettings;
+use crate::routing::Router;
+
+/// How long a source is leased; extended with each page.
+pub(super) const LEASE: Duration = Duration::from_secs(600);
+
+/// What the collector needs. All of it is shared with the rest of the product.
+pub struct Collector {
+    pub store: Arc<dyn Store>,
+    /// The way to Microsoft.
+    pub microsoft: Arc<Microsoft>,
+    pub apps: Apps,
+    /// Who is owed what.
+    pub router: Router,
+    /// `[collect]`
+    pub settings: CollectSettings,
+    pub clock: Arc<dyn Clock>,
+    /// This Muster.
+    pub instance: InstanceId,
+    /// Told when there is something new to deliver.
+    pub accepted: Arc<Notify>,
+    /// What was last written down about the access to each source.
+    pub news: News,
+    /// What the log was told about tenants' access.
+    pub told: Arc<Told>,
+}
+
+/// Tells what is new about the access to a source from what was written down before.
+#[derive(Debug, Default)]
+pub struct News(Mutex<HashMap<(TenantId, Source), String>>);
+
+impl News {
+    /// After a start nothing is known, but a source that did not fail before and does not fail now is no news either.
+    pub(super) fn is_news(&self, key: (TenantId, Source), code: &str, failures: u32) -> bool {
+        let mut access = self.0.lock().expect("no panic while the lock is held");
+        match access.insert(key, code.to_owned()) {
+            Some(before) => before != code,
+            None => code != "ok" || failures > 0,
+        }
+    }
+}

@@ -106,12 +106,15 @@ impl RecordKind {
         let body = std::str::from_utf8(body).ok()?;
         let body = body.strip_prefix('\u{feff}').unwrap_or(body);
         let (mut seen, mut streamed) = (Seen(0), false);
-        skim::fields(body, |key, value| {
+        let skimmed = skim::fields(body, |key, value| {
             seen.note(key);
             streamed |= key == "category"
                 && json::text(value).is_some_and(|category| category.starts_with("AdvancedHunting-"));
-        })
-        .ok()?;
+        });
+        // What nests too deeply has a kind, by the fields before it, so that it can be told what is wrong with it.
+        if matches!(skimmed, Err(json::Error::Malformed { .. })) {
+            return None;
+        }
         if streamed { Some(Self::HuntingRow) } else { seen.kind() }
     }
 }

@@ -17,11 +17,13 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Starts at the beginning of `text`.
+    #[inline]
     pub fn new(text: &'a str) -> Self {
         Self { text, at: 0, depth: 0 }
     }
 
     /// The first byte of the next value.
+    #[inline]
     pub fn peek(&mut self) -> Result<u8, Error> {
         let bytes = self.text.as_bytes();
         while let Some(byte) = bytes.get(self.at) {
@@ -34,6 +36,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Calls `on_field` with each key (as written); it must take the value. What is not an object is skipped.
+    #[inline]
     pub fn object(
         &mut self,
         mut on_field: impl FnMut(&'a str, &mut Self) -> Result<(), Error>,
@@ -56,6 +59,7 @@ impl<'a> Reader<'a> {
 
     /// Calls `on_item` for each item of an array; it must take the item. One value that is no array is taken for an
     /// array of it alone, null for an empty one.
+    #[inline]
     pub fn items(&mut self, mut on_item: impl FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
         match self.peek()? {
             b'[' => self.inside(b']', on_item),
@@ -65,6 +69,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of a string, number or boolean; empty for anything else.
+    #[inline]
     pub fn text(&mut self) -> Result<Text<'a>, Error> {
         match self.peek()? {
             b'"' => self.string().map(Text::as_in_json),
@@ -74,11 +79,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The value as written.
+    #[inline]
     pub fn raw(&mut self) -> Result<&'a str, Error> {
         self.raw_with(Self::skip)
     }
 
     /// The value as written; `take` must take it, and may look into it on the way.
+    #[inline]
     pub fn raw_with(&mut self, take: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<&'a str, Error> {
         self.peek()?;
         let start = self.at;
@@ -87,6 +94,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over the value.
+    #[inline]
     pub fn skip(&mut self) -> Result<(), Error> {
         match self.peek()? {
             b'"' => self.string().map(|_| ()),
@@ -99,6 +107,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over an object or array without recursion.
+    #[inline]
     fn skip_container(&mut self) -> Result<(), Error> {
         let bytes = self.text.as_bytes();
         let mut depth = 0_usize;
@@ -124,6 +133,7 @@ impl<'a> Reader<'a> {
     }
 
     /// From an opening bracket to its `closing` one, with `on_entry` between the commas.
+    #[inline]
     fn inside(
         &mut self,
         closing: u8,
@@ -150,6 +160,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The inside of the string that starts here.
+    #[inline]
     fn string(&mut self) -> Result<&'a str, Error> {
         let start = self.at + 1;
         let (end, _) = string_end(self.text.as_bytes(), start).ok_or_else(|| self.malformed())?;
@@ -157,6 +168,7 @@ impl<'a> Reader<'a> {
         Ok(&self.text[start..end])
     }
 
+    #[inline]
     fn malformed(&self) -> Error {
         Error::Malformed { at: self.at }
     }

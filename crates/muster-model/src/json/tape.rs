@@ -96,6 +96,7 @@ impl<'a> Tape<'a> {
 
 impl<'t> Tape<'t> {
     /// The field `key` of an object, the last of several.
+    #[inline]
     fn field(&'t self, object: &Node<'t>, key: &str, hash: u32) -> Value<'t> {
         let start = object.keys_at as usize;
         let mut hashes = self.hashes.get(start..start + object.keys_count as usize).unwrap_or_default();
@@ -409,6 +410,7 @@ impl<'t> Value<'t> {
     }
 
     /// What is in an object or array.
+    #[inline]
     fn inside(self) -> Children<'t> {
         let size = self.node().map_or(1, |node| node.size);
         Children { tape: self.tape, at: self.at + 1, end: self.at + size }
@@ -426,6 +428,7 @@ struct Children<'t> {
 impl<'t> Iterator for Children<'t> {
     type Item = Value<'t>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.end {
             return None;

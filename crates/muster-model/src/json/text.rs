@@ -86,6 +86,7 @@ impl<'a> Text<'a> {
 }
 
 /// The character that the escape at the start of `text` means, and how many bytes it takes.
+#[inline]
 pub fn unescape(text: &str) -> (char, usize) {
     let unit = |at: usize| {
         text.get(at..at + 4)

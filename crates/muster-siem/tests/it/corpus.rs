@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::environment::environment;
+
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// What lies at `path` in the corpus. Without it the test that asks is skipped and that is said and counted aloud; with
@@ -15,7 +17,7 @@ pub(crate) fn corpus(path: &str) -> Option<PathBuf> {
     if found.exists() {
         return Some(found);
     }
-    let required = std::env::var("MUSTER_REQUIRE_CORPUS").is_ok_and(|value| value == "1");
+    let required = environment("MUSTER_REQUIRE_CORPUS").is_some_and(|value| value == "1");
     assert!(!required, "{} is missing, and MUSTER_REQUIRE_CORPUS is 1", found.display());
     let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
     let test = std::thread::current().name().unwrap_or("a test").to_owned();

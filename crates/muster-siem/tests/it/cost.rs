@@ -11,6 +11,8 @@ use std::process::Command;
 use muster_model::{ContentHash, Record, RecordHead, RecordKind, Severity, TenantLabel};
 use muster_siem::formats::{Events, Format};
 
+use crate::environment::environment;
+
 /// Long enough that the shorter record, too, has more of everything than is looked at one by one.
 const BYTES: usize = 32_000;
 /// How much shorter the other record of a pair is.
@@ -40,7 +42,7 @@ fn grows_with_the_length_and_no_faster() {
 fn instructions() -> Option<Vec<u64>> {
     if Command::new("valgrind").arg("--version").output().is_err() {
         let missing = "valgrind is not installed; .ci/install-peers installs it";
-        assert!(std::env::var("MUSTER_REQUIRE_PEERS").as_deref() != Ok("1"), "{missing}");
+        assert!(environment("MUSTER_REQUIRE_PEERS").is_none_or(|value| value != "1"), "{missing}");
         println!("skipped: {missing}");
         return None;
     }

@@ -7,6 +7,7 @@ mod cost;
 mod coverage;
 mod ecs;
 mod encoding;
+mod environment;
 mod fixtures;
 mod flat;
 mod formats;

@@ -4,7 +4,6 @@
 //! `.ci/install-peers` installs both. Where one is missing its tests pass and say that they were skipped, unless
 //! `MUSTER_REQUIRE_PEERS` is 1.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use crate::cef::{expected, read_cef};
+use crate::environment::environment;
 use crate::fixtures::fixture;
 
 const GUIDE: &str = include_str!("../../../../docs/sinks/syslog.md");
@@ -409,14 +409,6 @@ fn syslog_ng() -> PathBuf {
         test.ancestors().nth(3).expect("the target folder").join("peers")
     });
     peers.join("syslog-ng")
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "where the peers are is the machine's affair, not the settings'"
-)]
-fn environment(name: &str) -> Option<OsString> {
-    std::env::var_os(name)
 }
 
 /// A receiver at work in a folder of its own. It is killed if the test fails.

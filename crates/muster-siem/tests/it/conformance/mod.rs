@@ -29,6 +29,7 @@ use self::deliberate::{DELIBERATE, Difference};
 use self::sets::{Layout, NOT_COMPARED, SETS};
 use self::tally::Tally;
 use crate::corpus::corpus;
+use crate::environment::environment;
 
 /// The least share of fields that must be equal, more or deliberately different, in percent.
 const AIM_PERCENT: f64 = 97.0;
@@ -41,8 +42,8 @@ const OPEN: usize = 0;
 #[test]
 fn enough_is_as_other_products_write_it() {
     let Some(corpus) = corpus("") else { return };
-    let shown = std::env::var("MUSTER_CONFORMANCE").unwrap_or_default();
-    let shows = |what| shown.split(',').any(|word| word == what);
+    let shown = environment("MUSTER_CONFORMANCE").unwrap_or_default();
+    let shows = |what| shown.to_string_lossy().split(',').any(|word| word == what);
     assert!(report(&corpus, shows("all"), shows("values")), "see the report above");
 }
 

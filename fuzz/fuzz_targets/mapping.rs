@@ -14,7 +14,7 @@ mod strict;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use muster_model::{Record, RecordKind, TenantLabel};
+use muster_model::{Record, RecordHead, RecordKind, TenantLabel};
 use muster_siem::formats::{
     CefOptions, Events, FieldTemplate, Format, JsonTemplate, LeefOptions, Mapping, MappingOptions, Encoding,
 };

@@ -11,7 +11,6 @@ static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// What lies at `path` in the corpus. Without it the test that asks is skipped and that is said and counted aloud; with
 /// `MUSTER_REQUIRE_CORPUS=1` it fails.
-#[expect(clippy::disallowed_methods, reason = "what a test requires comes from the environment")]
 pub(crate) fn corpus(path: &str) -> Option<PathBuf> {
     let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus").join(path);
     if found.exists() {

@@ -38,7 +38,6 @@ fn grows_with_the_length_and_no_faster() {
 }
 
 /// The instructions for the shorter and the longer record of each case, in order.
-#[expect(clippy::disallowed_methods, reason = "what a test requires comes from the environment")]
 fn instructions() -> Option<Vec<u64>> {
     if Command::new("valgrind").arg("--version").output().is_err() {
         let missing = "valgrind is not installed; .ci/install-peers installs it";

@@ -19,7 +19,7 @@ use crate::{KeyRing, Lifetime, MasterKey, OpenMode, ReadKeys, SigningKey, StoreE
 
 /// A store in one SQLite file.
 ///
-/// [`Tenants::remove_tenant`] and [`Tenants::offboard_tenant`] overwrite the tenant's sealed data key and zero every
+/// `Tenants::remove_tenant` and `Tenants::offboard_tenant` overwrite the tenant's sealed data key and zero every
 /// deleted cell (`PRAGMA secure_delete`), then empty the WAL; without the key the tenant's journal cannot be read by anyone, in
 /// the file or in an older copy of it.
 pub struct SqliteStore {

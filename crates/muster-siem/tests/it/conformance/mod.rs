@@ -38,7 +38,6 @@ const AIM_PERCENT: f64 = 97.0;
 const OPEN: usize = 0;
 
 /// The report, and that enough is equal or deliberately different.
-#[expect(clippy::disallowed_methods, reason = "what a test requires comes from the environment")]
 #[test]
 fn enough_is_as_other_products_write_it() {
     let Some(corpus) = corpus("") else { return };

@@ -267,7 +267,16 @@ impl<'a> Splitter<'a> {
         match read {
             Ok(item) => self.page.items.push(item),
             Err(reason) => {
-                self.page.broken.push(Broken { body: body[start..end].trim_ascii_end(), reason });
+                let part = body[start..end].trim_ascii_end();
+                let text = std::str::from_utf8(part).ok();
+                match text.and_then(|text| Some((RecordHead::read(self.kind, text).ok()?, text))) {
+                    // A record before something garbled: it is taken, and the page is not whole.
+                    Some((head, body)) => {
+                        self.page.items.push(Item { head, body });
+                        self.page.torn = Some(reason);
+                    }
+                    None => self.page.broken.push(Broken { body: part, reason }),
+                }
             }
         }
         Some(end)

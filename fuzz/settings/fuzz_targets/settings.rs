@@ -1,5 +1,5 @@
 //! Any text taken for a settings file: settings, or mistakes that are told with the file's name and a line that it
-//! has. Settings that are taken work: each sink knows how its records are spelled.
+//! has. Settings that are taken work: each sink knows how its records are encoded.
 #![no_main]
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     match Settings::parse(Path::new("."), &files) {
         Ok(settings) => {
             for (name, sink) in &settings.sinks {
-                sink.spelling().unwrap_or_else(|mistakes| panic!("{name}: {mistakes:?}"));
+                sink.any().encoding().unwrap_or_else(|mistakes| panic!("{name}: {mistakes:?}"));
             }
             for route in &settings.routes {
                 assert!(route.sinks.iter().all(|sink| settings.sinks.contains_key(sink)));

@@ -35,6 +35,12 @@ const ATTEMPTS: usize = 16;
 /// Batches that one statement of pruning deletes.
 const PRUNE_AT_ONCE: usize = 50;
 const DOING: &str = "accept a page";
+/// Versions with the id and the update time of one that is asked for, whatever their bytes. `CROSS JOIN` keeps SQLite from
+/// reading all of a source's versions first.
+pub(super) const KNOWN_BY_ID_AND_TIME: &str = "SELECT j.key AS place, v.batch_no, v.ordinal FROM json_each(?2) j
+     CROSS JOIN record_version v ON v.source_no = ?1
+         AND v.updated_at = CAST(substr(j.value, 33, 20) AS INTEGER) AND v.id = substr(j.value, 53)
+     ORDER BY v.batch_no";
 
 #[async_trait]
 impl Journal for SqliteStore {
@@ -300,11 +306,7 @@ impl SqliteStore {
             return Ok((fresh, Vec::new()));
         }
         let asked: Vec<&String> = fresh.iter().map(|index| &versions[*index]).collect();
-        let rows = sqlx::query(
-            "SELECT j.key AS place, v.batch_no, v.ordinal FROM json_each(?2) j JOIN record_version v
-             ON v.source_no = ?1 AND v.updated_at = CAST(substr(j.value, 33, 20) AS INTEGER) AND v.id = substr(j.value, 53)
-             ORDER BY v.batch_no"
-        )
+        let rows = sqlx::query(KNOWN_BY_ID_AND_TIME)
         .bind(source.source_no)
         .bind(serde_json::to_string(&asked).map_err(odd)?)
         .fetch_all(&self.readers)
@@ -318,9 +320,9 @@ impl SqliteStore {
                 opened = Some((batch_no, self.batch(batch_no, lease.tenant.id, &source.data_key).await?));
             }
             let known = opened.as_ref().and_then(|(_, batch)| batch.as_ref());
-            let old = known.and_then(|batch| batch.records().nth(usize::try_from(ordinal).ok()?));
-            // What is not in the journal any more cannot be compared: the same id and time stand for the same.
-            if old.is_none_or(|old| is_same_version(old.body, page.records[index].body)) {
+            let old = known.and_then(|batch| batch.record(usize::try_from(ordinal).ok()?));
+            // What is not in the journal any more cannot be compared: twice is better than never.
+            if old.is_some_and(|old| is_same_version(old.body, page.records[index].body)) {
                 rewritten.insert(index, Rewritten { version: versions[index].clone(), batch_no, ordinal });
             }
         }

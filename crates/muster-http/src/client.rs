@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::error::{ClientError, TransportError, shown, without_url};
+use crate::local::Local;
 use crate::response::Response;
 use crate::roots;
 
@@ -48,6 +49,8 @@ pub struct ClientOptions {
     pub extra_roots_pem: Option<Vec<u8>>,
     /// The proxy on the way, if there is one. The environment is not looked at.
     pub proxy: Option<Proxy>,
+    /// Answers every request in place of the network.
+    pub local: Option<Local>,
 }
 
 impl std::fmt::Debug for ClientOptions {
@@ -73,6 +76,7 @@ impl Default for ClientOptions {
             idle_connection_life: Duration::from_secs(90),
             extra_roots_pem: None,
             proxy: None,
+            local: None,
         }
     }
 }
@@ -106,6 +110,7 @@ pub struct Client {
     total_timeout: Duration,
     body_bytes_max: usize,
     bodies: Arc<Semaphore>,
+    local: Option<Local>,
 }
 
 impl Client {
@@ -140,6 +145,7 @@ impl Client {
             total_timeout: options.total_timeout,
             body_bytes_max: options.body_bytes_max,
             bodies: Arc::new(Semaphore::new(options.bodies_max.max(1))),
+            local: options.local.clone(),
         })
     }
 
@@ -198,8 +204,10 @@ impl Client {
             detail: without_url(error),
         })?;
         let host = request.url().host_str().unwrap_or("the server").to_owned();
-        let mut answer =
-            self.inner.execute(request).await.map_err(|error| self.transport_error(&host, error))?;
+        let mut answer = match &self.local {
+            None => self.inner.execute(request).await.map_err(|error| self.transport_error(&host, error))?,
+            Some(local) => local.answer(request).await?,
+        };
         let status = answer.status().as_u16();
         let length = answer.content_length();
         let headers = std::mem::take(answer.headers_mut());

@@ -3,12 +3,14 @@
 
 mod client;
 mod error;
+mod local;
 mod response;
 mod roots;
 mod token_source;
 
 pub use client::{Client, ClientOptions, Proxy};
 pub use error::{ClientError, TransportError, shown, with_causes};
+pub use local::Local;
 pub use response::Response;
 pub use roots::{RootsError, tls_config};
 pub use token_source::{NoToken, TokenSource};

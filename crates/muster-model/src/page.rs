@@ -198,14 +198,27 @@ impl<'a> Splitter<'a> {
             return false;
         };
         self.at = end;
-        if let (Ok(key), Ok(value)) = (std::str::from_utf8(key), self.str(value..end)) {
-            if key == NEXT_LINK {
-                self.page.next_link = link(value);
-            } else if self.page.envelope.len() < ENVELOPE_FIELDS_MAX {
+        match (std::str::from_utf8(key), self.str(value..end)) {
+            (Ok(NEXT_LINK), value) => self.next_link(value.ok()),
+            (Ok(key), Ok(value)) if self.page.envelope.len() < ENVELOPE_FIELDS_MAX => {
                 self.page.envelope.push((key, value.trim_ascii()));
             }
+            (Ok(_), _) => {}
+            // It may have been the link.
+            (Err(_), _) => self.next_link(None),
         }
         true
+    }
+
+    /// Takes the link; a page whose link cannot be read is not whole, since more may be behind it.
+    fn next_link(&mut self, value: Option<&'a str>) {
+        match value {
+            Some(value) if value.trim_ascii() == "null" => {}
+            value => match value.and_then(link) {
+                Some(link) => self.page.next_link = Some(link),
+                None => self.page.torn = Some("where it goes on cannot be read".to_owned()),
+            },
+        }
     }
 
     /// Takes a body that is a list; `false` when its end is not found.
@@ -389,8 +402,25 @@ mod tests {
     fn a_next_link_of_the_wrong_type_is_none() {
         for link in [r#"{"a":1}"#, "7", "null"] {
             let body = format!(r#"{{"value":[],"@odata.nextLink":{link}}}"#);
-            assert_eq!(split(body.as_bytes()).expect("a page").next_link, None);
+            let page = split(body.as_bytes()).expect("a page");
+            assert_eq!((page.next_link.as_deref(), page.is_whole()), (None, link == "null"), "{link}");
         }
+    }
+
+    /// Found by the simulation: such a page was taken for the last one.
+    #[test]
+    fn a_page_whose_next_link_cannot_be_read_is_not_whole() {
+        for field in
+            [b"\"@odata.nextLink\":\"https://g/\xff\"".as_slice(), b"\"@odata.next\xffLink\":\"https://g/\""]
+        {
+            for body in [[b"{", field, b",\"value\":[]}"].concat(), [b"{\"value\":[],", field, b"}"].concat()]
+            {
+                let page = split(&body).expect("a page");
+                assert_eq!((page.next_link.as_deref(), page.is_whole()), (None, false));
+            }
+        }
+        let context = split(b"{\"@odata.context\":\"\xff\",\"value\":[]}").expect("a page");
+        assert!(context.is_whole());
     }
 
     #[test]

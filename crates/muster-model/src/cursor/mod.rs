@@ -309,6 +309,7 @@ impl Cursor {
     /// Keeps the list of holes bounded: neighbours become one.
     fn bound_holes(&mut self) {
         self.holes.sort_by_key(|hole| hole.from);
+        self.join_partial();
         while self.holes.len() > HOLES_MAX {
             let behind = self.holes.remove(1);
             let first = &mut self.holes[0];
@@ -326,6 +327,30 @@ impl Cursor {
             }
             same
         });
+    }
+}
+
+impl Cursor {
+    /// What a provider left out while it came and went overlaps: it is asked for again as one span, and not as often as
+    /// the provider went.
+    fn join_partial(&mut self) {
+        let mut joined: Vec<Hole> = Vec::with_capacity(self.holes.len());
+        for hole in self.holes.drain(..) {
+            let before = joined.iter_mut().find(|before| {
+                let partial = before.reason == Reason::Partial && hole.reason == Reason::Partial;
+                partial && before.to.is_none_or(|to| hole.from <= to)
+            });
+            match before {
+                None => joined.push(hole),
+                Some(before) => {
+                    before.to = before.to.zip(hole.to).map(|(one, other)| one.max(other));
+                    before.since = before.since.min(hole.since);
+                    before.next_at = before.next_at.min(hole.next_at);
+                    before.tries = before.tries.min(hole.tries);
+                }
+            }
+        }
+        self.holes = joined;
     }
 }
 

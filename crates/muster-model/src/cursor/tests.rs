@@ -67,6 +67,19 @@ fn a_round_of_the_version_before_is_begun_anew() {
     assert_eq!(cursor.query(page(&[], 0).clocks).from.to_string(), "2026-01-01T00:00:00Z");
 }
 
+/// Found by the simulation: a provider that is missing from every other answer left a hole behind each.
+#[test]
+fn a_provider_that_comes_and_goes_leaves_one_hole() {
+    let mut cursor = Cursor::starting(at(1_000));
+    for round in 0..6 {
+        let now = 2_000 + round * 60;
+        let partial = (round % 2 == 0).then(|| "a provider".to_owned());
+        (cursor, _) = cursor.after(&PageSummary { partial, ..page(&[], now) }, &POLICY, &LIMITS);
+    }
+    let spans: Vec<_> = cursor.holes().into_iter().map(|hole| (hole.from, hole.to, hole.since)).collect();
+    assert_eq!(spans, [(at(1_000), Some(at(2_300)), at(2_000))]);
+}
+
 #[test]
 fn what_cannot_be_read_twice_is_a_hole_and_the_round_goes_on() {
     let bad = PageSummary { items: 2, unreadable: vec![7], ..page(&[2_000], 3_000) };

@@ -24,8 +24,8 @@ mod version;
 pub use batch::{Batch, BatchError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cursor::{
-    Clocks, Cursor, CursorPolicy, Hole, PageLimits, PageQuery, PageSummary, Part, Partial, Plan, Reason,
-    Step, Unreadable,
+    Clocks, Cursor, CursorPolicy, Hole, PageLimits, PageQuery, PageSummary, Part, Partial, Pass, Plan,
+    Reason, Step, Unreadable,
 };
 pub use delivery::{Delivery, DeliveryBatch, DeliveryNumber, Outcome, Report, Selection, Trouble};
 pub use kind::RecordKind;

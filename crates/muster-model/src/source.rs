@@ -47,15 +47,17 @@ impl Source {
 pub enum Purpose {
     /// What is new. This never ends.
     Live,
-    /// The last days once more, for what showed late.
+    /// The last day once more, every hour, for what showed late.
     Sweep,
-    /// What was there before the tenant was added.
+    /// The last seven days once more, every night.
+    NightlySweep,
+    /// A span that lies behind, because somebody asked for it.
     Backfill,
 }
 
 impl Purpose {
     /// Every purpose, in the order in which they are shown.
-    pub const ALL: [Self; 3] = [Self::Live, Self::Sweep, Self::Backfill];
+    pub const ALL: [Self; 4] = [Self::Live, Self::Sweep, Self::NightlySweep, Self::Backfill];
 
     /// The name in commands, tables and metrics.
     #[must_use]
@@ -63,8 +65,15 @@ impl Purpose {
         match self {
             Self::Live => "live",
             Self::Sweep => "sweep",
+            Self::NightlySweep => "nightly",
             Self::Backfill => "backfill",
         }
+    }
+
+    /// Whether it begins anew each time it is over.
+    #[must_use]
+    pub fn is_sweep(self) -> bool {
+        matches!(self, Self::Sweep | Self::NightlySweep)
     }
 }
 
@@ -76,7 +85,7 @@ impl fmt::Display for Purpose {
 
 /// A name that is no purpose.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a purpose: use live, sweep or backfill")]
+#[error("`{0}` is not a purpose: use live, sweep, nightly or backfill")]
 pub struct ParsePurposeError(String);
 
 impl FromStr for Purpose {

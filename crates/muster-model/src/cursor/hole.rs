@@ -55,6 +55,8 @@ pub enum Reason {
     Unproved,
     /// A provider's records were missing from the answers at that time.
     Partial,
+    /// It was not read for longer than the service keeps its records. This cannot be healed.
+    Gone,
 }
 
 impl Reason {
@@ -71,6 +73,7 @@ impl Reason {
             Self::Unproved => {
                 "the service keeps to no upper bound and names no next page: whether all came cannot be proved"
             }
+            Self::Gone => "nothing could be read for longer than Microsoft keeps records",
             Self::Partial => "the service left a provider's records out of its answers",
         }
     }

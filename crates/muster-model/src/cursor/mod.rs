@@ -15,6 +15,7 @@
 mod clocks;
 mod hole;
 mod part;
+mod pass;
 mod plan;
 mod query;
 mod round;
@@ -28,6 +29,7 @@ pub use clocks::Clocks;
 use hole::HOLE_WAIT_MAX;
 pub use hole::{Hole, Reason};
 pub use part::Part;
+pub use pass::Pass;
 pub use plan::{Partial, Plan, Unreadable};
 pub use query::{PageLimits, PageQuery, PageSummary};
 use round::{Progress, Round, floor};
@@ -68,6 +70,9 @@ pub struct Cursor {
     /// How the source wants to be asked.
     #[serde(default)]
     plan: Plan,
+    /// Where it is one reading of spans that lie behind: how far that has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pass: Option<Pass>,
 }
 
 fn round_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Round>, D::Error> {
@@ -97,6 +102,7 @@ impl Cursor {
             holes: Vec::new(),
             delay_seconds: 0,
             plan: Plan::default(),
+            pass: None,
         }
     }
 
@@ -117,11 +123,19 @@ impl Cursor {
         self.seen_up_to
     }
 
-    /// Everything updated before here, and visible when it was asked for, has been read.
+    /// Everything updated before here, and visible when it was asked for, has been read. What the service keeps no longer
+    /// ([`Reason::Gone`]) is visible to nobody.
     #[must_use]
     pub fn complete_up_to(&self) -> Timestamp {
         let partial = self.plan.partial.as_ref().map(|partial| partial.from);
-        self.holes().into_iter().map(|hole| hole.from).chain(partial).fold(self.next_from, Timestamp::min)
+        let holes = self.holes().into_iter().filter(|hole| hole.reason != Reason::Gone).map(|hole| hole.from);
+        holes.chain(partial).fold(self.next_from, Timestamp::min)
+    }
+
+    /// Where the last complete round ended, whatever it had to leave out.
+    #[must_use]
+    pub fn passed_up_to(&self) -> Timestamp {
+        self.next_from
     }
 
     /// The span of [`Cursor::spanning`] that is still to be read.
@@ -238,7 +252,7 @@ impl Cursor {
                 // Clocks that do not agree prove nothing; update times that were seen do.
                 let read_up_to =
                     round.began.agreed().unwrap_or_else(|| self.seen_up_to.min(round.began.earlier()));
-                self.next_from = earlier(read_up_to, overlap);
+                self.next_from = self.to.unwrap_or_else(|| earlier(read_up_to, overlap));
                 self.plan.round_done();
             }
         }
@@ -260,8 +274,10 @@ impl Cursor {
         }
         let now = clocks.local;
         // A time further off than the longest wait was written by a clock that was wrong.
-        let due =
-            |hole: &Hole| hole.next_at <= now || hole.next_at > now.checked_add(HOLE_WAIT_MAX).unwrap_or(now);
+        let due = |hole: &Hole| {
+            let is_time = hole.next_at <= now || hole.next_at > now.checked_add(HOLE_WAIT_MAX).unwrap_or(now);
+            is_time && hole.reason != Reason::Gone
+        };
         let Some(index) = self.holes.iter().position(due) else { return false };
         let hole = self.holes.remove(index);
         let mut round = Round::starting(hole.from, hole.to, clocks);
@@ -306,13 +322,29 @@ impl Cursor {
         self.delay_seconds = self.delay_seconds.max(delay.as_secs());
     }
 
-    /// Keeps the list of holes bounded: neighbours become one.
+    /// What was updated from `from` until `to` was never read, and the service keeps it no longer: told, and not asked for
+    /// again.
+    pub fn is_gone(&mut self, from: Timestamp, to: Timestamp, now: Timestamp) {
+        let gone = |hole: &&mut Hole| hole.reason == Reason::Gone && hole.to.is_some_and(|to| to >= from);
+        match self.holes.iter_mut().find(gone) {
+            Some(hole) => hole.to = hole.to.max(Some(to)),
+            None => {
+                let reason = Reason::Gone;
+                self.holes.push(Hole { from, to: Some(to), reason, since: now, tries: 0, next_at: now });
+            }
+        }
+        self.bound_holes();
+    }
+
+    /// Keeps the list of holes bounded: neighbours become one, those that can be healed and those that cannot apart.
     fn bound_holes(&mut self) {
-        self.holes.sort_by_key(|hole| hole.from);
+        self.holes.sort_by_key(|hole| (hole.reason != Reason::Gone, hole.from));
         self.join_partial();
         while self.holes.len() > HOLES_MAX {
-            let behind = self.holes.remove(1);
-            let first = &mut self.holes[0];
+            let gone = self.holes.iter().filter(|hole| hole.reason == Reason::Gone).count();
+            let at = if gone > HOLES_MAX / 2 { 0 } else { gone };
+            let behind = self.holes.remove(at + 1);
+            let first = &mut self.holes[at];
             first.to = match (first.to, behind.to) {
                 (Some(one), Some(other)) => Some(one.max(other)),
                 _ => None,

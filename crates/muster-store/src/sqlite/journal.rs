@@ -37,7 +37,8 @@ const PRUNE_AT_ONCE: usize = 50;
 const DOING: &str = "accept a page";
 /// Versions with the id and the update time of one that is asked for, whatever their bytes. `CROSS JOIN` keeps SQLite from
 /// reading all of a source's versions first.
-pub(super) const KNOWN_BY_ID_AND_TIME: &str = "SELECT j.key AS place, v.batch_no, v.ordinal FROM json_each(?2) j
+pub(super) const KNOWN_BY_ID_AND_TIME: &str =
+    "SELECT j.key AS place, v.batch_no, v.ordinal FROM json_each(?2) j
      CROSS JOIN record_version v ON v.source_no = ?1
          AND v.updated_at = CAST(substr(j.value, 33, 20) AS INTEGER) AND v.id = substr(j.value, 53)
      ORDER BY v.batch_no";
@@ -307,10 +308,10 @@ impl SqliteStore {
         }
         let asked: Vec<&String> = fresh.iter().map(|index| &versions[*index]).collect();
         let rows = sqlx::query(KNOWN_BY_ID_AND_TIME)
-        .bind(source.source_no)
-        .bind(serde_json::to_string(&asked).map_err(odd)?)
-        .fetch_all(&self.readers)
-        .await?;
+            .bind(source.source_no)
+            .bind(serde_json::to_string(&asked).map_err(odd)?)
+            .fetch_all(&self.readers)
+            .await?;
         let mut rewritten: BTreeMap<usize, Rewritten> = BTreeMap::new();
         let mut opened: Option<(i64, Option<Batch>)> = None;
         for row in rows {

@@ -1,0 +1,270 @@
+//! One reading of spans that lie behind: a sweep, or a backfill.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::hole::{Hole, Reason};
+use super::{Cursor, Plan};
+
+/// A span of update times: from, and up to but not including.
+type Span = (Timestamp, Timestamp);
+
+/// More spans than this are read as fewer, longer ones.
+const SPANS_MAX: usize = 200;
+
+/// How far a pass has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pass {
+    /// When it began. Whatever was visible then is read.
+    pub as_of: Timestamp,
+    /// Where the span under way begins.
+    from: Timestamp,
+    /// What is read after the span under way, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left: Vec<Span>,
+    /// What was gone through, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    behind: Vec<Span>,
+    /// Records that it met and nobody had seen before.
+    #[serde(default)]
+    pub found: u64,
+    /// Why it begins, for the log: how many hours a count spoke against; none where everything is read anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours_in_doubt: Option<u32>,
+}
+
+impl Cursor {
+    /// A cursor that reads `spans` once, beginning at `as_of`; `None` where there is nothing in them. What is known of the
+    /// source is taken over from `like`, unreadable records included: those are told already.
+    #[must_use]
+    pub fn passing(spans: &[Span], as_of: Timestamp, like: Option<&Self>) -> Option<Self> {
+        let mut left = joined(spans);
+        if left.is_empty() {
+            return None;
+        }
+        let (from, to) = left.remove(0);
+        let plan = like.map_or_else(Plan::default, |like| Plan { partial: None, ..like.plan.clone() });
+        let pass = Pass { as_of, from, left, behind: Vec::new(), found: 0, hours_in_doubt: None };
+        Some(Self { to: Some(to), plan, pass: Some(pass), ..Self::starting(from) })
+    }
+
+    /// The cursor of a purpose whose next pass has not begun.
+    #[must_use]
+    pub fn resting(at: Timestamp) -> Self {
+        Self { to: Some(at), ..Self::starting(at) }
+    }
+
+    /// The pass under way.
+    #[must_use]
+    pub fn pass(&self) -> Option<&Pass> {
+        self.pass.as_ref()
+    }
+
+    /// The same, to be added to.
+    pub fn pass_mut(&mut self) -> Option<&mut Pass> {
+        self.pass.as_mut()
+    }
+
+    /// The span under way has been gone through: on to the next. `false` where there is none: the pass is over.
+    pub fn next_span(&mut self) -> bool {
+        let (Some(pass), Some(to)) = (&mut self.pass, self.to) else { return false };
+        pass.behind.push((pass.from, to));
+        if pass.left.is_empty() {
+            pass.from = to;
+            return false;
+        }
+        let (from, to) = pass.left.remove(0);
+        pass.from = from;
+        (self.next_from, self.to, self.round) = (from, Some(to), None);
+        true
+    }
+
+    /// What the pass could not read, as far as it lies within its spans.
+    #[must_use]
+    pub fn holes_of_pass(&self) -> Vec<Hole> {
+        let Some(pass) = &self.pass else { return Vec::new() };
+        let partial = self.plan.partial.as_ref().map(|partial| Hole {
+            from: partial.from,
+            to: None,
+            reason: Reason::Partial,
+            since: partial.since,
+            tries: 0,
+            next_at: partial.since,
+        });
+        let clip = |hole: &Hole| -> Vec<Hole> {
+            let inside = |&(from, to): &Span| {
+                let (from, to) = (hole.from.max(from), hole.to.map_or(to, |end| end.min(to)));
+                (from < to).then(|| Hole { from, to: Some(to), ..hole.clone() })
+            };
+            pass.behind.iter().filter_map(inside).collect()
+        };
+        self.holes().into_iter().chain(&partial).flat_map(clip).collect()
+    }
+
+    /// The spans that the pass has read whole: what it has gone through, without its holes and without what is known to be
+    /// unreadable.
+    #[must_use]
+    pub fn read_whole(&self) -> Vec<Span> {
+        let Some(pass) = &self.pass else { return Vec::new() };
+        let holes = self.holes_of_pass();
+        let mut missing: Vec<Span> =
+            holes.iter().map(|hole| (hole.from, hole.to.unwrap_or(Timestamp::MAX))).collect();
+        missing.extend(self.plan.unreadable.iter().map(|known| (known.from, known.to)));
+        missing.iter().fold(pass.behind.clone(), |spans, hole| without(&spans, *hole))
+    }
+
+    /// How much of the pass is done, and how long all of it is, as time that it covers.
+    #[must_use]
+    pub fn pass_progress(&self) -> Option<(SignedDuration, SignedDuration)> {
+        let pass = self.pass.as_ref()?;
+        let long =
+            |spans: &[Span]| spans.iter().map(|(from, to)| to.duration_since(*from)).sum::<SignedDuration>();
+        let (at, to) = self.span()?;
+        let under_way = to.duration_since(pass.from);
+        let here = at.duration_since(pass.from).clamp(SignedDuration::ZERO, under_way);
+        let behind = long(&pass.behind);
+        Some((behind + here, behind + under_way + long(&pass.left)))
+    }
+
+    /// All of the pass: its beginning and its end.
+    #[must_use]
+    pub fn pass_span(&self) -> Option<Span> {
+        let pass = self.pass.as_ref()?;
+        let from = pass.behind.first().map_or(pass.from, |first| first.0);
+        let to = pass.left.last().map_or(self.to?, |last| last.1);
+        Some((from, to))
+    }
+}
+
+/// The spans in order, without what is empty, neighbours joined, and no more than can be kept.
+fn joined(spans: &[Span]) -> Vec<Span> {
+    let mut spans: Vec<Span> = spans.iter().copied().filter(|(from, to)| from < to).collect();
+    spans.sort_unstable();
+    let mut joined: Vec<Span> = Vec::new();
+    for (from, to) in spans {
+        match joined.last_mut() {
+            Some(last) if last.1 >= from => last.1 = last.1.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    while joined.len() > SPANS_MAX {
+        let last = joined.remove(joined.len() - 1);
+        if let Some(before) = joined.last_mut() {
+            before.1 = last.1;
+        }
+    }
+    joined
+}
+
+/// What is left of spans without another.
+fn without(spans: &[Span], (from, to): Span) -> Vec<Span> {
+    let cut = |&(start, end): &Span| [(start, end.min(from)), (start.max(to), end)];
+    spans.iter().flat_map(cut).filter(|(start, end)| start < end).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Clocks, CursorPolicy, PageLimits, PageSummary, Step};
+    use super::*;
+
+    const POLICY: CursorPolicy = CursorPolicy { overlap: Duration::ZERO, overlap_max: Duration::ZERO };
+    const LIMITS: PageLimits = PageLimits { skip_max: 500, field_values: &[] };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("in range")
+    }
+
+    fn clocks() -> Clocks {
+        Clocks { local: at(10_000), server: Some(at(10_000)) }
+    }
+
+    fn page(unreadable: Vec<u64>) -> PageSummary {
+        PageSummary {
+            items: u32::try_from(unreadable.len()).expect("few"),
+            top: 100,
+            times: vec![],
+            unreadable,
+            torn: false,
+            link: None,
+            cut: false,
+            fingerprint: 0,
+            clocks: clocks(),
+            partial: None,
+        }
+    }
+
+    fn answered(cursor: &Cursor, page: &PageSummary) -> (Cursor, Step) {
+        let stored = serde_json::to_string(cursor).expect("JSON");
+        let cursor: Cursor = serde_json::from_str(&stored).expect("what was written");
+        cursor.after(page, &POLICY, &LIMITS)
+    }
+
+    #[test]
+    fn spans_are_read_one_after_the_other() {
+        let spans = [(at(300), at(400)), (at(0), at(100)), (at(100), at(200)), (at(250), at(250))];
+        let mut cursor = Cursor::passing(&spans, at(9_000), None).expect("something to read");
+        assert_eq!(cursor.pass_span(), Some((at(0), at(400))));
+        let query = cursor.query(clocks());
+        assert_eq!((query.from, query.to), (at(0), Some(at(200))));
+        let seconds = |(done, all): (SignedDuration, SignedDuration)| (done.as_secs(), all.as_secs());
+        assert_eq!(cursor.pass_progress().map(seconds), Some((0, 300)));
+        let step;
+        (cursor, step) = answered(&cursor, &page(vec![]));
+        assert_eq!(step, Step::RoundDone);
+        assert!(cursor.next_span());
+        assert_eq!(cursor.pass_progress().map(seconds), Some((200, 300)));
+        let query = cursor.query(clocks());
+        assert_eq!((query.from, query.to), (at(300), Some(at(400))));
+        (cursor, _) = answered(&cursor, &page(vec![]));
+        assert!(!cursor.next_span());
+        assert_eq!(cursor.pass_progress().map(seconds), Some((300, 300)));
+        assert_eq!(cursor.read_whole(), [(at(0), at(200)), (at(300), at(400))]);
+        assert_eq!(cursor.holes_of_pass(), []);
+    }
+
+    #[test]
+    fn nothing_to_read_is_no_pass() {
+        assert_eq!(Cursor::passing(&[(at(5), at(5))], at(9), None), None);
+        assert!(Cursor::resting(at(5)).pass().is_none());
+    }
+
+    #[test]
+    fn what_a_pass_could_not_read_it_does_not_claim() {
+        let mut cursor = Cursor::passing(&[(at(0), at(100))], at(9_000), None).expect("something to read");
+        let mut step = Step::Continue;
+        let mut pages = 0;
+        while step == Step::Continue {
+            let query = cursor.query(clocks());
+            let bad = query.from <= at(50) && query.to.is_none_or(|to| to > at(50));
+            (cursor, step) = answered(&cursor, &page(if bad { vec![7] } else { vec![] }));
+            pages += 1;
+            assert!(pages < 500, "{cursor:?}");
+        }
+        assert!(!cursor.next_span());
+        let holes = cursor.holes_of_pass();
+        assert!(!holes.is_empty());
+        assert!(holes.iter().all(|hole| hole.from >= at(0) && hole.to.is_some_and(|to| to <= at(100))));
+        assert!(cursor.read_whole().iter().all(|(from, to)| *to <= at(50) || *from > at(50)));
+
+        // A second pass that has heard of it makes no hole of it again, and claims it no more than the first.
+        let mut again = Cursor::passing(&[(at(0), at(100))], at(9_500), Some(&cursor)).expect("something");
+        let (next, step) = answered(&again, &page(vec![7]));
+        assert_eq!(step, Step::RoundDone);
+        again = next;
+        again.next_span();
+        assert_eq!(again.holes_of_pass(), []);
+        assert!(again.read_whole().iter().all(|(from, to)| *to <= at(50) || *from > at(50)));
+    }
+
+    #[test]
+    fn what_a_provider_left_out_is_not_claimed() {
+        let cursor = Cursor::passing(&[(at(0), at(100))], at(9_000), None).expect("something to read");
+        let partial = PageSummary { partial: Some("a provider".to_owned()), ..page(vec![]) };
+        let (mut cursor, _) = answered(&cursor, &partial);
+        cursor.next_span();
+        assert_eq!(cursor.read_whole(), []);
+        assert_eq!(cursor.holes_of_pass().len(), 1);
+    }
+}

@@ -28,6 +28,14 @@ impl Response {
         self.headers.get(name).and_then(|value| value.to_str().ok()).map(shown)
     }
 
+    /// The id under which the server's support finds the call, fit for a message: the server's own (`request-id`), or
+    /// the one that came with the request and is said back (`client-request-id`).
+    #[must_use]
+    pub fn request_id(&self) -> Option<String> {
+        let of = |name| self.header(name).filter(|id| !id.is_empty());
+        of("request-id").or_else(|| of("client-request-id"))
+    }
+
     /// How the server wants its callers to prove themselves: all its `WWW-Authenticate` headers, as one list.
     #[must_use]
     pub fn www_authenticate(&self) -> Option<String> {
@@ -126,5 +134,10 @@ mod tests {
         assert_eq!(told.www_authenticate().as_deref(), Some("Basic, Bearer x"));
         assert_eq!(told.header("warning").as_deref(), Some("part missing"));
         assert_eq!(told.header("request-id"), None);
+        assert_eq!(told.request_id(), None);
+        let own = ("request-id", "4\t2");
+        let sent = ("client-request-id", "7");
+        assert_eq!(response(&[sent, own]).request_id().as_deref(), Some("4 2"));
+        assert_eq!(response(&[sent, ("request-id", "")]).request_id().as_deref(), Some("7"));
     }
 }

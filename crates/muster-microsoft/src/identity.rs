@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use muster_model::{Secret, Source, TenantId};
+use muster_model::{Purpose, Secret, Source, TenantId};
 use url::Url;
 
 use crate::FetchError;
@@ -188,7 +188,7 @@ impl Microsoft {
     pub async fn check_source(&self, app: &App, tenant: TenantId, source: Source) -> Result<(), FetchError> {
         let hour = Duration::from_secs(3600);
         let from = self.platform.now().saturating_sub(hour).expect("a duration is never out of range");
-        self.fetch(app, tenant, source, &sources::glance(source, from)).await.map(drop)
+        self.fetch(app, tenant, source, Purpose::Live, &sources::glance(source, from)).await.map(drop)
     }
 
     /// Another person may have signed in: what was got for the former one is not used any more.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use muster_http::{Client, ClientError, ClientOptions, Response, shown};
-use muster_model::{Clock, DomainName, Source, TenantId};
+use muster_model::{Clock, DomainName, Purpose, Source, TenantId};
 use url::Url;
 
 use crate::Cloud;
@@ -69,6 +69,9 @@ pub struct FetchedPage {
     pub server_time: Option<Timestamp>,
     /// Part of the answer is missing, says the service, in these words.
     pub partial: Option<String>,
+    /// The id under which Microsoft's support finds the request: Microsoft's own, or else the one that was sent with it. At
+    /// most 300 characters, fit for a message.
+    pub request_id: Option<String>,
     /// Its place in memory; given back when the page is dropped.
     _place: Option<tokio::sync::OwnedSemaphorePermit>,
 }
@@ -107,7 +110,7 @@ impl Microsoft {
         discovery::tenant_of(&self.platform.client, &self.platform.cloud, domain).await
     }
 
-    /// Fetches a page. Waits for the network only: where the budget is used up, it says so at once.
+    /// Fetches a page, for `purpose`. Waits for the network only: where the budget is used up, it says so at once.
     ///
     /// # Errors
     /// See [`FetchError`].
@@ -116,6 +119,7 @@ impl Microsoft {
         app: &App,
         tenant: TenantId,
         source: Source,
+        purpose: Purpose,
         target: &Target,
     ) -> Result<FetchedPage, FetchError> {
         let cloud = &self.platform.cloud;
@@ -127,10 +131,11 @@ impl Microsoft {
                 url.ok_or_else(|| FetchError::ForeignLink(shown(link)))?.into()
             }
         };
-        let answer = self.get(app, tenant, source, &url).await?;
+        let answer = self.get(app, tenant, source, purpose, &url).await?;
         Ok(FetchedPage {
             server_time: answer.date(),
             partial: failure::left_out(&answer),
+            request_id: answer.request_id(),
             body: answer.body,
             _place: answer.place,
         })
@@ -149,13 +154,14 @@ impl Microsoft {
         app: &App,
         tenant: TenantId,
         source: Source,
+        purpose: Purpose,
         url: &str,
     ) -> Result<Response, FetchError> {
         let Platform { cloud, client, .. } = &self.platform;
         let api = sources::declaration(source).api;
         let resource = cloud.api_resource(api);
         self.budgets
-            .take(api, tenant, &app.name, self.platform.now())
+            .take(api, tenant, &app.name, purpose, self.platform.now())
             .map_err(|wait| FetchError::OverBudget { wait })?;
         let mut answer = None;
         let mut token = self.tokens.token(&self.platform, app, tenant, resource).await?;

@@ -27,8 +27,8 @@ use muster_microsoft::FetchedPage;
 use muster_microsoft::sources::Target;
 use muster_model::page::{self, Item, List, NotAPage, Page};
 use muster_model::{
-    Batch, Clock, Cursor, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Selection, Source, SystemClock,
-    TenantId, TenantLabel,
+    Batch, Clock, Cursor, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Purpose, Selection, Source,
+    SystemClock, TenantId, TenantLabel,
 };
 use muster_siem::formats::{Events, Format, SplunkOptions};
 use muster_store::{
@@ -403,7 +403,8 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
             if bodies.len() as u32 == pages {
                 break 'fetching;
             }
-            let fetched = microsoft.fetch(&app, *tenant, Source::GraphAlerts, &ask(page * PAGE)).await?;
+            let fetched =
+                microsoft.fetch(&app, *tenant, Source::GraphAlerts, Purpose::Live, &ask(page * PAGE)).await?;
             let FetchedPage { body, .. } = fetched;
             // The last page of a tenant may be short; short pages are not what is to be measured.
             if split(&body)?.items.len() as u32 == PAGE {
@@ -417,7 +418,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     // Once more, with tokens and connections there, and without keeping the pages.
     let meter = Meter::start();
     for (tenant, skip) in places {
-        black_box(microsoft.fetch(&app, tenant, Source::GraphAlerts, &ask(skip)).await?);
+        black_box(microsoft.fetch(&app, tenant, Source::GraphAlerts, Purpose::Live, &ask(skip)).await?);
     }
     let fetch = meter.stop();
     let alerts: u64 = u64::from(PAGE) * bodies.len() as u64;

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::TenantId;
+use muster_model::{Purpose, TenantId};
 
 use crate::sources::Api;
 
@@ -41,9 +41,17 @@ impl Budgets {
     ///
     /// # Errors
     /// How long to wait when there is none left.
-    pub fn take(&self, api: Api, tenant: TenantId, app: &str, now: Timestamp) -> Result<(), Duration> {
+    pub fn take(
+        &self,
+        api: Api,
+        tenant: TenantId,
+        app: &str,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
         let minute = Duration::from_secs(60);
         let each = minute / self.requests_per_minute;
+        let most = share(purpose, minute);
         let mut budgets = self.budgets.lock().expect("no panic while the lock is held");
         let fresh = Budget { full_at: now, blocked_until: Timestamp::MIN };
         let budget = budgets.entry((api, tenant, app.to_owned())).or_insert(fresh);
@@ -52,8 +60,8 @@ impl Budgets {
         }
         let full_at = budget.full_at.max(now).saturating_add(each).expect("a duration is never out of range");
         let debt = between(now, full_at);
-        if debt > minute {
-            return Err(debt - minute);
+        if debt > most {
+            return Err(debt - most);
         }
         budget.full_at = full_at;
         Ok(())
@@ -83,6 +91,16 @@ impl Budgets {
     }
 }
 
+/// What a purpose may have spent of a minute's requests by the time it asks: live polling all of them; what can wait leaves
+/// the rest to it.
+fn share(purpose: Purpose, minute: Duration) -> Duration {
+    match purpose {
+        Purpose::Live => minute,
+        Purpose::Sweep => minute / 2,
+        Purpose::Backfill => minute * 3 / 10,
+    }
+}
+
 fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
@@ -100,7 +118,7 @@ mod tests {
         let budgets = Budgets::new(150);
         let tenant = TenantId::from(uuid::Uuid::from_u128(1));
         let other = TenantId::from(uuid::Uuid::from_u128(2));
-        let take = |tenant, now| budgets.take(Api::Graph, tenant, "main", at(now));
+        let take = |tenant, now| budgets.take(Api::Graph, tenant, "main", Purpose::Live, at(now));
         for _ in 0..150 {
             assert_eq!(take(tenant, 0), Ok(()));
         }
@@ -109,6 +127,18 @@ mod tests {
         assert!(take(tenant, 400).is_err());
         assert_eq!(take(other, 400), Ok(()));
         assert_eq!(take(tenant, 61_000), Ok(()));
+    }
+
+    #[test]
+    fn what_can_wait_leaves_the_rest_to_live_polling() {
+        let budgets = Budgets::new(100);
+        let tenant = TenantId::from(uuid::Uuid::from_u128(1));
+        let take = |purpose| budgets.take(Api::Graph, tenant, "main", purpose, at(0));
+        let spend = |purpose| (0..1_000).take_while(|_| take(purpose).is_ok()).count();
+        assert_eq!(spend(Purpose::Backfill), 30);
+        assert_eq!(spend(Purpose::Sweep), 20);
+        assert_eq!(take(Purpose::Backfill), Err(Duration::from_millis(20 * 600 + 600)));
+        assert_eq!(spend(Purpose::Live), 50);
     }
 
     #[test]
@@ -121,9 +151,9 @@ mod tests {
             budgets.throttled(api, tenant, "main", Some(Duration::from_secs(10)), at(0)),
             Duration::from_secs(10)
         );
-        assert_eq!(budgets.take(api, tenant, "main", at(4_000)), Err(Duration::from_secs(6)));
-        assert_eq!(budgets.take(api, tenant, "other-app", at(4_000)), Ok(()));
-        assert_eq!(budgets.take(api, other, "main", at(4_000)), Ok(()));
-        assert_eq!(budgets.take(api, tenant, "main", at(10_000)), Ok(()));
+        assert_eq!(budgets.take(api, tenant, "main", Purpose::Live, at(4_000)), Err(Duration::from_secs(6)));
+        assert_eq!(budgets.take(api, tenant, "other-app", Purpose::Live, at(4_000)), Ok(()));
+        assert_eq!(budgets.take(api, other, "main", Purpose::Live, at(4_000)), Ok(()));
+        assert_eq!(budgets.take(api, tenant, "main", Purpose::Live, at(10_000)), Ok(()));
     }
 }

@@ -4,7 +4,7 @@ use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::{self, Target};
 use muster_microsoft::{FetchError, Microsoft};
 use muster_model::page::{self, List};
-use muster_model::{RecordHead, RecordKind, Source, TenantId};
+use muster_model::{Purpose, RecordHead, RecordKind, Source, TenantId};
 
 use super::page::hash;
 
@@ -29,13 +29,13 @@ pub(super) struct Completed {
 pub(super) async fn complete(
     microsoft: &Microsoft,
     app: &App,
-    (tenant, source): (TenantId, Source),
+    (tenant, source, purpose): (TenantId, Source, Purpose),
     key: &str,
     records: Vec<(RecordHead, &str)>,
 ) -> Result<Completed, FetchError> {
     let mut completed = Completed { records: Vec::with_capacity(records.len()), bare: Vec::new() };
     for (head, body) in records {
-        let list = match list_of(microsoft, app, (tenant, source), key, &head.id).await {
+        let list = match list_of(microsoft, app, (tenant, source, purpose), key, &head.id).await {
             Ok(list) => list,
             Err(
                 FetchError::BadRequest { .. } | FetchError::Unavailable { .. } | FetchError::ForeignLink(_),
@@ -59,14 +59,14 @@ pub(super) async fn complete(
 async fn list_of(
     microsoft: &Microsoft,
     app: &App,
-    (tenant, source): (TenantId, Source),
+    (tenant, source, purpose): (TenantId, Source, Purpose),
     key: &str,
     id: &str,
 ) -> Result<Option<String>, FetchError> {
     let mut list = String::new();
     let mut target = sources::belongings(source, id, key);
     for _ in 0..PAGES_MAX {
-        let page = microsoft.fetch(app, tenant, source, &target).await?;
+        let page = microsoft.fetch(app, tenant, source, purpose, &target).await?;
         let list_key = List::Field("value");
         let Ok(split) = page::split(&page.body, RecordKind::GraphAlert, list_key, ITEMS_MAX) else {
             return Ok(None);

@@ -134,8 +134,8 @@ impl Collector {
         request: &PageRequest,
         clocks: Clocks,
     ) -> Result<Step, TurnError> {
-        let (tenant, source) = (lease.tenant.id, lease.source);
-        let page = match self.microsoft.fetch(app, tenant, source, &request.target).await {
+        let (tenant, source, purpose) = (lease.tenant.id, lease.source, lease.purpose);
+        let page = match self.microsoft.fetch(app, tenant, source, purpose, &request.target).await {
             Ok(page) => page,
             Err(error) => {
                 let after = sources::after_failure(source, cursor, &error, lease.failures, clocks);
@@ -158,7 +158,8 @@ impl Collector {
                 records.into_iter().map(|(head, body)| (head, body.into())).collect()
             }
             Rung::Each(key) => {
-                let completed = each::complete(&self.microsoft, app, (tenant, source), key, records).await;
+                let completed =
+                    each::complete(&self.microsoft, app, (tenant, source, purpose), key, records).await;
                 let completed =
                     completed.map_err(|error| TurnError::Fetch { error, after: AfterFailure::Wait })?;
                 summary.unreadable.extend(completed.bare);

@@ -7,7 +7,8 @@ use comfy_table::Table;
 use muster_microsoft::Microsoft;
 use muster_microsoft::sources::{self, AfterFailure};
 use muster_model::{
-    Clocks, Cursor, CursorPolicy, Record, RecordHead, Severity, Source, Span, Step, Tenant, TenantState, json,
+    Clocks, Cursor, CursorPolicy, Purpose, Record, RecordHead, Severity, Source, Span, Step, Tenant,
+    TenantState, json,
 };
 use muster_siem::formats::Events;
 use muster_siem::sinks::{FormatName, FormatOptions};
@@ -112,7 +113,7 @@ async fn one_tenant(
     while left > 0 && step == Step::Continue {
         let clocks = Clocks { local: context.clock.now(), server: None };
         let request = sources::request(source, &cursor, clocks, Some(left.max(50)));
-        let page = match microsoft.fetch(&app, tenant.id, source, &request.target).await {
+        let page = match microsoft.fetch(&app, tenant.id, source, Purpose::Live, &request.target).await {
             Ok(page) => page,
             Err(error) => match sources::after_failure(source, &mut cursor, &error, failures, clocks) {
                 AfterFailure::AskAgain => continue,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Cursor, RecordHead};
+use muster_model::{Cursor, RecordHead, Source, TenantId};
 use serde::Serialize;
 
 use crate::{SourceLease, StoreError};
@@ -29,6 +29,15 @@ pub trait Journal: Send + Sync {
         lease_for: Duration,
         now: Timestamp,
     ) -> Result<PageReceipt, StoreError>;
+
+    /// For each record, whether the journal holds this very version together with what belongs to it under `key`, so that
+    /// it need not be asked for. A version that came without, or whose batch is gone, is not held whole.
+    async fn known_whole(
+        &self,
+        (tenant, source): (TenantId, Source),
+        key: &str,
+        records: &[(RecordHead, &str)],
+    ) -> Result<Vec<bool>, StoreError>;
 
     /// The journal's totals.
     async fn journal_totals(&self) -> Result<JournalTotals, StoreError>;

@@ -17,13 +17,14 @@ use std::sync::Arc;
 
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Invitations, Journal, KeyRing, Keys,
-    Leases, Lifetime, OpenMode, ReadKeys, SignIns, Sources, SqliteStore, StoreError, Tenants,
+    Leases, Lifetime, OpenMode, Passes, ReadKeys, SignIns, Sources, SqliteStore, StoreError, Tenants,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.
 pub trait Store:
     Tenants
     + Sources
+    + Passes
     + Journal
     + Deliveries
     + DeadLetters
@@ -43,6 +44,7 @@ pub trait Store:
 impl<T> Store for T where
     T: Tenants
         + Sources
+        + Passes
         + Journal
         + Deliveries
         + DeadLetters

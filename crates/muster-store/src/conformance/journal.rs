@@ -18,6 +18,7 @@ pub(super) async fn run_all(engine: &mut dyn Engine) {
     odd_records_are_kept_apart(&*engine.fresh().await).await;
     large_pages_keep_their_order(&*engine.fresh().await).await;
     the_journal_is_pruned_of_what_nobody_is_owed(&*engine.fresh().await).await;
+    what_the_journal_holds_whole_is_known(&*engine.fresh().await).await;
     a_killed_process_loses_nothing(engine).await;
 }
 
@@ -173,4 +174,36 @@ async fn a_killed_process_loses_nothing(engine: &mut dyn Engine) {
     let store = engine.reopened().await;
     assert_eq!(store.source_states().await.expect("read")[0].accepted, 3);
     store.close().await;
+}
+
+async fn what_the_journal_holds_whole_is_known(store: &dyn Store) {
+    let tenant = add(store, 1).await.id;
+    let lease = lease_source(store, at(0)).await;
+    let bodies = [
+        r#"{"id":"whole","n":1,"alerts":[{"id":"x"}]}"#,
+        r#"{"id":"none","n":1,"alerts":[]}"#,
+        r#"{"id":"bare","n":1}"#,
+    ];
+    let ids = ["whole", "none", "bare"];
+    let records = ids.iter().zip(bodies).map(|(id, body)| record(id, 10, body, 0)).collect();
+    let sets = sets(&[]);
+    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(10) };
+    store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted");
+    let asked = [
+        ("whole", 10, r#"{ "n": 1, "id": "whole" }"#, true),
+        ("none", 10, r#"{"id":"none","n":1}"#, true),
+        ("bare", 10, r#"{"id":"bare","n":1}"#, false),
+        ("whole", 10, r#"{"id":"whole","n":2}"#, false),
+        ("whole", 11, r#"{"id":"whole","n":1}"#, false),
+        ("new", 10, r#"{"id":"new","n":1}"#, false),
+    ];
+    let records: Vec<_> =
+        asked.iter().map(|(id, time, body, _)| (record(id, *time, body, 0).head, *body)).collect();
+    let known = async |number, records: &[_]| {
+        store.known_whole((tenant_id(number), Source::GraphAlerts), "alerts", records).await.expect("asked")
+    };
+    assert_eq!(tenant, tenant_id(1));
+    assert_eq!(known(1, &records).await, asked.map(|(.., known)| known));
+    assert_eq!(known(2, &records).await, [false; 6], "another tenant's");
+    assert_eq!(known(1, &[]).await, [false; 0]);
 }

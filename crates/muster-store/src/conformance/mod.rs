@@ -12,6 +12,7 @@ mod identity;
 mod journal;
 mod kit;
 mod leases;
+mod passes;
 mod sources;
 mod tenants;
 
@@ -24,6 +25,7 @@ pub use self::kit::Engine;
 pub async fn run_all(engine: &mut dyn Engine) {
     tenants::run_all(engine).await;
     sources::run_all(engine).await;
+    passes::run_all(engine).await;
     journal::run_all(engine).await;
     deliveries::run_all(engine).await;
     dead_letters::run_all(engine).await;

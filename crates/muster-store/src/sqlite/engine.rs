@@ -146,6 +146,12 @@ impl Lifetime for SqliteStore {
         self.writer_ended.cancelled().await;
     }
 
+    fn is_owned(&self) -> Result<bool, StoreError> {
+        let mine = self.lock.lock().expect("no panic while the lock is held").is_some();
+        // What nobody has is taken for an instant, and let go.
+        Ok(mine || open::try_lock(Path::new(&self.path), "lock", "look for its owner")?.is_none())
+    }
+
     async fn close(&self) {
         self.writes.close();
         self.readers.close().await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Batch, ContentHash, Purpose, Source, TenantId, is_same_version};
+use muster_model::{Batch, ContentHash, Purpose, RecordHead, Source, TenantId, is_same_version};
 use sqlx::{Row, SqliteConnection};
 
 use super::batches::{json_of, version_columns, write_batch};
@@ -64,6 +64,16 @@ impl Journal for SqliteStore {
                 result => return result.map_err(|failure| failure.worded(&self.path, DOING)),
             }
         }
+    }
+
+    async fn known_whole(
+        &self,
+        (tenant, source): (TenantId, Source),
+        key: &str,
+        records: &[(RecordHead, &str)],
+    ) -> Result<Vec<bool>, StoreError> {
+        let known = self.whole_in_journal((tenant, source), key, records).await;
+        known.map_err(|failure| failure.worded(&self.path, "look for known records"))
     }
 
     async fn journal_totals(&self) -> Result<JournalTotals, StoreError> {
@@ -332,7 +342,12 @@ impl SqliteStore {
     }
 
     /// A batch of the journal; `None` where it was pruned, or cannot be opened.
-    async fn batch(&self, batch_no: i64, tenant: TenantId, key: &DataKey) -> Result<Option<Batch>, Failure> {
+    pub(super) async fn batch(
+        &self,
+        batch_no: i64,
+        tenant: TenantId,
+        key: &DataKey,
+    ) -> Result<Option<Batch>, Failure> {
         let row =
             sqlx::query("SELECT batch_id, records, body_bytes, sealed FROM journal_batch WHERE batch_no = ?")
                 .bind(batch_no)

@@ -263,23 +263,25 @@ impl SqliteStore {
     async fn states(&self, sql: &'static str) -> Result<Vec<SourceState>, StoreError> {
         let failed = self.failed("read how the sources are doing");
         let rows = sqlx::query(sql).fetch_all(&self.readers).await.map_err(&failed)?;
-        let state = |row: &SqliteRow| -> Result<SourceState, sqlx::Error> {
-            let cursor: Cursor = serde_json::from_str(row.try_get("cursor")?).map_err(odd)?;
-            Ok(SourceState {
-                tenant: parsed(row, "id")?,
-                source: parsed(row, "source")?,
-                purpose: parsed(row, "purpose")?,
-                last_success_at: row.try_get::<Option<i64>, _>("last_success_at")?.map(timestamp),
-                seen_up_to: cursor.seen_up_to(),
-                accepted: count(row.try_get("accepted")?),
-                failures: row.try_get("failures")?,
-                last_error: row.try_get("last_error")?,
-                last_error_at: row.try_get::<Option<i64>, _>("last_error_at")?.map(timestamp),
-                next_at: timestamp(row.try_get("next_at")?),
-            })
-        };
-        rows.iter().map(state).collect::<Result<_, _>>().map_err(failed)
+        rows.iter().map(read_state).collect::<Result<_, _>>().map_err(failed)
     }
+}
+
+/// A cursor's row as it is shown.
+pub(super) fn read_state(row: &SqliteRow) -> Result<SourceState, sqlx::Error> {
+    let cursor: Cursor = serde_json::from_str(row.try_get("cursor")?).map_err(odd)?;
+    Ok(SourceState {
+        tenant: parsed(row, "id")?,
+        source: parsed(row, "source")?,
+        purpose: parsed(row, "purpose")?,
+        last_success_at: row.try_get::<Option<i64>, _>("last_success_at")?.map(timestamp),
+        seen_up_to: cursor.seen_up_to(),
+        accepted: count(row.try_get("accepted")?),
+        failures: row.try_get("failures")?,
+        last_error: row.try_get("last_error")?,
+        last_error_at: row.try_get::<Option<i64>, _>("last_error_at")?.map(timestamp),
+        next_at: timestamp(row.try_get("next_at")?),
+    })
 }
 
 /// Forgets a cursor whose work is done.
@@ -299,7 +301,7 @@ async fn end_cursor(connection: &mut SqliteConnection, lease: &SourceLease) -> R
 }
 
 /// Gives the new cursors of a tenant the fences they begin with.
-async fn number_fences(connection: &mut SqliteConnection, tenant_no: i64) -> Result<(), Failure> {
+pub(super) async fn number_fences(connection: &mut SqliteConnection, tenant_no: i64) -> Result<(), Failure> {
     sqlx::query(
         "UPDATE cursor SET fence = cursor_no * ?
          WHERE fence = 0 AND source_no IN (SELECT source_no FROM source WHERE tenant_no = ?)",

@@ -1,0 +1,140 @@
+//! Single cursors by name.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use muster_model::{Cursor, Purpose, Source, TenantId};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::engine::SqliteStore;
+use super::rows::{living, odd, owner, read_tenant, select_tenant};
+use super::sources::{number_fences, read_state};
+use super::writer::Durability;
+use crate::stored::{count, lease_end, nanoseconds};
+use crate::{CursorState, InstanceId, Passes, SourceLease, StoreError};
+
+/// What [`read_state`] reads, of living tenants and sources.
+macro_rules! select_cursors {
+    ($tail:literal) => {
+        concat!(
+            "SELECT t.id, s.source, c.purpose, c.last_success_at, c.cursor, s.accepted, c.failures, ",
+            "c.last_error, c.last_error_at, c.next_at FROM tenant t ",
+            "JOIN source s ON s.tenant_no = t.tenant_no JOIN cursor c ON c.source_no = s.source_no ",
+            "WHERE s.enabled = 1 AND ",
+            $tail
+        )
+    };
+}
+
+#[async_trait]
+impl Passes for SqliteStore {
+    async fn begin_cursor(
+        &self,
+        tenant: TenantId,
+        source: Source,
+        purpose: Purpose,
+        cursor: Cursor,
+        next_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        // Asked first, so that a store that has them all is not written to.
+        if self.cursor(tenant, source, purpose).await?.is_some() {
+            return Ok(false);
+        }
+        self.write("begin to read a source", Durability::Synced, move |connection| {
+            Box::pin(async move {
+                let tenant_no = living(connection, tenant).await?.tenant_no;
+                let done = sqlx::query(
+                    "INSERT INTO cursor (source_no, purpose, cursor, next_at)
+                     SELECT source_no, ?3, ?4, ?5 FROM source WHERE tenant_no = ?1 AND source = ?2
+                     ON CONFLICT (source_no, purpose) DO NOTHING",
+                )
+                .bind(tenant_no)
+                .bind(source.as_str())
+                .bind(purpose.as_str())
+                .bind(serde_json::to_string(&cursor).map_err(odd)?)
+                .bind(nanoseconds(next_at))
+                .execute(&mut *connection)
+                .await?;
+                number_fences(connection, tenant_no).await?;
+                Ok(done.rows_affected() > 0)
+            })
+        })
+        .await
+    }
+
+    async fn cursor(
+        &self,
+        tenant: TenantId,
+        source: Source,
+        purpose: Purpose,
+    ) -> Result<Option<CursorState>, StoreError> {
+        let failed = self.failed("look at a cursor");
+        let row = sqlx::query(select_cursors!("t.id = ? AND s.source = ? AND c.purpose = ?"))
+            .bind(tenant.to_string())
+            .bind(source.as_str())
+            .bind(purpose.as_str())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(&failed)?;
+        row.as_ref().map(cursor_state).transpose().map_err(failed)
+    }
+
+    async fn cursors(&self, purpose: Purpose) -> Result<Vec<CursorState>, StoreError> {
+        let failed = self.failed("look at cursors");
+        let rows = sqlx::query(select_cursors!("c.purpose = ? ORDER BY t.slug, s.source"))
+            .bind(purpose.as_str())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(&failed)?;
+        rows.iter().map(cursor_state).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    async fn lease_cursor(
+        &self,
+        instance: InstanceId,
+        (tenant, source, purpose): (TenantId, Source, Purpose),
+        lease_for: Duration,
+        now: Timestamp,
+    ) -> Result<Option<SourceLease>, StoreError> {
+        self.write("lease a cursor", Durability::Relaxed, move |connection| {
+            Box::pin(async move {
+                let row = sqlx::query(
+                    "UPDATE cursor SET lease_owner = ?1, leased_until = ?2, fence = fence + 1
+                     WHERE next_at <= ?3 AND leased_until <= ?3 AND purpose = ?6 AND source_no IN (
+                         SELECT s.source_no FROM source s JOIN tenant t ON t.tenant_no = s.tenant_no
+                         WHERE t.id = ?4 AND s.source = ?5 AND s.enabled = 1 AND t.state = 'active')
+                     RETURNING cursor, failures, fence",
+                )
+                .bind(owner(instance))
+                .bind(lease_end(now, lease_for))
+                .bind(nanoseconds(now))
+                .bind(tenant.to_string())
+                .bind(source.as_str())
+                .bind(purpose.as_str())
+                .fetch_optional(&mut *connection)
+                .await?;
+                let Some(row) = row else { return Ok(None) };
+                let tenant = sqlx::query(select_tenant!("WHERE t.id = ?"))
+                    .bind(tenant.to_string())
+                    .fetch_one(&mut *connection)
+                    .await?;
+                Ok(Some(SourceLease {
+                    tenant: read_tenant(&tenant)?.tenant,
+                    source,
+                    purpose,
+                    cursor: serde_json::from_str(row.try_get("cursor")?).map_err(odd)?,
+                    failures: row.try_get("failures")?,
+                    fence: count(row.try_get("fence")?),
+                }))
+            })
+        })
+        .await
+    }
+}
+
+fn cursor_state(row: &SqliteRow) -> Result<CursorState, sqlx::Error> {
+    let cursor: Cursor = serde_json::from_str(row.try_get("cursor")?).map_err(odd)?;
+    Ok(CursorState { state: read_state(row)?, cursor })
+}

@@ -1,5 +1,7 @@
 //! What a source says of itself.
 
+use std::time::Duration;
+
 use muster_model::PageLimits;
 use muster_model::page::List;
 
@@ -39,9 +41,17 @@ pub struct Declaration {
     pub fields: &'static [Field],
     /// What the cursor needs to know of it.
     pub limits: PageLimits,
+    /// Whether it says how many records there are, with `$count`.
+    pub counts: bool,
+    /// How long the service keeps its records; none: nobody knows.
+    pub kept_for: Option<Duration>,
     /// The ways to ask for a record with all that belongs to it, best first.
     pub ladder: &'static [Rung],
 }
+
+/// Microsoft Defender keeps alerts and incidents for 180 days. Source: Microsoft "Data retention information for Microsoft
+/// Defender XDR" and "Microsoft Defender for Endpoint data storage and privacy".
+pub(super) const DEFENDER_KEEPS: Duration = Duration::from_secs(180 * 86_400);
 
 /// A field that can be filtered on, and the values that are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

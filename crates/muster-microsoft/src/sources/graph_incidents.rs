@@ -6,7 +6,7 @@
 use muster_model::PageLimits;
 use muster_model::page::List;
 
-use super::declaration::{Api, Declaration, Field, Rung, values};
+use super::declaration::{Api, DEFENDER_KEEPS, Declaration, Field, Rung, values};
 
 const FIELDS: [Field; 3] = [
     Field { name: "severity", values: &["informational", "low", "medium", "high", "unknown"] },
@@ -30,5 +30,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     page_size_max: 50,
     fields: &FIELDS,
     limits: PageLimits { skip_max: 500, field_values: &VALUES },
+    counts: true,
+    kept_for: Some(DEFENDER_KEEPS),
     ladder: &[Rung::Expand("$expand=alerts"), Rung::Each("alerts")],
 };

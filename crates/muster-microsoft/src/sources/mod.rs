@@ -5,6 +5,7 @@
 //! [`crate::entra::permissions`]. Paging, tokens, throttling and cursors are common to all: `plan.rs` says what is asked next
 //! and what a failure means.
 
+mod count;
 mod declaration;
 mod graph_alerts;
 mod graph_incidents;
@@ -12,6 +13,7 @@ mod plan;
 
 use muster_model::Source;
 
+pub use count::{count, read_count};
 pub use declaration::{Api, Declaration, Field, Rung};
 pub use plan::{
     AfterFailure, PageRequest, Target, after_failure, after_unreadable, belongings, glance, request,

@@ -55,7 +55,7 @@ pub fn request(source: Source, cursor: &Cursor, clocks: Clocks, top: Option<u32>
 }
 
 /// The query that all Graph security lists understand. Blanks are `%20`; nothing else needs escaping.
-fn path_and_query(
+pub(super) fn path_and_query(
     declaration: &Declaration,
     query: &PageQuery,
     top: u32,

@@ -25,12 +25,12 @@ pub struct Pass {
     /// What was gone through, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     behind: Vec<Span>,
+    /// What is counted first, and read only where the count speaks against it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    uncounted: Vec<Span>,
     /// Records that it met and nobody had seen before.
     #[serde(default)]
     pub found: u64,
-    /// Why it begins, for the log: how many hours a count spoke against; none where everything is read anyway.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hours_in_doubt: Option<u32>,
 }
 
 impl Cursor {
@@ -44,8 +44,48 @@ impl Cursor {
         }
         let (from, to) = left.remove(0);
         let plan = like.map_or_else(Plan::default, |like| Plan { partial: None, ..like.plan.clone() });
-        let pass = Pass { as_of, from, left, behind: Vec::new(), found: 0, hours_in_doubt: None };
+        let pass = Pass { as_of, from, left, behind: Vec::new(), uncounted: Vec::new(), found: 0 };
         Some(Self { to: Some(to), plan, pass: Some(pass), ..Self::starting(from) })
+    }
+
+    /// A cursor for a pass that counts `spans`, each by itself, and reads those in doubt.
+    #[must_use]
+    pub fn counting(spans: Vec<Span>, as_of: Timestamp, like: Option<&Self>) -> Option<Self> {
+        let mut cursor = Self::passing(spans.get(..1)?, as_of, like)?;
+        let from = cursor.next_from;
+        cursor.pass.as_mut()?.uncounted = spans;
+        // Nothing is read before it is counted.
+        cursor.to = Some(from);
+        Some(cursor)
+    }
+
+    /// What is to be counted next.
+    #[must_use]
+    pub fn next_to_count(&self) -> Option<(Timestamp, Timestamp)> {
+        self.pass.as_ref()?.uncounted.first().copied()
+    }
+
+    /// What was to be counted next has been; with `in_doubt` it is read.
+    pub fn counted(&mut self, in_doubt: bool) {
+        let Some(pass) = self.pass.as_mut().filter(|pass| !pass.uncounted.is_empty()) else { return };
+        let span = pass.uncounted.remove(0);
+        if in_doubt {
+            pass.left.push(span);
+            pass.left = joined(&pass.left);
+        }
+    }
+
+    /// Counting leads to nothing: what is not counted yet is read.
+    pub fn count_no_more(&mut self) {
+        while self.next_to_count().is_some() {
+            self.counted(true);
+        }
+    }
+
+    /// Whether there is nothing to read in the span under way.
+    #[must_use]
+    pub fn is_span_done(&self) -> bool {
+        self.span().is_some_and(|(at, to)| at >= to)
     }
 
     /// The cursor of a purpose whose next pass has not begun.
@@ -68,7 +108,9 @@ impl Cursor {
     /// The span under way has been gone through: on to the next. `false` where there is none: the pass is over.
     pub fn next_span(&mut self) -> bool {
         let (Some(pass), Some(to)) = (&mut self.pass, self.to) else { return false };
-        pass.behind.push((pass.from, to));
+        if pass.from < to {
+            pass.behind.push((pass.from, to));
+        }
         if pass.left.is_empty() {
             pass.from = to;
             return false;
@@ -222,6 +264,35 @@ mod tests {
         assert_eq!(cursor.pass_progress().map(seconds), Some((300, 300)));
         assert_eq!(cursor.read_whole(), [(at(0), at(200)), (at(300), at(400))]);
         assert_eq!(cursor.holes_of_pass(), []);
+    }
+
+    #[test]
+    fn what_a_count_speaks_against_is_read() {
+        let hours: Vec<Span> = (0..4).map(|hour| (at(hour * 3_600), at((hour + 1) * 3_600))).collect();
+        let mut cursor = Cursor::counting(hours.clone(), at(20_000), None).expect("something to count");
+        for (index, in_doubt) in [(0, false), (1, true), (2, true), (3, false)] {
+            assert_eq!(cursor.next_to_count(), Some(hours[index]));
+            assert!(cursor.is_span_done(), "nothing is read before it is counted");
+            cursor.counted(in_doubt);
+        }
+        assert_eq!(cursor.next_to_count(), None);
+        assert!(cursor.next_span());
+        assert_eq!(cursor.span(), Some((at(3_600), at(3 * 3_600))));
+        (cursor, _) = answered(&cursor, &page(vec![]));
+        assert!(cursor.is_span_done());
+        assert!(!cursor.next_span());
+        assert_eq!(cursor.read_whole(), [(at(3_600), at(3 * 3_600))], "what was only counted is not claimed");
+
+        let mut refused = Cursor::counting(hours, at(20_000), None).expect("something to count");
+        refused.counted(false);
+        refused.count_no_more();
+        assert!(refused.next_span());
+        assert_eq!(refused.span(), Some((at(3_600), at(4 * 3_600))));
+
+        let mut nothing = Cursor::counting(vec![(at(0), at(3_600))], at(20_000), None).expect("something");
+        nothing.counted(false);
+        assert!(!nothing.next_span());
+        assert_eq!(nothing.read_whole(), []);
     }
 
     #[test]

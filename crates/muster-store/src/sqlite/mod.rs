@@ -15,7 +15,6 @@ mod grants;
 mod invitations;
 mod journal;
 mod keys;
-mod known;
 mod leases;
 mod meta;
 mod open;
@@ -26,6 +25,7 @@ mod sources;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod writer;
 
 pub use self::engine::SqliteStore;

@@ -96,7 +96,7 @@ impl Budgets {
 fn share(purpose: Purpose, minute: Duration) -> Duration {
     match purpose {
         Purpose::Live => minute,
-        Purpose::Sweep => minute / 2,
+        Purpose::Sweep | Purpose::NightlySweep => minute / 2,
         Purpose::Backfill => minute * 3 / 10,
     }
 }

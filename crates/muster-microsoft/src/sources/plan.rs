@@ -103,16 +103,18 @@ pub fn after_failure(
     let rungs = u8::try_from(ladder.len()).unwrap_or(u8::MAX);
     match error {
         FetchError::BadRequest { message, .. } => {
+            let of_link = cursor.link_refused();
             let of_order = message.to_ascii_lowercase().contains("orderby");
             if of_order && !cursor.plan().refuses_order {
                 cursor.plan_mut().refuses_order = true;
                 return AfterFailure::AskAgain;
             }
-            if cursor.refused(clocks) || cursor.plan_mut().step_down(rungs) {
+            if of_link || cursor.refused(clocks) || cursor.plan_mut().step_down(rungs) {
                 return AfterFailure::AskAgain;
             }
             AfterFailure::Wait
         }
+        FetchError::ForeignLink(_) if cursor.link_refused() => AfterFailure::AskAgain,
         FetchError::Transport(TransportError::TooLarge { .. }) => {
             if cursor.plan_mut().step_down(rungs) {
                 return AfterFailure::AskAgain;
@@ -168,6 +170,44 @@ mod tests {
     fn query(from: &str) -> PageQuery {
         let from: Timestamp = from.parse().expect("a time");
         PageQuery { from, to: None, slice: vec![], skip: 0, link: None }
+    }
+
+    /// Found by the simulation: a link that had expired was asked for ever after.
+    #[test]
+    fn a_link_that_is_refused_is_not_asked_for_again() {
+        let link = "https://graph.microsoft.com/v1.0/security/alerts_v2?$skiptoken=old".to_owned();
+        let clocks = Clocks { local: "2026-01-02T00:00:00Z".parse().expect("a time"), server: None };
+        let page = muster_model::PageSummary {
+            items: 0,
+            top: 500,
+            times: vec![],
+            unreadable: vec![],
+            torn: false,
+            link: Some(link.clone()),
+            cut: false,
+            fingerprint: 0,
+            clocks,
+            partial: None,
+        };
+        let declaration = crate::sources::declaration(Source::GraphAlerts);
+        let policy = muster_model::CursorPolicy {
+            overlap: std::time::Duration::from_secs(600),
+            overlap_max: std::time::Duration::from_secs(600),
+        };
+        let from = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let expired = FetchError::BadRequest {
+            status: 400,
+            code: "BadRequest".to_owned(),
+            message: "the skip token is not valid".to_owned(),
+        };
+        for error in [expired, FetchError::ForeignLink(link.clone())] {
+            let (mut cursor, _) = Cursor::starting(from).after(&page, &policy, &declaration.limits);
+            let asked = |cursor: &Cursor| request(Source::GraphAlerts, cursor, clocks, None).target;
+            assert_eq!(asked(&cursor), Target::Link(link.clone()));
+            let after = after_failure(Source::GraphAlerts, &mut cursor, &error, 0, clocks);
+            assert_eq!(after, AfterFailure::AskAgain);
+            assert!(matches!(asked(&cursor), Target::Path(_)));
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub enum Reason {
     Repeats,
     /// The service names ever more next pages.
     EndlessLinks,
+    /// The service names a next page that cannot be had.
+    NoNextPage,
     /// The service keeps to no upper bound and names no next page, so that only its order says that nothing was left out.
     Unproved,
     /// A provider's records were missing from the answers at that time.
@@ -70,6 +72,9 @@ impl Reason {
             Self::TooMany => "more records share one update time than the service hands out",
             Self::Repeats => "the service gives the same page over and over",
             Self::EndlessLinks => "the service names ever more next pages",
+            Self::NoNextPage => {
+                "the service names a next page that it refuses, or that is at another host, where no token is sent"
+            }
             Self::Unproved => {
                 "the service keeps to no upper bound and names no next page: whether all came cannot be proved"
             }

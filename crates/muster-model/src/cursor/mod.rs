@@ -201,6 +201,14 @@ impl Cursor {
     /// The cursor after a page that answered [`Cursor::query`], to be stored together with the page's records.
     #[must_use]
     pub fn after(&self, page: &PageSummary, policy: &CursorPolicy, limits: &PageLimits) -> (Self, Step) {
+        let without_link;
+        let page = match page.link {
+            Some(_) if self.plan.refuses_links => {
+                without_link = PageSummary { link: None, cut: true, ..page.clone() };
+                &without_link
+            }
+            _ => page,
+        };
         let mut next = self.clone();
         let mut round = next.round.take().unwrap_or_else(|| self.new_round(page.clocks));
         next.mind_partial(page, &round);
@@ -315,6 +323,14 @@ impl Cursor {
         let changed = round.refused(&mut self.plan);
         self.round = Some(round);
         changed
+    }
+
+    /// The service does not take the link that it named itself, as when that has expired: this round goes on without links.
+    /// `false` where none was followed.
+    pub fn link_refused(&mut self) -> bool {
+        let refused = self.round.as_mut().is_some_and(Round::drop_link);
+        self.plan.refuses_links |= refused;
+        refused
     }
 
     /// A record came that had been updated `delay` before: the overlap must reach as far.

@@ -27,6 +27,8 @@ pub struct Plan {
     pub refuses_order: bool,
     /// In this round the service did not keep to an upper bound.
     pub ignores_upper_bounds: bool,
+    /// In this round the service did not take a link of its own.
+    pub refuses_links: bool,
     /// The fields by which it does not let itself be asked, as bits.
     pub refused_fields: u8,
     /// What cannot be read, and where it was met.
@@ -117,7 +119,7 @@ impl Plan {
 
     /// A round has ended: what holds for one round is forgotten, and the rung above may be due for another try.
     pub(super) fn round_done(&mut self) {
-        self.ignores_upper_bounds = false;
+        (self.ignores_upper_bounds, self.refuses_links) = (false, false);
         self.halvings = self.halvings.saturating_sub(1);
         if self.rung > 0 {
             self.rounds_on_rung += 1;

@@ -221,6 +221,11 @@ impl Round {
                 self.chain = Some(Chain { link: link.clone(), pages, filled });
                 Continue
             }
+            // There is more, of which nobody knows what.
+            None if page.cut && page.items == 0 => {
+                self.tell(holes, Reason::NoNextPage, self.end(), page.clocks.local);
+                self.window_done(page, limits, plan)
+            }
             None if full || (filled > 1 && !self.at_an_instant()) => {
                 if self.narrow(&page.times, page.clocks, plan) {
                     return Continue;
@@ -254,6 +259,11 @@ impl Round {
             self.doubted_to = self.end();
         }
         true
+    }
+
+    /// Asks for the window from its first page again; `false` where no link was followed.
+    pub(super) fn drop_link(&mut self) -> bool {
+        self.chain.take().is_some()
     }
 
     /// The upper bound, or the field of the innermost slice, was refused: it is asked without.

@@ -80,6 +80,38 @@ fn a_provider_that_comes_and_goes_leaves_one_hole() {
     assert_eq!(spans, [(at(1_000), Some(at(2_300)), at(2_000))]);
 }
 
+/// Found by the simulation: the end of what followed was taken for the end of the round, or the link was asked for forever.
+#[test]
+fn a_link_that_is_refused_ends_nothing() {
+    let link = Some("https://graph.example/next".to_owned());
+    let linked = PageSummary { link: link.clone(), ..page(&[1_500, 2_500], 3_000) };
+    let empty = PageSummary { link: link.clone(), ..page(&[], 3_000) };
+    let (mut cursor, step) = Cursor::starting(at(1_000)).after(&empty, &POLICY, &LIMITS);
+    assert_eq!(step, Step::Continue);
+    let window = cursor.query(linked.clocks);
+    assert_eq!(window.link, link);
+    assert!(cursor.link_refused() && !cursor.link_refused());
+    let again = cursor.query(linked.clocks);
+    assert_eq!((again.link, again.from), (None, at(1_000)));
+    // Without links, one that is named says no more than that this is not all: the window is made smaller, and what cannot
+    // be had by that is told.
+    let (smaller, step) = cursor.after(&linked, &POLICY, &LIMITS);
+    assert_eq!((step, smaller.query(linked.clocks).link), (Step::Continue, None));
+    assert!(smaller.query(linked.clocks).to.is_some());
+    let (told, _) = cursor.after(&empty, &POLICY, &LIMITS);
+    let reasons: Vec<_> = told.holes().into_iter().map(|hole| (hole.from, hole.reason)).collect();
+    assert_eq!(reasons, [(at(1_000), Reason::NoNextPage)]);
+}
+
+/// Found by the simulation: an empty page whose link leads elsewhere was taken for the last one.
+#[test]
+fn an_empty_page_with_a_link_that_is_not_followed_proves_nothing() {
+    let cut = PageSummary { cut: true, ..page(&[], 3_000) };
+    let (cursor, step) = Cursor::starting(at(1_000)).after(&cut, &POLICY, &LIMITS);
+    assert_eq!((step, cursor.complete_up_to()), (Step::RoundDone, at(1_000)));
+    assert_eq!(cursor.holes()[0].reason, Reason::NoNextPage);
+}
+
 #[test]
 fn what_cannot_be_read_twice_is_a_hole_and_the_round_goes_on() {
     let bad = PageSummary { items: 2, unreadable: vec![7], ..page(&[2_000], 3_000) };

@@ -77,6 +77,7 @@ fuzz_target!(|data: &[u8]| {
         created_at: None,
         severity: Severity::Unknown,
         hash: ContentHash::of(body.as_bytes()),
+        change: None,
     });
     let is_json = serde_json::from_str::<&serde_json::value::RawValue>(body).is_ok();
     let is_shallow = json::skim::fields(body, |_, _| ()).is_ok_and(|depth| depth <= STRICT_DEPTH_MAX);

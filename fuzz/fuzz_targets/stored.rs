@@ -1,4 +1,4 @@
-//! What the store hands back: encoded batches and cursors, damaged in any way. What can be read is written and read
+//! What the store hands back: encoded batches, outlines and cursors, damaged in any way. What can be read is written and read
 //! again without a change, and what a cursor has seen is never unseen.
 #![no_main]
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
-use muster_model::{Batch, Clocks, Cursor, CursorPolicy, PageLimits, PageSummary, Step};
+use muster_model::{Batch, Before, Clocks, Cursor, CursorPolicy, Outline, PageLimits, PageSummary, RecordKind, Step};
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(batch) = Batch::decode(data.to_vec()) {
@@ -18,6 +18,19 @@ fuzz_target!(|data: &[u8]| {
         }
         assert_eq!(again.encode(), encoded);
         assert_eq!(batch.records().map(|record| record.body.len()).sum::<usize>(), batch.body_bytes());
+    }
+    let known = Outline::decode(data);
+    if let Some(outline) = &known {
+        assert_eq!(outline.encode(), data);
+    }
+    if let Ok(body) = std::str::from_utf8(data) {
+        let (first, _) = Outline::follow(Before::Nothing, RecordKind::GraphIncident, body);
+        if let Some(first) = &first {
+            assert_eq!(Outline::decode(&first.encode()).as_ref(), Some(first));
+        }
+        let before = known.as_ref().or(first.as_ref()).map_or(Before::Unknown, Before::Version);
+        let (_, change) = Outline::follow(before, RecordKind::GraphAlert, body);
+        assert!(change.fields.len() <= 24 && change.fields.iter().all(|name| name.len() <= 60));
     }
     if let Ok(cursor) = serde_json::from_slice::<Cursor>(data) {
         same(&cursor);

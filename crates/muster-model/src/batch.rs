@@ -3,11 +3,13 @@
 
 use jiff::Timestamp;
 
-use crate::{ContentHash, Record, RecordHead, Severity};
+use crate::{Change, ContentHash, Record, RecordHead, Severity};
 
 /// Leads every encoded batch; the digit is the version of the layout.
-const MAGIC: &[u8; 4] = b"MJB1";
-/// What a head takes, beside its id, in an encoded batch.
+const MAGIC: &[u8; 4] = b"MJB2";
+/// Led batches before heads had changes.
+const MAGIC_WITHOUT_CHANGES: &[u8; 4] = b"MJB1";
+/// What a head takes, beside its id and its change, in an encoded batch.
 const HEAD_BYTES: usize = 39;
 /// Stands for a time that is not known.
 const NO_TIME: i64 = i64::MIN;
@@ -59,6 +61,14 @@ impl Batch {
         self.ends.push(u32::try_from(self.text.len()).expect("pages are bounded far below 4 GiB"));
     }
 
+    /// Says what the record at `index` is to the version before.
+    ///
+    /// # Panics
+    /// When there is no such record.
+    pub fn set_change(&mut self, index: usize, change: Change) {
+        self.heads[index].change = Some(change);
+    }
+
     /// How many records there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -97,7 +107,8 @@ impl Batch {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let ids: usize = self.heads.iter().map(|head| head.id.len()).sum();
-        let mut out = Vec::with_capacity(self.text.len() + self.len() * HEAD_BYTES + ids + 8);
+        // Most changes take less than sixteen bytes.
+        let mut out = Vec::with_capacity(self.text.len() + self.len() * (HEAD_BYTES + 16) + ids + 8);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&u32::try_from(self.len()).expect("bounded by the text").to_le_bytes());
         for (head, end) in self.heads.iter().zip(&self.ends) {
@@ -108,6 +119,13 @@ impl Batch {
             out.extend_from_slice(&head.hash.0);
             out.extend_from_slice(&u16::try_from(head.id.len()).expect("ids are bounded").to_le_bytes());
             out.extend_from_slice(head.id.as_bytes());
+            let length_at = out.len();
+            out.extend_from_slice(&[0; 2]);
+            if let Some(change) = &head.change {
+                change.encode(&mut out);
+                let length = u16::try_from(out.len() - length_at - 2).expect("changes are bounded");
+                out[length_at..length_at + 2].copy_from_slice(&length.to_le_bytes());
+            }
         }
         out.extend_from_slice(self.text.as_bytes());
         out
@@ -119,9 +137,11 @@ impl Batch {
     /// When the bytes are not what [`Batch::encode`] wrote.
     pub fn decode(mut bytes: Vec<u8>) -> Result<Self, BatchError> {
         let mut reader = Reader { bytes: &bytes, at: 0 };
-        if reader.take(4).ok() != Some(MAGIC.as_slice()) {
+        let magic = reader.take(4).unwrap_or_default();
+        if magic != MAGIC && magic != MAGIC_WITHOUT_CHANGES {
             return Err(BatchError::Layout);
         }
+        let with_changes = magic == MAGIC;
         let count = u32::from_le_bytes(reader.array()?) as usize;
         let most = bytes.len() / HEAD_BYTES;
         let mut heads = Vec::with_capacity(count.min(most));
@@ -135,7 +155,8 @@ impl Batch {
             let id_bytes = u16::from_le_bytes(reader.array()?) as usize;
             let id = reader.take(id_bytes)?.to_vec();
             let id = String::from_utf8(id).map_err(|_| BatchError::Damaged(reader.at))?;
-            heads.push(RecordHead { id, updated_at, created_at, severity, hash });
+            let change = if with_changes { reader.change()? } else { None };
+            heads.push(RecordHead { id, updated_at, created_at, severity, hash, change });
         }
         let start = reader.at;
         bytes.drain(..start);
@@ -173,6 +194,15 @@ impl<'a> Reader<'a> {
         let at = self.at;
         self.take(N)?.try_into().map_err(|_| BatchError::Damaged(at))
     }
+
+    fn change(&mut self) -> Result<Option<Change>, BatchError> {
+        let length = u16::from_le_bytes(self.array()?);
+        if length == 0 {
+            return Ok(None);
+        }
+        let at = self.at;
+        Change::decode(self.take(usize::from(length))?).map(Some).ok_or(BatchError::Damaged(at))
+    }
 }
 
 #[cfg(test)]
@@ -180,7 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Batch, BatchError};
-    use crate::{ContentHash, RecordHead, Severity};
+    use crate::{Change, ChangeKind, ContentHash, RecordHead, Severity};
 
     fn head(id: String, seconds: Option<i64>) -> RecordHead {
         let at = seconds.map(|seconds| jiff::Timestamp::from_second(seconds).expect("in range"));
@@ -190,33 +220,62 @@ mod tests {
             updated_at: at,
             created_at: at,
             severity: Severity::Low,
+            change: None,
         }
+    }
+
+    fn change(number: usize) -> Change {
+        let mut change = Change::new(ChangeKind::ALL[number % ChangeKind::ALL.len()]);
+        change.to = number.is_multiple_of(2).then(|| number.to_string());
+        (0..number).for_each(|field| change.add_field(&format!("field{field}")));
+        change
     }
 
     proptest! {
         #[test]
-        fn round_trips(records in proptest::collection::vec((".{1,40}", proptest::option::of(0_i64..4_000_000_000), ".*"), 0..20)) {
+        fn round_trips(records in proptest::collection::vec((".{1,40}", proptest::option::of(0_i64..4_000_000_000), ".*", proptest::option::of(0_usize..40)), 0..20)) {
             let mut batch = Batch::new();
-            for (id, seconds, body) in &records {
+            for (index, (id, seconds, body, changed)) in records.iter().enumerate() {
                 batch.push(head(id.clone(), *seconds), body);
+                if let Some(number) = changed {
+                    batch.set_change(index, change(*number));
+                }
             }
             let back = Batch::decode(batch.encode()).expect("what was encoded");
             prop_assert_eq!(back.len(), records.len());
-            for (record, (id, seconds, body)) in back.records().zip(&records) {
-                prop_assert_eq!(record.head, &head(id.clone(), *seconds));
+            for (record, (id, seconds, body, changed)) in back.records().zip(&records) {
+                let head = RecordHead { change: changed.map(change), ..head(id.clone(), *seconds) };
+                prop_assert_eq!(record.head, &head);
                 prop_assert_eq!(record.body, body);
             }
         }
 
         #[test]
-        fn damage_is_an_error_and_never_a_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), batch in any::<bool>()) {
-            if batch {
-                bytes.splice(0..0, *b"MJB1");
+        fn damage_is_an_error_and_never_a_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), version in 0_u8..3) {
+            if version > 0 {
+                bytes.splice(0..0, [b'M', b'J', b'B', b'0' + version]);
             }
             if let Ok(batch) = Batch::decode(bytes) {
                 prop_assert_eq!(batch.records().count(), batch.len());
             }
         }
+    }
+
+    /// As the version before wrote it.
+    #[test]
+    fn a_batch_without_changes_is_read() {
+        let mut bytes = b"MJB1\x01\0\0\0".to_vec();
+        bytes.extend_from_slice(&2_u32.to_le_bytes());
+        bytes.extend_from_slice(&1_000_000_000_i64.to_le_bytes());
+        bytes.extend_from_slice(&i64::MIN.to_le_bytes());
+        bytes.push(Severity::Low.number());
+        bytes.extend_from_slice(&[7; 16]);
+        bytes.extend_from_slice(b"\x03\0a_1{}");
+        let batch = Batch::decode(bytes).expect("read");
+        let record = batch.record(0).expect("there");
+        let head =
+            RecordHead { created_at: None, hash: ContentHash([7; 16]), ..head("a_1".to_owned(), Some(1)) };
+        assert_eq!((record.head, record.body), (&head, "{}"));
     }
 
     #[test]

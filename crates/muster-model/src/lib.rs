@@ -4,11 +4,13 @@
 //! else.
 
 mod batch;
+mod change;
 mod clock;
 mod cursor;
 mod delivery;
 pub mod json;
 mod kind;
+mod outline;
 pub mod page;
 mod quantity;
 mod record;
@@ -22,6 +24,7 @@ pub mod time;
 mod version;
 
 pub use batch::{Batch, BatchError};
+pub use change::{Change, ChangeKind};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cursor::{
     Clocks, Cursor, CursorPolicy, Hole, PageLimits, PageQuery, PageSummary, Part, Partial, Pass, Plan,
@@ -29,6 +32,7 @@ pub use cursor::{
 };
 pub use delivery::{Delivery, DeliveryBatch, DeliveryNumber, Outcome, Report, Selection, Trouble};
 pub use kind::RecordKind;
+pub use outline::{Before, Outline};
 pub use quantity::{ByteSize, Span};
 pub use record::{ContentHash, Record, RecordError, RecordHead};
 pub use secret::Secret;

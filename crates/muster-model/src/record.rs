@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::json::{self, skim};
 use crate::kind::HeadNames;
 use crate::time::{Unzoned, moment};
-use crate::{RecordKind, Severity};
+use crate::{Change, RecordKind, Severity};
 
 /// The deepest nesting of a record that is accepted. Microsoft's schema stays below 20.
 const DEPTH_MAX: usize = 100;
@@ -39,6 +39,8 @@ pub struct RecordHead {
     pub severity: Severity,
     /// Hash of the record's bytes.
     pub hash: ContentHash,
+    /// What it is to the version before. The journal finds that out; a head that was read off a record alone has none.
+    pub change: Option<Change>,
 }
 
 /// Why a JSON value is not a record.
@@ -137,7 +139,7 @@ impl<'a> HeadFacts<'a> {
         }
         let severity = text(self.severity).map_or(Severity::Unknown, |word| Severity::from_wire(&word));
         let (created_at, updated_at) = (self.created_at.into_iter().find_map(time), time(self.updated_at));
-        Ok(RecordHead { id, updated_at, created_at, severity, hash })
+        Ok(RecordHead { id, updated_at, created_at, severity, hash, change: None })
     }
 }
 

@@ -56,6 +56,7 @@ async fn run(pages: usize) {
                 created_at: Some(at(0)),
                 severity: Severity::Medium,
                 hash: ContentHash::of(body.as_bytes()),
+                change: None,
             },
             body,
             destination: 0,

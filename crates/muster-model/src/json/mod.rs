@@ -2,8 +2,10 @@
 //! without refusing more than has to be refused.
 //!
 //! [`skim`] checks a value and shows the fields of the outermost object. [`Reader`] takes one value after the other.
-//! [`Tape`] takes a whole record apart, for a hundred look-ups. [`Text`] is what any of them finds in a string.
+//! [`Tape`] takes a whole record apart, for a hundred look-ups. [`meaning`] says which values are the same. [`Text`] is what
+//! any of them finds in a string.
 
+pub mod meaning;
 pub mod names;
 mod reader;
 pub mod scan;

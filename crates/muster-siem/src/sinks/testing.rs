@@ -47,6 +47,7 @@ pub(super) fn delivery(number: u64, bodies: &[&str]) -> Delivery {
             created_at: at,
             severity: Severity::High,
             hash: ContentHash::of(body.as_bytes()),
+            change: None,
         };
         batch.push(head, body);
     }

@@ -79,6 +79,7 @@ fn under_valgrind() {
                 created_at: None,
                 severity: Severity::Unknown,
                 hash: ContentHash::of(body.as_bytes()),
+                change: None,
             };
             let tenant = TenantLabel {
                 id: "5f0d2c3e-8a41-4b52-9c1e-0d6f7a8b9c0d".parse().expect("a GUID"),

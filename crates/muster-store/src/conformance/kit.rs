@@ -83,6 +83,7 @@ pub(super) fn record<'a>(id: &str, updated_at: i64, body: &'a str, destination: 
         created_at: Some(at(updated_at - 5)),
         severity: Severity::High,
         hash: ContentHash::of(body.as_bytes()),
+        change: None,
     };
     NewRecord { head, body, destination }
 }

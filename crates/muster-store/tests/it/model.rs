@@ -124,6 +124,7 @@ impl Run {
                 created_at: None,
                 severity: Severity::Low,
                 hash: ContentHash::of(body.as_bytes()),
+                change: None,
             },
             body,
             destination: *sinks,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use muster_model::{Batch, RecordHead, Selection, TenantId};
 
+use crate::changes::{History, NewLatest};
 use crate::packing::{PackedBatch, Packer};
 use crate::sealing::DataKey;
 use crate::stored::nanoseconds;
@@ -25,18 +26,21 @@ pub(crate) struct NewBatch {
     pub(crate) packed: PackedBatch,
     /// Its versions, for the index.
     pub(crate) versions: Vec<String>,
+    /// What is remembered of its records.
+    pub(crate) latest: NewLatest,
     /// The sinks that are owed some of it.
     pub(crate) owed: Vec<(String, Selection, i64)>,
 }
 
 impl Packer {
-    /// Packs the drafts of a page.
+    /// Packs the drafts of a page, after what changed with each record has been told.
     pub(crate) async fn new_batches(
         &self,
         tenant: TenantId,
         key: DataKey,
         drafts: Vec<Draft>,
         destinations: &[Vec<String>],
+        history: History,
     ) -> Result<Vec<NewBatch>, StoreError> {
         let mut batches = Vec::with_capacity(drafts.len());
         let mut rest = Vec::with_capacity(drafts.len());
@@ -44,10 +48,11 @@ impl Packer {
             batches.push(draft.batch);
             rest.push((draft.versions, owed(&draft.destinations, destinations)));
         }
-        let packed = self.pack(batches, tenant, key).await?;
-        let made = packed.into_iter().zip(rest).map(|(packed, (versions, owed))| NewBatch {
+        let packed = self.pack(batches, tenant, key, Some(history)).await?;
+        let made = packed.into_iter().zip(rest).map(|((packed, latest), (versions, owed))| NewBatch {
             packed,
             versions,
+            latest,
             owed,
         });
         Ok(made.collect())
@@ -65,9 +70,9 @@ impl Packer {
         let versions = vec![version(&head)];
         let mut batch = Batch::new();
         batch.push(head, body);
-        let packed = self.pack(vec![batch], tenant, key).await?.pop().expect("one for one");
+        let (packed, latest) = self.pack(vec![batch], tenant, key, None).await?.pop().expect("one for one");
         let owed = sinks.iter().map(|sink| (sink.clone(), Selection::All, 1)).collect();
-        Ok(NewBatch { packed, versions, owed })
+        Ok(NewBatch { packed, versions, latest, owed })
     }
 }
 

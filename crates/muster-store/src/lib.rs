@@ -5,6 +5,7 @@
 //! it has here. [`conformance`] is the suite that every engine must pass.
 
 mod audit;
+mod changes;
 mod checks;
 pub mod conformance;
 mod credentials;

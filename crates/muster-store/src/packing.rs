@@ -6,14 +6,15 @@ use muster_model::{Batch, TenantId};
 use tokio::sync::Semaphore;
 
 use crate::StoreError;
+use crate::changes::{History, NewLatest};
 use crate::sealing::{Binding, DataKey, Sealed, random};
 
 /// The column that the sealed form of a batch is bound to.
 const COLUMN: &str = "journal_batch.sealed";
 /// zstd's quickest level: eight to one on alerts, and a third of the time of the default.
 const LEVEL: i32 = 1;
-/// What a head takes in an encoded batch at most.
-const HEAD_BYTES_MAX: u64 = 1024;
+/// What a head takes in an encoded batch at most, with its id and its change.
+const HEAD_BYTES_MAX: u64 = 2560;
 /// No batch is larger than this when it is read back, whatever the database says.
 const RAW_BYTES_MAX: u64 = 1 << 30;
 
@@ -71,13 +72,15 @@ impl Packer {
         }
     }
 
-    /// Encodes, compresses and seals `batches`.
+    /// Encodes, compresses and seals `batches`; with a history, after what changed has been told, and with what is to be
+    /// remembered of each.
     pub(crate) async fn pack(
         &self,
-        batches: Vec<Batch>,
+        mut batches: Vec<Batch>,
         tenant: TenantId,
         key: DataKey,
-    ) -> Result<Vec<PackedBatch>, StoreError> {
+        history: Option<History>,
+    ) -> Result<Vec<(PackedBatch, NewLatest)>, StoreError> {
         let compressors = Arc::clone(&self.compressors);
         let packed = self.run(move || {
             let waiting = compressors.lock().expect("no panic while the lock is held").pop();
@@ -85,10 +88,13 @@ impl Packer {
                 Some(compressor) => compressor,
                 None => zstd::bulk::Compressor::new(LEVEL)?,
             };
+            let latest = history.map(|history| history.tell(&mut batches, tenant, &key));
+            let latest = latest.into_iter().flatten().chain(std::iter::repeat_with(NewLatest::default));
             let packed = batches
                 .into_iter()
-                .map(|batch| pack(&mut compressor, batch, tenant, &key))
-                .collect::<Result<Vec<_>, _>>()?;
+                .zip(latest)
+                .map(|(batch, latest)| Ok((pack(&mut compressor, batch, tenant, &key)?, latest)))
+                .collect::<Result<Vec<_>, std::io::Error>>()?;
             compressors.lock().expect("no panic while the lock is held").push(compressor);
             Ok(packed)
         });

@@ -3,6 +3,7 @@
 //! Nothing here knows how an engine keeps things. Time is an argument throughout; nothing sleeps.
 
 mod audit;
+mod changes;
 mod checks;
 mod credentials;
 mod dead_letters;
@@ -27,6 +28,7 @@ pub async fn run_all(engine: &mut dyn Engine) {
     sources::run_all(engine).await;
     passes::run_all(engine).await;
     journal::run_all(engine).await;
+    changes::run_all(engine).await;
     deliveries::run_all(engine).await;
     dead_letters::run_all(engine).await;
     identity::run_all(engine).await;

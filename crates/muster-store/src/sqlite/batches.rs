@@ -5,6 +5,7 @@ use muster_model::Selection;
 use sqlx::{Row, SqliteConnection};
 
 use super::failure::Failure;
+use super::latest::write_latest;
 use crate::drafts::NewBatch;
 use crate::packing::PackedBatch;
 use crate::stored::nanoseconds;
@@ -18,8 +19,8 @@ macro_rules! version_columns {
 }
 pub(super) use version_columns;
 
-/// Writes a batch, the index of its versions (as JSON; none when they are in it already), and what is owed of it to each
-/// sink.
+/// Writes a batch, the index of its versions (as JSON; none when they are in it already), what is remembered of its
+/// records, and what is owed of it to each sink.
 pub(super) async fn write_batch(
     connection: &mut SqliteConnection,
     tenant_no: i64,
@@ -42,6 +43,7 @@ pub(super) async fn write_batch(
         .execute(&mut *connection)
         .await?;
     }
+    write_latest(connection, source_no, batch_no, batch.latest).await?;
     for (sink, selection, records) in batch.owed {
         let row = sqlx::query(
             // Numbers start from the batch's, so that those of a tenant that was removed and added again go on

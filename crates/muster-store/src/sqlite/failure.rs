@@ -18,6 +18,8 @@ pub(super) enum Failure {
     Sql(sqlx::Error),
     /// One that is worded already.
     Store(StoreError),
+    /// Another writer was faster.
+    Overtaken,
     /// The writer has ended.
     Closed,
 }
@@ -35,9 +37,12 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
-    /// Whether a row with the same key exists already.
+    /// Whether another writer was faster: a row with the same key exists already, or is not what it was.
     pub(super) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.is_unique_violation())
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => error.is_unique_violation(),
+            other => matches!(other, Self::Overtaken),
+        }
     }
 
     /// In words, for the store at `path`.
@@ -45,6 +50,10 @@ impl Failure {
         match self {
             Self::Store(error) => error,
             Self::Sql(error) => worded(&error, path, doing),
+            Self::Overtaken => {
+                let detail = "others write the same records again and again".to_owned();
+                StoreError::Database { doing, detail }
+            }
             Self::Closed => StoreError::Database { doing, detail: "the store has been closed".to_owned() },
         }
     }

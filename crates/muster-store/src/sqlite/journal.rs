@@ -2,7 +2,8 @@
 //!
 //! What is known already is found out and the batches are made before the transaction. Whoever reads the same source for
 //! another purpose may write the same versions meanwhile: the key of `record_version` refuses the second row then, and
-//! the page is looked at anew.
+//! the page is looked at anew. The same where others wrote other versions of its records: what changed is told from the
+//! latest one.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -203,8 +204,11 @@ impl SqliteStore {
         let batches = if fresh.is_empty() {
             Vec::new()
         } else {
+            let ids: Vec<&str> = fresh.iter().map(|index| page.records[*index].head.id.as_str()).collect();
+            let history = self.history(source.source_no, lease.source, &ids).await?;
             let drafts = drafts(page, versions, &fresh);
-            self.packer.new_batches(lease.tenant.id, source.data_key, drafts, page.destinations).await?
+            let (tenant, key) = (lease.tenant.id, source.data_key);
+            self.packer.new_batches(tenant, key, drafts, page.destinations, history).await?
         };
         let batches = batches.into_iter().map(|batch| (json_of(&batch.versions), batch)).collect::<Vec<_>>();
         let durability = if nothing_new { Durability::Relaxed } else { Durability::Synced };

@@ -15,6 +15,7 @@ mod grants;
 mod invitations;
 mod journal;
 mod keys;
+mod latest;
 mod leases;
 mod meta;
 mod open;

@@ -343,6 +343,8 @@ async fn sweep_step(connection: &mut SqliteConnection, kind: &str, no: i64) -> R
              (SELECT batch_no FROM journal_batch WHERE source_no = ?1 LIMIT ?2 / 20)",
             "DELETE FROM record_version WHERE source_no = ?1 AND (updated_at, id, hash) IN
              (SELECT updated_at, id, hash FROM record_version WHERE source_no = ?1 LIMIT ?2)",
+            "DELETE FROM record_latest WHERE source_no = ?1 AND id IN
+             (SELECT id FROM record_latest WHERE source_no = ?1 LIMIT ?2)",
         ],
     };
     let mut deleted = 0;

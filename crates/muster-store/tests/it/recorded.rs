@@ -62,6 +62,7 @@ async fn accept(store: &dyn Store, lease: &SourceLease, ids: &[&str], cursor: Cu
             created_at: Some(at(1)),
             severity: Severity::High,
             hash: ContentHash::of(body.as_bytes()),
+            change: None,
         },
         body,
         destination: 0,
@@ -155,6 +156,42 @@ async fn what_was_read_and_owed_goes_on() {
     let totals = store.sink_totals().await.expect("added up");
     let totals = totals.iter().map(|sink| (sink.sink.as_str(), sink.delivered, sink.owed, sink.rejected));
     assert_eq!(totals.collect::<Vec<_>>(), [("archive", 10, 0, 0), ("splunk", 10, 0, 1)]);
+    store.close().await;
+}
+
+/// The version before kept no outlines: that a record was known is known, and what changed with it from the next time on.
+#[tokio::test]
+async fn a_known_record_is_not_created_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_to(folder.path());
+    let store = open(folder.path()).await;
+    store.take_over(ME, at(100)).await.expect("taken over");
+    drain(&*store, "splunk").await;
+    let leases = store.lease_due_sources(ME, 9, LEASE, at(100)).await.expect("leased");
+    let lease =
+        leases.iter().find(|lease| lease.tenant.id == tenant(1) && lease.source == Source::GraphAlerts);
+    let lease = lease.expect("leased");
+    let mut told = Vec::new();
+    for (id, second, status) in
+        [("a1", 60, "new"), ("a1", 61, "resolved"), ("a1", 6, "new"), ("a9", 60, "new"), ("a2", 1, "new")]
+    {
+        let body = format!(r#"{{"id":"{id}","lastUpdateDateTime":"{}","status":"{status}"}}"#, at(second));
+        let head = RecordHead::read(lease.source.kind(), &body).expect("a record");
+        let records = vec![NewRecord { head, body: &body, destination: 0 }];
+        let destinations = &[vec!["splunk".to_owned()]];
+        let cursor = Cursor::starting(at(5));
+        let page = AcceptedPage { records, dead_letters: Vec::new(), destinations, cursor };
+        store.accept_page(lease, page, LEASE, at(101)).await.expect("accepted");
+        let limits = DeliveryLimits { batches: 100, body_bytes: 1 << 30 };
+        let queue = store.lease_due_deliveries(ME, "splunk", limits, LEASE, at(110)).await.expect("leased");
+        let queue = queue.expect("owed");
+        let delivery = &queue.deliveries[0];
+        told.push(delivery.batch.record(0).expect("there").head.change.clone().expect("told").to_string());
+        let number = delivery.number;
+        let finished = vec![FinishedDelivery { number, remaining: None, delivered: 1, rejected: Vec::new() }];
+        store.finish_deliveries(&queue, finished, None, at(111)).await.expect("finished");
+    }
+    assert_eq!(told, ["changed", "resolved (status)", "earlier", "created", "earlier"]);
     store.close().await;
 }
 

@@ -337,7 +337,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
     run(
         &store,
         "DROP TABLE invitation; DROP TABLE sign_in; DROP TABLE delegated_grant; DROP TABLE app_credential;
-         DROP TABLE tenant_check; DROP TABLE app_check; DROP TABLE audit_event;
+         DROP TABLE tenant_check; DROP TABLE app_check; DROP TABLE audit_event; DROP TABLE record_latest;
          DELETE FROM meta WHERE key IN ('signing_key', 'audit_head'); PRAGMA user_version = 1;
 
          CREATE TABLE source_state (

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use muster_model::json::Tape;
 use muster_model::json::{self, Reader, Text};
 use muster_model::time::{Unzoned, moment};
-use muster_model::{Record, RecordKind, TenantLabel};
+use muster_model::{Change, Record, RecordKind, TenantLabel};
 use serde::Deserialize;
 
 use super::error::FormatError;
@@ -18,7 +18,7 @@ use super::events::Events;
 use super::view::tables;
 use super::view::{Alert, Facts};
 use super::writing::field::FieldDoc;
-use super::writing::quote::{push_line, push_string, tenant_id};
+use super::writing::quote::{push_line, push_number, push_string, tenant_id};
 use super::writing::template::{Piece, Template, TemplateError};
 use super::writing::unit::{Shape, Unit};
 
@@ -65,6 +65,11 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     FieldDoc { name: "fields.tenant_id", kinds: ALL, source: "the tenant's Entra id", rule: "an indexed field" },
     FieldDoc { name: "fields.tenant_name", kinds: ALL, source: "the tenant's name in Muster", rule: "an indexed field" },
     FieldDoc { name: "fields.tenant_slug", kinds: ALL, source: "the tenant's slug in Muster", rule: "an indexed field" },
+    FieldDoc { name: "fields.change", kinds: ALERTS, source: "what this version is to the one before", rule: "an indexed field; see [what changed](changes.md)" },
+    FieldDoc { name: "fields.changed_fields", kinds: ALERTS, source: "the names of Microsoft's fields that changed", rule: "an indexed field, a list" },
+    FieldDoc { name: "fields.more_changed_fields", kinds: ALERTS, source: "how many more did", rule: "an indexed field" },
+    FieldDoc { name: "fields.change_from", kinds: ALERTS, source: "the incident that an alert belonged to before", rule: "an indexed field" },
+    FieldDoc { name: "fields.change_to", kinds: ALERTS, source: "the incident that an alert belongs to now, or that an incident was merged into", rule: "an indexed field" },
     cim("fields.id", "`alertId`; `AlertId`"),
     cim("fields.description", "`Description`"),
     cim("fields.severity", "`Severity`, in lower case"),
@@ -131,7 +136,7 @@ pub(super) fn write(
     events: &mut Events,
 ) -> Result<(), FormatError> {
     let time = record.head.created_at.or(record.head.updated_at);
-    let frame = HecFrame { options, kind, tenant };
+    let frame = HecFrame::of(options, kind, record, tenant);
     if !is_incident(kind) {
         return write_record(&frame, time, record.body, events);
     }
@@ -172,11 +177,11 @@ pub(super) fn write_unit(
     let time = record.head.created_at.or(record.head.updated_at);
     match shape {
         Shape::Record(kind) => {
-            let frame = HecFrame { options, kind, tenant };
+            let frame = HecFrame::of(options, kind, record, tenant);
             write_record(&frame, time, record.body, events)
         }
         Shape::IncidentAlone(kind) => events.push_with(|buffer| {
-            let frame = HecFrame { options, kind, tenant };
+            let frame = HecFrame::of(options, kind, record, tenant);
             frame.open(&options.sourcetypes.incident, time, buffer);
             frame.close_fields(buffer, None);
             push_without_alerts(buffer, record.body)?;
@@ -185,7 +190,7 @@ pub(super) fn write_unit(
         }),
         Shape::InnerAlert(kind) => {
             let time = InnerAlert::take(&mut Reader::new(record.body))?.time;
-            let frame = HecFrame { options, kind, tenant };
+            let frame = HecFrame::of(options, kind, record, tenant);
             write_inner(&frame, time, record.body, events)
         }
     }
@@ -223,7 +228,8 @@ fn write_inner(
     body: &str,
     events: &mut Events,
 ) -> Result<(), FormatError> {
-    write_whole(frame, &frame.options.sourcetypes.incident_alert, true, time, body, events)
+    let frame = HecFrame { change: None, ..*frame };
+    write_whole(&frame, &frame.options.sourcetypes.incident_alert, true, time, body, events)
 }
 
 /// Appends an event that is a text of Microsoft, whole.
@@ -246,16 +252,25 @@ fn write_whole(
 }
 
 /// What is the same for all events of a record.
+#[derive(Clone, Copy)]
 struct HecFrame<'a> {
     options: &'a SplunkOptions,
     kind: RecordKind,
     tenant: &'a TenantLabel,
+    /// What the record's version is to the one before. It is not said of the alerts inside an incident.
+    change: Option<&'a Change>,
 }
 
-impl HecFrame<'_> {
+impl<'a> HecFrame<'a> {
+    fn of(options: &'a SplunkOptions, kind: RecordKind, record: Record<'a>, tenant: &'a TenantLabel) -> Self {
+        // Each row is a record of its own, and never a version of another.
+        let change = record.head.change.as_ref().filter(|_| kind != RecordKind::HuntingRow);
+        Self { options, kind, tenant, change }
+    }
+
     /// Appends all of the event object that comes before the fields of a data model.
     fn open(&self, sourcetype: &str, time: Option<Timestamp>, buffer: &mut Vec<u8>) {
-        let Self { options, kind, tenant } = self;
+        let Self { options, kind, tenant, change } = self;
         buffer.push(b'{');
         if let Some(time) = time {
             push_time(buffer, time);
@@ -286,6 +301,9 @@ impl HecFrame<'_> {
         push_string(buffer, &tenant.name);
         buffer.extend_from_slice(b",\"tenant_slug\":");
         push_string(buffer, tenant.slug.as_str());
+        if let Some(change) = change {
+            push_change(buffer, change);
+        }
     }
 
     /// Appends the fields of the Common Information Model, if an alert is given, and all up to the event's own body.
@@ -303,6 +321,31 @@ impl HecFrame<'_> {
             }
         }
         buffer.extend_from_slice(b"},\"event\":");
+    }
+}
+
+/// Appends the fields of what a version is to the one before.
+fn push_change(buffer: &mut Vec<u8>, change: &Change) {
+    buffer.extend_from_slice(b",\"change\":");
+    push_string(buffer, change.kind.as_str());
+    for (position, name) in change.fields.iter().enumerate() {
+        buffer.extend_from_slice(if position == 0 { b",\"changed_fields\":[" } else { b"," });
+        push_string(buffer, name);
+    }
+    if !change.fields.is_empty() {
+        buffer.push(b']');
+    }
+    if change.more_fields > 0 {
+        buffer.extend_from_slice(b",\"more_changed_fields\":");
+        push_number(buffer, i64::from(change.more_fields));
+    }
+    for (key, id) in [("change_from", &change.from), ("change_to", &change.to)] {
+        if let Some(id) = id {
+            buffer.push(b',');
+            push_string(buffer, key);
+            buffer.push(b':');
+            push_string(buffer, id);
+        }
     }
 }
 

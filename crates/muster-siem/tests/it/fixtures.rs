@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use muster_model::{RecordHead, RecordKind, TenantLabel};
+use muster_model::{Change, ChangeKind, RecordHead, RecordKind, TenantLabel};
 
 /// Each record's name, kind and JSON. Names begin with `evidence/` and the type of evidence, or with `hunting/` and
 /// the table; `hunting/summary` is a row that a query made up, `hunting/streamed` one as the streaming API wraps it.
@@ -67,4 +67,16 @@ pub(crate) fn tenant() -> TenantLabel {
 /// The head of a fixture.
 pub(crate) fn head(kind: RecordKind, body: &str) -> RecordHead {
     RecordHead::read(kind, body).expect("a fixture has what identifies it")
+}
+
+/// The head of a fixture as the journal gives it, with a change of which there is everything to tell.
+pub(crate) fn changed_head(kind: RecordKind, body: &str) -> RecordHead {
+    let change = Change {
+        fields: vec!["severity".to_owned(), "incidentId".to_owned()],
+        more_fields: 3,
+        from: Some("7".to_owned()),
+        to: Some("9".to_owned()),
+        ..Change::new(ChangeKind::Moved)
+    };
+    RecordHead { change: Some(change), ..head(kind, body) }
 }

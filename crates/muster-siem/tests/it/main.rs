@@ -1,6 +1,7 @@
 //! What formats and sinks do, from outside.
 
 mod cef;
+mod changes;
 mod conformance;
 mod corpus;
 mod cost;

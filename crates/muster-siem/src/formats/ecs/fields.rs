@@ -37,6 +37,8 @@ pub(super) struct Row {
     pub(super) rule: &'static str,
 }
 
+const FINDINGS: &[RecordKind] = &[GraphAlert, GraphIncident, EndpointAlert, XdrIncident, SiemDetection];
+
 /// A place in [`ROWS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Field(u16);
@@ -149,7 +151,7 @@ const fn list(
 
 /// Sorted by name, so that the fields of one object stand together.
 #[rustfmt::skip]
-pub(super) static ROWS: [Row; 220] = [
+pub(super) static ROWS: [Row; 225] = [
     one("@timestamp", Time, ALL_KINDS, "lastUpdateDateTime, lastUpdateTime, LastProcessedTimeUtc, Timestamp", "of an incident the incident's own; else the creation time"),
     one("Target.process.command_line", Text, &[HuntingRow], "ProcessCommandLine", "of `…ApiCall` in DeviceEvents; a field of Elastic Defend"),
     one("Target.process.executable", Text, &[HuntingRow], "FolderPath, FileName", "of `…ApiCall` in DeviceEvents; a field of Elastic Defend"),
@@ -256,6 +258,11 @@ pub(super) static ROWS: [Row; 220] = [
     list("labels.application", Text, &[GraphAlert, HuntingRow], "evidence[] of applications, service principals and AI agents; Application", "names and ids"),
     list("labels.entity", Text, &[GraphAlert, GraphIncident, EndpointAlert, XdrIncident, HuntingRow], "names and ids of evidence that ECS has no field for: cloud resources, repositories, sessions, agents", ""),
     list("labels.message", Text, &[GraphAlert, GraphIncident, XdrIncident, HuntingRow], "evidence[].messageId, parentMessageId, threadId, subject of messages", ""),
+    one("labels.muster_change", Text, FINDINGS, "what this version is to the one before", "see [what changed](changes.md)"),
+    one("labels.muster_change_from", Text, FINDINGS, "the incident that an alert belonged to before", ""),
+    one("labels.muster_change_to", Text, FINDINGS, "the incident that an alert belongs to now, or that an incident was merged into", ""),
+    list("labels.muster_changed_fields", Text, FINDINGS, "the names of Microsoft's fields that changed", ""),
+    one("labels.muster_more_changed_fields", Number, FINDINGS, "how many more did", ""),
     one("message", Text, ALL_KINDS, "description, displayName, title, AlertTitle, Title", "of an alert of Graph the description, of its incident the name, of the older APIs the title"),
     one("network.direction", Text, &[HuntingRow], "ActionType, AdditionalFields.direction", "`inbound`, `outbound`, or `unknown` where nothing tells it"),
     one("network.protocol", Text, &[HuntingRow], "Protocol; RequestProtocol; ActionType of inspected connections", "lower case; `Local` is none"),

@@ -115,6 +115,25 @@ impl<'e> Frame<'e> {
         document.plain(field!("organization.id"), tenant_id);
         document.plain(field!("cloud.account.name"), self.tenant.name.as_str());
         document.plain(field!("organization.name"), self.tenant.name.as_str());
+        // Each row is a record of its own, and never a version of another.
+        if let Some(change) = &self.record.head.change
+            && self.kind != RecordKind::HuntingRow
+        {
+            document.plain(field!("labels.muster_change"), change.kind.as_str());
+            for name in &change.fields {
+                document.plain(field!("labels.muster_changed_fields"), name.as_str());
+            }
+            if change.more_fields > 0 {
+                let more = i64::from(change.more_fields);
+                document.number(field!("labels.muster_more_changed_fields"), more);
+            }
+            if let Some(from) = &change.from {
+                document.plain(field!("labels.muster_change_from"), from.as_str());
+            }
+            if let Some(to) = &change.to {
+                document.plain(field!("labels.muster_change_to"), to.as_str());
+            }
+        }
         if self.options.event_original {
             document.plain(field!("event.original"), self.record.body);
         }

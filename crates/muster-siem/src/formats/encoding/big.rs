@@ -11,7 +11,7 @@
 //! letter.
 
 use muster_model::json::{Error, Reader};
-use muster_model::{Record, RecordKind, TenantLabel};
+use muster_model::{Change, Record, RecordHead, RecordKind, TenantLabel};
 use serde::Deserialize;
 
 use super::mapping::Mapping;
@@ -114,7 +114,7 @@ struct Mark {
 
 impl Fitter<'_> {
     fn write_unit(&self, unit: &Unit<'_>, events: &mut Events) -> Result<(), FormatError> {
-        let plain = self.spell(&unit.body, unit.shape)?;
+        let plain = self.spell(self.record.head, &unit.body, unit.shape)?;
         if plain.len() <= self.bounds.event_bytes_max {
             events.push(unit.shape.is_inner_alert(), |buffer| buffer.extend_from_slice(&plain));
             return Ok(());
@@ -127,8 +127,8 @@ impl Fitter<'_> {
     }
 
     /// The one event of a text, with the sink's own changes.
-    fn spell(&self, body: &str, shape: Shape) -> Result<Vec<u8>, FormatError> {
-        let record = Record { head: self.record.head, body };
+    fn spell(&self, head: &RecordHead, body: &str, shape: Shape) -> Result<Vec<u8>, FormatError> {
+        let record = Record { head, body };
         let mut events = Events::new();
         self.format.write_unit(shape, record, self.tenant, &mut events)?;
         match self.mapping {
@@ -150,7 +150,7 @@ impl Fitter<'_> {
             if done.len() + open.len() >= PARTS_MAX {
                 return self.refer(&unit.body, unit.shape, None, events);
             }
-            let event = self.spell(&body, unit.shape)?;
+            let event = self.spell(self.record.head, &body, unit.shape)?;
             if event.len() <= limit {
                 done.push((body, Some(event)));
                 continue;
@@ -201,10 +201,12 @@ impl Fitter<'_> {
     ) -> Result<(), FormatError> {
         let mark = Mark { strategy: "refer", part, dropped: Vec::new() };
         let mut result = Ok(());
+        let head = self.record.head;
+        let head = RecordHead { change: head.change.as_ref().map(Change::brief), ..head.clone() };
         // The less stays, the likelier it fits.
         for (longest, altogether) in SHORT_FIELDS {
             let short = short_fields(body, longest, altogether)?;
-            let event = self.spell(&short, shape)?;
+            let event = self.spell(&head, &short, shape)?;
             result = self.push(shape, &event, &mark, events);
             if result.is_ok() {
                 break;

@@ -104,6 +104,11 @@ slots! {
     UPDATED: "deviceCustomDate1" "lastUpdateDateTime" "lastUpdateTime" ALL "`lastUpdateDateTime`; `lastUpdateTime`; `LastProcessedTimeUtc`; `Timestamp`" "a time";
     TENANT_ID: "cs2" "tenantId" "tenantId" ALL "the tenant's Entra id" "";
     TENANT_NAME: "cs3" "tenantName" "tenantName" ALL "the tenant's name in Muster" "";
+    CHANGE: "muChange" "" "change" FINDINGS "what this version is to the one before" "see [what changed](changes.md)";
+    CHANGED_FIELDS: "muChangedFields" "" "changedFields" FINDINGS "the names of Microsoft's fields that changed" "a list";
+    MORE_CHANGED_FIELDS: "muMoreChangedFields" "" "moreChangedFields" FINDINGS "how many more did" "";
+    CHANGE_FROM: "muChangeFrom" "" "changeFrom" FINDINGS "the incident that an alert belonged to before" "";
+    CHANGE_TO: "muChangeTo" "" "changeTo" FINDINGS "the incident that an alert belongs to now, or that an incident was merged into" "";
     TITLE: "muTitle" "" "title" ALL "`title`; `displayName`; `incidentName`; `AlertTitle`; a hunting row's `ActionType`, else its table" "in CEF the head's name, and here only where that is another text";
     DESCRIPTION: "msg" "" "msg" FINDINGS "`description`, of a Graph incident else `summary`; `Description`" "";
     SUMMARY: "muSummary" "" "summary" GRAPH "`summary` of an incident with a `description`" "";

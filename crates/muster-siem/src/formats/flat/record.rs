@@ -1,7 +1,7 @@
 //! Which fields the line of a record has.
 
 use muster_model::json::Text;
-use muster_model::{Record, Severity, TenantLabel};
+use muster_model::{Change, Record, Severity, TenantLabel};
 
 use super::fields::*;
 use super::line::{Line, TIME_FORMAT, parsed, severity_number};
@@ -9,6 +9,7 @@ use super::row::write_row;
 use crate::formats::view::{Alert, Comment, Facts, Incident, View};
 use crate::formats::writing::edit::Syntax;
 use crate::formats::writing::quote::tenant_id;
+use crate::formats::writing::visible;
 
 /// The constants at the head of each line, and what more is wanted.
 pub(crate) struct FlatOptions<'o> {
@@ -81,6 +82,7 @@ fn write_alert(
 ) {
     let facts = Facts::of(std::slice::from_ref(alert));
     line.common(alert.id, alert.severity, name, record, tenant);
+    line.change(record.head.change.as_ref());
     line.text(DESCRIPTION, alert.description);
     line.time(START, parsed(alert.first_activity_at));
     line.time(END, parsed(alert.last_activity_at));
@@ -120,6 +122,7 @@ fn write_incident(
     let alerts = &incident.alerts;
     let facts = Facts::of(alerts);
     line.common(incident.id, incident.severity, name, record, tenant);
+    line.change(record.head.change.as_ref());
     line.text(DESCRIPTION, incident.description.or(incident.summary));
     if !incident.description.is_blank() {
         line.text(SUMMARY, incident.summary);
@@ -205,6 +208,23 @@ impl Line<'_> {
             || name.as_written().contains("\\r")
         {
             self.text(TITLE, name);
+        }
+    }
+
+    /// What a version is to the one before.
+    fn change(&mut self, change: Option<&Change>) {
+        let Some(change) = change else { return };
+        self.plain(CHANGE, change.kind.as_str());
+        self.items(CHANGED_FIELDS, &change.fields, |line, name| {
+            visible::push(line.buffer, name, line.item_place());
+        });
+        if change.more_fields > 0 {
+            self.plain(MORE_CHANGED_FIELDS, &change.more_fields.to_string());
+        }
+        for (slot, id) in [(CHANGE_FROM, &change.from), (CHANGE_TO, &change.to)] {
+            if let Some(id) = id {
+                self.plain(slot, id);
+            }
         }
     }
 

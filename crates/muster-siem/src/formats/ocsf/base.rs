@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use muster_model::json::{Text, Value};
-use muster_model::{Record, RecordKind, Severity, TenantLabel};
+use muster_model::{Change, Record, RecordKind, Severity, TenantLabel};
 
 use super::options::{IncidentAlerts, OcsfOptions, OcsfVersion};
 use super::writer::Json;
@@ -79,9 +79,18 @@ impl Context<'_> {
         });
     }
 
-    /// `unmapped`: all of Microsoft's fields but those of `mapped`, under their own names.
-    pub(super) fn rest(&self, json: &mut Json<'_>, fields: Value<'_>, mapped: &[&str]) {
+    /// `unmapped`: all of Microsoft's fields but those of `mapped`, under their own names, and what changed.
+    pub(super) fn rest(
+        &self,
+        json: &mut Json<'_>,
+        fields: Value<'_>,
+        mapped: &[&str],
+        change: Option<&Change>,
+    ) {
         json.object("unmapped", |json| {
+            if let Some(change) = change {
+                json.object(OWN, |json| own(json, change));
+            }
             for (key, value) in fields.fields().filter(|(_, value)| value.is_present()) {
                 let is_elsewhere = match key {
                     "alerts" => {
@@ -92,6 +101,8 @@ impl Context<'_> {
                         same(value.text().as_written(), tenant_id(self.tenant, &mut [0; 36]))
                     }
                     "determination" if says_nothing(value.text().as_written()) => false,
+                    // One object has one field of a name, and Microsoft none of this.
+                    key if change.is_some() && Text::as_in_json(key).decoded() == OWN => true,
                     _ => mapped.contains(&key),
                 };
                 if !is_elsewhere {
@@ -123,6 +134,20 @@ pub(super) struct Metadata<'m> {
     pub(super) labels: &'m [Text<'m>],
     pub(super) profiles: &'m [&'m str],
     pub(super) windows: bool,
+}
+
+/// Where Muster's own fields stand in `unmapped`.
+const OWN: &str = "muster";
+
+/// What a version is to the one before.
+fn own(json: &mut Json<'_>, change: &Change) {
+    json.word("change", change.kind.as_str());
+    json.list("changed_fields", |json| change.fields.iter().for_each(|name| json.plain_item(name)));
+    if change.more_fields > 0 {
+        json.number("more_changed_fields", i64::from(change.more_fields));
+    }
+    json.plain("change_from", change.from.as_deref().unwrap_or_default());
+    json.plain("change_to", change.to.as_deref().unwrap_or_default());
 }
 
 /// A class of OCSF.

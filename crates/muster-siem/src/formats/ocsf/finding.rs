@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use muster_model::json::Text;
-use muster_model::{RecordKind, Severity};
+use muster_model::{Change, ChangeKind, RecordKind, Severity};
 
 use super::base::{
     Class, Context, DETECTION_FINDING, Metadata, classified, log_name, milliseconds, severity,
@@ -53,8 +53,9 @@ impl Context<'_> {
         observables.add_evidence(std::slice::from_ref(alert), &all);
         observables.add("finding_info.tags[].value", THREAT_ACTOR, alert.actor);
         Json::write(buffer, |json| {
-            let activity = activity_of(alert.status);
-            classified(json, DETECTION_FINDING, activity);
+            // What is said of an incident is not said of the alerts inside it.
+            let change = self.record.head.change.as_ref().filter(|_| head.incident.is_none());
+            classified(json, DETECTION_FINDING, activity_of(alert.status, change));
             json.number("time", milliseconds(created.or(updated).or(ended).or(started)));
             json.time("start_time", started);
             json.time("end_time", ended);
@@ -102,7 +103,7 @@ impl Context<'_> {
             };
             self.metadata(json, &metadata);
             self.cloud(json);
-            self.rest(json, alert.fields, alert_fields(self.kind));
+            self.rest(json, alert.fields, alert_fields(self.kind), change);
             if head.incident.is_none() {
                 self.raw_data(json);
             }
@@ -124,7 +125,8 @@ impl Context<'_> {
             observables.add("finding_info_list[].tags[].value", THREAT_ACTOR, alert.actor);
         }
         Json::write(buffer, |json| {
-            classified(json, INCIDENT_FINDING, activity_of(incident.status));
+            let change = head.change.as_ref();
+            classified(json, INCIDENT_FINDING, activity_of(incident.status, change));
             json.number("time", milliseconds(created.or(updated)));
             json.time("start_time", alerts.iter().filter_map(|alert| time(alert.first_activity_at)).min());
             json.time("end_time", alerts.iter().filter_map(|alert| time(alert.last_activity_at)).max());
@@ -183,7 +185,7 @@ impl Context<'_> {
                 (RecordKind::XdrIncident, _) => XDR_INCIDENT_FIELDS,
                 _ => GRAPH_INCIDENT_FIELDS,
             };
-            self.rest(json, incident.fields, mapped);
+            self.rest(json, incident.fields, mapped, change);
             self.raw_data(json);
         });
     }
@@ -326,10 +328,12 @@ const XDR_INCIDENT_FIELDS: &[&str] = &[
     "tags",
 ];
 
-/// What an alert's or incident's status says was done to it.
-fn activity_of(status: Text<'_>) -> (i64, &'static str) {
+/// What was done to an alert or incident: as its status says, and whether this is its first version.
+fn activity_of(status: Text<'_>, change: Option<&Change>) -> (i64, &'static str) {
     match status.as_written() {
         word if same(word, "resolved") || same(word, "redirected") => (3, "Close"),
+        _ if change.is_some_and(|change| change.kind == ChangeKind::Created) => (1, "Create"),
+        _ if change.is_some() => (2, "Update"),
         word if same(word, "new") || same(word, "active") || says_nothing(word) => (1, "Create"),
         _ => (2, "Update"),
     }

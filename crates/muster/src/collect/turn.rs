@@ -97,6 +97,10 @@ impl Collector {
         let app =
             self.apps.get(&lease.tenant.app).ok_or_else(|| TurnError::NoApp(lease.tenant.app.clone()))?;
         let routes = self.router.routes(&lease.tenant.label(), lease.source);
+        // A kill may have left a hole under way: news goes first, so that "read to its end" is never said without it.
+        if cursor.is_healing() {
+            cursor.pause_healing();
+        }
         for _ in 0..PAGES_PER_TURN {
             if stop.is_cancelled() {
                 break;

@@ -1,0 +1,243 @@
+//! One history, from its beginning until all is quiet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use muster_emulator::receivers::RecordKind;
+use muster_emulator::{Fault, GraphConfig, WorldChange};
+use muster_model::{Cursor, Purpose};
+use muster_store::SourceState;
+
+use crate::cloud::Cloud;
+use crate::log::Log;
+use crate::machine::{Machine, Workshop};
+use crate::plan::{Change, Plan, Step};
+use crate::possible;
+use crate::time::Time;
+use crate::witness::{Counts, Turn, Violation, Witness};
+
+/// Where all histories begin.
+const BEGINNING: &str = "2026-03-01T09:00:00Z";
+/// More turns than this, with no time passing to speak of, are a program that runs in circles.
+const TURNS_MAX: u32 = 5_000;
+/// The steps, in seconds, in which it is waited until all is quiet: what shows late has shown, and every hole was asked
+/// for again.
+const QUIET_STEPS: [(u32, u64); 3] = [(3, 120), (4, 1_700), (9, 3 * 3_600)];
+/// So many rounds more may be needed for what is still to be asked for again.
+const QUIET_ROUNDS_MAX: u32 = 60;
+
+/// What came of a history.
+pub(crate) struct Outcome {
+    pub(crate) counts: Counts,
+    pub(crate) requests: u64,
+    pub(crate) restarts: u64,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) log: String,
+}
+
+/// Lives through a plan.
+pub(crate) async fn run(workshop: &Workshop, plan: &Plan, verbose: bool) -> Outcome {
+    let log = Log::new(verbose);
+    let time = Time::starting(BEGINNING.parse().expect("a time"));
+    let config = GraphConfig {
+        tenants: plan.tenants,
+        seed: plan.seed,
+        alerts: plan.alerts,
+        history: plan.past,
+        strict: plan.strict,
+        ..GraphConfig::default()
+    };
+    let cloud = Cloud::new(plan.seed, &time, config, &log);
+    let machine = Machine::new(workshop, plan, &cloud, &time).await;
+    let mut history = History { plan, machine, cloud, time, log, witness: Witness::default(), restarts: 0 };
+    let violation = history.live().await.err();
+    let History { machine, cloud, log, witness, restarts, .. } = history;
+    machine.end().await;
+    Outcome { counts: witness.counts, requests: cloud.requests(), restarts, violation, log: log.text() }
+}
+
+struct History<'a> {
+    plan: &'a Plan,
+    machine: Machine,
+    cloud: Arc<Cloud>,
+    time: Arc<Time>,
+    log: Log,
+    witness: Witness,
+    restarts: u64,
+}
+
+impl History<'_> {
+    async fn live(&mut self) -> Result<(), Violation> {
+        let plan = self.plan;
+        for step in &plan.steps {
+            self.log.line_with(|| format!("{} {step:?}", self.time.world()));
+            self.step(step).await?;
+        }
+        self.log.line_with(|| format!("{} all goes right again", self.time.world()));
+        self.cloud.kill(None);
+        self.cloud.api.clear_faults();
+        self.cloud.no_tokens_for(Duration::ZERO);
+        self.time.skew(SignedDuration::ZERO);
+        for (times, seconds) in QUIET_STEPS {
+            for _ in 0..times {
+                self.work().await?;
+                self.time.advance(Duration::from_secs(seconds));
+            }
+        }
+        self.work().await?;
+        let mut states = self.states().await;
+        for _ in 0..QUIET_ROUNDS_MAX {
+            if states.iter().all(|(_, cursor)| cursor.holes().is_empty()) {
+                break;
+            }
+            self.time.advance(self.plan.poll_interval);
+            self.work().await?;
+            states = self.states().await;
+        }
+        self.witness.quiet(&self.cloud.api, &states, self.time.world())
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), Violation> {
+        match step {
+            Step::Pass(lasting) => self.pass(*lasting).await?,
+            Step::Sleep(lasting) => self.time.advance(*lasting),
+            Step::Change(tenant, change) => self.change(*tenant, *change),
+            Step::Faults(faults) => faults.iter().for_each(|fault| self.fault(fault)),
+            Step::Clear => self.cloud.api.clear_faults(),
+            Step::NoTokens(lasting) => self.cloud.no_tokens_for(*lasting),
+            Step::Skew(skew) => self.time.skew(*skew),
+            Step::Kill(kill) => self.cloud.kill(Some(*kill)),
+            Step::Restart => {
+                self.restarts += 1;
+                self.machine.restart().await;
+            }
+        }
+        Ok(())
+    }
+
+    fn fault(&self, fault: &Fault) {
+        let Some(fault) = possible::possible(fault, &self.cloud.api.faults()) else { return };
+        if let Err(error) = self.cloud.api.add_fault(fault.clone()) {
+            panic!("a fault that means nothing: {fault:?}: {error}");
+        }
+    }
+
+    /// Lets Muster work while time passes.
+    async fn pass(&mut self, lasting: Duration) -> Result<(), Violation> {
+        let until = self.time.world().checked_add(lasting).expect("in range");
+        loop {
+            let left = until.duration_since(self.time.world());
+            if left.is_negative() || left.is_zero() {
+                return Ok(());
+            }
+            let local_until = self.time.local().checked_add(left).expect("in range");
+            self.work_until(local_until).await?;
+            let left = until.duration_since(self.time.world());
+            let due = self.machine.due_at().await.unwrap_or(Timestamp::MAX);
+            let wait = due.duration_since(self.time.local()).max(SignedDuration::from_millis(5));
+            let wait = Duration::try_from(wait.min(left)).unwrap_or_default();
+            self.time.advance(wait);
+        }
+    }
+
+    /// All turns that are due, to the end of every round.
+    async fn work(&mut self) -> Result<(), Violation> {
+        let soon = self.time.local().checked_add(Duration::from_secs(1_000)).expect("in range");
+        self.work_until(soon).await
+    }
+
+    /// All turns that are due, until Muster's clock shows `until`.
+    async fn work_until(&mut self, until: Timestamp) -> Result<(), Violation> {
+        for _ in 0..TURNS_MAX {
+            let Some(lease) = self.machine.lease().await else { return Ok(()) };
+            let (key, purpose, before) =
+                ((lease.tenant.id, lease.source), lease.purpose, lease.cursor.clone());
+            self.log.line_with(|| format!("{} turn of {} {purpose}", self.time.world(), key.1));
+            self.cloud.asked();
+            let killed = self.machine.turn(lease).await;
+            if killed {
+                self.restarts += 1;
+                self.machine.restart_killed().await;
+            }
+            let asked = self.cloud.asked();
+            let accepted = self.machine.accepted().await;
+            self.log.line_with(|| {
+                let ids: Vec<&str> = accepted.iter().map(|record| record.id.as_str()).collect();
+                format!("  accepted {ids:?}")
+            });
+            self.witness.accepted(&self.cloud.api, accepted)?;
+            if purpose == Purpose::Live {
+                let after = self.machine.cursor(key.0, key.1, purpose).await;
+                let states = self.machine.store().source_states().await.expect("the store answers");
+                let state = states.iter().find(|state| (state.tenant, state.source) == key);
+                let state = state.expect("the state of the source");
+                self.log.line_with(|| {
+                    let (holes, error) = (after.holes(), &state.last_error);
+                    format!("  complete up to {}, holes {holes:?}, status {error:?}", after.complete_up_to())
+                });
+                let now = self.time.world();
+                let turn = Turn { key, before: &before, after: &after, state, asked, killed, now };
+                self.witness.turn(&self.cloud.api, turn)?;
+            }
+            if self.time.local() > until {
+                return Ok(());
+            }
+        }
+        Err(Violation(format!("after {TURNS_MAX} turns there is still something due")))
+    }
+
+    async fn states(&mut self) -> Vec<(SourceState, Cursor)> {
+        let states = self.machine.store().source_states().await.expect("the store answers");
+        let mut all = Vec::new();
+        for state in states {
+            let cursor = self.machine.cursor(state.tenant, state.source, Purpose::Live).await;
+            all.push((state, cursor));
+        }
+        all
+    }
+
+    /// Changes the world. Where there is nothing to be changed, nothing is.
+    fn change(&mut self, tenant: usize, change: Change) {
+        let tenants = self.cloud.api.tenants();
+        let tenant = tenants[tenant % tenants.len()].id.clone();
+        self.witness.truth.update(&self.cloud.api);
+        let ids = |kind: RecordKind| -> Vec<String> {
+            let versions = self.witness.truth.versions.iter().map(|version| &version.told);
+            let own = versions.filter(|told| told.tenant == tenant && told.kind == kind && told.newest);
+            own.map(|told| told.id.clone()).collect()
+        };
+        let pick = |ids: Vec<String>, number: u64| {
+            let place = usize::try_from(number % (ids.len().max(1) as u64)).expect("few records");
+            ids.get(place).cloned()
+        };
+        let alert = |number| pick(ids(RecordKind::Alert), number);
+        let incident = |number| pick(ids(RecordKind::Incident), number);
+        let own = tenant.clone();
+        let change = match change {
+            Change::Alerts(count) => {
+                Some(WorldChange::AddAlerts { tenant: own, count, title: None, at: None })
+            }
+            Change::AtOnce(count, ago) => {
+                let at = self.time.world().checked_sub(SignedDuration::from_secs(ago)).expect("in range");
+                Some(WorldChange::AddAlerts { tenant: own, count, title: None, at: Some(at.to_string()) })
+            }
+            Change::Incident(alerts) => Some(WorldChange::AddIncident { tenant: own, alerts }),
+            Change::Update(count) => Some(WorldChange::UpdateSome { tenant: own, count }),
+            Change::Rewrite(number) => {
+                alert(number).map(|id| WorldChange::UpdateAlert { tenant: own, id, same_time: true })
+            }
+            Change::Merge(from, into) => incident(from).zip(incident(into)).and_then(|(from, into)| {
+                (from != into).then_some(WorldChange::MergeIncidents { tenant: own, from, into })
+            }),
+            Change::Move(number, into) => alert(number)
+                .zip(incident(into))
+                .map(|(alert, into)| WorldChange::MoveAlert { tenant: own, alert, into }),
+            Change::OddTimes => Some(WorldChange::AddOddTimes { tenant: own }),
+        };
+        if let Some(change) = change {
+            let done = self.cloud.api.change(&change);
+            self.log.line_with(|| format!("  {change:?}: {done:?}"));
+        }
+    }
+}

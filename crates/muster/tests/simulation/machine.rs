@@ -1,0 +1,265 @@
+//! Muster in a history: the real collector on a real store, without a network, killed and started again at will.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster::access::apps::Apps;
+use muster::collect::{Collector, News};
+use muster::config::Settings;
+use muster::routing::Router;
+use muster_http::ClientOptions;
+use muster_microsoft::{Cloud as MicrosoftCloud, Microsoft, MicrosoftOptions, NationalCloud};
+use muster_model::{Clock, Cursor, Purpose, Source, TenantId, TenantState};
+use muster_store::{
+    DeliveryLimits, FinishedDelivery, InstanceId, KeyRing, MasterKey, NewTenant, OpenMode, SourceLease,
+    SqliteStore, Store,
+};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Row as _, SqliteConnection};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::cloud::{Cloud, TOTAL_TIMEOUT};
+use crate::plan::Plan;
+use crate::time::{LocalClock, Time};
+
+/// How long a source is leased. As `Collector` does.
+const LEASE: Duration = Duration::from_secs(600);
+const PLENTY: DeliveryLimits = DeliveryLimits { batches: 100, body_bytes: 1 << 30 };
+/// No answer may be larger than this.
+const BODY_BYTES_MAX: usize = 2 << 20;
+
+/// What all histories share: an empty store, its key and the settings.
+pub(crate) struct Workshop {
+    folder: tempfile::TempDir,
+    key: MasterKey,
+    settings: Settings,
+}
+
+impl Workshop {
+    pub(crate) async fn open() -> Self {
+        // Nothing here need survive the machine, so memory will do.
+        let memory = PathBuf::from("/dev/shm");
+        let folder = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory),
+            false => tempfile::tempdir(),
+        };
+        let folder = folder.expect("a folder");
+        let key = MasterKey::generate();
+        std::fs::write(folder.path().join("app.secret"), "secret").expect("written");
+        let store = SqliteStore::create(&folder.path().join("empty.db"), &key).await.expect("a new store");
+        muster_store::Lifetime::close(&store).await;
+        let text = r#"
+            [apps.main]
+            client_id = "11111111-2222-3333-4444-555555555555"
+            secret = { file = "app.secret" }
+            [sinks.archive]
+            type = "file"
+            path = "archive.ndjson"
+            [[routes]]
+            sinks = ["archive"]
+        "#;
+        let file = (folder.path().join("muster.toml"), text.to_owned());
+        let settings = Settings::parse(folder.path(), &[file]).expect("the settings are right");
+        Self { folder, key, settings }
+    }
+}
+
+/// A Muster.
+pub(crate) struct Machine {
+    store_path: PathBuf,
+    key: MasterKey,
+    settings: Settings,
+    cloud: Arc<Cloud>,
+    time: Arc<Time>,
+    starts: u128,
+    running: Option<Running>,
+    /// Looks at cursors.
+    reader: SqliteConnection,
+}
+
+struct Running {
+    store: Arc<dyn Store>,
+    collector: Collector,
+    instance: InstanceId,
+}
+
+/// A record of the journal.
+pub(crate) struct Accepted {
+    pub(crate) tenant: TenantId,
+    pub(crate) source: Source,
+    pub(crate) id: String,
+    pub(crate) updated_at: Option<jiff::Timestamp>,
+    pub(crate) body: String,
+}
+
+impl Machine {
+    /// A new Muster that reads all tenants of the plan.
+    pub(crate) async fn new(workshop: &Workshop, plan: &Plan, cloud: &Arc<Cloud>, time: &Arc<Time>) -> Self {
+        let store_path = workshop.folder.path().join(format!("{}.db", plan.seed));
+        std::fs::copy(workshop.folder.path().join("empty.db"), &store_path).expect("copied");
+        let mut settings = workshop.settings.clone();
+        settings.collect.poll_interval = muster_model::Span(plan.poll_interval);
+        let options = SqliteConnectOptions::new().filename(&store_path).disable_statement_logging();
+        let mut machine = Self {
+            reader: options.connect().await.expect("opened"),
+            store_path,
+            key: workshop.key.clone(),
+            settings,
+            cloud: Arc::clone(cloud),
+            time: Arc::clone(time),
+            starts: 0,
+            running: None,
+        };
+        machine.start().await;
+        for (number, tenant) in cloud.api.tenants().iter().enumerate() {
+            let new = NewTenant {
+                id: tenant.id.parse().expect("a GUID"),
+                slug: format!("tenant-{number}").parse().expect("a slug"),
+                name: tenant.name.clone(),
+                domain: None,
+                app: "main".to_owned(),
+                sources: plan.sources.iter().copied().collect(),
+                since: time.local().checked_sub(plan.backfill).expect("in range"),
+                state: TenantState::Active,
+            };
+            machine.running().store.add_tenant(new, "the simulation", time.local()).await.expect("added");
+        }
+        machine
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("it runs")
+    }
+
+    async fn start(&mut self) {
+        self.starts += 1;
+        let instance = InstanceId(uuid::Uuid::from_u128(self.starts));
+        let keys = KeyRing::from(self.key.clone());
+        let store = SqliteStore::open(&self.store_path, OpenMode::Exclusive, &keys).await.expect("it opens");
+        let store: Arc<dyn Store> = Arc::new(store);
+        store.take_over(instance, self.time.local()).await.expect("taken over");
+        let clock: Arc<dyn Clock> = Arc::new(LocalClock(Arc::clone(&self.time)));
+        let client = ClientOptions {
+            local: Some(self.cloud.local()),
+            total_timeout: TOTAL_TIMEOUT,
+            body_bytes_max: BODY_BYTES_MAX,
+            ..ClientOptions::default()
+        };
+        let options = MicrosoftOptions::new(MicrosoftCloud::national(NationalCloud::Global), client);
+        let collector = Collector {
+            store: Arc::clone(&store),
+            microsoft: Arc::new(Microsoft::new(options, Arc::clone(&clock)).expect("a client")),
+            apps: Apps::load(&self.settings, &store).await.expect("the apps"),
+            router: Router::new(self.settings.routes.clone()),
+            settings: self.settings.collect.clone(),
+            clock,
+            instance,
+            accepted: Arc::new(Notify::new()),
+            news: News::default(),
+            told: Arc::default(),
+        };
+        self.running = Some(Running { store, collector, instance });
+    }
+
+    /// Ends it as a kill does, without a word to the store, and starts it again.
+    pub(crate) async fn restart_killed(&mut self) {
+        drop(self.running.take());
+        self.start().await;
+    }
+
+    /// Ends it as it should be ended, and starts it again.
+    pub(crate) async fn restart(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.store.drop_leases(running.instance).await.expect("the store answers");
+            running.store.close().await;
+        }
+        self.start().await;
+    }
+
+    /// Leases a source that is due, as the collector does.
+    pub(crate) async fn lease(&self) -> Option<SourceLease> {
+        let Running { store, instance, .. } = self.running();
+        let leases = store.lease_due_sources(*instance, 1, LEASE, self.time.local()).await;
+        leases.expect("the store answers").pop()
+    }
+
+    /// One turn; whether it was ended by a kill.
+    pub(crate) async fn turn(&self, lease: SourceLease) -> bool {
+        let stop = CancellationToken::new();
+        tokio::select! {
+            biased;
+            () = self.cloud.killed() => true,
+            () = self.running().collector.turn(lease, &stop) => false,
+        }
+    }
+
+    /// When something is due next.
+    pub(crate) async fn due_at(&self) -> Option<jiff::Timestamp> {
+        self.running().store.next_source_due_at().await.expect("the store answers")
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.running().store
+    }
+
+    /// How far a source has been read, as it stands in the store.
+    pub(crate) async fn cursor(&mut self, tenant: TenantId, source: Source, purpose: Purpose) -> Cursor {
+        let row = sqlx::query(
+            "SELECT cursor FROM cursor JOIN source USING (source_no) JOIN tenant USING (tenant_no)
+             WHERE tenant.id = ?1 AND source.source = ?2 AND cursor.purpose = ?3",
+        )
+        .bind(tenant.to_string())
+        .bind(source.as_str())
+        .bind(purpose.as_str())
+        .fetch_one(&mut self.reader)
+        .await
+        .expect("a cursor");
+        serde_json::from_str(row.get::<&str, _>(0)).expect("a cursor")
+    }
+
+    /// What is new in the journal, by way of what it owes to its sink.
+    pub(crate) async fn accepted(&self) -> Vec<Accepted> {
+        let Running { store, instance, .. } = self.running();
+        let now = self.time.local();
+        let mut all = Vec::new();
+        while let Some(lease) = store
+            .lease_due_deliveries(*instance, "archive", PLENTY, LEASE, now)
+            .await
+            .expect("the store answers")
+        {
+            let mut finished = Vec::new();
+            for delivery in &lease.deliveries {
+                let mut delivered = 0;
+                for (_, record) in delivery.records() {
+                    delivered += 1;
+                    all.push(Accepted {
+                        tenant: lease.tenant.id,
+                        source: delivery.source,
+                        id: record.head.id.clone(),
+                        updated_at: record.head.updated_at,
+                        body: record.body.to_owned(),
+                    });
+                }
+                let (number, rejected) = (delivery.number, Vec::new());
+                finished.push(FinishedDelivery { number, remaining: None, delivered, rejected });
+            }
+            store.finish_deliveries(&lease, finished, None, now).await.expect("the store answers");
+        }
+        all
+    }
+
+    /// Ends it and removes what it leaves.
+    pub(crate) async fn end(mut self) {
+        if let Some(running) = self.running.take() {
+            running.store.close().await;
+        }
+        sqlx::Connection::close(self.reader).await.expect("closed");
+        for end in ["", "-wal", "-shm", ".lock"] {
+            let mut path = self.store_path.clone().into_os_string();
+            path.push(end);
+            drop(std::fs::remove_file(path));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What happens in a history, made from its seed before it begins, so that a shorter one can be made by leaving steps out.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use muster_emulator::{Area, Fault, FaultKind, random_faults};
+use muster_model::Source;
+
+use crate::cloud::Kill;
+use crate::dice::Dice;
+
+/// A history.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) tenants: usize,
+    pub(crate) sources: Vec<Source>,
+    /// Alerts that are there at the beginning.
+    pub(crate) alerts: u64,
+    /// How far back they lie, and how far back Muster begins to read.
+    pub(crate) past: Duration,
+    pub(crate) backfill: Duration,
+    /// Whether the service is as strict as Microsoft's.
+    pub(crate) strict: bool,
+    pub(crate) poll_interval: Duration,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// Muster works while so much time passes.
+    Pass(Duration),
+    /// Muster does not work while so much time passes: the machine sleeps.
+    Sleep(Duration),
+    /// A change of the world.
+    Change(usize, Change),
+    /// Things go wrong from now on.
+    Faults(Vec<Fault>),
+    /// Everything goes right again.
+    Clear,
+    /// The identity platform is down for a while.
+    NoTokens(Duration),
+    /// Muster's clock is wrong by so much from now on.
+    Skew(SignedDuration),
+    /// Muster is killed at a request to come, and started again.
+    Kill(Kill),
+    /// Muster is stopped and started again.
+    Restart,
+}
+
+/// A change of one tenant's records. Numbers choose among those that there are then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change {
+    Alerts(u32),
+    /// So many alerts at one instant, so many seconds before now.
+    AtOnce(u32, i64),
+    Incident(u32),
+    Update(u32),
+    Rewrite(u64),
+    Merge(u64, u64),
+    Move(u64, u64),
+    OddTimes,
+}
+
+impl Plan {
+    /// The history of a seed.
+    pub(crate) fn new(seed: u64, only: Option<Source>) -> Self {
+        let mut dice = Dice::new(seed, 1);
+        let both = Source::ALL.to_vec();
+        let sources = match dice.below(4) {
+            0 => vec![Source::GraphAlerts],
+            1 => vec![Source::GraphIncidents],
+            _ => both,
+        };
+        let past = dice.between(600, 24 * 3_600);
+        let mut plan = Self {
+            seed,
+            tenants: if dice.percent(15) { 2 } else { 1 },
+            sources: only.map_or(sources, |only| vec![only]),
+            alerts: dice.pick(&[0, 3, 20, 60, 150]),
+            past: Duration::from_secs(past),
+            backfill: Duration::from_secs(dice.pick(&[past / 2, past + 60, past + 3_600])),
+            strict: dice.percent(60),
+            poll_interval: Duration::from_secs(dice.pick(&[60, 300, 900, 1_800])),
+            steps: Vec::new(),
+        };
+        // Most services have some quirks from the beginning.
+        if dice.percent(70) {
+            plan.steps.push(Step::Faults(faults(&mut dice)));
+        }
+        for _ in 0..dice.between(3, 16) {
+            let step = step(&mut dice, plan.tenants, plan.poll_interval);
+            plan.steps.push(step);
+        }
+        plan
+    }
+}
+
+fn step(dice: &mut Dice, tenants: usize, poll_interval: Duration) -> Step {
+    match dice.below(100) {
+        0..36 => Step::Pass(pause(dice, poll_interval)),
+        36..40 => Step::Sleep(pause(dice, poll_interval)),
+        40..74 => {
+            let tenant = usize::try_from(dice.below(tenants as u64)).expect("few tenants");
+            Step::Change(tenant, change(dice))
+        }
+        74..84 => Step::Faults(faults(dice)),
+        84..88 => Step::Clear,
+        88..90 => Step::NoTokens(Duration::from_secs(dice.between(10, 3_600))),
+        90..93 => {
+            let most = dice.pick(&SKEWS);
+            let skew = i64::try_from(dice.between(0, 2 * most)).expect("small")
+                - i64::try_from(most).expect("small");
+            Step::Skew(SignedDuration::from_millis(skew))
+        }
+        93..98 => Step::Kill(Kill { after: dice.small(0, 30), answered: dice.percent(50) }),
+        _ => Step::Restart,
+    }
+}
+
+/// How far Muster's clock may be wrong, in milliseconds.
+const SKEWS: [u64; 3] = [0, 90_000, 600_000];
+
+fn pause(dice: &mut Dice, poll_interval: Duration) -> Duration {
+    let seconds = match dice.below(4) {
+        0 => dice.between(1, 120),
+        1 => dice.between(60, 1_800),
+        2 => poll_interval.as_secs() * dice.between(1, 4),
+        _ => dice.between(600, 4 * 3_600),
+    };
+    // With short intervals, long pauses are all alike.
+    Duration::from_secs(seconds.min(poll_interval.as_secs() * 30))
+}
+
+fn change(dice: &mut Dice) -> Change {
+    match dice.below(100) {
+        0..28 => Change::Alerts(dice.small(1, 8)),
+        28..34 => Change::AtOnce(dice.small(2, 15), 0),
+        34..40 => Change::AtOnce(dice.small(20, 180), 0),
+        40..46 => {
+            let ago = dice.pick(&[30, 300, 900, 4_000, 20_000]);
+            Change::AtOnce(dice.small(1, 5), i64::try_from(dice.below(ago)).expect("small"))
+        }
+        46..48 => Change::AtOnce(dice.small(1, 3), -3_000),
+        48..58 => Change::Incident(dice.pick(&[0, 1, 2, 5, 12])),
+        58..78 => Change::Update(dice.small(1, 8)),
+        78..81 => Change::Update(dice.small(40, 120)),
+        81..86 => Change::Rewrite(dice.below(1 << 40)),
+        86..92 => Change::Merge(dice.below(1 << 40), dice.below(1 << 40)),
+        92..99 => Change::Move(dice.below(1 << 40), dice.below(1 << 40)),
+        _ => Change::OddTimes,
+    }
+}
+
+/// Some faults: the emulator's own mixture, or one that is not in it.
+fn faults(dice: &mut Dice) -> Vec<Fault> {
+    if dice.percent(60) {
+        return random_faults(dice.below(1 << 40));
+    }
+    let kind = match dice.below(16) {
+        0 => FaultKind::RefuseFilter { word: "lt".to_owned() },
+        1 => {
+            FaultKind::RefuseFilter { word: dice.pick(&["severity", "status", "classification"]).to_owned() }
+        }
+        2 => FaultKind::NextLinkLoop,
+        3 => FaultKind::NextLinkElsewhere { origin: "https://elsewhere.example".to_owned() },
+        4 => FaultKind::DeepNesting { depth: 2_000 },
+        5 => FaultKind::Trickle { bytes_per_second: dice.small(1, 5_000) },
+        6 => FaultKind::Stall { after_bytes: dice.percent(50).then_some(100) },
+        7 => FaultKind::Oversized { megabytes: 3 },
+        8 => FaultKind::Redirect { location: "https://elsewhere.example/".to_owned() },
+        9 => FaultKind::TopLimit { most: dice.small(1, 60), clamp: dice.percent(70) },
+        10 => FaultKind::MissingNextLink,
+        11 => FaultKind::Poisoned { id: None, one_record_in: dice.small(2, 30) },
+        12 => FaultKind::Partial { provider: "microsoft365Defender".to_owned() },
+        13 => FaultKind::UpdateWhilePaged { alerts: dice.small(1, 4) },
+        14 => FaultKind::LateVisibility {
+            from_seconds: 0,
+            to_seconds: dice.between(30, 40_000),
+            one_version_in: dice.small(1, 5),
+        },
+        _ => FaultKind::Truncate,
+    };
+    let mut fault = Fault::new(dice.pick(&[Area::Graph, Area::GraphAlerts, Area::GraphIncidents]), kind);
+    if dice.percent(40) {
+        fault = fault.one_in(dice.small(2, 6));
+    }
+    if dice.percent(50) {
+        fault = fault.during(dice.below(600), dice.between(30, 7_200));
+    }
+    vec![fault]
+}

@@ -16,18 +16,18 @@ use crate::{
     SourceLease, Store, StoreError,
 };
 
-/// How the suite gets at an engine.
+/// How the suite gets at an engine: at its whole store, or at the nouns of it that it has.
 #[async_trait]
-pub trait Engine: Send {
+pub trait Engine<S: ?Sized + 'static = dyn Store>: Send {
     /// A new, empty store.
-    async fn fresh(&mut self) -> Box<dyn Store>;
+    async fn fresh(&mut self) -> Box<S>;
 
     /// The store that was made last, opened as after its process was killed. The caller has dropped its own without
     /// closing it.
-    async fn reopened(&mut self) -> Box<dyn Store>;
+    async fn reopened(&mut self) -> Box<S>;
 
     /// The store that was made last, opened by another process while the caller has its own open.
-    async fn beside(&mut self) -> Box<dyn Store>;
+    async fn beside(&mut self) -> Box<S>;
 }
 
 pub(super) const LEASE: Duration = Duration::from_secs(60);

@@ -1,18 +1,26 @@
 //! The rules about leases by name, and about those of processes that have ended.
 
 use super::kit::{Engine, LEASE, ME, OTHER, add, at, is_lost, lease_source};
-use crate::Store;
+use crate::{Leases, Store};
 
 const NAME: &str = "what-one-may-do";
 
 pub(super) async fn run_all(engine: &mut dyn Engine) {
-    one_at_a_time(engine).await;
-    what_runs_out_is_taken_over(engine).await;
-    a_killed_process_holds_nobody_up_for_longer_than_its_lease(engine).await;
+    run_named(engine).await;
     dropped_work_is_leased_again_at_once(&*engine.fresh().await).await;
 }
 
-async fn one_at_a_time(engine: &mut dyn Engine) {
+/// What holds for leases by name. They need no other noun, so that a new engine can begin with them.
+///
+/// # Panics
+/// When the engine breaks a rule.
+pub async fn run_named<S: Leases + ?Sized + 'static>(engine: &mut dyn Engine<S>) {
+    one_at_a_time(engine).await;
+    what_runs_out_is_taken_over(engine).await;
+    a_killed_process_holds_nobody_up_for_longer_than_its_lease(engine).await;
+}
+
+async fn one_at_a_time<S: Leases + ?Sized + 'static>(engine: &mut dyn Engine<S>) {
     let (store, other) = (engine.fresh().await, engine.beside().await);
     let lease = store.take_lease(NAME, ME, LEASE, at(0)).await.expect("asked").expect("free");
     for second in [&store, &other] {
@@ -29,7 +37,7 @@ async fn one_at_a_time(engine: &mut dyn Engine) {
     other.release_lease(next).await.expect("released");
 }
 
-async fn what_runs_out_is_taken_over(engine: &mut dyn Engine) {
+async fn what_runs_out_is_taken_over<S: Leases + ?Sized + 'static>(engine: &mut dyn Engine<S>) {
     let (store, other) = (engine.fresh().await, engine.beside().await);
     let slow = store.take_lease(NAME, ME, LEASE, at(0)).await.expect("asked").expect("free");
     let next = other.take_lease(NAME, OTHER, LEASE, at(60)).await.expect("asked").expect("run out");
@@ -43,7 +51,9 @@ async fn what_runs_out_is_taken_over(engine: &mut dyn Engine) {
     store.release_lease(again).await.expect("released");
 }
 
-async fn a_killed_process_holds_nobody_up_for_longer_than_its_lease(engine: &mut dyn Engine) {
+async fn a_killed_process_holds_nobody_up_for_longer_than_its_lease<S: Leases + ?Sized + 'static>(
+    engine: &mut dyn Engine<S>,
+) {
     let store = engine.fresh().await;
     let killed = store.take_lease(NAME, ME, LEASE, at(0)).await.expect("asked").expect("free");
     drop(store);

@@ -1,5 +1,5 @@
 //! The APIs that are read, one source per tenant each, and what they are read for. Closed lists: adding one is adding a
-//! variant and following the compiler.
+//! variant and following the compiler. How a source is read stands in its file in `muster-microsoft/src/sources/`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,13 +22,14 @@ impl Source {
     /// Every source, in the order in which they are shown.
     pub const ALL: [Self; 2] = [Self::GraphAlerts, Self::GraphIncidents];
 
+    /// What a tenant is read for unless its operator names sources. A source that gives the records of another once more,
+    /// in the words of another API, does not belong here.
+    pub const DEFAULT: [Self; 2] = [Self::GraphAlerts, Self::GraphIncidents];
+
     /// The name in settings, commands, tables and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::GraphAlerts => "graph_alerts",
-            Self::GraphIncidents => "graph_incidents",
-        }
+        self.kind().source_name()
     }
 
     /// What its records are.
@@ -107,7 +108,7 @@ impl fmt::Display for Source {
 
 /// A name that is no source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a source: use graph_alerts or graph_incidents")]
+#[error("`{0}` is not a source: use {names}", names = Source::ALL.map(Source::as_str).join(" or "))]
 pub struct ParseSourceError(String);
 
 impl FromStr for Source {
@@ -118,5 +119,21 @@ impl FromStr for Source {
             .into_iter()
             .find(|source| source.as_str() == value)
             .ok_or_else(|| ParseSourceError(value.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_has_one_name_in_settings_stores_and_messages() {
+        let refused = "no_such".parse::<Source>().expect_err("it is none").to_string();
+        for source in Source::ALL {
+            let name = source.as_str();
+            assert_eq!(name.parse(), Ok(source));
+            assert_eq!(serde_json::to_string(&source).expect("a word"), format!("\"{name}\""));
+            assert!(refused.contains(name), "{refused}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Where the identity platform and the APIs of a cloud are, and which addresses a token may be sent to.
 
+use std::borrow::Cow;
+
 use url::Url;
 
 use super::national::{CloudError, GLOBAL, NationalCloud};
@@ -70,25 +72,28 @@ impl Cloud {
 
     /// An address on an API.
     pub(crate) fn api_address(&self, api: Api, path: &str) -> String {
-        match api {
-            Api::Graph => self.graph(path),
-        }
+        format!("{}{path}", self.base(api).as_str().trim_end_matches('/'))
     }
 
     /// The audience of an API's tokens.
     #[must_use]
     pub fn api_resource(&self, api: Api) -> &str {
-        match api {
-            Api::Graph => &self.graph_resource,
+        self.resource(api.app()).unwrap_or_else(|| elsewhere(api))
+    }
+
+    /// Where an API is. A gateway or an emulator that stands in for Graph stands in for the others, too.
+    fn base(&self, api: Api) -> Cow<'_, Url> {
+        match api.app() {
+            _ if self.custom => Cow::Borrowed(&self.graph),
+            ResourceApp::Graph => Cow::Borrowed(&self.graph),
+            app => Cow::Owned(built_in(self.resource(app).unwrap_or_else(|| elsewhere(api)))),
         }
     }
 
     /// Whether a link found in an answer may be followed with an API's tokens: same scheme, host and port.
     #[must_use]
     pub fn owns(&self, api: Api, link: &Url) -> bool {
-        let base = match api {
-            Api::Graph => &self.graph,
-        };
+        let base = self.base(api);
         link.origin() == base.origin() && link.username().is_empty() && link.password().is_none()
     }
 
@@ -168,6 +173,16 @@ impl Cloud {
     pub fn admin_consent_url(&self, tenant: &str, client_id: &str) -> String {
         self.login(&format!("/{tenant}/adminconsent?client_id={client_id}"))
     }
+}
+
+/// Where a cloud does not have an API: its worldwide address, for which this cloud's identity platform gives no token.
+fn elsewhere(api: Api) -> &'static str {
+    match api.app() {
+        ResourceApp::DefenderForEndpoint => GLOBAL.defender,
+        ResourceApp::DefenderXdr => GLOBAL.xdr,
+        ResourceApp::Graph | ResourceApp::AzureAdGraph => None,
+    }
+    .unwrap_or(GLOBAL.graph)
 }
 
 /// Addresses by which an API is named in the `aud` of its tokens, beside the one that this crate asks for.
@@ -271,6 +286,30 @@ mod tests {
         ] {
             assert!(!is_graph(elsewhere), "{elsewhere}");
         }
+    }
+
+    #[test]
+    fn an_api_is_reached_where_its_tokens_are_for() {
+        let link = |address: &str| Url::parse(address).expect("a URL");
+        for cloud in NationalCloud::ALL {
+            let known = Cloud::national(cloud);
+            for api in Api::ALL {
+                let address = known.api_address(api, "/x");
+                assert_eq!(address, format!("{}/x", known.api_resource(api)), "{cloud}");
+                for other in Api::ALL {
+                    assert_eq!(known.owns(other, &link(&address)), api == other, "{cloud} {address}");
+                }
+            }
+        }
+        let gcc = Cloud::national(NationalCloud::Gcc);
+        assert_eq!(gcc.api_address(Api::DefenderXdr, "/x"), "https://api-gcc.security.microsoft.us/x");
+        let custom = Cloud::custom("http://127.0.0.1:9800", "http://127.0.0.1:9801", None).expect("a cloud");
+        for api in Api::ALL {
+            assert_eq!(custom.api_address(api, "/x"), "http://127.0.0.1:9801/x");
+            assert!(custom.owns(api, &link("http://127.0.0.1:9801/x")));
+            assert!(!custom.owns(api, &link("http://127.0.0.1:9800/x")));
+        }
+        assert_eq!(custom.api_resource(Api::DefenderXdr), "https://api.security.microsoft.com");
     }
 
     #[test]

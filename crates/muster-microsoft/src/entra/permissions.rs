@@ -5,6 +5,7 @@
 use muster_model::Source;
 
 use super::credential::Access;
+use crate::sources::{self, Api};
 
 /// An API that permissions belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,17 +77,39 @@ impl Permission {
 
 /// What `source` needs: any one of these will do, the first is the least.
 #[must_use]
-pub fn for_source(source: Source) -> &'static [Permission] {
-    match source {
-        Source::GraphAlerts => &[ALERT_READ, ALERT_WRITE],
-        Source::GraphIncidents => &[INCIDENT_READ, INCIDENT_WRITE],
+pub fn for_source(source: Source) -> &'static [&'static Permission] {
+    sources::declaration(source).permissions
+}
+
+/// The application permission of this name. For constants: one that is not known does not compile.
+pub(crate) const fn known(api: Api, role: &str) -> &'static Permission {
+    let mut at = 0;
+    while at < ALL.len() {
+        let permission = &ALL[at];
+        if let Some((name, _)) = permission.role
+            && permission.resource as u8 == api.app() as u8
+            && same(name, role)
+        {
+            return permission;
+        }
+        at += 1;
     }
+    panic!("no such permission is known")
+}
+
+const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
 }
 
 /// Every permission that is known.
 #[must_use]
 pub fn all() -> &'static [Permission] {
-    &ALL
+    ALL
 }
 
 /// The permission of this name, as a role or as a scope.
@@ -98,36 +121,7 @@ pub fn by_name(resource: Option<ResourceApp>, name: &str) -> Option<&'static Per
     })
 }
 
-const ALERT_READ: Permission = Permission {
-    resource: ResourceApp::Graph,
-    role: Some(("SecurityAlert.Read.All", "472e4a4d-bb4a-4026-98d1-0b0d74cb74a5")),
-    scope: Some(("SecurityAlert.Read.All", "bc257fb8-46b4-4b15-8713-01e91bfbe4ea")),
-    allows: "read the security alerts of all Microsoft Defender products",
-    why: "fetches the alerts that are delivered to the SIEM",
-};
-const ALERT_WRITE: Permission = Permission {
-    resource: ResourceApp::Graph,
-    role: Some(("SecurityAlert.ReadWrite.All", "ed4fca05-be46-441f-9803-1873825f8fdb")),
-    scope: Some(("SecurityAlert.ReadWrite.All", "471f2a7f-2a42-4d45-a2bf-594d0838070d")),
-    allows: "read and change the security alerts of all Microsoft Defender products",
-    why: "",
-};
-const INCIDENT_READ: Permission = Permission {
-    resource: ResourceApp::Graph,
-    role: Some(("SecurityIncident.Read.All", "45cc0394-e837-488b-a098-1918f48d186c")),
-    scope: Some(("SecurityIncident.Read.All", "b9abcc4f-94fc-4457-9141-d20ce80ec952")),
-    allows: "read security incidents and the alerts in them",
-    why: "fetches the incidents that are delivered to the SIEM",
-};
-const INCIDENT_WRITE: Permission = Permission {
-    resource: ResourceApp::Graph,
-    role: Some(("SecurityIncident.ReadWrite.All", "34bf0e97-1971-4929-b999-9e2442d941d7")),
-    scope: Some(("SecurityIncident.ReadWrite.All", "128ca929-1a19-45e6-a3b8-435ec44a36ba")),
-    allows: "read and change security incidents",
-    why: "",
-};
-
-static ALL: [Permission; 41] = [
+const ALL: &[Permission] = &[
     Permission {
         resource: ResourceApp::DefenderForEndpoint,
         role: Some(("AdvancedQuery.Read.All", "93489bf5-0fbc-4f2d-b901-33f2fe08ff05")),
@@ -289,10 +283,34 @@ static ALL: [Permission; 41] = [
         allows: "read and change custom detection rules",
         why: "",
     },
-    ALERT_READ,
-    ALERT_WRITE,
-    INCIDENT_READ,
-    INCIDENT_WRITE,
+    Permission {
+        resource: ResourceApp::Graph,
+        role: Some(("SecurityAlert.Read.All", "472e4a4d-bb4a-4026-98d1-0b0d74cb74a5")),
+        scope: Some(("SecurityAlert.Read.All", "bc257fb8-46b4-4b15-8713-01e91bfbe4ea")),
+        allows: "read the security alerts of all Microsoft Defender products",
+        why: "fetches the alerts that are delivered to the SIEM",
+    },
+    Permission {
+        resource: ResourceApp::Graph,
+        role: Some(("SecurityAlert.ReadWrite.All", "ed4fca05-be46-441f-9803-1873825f8fdb")),
+        scope: Some(("SecurityAlert.ReadWrite.All", "471f2a7f-2a42-4d45-a2bf-594d0838070d")),
+        allows: "read and change the security alerts of all Microsoft Defender products",
+        why: "",
+    },
+    Permission {
+        resource: ResourceApp::Graph,
+        role: Some(("SecurityIncident.Read.All", "45cc0394-e837-488b-a098-1918f48d186c")),
+        scope: Some(("SecurityIncident.Read.All", "b9abcc4f-94fc-4457-9141-d20ce80ec952")),
+        allows: "read security incidents and the alerts in them",
+        why: "fetches the incidents that are delivered to the SIEM",
+    },
+    Permission {
+        resource: ResourceApp::Graph,
+        role: Some(("SecurityIncident.ReadWrite.All", "34bf0e97-1971-4929-b999-9e2442d941d7")),
+        scope: Some(("SecurityIncident.ReadWrite.All", "128ca929-1a19-45e6-a3b8-435ec44a36ba")),
+        allows: "read and change security incidents",
+        why: "",
+    },
     Permission {
         resource: ResourceApp::Graph,
         role: Some(("ThreatHunting.Read.All", "dd98c7f5-2d42-42d3-a0e4-633161547251")),

@@ -1,8 +1,7 @@
 //! One file per source.
 //!
 //! To add a source: add a variant to `muster_model::Source`, copy a file here, add its line to [`declaration`], and follow
-//! the compiler. A file declares where its source is read and what may be asked; which permissions it needs stands in
-//! [`crate::entra::permissions`]. Paging, tokens, throttling and cursors are common to all: `plan.rs` says what is asked next
+//! the compiler. A file declares where its source is read, what may be asked, and which permissions that needs. Paging, tokens, throttling and cursors are common to all: `plan.rs` says what is asked next
 //! and what a failure means.
 
 mod count;

@@ -42,11 +42,11 @@ permission-of = Anwendungsberechtigung für { $api }
 permission-of-person = Delegierte Berechtigung für { $api }
 permission-allows = Was sie erlaubt
 permission-why = Warum sie gebraucht wird
-permission-other = Die Berechtigung { $name }
-    .allows = Liest die Daten, die Microsoft unter diesem Namen beschreibt. Ändern lässt sich damit nichts.
-    .why = Die mit { $provider } vereinbarte Überwachung wertet auch diese Daten aus.
 permission-security-alert = Alle Sicherheitswarnungen lesen
-    .allows = Liest die Warnungen von Microsoft Defender, Microsoft Sentinel und Microsoft Entra ID Protection in Ihrem Mandanten: was wann erkannt wurde, wie schwerwiegend es ist und welche Geräte, Konten, Dateien und Adressen betroffen sind.
+    .allows = Liest die Warnungen von { $source ->
+        [graph_alerts] Microsoft Defender, Microsoft Sentinel und Microsoft Entra ID Protection
+       *[other] { $product }
+    } in Ihrem Mandanten: was wann erkannt wurde, wie schwerwiegend es ist und welche Geräte, Konten, Dateien und Adressen betroffen sind.
     .why = Auf diese Warnungen reagieren die Analystinnen und Analysten von { $provider }. Sie werden etwa jede Minute abgerufen, damit ein Angriff früh auffällt.
 permission-security-incident = Alle Sicherheitsincidents lesen
     .allows = Liest Incidents, also Gruppen von Warnungen, die zum selben Angriff gehören, mit Status, Klassifizierung und Kommentaren.
@@ -98,8 +98,15 @@ status-attention-lead = Ihre Zustimmung ist angekommen, aber es funktioniert noc
 status-attention-consent-lead = Microsoft bestätigt die Zustimmung noch nicht. Was Sie tun können, steht unten.
 steps-checked-heading = Was geprüft wurde
 step-consent = Microsoft bestätigt Ihre Zustimmung
-step-graph-alerts = Sicherheitswarnungen können gelesen werden
-step-graph-incidents = Sicherheitsincidents können gelesen werden
+step-alerts = { $source ->
+    [graph_alerts] Sicherheitswarnungen können gelesen werden
+   *[other] Sicherheitswarnungen von { $product } können gelesen werden
+}
+step-incidents = { $source ->
+    [graph_incidents] Sicherheitsincidents können gelesen werden
+   *[other] Sicherheitsincidents von { $product } können gelesen werden
+}
+step-hunting = Suchabfragen können ausgeführt werden
 state-good = Funktioniert
 state-waiting = Wartet
 state-checking = Wird geprüft

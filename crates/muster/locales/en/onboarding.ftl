@@ -46,11 +46,11 @@ permission-of = Application permission of { $api }
 permission-of-person = Delegated permission of { $api }
 permission-allows = What it allows
 permission-why = Why it is needed
-permission-other = The permission { $name }
-    .allows = Reads the data that Microsoft describes under this name. Nothing can be changed with it.
-    .why = The monitoring that you agreed on with { $provider } reads this data as well.
 permission-security-alert = Read all security alerts
-    .allows = Reads the alerts of Microsoft Defender, Microsoft Sentinel and Microsoft Entra ID Protection in your tenant: what was detected, when, how severe it is, and which devices, accounts, files and addresses are involved.
+    .allows = Reads the alerts of { $source ->
+        [graph_alerts] Microsoft Defender, Microsoft Sentinel and Microsoft Entra ID Protection
+       *[other] { $product }
+    } in your tenant: what was detected, when, how severe it is, and which devices, accounts, files and addresses are involved.
     .why = The alerts are what { $provider }’s analysts respond to. They are fetched about once a minute, so that an attack is seen soon.
 permission-security-incident = Read all security incidents
     .allows = Reads incidents: groups of alerts that belong to the same attack, with their status, classification and comments.
@@ -102,8 +102,15 @@ status-attention-lead = Your consent has arrived, but not everything works yet. 
 status-attention-consent-lead = Microsoft does not confirm the consent yet. What can be done is described below.
 steps-checked-heading = What was checked
 step-consent = Microsoft confirms your consent
-step-graph-alerts = Security alerts can be read
-step-graph-incidents = Security incidents can be read
+step-alerts = { $source ->
+    [graph_alerts] Security alerts can be read
+   *[other] Security alerts of { $product } can be read
+}
+step-incidents = { $source ->
+    [graph_incidents] Security incidents can be read
+   *[other] Security incidents of { $product } can be read
+}
+step-hunting = Hunting queries can be run
 state-good = Works
 state-waiting = Waiting
 state-checking = Being checked

@@ -42,11 +42,11 @@ permission-of = Toepassingsmachtiging voor { $api }
 permission-of-person = Gedelegeerde machtiging voor { $api }
 permission-allows = Wat hiermee kan
 permission-why = Waarom dit nodig is
-permission-other = De machtiging { $name }
-    .allows = Leest de gegevens die Microsoft onder deze naam beschrijft. Er kan niets mee worden gewijzigd.
-    .why = De bewaking die u met { $provider } hebt afgesproken, leest ook deze gegevens.
 permission-security-alert = Alle beveiligingswaarschuwingen lezen
-    .allows = Leest de waarschuwingen van Microsoft Defender, Microsoft Sentinel en Microsoft Entra ID Protection in uw tenant: wat er is gedetecteerd, wanneer, hoe ernstig het is en om welke apparaten, accounts, bestanden en adressen het gaat.
+    .allows = Leest de waarschuwingen van { $source ->
+        [graph_alerts] Microsoft Defender, Microsoft Sentinel en Microsoft Entra ID Protection
+       *[other] { $product }
+    } in uw tenant: wat er is gedetecteerd, wanneer, hoe ernstig het is en om welke apparaten, accounts, bestanden en adressen het gaat.
     .why = De analisten van { $provider } reageren op deze waarschuwingen. Ze worden ongeveer elke minuut opgehaald, zodat een aanval snel wordt opgemerkt.
 permission-security-incident = Alle beveiligingsincidenten lezen
     .allows = Leest incidenten: groepen waarschuwingen die bij dezelfde aanval horen, met status, classificatie en opmerkingen.
@@ -98,8 +98,15 @@ status-attention-lead = Uw toestemming is aangekomen, maar nog niet alles werkt.
 status-attention-consent-lead = Microsoft bevestigt de toestemming nog niet. Hieronder staat wat u kunt doen.
 steps-checked-heading = Wat er is gecontroleerd
 step-consent = Microsoft bevestigt uw toestemming
-step-graph-alerts = Beveiligingswaarschuwingen kunnen worden gelezen
-step-graph-incidents = Beveiligingsincidenten kunnen worden gelezen
+step-alerts = { $source ->
+    [graph_alerts] Beveiligingswaarschuwingen kunnen worden gelezen
+   *[other] Beveiligingswaarschuwingen van { $product } kunnen worden gelezen
+}
+step-incidents = { $source ->
+    [graph_incidents] Beveiligingsincidenten kunnen worden gelezen
+   *[other] Beveiligingsincidenten van { $product } kunnen worden gelezen
+}
+step-hunting = Opsporingsquery’s kunnen worden uitgevoerd
 state-good = Werkt
 state-waiting = Wacht
 state-checking = Wordt gecontroleerd

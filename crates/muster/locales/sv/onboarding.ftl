@@ -42,11 +42,11 @@ permission-of = Programbehörighet för { $api }
 permission-of-person = Delegerad behörighet för { $api }
 permission-allows = Vad den tillåter
 permission-why = Varför den behövs
-permission-other = Behörigheten { $name }
-    .allows = Läser de data som Microsoft beskriver under det här namnet. Ingenting kan ändras med den.
-    .why = Övervakningen som ni har kommit överens om med { $provider } läser även dessa data.
 permission-security-alert = Läsa alla säkerhetsaviseringar
-    .allows = Läser aviseringar från Microsoft Defender, Microsoft Sentinel och Microsoft Entra ID Protection i er klientorganisation: vad som upptäcktes, när det hände, hur allvarligt det är och vilka enheter, konton, filer och adresser som berörs.
+    .allows = Läser aviseringar från { $source ->
+        [graph_alerts] Microsoft Defender, Microsoft Sentinel och Microsoft Entra ID Protection
+       *[other] { $product }
+    } i er klientorganisation: vad som upptäcktes, när det hände, hur allvarligt det är och vilka enheter, konton, filer och adresser som berörs.
     .why = Det är aviseringarna som analytikerna hos { $provider } agerar på. De hämtas ungefär en gång i minuten så att ett angrepp upptäcks tidigt.
 permission-security-incident = Läsa alla säkerhetsincidenter
     .allows = Läser incidenter, det vill säga grupper av aviseringar som hör till samma angrepp, med status, klassificering och kommentarer.
@@ -98,8 +98,15 @@ status-attention-lead = Ditt medgivande har kommit fram, men allt fungerar inte 
 status-attention-consent-lead = Microsoft bekräftar inte medgivandet ännu. Nedan ser du vad du kan göra.
 steps-checked-heading = Vad som har kontrollerats
 step-consent = Microsoft bekräftar ditt medgivande
-step-graph-alerts = Säkerhetsaviseringar kan läsas
-step-graph-incidents = Säkerhetsincidenter kan läsas
+step-alerts = { $source ->
+    [graph_alerts] Säkerhetsaviseringar kan läsas
+   *[other] Säkerhetsaviseringar från { $product } kan läsas
+}
+step-incidents = { $source ->
+    [graph_incidents] Säkerhetsincidenter kan läsas
+   *[other] Säkerhetsincidenter från { $product } kan läsas
+}
+step-hunting = Jaktfrågor kan köras
 state-good = Fungerar
 state-waiting = Väntar
 state-checking = Kontrolleras

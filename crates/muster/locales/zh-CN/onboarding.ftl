@@ -26,11 +26,11 @@ permission-of = { $api } 的应用程序权限
 permission-of-person = { $api } 的委托的权限
 permission-allows = 允许的操作
 permission-why = 为何需要
-permission-other = 权限 { $name }
-    .allows = 读取 Microsoft 以此名称说明的数据。无法用它更改任何内容。
-    .why = 您与 { $provider } 约定的监控服务也需要读取这些数据。
 permission-security-alert = 读取所有安全警报
-    .allows = 读取您的租户中 Microsoft Defender、Microsoft Sentinel 和 Microsoft Entra ID 保护的警报：检测到了什么、发生时间、严重程度，以及涉及哪些设备、帐户、文件和地址。
+    .allows = 读取您的租户中 { $source ->
+        [graph_alerts] Microsoft Defender、Microsoft Sentinel 和 Microsoft Entra ID 保护的警报
+       *[other] { $product } 的警报
+    }：检测到了什么、发生时间、严重程度，以及涉及哪些设备、帐户、文件和地址。
     .why = { $provider } 的分析人员根据这些警报作出响应。系统大约每分钟获取一次警报，以便尽早发现攻击。
 permission-security-incident = 读取所有安全事件
     .allows = 读取安全事件，即属于同一次攻击的一组警报，包括其状态、分类和注释。
@@ -82,8 +82,15 @@ status-attention-lead = 您的同意已收到，但尚未完全正常。下面�
 status-attention-consent-lead = Microsoft 尚未确认同意。下面说明了您可以如何处理。
 steps-checked-heading = 检查项目
 step-consent = Microsoft 确认您的同意
-step-graph-alerts = 可以读取安全警报
-step-graph-incidents = 可以读取安全事件
+step-alerts = { $source ->
+    [graph_alerts] 可以读取安全警报
+   *[other] 可以读取 { $product } 的安全警报
+}
+step-incidents = { $source ->
+    [graph_incidents] 可以读取安全事件
+   *[other] 可以读取 { $product } 的安全事件
+}
+step-hunting = 可以运行搜寻查询
 state-good = 正常
 state-waiting = 等待中
 state-checking = 正在检查

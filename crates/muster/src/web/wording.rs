@@ -2,7 +2,8 @@
 
 use minijinja::{Value, context};
 use muster_microsoft::entra::permissions;
-use muster_model::Source;
+use muster_microsoft::sources;
+use muster_model::{RecordKind, Source};
 
 use crate::access::onboard::{Guest, Notice, StepKind, StepStanding};
 
@@ -19,18 +20,21 @@ pub(super) fn asked(guest: &Guest) -> Vec<Value> {
         }
         names.push(name);
         let kind = if guest.delegated { "permission-of-person" } else { "permission-of" };
-        asked.push(context! { name, kind, key => permission_key(name), api => permission.resource.name() });
+        let key = permission_key(source.kind());
+        let product = sources::declaration(*source).product;
+        asked.push(context! { key, kind, name, source => source.as_str(), product, api => permission.resource.name() });
     }
     asked
 }
 
-/// The message that explains a permission.
-fn permission_key(name: &str) -> &'static str {
-    match name {
-        "SecurityAlert.Read.All" => "permission-security-alert",
-        "SecurityIncident.Read.All" => "permission-security-incident",
-        "ThreatHunting.Read.All" => "permission-threat-hunting",
-        _ => "permission-other",
+/// The message that explains the permission to read records of this kind.
+fn permission_key(kind: RecordKind) -> &'static str {
+    match kind {
+        RecordKind::GraphAlert | RecordKind::EndpointAlert | RecordKind::SiemDetection => {
+            "permission-security-alert"
+        }
+        RecordKind::GraphIncident | RecordKind::XdrIncident => "permission-security-incident",
+        RecordKind::HuntingRow => "permission-threat-hunting",
     }
 }
 
@@ -58,6 +62,7 @@ pub(super) fn shown_step(what: StepKind, standing: &StepStanding) -> Value {
     context! {
         key => step_key(what), class, mark, word, fix,
         source => source.map(Source::as_str),
+        product => source.map(|source| sources::declaration(source).product),
         permission => source.and_then(least_permission),
     }
 }
@@ -65,8 +70,11 @@ pub(super) fn shown_step(what: StepKind, standing: &StepStanding) -> Value {
 fn step_key(what: StepKind) -> &'static str {
     match what {
         StepKind::Consent => "step-consent",
-        StepKind::Source(Source::GraphAlerts) => "step-graph-alerts",
-        StepKind::Source(Source::GraphIncidents) => "step-graph-incidents",
+        StepKind::Source(source) => match source.kind() {
+            RecordKind::GraphAlert | RecordKind::EndpointAlert | RecordKind::SiemDetection => "step-alerts",
+            RecordKind::GraphIncident | RecordKind::XdrIncident => "step-incidents",
+            RecordKind::HuntingRow => "step-hunting",
+        },
     }
 }
 
@@ -111,6 +119,7 @@ mod tests {
     use muster_microsoft::Fault;
 
     use super::*;
+    use crate::web::language::{Language, Variable, Words};
     use crate::web::page::keys_in_templates;
 
     /// Every key that is named in the code.
@@ -147,8 +156,7 @@ mod tests {
             assert!(there.contains(key.as_str()), "`{key}` is in no language");
         }
         let codes = Fault::ALL.iter().map(|fault| fix(fault.as_str()));
-        let permissions =
-            Source::ALL.iter().filter_map(|source| least_permission(*source)).map(permission_key);
+        let permissions = RecordKind::ALL.into_iter().map(permission_key);
         let steps = Source::ALL.iter().map(|source| step_key(StepKind::Source(*source)));
         for key in codes.chain(permissions).chain(steps) {
             assert!(there.contains(key), "`{key}` is in no language");
@@ -170,10 +178,22 @@ mod tests {
     }
 
     #[test]
-    fn every_source_s_permission_is_explained_in_words_of_its_own() {
-        for source in Source::ALL {
-            let name = least_permission(source).expect("a source needs a permission");
-            assert_ne!(permission_key(name), "permission-other", "{source} needs {name}");
+    fn a_source_beside_graph_s_is_told_apart_by_its_product_in_every_language() {
+        let words = Words::load();
+        let product = "Microsoft Defender XDR";
+        let said = |language, key, source: &'static str| {
+            let variables = [("source", source), ("product", product), ("provider", "P"), ("customer", "C")];
+            words.say(language, key, variables.map(|(name, value)| (name, Variable::Text(value.into()))))
+        };
+        for language in Language::ALL {
+            for (key, graph) in [
+                ("step-alerts", "graph_alerts"),
+                ("step-incidents", "graph_incidents"),
+                ("permission-security-alert.allows", "graph_alerts"),
+            ] {
+                let named = |source| said(language, key, source).expect("the words").contains(product);
+                assert!(named("another") && !named(graph), "{key} in {language}");
+            }
         }
     }
 }

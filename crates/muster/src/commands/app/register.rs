@@ -170,7 +170,7 @@ struct Registered {
 }
 
 fn wanted(args: &Args, access: Access, context: &Context) -> registration::WantedRegistration {
-    let sources: &[Source] = if args.source.is_empty() { &Source::ALL } else { &args.source };
+    let sources: &[Source] = if args.source.is_empty() { &Source::DEFAULT } else { &args.source };
     let settings = context.settings.apps.get(&args.app);
     let mut redirect_uris = redirect_uris(settings, context);
     redirect_uris.extend(args.redirect_uri.iter().map(registered_form));

@@ -82,7 +82,7 @@ pub(super) async fn add_one(
     let now = context.clock.now();
     let back = args.since.unwrap_or(context.settings.collect.backfill).0;
     let sources: BTreeSet<Source> =
-        if args.source.is_empty() { Source::ALL.into() } else { args.source.iter().copied().collect() };
+        if args.source.is_empty() { Source::DEFAULT.into() } else { args.source.iter().copied().collect() };
     let since = now.checked_sub(back).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let tenant = NewTenant { id, slug, name, domain, app, sources, since, state };
     Ok(context.store.add_tenant(tenant, &actor(), now).await?)

@@ -133,8 +133,7 @@ impl Round {
         let from = self.doubted_to.unwrap_or(self.at);
         let to = match self.doubted_to {
             Some(from) => Some(plus(from, self.width.unwrap_or(UNANSWERED_TICKS_MIN))),
-            None if plan.ignores_upper_bounds => self.to,
-            None => self.end(),
+            None => self.asked_end(plan),
         };
         PageQuery {
             from,
@@ -149,6 +148,11 @@ impl Round {
     fn end(&self) -> Option<Timestamp> {
         let ends = [self.to, self.next_hole, self.width.map(|width| plus(self.at, width))];
         ends.into_iter().flatten().min()
+    }
+
+    /// Where what is asked for ends: that of a service that keeps to no upper bound is all that is left.
+    fn asked_end(&self, plan: &Plan) -> Option<Timestamp> {
+        if plan.ignores_upper_bounds { self.to } else { self.end() }
     }
 
     /// Steps over what is known to get no answer: it is asked for by itself, and here it would cost a search each time.
@@ -215,7 +219,7 @@ impl Round {
                 let repeats = before.is_some_and(|before| before.link == *link);
                 if repeats || pages > LINKED_PAGES_MAX || link.len() > LINK_BYTES_MAX {
                     let reason = if repeats { Reason::Repeats } else { Reason::EndlessLinks };
-                    self.tell(holes, reason, self.end(), page.clocks.local);
+                    self.tell(holes, reason, self.asked_end(plan), page.clocks.local);
                     return self.window_done(page, limits, plan);
                 }
                 self.chain = Some(Chain { link: link.clone(), pages, filled });
@@ -223,7 +227,7 @@ impl Round {
             }
             // There is more, of which nobody knows what.
             None if page.cut && page.items == 0 => {
-                self.tell(holes, Reason::NoNextPage, self.end(), page.clocks.local);
+                self.tell(holes, Reason::NoNextPage, self.asked_end(plan), page.clocks.local);
                 self.window_done(page, limits, plan)
             }
             None if full || (filled > 1 && !self.at_an_instant()) => {
@@ -284,7 +288,7 @@ impl Round {
             return false;
         }
         let newest = page.times.iter().max().copied().unwrap_or(self.at).max(page.clocks.earlier());
-        let end = self.end().unwrap_or_else(|| plus(newest.max(self.at), 1));
+        let end = self.asked_end(plan).unwrap_or_else(|| plus(newest.max(self.at), 1));
         if page.unreadable.iter().all(|hash| plan.knows_unreadable(*hash)) {
             plan.forget_readable(self.at, end, &page.unreadable);
             return true;
@@ -314,7 +318,7 @@ impl Round {
         if self.narrow(&page.times, page.clocks, plan) {
             return Continue;
         }
-        self.tell(holes, Reason::NotWhole, self.end(), page.clocks.local);
+        self.tell(holes, Reason::NotWhole, self.asked_end(plan), page.clocks.local);
         self.suspects.clear();
         self.window_done(page, limits, plan)
     }
@@ -358,7 +362,7 @@ impl Round {
             return Continue;
         }
         let reason = if repeated { Reason::Repeats } else { Reason::TooMany };
-        self.tell(holes, reason, self.end(), page.clocks.local);
+        self.tell(holes, reason, self.asked_end(plan), page.clocks.local);
         self.window_done(page, limits, plan)
     }
 

@@ -112,6 +112,23 @@ fn an_empty_page_with_a_link_that_is_not_followed_proves_nothing() {
     assert_eq!(cursor.holes()[0].reason, Reason::NoNextPage);
 }
 
+/// Found by the simulation: the hole ended where the window would have, and what was behind it was missing in silence.
+#[test]
+fn a_hole_reaches_as_far_as_what_was_asked_for() {
+    let full = PageSummary { items: 500, ..page(&[1_500, 2_500], 3_000) };
+    let (mut cursor, _) = Cursor::starting(at(1_000)).after(&full, &POLICY, &LIMITS);
+    assert!(cursor.query(full.clocks).to.is_some());
+    assert!(cursor.refused(full.clocks));
+    assert_eq!(cursor.query(full.clocks).to, None);
+    let torn = PageSummary { torn: true, ..page(&[], 3_000) };
+    let mut step = Step::Continue;
+    while step == Step::Continue {
+        (cursor, step) = cursor.after(&torn, &POLICY, &LIMITS);
+    }
+    let spans: Vec<_> = cursor.holes().into_iter().map(|hole| (hole.from, hole.to)).collect();
+    assert_eq!(spans, [(at(1_000), None)]);
+}
+
 #[test]
 fn what_cannot_be_read_twice_is_a_hole_and_the_round_goes_on() {
     let bad = PageSummary { items: 2, unreadable: vec![7], ..page(&[2_000], 3_000) };

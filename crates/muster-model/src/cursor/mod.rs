@@ -355,7 +355,7 @@ impl Cursor {
     /// Keeps the list of holes bounded: neighbours become one, those that can be healed and those that cannot apart.
     fn bound_holes(&mut self) {
         self.holes.sort_by_key(|hole| (hole.reason != Reason::Gone, hole.from));
-        self.join_partial();
+        self.join_overlapping();
         while self.holes.len() > HOLES_MAX {
             let gone = self.holes.iter().filter(|hole| hole.reason == Reason::Gone).count();
             let at = if gone > HOLES_MAX / 2 { 0 } else { gone };
@@ -379,14 +379,14 @@ impl Cursor {
 }
 
 impl Cursor {
-    /// What a provider left out while it came and went overlaps: it is asked for again as one span, and not as often as
-    /// the provider went.
-    fn join_partial(&mut self) {
+    /// What a provider left out while it came and went overlaps, and so does what cannot be read where rounds do: it is
+    /// asked for again as one span, and not as often as it was met.
+    fn join_overlapping(&mut self) {
         let mut joined: Vec<Hole> = Vec::with_capacity(self.holes.len());
         for hole in self.holes.drain(..) {
             let before = joined.iter_mut().find(|before| {
-                let partial = before.reason == Reason::Partial && hole.reason == Reason::Partial;
-                partial && before.to.is_none_or(|to| hole.from <= to)
+                let joins = matches!(hole.reason, Reason::Partial | Reason::Unreadable);
+                joins && before.reason == hole.reason && before.to.is_none_or(|to| hole.from <= to)
             });
             match before {
                 None => joined.push(hole),

@@ -98,6 +98,16 @@ impl Plan {
         self.unreadable.drain(..excess);
     }
 
+    /// What is known was met in this window too: whether that reaches further than it was met so far.
+    pub(super) fn widen_unreadable(&mut self, from: Timestamp, to: Timestamp, hashes: &[u64]) -> bool {
+        let mut wider = false;
+        for known in self.unreadable.iter_mut().filter(|known| hashes.contains(&known.hash)) {
+            wider |= from < known.from || known.to < to;
+            (known.from, known.to) = (known.from.min(from), known.to.max(to));
+        }
+        wider
+    }
+
     /// What was met in this window before and is not there any more can be read now, or has changed.
     pub(super) fn forget_readable(&mut self, from: Timestamp, to: Timestamp, still: &[u64]) {
         self.unreadable

@@ -239,6 +239,18 @@ impl Round {
                 }
                 self.crowded(page, limits, plan, holes)
             }
+            // Several answers hold no instant whole: a record that changes meanwhile moves the others to where they are not
+            // met. So it is divided until each part is one answer.
+            None if page.items > 0 && (self.skip > 0 || filled > 1) => {
+                match self.deeper_field(limits, plan) {
+                    Some(field) => {
+                        self.skip = 0;
+                        self.slice.push(Part { field, value: 0 });
+                        Continue
+                    }
+                    None => self.window_done(page, limits, plan),
+                }
+            }
             None => self.window_done(page, limits, plan),
         }
     }
@@ -291,6 +303,10 @@ impl Round {
         let end = self.asked_end(plan).unwrap_or_else(|| plus(newest.max(self.at), 1));
         if page.unreadable.iter().all(|hash| plan.knows_unreadable(*hash)) {
             plan.forget_readable(self.at, end, &page.unreadable);
+            // The same bytes, such as `null`, may stand for another record here.
+            if plan.widen_unreadable(self.at, end, &page.unreadable) {
+                self.tell(holes, Reason::Unreadable, Some(end), page.clocks.local);
+            }
             return true;
         }
         if self.suspects == page.unreadable {
@@ -347,7 +363,7 @@ impl Round {
             }
         }
         // Only as many as the largest page so far: an empty page behind them shows that these were all.
-        let suspicious_only = page.items < page.top && !page.cut;
+        let suspicious_only = page.items < page.top && !page.cut && self.skip == 0;
         let next = self.skip.saturating_add(page.items);
         if (suspicious_only || self.deeper_field(limits, plan).is_none())
             && !repeated

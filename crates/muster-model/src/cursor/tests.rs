@@ -129,6 +129,43 @@ fn a_hole_reaches_as_far_as_what_was_asked_for() {
     assert_eq!(spans, [(at(1_000), None)]);
 }
 
+/// `null` in place of a record looks like `null` in place of another.
+#[test]
+fn unreadable_bytes_that_are_known_may_stand_for_another_record() {
+    let mut cursor = Cursor::starting(at(1_000));
+    for now in [3_000, 3_000, 9_000, 9_060, 20_000] {
+        let null = PageSummary { items: 1, unreadable: vec![7], ..page(&[], now) };
+        (cursor, _) = cursor.after(&null, &POLICY, &LIMITS);
+        assert!(!cursor.in_round() || now == 3_000);
+    }
+    let holes = cursor.holes();
+    assert!(holes.len() == 1 && holes[0].from == at(1_000) && holes[0].to > Some(at(20_000)), "{holes:?}");
+    // Where it is not met any more, no more is said to be missing.
+    (cursor, _) = cursor.after(&page(&[], 40_000), &POLICY, &LIMITS);
+    assert!(cursor.holes()[0].to < Some(at(21_000)));
+}
+
+/// Found by the simulation: records of one instant that were read by offset moved up when one of them changed.
+#[test]
+fn an_instant_that_is_more_than_one_page_is_divided() {
+    let clocks = page(&[], 9_000).clocks;
+    let mut cursor = Cursor::starting(at(2_000));
+    let full = page(&[2_000; 10], 9_000);
+    while cursor.query(clocks).skip == 0 {
+        (cursor, _) = cursor.after(&full, &POLICY, &LIMITS);
+    }
+    // Ten may be all that a page holds. What is behind them says so.
+    let query = cursor.query(clocks);
+    assert_eq!((query.from, query.skip, query.slice.len()), (at(2_000), 10, 0));
+    let (rest, step) = cursor.after(&page(&[2_000; 6], 9_000), &POLICY, &LIMITS);
+    assert_eq!((step, rest.query(clocks).skip, rest.query(clocks).slice.len()), (Step::Continue, 0, 1));
+    let (more, _) = cursor.after(&full, &POLICY, &LIMITS);
+    assert_eq!((more.query(clocks).skip, more.query(clocks).slice.len()), (0, 1));
+    // Nothing is behind them: then one page held them all.
+    let (done, _) = cursor.after(&page(&[], 9_000), &POLICY, &LIMITS);
+    assert!(done.query(clocks).from > at(2_000) && done.query(clocks).slice.is_empty());
+}
+
 #[test]
 fn what_cannot_be_read_twice_is_a_hole_and_the_round_goes_on() {
     let bad = PageSummary { items: 2, unreadable: vec![7], ..page(&[2_000], 3_000) };

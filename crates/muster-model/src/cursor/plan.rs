@@ -110,8 +110,18 @@ impl Plan {
 
     /// What was met in this window before and is not there any more can be read now, or has changed.
     pub(super) fn forget_readable(&mut self, from: Timestamp, to: Timestamp, still: &[u64]) {
-        self.unreadable
-            .retain(|known| !(known.from >= from && known.to <= to) || still.contains(&known.hash));
+        self.unreadable.retain_mut(|known| {
+            if still.contains(&known.hash) {
+                return true;
+            }
+            if from <= known.from {
+                known.from = known.from.max(to);
+            }
+            if known.to <= to {
+                known.to = known.to.min(from);
+            }
+            known.from < known.to
+        });
     }
 
     /// Whether something unreadable is known in a span.

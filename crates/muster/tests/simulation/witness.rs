@@ -175,8 +175,10 @@ impl Witness {
         if !live_round_under_way(before) {
             reading.under_way = None;
         }
-        if reading.under_way.is_none() && !before.is_healing() {
-            let first = asked.first();
+        if reading.under_way.is_none() {
+            // What a kill left of a hole may be asked for first, and is no news.
+            let next_from = field(before, "next_from").and_then(|from| from.parse().ok());
+            let first = asked.first().filter(|first| !before.is_healing() || first.from == next_from);
             reading.under_way = first.and_then(|first| Some((first.from?, first.at)));
         }
         let caught_up = !killed && state.last_success_at != reading.last_success_at;

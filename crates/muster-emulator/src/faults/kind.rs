@@ -43,6 +43,7 @@
 //! | `warning`, `date_header` | a `Warning` that means nothing; a wrong, malformed or missing `Date` |
 //! | `rewritten` | other whitespace and order of keys: equal as JSON |
 //! | `update_while_paged` | alerts change after each page |
+//! | `lying_count` | an `@odata.count` that is not the number of records, or no number |
 //! | `without_length` | no `Content-Length` |
 //! | `byte_order_mark`, `control_character`, `unreadable_record`, `deep_nesting`, `junk_items` | flaws in a page |
 //!
@@ -323,6 +324,15 @@ pub enum FaultKind {
         /// How many.
         alerts: u32,
     },
+    /// `$count` is answered wrongly.
+    LyingCount {
+        /// By how many it is wrong.
+        #[serde(default)]
+        by: i64,
+        /// What stands in place of a number, as JSON.
+        #[serde(default)]
+        json: Option<String>,
+    },
     /// No `Content-Length`.
     WithoutLength,
     /// A byte-order mark before the body.
@@ -400,6 +410,7 @@ impl FaultKind {
             | Self::DateHeader { .. }
             | Self::Rewritten
             | Self::UpdateWhilePaged { .. }
+            | Self::LyingCount { .. }
             | Self::WithoutLength
             | Self::ByteOrderMark
             | Self::ControlCharacter

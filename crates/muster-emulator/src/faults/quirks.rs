@@ -21,6 +21,8 @@ pub(crate) struct Quirks {
     pub(crate) rewritten: bool,
     pub(crate) updates_while_paged: u32,
     pub(crate) without_length: bool,
+    /// What `$count` is wrong by, or what stands in its place.
+    pub(crate) lying_count: Option<(i64, Option<String>)>,
     pub(crate) byte_order_mark: bool,
     pub(crate) control_character: bool,
     pub(crate) unreadable_record: Option<usize>,
@@ -108,6 +110,7 @@ impl Quirks {
             FaultKind::DateHeader { seconds, text: None } => self.date = Some(DateQuirk::Shifted(seconds)),
             FaultKind::Rewritten => self.rewritten = true,
             FaultKind::UpdateWhilePaged { alerts } => self.updates_while_paged = alerts,
+            FaultKind::LyingCount { by, json } => self.lying_count = Some((by, json)),
             FaultKind::WithoutLength => self.without_length = true,
             FaultKind::ByteOrderMark => self.byte_order_mark = true,
             FaultKind::ControlCharacter => self.control_character = true,

@@ -68,7 +68,14 @@ impl PageWriter<'_> {
         body.text.extend_from_slice(name.as_bytes());
         body.text.push(b'"');
         if let Some(total) = page.total {
-            body.text.extend_from_slice(format!(",\"@odata.count\":{total}").as_bytes());
+            let said = match &self.quirks.lying_count {
+                Some((_, Some(json))) => json.clone(),
+                Some((by, None)) => {
+                    (i64::try_from(total).unwrap_or(i64::MAX).saturating_add(*by)).to_string()
+                }
+                None => total.to_string(),
+            };
+            body.text.extend_from_slice(format!(",\"@odata.count\":{said}").as_bytes());
         }
         if let Some(link) = self.next_link(&query, size, &page, before_page) {
             body.text.extend_from_slice(b",\"@odata.nextLink\":");

@@ -15,7 +15,7 @@ use muster_model::Source;
 pub use count::{count, read_count};
 pub use declaration::{Api, Declaration, Field, Rung};
 pub use plan::{
-    AfterFailure, PageRequest, Target, after_failure, after_unreadable, belongings, glance, request,
+    AfterFailure, PageRequest, Target, after_failure, after_unreadable, belongings, glance, one, request,
 };
 
 /// What a source declares.

@@ -155,12 +155,26 @@ pub fn glance(source: Source, from: Timestamp) -> Target {
     Target::Path(path_and_query(super::declaration(source), &query, 1, false, Rung::Plain))
 }
 
+/// Where one record is.
+#[must_use]
+pub fn one(source: Source, id: &str, rung: Rung) -> Target {
+    let option = match rung {
+        Rung::Expand(option) => format!("?{option}"),
+        Rung::Plain | Rung::Each(_) => String::new(),
+    };
+    Target::Path(format!("{}/{}{option}", super::declaration(source).path, in_a_path(id)))
+}
+
+fn in_a_path(id: &str) -> String {
+    let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    id.replace('+', "%20")
+}
+
 /// Where what belongs to one record is, for [`Rung::Each`].
 #[must_use]
 pub fn belongings(source: Source, id: &str, key: &str) -> Target {
     let path = super::declaration(source).path;
-    let id: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
-    Target::Path(format!("{path}/{}/{key}", id.replace('+', "%20")))
+    Target::Path(format!("{path}/{}/{key}", in_a_path(id)))
 }
 
 #[cfg(test)]

@@ -347,17 +347,13 @@ mod tests {
         assert!(holes.iter().all(|hole| hole.from >= at(0) && hole.to.is_some_and(|to| to <= at(100))));
         assert!(cursor.read_whole().iter().all(|(from, to)| *to <= at(50) || *from > at(50)));
 
-        // A second pass leaves the holes to the cursor that has them, and claims them no more than the first.
-        let mut again = Cursor::passing(&[(at(0), at(100))], at(9_500), Some(&cursor)).expect("something");
-        loop {
-            let (next, step) = answered(&again, &page(vec![]));
-            again = next;
-            if step == Step::RoundDone && !again.next_span() {
-                break;
-            }
-        }
-        assert_eq!(again.holes_of_pass(), []);
-        assert_eq!(again.read_whole(), cursor.read_whole());
+        // A second pass leaves the hole to the cursor that has it, and claims it no more than the first.
+        assert_eq!(Cursor::passing(&[(at(0), at(100))], at(9_500), Some(&cursor)), None);
+        let again = Cursor::passing(&[(at(0), at(200))], at(9_500), Some(&cursor)).expect("something");
+        let (mut again, step) = answered(&again, &page(vec![]));
+        assert_eq!(step, Step::RoundDone);
+        assert!(!again.next_span());
+        assert_eq!(again.read_whole(), [(at(100), at(200))]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod app;
 mod browser;
+mod changes;
 mod cli;
 mod corpus;
 mod crash;

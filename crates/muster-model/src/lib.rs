@@ -27,7 +27,7 @@ pub use batch::{Batch, BatchError};
 pub use change::{Change, ChangeKind};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cursor::{
-    Clocks, Cursor, CursorPolicy, Hole, PageLimits, PageQuery, PageSummary, Part, Partial, Pass, Plan,
+    Clocks, Cursor, CursorPolicy, Hole, Note, PageLimits, PageQuery, PageSummary, Part, Partial, Pass, Plan,
     Reason, Step, Unreadable,
 };
 pub use delivery::{Delivery, DeliveryBatch, DeliveryNumber, Outcome, Report, Selection, Trouble};

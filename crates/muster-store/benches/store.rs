@@ -11,8 +11,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_model::{ContentHash, Cursor, RecordHead, Severity, Source, TenantState};
 use muster_store::{
-    AcceptedPage, Deliveries, DeliveryLimits, FinishedDelivery, InstanceId, Journal, Lifetime, MasterKey,
-    NewRecord, NewTenant, Sources, SqliteStore, Tenants,
+    AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Lifetime,
+    MasterKey, NewRecord, NewTenant, Sources, SqliteStore, Tenants,
 };
 use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
@@ -44,7 +44,7 @@ async fn run(pages: usize) {
     store.add_tenant(tenant, "bench", at(0)).await.expect("added");
     let me = InstanceId(Uuid::from_u128(2));
     let lease = store.lease_due_sources(me, 1, LEASE, at(0)).await.expect("leased").remove(0);
-    let destinations = [vec!["splunk".to_owned()]];
+    let destinations = [Destination::of(&["splunk".to_owned()])];
     let (mut accepting, mut repeating, mut delivering) = (Meter::new(), Meter::new(), Meter::new());
     let mut alerts = Alerts::new();
     for page in 0..pages {
@@ -67,6 +67,8 @@ async fn run(pages: usize) {
             dead_letters: Vec::new(),
             destinations: &destinations,
             cursor,
+            request_id: None,
+            proved_up_to: None,
         };
         let again = page.clone();
         accepting.start();

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_model::{Batch, RecordHead, Selection, TenantId};
 
 use crate::changes::{History, NewLatest};
+use crate::counting::hour_of;
 use crate::packing::{PackedBatch, Packer};
 use crate::sealing::DataKey;
-use crate::stored::nanoseconds;
-use crate::{AcceptedPage, StoreError};
+use crate::stored::{bounded, nanoseconds};
+use crate::{AcceptedPage, Destination, StoreError};
 
 /// A batch is closed when its bodies pass this, so that reading one back takes little memory.
 const BATCH_BODY_BYTES_MAX: usize = 2 << 20;
@@ -29,7 +30,20 @@ pub(crate) struct NewBatch {
     /// What is remembered of its records.
     pub(crate) latest: NewLatest,
     /// The sinks that are owed some of it.
-    pub(crate) owed: Vec<(String, Selection, i64)>,
+    pub(crate) owed: Vec<Owed>,
+    /// Which routes took which of its records, as it is stored.
+    pub(crate) routes: Option<String>,
+    /// The service's name for the request that brought it.
+    pub(crate) request_id: Option<String>,
+}
+
+/// What one sink is owed of a batch.
+pub(crate) struct Owed {
+    pub(crate) sink: String,
+    pub(crate) selection: Selection,
+    pub(crate) records: i64,
+    /// How many of them were updated in which hour of the ledger.
+    pub(crate) hours: BTreeMap<i64, i64>,
 }
 
 impl Packer {
@@ -39,21 +53,23 @@ impl Packer {
         tenant: TenantId,
         key: DataKey,
         drafts: Vec<Draft>,
-        destinations: &[Vec<String>],
+        page: &AcceptedPage<'_>,
         history: History,
     ) -> Result<Vec<NewBatch>, StoreError> {
         let mut batches = Vec::with_capacity(drafts.len());
         let mut rest = Vec::with_capacity(drafts.len());
         for draft in drafts {
+            let hours =
+                draft.batch.records().map(|record| hour_of(record.head.updated_at)).collect::<Vec<_>>();
+            let owed = owed(&draft.destinations, &hours, page.destinations);
+            let routes = routes_as_json(&draft.destinations, page.destinations);
             batches.push(draft.batch);
-            rest.push((draft.versions, owed(&draft.destinations, destinations)));
+            rest.push((draft.versions, owed, routes));
         }
         let packed = self.pack(batches, tenant, key, Some(history)).await?;
-        let made = packed.into_iter().zip(rest).map(|((packed, latest), (versions, owed))| NewBatch {
-            packed,
-            versions,
-            latest,
-            owed,
+        let request_id = page.request_id.as_deref().map(bounded);
+        let made = packed.into_iter().zip(rest).map(|((packed, latest), (versions, owed, routes))| {
+            NewBatch { packed, versions, latest, owed, routes, request_id: request_id.clone() }
         });
         Ok(made.collect())
     }
@@ -68,29 +84,82 @@ impl Packer {
         sinks: &[String],
     ) -> Result<NewBatch, StoreError> {
         let versions = vec![version(&head)];
+        let hours = BTreeMap::from([(hour_of(head.updated_at), 1)]);
         let mut batch = Batch::new();
         batch.push(head, body);
         let (packed, latest) = self.pack(vec![batch], tenant, key, None).await?.pop().expect("one for one");
-        let owed = sinks.iter().map(|sink| (sink.clone(), Selection::All, 1)).collect();
-        Ok(NewBatch { packed, versions, latest, owed })
+        let owed = sinks.iter().map(|sink| Owed {
+            sink: sink.clone(),
+            selection: Selection::All,
+            records: 1,
+            hours: hours.clone(),
+        });
+        Ok(NewBatch { packed, versions, latest, owed: owed.collect(), routes: None, request_id: None })
     }
 }
 
-/// What each sink is owed of a batch, given where each of its records goes.
-fn owed(records: &[usize], destinations: &[Vec<String>]) -> Vec<(String, Selection, i64)> {
-    // A few sets of sinks, however many records: each sink's are found once.
-    let mut sinks: BTreeMap<&String, Vec<bool>> = BTreeMap::new();
-    for destination in records.iter().copied().collect::<BTreeSet<_>>() {
-        for sink in &destinations[destination] {
-            sinks.entry(sink).or_insert_with(|| vec![false; destinations.len()])[destination] = true;
-        }
-    }
-    let owed = sinks.into_iter().filter_map(|(sink, leads)| {
+/// What each sink is owed of a batch, given where each of its records goes and in which hour it was updated.
+fn owed(records: &[usize], hours: &[i64], destinations: &[Destination]) -> Vec<Owed> {
+    let leads = leading(records, destinations, |destination| &destination.sinks);
+    let owed = leads.into_iter().filter_map(|(sink, leads)| {
         let selection = Selection::of(records.len(), |index| leads[records[index]])?;
-        let count = records.iter().filter(|destination| leads[**destination]).count();
-        Some((sink.clone(), selection, count as i64))
+        let mut counts = BTreeMap::new();
+        for (_, hour) in records.iter().zip(hours).filter(|(destination, _)| leads[**destination]) {
+            *counts.entry(*hour).or_default() += 1;
+        }
+        Some(Owed { sink: sink.clone(), selection, records: counts.values().sum(), hours: counts })
     });
     owed.collect()
+}
+
+/// Which routes took which records of a batch, as JSON: for each route the records' bits in hexadecimal, null for all.
+fn routes_as_json(records: &[usize], destinations: &[Destination]) -> Option<String> {
+    let leads = leading(records, destinations, |destination| &destination.routes);
+    let taken: BTreeMap<&String, Option<String>> = leads
+        .into_iter()
+        .filter_map(|(route, leads)| match Selection::of(records.len(), |index| leads[records[index]])? {
+            Selection::All => Some((route, None)),
+            Selection::Some(bits) => Some((route, Some(hexadecimal(&bits)))),
+        })
+        .collect();
+    (!taken.is_empty()).then(|| serde_json::to_string(&taken).expect("strings"))
+}
+
+/// The routes that took the record at `place` of a batch, as [`NewBatch::routes`] was stored.
+pub(crate) fn routes_of(stored: &str, place: usize) -> Vec<String> {
+    let all: BTreeMap<String, Option<String>> = serde_json::from_str(stored).unwrap_or_default();
+    let took = |bits: &Option<String>| {
+        let Some(bits) = bits else { return true };
+        let byte =
+            bits.get(place / 8 * 2..place / 8 * 2 + 2).and_then(|byte| u8::from_str_radix(byte, 16).ok());
+        byte.is_some_and(|byte| byte & (1 << (place % 8)) != 0)
+    };
+    all.into_iter().filter(|(_, bits)| took(bits)).map(|(route, _)| route).collect()
+}
+
+/// For each name that `names` gives of the destinations in use, which of the destinations have it.
+fn leading<'a>(
+    records: &[usize],
+    destinations: &'a [Destination],
+    names: impl Fn(&'a Destination) -> &'a [String],
+) -> BTreeMap<&'a String, Vec<bool>> {
+    // A few destinations, however many records: each name's are found once.
+    let mut leads: BTreeMap<&String, Vec<bool>> = BTreeMap::new();
+    for destination in records.iter().copied().collect::<BTreeSet<_>>() {
+        for name in names(&destinations[destination]) {
+            leads.entry(name).or_insert_with(|| vec![false; destinations.len()])[destination] = true;
+        }
+    }
+    leads
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string");
+        text
+    })
 }
 
 /// A version, as text: the hash in hexadecimal, the time in twenty characters, the id. Two versions are the same when

@@ -42,9 +42,10 @@ pub trait Journal: Send + Sync {
     /// The journal's totals.
     async fn journal_totals(&self) -> Result<JournalTotals, StoreError>;
 
-    /// Deletes journal batches accepted before `before` that no sink is owed any more; returns how many. The index
-    /// of versions is kept for as long as a source may show the records again.
-    async fn prune_journal(&self, before: Timestamp) -> Result<u64, StoreError>;
+    /// Deletes, little by little, what is older than `keep` says and needed by nobody: journal batches that no sink is
+    /// owed any more with their acknowledgements, versions of records whose batch is gone and that no round can show
+    /// again, and rows of the ledger.
+    async fn prune_journal(&self, keep: Retention) -> Result<Pruned, StoreError>;
 }
 
 /// A record as it is handed to [`Journal::accept_page`].
@@ -69,6 +70,49 @@ pub struct NewDeadLetter<'a> {
     pub body: &'a [u8],
 }
 
+/// Where records go: the sinks that are owed them, and the names of the routes that took them there. Without sinks they are
+/// journalled, and counted as unrouted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Destination {
+    /// The sinks, by name.
+    pub sinks: Vec<String>,
+    /// The routes, by name.
+    pub routes: Vec<String>,
+}
+
+impl Destination {
+    /// A destination that no route leads to, as for what is replayed.
+    #[must_use]
+    pub fn of(sinks: &[String]) -> Self {
+        Self { sinks: sinks.to_vec(), routes: Vec::new() }
+    }
+}
+
+/// Up to when things were accepted that [`Journal::prune_journal`] may delete.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Journal batches accepted before.
+    pub journal: Timestamp,
+    /// Versions updated **and** accepted before, whose batch is gone. A source that shows such a version again is believed
+    /// to show a new one.
+    pub versions: Timestamp,
+    /// Hours of the ledger before, where nothing has changed in them since either.
+    pub ledger: Timestamp,
+    /// When it is.
+    pub now: Timestamp,
+}
+
+/// What [`Journal::prune_journal`] deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Journal batches.
+    pub batches: u64,
+    /// Rows of the index of versions.
+    pub versions: u64,
+    /// Hours of the ledger.
+    pub hours: u64,
+}
+
 /// A page that is to be accepted.
 #[derive(Debug, Clone)]
 pub struct AcceptedPage<'a> {
@@ -76,10 +120,15 @@ pub struct AcceptedPage<'a> {
     pub records: Vec<NewRecord<'a>>,
     /// What was on the page and could not be read.
     pub dead_letters: Vec<NewDeadLetter<'a>>,
-    /// The sets of sinks, by name, that the records are owed to. Many records share one.
-    pub destinations: &'a [Vec<String>],
+    /// Where records go. Many share one.
+    pub destinations: &'a [Destination],
     /// The cursor after this page.
     pub cursor: Cursor,
+    /// The service's own name for the request that brought it (the header `request-id`).
+    pub request_id: Option<String>,
+    /// Everything updated before had been read by an earlier complete round: what is older and new came late. Only asked
+    /// of pages that are read live; for a sweep the store looks at the live cursor, and a backfill is never late.
+    pub proved_up_to: Option<Timestamp>,
 }
 
 /// What became of a page.
@@ -91,6 +140,17 @@ pub struct PageReceipt {
     pub known: u32,
     /// Dead letters that were not kept before.
     pub kept: u32,
+    /// Those of the accepted that came late.
+    pub late: Option<Late>,
+}
+
+/// Records of a page that were updated where a round had already read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Late {
+    /// How many.
+    pub records: u32,
+    /// The greatest time between the update of one and its acceptance.
+    pub delay: Duration,
 }
 
 /// The journal as a whole.

@@ -8,6 +8,8 @@ mod audit;
 mod changes;
 mod checks;
 pub mod conformance;
+mod counting;
+mod coverage;
 mod credentials;
 mod dead_letters;
 mod deliveries;
@@ -20,6 +22,7 @@ mod key_ring;
 mod keys;
 mod known_keys;
 mod leases;
+mod ledger;
 mod lifetime;
 mod packing;
 mod passes;
@@ -32,6 +35,7 @@ mod sqlite;
 mod store;
 mod stored;
 mod tenants;
+mod trace;
 
 pub use audit::{AuditEvent, AuditLog, AuditVerdict, NewAuditEvent};
 pub use checks::{Check, CheckOutcome, Checks};
@@ -41,11 +45,15 @@ pub use deliveries::{Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery
 pub use error::StoreError;
 pub use grants::{Grant, GrantLease, Grants, NewGrant};
 pub use invitations::{Invitation, InvitationChange, Invitations, NewInvitation};
-pub use journal::{AcceptedPage, Journal, JournalTotals, NewDeadLetter, NewRecord, PageReceipt};
+pub use journal::{
+    AcceptedPage, Destination, Journal, JournalTotals, Late, NewDeadLetter, NewRecord, PageReceipt, Pruned,
+    Retention,
+};
 pub use key_ring::KeyRing;
 pub use keys::{Keys, RotateError, Rotation, rotate_key_file};
 pub use known_keys::ReadKeys;
 pub use leases::{InstanceId, Leases, NamedLease};
+pub use ledger::{HourState, Ledger, LedgerFilter, LedgerHour, LedgerSink};
 pub use lifetime::{Lifetime, OpenMode};
 pub use passes::{CursorState, Passes};
 pub use sealing::{MasterKey, MasterKeyError, Sealed, SealingError};
@@ -55,3 +63,4 @@ pub use sources::{PollResult, SourceLease, SourceState, Sources};
 pub use sqlite::SqliteStore;
 pub use store::{Store, open};
 pub use tenants::{NewTenant, TenantChange, TenantKey, Tenants};
+pub use trace::{TracedDelivery, TracedState, TracedVersion};

@@ -1,9 +1,11 @@
 //! Deliveries read back, and what a sink's answers change, whatever the engine.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use muster_model::{Batch, ContentHash, Delivery, DeliveryNumber, Selection, Source, Tenant, TenantId};
 
+use crate::counting::hour_of;
 use crate::dead_letters::{SealedLetter, seal_letter};
 use crate::packing::{StoredBatch, Unreadable, unpack};
 use crate::sealing::DataKey;
@@ -15,6 +17,7 @@ pub(crate) struct StoredDelivery {
     pub(crate) number: i64,
     pub(crate) records: i64,
     pub(crate) selection: Option<Vec<u8>>,
+    pub(crate) batch_no: i64,
     /// `None` when the batch is missing.
     pub(crate) batch: Option<(Source, StoredBatch)>,
 }
@@ -24,6 +27,8 @@ pub(crate) struct BrokenDelivery {
     pub(crate) number: i64,
     pub(crate) records: i64,
     pub(crate) letter: SealedLetter,
+    pub(crate) batch_no: i64,
+    pub(crate) selection: Selection,
 }
 
 /// Reads deliveries back. Those that cannot be read become dead letters, so that they hold nothing up.
@@ -34,7 +39,8 @@ pub(crate) fn read_back(
     key: &DataKey,
 ) -> (Vec<Delivery>, Vec<BrokenDelivery>) {
     let (mut deliveries, mut broken) = (Vec::with_capacity(stored.len()), Vec::new());
-    for StoredDelivery { number, records, selection, batch } in stored {
+    for StoredDelivery { number, records, selection, batch_no, batch } in stored {
+        let selection = selection.map_or(Selection::All, Selection::Some);
         let missing = Unreadable { reason: "the journal batch is missing".to_owned(), sealed: Vec::new() };
         let (source, read) = match batch {
             Some((source, batch)) => (source, unpack(batch, tenant, key)),
@@ -45,13 +51,13 @@ pub(crate) fn read_back(
                 number: DeliveryNumber(count(number)),
                 source,
                 batch: Arc::new(batch),
-                selection: selection.map_or(Selection::All, Selection::Some),
+                selection,
             }),
             Err(Unreadable { reason, sealed }) => {
                 let origin = DeadLetterOrigin::Sink { sink: sink.to_owned(), source };
                 let hash = ContentHash::of(&sealed);
                 let letter = seal_letter(key, tenant, &origin, None, reason, &sealed, hash);
-                broken.push(BrokenDelivery { number, records, letter });
+                broken.push(BrokenDelivery { number, records, letter, batch_no, selection });
             }
         }
     }
@@ -68,13 +74,31 @@ pub(crate) struct Settlement {
     pub(crate) settled: i64,
     /// The deliveries that change, by number, each with what of it is owed still.
     pub(crate) changes: Vec<(i64, Option<(i64, Selection)>)>,
+    /// What the sink said of which records, by the number of their delivery.
+    pub(crate) answers: Vec<Answer>,
+    /// How many records the sink acknowledged and refused, by their source and the hour of their update.
+    pub(crate) hours: BTreeMap<(Source, i64), (i64, i64)>,
+}
+
+/// What a sink said of some records of a batch.
+pub(crate) struct Answer {
+    pub(crate) number: i64,
+    pub(crate) outcome: &'static str,
+    pub(crate) records: i64,
+    pub(crate) selection: Selection,
 }
 
 impl Settlement {
     /// What `finished` changes of the deliveries of `lease`.
     pub(crate) fn of(lease: &DeliveryLease, finished: Vec<FinishedDelivery>) -> Result<Self, StoreError> {
-        let mut all =
-            Self { delivered: 0, rejected: 0, settled: 0, changes: Vec::with_capacity(finished.len()) };
+        let mut all = Self {
+            delivered: 0,
+            rejected: 0,
+            settled: 0,
+            changes: Vec::with_capacity(finished.len()),
+            answers: Vec::new(),
+            hours: BTreeMap::new(),
+        };
         for done in finished {
             let Some(owed) = lease.deliveries.iter().find(|delivery| delivery.number == done.number) else {
                 let detail = format!("delivery {} is not part of the lease", done.number.0);
@@ -82,6 +106,7 @@ impl Settlement {
             };
             all.delivered += i64::from(done.delivered);
             all.rejected += done.rejected.len() as i64;
+            all.answer(owed, &done);
             let before = selected(&owed.batch, &owed.selection);
             let remaining = done.remaining.map(|selection| (selected(&owed.batch, &selection), selection));
             // An empty selection owes nothing.
@@ -93,6 +118,30 @@ impl Settlement {
             }
         }
         Ok(all)
+    }
+
+    /// Takes down which records of a delivery the sink acknowledged, and which it refused.
+    fn answer(&mut self, owed: &Delivery, done: &FinishedDelivery) {
+        let refused: HashSet<usize> = done.rejected.iter().map(|(index, _)| *index as usize).collect();
+        let remains = |index| done.remaining.as_ref().is_some_and(|selection| selection.contains(index));
+        let settled = |index| owed.selection.contains(index) && !remains(index);
+        let taken = |index: usize| done.delivered > 0 && settled(index) && !refused.contains(&index);
+        for (index, record) in owed.batch.records().enumerate() {
+            let (delivered, rejected) = (i64::from(taken(index)), i64::from(refused.contains(&index)));
+            if delivered + rejected > 0 {
+                let hour = self.hours.entry((owed.source, hour_of(record.head.updated_at))).or_default();
+                *hour = (hour.0 + delivered, hour.1 + rejected);
+            }
+        }
+        let outcomes: [(&'static str, &dyn Fn(usize) -> bool); 2] =
+            [("delivered", &taken), ("rejected", &|index| refused.contains(&index))];
+        for (outcome, answered) in outcomes {
+            if let Some(selection) = Selection::of(owed.batch.len(), answered) {
+                let records = selected(&owed.batch, &selection);
+                let number = owed.number.0.cast_signed();
+                self.answers.push(Answer { number, outcome, records, selection });
+            }
+        }
     }
 
     /// Whether there is nothing to be kept but the time of the next attempt.

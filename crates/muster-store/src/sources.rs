@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Cursor, Purpose, Source, Tenant, TenantId};
+use muster_model::{Cursor, Note, Purpose, Source, Tenant, TenantId};
 use serde::Serialize;
 
 use crate::{InstanceId, StoreError};
@@ -12,7 +12,7 @@ use crate::{InstanceId, StoreError};
 /// How far each source has been read, for each purpose.
 #[async_trait]
 pub trait Sources: Send + Sync {
-    /// Begins to read a source for `purpose` from `cursor` on, first at `next_at`, in place of a cursor for the same
+    /// Begins to read a source for `purpose` from `cursor` on, first at `next_at` and within a day, in place of a cursor for the same
     /// purpose; whoever had leased that loses it. `false` when the tenant has no such source.
     async fn put_cursor(
         &self,
@@ -31,9 +31,16 @@ pub trait Sources: Send + Sync {
         purpose: Purpose,
     ) -> Result<bool, StoreError>;
 
+    /// Leaves a note for the live cursor of a source, which takes it in when it is leased the next time; `false` when the
+    /// tenant has no such source.
+    async fn add_note(&self, tenant: TenantId, source: Source, note: Note) -> Result<bool, StoreError>;
+
     /// Leases up to `limit` cursors that are due (of active tenants, due at `now`, not leased), the longest due
     /// first, until `now + lease_for`. This order is why one tenant cannot starve the others: whoever was served
     /// goes behind all who were due before. Cursors of one source for different purposes may be leased at once.
+    ///
+    /// Notes for a live cursor are taken in by it, and deleted, in the transaction that leases it. Where `now` is earlier
+    /// than when a wait or a lease was set, by more than a minute, the clock has stepped back: whatever was set is over.
     async fn lease_due_sources(
         &self,
         instance: InstanceId,
@@ -100,9 +107,18 @@ pub enum PollResult {
         /// The cursor, where it moved after the last accepted page.
         cursor: Option<Cursor>,
     },
-    /// All that the cursor was for has been read: a sweep or a backfill is over, and its cursor is forgotten. A live
-    /// cursor is never over.
-    Over,
+    /// All that the cursor was for has been read: a sweep or a backfill is over. A live cursor is never over. The spans
+    /// become the ledger's coverage and the notes the live cursor's, in the transaction that ends it.
+    Over {
+        /// The spans that were read whole: from, and to, exclusive.
+        read: Vec<(Timestamp, Timestamp)>,
+        /// When the sweep began, by our clock: what showed later is not covered.
+        as_of: Timestamp,
+        /// What the live cursor has to learn: holes that are left, delays that were met.
+        notes: Vec<Note>,
+        /// When the next sweep begins, and its cursor; without one the cursor is forgotten.
+        next: Option<(Timestamp, Cursor)>,
+    },
     /// It failed.
     Failed {
         /// In words for the operator.

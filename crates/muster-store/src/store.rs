@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Invitations, Journal, KeyRing, Keys,
-    Leases, Lifetime, OpenMode, Passes, ReadKeys, SignIns, Sources, SqliteStore, StoreError, Tenants,
+    Leases, Ledger, Lifetime, OpenMode, Passes, ReadKeys, SignIns, Sources, SqliteStore, StoreError, Tenants,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.
@@ -36,6 +36,7 @@ pub trait Store:
     + AuditLog
     + Keys
     + Leases
+    + Ledger
     + Lifetime
     + 'static
 {
@@ -56,6 +57,7 @@ impl<T> Store for T where
         + AuditLog
         + Keys
         + Leases
+        + Ledger
         + Lifetime
         + 'static
 {

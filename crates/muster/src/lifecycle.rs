@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::Clock;
-use muster_store::{InstanceId, NewAuditEvent, OpenMode, Store};
+use muster_store::{InstanceId, NewAuditEvent, OpenMode, Pruned, Retention, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,10 @@ use crate::wiring::{Parts, apps, open_store, read_settings};
 const GRACE: Duration = Duration::from_secs(30);
 /// How often delivered batches are looked through for ones to forget.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// What a sweep reads again at most.
+const SWEPT: Duration = Duration::from_secs(7 * 86_400);
+/// How long the ledger is kept.
+const KEEP_LEDGER: Duration = Duration::from_secs(90 * 86_400);
 
 /// Runs until told to stop.
 pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -> Result<Exit, Failed> {
@@ -216,7 +220,7 @@ impl Engine {
             deliverers.push(deliverer);
         }
         let (store, clock, keep, token) =
-            (Arc::clone(store), Arc::clone(clock), settings.store.keep_journal.0, stop.clone());
+            (Arc::clone(store), Arc::clone(clock), keeping(settings), stop.clone());
         tasks.spawn(async move {
             prune(store, clock, keep, token).await;
             "journal pruning"
@@ -257,12 +261,29 @@ impl Engine {
     }
 }
 
-async fn prune(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Duration, stop: CancellationToken) {
+/// How long what is delivered is kept.
+#[derive(Debug, Clone, Copy)]
+struct Keeping {
+    journal: Duration,
+    versions: Duration,
+}
+
+fn keeping(settings: &Settings) -> Keeping {
+    // A version that a sweep can meet again must be known still.
+    let versions = settings.store.keep_versions.0.max(SWEPT + settings.collect.cursor_policy().overlap_max);
+    Keeping { journal: settings.store.keep_journal.0, versions }
+}
+
+async fn prune(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Keeping, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
-        let before = clock.now().checked_sub(keep).unwrap_or(jiff::Timestamp::MIN);
-        match store.prune_journal(before).await {
-            Ok(0) => {}
-            Ok(batches) => tracing::info!(batches, "forgot delivered batches of the journal"),
+        let now = clock.now();
+        let ago = |span: Duration| now.checked_sub(span).unwrap_or(jiff::Timestamp::MIN);
+        let (journal, versions, ledger) = (ago(keep.journal), ago(keep.versions), ago(KEEP_LEDGER));
+        match store.prune_journal(Retention { journal, versions, ledger, now }).await {
+            Ok(Pruned { batches: 0, versions: 0, hours: 0 }) => {}
+            Ok(Pruned { batches, versions, hours }) => {
+                tracing::info!(batches, versions, hours, "forgot old parts of the journal and the ledger");
+            }
             Err(error) => tracing::warn!(error = %error, "cannot prune the journal"),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use muster_model::{Severity, Source, TenantLabel};
+use muster_store::Destination;
 
 use crate::config::RouteSettings;
 
@@ -10,10 +11,9 @@ use crate::config::RouteSettings;
 #[derive(Debug, Clone)]
 pub struct Router(Vec<RouteSettings>);
 
-/// The routes of one tenant and source: for each severity, by its number, the names of the sinks that such records are
-/// owed to.
+/// The routes of one tenant and source: for each severity, by its number, where such records go.
 #[derive(Debug, Clone)]
-pub struct Routes(Vec<Vec<String>>);
+pub struct Routes(Vec<Destination>);
 
 impl Router {
     /// A router of these routes.
@@ -23,19 +23,23 @@ impl Router {
 
     /// The routes that records of `source` of this tenant may take.
     pub fn routes(&self, tenant: &TenantLabel, source: Source) -> Routes {
-        let serving = self.0.iter().filter(|route| route.serves(tenant, source)).collect::<Vec<_>>();
-        let sinks = |severity: Severity| {
-            let taken = serving.iter().filter(|route| severity.passes(route.min_severity));
-            let sinks = taken.flat_map(|route| &route.sinks).collect::<BTreeSet<_>>();
-            sinks.into_iter().cloned().collect()
+        let serving = self.0.iter().enumerate().filter(|(_, route)| route.serves(tenant, source));
+        let serving = serving.collect::<Vec<_>>();
+        let destination = |severity: Severity| {
+            let taken = serving.iter().filter(|(_, route)| severity.passes(route.min_severity));
+            let sinks = taken.clone().flat_map(|(_, route)| &route.sinks).collect::<BTreeSet<_>>();
+            Destination {
+                sinks: sinks.into_iter().cloned().collect(),
+                routes: taken.map(|(index, route)| route.called(*index)).collect(),
+            }
         };
-        Routes((0..=Severity::High.number()).map(Severity::from_number).map(sinks).collect())
+        Routes((0..=Severity::High.number()).map(Severity::from_number).map(destination).collect())
     }
 }
 
 impl Routes {
-    /// The sets of sinks that records go to.
-    pub fn destinations(&self) -> &[Vec<String>] {
+    /// Where records go.
+    pub fn destinations(&self) -> &[Destination] {
         &self.0
     }
 
@@ -52,6 +56,7 @@ mod tests {
     #[test]
     fn a_record_takes_every_route_that_fits() {
         let route = |tenants: &str, min_severity, sink: &str| RouteSettings {
+            name: (sink == "archive").then(|| "everything".to_owned()),
             tenants: vec![tenants.to_owned()],
             sources: Source::ALL.to_vec(),
             min_severity,
@@ -69,7 +74,10 @@ mod tests {
             name: "Contoso".to_owned(),
         };
         let routes = router.routes(&label, Source::GraphAlerts);
-        let sinks = |severity| &routes.destinations()[routes.destination(severity)];
+        let taken = |severity| &routes.destinations()[routes.destination(severity)].routes;
+        assert_eq!(taken(Severity::Low), &["everything"]);
+        assert_eq!(taken(Severity::High), &["everything", "#2"], "by its name, or by its number");
+        let sinks = |severity| &routes.destinations()[routes.destination(severity)].sinks;
         assert_eq!(sinks(Severity::Low), &["archive"]);
         assert_eq!(sinks(Severity::High), &["archive", "splunk"]);
         assert_eq!(sinks(Severity::Unknown), &["archive", "splunk"]);

@@ -32,8 +32,8 @@ use muster_model::{
 };
 use muster_siem::formats::{Events, Format, SplunkOptions};
 use muster_store::{
-    AcceptedPage, Deliveries, DeliveryLimits, FinishedDelivery, InstanceId, Journal, Lifetime, MasterKey,
-    NewRecord, NewTenant, OpenMode, SourceState, Sources, SqliteStore, Store, Tenants,
+    AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Lifetime,
+    MasterKey, NewRecord, NewTenant, OpenMode, SourceState, Sources, SqliteStore, Store, Tenants,
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -542,7 +542,7 @@ impl BenchStore {
     }
 
     async fn accept(&self, page: &Page<'_>) -> anyhow::Result<()> {
-        let destinations = [vec!["splunk".to_owned()]];
+        let destinations = [Destination::of(&["splunk".to_owned()])];
         let records = page.items.iter();
         let page = AcceptedPage {
             records: records
@@ -551,6 +551,8 @@ impl BenchStore {
             dead_letters: Vec::new(),
             destinations: &destinations,
             cursor: Cursor::starting(self.now),
+            request_id: None,
+            proved_up_to: None,
         };
         self.store.accept_page(&self.lease, page, LEASE, self.now).await?;
         Ok(())

@@ -59,6 +59,8 @@ pub enum Reason {
     Partial,
     /// It was not read for longer than the service keeps its records. This cannot be healed.
     Gone,
+    /// It was read, but the journal batch that held it is damaged.
+    Damaged,
 }
 
 impl Reason {
@@ -80,6 +82,7 @@ impl Reason {
             }
             Self::Gone => "nothing could be read for longer than Microsoft keeps records",
             Self::Partial => "the service left a provider's records out of its answers",
+            Self::Damaged => "the journal batch that held these records is damaged",
         }
     }
 }

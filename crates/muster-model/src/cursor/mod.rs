@@ -14,6 +14,7 @@
 
 mod clocks;
 mod hole;
+mod note;
 mod part;
 mod pass;
 mod plan;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use clocks::Clocks;
 use hole::HOLE_WAIT_MAX;
 pub use hole::{Hole, Reason};
+pub use note::Note;
 pub use part::Part;
 pub use pass::Pass;
 pub use plan::{Partial, Plan, Unreadable};
@@ -52,6 +54,9 @@ pub struct Cursor {
     seen_up_to: Timestamp,
     /// Where the next round begins.
     next_from: Timestamp,
+    /// The span that complete rounds have read; none before the first was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proved: Option<Proved>,
     /// Where all rounds end; none: with whatever is newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     to: Option<Timestamp>,
@@ -75,6 +80,13 @@ pub struct Cursor {
     pass: Option<Pass>,
 }
 
+/// A span that rounds have read from end to end, but for the holes in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Proved {
+    from: Timestamp,
+    to: Timestamp,
+}
+
 fn round_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Round>, D::Error> {
     let value = Option::<serde_json::Value>::deserialize(deserializer)?;
     Ok(value.and_then(|value| serde_json::from_value(value).ok()))
@@ -96,6 +108,7 @@ impl Cursor {
         Self {
             seen_up_to: since,
             next_from: since,
+            proved: None,
             to: None,
             round: None,
             paused: None,
@@ -136,6 +149,24 @@ impl Cursor {
     #[must_use]
     pub fn passed_up_to(&self) -> Timestamp {
         self.next_from
+    }
+
+    /// The span that complete rounds have read, but for the holes in it; none before the first round was complete. What is
+    /// updated in it and still new came *late*.
+    #[must_use]
+    pub fn proved(&self) -> Option<(Timestamp, Timestamp)> {
+        self.proved.map(|proved| (proved.from, proved.to))
+    }
+
+    /// Up to where everything had been read before the round under way, so that what is older and still new came late.
+    /// `None` before the first complete round, and while a hole is read again: what was in it is not late.
+    #[must_use]
+    pub fn proved_up_to(&self) -> Option<Timestamp> {
+        if self.is_healing() {
+            return None;
+        }
+        let partial = self.plan.partial.as_ref().map(|partial| partial.from);
+        self.proved.map(|proved| partial.map_or(proved.to, |from| from.min(proved.to)))
     }
 
     /// The span of [`Cursor::spanning`] that is still to be read.
@@ -260,6 +291,12 @@ impl Cursor {
                 // Clocks that do not agree prove nothing; update times that were seen do.
                 let read_up_to =
                     round.began.agreed().unwrap_or_else(|| self.seen_up_to.min(round.began.earlier()));
+                // Where a gap was left, as after a clock that was wrong, proof begins anew behind it.
+                let from = match self.proved {
+                    Some(before) if before.to >= self.next_from => before.from.min(self.next_from),
+                    _ => self.next_from,
+                };
+                self.proved = (from < read_up_to).then_some(Proved { from, to: read_up_to });
                 self.next_from = self.to.unwrap_or_else(|| earlier(read_up_to, overlap));
                 self.plan.round_done();
             }

@@ -31,6 +31,8 @@ async fn accept(store: &dyn Store, lease: &SourceLease, bodies: &[String]) -> us
         dead_letters: Vec::new(),
         destinations: &sets,
         cursor: cursor(10),
+        request_id: None,
+        proved_up_to: None,
     };
     store.accept_page(lease, page, LEASE, at(100)).await.expect("accepted").accepted as usize
 }

@@ -31,11 +31,17 @@ async fn what_cannot_be_read_is_kept_once_and_replayed(store: &dyn Store) {
         ],
         destinations: &sets,
         cursor: cursor(seconds),
+        request_id: None,
+        proved_up_to: None,
     };
     for turn in 1..=3 {
         let receipt = store.accept_page(&lease, page(turn), LEASE, at(turn)).await.expect("accepted");
         let kept = if turn == 1 { 2 } else { 0 };
-        assert_eq!(receipt, PageReceipt { accepted: 0, known: 0, kept }, "told once that they are new");
+        assert_eq!(
+            receipt,
+            PageReceipt { accepted: 0, known: 0, kept, late: None },
+            "told once that they are new"
+        );
     }
     let letters = store.dead_letters(None, 9).await.expect("listed");
     assert_eq!(letters.len(), 2, "a page that stays broken is kept once");
@@ -58,9 +64,16 @@ async fn what_cannot_be_read_is_kept_once_and_replayed(store: &dyn Store) {
     // The version is known from then on.
     let head = RecordHead::read(Source::GraphAlerts.kind(), mended).expect("a record");
     let records = vec![NewRecord { head, body: mended, destination: 1 }];
-    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(9) };
+    let page = AcceptedPage {
+        records,
+        dead_letters: Vec::new(),
+        destinations: &sets,
+        cursor: cursor(9),
+        request_id: None,
+        proved_up_to: None,
+    };
     let receipt = store.accept_page(&lease, page, LEASE, at(7)).await.expect("accepted");
-    assert_eq!(receipt, PageReceipt { accepted: 0, known: 1, kept: 0 });
+    assert_eq!(receipt, PageReceipt { accepted: 0, known: 1, kept: 0, late: None });
 }
 
 async fn what_a_sink_refuses_is_kept_and_replayed(store: &dyn Store) {

@@ -6,7 +6,7 @@ use super::kit::{
     BY, Engine, LEASE, ME, OTHER, PLENTY, accept, add, all_taken, at, body, cursor, ids, is_lost,
     lease_queue, lease_source, names, new_tenant, nothing_due, record, sets, tenant_id,
 };
-use crate::{AcceptedPage, DeliveryLimits, FinishedDelivery, Store};
+use crate::{AcceptedPage, DeliveryLimits, Destination, FinishedDelivery, Store};
 
 pub(super) async fn run_all(engine: &mut dyn Engine) {
     sinks_are_owed_what_they_want(&*engine.fresh().await).await;
@@ -30,7 +30,14 @@ async fn sinks_are_owed_what_they_want(store: &dyn Store) {
         .enumerate()
         .map(|(index, body)| record(&format!("r{index}"), 10, body, wants(index)))
         .collect();
-    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(10) };
+    let page = AcceptedPage {
+        records,
+        dead_letters: Vec::new(),
+        destinations: &sets,
+        cursor: cursor(10),
+        request_id: None,
+        proved_up_to: None,
+    };
     store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted");
     assert_eq!(store.next_delivery_due_at("file").await.expect("asked"), None);
     assert!(nothing_due(store, "file", at(2)).await, "it wants none");
@@ -60,15 +67,21 @@ async fn two_hundred_sinks_are_owed_what_they_want(store: &dyn Store) {
     let divides = |record: usize, sink: usize| sink.is_multiple_of(record + 1);
     let destinations = (0..20).map(|record| {
         let wanted = (0..200).filter(|sink| divides(record, *sink));
-        wanted.map(|sink| sinks[sink].clone()).collect()
+        Destination::of(&wanted.map(|sink| sinks[sink].clone()).collect::<Vec<_>>())
     });
     let destinations = destinations.collect::<Vec<_>>();
     let bodies = (0..20).map(|index| body("r", index)).collect::<Vec<_>>();
     let records = bodies.iter().enumerate();
     let records =
         records.map(|(index, body)| record(&format!("r{index}"), 10, body, index)).collect::<Vec<_>>();
-    let page =
-        AcceptedPage { records, dead_letters: vec![], destinations: &destinations, cursor: cursor(10) };
+    let page = AcceptedPage {
+        records,
+        dead_letters: vec![],
+        destinations: &destinations,
+        cursor: cursor(10),
+        request_id: None,
+        proved_up_to: None,
+    };
     assert_eq!(store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted").accepted, 20);
     for (sink, name) in sinks.iter().enumerate() {
         let wanted = (0..20).filter(|record| divides(*record, sink)).map(|record| format!("r{record}"));

@@ -83,6 +83,8 @@ async fn offboarded_tenants_leave_their_name(store: &dyn Store) {
         dead_letters: Vec::new(),
         destinations: &[],
         cursor: cursor(5),
+        request_id: None,
+        proved_up_to: None,
     };
     assert!(is_lost(store.accept_page(&lease, page, LEASE, at(2)).await));
     let mut refused = all_taken(&queue);

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use muster_model::{RecordHead, Selection, Source};
 
 use super::kit::{
-    BY, Engine, LEASE, ME, OTHER, accept, add, all_taken, at, body, cursor, ids, lease_queue, lease_source,
-    names, record, sets, tenant_id,
+    BY, Engine, LEASE, ME, OTHER, accept, add, all_taken, at, body, cursor, ids, keep, lease_queue,
+    lease_source, names, record, sets, tenant_id,
 };
 use crate::{
     AcceptedPage, DeadLetterNumber, DeliveryLimits, FinishedDelivery, PageReceipt, Store, TenantChange,
@@ -33,11 +33,13 @@ async fn versions_are_accepted_once(store: &dyn Store) {
         dead_letters: Vec::new(),
         destinations: &sets,
         cursor: cursor(seconds),
+        request_id: None,
+        proved_up_to: None,
     };
     // Twice on one page.
     let records = vec![record("a", 10, &one, 1), record("a", 10, &one, 1), record("b", 10, &other, 1)];
     let receipt = store.accept_page(&lease, page(records, 10), LEASE, at(1)).await.expect("accepted");
-    assert_eq!(receipt, PageReceipt { accepted: 2, known: 1, kept: 0 });
+    assert_eq!(receipt, PageReceipt { accepted: 2, known: 1, kept: 0, late: None });
     // Known, another time, another content at the same time, another id with the same time.
     let records = vec![
         record("a", 10, &one, 1),
@@ -47,9 +49,9 @@ async fn versions_are_accepted_once(store: &dyn Store) {
         record("b", 10, &other, 1),
     ];
     let receipt = store.accept_page(&lease, page(records.clone(), 11), LEASE, at(2)).await.expect("accepted");
-    assert_eq!(receipt, PageReceipt { accepted: 3, known: 2, kept: 0 });
+    assert_eq!(receipt, PageReceipt { accepted: 3, known: 2, kept: 0, late: None });
     let receipt = store.accept_page(&lease, page(records, 12), LEASE, at(3)).await.expect("accepted");
-    assert_eq!(receipt, PageReceipt { accepted: 0, known: 5, kept: 0 });
+    assert_eq!(receipt, PageReceipt { accepted: 0, known: 5, kept: 0, late: None });
     let state = store.source_states().await.expect("read").remove(0);
     assert_eq!((state.accepted, state.seen_up_to), (5, at(12)), "the cursor moves though nothing was new");
     let delivered = lease_queue(store, "splunk", at(4)).await;
@@ -91,11 +93,18 @@ async fn odd_records_are_kept_apart(store: &dyn Store) {
         }
     }
     let count = records.len() as u32;
-    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(1) };
+    let page = AcceptedPage {
+        records,
+        dead_letters: Vec::new(),
+        destinations: &sets,
+        cursor: cursor(1),
+        request_id: None,
+        proved_up_to: None,
+    };
     let receipt = store.accept_page(&lease, page.clone(), LEASE, at(1)).await.expect("accepted");
-    assert_eq!(receipt, PageReceipt { accepted: count, known: 0, kept: 0 });
+    assert_eq!(receipt, PageReceipt { accepted: count, known: 0, kept: 0, late: None });
     let receipt = store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted");
-    assert_eq!(receipt, PageReceipt { accepted: 0, known: count, kept: 0 });
+    assert_eq!(receipt, PageReceipt { accepted: 0, known: count, kept: 0, late: None });
     let expected = odd.iter().flat_map(|id| [*id; 4]).collect::<Vec<_>>();
     assert_eq!(ids(&lease_queue(store, "file", at(2)).await.deliveries), expected);
 }
@@ -109,7 +118,14 @@ async fn large_pages_keep_their_order(store: &dyn Store) {
     let bodies = sizes.iter().map(|size| format!(r#"{{"x":"{}"}}"#, "y".repeat(*size))).collect::<Vec<_>>();
     let wanted = (0..sizes.len()).map(|index| index.to_string()).collect::<Vec<_>>();
     let records = wanted.iter().zip(&bodies).map(|(id, body)| record(id, 10, body, 1)).collect();
-    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(10) };
+    let page = AcceptedPage {
+        records,
+        dead_letters: Vec::new(),
+        destinations: &sets,
+        cursor: cursor(10),
+        request_id: None,
+        proved_up_to: None,
+    };
     assert_eq!(store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted").accepted, 7);
     // One at a time, since each is beyond the limit, and so are all but the first of the queue.
     let limits = DeliveryLimits { batches: 10, body_bytes: 1 };
@@ -130,16 +146,20 @@ async fn the_journal_is_pruned_of_what_nobody_is_owed(store: &dyn Store) {
     accept(store, &source, &["a"], &names(&["splunk"]), at(1)).await;
     accept(store, &source, &["b"], &[], at(2)).await;
     accept(store, &source, &["c"], &[], at(3)).await;
-    assert_eq!(store.prune_journal(at(2)).await.expect("pruned"), 0, "the first is still owed");
-    assert_eq!(store.prune_journal(at(3)).await.expect("pruned"), 1);
+    assert_eq!(store.prune_journal(keep(2)).await.expect("pruned").batches, 0, "the first is still owed");
+    assert_eq!(store.prune_journal(keep(3)).await.expect("pruned").batches, 1);
     let queue = lease_queue(store, "splunk", at(4)).await;
     assert_eq!(ids(&queue.deliveries), ["a"]);
     store.finish_deliveries(&queue, all_taken(&queue), None, at(4)).await.expect("finished");
-    assert_eq!(store.prune_journal(at(1000)).await.expect("pruned"), 2);
+    assert_eq!(store.prune_journal(keep(1000)).await.expect("pruned").batches, 2);
     let totals = store.journal_totals().await.expect("added up");
     assert_eq!((totals.batches, totals.records, totals.stored_bytes), (0, 0, 0));
     let receipt = accept(store, &source, &["a", "b", "c"], &[], at(5)).await;
-    assert_eq!(receipt, PageReceipt { accepted: 0, known: 3, kept: 0 }, "versions are remembered longer");
+    assert_eq!(
+        receipt,
+        PageReceipt { accepted: 0, known: 3, kept: 0, late: None },
+        "versions are remembered longer"
+    );
 }
 
 async fn a_killed_process_loses_nothing(engine: &mut dyn Engine) {
@@ -162,7 +182,7 @@ async fn a_killed_process_loses_nothing(engine: &mut dyn Engine) {
     let source = lease_source(&*store, at(3)).await;
     assert_eq!(source.cursor, cursor(10));
     let receipt = accept(&*store, &source, &["a", "b", "c"], &sinks, at(3)).await;
-    assert_eq!(receipt, PageReceipt { accepted: 0, known: 3, kept: 0 });
+    assert_eq!(receipt, PageReceipt { accepted: 0, known: 3, kept: 0, late: None });
     let queue = lease_queue(&*store, "splunk", at(3)).await;
     assert_eq!(ids(&queue.deliveries), ["b", "c"]);
     assert_eq!(queue.deliveries[0].number, number, "what is repeated keeps its number");
@@ -187,7 +207,14 @@ async fn what_the_journal_holds_whole_is_known(store: &dyn Store) {
     let ids = ["whole", "none", "bare"];
     let records = ids.iter().zip(bodies).map(|(id, body)| record(id, 10, body, 0)).collect();
     let sets = sets(&[]);
-    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &sets, cursor: cursor(10) };
+    let page = AcceptedPage {
+        records,
+        dead_letters: Vec::new(),
+        destinations: &sets,
+        cursor: cursor(10),
+        request_id: None,
+        proved_up_to: None,
+    };
     store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted");
     let asked = [
         ("whole", 10, r#"{ "n": 1, "id": "whole" }"#, true),

@@ -11,9 +11,9 @@ use muster_model::{
 use uuid::Uuid;
 
 use crate::{
-    AcceptedPage, Check, CheckOutcome, DeliveryLease, DeliveryLimits, FinishedDelivery, GrantLease,
-    InstanceId, NewGrant, NewInvitation, NewRecord, NewTenant, PageReceipt, PollResult, SignIn, SignInKind,
-    SourceLease, Store, StoreError,
+    AcceptedPage, Check, CheckOutcome, DeliveryLease, DeliveryLimits, Destination, FinishedDelivery,
+    GrantLease, InstanceId, NewGrant, NewInvitation, NewRecord, NewTenant, PageReceipt, PollResult,
+    Retention, SignIn, SignInKind, SourceLease, Store, StoreError,
 };
 
 /// How the suite gets at an engine: at its whole store, or at the nouns of it that it has.
@@ -102,16 +102,23 @@ pub(super) async fn accept(
 ) -> PageReceipt {
     let bodies = ids.iter().map(|id| body(id, 1)).collect::<Vec<_>>();
     let records = ids.iter().zip(&bodies).map(|(id, body)| record(id, 10, body, 0)).collect();
-    let destinations = &[sinks.to_vec()];
-    let page = AcceptedPage { records, dead_letters: Vec::new(), destinations, cursor: cursor(10) };
+    let destinations = &[Destination::of(sinks)];
+    let page = AcceptedPage {
+        records,
+        dead_letters: Vec::new(),
+        destinations,
+        cursor: cursor(10),
+        request_id: None,
+        proved_up_to: None,
+    };
     store.accept_page(lease, page, LEASE, now).await.expect("accepted")
 }
 
 /// Every set of these sinks: that with the number `n` has those whose bits are set in it.
-pub(super) fn sets(sinks: &[String]) -> Vec<Vec<String>> {
+pub(super) fn sets(sinks: &[String]) -> Vec<Destination> {
     let has = |set: usize, sink: usize| set & (1 << sink) != 0;
-    let set = |set| (0..sinks.len()).filter(|sink| has(set, *sink)).map(|sink| sinks[sink].clone()).collect();
-    (0..1 << sinks.len()).map(set).collect()
+    let set = |set| (0..sinks.len()).filter(move |sink| has(set, *sink)).map(|sink| sinks[sink].clone());
+    (0..1 << sinks.len()).map(|number| Destination::of(&set(number).collect::<Vec<_>>())).collect()
 }
 
 pub(super) fn names(sinks: &[&str]) -> Vec<String> {
@@ -148,6 +155,17 @@ pub(super) fn all_taken(lease: &DeliveryLease) -> Vec<FinishedDelivery> {
 pub(super) async fn caught_up(store: &dyn Store, lease: &SourceLease, next: i64, now: Timestamp) {
     let result = PollResult::CaughtUp { next_at: at(next), missing: None, cursor: None };
     store.finish_poll(lease, result, now).await.expect("finished");
+}
+
+/// A sweep or a backfill that has read nothing and is over.
+pub(super) fn over() -> PollResult {
+    PollResult::Over { read: Vec::new(), as_of: at(0), notes: Vec::new(), next: None }
+}
+
+/// What was accepted before is pruned from the journal, and nothing else.
+pub(super) fn keep(seconds: i64) -> Retention {
+    let never = Timestamp::MIN;
+    Retention { journal: at(seconds), versions: never, ledger: never, now: at(seconds) }
 }
 
 pub(super) fn is_lost<T>(result: Result<T, StoreError>) -> bool {

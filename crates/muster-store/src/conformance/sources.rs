@@ -4,7 +4,7 @@ use muster_model::{Purpose, Source, TenantState};
 
 use super::kit::{
     BY, Engine, LEASE, ME, OTHER, PLENTY, accept, add, all_taken, at, body, caught_up, cursor, ids, is_lost,
-    lease_queue, lease_source, names, new_tenant, nothing_due, record, sets, tenant_id,
+    lease_queue, lease_source, names, new_tenant, nothing_due, over, record, sets, tenant_id,
 };
 use crate::{
     AcceptedPage, JournalTotals, NewDeadLetter, PageReceipt, PollResult, SourceLease, Store, StoreError,
@@ -134,7 +134,7 @@ async fn purposes_have_cursors_of_their_own(store: &dyn Store) {
     // Each moves its own cursor, and all know what any of them has accepted.
     assert_eq!(accept(store, &sweep, &["a", "b"], &sinks, at(10)).await.accepted, 2);
     let receipt = accept(store, &live, &["b", "c"], &sinks, at(10)).await;
-    assert_eq!(receipt, PageReceipt { accepted: 1, known: 1, kept: 0 });
+    assert_eq!(receipt, PageReceipt { accepted: 1, known: 1, kept: 0, late: None });
     caught_up(store, &live, 30, at(10)).await;
     let failed = PollResult::Failed { reason: "busy".to_owned(), next_at: at(20), cursor: None };
     store.finish_poll(&sweep, failed, at(11)).await.expect("finished");
@@ -149,26 +149,26 @@ async fn purposes_have_cursors_of_their_own(store: &dyn Store) {
     assert!(states.iter().all(|state| state.accepted == 3), "what is accepted is the source's");
     // One begun anew is nobody's any more; one that is over is forgotten, but by its worker only.
     assert!(put(Purpose::Backfill, Source::GraphAlerts, -5000).await);
-    assert!(is_lost(store.finish_poll(&backfill, PollResult::Over, at(12)).await));
+    assert!(is_lost(store.finish_poll(&backfill, over(), at(12)).await));
     let again = store.lease_due_sources(ME, 9, LEASE, at(19)).await.expect("leased").remove(0);
     assert_eq!((again.purpose, &again.cursor), (Purpose::Backfill, &cursor(-5000)));
     assert!(again.fence > backfill.fence);
-    store.finish_poll(&again, PollResult::Over, at(19)).await.expect("finished");
-    assert!(is_lost(store.finish_poll(&again, PollResult::Over, at(19)).await));
+    store.finish_poll(&again, over(), at(19)).await.expect("finished");
+    assert!(is_lost(store.finish_poll(&again, over(), at(19)).await));
     assert!(put(Purpose::Backfill, Source::GraphAlerts, -4000).await);
     let third = store.lease_due_sources(ME, 9, LEASE, at(19)).await.expect("leased").remove(0);
     assert!(third.fence > again.fence, "no lease on an earlier cursor is one on a later");
     // What is read live is never over.
     let live = store.lease_due_sources(ME, 9, LEASE, at(30)).await.expect("leased");
     let live = live.iter().find(|lease| lease.purpose == Purpose::Live).expect("due");
-    assert!(store.finish_poll(live, PollResult::Over, at(30)).await.is_err());
+    assert!(store.finish_poll(live, over(), at(30)).await.is_err());
     caught_up(store, live, 40, at(30)).await;
     let remove = |purpose| store.remove_cursor(tenant.id, Source::GraphAlerts, purpose);
     assert!(remove(Purpose::Sweep).await.expect("removed"));
     assert!(!remove(Purpose::Sweep).await.expect("asked"));
     assert!(!remove(Purpose::Live).await.expect("asked"));
     assert!(remove(Purpose::Backfill).await.expect("removed"));
-    assert!(is_lost(store.finish_poll(&third, PollResult::Over, at(31)).await));
+    assert!(is_lost(store.finish_poll(&third, over(), at(31)).await));
     assert_eq!(store.cursor_states().await.expect("read").len(), 1);
     // They go with the tenant.
     assert!(put(Purpose::Sweep, Source::GraphAlerts, 1).await);
@@ -222,6 +222,8 @@ async fn a_lost_lease_changes_nothing(store: &dyn Store) {
         dead_letters: vec![NewDeadLetter { record_id: None, reason: "odd".to_owned(), body: b"[" }],
         destinations: &sets,
         cursor: cursor(99),
+        request_id: None,
+        proved_up_to: None,
     };
     assert!(is_lost(store.accept_page(&old, page(), LEASE, at(61)).await));
     let result = PollResult::CaughtUp { next_at: at(1000), missing: None, cursor: Some(cursor(98)) };
@@ -257,6 +259,8 @@ async fn others_leases_are_taken_over(store: &dyn Store) {
         dead_letters: Vec::new(),
         destinations: &sets,
         cursor: cursor(9),
+        request_id: None,
+        proved_up_to: None,
     };
     assert!(is_lost(store.accept_page(&theirs, page, LEASE, at(2)).await));
     let again = lease_source(store, at(2)).await;

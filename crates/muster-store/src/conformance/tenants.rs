@@ -82,6 +82,8 @@ async fn strangers_see_and_touch_nothing(store: &dyn Store) {
         dead_letters: vec![NewDeadLetter { record_id: None, reason: "odd".to_owned(), body: b"[" }],
         destinations: &sets,
         cursor: cursor(10),
+        request_id: None,
+        proved_up_to: None,
     };
     store.accept_page(mine, page(), LEASE, at(1)).await.expect("accepted");
     assert!(store.dead_letters(Some(two.id), 9).await.expect("listed").is_empty());
@@ -120,7 +122,14 @@ async fn removed_tenants_are_forgotten(store: &dyn Store) {
     for lease in &leases {
         accept(store, lease, &["a"], &sinks, at(1)).await;
         let dead_letters = vec![NewDeadLetter { record_id: None, reason: "odd".to_owned(), body: b"[" }];
-        let page = AcceptedPage { records: Vec::new(), dead_letters, destinations: &sets, cursor: cursor(3) };
+        let page = AcceptedPage {
+            records: Vec::new(),
+            dead_letters,
+            destinations: &sets,
+            cursor: cursor(3),
+            request_id: None,
+            proved_up_to: None,
+        };
         store.accept_page(lease, page, LEASE, at(1)).await.expect("accepted");
     }
     let queue = lease_queue(store, "splunk", at(1)).await;
@@ -135,6 +144,8 @@ async fn removed_tenants_are_forgotten(store: &dyn Store) {
         dead_letters: Vec::new(),
         destinations: &sets,
         cursor: cursor(5),
+        request_id: None,
+        proved_up_to: None,
     };
     assert!(is_lost(store.accept_page(lease, page, LEASE, at(2)).await));
     assert!(is_lost(store.finish_deliveries(&queue, all_taken(&queue), None, at(2)).await));

@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::failure::Failure;
 use super::latest::write_latest;
-use crate::drafts::NewBatch;
+use crate::drafts::{NewBatch, Owed};
 use crate::packing::PackedBatch;
 use crate::stored::nanoseconds;
 
@@ -30,7 +30,8 @@ pub(super) async fn write_batch(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let body_bytes = batch.packed.body_bytes.cast_signed();
-    let batch_no = insert_batch(connection, source_no, batch.packed, now).await?;
+    let (packed, told) = (batch.packed, (batch.request_id, batch.routes));
+    let batch_no = insert_batch(connection, source_no, packed, told, now).await?;
     if let Some(versions) = versions {
         sqlx::query(concat!(
             "INSERT INTO record_version (source_no, updated_at, id, hash, batch_no, ordinal) SELECT ?1, ",
@@ -44,14 +45,15 @@ pub(super) async fn write_batch(
         .await?;
     }
     write_latest(connection, source_no, batch_no, batch.latest).await?;
-    for (sink, selection, records) in batch.owed {
+    for Owed { sink, selection, records, .. } in batch.owed {
         let row = sqlx::query(
             // Numbers start from the batch's, so that those of a tenant that was removed and added again go on
             // rising: sinks that remember the highest one take a lower one for a repetition.
-            "INSERT INTO queue (tenant_no, sink, next_number, next_at, owed) VALUES (?1, ?2, ?5 + 1, ?3, ?4)
+            "INSERT INTO queue (tenant_no, sink, next_number, next_at, set_at, owed) VALUES (?1, ?2, ?5 + 1, ?3, ?3, ?4)
              ON CONFLICT (tenant_no, sink) DO UPDATE SET
                  next_number = max(next_number, ?5) + 1,
                  next_at = CASE WHEN owed = 0 THEN excluded.next_at ELSE next_at END,
+                 set_at = CASE WHEN owed = 0 AND lease_owner IS NULL THEN excluded.set_at ELSE set_at END,
                  owed = owed + excluded.owed
              RETURNING queue_no, next_number - 1",
         )
@@ -93,12 +95,14 @@ async fn insert_batch(
     connection: &mut SqliteConnection,
     source_no: i64,
     packed: PackedBatch,
+    (request_id, routes): (Option<String>, Option<String>),
     now: Timestamp,
 ) -> Result<i64, Failure> {
     let stored_bytes = i64::try_from(packed.sealed.len()).unwrap_or(i64::MAX);
     let inserted = sqlx::query(
-        "INSERT INTO journal_batch (batch_id, source_no, records, body_bytes, accepted_at, stored_bytes, sealed)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO journal_batch (batch_id, source_no, records, body_bytes, accepted_at, stored_bytes, sealed,
+             request_id, routes)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(packed.batch_id)
     .bind(source_no)
@@ -107,6 +111,8 @@ async fn insert_batch(
     .bind(nanoseconds(now))
     .bind(stored_bytes)
     .bind(packed.sealed)
+    .bind(request_id)
+    .bind(routes)
     .execute(&mut *connection)
     .await?;
     Ok(inserted.last_insert_rowid())

@@ -9,6 +9,7 @@ use sqlx::{Row, SqliteConnection};
 use super::batches::{json_of, write_batch};
 use super::engine::SqliteStore;
 use super::failure::Failure;
+use super::ledger::{count_sinks, owed_as_json};
 use super::rows::parsed;
 use super::writer::Durability;
 use crate::dead_letters::{SealedLetter, open_letter, readable};
@@ -110,11 +111,13 @@ impl DeadLetters for SqliteStore {
         let sinks = refused_by.map_or_else(|| sinks.to_vec(), |sink| vec![sink]);
         let batch = self.packer.single_batch(letter.tenant, letter.key, head, &body, &sinks).await?;
         let versions = indexed.then(|| json_of(&batch.versions));
+        let owed = owed_as_json([&batch]);
         let (tenant_no, source_no) = (letter.tenant_no, stored.source_no);
         let replayed = self.writes.run(Durability::Synced, move |connection| {
             Box::pin(async move {
                 if delete_letter(connection, number).await? {
                     write_batch(connection, tenant_no, source_no, batch, versions, now).await?;
+                    count_sinks(connection, source_no, owed).await?;
                 }
                 Ok(())
             })

@@ -8,15 +8,20 @@ use muster_model::Selection;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::answers::{count_answers, write_answers};
 use super::batches::bits;
+use super::damage::fetch_again;
 use super::dead_letters::insert_letter;
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::rows::{StoredTenant, odd, owner, parsed, read_tenant, select_tenant};
+use super::waits::{QUEUES_AHEAD, end_queue_waits, latest_set};
 use super::writer::Durability;
 use crate::packing::StoredBatch;
 use crate::sealing::{DataKey, Sealed};
-use crate::settling::{BrokenDelivery, Settlement, StoredDelivery, queue_name, read_back, refused_letters};
+use crate::settling::{
+    Answer, BrokenDelivery, Settlement, StoredDelivery, queue_name, read_back, refused_letters,
+};
 use crate::stored::{bounded, count, lease_end, nanoseconds, timestamp};
 use crate::{
     Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, QueueState, SinkTotals,
@@ -94,8 +99,9 @@ impl Deliveries for SqliteStore {
         self.write("extend a lease on deliveries", Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let (queue_no, _) = lease.held(connection).await?;
-                sqlx::query("UPDATE queue SET leased_until = ? WHERE queue_no = ?")
+                sqlx::query("UPDATE queue SET leased_until = ?, set_at = ? WHERE queue_no = ?")
                     .bind(lease_end(now, lease_for))
+                    .bind(nanoseconds(now))
                     .bind(queue_no)
                     .execute(&mut *connection)
                     .await?;
@@ -125,6 +131,9 @@ impl Deliveries for SqliteStore {
         self.write(doing, durability, move |connection| {
             Box::pin(async move {
                 let (queue_no, tenant_no) = lease.held(connection).await?;
+                // Before the deliveries go, which say of which batch they are.
+                write_answers(connection, queue_no, &lease.sink, settlement.answers, now).await?;
+                count_answers(connection, tenant_no, &lease.sink, settlement.hours).await?;
                 for (number, remaining) in settlement.changes {
                     match remaining {
                         None => delete_delivery(connection, queue_no, number).await?,
@@ -141,7 +150,7 @@ impl Deliveries for SqliteStore {
                     None => (None, None),
                 };
                 sqlx::query(
-                    "UPDATE queue SET lease_owner = NULL, leased_until = 0, next_at = coalesce(?2, ?3),
+                    "UPDATE queue SET lease_owner = NULL, leased_until = 0, next_at = coalesce(?2, ?3), set_at = ?3,
                          owed = owed - ?4, delivered = delivered + ?5, rejected = rejected + ?6,
                          last_success_at = CASE WHEN ?5 > 0 THEN ?3 ELSE last_success_at END,
                          failures = CASE WHEN ?4 > 0 THEN 0 ELSE failures END
@@ -231,6 +240,14 @@ impl SqliteStore {
         now: Timestamp,
     ) -> Result<Option<LeasedQueue>, StoreError> {
         // Asked first, so that an idle store is not written to.
+        let ahead = sqlx::query(QUEUES_AHEAD).bind(sink).bind(latest_set(now));
+        if ahead.fetch_optional(&self.readers).await.map_err(self.failed(DOING))?.is_some() {
+            let sink = sink.to_owned();
+            self.write(DOING, Durability::Relaxed, move |connection| {
+                Box::pin(async move { end_queue_waits(connection, &sink, now).await })
+            })
+            .await?;
+        }
         let any = sqlx::query(due_queue!()).bind(nanoseconds(now)).bind(sink);
         if any.fetch_optional(&self.readers).await.map_err(self.failed(DOING))?.is_none() {
             return Ok(None);
@@ -239,7 +256,7 @@ impl SqliteStore {
         self.write(DOING, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let row = sqlx::query(concat!(
-                    "UPDATE queue SET lease_owner = ?3, leased_until = ?4, fence = fence + 1 WHERE queue_no = (",
+                    "UPDATE queue SET lease_owner = ?3, leased_until = ?4, set_at = ?1, fence = fence + 1 WHERE queue_no = (",
                     due_queue!(),
                     ") RETURNING queue_no, tenant_no, fence, failures"
                 ))
@@ -274,7 +291,7 @@ impl SqliteStore {
             "WITH first AS (SELECT * FROM delivery WHERE queue_no = ?1 ORDER BY number LIMIT ?2),
                  summed AS (SELECT *, sum(body_bytes) OVER (ORDER BY number) AS bytes_up_to,
                      row_number() OVER (ORDER BY number) AS place FROM first)
-             SELECT d.number, d.records, d.selection, s.source, b.batch_id, b.records AS batch_records,
+             SELECT d.number, d.records, d.selection, d.batch_no, s.source, b.batch_id, b.records AS batch_records,
                  b.body_bytes, b.sealed
              FROM summed d LEFT JOIN journal_batch b ON b.batch_no = d.batch_no
                  LEFT JOIN source s ON s.source_no = b.source_no
@@ -310,9 +327,17 @@ impl SqliteStore {
         );
         let (queue_no, fence, tenant_no) = (queue.queue_no, queue.fence, queue.stored.tenant_no);
         let what = queue_name(tenant, sink);
-        self.write("set damaged deliveries aside", Durability::Synced, move |connection| {
+        let doing = "set damaged deliveries aside";
+        let mut lost = Vec::with_capacity(broken.len());
+        for delivery in &broken {
+            let found = self.versions_of(tenant_no, delivery.batch_no).await;
+            lost.push(found.map_err(|failure| failure.worded(&self.path, doing))?);
+        }
+        let sink = sink.to_owned();
+        self.write(doing, Durability::Synced, move |connection| {
             Box::pin(async move {
-                for BrokenDelivery { number, records, letter } in broken {
+                for (broken, lost) in broken.into_iter().zip(lost) {
+                    let BrokenDelivery { number, records, letter, batch_no, selection } = broken;
                     let done = sqlx::query(
                         "UPDATE queue SET owed = owed - ?1, rejected = rejected + ?1
                          WHERE queue_no = ?2 AND fence = ?3 AND lease_owner IS NOT NULL",
@@ -324,6 +349,11 @@ impl SqliteStore {
                     .await?;
                     if done.rows_affected() == 0 {
                         return Err(StoreError::LeaseLost { what }.into());
+                    }
+                    let answer = Answer { number, outcome: "damaged", records, selection: selection.clone() };
+                    write_answers(connection, queue_no, &sink, vec![answer], now).await?;
+                    for source in lost {
+                        fetch_again(connection, batch_no, &sink, &selection, source, now).await?;
                     }
                     delete_delivery(connection, queue_no, number).await?;
                     insert_letter(connection, tenant_no, letter, now).await?;
@@ -416,6 +446,7 @@ fn stored_delivery(row: &SqliteRow) -> Result<StoredDelivery, sqlx::Error> {
         number: row.try_get("number")?,
         records: row.try_get("records")?,
         selection: row.try_get("selection")?,
+        batch_no: row.try_get("batch_no")?,
         batch,
     })
 }

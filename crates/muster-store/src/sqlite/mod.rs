@@ -3,10 +3,12 @@
 //! Reads never wait for the writer. What is sealed, compressed or read back is so on threads for such work, and only
 //! as many at once as there are processors, so that the memory they take is bounded.
 
+mod answers;
 mod audit;
 mod batches;
 mod checks;
 mod credentials;
+mod damage;
 mod dead_letters;
 mod deliveries;
 mod engine;
@@ -15,17 +17,23 @@ mod grants;
 mod invitations;
 mod journal;
 mod keys;
+mod known;
 mod latest;
 mod leases;
+mod ledger;
 mod meta;
+mod notes;
 mod open;
 mod passes;
+mod pruning;
 mod rows;
 mod sign_ins;
 mod sources;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod trace;
+mod waits;
 mod whole;
 mod writer;
 

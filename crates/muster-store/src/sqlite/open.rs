@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_start.sql"),
     include_str!("../../migrations/sqlite/0002_identity.sql"),
     include_str!("../../migrations/sqlite/0003_cursors.sql"),
+    include_str!("../../migrations/sqlite/0004_ledger.sql"),
     include_str!("../../migrations/sqlite/0005_changes.sql"),
 ];
 /// The step that makes the place of the signing key and of the audit log.

@@ -9,8 +9,10 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::engine::SqliteStore;
+use super::notes::take_notes_in;
 use super::rows::{living, odd, owner, read_tenant, select_tenant};
-use super::sources::{number_fences, read_state};
+use super::sources::{FIRST_WAIT_MAX, number_fences, read_state};
+use super::waits::latest_set;
 use super::writer::Durability;
 use crate::stored::{count, lease_end, nanoseconds};
 use crate::{CursorState, InstanceId, Passes, SourceLease, StoreError};
@@ -46,8 +48,8 @@ impl Passes for SqliteStore {
             Box::pin(async move {
                 let tenant_no = living(connection, tenant).await?.tenant_no;
                 let done = sqlx::query(
-                    "INSERT INTO cursor (source_no, purpose, cursor, next_at)
-                     SELECT source_no, ?3, ?4, ?5 FROM source WHERE tenant_no = ?1 AND source = ?2
+                    "INSERT INTO cursor (source_no, purpose, cursor, next_at, set_at)
+                     SELECT source_no, ?3, ?4, ?5, ?5 - ?6 FROM source WHERE tenant_no = ?1 AND source = ?2
                      ON CONFLICT (source_no, purpose) DO NOTHING",
                 )
                 .bind(tenant_no)
@@ -55,6 +57,7 @@ impl Passes for SqliteStore {
                 .bind(purpose.as_str())
                 .bind(serde_json::to_string(&cursor).map_err(odd)?)
                 .bind(nanoseconds(next_at))
+                .bind(FIRST_WAIT_MAX)
                 .execute(&mut *connection)
                 .await?;
                 number_fences(connection, tenant_no).await?;
@@ -101,11 +104,11 @@ impl Passes for SqliteStore {
         self.write("lease a cursor", Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let row = sqlx::query(
-                    "UPDATE cursor SET lease_owner = ?1, leased_until = ?2, fence = fence + 1
-                     WHERE next_at <= ?3 AND leased_until <= ?3 AND purpose = ?6 AND source_no IN (
+                    "UPDATE cursor SET lease_owner = ?1, leased_until = ?2, set_at = ?3, fence = fence + 1
+                     WHERE (next_at <= ?3 AND leased_until <= ?3 OR set_at > ?7) AND purpose = ?6 AND source_no IN (
                          SELECT s.source_no FROM source s JOIN tenant t ON t.tenant_no = s.tenant_no
                          WHERE t.id = ?4 AND s.source = ?5 AND s.enabled = 1 AND t.state = 'active')
-                     RETURNING cursor, failures, fence",
+                     RETURNING cursor_no, source_no, cursor, failures, fence",
                 )
                 .bind(owner(instance))
                 .bind(lease_end(now, lease_for))
@@ -113,9 +116,15 @@ impl Passes for SqliteStore {
                 .bind(tenant.to_string())
                 .bind(source.as_str())
                 .bind(purpose.as_str())
+                .bind(latest_set(now))
                 .fetch_optional(&mut *connection)
                 .await?;
                 let Some(row) = row else { return Ok(None) };
+                let mut cursor: Cursor = serde_json::from_str(row.try_get("cursor")?).map_err(odd)?;
+                if purpose == Purpose::Live {
+                    let live = (row.try_get("cursor_no")?, &mut cursor);
+                    take_notes_in(connection, [(row.try_get("source_no")?, live)].into()).await?;
+                }
                 let tenant = sqlx::query(select_tenant!("WHERE t.id = ?"))
                     .bind(tenant.to_string())
                     .fetch_one(&mut *connection)
@@ -124,7 +133,7 @@ impl Passes for SqliteStore {
                     tenant: read_tenant(&tenant)?.tenant,
                     source,
                     purpose,
-                    cursor: serde_json::from_str(row.try_get("cursor")?).map_err(odd)?,
+                    cursor,
                     failures: row.try_get("failures")?,
                     fence: count(row.try_get("fence")?),
                 }))

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Cursor, Purpose, Source, TenantId};
+use muster_model::{Cursor, Note, Purpose, Source, TenantId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::engine::SqliteStore;
 use super::failure::Failure;
+use super::ledger::{cover, source_number};
+use super::notes::{leave_notes, take_notes_in};
 use super::rows::{living, odd, owner, parsed, read_tenant, select_tenant};
+use super::waits::{CURSORS_AHEAD, end_cursor_waits, latest_set};
 use super::writer::Durability;
 use crate::stored::{bounded, count, lease_end, nanoseconds, timestamp};
 use crate::{InstanceId, PollResult, SourceLease, SourceState, Sources, StoreError};
@@ -19,6 +22,9 @@ use crate::{InstanceId, PollResult, SourceLease, SourceState, Sources, StoreErro
 /// Fences of a cursor are numbered from its own number times this, so that no lease of an earlier cursor for the same
 /// purpose can be taken for one of a later cursor.
 const FENCES_PER_CURSOR: i64 = 1 << 24;
+
+/// Nobody has a new cursor wait longer than a day: one that waits longer was begun by a clock that was wrong.
+pub(super) const FIRST_WAIT_MAX: i64 = 86_400 * 1_000_000_000;
 
 /// The cursors that are due at `?1`, those due longest first.
 macro_rules! due_cursors {
@@ -79,10 +85,10 @@ impl Sources for SqliteStore {
             Box::pin(async move {
                 let tenant_no = living(connection, tenant).await?.tenant_no;
                 let done = sqlx::query(
-                    "INSERT INTO cursor (source_no, purpose, cursor, next_at)
-                     SELECT source_no, ?3, ?4, ?5 FROM source WHERE tenant_no = ?1 AND source = ?2
+                    "INSERT INTO cursor (source_no, purpose, cursor, next_at, set_at)
+                     SELECT source_no, ?3, ?4, ?5, ?5 - ?6 FROM source WHERE tenant_no = ?1 AND source = ?2
                      ON CONFLICT (source_no, purpose) DO UPDATE SET cursor = excluded.cursor,
-                         next_at = excluded.next_at, leased_until = 0, lease_owner = NULL, fence = fence + 1,
+                         next_at = excluded.next_at, set_at = excluded.set_at, leased_until = 0, lease_owner = NULL, fence = fence + 1,
                          failures = 0, last_error = NULL, last_error_at = NULL, last_success_at = NULL",
                 )
                 .bind(tenant_no)
@@ -90,6 +96,7 @@ impl Sources for SqliteStore {
                 .bind(purpose.as_str())
                 .bind(serde_json::to_string(&cursor).map_err(odd)?)
                 .bind(nanoseconds(next_at))
+                .bind(FIRST_WAIT_MAX)
                 .execute(&mut *connection)
                 .await?;
                 number_fences(connection, tenant_no).await?;
@@ -121,6 +128,19 @@ impl Sources for SqliteStore {
         .await
     }
 
+    async fn add_note(&self, tenant: TenantId, source: Source, note: Note) -> Result<bool, StoreError> {
+        self.write("leave a note", Durability::Synced, move |connection| {
+            Box::pin(async move {
+                let Some(source_no) = source_number(connection, tenant, source).await? else {
+                    return Ok(false);
+                };
+                leave_notes(connection, source_no, &[note]).await?;
+                Ok(true)
+            })
+        })
+        .await
+    }
+
     async fn lease_due_sources(
         &self,
         instance: InstanceId,
@@ -130,6 +150,13 @@ impl Sources for SqliteStore {
     ) -> Result<Vec<SourceLease>, StoreError> {
         let doing = "lease due sources";
         // Asked first, so that an idle store is not written to.
+        let ahead = sqlx::query(CURSORS_AHEAD).bind(latest_set(now));
+        if ahead.fetch_optional(&self.readers).await.map_err(self.failed(doing))?.is_some() {
+            self.write(doing, Durability::Relaxed, move |connection| {
+                Box::pin(end_cursor_waits(connection, now))
+            })
+            .await?;
+        }
         let any = sqlx::query(due_cursors!("SELECT 1", "LIMIT 1")).bind(nanoseconds(now));
         if any.fetch_optional(&self.readers).await.map_err(self.failed(doing))?.is_none() {
             return Ok(Vec::new());
@@ -137,9 +164,9 @@ impl Sources for SqliteStore {
         self.write(doing, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let rows = sqlx::query(concat!(
-                    "UPDATE cursor SET lease_owner = ?2, leased_until = ?3, fence = fence + 1 WHERE cursor_no IN (",
+                    "UPDATE cursor SET lease_owner = ?2, leased_until = ?3, set_at = ?1, fence = fence + 1 WHERE cursor_no IN (",
                     due_cursors!("SELECT c.cursor_no", "ORDER BY c.next_at, c.cursor_no LIMIT ?4"),
-                    ") RETURNING cursor_no, purpose, cursor, failures, fence, next_at,
+                    ") RETURNING cursor_no, source_no, purpose, cursor, failures, fence, next_at,
                      (SELECT s.tenant_no FROM source s WHERE s.source_no = cursor.source_no) AS tenant_no,
                      (SELECT s.source FROM source s WHERE s.source_no = cursor.source_no) AS source"
                 ))
@@ -165,6 +192,11 @@ impl Sources for SqliteStore {
                         count(row.try_get("fence")?),
                     ));
                 }
+                let live = rows.iter().zip(&mut leased).filter(|(_, lease)| lease.2.1 == Purpose::Live);
+                let live = live.map(|(row, (order, .., cursor, _, _))| {
+                    Ok((row.try_get("source_no")?, (order.1, cursor)))
+                });
+                take_notes_in(connection, live.collect::<Result<_, sqlx::Error>>()?).await?;
                 // RETURNING keeps no order.
                 leased.sort_by_key(|(order, ..)| *order);
                 let numbers = leased.iter().map(|(_, tenant_no, ..)| *tenant_no).collect::<Vec<_>>();
@@ -209,10 +241,13 @@ impl Sources for SqliteStore {
         let lease = lease.clone();
         self.write("end a poll", Durability::Relaxed, move |connection| {
             Box::pin(async move {
+                let at = now;
                 let now = nanoseconds(now);
                 // Whether it was read to the end, and whether that or progress ends a row of failures.
                 let (next_at, cursor, caught_up, well, error) = match result {
-                    PollResult::Over => return end_cursor(connection, &lease).await,
+                    PollResult::Over { read, as_of, notes, next } => {
+                        return sweep_over(connection, &lease, Swept { read, as_of, notes, next }, at).await;
+                    }
                     PollResult::CaughtUp { next_at, missing, cursor } => {
                         (next_at, cursor, true, true, missing.as_deref().map(bounded))
                     }
@@ -225,7 +260,7 @@ impl Sources for SqliteStore {
                 };
                 let cursor = cursor.map(|cursor| serde_json::to_string(&cursor)).transpose().map_err(odd)?;
                 let done = sqlx::query(leased_cursor!(
-                    "UPDATE cursor SET lease_owner = NULL, leased_until = 0, next_at = ?5,
+                    "UPDATE cursor SET lease_owner = NULL, leased_until = 0, next_at = ?5, set_at = ?8,
                          cursor = coalesce(?6, cursor),
                          last_success_at = CASE WHEN ?7 THEN ?8 ELSE last_success_at END,
                          failures = CASE WHEN ?10 THEN 0 ELSE failures + (?9 IS NOT NULL) END,
@@ -284,20 +319,52 @@ pub(super) fn read_state(row: &SqliteRow) -> Result<SourceState, sqlx::Error> {
     })
 }
 
-/// Forgets a cursor whose work is done.
-async fn end_cursor(connection: &mut SqliteConnection, lease: &SourceLease) -> Result<(), Failure> {
+/// What a sweep or a backfill leaves when it is over.
+struct Swept {
+    read: Vec<(Timestamp, Timestamp)>,
+    as_of: Timestamp,
+    notes: Vec<Note>,
+    next: Option<(Timestamp, Cursor)>,
+}
+
+/// Ends a sweep or a backfill: what it has read is covered, what it found is noted, and its cursor forgotten or set to
+/// begin again.
+async fn sweep_over(
+    connection: &mut SqliteConnection,
+    lease: &SourceLease,
+    Swept { read, as_of, notes, next }: Swept,
+    now: Timestamp,
+) -> Result<(), Failure> {
     if lease.purpose == Purpose::Live {
         let detail = format!("{} of tenant {} is read live", lease.source, lease.tenant.slug);
         return Err(StoreError::Database { doing: "end a sweep or a backfill", detail }.into());
     }
-    let done = sqlx::query(leased_cursor!("DELETE FROM cursor"))
+    let (next_at, cursor) = match &next {
+        Some((next_at, cursor)) => (nanoseconds(*next_at), serde_json::to_string(cursor).map_err(odd)?),
+        None => (0, String::new()),
+    };
+    let sql = match next {
+        Some(_) => leased_cursor!(
+            "UPDATE cursor SET lease_owner = NULL, leased_until = 0, next_at = ?5, set_at = ?6, cursor = ?7,
+                 last_success_at = ?6, failures = 0, last_error = NULL, last_error_at = NULL"
+        ),
+        None => leased_cursor!("DELETE FROM cursor"),
+    };
+    let done = sqlx::query(sql)
         .bind(lease.tenant.id.to_string())
         .bind(lease.source.as_str())
         .bind(lease.purpose.as_str())
-        .bind(lease.fence.cast_signed())
-        .execute(&mut *connection)
-        .await?;
-    if done.rows_affected() == 0 { Err(lost(lease).into()) } else { Ok(()) }
+        .bind(lease.fence.cast_signed());
+    let done = if next.is_some() { done.bind(next_at).bind(nanoseconds(now)).bind(cursor) } else { done };
+    if done.execute(&mut *connection).await?.rows_affected() == 0 {
+        return Err(lost(lease).into());
+    }
+    let Some(source_no) = source_number(connection, lease.tenant.id, lease.source).await? else {
+        return Err(lost(lease).into());
+    };
+    leave_notes(connection, source_no, &notes).await?;
+    // A sweep that began later than now began by a clock that was wrong: it healed, but proves nothing.
+    if as_of <= now { cover(connection, source_no, read, as_of).await } else { Ok(()) }
 }
 
 /// Gives the new cursors of a tenant the fences they begin with.
@@ -319,8 +386,8 @@ pub(super) async fn make_sources_due(
     tenant_no: i64,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let sql = "UPDATE cursor SET next_at = ?
-               WHERE source_no IN (SELECT source_no FROM source WHERE tenant_no = ? AND enabled = 1)";
+    let sql = "UPDATE cursor SET next_at = ?1, set_at = ?1
+               WHERE source_no IN (SELECT source_no FROM source WHERE tenant_no = ?2 AND enabled = 1)";
     sqlx::query(sql).bind(nanoseconds(now)).bind(tenant_no).execute(&mut *connection).await?;
     Ok(())
 }
@@ -338,12 +405,12 @@ pub(super) async fn set_sources(
     for sql in [
         "UPDATE source SET enabled = 0
          WHERE tenant_no = ?1 AND source NOT IN (SELECT value FROM json_each(?2))",
-        "UPDATE cursor SET next_at = ?3 WHERE source_no IN (SELECT source_no FROM source
+        "UPDATE cursor SET next_at = ?3, set_at = ?3 WHERE source_no IN (SELECT source_no FROM source
          WHERE tenant_no = ?1 AND enabled = 0 AND source IN (SELECT value FROM json_each(?2)))",
         "INSERT INTO source (tenant_no, source, enabled) SELECT ?1, value, 1 FROM json_each(?2) WHERE true
          ON CONFLICT (tenant_no, source) DO UPDATE SET enabled = 1",
-        "INSERT INTO cursor (source_no, purpose, cursor, next_at)
-         SELECT source_no, 'live', ?4, ?3 FROM source WHERE tenant_no = ?1 ORDER BY source_no
+        "INSERT INTO cursor (source_no, purpose, cursor, next_at, set_at)
+         SELECT source_no, 'live', ?4, ?3, ?3 FROM source WHERE tenant_no = ?1 ORDER BY source_no
          ON CONFLICT (source_no, purpose) DO NOTHING",
     ] {
         let query = sqlx::query(sql).bind(tenant_no).bind(&names).bind(nanoseconds(now)).bind(&cursor);

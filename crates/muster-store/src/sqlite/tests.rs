@@ -18,9 +18,9 @@ use uuid::Uuid;
 use super::engine::SqliteStore;
 use super::writer::Durability;
 use crate::{
-    AcceptedPage, AuditLog, Credentials, DeadLetters, Deliveries, DeliveryLimits, FinishedDelivery, Grants,
-    InstanceId, Journal, Keys, Leases, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, PageReceipt,
-    PollResult, SignIns, SourceLease, Sources, StoreError, Tenants,
+    AcceptedPage, AuditLog, Credentials, DeadLetters, Deliveries, DeliveryLimits, Destination,
+    FinishedDelivery, Grants, InstanceId, Journal, Keys, Leases, Lifetime, MasterKey, NewRecord, NewTenant,
+    OpenMode, PageReceipt, PollResult, SignIns, SourceLease, Sources, StoreError, Tenants,
 };
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -106,9 +106,16 @@ async fn accept(
         body: padded,
         destination: 0,
     });
-    let destinations = [vec!["splunk".to_owned()]];
+    let destinations = [Destination::of(&["splunk".to_owned()])];
     let (records, dead_letters, cursor) = (records.collect(), Vec::new(), Cursor::starting(at(5)));
-    let page = AcceptedPage { records, dead_letters, destinations: &destinations, cursor };
+    let page = AcceptedPage {
+        records,
+        dead_letters,
+        destinations: &destinations,
+        cursor,
+        request_id: None,
+        proved_up_to: None,
+    };
     store.accept_page(lease, page, LEASE, at(1)).await
 }
 

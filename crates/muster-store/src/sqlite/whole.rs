@@ -5,7 +5,7 @@ use sqlx::Row;
 
 use super::engine::SqliteStore;
 use super::failure::Failure;
-use super::journal::KNOWN_BY_ID_AND_TIME;
+use super::known::KNOWN_BY_ID_AND_TIME;
 use super::rows::odd;
 use crate::drafts::version;
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_model::{ContentHash, Cursor, RecordHead, Selection, Severity, Slug, Source, TenantState};
 use muster_store::{
-    AcceptedPage, Deliveries, DeliveryLimits, FinishedDelivery, InstanceId, Journal, Leases, Lifetime,
-    MasterKey, NewRecord, NewTenant, OpenMode, PollResult, SourceLease, Sources, SqliteStore, StoreError,
-    Tenants,
+    AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Leases,
+    Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, PollResult, SourceLease, Sources, SqliteStore,
+    StoreError, Tenants,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -114,7 +114,8 @@ impl Run {
 
     async fn accept(&self, lease: &SourceLease, items: &[Item]) -> Result<u32, StoreError> {
         let [one, other] = SINKS.map(str::to_owned);
-        let destinations = [vec![], vec![one.clone()], vec![other.clone()], vec![one, other]];
+        let destinations = [vec![], vec![one.clone()], vec![other.clone()], vec![one, other]]
+            .map(|sinks| Destination::of(&sinks));
         let bodies = items.iter().map(|(id, version, _)| text(*id, *version)).collect::<Vec<_>>();
         let records = items.iter().zip(&bodies).map(|((id, version, sinks), body)| NewRecord {
             head: RecordHead {
@@ -131,7 +132,14 @@ impl Run {
         });
         let cursor = Cursor::starting(at(self.now));
         let records = records.collect();
-        let page = AcceptedPage { records, dead_letters: Vec::new(), destinations: &destinations, cursor };
+        let page = AcceptedPage {
+            records,
+            dead_letters: Vec::new(),
+            destinations: &destinations,
+            cursor,
+            request_id: None,
+            proved_up_to: None,
+        };
         let receipt = self.store.accept_page(lease, page, LEASE, at(self.now)).await?;
         assert_eq!((receipt.accepted + receipt.known) as usize, items.len());
         Ok(receipt.accepted)

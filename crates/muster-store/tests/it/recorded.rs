@@ -13,9 +13,9 @@ use muster_model::{
     Clocks, ContentHash, Cursor, Purpose, RecordHead, Secret, Severity, Source, TenantId, TenantState,
 };
 use muster_store::{
-    AcceptedPage, CheckOutcome, CredentialSlot, DeadLetterOrigin, DeliveryLimits, FinishedDelivery,
-    GrantLease, InstanceId, KeyRing, MasterKey, NewAuditEvent, NewRecord, OpenMode, PageReceipt, SourceLease,
-    SqliteStore, Store, TenantKey, rotate_key_file,
+    AcceptedPage, CheckOutcome, CredentialSlot, DeadLetterOrigin, DeliveryLimits, Destination,
+    FinishedDelivery, GrantLease, InstanceId, KeyRing, MasterKey, NewAuditEvent, NewRecord, OpenMode,
+    PageReceipt, SourceLease, SqliteStore, Store, TenantKey, rotate_key_file,
 };
 use uuid::Uuid;
 
@@ -67,8 +67,15 @@ async fn accept(store: &dyn Store, lease: &SourceLease, ids: &[&str], cursor: Cu
         body,
         destination: 0,
     });
-    let destinations = &[vec!["archive".to_owned(), "splunk".to_owned()]];
-    let page = AcceptedPage { records: records.collect(), dead_letters: Vec::new(), destinations, cursor };
+    let destinations = &[Destination::of(&["archive".to_owned(), "splunk".to_owned()])];
+    let page = AcceptedPage {
+        records: records.collect(),
+        dead_letters: Vec::new(),
+        destinations,
+        cursor,
+        request_id: None,
+        proved_up_to: None,
+    };
     store.accept_page(lease, page, LEASE, at(101)).await.expect("accepted")
 }
 
@@ -135,15 +142,15 @@ async fn what_was_read_and_owed_goes_on() {
 
     // Versions are known still, and new ones are taken in behind them.
     let receipt = accept(&*store, by_watermark, &["a1", "a2", "a3"], Cursor::starting(at(5))).await;
-    assert_eq!(receipt, PageReceipt { accepted: 0, known: 3, kept: 0 });
+    assert_eq!(receipt, PageReceipt { accepted: 0, known: 3, kept: 0, late: None });
     let receipt = accept(&*store, by_watermark, &["a3", "a4"], Cursor::starting(at(6))).await;
-    assert_eq!(receipt, PageReceipt { accepted: 1, known: 1, kept: 0 });
+    assert_eq!(receipt, PageReceipt { accepted: 1, known: 1, kept: 0, late: None });
     let put =
         store.put_cursor(tenant(1), Source::GraphAlerts, Purpose::Sweep, Cursor::starting(at(0)), at(100));
     assert!(put.await.expect("put"));
     let sweep = store.lease_due_sources(ME, 9, LEASE, at(101)).await.expect("leased").remove(0);
     let receipt = accept(&*store, &sweep, &["a1", "a4"], Cursor::starting(at(6))).await;
-    assert_eq!(receipt, PageReceipt { accepted: 0, known: 2, kept: 0 });
+    assert_eq!(receipt, PageReceipt { accepted: 0, known: 2, kept: 0, late: None });
 
     let letters = store.dead_letters(None, 9).await.expect("listed");
     let origins = letters.iter().map(|letter| letter.origin.clone()).collect::<Vec<_>>();
@@ -178,9 +185,16 @@ async fn a_known_record_is_not_created_anew() {
         let body = format!(r#"{{"id":"{id}","lastUpdateDateTime":"{}","status":"{status}"}}"#, at(second));
         let head = RecordHead::read(lease.source.kind(), &body).expect("a record");
         let records = vec![NewRecord { head, body: &body, destination: 0 }];
-        let destinations = &[vec!["splunk".to_owned()]];
+        let destinations = &[Destination::of(&["splunk".to_owned()])];
         let cursor = Cursor::starting(at(5));
-        let page = AcceptedPage { records, dead_letters: Vec::new(), destinations, cursor };
+        let page = AcceptedPage {
+            records,
+            dead_letters: Vec::new(),
+            destinations,
+            cursor,
+            request_id: None,
+            proved_up_to: None,
+        };
         store.accept_page(lease, page, LEASE, at(101)).await.expect("accepted");
         let limits = DeliveryLimits { batches: 100, body_bytes: 1 << 30 };
         let queue = store.lease_due_deliveries(ME, "splunk", limits, LEASE, at(110)).await.expect("leased");

@@ -13,8 +13,10 @@ use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::{self, AfterFailure, PageRequest, Rung};
 use muster_microsoft::{FetchError, FetchedPage, TenantAccess};
 use muster_model::page::NotAPage;
-use muster_model::{Clocks, Cursor, Hole, Reason, RecordHead, Step};
-use muster_store::{AcceptedPage, NewDeadLetter, NewRecord, PollResult, SourceLease, StoreError};
+use muster_model::{Clocks, Cursor, Hole, Purpose, Reason, RecordHead, Step};
+use muster_store::{
+    AcceptedPage, NewDeadLetter, NewRecord, PageReceipt, PollResult, SourceLease, StoreError,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::collector::{Collector, LEASE};
@@ -44,6 +46,12 @@ enum TurnError {
     Panicked,
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What the journal is told about a page beside its records.
+struct Told {
+    request_id: Option<String>,
+    proved_up_to: Option<Timestamp>,
 }
 
 /// A record of a page: its body is the page's, or was put together.
@@ -175,8 +183,13 @@ impl Collector {
         if summary.torn {
             tracing::warn!("a page was torn; its whole records were accepted");
         }
-        self.accept(lease, &records, dead_letters, routes, (&*cursor, &next)).await?;
+        let told = Told { request_id: page.request_id.clone(), proved_up_to: cursor.proved_up_to() };
+        let receipt = self.accept(lease, &records, dead_letters, routes, (&*cursor, &next), told).await?;
         *cursor = next;
+        if let Some(late) = receipt.late.filter(|_| lease.purpose == Purpose::Live) {
+            // Stored with the next page, or when the turn ends.
+            cursor.came_late(late.delay);
+        }
         Ok(step)
     }
 
@@ -187,7 +200,8 @@ impl Collector {
         mut dead_letters: Vec<NewDeadLetter<'_>>,
         routes: &Routes,
         (before, after): (&Cursor, &Cursor),
-    ) -> Result<(), StoreError> {
+        told: Told,
+    ) -> Result<PageReceipt, StoreError> {
         let known = before.holes();
         let silent: Vec<String> = after
             .holes()
@@ -212,6 +226,8 @@ impl Collector {
             dead_letters,
             destinations: routes.destinations(),
             cursor: after.clone(),
+            request_id: told.request_id,
+            proved_up_to: told.proved_up_to,
         };
         let receipt = self.store.accept_page(lease, page, LEASE, self.clock.now()).await?;
         let source = lease.source.as_str();
@@ -221,10 +237,14 @@ impl Collector {
             .increment(u64::from(receipt.known));
         metrics::counter!("muster_records_unreadable_total", "source" => source)
             .increment(u64::from(receipt.kept));
+        if let Some(late) = receipt.late {
+            metrics::counter!("muster_records_late_total", "source" => source)
+                .increment(u64::from(late.records));
+        }
         if receipt.accepted > 0 {
             self.accepted.notify_waiters();
         }
-        Ok(())
+        Ok(receipt)
     }
 
     /// Keeps the bytes of an answer that is no page, the first time of a row of failures.
@@ -270,6 +290,8 @@ impl Collector {
             dead_letters: vec![letter],
             destinations: &[],
             cursor: cursor.clone(),
+            request_id: None,
+            proved_up_to: None,
         };
         metrics::counter!("muster_records_unreadable_total", "source" => lease.source.as_str()).increment(1);
         self.store.accept_page(lease, page, LEASE, self.clock.now()).await.map(|_| ())

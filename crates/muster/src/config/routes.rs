@@ -6,6 +6,9 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSettings {
+    /// What the ledger and `muster trace` call it; its number when it is missing.
+    #[serde(default)]
+    pub name: Option<String>,
     /// Slugs or ids of tenants; `*` stands for any letters.
     #[serde(default = "everyone")]
     pub tenants: Vec<String>,
@@ -36,6 +39,11 @@ fn severity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Severit
 }
 
 impl RouteSettings {
+    /// What it is called, as the route at `index`.
+    pub fn called(&self, index: usize) -> String {
+        self.name.clone().unwrap_or_else(|| format!("#{}", index + 1))
+    }
+
     /// Whether records of `source` of this tenant take the route, where they are severe enough.
     pub fn serves(&self, tenant: &TenantLabel, source: Source) -> bool {
         let id = tenant.id.to_string();

@@ -13,6 +13,8 @@ pub struct StoreSettings {
     pub master_key: SecretReference,
     /// How long delivered batches are kept in the journal.
     pub keep_journal: Span,
+    /// How long it is remembered which versions of records were accepted.
+    pub keep_versions: Span,
 }
 
 impl Default for StoreSettings {
@@ -21,6 +23,7 @@ impl Default for StoreSettings {
             path: PathBuf::from("muster.db"),
             master_key: SecretReference::File(PathBuf::from("muster.key")),
             keep_journal: Span(std::time::Duration::from_secs(7 * 86_400)),
+            keep_versions: Span(std::time::Duration::from_secs(30 * 86_400)),
         }
     }
 }

@@ -58,6 +58,10 @@ fn describe() {
         "muster_records_accepted_total",
         "Record versions accepted into the journal, by source"
     );
+    describe_counter!(
+        "muster_records_late_total",
+        "Record versions updated where a round had already read, by source"
+    );
     describe_counter!("muster_records_known_total", "Record versions seen again and dropped, by source");
     describe_counter!(
         "muster_records_unreadable_total",

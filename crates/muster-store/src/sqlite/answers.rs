@@ -1,0 +1,63 @@
+//! What sinks answered: kept with the batch, and counted in the ledger.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use muster_model::Source;
+use sqlx::{Row, SqliteConnection};
+
+use super::batches::bits;
+use super::failure::Failure;
+use super::ledger::count_sinks;
+use crate::settling::Answer;
+use crate::stored::nanoseconds;
+
+/// Keeps what a sink said of records of deliveries that are still there.
+pub(super) async fn write_answers(
+    connection: &mut SqliteConnection,
+    queue_no: i64,
+    sink: &str,
+    answers: Vec<Answer>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    for Answer { number, outcome, records, selection } in answers {
+        sqlx::query(
+            "INSERT OR REPLACE INTO acknowledgement (batch_no, sink, number, at, outcome, records, selection)
+             SELECT batch_no, ?3, number, ?4, ?5, ?6, ?7 FROM delivery WHERE queue_no = ?1 AND number = ?2",
+        )
+        .bind(queue_no)
+        .bind(number)
+        .bind(sink)
+        .bind(nanoseconds(now))
+        .bind(outcome)
+        .bind(records)
+        .bind(bits(selection))
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Counts what a sink acknowledged and refused.
+pub(super) async fn count_answers(
+    connection: &mut SqliteConnection,
+    tenant_no: i64,
+    sink: &str,
+    hours: BTreeMap<(Source, i64), (i64, i64)>,
+) -> Result<(), Failure> {
+    let mut sources: BTreeMap<Source, Vec<(i64, &str, i64, i64, i64)>> = BTreeMap::new();
+    for ((source, hour), (delivered, rejected)) in hours {
+        sources.entry(source).or_default().push((hour, sink, 0, delivered, rejected));
+    }
+    for (source, rows) in sources {
+        let row = sqlx::query("SELECT source_no FROM source WHERE tenant_no = ? AND source = ?")
+            .bind(tenant_no)
+            .bind(source.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
+        let Some(row) = row else { continue };
+        let rows = serde_json::to_string(&rows).expect("names and numbers");
+        count_sinks(connection, row.try_get(0)?, rows).await?;
+    }
+    Ok(())
+}

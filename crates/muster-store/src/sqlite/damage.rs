@@ -1,0 +1,100 @@
+//! Journal batches that cannot be read back: what they held is fetched again.
+//!
+//! Its versions are forgotten, so that they count as new when they come, and the live cursor is told of their span. Whoever
+//! had them already gets them once more: that is better than never.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster_model::{Note, Reason, Selection};
+use sqlx::{Row, SqliteConnection};
+
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::ledger::count_sinks;
+use super::notes::leave_notes;
+use crate::counting::hour_of_stored;
+use crate::stored::timestamp;
+
+/// A tick of Microsoft's times: the end of a span is exclusive.
+const TICK: Duration = Duration::from_nanos(100);
+
+/// The versions of one source in a batch: place and update time.
+pub(super) struct LostVersions {
+    source_no: i64,
+    versions: Vec<(i64, i64)>,
+}
+
+impl SqliteStore {
+    /// The versions that the index has of a batch. It is walked over for that, outside of any transaction.
+    pub(super) async fn versions_of(
+        &self,
+        tenant_no: i64,
+        batch_no: i64,
+    ) -> Result<Vec<LostVersions>, Failure> {
+        let rows = sqlx::query(
+            "SELECT s.source_no, v.ordinal, v.updated_at FROM source s
+             JOIN record_version v ON v.source_no = s.source_no AND v.batch_no = ?2 WHERE s.tenant_no = ?1",
+        )
+        .bind(tenant_no)
+        .bind(batch_no)
+        .fetch_all(&self.readers)
+        .await?;
+        let mut sources: BTreeMap<i64, Vec<(i64, i64)>> = BTreeMap::new();
+        for row in rows {
+            sources.entry(row.try_get(0)?).or_default().push((row.try_get(1)?, row.try_get(2)?));
+        }
+        let lost = |(source_no, versions)| LostVersions { source_no, versions };
+        Ok(sources.into_iter().map(lost).collect())
+    }
+}
+
+/// Forgets the versions of a damaged batch and has their span read again; counts those that `sink` was owed.
+pub(super) async fn fetch_again(
+    connection: &mut SqliteConnection,
+    batch_no: i64,
+    sink: &str,
+    owed: &Selection,
+    LostVersions { source_no, versions }: LostVersions,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    // Another spelling of a known version shares its place.
+    let places: BTreeMap<i64, i64> = versions.iter().copied().collect();
+    let mut hours: BTreeMap<i64, i64> = BTreeMap::new();
+    for (place, updated_at) in &places {
+        if owed.contains(usize::try_from(*place).unwrap_or(usize::MAX)) {
+            *hours.entry(hour_of_stored(*updated_at)).or_default() += 1;
+        }
+    }
+    let counts = hours.iter().map(|(hour, records)| (*hour, sink, 0, 0, *records));
+    let counts =
+        serde_json::to_string(&counts.collect::<Vec<(i64, &str, i64, i64, i64)>>()).expect("numbers");
+    count_sinks(connection, source_no, counts).await?;
+    let Some((first, last)) =
+        versions.iter().map(|(_, updated_at)| *updated_at).fold(None, |span: Option<(i64, i64)>, at| {
+            Some(span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))))
+        })
+    else {
+        return Ok(());
+    };
+    let done = sqlx::query(
+        "DELETE FROM record_version WHERE source_no = ? AND updated_at BETWEEN ? AND ? AND batch_no = ?",
+    )
+    .bind(source_no)
+    .bind(first)
+    .bind(last)
+    .bind(batch_no)
+    .execute(&mut *connection)
+    .await?;
+    if done.rows_affected() == 0 {
+        // Another sink's delivery of the same batch was set aside meanwhile, and has said so.
+        return Ok(());
+    }
+    // What has no update time cannot be asked for by it.
+    let timed = versions.iter().map(|(_, updated_at)| *updated_at).filter(|at| *at != i64::MIN);
+    let Some(from) = timed.min() else { return Ok(()) };
+    let to = timestamp(last).checked_add(TICK).ok();
+    let note = Note::Hole { from: timestamp(from), to, reason: Reason::Damaged, since: now };
+    leave_notes(connection, source_no, &[note]).await
+}

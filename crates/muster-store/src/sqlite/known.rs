@@ -1,0 +1,166 @@
+//! What of a page is known already.
+
+use std::collections::{BTreeMap, HashSet};
+
+use muster_model::{Batch, ContentHash, TenantId, is_same_version};
+use sqlx::{Row, SqliteConnection};
+
+use super::batches::version_columns;
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::journal::StoredSource;
+use super::rows::odd;
+use crate::packing::{StoredBatch, unpack};
+use crate::sealing::DataKey;
+use crate::stored::count;
+use crate::{AcceptedPage, NewDeadLetter, SourceLease};
+
+/// Versions with the id and the update time of one that is asked for, whatever their bytes. `CROSS JOIN` keeps SQLite from
+/// reading all of a source's versions first.
+pub(super) const KNOWN_BY_ID_AND_TIME: &str =
+    "SELECT j.key AS place, v.batch_no, v.ordinal FROM json_each(?2) j
+     CROSS JOIN record_version v ON v.source_no = ?1
+         AND v.updated_at = CAST(substr(j.value, 33, 20) AS INTEGER) AND v.id = substr(j.value, 53)
+     ORDER BY v.batch_no";
+
+/// A record that is known, written in another way than it was.
+pub(super) struct Rewritten {
+    version: String,
+    batch_no: i64,
+    ordinal: i64,
+}
+
+pub(super) async fn write_alias(
+    connection: &mut SqliteConnection,
+    source_no: i64,
+    known: Rewritten,
+) -> Result<(), Failure> {
+    sqlx::query(concat!(
+        "INSERT OR IGNORE INTO record_version (source_no, updated_at, id, hash, batch_no, ordinal) SELECT ?1, ",
+        version_columns!(),
+        ", ?3, ?4 FROM (SELECT ?2 AS value) j"
+    ))
+    .bind(source_no)
+    .bind(known.version)
+    .bind(known.batch_no)
+    .bind(known.ordinal)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
+}
+
+impl SqliteStore {
+    /// The indices of the records whose version is not known yet; of those twice on the page, the first.
+    pub(super) async fn fresh_records(
+        &self,
+        source_no: i64,
+        versions: &[String],
+    ) -> Result<Vec<usize>, Failure> {
+        if versions.is_empty() {
+            return Ok(Vec::new());
+        }
+        // One row for all, since each row is a message from the connection's thread.
+        let row = sqlx::query(concat!(
+            "SELECT json_group_array(j.key) FROM json_each(?2) j WHERE EXISTS (SELECT 1 FROM record_version v
+             WHERE v.source_no = ?1 AND (v.updated_at, v.id, v.hash) = (",
+            version_columns!(),
+            "))"
+        ))
+        .bind(source_no)
+        .bind(serde_json::to_string(versions).map_err(odd)?)
+        .fetch_one(&self.readers)
+        .await?;
+        let known: HashSet<usize> = serde_json::from_str(row.try_get(0)?).map_err(odd)?;
+        let mut seen = HashSet::with_capacity(versions.len());
+        let fresh = |index: &usize| !known.contains(index) && seen.insert(&versions[*index]);
+        Ok((0..versions.len()).filter(fresh).collect())
+    }
+
+    /// Of the records that are not known by their bytes, those that are not known by what they say either; and the others,
+    /// so that they are known by their bytes from now on. It is looked at what is in the journal, and only where the id and
+    /// the update time are known: ordinary records cost one question.
+    pub(super) async fn without_rewritten(
+        &self,
+        lease: &SourceLease,
+        source: &StoredSource,
+        page: &AcceptedPage<'_>,
+        versions: &[String],
+        fresh: Vec<usize>,
+    ) -> Result<(Vec<usize>, Vec<Rewritten>), Failure> {
+        if fresh.is_empty() {
+            return Ok((fresh, Vec::new()));
+        }
+        let asked: Vec<&String> = fresh.iter().map(|index| &versions[*index]).collect();
+        let rows = sqlx::query(KNOWN_BY_ID_AND_TIME)
+            .bind(source.source_no)
+            .bind(serde_json::to_string(&asked).map_err(odd)?)
+            .fetch_all(&self.readers)
+            .await?;
+        let mut rewritten: BTreeMap<usize, Rewritten> = BTreeMap::new();
+        let mut opened: Option<(i64, Option<Batch>)> = None;
+        for row in rows {
+            let index = fresh[usize::try_from(row.try_get::<i64, _>("place")?).map_err(odd)?];
+            let (batch_no, ordinal): (i64, i64) = (row.try_get("batch_no")?, row.try_get("ordinal")?);
+            if opened.as_ref().is_none_or(|(number, _)| *number != batch_no) {
+                opened = Some((batch_no, self.batch(batch_no, lease.tenant.id, &source.data_key).await?));
+            }
+            let known = opened.as_ref().and_then(|(_, batch)| batch.as_ref());
+            let old = known.and_then(|batch| batch.record(usize::try_from(ordinal).ok()?));
+            // What is not in the journal any more cannot be compared: twice is better than never.
+            if old.is_some_and(|old| is_same_version(old.body, page.records[index].body)) {
+                rewritten.insert(index, Rewritten { version: versions[index].clone(), batch_no, ordinal });
+            }
+        }
+        let left = fresh.into_iter().filter(|index| !rewritten.contains_key(index)).collect();
+        Ok((left, rewritten.into_values().collect()))
+    }
+
+    /// A batch of the journal; `None` where it was pruned, or cannot be opened.
+    pub(super) async fn batch(
+        &self,
+        batch_no: i64,
+        tenant: TenantId,
+        key: &DataKey,
+    ) -> Result<Option<Batch>, Failure> {
+        let row =
+            sqlx::query("SELECT batch_id, records, body_bytes, sealed FROM journal_batch WHERE batch_no = ?")
+                .bind(batch_no)
+                .fetch_optional(&self.readers)
+                .await?;
+        let Some(row) = row else { return Ok(None) };
+        let stored = StoredBatch {
+            batch_id: row.try_get("batch_id")?,
+            records: count(row.try_get("records")?),
+            body_bytes: count(row.try_get("body_bytes")?),
+            sealed: row.try_get("sealed")?,
+        };
+        Ok(unpack(stored, tenant, key).ok())
+    }
+
+    /// The dead letters that are not kept already, each with the hash of its bytes.
+    pub(super) async fn fresh_letters<'a, 'p>(
+        &self,
+        tenant_no: i64,
+        lease: &SourceLease,
+        letters: &'p [NewDeadLetter<'a>],
+    ) -> Result<Vec<(&'p NewDeadLetter<'a>, ContentHash)>, Failure> {
+        let mut fresh = Vec::new();
+        let mut seen = HashSet::new();
+        for letter in letters {
+            let hash = ContentHash::of(letter.body);
+            let known = sqlx::query(
+                "SELECT 1 FROM dead_letter
+                 WHERE tenant_no = ? AND source = ? AND content_hash = ? AND sink IS NULL",
+            )
+            .bind(tenant_no)
+            .bind(lease.source.as_str())
+            .bind(hash.0.to_vec())
+            .fetch_optional(&self.readers)
+            .await?;
+            if known.is_none() && seen.insert(hash) {
+                fresh.push((letter, hash));
+            }
+        }
+        Ok(fresh)
+    }
+}

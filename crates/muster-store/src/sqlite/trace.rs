@@ -1,0 +1,118 @@
+//! The journey of a record, read back from the index of versions, the journal and what sinks answered.
+
+use muster_model::{DeliveryNumber, Selection, TenantId};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::rows::parsed;
+use crate::drafts::routes_of;
+use crate::packing::{StoredBatch, unpack};
+use crate::sealing::Sealed;
+use crate::stored::{count, timestamp};
+use crate::{StoreError, TracedDelivery, TracedState, TracedVersion};
+
+/// More versions than this of one record are not told; the latest are.
+const VERSIONS_MAX: u32 = 1_000;
+const DOING: &str = "trace a record";
+
+impl SqliteStore {
+    pub(super) async fn read_trace(
+        &self,
+        tenant: Option<TenantId>,
+        record_id: &str,
+    ) -> Result<Vec<TracedVersion>, StoreError> {
+        self.traced(tenant, record_id).await.map_err(|failure| failure.worded(&self.path, DOING))
+    }
+
+    async fn traced(&self, tenant: Option<TenantId>, record_id: &str) -> Result<Vec<TracedVersion>, Failure> {
+        // What was written anew by a gateway has several rows for one place in the journal.
+        let rows = sqlx::query(
+            "SELECT t.id, t.data_key, s.source, min(v.updated_at) AS updated_at, v.batch_no, v.ordinal,
+                 b.batch_id, b.records, b.body_bytes, b.accepted_at, b.sealed, b.request_id, b.routes
+             FROM tenant t JOIN source s ON s.tenant_no = t.tenant_no
+                 JOIN record_version v ON v.source_no = s.source_no AND v.id = ?2
+                 LEFT JOIN journal_batch b ON b.batch_no = v.batch_no
+             WHERE ?1 IS NULL OR t.id = ?1 GROUP BY s.source_no, v.batch_no, v.ordinal
+             ORDER BY t.slug, s.source, updated_at, v.batch_no, v.ordinal LIMIT ?3",
+        )
+        .bind(tenant.map(|id| id.to_string()))
+        .bind(record_id)
+        .bind(VERSIONS_MAX)
+        .fetch_all(&self.readers)
+        .await?;
+        let mut versions = Vec::with_capacity(rows.len());
+        for row in &rows {
+            versions.push(self.traced_version(row).await?);
+        }
+        Ok(versions)
+    }
+
+    async fn traced_version(&self, row: &SqliteRow) -> Result<TracedVersion, Failure> {
+        let tenant: TenantId = parsed(row, "id")?;
+        let place = usize::try_from(row.try_get::<i64, _>("ordinal")?).unwrap_or(usize::MAX);
+        let batch_no: i64 = row.try_get("batch_no")?;
+        let mut damaged = None;
+        let mut head = None;
+        if let Some(sealed) = row.try_get::<Option<Vec<u8>>, _>("sealed")? {
+            let key = self.keys.data_key(Sealed::from_stored(row.try_get("data_key")?), tenant).await?;
+            let stored = StoredBatch {
+                batch_id: row.try_get("batch_id")?,
+                records: count(row.try_get("records")?),
+                body_bytes: count(row.try_get("body_bytes")?),
+                sealed,
+            };
+            match self.packer.run(move || unpack(stored, tenant, &key)).await {
+                Ok(batch) => head = batch.record(place).map(|record| record.head.clone()),
+                Err(unreadable) => damaged = Some(unreadable.reason),
+            }
+        }
+        let updated_at: i64 = row.try_get("updated_at")?;
+        let routes = row.try_get::<Option<String>, _>("routes")?;
+        Ok(TracedVersion {
+            tenant,
+            source: parsed(row, "source")?,
+            updated_at: (updated_at != i64::MIN).then(|| timestamp(updated_at)),
+            created_at: head.as_ref().and_then(|head| head.created_at),
+            severity: head.as_ref().map(|head| head.severity),
+            accepted_at: row.try_get::<Option<i64>, _>("accepted_at")?.map(timestamp),
+            request_id: row.try_get("request_id")?,
+            batch: count(batch_no),
+            place: u32::try_from(place).unwrap_or(u32::MAX),
+            damaged,
+            routes: routes.map_or_else(Vec::new, |routes| routes_of(&routes, place)),
+            deliveries: self.traced_deliveries(batch_no, place).await?,
+        })
+    }
+
+    /// What became of the record at `place` of a batch, at each sink.
+    async fn traced_deliveries(&self, batch_no: i64, place: usize) -> Result<Vec<TracedDelivery>, Failure> {
+        let rows = sqlx::query(
+            "SELECT sink, number, outcome, at, selection FROM acknowledgement WHERE batch_no = ?1
+             UNION ALL SELECT q.sink, d.number, 'owed', d.owed_since, d.selection
+                 FROM delivery d JOIN queue q ON q.queue_no = d.queue_no WHERE d.batch_no = ?1
+             ORDER BY 1, 2, 4",
+        )
+        .bind(batch_no)
+        .fetch_all(&self.readers)
+        .await?;
+        let mut deliveries = Vec::new();
+        for row in rows {
+            let selection = row.try_get::<Option<Vec<u8>>, _>("selection")?;
+            if !selection.map_or(Selection::All, Selection::Some).contains(place) {
+                continue;
+            }
+            let at = timestamp(row.try_get("at")?);
+            let state = match row.try_get::<&str, _>("outcome")? {
+                "owed" => TracedState::Owed { since: at },
+                "delivered" => TracedState::Delivered { at },
+                "rejected" => TracedState::Rejected { at },
+                _ => TracedState::Damaged { at },
+            };
+            let number = DeliveryNumber(count(row.try_get("number")?));
+            deliveries.push(TracedDelivery { sink: row.try_get("sink")?, number, state });
+        }
+        Ok(deliveries)
+    }
+}

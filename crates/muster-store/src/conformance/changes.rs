@@ -121,7 +121,7 @@ async fn purposes_share_what_is_known(store: &dyn Store) {
     assert_eq!(told(store, &live, &[alert("a", 1, r#""status":"new""#)]).await, ["created"]);
     let put = store.put_cursor(tenant_id(1), Source::GraphAlerts, Purpose::Sweep, cursor(0), at(0));
     assert!(put.await.expect("put"));
-    let sweep = lease_source(store, at(0)).await;
+    let sweep = lease_source(store, at(101)).await;
     assert_eq!(sweep.purpose, Purpose::Sweep);
     assert_eq!(told(store, &sweep, &[alert("a", 2, r#""status":"resolved""#)]).await, ["resolved (status)"]);
     assert_eq!(told(store, &live, &[alert("a", 3, r#""status":"new""#)]).await, ["reopened (status)"]);

@@ -15,6 +15,7 @@ mod identity;
 mod journal;
 mod kit;
 mod leases;
+mod ledger;
 mod passes;
 mod sources;
 mod tenants;
@@ -40,4 +41,5 @@ pub async fn run_all(engine: &mut dyn Engine) {
     checks::run_all(engine).await;
     audit::run_all(engine).await;
     leases::run_all(engine).await;
+    ledger::run_all(engine).await;
 }

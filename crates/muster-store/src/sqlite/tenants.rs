@@ -343,6 +343,14 @@ async fn sweep_step(connection: &mut SqliteConnection, kind: &str, no: i64) -> R
              (SELECT batch_no FROM journal_batch WHERE source_no = ?1 LIMIT ?2 / 20)",
             "DELETE FROM record_version WHERE source_no = ?1 AND (updated_at, id, hash) IN
              (SELECT updated_at, id, hash FROM record_version WHERE source_no = ?1 LIMIT ?2)",
+            "DELETE FROM ledger WHERE source_no = ?1 AND hour IN
+             (SELECT hour FROM ledger WHERE source_no = ?1 LIMIT ?2)",
+            "DELETE FROM ledger_sink WHERE source_no = ?1 AND (hour, sink) IN
+             (SELECT hour, sink FROM ledger_sink WHERE source_no = ?1 LIMIT ?2)",
+            "DELETE FROM coverage WHERE source_no = ?1 AND from_at IN
+             (SELECT from_at FROM coverage WHERE source_no = ?1 LIMIT ?2)",
+            "DELETE FROM cursor_note WHERE note_no IN
+             (SELECT note_no FROM cursor_note WHERE source_no = ?1 LIMIT ?2)",
             "DELETE FROM record_latest WHERE source_no = ?1 AND id IN
              (SELECT id FROM record_latest WHERE source_no = ?1 LIMIT ?2)",
         ],

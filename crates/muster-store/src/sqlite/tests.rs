@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::{Cursor, RecordHead, Slug, Source, TenantId, TenantState};
+use muster_model::{Cursor, Reason, RecordHead, Slug, Source, TenantId, TenantState};
 use sqlx::{Executor, Row};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::engine::SqliteStore;
+use super::known::KNOWN_BY_ID_AND_TIME;
 use super::writer::Durability;
 use crate::{
     AcceptedPage, AuditLog, Credentials, DeadLetters, Deliveries, DeliveryLimits, Destination,
@@ -208,6 +209,23 @@ async fn what_finds_nothing_writes_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_known_by_id_and_time_is_found_by_the_key() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {KNOWN_BY_ID_AND_TIME}")))
+        .bind(1)
+        .bind("[]")
+        .fetch_all(&store.readers)
+        .await
+        .unwrap();
+    let plan = rows.iter().map(|row| row.try_get::<String, _>("detail").unwrap()).collect::<Vec<_>>();
+    assert!(plan[0].starts_with("SCAN j"), "{plan:?}");
+    let by_key = "SEARCH v USING PRIMARY KEY (source_no=? AND updated_at=? AND id=?)";
+    assert!(plan.iter().any(|step| step == by_key), "{plan:?}");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_full_disk_loses_nothing() {
     let fixture = Fixture::new();
     let store = fixture.create().await;
@@ -264,6 +282,16 @@ async fn a_damaged_or_moved_batch_holds_nothing_up() {
     assert!(!store.replay_dead_letter(letters[2].number, &[], at(9)).await.unwrap());
     let queue = store.queue_states().await.unwrap().remove(0);
     assert_eq!((queue.owed, queue.delivered, queue.rejected), (0, 1, 3));
+    // What they held is asked for again, and counts as new when it comes.
+    let live = store.lease_due_sources(ME, 9, LEASE, at(500)).await.unwrap();
+    let live = live.into_iter().find(|live| live.tenant.id == lease.tenant.id).unwrap();
+    let holes = live.cursor.holes();
+    assert!(!holes.is_empty() && holes.iter().all(|hole| hole.reason == Reason::Damaged), "{holes:?}");
+    for id in ["a", "b", "c", "d"] {
+        let receipt = accept(&store, &live, &[id.to_owned()], 10).await.unwrap();
+        assert_eq!(receipt.accepted, u32::from(id != "d"), "{id}");
+    }
+    assert_eq!(drain(&store).await, ["a", "b", "c"]);
     store.close().await;
 }
 

@@ -338,6 +338,10 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
         &store,
         "DROP TABLE invitation; DROP TABLE sign_in; DROP TABLE delegated_grant; DROP TABLE app_credential;
          DROP TABLE tenant_check; DROP TABLE app_check; DROP TABLE audit_event; DROP TABLE record_latest;
+         DROP TRIGGER acknowledgement_goes_with_its_batch; DROP TABLE acknowledgement; DROP TABLE cursor_note;
+         DROP TABLE ledger; DROP TABLE ledger_sink; DROP TABLE coverage; DROP TABLE journal_mark;
+         ALTER TABLE journal_batch DROP COLUMN request_id; ALTER TABLE journal_batch DROP COLUMN routes;
+         DROP INDEX queue_by_set_at; ALTER TABLE queue DROP COLUMN set_at;
          DELETE FROM meta WHERE key IN ('signing_key', 'audit_head'); PRAGMA user_version = 1;
 
          CREATE TABLE source_state (

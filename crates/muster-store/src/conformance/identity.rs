@@ -118,8 +118,10 @@ async fn offboarded_tenants_leave_their_name(store: &dyn Store) {
     assert!(matches!(refused, Err(StoreError::TenantExists { field: "slug", .. })));
     let again = store.add_tenant(new_tenant(1), BY, at(4)).await.expect("added");
     assert_eq!((again.state, again.added_at), (TenantState::Active, at(4)));
-    let lease = store.lease_due_sources(ME, 9, LEASE, at(4)).await.expect("leased").remove(0);
-    assert_eq!((lease.tenant.id, &lease.cursor), (tenant.id, &cursor(-86_400)));
+    // The clock has stepped back since the other's was leased, so that it is given out as well.
+    let leases = store.lease_due_sources(ME, 9, LEASE, at(4)).await.expect("leased");
+    let lease = leases.into_iter().find(|lease| lease.tenant.id == tenant.id).expect("due");
+    assert_eq!(lease.cursor, cursor(-86_400));
     assert_eq!(accept(store, &lease, &["a"], &sinks, at(4)).await.accepted, 1);
     store.put_grant(grant(1, "main", "token-3"), at(4)).await.expect("put");
     assert_eq!(lease_grant(store, ME, 1, "main", at(4)).await.expect("leased").0, "token-3");

@@ -103,7 +103,10 @@ async fn accept(
         .map(|body| format!("{},\"p\":\"{padding}\"}}", &body[..body.len() - 1]))
         .collect::<Vec<_>>();
     let records = bodies.iter().zip(&padded).map(|(body, padded)| NewRecord {
-        head: RecordHead::read(Source::GraphAlerts.kind(), body).unwrap(),
+        head: RecordHead {
+            updated_at: Some(at(1)),
+            ..RecordHead::read(Source::GraphAlerts.kind(), body).unwrap()
+        },
         body: padded,
         destination: 0,
     });

@@ -18,7 +18,7 @@ use crate::access::grants::StoreGrants;
 use crate::access::onboard::Onboarding;
 use crate::access::vault::{self, VaultError};
 use crate::access::watch::{Told, Watcher};
-use crate::collect::{Collector, News};
+use crate::collect::{Collector, News, Skews, Swept};
 use crate::config::{ReadSecret, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
@@ -62,7 +62,7 @@ impl Parts {
             clock: Arc::clone(clock),
             told: Arc::clone(&told),
         };
-        let collector = Arc::new(Collector {
+        let collector = Collector {
             store: Arc::clone(store),
             microsoft,
             apps,
@@ -73,9 +73,34 @@ impl Parts {
             accepted,
             news: News::default(),
             told,
-        });
-        Ok(Self { collector, watcher, onboarding, deliverers })
+            swept: Swept::default(),
+            skews: Skews::default(),
+        };
+        Ok(Self { collector: Arc::new(collector), watcher, onboarding, deliverers })
     }
+}
+
+/// What reads sources, for a command that does so by itself.
+pub(crate) async fn collector(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    instance: InstanceId,
+) -> Result<Collector, Failed> {
+    Ok(Collector {
+        store: Arc::clone(store),
+        microsoft: Arc::new(microsoft_for(settings, store, clock, instance)?),
+        apps: apps(settings, store).await?,
+        router: Router::new(settings.routes.clone()),
+        settings: settings.collect.clone(),
+        clock: Arc::clone(clock),
+        instance,
+        accepted: Arc::default(),
+        news: News::default(),
+        told: Arc::default(),
+        swept: Swept::default(),
+        skews: Skews::default(),
+    })
 }
 
 /// Reads the settings, and the secrets of theirs that lie in a Key Vault.

@@ -19,6 +19,14 @@ pub const TOKEN: &str = "token";
 /// The name of the check of a person's grant.
 pub const GRANT: &str = "grant";
 
+/// How the names of checks of our clock against Microsoft's begin.
+pub const CLOCK: &str = "clock ";
+
+/// The name of the check of our clock against that of a source.
+pub fn clock_name(source: Source) -> String {
+    format!("{CLOCK}{source}")
+}
+
 /// The name of the check of an app's credential.
 pub const CREDENTIAL: &str = "credential";
 

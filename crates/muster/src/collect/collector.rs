@@ -1,6 +1,6 @@
 //! What the collector works with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use muster_model::{Clock, Source, TenantId};
 use muster_store::{InstanceId, Store};
 use tokio::sync::Notify;
 
+use super::skew::Skews;
 use crate::access::apps::Apps;
 use crate::access::watch::Told;
 use crate::config::CollectSettings;
 use crate::routing::Router;
 
 /// How long a source is leased; extended with each page.
-pub(super) const LEASE: Duration = Duration::from_secs(600);
+pub(crate) const LEASE: Duration = Duration::from_secs(600);
 
 /// What the collector needs. All of it is shared with the rest of the product.
 pub struct Collector {
@@ -36,6 +37,24 @@ pub struct Collector {
     pub news: News,
     /// What the log was told about tenants' access.
     pub told: Arc<Told>,
+    /// Which sources are known to be swept.
+    pub swept: Swept,
+    /// What was last told of the clocks.
+    pub skews: Skews,
+}
+
+/// The sources whose sweeps this process has seen to.
+#[derive(Debug, Default)]
+pub struct Swept(Mutex<HashSet<(TenantId, Source)>>);
+
+impl Swept {
+    pub(super) fn is_first(&self, key: (TenantId, Source)) -> bool {
+        self.0.lock().expect("no panic while the lock is held").insert(key)
+    }
+
+    pub(super) fn forget(&self, key: (TenantId, Source)) {
+        self.0.lock().expect("no panic while the lock is held").remove(&key);
+    }
 }
 
 /// Tells what is new about the access to a source from what was written down before.

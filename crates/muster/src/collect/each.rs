@@ -5,7 +5,9 @@ use muster_microsoft::sources::{self, Target};
 use muster_microsoft::{FetchError, Microsoft};
 use muster_model::page::{self, List};
 use muster_model::{Purpose, RecordHead, RecordKind, Source, TenantId};
+use muster_store::StoreError;
 
+use super::collector::Collector;
 use super::page::hash;
 
 /// How many pages one record's belongings may have.
@@ -16,17 +18,17 @@ const ITEMS_MAX: usize = 10_000;
 const RECORD_BYTES_MAX: usize = 32 << 20;
 
 /// A page's records with what belongs to them.
-pub(super) struct Completed {
-    pub(super) records: Vec<(RecordHead, String)>,
+pub(crate) struct Completed {
+    pub(crate) records: Vec<(RecordHead, String)>,
     /// Hashes of those whose belongings could not be had: they come as they are.
-    pub(super) bare: Vec<u64>,
+    pub(crate) bare: Vec<u64>,
 }
 
 /// Puts what belongs to each record into it, under `key`.
 ///
 /// # Errors
 /// When it is not the record that stands in the way: access, budget, throttling, no connection.
-pub(super) async fn complete(
+pub(crate) async fn complete(
     microsoft: &Microsoft,
     app: &App,
     (tenant, source, purpose): (TenantId, Source, Purpose),
@@ -96,6 +98,21 @@ fn with(body: &str, key: &str, list: &str) -> Option<String> {
     let open = body.trim_ascii_end().strip_suffix('}')?.trim_ascii_end();
     let comma = if open.ends_with('{') { "" } else { "," };
     Some(format!("{open}{comma}\"{key}\":[{list}]}}"))
+}
+
+impl Collector {
+    /// The records whose belongings have to be asked for: those that the journal does not hold with them already.
+    pub(super) async fn not_whole_yet<'a>(
+        &self,
+        of: (TenantId, Source),
+        key: &str,
+        records: Vec<(RecordHead, &'a str)>,
+    ) -> Result<Vec<(RecordHead, &'a str)>, StoreError> {
+        let known = self.store.known_whole(of, key, &records).await?;
+        let seen_again = known.iter().filter(|known| **known).count() as u64;
+        metrics::counter!("muster_records_known_total", "source" => of.1.as_str()).increment(seen_again);
+        Ok(records.into_iter().zip(known).filter(|(_, known)| !known).map(|(record, _)| record).collect())
+    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,17 @@
 
 mod collector;
 mod each;
+mod gone;
 mod page;
+mod pass;
 mod run;
+mod skew;
+mod sweep;
 mod turn;
 
-pub use collector::{Collector, News};
+pub(crate) use collector::LEASE;
+pub use collector::{Collector, News, Swept};
+pub(crate) use each::{Completed, complete};
 pub use page::Taken;
+pub use skew::Skews;
 pub use turn::missing;

@@ -6,26 +6,32 @@
 //! at any moment, the same page is asked for again, and what was accepted already is recognised.
 //!
 //! A turn is a few pages. Then the source goes behind all others that are due, so that a tenant with a million alerts
-//! to fetch delays no other. A source that fails waits, longer each time, and delays nobody: calls to Microsoft are many
+//! to fetch delays no other. Sweeps and backfills have half of the places at most, so that live reading always finds one. A source that fails waits, longer each time, and delays nobody: calls to Microsoft are many
 //! at a time, and none waits for another tenant's.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_store::StoreError;
+use muster_model::Purpose;
+use muster_store::{PollResult, SourceLease, StoreError};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::collector::{Collector, LEASE};
+use super::turn::later;
 
 /// The pause after the store has failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long a sweep or a backfill waits for which there is no place.
+const PUT_OFF: Duration = Duration::from_secs(10);
 
 impl Collector {
     /// Polls until told to stop. Turns under way are finished by `tracker`'s owner waiting for it.
     pub async fn run(self: Arc<Self>, tracker: TaskTracker, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(self.settings.concurrency.max(1) as usize));
+        // Sweeps and backfills take no more than these of them.
+        let behind = Arc::new(Semaphore::new((self.settings.concurrency as usize / 2).max(1)));
         let freed = Arc::new(Notify::new());
         while !stop.is_cancelled() {
             let now = self.clock.now();
@@ -47,11 +53,21 @@ impl Collector {
             };
             let none = leases.is_empty();
             for lease in leases {
+                let place = match lease.purpose {
+                    Purpose::Live => None,
+                    _ => match Arc::clone(&behind).try_acquire_owned() {
+                        Ok(place) => Some(place),
+                        Err(_) => {
+                            self.put_off(&lease).await;
+                            continue;
+                        }
+                    },
+                };
                 let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
                 let (collector, freed, stop) = (Arc::clone(&self), Arc::clone(&freed), stop.clone());
                 tracker.spawn(async move {
                     collector.turn(lease, &stop).await;
-                    drop(slot);
+                    drop((slot, place));
                     freed.notify_one();
                 });
             }
@@ -83,6 +99,15 @@ impl Collector {
                 self.turn(lease, &stop).await;
                 turns += 1;
             }
+        }
+    }
+
+    /// Gives a sweep or a backfill back for which there is no place now.
+    async fn put_off(&self, lease: &SourceLease) {
+        let now = self.clock.now();
+        let result = PollResult::Yielded { next_at: later(now, PUT_OFF), progressed: false, cursor: None };
+        if let Err(error) = self.store.finish_poll(lease, result, now).await {
+            tracing::warn!(error = %error, "cannot give a lease back");
         }
     }
 

@@ -21,13 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::collector::{Collector, LEASE};
 use super::each;
+use super::gone;
 use super::page::{KEPT_BYTES_MAX, Taken};
 use crate::access::{checks, watch};
 use crate::backoff;
 use crate::routing::Routes;
 
 /// Pages that one source may read before others have their turn.
-const PAGES_PER_TURN: u32 = 8;
+pub(super) const PAGES_PER_TURN: u32 = 8;
 /// The wait while it is looked for what gets no answer.
 const SEARCH_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait that a server in trouble is granted.
@@ -35,7 +36,7 @@ const ASKED_WAIT_MAX: Duration = Duration::from_secs(3_600);
 
 /// Why a turn ended before its time.
 #[derive(Debug, thiserror::Error)]
-enum TurnError {
+pub(super) enum TurnError {
     #[error("app `{0}` is not in the settings: add [apps.{0}], or give the tenant another app")]
     NoApp(String),
     #[error("{error}")]
@@ -59,18 +60,30 @@ type Body<'a> = std::borrow::Cow<'a, str>;
 
 impl Collector {
     /// One turn. Whatever happens is written down, and the lease given back.
-    #[tracing::instrument(name = "poll", skip_all, fields(tenant.id = %lease.tenant.id, tenant.slug = %lease.tenant.slug, source = %lease.source))]
+    #[tracing::instrument(name = "poll", skip_all, fields(tenant.id = %lease.tenant.id, tenant.slug = %lease.tenant.slug, source = %lease.source, purpose = %lease.purpose))]
     pub async fn turn(&self, lease: SourceLease, stop: &CancellationToken) {
+        let result = match lease.purpose {
+            Purpose::Live => self.live_turn(&lease, stop).await,
+            Purpose::Sweep | Purpose::NightlySweep | Purpose::Backfill => self.pass_turn(&lease, stop).await,
+        };
+        if let Err(error) = self.store.finish_poll(&lease, result, self.clock.now()).await {
+            // The lease runs out by itself, and the source is polled again.
+            tracing::warn!(error = %error, "cannot write down how the poll ended");
+        }
+    }
+
+    async fn live_turn(&self, lease: &SourceLease, stop: &CancellationToken) -> PollResult {
         let mut cursor = lease.cursor.clone();
-        let pages = AssertUnwindSafe(self.pages(&lease, &mut cursor, stop)).catch_unwind().await;
+        let pages = AssertUnwindSafe(self.pages(lease, &mut cursor, stop)).catch_unwind().await;
         // A fault of ours that one tenant's data brings out is that tenant's trouble only.
-        let result = match pages.unwrap_or(Err(TurnError::Panicked)) {
+        match pages.unwrap_or(Err(TurnError::Panicked)) {
             Ok(Step::RoundDone) => {
                 metrics::counter!("muster_polls_total", "source" => lease.source.as_str(), "result" => "caught_up").increment(1);
-                self.note(&lease, None).await;
+                self.note(lease, None).await;
                 if lease.failures > 0 {
                     tracing::info!("the source is read again");
                 }
+                self.begin_sweeps(lease).await;
                 let missing = missing(&cursor);
                 PollResult::CaughtUp {
                     next_at: later(self.clock.now(), self.settings.poll_interval.0),
@@ -84,15 +97,11 @@ impl Collector {
             }
             Err(error) => {
                 if let TurnError::Fetch { error, .. } = &error {
-                    self.note(&lease, Some(error)).await;
-                    self.renew_credential(&lease, error).await;
+                    self.note(lease, Some(error)).await;
+                    self.renew_credential(lease, error).await;
                 }
-                self.failed(&lease, cursor, &error)
+                self.failed(lease, cursor, &error)
             }
-        };
-        if let Err(error) = self.store.finish_poll(&lease, result, self.clock.now()).await {
-            // The lease runs out by itself, and the source is polled again.
-            tracing::warn!(error = %error, "cannot write down how the poll ended");
         }
     }
 
@@ -137,7 +146,7 @@ impl Collector {
     }
 
     /// Asks for one page and accepts what it brings.
-    async fn page(
+    pub(super) async fn page(
         &self,
         lease: &SourceLease,
         app: &App,
@@ -155,6 +164,7 @@ impl Collector {
                 return Err(TurnError::Fetch { error, after });
             }
         };
+        self.mind_clocks(lease, page.server_time, clocks.local).await;
         let owns = |link: &str| self.microsoft.owns(source, link);
         let taken = match Taken::apart(&page, source, request.top, clocks, owns) {
             Ok(taken) => taken,
@@ -170,6 +180,7 @@ impl Collector {
                 records.into_iter().map(|(head, body)| (head, body.into())).collect()
             }
             Rung::Each(key) => {
+                let records = self.not_whole_yet((tenant, source), key, records).await?;
                 let completed =
                     each::complete(&self.microsoft, app, (tenant, source, purpose), key, records).await;
                 let completed =
@@ -179,12 +190,16 @@ impl Collector {
             }
         };
         let limits = &sources::declaration(source).limits;
-        let (next, step) = cursor.after(&summary, &self.settings.cursor_policy(), limits);
+        let (mut next, step) = cursor.after(&summary, &self.settings.cursor_policy(), limits);
+        gone::mind(lease, cursor, &mut next, summary.clocks);
         if summary.torn {
             tracing::warn!("a page was torn; its whole records were accepted");
         }
         let told = Told { request_id: page.request_id.clone(), proved_up_to: cursor.proved_up_to() };
         let receipt = self.accept(lease, &records, dead_letters, routes, (&*cursor, &next), told).await?;
+        if let Some(pass) = next.pass_mut() {
+            pass.found += u64::from(receipt.accepted);
+        }
         *cursor = next;
         if let Some(late) = receipt.late.filter(|_| lease.purpose == Purpose::Live) {
             // Stored with the next page, or when the turn ends.
@@ -237,6 +252,14 @@ impl Collector {
             .increment(u64::from(receipt.known));
         metrics::counter!("muster_records_unreadable_total", "source" => source)
             .increment(u64::from(receipt.kept));
+        if lease.purpose.is_sweep() {
+            metrics::counter!("muster_records_healed_total", "source" => source)
+                .increment(u64::from(receipt.accepted));
+        }
+        if lease.purpose.is_sweep() {
+            metrics::counter!("muster_records_healed_total", "source" => source)
+                .increment(u64::from(receipt.accepted));
+        }
         if let Some(late) = receipt.late {
             metrics::counter!("muster_records_late_total", "source" => source)
                 .increment(u64::from(late.records));
@@ -329,16 +352,12 @@ impl Collector {
         }
     }
 
-    fn failed(&self, lease: &SourceLease, cursor: Cursor, error: &TurnError) -> PollResult {
-        let now = self.clock.now();
-        if let TurnError::Fetch { error: FetchError::OverBudget { wait }, .. } = error {
-            let progressed = cursor != lease.cursor;
-            return PollResult::Yielded { next_at: later(now, *wait), progressed, cursor: Some(cursor) };
-        }
+    /// How long to wait after a failure.
+    pub(super) fn wait_after(&self, lease: &SourceLease, error: &TurnError) -> Duration {
         let most = self.settings.poll_interval.0.max(Duration::from_secs(300));
         let seed = backoff::seed(&[&lease.tenant.id.to_string(), lease.source.as_str()]);
         let own = backoff::wait(lease.failures, Duration::from_secs(2), most, seed);
-        let wait = match error {
+        match error {
             TurnError::Fetch { error: FetchError::Throttled { wait }, .. } => *wait,
             TurnError::Fetch { after: AfterFailure::Search, .. }
             | TurnError::NotAPage { after: AfterFailure::Search, .. } => SEARCH_WAIT,
@@ -347,7 +366,16 @@ impl Collector {
                 error.retry_after().map_or(own, |wait| wait.clamp(own, own.max(ASKED_WAIT_MAX)))
             }
             _ => own,
-        };
+        }
+    }
+
+    fn failed(&self, lease: &SourceLease, cursor: Cursor, error: &TurnError) -> PollResult {
+        let now = self.clock.now();
+        if let TurnError::Fetch { error: FetchError::OverBudget { wait }, .. } = error {
+            let progressed = cursor != lease.cursor;
+            return PollResult::Yielded { next_at: later(now, *wait), progressed, cursor: Some(cursor) };
+        }
+        let wait = self.wait_after(lease, error);
         let kind = match error {
             TurnError::Fetch { error, .. } => error.kind(),
             TurnError::NotAPage { .. } => "not_a_page",
@@ -399,6 +427,6 @@ fn hole_as_json(lease: &SourceLease, hole: &Hole) -> String {
         .to_string()
 }
 
-fn later(now: Timestamp, by: Duration) -> Timestamp {
+pub(super) fn later(now: Timestamp, by: Duration) -> Timestamp {
     now.checked_add(by).unwrap_or(Timestamp::MAX)
 }

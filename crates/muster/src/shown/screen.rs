@@ -4,10 +4,13 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 
 use crossterm::{cursor, execute, queue, terminal};
+use muster_model::Purpose;
 use muster_model::text::plain;
 use muster_store::CheckOutcome;
 
+use crate::access::checks::CLOCK;
 use crate::shown::output::{Output, Tone, ago, duration, number, size};
+use crate::shown::passes::percent;
 use crate::shown::status::{Snapshot, SourceStatus, Standing, TenantStatus};
 
 /// Tenants, sinks and totals as text. With an `earlier` picture, rates are shown; at most `rows` lines.
@@ -154,7 +157,14 @@ fn trouble(tenant: &TenantStatus, source: &SourceStatus, first: bool) -> String 
             shortened(&if known { reason.clone() } else { format!("{reason}; {remedy}") })
         }
         (_, _, Some(error)) => shortened(error),
-        _ => "-".to_owned(),
+        _ => {
+            let clock =
+                tenant.checks.iter().find(|check| check.name.starts_with(CLOCK) && check.code != "ok");
+            let clock = clock.filter(|_| first).map(|check| shortened(&check.detail));
+            let backfill = source.passes.iter().find(|pass| pass.purpose == Purpose::Backfill);
+            let backfill = backfill.map(|pass| format!("backfill {}", percent(pass.done)));
+            clock.or(backfill).unwrap_or_else(|| "-".to_owned())
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use muster_model::{Slug, Source, TenantId, TenantState};
+use muster_model::{Purpose, Slug, Source, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, JournalTotals, Store, StoreError};
 use serde::Serialize;
 
 use crate::access::checks;
 use crate::shown::output::Tone;
+use crate::shown::passes::PassStatus;
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Snapshot {
@@ -126,6 +127,8 @@ pub struct SourceStatus {
     pub failures: u32,
     pub last_error: Option<String>,
     pub next_at: Timestamp,
+    /// Its sweeps and backfill.
+    pub passes: Vec<PassStatus>,
 }
 
 impl SourceStatus {
@@ -160,6 +163,13 @@ impl Snapshot {
         for (tenant, check) in store.checks(None).await? {
             checks.entry(tenant).or_default().push(check);
         }
+        let mut passes: HashMap<(TenantId, Source), Vec<PassStatus>> = HashMap::new();
+        for purpose in [Purpose::Sweep, Purpose::NightlySweep, Purpose::Backfill] {
+            for found in store.cursors(purpose).await? {
+                let of = (found.state.tenant, found.state.source);
+                passes.entry(of).or_default().push(PassStatus::of(&found, now));
+            }
+        }
         for state in store.source_states().await? {
             let code = checks.get(&state.tenant).and_then(|checks| {
                 let name = checks::source_name(state.source);
@@ -177,6 +187,7 @@ impl Snapshot {
                 failures: state.failures,
                 last_error: state.last_error,
                 next_at: state.next_at,
+                passes: passes.remove(&(state.tenant, state.source)).unwrap_or_default(),
             });
         }
         let mut owed: HashMap<TenantId, u64> = HashMap::new();

@@ -1,6 +1,7 @@
 //! Scenarios: Muster against the emulator of Microsoft's cloud and of the SIEMs.
 
 mod app;
+mod backfill;
 mod browser;
 mod changes;
 mod cli;
@@ -12,8 +13,10 @@ mod format;
 mod gate;
 mod hostile;
 mod identity;
+mod ledger;
 mod onboarding;
 mod secrets;
 mod sink_down;
 mod support;
+mod sweeps;
 mod watch;

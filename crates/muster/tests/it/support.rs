@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster::access::grants::StoreGrants;
-use muster::collect::{Collector, News};
+use muster::collect::{Collector, News, Skews, Swept};
 use muster::config::Settings;
 use muster::deliver::{Deliverer, StepOutcome};
 use muster::routing::Router;
@@ -214,6 +214,8 @@ impl Bench {
             accepted: Arc::clone(&accepted),
             news: News::default(),
             told: Arc::default(),
+            swept: Swept::default(),
+            skews: Skews::default(),
         };
         let deliverer = |(name, sink): (&String, &muster_siem::sinks::SinkSettings)| Deliverer {
             store: Arc::clone(&store),

@@ -1,12 +1,14 @@
 //! `muster tenant list` and `show`
 
+use jiff::Timestamp;
 use muster_model::Tenant;
 use muster_store::{CheckOutcome, TenantKey};
 use serde::Serialize;
 
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
-use crate::shown::output::{ago, number, plain};
+use crate::shown::output::{Output, ago, number, plain};
+use crate::shown::passes::{PassStatus, percent};
 use crate::shown::status::{Snapshot, Standing, TenantStatus};
 
 pub(super) async fn list(context: &Context) -> Result<Exit, Failed> {
@@ -75,6 +77,7 @@ pub(super) async fn show(name: &str, context: &Context) -> Result<Exit, Failed> 
             ]);
         }
         text.push_str(&table.to_string());
+        text.push_str(&passes(output, shown.status.as_ref(), now));
         let checks = shown.status.as_ref().map_or(&[][..], |status| &status.checks);
         if !checks.is_empty() {
             let mut table = output.table(&["check", "result", "when", "finding", "to do"]);
@@ -92,4 +95,30 @@ pub(super) async fn show(name: &str, context: &Context) -> Result<Exit, Failed> 
         }
         text
     })
+}
+
+/// Sweeps and backfills: when they were over last, and how far those under way have come.
+fn passes(output: &Output, status: Option<&TenantStatus>, now: Timestamp) -> String {
+    let passes: Vec<&PassStatus> =
+        status.iter().flat_map(|status| &status.sources).flat_map(|source| &source.passes).collect();
+    if passes.is_empty() {
+        return String::new();
+    }
+    let mut table = output.table(&["source", "reading", "last done", "state", "found", "trouble"]);
+    for pass in passes {
+        let state = match pass.is_under_way() {
+            true => percent(pass.done),
+            false if pass.next_at <= now => "due".to_owned(),
+            false => format!("in {}", ago(Some(now), pass.next_at)),
+        };
+        table.add_row([
+            output.text(pass.source.as_str()),
+            output.text(pass.purpose.as_str()),
+            output.text(ago(pass.last_success_at, now)),
+            output.text(state),
+            output.text(if pass.is_under_way() { number(pass.found) } else { "-".to_owned() }),
+            output.text(pass.last_error.as_deref().unwrap_or("-")),
+        ]);
+    }
+    format!("\n\n{table}")
 }

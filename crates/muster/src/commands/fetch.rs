@@ -1,14 +1,16 @@
 //! `muster fetch`: reads a source once, for a look. What `run` remembers is neither used nor changed.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::time::Duration;
 
 use comfy_table::Table;
-use muster_microsoft::Microsoft;
-use muster_microsoft::sources::{self, AfterFailure};
+use muster_microsoft::entra::credential::App;
+use muster_microsoft::sources::{self, AfterFailure, Rung, Target};
+use muster_microsoft::{FetchError, FetchedPage, Microsoft};
 use muster_model::{
-    Clocks, Cursor, CursorPolicy, Purpose, Record, RecordHead, Severity, Source, Span, Step, Tenant,
-    TenantState, json,
+    Clocks, Cursor, CursorPolicy, Purpose, Record, RecordHead, Severity, Source, Step, Tenant, TenantState,
+    json,
 };
 use muster_siem::formats::Events;
 use muster_siem::sinks::{FormatName, FormatOptions};
@@ -17,13 +19,18 @@ use serde::Serialize;
 
 use super::Context;
 use super::format_name::format_name;
+use super::moment::Moment;
 use crate::access::apps::Apps;
-use crate::collect::{Taken, missing};
+use crate::collect::{Completed, Taken, complete, missing};
 use crate::exit_code::{Exit, Failed};
-use crate::shown::output::{Output, OutputFormat, Tone};
+use crate::shown::output::{Output, OutputFormat, Tone, number, plain};
+use crate::shown::progress::Progress;
 
 /// How often what gets no answer is looked for in smaller parts.
 const TRIES_MAX: u32 = 60;
+/// How often in a row it is waited where Microsoft asks to, and for how long at most.
+const WAITS_MAX: u32 = 10;
+const WAIT_MAX: Duration = Duration::from_secs(120);
 /// For a cursor that is thrown away afterwards.
 const ONE_OFF: CursorPolicy = CursorPolicy { overlap: Duration::ZERO, overlap_max: Duration::ZERO };
 
@@ -48,9 +55,18 @@ pub(crate) struct Args {
     /// What to fetch.
     #[arg(long, default_value = "graph_alerts")]
     source: Source,
-    /// How far back, by the time of the last update.
-    #[arg(long, default_value = "24h", value_name = "DURATION")]
-    since: Span,
+    /// The beginning, by the time of the last update: 24h, 2026-11-01 or 2026-11-01T08:30:00Z.
+    #[arg(long, default_value = "24h", value_name = "TIME")]
+    since: Moment,
+    /// The end; else whatever is newest.
+    #[arg(long, value_name = "TIME")]
+    until: Option<Moment>,
+    /// Only records of this severity and worse; those without one as well.
+    #[arg(long)]
+    severity: Option<Severity>,
+    /// Only the record with this id, whenever it was updated; repeat for several.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["since", "until", "severity", "limit"])]
+    id: Vec<String>,
     /// Print in this format, one record a line, instead of as a table.
     #[arg(long, short, value_parser = format_name())]
     format: Option<FormatName>,
@@ -70,7 +86,14 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         tenants = context.store.tenants().await?;
         tenants.retain(|tenant| tenant.state == TenantState::Active);
     }
-    let mut print = Printer { args, output: context.output, rows: Vec::new(), events: Events::new() };
+    let mut print = Printer {
+        args,
+        output: context.output,
+        rows: Vec::new(),
+        events: Events::new(),
+        printed: 0,
+        progress: Progress::open(),
+    };
     let (mut failed, mut partly) = (0, 0);
     for tenant in &tenants {
         if let Err(failure) = one_tenant(args, context, (&microsoft, &apps), tenant, &mut print).await {
@@ -78,9 +101,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
             if failure.error.downcast_ref::<std::io::Error>().is_some() {
                 return Err(failure);
             }
+            print.progress.wipe();
             eprintln!("muster: {}: {:#}", tenant.slug, failure.error);
             match failure.exit {
-                Exit::Partly => partly += 1,
+                Exit::Partly | Exit::NotFound => partly += 1,
                 _ => failed += 1,
             }
         }
@@ -89,6 +113,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     match (failed, partly) {
         (0, 0) => Ok(Exit::Success),
         (failed, _) if failed == tenants.len() => Ok(Exit::Microsoft),
+        (0, _) if !args.id.is_empty() && print.printed == 0 => Ok(Exit::NotFound),
         _ => Ok(Exit::Partly),
     }
 }
@@ -103,18 +128,81 @@ async fn one_tenant(
     let app = apps
         .get(&tenant.app)
         .ok_or_else(|| Failed::say(Exit::Settings, format!("the settings name no app `{}`", tenant.app)))?;
+    let reading = Reading { microsoft, app: &app, tenant, source: args.source };
+    if args.id.is_empty() {
+        span(args, context, &reading, print).await
+    } else {
+        by_id(args, &reading, print).await
+    }
+}
+
+/// Which source of which tenant is read.
+struct Reading<'a> {
+    microsoft: &'a Microsoft,
+    app: &'a App,
+    tenant: &'a Tenant,
+    source: Source,
+}
+
+impl Reading<'_> {
+    async fn fetch(&self, target: &Target) -> Result<FetchedPage, FetchError> {
+        self.microsoft.fetch(self.app, self.tenant.id, self.source, Purpose::Live, target).await
+    }
+
+    /// The records with what belongs to them, and hashes of those that had to come without.
+    async fn completed<'a>(
+        &self,
+        rung: Rung,
+        records: Vec<(RecordHead, &'a str)>,
+    ) -> Result<(Vec<(RecordHead, Cow<'a, str>)>, Vec<u64>), FetchError> {
+        let Rung::Each(key) = rung else {
+            let as_they_are = records.into_iter().map(|(head, body)| (head, body.into())).collect();
+            return Ok((as_they_are, Vec::new()));
+        };
+        let of = (self.tenant.id, self.source, Purpose::Live);
+        let Completed { records, bare } = complete(self.microsoft, self.app, of, key, records).await?;
+        Ok((records.into_iter().map(|(head, body)| (head, body.into())).collect(), bare))
+    }
+}
+
+/// Everything of a span, read as `run` reads.
+async fn span(
+    args: &Args,
+    context: &Context,
+    reading: &Reading<'_>,
+    print: &mut Printer<'_>,
+) -> Result<(), Failed> {
     let (source, now) = (args.source, context.clock.now());
-    let since = now.checked_sub(args.since.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let since = args.since.from_now(now);
+    let mut cursor = match args.until.map(|until| until.from_now(now)) {
+        None => Cursor::starting(since),
+        Some(until) if since < until => Cursor::spanning(since, until, None),
+        Some(until) => {
+            let said = format!("there is nothing between {since:.0} and {until:.0}");
+            return Err(Failed::say(Exit::Usage, said));
+        }
+    };
     let limits = &sources::declaration(source).limits;
-    let mut cursor = Cursor::starting(since);
-    let (mut left, mut failures) = (args.limit, 0);
+    let (mut left, mut failures, mut waits) = (args.limit, 0, 0);
     let mut seen = std::collections::HashSet::new();
     let mut step = Step::Continue;
     while left > 0 && step == Step::Continue {
         let clocks = Clocks { local: context.clock.now(), server: None };
-        let request = sources::request(source, &cursor, clocks, Some(left.max(50)));
-        let page = match microsoft.fetch(&app, tenant.id, source, Purpose::Live, &request.target).await {
+        // With a filter of our own, many may have to be read for a few.
+        let top = if args.severity.is_none() { Some(left.max(50)) } else { None };
+        let request = sources::request(source, &cursor, clocks, top);
+        let page = match reading.fetch(&request.target).await {
             Ok(page) => page,
+            Err(FetchError::Throttled { wait } | FetchError::OverBudget { wait })
+                if waits < WAITS_MAX && wait <= WAIT_MAX =>
+            {
+                waits += 1;
+                print.progress.show(clocks.local, || {
+                    format!("{}: Microsoft asks to wait for {} s", reading.tenant.slug, wait.as_secs())
+                });
+                tokio::time::sleep(wait).await;
+                continue;
+            }
             Err(error) => match sources::after_failure(source, &mut cursor, &error, failures, clocks) {
                 AfterFailure::AskAgain => continue,
                 AfterFailure::Search if failures < TRIES_MAX => {
@@ -124,7 +212,7 @@ async fn one_tenant(
                 _ => return Err(Failed::microsoft(error)),
             },
         };
-        let owns = |link: &str| microsoft.owns(source, link);
+        let owns = |link: &str| reading.microsoft.owns(source, link);
         let taken = match Taken::apart(&page, source, request.top, clocks, owns) {
             Ok(taken) => taken,
             Err(error) => match sources::after_unreadable(source, &mut cursor, failures, clocks) {
@@ -136,22 +224,81 @@ async fn one_tenant(
                 }
             },
         };
-        for (head, body) in &taken.records {
+        let Taken { mut records, mut summary, .. } = taken;
+        records.retain(|(head, _)| args.severity.is_none_or(|least| head.severity.passes(least)));
+        let (records, bare) = reading.completed(request.rung, records).await.map_err(Failed::microsoft)?;
+        summary.unreadable.extend(bare);
+        for (head, body) in &records {
             // What does not fit into one page is asked for in smaller parts, which give some of it again.
             if left > 0 && seen.insert((head.id.clone(), head.updated_at, head.hash)) {
-                print.record(tenant, head, body)?;
+                print.record(reading.tenant, head, body)?;
                 left -= 1;
             }
         }
-        (cursor, step) = cursor.after(&taken.summary, &ONE_OFF, limits);
-        failures = 0;
+        (cursor, step) = cursor.after(&summary, &ONE_OFF, limits);
+        (failures, waits) = (0, 0);
+        let records = args.limit - left;
+        print.progress.show(clocks.local, || {
+            let at = summary.times.iter().max().copied().unwrap_or(since);
+            format!("{}: {} records, up to {at:.0}", reading.tenant.slug, number(u64::from(records)))
+        });
     }
+    print.progress.wipe();
     if step == Step::Continue {
-        eprintln!("muster: {}: stopped after {} records; --limit allows more", tenant.slug, args.limit);
+        let said = format!("stopped after {} records; --limit allows more", args.limit);
+        return Err(Failed::say(Exit::Partly, said));
     }
     match missing(&cursor) {
         Some(missing) => Err(Failed::say(Exit::Partly, format!("not everything could be read: {missing}"))),
         None => Ok(()),
+    }
+}
+
+/// Single records, each by a call of its own.
+async fn by_id(args: &Args, reading: &Reading<'_>, print: &mut Printer<'_>) -> Result<(), Failed> {
+    for id in &args.id {
+        let mut found = Err(Failed::say(Exit::Failure, "the source declares no way to read a record"));
+        for rung in sources::declaration(args.source).ladder {
+            found = one_record(id, *rung, reading, print).await;
+            // Where what belongs to it cannot come with it, it is asked for by itself.
+            if !matches!(&found, Err(failed) if failed.exit == Exit::Microsoft) {
+                break;
+            }
+        }
+        found?;
+    }
+    Ok(())
+}
+
+async fn one_record(
+    id: &str,
+    rung: Rung,
+    reading: &Reading<'_>,
+    print: &mut Printer<'_>,
+) -> Result<(), Failed> {
+    let page = match reading.fetch(&sources::one(reading.source, id, rung)).await {
+        Err(FetchError::BadRequest { status: 404, .. }) => {
+            return Err(Failed::say(Exit::NotFound, format!("Microsoft knows no record `{}`", plain(id))));
+        }
+        page => page.map_err(Failed::microsoft)?,
+    };
+    let body = std::str::from_utf8(&page.body).map_err(Failed::microsoft)?;
+    let body = body.trim_start_matches('\u{feff}').trim();
+    let head = RecordHead::read(reading.source.kind(), body).map_err(Failed::microsoft)?;
+    let (records, bare) = reading.completed(rung, vec![(head, body)]).await.map_err(Failed::microsoft)?;
+    for (head, body) in &records {
+        print.record(reading.tenant, head, body)?;
+    }
+    match (&page.partial, bare.is_empty()) {
+        (None, true) => Ok(()),
+        (Some(partial), _) => {
+            let said = format!("Microsoft leaves out what {} has", plain(partial));
+            Err(Failed::say(Exit::Partly, said))
+        }
+        (None, false) => {
+            let said = format!("what belongs to `{}` could not be read", plain(id));
+            Err(Failed::say(Exit::Partly, said))
+        }
     }
 }
 
@@ -161,10 +308,13 @@ struct Printer<'a> {
     output: Output,
     rows: Vec<Row>,
     events: Events,
+    printed: u64,
+    progress: Progress,
 }
 
 impl Printer<'_> {
     fn record(&mut self, tenant: &Tenant, head: &RecordHead, body: &str) -> Result<(), Failed> {
+        self.printed += 1;
         let Some(format) = self.args.format else {
             self.rows.push(row(tenant, head, body));
             return Ok(());
@@ -174,6 +324,7 @@ impl Printer<'_> {
         let written =
             format.write(self.args.source.kind(), Record { head, body }, &tenant.label(), &mut self.events);
         written.map_err(|error| Failed::say(Exit::Failure, format!("record {}: {error}", head.id)))?;
+        self.progress.wipe();
         let mut out = std::io::stdout().lock();
         for event in self.events.iter() {
             out.write_all(event)?;

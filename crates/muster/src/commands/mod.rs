@@ -2,6 +2,7 @@
 
 mod app;
 mod audit;
+mod backfill;
 mod completions;
 mod context;
 mod dead_letter;
@@ -10,7 +11,9 @@ mod format;
 mod format_name;
 mod init;
 mod key;
+mod ledger;
 mod man;
+mod moment;
 mod recorded;
 mod run;
 mod sink;
@@ -19,6 +22,7 @@ mod status;
 mod tenant;
 mod test;
 mod token;
+mod trace;
 mod validate;
 
 pub(crate) use context::{Call, Context};
@@ -39,6 +43,12 @@ pub(crate) enum Command {
     Tenant(tenant::TenantCommand),
     /// Fetch records once and print them. Changes nothing that `run` remembers.
     Fetch(fetch::Args),
+    /// Read a span that lies behind, beside what is read live. `muster run` reads it; where none is at work, this does.
+    Backfill(backfill::Args),
+    /// What was seen and delivered hour by hour, and which hours are complete.
+    Ledger(ledger::Args),
+    /// The journey of one record: when it was changed, fetched, delivered and acknowledged.
+    Trace(trace::Args),
     /// How tenants, sources and sinks are doing.
     Status(status::Args),
     /// Write the Splunk app for Muster's events to a folder: fields of data models, tags, macros, indexes.
@@ -80,6 +90,9 @@ impl Command {
             Self::Run => run::run(call).await,
             Self::Tenant(command) => call.open(async |context| tenant::run(command, context).await).await,
             Self::Fetch(args) => call.open(async |context| fetch::run(args, context).await).await,
+            Self::Backfill(args) => call.open(async |context| backfill::run(args, context).await).await,
+            Self::Ledger(args) => call.open(async |context| ledger::run(args, context).await).await,
+            Self::Trace(args) => call.open(async |context| trace::run(args, context).await).await,
             Self::Status(args) => call.open(async |context| status::run(args, context).await).await,
             Self::SplunkApp(args) => splunk_app::run(args, call.output),
             Self::Format(args) => format::run(args, &call.config, call.output),

@@ -77,8 +77,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
 
 async fn begin(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let now = context.clock.now();
-    let since = args.since.expect("clap requires it").from_now(now);
-    let until = args.until.map_or(now, |until| until.from_now(now)).min(now);
+    let since = args.since.expect("clap requires it").seen_at(now);
+    let until = args.until.map_or(now, |until| until.seen_at(now)).min(now);
     if since >= until {
         return Err(Failed::say(Exit::Usage, format!("there is nothing between {since:.0} and {until:.0}")));
     }

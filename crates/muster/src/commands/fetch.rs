@@ -173,8 +173,8 @@ async fn span(
     print: &mut Printer<'_>,
 ) -> Result<(), Failed> {
     let (source, now) = (args.source, context.clock.now());
-    let since = args.since.from_now(now);
-    let mut cursor = match args.until.map(|until| until.from_now(now)) {
+    let since = args.since.seen_at(now);
+    let mut cursor = match args.until.map(|until| until.seen_at(now)) {
         None => Cursor::starting(since),
         Some(until) if since < until => Cursor::spanning(since, until, None),
         Some(until) => {

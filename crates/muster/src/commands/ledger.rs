@@ -46,8 +46,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let filter = LedgerFilter {
         tenant: tenant.as_ref().map(|tenant| tenant.id),
         source: args.source,
-        from: args.since.map_or(usual, |since| since.from_now(now)),
-        to: args.until.map_or(now, |until| until.from_now(now)),
+        from: args.since.map_or(usual, |since| since.seen_at(now)),
+        to: args.until.map_or(now, |until| until.seen_at(now)),
     };
     if filter.from >= filter.to {
         let said = format!("there is nothing between {:.0} and {:.0}", filter.from, filter.to);

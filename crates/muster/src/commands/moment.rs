@@ -14,7 +14,7 @@ pub(crate) enum Moment {
 }
 
 impl Moment {
-    pub(crate) fn from_now(self, now: Timestamp) -> Timestamp {
+    pub(crate) fn seen_at(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Ago(span) => now.checked_sub(span.0).unwrap_or(Timestamp::UNIX_EPOCH),
             Self::At(at) => at,
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn times_in_every_notation() {
         let now: Timestamp = "2026-11-28T12:00:00Z".parse().expect("a time");
-        let read = |text: &str| text.parse::<Moment>().map(|moment| moment.from_now(now).to_string());
+        let read = |text: &str| text.parse::<Moment>().map(|moment| moment.seen_at(now).to_string());
         assert_eq!(read("7d").as_deref(), Ok("2026-11-21T12:00:00Z"));
         assert_eq!(read("90m").as_deref(), Ok("2026-11-28T10:30:00Z"));
         assert_eq!(read("2026-11-01").as_deref(), Ok("2026-11-01T00:00:00Z"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::access::apps::Apps;
-use muster::collect::{Collector, News};
+use muster::collect::{Collector, News, Skews, Swept};
 use muster::config::Settings;
 use muster::routing::Router;
 use muster_http::ClientOptions;
@@ -159,6 +159,8 @@ impl Machine {
             accepted: Arc::new(Notify::new()),
             news: News::default(),
             told: Arc::default(),
+            swept: Swept::default(),
+            skews: Skews::default(),
         };
         self.running = Some(Running { store, collector, instance });
     }

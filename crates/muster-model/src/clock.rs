@@ -32,6 +32,14 @@ impl ManualClock {
         Self(Mutex::new(start))
     }
 
+    /// Puts the clock to another instant, earlier or later.
+    ///
+    /// # Panics
+    /// Never: nothing panics while the lock is held.
+    pub fn set(&self, to: Timestamp) {
+        *self.0.lock().expect("no panic while the lock is held") = to;
+    }
+
     /// Moves the clock forward.
     ///
     /// # Panics

@@ -13,7 +13,7 @@ const COUNT_MAX: u64 = 100_000_000;
 #[must_use]
 pub fn count(source: Source, from: Timestamp, to: Timestamp) -> Option<Target> {
     let declaration = super::declaration(source);
-    let query = PageQuery { from, to: Some(to), slice: Vec::new(), skip: 0, link: None };
+    let query = PageQuery { from, to: Some(to), slice: Vec::new(), skip: 0, single: false, link: None };
     let path = path_and_query(declaration, &query, 1, false, Rung::Plain);
     declaration.counts.then(|| Target::Path(format!("{path}&$count=true")))
 }

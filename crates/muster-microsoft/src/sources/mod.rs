@@ -15,7 +15,8 @@ use muster_model::Source;
 pub use count::{count, read_count};
 pub use declaration::{Api, Declaration, Field, Rung};
 pub use plan::{
-    AfterFailure, PageRequest, Target, after_failure, after_unreadable, belongings, glance, one, request,
+    AfterFailure, PageRequest, Target, after_bare, after_failure, after_unreadable, belongings, glance,
+    is_bare, one, request,
 };
 
 /// What a source declares.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use muster_http::TransportError;
+use muster_model::json::skim;
 use muster_model::{Clocks, Cursor, PageQuery, Source};
 
 use super::declaration::{Declaration, Rung};
@@ -44,9 +45,9 @@ pub fn request(source: Source, cursor: &Cursor, clocks: Clocks, top: Option<u32>
     let declaration = super::declaration(source);
     let plan = cursor.plan();
     let page_size = top.map_or(declaration.page_size, |top| declaration.page_size.min(top.max(1)));
-    let top = plan.page_size(page_size);
     let rung = declaration.ladder[usize::from(plan.rung).min(declaration.ladder.len() - 1)];
     let query = cursor.query(clocks);
+    let top = if query.single { 1 } else { plan.page_size(page_size) };
     let target = match query.link {
         Some(link) => Target::Link(link),
         None => Target::Path(path_and_query(declaration, &query, top, !plan.refuses_order, rung)),
@@ -130,6 +131,25 @@ pub fn after_failure(
     }
 }
 
+/// Whether a record that was asked for with what belongs to it came without any.
+#[must_use]
+pub fn is_bare(rung: Rung, body: &str) -> bool {
+    let Rung::Expand(option) = rung else { return false };
+    let key = option.rsplit('=').next().unwrap_or_default();
+    let mut held = false;
+    let read = skim::fields(body, |name, value| {
+        held |= name == key && value.bytes().any(|byte| byte == b'{');
+    });
+    read.is_ok() && !held
+}
+
+/// What an answer means that says of itself that something is missing, and holds records without what belongs to them:
+/// whether it is asked for in another way.
+pub fn after_bare(source: Source, cursor: &mut Cursor) -> bool {
+    let rungs = u8::try_from(super::declaration(source).ladder.len()).unwrap_or(u8::MAX);
+    cursor.plan_mut().step_down(rungs)
+}
+
 /// The same for an answer that is no page.
 pub fn after_unreadable(source: Source, cursor: &mut Cursor, failures: u32, clocks: Clocks) -> AfterFailure {
     let rungs = u8::try_from(super::declaration(source).ladder.len()).unwrap_or(u8::MAX);
@@ -138,7 +158,8 @@ pub fn after_unreadable(source: Source, cursor: &mut Cursor, failures: u32, cloc
 
 /// A second failure in a row is none in passing: less is asked for.
 fn no_answer(rungs: u8, cursor: &mut Cursor, failures: u32, clocks: Clocks) -> AfterFailure {
-    let lasting = failures > 0;
+    // What is a hole already has failed before.
+    let lasting = failures > 0 || cursor.is_healing();
     if lasting && cursor.plan_mut().step_down(rungs) {
         return AfterFailure::Search;
     }
@@ -151,7 +172,7 @@ fn no_answer(rungs: u8, cursor: &mut Cursor, failures: u32, clocks: Clocks) -> A
 /// One record updated since `from`, asked for as plainly as can be: to see whether the source can be read at all.
 #[must_use]
 pub fn glance(source: Source, from: Timestamp) -> Target {
-    let query = PageQuery { from, to: None, slice: Vec::new(), skip: 0, link: None };
+    let query = PageQuery { from, to: None, slice: Vec::new(), skip: 0, single: false, link: None };
     Target::Path(path_and_query(super::declaration(source), &query, 1, false, Rung::Plain))
 }
 
@@ -183,7 +204,7 @@ mod tests {
 
     fn query(from: &str) -> PageQuery {
         let from: Timestamp = from.parse().expect("a time");
-        PageQuery { from, to: None, slice: vec![], skip: 0, link: None }
+        PageQuery { from, to: None, slice: vec![], skip: 0, single: false, link: None }
     }
 
     /// Found by the simulation: a link that had expired was asked for ever after.

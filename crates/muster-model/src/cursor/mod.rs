@@ -20,6 +20,7 @@ mod pass;
 mod plan;
 mod query;
 mod round;
+mod single;
 
 use std::time::Duration;
 

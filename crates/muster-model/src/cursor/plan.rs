@@ -4,6 +4,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::query::PageLimits;
+
 /// How many unreadable records are told apart per source.
 const UNREADABLE_MAX: usize = 100;
 /// Page sizes that services use by themselves: a page of just so many may have been cut short.
@@ -31,6 +33,9 @@ pub struct Plan {
     pub refuses_links: bool,
     /// The fields by which it does not let itself be asked, as bits.
     pub refused_fields: u8,
+    /// In this round the service refused larger offsets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_max: Option<u32>,
     /// What cannot be read, and where it was met.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<Unreadable>,
@@ -76,6 +81,11 @@ impl Plan {
     /// How many records a page can hold.
     pub(super) fn page_room(&self, top: u32) -> u32 {
         top.min(self.largest_page.max(2))
+    }
+
+    /// The largest offset that the service takes.
+    pub(super) fn skip_max(&self, limits: &PageLimits) -> u32 {
+        self.skip_max.map_or(limits.skip_max, |most| most.min(limits.skip_max))
     }
 
     /// The page size to ask for.
@@ -139,7 +149,7 @@ impl Plan {
 
     /// A round has ended: what holds for one round is forgotten, and the rung above may be due for another try.
     pub(super) fn round_done(&mut self) {
-        (self.ignores_upper_bounds, self.refuses_links) = (false, false);
+        (self.ignores_upper_bounds, self.refuses_links, self.skip_max) = (false, false, None);
         self.halvings = self.halvings.saturating_sub(1);
         if self.rung > 0 {
             self.rounds_on_rung += 1;

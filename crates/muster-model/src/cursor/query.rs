@@ -25,6 +25,8 @@ pub struct PageQuery {
     pub slice: Vec<Part>,
     /// How many records to skip.
     pub skip: u32,
+    /// One record only: together with others it got no answer.
+    pub single: bool,
     /// The link of the last page, which says all of this by itself.
     pub link: Option<String>,
 }

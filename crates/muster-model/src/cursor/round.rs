@@ -44,7 +44,7 @@ pub(super) struct Round {
     next_hole: Option<Timestamp>,
     /// How wide the next window is, in ticks; none: all that is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    width: Option<i64>,
+    pub(super) width: Option<i64>,
     /// The width of the last window that fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fitted: Option<i64>,
@@ -58,15 +58,18 @@ pub(super) struct Round {
     pub(super) newest: Option<Timestamp>,
     /// At one instant: which value of which field is asked for, outermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    slice: Vec<Part>,
+    pub(super) slice: Vec<Part>,
     #[serde(default)]
-    skip: u32,
+    pub(super) skip: u32,
+    /// At one instant that gets no answer as a whole: its records one by one, and how many of them gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) one_by_one: Option<u32>,
     /// The links that are followed from this window's first page on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     chain: Option<Chain>,
     /// Where the records end that got no answer; the window behind it is asked, to tell a bad record from a bad service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    doubted_to: Option<Timestamp>,
+    pub(super) doubted_to: Option<Timestamp>,
     /// The newest update time on any page of this round, believed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     latest: Option<Timestamp>,
@@ -80,7 +83,7 @@ pub(super) struct Round {
     suspects: Vec<u64>,
     /// The ids of the page before, at the same instant.
     #[serde(default)]
-    fingerprint: u64,
+    pub(super) fingerprint: u64,
     /// The hole that this round reads again, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) healing: Option<Hole>,
@@ -117,6 +120,7 @@ impl Round {
             newest: None,
             slice: Vec::new(),
             skip: 0,
+            one_by_one: None,
             chain: None,
             doubted_to: None,
             latest: None,
@@ -140,12 +144,13 @@ impl Round {
             to,
             slice: self.slice.clone(),
             skip: self.skip,
+            single: self.one_by_one.is_some(),
             link: self.chain.as_ref().map(|chain| chain.link.clone()),
         }
     }
 
     /// Where the window ends; none: it is open.
-    fn end(&self) -> Option<Timestamp> {
+    pub(super) fn end(&self) -> Option<Timestamp> {
         let ends = [self.to, self.next_hole, self.width.map(|width| plus(self.at, width))];
         ends.into_iter().flatten().min()
     }
@@ -198,6 +203,9 @@ impl Round {
         let outside = page.times.iter().filter(|time| self.end().is_some_and(|end| **time >= end)).count();
         // A few may have changed while the answer was made.
         plan.ignores_upper_bounds |= outside * 5 > page.times.len();
+        if let Some(silent) = self.one_by_one {
+            return self.after_one(silent, page, limits, plan, holes);
+        }
         if !self.is_whole(page, plan, holes) {
             self.chain = None;
             return self.flawed(page, limits, plan, holes);
@@ -261,8 +269,12 @@ impl Round {
             return false;
         }
         self.chain = None;
-        if plan.ignores_upper_bounds || !self.slice.is_empty() {
+        if plan.ignores_upper_bounds {
             return false;
+        }
+        if !self.slice.is_empty() || self.one_by_one.is_some() {
+            self.none_of_one();
+            return true;
         }
         let guess = if clocks.local > self.at { clocks.local } else { plus(self.at, HOUR_TICKS) };
         let span = ticks(self.at, self.end().unwrap_or(guess));
@@ -270,6 +282,9 @@ impl Round {
         let least = if self.healing.is_some() { 1 } else { UNANSWERED_TICKS_MIN };
         if span / 2 >= least {
             self.width = Some(span / 2);
+        } else if self.healing.is_some() {
+            self.width = Some(1);
+            self.none_of_one();
         } else {
             self.width = Some(span.clamp(1, least));
             self.doubted_to = self.end();
@@ -282,8 +297,13 @@ impl Round {
         self.chain.take().is_some()
     }
 
-    /// The upper bound, or the field of the innermost slice, was refused: it is asked without.
+    /// The offset, the upper bound, or the field of the innermost slice was refused: it is asked without.
     pub(super) fn refused(&mut self, plan: &mut Plan) -> bool {
+        if self.skip > 0 {
+            plan.skip_max = Some(self.skip - 1);
+            self.skip = 0;
+            return true;
+        }
         if let Some(part) = self.slice.pop() {
             plan.refused_fields |= 1 << part.field;
             self.skip = 0;
@@ -367,7 +387,7 @@ impl Round {
         let next = self.skip.saturating_add(page.items);
         if (suspicious_only || self.deeper_field(limits, plan).is_none())
             && !repeated
-            && next <= limits.skip_max
+            && next <= plan.skip_max(limits)
         {
             self.skip = next;
             return Continue;
@@ -390,7 +410,7 @@ impl Round {
     }
 
     /// The window has been read, or what is missing in it told: on to the next.
-    fn window_done(&mut self, page: &PageSummary, limits: &PageLimits, plan: &Plan) -> Progress {
+    pub(super) fn window_done(&mut self, page: &PageSummary, limits: &PageLimits, plan: &Plan) -> Progress {
         (self.skip, self.chain, self.flawed, self.narrowings, self.fingerprint) = (0, None, 0, 0, 0);
         while let Some(part) = self.slice.last_mut() {
             part.value += 1;
@@ -463,14 +483,14 @@ impl Round {
     }
 
     pub(super) fn is_at_the_bottom(&self) -> bool {
-        self.doubted_to.is_some()
+        self.doubted_to.is_some() || self.one_by_one.is_some()
     }
 
     fn at_an_instant(&self) -> bool {
         !self.slice.is_empty() || self.width == Some(1)
     }
 
-    fn tell(&self, holes: &mut Vec<Hole>, reason: Reason, to: Option<Timestamp>, now: Timestamp) {
+    pub(super) fn tell(&self, holes: &mut Vec<Hole>, reason: Reason, to: Option<Timestamp>, now: Timestamp) {
         let before = self.healing.as_ref();
         let tries = before.map_or(0, |hole| hole.tries.saturating_add(1));
         let since = before.map_or(now, |hole| hole.since);

@@ -127,6 +127,11 @@ impl Collector {
             let step = match self.page(lease, &app, &routes, cursor, &request, clocks).await {
                 Ok(step) => step,
                 Err(TurnError::Fetch { after: AfterFailure::AskAgain, .. }) => continue,
+                // Looking closely at what is a hole already is no failure either.
+                Err(
+                    TurnError::Fetch { after: AfterFailure::Search, .. }
+                    | TurnError::NotAPage { after: AfterFailure::Search, .. },
+                ) if cursor.is_healing() => continue,
                 // A hole that still gets no answer is no failure of the source.
                 Err(TurnError::Fetch { .. } | TurnError::NotAPage { .. }) if cursor.is_healing() => {
                     cursor.leave_hole(clocks.local);
@@ -175,6 +180,10 @@ impl Collector {
             }
         };
         let Taken { records, dead_letters, mut summary } = taken;
+        let bare = |(_, body): &(RecordHead, &str)| sources::is_bare(request.rung, body);
+        if summary.partial.is_some() && records.iter().any(bare) && sources::after_bare(source, cursor) {
+            return Ok(Step::Continue);
+        }
         let records: Vec<(RecordHead, Body<'_>)> = match request.rung {
             Rung::Plain | Rung::Expand(_) => {
                 records.into_iter().map(|(head, body)| (head, body.into())).collect()

@@ -8,6 +8,7 @@ mod cli;
 mod corpus;
 mod crash;
 mod docs;
+mod exact;
 mod fairness;
 mod format;
 mod gate;

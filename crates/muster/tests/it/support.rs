@@ -194,7 +194,12 @@ pub(crate) struct Bench {
 impl Bench {
     /// The parts for these settings. The clock starts at the present, which the emulator's data is made around.
     pub(crate) async fn new(setup: &Setup) -> Self {
-        let clock = Arc::new(ManualClock::new(now()));
+        Self::at(setup, now()).await
+    }
+
+    /// The parts for these settings, with a clock that starts at `now`.
+    pub(crate) async fn at(setup: &Setup, now: Timestamp) -> Self {
+        let clock = Arc::new(ManualClock::new(now));
         let settings = setup.settings();
         let store = setup.store().await;
         let dyn_clock: Arc<dyn Clock> = clock.clone();

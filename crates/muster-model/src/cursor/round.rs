@@ -64,6 +64,9 @@ pub(super) struct Round {
     /// At one instant that gets no answer as a whole: its records one by one, and how many of them gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) one_by_one: Option<u32>,
+    /// That has been tried in this window.
+    #[serde(default)]
+    pub(super) tried_one_by_one: bool,
     /// The links that are followed from this window's first page on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     chain: Option<Chain>,
@@ -121,6 +124,7 @@ impl Round {
             slice: Vec::new(),
             skip: 0,
             one_by_one: None,
+            tried_one_by_one: false,
             chain: None,
             doubted_to: None,
             latest: None,
@@ -282,7 +286,7 @@ impl Round {
         let least = if self.healing.is_some() { 1 } else { UNANSWERED_TICKS_MIN };
         if span / 2 >= least {
             self.width = Some(span / 2);
-        } else if self.healing.is_some() {
+        } else if self.healing.is_some() && !self.tried_one_by_one {
             self.width = Some(1);
             self.none_of_one();
         } else {
@@ -412,6 +416,7 @@ impl Round {
     /// The window has been read, or what is missing in it told: on to the next.
     pub(super) fn window_done(&mut self, page: &PageSummary, limits: &PageLimits, plan: &Plan) -> Progress {
         (self.skip, self.chain, self.flawed, self.narrowings, self.fingerprint) = (0, None, 0, 0, 0);
+        self.tried_one_by_one = false;
         while let Some(part) = self.slice.last_mut() {
             part.value += 1;
             if part.value <= limits.field_values[usize::from(part.field)] {

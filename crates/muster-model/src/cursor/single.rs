@@ -7,18 +7,21 @@ use super::query::{PageLimits, PageSummary};
 use super::round::{Progress, Round};
 
 /// After so many records without an answer the rest is left to the next try.
-const SILENT_MAX: u32 = 8;
+const SILENT_MAX: u32 = 3;
 
 impl Round {
     /// No answer: the records are asked for one by one from now on, or the one that was asked for is stepped over.
     pub(super) fn none_of_one(&mut self) {
         match self.one_by_one {
-            None => (self.one_by_one, self.skip, self.fingerprint) = (Some(0), 0, 0),
+            None if !self.tried_one_by_one => {
+                self.tried_one_by_one = true;
+                (self.one_by_one, self.skip, self.fingerprint) = (Some(0), 0, 0);
+            }
             Some(silent) if silent < SILENT_MAX => {
                 (self.one_by_one, self.skip) = (Some(silent + 1), self.skip.saturating_add(1));
             }
             // Whether it is the records or the service, what lies behind will tell.
-            Some(_) => {
+            _ => {
                 self.slice.clear();
                 (self.one_by_one, self.skip, self.width) = (None, 0, Some(1));
                 self.doubted_to = self.end();

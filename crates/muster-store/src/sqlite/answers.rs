@@ -38,6 +38,9 @@ pub(super) async fn write_answers(
     Ok(())
 }
 
+/// An hour, a sink, and how many records it is owed, has acknowledged and has refused.
+type SinkRow<'a> = (i64, &'a str, i64, i64, i64);
+
 /// Counts what a sink acknowledged and refused.
 pub(super) async fn count_answers(
     connection: &mut SqliteConnection,
@@ -45,7 +48,7 @@ pub(super) async fn count_answers(
     sink: &str,
     hours: BTreeMap<(Source, i64), (i64, i64)>,
 ) -> Result<(), Failure> {
-    let mut sources: BTreeMap<Source, Vec<(i64, &str, i64, i64, i64)>> = BTreeMap::new();
+    let mut sources: BTreeMap<Source, Vec<SinkRow<'_>>> = BTreeMap::new();
     for ((source, hour), (delivered, rejected)) in hours {
         sources.entry(source).or_default().push((hour, sink, 0, delivered, rejected));
     }

@@ -412,3 +412,19 @@ async fn answers_that_are_none() {
     }
     world.assert_all_arrives_afterwards().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_date_and_with_a_clock_ahead_nothing_is_jumped_over() {
+    let world = World::with(60).await;
+    world.fault(FaultKind::DateHeader { seconds: 0, text: None });
+    world.rounds(2).await;
+    // Muster's clock alone goes a day ahead, for a while.
+    world.bench.pass(86_400);
+    for _ in 0..4 {
+        world.add_alerts(5);
+        world.rounds(1).await;
+    }
+    world.bench.clock.set(muster_emulator::Clock::now(&*world.clock));
+    world.add_alerts(5);
+    world.assert_all_arrives_afterwards().await;
+}

@@ -8,7 +8,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::batches::bits;
 use super::failure::Failure;
-use super::ledger::count_sinks;
+use super::ledger::{SinkRow, count_sinks};
 use crate::settling::Answer;
 use crate::stored::nanoseconds;
 

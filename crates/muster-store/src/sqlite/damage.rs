@@ -12,7 +12,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::engine::SqliteStore;
 use super::failure::Failure;
-use super::ledger::count_sinks;
+use super::ledger::{SinkRow, count_sinks};
 use super::notes::leave_notes;
 use crate::counting::hour_of_stored;
 use crate::stored::timestamp;
@@ -68,8 +68,7 @@ pub(super) async fn fetch_again(
         }
     }
     let counts = hours.iter().map(|(hour, records)| (*hour, sink, 0, 0, *records));
-    let counts =
-        serde_json::to_string(&counts.collect::<Vec<(i64, &str, i64, i64, i64)>>()).expect("numbers");
+    let counts = serde_json::to_string(&counts.collect::<Vec<SinkRow<'_>>>()).expect("numbers");
     count_sinks(connection, source_no, counts).await?;
     let Some((first, last)) =
         versions.iter().map(|(_, updated_at)| *updated_at).fold(None, |span: Option<(i64, i64)>, at| {

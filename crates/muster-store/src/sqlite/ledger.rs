@@ -19,6 +19,9 @@ use crate::ledger::HOURS_MAX;
 use crate::stored::{count, nanoseconds, timestamp};
 use crate::{HourState, Ledger, LedgerFilter, LedgerHour, LedgerSink, StoreError, TracedVersion};
 
+/// What is added to what a sink had: the hour, the sink, and how many records it was owed, acknowledged and refused.
+pub(super) type SinkRow<'a> = (i64, &'a str, i64, i64, i64);
+
 /// Adds a page's counts. What is new where a sweep had been, or came late, opens its hour again.
 pub(super) async fn count_page(
     connection: &mut SqliteConnection,
@@ -75,11 +78,11 @@ pub(super) fn owed_as_json<'a>(batches: impl IntoIterator<Item = &'a NewBatch>) 
             *sums.entry((sink, *hour)).or_default() += records;
         }
     }
-    let rows = sums.iter().map(|((sink, hour), records)| (*hour, *sink, *records, 0, 0));
-    serde_json::to_string(&rows.collect::<Vec<(i64, &String, i64, i64, i64)>>()).expect("names and numbers")
+    let rows = sums.iter().map(|((sink, hour), records)| (*hour, sink.as_str(), *records, 0, 0));
+    serde_json::to_string(&rows.collect::<Vec<SinkRow<'_>>>()).expect("names and numbers")
 }
 
-/// Adds to what sinks had: an array of hour, sink, owed, delivered and rejected for each.
+/// Adds to what sinks had: `counts` is an array of [`SinkRow`]s.
 pub(super) async fn count_sinks(
     connection: &mut SqliteConnection,
     source_no: i64,

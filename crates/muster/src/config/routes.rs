@@ -6,7 +6,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSettings {
-    /// What the ledger and `muster trace` call it; its number when it is missing.
+    /// What it is called in the journey of a record; its number when it is missing.
     #[serde(default)]
     pub name: Option<String>,
     /// Slugs or ids of tenants; `*` stands for any letters.

@@ -38,9 +38,6 @@ pub(super) async fn write_answers(
     Ok(())
 }
 
-/// An hour, a sink, and how many records it is owed, has acknowledged and has refused.
-type SinkRow<'a> = (i64, &'a str, i64, i64, i64);
-
 /// Counts what a sink acknowledged and refused.
 pub(super) async fn count_answers(
     connection: &mut SqliteConnection,

@@ -1,24 +1,25 @@
 //! The one HTTP client. Every call has a timeout and a bound on the answer's size; redirects are never followed, so
 //! that a token goes only to the host it was asked for.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use reqwest::header::{self, HeaderMap};
 use reqwest::{Method, RequestBuilder};
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::error::{ClientError, TransportError, shown, without_url};
 use crate::local::Local;
+use crate::memory::{Held, Memory};
 use crate::response::Response;
 use crate::roots;
 
-/// Answers announced to be smaller than this are read at once; larger ones wait for a place.
-const SMALL_BODY_BYTES: u64 = 256 << 10;
 /// How much of an answer that is too large is kept, to tell what it is.
 const BEGINNING_BYTES: usize = 1 << 20;
+
+/// How long an answer's rate is watched before it is judged, again and again.
+pub const RATE_WINDOW: Duration = Duration::from_secs(20);
 
 /// How the client behaves.
 #[derive(Clone)]
@@ -37,8 +38,11 @@ pub struct ClientOptions {
     pub total_timeout: Duration,
     /// The largest body of an answer that is taken, after decompression.
     pub body_bytes_max: usize,
-    /// How many larger bodies may be in memory at the same time; the others wait unread.
-    pub bodies_max: usize,
+    /// The memory that the bodies of answers may take together, as they come and until they are dropped; those for which
+    /// there is no room wait unread. At least twice `body_bytes_max`.
+    pub memory_bytes: usize,
+    /// The least that must come of an answer in each [`RATE_WINDOW`] after its headers; 0 for any.
+    pub least_bytes_per_second: usize,
     /// Whether compressed answers are asked for.
     pub gzip: bool,
     /// Connections that are kept open to one host.
@@ -70,7 +74,8 @@ impl Default for ClientOptions {
             idle_timeout: Duration::from_secs(30),
             total_timeout: Duration::from_secs(120),
             body_bytes_max: 32 << 20,
-            bodies_max: 4,
+            memory_bytes: 64 << 20,
+            least_bytes_per_second: 1 << 10,
             gzip: true,
             idle_connections_max: 16,
             idle_connection_life: Duration::from_secs(90),
@@ -109,7 +114,8 @@ pub struct Client {
     idle_timeout: Duration,
     total_timeout: Duration,
     body_bytes_max: usize,
-    bodies: Arc<Semaphore>,
+    memory: Memory,
+    least_bytes: usize,
     local: Option<Local>,
 }
 
@@ -119,6 +125,8 @@ impl Client {
     /// # Errors
     /// When the roots or the proxy cannot be used.
     pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
+        // HTTP/1.1, since the TLS settings offer nothing else: over HTTP/2 all tenants would share one connection and its
+        // window, and a body that is not read on would hold up everybody's.
         let tls = roots::tls_config(options.extra_roots_pem.as_deref())?;
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -144,7 +152,8 @@ impl Client {
             idle_timeout: options.idle_timeout,
             total_timeout: options.total_timeout,
             body_bytes_max: options.body_bytes_max,
-            bodies: Arc::new(Semaphore::new(options.bodies_max.max(1))),
+            memory: Memory::new(options.memory_bytes, options.body_bytes_max),
+            least_bytes: options.least_bytes_per_second * RATE_WINDOW.as_secs() as usize,
             local: options.local.clone(),
         })
     }
@@ -204,39 +213,62 @@ impl Client {
             detail: without_url(error),
         })?;
         let host = request.url().host_str().unwrap_or("the server").to_owned();
+        let started = Instant::now();
         let mut answer = match &self.local {
             None => self.inner.execute(request).await.map_err(|error| self.transport_error(&host, error))?,
             Some(local) => local.answer(request).await?,
         };
         let status = answer.status().as_u16();
-        let length = answer.content_length();
         let headers = std::mem::take(answer.headers_mut());
         if answer.status().is_redirection() {
             let to = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
             return Err(TransportError::Redirect { host, status, to: shown(to) });
         }
-        let place = match length.is_some_and(|length| length <= SMALL_BODY_BYTES) {
-            true => None,
-            false => {
-                let place = Arc::clone(&self.bodies).acquire_owned();
-                let place = tokio::time::timeout(self.total_timeout, place).await;
-                let late = TransportError::Timeout { host: host.clone(), after: self.total_timeout };
-                Some(place.map_err(|_| late)?.expect("the semaphore is never closed"))
-            }
-        };
-        let expected = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(64 << 10);
-        let mut body = Vec::with_capacity(expected.min(self.body_bytes_max));
+        let (held, body) = self.read(&host, answer, started + self.total_timeout).await?;
+        Ok(Response { status, headers, body, held })
+    }
+
+    /// Reads a body as it comes, with what it holds of the memory.
+    async fn read(
+        &self,
+        host: &str,
+        answer: reqwest::Response,
+        until: Instant,
+    ) -> Result<(Held, Vec<u8>), TransportError> {
+        let host = || host.to_owned();
+        let (mut held, mut body) = (Held::default(), Vec::new());
         let mut pieces = answer.bytes_stream();
-        while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| self.transport_error(&host, error))?;
+        let (mut judged_at, mut came) = (Instant::now() + RATE_WINDOW, 0);
+        loop {
+            let piece = match tokio::time::timeout_at(judged_at, pieces.next()).await {
+                Ok(Some(piece)) => piece.map_err(|error| self.transport_error(&host(), error))?,
+                Ok(None) => break,
+                Err(_) if came < self.least_bytes => {
+                    return Err(TransportError::TooSlow { host: host(), bytes: came, after: RATE_WINDOW });
+                }
+                Err(_) => {
+                    (judged_at, came) = (Instant::now() + RATE_WINDOW, 0);
+                    continue;
+                }
+            };
+            came += piece.len();
             if body.len() + piece.len() > self.body_bytes_max {
                 body.truncate(BEGINNING_BYTES);
                 let limit_bytes = self.body_bytes_max;
-                return Err(TransportError::TooLarge { host, limit_bytes, beginning: body });
+                return Err(TransportError::TooLarge { host: host(), limit_bytes, beginning: body });
             }
+            let asked_at = Instant::now();
+            let grown = tokio::time::timeout_at(until, self.memory.grow(&mut held, &mut body, piece.len()));
+            match grown.await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(TransportError::MemoryFull { host: host() }),
+            }
+            // That there was no room is not the server's fault.
+            judged_at += asked_at.elapsed();
             body.extend_from_slice(&piece);
         }
-        Ok(Response { status, headers, body, place })
+        self.memory.settle(&mut held, &mut body);
+        Ok((held, body))
     }
 
     fn transport_error(&self, host: &str, error: reqwest::Error) -> TransportError {
@@ -249,5 +281,107 @@ impl Client {
         } else {
             TransportError::Broken { host, detail: without_url(error) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A client that is answered with a body of these pieces, one after each wait.
+    fn client(
+        options: ClientOptions,
+        pieces: impl Fn() -> Vec<(Duration, Vec<u8>)> + Send + Sync + 'static,
+    ) -> Client {
+        let local = Local::new(move |_| {
+            let pieces = stream::iter(pieces()).then(async |(wait, piece)| {
+                sleep(wait).await;
+                Ok::<_, std::io::Error>(piece)
+            });
+            let body = reqwest::Body::wrap_stream(pieces);
+            async move { Ok(hyper::Response::builder().status(200).body(body).expect("an answer").into()) }
+        });
+        Client::new(&ClientOptions { local: Some(local), ..options }).expect("a client")
+    }
+
+    async fn get(client: &Client) -> Result<Response, TransportError> {
+        client.send(client.get("https://slow.example/", None)).await
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_not_waited_for() {
+        let pieces = || vec![(SECOND, b"x".to_vec()); 1_000];
+        let begun = Instant::now();
+        let slow = get(&client(ClientOptions::default(), pieces)).await.expect_err("too slow");
+        assert!(matches!(slow, TransportError::TooSlow { bytes: 19..=20, .. }), "{slow}");
+        assert_eq!(begun.elapsed(), RATE_WINDOW);
+        // One that begins well is judged by what it does now.
+        let pieces = || {
+            let begins = vec![(Duration::ZERO, vec![b'x'; 100_000])];
+            [begins, vec![(SECOND, b"x".to_vec()); 1_000]].concat()
+        };
+        let begun = Instant::now();
+        let slow = get(&client(ClientOptions::default(), pieces)).await.expect_err("too slow");
+        assert!(matches!(slow, TransportError::TooSlow { .. }), "{slow}");
+        assert_eq!(begun.elapsed(), 2 * RATE_WINDOW);
+        // Whoever asks for no rate gets all of it.
+        let any = ClientOptions { least_bytes_per_second: 0, ..ClientOptions::default() };
+        let pieces = || vec![(SECOND, b"x".to_vec()); 100];
+        assert_eq!(get(&client(any, pieces)).await.expect("an answer").body.len(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_line_that_is_quick_enough_is_read() {
+        let pieces = || vec![(SECOND, vec![b'x'; 1_100]); 100];
+        assert_eq!(
+            get(&client(ClientOptions::default(), pieces)).await.expect("an answer").body.len(),
+            110_000
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_room_waits_and_is_told_in_the_end() {
+        let options = ClientOptions { body_bytes_max: 1 << 20, memory_bytes: 0, ..ClientOptions::default() };
+        let total = options.total_timeout;
+        let client = client(options, || vec![(Duration::ZERO, vec![b'x'; 1 << 20])]);
+        let (first, second) = (get(&client).await.expect("room"), get(&client).await.expect("the reserve"));
+        let begun = Instant::now();
+        let full = get(&client).await.expect_err("no room");
+        assert!(matches!(full, TransportError::MemoryFull { .. }), "{full}");
+        assert_eq!(begun.elapsed(), total);
+        // Half the time of a call is waited for room, and is not held against the server's rate.
+        let later = async {
+            sleep(total / 2).await;
+            drop((first, second));
+        };
+        let (third, ()) = tokio::join!(get(&client), later);
+        assert_eq!(third.expect("room in the end").body.len(), 1 << 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_bodies_take_no_room_from_others() {
+        let pieces = || {
+            // Every second answer trickles.
+            static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+            match COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 {
+                0 => vec![(SECOND, b"x".to_vec()); 1_000],
+                _ => vec![(Duration::ZERO, vec![b'x'; 50_000])],
+            }
+        };
+        let client = client(ClientOptions::default(), pieces);
+        let mut slow = stream::FuturesUnordered::new();
+        let mut quick = 0;
+        for _ in 0..200 {
+            slow.push(tokio::time::timeout(SECOND * 5, get(&client)));
+        }
+        while let Some(answer) = slow.next().await {
+            quick += usize::from(answer.is_ok_and(|answer| answer.is_ok()));
+        }
+        assert_eq!(quick, 100, "the others are read while a hundred trickle");
     }
 }

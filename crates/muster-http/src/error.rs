@@ -37,6 +37,24 @@ pub enum TransportError {
         /// The bound that was passed.
         after: Duration,
     },
+    /// The answer came, but too slowly.
+    #[error(
+        "{host} sent only {bytes} bytes of its answer in {} s, which is too slow to wait for", .after.as_secs()
+    )]
+    TooSlow {
+        /// The host that was called.
+        host: String,
+        /// What came in that time.
+        bytes: usize,
+        /// How long it was waited.
+        after: Duration,
+    },
+    /// Other answers hold all the memory that there is for them.
+    #[error("the answer of {host} found no room in memory, which others fill; it is asked for again")]
+    MemoryFull {
+        /// The host that was called.
+        host: String,
+    },
     /// The connection broke while the answer came.
     #[error("{host} broke off in the middle of its answer: {detail}")]
     Broken {

@@ -4,13 +4,15 @@
 mod client;
 mod error;
 mod local;
+mod memory;
 mod response;
 mod roots;
 mod token_source;
 
-pub use client::{Client, ClientOptions, Proxy};
+pub use client::{Client, ClientOptions, Proxy, RATE_WINDOW};
 pub use error::{ClientError, TransportError, shown, with_causes};
 pub use local::Local;
+pub use memory::Held;
 pub use response::Response;
 pub use roots::{RootsError, tls_config};
 pub use token_source::{NoToken, TokenSource};

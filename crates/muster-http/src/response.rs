@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::{self, HeaderMap, HeaderName};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::shown;
+use crate::memory::Held;
 
 /// An answer, read whole.
 #[derive(Debug, Default)]
@@ -17,8 +17,8 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The body, decompressed.
     pub body: Vec<u8>,
-    /// The place in memory of a larger body; given back when it is dropped.
-    pub place: Option<OwnedSemaphorePermit>,
+    /// What the body holds of the pool of memory; given back when it is dropped.
+    pub held: Held,
 }
 
 impl Response {
@@ -51,10 +51,10 @@ impl Response {
     }
 
     /// How long the server asks to wait: `Retry-After` in seconds, or as a date beside the answer's own `Date`, so that
-    /// no clock is needed. At most a day is believed. RFC 9110 section 10.2.3.
+    /// no clock is needed. At most an hour is believed. RFC 9110 section 10.2.3.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        const MOST: Duration = Duration::from_secs(24 * 3600);
+        const MOST: Duration = Duration::from_secs(3600);
         let value = self.text(header::RETRY_AFTER)?;
         let wait = match value.trim().parse::<f64>() {
             Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
@@ -107,7 +107,7 @@ mod tests {
             ("7", seconds(7)),
             ("0", seconds(0)),
             ("0.5", Some(Duration::from_millis(500))),
-            ("999999999", seconds(86_400)),
+            ("999999999", seconds(3_600)),
             ("-1", None),
             ("NaN", None),
             ("soon", None),

@@ -205,7 +205,7 @@ mod tests {
             status,
             headers: headers.into_iter().collect(),
             body: body.as_bytes().to_vec(),
-            place: None,
+            held: muster_http::Held::default(),
         }
     }
 

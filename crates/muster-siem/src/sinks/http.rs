@@ -13,8 +13,8 @@ use super::tls;
 
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// Answers that are read at once where their length is not announced.
-const ANSWERS_MAX: usize = 64;
+/// What the answers that are being read may take together.
+const ANSWERS_BYTES_MAX: usize = 16 << 20;
 /// The longest wait that a receiver may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
@@ -43,7 +43,9 @@ pub(super) fn client(
         idle_timeout: timeout,
         total_timeout: timeout,
         body_bytes_max: ANSWER_BYTES_MAX,
-        bodies_max: ANSWERS_MAX,
+        memory_bytes: ANSWERS_BYTES_MAX,
+        // A receiver that trickles is bounded by the time that one request may take.
+        least_bytes_per_second: 0,
         gzip: false,
         idle_connections_max: 2 * requests_max,
         idle_connection_life: Duration::from_secs(30),
@@ -75,6 +77,7 @@ pub(super) fn no_answer(error: &TransportError, timeout: Duration, words: Receiv
             );
         }
         TransportError::Timeout { .. } => format!("no answer within {timeout:?}"),
+        TransportError::TooSlow { .. } | TransportError::MemoryFull { .. } => error.to_string(),
         TransportError::Connect { detail, .. } | TransportError::Broken { detail, .. } => shown(detail),
     };
     format!("no way to {product} ({why}): check the url, the network and, for https, the CA")

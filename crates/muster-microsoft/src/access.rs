@@ -3,6 +3,7 @@
 use muster_http::TransportError;
 
 use crate::Fault;
+use crate::api::answers::Case;
 use crate::api::failure::FetchError;
 use crate::entra::aadsts;
 use crate::entra::error::TokenError;
@@ -13,7 +14,8 @@ use crate::entra::grant::GrantError;
 pub enum TenantAccess {
     /// It works.
     Granted,
-    /// Microsoft was not asked, since our own budget for the tenant is used up: nothing is known of the access.
+    /// Microsoft was not asked, or its answer not read, since our own budget or memory is used up: nothing is known of the
+    /// access.
     NotAsked {
         /// That, in words.
         message: String,
@@ -33,7 +35,9 @@ impl TenantAccess {
     pub fn by_page(error: Option<&FetchError>) -> Self {
         match error {
             None => Self::Granted,
-            Some(error @ FetchError::OverBudget { .. }) => Self::NotAsked { message: error.to_string() },
+            Some(error) if matches!(error.case(), Case::OverBudget | Case::MemoryFull) => {
+                Self::NotAsked { message: error.to_string() }
+            }
             Some(error) => Self::Failing { fault: error.fault(), message: error.to_string() },
         }
     }
@@ -59,6 +63,7 @@ impl FetchError {
             Self::Throttled { .. } | Self::OverBudget { .. } => Fault::Throttled,
             Self::NoLicence { .. } => Fault::NoLicence,
             Self::Denied { status: 403, .. } => Fault::MissingRole,
+            Self::Blocked { .. } => Fault::ApiDown,
             Self::Denied { .. } | Self::BadRequest { .. } | Self::ForeignLink(_) => Fault::Other,
             Self::Unavailable { .. } => Fault::ApiDown,
             Self::Transport(error) => transport_fault(error),
@@ -122,8 +127,10 @@ fn transport_fault(error: &TransportError) -> Fault {
     match error {
         TransportError::Redirect { .. } => Fault::Misconfigured,
         TransportError::TooLarge { .. } => Fault::Other,
-        TransportError::Connect { .. } | TransportError::Timeout { .. } | TransportError::Broken { .. } => {
-            Fault::Unreachable
-        }
+        TransportError::Connect { .. }
+        | TransportError::Timeout { .. }
+        | TransportError::TooSlow { .. }
+        | TransportError::MemoryFull { .. }
+        | TransportError::Broken { .. } => Fault::Unreachable,
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use muster_http::{Client, ClientError, ClientOptions, Response, shown};
+use muster_http::{Client, ClientError, ClientOptions, Held, Response, shown};
 use muster_model::{Clock, DomainName, Purpose, Source, TenantId};
 use url::Url;
 
 use crate::Cloud;
+use crate::api::answers::TOKENS_MAX;
 use crate::api::challenge;
 use crate::api::failure::{self, FetchError};
 use crate::api::throttling::Budgets;
@@ -72,8 +73,8 @@ pub struct FetchedPage {
     /// The id under which Microsoft's support finds the request: Microsoft's own, or else the one that was sent with it. At
     /// most 300 characters, fit for a message.
     pub request_id: Option<String>,
-    /// Its place in memory; given back when the page is dropped.
-    _place: Option<tokio::sync::OwnedSemaphorePermit>,
+    /// What it holds of the pool of memory; given back when the page is dropped.
+    _held: Held,
 }
 
 impl Microsoft {
@@ -137,7 +138,7 @@ impl Microsoft {
             partial: failure::left_out(&answer),
             request_id: answer.request_id(),
             body: answer.body,
-            _place: answer.place,
+            _held: answer.held,
         })
     }
 
@@ -160,13 +161,10 @@ impl Microsoft {
         let Platform { cloud, client, .. } = &self.platform;
         let api = sources::declaration(source).api;
         let resource = cloud.api_resource(api);
-        self.budgets
-            .take(api, tenant, &app.name, purpose, self.platform.now())
-            .map_err(|wait| FetchError::OverBudget { wait })?;
         let mut answer = None;
         let mut token = self.tokens.token(&self.platform, app, tenant, resource).await?;
         // A token may have been revoked before its time: the first 401 is answered with a new one.
-        for attempt in 0..2 {
+        for attempt in 1..=TOKENS_MAX {
             if let Err(error) = self.check_permissions(&token, app, tenant, source) {
                 self.tokens.discard(app, tenant, resource, &token).await;
                 return Err(error);
@@ -175,16 +173,20 @@ impl Microsoft {
             for (name, value) in api.headers() {
                 request = request.header(*name, *value);
             }
+            // Each that goes out is counted; one that is refused for want of a token or a permission never goes out.
+            self.budgets
+                .take(api, tenant, &app.name, purpose, self.platform.now())
+                .map_err(|wait| FetchError::OverBudget { wait })?;
             let got = client.send(request).await?;
-            if attempt > 0 || got.status != 401 {
-                if got.status == 401 || got.status == 403 {
+            if attempt == TOKENS_MAX || got.status != 401 {
+                if got.status == 401 || failure::is_denied(&got) {
                     self.tokens.discard(app, tenant, resource, &token).await;
                 }
                 answer = Some(got);
                 break;
             }
             let claims = got.www_authenticate().as_deref().and_then(challenge::wanted_claims);
-            // The refusal is dropped first: what it holds, such as its place in memory, may be needed for the next.
+            // The refusal is dropped first: what it holds of the memory may be needed for the next.
             drop(got);
             token = match claims {
                 Some(claims) => {
@@ -201,8 +203,9 @@ impl Microsoft {
             200 | 206 => Ok(answer),
             429 => {
                 let now = self.platform.now();
-                let wait = self.budgets.throttled(api, tenant, &app.name, answer.retry_after(), now);
-                Err(FetchError::Throttled { wait })
+                let told = answer.retry_after();
+                let wait = self.budgets.throttled(api, tenant, &app.name, told, now);
+                Err(FetchError::Throttled { wait, told: told.is_some() })
             }
             _ => Err(failure::of(&answer)),
         }

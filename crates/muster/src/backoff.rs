@@ -10,7 +10,12 @@ pub fn wait(failures: u32, first: Duration, most: Duration, seed: u64) -> Durati
     let full = first.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(most);
     let mut hasher = DefaultHasher::new();
     (seed, failures).hash(&mut hasher);
-    let share = (hasher.finish() % 256) as u32;
+    spread(full, hasher.finish())
+}
+
+/// `full` less up to a quarter that depends on `seed` only.
+pub fn spread(full: Duration, seed: u64) -> Duration {
+    let share = (seed % 256) as u32;
     full - full / 4 * share / 256
 }
 

@@ -18,7 +18,7 @@ use crate::access::grants::StoreGrants;
 use crate::access::onboard::Onboarding;
 use crate::access::vault::{self, VaultError};
 use crate::access::watch::{Told, Watcher};
-use crate::collect::{Collector, News, Skews, Swept};
+use crate::collect::{Collector, News, Pace, Skews, Swept};
 use crate::config::{ReadSecret, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
@@ -72,6 +72,7 @@ impl Parts {
             instance,
             accepted,
             news: News::default(),
+            pace: Pace::default(),
             told,
             swept: Swept::default(),
             skews: Skews::default(),
@@ -171,6 +172,8 @@ pub fn microsoft(
         connect_timeout: network.connect_timeout.0,
         idle_timeout: network.idle_timeout.0,
         total_timeout: network.total_timeout.0,
+        // One for each turn at work: all tenants are behind one host.
+        idle_connections_max: settings.collect.concurrency.clamp(16, 256) as usize,
         extra_roots_pem,
         proxy: network.proxy().map_err(anyhow::Error::msg)?,
         ..ClientOptions::default()

@@ -28,6 +28,8 @@ pub enum FetchError {
     Throttled {
         /// For how long.
         wait: Duration,
+        /// Whether it said so.
+        told: bool,
     },
     /// Our own budget for this tenant is used up.
     #[error("the request budget of this tenant is used up for {} ms", .wait.as_millis())]
@@ -46,6 +48,20 @@ pub enum FetchError {
         code: String,
         /// Microsoft's message.
         message: String,
+    },
+    /// Somebody else refuses, or Microsoft's front does so in passing: nothing is known of the access.
+    #[error(
+        "a refusal (status {status}, {code}) that is not the API's: {message}; if it stays, look at what stands between here and Microsoft (a proxy or firewall)"
+    )]
+    Blocked {
+        /// HTTP status: 401 or 403.
+        status: u16,
+        /// The code, if any.
+        code: String,
+        /// How it begins.
+        message: String,
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
     },
     /// The tenant has not bought what is asked for.
     #[error(
@@ -94,10 +110,10 @@ impl FetchError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { wait } | Self::OverBudget { wait } => Some(*wait),
-            Self::Unavailable { retry_after, .. } | Self::Token(TokenError::Busy { retry_after, .. }) => {
-                *retry_after
-            }
+            Self::Throttled { wait, .. } | Self::OverBudget { wait } => Some(*wait),
+            Self::Unavailable { retry_after, .. }
+            | Self::Blocked { retry_after, .. }
+            | Self::Token(TokenError::Busy { retry_after, .. }) => *retry_after,
             _ => None,
         }
     }
@@ -111,10 +127,12 @@ impl FetchError {
             Self::Throttled { .. } => "throttled",
             Self::OverBudget { .. } => "budget",
             Self::Denied { .. } => "denied",
+            Self::Blocked { .. } => "blocked",
             Self::NoLicence { .. } => "no_licence",
             Self::BadRequest { .. } => "bad_request",
             Self::Unavailable { .. } => "unavailable",
             Self::ForeignLink(_) => "foreign_link",
+            Self::Transport(TransportError::MemoryFull { .. }) => "memory",
             Self::Transport(_) => "transport",
         }
     }
@@ -122,7 +140,14 @@ impl FetchError {
 
 /// Whether a refusal is about a licence that the tenant lacks. Microsoft has no code for it that all its APIs share.
 fn speaks_of_licence(code: &str, message: &str) -> bool {
-    const CODES: [&str; 3] = ["servicenotenabled", "tenantnotlicensed", "licenserequired"];
+    const CODES: [&str; 5] = [
+        "servicenotenabled",
+        "tenantnotlicensed",
+        "licenserequired",
+        // Seen where the service is not set up for the tenant: the first with 404, the second with 500.
+        "tenantdeploymentnotfound",
+        "hostnotfound",
+    ];
     const WORDS: [&str; 7] = [
         "not licensed",
         "license",
@@ -136,12 +161,26 @@ fn speaks_of_licence(code: &str, message: &str) -> bool {
     CODES.contains(&code.as_str()) || WORDS.iter().any(|word| message.contains(word))
 }
 
+/// Whether a refusal is not the API's own: a web page, as a proxy's or a firewall's, or one that Microsoft's front has
+/// wrapped.
+fn is_of_somebody_else(answer: &Response, code: &str) -> bool {
+    error::read(&answer.body).is_none() || code.eq_ignore_ascii_case("UnknownError")
+}
+
+/// Whether it is Microsoft that refuses access: a new token may have what the old one had not.
+pub(crate) fn is_denied(answer: &Response) -> bool {
+    answer.status == 403 && matches!(of(answer), FetchError::Denied { .. })
+}
+
 /// What a refusal of Graph means.
 pub(crate) fn of(answer: &Response) -> FetchError {
     let status = answer.status;
     let (code, message) = error::of_graph(answer);
     match status {
-        400..=499 if speaks_of_licence(&code, &message) => FetchError::NoLicence { status, code, message },
+        401 | 403 if is_of_somebody_else(answer, &code) => {
+            FetchError::Blocked { status, code, message, retry_after: answer.retry_after() }
+        }
+        400..=599 if speaks_of_licence(&code, &message) => FetchError::NoLicence { status, code, message },
         401 | 403 => FetchError::Denied { status, code, message },
         400..=499 if status != 408 => FetchError::BadRequest { status, code, message },
         _ => FetchError::Unavailable { status, code, message, retry_after: answer.retry_after() },

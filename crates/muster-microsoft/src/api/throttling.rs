@@ -1,26 +1,39 @@
 //! What happens on 429: one budget per API, tenant and app.
 //!
-//! Microsoft counts requests per (API, tenant, app). A budget starts at the documented rate and is taught by every 429: no
-//! request of the same budget goes out before `Retry-After` has passed. Other tenants' budgets are not touched.
+//! Microsoft counts requests per (API, tenant, app). A budget is what the API documents: in no minute do more go out, whatever
+//! came before. It is taught by every 429: no request of the same budget goes out before `Retry-After` has passed, and a
+//! quarter less after it, until a while has gone by without another; for somebody else may use the same app. Other tenants'
+//! budgets are not touched.
+//!
+//! Live polling comes first: sweeps may take up to half of a budget, backfills three tenths, and neither the last third,
+//! which is kept for live polling alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{Purpose, TenantId};
 
+use super::answers::ASKED_WAIT_MAX;
 use crate::sources::Api;
 
 /// Waits when a 429 does not say how long.
 const UNTOLD_WAIT: Duration = Duration::from_secs(30);
+/// What the documented rates are for.
+const MINUTE: Duration = Duration::from_secs(60);
+/// How long without a 429 until a tenth of what was taken from a budget comes back.
+const RECOVERY: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Clone, Copy)]
+/// What was spent in the last minute, and what was learnt.
+#[derive(Debug, Clone, Default)]
 struct Budget {
-    /// When the bucket was full, or would have been: the theoretical arrival time of the generic cell rate algorithm.
-    full_at: Timestamp,
-    /// Nothing before this.
-    blocked_until: Timestamp,
+    /// When each request of the last minute went out, and whether it could have waited.
+    spent: VecDeque<(Timestamp, Purpose)>,
+    /// The latest 429, and until when it blocks.
+    blocked: Option<(Timestamp, Timestamp)>,
+    /// How many hundredths of the documented rate are used, once there was a 429; since when.
+    slowed: Option<(u32, Timestamp)>,
 }
 
 /// All budgets.
@@ -40,7 +53,7 @@ impl Budgets {
     /// Takes one request out of a budget.
     ///
     /// # Errors
-    /// How long to wait when there is none left.
+    /// How long to wait when there is none left for this purpose.
     pub fn take(
         &self,
         api: Api,
@@ -49,22 +62,8 @@ impl Budgets {
         purpose: Purpose,
         now: Timestamp,
     ) -> Result<(), Duration> {
-        let minute = Duration::from_secs(60);
-        let each = minute / self.requests_per_minute;
-        let most = share(purpose, minute);
         let mut budgets = self.budgets.lock().expect("no panic while the lock is held");
-        let fresh = Budget { full_at: now, blocked_until: Timestamp::MIN };
-        let budget = budgets.entry((api, tenant, app.to_owned())).or_insert(fresh);
-        if budget.blocked_until > now {
-            return Err(between(now, budget.blocked_until));
-        }
-        let full_at = budget.full_at.max(now).saturating_add(each).expect("a duration is never out of range");
-        let debt = between(now, full_at);
-        if debt > most {
-            return Err(debt - most);
-        }
-        budget.full_at = full_at;
-        Ok(())
+        budgets.entry((api, tenant, app.to_owned())).or_default().take(self.requests_per_minute, purpose, now)
     }
 
     /// Learns from a 429; returns how long to wait.
@@ -76,12 +75,19 @@ impl Budgets {
         retry_after: Option<Duration>,
         now: Timestamp,
     ) -> Duration {
-        let wait = retry_after.unwrap_or(UNTOLD_WAIT).max(Duration::from_secs(1));
-        let until = now.saturating_add(wait).expect("a duration is never out of range");
+        let wait = retry_after.unwrap_or(UNTOLD_WAIT).clamp(Duration::from_secs(1), ASKED_WAIT_MAX);
+        let until = later(now, wait);
         let mut budgets = self.budgets.lock().expect("no panic while the lock is held");
-        let fresh = Budget { full_at: now, blocked_until: until };
-        let budget = budgets.entry((api, tenant, app.to_owned())).or_insert(fresh);
-        budget.blocked_until = budget.blocked_until.max(until);
+        let budget = budgets.entry((api, tenant, app.to_owned())).or_default();
+        let longer = budget.blocked_until(now).is_some_and(|before| before > until);
+        if !longer {
+            budget.blocked = Some((now, until));
+        }
+        // Requests that were under way together are refused together: one lesson.
+        let learnt = budget.slowed.is_some_and(|(_, since)| since <= now && between(since, now) < wait);
+        if !learnt {
+            budget.slowed = Some(((budget.hundredths(now) * 3 / 4).max(10), now));
+        }
         wait
     }
 
@@ -91,13 +97,60 @@ impl Budgets {
     }
 }
 
-/// What a purpose may have spent of a minute's requests by the time it asks: live polling all of them; what can wait leaves
-/// the rest to it.
-fn share(purpose: Purpose, minute: Duration) -> Duration {
+impl Budget {
+    fn take(&mut self, documented: u32, purpose: Purpose, now: Timestamp) -> Result<(), Duration> {
+        if let Some(until) = self.blocked_until(now) {
+            return Err(between(now, until));
+        }
+        // What lies in the future was spent before the clock was set back: it is let go.
+        self.spent.retain(|(at, _)| *at <= now && between(*at, now) < MINUTE);
+        let rate = (documented.saturating_mul(self.hundredths(now)) / 100).max(1);
+        let left = |at: Timestamp| MINUTE - between(at, now);
+        // The request that has to be a minute old before there is room: of those that are counted, the one that leaves
+        // one less than `most` behind it.
+        let room = |counted: &dyn Fn(Purpose) -> bool, most: u32| {
+            let newest_first = self.spent.iter().rev().filter(|(_, of)| counted(*of));
+            newest_first.map(|(at, _)| *at).nth(most.max(1) as usize - 1).map(left)
+        };
+        let full = match share(purpose) {
+            None => room(&|_| true, rate),
+            // Those of the smaller share are counted in the larger one as well.
+            Some(percent) => room(&|_| true, rate * 2 / 3)
+                .max(room(&|of| share(of).is_some_and(|of| of <= percent), rate * percent / 100)),
+        };
+        match full {
+            Some(wait) => Err(wait),
+            None => {
+                self.spent.push_back((now, purpose));
+                Ok(())
+            }
+        }
+    }
+
+    /// Until when nothing goes out, if that is later than now. A clock that was set back to before the 429 ends the wait.
+    fn blocked_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let (at, until) = self.blocked?;
+        (at <= now && now < until).then_some(until)
+    }
+
+    /// How much of the documented rate is used now, in hundredths.
+    fn hundredths(&self, now: Timestamp) -> u32 {
+        match self.slowed {
+            Some((hundredths, since)) if since <= now => {
+                let minutes = between(since, now).as_secs() / RECOVERY.as_secs();
+                hundredths.saturating_add(10 * u32::try_from(minutes).unwrap_or(10).min(10)).min(100)
+            }
+            _ => 100,
+        }
+    }
+}
+
+/// How many hundredths of a budget a purpose may take; `None` for all. What can wait leaves the rest to live polling.
+fn share(purpose: Purpose) -> Option<u32> {
     match purpose {
-        Purpose::Live => minute,
-        Purpose::Sweep | Purpose::NightlySweep => minute / 2,
-        Purpose::Backfill => minute * 3 / 10,
+        Purpose::Live => None,
+        Purpose::Sweep | Purpose::NightlySweep => Some(50),
+        Purpose::Backfill => Some(30),
     }
 }
 
@@ -105,55 +158,122 @@ fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    at.saturating_add(by).expect("a duration is never out of range")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     fn at(millisecond: i64) -> Timestamp {
         Timestamp::from_millisecond(millisecond).expect("in range")
     }
 
+    fn tenant(number: u128) -> TenantId {
+        TenantId::from(uuid::Uuid::from_u128(number))
+    }
+
+    /// Takes as many as there are; how many that were.
+    fn spend(budgets: &Budgets, purpose: Purpose, now: i64) -> usize {
+        let take = || budgets.take(Api::Graph, tenant(1), "main", purpose, at(now));
+        std::iter::repeat_with(take).take(10_000).take_while(Result::is_ok).count()
+    }
+
     #[test]
-    fn a_budget_is_spent_and_comes_back() {
+    fn in_no_minute_more_go_out_than_is_documented() {
         let budgets = Budgets::new(150);
-        let tenant = TenantId::from(uuid::Uuid::from_u128(1));
-        let other = TenantId::from(uuid::Uuid::from_u128(2));
-        let take = |tenant, now| budgets.take(Api::Graph, tenant, "main", Purpose::Live, at(now));
-        for _ in 0..150 {
-            assert_eq!(take(tenant, 0), Ok(()));
+        let take = |of, now| budgets.take(Api::Graph, tenant(of), "main", Purpose::Live, at(now));
+        for millisecond in 0..150 {
+            assert_eq!(take(1, millisecond), Ok(()));
         }
-        assert_eq!(take(tenant, 0), Err(Duration::from_millis(400)));
-        assert_eq!(take(tenant, 400), Ok(()));
-        assert!(take(tenant, 400).is_err());
-        assert_eq!(take(other, 400), Ok(()));
-        assert_eq!(take(tenant, 61_000), Ok(()));
+        assert_eq!(take(1, 1_000), Err(59 * SECOND));
+        assert_eq!(take(2, 1_000), Ok(()), "another tenant's budget");
+        assert_eq!(take(1, 60_000), Ok(()), "the first is a minute old");
+        assert!(take(1, 60_000).is_err());
+        assert_eq!(spend(&budgets, Purpose::Live, 60_149), 149);
+        let mut sent: Vec<i64> = Vec::new();
+        for now in (0..600_000).step_by(37) {
+            if take(3, now).is_ok() {
+                sent.push(now);
+            }
+        }
+        assert!(sent.windows(151).all(|window| window[150] - window[0] >= 60_000));
+        assert!(sent.len() >= 1_500, "nothing is given away: {}", sent.len());
     }
 
     #[test]
     fn what_can_wait_leaves_the_rest_to_live_polling() {
-        let budgets = Budgets::new(100);
-        let tenant = TenantId::from(uuid::Uuid::from_u128(1));
-        let take = |purpose| budgets.take(Api::Graph, tenant, "main", purpose, at(0));
-        let spend = |purpose| (0..1_000).take_while(|_| take(purpose).is_ok()).count();
-        assert_eq!(spend(Purpose::Backfill), 30);
-        assert_eq!(spend(Purpose::Sweep), 20);
-        assert_eq!(take(Purpose::Backfill), Err(Duration::from_millis(20 * 600 + 600)));
-        assert_eq!(spend(Purpose::Live), 50);
+        let budgets = Budgets::new(90);
+        assert_eq!(spend(&budgets, Purpose::Backfill, 0), 27, "three tenths");
+        assert_eq!(spend(&budgets, Purpose::Sweep, 1_000), 18, "half, with the backfill's");
+        assert_eq!(spend(&budgets, Purpose::Backfill, 1_000), 0);
+        assert_eq!(spend(&budgets, Purpose::Live, 1_000), 45, "all that is left");
+        assert_eq!(spend(&budgets, Purpose::Live, 1_000), 0);
+
+        // Live polling alone may take all; what can wait never has the last third.
+        let budgets = Budgets::new(90);
+        for now in 0..50 {
+            assert_eq!(budgets.take(Api::Graph, tenant(1), "main", Purpose::Live, at(now)), Ok(()));
+        }
+        assert_eq!(spend(&budgets, Purpose::Sweep, 1_000), 10);
+        assert_eq!(spend(&budgets, Purpose::Live, 1_000), 30);
+        let wait = budgets.take(Api::Graph, tenant(1), "main", Purpose::Sweep, at(2_000));
+        assert!(wait.is_err_and(|wait| wait > 57 * SECOND && wait < MINUTE), "{wait:?}");
+
+        // In the smallest budget everybody has a turn now and then.
+        let budgets = Budgets::new(1);
+        assert_eq!(spend(&budgets, Purpose::Backfill, 0), 1);
+        assert_eq!(spend(&budgets, Purpose::Live, 1_000), 0);
+        assert_eq!(spend(&budgets, Purpose::Live, 60_000), 1);
     }
 
     #[test]
     fn a_429_blocks_its_own_budget_only() {
         let budgets = Budgets::new(150);
-        let tenant = TenantId::from(uuid::Uuid::from_u128(1));
-        let other = TenantId::from(uuid::Uuid::from_u128(2));
-        let api = Api::Graph;
-        assert_eq!(
-            budgets.throttled(api, tenant, "main", Some(Duration::from_secs(10)), at(0)),
-            Duration::from_secs(10)
-        );
-        assert_eq!(budgets.take(api, tenant, "main", Purpose::Live, at(4_000)), Err(Duration::from_secs(6)));
-        assert_eq!(budgets.take(api, tenant, "other-app", Purpose::Live, at(4_000)), Ok(()));
-        assert_eq!(budgets.take(api, other, "main", Purpose::Live, at(4_000)), Ok(()));
-        assert_eq!(budgets.take(api, tenant, "main", Purpose::Live, at(10_000)), Ok(()));
+        let take = |of, app, now| budgets.take(Api::Graph, tenant(of), app, Purpose::Live, at(now));
+        let throttled = |told, now| budgets.throttled(Api::Graph, tenant(1), "main", told, at(now));
+        assert_eq!(throttled(Some(10 * SECOND), 0), 10 * SECOND);
+        assert_eq!(take(1, "main", 4_000), Err(6 * SECOND));
+        assert_eq!(take(1, "other-app", 4_000), Ok(()));
+        assert_eq!(take(2, "main", 4_000), Ok(()));
+        assert_eq!(throttled(Some(SECOND), 5_000), SECOND, "a shorter one does not lift a longer one");
+        assert_eq!(take(1, "main", 9_000), Err(SECOND));
+        assert_eq!(take(1, "main", 10_000), Ok(()));
+        // What is not told, at once, and for ever.
+        assert_eq!(throttled(None, 20_000), UNTOLD_WAIT);
+        assert_eq!(throttled(Some(Duration::ZERO), 60_000), SECOND);
+        assert_eq!(throttled(Some(Duration::MAX), 70_000), ASKED_WAIT_MAX);
+        assert_eq!(take(1, "main", 70_001 + 3_599_000), Err(Duration::from_millis(999)));
+    }
+
+    #[test]
+    fn a_budget_learns_from_429_and_forgets_again() {
+        let budgets = Budgets::new(100);
+        let throttled = |now| budgets.throttled(Api::Graph, tenant(1), "main", Some(10 * SECOND), at(now));
+        assert_eq!(spend(&budgets, Purpose::Live, 0), 100);
+        // Three that were under way together teach once.
+        throttled(1_000);
+        throttled(1_001);
+        throttled(1_002);
+        assert_eq!(spend(&budgets, Purpose::Live, 60_500), 75);
+        throttled(60_501);
+        assert_eq!(spend(&budgets, Purpose::Live, 120_499), 0);
+        assert_eq!(spend(&budgets, Purpose::Live, 120_500), 56, "three quarters of three quarters");
+        assert_eq!(spend(&budgets, Purpose::Live, 3_600_000), 100, "long ago");
+        for minute in 100..200 {
+            throttled(minute * 60_000);
+        }
+        assert_eq!(spend(&budgets, Purpose::Live, 200 * 60_000), 40, "never nothing");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_blocks_nothing() {
+        let budgets = Budgets::new(100);
+        assert_eq!(spend(&budgets, Purpose::Live, 86_400_000), 100);
+        budgets.throttled(Api::Graph, tenant(1), "main", Some(10 * SECOND), at(86_400_000));
+        assert_eq!(spend(&budgets, Purpose::Live, 0), 100);
     }
 }

@@ -1,12 +1,12 @@
 //! What is asked next, and what a failure means for it. Pure: the state is the cursor's.
 
 use jiff::Timestamp;
-use muster_http::TransportError;
 use muster_model::json::skim;
 use muster_model::{Clocks, Cursor, PageQuery, Source};
 
 use super::declaration::{Declaration, Rung};
 use crate::FetchError;
+use crate::api::answers::{self, Next};
 
 /// A page to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,10 +102,10 @@ pub fn after_failure(
 ) -> AfterFailure {
     let ladder = super::declaration(source).ladder;
     let rungs = u8::try_from(ladder.len()).unwrap_or(u8::MAX);
-    match error {
-        FetchError::BadRequest { message, .. } => {
+    match answers::rule(error.case()).next {
+        Next::Otherwise => {
             let of_link = cursor.link_refused();
-            let of_order = message.to_ascii_lowercase().contains("orderby");
+            let of_order = error.to_string().to_ascii_lowercase().contains("orderby");
             if of_order && !cursor.plan().refuses_order {
                 cursor.plan_mut().refuses_order = true;
                 return AfterFailure::AskAgain;
@@ -115,8 +115,8 @@ pub fn after_failure(
             }
             AfterFailure::Wait
         }
-        FetchError::ForeignLink(_) if cursor.link_refused() => AfterFailure::AskAgain,
-        FetchError::Transport(TransportError::TooLarge { .. }) => {
+        Next::WithoutLink if cursor.link_refused() => AfterFailure::AskAgain,
+        Next::Less => {
             if cursor.plan_mut().step_down(rungs) {
                 return AfterFailure::AskAgain;
             }
@@ -125,9 +125,8 @@ pub fn after_failure(
                 false => AfterFailure::Wait,
             }
         }
-        FetchError::Transport(TransportError::Timeout { .. } | TransportError::Broken { .. })
-        | FetchError::Unavailable { status: 500 | 504, .. } => no_answer(rungs, cursor, failures, clocks),
-        _ => AfterFailure::Wait,
+        Next::LessWhenLasting => no_answer(rungs, cursor, failures, clocks),
+        Next::Same | Next::WithoutLink | Next::NewToken | Next::Onward => AfterFailure::Wait,
     }
 }
 
@@ -150,7 +149,7 @@ pub fn after_bare(source: Source, cursor: &mut Cursor) -> bool {
     cursor.plan_mut().step_down(rungs)
 }
 
-/// The same for an answer that is no page.
+/// The same for an answer that is no page, [`answers::Case::NotAPage`].
 pub fn after_unreadable(source: Source, cursor: &mut Cursor, failures: u32, clocks: Clocks) -> AfterFailure {
     let rungs = u8::try_from(super::declaration(source).ladder.len()).unwrap_or(u8::MAX);
     no_answer(rungs, cursor, failures, clocks)

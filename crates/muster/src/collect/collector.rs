@@ -9,6 +9,7 @@ use muster_model::{Clock, Source, TenantId};
 use muster_store::{InstanceId, Store};
 use tokio::sync::Notify;
 
+use super::pace::Pace;
 use super::skew::Skews;
 use crate::access::apps::Apps;
 use crate::access::watch::Told;
@@ -35,6 +36,8 @@ pub struct Collector {
     pub accepted: Arc<Notify>,
     /// What was last written down about the access to each source.
     pub news: News,
+    /// When something new last came of each source.
+    pub pace: Pace,
     /// What the log was told about tenants' access.
     pub told: Arc<Told>,
     /// Which sources are known to be swept.

@@ -1,12 +1,12 @@
 //! What belongs to a record, by a call of its own, where the service cannot put it into the page.
 
-use muster_microsoft::entra::credential::App;
+use muster_microsoft::FetchError;
 use muster_microsoft::sources::{self, Target};
-use muster_microsoft::{FetchError, Microsoft};
 use muster_model::page::{self, List};
-use muster_model::{Purpose, RecordHead, RecordKind, Source, TenantId};
+use muster_model::{RecordHead, RecordKind, Source, TenantId};
 use muster_store::StoreError;
 
+use super::caller::Caller;
 use super::collector::Collector;
 use super::page::hash;
 
@@ -29,15 +29,13 @@ pub(crate) struct Completed {
 /// # Errors
 /// When it is not the record that stands in the way: access, budget, throttling, no connection.
 pub(crate) async fn complete(
-    microsoft: &Microsoft,
-    app: &App,
-    (tenant, source, purpose): (TenantId, Source, Purpose),
+    caller: &Caller<'_>,
     key: &str,
     records: Vec<(RecordHead, &str)>,
 ) -> Result<Completed, FetchError> {
     let mut completed = Completed { records: Vec::with_capacity(records.len()), bare: Vec::new() };
     for (head, body) in records {
-        let list = match list_of(microsoft, app, (tenant, source, purpose), key, &head.id).await {
+        let list = match list_of(caller, key, &head.id).await {
             Ok(list) => list,
             Err(
                 FetchError::BadRequest { .. } | FetchError::Unavailable { .. } | FetchError::ForeignLink(_),
@@ -46,7 +44,9 @@ pub(crate) async fn complete(
             Err(error) => return Err(error),
         };
         let whole = list.and_then(|list| with(body, key, &list));
-        match whole.and_then(|whole| RecordHead::read(source.kind(), &whole).ok().map(|head| (head, whole))) {
+        match whole
+            .and_then(|whole| RecordHead::read(caller.source.kind(), &whole).ok().map(|head| (head, whole)))
+        {
             Some(record) => completed.records.push(record),
             None => {
                 completed.bare.push(hash([head.id.as_bytes()]));
@@ -58,17 +58,11 @@ pub(crate) async fn complete(
 }
 
 /// The items of one record's list, as they stand between its brackets; `None` where it cannot be read whole.
-async fn list_of(
-    microsoft: &Microsoft,
-    app: &App,
-    (tenant, source, purpose): (TenantId, Source, Purpose),
-    key: &str,
-    id: &str,
-) -> Result<Option<String>, FetchError> {
+async fn list_of(caller: &Caller<'_>, key: &str, id: &str) -> Result<Option<String>, FetchError> {
     let mut list = String::new();
-    let mut target = sources::belongings(source, id, key);
+    let mut target = sources::belongings(caller.source, id, key);
     for _ in 0..PAGES_MAX {
-        let page = microsoft.fetch(app, tenant, source, purpose, &target).await?;
+        let page = caller.fetch(&target).await?;
         let list_key = List::Field("value");
         let Ok(split) = page::split(&page.body, RecordKind::GraphAlert, list_key, ITEMS_MAX) else {
             return Ok(None);

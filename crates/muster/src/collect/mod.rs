@@ -1,18 +1,24 @@
 //! Alerts become rows: polls sources that are due and hands each page to the store.
 
+mod caller;
 mod collector;
 mod each;
 mod gone;
+mod pace;
 mod page;
 mod pass;
+mod place;
 mod run;
 mod skew;
 mod sweep;
 mod turn;
 
+pub(crate) use caller::Caller;
 pub(crate) use collector::LEASE;
 pub use collector::{Collector, News, Swept};
 pub(crate) use each::{Completed, complete};
+pub use pace::Pace;
 pub use page::Taken;
+pub(crate) use place::Place;
 pub use skew::Skews;
 pub use turn::missing;

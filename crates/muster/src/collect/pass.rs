@@ -8,15 +8,16 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use muster_microsoft::FetchError;
+use muster_microsoft::api::answers::PAGES_PER_TURN;
 use muster_microsoft::sources::{self, AfterFailure};
 use muster_model::{Clocks, Cursor, Note, Purpose, Reason};
 use muster_store::{PollResult, SourceLease};
 use tokio_util::sync::CancellationToken;
 
 use super::collector::Collector;
+use super::place::Place;
 use super::sweep;
-use super::turn::{PAGES_PER_TURN, TurnError, later};
+use super::turn::{TurnError, later};
 
 /// How long a pass waits while live reading of its source fails.
 const LIVE_TROUBLE_WAIT: Duration = Duration::from_secs(300);
@@ -32,9 +33,14 @@ enum PassStep {
 }
 
 impl Collector {
-    pub(super) async fn pass_turn(&self, lease: &SourceLease, stop: &CancellationToken) -> PollResult {
+    pub(super) async fn pass_turn(
+        &self,
+        lease: &SourceLease,
+        place: &Place,
+        stop: &CancellationToken,
+    ) -> PollResult {
         let mut cursor = lease.cursor.clone();
-        let pages = AssertUnwindSafe(self.pass_pages(lease, &mut cursor, stop)).catch_unwind().await;
+        let pages = AssertUnwindSafe(self.pass_pages(lease, &mut cursor, place, stop)).catch_unwind().await;
         let now = self.clock.now();
         match pages.unwrap_or(Err(TurnError::Panicked)) {
             Ok(PassStep::Over) => self.pass_over(lease, &cursor),
@@ -45,12 +51,16 @@ impl Collector {
             Ok(PassStep::Later(wait)) => {
                 PollResult::Yielded { next_at: later(now, wait), progressed: false, cursor: None }
             }
-            Err(TurnError::Fetch { error: FetchError::OverBudget { wait }, .. }) => {
-                let progressed = cursor != lease.cursor;
-                PollResult::Yielded { next_at: later(now, wait), progressed, cursor: Some(cursor) }
-            }
             Err(error) => {
-                let wait = self.wait_after(lease, &error);
+                let (wait, counts) = self.wait_after(lease, &error);
+                if !counts {
+                    let progressed = cursor != lease.cursor;
+                    return PollResult::Yielded {
+                        next_at: later(now, wait),
+                        progressed,
+                        cursor: Some(cursor),
+                    };
+                }
                 let (reason, purpose) = (error.to_string(), lease.purpose.as_str());
                 self.count_pass(lease, "failed");
                 tracing::debug!(purpose, error = reason, retry_in_seconds = wait.as_secs(), "a pass waits");
@@ -63,6 +73,7 @@ impl Collector {
         &self,
         lease: &SourceLease,
         cursor: &mut Cursor,
+        place: &Place,
         stop: &CancellationToken,
     ) -> Result<PassStep, TurnError> {
         let (tenant, source) = (lease.tenant.id, lease.source);
@@ -72,6 +83,7 @@ impl Collector {
         };
         let app =
             self.apps.get(&lease.tenant.app).ok_or_else(|| TurnError::NoApp(lease.tenant.app.clone()))?;
+        let caller = self.caller(lease, &app, place);
         let routes = self.router.routes(&lease.tenant.label(), source);
         if cursor.pass().is_none() {
             match self.new_sweep(lease, &live.cursor).await? {
@@ -94,12 +106,12 @@ impl Collector {
             }
             requests -= 1;
             if let Some(hour) = cursor.next_to_count() {
-                self.count_hour(lease, &app, cursor, hour).await?;
+                self.count_hour(&caller, cursor, hour).await?;
                 continue;
             }
             let clocks = Clocks { local: self.clock.now(), server: None };
             let request = sources::request(source, cursor, clocks, None);
-            match self.page(lease, &app, &routes, cursor, &request, clocks).await {
+            match self.page(lease, &caller, &routes, cursor, &request, clocks).await {
                 Ok(_) | Err(TurnError::Fetch { after: AfterFailure::AskAgain, .. }) => {}
                 Err(error) => return Err(error),
             }

@@ -6,19 +6,22 @@
 //! at any moment, the same page is asked for again, and what was accepted already is recognised.
 //!
 //! A turn is a few pages. Then the source goes behind all others that are due, so that a tenant with a million alerts
-//! to fetch delays no other. Sweeps and backfills have half of the places at most, so that live reading always finds one. A source that fails waits, longer each time, and delays nobody: calls to Microsoft are many
-//! at a time, and none waits for another tenant's.
+//! to fetch delays no other. Sweeps and backfills have half of the places at most, so that live reading always finds
+//! one. A source that fails waits, longer each time, and delays nobody: places at work are for working,
+//! not for waiting for an answer, and those that failed last time have a few of their own (`place.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use muster_model::Purpose;
 use muster_store::{PollResult, SourceLease, StoreError};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::collector::{Collector, LEASE};
+use super::place::{Place, Places};
 use super::turn::later;
 
 /// The pause after the store has failed.
@@ -29,16 +32,15 @@ const PUT_OFF: Duration = Duration::from_secs(10);
 impl Collector {
     /// Polls until told to stop. Turns under way are finished by `tracker`'s owner waiting for it.
     pub async fn run(self: Arc<Self>, tracker: TaskTracker, stop: CancellationToken) {
-        let slots = Arc::new(Semaphore::new(self.settings.concurrency.max(1) as usize));
+        let places = Places::new(self.settings.concurrency);
         // Sweeps and backfills take no more than these of them.
         let behind = Arc::new(Semaphore::new((self.settings.concurrency as usize / 2).max(1)));
-        let freed = Arc::new(Notify::new());
         while !stop.is_cancelled() {
             let now = self.clock.now();
-            let free = u32::try_from(slots.available_permits()).unwrap_or(u32::MAX).min(64);
+            let free = places.free();
             if free == 0 {
                 tokio::select! {
-                    () = freed.notified() => {}
+                    () = places.freed() => {}
                     () = stop.cancelled() => {}
                 }
                 continue;
@@ -53,29 +55,33 @@ impl Collector {
             };
             let none = leases.is_empty();
             for lease in leases {
-                let place = match lease.purpose {
+                let behind = match lease.purpose {
                     Purpose::Live => None,
                     _ => match Arc::clone(&behind).try_acquire_owned() {
-                        Ok(place) => Some(place),
+                        Ok(behind) => Some(behind),
                         Err(_) => {
                             self.put_off(&lease).await;
                             continue;
                         }
                     },
                 };
-                let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
-                let (collector, freed, stop) = (Arc::clone(&self), Arc::clone(&freed), stop.clone());
+                let place = places.open(lease.failures > 0).await;
+                // At once where there is one, so that what is free is counted right.
+                let has_place = place.take().now_or_never().is_some();
+                let (collector, stop) = (Arc::clone(&self), stop.clone());
                 tracker.spawn(async move {
-                    collector.turn(lease, &stop).await;
-                    drop((slot, place));
-                    freed.notify_one();
+                    if !has_place {
+                        place.take().await;
+                    }
+                    collector.turn_at(lease, &place, &stop).await;
+                    drop(behind);
                 });
             }
             if none {
                 let wait = self.idle_wait().await;
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
-                    () = freed.notified() => {}
+                    () = places.freed() => {}
                     () = stop.cancelled() => {}
                 }
             }
@@ -100,6 +106,11 @@ impl Collector {
                 turns += 1;
             }
         }
+    }
+
+    /// One turn, whatever else goes on.
+    pub async fn turn(&self, lease: SourceLease, stop: &CancellationToken) {
+        self.turn_at(lease, &Place::uncounted(), stop).await;
     }
 
     /// Gives a sweep or a backfill back for which there is no place now.

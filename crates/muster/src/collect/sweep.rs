@@ -13,11 +13,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_http::TransportError;
 use muster_microsoft::FetchError;
-use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::{self, AfterFailure};
 use muster_model::{Cursor, Purpose};
 use muster_store::SourceLease;
 
+use super::caller::Caller;
 use super::collector::Collector;
 use super::turn::TurnError;
 use crate::backoff;
@@ -75,18 +75,17 @@ impl Collector {
     /// Compares the service's count of an hour with ours.
     pub(super) async fn count_hour(
         &self,
-        lease: &SourceLease,
-        app: &App,
+        caller: &Caller<'_>,
         cursor: &mut Cursor,
         (from, to): Span,
     ) -> Result<(), TurnError> {
-        let (tenant, source) = (lease.tenant.id, lease.source);
+        let (tenant, source) = (caller.tenant, caller.source);
         let is_whole = to.duration_since(from).as_secs() == HOUR_SECONDS;
         let Some(target) = sources::count(source, from, to).filter(|_| is_whole) else {
             cursor.counted(true);
             return Ok(());
         };
-        let counted = match self.microsoft.fetch(app, tenant, source, lease.purpose, &target).await {
+        let counted = match caller.fetch(&target).await {
             Ok(page) => sources::read_count(&page.body).filter(|_| page.partial.is_none()),
             Err(
                 FetchError::BadRequest { .. }

@@ -9,6 +9,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use muster_http::TransportError;
+use muster_microsoft::api::answers::{
+    self, ASKED_WAIT_MAX, Case, OWN_WAIT_MAX, PAGES_PER_TURN, SEARCH_WAIT, Wait,
+};
 use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::{self, AfterFailure, PageRequest, Rung};
 use muster_microsoft::{FetchError, FetchedPage, TenantAccess};
@@ -19,20 +22,18 @@ use muster_store::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::caller::Caller;
 use super::collector::{Collector, LEASE};
 use super::each;
 use super::gone;
 use super::page::{KEPT_BYTES_MAX, Taken};
+use super::place::Place;
 use crate::access::{checks, watch};
 use crate::backoff;
 use crate::routing::Routes;
 
-/// Pages that one source may read before others have their turn.
-pub(super) const PAGES_PER_TURN: u32 = 8;
-/// The wait while it is looked for what gets no answer.
-const SEARCH_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait that a server in trouble is granted.
-const ASKED_WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// What is waited where the trouble is our own: the store's, the settings', a fault.
+const OTHER_WAIT: Wait = Wait { first: Duration::from_secs(2), as_told: false, counts: true };
 
 /// Why a turn ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -61,10 +62,12 @@ type Body<'a> = std::borrow::Cow<'a, str>;
 impl Collector {
     /// One turn. Whatever happens is written down, and the lease given back.
     #[tracing::instrument(name = "poll", skip_all, fields(tenant.id = %lease.tenant.id, tenant.slug = %lease.tenant.slug, source = %lease.source, purpose = %lease.purpose))]
-    pub async fn turn(&self, lease: SourceLease, stop: &CancellationToken) {
+    pub(super) async fn turn_at(&self, lease: SourceLease, place: &Place, stop: &CancellationToken) {
         let result = match lease.purpose {
-            Purpose::Live => self.live_turn(&lease, stop).await,
-            Purpose::Sweep | Purpose::NightlySweep | Purpose::Backfill => self.pass_turn(&lease, stop).await,
+            Purpose::Live => self.live_turn(&lease, place, stop).await,
+            Purpose::Sweep | Purpose::NightlySweep | Purpose::Backfill => {
+                self.pass_turn(&lease, place, stop).await
+            }
         };
         if let Err(error) = self.store.finish_poll(&lease, result, self.clock.now()).await {
             // The lease runs out by itself, and the source is polled again.
@@ -72,9 +75,9 @@ impl Collector {
         }
     }
 
-    async fn live_turn(&self, lease: &SourceLease, stop: &CancellationToken) -> PollResult {
+    async fn live_turn(&self, lease: &SourceLease, place: &Place, stop: &CancellationToken) -> PollResult {
         let mut cursor = lease.cursor.clone();
-        let pages = AssertUnwindSafe(self.pages(lease, &mut cursor, stop)).catch_unwind().await;
+        let pages = AssertUnwindSafe(self.pages(lease, &mut cursor, place, stop)).catch_unwind().await;
         // A fault of ours that one tenant's data brings out is that tenant's trouble only.
         match pages.unwrap_or(Err(TurnError::Panicked)) {
             Ok(Step::RoundDone) => {
@@ -86,7 +89,11 @@ impl Collector {
                 self.begin_sweeps(lease).await;
                 let missing = missing(&cursor);
                 PollResult::CaughtUp {
-                    next_at: later(self.clock.now(), self.settings.poll_interval.0),
+                    next_at: self.pace.next(
+                        (lease.tenant.id, lease.source),
+                        &self.settings,
+                        self.clock.now(),
+                    ),
                     missing,
                     cursor: Some(cursor),
                 }
@@ -109,10 +116,12 @@ impl Collector {
         &self,
         lease: &SourceLease,
         cursor: &mut Cursor,
+        place: &Place,
         stop: &CancellationToken,
     ) -> Result<Step, TurnError> {
         let app =
             self.apps.get(&lease.tenant.app).ok_or_else(|| TurnError::NoApp(lease.tenant.app.clone()))?;
+        let caller = self.caller(lease, &app, place);
         let routes = self.router.routes(&lease.tenant.label(), lease.source);
         // A kill may have left a hole under way: news goes first, so that "read to its end" is never said without it.
         if cursor.is_healing() {
@@ -124,7 +133,7 @@ impl Collector {
             }
             let clocks = Clocks { local: self.clock.now(), server: None };
             let request = sources::request(lease.source, cursor, clocks, None);
-            let step = match self.page(lease, &app, &routes, cursor, &request, clocks).await {
+            let step = match self.page(lease, &caller, &routes, cursor, &request, clocks).await {
                 Ok(step) => step,
                 Err(TurnError::Fetch { after: AfterFailure::AskAgain, .. }) => continue,
                 // Looking closely at what is a hole already is no failure either.
@@ -150,18 +159,30 @@ impl Collector {
         Ok(Step::Continue)
     }
 
+    /// Who asks for the pages of a turn.
+    pub(super) fn caller<'a>(&'a self, lease: &SourceLease, app: &'a App, place: &'a Place) -> Caller<'a> {
+        Caller {
+            microsoft: &self.microsoft,
+            app,
+            tenant: lease.tenant.id,
+            source: lease.source,
+            purpose: lease.purpose,
+            place,
+        }
+    }
+
     /// Asks for one page and accepts what it brings.
     pub(super) async fn page(
         &self,
         lease: &SourceLease,
-        app: &App,
+        caller: &Caller<'_>,
         routes: &Routes,
         cursor: &mut Cursor,
         request: &PageRequest,
         clocks: Clocks,
     ) -> Result<Step, TurnError> {
-        let (tenant, source, purpose) = (lease.tenant.id, lease.source, lease.purpose);
-        let page = match self.microsoft.fetch(app, tenant, source, purpose, &request.target).await {
+        let (tenant, source) = (lease.tenant.id, lease.source);
+        let page = match caller.fetch(&request.target).await {
             Ok(page) => page,
             Err(error) => {
                 let after = sources::after_failure(source, cursor, &error, lease.failures, clocks);
@@ -190,8 +211,7 @@ impl Collector {
             }
             Rung::Each(key) => {
                 let records = self.not_whole_yet((tenant, source), key, records).await?;
-                let completed =
-                    each::complete(&self.microsoft, app, (tenant, source, purpose), key, records).await;
+                let completed = each::complete(caller, key, records).await;
                 let completed =
                     completed.map_err(|error| TurnError::Fetch { error, after: AfterFailure::Wait })?;
                 summary.unreadable.extend(completed.bare);
@@ -274,6 +294,9 @@ impl Collector {
                 .increment(u64::from(late.records));
         }
         if receipt.accepted > 0 {
+            if lease.purpose == Purpose::Live {
+                self.pace.news((lease.tenant.id, lease.source), self.clock.now());
+            }
             self.accepted.notify_waiters();
         }
         Ok(receipt)
@@ -361,30 +384,39 @@ impl Collector {
         }
     }
 
-    /// How long to wait after a failure.
-    pub(super) fn wait_after(&self, lease: &SourceLease, error: &TurnError) -> Duration {
-        let most = self.settings.poll_interval.0.max(Duration::from_secs(300));
+    /// How long to wait after a failure, and whether it counts as one.
+    pub(super) fn wait_after(&self, lease: &SourceLease, error: &TurnError) -> (Duration, bool) {
+        let case = match error {
+            TurnError::Fetch { error, .. } => Some(error.case()),
+            TurnError::NotAPage { .. } => Some(Case::NotAPage),
+            _ => None,
+        };
+        let rule = case.and_then(|case| answers::rule(case).wait).unwrap_or(OTHER_WAIT);
+        let most = self.settings.poll_interval.0.max(OWN_WAIT_MAX);
         let seed = backoff::seed(&[&lease.tenant.id.to_string(), lease.source.as_str()]);
-        let own = backoff::wait(lease.failures, Duration::from_secs(2), most, seed);
-        match error {
-            TurnError::Fetch { error: FetchError::Throttled { wait }, .. } => *wait,
+        let own = backoff::wait(lease.failures, rule.first, most, seed);
+        let asked = match error {
+            TurnError::Fetch { error, .. } if rule.as_told => error.retry_after(),
+            _ => None,
+        };
+        let wait = match error {
+            _ if !rule.counts => asked.unwrap_or(rule.first).max(rule.first),
             TurnError::Fetch { after: AfterFailure::Search, .. }
             | TurnError::NotAPage { after: AfterFailure::Search, .. } => SEARCH_WAIT,
-            // A server in trouble that says "at once", or "tomorrow", is not taken at its word.
-            TurnError::Fetch { error, .. } => {
-                error.retry_after().map_or(own, |wait| wait.clamp(own, own.max(ASKED_WAIT_MAX)))
-            }
-            _ => own,
-        }
+            // A server that says "at once", or "tomorrow", is not taken at its word.
+            _ => asked.map_or(own, |wait| wait.clamp(own, own.max(ASKED_WAIT_MAX))),
+        };
+        (wait, rule.counts)
     }
 
     fn failed(&self, lease: &SourceLease, cursor: Cursor, error: &TurnError) -> PollResult {
         let now = self.clock.now();
-        if let TurnError::Fetch { error: FetchError::OverBudget { wait }, .. } = error {
+        let (wait, counts) = self.wait_after(lease, error);
+        if !counts {
+            tracing::debug!(reason = %error, "the turn is given up");
             let progressed = cursor != lease.cursor;
-            return PollResult::Yielded { next_at: later(now, *wait), progressed, cursor: Some(cursor) };
+            return PollResult::Yielded { next_at: later(now, wait), progressed, cursor: Some(cursor) };
         }
-        let wait = self.wait_after(lease, error);
         let kind = match error {
             TurnError::Fetch { error, .. } => error.kind(),
             TurnError::NotAPage { .. } => "not_a_page",

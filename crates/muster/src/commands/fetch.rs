@@ -21,7 +21,7 @@ use super::Context;
 use super::format_name::format_name;
 use super::moment::Moment;
 use crate::access::apps::Apps;
-use crate::collect::{Completed, Taken, complete, missing};
+use crate::collect::{Caller, Completed, Place, Taken, complete, missing};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Output, OutputFormat, Tone, number, plain};
 use crate::shown::progress::Progress;
@@ -128,7 +128,7 @@ async fn one_tenant(
     let app = apps
         .get(&tenant.app)
         .ok_or_else(|| Failed::say(Exit::Settings, format!("the settings name no app `{}`", tenant.app)))?;
-    let reading = Reading { microsoft, app: &app, tenant, source: args.source };
+    let reading = Reading { microsoft, app: &app, tenant, source: args.source, place: Place::uncounted() };
     if args.id.is_empty() {
         span(args, context, &reading, print).await
     } else {
@@ -142,11 +142,23 @@ struct Reading<'a> {
     app: &'a App,
     tenant: &'a Tenant,
     source: Source,
+    place: Place,
 }
 
 impl Reading<'_> {
     async fn fetch(&self, target: &Target) -> Result<FetchedPage, FetchError> {
-        self.microsoft.fetch(self.app, self.tenant.id, self.source, Purpose::Live, target).await
+        self.caller().fetch(target).await
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            microsoft: self.microsoft,
+            app: self.app,
+            tenant: self.tenant.id,
+            source: self.source,
+            purpose: Purpose::Live,
+            place: &self.place,
+        }
     }
 
     /// The records with what belongs to them, and hashes of those that had to come without.
@@ -159,8 +171,7 @@ impl Reading<'_> {
             let as_they_are = records.into_iter().map(|(head, body)| (head, body.into())).collect();
             return Ok((as_they_are, Vec::new()));
         };
-        let of = (self.tenant.id, self.source, Purpose::Live);
-        let Completed { records, bare } = complete(self.microsoft, self.app, of, key, records).await?;
+        let Completed { records, bare } = complete(&self.caller(), key, records).await?;
         Ok((records.into_iter().map(|(head, body)| (head, body.into())).collect(), bare))
     }
 }

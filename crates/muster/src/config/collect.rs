@@ -11,13 +11,18 @@ use serde::Deserialize;
 pub struct CollectSettings {
     /// How often each source of each tenant is asked for news.
     pub poll_interval: Span,
+    /// The same for a source that has news: half of `poll_interval` unless told.
+    pub poll_interval_busy: Option<Span>,
+    /// The same for a source that has had none for long: twice `poll_interval` unless told.
+    pub poll_interval_quiet: Option<Span>,
     /// How far back a new tenant is read.
     pub backfill: Span,
     /// How much before the last round began is asked for again, for records that become visible late.
     pub overlap: Span,
     /// What the overlap may grow to in a tenant whose records come later than that.
     pub horizon: Span,
-    /// Calls to Microsoft at the same time, for all tenants together.
+    /// Turns of polling that are worked on at the same time, for all tenants together. Those that wait long for an answer
+    /// are not counted.
     pub concurrency: u32,
     /// Requests a minute for one tenant, app and API family. Microsoft allows 150 for Graph security.
     pub requests_per_minute: u32,
@@ -28,6 +33,8 @@ impl Default for CollectSettings {
         let seconds = |seconds| Span(Duration::from_secs(seconds));
         Self {
             poll_interval: seconds(60),
+            poll_interval_busy: None,
+            poll_interval_quiet: None,
             backfill: seconds(7 * 86_400),
             overlap: seconds(600),
             horizon: seconds(7_200),
@@ -38,6 +45,14 @@ impl Default for CollectSettings {
 }
 
 impl CollectSettings {
+    /// The shortest and the longest interval of polling. The usual one lies between them, whatever was told.
+    pub fn poll_intervals(&self) -> (Duration, Duration) {
+        let usual = self.poll_interval.0;
+        let busy = self.poll_interval_busy.map_or(usual / 2, |told| told.0.min(usual));
+        let quiet = self.poll_interval_quiet.map_or(usual * 2, |told| told.0.max(usual));
+        (busy, quiet)
+    }
+
     /// The part that cursors need.
     pub fn cursor_policy(&self) -> CursorPolicy {
         CursorPolicy { overlap: self.overlap.0, overlap_max: self.horizon.0.max(self.overlap.0) }

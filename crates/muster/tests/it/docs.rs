@@ -328,3 +328,15 @@ fn every_command_is_documented_and_no_other() {
     }
     assert_eq!(found, there);
 }
+
+/// The table in the document is the one that the program goes by.
+#[test]
+fn the_table_of_answers_is_documented() {
+    let rows: Vec<String> = muster_microsoft::api::answers::TABLE
+        .iter()
+        .map(muster_microsoft::api::answers::Row::in_markdown)
+        .collect();
+    let text = read("docs/answers.md");
+    let documented: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert_eq!(documented, rows, "docs/answers.md should have:\n{}", rows.join("\n"));
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster::access::grants::StoreGrants;
-use muster::collect::{Collector, News, Skews, Swept};
+use muster::collect::{Collector, News, Pace, Skews, Swept};
 use muster::config::Settings;
 use muster::deliver::{Deliverer, StepOutcome};
 use muster::routing::Router;
@@ -218,6 +218,7 @@ impl Bench {
             instance,
             accepted: Arc::clone(&accepted),
             news: News::default(),
+            pace: Pace::default(),
             told: Arc::default(),
             swept: Swept::default(),
             skews: Skews::default(),

@@ -141,8 +141,8 @@ mod tests {
         let output = Output::new(OutputFormat::Table, ColourChoice::Never);
         let text = calendar(&output, &hours);
         let expected = "            00     06     12     18           new    late  healed
-2026-11-27                         ■X      2 400       2       0
-2026-11-28  ~      □·                      3 600       3       0
+2026-11-27                           ■X      2 400       2       0
+2026-11-28  ~      □·                        3 600       3       0
 ";
         assert_eq!(text.replace('\u{2009}', " "), expected);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use muster_emulator::{Area, Config, Fault, FaultKind};
 use muster_model::Clock as _;
+use muster_store::Store;
 
 use crate::support::{Setup, config, eventually};
 
@@ -72,5 +73,107 @@ async fn tenants_in_trouble_delay_no_other() {
         })
     })
     .await;
+    muster.kill().await.expect("killed");
+}
+
+/// A hundred tenants whose servers accept and say nothing, and four whose bodies come a byte at a time: the others' lag
+/// stays what the interval makes it. Their greatest lag is measured and printed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_and_trickling_tenants_delay_no_other() {
+    const INTERVAL: f64 = 5.0;
+    let setup = Setup::start(
+        Config { tenants: 112, alerts: Some(400), ..config() },
+        "[collect]\npoll_interval = \"5s\"\npoll_interval_quiet = \"5s\"\n\
+         [network]\nidle_timeout = \"60s\"\ntotal_timeout = \"60s\"\n",
+    )
+    .await;
+    let tenants = setup.emulator.tenants();
+    let mut muster = setup.run();
+    let store = setup.store().await;
+    let all = store.source_states().await.expect("the store answers").len();
+    eventually("all tenants are read", async || {
+        let states = store.source_states().await.expect("the store answers");
+        states.iter().filter(|state| state.last_success_at.is_some()).count() == all
+    })
+    .await;
+    for (place, tenant) in tenants[..104].iter().enumerate() {
+        let kind = match place {
+            0..4 => FaultKind::Trickle { bytes_per_second: 1 },
+            _ => FaultKind::Stall { after_bytes: None },
+        };
+        let fault = Fault::new(Area::Graph, kind).for_tenant(tenant.id.clone());
+        setup.emulator.add_fault(fault).expect("a fault");
+    }
+    let troubled: Vec<&str> = tenants[..104].iter().map(|tenant| tenant.id.as_str()).collect();
+    let greatest = greatest_lag(&*store, &troubled, Duration::from_secs(35)).await;
+    println!(
+        "greatest lag of healthy tenants, polled every 5 s, beside 104 hung or trickling: {greatest:.2} s"
+    );
+    assert!(greatest < 2.0 * INTERVAL, "a healthy tenant waited {greatest:.1} s");
+    let states = store.source_states().await.expect("the store answers");
+    let slow = states.iter().filter(|state| {
+        state.last_error.as_deref().is_some_and(|error| error.contains("too slow to wait for"))
+    });
+    assert!(slow.count() >= 4, "those that trickle are told");
+    muster.kill().await.expect("killed");
+}
+
+/// The greatest lag of tenants that are not in trouble, looked at four times a second for a while, in seconds.
+async fn greatest_lag(store: &dyn Store, troubled: &[&str], during: Duration) -> f64 {
+    let until = tokio::time::Instant::now() + during;
+    let mut looks = tokio::time::interval(Duration::from_millis(250));
+    let mut greatest: f64 = 0.0;
+    while looks.tick().await < until {
+        let states = store.source_states().await.expect("the store answers");
+        let now = muster_model::SystemClock.now();
+        let healthy = states.iter().filter(|state| !troubled.contains(&state.tenant.to_string().as_str()));
+        let lags = healthy
+            .map(|state| now.duration_since(state.last_success_at.expect("it has been read")).as_secs_f64());
+        greatest = lags.fold(greatest, f64::max);
+    }
+    greatest
+}
+
+/// The figure for the documents: 2,000 tenants, of which one has 50,000 alerts at once and 50 are broken in ten ways.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; run it for the figure: cargo test --release -p muster --test it two_thousand -- --ignored --nocapture"]
+async fn two_thousand_tenants_beside_one_with_fifty_thousand_alerts_and_fifty_broken() {
+    const INTERVAL: f64 = 60.0;
+    let setup = Setup::start(
+        Config { tenants: 2_000, alerts: Some(4_000), ..config() },
+        "[collect]\npoll_interval = \"60s\"\npoll_interval_quiet = \"60s\"\n\
+         [network]\nidle_timeout = \"30s\"\ntotal_timeout = \"120s\"\n",
+    )
+    .await;
+    let tenants = setup.emulator.tenants();
+    let mut muster = setup.run();
+    let store = setup.store().await;
+    let all = store.source_states().await.expect("the store answers").len();
+    eventually("all tenants are read", async || {
+        let states = store.source_states().await.expect("the store answers");
+        states.iter().filter(|state| state.last_success_at.is_some()).count() == all
+    })
+    .await;
+    let ways = [
+        FaultKind::Stall { after_bytes: None },
+        FaultKind::Stall { after_bytes: Some(100) },
+        FaultKind::Trickle { bytes_per_second: 1 },
+        FaultKind::Reset,
+        FaultKind::Status { status: 500 },
+        FaultKind::ThrottleWith { retry_after: Some("0".to_owned()) },
+        FaultKind::HtmlStatus { status: 403 },
+        FaultKind::Bomb { megabytes: 100 },
+        FaultKind::Oversized { megabytes: 40 },
+        FaultKind::EmptyPages { pages: 300 },
+    ];
+    for (tenant, kind) in tenants[..50].iter().zip(ways.iter().cycle()) {
+        let fault = Fault::new(Area::Graph, kind.clone()).for_tenant(tenant.id.clone());
+        setup.emulator.add_fault(fault).expect("a fault");
+    }
+    setup.emulator.add_alerts(&tenants[50].id, 50_000, None).expect("a backlog");
+    let troubled: Vec<&str> = tenants[..51].iter().map(|tenant| tenant.id.as_str()).collect();
+    let greatest = greatest_lag(&*store, &troubled, Duration::from_secs(240)).await;
+    println!("greatest lag of 1,949 healthy tenants, polled every 60 s: {greatest:.2} s");
+    assert!(greatest < 2.0 * INTERVAL, "a healthy tenant waited {greatest:.1} s");
     muster.kill().await.expect("killed");
 }

@@ -76,6 +76,48 @@ async fn an_answer_without_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_gzip_makes_small() {
+    let (errors, _) = survive(FaultKind::Bomb { megabytes: 40 }).await;
+    assert_said(&errors, "bytes in one answer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_closed_before_any_answer() {
+    survive(FaultKind::Reset).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_body() {
+    let (errors, _) = survive(FaultKind::EmptyBody).await;
+    assert_said(&errors, "is not a page of records");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_refuses_is_not_lost_consent() {
+    let (errors, _) = survive(FaultKind::HtmlStatus { status: 403 }).await;
+    assert_said(&errors, "that is not the API's");
+    assert!(errors.iter().all(|error| !error.contains("check consent")), "{errors:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn throttled_without_a_time_that_can_be_read() {
+    for retry_after in [None, Some("soon"), Some("-5"), Some("0")] {
+        let retry_after = retry_after.map(str::to_owned);
+        let (errors, _) = survive(FaultKind::ThrottleWith { retry_after }).await;
+        assert_said(&errors, "throttled by Microsoft");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hundreds_of_empty_pages_with_links() {
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(40), ..config() }, "").await;
+    let bench = Bench::new(&setup).await;
+    setup.emulator.add_fault(Fault::new(Area::Graph, FaultKind::EmptyPages { pages: 300 })).expect("a fault");
+    bench.rounds(20).await;
+    setup.assert_all_arrived_once();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deep_nesting() {
     let setup = Setup::start(Config { tenants: 1, alerts: Some(40), ..config() }, "").await;
     let bench = Bench::new(&setup).await;

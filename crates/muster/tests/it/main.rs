@@ -15,6 +15,7 @@ mod gate;
 mod hostile;
 mod identity;
 mod ledger;
+mod memory;
 mod onboarding;
 mod secrets;
 mod sink_down;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster::access::apps::Apps;
-use muster::collect::{Collector, News, Skews, Swept};
+use muster::collect::{Collector, News, Pace, Skews, Swept};
 use muster::config::Settings;
 use muster::routing::Router;
 use muster_http::ClientOptions;
@@ -158,6 +158,7 @@ impl Machine {
             instance,
             accepted: Arc::new(Notify::new()),
             news: News::default(),
+            pace: Pace::default(),
             told: Arc::default(),
             swept: Swept::default(),
             skews: Skews::default(),

@@ -98,6 +98,7 @@ pub(crate) async fn collector(
         instance,
         accepted: Arc::default(),
         news: News::default(),
+        pace: Pace::default(),
         told: Arc::default(),
         swept: Swept::default(),
         skews: Skews::default(),

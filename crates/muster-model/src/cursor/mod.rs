@@ -290,8 +290,11 @@ impl Cursor {
                     .max(Duration::from_secs(self.delay_seconds * 2))
                     .min(policy.overlap_max.max(policy.overlap));
                 // Clocks that do not agree prove nothing; update times that were seen do.
-                let read_up_to =
-                    round.began.agreed().unwrap_or_else(|| self.seen_up_to.min(round.began.earlier()));
+                let read_up_to = round.began.agreed().unwrap_or_else(|| {
+                    // What was proved before stays so, as far as our own clock has come.
+                    let proved = self.proved.as_ref().map(|proved| proved.to.min(round.began.local));
+                    self.seen_up_to.min(round.began.earlier()).max(proved.unwrap_or(Timestamp::MIN))
+                });
                 // Where a gap was left, as after a clock that was wrong, proof begins anew behind it.
                 let from = match self.proved {
                     Some(before) if before.to >= self.next_from => before.from.min(self.next_from),

@@ -17,7 +17,6 @@ use crate::entra::credential::App;
 use crate::entra::discovery::{self, DiscoveryError};
 use crate::entra::grant::GrantKeeper;
 use crate::entra::managed_identity::MachineTokens;
-use crate::entra::permissions;
 use crate::entra::platform::Platform;
 use crate::entra::token::TokenCache;
 use crate::sources::{self, Target};
@@ -232,7 +231,8 @@ impl Microsoft {
     ) -> Result<(), FetchError> {
         // A token that cannot be read is not judged; the API will.
         let Some(granted) = token.permissions(app.access) else { return Ok(()) };
-        let mut wanted = permissions::for_source(source).iter().filter_map(|known| known.name(app.access));
+        let mut wanted =
+            crate::sources::permissions(source).iter().filter_map(|known| known.name(app.access));
         let least = wanted.clone().next().unwrap_or_default();
         if wanted.any(|name| granted.iter().any(|granted| granted == name)) {
             return Ok(());

@@ -4,4 +4,5 @@ pub mod answers;
 pub mod challenge;
 pub(crate) mod error;
 pub mod failure;
+pub mod family;
 pub mod throttling;

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use muster_model::{Purpose, TenantId};
 
 use super::answers::ASKED_WAIT_MAX;
-use crate::sources::Api;
+use crate::api::family::Api;
 
 /// Waits when a 429 does not say how long.
 const UNTOLD_WAIT: Duration = Duration::from_secs(30);

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use url::Url;
 
 use super::national::{CloudError, GLOBAL, NationalCloud};
+use crate::api::family::Api;
 use crate::entra::permissions::ResourceApp;
-use crate::sources::Api;
 
 /// Where the identity platform and the APIs are, and what their tokens are for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,10 +2,7 @@
 //!
 //! Source: Microsoft Graph permissions reference; Defender permission lists.
 
-use muster_model::Source;
-
 use super::credential::Access;
-use crate::sources::{self, Api};
 
 /// An API that permissions belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,19 +72,13 @@ impl Permission {
     }
 }
 
-/// What `source` needs: any one of these will do, the first is the least.
-#[must_use]
-pub fn for_source(source: Source) -> &'static [&'static Permission] {
-    sources::declaration(source).permissions
-}
-
 /// The application permission of this name. For constants: one that is not known does not compile.
-pub(crate) const fn known(api: Api, role: &str) -> &'static Permission {
+pub(crate) const fn known(app: ResourceApp, role: &str) -> &'static Permission {
     let mut at = 0;
     while at < ALL.len() {
         let permission = &ALL[at];
         if let Some((name, _)) = permission.role
-            && permission.resource as u8 == api.app() as u8
+            && permission.resource as u8 == app as u8
             && same(name, role)
         {
             return permission;
@@ -433,8 +424,8 @@ mod tests {
 
     #[test]
     fn each_source_has_a_least_permission_with_its_reason() {
-        for source in Source::ALL {
-            let least = for_source(source).first().expect("one at least");
+        for source in muster_model::Source::ALL {
+            let least = crate::sources::permissions(source).first().expect("one at least");
             assert!(!least.why.is_empty(), "{source}");
             assert!(least.name(Access::Application).is_some_and(|name| name.contains(".Read.")), "{source}");
             assert!(least.name(Access::Delegated).is_some(), "{source}");

@@ -13,7 +13,7 @@ use super::discovery::Document;
 use super::jwt::{self, Jwt};
 use super::keys::Algorithm;
 use super::platform::Platform;
-use super::{keys, permissions, token_endpoint};
+use super::{keys, token_endpoint};
 
 /// How far the issuer's clock and ours may be apart.
 const SKEW: Duration = Duration::from_secs(300);
@@ -278,7 +278,7 @@ fn permission(jwt: &Jwt<'_>, source: Source, access: Access) -> TokenCheck {
     };
     let granted = jwt.claims.list(claim);
     let wanted: Vec<&str> =
-        permissions::for_source(source).iter().filter_map(|known| known.name(access)).collect();
+        crate::sources::permissions(source).iter().filter_map(|known| known.name(access)).collect();
     if let Some(fitting) = granted.iter().find(|granted| wanted.contains(&granted.as_str())) {
         return TokenCheck::good(&name, fitting);
     }

@@ -6,8 +6,9 @@
 use muster_model::PageLimits;
 use muster_model::page::List;
 
-use super::declaration::{Api, DEFENDER_KEEPS, Declaration, Field, Rung, values};
-use crate::entra::permissions::known;
+use super::declaration::{DEFENDER_KEEPS, Declaration, Field, Rung, values};
+use crate::api::family::Api;
+use crate::entra::permissions::{ResourceApp, known};
 
 const FIELDS: [Field; 3] = [
     Field { name: "severity", values: &["informational", "low", "medium", "high", "unknown"] },
@@ -25,8 +26,8 @@ const VALUES: [u8; FIELDS.len()] = values(&FIELDS);
 pub(super) const DECLARATION: Declaration = Declaration {
     api: Api::Graph,
     permissions: &[
-        known(Api::Graph, "SecurityIncident.Read.All"),
-        known(Api::Graph, "SecurityIncident.ReadWrite.All"),
+        known(ResourceApp::Graph, "SecurityIncident.Read.All"),
+        known(ResourceApp::Graph, "SecurityIncident.ReadWrite.All"),
     ],
     product: "Microsoft Defender",
     path: "/v1.0/security/incidents",

@@ -12,12 +12,21 @@ mod plan;
 
 use muster_model::Source;
 
+use crate::entra::permissions::Permission;
+
+pub use crate::api::family::Api;
 pub use count::{count, read_count};
-pub use declaration::{Api, Declaration, Field, Rung};
+pub use declaration::{Declaration, Field, Rung};
 pub use plan::{
     AfterFailure, PageRequest, Target, after_bare, after_failure, after_unreadable, belongings, glance,
     is_bare, one, request,
 };
+
+/// What `source` needs: any one of these will do, the first is the least.
+#[must_use]
+pub fn permissions(source: Source) -> &'static [&'static Permission] {
+    declaration(source).permissions
+}
 
 /// What a source declares.
 #[must_use]

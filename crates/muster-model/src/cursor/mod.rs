@@ -17,6 +17,7 @@ mod hole;
 mod note;
 mod part;
 mod pass;
+mod passing;
 mod plan;
 mod query;
 mod round;

@@ -25,7 +25,6 @@ use super::writer::Durability;
 use crate::counting::{AlreadyRead, PageCounts};
 use crate::dead_letters::seal_letter;
 use crate::drafts::{drafts, version};
-use crate::sealing::{DataKey, Sealed};
 use crate::stored::{count, lease_end, nanoseconds};
 use crate::{
     AcceptedPage, DeadLetterOrigin, Journal, JournalTotals, PageReceipt, Pruned, Retention, SourceLease,
@@ -92,18 +91,6 @@ impl Journal for SqliteStore {
     async fn prune_journal(&self, keep: Retention) -> Result<Pruned, StoreError> {
         self.prune(keep).await
     }
-}
-
-/// The source of a lease, as it is stored.
-pub(super) struct StoredSource {
-    pub(super) source_no: i64,
-    pub(super) tenant_no: i64,
-    pub(super) data_key: DataKey,
-    cursor_no: i64,
-    cursor: String,
-    leased_until: i64,
-    fence: i64,
-    leased: bool,
 }
 
 impl SqliteStore {
@@ -221,37 +208,5 @@ impl SqliteStore {
         let Some(row) = live.bind(source_no).fetch_optional(&self.readers).await? else { return Ok(None) };
         let live: Cursor = serde_json::from_str(row.try_get(0)?).map_err(odd)?;
         Ok(AlreadyRead::by_others(lease.purpose, &live))
-    }
-
-    /// A source of a tenant as it is read for a purpose; `None` when it is not, or the tenant is gone.
-    pub(super) async fn stored_source(
-        &self,
-        tenant: TenantId,
-        source: Source,
-        purpose: Purpose,
-    ) -> Result<Option<StoredSource>, Failure> {
-        let row = sqlx::query(
-            "SELECT s.source_no, s.tenant_no, t.data_key, c.cursor_no, c.cursor, c.leased_until, c.fence,
-                 c.lease_owner IS NOT NULL AS leased
-             FROM tenant t JOIN source s ON s.tenant_no = t.tenant_no
-                 JOIN cursor c ON c.source_no = s.source_no
-             WHERE t.id = ? AND s.source = ? AND c.purpose = ?",
-        )
-        .bind(tenant.to_string())
-        .bind(source.as_str())
-        .bind(purpose.as_str())
-        .fetch_optional(&self.readers)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(StoredSource {
-            source_no: row.try_get("source_no")?,
-            tenant_no: row.try_get("tenant_no")?,
-            data_key: self.keys.data_key(Sealed::from_stored(row.try_get("data_key")?), tenant).await?,
-            cursor_no: row.try_get("cursor_no")?,
-            cursor: row.try_get("cursor")?,
-            leased_until: row.try_get("leased_until")?,
-            fence: row.try_get("fence")?,
-            leased: row.try_get("leased")?,
-        }))
     }
 }

@@ -8,7 +8,7 @@ use sqlx::{Row, SqliteConnection};
 use super::batches::version_columns;
 use super::engine::SqliteStore;
 use super::failure::Failure;
-use super::journal::StoredSource;
+use super::leased_source::StoredSource;
 use super::rows::odd;
 use crate::packing::{StoredBatch, unpack};
 use crate::sealing::DataKey;

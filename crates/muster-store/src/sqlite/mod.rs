@@ -19,6 +19,7 @@ mod journal;
 mod keys;
 mod known;
 mod latest;
+mod leased_source;
 mod leases;
 mod ledger;
 mod meta;

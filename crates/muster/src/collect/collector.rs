@@ -10,7 +10,7 @@ use muster_store::{InstanceId, Store};
 use tokio::sync::Notify;
 
 use super::pace::Pace;
-use super::skew::Skews;
+use super::skews::Skews;
 use crate::access::apps::Apps;
 use crate::access::watch::Told;
 use crate::config::CollectSettings;

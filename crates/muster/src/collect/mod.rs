@@ -10,6 +10,7 @@ mod pass;
 mod place;
 mod run;
 mod skew;
+mod skews;
 mod sweep;
 mod turn;
 
@@ -20,5 +21,5 @@ pub(crate) use each::{Completed, complete};
 pub use pace::Pace;
 pub use page::Taken;
 pub(crate) use place::Place;
-pub use skew::Skews;
+pub use skews::Skews;
 pub use turn::missing;

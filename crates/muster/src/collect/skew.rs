@@ -1,49 +1,12 @@
 //! Whether our clock and Microsoft's agree. A difference is told, and nothing else is made of it: both clocks may be wrong.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-
 use jiff::{SignedDuration, Timestamp};
-use muster_model::{Source, TenantId};
+use muster_model::Source;
 use muster_store::{CheckOutcome, SourceLease};
 
 use super::collector::Collector;
+use super::skews::News;
 use crate::access::checks;
-
-/// A smaller difference is none.
-const APART_MAX: SignedDuration = SignedDuration::from_mins(1);
-
-/// What was last told of each source: how far Microsoft's clock is ahead of ours; zero: no difference.
-#[derive(Debug, Default)]
-pub struct Skews(Mutex<HashMap<(TenantId, Source), SignedDuration>>);
-
-/// What is to be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum News {
-    /// The same as before.
-    None,
-    /// The first answer since the start, and nothing is wrong.
-    First,
-    /// The clocks differ by so much, or no more.
-    Changed(SignedDuration),
-}
-
-impl Skews {
-    fn news(&self, of: (TenantId, Source), apart: SignedDuration) -> News {
-        let apart = if apart.abs() > APART_MAX { apart } else { SignedDuration::ZERO };
-        let mut told = self.0.lock().expect("no panic while the lock is held");
-        let before = told.get(&of).copied();
-        let is_news = match before {
-            None => true,
-            Some(before) => before.is_zero() != apart.is_zero() || (before - apart).abs() > APART_MAX,
-        };
-        if !is_news {
-            return News::None;
-        }
-        told.insert(of, apart);
-        if before.is_none() && apart.is_zero() { News::First } else { News::Changed(apart) }
-    }
-}
 
 /// How far a server's clock is ahead of ours, where the question was asked and answered between two times.
 fn ahead(server: Timestamp, asked: Timestamp, answered: Timestamp) -> SignedDuration {
@@ -113,6 +76,9 @@ fn differ(source: Source, apart: SignedDuration, now: Timestamp) -> muster_store
 
 #[cfg(test)]
 mod tests {
+    use muster_model::TenantId;
+
+    use super::super::skews::Skews;
     use super::*;
 
     #[test]

@@ -1,7 +1,6 @@
 //! Which words of the pages' language say what: permissions, steps, troubles, notices.
 
 use minijinja::{Value, context};
-use muster_microsoft::entra::permissions;
 use muster_microsoft::sources;
 use muster_model::{RecordKind, Source};
 
@@ -12,7 +11,7 @@ pub(super) fn asked(guest: &Guest) -> Vec<Value> {
     let mut names: Vec<&str> = Vec::new();
     let mut asked = Vec::new();
     for source in &guest.tenant.sources {
-        let Some(permission) = permissions::for_source(*source).first() else { continue };
+        let Some(permission) = muster_microsoft::sources::permissions(*source).first() else { continue };
         let named = if guest.delegated { permission.scope } else { permission.role };
         let Some((name, _)) = named.or(permission.role).or(permission.scope) else { continue };
         if names.contains(&name) {
@@ -40,7 +39,7 @@ fn permission_key(kind: RecordKind) -> &'static str {
 
 /// The least permission that a source needs, by Microsoft's name.
 fn least_permission(source: Source) -> Option<&'static str> {
-    let permission = permissions::for_source(source).first()?;
+    let permission = muster_microsoft::sources::permissions(source).first()?;
     permission.role.or(permission.scope).map(|(name, _)| name)
 }
 

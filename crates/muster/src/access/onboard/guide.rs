@@ -7,7 +7,6 @@
 
 use muster_microsoft::Cloud;
 use muster_microsoft::entra::credential::Access;
-use muster_microsoft::entra::permissions;
 use muster_model::{Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, Grant};
 use serde::Serialize;
@@ -367,7 +366,7 @@ fn wanted(known: &Known<'_>) -> String {
     let delegated = matches!(known.app, Some((_, Access::Delegated)));
     let mut names: Vec<&str> = Vec::new();
     for source in &known.tenant.sources {
-        let least = permissions::for_source(*source).first();
+        let least = muster_microsoft::sources::permissions(*source).first();
         let name = least.and_then(|permission| if delegated { permission.scope } else { permission.role });
         if let Some((name, _)) = name
             && !names.contains(&name)

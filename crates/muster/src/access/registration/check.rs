@@ -6,7 +6,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_microsoft::entra::applications::{Application, ServicePrincipal, SignInAudience};
 use muster_microsoft::entra::credential::Access;
-use muster_microsoft::entra::permissions;
 use muster_model::{Source, Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, StoredCredential};
 use uuid::Uuid;
@@ -153,7 +152,7 @@ fn permissions_check(application: &Application, expected: &Expected<'_>) -> Chec
     let lacking: Vec<&str> = sources
         .iter()
         .filter_map(|source| {
-            let enough = permissions::for_source(*source);
+            let enough = muster_microsoft::sources::permissions(*source);
             let names = || enough.iter().filter_map(|permission| permission.name(expected.access));
             let held = names().any(|name| asked.iter().any(|asked| asked == name));
             if held { None } else { names().next() }

@@ -18,7 +18,7 @@ pub fn required(sources: impl IntoIterator<Item = Source>, access: Access) -> Ve
         Access::Delegated => AccessKind::Scope,
     };
     for source in sources {
-        wanted.extend(permissions::for_source(source).first().map(|least| (*least, kind)));
+        wanted.extend(muster_microsoft::sources::permissions(source).first().map(|least| (*least, kind)));
     }
     if access == Access::Delegated {
         let person = ["openid", "profile", "offline_access"];

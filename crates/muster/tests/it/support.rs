@@ -173,12 +173,12 @@ async fn ask(method: &str, address: &str, headers: &[(&str, &str)], body: &str) 
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
 }
 
-/// Waits until something holds; fails when it does not for two minutes.
+/// Waits until something holds; fails when it does not for five minutes.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let until = tokio::time::Instant::now() + Duration::from_secs(120);
+    let until = tokio::time::Instant::now() + Duration::from_secs(300);
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
     while !holds().await {
-        assert!(tokio::time::Instant::now() < until, "not within two minutes: {what}");
+        assert!(tokio::time::Instant::now() < until, "not within five minutes: {what}");
         ticks.tick().await;
     }
 }

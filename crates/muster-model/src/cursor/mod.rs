@@ -87,6 +87,9 @@ pub struct Cursor {
 struct Proved {
     from: Timestamp,
     to: Timestamp,
+    /// When, by our clock, the last of those rounds began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
 }
 
 fn round_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Round>, D::Error> {
@@ -158,6 +161,12 @@ impl Cursor {
     #[must_use]
     pub fn proved(&self) -> Option<(Timestamp, Timestamp)> {
         self.proved.map(|proved| (proved.from, proved.to))
+    }
+
+    /// When, by our clock, the last complete round began; `None` before the first.
+    #[must_use]
+    pub fn last_round_at(&self) -> Option<Timestamp> {
+        self.proved.and_then(|proved| proved.at)
     }
 
     /// Up to where everything had been read before the round under way, so that what is older and still new came late.
@@ -301,7 +310,11 @@ impl Cursor {
                     Some(before) if before.to >= self.next_from => before.from.min(self.next_from),
                     _ => self.next_from,
                 };
-                self.proved = (from < read_up_to).then_some(Proved { from, to: read_up_to });
+                self.proved = (from < read_up_to).then_some(Proved {
+                    from,
+                    to: read_up_to,
+                    at: Some(round.began.local),
+                });
                 self.next_from = self.to.unwrap_or_else(|| earlier(read_up_to, overlap));
                 self.plan.round_done();
             }

@@ -285,10 +285,6 @@ impl Collector {
             metrics::counter!("muster_records_healed_total", "source" => source)
                 .increment(u64::from(receipt.accepted));
         }
-        if lease.purpose.is_sweep() {
-            metrics::counter!("muster_records_healed_total", "source" => source)
-                .increment(u64::from(receipt.accepted));
-        }
         if let Some(late) = receipt.late {
             metrics::counter!("muster_records_late_total", "source" => source)
                 .increment(u64::from(late.records));

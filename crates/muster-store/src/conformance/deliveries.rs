@@ -4,7 +4,7 @@ use muster_model::{DeliveryNumber, Selection};
 
 use super::kit::{
     BY, Engine, LEASE, ME, OTHER, PLENTY, accept, add, all_taken, at, body, cursor, ids, is_lost,
-    lease_queue, lease_source, names, new_tenant, nothing_due, record, sets, tenant_id,
+    lease_queue, lease_source, names, new_tenant, nothing_due, page_of, record, sets, tenant_id,
 };
 use crate::{AcceptedPage, DeliveryLimits, Destination, FinishedDelivery, Store};
 
@@ -30,14 +30,7 @@ async fn sinks_are_owed_what_they_want(store: &dyn Store) {
         .enumerate()
         .map(|(index, body)| record(&format!("r{index}"), 10, body, wants(index)))
         .collect();
-    let page = AcceptedPage {
-        records,
-        dead_letters: Vec::new(),
-        destinations: &sets,
-        cursor: cursor(10),
-        request_id: None,
-        proved_up_to: None,
-    };
+    let page = page_of(records, &sets);
     store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted");
     assert_eq!(store.next_delivery_due_at("file").await.expect("asked"), None);
     assert!(nothing_due(store, "file", at(2)).await, "it wants none");

@@ -7,7 +7,7 @@ use muster_model::{RecordHead, Selection, Source};
 
 use super::kit::{
     BY, Engine, LEASE, ME, OTHER, accept, add, all_taken, at, body, cursor, ids, keep, lease_queue,
-    lease_source, names, record, sets, tenant_id,
+    lease_source, names, page_of, record, sets, tenant_id,
 };
 use crate::{
     AcceptedPage, DeadLetterNumber, DeliveryLimits, FinishedDelivery, PageReceipt, Store, TenantChange,
@@ -118,14 +118,7 @@ async fn large_pages_keep_their_order(store: &dyn Store) {
     let bodies = sizes.iter().map(|size| format!(r#"{{"x":"{}"}}"#, "y".repeat(*size))).collect::<Vec<_>>();
     let wanted = (0..sizes.len()).map(|index| index.to_string()).collect::<Vec<_>>();
     let records = wanted.iter().zip(&bodies).map(|(id, body)| record(id, 10, body, 1)).collect();
-    let page = AcceptedPage {
-        records,
-        dead_letters: Vec::new(),
-        destinations: &sets,
-        cursor: cursor(10),
-        request_id: None,
-        proved_up_to: None,
-    };
+    let page = page_of(records, &sets);
     assert_eq!(store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted").accepted, 7);
     // One at a time, since each is beyond the limit, and so are all but the first of the queue.
     let limits = DeliveryLimits { batches: 10, body_bytes: 1 };
@@ -207,14 +200,7 @@ async fn what_the_journal_holds_whole_is_known(store: &dyn Store) {
     let ids = ["whole", "none", "bare"];
     let records = ids.iter().zip(bodies).map(|(id, body)| record(id, 10, body, 0)).collect();
     let sets = sets(&[]);
-    let page = AcceptedPage {
-        records,
-        dead_letters: Vec::new(),
-        destinations: &sets,
-        cursor: cursor(10),
-        request_id: None,
-        proved_up_to: None,
-    };
+    let page = page_of(records, &sets);
     store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted");
     let asked = [
         ("whole", 10, r#"{ "n": 1, "id": "whole" }"#, true),

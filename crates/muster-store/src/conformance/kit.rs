@@ -92,6 +92,18 @@ pub(super) fn cursor(seconds: i64) -> Cursor {
     Cursor::starting(at(seconds))
 }
 
+/// A page of these records, with nothing else to report.
+pub(super) fn page_of<'a>(records: Vec<NewRecord<'a>>, destinations: &'a [Destination]) -> AcceptedPage<'a> {
+    AcceptedPage {
+        records,
+        dead_letters: Vec::new(),
+        destinations,
+        cursor: cursor(10),
+        request_id: None,
+        proved_up_to: None,
+    }
+}
+
 /// Accepts a page of one record per id, owed to `sinks`, without reporting anything else.
 pub(super) async fn accept(
     store: &dyn Store,
@@ -103,14 +115,7 @@ pub(super) async fn accept(
     let bodies = ids.iter().map(|id| body(id, 1)).collect::<Vec<_>>();
     let records = ids.iter().zip(&bodies).map(|(id, body)| record(id, 10, body, 0)).collect();
     let destinations = &[Destination::of(sinks)];
-    let page = AcceptedPage {
-        records,
-        dead_letters: Vec::new(),
-        destinations,
-        cursor: cursor(10),
-        request_id: None,
-        proved_up_to: None,
-    };
+    let page = page_of(records, destinations);
     store.accept_page(lease, page, LEASE, now).await.expect("accepted")
 }
 

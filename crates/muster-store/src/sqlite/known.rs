@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use muster_model::{Batch, ContentHash, TenantId, is_same_version};
+use muster_model::{Batch, ContentHash, Record, TenantId, is_same_version};
 use sqlx::{Row, SqliteConnection};
 
 use super::batches::version_columns;
@@ -91,28 +91,45 @@ impl SqliteStore {
             return Ok((fresh, Vec::new()));
         }
         let asked: Vec<&String> = fresh.iter().map(|index| &versions[*index]).collect();
-        let rows = sqlx::query(KNOWN_BY_ID_AND_TIME)
-            .bind(source.source_no)
-            .bind(serde_json::to_string(&asked).map_err(odd)?)
-            .fetch_all(&self.readers)
-            .await?;
         let mut rewritten: BTreeMap<usize, Rewritten> = BTreeMap::new();
-        let mut opened: Option<(i64, Option<Batch>)> = None;
-        for row in rows {
-            let index = fresh[usize::try_from(row.try_get::<i64, _>("place")?).map_err(odd)?];
-            let (batch_no, ordinal): (i64, i64) = (row.try_get("batch_no")?, row.try_get("ordinal")?);
-            if opened.as_ref().is_none_or(|(number, _)| *number != batch_no) {
-                opened = Some((batch_no, self.batch(batch_no, lease.tenant.id, &source.data_key).await?));
-            }
-            let known = opened.as_ref().and_then(|(_, batch)| batch.as_ref());
-            let old = known.and_then(|batch| batch.record(usize::try_from(ordinal).ok()?));
+        self.each_known(source, lease.tenant.id, &asked, |place, (batch_no, ordinal), old| {
+            let index = fresh[place];
             // What is not in the journal any more cannot be compared: twice is better than never.
             if old.is_some_and(|old| is_same_version(old.body, page.records[index].body)) {
                 rewritten.insert(index, Rewritten { version: versions[index].clone(), batch_no, ordinal });
             }
-        }
+        })
+        .await?;
         let left = fresh.into_iter().filter(|index| !rewritten.contains_key(index)).collect();
         Ok((left, rewritten.into_values().collect()))
+    }
+
+    /// Calls `on_known` for each version in the index with the id and the update time of one of `versions`: with the place
+    /// in that list, where the journal has it (batch and ordinal), and what it has there.
+    pub(super) async fn each_known(
+        &self,
+        source: &StoredSource,
+        tenant: TenantId,
+        versions: &[&String],
+        mut on_known: impl FnMut(usize, (i64, i64), Option<Record<'_>>) + Send,
+    ) -> Result<(), Failure> {
+        let rows = sqlx::query(KNOWN_BY_ID_AND_TIME)
+            .bind(source.source_no)
+            .bind(serde_json::to_string(versions).map_err(odd)?)
+            .fetch_all(&self.readers)
+            .await?;
+        let mut opened: Option<(i64, Option<Batch>)> = None;
+        for row in rows {
+            let place = usize::try_from(row.try_get::<i64, _>("place")?).map_err(odd)?;
+            let (batch_no, ordinal): (i64, i64) = (row.try_get("batch_no")?, row.try_get("ordinal")?);
+            if opened.as_ref().is_none_or(|(number, _)| *number != batch_no) {
+                opened = Some((batch_no, self.batch(batch_no, tenant, &source.data_key).await?));
+            }
+            let batch = opened.as_ref().and_then(|(_, batch)| batch.as_ref());
+            let old = batch.and_then(|batch| batch.record(usize::try_from(ordinal).ok()?));
+            on_known(place, (batch_no, ordinal), old);
+        }
+        Ok(())
     }
 
     /// A batch of the journal; `None` where it was pruned, or cannot be opened.

@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteRow;
 
 use super::engine::SqliteStore;
 use super::notes::take_notes_in;
-use super::rows::{living, odd, owner, read_tenant, select_tenant};
-use super::sources::{FIRST_WAIT_MAX, number_fences, read_state};
+use super::rows::{odd, owner, read_tenant, select_tenant};
+use super::sources::{insert_cursor, read_state};
 use super::waits::latest_set;
 use super::writer::Durability;
 use crate::stored::{count, lease_end, nanoseconds};
@@ -44,27 +44,8 @@ impl Passes for SqliteStore {
         if self.cursor(tenant, source, purpose).await?.is_some() {
             return Ok(false);
         }
-        self.write("begin to read a source", Durability::Synced, move |connection| {
-            Box::pin(async move {
-                let tenant_no = living(connection, tenant).await?.tenant_no;
-                let done = sqlx::query(
-                    "INSERT INTO cursor (source_no, purpose, cursor, next_at, set_at)
-                     SELECT source_no, ?3, ?4, ?5, ?5 - ?6 FROM source WHERE tenant_no = ?1 AND source = ?2
-                     ON CONFLICT (source_no, purpose) DO NOTHING",
-                )
-                .bind(tenant_no)
-                .bind(source.as_str())
-                .bind(purpose.as_str())
-                .bind(serde_json::to_string(&cursor).map_err(odd)?)
-                .bind(nanoseconds(next_at))
-                .bind(FIRST_WAIT_MAX)
-                .execute(&mut *connection)
-                .await?;
-                number_fences(connection, tenant_no).await?;
-                Ok(done.rows_affected() > 0)
-            })
-        })
-        .await
+        let begin = insert_cursor!("DO NOTHING");
+        self.insert_cursor(begin, (tenant, source, purpose), cursor, next_at).await
     }
 
     async fn cursor(

@@ -90,12 +90,7 @@ async fn silent_and_trickling_tenants_delay_no_other() {
     let tenants = setup.emulator.tenants();
     let mut muster = setup.run();
     let store = setup.store().await;
-    let all = store.source_states().await.expect("the store answers").len();
-    eventually("all tenants are read", async || {
-        let states = store.source_states().await.expect("the store answers");
-        states.iter().filter(|state| state.last_success_at.is_some()).count() == all
-    })
-    .await;
+    all_are_read(&*store).await;
     for (place, tenant) in tenants[..104].iter().enumerate() {
         let kind = match place {
             0..4 => FaultKind::Trickle { bytes_per_second: 1 },
@@ -116,6 +111,16 @@ async fn silent_and_trickling_tenants_delay_no_other() {
     });
     assert!(slow.count() >= 4, "those that trickle are told");
     muster.kill().await.expect("killed");
+}
+
+/// Waits until every source of every tenant has been read to its end once.
+async fn all_are_read(store: &dyn Store) {
+    let all = store.source_states().await.expect("the store answers").len();
+    eventually("all tenants are read", async || {
+        let states = store.source_states().await.expect("the store answers");
+        states.iter().filter(|state| state.last_success_at.is_some()).count() == all
+    })
+    .await;
 }
 
 /// The greatest lag of tenants that are not in trouble, looked at four times a second for a while, in seconds.
@@ -148,12 +153,7 @@ async fn two_thousand_tenants_beside_one_with_fifty_thousand_alerts_and_fifty_br
     let tenants = setup.emulator.tenants();
     let mut muster = setup.run();
     let store = setup.store().await;
-    let all = store.source_states().await.expect("the store answers").len();
-    eventually("all tenants are read", async || {
-        let states = store.source_states().await.expect("the store answers");
-        states.iter().filter(|state| state.last_success_at.is_some()).count() == all
-    })
-    .await;
+    all_are_read(&*store).await;
     let ways = [
         FaultKind::Stall { after_bytes: None },
         FaultKind::Stall { after_bytes: Some(100) },

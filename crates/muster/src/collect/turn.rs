@@ -50,8 +50,8 @@ pub(super) enum TurnError {
     Store(#[from] StoreError),
 }
 
-/// What the journal is told about a page beside its records.
-struct Told {
+/// Where a page comes from: what the journal is told beside its records.
+struct Origin {
     request_id: Option<String>,
     proved_up_to: Option<Timestamp>,
 }
@@ -224,8 +224,8 @@ impl Collector {
         if summary.torn {
             tracing::warn!("a page was torn; its whole records were accepted");
         }
-        let told = Told { request_id: page.request_id.clone(), proved_up_to: cursor.proved_up_to() };
-        let receipt = self.accept(lease, &records, dead_letters, routes, (&*cursor, &next), told).await?;
+        let origin = Origin { request_id: page.request_id.clone(), proved_up_to: cursor.proved_up_to() };
+        let receipt = self.accept(lease, &records, dead_letters, routes, (&*cursor, &next), origin).await?;
         if let Some(pass) = next.pass_mut() {
             pass.found += u64::from(receipt.accepted);
         }
@@ -244,7 +244,7 @@ impl Collector {
         mut dead_letters: Vec<NewDeadLetter<'_>>,
         routes: &Routes,
         (before, after): (&Cursor, &Cursor),
-        told: Told,
+        origin: Origin,
     ) -> Result<PageReceipt, StoreError> {
         let known = before.holes();
         let silent: Vec<String> = after
@@ -270,8 +270,8 @@ impl Collector {
             dead_letters,
             destinations: routes.destinations(),
             cursor: after.clone(),
-            request_id: told.request_id,
-            proved_up_to: told.proved_up_to,
+            request_id: origin.request_id,
+            proved_up_to: origin.proved_up_to,
         };
         let receipt = self.store.accept_page(lease, page, LEASE, self.clock.now()).await?;
         let source = lease.source.as_str();

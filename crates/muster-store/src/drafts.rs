@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use muster_model::{Batch, RecordHead, Selection, TenantId};
 
 use crate::changes::{History, NewLatest};
-use crate::counting::hour_of;
+use crate::counting::{hour_of, hour_of_stored};
 use crate::packing::{PackedBatch, Packer};
 use crate::sealing::DataKey;
 use crate::stored::{bounded, nanoseconds};
@@ -31,6 +32,8 @@ pub(crate) struct NewBatch {
     pub(crate) latest: NewLatest,
     /// The sinks that are owed some of it.
     pub(crate) owed: Vec<Owed>,
+    /// What no sink is owed of it.
+    pub(crate) unrouted: Option<NewUnrouted>,
     /// Which routes took which of its records, as it is stored.
     pub(crate) routes: Option<String>,
     /// The service's name for the request that brought it.
@@ -46,6 +49,17 @@ pub(crate) struct Owed {
     pub(crate) hours: BTreeMap<i64, i64>,
 }
 
+/// Records of a batch that no sink is owed.
+pub(crate) struct NewUnrouted {
+    pub(crate) selection: Selection,
+    pub(crate) records: i64,
+    pub(crate) batch_records: i64,
+    /// Whether a route serves their tenant and source, for more severe records.
+    pub(crate) by_severity: bool,
+    /// The least and the greatest of their update times, as they are stored.
+    pub(crate) between: (i64, i64),
+}
+
 impl Packer {
     /// Packs the drafts of a page, after what changed with each record has been told.
     pub(crate) async fn new_batches(
@@ -59,17 +73,26 @@ impl Packer {
         let mut batches = Vec::with_capacity(drafts.len());
         let mut rest = Vec::with_capacity(drafts.len());
         for draft in drafts {
-            let hours =
-                draft.batch.records().map(|record| hour_of(record.head.updated_at)).collect::<Vec<_>>();
+            let times = draft.batch.records().map(|record| stored_time(record.head.updated_at));
+            let times = times.collect::<Vec<_>>();
+            let hours = times.iter().map(|time| hour_of_stored(*time)).collect::<Vec<_>>();
             let owed = owed(&draft.destinations, &hours, page.destinations);
+            let unrouted = unrouted(&draft.destinations, &times, page.destinations);
             let routes = routes_as_json(&draft.destinations, page.destinations);
             batches.push(draft.batch);
-            rest.push((draft.versions, owed, routes));
+            rest.push((draft.versions, owed, unrouted, routes));
         }
         let packed = self.pack(batches, tenant, key, Some(history)).await?;
         let request_id = page.request_id.as_deref().map(bounded);
-        let made = packed.into_iter().zip(rest).map(|((packed, latest), (versions, owed, routes))| {
-            NewBatch { packed, versions, latest, owed, routes, request_id: request_id.clone() }
+        let made = packed.into_iter().zip(rest);
+        let made = made.map(|((packed, latest), (versions, owed, unrouted, routes))| NewBatch {
+            packed,
+            versions,
+            latest,
+            owed,
+            unrouted,
+            routes,
+            request_id: request_id.clone(),
         });
         Ok(made.collect())
     }
@@ -85,6 +108,7 @@ impl Packer {
     ) -> Result<NewBatch, StoreError> {
         let versions = vec![version(&head)];
         let hours = BTreeMap::from([(hour_of(head.updated_at), 1)]);
+        let unrouted = unrouted(&[0], &[stored_time(head.updated_at)], &[Destination::of(sinks)]);
         let mut batch = Batch::new();
         batch.push(head, body);
         let (packed, latest) = self.pack(vec![batch], tenant, key, None).await?.pop().expect("one for one");
@@ -94,7 +118,15 @@ impl Packer {
             records: 1,
             hours: hours.clone(),
         });
-        Ok(NewBatch { packed, versions, latest, owed: owed.collect(), routes: None, request_id: None })
+        Ok(NewBatch {
+            packed,
+            versions,
+            latest,
+            owed: owed.collect(),
+            unrouted,
+            routes: None,
+            request_id: None,
+        })
     }
 }
 
@@ -110,6 +142,27 @@ fn owed(records: &[usize], hours: &[i64], destinations: &[Destination]) -> Vec<O
         Some(Owed { sink: sink.clone(), selection, records: counts.values().sum(), hours: counts })
     });
     owed.collect()
+}
+
+/// What no sink is owed of a batch, given where each of its records goes and when it was updated.
+fn unrouted(records: &[usize], times: &[i64], destinations: &[Destination]) -> Option<NewUnrouted> {
+    let nowhere = |index: usize| destinations[records[index]].sinks.is_empty();
+    let selection = Selection::of(records.len(), nowhere)?;
+    let without = || (0..records.len()).filter(|index| nowhere(*index));
+    // The least of all stands for a time that is not known: it takes no part in the span unless there is no other.
+    let known = || without().map(|index| times[index]).filter(|time| *time != i64::MIN);
+    Some(NewUnrouted {
+        selection,
+        records: without().count() as i64,
+        batch_records: records.len() as i64,
+        by_severity: destinations.iter().any(|destination| !destination.sinks.is_empty()),
+        between: (known().min().unwrap_or(i64::MIN), known().max().unwrap_or(i64::MIN)),
+    })
+}
+
+/// An update time as it is stored.
+pub(crate) fn stored_time(updated_at: Option<Timestamp>) -> i64 {
+    updated_at.map_or(i64::MIN, nanoseconds)
 }
 
 /// Which routes took which records of a batch, as JSON: for each route the records' bits in hexadecimal, null for all.
@@ -168,7 +221,7 @@ pub(crate) fn version(head: &RecordHead) -> String {
     use std::fmt::Write;
 
     let mut text = String::with_capacity(52 + head.id.len());
-    let updated_at = head.updated_at.map_or(i64::MIN, nanoseconds);
+    let updated_at = stored_time(head.updated_at);
     let hash = u128::from_be_bytes(head.hash.0);
     write!(text, "{hash:032x}{updated_at:020}{}", head.id).expect("writing to a string");
     text

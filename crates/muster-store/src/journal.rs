@@ -107,6 +107,8 @@ pub struct Retention {
 pub struct Pruned {
     /// Journal batches.
     pub batches: u64,
+    /// Records in them that no sink was ever to have.
+    pub unrouted: u64,
     /// Rows of the index of versions.
     pub versions: u64,
     /// Hours of the ledger.

@@ -78,7 +78,8 @@ pub struct LedgerHour {
     pub late_seconds_max: u64,
     /// Those of the new that a sweep found where live reading had already been.
     pub healed: u64,
-    /// Those of the new that no route took.
+    /// Those of the new that no route took, and that no sink was owed since: what is replayed to a sink is not among them
+    /// any more.
     pub unrouted: u64,
     /// How many records the service itself counted, where it was asked.
     pub source_count: Option<u64>,

@@ -26,6 +26,7 @@ mod ledger;
 mod lifetime;
 mod packing;
 mod passes;
+mod replays;
 mod sealing;
 mod settling;
 mod sign_ins;
@@ -56,6 +57,9 @@ pub use leases::{InstanceId, Leases, NamedLease};
 pub use ledger::{HourState, Ledger, LedgerFilter, LedgerHour, LedgerSink};
 pub use lifetime::{Lifetime, OpenMode};
 pub use passes::{CursorState, Passes};
+pub use replays::{
+    ReplayCounts, ReplayRequest, ReplayStep, ReplayedToSink, Replays, Unrouted, UnroutedCause,
+};
 pub use sealing::{MasterKey, MasterKeyError, Sealed, SealingError};
 pub use sign_ins::{SignIn, SignInKind, SignIns};
 pub use signing::SigningKey;

@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Invitations, Journal, KeyRing, Keys,
-    Leases, Ledger, Lifetime, OpenMode, Passes, ReadKeys, SignIns, Sources, SqliteStore, StoreError, Tenants,
+    Leases, Ledger, Lifetime, OpenMode, Passes, ReadKeys, Replays, SignIns, Sources, SqliteStore, StoreError,
+    Tenants,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.
@@ -27,6 +28,7 @@ pub trait Store:
     + Passes
     + Journal
     + Deliveries
+    + Replays
     + DeadLetters
     + Invitations
     + SignIns
@@ -48,6 +50,7 @@ impl<T> Store for T where
         + Passes
         + Journal
         + Deliveries
+        + Replays
         + DeadLetters
         + Invitations
         + SignIns

@@ -38,8 +38,8 @@ pub struct TracedVersion {
 pub struct TracedDelivery {
     /// The sink's name.
     pub sink: String,
-    /// The number of the delivery, as the sink saw it.
-    pub number: DeliveryNumber,
+    /// The number of the delivery, as the sink saw it; none yet where it waits to be replayed.
+    pub number: Option<DeliveryNumber>,
     /// What became of it.
     #[serde(flatten)]
     pub state: TracedState,

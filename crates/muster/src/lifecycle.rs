@@ -280,9 +280,15 @@ async fn prune(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Keeping, stop
         let ago = |span: Duration| now.checked_sub(span).unwrap_or(jiff::Timestamp::MIN);
         let (journal, versions, ledger) = (ago(keep.journal), ago(keep.versions), ago(KEEP_LEDGER));
         match store.prune_journal(Retention { journal, versions, ledger, now }).await {
-            Ok(Pruned { batches: 0, versions: 0, hours: 0 }) => {}
-            Ok(Pruned { batches, versions, hours }) => {
+            Ok(pruned) if pruned == Pruned::default() => {}
+            Ok(Pruned { batches, unrouted, versions, hours }) => {
                 tracing::info!(batches, versions, hours, "forgot old parts of the journal and the ledger");
+                if unrouted > 0 {
+                    tracing::warn!(
+                        records = unrouted,
+                        "records that no route took have left the journal, and never arrived anywhere; `muster replay --tenant all --unrouted --dry-run` tells how to fetch them again"
+                    );
+                }
             }
             Err(error) => tracing::warn!(error = %error, "cannot prune the journal"),
         }

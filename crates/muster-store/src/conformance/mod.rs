@@ -17,6 +17,7 @@ mod kit;
 mod leases;
 mod ledger;
 mod passes;
+mod replays;
 mod sources;
 mod tenants;
 
@@ -34,6 +35,7 @@ pub async fn run_all(engine: &mut dyn Engine) {
     journal::run_all(engine).await;
     changes::run_all(engine).await;
     deliveries::run_all(engine).await;
+    replays::run_all(engine).await;
     dead_letters::run_all(engine).await;
     identity::run_all(engine).await;
     grants::run_all(engine).await;

@@ -6,6 +6,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::failure::Failure;
 use super::latest::write_latest;
+use super::unrouted::write_unrouted;
 use crate::drafts::{NewBatch, Owed};
 use crate::packing::PackedBatch;
 use crate::stored::nanoseconds;
@@ -45,6 +46,9 @@ pub(super) async fn write_batch(
         .await?;
     }
     write_latest(connection, source_no, batch_no, batch.latest).await?;
+    if let Some(unrouted) = batch.unrouted {
+        write_unrouted(connection, (source_no, batch_no), unrouted, now).await?;
+    }
     for Owed { sink, selection, records, .. } in batch.owed {
         let row = sqlx::query(
             // Numbers start from the batch's, so that those of a tenant that was removed and added again go on

@@ -3,7 +3,7 @@
 //! Its versions are forgotten, so that they count as new when they come, and the live cursor is told of their span. Whoever
 //! had them already gets them once more: that is better than never.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::ledger::{SinkRow, count_sinks};
 use super::notes::leave_notes;
+use super::unrouted::strike_off;
 use crate::counting::hour_of_stored;
 use crate::stored::timestamp;
 
@@ -24,6 +25,15 @@ const TICK: Duration = Duration::from_nanos(100);
 pub(super) struct LostVersions {
     source_no: i64,
     versions: Vec<(i64, i64)>,
+}
+
+impl LostVersions {
+    /// How many of its records are such.
+    pub(super) fn count(&self, such: impl Fn(usize) -> bool) -> u64 {
+        let places: BTreeSet<i64> = self.versions.iter().map(|(place, _)| *place).collect();
+        let places = places.into_iter().map(|place| usize::try_from(place).unwrap_or(usize::MAX));
+        places.filter(|place| such(*place)).count() as u64
+    }
 }
 
 impl SqliteStore {
@@ -90,6 +100,9 @@ pub(super) async fn fetch_again(
         // Another sink's delivery of the same batch was set aside meanwhile, and has said so.
         return Ok(());
     }
+    // It comes again, and is routed then.
+    let hour_of = |index: usize| places.get(&(index as i64)).map(|at| hour_of_stored(*at));
+    strike_off(connection, batch_no, |index| places.contains_key(&(index as i64)), hour_of, now).await?;
     // What has no update time cannot be asked for by it.
     let timed = versions.iter().map(|(_, updated_at)| *updated_at).filter(|at| *at != i64::MIN);
     let Some(from) = timed.min() else { return Ok(()) };

@@ -57,6 +57,7 @@ impl Deliveries for SqliteStore {
         now: Timestamp,
     ) -> Result<Option<DeliveryLease>, StoreError> {
         while let Some(queue) = self.lease_queue(instance, sink, lease_for, now).await? {
+            self.promote((queue.queue_no, queue.fence), limits).await?;
             loop {
                 let stored = self.first_deliveries(queue.queue_no, limits).await?;
                 if stored.is_empty() {
@@ -179,8 +180,9 @@ impl Deliveries for SqliteStore {
         let rows = sqlx::query(
             "SELECT t.id, l.sink, l.delivered, l.owed, l.rejected, l.failures, l.last_error,
                  l.last_success_at, l.next_at,
-                 (SELECT d.owed_since FROM delivery d WHERE d.queue_no = l.queue_no ORDER BY d.number LIMIT 1)
-                     AS owed_since
+                 (SELECT min(owed_since) FROM (
+                     SELECT * FROM (SELECT owed_since FROM delivery WHERE queue_no = l.queue_no ORDER BY number LIMIT 1)
+                     UNION ALL SELECT owed_since FROM replay WHERE queue_no = l.queue_no)) AS owed_since
              FROM queue l JOIN tenant t ON t.tenant_no = l.tenant_no ORDER BY t.slug, l.sink",
         )
         .fetch_all(&self.readers)
@@ -208,8 +210,9 @@ impl Deliveries for SqliteStore {
         let failed = self.failed("add up what the sinks are owed");
         let rows = sqlx::query(
             "SELECT l.sink, sum(l.delivered) AS delivered, sum(l.owed) AS owed, sum(l.rejected) AS rejected,
-                 min((SELECT d.owed_since FROM delivery d WHERE d.queue_no = l.queue_no
-                     ORDER BY d.number LIMIT 1)) AS owed_since,
+                 min((SELECT min(owed_since) FROM (
+                     SELECT * FROM (SELECT owed_since FROM delivery WHERE queue_no = l.queue_no ORDER BY number LIMIT 1)
+                     UNION ALL SELECT owed_since FROM replay WHERE queue_no = l.queue_no))) AS owed_since,
                  (SELECT f.last_error FROM queue f WHERE f.sink = l.sink AND f.failures > 0
                      ORDER BY f.next_at DESC LIMIT 1) AS last_error
              FROM queue l GROUP BY l.sink ORDER BY l.sink",
@@ -371,6 +374,7 @@ impl SqliteStore {
                 sqlx::query(
                     "UPDATE queue SET lease_owner = NULL, leased_until = 0, owed = coalesce(
                          (SELECT sum(records) FROM delivery d WHERE d.queue_no = queue.queue_no), 0)
+                         + coalesce((SELECT sum(records) FROM replay r WHERE r.queue_no = queue.queue_no), 0)
                      WHERE queue_no = ? AND fence = ?",
                 )
                 .bind(queue_no)

@@ -26,7 +26,9 @@ mod meta;
 mod notes;
 mod open;
 mod passes;
+mod promotion;
 mod pruning;
+mod replays;
 mod rows;
 mod sign_ins;
 mod sources;
@@ -34,6 +36,7 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod unrouted;
 mod waits;
 mod whole;
 mod writer;

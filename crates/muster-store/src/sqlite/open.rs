@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_cursors.sql"),
     include_str!("../../migrations/sqlite/0004_ledger.sql"),
     include_str!("../../migrations/sqlite/0005_changes.sql"),
+    include_str!("../../migrations/sqlite/0009_replays.sql"),
 ];
 /// The step that makes the place of the signing key and of the audit log.
 const IDENTITY: i64 = 2;

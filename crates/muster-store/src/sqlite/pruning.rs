@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use muster_model::Cursor;
-use sqlx::Row;
+use sqlx::{Row, SqliteConnection};
 
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::rows::odd;
 use super::writer::Durability;
 use crate::counting::hour_of;
-use crate::stored::nanoseconds;
+use crate::stored::{count, nanoseconds};
 use crate::{Pruned, Retention, StoreError};
 
 /// Batches that one statement deletes.
@@ -21,22 +21,34 @@ const ROWS_AT_ONCE: i64 = 2_000;
 const MARKS_APART: i64 = 86_400 * 1_000_000_000;
 const DOING: &str = "prune the journal";
 
+/// Which of the batches `?1` nobody is owed.
+macro_rules! prunable {
+    () => {
+        "batch_no IN (SELECT value FROM json_each(?1))
+         AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.batch_no = journal_batch.batch_no)
+         AND NOT EXISTS (SELECT 1 FROM replay r WHERE r.batch_no = journal_batch.batch_no)"
+    };
+}
+
 impl SqliteStore {
     pub(super) async fn prune(&self, keep: Retention) -> Result<Pruned, StoreError> {
         let worded = |failure: Failure| failure.worded(&self.path, DOING);
         // Before batches go, since those that are there tell how old the others are.
         self.mark(keep).await?;
-        let batches = self.prune_batches(keep).await?;
+        let (batches, unrouted) = self.prune_batches(keep).await?;
         let versions = self.prune_versions(keep).await.map_err(worded)?;
         let hours = self.prune_ledger(keep).await.map_err(worded)?;
-        Ok(Pruned { batches, versions, hours })
+        self.prune_unrouted(keep).await?;
+        Ok(Pruned { batches, unrouted, versions, hours })
     }
 
-    async fn prune_batches(&self, keep: Retention) -> Result<u64, StoreError> {
+    /// How many batches were pruned, and how many records of theirs no sink was ever to have.
+    async fn prune_batches(&self, keep: Retention) -> Result<(u64, u64), StoreError> {
         let failed = self.failed(DOING);
         let rows = sqlx::query(
             "SELECT batch_no FROM journal_batch b WHERE accepted_at < ?
-             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.batch_no = b.batch_no) ORDER BY accepted_at",
+             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.batch_no = b.batch_no)
+             AND NOT EXISTS (SELECT 1 FROM replay r WHERE r.batch_no = b.batch_no) ORDER BY accepted_at",
         )
         .bind(nanoseconds(keep.journal))
         .fetch_all(&self.readers)
@@ -44,22 +56,31 @@ impl SqliteStore {
         .map_err(&failed)?;
         let numbers =
             rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>().map_err(failed)?;
-        let mut pruned = 0;
+        let (mut pruned, mut unrouted) = (0, 0);
         for some in numbers.chunks(BATCHES_AT_ONCE) {
             let some = serde_json::to_string(some).expect("numbers");
-            pruned += self
+            let (batches, records) = self
                 .write(DOING, Durability::Relaxed, move |connection| {
-                    Box::pin(async move {
-                        let done = sqlx::query(
-                            "DELETE FROM journal_batch WHERE batch_no IN (SELECT value FROM json_each(?))
-                             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.batch_no = journal_batch.batch_no)",
-                        );
-                        Ok(done.bind(some).execute(&mut *connection).await?.rows_affected())
-                    })
+                    Box::pin(async move { prune_some(connection, &some).await })
                 })
                 .await?;
+            (pruned, unrouted) = (pruned + batches, unrouted + records);
         }
-        Ok(pruned)
+        Ok((pruned, unrouted))
+    }
+
+    /// Of what no route took and is not in the journal any more, nothing is said for longer than its versions are known.
+    async fn prune_unrouted(&self, keep: Retention) -> Result<(), StoreError> {
+        self.write(DOING, Durability::Relaxed, move |connection| {
+            Box::pin(async move {
+                sqlx::query("DELETE FROM unrouted WHERE gone = 1 AND accepted_at < ?")
+                    .bind(nanoseconds(keep.versions))
+                    .execute(&mut *connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// Writes down which batches had been accepted by now, once a day, and forgets marks that say no more than another.
@@ -207,4 +228,28 @@ impl SqliteStore {
         }
         Ok(pruned)
     }
+}
+
+/// Deletes those of some batches that nobody is owed: how many, and how many records of theirs no sink was ever to have.
+async fn prune_some(connection: &mut SqliteConnection, some: &str) -> Result<(u64, u64), Failure> {
+    sqlx::query(concat!(
+        "UPDATE source SET pruned_up_to = max(coalesce(pruned_up_to, p.at), p.at)
+         FROM (SELECT source_no, max(accepted_at) AS at FROM journal_batch WHERE ",
+        prunable!(),
+        " GROUP BY source_no) p WHERE p.source_no = source.source_no"
+    ))
+    .bind(some)
+    .execute(&mut *connection)
+    .await?;
+    let batches = sqlx::query(concat!("DELETE FROM journal_batch WHERE ", prunable!()))
+        .bind(some)
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+    let row = sqlx::query(
+        "SELECT coalesce(sum(records), 0) FROM unrouted WHERE gone = 1
+         AND batch_no IN (SELECT value FROM json_each(?))",
+    );
+    let row = row.bind(some).fetch_one(&mut *connection).await?;
+    Ok((batches, count(row.try_get(0)?)))
 }

@@ -336,13 +336,19 @@ async fn remove_belongings(connection: &mut SqliteConnection, id: TenantId) -> R
 
 async fn sweep_step(connection: &mut SqliteConnection, kind: &str, no: i64) -> Result<(), Failure> {
     let steps: &[&'static str] = match kind {
-        "queue" => &["DELETE FROM delivery WHERE queue_no = ?1 AND number IN
-                     (SELECT number FROM delivery WHERE queue_no = ?1 LIMIT ?2)"],
+        "queue" => &[
+            "DELETE FROM delivery WHERE queue_no = ?1 AND number IN
+             (SELECT number FROM delivery WHERE queue_no = ?1 LIMIT ?2)",
+            "DELETE FROM replay WHERE queue_no = ?1 AND batch_no IN
+             (SELECT batch_no FROM replay WHERE queue_no = ?1 LIMIT ?2)",
+        ],
         _ => &[
             "DELETE FROM journal_batch WHERE batch_no IN
              (SELECT batch_no FROM journal_batch WHERE source_no = ?1 LIMIT ?2 / 20)",
             "DELETE FROM record_version WHERE source_no = ?1 AND (updated_at, id, hash) IN
              (SELECT updated_at, id, hash FROM record_version WHERE source_no = ?1 LIMIT ?2)",
+            "DELETE FROM unrouted WHERE batch_no IN
+             (SELECT batch_no FROM unrouted WHERE source_no = ?1 LIMIT ?2)",
             "DELETE FROM ledger WHERE source_no = ?1 AND hour IN
              (SELECT hour FROM ledger WHERE source_no = ?1 LIMIT ?2)",
             "DELETE FROM ledger_sink WHERE source_no = ?1 AND (hour, sink) IN

@@ -89,10 +89,13 @@ impl SqliteStore {
     /// What became of the record at `place` of a batch, at each sink.
     async fn traced_deliveries(&self, batch_no: i64, place: usize) -> Result<Vec<TracedDelivery>, Failure> {
         let rows = sqlx::query(
-            "SELECT sink, number, outcome, at, selection FROM acknowledgement WHERE batch_no = ?1
+            "SELECT * FROM (
+                 SELECT sink, number, outcome, at, selection FROM acknowledgement WHERE batch_no = ?1
              UNION ALL SELECT q.sink, d.number, 'owed', d.owed_since, d.selection
                  FROM delivery d JOIN queue q ON q.queue_no = d.queue_no WHERE d.batch_no = ?1
-             ORDER BY 1, 2, 4",
+             UNION ALL SELECT q.sink, NULL, 'owed', r.owed_since, r.selection
+                 FROM replay r JOIN queue q ON q.queue_no = r.queue_no WHERE r.batch_no = ?1)
+             ORDER BY sink, number IS NULL, number, at",
         )
         .bind(batch_no)
         .fetch_all(&self.readers)
@@ -110,7 +113,7 @@ impl SqliteStore {
                 "rejected" => TracedState::Rejected { at },
                 _ => TracedState::Damaged { at },
             };
-            let number = DeliveryNumber(count(row.try_get("number")?));
+            let number = row.try_get::<Option<i64>, _>("number")?.map(|number| DeliveryNumber(count(number)));
             deliveries.push(TracedDelivery { sink: row.try_get("sink")?, number, state });
         }
         Ok(deliveries)

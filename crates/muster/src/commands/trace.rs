@@ -96,7 +96,7 @@ fn journey(_output: &Output, number: usize, version: &TracedVersion) -> String {
 }
 
 fn said_of(delivery: &TracedDelivery) -> String {
-    let number = delivery.number.0;
+    let number = delivery.number.map_or_else(|| "waits".to_owned(), |number| number.0.to_string());
     match delivery.state {
         TracedState::Owed { since } => format!("owed since {since:.0} (delivery {number})"),
         TracedState::Delivered { at } => format!("acknowledged {at:.0} (delivery {number})"),

@@ -342,7 +342,9 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
          DROP TABLE ledger; DROP TABLE ledger_sink; DROP TABLE coverage; DROP TABLE journal_mark;
          ALTER TABLE journal_batch DROP COLUMN request_id; ALTER TABLE journal_batch DROP COLUMN routes;
          DROP INDEX queue_by_set_at; ALTER TABLE queue DROP COLUMN set_at;
-         DELETE FROM meta WHERE key IN ('signing_key', 'audit_head'); PRAGMA user_version = 1;
+         DROP TRIGGER unrouted_outlives_its_batch; DROP TABLE unrouted; DROP TABLE replay;
+         DROP INDEX delivery_replayed; ALTER TABLE delivery DROP COLUMN replayed;
+         DELETE FROM meta WHERE key IN ('signing_key', 'audit_head', 'answers_known_after'); PRAGMA user_version = 1;
 
          CREATE TABLE source_state (
              source_no INTEGER PRIMARY KEY AUTOINCREMENT, tenant_no INTEGER NOT NULL REFERENCES tenant,

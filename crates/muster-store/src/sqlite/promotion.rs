@@ -1,0 +1,139 @@
+//! From what is to be replayed to deliveries, a lease's worth at a time.
+//!
+//! A replay is any size, and a queue goes in order. So what is replayed stands beside the queue, and steps in behind what is
+//! owed live only when nothing that was replayed is in it any more: what comes live waits for one lease's worth at most.
+
+use jiff::Timestamp;
+use sqlx::{Row, SqliteConnection};
+
+use super::engine::SqliteStore;
+use super::failure::Failure;
+use super::writer::Durability;
+use crate::{DeliveryLimits, StoreError};
+
+/// Whether something waits to step in.
+const WAITING: &str = "SELECT 1 FROM replay WHERE queue_no = ?1
+     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.queue_no = ?1 AND d.replayed = 1) LIMIT 1";
+
+impl SqliteStore {
+    /// Makes deliveries of what a leased queue owes once more. Synced: a number that a sink has seen must never be given
+    /// again to other records, since sinks that remember numbers would take those for written.
+    pub(super) async fn promote(
+        &self,
+        (queue_no, fence): (i64, i64),
+        limits: DeliveryLimits,
+    ) -> Result<(), StoreError> {
+        let doing = "step in what is replayed";
+        let waiting = sqlx::query(WAITING).bind(queue_no).fetch_optional(&self.readers);
+        if waiting.await.map_err(self.failed(doing))?.is_none() {
+            return Ok(());
+        }
+        self.write(doing, Durability::Synced, move |connection| {
+            Box::pin(async move { step_in(connection, (queue_no, fence), limits).await })
+        })
+        .await
+    }
+}
+
+async fn step_in(
+    connection: &mut SqliteConnection,
+    (queue_no, fence): (i64, i64),
+    limits: DeliveryLimits,
+) -> Result<(), Failure> {
+    let held =
+        sqlx::query("SELECT 1 FROM queue WHERE queue_no = ? AND fence = ? AND lease_owner IS NOT NULL");
+    let held = held.bind(queue_no).bind(fence).fetch_optional(&mut *connection).await?.is_some();
+    let waiting = sqlx::query(WAITING).bind(queue_no).fetch_optional(&mut *connection).await?.is_some();
+    if !held || !waiting {
+        return Ok(());
+    }
+    let rows =
+        sqlx::query("SELECT batch_no, body_bytes FROM replay WHERE queue_no = ? ORDER BY batch_no LIMIT ?")
+            .bind(queue_no)
+            .bind(limits.batches.max(1))
+            .fetch_all(&mut *connection)
+            .await?;
+    let mut bytes = 0_u64;
+    for (place, row) in rows.iter().enumerate() {
+        let batch_no: i64 = row.try_get(0)?;
+        bytes = bytes.saturating_add(row.try_get::<i64, _>(1)?.unsigned_abs());
+        if place > 0 && bytes > limits.body_bytes {
+            break;
+        }
+        step_one_in(connection, queue_no, batch_no).await?;
+    }
+    Ok(())
+}
+
+async fn step_one_in(connection: &mut SqliteConnection, queue_no: i64, batch_no: i64) -> Result<(), Failure> {
+    // Live deliveries have the number of their batch. One that is replayed takes the next number of a batch away, so that
+    // numbers rise for good, also for a tenant that is removed and added again.
+    let number: i64 = sqlx::query(
+        "UPDATE sqlite_sequence SET seq = 1 + max(seq, (SELECT next_number - 1 FROM queue WHERE queue_no = ?))
+         WHERE name = 'journal_batch' RETURNING seq",
+    )
+    .bind(queue_no)
+    .fetch_one(&mut *connection)
+    .await?
+    .try_get(0)?;
+    sqlx::query("UPDATE queue SET next_number = ? + 1 WHERE queue_no = ?")
+        .bind(number)
+        .bind(queue_no)
+        .execute(&mut *connection)
+        .await?;
+    for sql in [
+        "INSERT INTO delivery (queue_no, number, batch_no, records, body_bytes, owed_since, selection, replayed)
+         SELECT queue_no, ?3, batch_no, records, body_bytes, owed_since, selection, 1 FROM replay
+         WHERE queue_no = ?1 AND batch_no = ?2",
+        "DELETE FROM replay WHERE queue_no = ?1 AND batch_no = ?2",
+    ] {
+        sqlx::query(sql).bind(queue_no).bind(batch_no).bind(number).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// What one more part of a batch is owed to a queue.
+pub(super) struct OwedAgain {
+    pub(super) batch_no: i64,
+    pub(super) records: i64,
+    pub(super) body_bytes: i64,
+    pub(super) selection: Option<Vec<u8>>,
+}
+
+/// Owes a queue some records of a batch once more. `merged` is the selection with what waits of the batch already.
+pub(super) async fn owe_again(
+    connection: &mut SqliteConnection,
+    (tenant_no, sink): (i64, &str),
+    more: OwedAgain,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let row = sqlx::query(
+        "INSERT INTO queue (tenant_no, sink, next_number, next_at, set_at, owed) VALUES (?1, ?2, 1, ?3, ?3, ?4)
+         ON CONFLICT (tenant_no, sink) DO UPDATE SET
+             next_at = CASE WHEN owed = 0 THEN excluded.next_at ELSE next_at END,
+             set_at = CASE WHEN owed = 0 AND lease_owner IS NULL THEN excluded.set_at ELSE set_at END,
+             owed = owed + excluded.owed
+         RETURNING queue_no",
+    )
+    .bind(tenant_no)
+    .bind(sink)
+    .bind(crate::stored::nanoseconds(now))
+    .bind(more.records)
+    .fetch_one(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO replay (queue_no, batch_no, records, body_bytes, owed_since, selection)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (queue_no, batch_no) DO UPDATE SET records = records + excluded.records,
+             selection = excluded.selection",
+    )
+    .bind(row.try_get::<i64, _>(0)?)
+    .bind(more.batch_no)
+    .bind(more.records)
+    .bind(more.body_bytes)
+    .bind(crate::stored::nanoseconds(now))
+    .bind(more.selection)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
+}

@@ -14,5 +14,5 @@ pub use error::{ClientError, TransportError, shown, with_causes};
 pub use local::Local;
 pub use memory::Held;
 pub use response::Response;
-pub use roots::{RootsError, tls_config};
+pub use roots::{RootsError, check_roots, read_roots, tls_config};
 pub use token_source::{NoToken, TokenSource};

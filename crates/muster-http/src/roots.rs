@@ -1,6 +1,10 @@
 //! How a server proves who it is: the system's trusted roots, and a CA file beside them. Verification cannot be
 //! switched off; a private CA is named instead.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -8,6 +12,9 @@ use rustls::{ClientConfig, RootCertStore};
 /// What is wrong with the trusted roots.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RootsError {
+    /// The CA file cannot be read.
+    #[error("the CA file cannot be read: {0}")]
+    File(String),
     /// The CA file is not PEM.
     #[error("the CA file holds no PEM certificate that can be read: {0}")]
     Unreadable(String),
@@ -25,6 +32,35 @@ pub enum RootsError {
     /// Something else.
     #[error("cannot set TLS up: {0}")]
     Setup(String),
+}
+
+/// The largest CA file: the roots of all the world take less than a tenth of it.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// What a CA file holds, whatever lies there: a pipe is not waited for, and nothing is read without end.
+///
+/// # Errors
+/// When it cannot be read, or is no ordinary file.
+pub fn read_roots(path: &Path) -> Result<Vec<u8>, RootsError> {
+    let failed = |error: std::io::Error| RootsError::File(error.to_string());
+    // Opening a pipe would wait for whoever writes into it.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(RootsError::File("it is no ordinary file".to_owned()));
+    }
+    let mut pem = Vec::new();
+    File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut pem)).map_err(failed)?;
+    match pem.len() as u64 > FILE_BYTES_MAX {
+        true => Err(RootsError::File("it is larger than certificates can be".to_owned())),
+        false => Ok(pem),
+    }
+}
+
+/// Whether roots can be had from what a CA file holds.
+///
+/// # Errors
+/// See [`RootsError`].
+pub fn check_roots(pem: &[u8]) -> Result<(), RootsError> {
+    roots(Some(pem)).map(drop)
 }
 
 /// TLS that trusts the system's roots and those in `extra_roots_pem`.

@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::Secret;
 
 /// `{ file = "…" }`, `{ env = "…" }`, `{ command = ["…", …] }`, `{ systemd = "…" }` or `{ key_vault = "https://…" }`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Raw")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretReference {
     /// A file that holds the secret and nothing else. Blanks and newlines at its end do not count.
     File(PathBuf),
@@ -31,6 +32,8 @@ pub enum SecretReference {
 pub struct VaultSecret {
     url: Url,
     fetched: Arc<OnceLock<Secret<String>>>,
+    /// Why it could not be fetched when that was tried last.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl VaultSecret {
@@ -43,6 +46,17 @@ impl VaultSecret {
     /// Takes in what the vault answered. The first answer stays.
     pub fn fetched(&self, secret: Secret<String>) {
         self.fetched.set(secret).ok();
+    }
+
+    /// Takes in why it cannot be had at present.
+    pub fn failed(&self, why: String) {
+        *self.trouble.lock().expect("no panic while the lock is held") = Some(why);
+    }
+
+    /// Why it could not be fetched when that was tried last.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().expect("no panic while the lock is held").clone()
     }
 
     /// What the vault answered, once it has.
@@ -70,8 +84,39 @@ struct Raw {
     key_vault: Option<String>,
 }
 
+/// How a place of a secret is written.
+const FORMS: &str = "{ file = \"…\" }, { env = \"…\" }, { command = [\"…\"] }, { systemd = \"…\" } or { key_vault = \"https://…\" }";
+
+impl<'de> Deserialize<'de> for SecretReference {
+    /// No message repeats what was written: it may be the secret itself.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Place;
+
+        impl<'de> Visitor<'de> for Place {
+            type Value = SecretReference;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "the place of a secret: {FORMS}")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Self::Value, E> {
+                Err(E::custom(format!(
+                    "a secret is never written here (and one that was, is known to others now): write where it is kept, {FORMS}"
+                )))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let raw = Raw::deserialize(MapAccessDeserializer::new(map))?;
+                raw.try_into().map_err(serde::de::Error::custom)
+            }
+        }
+
+        from.deserialize_any(Place)
+    }
+}
+
 impl TryFrom<Raw> for SecretReference {
-    type Error = &'static str;
+    type Error = String;
 
     fn try_from(raw: Raw) -> Result<Self, Self::Error> {
         let places = [
@@ -79,18 +124,19 @@ impl TryFrom<Raw> for SecretReference {
             raw.env.map(Self::Env),
             raw.command.map(Self::Command),
             raw.systemd.map(Self::Systemd),
-            raw.key_vault.map(|address| vault_secret(&address)).transpose()?,
+            raw.key_vault.map(|address| vault_secret(&address)).transpose().map_err(str::to_owned)?,
         ];
         let mut places = places.into_iter().flatten();
         match (places.next(), places.next()) {
-            (Some(Self::Command(command)), None) if command.is_empty() => Err("the command names no program"),
+            (Some(Self::Command(command)), None) if command.is_empty() => {
+                Err("the command names no program".to_owned())
+            }
             (Some(Self::Systemd(name)), None) if name.is_empty() || name.contains('/') => {
-                Err("a systemd credential has a plain name, as in LoadCredential=NAME:…")
+                Err("a systemd credential has a plain name, as in LoadCredential=NAME:…".to_owned())
             }
             (Some(place), None) => Ok(place),
-            _ => Err(
-                "name one place of the secret: { file = \"…\" }, { env = \"…\" }, { command = [\"…\"] }, { systemd = \"…\" } or { key_vault = \"https://…\" }",
-            ),
+            (Some(_), Some(_)) => Err(format!("it names several places of the secret: keep one of {FORMS}")),
+            (None, _) => Err(format!("it names no place of the secret: write {FORMS}")),
         }
     }
 }
@@ -102,7 +148,7 @@ fn vault_secret(address: &str) -> Result<SecretReference, &'static str> {
     if !fits || !url.username().is_empty() || url.password().is_some() {
         return Err(WRONG);
     }
-    Ok(SecretReference::KeyVault(VaultSecret { url, fetched: Arc::default() }))
+    Ok(SecretReference::KeyVault(VaultSecret { url, fetched: Arc::default(), trouble: Arc::default() }))
 }
 
 impl fmt::Display for SecretReference {

@@ -108,7 +108,11 @@ impl fmt::Display for Source {
 
 /// A name that is no source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a source: use {names}", names = Source::ALL.map(Source::as_str).join(" or "))]
+#[error(
+    "`{0}` is not a source{meant}: use {names}",
+    meant = crate::text::did_you_mean(.0, Source::ALL.map(Source::as_str)),
+    names = Source::ALL.map(Source::as_str).join(" or ")
+)]
 pub struct ParseSourceError(String);
 
 impl FromStr for Source {

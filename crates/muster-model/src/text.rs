@@ -39,11 +39,46 @@ pub fn is_harmful(character: char) -> bool {
         )
 }
 
+/// The one of `words` that somebody who wrote `given` most likely meant; `None` where nothing is near.
+#[must_use]
+pub fn nearest<'w>(given: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let plain = |word: &str| word.to_lowercase().replace('-', "_");
+    let wanted = plain(given);
+    // A slip in three letters is one; more is another word.
+    let most = (wanted.chars().count().max(3) / 3).min(3);
+    let near = words.into_iter().map(|word| (strsim::damerau_levenshtein(&wanted, &plain(word)), word));
+    near.filter(|(slips, _)| *slips <= most).min_by_key(|(slips, _)| *slips).map(|(_, word)| word)
+}
+
+/// ` (did you mean `word`?)`, to stand behind `given` in a message; nothing where no word is near.
+#[must_use]
+pub fn did_you_mean<'w>(given: &str, words: impl IntoIterator<Item = &'w str>) -> String {
+    nearest(given, words).map(|word| format!(" (did you mean `{word}`?)")).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{is_harmful, plain, shown};
+    use super::{did_you_mean, is_harmful, nearest, plain, shown};
+
+    #[test]
+    fn a_slip_of_the_finger_is_told_from_another_word() {
+        let words = ["graph_alerts", "graph_incidents", "path", "master_key"];
+        for (given, meant) in [
+            ("graph_alrts", Some("graph_alerts")),
+            ("Graph-Alerts", Some("graph_alerts")),
+            ("pth", Some("path")),
+            ("masterkey", Some("master_key")),
+            ("colour", None),
+            ("xy", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(given, words), meant, "{given}");
+        }
+        assert_eq!(did_you_mean("ptah", words), " (did you mean `path`?)");
+        assert_eq!(did_you_mean("elsewhere", words), "");
+    }
 
     #[test]
     fn what_moves_the_cursor_is_replaced() {

@@ -52,6 +52,16 @@ pub enum StoreError {
         /// The store: its path or its URL.
         store: String,
     },
+    /// This user may not write a file or folder of the store.
+    #[error(
+        "the store needs to write {path} ({detail}): let the user that Muster runs as own it, with `chown`"
+    )]
+    NotWritable {
+        /// The file or folder.
+        path: String,
+        /// What the system said.
+        detail: String,
+    },
     /// The database is damaged, or is none.
     #[error("the store is damaged or is not a Muster database ({store}): {detail}; restore it from a backup")]
     Damaged {

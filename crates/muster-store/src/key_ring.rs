@@ -85,6 +85,10 @@ impl KeyRing {
     /// When there is none, when others may read it, or when it holds something else.
     pub fn read_file(path: &Path) -> Result<Self, MasterKeyError> {
         let failed = |source| MasterKeyError::File { path: path.to_owned(), source };
+        // Opening a pipe would wait for whoever writes into it.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(failed(std::io::Error::new(ErrorKind::InvalidInput, "it is no ordinary file")));
+        }
         let file = File::open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
@@ -102,6 +106,9 @@ impl KeyRing {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }
+        }
+        if matches!(&text.expose()[..length], [0xef, 0xbb, 0xbf, ..] | [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+            return Err(MasterKeyError::Marked { path: path.to_owned() });
         }
         let text = std::str::from_utf8(&text.expose()[..length]).map_err(|_| MasterKeyError::Malformed)?;
         Self::from_base64(&Secret::from(text))

@@ -24,6 +24,7 @@ mod known_keys;
 mod leases;
 mod ledger;
 mod lifetime;
+mod look;
 mod packing;
 mod passes;
 mod replays;
@@ -56,6 +57,7 @@ pub use known_keys::ReadKeys;
 pub use leases::{InstanceId, Leases, NamedLease};
 pub use ledger::{HourState, Ledger, LedgerFilter, LedgerHour, LedgerSink};
 pub use lifetime::{Lifetime, OpenMode};
+pub use look::StoreLook;
 pub use passes::{CursorState, Passes};
 pub use replays::{
     ReplayCounts, ReplayRequest, ReplayStep, ReplayedToSink, Replays, Unrouted, UnroutedCause,
@@ -65,6 +67,6 @@ pub use sign_ins::{SignIn, SignInKind, SignIns};
 pub use signing::SigningKey;
 pub use sources::{PollResult, SourceLease, SourceState, Sources};
 pub use sqlite::SqliteStore;
-pub use store::{Store, open};
+pub use store::{Store, look, open};
 pub use tenants::{NewTenant, TenantChange, TenantKey, Tenants};
 pub use trace::{TracedDelivery, TracedState, TracedVersion};

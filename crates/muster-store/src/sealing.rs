@@ -56,6 +56,14 @@ pub enum MasterKeyError {
         /// The file.
         path: PathBuf,
     },
+    /// The file begins with a byte-order mark.
+    #[error(
+        "the master key file {path} begins with a byte-order mark: save it as plain text, without one and not as UTF-16"
+    )]
+    Marked {
+        /// The file.
+        path: PathBuf,
+    },
     /// Not the Base64 form of 32 bytes.
     #[error(
         "the master key is not 32 bytes in Base64; `muster init` makes one, and `openssl rand -base64 32` does"

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Invitations, Journal, KeyRing, Keys,
     Leases, Ledger, Lifetime, OpenMode, Passes, ReadKeys, Replays, SignIns, Sources, SqliteStore, StoreError,
-    Tenants,
+    StoreLook, Tenants,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.
@@ -78,11 +78,23 @@ pub async fn open(
     keys: &KeyRing,
     read: ReadKeys,
 ) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(SqliteStore::open(sqlite_path(url)?, mode, keys).await?.rereading_keys(read)))
+}
+
+/// Looks at the store at `url` without changing anything, also while another process is at work on it. Without keys it
+/// is not known whether they are the right ones.
+///
+/// # Errors
+/// When no process could work on it: the same as of [`open`].
+pub async fn look(url: &OsStr, keys: Option<&KeyRing>) -> Result<StoreLook, StoreError> {
+    crate::sqlite::look(sqlite_path(url)?, keys).await
+}
+
+fn sqlite_path(url: &OsStr) -> Result<&Path, StoreError> {
     let Some(path) = url.as_bytes().strip_prefix(b"sqlite:") else {
         let url = url.to_string_lossy();
         let engine = url.split(':').next().unwrap_or_default().to_owned();
         return Err(StoreError::NoEngine { engine });
     };
-    let path = Path::new(OsStr::from_bytes(path));
-    Ok(Arc::new(SqliteStore::open(path, mode, keys).await?.rereading_keys(read)))
+    Ok(Path::new(OsStr::from_bytes(path)))
 }

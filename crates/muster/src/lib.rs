@@ -19,5 +19,6 @@ pub mod exit_code;
 pub mod lifecycle;
 pub mod routing;
 pub mod shown;
+pub mod validation;
 pub mod web;
 pub mod wiring;

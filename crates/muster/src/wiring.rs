@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use muster_http::ClientOptions;
 use muster_microsoft::entra::grant::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
-use muster_model::{Clock, SecretReference};
-use muster_siem::sinks::{Sink, SinkSettings, Surroundings};
-use muster_store::{InstanceId, KeyRing, OpenMode, ReadKeys, Store, StoreError};
+use muster_model::{Clock, Secret, SecretReference};
+use muster_siem::sinks::{Sink, SinkError, SinkSettings, Surroundings};
+use muster_store::{InstanceId, KeyRing, MasterKeyError, OpenMode, ReadKeys, Store, StoreError, StoreLook};
 use tokio::sync::Notify;
 
 use crate::access::apps::{Apps, AppsError};
@@ -112,8 +112,8 @@ pub async fn read_settings(config: &Path, clock: &Arc<dyn Clock>) -> Result<Sett
     Ok(settings)
 }
 
-/// Fetches the secrets of the settings that lie in a Key Vault.
-pub async fn fetch_secrets(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<(), VaultError> {
+/// Fetches the secrets of the settings that lie in a Key Vault; how many could not be had.
+pub async fn fetch_secrets(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<usize, VaultError> {
     vault::fetch(settings, || microsoft(settings, Arc::clone(clock), None)).await
 }
 
@@ -126,9 +126,9 @@ pub async fn open_store(settings: &Settings, mode: OpenMode) -> Result<Arc<dyn S
         let message = format!("there is no store at {}; `muster init` makes one", path.display());
         return Err(Failed::say(Exit::Store, message));
     }
-    let mut url = OsString::from("sqlite:");
-    url.push(&path);
-    let read: ReadKeys = Arc::new(move || read_keys(&reference, &folder).map_err(Into::into));
+    let url = store_url(settings);
+    let read: ReadKeys =
+        Arc::new(move || read_keys(&reference, &folder).map_err(|failed| failed.error.into()));
     match muster_store::open(&url, mode, &keys, Arc::clone(&read)).await {
         // Another process may have rotated the master key since it was read.
         Err(StoreError::WrongMasterKey { .. }) => {
@@ -138,17 +138,36 @@ pub async fn open_store(settings: &Settings, mode: OpenMode) -> Result<Arc<dyn S
     }
 }
 
+/// A look at the store that the settings name, which changes nothing.
+pub(crate) async fn look_at_store(
+    settings: &Settings,
+    keys: Option<&KeyRing>,
+) -> Result<StoreLook, StoreError> {
+    muster_store::look(&store_url(settings), keys).await
+}
+
+fn store_url(settings: &Settings) -> OsString {
+    let mut url = OsString::from("sqlite:");
+    url.push(settings.path(&settings.store.path));
+    url
+}
+
 /// The master keys at hand: more than one only while a rotation is under way.
 pub(crate) fn key_ring(settings: &Settings) -> Result<KeyRing, Failed> {
     read_keys(&settings.store.master_key, &settings.folder)
-        .map_err(|error| Failed { exit: Exit::Settings, error })
 }
 
-fn read_keys(reference: &SecretReference, folder: &Path) -> anyhow::Result<KeyRing> {
-    Ok(match reference {
+/// The master keys that lie at `reference`.
+pub(crate) fn read_keys(reference: &SecretReference, folder: &Path) -> Result<KeyRing, Failed> {
+    let wrong = |error: anyhow::Error| Failed { exit: Exit::Settings, error };
+    let read = match reference {
         // The file's mode is checked too.
-        SecretReference::File(file) => KeyRing::read_file(&folder.join(file))?,
-        other => KeyRing::from_base64(&other.read(folder)?)?,
+        SecretReference::File(file) => KeyRing::read_file(&folder.join(file)),
+        other => KeyRing::from_base64(&other.read(folder).map_err(|error| wrong(error.into()))?),
+    };
+    read.map_err(|error| match error {
+        MasterKeyError::Malformed => wrong(anyhow::anyhow!("{reference}: {error}")),
+        other => wrong(other.into()),
     })
 }
 
@@ -159,16 +178,13 @@ pub fn microsoft(
     grants: Option<Arc<dyn GrantKeeper>>,
 ) -> anyhow::Result<Microsoft> {
     let network = &settings.network;
-    let extra_roots_pem = match &settings.cloud.ca_file {
-        None => None,
-        Some(file) => {
-            let file = settings.path(file);
-            Some(
-                std::fs::read(&file)
-                    .with_context(|| format!("[cloud] ca_file {} cannot be read", file.display()))?,
-            )
-        }
-    };
+    let extra_roots_pem = settings.cloud.ca_file.as_ref().map(|file| {
+        let file = settings.path(file);
+        muster_http::read_roots(&file)
+            .and_then(|pem| muster_http::check_roots(&pem).map(|()| pem))
+            .with_context(|| format!("[cloud] ca_file {}", file.display()))
+    });
+    let extra_roots_pem = extra_roots_pem.transpose()?;
     let client = ClientOptions {
         connect_timeout: network.connect_timeout.0,
         idle_timeout: network.idle_timeout.0,
@@ -231,12 +247,52 @@ pub fn open_sink(
     journal_id: Option<&str>,
     clock: Arc<dyn Clock>,
 ) -> Result<Sink, String> {
-    let around = Surroundings {
-        folder: &settings.folder,
-        secret: &|place| place.read(&settings.folder).map_err(|error| error.to_string()),
-        proxy: settings.network.proxy(),
-        journal_id,
-        clock,
-    };
-    sink.build(name, &around).map_err(|error| error.to_string())
+    let read = secrets(settings);
+    sink.build(name, &surroundings(settings, &read, journal_id, clock)).map_err(without_name(name))
+}
+
+/// What would keep a sink from being opened, without opening it.
+pub(crate) fn inspect_sink(
+    settings: &Settings,
+    name: &str,
+    sink: &SinkSettings,
+    clock: Arc<dyn Clock>,
+) -> Result<(), String> {
+    let read = secrets(settings);
+    sink.inspect(name, &surroundings(settings, &read, None, clock)).map_err(without_name(name))
+}
+
+/// Tries the way to a sink, without a record and without leaving anything behind.
+pub(crate) async fn test_sink(
+    settings: &Settings,
+    name: &str,
+    sink: &SinkSettings,
+    clock: Arc<dyn Clock>,
+) -> Result<String, String> {
+    let read = secrets(settings);
+    sink.test(name, &surroundings(settings, &read, None, clock)).await.map_err(without_name(name))
+}
+
+type ReadSecretFn<'a> = dyn Fn(&SecretReference) -> Result<Secret<String>, String> + Send + Sync + 'a;
+
+fn secrets(settings: &Settings) -> impl Fn(&SecretReference) -> Result<Secret<String>, String> + Send + Sync {
+    |place| place.read(&settings.folder).map_err(|error| error.to_string())
+}
+
+fn surroundings<'a>(
+    settings: &'a Settings,
+    secret: &'a ReadSecretFn<'a>,
+    journal_id: Option<&'a str>,
+    clock: Arc<dyn Clock>,
+) -> Surroundings<'a> {
+    Surroundings { folder: &settings.folder, secret, proxy: settings.network.proxy(), journal_id, clock }
+}
+
+/// The message without the sink's name, which stands beside it wherever it is shown.
+fn without_name(name: &str) -> impl Fn(SinkError) -> String {
+    let before = format!("sink `{name}`: ");
+    move |error| {
+        let said = error.to_string();
+        said.strip_prefix(&before).map(str::to_owned).unwrap_or(said)
+    }
 }

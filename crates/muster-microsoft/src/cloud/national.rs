@@ -155,7 +155,8 @@ impl FromStr for NationalCloud {
 pub enum CloudError {
     /// Not the name of one.
     #[error(
-        "`{0}` is not a cloud: use global, gcc, gcc_high, dod, china, france, germany, singapore or custom"
+        "`{0}` is not a cloud{meant}: use global, gcc, gcc_high, dod, china, france, germany, singapore or custom",
+        meant = muster_model::text::did_you_mean(.0, NationalCloud::ALL.map(NationalCloud::as_str))
     )]
     Unknown(String),
     /// An address that cannot be used.

@@ -18,6 +18,7 @@
 //! begun. Disks that lie about syncing are believed.
 
 mod disk;
+mod inspect;
 mod ledger;
 mod open_file;
 mod settings;
@@ -103,6 +104,31 @@ impl FileSink {
             Err(problem) => return Err(SinkError::Settings { sink, problem }),
         };
         Self::open_on(sink, site, encoding, Disk::new(lock))
+    }
+
+    /// What would keep [`build`](Self::build) from opening the file, as far as can be seen without making anything.
+    pub(super) fn inspect(
+        name: &str,
+        settings: &FileSettings,
+        around: &Surroundings<'_>,
+    ) -> Result<(), SinkError> {
+        let mistakes = settings.encoding().err().map(|mistakes| mistakes.join("; "));
+        let found = mistakes.map_or_else(|| inspect::inspect(&around.folder.join(&settings.path)), Err);
+        found.map_err(|problem| SinkError::Settings { sink: name.to_owned(), problem })
+    }
+
+    /// Tries the file's place, and leaves nothing there.
+    pub(super) async fn try_place(
+        name: &str,
+        settings: &FileSettings,
+        around: &Surroundings<'_>,
+    ) -> Result<String, SinkError> {
+        Self::inspect(name, settings, around)?;
+        let path = around.folder.join(&settings.path);
+        let tried = tokio::task::spawn_blocking(move || inspect::try_place(&path)).await;
+        tried
+            .unwrap_or_else(|error| Err(error.to_string()))
+            .map_err(|problem| SinkError::Unusable { sink: name.to_owned(), problem })
     }
 
     fn open_on(name: String, site: FileSite, encoding: Encoding, disk: Disk) -> Result<Self, SinkError> {

@@ -76,6 +76,34 @@ impl SinkSettings {
             Self::File(settings) => FileSink::build(name, settings, around).map(Sink::File),
         }
     }
+
+    /// What would keep the sink from being made, without making anything: no connection, no file.
+    ///
+    /// # Errors
+    /// When the settings cannot work, or the file could not be used.
+    pub fn inspect(&self, name: &str, around: &Surroundings<'_>) -> Result<(), SinkError> {
+        match self {
+            Self::SplunkHec(_) | Self::Syslog(_) => self.build(name, around).map(drop),
+            Self::File(settings) => FileSink::inspect(name, settings, around),
+        }
+    }
+
+    /// Tries the way to the sink without sending a record, and says in a sentence what was found. Nothing is left behind,
+    /// and a sink that is being written meanwhile is not disturbed.
+    ///
+    /// # Errors
+    /// When a record could not be delivered that way: what is wrong, and what to do.
+    pub async fn test(&self, name: &str, around: &Surroundings<'_>) -> Result<String, SinkError> {
+        match self {
+            Self::File(settings) => FileSink::try_place(name, settings, around).await,
+            Self::SplunkHec(_) | Self::Syslog(_) => {
+                let sink = self.build(name, around)?;
+                let found = sink.test().await;
+                sink.close().await;
+                found
+            }
+        }
+    }
 }
 
 /// A destination.

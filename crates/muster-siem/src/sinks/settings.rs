@@ -32,8 +32,8 @@ pub trait Settings: fmt::Debug {
     /// How many delivery batches may be under way at the same time.
     fn concurrency(&self) -> u32;
 
-    /// Every place that a secret of this sink is kept in.
-    fn secrets(&self) -> Vec<&SecretReference> {
+    /// Every place that a secret of this sink is kept in, with the key that names it.
+    fn secrets(&self) -> Vec<(&'static str, &SecretReference)> {
         Vec::new()
     }
 
@@ -48,7 +48,7 @@ pub struct Surroundings<'a> {
     /// Where relative paths start from.
     pub folder: &'a Path,
     /// Reads a secret, or says why it cannot be had.
-    pub secret: &'a dyn Fn(&SecretReference) -> Result<Secret<String>, String>,
+    pub secret: &'a (dyn Fn(&SecretReference) -> Result<Secret<String>, String> + Send + Sync),
     /// The proxy on the way, or what is wrong with it.
     pub proxy: Result<Option<Proxy>, String>,
     /// Names the journal that deliveries will come from, where any will.
@@ -198,8 +198,9 @@ pub(super) fn word<'de, D: Deserializer<'de>, T: Copy>(
     let given = String::deserialize(deserializer)?;
     let found = words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value);
     found.ok_or_else(|| {
-        let words = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
-        serde::de::Error::custom(format!("`{given}` is not {what}: use one of {words}"))
+        let words = words.iter().map(|(word, _)| *word).collect::<Vec<_>>();
+        let meant = muster_model::text::did_you_mean(&given, words.iter().copied());
+        serde::de::Error::custom(format!("`{given}` is not {what}{meant}: use one of {}", words.join(", ")))
     })
 }
 

@@ -135,8 +135,8 @@ impl Settings for SplunkHecSettings {
         self.concurrency.clamp(1, 64)
     }
 
-    fn secrets(&self) -> Vec<&SecretReference> {
-        vec![&self.token]
+    fn secrets(&self) -> Vec<(&'static str, &SecretReference)> {
+        vec![("token", &self.token)]
     }
 }
 

@@ -14,14 +14,15 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>,
 
 /// What the CA file holds, or what is wrong with it and what to do.
 pub(super) fn extra_roots(ca_file: Option<&Path>) -> Result<Option<Vec<u8>>, String> {
-    let read = ca_file.map(std::fs::read).transpose();
-    read.map_err(|error| wrong_roots(ca_file, RootsError::Unreadable(error.to_string())))
+    let read = ca_file.map(muster_http::read_roots).transpose();
+    read.map_err(|error| wrong_roots(ca_file, error))
 }
 
 /// What is wrong with the roots, with the CA file's name.
 pub(super) fn wrong_roots(ca_file: Option<&Path>, error: RootsError) -> String {
     let shown = ca_file.unwrap_or(Path::new("")).display();
     match error {
+        RootsError::File(error) => format!("cannot read the CA file {shown}: {error}"),
         RootsError::Unreadable(error) => {
             format!("cannot read the CA file {shown}: {error}; it must be PEM certificates")
         }

@@ -22,6 +22,7 @@ mod latest;
 mod leased_source;
 mod leases;
 mod ledger;
+mod look;
 mod meta;
 mod notes;
 mod open;
@@ -42,3 +43,4 @@ mod whole;
 mod writer;
 
 pub use self::engine::SqliteStore;
+pub(crate) use self::look::look;

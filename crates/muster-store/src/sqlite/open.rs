@@ -17,9 +17,9 @@ use crate::known_keys::{KnownKeys, opened_signing_key, sealed_signing_key};
 use crate::{KeyRing, OpenMode, SigningKey, StoreError};
 
 /// Leads every database of Muster, so that another program's is not taken for one: "MSTR".
-const APPLICATION_ID: i64 = 0x4d53_5452;
+pub(super) const APPLICATION_ID: i64 = 0x4d53_5452;
 /// The steps from one layout of the tables to the next. `PRAGMA user_version` counts those that were taken.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_start.sql"),
     include_str!("../../migrations/sqlite/0002_identity.sql"),
     include_str!("../../migrations/sqlite/0003_cursors.sql"),
@@ -28,7 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0009_replays.sql"),
 ];
 /// The step that makes the place of the signing key and of the audit log.
-const IDENTITY: i64 = 2;
+pub(super) const IDENTITY: i64 = 2;
 /// How long a write waits for another process before the store is called locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS_MAX: u32 = 4;
@@ -155,7 +155,7 @@ async fn migrate(
     Ok(())
 }
 
-async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
+pub(super) async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
     connection.fetch_one(sql).await?.try_get(0)
 }
 

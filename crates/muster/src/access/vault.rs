@@ -1,15 +1,18 @@
-//! Secrets of the settings that lie in an Azure Key Vault: fetched once, after the settings are read and before anything
-//! uses them.
+//! Secrets of the settings that lie in an Azure Key Vault: fetched after the settings are read and before anything uses
+//! them. One that cannot be had is felt by whoever needs it and by nobody else.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use muster_microsoft::Microsoft;
-use muster_microsoft::key_vault::KeyVaultError;
-use muster_model::{Secret, SecretReference};
+use muster_model::{Secret, SecretReference, VaultSecret};
 
-use crate::config::{AppError, CredentialOrigin, Settings};
+use crate::config::Settings;
 
-/// Why a secret in a vault cannot be had.
+/// How long all secrets together are waited for.
+const FETCH_MAX: Duration = Duration::from_secs(60);
+
+/// Why no secret in a vault can be had: the settings do not say how.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The settings do not say who opens it.
@@ -20,37 +23,30 @@ pub enum VaultError {
     /// The app that opens it does not exist.
     #[error("[key_vault] names app `{0}`, which is not in the settings")]
     NoApp(String),
-    /// The app's own credential cannot be had.
-    #[error("app `{name}`, which opens the Key Vault: {error}")]
-    App { name: String, error: AppError },
     /// The app's own credential lies in the vault or in the store.
     #[error(
         "app `{0}` opens the Key Vault, so its own credential must lie elsewhere: give it a certificate file, a federated token or a managed identity"
     )]
     Circle(String),
-    /// The vault said no, or nothing.
-    #[error(transparent)]
-    Vault(#[from] KeyVaultError),
-    /// The way to Microsoft cannot be made.
-    #[error("{0}")]
-    Way(String),
 }
 
-/// Fetches every secret that the settings keep in a Key Vault, over the way to Microsoft that is made when there is one.
+/// Fetches every secret that the settings keep in a Key Vault and that was not fetched yet, over the way to Microsoft
+/// that is made when there is one. What cannot be had is noted with the secret, and told by whoever needs it; the
+/// number of those is returned.
 ///
 /// # Errors
-/// When one cannot be had; the message says which.
+/// When the settings do not say how the vault is opened.
 pub async fn fetch(
     settings: &Settings,
     microsoft: impl FnOnce() -> anyhow::Result<Microsoft>,
-) -> Result<(), VaultError> {
+) -> Result<usize, VaultError> {
     let references = settings.secret_references();
     let wanted = references.iter().filter_map(|reference| match reference {
-        SecretReference::KeyVault(secret) => Some(secret),
+        SecretReference::KeyVault(secret) if secret.value().is_none() => Some(secret),
         _ => None,
     });
-    let wanted: Vec<_> = wanted.collect();
-    let Some(first) = wanted.first() else { return Ok(()) };
+    let wanted: Vec<&VaultSecret> = wanted.collect();
+    let Some(first) = wanted.first() else { return Ok(0) };
     let opener = settings.key_vault.as_ref().ok_or_else(|| VaultError::NoOpener(first.url().to_string()))?;
     let name = opener.app.clone();
     let app = settings.apps.get(&name).ok_or_else(|| VaultError::NoApp(name.clone()))?;
@@ -59,24 +55,35 @@ pub async fn fetch(
     if in_vault(&app.secret) || in_vault(&app.certificate) || app.keeps_credential_in_store() {
         return Err(VaultError::Circle(name));
     }
-    if let Err(error) = app.credential(&settings.folder).map(|_: CredentialOrigin| ()) {
-        return Err(VaultError::App { name, error });
-    }
-    let app = app
+    let opened = app
         .app(&name, &settings.folder, None)
-        .map_err(|error| VaultError::App { name: name.clone(), error })?;
-    let microsoft = microsoft().map_err(|error| VaultError::Way(format!("{error:#}")))?;
+        .map_err(|error| format!("app `{name}`, which opens the Key Vault: {error}"))
+        .and_then(|app| Ok((app, microsoft().map_err(|error| format!("{error:#}"))?)));
+    let (app, microsoft) = match opened {
+        Ok(opened) => opened,
+        Err(why) => {
+            wanted.iter().for_each(|secret| secret.failed(why.clone()));
+            return Ok(wanted.len());
+        }
+    };
+    let until = tokio::time::Instant::now() + FETCH_MAX;
     // One place may be named several times.
-    let mut fetched: BTreeMap<String, Secret<String>> = BTreeMap::new();
-    for secret in wanted {
+    let mut fetched: BTreeMap<String, Result<Secret<String>, String>> = BTreeMap::new();
+    for secret in &wanted {
         let place = secret.url().to_string();
         if !fetched.contains_key(&place) {
-            let value = microsoft.vault_secret(&app, opener.tenant, secret.url()).await?;
-            fetched.insert(place.clone(), value);
+            let asked = microsoft.vault_secret(&app, opener.tenant, secret.url());
+            let answer = match tokio::time::timeout_at(until, asked).await {
+                Ok(answer) => answer.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("the vaults did not answer within {} s", FETCH_MAX.as_secs())),
+            };
+            fetched.insert(place.clone(), answer);
         }
-        if let Some(value) = fetched.get(&place) {
-            secret.fetched(value.clone());
+        match fetched.get(&place) {
+            Some(Ok(value)) => secret.fetched(value.clone()),
+            Some(Err(why)) => secret.failed(why.clone()),
+            None => {}
         }
     }
-    Ok(())
+    Ok(wanted.iter().filter(|secret| secret.value().is_none()).count())
 }

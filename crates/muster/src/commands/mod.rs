@@ -86,7 +86,7 @@ impl Command {
     pub(crate) async fn run(&self, call: &Call) -> Result<Exit, Failed> {
         match self {
             Self::Init(args) => init::run(args, call.output).await,
-            Self::Validate => validate::run(&call.config, call.output).await,
+            Self::Validate => validate::run(call).await,
             Self::Run => run::run(call).await,
             Self::Tenant(command) => call.open(async |context| tenant::run(command, context).await).await,
             Self::Fetch(args) => call.open(async |context| fetch::run(args, context).await).await,

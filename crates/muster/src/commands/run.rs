@@ -8,11 +8,11 @@ use muster_model::{Clock, SystemClock};
 use super::Call;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::telemetry;
-use crate::{lifecycle, wiring};
+use crate::{lifecycle, validation};
 
 pub(crate) async fn run(call: &Call) -> Result<Exit, Failed> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let settings = wiring::read_settings(&call.config, &clock).await?;
+    let settings = validation::settings_to_start(&call.config, &clock).await?;
     let level = match call.verbose {
         0 => settings.server.log_level.clone().unwrap_or_else(|| "info".to_owned()),
         1 => "debug".to_owned(),

@@ -71,14 +71,7 @@ async fn test(names: &[String], settings: &Settings, output: Output) -> Result<E
     }
     let mut tested = Vec::new();
     for (name, sink) in settings.sinks.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
-        let result = match wiring::open_sink(settings, name, sink, None, Arc::new(SystemClock)) {
-            Ok(sink) => {
-                let result = sink.test().await.map_err(|error| error.to_string());
-                sink.close().await;
-                result
-            }
-            Err(error) => Err(error),
-        };
+        let result = wiring::test_sink(settings, name, sink, Arc::new(SystemClock)).await;
         let works = result.is_ok();
         tested.push(Tested { sink: name.clone(), works, finding: result.unwrap_or_else(|error| error) });
     }

@@ -13,6 +13,7 @@ use super::{ReadSecret, SecretReferenceError};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppSettings {
+    #[serde(deserialize_with = "super::section::guid")]
     pub client_id: uuid::Uuid,
     pub secret: Option<SecretReference>,
     /// The certificate with its private key: PEM, or PKCS#12.
@@ -29,6 +30,7 @@ pub struct AppSettings {
     /// The identity of the machine in Azure: `true`, or the client id of a user-assigned one.
     pub managed_identity: Option<Which>,
     /// Where the machine's metadata service answers, where it is not Azure's usual address.
+    #[serde(default, deserialize_with = "super::section::address")]
     pub managed_identity_endpoint: Option<url::Url>,
     /// The app has no credential of its own: a person signs in (`public` client).
     #[serde(default)]
@@ -43,6 +45,7 @@ pub struct AppSettings {
     #[serde(default, deserialize_with = "super::section::optional_tenant_id")]
     pub tenant: Option<TenantId>,
     /// The redirect URI registered for a person's sign-in, where it is not the one that `[onboarding]` gives.
+    #[serde(default, deserialize_with = "super::section::address")]
     pub redirect_uri: Option<url::Url>,
 }
 
@@ -84,8 +87,9 @@ pub enum AppError {
 }
 
 impl AppSettings {
-    /// What is contradictory, in words.
-    pub fn check(&self) -> Result<(), String> {
+    /// What is contradictory, in words, each with a key that it is about.
+    pub fn contradictions(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
         let ways = [
             ("secret", self.secret.is_some()),
             ("certificate", self.certificate.is_some()),
@@ -93,32 +97,36 @@ impl AppSettings {
             ("managed_identity", self.managed_identity.is_some()),
             ("public", self.public),
         ];
-        let named: Vec<&str> = ways.iter().filter(|(_, named)| *named).map(|(name, _)| *name).collect();
-        if named.len() > 1 {
-            return Err(format!("an app proves itself in one way, but this names {}", named.join(" and ")));
+        let named: Vec<&'static str> =
+            ways.iter().filter(|(_, named)| *named).map(|(name, _)| *name).collect();
+        if let [first, _, ..] = named[..] {
+            let ways = named.join(" and ");
+            found.push((first, format!("an app proves itself in one way, but this names {ways}: keep one")));
         }
-        let for_certificate =
-            self.certificate_key.is_some() || self.certificate_password.is_some() || self.assertion.is_some();
-        if self.certificate.is_none() && for_certificate {
-            return Err(
-                "`certificate_key`, `certificate_password` and `assertion` go with `certificate`".to_owned()
-            );
+        let beside = [
+            ("certificate_key", self.certificate_key.is_some()),
+            ("certificate_password", self.certificate_password.is_some()),
+            ("assertion", self.assertion.is_some()),
+        ];
+        for (key, _) in beside.iter().filter(|(_, named)| *named && self.certificate.is_none()) {
+            found.push((*key, format!("`{key}` goes with `certificate`, which is not there")));
         }
         if self.public && self.access == Access::Application {
-            return Err("a public client cannot read by itself: add access = \"delegated\"".to_owned());
+            let message = "a public client cannot read by itself: add access = \"delegated\"";
+            found.push(("public", message.to_owned()));
         }
         let off = |which: &Which| *which == Which::Only(false);
-        let federated = self.federated_token.as_ref();
-        if self.managed_identity.as_ref().is_some_and(off)
-            || federated
-                .is_some_and(|token| matches!(token, FederatedToken::ManagedIdentity(which) if off(which)))
-        {
-            return Err("`managed_identity = false` says nothing: leave it out".to_owned());
+        let says_nothing = "`managed_identity = false` says nothing: leave it out";
+        if self.managed_identity.as_ref().is_some_and(off) {
+            found.push(("managed_identity", says_nothing.to_owned()));
+        }
+        if let Some(FederatedToken::ManagedIdentity(Which::Only(false))) = self.federated_token {
+            found.push(("federated_token", says_nothing.to_owned()));
         }
         if self.managed_identity.is_some() && self.access == Access::Delegated {
-            return Err("a managed identity signs no person in".to_owned());
+            found.push(("access", "a managed identity signs no person in".to_owned()));
         }
-        Ok(())
+        found
     }
 
     /// The app with its credential, read from where the settings say; `stored` is the one of the store, for an app
@@ -137,16 +145,20 @@ impl AppSettings {
         })
     }
 
-    /// Every place that a secret of this app is kept in.
-    pub(super) fn secret_references(&self) -> impl Iterator<Item = &SecretReference> {
-        [&self.secret, &self.certificate, &self.certificate_key, &self.certificate_password]
-            .into_iter()
-            .flatten()
+    /// Every place that a secret of this app is kept in, with the key that names it.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &SecretReference)> {
+        let places = [
+            ("secret", &self.secret),
+            ("certificate", &self.certificate),
+            ("certificate_key", &self.certificate_key),
+            ("certificate_password", &self.certificate_password),
+        ];
+        places.into_iter().filter_map(|(key, place)| Some((key, place.as_ref()?)))
     }
 
     /// Whether a program is run to get at its credential.
     pub fn asks_a_command(&self) -> bool {
-        self.secret_references().any(|reference| matches!(reference, SecretReference::Command(_)))
+        self.secrets().any(|(_, reference)| matches!(reference, SecretReference::Command(_)))
     }
 
     /// Whether the credential is one that Muster made and keeps in its store.
@@ -233,11 +245,17 @@ fn certificate(
     }
 }
 
+/// What stands for `given` in a message: itself where it can be one of `words`, and what was meant.
+fn one_of(given: &str, what: &str, words: &[&str]) -> String {
+    let meant = muster_model::text::did_you_mean(given, words.iter().copied());
+    format!("`{given}` is not {what}{meant}: use {}", words.join(" or "))
+}
+
 fn endpoint<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Endpoint, D::Error> {
     match String::deserialize(from)?.as_str() {
         "v1" => Ok(Endpoint::V1),
         "v2" => Ok(Endpoint::V2),
-        other => Err(serde::de::Error::custom(format!("`{other}` is not an endpoint: use v2 or v1"))),
+        other => Err(serde::de::Error::custom(one_of(other, "an endpoint", &["v2", "v1"]))),
     }
 }
 
@@ -246,7 +264,7 @@ fn access<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Access, D::Error>
         "application" => Ok(Access::Application),
         "delegated" => Ok(Access::Delegated),
         other => {
-            Err(serde::de::Error::custom(format!("`{other}` is no access: use application or delegated")))
+            Err(serde::de::Error::custom(one_of(other, "a kind of access", &["application", "delegated"])))
         }
     }
 }
@@ -255,6 +273,6 @@ fn assertion<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Asserti
     match String::deserialize(from)?.as_str() {
         "ps256" => Ok(Some(AssertionAlgorithm::Ps256)),
         "rs256" => Ok(Some(AssertionAlgorithm::Rs256)),
-        other => Err(serde::de::Error::custom(format!("`{other}` is no signature: use ps256 or rs256"))),
+        other => Err(serde::de::Error::custom(one_of(other, "a signature", &["ps256", "rs256"]))),
     }
 }

@@ -77,7 +77,7 @@ fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D:
 
 fn public_url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let wrong = |why: &str| serde::de::Error::custom(format!("`{text}` cannot be the public address: {why}"));
+    let wrong = |why: &str| serde::de::Error::custom(format!("this cannot be the public address: {why}"));
     let url = Url::parse(&text).map_err(|_| wrong("it is not a URL such as https://muster.mssp.example"))?;
     let loopback = match url.host() {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),

@@ -31,7 +31,17 @@ fn all_sources() -> Vec<Source> {
 
 fn sources<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Source>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
-    names.iter().map(|name| name.parse().map_err(serde::de::Error::custom)).collect()
+    let (mut sources, mut wrong) = (Vec::new(), Vec::new());
+    for name in &names {
+        match name.parse::<Source>() {
+            Ok(source) => sources.push(source),
+            Err(error) => wrong.push(error.to_string()),
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(sources),
+        false => Err(serde::de::Error::custom(wrong.join("; "))),
+    }
 }
 
 fn severity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Severity, D::Error> {
@@ -39,6 +49,12 @@ fn severity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Severit
 }
 
 impl RouteSettings {
+    /// What stands for a route that could not be read.
+    pub(super) fn nowhere() -> Self {
+        let (name, tenants, sources, sinks) = (None, everyone(), all_sources(), Vec::new());
+        Self { name, tenants, sources, min_severity: Severity::Unknown, sinks }
+    }
+
     /// What it is called, as the route at `index`.
     pub fn called(&self, index: usize) -> String {
         self.name.clone().unwrap_or_else(|| format!("#{}", index + 1))

@@ -6,7 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use muster_model::{Secret, SecretReference};
-use url::Url;
+
+use super::files;
 
 /// A file larger than this holds no secret.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -17,7 +18,7 @@ const COMMAND_TICKS_MAX: u32 = 1_500;
 /// Why a secret cannot be had. Never holds the secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretReferenceError {
-    #[error("the secret's file {} cannot be read: {error}", .path.display())]
+    #[error("the secret's file {} cannot be read: {error}{}", .path.display(), hint(.error))]
     File { path: PathBuf, error: std::io::Error },
     #[error("the environment variable {0} is not set")]
     Env(String),
@@ -38,8 +39,13 @@ pub enum SecretReferenceError {
     )]
     Systemd(String),
     /// The vault has not been asked.
-    #[error("the Key Vault secret {0} has not been fetched")]
-    NotFetched(Url),
+    #[error("the Key Vault secret {url} cannot be had: {why}")]
+    NotFetched { url: String, why: String },
+    /// It was saved in a way that nobody sees, and that no receiver takes.
+    #[error(
+        "the secret in {place} {how}, which would be sent along: save it as plain text, UTF-8 without a mark"
+    )]
+    Encoding { place: String, how: &'static str },
     #[error("the secret in {0} is empty")]
     Empty(String),
 }
@@ -56,6 +62,9 @@ pub trait ReadSecret {
 impl ReadSecret for SecretReference {
     fn read(&self, folder: &Path) -> Result<Secret<String>, SecretReferenceError> {
         let bytes = self.read_bytes(folder)?;
+        if let Some(how) = files::odd_encoding(bytes.expose()) {
+            return Err(SecretReferenceError::Encoding { place: self.to_string(), how });
+        }
         let text = std::str::from_utf8(bytes.expose());
         let text = text.map_err(|_| SecretReferenceError::NotText(self.to_string()))?.trim_end();
         if text.is_empty() {
@@ -66,9 +75,8 @@ impl ReadSecret for SecretReference {
 
     fn read_bytes(&self, folder: &Path) -> Result<Secret<Vec<u8>>, SecretReferenceError> {
         let bytes = match self {
-            Self::File(path) => {
-                read_file(&folder.join(path)).map_err(|error| file_error(folder.join(path), error))?
-            }
+            Self::File(path) => files::read(&folder.join(path), FILE_BYTES_MAX)
+                .map_err(|error| file_error(folder.join(path), error))?,
             Self::Env(name) => {
                 let secret = super::environment(name);
                 Secret::new(secret.ok_or_else(|| SecretReferenceError::Env(name.clone()))?.into_bytes())
@@ -77,13 +85,16 @@ impl ReadSecret for SecretReference {
             Self::Systemd(name) => {
                 let credentials = super::environment("CREDENTIALS_DIRECTORY").map(PathBuf::from);
                 let path = credentials.ok_or_else(|| SecretReferenceError::Systemd(name.clone()))?.join(name);
-                read_file(&path).map_err(|error| match error.kind() {
+                files::read(&path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
                     std::io::ErrorKind::NotFound => SecretReferenceError::Systemd(name.clone()),
                     _ => file_error(path, error),
                 })?
             }
             Self::KeyVault(secret) => {
-                let not_fetched = || SecretReferenceError::NotFetched(secret.url().clone());
+                let not_fetched = || SecretReferenceError::NotFetched {
+                    url: secret.url().to_string(),
+                    why: secret.trouble().unwrap_or_else(|| "it has not been fetched".to_owned()),
+                };
                 Secret::new(secret.value().ok_or_else(not_fetched)?.expose().clone().into_bytes())
             }
         };
@@ -94,22 +105,20 @@ impl ReadSecret for SecretReference {
     }
 }
 
+/// What to do about a file that cannot be read.
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "; let the user that Muster runs as read it",
+        std::io::ErrorKind::NotFound => "; put the secret there, or name where it is",
+        _ => "",
+    }
+}
+
 fn file_error(path: PathBuf, error: std::io::Error) -> SecretReferenceError {
     match error.kind() {
         std::io::ErrorKind::FileTooLarge => SecretReferenceError::TooLarge(path),
         _ => SecretReferenceError::File { path, error },
     }
-}
-
-fn read_file(path: &Path) -> std::io::Result<Secret<Vec<u8>>> {
-    let file = std::fs::File::open(path)?;
-    let mut bytes = Vec::new();
-    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
-    let bytes = Secret::new(bytes);
-    if read? as u64 > FILE_BYTES_MAX {
-        return Err(std::io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(bytes)
 }
 
 fn run(command: &[String], folder: &Path) -> Result<Secret<Vec<u8>>, SecretReferenceError> {
@@ -178,6 +187,21 @@ mod tests {
         std::fs::write(folder.path().join("huge"), vec![b'x'; (1 << 20) + 1]).expect("written");
         let huge = SecretReference::File("huge".into());
         assert!(matches!(read(huge), Err(SecretReferenceError::TooLarge(_))));
+        for (bytes, words) in [
+            (&b"\xef\xbb\xbfhunter2"[..], "begins with a byte-order mark"),
+            (b"\xff\xfeh\0u\0n\0t\0", "is UTF-16"),
+            (b"\xfe\xff\0h\0u", "is UTF-16"),
+            (b"h\0u\0n\0t\0", "is UTF-16"),
+        ] {
+            std::fs::write(folder.path().join("marked"), bytes).expect("written");
+            let error = read(SecretReference::File("marked".into())).expect_err("marked").to_string();
+            assert!(error.contains(words) && !error.contains("hunter"), "{error}");
+        }
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+            .expect("a pipe");
+        let error = read(SecretReference::File(pipe)).expect_err("nobody writes into it").to_string();
+        assert!(error.contains("it is a pipe, not a file"), "{error}");
         let error = read(SecretReference::Systemd("main".to_owned())).expect_err("not a service");
         assert!(error.to_string().contains("LoadCredential=main:"), "{error}");
     }
@@ -192,7 +216,7 @@ mod tests {
             toml::from_str::<Section>(&format!("secret = {text}")).map(|section| section.secret)
         };
         let vault = parse(r#"{ key_vault = "https://mssp.vault.azure.net/secrets/main" }"#).expect("a place");
-        assert!(matches!(vault.read(Path::new(".")), Err(SecretReferenceError::NotFetched(_))));
+        assert!(matches!(vault.read(Path::new(".")), Err(SecretReferenceError::NotFetched { .. })));
         let SecretReference::KeyVault(secret) = &vault else { panic!("{vault:?}") };
         secret.fetched(Secret::from("hunter4"));
         assert_eq!(vault.read(Path::new(".")).expect("fetched").expose(), "hunter4");

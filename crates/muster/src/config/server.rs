@@ -1,5 +1,6 @@
 //! `[server]`: health and metrics over HTTP, and the log.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use serde::Deserialize;
@@ -17,8 +18,30 @@ pub enum LogFormat {
 #[serde(deny_unknown_fields, default)]
 pub struct ServerSettings {
     /// Where `/livez`, `/readyz` and `/metrics` are served; not at all when it is missing.
+    #[serde(deserialize_with = "listen")]
     pub listen: Option<SocketAddr>,
     pub log_format: LogFormat,
     /// What is logged: `error`, `warn`, `info`, `debug`, or a `tracing` filter.
     pub log_level: Option<String>,
+}
+
+/// Why an address cannot be listened at, and what to do.
+pub fn listen_trouble(address: SocketAddr, error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            format!("{address} is in use by another program: stop it, or change `listen` in [server]")
+        }
+        ErrorKind::AddrNotAvailable => format!(
+            "{address} is no address of this machine: use one that is, or 0.0.0.0 for all, in `listen` of [server]"
+        ),
+        ErrorKind::PermissionDenied => format!(
+            "this user may not listen on {address}: ports below 1024 need a right of their own (CAP_NET_BIND_SERVICE); change `listen` in [server]"
+        ),
+        _ => format!("cannot listen on {address}: {error}; change `listen` in [server]"),
+    }
+}
+
+fn listen<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let wrong = "it must be an IP address and a port, such as 127.0.0.1:9810, 0.0.0.0:9810 or [::1]:9810";
+    String::deserialize(from)?.trim().parse().map(Some).map_err(|_| serde::de::Error::custom(wrong))
 }

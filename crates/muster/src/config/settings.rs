@@ -1,17 +1,19 @@
 //! All sections together, read and checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use muster_model::SecretReference;
+use muster_model::text::did_you_mean;
 use muster_siem::sinks::SinkSettings;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::places::Places;
 use super::section::Document;
 use super::{
     AppSettings, CloudSettings, CollectSettings, KeyVaultSettings, Mistake, Mistakes, NetworkSettings,
-    OnboardingSettings, RouteSettings, ServerSettings, StoreSettings, sinks,
+    OnboardingSettings, RouteSettings, ServerSettings, StoreSettings, contradictions, files, sinks,
 };
 
 /// The settings of one Muster, checked.
@@ -32,46 +34,71 @@ pub struct Settings {
     pub apps: BTreeMap<String, AppSettings>,
     pub sinks: BTreeMap<String, SinkSettings>,
     pub routes: Vec<RouteSettings>,
+    /// Where all of them stand.
+    places: Places,
 }
 
 impl Settings {
     /// Reads and checks the settings at `path`: a file, or a folder whose `*.toml` files are read together.
     pub fn read(path: &Path) -> Result<Self, Mistakes> {
+        right(Self::read_in_part(path))
+    }
+
+    /// The same, with what is right in settings that have mistakes; `None` where a file as a whole is wrong.
+    pub fn read_in_part(path: &Path) -> (Option<Self>, Vec<Mistake>) {
+        let whole = |file: &Path, line, message: &str| Mistake::new((file, line), "", None, message);
+        let names = match files::names(path) {
+            Ok(names) => names,
+            Err(message) => return (None, vec![whole(path, None, &message)]),
+        };
         let mut mistakes = Vec::new();
-        let mut files = Vec::new();
-        match file_names(path) {
-            Ok(names) => {
-                for name in names {
-                    match std::fs::read_to_string(&name) {
-                        Ok(text) => files.push((name, text)),
-                        Err(error) => mistakes.push(unreadable(&name, &error)),
-                    }
-                }
+        let mut texts = Vec::new();
+        for name in names {
+            match files::read_settings(&name) {
+                Ok(text) => texts.push((name, text)),
+                Err((line, message)) => mistakes.push(whole(&name, line, &message)),
             }
-            Err(error) => mistakes.push(unreadable(path, &error)),
-        }
-        if !mistakes.is_empty() {
-            return Err(Mistakes(mistakes));
         }
         let folder = if path.is_dir() { Some(path) } else { path.parent() };
         let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self::parse(folder, &files)
+        Self::parse_beside(folder, &texts, path.to_owned(), mistakes)
     }
 
     /// Checks settings that are at hand as text, each with the name of its file.
     pub fn parse(folder: &Path, files: &[(PathBuf, String)]) -> Result<Self, Mistakes> {
-        let mut mistakes = Vec::new();
-        let mut read = Read::default();
+        let whole = files.first().map_or_else(|| folder.to_owned(), |(file, _)| file.clone());
+        right(Self::parse_beside(folder, files, whole, Vec::new()))
+    }
+
+    /// The same, with mistakes that were found already: some of the files could not be read.
+    fn parse_beside(
+        folder: &Path,
+        files: &[(PathBuf, String)],
+        whole: PathBuf,
+        mut mistakes: Vec<Mistake>,
+    ) -> (Option<Self>, Vec<Mistake>) {
+        // What is not there may stand in a file that could not be read.
+        let mut is_all_there = mistakes.is_empty();
+        let mut read = Read { places: Places::new(whole), ..Read::default() };
         for (file, text) in files {
             let document = Document { file, text };
             let (table, errors) = DeTable::parse_recoverable(text);
             if errors.is_empty() {
                 read.take(&document, table.into_inner(), &mut mistakes);
             } else {
-                mistakes.extend(errors.iter().map(|error| document.mistake("", error)));
+                is_all_there = false;
+                mistakes.extend(errors.iter().map(|error| {
+                    let at = error.span().unwrap_or_default();
+                    document.mistake_at(&at, "", None, &format!("this is no TOML: {}", error.message()))
+                }));
             }
         }
-        let settings = Self {
+        if is_all_there {
+            mistakes.extend(contradictions::of(&read, folder));
+        }
+        mistakes.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
+        mistakes.dedup();
+        let settings = is_all_there.then(|| Self {
             folder: folder.to_owned(),
             fingerprint: fingerprint(files),
             store: read.store.unwrap_or_default(),
@@ -84,13 +111,19 @@ impl Settings {
             apps: read.apps,
             sinks: read.sinks,
             routes: read.routes,
-        };
-        if mistakes.is_empty() {
-            let file = files.first().map_or_else(|| folder.to_owned(), |(file, _)| file.clone());
-            mistakes = settings.contradictions(&file);
-        }
-        mistakes.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
-        if mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(mistakes)) }
+            places: read.places,
+        });
+        (settings, mistakes)
+    }
+
+    /// A mistake in what these settings name, at its place: of `key`, or of the section where that key is not written.
+    pub fn mistake(&self, section: &str, key: &str, message: &str) -> Mistake {
+        Mistake::new(self.places.of(section, key), section, Some(key).filter(|key| !key.is_empty()), message)
+    }
+
+    /// The section of the route at `index`, in mistakes.
+    pub fn route_section(index: usize) -> String {
+        format!("routes #{}", index + 1)
     }
 
     /// A path of the settings, seen from the settings' folder.
@@ -98,110 +131,100 @@ impl Settings {
         self.folder.join(path)
     }
 
-    /// Mistakes that no section can see alone.
-    fn contradictions(&self, file: &Path) -> Vec<Mistake> {
-        let mut mistakes = Vec::new();
-        let mut say = |section: String, message: String| {
-            mistakes.push(Mistake { file: file.to_owned(), line: None, section, message });
-        };
-        for (index, route) in self.routes.iter().enumerate() {
-            for sink in route.sinks.iter().filter(|sink| !self.sinks.contains_key(*sink)) {
-                let known = self.sinks.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                say(
-                    format!("routes #{}", index + 1),
-                    format!("there is no sink `{sink}`; the sinks are: {known}"),
-                );
-            }
-        }
-        for (name, sink) in &self.sinks {
-            if !self.routes.iter().any(|route| route.sinks.contains(name)) {
-                tracing::warn!(sink.name = name, "no route leads to this sink");
-            }
-            let sink = sink.any();
-            for message in sink.encoding().err().into_iter().flatten().chain(sink.mistakes()) {
-                say(format!("sinks.{name}"), message);
-            }
-        }
-        for (name, app) in &self.apps {
-            if let Err(message) = app.check() {
-                say(format!("apps.{name}"), message);
-            }
-        }
-        if let Some(opener) = &self.key_vault
-            && !self.apps.contains_key(&opener.app)
-        {
-            say("key_vault".to_owned(), format!("there is no app `{}`", opener.app));
-        }
-        if let Err(error) = self.cloud.cloud() {
-            say("cloud".to_owned(), error.to_string());
-        }
-        mistakes
-    }
-
     /// Every place that a secret of these settings is kept in.
     pub fn secret_references(&self) -> Vec<&SecretReference> {
         let mut references = vec![&self.store.master_key];
-        references.extend(self.apps.values().flat_map(AppSettings::secret_references));
-        references.extend(self.sinks.values().flat_map(|sink| sink.any().secrets()));
+        references.extend(self.apps.values().flat_map(AppSettings::secrets).map(|(_, place)| place));
+        references.extend(self.sinks.values().flat_map(|sink| sink.any().secrets()).map(|(_, place)| place));
         references
     }
 }
 
+fn right((settings, mistakes): (Option<Settings>, Vec<Mistake>)) -> Result<Settings, Mistakes> {
+    settings.filter(|_| mistakes.is_empty()).ok_or(Mistakes(mistakes))
+}
+
 /// The sections as they are found, in whatever file.
 #[derive(Default)]
-struct Read {
-    store: Option<StoreSettings>,
-    cloud: Option<CloudSettings>,
-    network: Option<NetworkSettings>,
-    collect: Option<CollectSettings>,
-    server: Option<ServerSettings>,
-    key_vault: Option<KeyVaultSettings>,
-    onboarding: Option<OnboardingSettings>,
-    apps: BTreeMap<String, AppSettings>,
-    sinks: BTreeMap<String, SinkSettings>,
-    routes: Vec<RouteSettings>,
+pub(super) struct Read {
+    pub(super) store: Option<StoreSettings>,
+    pub(super) cloud: Option<CloudSettings>,
+    pub(super) network: Option<NetworkSettings>,
+    pub(super) collect: Option<CollectSettings>,
+    pub(super) server: Option<ServerSettings>,
+    pub(super) key_vault: Option<KeyVaultSettings>,
+    pub(super) onboarding: Option<OnboardingSettings>,
+    pub(super) apps: BTreeMap<String, AppSettings>,
+    pub(super) sinks: BTreeMap<String, SinkSettings>,
+    /// Also those of which a part had to be left out.
+    pub(super) routes: Vec<RouteSettings>,
+    /// Every app and sink that has a section, also a wrong one.
+    pub(super) app_names: BTreeSet<String>,
+    pub(super) sink_names: BTreeSet<String>,
+    pub(super) places: Places,
+    /// How many routes were met.
+    routes_met: usize,
 }
+
+const SECTIONS: [&str; 10] =
+    ["store", "cloud", "network", "collect", "server", "key_vault", "onboarding", "apps", "sinks", "routes"];
 
 impl Read {
     fn take(&mut self, document: &Document<'_>, table: DeTable<'_>, mistakes: &mut Vec<Mistake>) {
+        let places = &mut self.places;
         for (key, value) in table {
             let name = key.get_ref().to_string();
             match name.as_str() {
-                "store" => document.once(&name, &mut self.store, value, mistakes),
-                "cloud" => document.once(&name, &mut self.cloud, value, mistakes),
-                "network" => document.once(&name, &mut self.network, value, mistakes),
-                "collect" => document.once(&name, &mut self.collect, value, mistakes),
-                "server" => document.once(&name, &mut self.server, value, mistakes),
-                "key_vault" => document.once(&name, &mut self.key_vault, value, mistakes),
-                "onboarding" => document.once(&name, &mut self.onboarding, value, mistakes),
-                "apps" => document.named(&name, &mut self.apps, value, mistakes, Document::section),
-                "sinks" => document.named(&name, &mut self.sinks, value, mistakes, sinks::read),
-                "routes" => self.take_routes(document, value, mistakes),
-                _ => mistakes.push(document.mistake_at(
-                    &key.span(),
-                    "",
-                    format!(
-                        "`{name}` is not a section: use store, cloud, network, collect, server, key_vault, onboarding, apps.NAME, sinks.NAME or [[routes]]"
-                    ),
-                )),
+                "store" => document.once(&name, &mut self.store, value, places, mistakes),
+                "cloud" => document.once(&name, &mut self.cloud, value, places, mistakes),
+                "network" => document.once(&name, &mut self.network, value, places, mistakes),
+                "collect" => document.once(&name, &mut self.collect, value, places, mistakes),
+                "server" => document.once(&name, &mut self.server, value, places, mistakes),
+                "key_vault" => document.once(&name, &mut self.key_vault, value, places, mistakes),
+                "onboarding" => document.once(&name, &mut self.onboarding, value, places, mistakes),
+                "apps" => {
+                    let found = (&mut self.apps, &mut self.app_names);
+                    document.named(&name, found, value, places, mistakes, Document::section);
+                }
+                "sinks" => {
+                    let found = (&mut self.sinks, &mut self.sink_names);
+                    document.named(&name, found, value, places, mistakes, sinks::read);
+                }
+                "routes" => {
+                    take_routes((&mut self.routes, &mut self.routes_met), document, value, places, mistakes)
+                }
+                _ => {
+                    let meant = did_you_mean(&name, SECTIONS);
+                    let message = format!(
+                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, apps.NAME, sinks.NAME or [[routes]]"
+                    );
+                    mistakes.push(document.mistake_at(&key.span(), "", None, &message));
+                }
             }
         }
     }
+}
 
-    fn take_routes(
-        &mut self,
-        document: &Document<'_>,
-        value: Spanned<DeValue<'_>>,
-        mistakes: &mut Vec<Mistake>,
-    ) {
-        let span = value.span();
-        let DeValue::Array(routes) = value.into_inner() else {
-            mistakes.push(document.mistake_at(&span, "routes", "write it as [[routes]]".to_owned()));
-            return;
-        };
-        for route in routes {
-            let section = format!("routes #{}", self.routes.len() + 1);
-            self.routes.extend(document.section::<RouteSettings>(&section, route, mistakes));
+fn take_routes(
+    (routes, met): (&mut Vec<RouteSettings>, &mut usize),
+    document: &Document<'_>,
+    value: Spanned<DeValue<'_>>,
+    places: &mut Places,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let span = value.span();
+    let DeValue::Array(found) = value.into_inner() else {
+        mistakes.push(document.mistake_at(&span, "routes", None, "write it as [[routes]]"));
+        return;
+    };
+    for route in found {
+        let section = Settings::route_section(*met);
+        *met += 1;
+        places.note(document, &section, &route);
+        match document.part::<RouteSettings>(&section, route, mistakes) {
+            Some(part) => routes.push(part.value),
+            // It keeps its number, and leads nowhere.
+            None => routes.push(RouteSettings::nowhere()),
         }
     }
 }
@@ -213,34 +236,6 @@ fn fingerprint(files: &[(PathBuf, String)]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
-}
-
-fn file_names(path: &Path) -> std::io::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let name = entry?.path();
-        if name.extension().is_some_and(|extension| extension == "toml") {
-            names.push(name);
-        }
-    }
-    names.sort();
-    if names.is_empty() {
-        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "the folder holds no *.toml file"));
-    }
-    Ok(names)
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Mistake {
-    let hint = if error.kind() == std::io::ErrorKind::NotFound { "; `muster init` makes one" } else { "" };
-    Mistake {
-        file: path.to_owned(),
-        line: None,
-        section: String::new(),
-        message: format!("cannot be read: {error}{hint}"),
-    }
 }
 
 #[cfg(test)]
@@ -324,7 +319,7 @@ type = "carrier_pigeon"
 [[routes]]
 tenants = ["*"]
 sources = ["graph_alrts"]
-sinks = ["splunk"]
+sinks = ["splnk"]
 
 [speed]
 "#,
@@ -332,14 +327,16 @@ sinks = ["splunk"]
         .expect_err("mistakes");
         let all = mistakes.join("\n");
         for wanted in [
-            "muster.toml:2: [store] unknown field `pth`",
-            "muster.toml:5: [apps.main]",
-            "muster.toml:6: [apps.main]",
-            "muster.toml:9: [collect] `5 parsecs` is not a duration",
+            "muster.toml:2: [store] unknown key `pth` (did you mean `path`?): use `path`",
+            "muster.toml:5: [apps.main] client_id: it must be a text in quotes, and this is a number",
+            "muster.toml:6: [apps.main] secret: it names several places",
+            "muster.toml:9: [collect] poll_interval: `5 parsecs` is not a duration",
             "muster.toml:10: [collect]",
-            "muster.toml:15: [sinks.splunk] unknown field `colour`",
-            "muster.toml:18: [sinks.other] `carrier_pigeon` is not a type of sink",
-            "muster.toml:22: [routes #1]",
+            "muster.toml:15: [sinks.splunk] unknown key `colour`",
+            "muster.toml:12: [sinks.splunk] token: `token` is missing",
+            "muster.toml:18: [sinks.other] type: `carrier_pigeon` is not a type of sink",
+            "muster.toml:22: [routes #1] sources: `graph_alrts` is not a source (did you mean `graph_alerts`?)",
+            "muster.toml:23: [routes #1] sinks: there is no sink `splnk` (did you mean `splunk`?)",
             "muster.toml:25: `speed` is not a section",
         ] {
             assert!(all.contains(wanted), "{wanted} is missing in:\n{all}");

@@ -1,11 +1,13 @@
 //! `[sinks.NAME]`: each type of sink has its own section, which is written and read in `muster_siem::sinks`.
 
+use muster_model::text::did_you_mean;
 use muster_siem::sinks::SinkSettings;
 use toml::Spanned;
 use toml::de::{DeString, DeValue};
 
 use super::Mistake;
 use super::section::Document;
+use super::wording::without_values;
 
 /// Reads a sink's section. The type is read first, so that each type's mistakes keep their lines.
 pub(super) fn read(
@@ -16,12 +18,13 @@ pub(super) fn read(
 ) -> Option<SinkSettings> {
     let span = value.span();
     let DeValue::Table(mut table) = value.into_inner() else {
-        mistakes.push(document.mistake_at(&span, name, format!("write it as a section: [{name}]")));
+        mistakes.push(document.mistake_at(&span, name, None, &format!("write it as a section: [{name}]")));
         return None;
     };
     let Some(kind) = table.remove("type" as &str) else {
         let types = one_of(&SinkSettings::TYPES.map(|kind| format!("\"{kind}\"")));
-        mistakes.push(document.mistake_at(&span, name, format!("the type is missing: type = {types}")));
+        let message = format!("the type is missing: type = {types}");
+        mistakes.push(document.mistake_at(&span, name, Some("type"), &message));
         return None;
     };
     let at = kind.span();
@@ -37,8 +40,10 @@ pub(super) fn read(
         "file" => document.section(name, section, mistakes).map(SinkSettings::File),
         _ => {
             let types = one_of(&SinkSettings::TYPES.map(str::to_owned));
-            let message = format!("`{kind}` is not a type of sink: use {types}");
-            mistakes.push(document.mistake_at(&at, name, message));
+            let meant = did_you_mean(&kind, SinkSettings::TYPES);
+            let message = format!("`{kind}` is not a type of sink{meant}: use {types}");
+            let message = without_values(&message, "type", &[&kind]);
+            mistakes.push(document.mistake_at(&at, name, Some("type"), &message));
             None
         }
     }

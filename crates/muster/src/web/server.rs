@@ -31,12 +31,8 @@ pub struct Served {
 /// # Errors
 /// When it is in use, or cannot be bound; the message names it.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            anyhow::anyhow!("{address} is in use by another program: stop it, or change `listen` in [server]")
-        }
-        _ => anyhow::anyhow!("cannot listen on {address}: {error}; change `listen` in [server]"),
-    })
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| anyhow::anyhow!(crate::config::listen_trouble(address, &error)))
 }
 
 /// Serves until told to stop.

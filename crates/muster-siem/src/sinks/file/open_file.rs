@@ -14,6 +14,7 @@ use muster_model::{Clock, TenantId};
 use rustix::fs::FlockOperation;
 
 use super::disk::{Disk, folder};
+use super::inspect::inspect;
 use super::ledger::{Ledger, Line};
 use super::settings::FileSettings;
 
@@ -304,7 +305,7 @@ pub(super) fn ledger_path(path: &Path) -> PathBuf {
     beside(path, ".ledger")
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(suffix);
     path.with_file_name(name)
@@ -362,13 +363,7 @@ fn delete_oldest(path: &Path, keep: usize) {
 /// Takes the lock that keeps a second process away; `None` when that one has it. A file of its own, since the ledger
 /// is replaced now and then and a lock goes with the file.
 pub(super) fn lock(path: &Path) -> Result<Option<File>, String> {
-    let folder = folder(path);
-    if path.file_name().is_none() || path.is_dir() {
-        return Err(format!("{} is a folder; name a file in it", path.display()));
-    }
-    if !folder.is_dir() {
-        return Err(format!("the folder {} does not exist; create it", folder.display()));
-    }
+    inspect(path)?;
     let place = beside(path, ".lock");
     let refused = |error: io::Error| explain(&place, &error);
     let file = Disk::without_lock().create(&place, 0o600).map_err(refused)?;

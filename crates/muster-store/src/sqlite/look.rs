@@ -1,0 +1,199 @@
+//! Looking at a database file without changing it: no table, no file beside it, no lock.
+//!
+//! Where there is no write-ahead log, the file is taken for one that nobody changes, since SQLite would make files beside
+//! it otherwise. Where there is one, somebody has the database open, or had when they died: it is read with it.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Access, FlockOperation};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, Row, SqliteConnection};
+
+use super::failure::worded;
+use super::meta::stored_keys;
+use super::open::{APPLICATION_ID, IDENTITY, MIGRATIONS, number};
+use super::rows::{read_tenant, select_tenant};
+use crate::known_keys::{KnownKeys, opened_signing_key};
+use crate::{KeyRing, StoreError, StoreLook};
+
+/// How long it is waited for a process that has locked the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Looks at the database at `path`. Without keys it is not known whether they are the right ones.
+pub(crate) async fn look(path: &Path, keys: Option<&KeyRing>) -> Result<StoreLook, StoreError> {
+    let shown = path.display().to_string();
+    is_a_file(path)?;
+    is_writable(path)?;
+    let failed = |error: sqlx::Error| worded(&error, &shown, "look at it");
+    let log = beside(path, "-wal");
+    let has_log = std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    if !has_log && std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        let detail = "its file is empty".to_owned();
+        return Err(StoreError::Damaged { store: shown, detail });
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .immutable(!has_log)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    let mut connection = options.connect().await.map_err(failed)?;
+    let seen = see(&mut connection, &shown, keys).await;
+    // What was read is read; how it ends changes nothing.
+    drop(connection.close().await);
+    Ok(StoreLook { is_owned: is_owned(path), ..seen? })
+}
+
+async fn see(
+    connection: &mut SqliteConnection,
+    shown: &str,
+    keys: Option<&KeyRing>,
+) -> Result<StoreLook, StoreError> {
+    let failed = |error: sqlx::Error| worded(&error, shown, "look at it");
+    let application = number(connection, "PRAGMA application_id").await.map_err(failed)?;
+    let version = number(connection, "PRAGMA user_version").await.map_err(failed)?;
+    if application != APPLICATION_ID {
+        let detail = "another program made this database".to_owned();
+        return Err(StoreError::Damaged { store: shown.to_owned(), detail });
+    }
+    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    if version > known {
+        return Err(StoreError::TooNew { store: shown.to_owned() });
+    }
+    if let Some(ring) = keys.filter(|_| version >= IDENTITY) {
+        let keys = KnownKeys::new(shown.to_owned(), ring);
+        let (sealing, signing) = stored_keys(connection).await.map_err(failed)?;
+        keys.named(&sealing)?;
+        let missing = || StoreError::Damaged {
+            store: shown.to_owned(),
+            detail: "the signing key is missing".to_owned(),
+        };
+        opened_signing_key(&signing.ok_or_else(missing)?, &keys)?;
+    }
+    let mut look = StoreLook {
+        is_owned: false,
+        is_current: version == known,
+        tenants: Vec::new(),
+        settings_loaded: None,
+    };
+    if look.is_current {
+        let rows = sqlx::query(select_tenant!("ORDER BY t.slug")).fetch_all(&mut *connection).await;
+        for row in &rows.map_err(failed)? {
+            look.tenants.push(read_tenant(row).map_err(failed)?.tenant);
+        }
+        let loaded =
+            "SELECT details FROM audit_event WHERE action = 'settings.loaded' ORDER BY number DESC LIMIT 1";
+        let row = connection.fetch_optional(loaded).await.map_err(failed)?;
+        let details: Option<String> = row.map(|row| row.try_get(0)).transpose().map_err(failed)?;
+        look.settings_loaded = details.and_then(|details| serde_json::from_str(&details).ok());
+    }
+    Ok(look)
+}
+
+fn is_a_file(path: &Path) -> Result<(), StoreError> {
+    let wrong = |detail: String| Err(StoreError::Database { doing: "open", detail });
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() => Ok(()),
+        Ok(other) if other.is_dir() => wrong(format!("{} is a folder: name a file in it", path.display())),
+        Ok(_) => wrong(format!("{} is no ordinary file", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            wrong(format!("there is no store at {}; `muster init` makes one", path.display()))
+        }
+        Err(error) => wrong(format!("{}: {error}", path.display())),
+    }
+}
+
+/// Whether this user may write the database, the files beside it, and new ones.
+fn is_writable(path: &Path) -> Result<(), StoreError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = ["", "-wal", "-shm", ".lock"]
+        .map(|suffix| (beside(path, suffix), Access::READ_OK | Access::WRITE_OK));
+    for (path, access) in beside.into_iter().chain([(folder.to_owned(), Access::WRITE_OK | Access::EXEC_OK)])
+    {
+        match rustix::fs::access(&path, access) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => {
+                let detail = std::io::Error::from(error).to_string();
+                return Err(StoreError::NotWritable { path: path.display().to_string(), detail });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether another process has the lock of the one that runs. Nothing is made for that, and nobody is kept from it who
+/// comes meanwhile but for an instant.
+fn is_owned(path: &Path) -> bool {
+    let Ok(file) = OpenOptions::new().read(true).open(beside(path, ".lock")) else { return false };
+    let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared);
+    locked == Err(rustix::io::Errno::WOULDBLOCK)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Lifetime, MasterKey, OpenMode, SqliteStore};
+
+    fn listing(folder: &Path) -> Vec<(OsString, u64, Vec<u8>)> {
+        let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| {
+            let path = entry.expect("an entry").path();
+            let bytes = std::fs::read(&path).expect("a file");
+            (path.file_name().expect("a name").to_owned(), bytes.len() as u64, bytes)
+        });
+        let mut entries: Vec<_> = entries.collect();
+        entries.sort();
+        entries
+    }
+
+    #[tokio::test]
+    async fn a_look_changes_nothing_and_sees_who_is_at_work() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("muster.db");
+        let ring = KeyRing::from(MasterKey::generate());
+        SqliteStore::create(&path, &ring.current).await.expect("a store").close().await;
+        let before = listing(folder.path());
+        let seen = look(&path, Some(&ring)).await.expect("a store");
+        assert!(seen.is_current && !seen.is_owned && seen.tenants.is_empty());
+        assert_eq!(listing(folder.path()), before, "no byte and no file");
+
+        let wrong = look(&path, Some(&MasterKey::generate().into())).await.expect_err("another key");
+        assert!(matches!(wrong, StoreError::WrongMasterKey { .. }), "{wrong}");
+        look(&path, None).await.expect("without a key there is nothing to compare");
+
+        let running = SqliteStore::open(&path, OpenMode::Exclusive, &ring).await.expect("at work");
+        let seen = look(&path, Some(&ring)).await.expect("a store");
+        assert!(seen.is_owned);
+        running.close().await;
+        assert!(!look(&path, Some(&ring)).await.expect("a store").is_owned);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_store_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("muster.db");
+        let said = async || look(&path, None).await.expect_err("no store").to_string();
+        assert!(said().await.contains("`muster init` makes one"));
+        std::fs::write(&path, "").expect("written");
+        assert!(said().await.contains("its file is empty"));
+        std::fs::write(&path, "this is no database".repeat(500)).expect("written");
+        assert!(said().await.contains("not a Muster database"));
+        std::fs::remove_file(&path).expect("removed");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut other = options.connect().await.expect("another program");
+        other.execute("CREATE TABLE a (b)").await.expect("a table");
+        other.close().await.expect("closed");
+        assert!(said().await.contains("another program made this database"));
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::create_dir(&path).expect("a folder");
+        assert!(said().await.contains("is a folder"));
+    }
+}

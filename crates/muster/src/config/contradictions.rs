@@ -1,0 +1,155 @@
+//! Mistakes that no key shows alone. Each is a function in [`CHECKS`], and sees also the sections in which something else is
+//! wrong, so that all mistakes are told at once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use muster_model::Span;
+use muster_model::text::did_you_mean;
+use muster_siem::sinks::SinkSettings;
+
+use super::settings::{Read, Settings};
+use super::{CloudSettings, Mistake};
+
+/// Looks at what was read, and tells of each mistake: its section, its key (or nothing), and the message.
+type Check = fn(&Read, &Path, &mut dyn FnMut(&str, &str, String));
+
+const CHECKS: &[Check] = &[routes, sinks, sink_files, apps, key_vault, cloud, network, numbers];
+
+pub(super) fn of(read: &Read, folder: &Path) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for check in CHECKS {
+        check(read, folder, &mut |section, key, message| {
+            let key_shown = (!key.is_empty()).then_some(key);
+            mistakes.push(Mistake::new(read.places.of(section, key), section, key_shown, &message));
+        });
+    }
+    mistakes
+}
+
+fn known<'n>(names: impl IntoIterator<Item = &'n String>, none: &str) -> String {
+    let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    if names.is_empty() { none.to_owned() } else { names.join(", ") }
+}
+
+fn routes(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    for (index, route) in read.routes.iter().enumerate() {
+        for sink in route.sinks.iter().filter(|sink| !read.sink_names.contains(*sink)) {
+            let meant = did_you_mean(sink, read.sink_names.iter().map(String::as_str));
+            let known = known(&read.sink_names, "none yet; add [sinks.NAME]");
+            let message = format!("there is no sink `{sink}`{meant}; the sinks are: {known}");
+            say(&Settings::route_section(index), "sinks", message);
+        }
+    }
+}
+
+fn sinks(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    for (name, sink) in &read.sinks {
+        let sink = sink.any();
+        let section = format!("sinks.{name}");
+        for message in sink.encoding().err().into_iter().flatten().chain(sink.mistakes()) {
+            let key = read.places.key_in(&section, &message);
+            say(&section, &key, message);
+        }
+    }
+}
+
+/// Two sinks that write one file would take each other's events for somebody else's.
+fn sink_files(read: &Read, folder: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    let mut files: BTreeMap<PathBuf, &str> = BTreeMap::new();
+    for (name, sink) in &read.sinks {
+        let SinkSettings::File(file) = sink else { continue };
+        let path: PathBuf = folder.join(&file.path).components().collect();
+        if let Some(other) = files.insert(path, name) {
+            let message = format!("sink `{other}` writes the same file: give each sink its own");
+            say(&format!("sinks.{name}"), "path", message);
+        }
+    }
+}
+
+fn apps(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    for (name, app) in &read.apps {
+        for (key, message) in app.contradictions() {
+            say(&format!("apps.{name}"), key, message);
+        }
+    }
+}
+
+fn key_vault(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    if let Some(opener) = &read.key_vault
+        && !read.app_names.contains(&opener.app)
+    {
+        let meant = did_you_mean(&opener.app, read.app_names.iter().map(String::as_str));
+        let known = known(&read.app_names, "none yet; add [apps.NAME]");
+        say("key_vault", "app", format!("there is no app `{}`{meant}; the apps are: {known}", opener.app));
+    }
+}
+
+fn cloud(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    let Some(cloud) = &read.cloud else { return };
+    let addresses =
+        [("login", &cloud.login), ("graph", &cloud.graph), ("graph_resource", &cloud.graph_resource)];
+    if cloud.name != "custom" {
+        let own = CloudSettings { name: cloud.name.clone(), ..CloudSettings::default() };
+        if let Err(error) = own.cloud() {
+            say("cloud", "name", error.to_string());
+        }
+        for (key, _) in addresses.iter().filter(|(_, address)| address.is_some()) {
+            say("cloud", key, "addresses are for name = \"custom\" only".to_owned());
+        }
+        return;
+    }
+    let missing = addresses[..2].iter().filter(|(_, address)| address.is_none());
+    for (key, _) in missing.clone() {
+        say("cloud", key, format!("`{key}` is missing, and a custom cloud needs it"));
+    }
+    if missing.count() == 0
+        && let Err(error) = cloud.cloud()
+    {
+        let message = error.to_string();
+        let of = |address: &Option<String>| {
+            address.as_ref().is_some_and(|address| message.contains(address.as_str()))
+        };
+        let key = addresses.iter().find(|(_, address)| of(address)).map_or("", |(key, _)| key);
+        say("cloud", key, message);
+    }
+}
+
+fn network(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    let Some(network) = &read.network else { return };
+    for (key, span) in [
+        ("connect_timeout", network.connect_timeout),
+        ("idle_timeout", network.idle_timeout),
+        ("total_timeout", network.total_timeout),
+    ] {
+        if span.0.is_zero() {
+            say("network", key, "no call can be that quick: give it a second at least".to_owned());
+        }
+    }
+}
+
+fn numbers(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    let Some(collect) = &read.collect else { return };
+    for (key, number) in
+        [("concurrency", collect.concurrency), ("requests_per_minute", collect.requests_per_minute)]
+    {
+        if number == 0 {
+            say("collect", key, "with 0 nothing is ever read: give it 1 at least".to_owned());
+        }
+    }
+    let intervals = [
+        ("poll_interval", Some(collect.poll_interval)),
+        ("poll_interval_busy", collect.poll_interval_busy),
+        ("poll_interval_quiet", collect.poll_interval_quiet),
+    ];
+    for (key, interval) in intervals {
+        if interval.is_some_and(|Span(interval)| interval < Duration::from_millis(100)) {
+            say(
+                "collect",
+                key,
+                "that is no pause between two readings: give it a second at least".to_owned(),
+            );
+        }
+    }
+}

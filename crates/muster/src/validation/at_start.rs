@@ -1,0 +1,80 @@
+//! Settings that are only read when `muster run` starts.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::subject::Subject;
+use crate::config::{LogFormat, Mistake, Settings};
+
+/// The settings that are only read when `muster run` starts, by section and key, as they may be shown.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct AtStart(BTreeMap<String, String>);
+
+/// What a `muster run` at work goes on with, though the settings say something else now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NeedsRestart {
+    pub section: String,
+    pub key: String,
+    pub in_use: String,
+    pub wanted: String,
+}
+
+impl AtStart {
+    pub fn of(settings: &Settings) -> Self {
+        let server = &settings.server;
+        let or_none = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
+        let format = match server.log_format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        let values = [
+            ("store.path", settings.path(&settings.store.path).display().to_string()),
+            ("store.master_key", settings.store.master_key.to_string()),
+            ("server.listen", or_none(server.listen.map(|address| address.to_string()))),
+            ("server.log_format", format.to_owned()),
+            ("server.log_level", or_none(server.log_level.clone())),
+        ];
+        Self(values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+
+    /// Those of the `muster run` that is at work, as it wrote them down.
+    pub(super) fn of_running(subject: &Subject<'_>) -> Option<Self> {
+        let store = subject.store.as_ref().ok().filter(|store| store.is_owned)?;
+        let written = store.settings_loaded.as_ref()?.get("at_start")?;
+        serde_json::from_value(written.clone()).ok()
+    }
+
+    pub(super) fn listens_at(&self, address: SocketAddr) -> bool {
+        self.0.get("server.listen").is_some_and(|listens| *listens == address.to_string())
+    }
+
+    /// What is in use otherwise than `wanted` says, until the next start.
+    pub fn differing(&self, wanted: &Self) -> Vec<NeedsRestart> {
+        let differing = wanted.0.iter().filter_map(|(name, wanted)| {
+            let in_use = self.0.get(name).filter(|in_use| *in_use != wanted)?;
+            let (section, key) = name.split_once('.')?;
+            let (section, key) = (section.to_owned(), key.to_owned());
+            Some(NeedsRestart { section, key, in_use: in_use.clone(), wanted: wanted.clone() })
+        });
+        differing.collect()
+    }
+}
+
+impl std::fmt::Display for NeedsRestart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { section, key, in_use, wanted } = self;
+        write!(
+            f,
+            "`{key}` in [{section}] is only read at a start: {in_use} stays in use until Muster is restarted, and {wanted} is used then"
+        )
+    }
+}
+
+/// What the `muster run` that is at work will not take up at a reload.
+pub(super) fn restart(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    let Some(running) = AtStart::of_running(subject) else { return };
+    for needed in running.differing(&AtStart::of(subject.settings)) {
+        mistakes.push(subject.advice(&needed.section, &needed.key, &needed.to_string()));
+    }
+}

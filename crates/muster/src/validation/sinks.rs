@@ -1,0 +1,49 @@
+//! Sinks: their secrets, CA files and folders.
+
+use std::sync::Arc;
+
+use super::subject::Subject;
+use crate::config::Mistake;
+use crate::wiring;
+
+/// Without a sink, records are kept for nobody.
+pub(super) fn some_sink(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    if subject.settings.sinks.is_empty() && subject.are_right("sinks") {
+        let message = "there is no sink, so nothing that is collected goes anywhere: add [sinks.NAME]";
+        mistakes.push(subject.down("", "", message));
+    }
+}
+
+/// A sink that cannot be opened is down, with all that is owed to it, until that is mended.
+pub(super) fn sinks(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    for (name, sink) in &subject.settings.sinks {
+        let section = format!("sinks.{name}");
+        if !subject.is_right(&section) {
+            continue;
+        }
+        let before = mistakes.len();
+        for (key, place) in sink.any().secrets() {
+            if let Err(message) = subject.secret(place, true) {
+                mistakes.push(subject.down(&section, key, &message));
+            }
+        }
+        // What is wrong with the proxy is told at its place.
+        if mistakes.len() > before || subject.settings.network.proxy().is_err() {
+            continue;
+        }
+        let clock = Arc::clone(&subject.clock);
+        if let Err(message) = wiring::inspect_sink(subject.settings, name, sink, clock) {
+            mistakes.push(subject.down(&section, key_of(&message, sink.type_name()), &message));
+        }
+    }
+}
+
+/// The key that trouble with a sink is about.
+fn key_of(message: &str, kind: &str) -> &'static str {
+    match kind {
+        _ if message.contains("CA file") => "ca_file",
+        "file" => "path",
+        _ if message.contains("token") => "token",
+        _ => "",
+    }
+}

@@ -13,9 +13,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use muster::config::Settings;
-use muster::shown::output::{ColourChoice, Output, OutputFormat, number};
-use muster::shown::screen::{self, History, Screen};
-use muster::shown::status::Snapshot;
+use muster::shown::output::{self, ColourChoice, Output, OutputFormat, number};
+use muster::shown::screen::{self, Frame, History, Screen};
+use muster::shown::status::{Expected, Snapshot};
 use muster::wiring;
 use muster_emulator::receivers::{self, ReceiverTally, RecordKind};
 use muster_emulator::{Config, Handle, SettingsText, loopback};
@@ -99,7 +99,14 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     let muster = MusterProcess::start(&folder, &log)?;
     let settings = Settings::read(&folder.join("muster.toml"))?;
     let store = wiring::open_store(&settings, OpenMode::Shared).await.map_err(|failed| failed.error)?;
-    let watch = Watch { emulator: &emulator, muster, store, folder: &folder, args };
+    let watch = Watch {
+        emulator: &emulator,
+        muster,
+        store,
+        expected: Expected::of(&settings),
+        folder: &folder,
+        args,
+    };
     let code = if args.exit { watch.until_delivered().await } else { watch.live().await };
     emulator.stop().await;
     if args.keep.is_some() {
@@ -133,6 +140,8 @@ struct Watch<'a> {
     emulator: &'a Handle,
     muster: MusterProcess,
     store: Arc<dyn Store>,
+    /// What the settings let one expect.
+    expected: Expected,
     folder: &'a Path,
     args: &'a Args,
 }
@@ -185,7 +194,8 @@ impl Watch<'_> {
                 self.args.tenants,
             );
             let rows = screen.rows().saturating_sub(3);
-            screen.show(&format!("{head}{}", screen::status(&output, &now, history.oldest(), rows)))?;
+            let frame = Frame { width: output::width().map(usize::from), rows, tenants: usize::MAX };
+            screen.show(&format!("{head}{}", screen::status(&output, &now, history.oldest(), frame)))?;
             history.push(now);
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -269,7 +279,7 @@ impl Watch<'_> {
     }
 
     async fn snapshot(&self) -> anyhow::Result<Snapshot> {
-        Ok(Snapshot::take(self.store.as_ref(), SystemClock.now()).await?)
+        Ok(Snapshot::take(self.store.as_ref(), &self.expected, SystemClock.now()).await?)
     }
 
     /// What arrived, compared with the alerts produced. The incidents that the cloud makes of them are not asked for.

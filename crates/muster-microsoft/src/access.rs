@@ -3,7 +3,7 @@
 use muster_http::TransportError;
 
 use crate::Fault;
-use crate::api::answers::Case;
+use crate::api::answers::{self, Case};
 use crate::api::failure::FetchError;
 use crate::entra::aadsts;
 use crate::entra::error::TokenError;
@@ -35,6 +35,10 @@ impl TenantAccess {
     pub fn by_page(error: Option<&FetchError>) -> Self {
         match error {
             None => Self::Granted,
+            // A 429 that another request met holds back this one, too: that is known, and told.
+            Some(error @ FetchError::OverBudget { throttled: true, .. }) => {
+                Self::Failing { fault: Fault::Throttled, message: error.to_string() }
+            }
             Some(error) if matches!(error.case(), Case::OverBudget | Case::MemoryFull) => {
                 Self::NotAsked { message: error.to_string() }
             }
@@ -59,14 +63,9 @@ impl FetchError {
         match self {
             Self::Token(error) => error.fault(),
             Self::MissingRole { granted, .. } if granted.is_empty() => Fault::LostConsent,
-            Self::MissingRole { .. } => Fault::MissingRole,
-            Self::Throttled { .. } | Self::OverBudget { .. } => Fault::Throttled,
-            Self::NoLicence { .. } => Fault::NoLicence,
+            // With its own JSON, the API says that a permission is missing.
             Self::Denied { status: 403, .. } => Fault::MissingRole,
-            Self::Blocked { .. } => Fault::ApiDown,
-            Self::Denied { .. } | Self::BadRequest { .. } | Self::ForeignLink(_) => Fault::Other,
-            Self::Unavailable { .. } => Fault::ApiDown,
-            Self::Transport(error) => transport_fault(error),
+            other => answers::rule(other.case()).fault.unwrap_or(Fault::Other),
         }
     }
 }

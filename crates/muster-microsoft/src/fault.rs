@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::meaning::{self, Meaning};
+
 /// The kind of trouble. A closed list with stable names, for checks, metrics and alarms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
@@ -29,6 +31,8 @@ pub enum Fault {
     MultifactorNeeded,
     /// The tenant has no licence for the API.
     NoLicence,
+    /// Microsoft refuses tokens that it has just issued.
+    AccessRefused,
     /// There is no such tenant in this cloud.
     TenantUnknown,
     /// Microsoft asks to wait.
@@ -45,7 +49,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::LostConsent,
         Self::MissingRole,
         Self::WrongSecret,
@@ -58,6 +62,7 @@ impl Fault {
         Self::ConditionalAccess,
         Self::MultifactorNeeded,
         Self::NoLicence,
+        Self::AccessRefused,
         Self::TenantUnknown,
         Self::Throttled,
         Self::ApiDown,
@@ -82,6 +87,7 @@ impl Fault {
             Self::ConditionalAccess => "conditional_access",
             Self::MultifactorNeeded => "multifactor_needed",
             Self::NoLicence => "no_licence",
+            Self::AccessRefused => "access_refused",
             Self::TenantUnknown => "tenant_unknown",
             Self::Throttled => "throttled",
             Self::ApiDown => "api_down",
@@ -97,36 +103,16 @@ impl Fault {
         Self::ALL.into_iter().find(|fault| fault.as_str() == word)
     }
 
+    /// What it means, and for which state of a source.
+    #[must_use]
+    pub fn meaning(self) -> &'static Meaning {
+        meaning::of(self)
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub fn remedy(self) -> &'static str {
-        match self {
-            Self::LostConsent | Self::AppUnknown | Self::MissingRole => {
-                "have the customer's administrator consent: `muster tenant invite` makes the link"
-            }
-            Self::WrongSecret | Self::SecretExpired => {
-                "put the app's current secret where the settings say, or run `muster app rotate-secret`"
-            }
-            Self::CertificateRejected => {
-                "upload the current certificate to the app registration, or run `muster app rotate-certificate`"
-            }
-            Self::AppDisabled => {
-                "have the customer enable the app under Enterprise applications in their Entra admin centre"
-            }
-            Self::GrantExpired | Self::GrantRevoked | Self::MultifactorNeeded => {
-                "sign in again: `muster token acquire`"
-            }
-            Self::ConditionalAccess => {
-                "have the customer exclude the app in the conditional-access policy that blocks it"
-            }
-            Self::NoLicence => {
-                "the customer's tenant needs a Defender licence that has this API, or leave the source out"
-            }
-            Self::TenantUnknown => "check the tenant id, and the cloud in the settings",
-            Self::Misconfigured => "check the app and the cloud in the settings",
-            Self::Throttled | Self::ApiDown | Self::Unreachable => "nothing: it is tried again by itself",
-            Self::Other => "see the message; it is tried again by itself",
-        }
+        self.meaning().remedy
     }
 
     /// Whether Microsoft does not take what proves the app. It may have been replaced by another process.

@@ -9,6 +9,7 @@ pub mod entra;
 mod fault;
 mod identity;
 pub mod key_vault;
+mod meaning;
 mod microsoft;
 pub mod sources;
 
@@ -16,4 +17,5 @@ pub use access::TenantAccess;
 pub use api::failure::FetchError;
 pub use cloud::{Cloud, CloudError, NationalCloud, Portals};
 pub use fault::Fault;
+pub use meaning::{About, MEANINGS, Meaning, SourceWord};
 pub use microsoft::{FetchedPage, Microsoft, MicrosoftOptions};

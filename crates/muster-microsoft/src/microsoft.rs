@@ -173,9 +173,13 @@ impl Microsoft {
                 request = request.header(*name, *value);
             }
             // Each that goes out is counted; one that is refused for want of a token or a permission never goes out.
-            self.budgets
-                .take(api, tenant, &app.name, purpose, self.platform.now())
-                .map_err(|wait| FetchError::OverBudget { wait })?;
+            let now = self.platform.now();
+            self.budgets.take(api, tenant, &app.name, purpose, now).map_err(|wait| {
+                FetchError::OverBudget {
+                    wait,
+                    throttled: self.budgets.is_throttled(api, tenant, &app.name, now),
+                }
+            })?;
             let got = client.send(request).await?;
             if attempt == TOKENS_MAX || got.status != 401 {
                 if got.status == 401 || failure::is_denied(&got) {

@@ -128,6 +128,16 @@ pub struct SinkTotals {
     pub owed_since: Option<Timestamp>,
     /// Records refused for good.
     pub rejected: u64,
+    /// Those of them that still lie there as dead letters.
+    pub dead_letters: u64,
+    /// When one was last refused.
+    pub last_rejected_at: Option<Timestamp>,
+    /// When the sink last acknowledged something.
+    pub last_success_at: Option<Timestamp>,
+    /// Queues in which something is owed.
+    pub owing: u32,
+    /// Those of them whose last attempt failed.
+    pub failing: u32,
     /// What went wrong last in any queue that still fails.
     pub last_error: Option<String>,
 }

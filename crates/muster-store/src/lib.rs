@@ -16,6 +16,7 @@ mod deliveries;
 mod drafts;
 mod error;
 mod grants;
+mod heartbeats;
 mod invitations;
 mod journal;
 mod key_ring;
@@ -46,6 +47,7 @@ pub use dead_letters::{DeadLetter, DeadLetterNumber, DeadLetterOrigin, DeadLette
 pub use deliveries::{Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, QueueState, SinkTotals};
 pub use error::StoreError;
 pub use grants::{Grant, GrantLease, Grants, NewGrant};
+pub use heartbeats::{Heartbeat, Heartbeats, PartTrouble};
 pub use invitations::{Invitation, InvitationChange, Invitations, NewInvitation};
 pub use journal::{
     AcceptedPage, Destination, Journal, JournalTotals, Late, NewDeadLetter, NewRecord, PageReceipt, Pruned,

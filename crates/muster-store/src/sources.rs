@@ -145,6 +145,8 @@ pub struct SourceState {
     pub seen_up_to: Timestamp,
     /// Record versions of the source accepted so far, for whatever purpose.
     pub accepted: u64,
+    /// When the last of them was accepted, as far as that is known.
+    pub last_new_at: Option<Timestamp>,
     /// The failures since the last success.
     pub failures: u32,
     /// What went wrong last, while it is still wrong.

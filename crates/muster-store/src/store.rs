@@ -16,9 +16,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::{
-    AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Invitations, Journal, KeyRing, Keys,
-    Leases, Ledger, Lifetime, OpenMode, Passes, ReadKeys, Replays, SignIns, Sources, SqliteStore, StoreError,
-    StoreLook, Tenants,
+    AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Heartbeats, Invitations, Journal,
+    KeyRing, Keys, Leases, Ledger, Lifetime, OpenMode, Passes, ReadKeys, Replays, SignIns, Sources,
+    SqliteStore, StoreError, StoreLook, Tenants,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.
@@ -40,6 +40,7 @@ pub trait Store:
     + Leases
     + Ledger
     + Lifetime
+    + Heartbeats
     + 'static
 {
 }
@@ -62,6 +63,7 @@ impl<T> Store for T where
         + Leases
         + Ledger
         + Lifetime
+        + Heartbeats
         + 'static
 {
 }

@@ -16,6 +16,7 @@ mod commands;
 pub mod config;
 pub mod deliver;
 pub mod exit_code;
+pub mod heartbeat;
 pub mod lifecycle;
 pub mod routing;
 pub mod shown;

@@ -15,9 +15,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::Clock;
+use muster_model::{Clock, TenantState};
 use muster_store::{InstanceId, NewAuditEvent, OpenMode, Pruned, Retention, Store};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +28,8 @@ use crate::access::onboard::Onboarding;
 use crate::config::Settings;
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
+use crate::heartbeat::Heart;
+use crate::shown::status::Expected;
 use crate::shown::telemetry;
 use crate::web::onboarding::OnboardingHandle;
 use crate::web::server::{self, Served};
@@ -55,13 +58,18 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     let store = open_store(&settings, OpenMode::Exclusive).await?;
     let instance = InstanceId(Uuid::new_v4());
     store.take_over(instance, clock.now()).await?;
+    let heart = Heart::new(&store, &clock, instance);
+    heart.beat().await?;
+    let (expected, expects) = watch::channel(Expected::of(&settings));
     let handle = OnboardingHandle::default();
     let web_stop = CancellationToken::new();
     let mut web = JoinSet::new();
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
         let (store, clock, handle) = (Arc::clone(&store), Arc::clone(&clock), handle.clone());
-        web.spawn(server::serve(listener, Served { store, metrics, clock, handle }, web_stop.clone()));
+        let (pulse, expected) = (heart.pulse(), expects.clone());
+        let served = Served { store, metrics, clock, handle, pulse, expected };
+        web.spawn(server::serve(listener, served, web_stop.clone()));
         tracing::info!(%address, "serving health and metrics");
     }
     let mut engine = Engine::start(&settings, &store, &clock, instance).await?;
@@ -70,12 +78,9 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
         tracing::warn!("[onboarding] is set, but [server] listen is not: no page is served");
     }
     settings_loaded(&store, &settings, &clock).await?;
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        sinks = settings.sinks.len(),
-        tenants = store.tenants().await?.len(),
-        "running"
-    );
+    let (beats, beating) = (CancellationToken::new(), TaskTracker::new());
+    beating.spawn(heart.clone().run(expects, beats.clone()));
+    tell_ready(&settings, &store).await?;
     let ended = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok(Exit::Success),
@@ -91,6 +96,7 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
                     Ok(running) => {
                         (engine, settings) = running;
                         handle.set(engine.onboarding());
+                        expected.send_replace(Expected::of(&settings));
                     }
                     Err(failed) => {
                         store.close().await;
@@ -110,8 +116,35 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
         })
         .await;
     web_stop.cancel();
+    beats.cancel();
+    beating.close();
+    beating.wait().await;
+    // Whatever ended by itself did not stop: `status` tells the two apart.
+    if ended.is_ok() {
+        heart.stopped().await;
+    }
     store.close().await;
     ended
+}
+
+/// Tells that it runs, and with what.
+async fn tell_ready(settings: &Settings, store: &Arc<dyn Store>) -> Result<(), Failed> {
+    let tenants = store.tenants().await?;
+    let active = tenants.iter().filter(|tenant| tenant.state == TenantState::Active);
+    let (active, sources) =
+        active.fold((0, 0), |(count, sources), tenant| (count + 1, sources + tenant.sources.len()));
+    let sinks: Vec<&str> = settings.sinks.keys().map(String::as_str).collect();
+    let listens = settings.server.listen.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        tenants = active,
+        sources,
+        sinks = if sinks.is_empty() { "none".to_owned() } else { sinks.join(", ") },
+        listens,
+        "ready: Muster is running"
+    );
+    Ok(())
 }
 
 /// Stops, and goes on with the new settings; with the old ones where the new ones cannot be used.

@@ -1,7 +1,9 @@
 //! The table of answers: for each that may come when a page is asked for, what is asked next, when, and how often.
 //!
 //! The code goes by this table: [`FetchError::case`] says which row an answer is, `sources::after_failure` obeys its
-//! [`Next`], the collector its [`Wait`]. `docs/answers.md` shows the same table, and a test compares the two.
+//! [`Next`], the collector its [`Wait`], and [`FetchError::fault`] its [`Row::fault`], from which `meaning.rs` goes on to the state
+//! that a source is shown in. `docs/answers.md` shows the same table, and a test compares the two. Answers of another API are
+//! further rows.
 
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use muster_http::TransportError;
 
 use super::failure::FetchError;
 use crate::entra::error::TokenError;
+use crate::{Fault, SourceWord};
 
 /// How many tokens are shown for one question: a token may have been revoked before its time.
 pub const TOKENS_MAX: u32 = 2;
@@ -109,6 +112,8 @@ pub struct Row {
     pub answer: &'static str,
     /// What it is taken for, in words.
     pub meaning: &'static str,
+    /// Which kind of trouble it is, where that is always the same.
+    pub fault: Option<Fault>,
     /// What is asked next.
     pub next: Next,
     /// When; nothing where what follows is asked at once.
@@ -127,57 +132,64 @@ const fn ours(first_seconds: u64) -> Option<Wait> {
     Some(Wait { first: Duration::from_secs(first_seconds), as_told: true, counts: false })
 }
 
-const fn row(case: Case, answer: &'static str, meaning: &'static str, next: Next, wait: Option<Wait>) -> Row {
-    Row { case, answer, meaning, next, wait }
+const fn row(
+    case: Case,
+    answer: &'static str,
+    meaning: &'static str,
+    fault: Option<Fault>,
+    next: Next,
+    wait: Option<Wait>,
+) -> Row {
+    Row { case, answer, meaning, fault, next, wait }
 }
 
 /// The table.
 #[rustfmt::skip]
 pub const TABLE: [Row; 22] = [
     row(Case::Throttled, "429 with `Retry-After` in seconds (0 too) or as a date",
-        "throttled: no request of the same API, tenant and app goes out before", Next::Same, told(1)),
+        "throttled: no request of the same API, tenant and app goes out before", Some(Fault::Throttled), Next::Same, told(1)),
     row(Case::ThrottledUntold, "429 without `Retry-After`, or with a negative one or words",
-        "throttled, likewise", Next::Same, wait(30)),
+        "throttled, likewise", Some(Fault::Throttled), Next::Same, wait(30)),
     row(Case::Unauthorized, "401, with a claims challenge or without",
-        "the token has ended before its time", Next::NewToken, None),
+        "the token has ended before its time", None, Next::NewToken, None),
     row(Case::Denied, "401 for the new token too; 403 with Microsoft's JSON",
-        "access is refused; a person has to act", Next::Same, wait(2)),
+        "access is refused; a person has to act", Some(Fault::AccessRefused), Next::Same, wait(2)),
     row(Case::Blocked, "401 or 403 with a web page or with `UnknownError`",
-        "something in between answered, or a passing fault of Microsoft's front; nothing is known of the access", Next::Same, told(2)),
+        "something in between answered, or a passing fault of Microsoft's front; nothing is known of the access", Some(Fault::ApiDown), Next::Same, told(2)),
     row(Case::NoLicence, "an error that speaks of a licence, `TenantDeploymentNotFound`, `HostNotFound`",
-        "the tenant has no licence for the API", Next::Same, wait(2)),
+        "the tenant has no licence for the API", Some(Fault::NoLicence), Next::Same, wait(2)),
     row(Case::MissingRole, "a token without the permission",
-        "no consent; nothing is asked of the API", Next::Same, wait(2)),
+        "no consent; nothing is asked of the API", Some(Fault::MissingRole), Next::Same, wait(2)),
     row(Case::NoToken, "no token",
-        "as the identity platform says", Next::Same, told(2)),
+        "as the identity platform says", None, Next::Same, told(2)),
     row(Case::BadRequest, "400, 404 and other 4xx",
-        "the question is not taken: without the link, without order, in other parts, without `$expand`", Next::Otherwise, wait(2)),
+        "the question is not taken: without the link, without order, in other parts, without `$expand`", Some(Fault::Other), Next::Otherwise, wait(2)),
     row(Case::Failed, "500, 504",
-        "in passing, or the question is too much", Next::LessWhenLasting, told(2)),
+        "in passing, or the question is too much", Some(Fault::ApiDown), Next::LessWhenLasting, told(2)),
     row(Case::Unavailable, "502, 503, other 5xx, 408",
-        "the service is in trouble", Next::Same, told(2)),
+        "the service is in trouble", Some(Fault::ApiDown), Next::Same, told(2)),
     row(Case::NotAPage, "200 with a web page, other JSON, or nothing",
-        "no page of records; its beginning is kept", Next::LessWhenLasting, wait(2)),
+        "no page of records; its beginning is kept", Some(Fault::Other), Next::LessWhenLasting, wait(2)),
     row(Case::EmptyPage, "200 with no records and a link, hundreds of times",
-        "ordinary; a link that was followed in this round already is not followed again", Next::Onward, None),
+        "ordinary; a link that was followed in this round already is not followed again", None, Next::Onward, None),
     row(Case::Partial, "206, or `Warning: 199` of a Microsoft product",
-        "what is there is accepted, what is missing is shown", Next::Onward, None),
+        "what is there is accepted, what is missing is shown", None, Next::Onward, None),
     row(Case::Timeout, "no answer in time, or less than 20 KiB of it in 20 s",
-        "in passing, or the question is too much", Next::LessWhenLasting, wait(2)),
+        "in passing, or the question is too much", Some(Fault::Unreachable), Next::LessWhenLasting, wait(2)),
     row(Case::Broken, "a reset, or a body that breaks off",
-        "in passing, or the question is too much", Next::LessWhenLasting, wait(2)),
+        "in passing, or the question is too much", Some(Fault::Unreachable), Next::LessWhenLasting, wait(2)),
     row(Case::Unreachable, "no connection",
-        "the network, a proxy or DNS", Next::Same, wait(2)),
+        "the network, a proxy or DNS", Some(Fault::Unreachable), Next::Same, wait(2)),
     row(Case::TooLarge, "more than 32 MiB, unpacked",
-        "the page is too large; what is too large by itself is kept as a dead letter with its beginning", Next::Less, wait(2)),
+        "the page is too large; what is too large by itself is kept as a dead letter with its beginning", Some(Fault::Other), Next::Less, wait(2)),
     row(Case::Redirect, "301 and other redirects",
-        "something in between; never followed", Next::Same, wait(2)),
+        "something in between; never followed", Some(Fault::Misconfigured), Next::Same, wait(2)),
     row(Case::ForeignLink, "a link to another host",
-        "never followed; what is behind it is asked for by time", Next::WithoutLink, wait(2)),
+        "never followed; what is behind it is asked for by time", Some(Fault::Other), Next::WithoutLink, wait(2)),
     row(Case::OverBudget, "none: our own budget is used up",
-        "Microsoft was not asked", Next::Same, ours(1)),
+        "Microsoft was not asked", Some(Fault::Throttled), Next::Same, ours(1)),
     row(Case::MemoryFull, "none: other answers fill the memory",
-        "nothing is known of the access", Next::Same, ours(2)),
+        "nothing is known of the access", None, Next::Same, ours(2)),
 ];
 
 /// The row of `case`.
@@ -220,10 +232,22 @@ impl Row {
         }
     }
 
+    /// In which state a source is shown after it, in words.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match (self.fault, self.case) {
+            (_, Case::OverBudget) => "`throttled` while a 429 blocks the budget; else as before".to_owned(),
+            (Some(fault), _) => format!("`{}`", fault.meaning().state),
+            (None, Case::NoToken) => "as [the kind of trouble says](states.md)".to_owned(),
+            (None, Case::Partial) => format!("`{}`", SourceWord::Partial),
+            (None, _) => "as before".to_owned(),
+        }
+    }
+
     /// The row as `docs/answers.md` shows it.
     #[must_use]
     pub fn in_markdown(&self) -> String {
-        format!("| {} | {} | {} |", self.answer, self.meaning, self.again())
+        format!("| {} | {} | {} | {} |", self.answer, self.meaning, self.shown(), self.again())
     }
 }
 
@@ -352,7 +376,7 @@ mod tests {
         ] {
             assert_eq!(FetchError::from(error).case(), case);
         }
-        assert_eq!(FetchError::OverBudget { wait: second }.case(), Case::OverBudget);
+        assert_eq!(FetchError::OverBudget { wait: second, throttled: false }.case(), Case::OverBudget);
         assert_eq!(FetchError::ForeignLink(host()).case(), Case::ForeignLink);
         assert_eq!(FetchError::Throttled { wait: second, told: true }.case(), Case::Throttled);
         assert_eq!(FetchError::Throttled { wait: second, told: false }.case(), Case::ThrottledUntold);

@@ -31,11 +31,18 @@ pub enum FetchError {
         /// Whether it said so.
         told: bool,
     },
-    /// Our own budget for this tenant is used up.
-    #[error("the request budget of this tenant is used up for {} ms", .wait.as_millis())]
+    /// Our own budget for this tenant is used up, or blocked by a 429 that another request met.
+    #[error(
+        "{} {} ms",
+        if *.throttled { "throttled by Microsoft: all requests for this tenant wait for" }
+        else { "the request budget of this tenant is used up for" },
+        .wait.as_millis()
+    )]
     OverBudget {
         /// For how long.
         wait: Duration,
+        /// Whether a 429 blocks it.
+        throttled: bool,
     },
     /// The API refuses the caller.
     #[error(
@@ -110,7 +117,7 @@ impl FetchError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { wait, .. } | Self::OverBudget { wait } => Some(*wait),
+            Self::Throttled { wait, .. } | Self::OverBudget { wait, .. } => Some(*wait),
             Self::Unavailable { retry_after, .. }
             | Self::Blocked { retry_after, .. }
             | Self::Token(TokenError::Busy { retry_after, .. }) => *retry_after,

@@ -66,6 +66,13 @@ impl Budgets {
         budgets.entry((api, tenant, app.to_owned())).or_default().take(self.requests_per_minute, purpose, now)
     }
 
+    /// Whether a 429 blocks the budget now.
+    pub fn is_throttled(&self, api: Api, tenant: TenantId, app: &str, now: Timestamp) -> bool {
+        let budgets = self.budgets.lock().expect("no panic while the lock is held");
+        let budget = budgets.get(&(api, tenant, app.to_owned()));
+        budget.is_some_and(|budget| budget.blocked_until(now).is_some())
+    }
+
     /// Learns from a 429; returns how long to wait.
     pub fn throttled(
         &self,
@@ -237,6 +244,8 @@ mod tests {
         let throttled = |told, now| budgets.throttled(Api::Graph, tenant(1), "main", told, at(now));
         assert_eq!(throttled(Some(10 * SECOND), 0), 10 * SECOND);
         assert_eq!(take(1, "main", 4_000), Err(6 * SECOND));
+        let is_throttled = |of, now| budgets.is_throttled(Api::Graph, tenant(of), "main", at(now));
+        assert!(is_throttled(1, 4_000) && !is_throttled(2, 4_000) && !is_throttled(1, 20_000));
         assert_eq!(take(1, "other-app", 4_000), Ok(()));
         assert_eq!(take(2, "main", 4_000), Ok(()));
         assert_eq!(throttled(Some(SECOND), 5_000), SECOND, "a shorter one does not lift a longer one");

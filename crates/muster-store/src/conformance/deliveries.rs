@@ -47,9 +47,18 @@ async fn sinks_are_owed_what_they_want(store: &dyn Store) {
     let totals = store.sink_totals().await.expect("added up");
     assert_eq!(owed(&totals), [("arcsight".to_owned(), 4), ("splunk".to_owned(), 10)]);
     assert_eq!(totals[0].owed_since, Some(at(1)));
+    assert_eq!((totals[0].owing, totals[0].failing), (1, 0));
     store.finish_deliveries(&some, all_taken(&some), None, at(3)).await.expect("finished");
     let totals = store.sink_totals().await.expect("added up").remove(0);
     assert_eq!((totals.owed, totals.delivered, totals.owed_since), (0, 4, None));
+    assert_eq!((totals.owing, totals.last_success_at), (0, Some(at(3))));
+    let refused = (0..10).map(|index| (index, "too odd".to_owned())).collect();
+    let number = all.deliveries[0].number;
+    let refused = FinishedDelivery { number, remaining: None, delivered: 0, rejected: refused };
+    store.finish_deliveries(&all, vec![refused], None, at(4)).await.expect("finished");
+    let totals = store.sink_totals().await.expect("added up").remove(1);
+    assert_eq!((totals.rejected, totals.dead_letters, totals.last_rejected_at), (10, 10, Some(at(4))));
+    assert_eq!((totals.last_success_at, totals.last_error), (None, None));
 }
 
 async fn two_hundred_sinks_are_owed_what_they_want(store: &dyn Store) {

@@ -54,6 +54,7 @@ async fn versions_are_accepted_once(store: &dyn Store) {
     assert_eq!(receipt, PageReceipt { accepted: 0, known: 5, kept: 0, late: None });
     let state = store.source_states().await.expect("read").remove(0);
     assert_eq!((state.accepted, state.seen_up_to), (5, at(12)), "the cursor moves though nothing was new");
+    assert_eq!(state.last_new_at, Some(at(2)), "when the last of them came");
     let delivered = lease_queue(store, "splunk", at(4)).await;
     assert_eq!(ids(&delivered.deliveries), ["a", "b", "a", "a", "c"]);
     let first = delivered.deliveries[0].batch.record(0).expect("there");

@@ -11,6 +11,7 @@ mod credentials;
 mod dead_letters;
 mod deliveries;
 mod grants;
+mod heartbeats;
 mod identity;
 mod journal;
 mod kit;
@@ -44,4 +45,5 @@ pub async fn run_all(engine: &mut dyn Engine) {
     audit::run_all(engine).await;
     leases::run_all(engine).await;
     ledger::run_all(engine).await;
+    heartbeats::run_all(engine).await;
 }

@@ -154,6 +154,7 @@ impl Deliveries for SqliteStore {
                     "UPDATE queue SET lease_owner = NULL, leased_until = 0, next_at = coalesce(?2, ?3), set_at = ?3,
                          owed = owed - ?4, delivered = delivered + ?5, rejected = rejected + ?6,
                          last_success_at = CASE WHEN ?5 > 0 THEN ?3 ELSE last_success_at END,
+                         last_rejected_at = CASE WHEN ?6 > 0 THEN ?3 ELSE last_rejected_at END,
                          failures = CASE WHEN ?4 > 0 THEN 0 ELSE failures END
                              + CASE WHEN ?2 IS NULL THEN 0 ELSE 1 END,
                          last_error = CASE WHEN ?2 IS NOT NULL THEN ?7 WHEN ?4 > 0 THEN NULL
@@ -210,10 +211,13 @@ impl Deliveries for SqliteStore {
         let failed = self.failed("add up what the sinks are owed");
         let rows = sqlx::query(
             "SELECT l.sink, sum(l.delivered) AS delivered, sum(l.owed) AS owed, sum(l.rejected) AS rejected,
+                 (SELECT count(*) FROM dead_letter d WHERE d.sink = l.sink) AS dead_letters,
+                 max(l.last_rejected_at) AS last_rejected_at, max(l.last_success_at) AS last_success_at,
+                 sum(l.owed > 0) AS owing, sum(l.owed > 0 AND l.failures > 0) AS failing,
                  min((SELECT min(owed_since) FROM (
                      SELECT * FROM (SELECT owed_since FROM delivery WHERE queue_no = l.queue_no ORDER BY number LIMIT 1)
                      UNION ALL SELECT owed_since FROM replay WHERE queue_no = l.queue_no))) AS owed_since,
-                 (SELECT f.last_error FROM queue f WHERE f.sink = l.sink AND f.failures > 0
+                 (SELECT f.last_error FROM queue f WHERE f.sink = l.sink AND f.owed > 0 AND f.failures > 0
                      ORDER BY f.next_at DESC LIMIT 1) AS last_error
              FROM queue l GROUP BY l.sink ORDER BY l.sink",
         )
@@ -227,6 +231,11 @@ impl Deliveries for SqliteStore {
                 owed: count(row.try_get("owed")?),
                 owed_since: row.try_get::<Option<i64>, _>("owed_since")?.map(timestamp),
                 rejected: count(row.try_get("rejected")?),
+                dead_letters: count(row.try_get("dead_letters")?),
+                last_rejected_at: row.try_get::<Option<i64>, _>("last_rejected_at")?.map(timestamp),
+                last_success_at: row.try_get::<Option<i64>, _>("last_success_at")?.map(timestamp),
+                owing: row.try_get("owing")?,
+                failing: row.try_get("failing")?,
                 last_error: row.try_get("last_error")?,
             })
         };

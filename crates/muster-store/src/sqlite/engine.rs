@@ -148,8 +148,7 @@ impl Lifetime for SqliteStore {
 
     fn is_owned(&self) -> Result<bool, StoreError> {
         let mine = self.lock.lock().expect("no panic while the lock is held").is_some();
-        // What nobody has is taken for an instant, and let go.
-        Ok(mine || open::try_lock(Path::new(&self.path), "lock", "look for its owner")?.is_none())
+        Ok(mine || open::is_locked(Path::new(&self.path), "lock", "look for its owner")?)
     }
 
     async fn close(&self) {

@@ -164,11 +164,14 @@ impl SqliteStore {
                     return Err(lost(&lease).into());
                 }
                 if accepted > 0 {
-                    sqlx::query("UPDATE source SET accepted = accepted + ? WHERE source_no = ?")
-                        .bind(accepted)
-                        .bind(source_no)
-                        .execute(&mut *connection)
-                        .await?;
+                    sqlx::query(
+                        "UPDATE source SET accepted = accepted + ?, last_new_at = ? WHERE source_no = ?",
+                    )
+                    .bind(accepted)
+                    .bind(nanoseconds(now))
+                    .bind(source_no)
+                    .execute(&mut *connection)
+                    .await?;
                 }
                 for (versions, batch) in batches {
                     write_batch(connection, tenant_no, source_no, batch, Some(versions), now).await?;

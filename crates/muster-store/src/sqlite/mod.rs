@@ -14,6 +14,7 @@ mod deliveries;
 mod engine;
 mod failure;
 mod grants;
+mod heartbeats;
 mod invitations;
 mod journal;
 mod keys;

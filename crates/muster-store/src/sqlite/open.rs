@@ -25,6 +25,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_cursors.sql"),
     include_str!("../../migrations/sqlite/0004_ledger.sql"),
     include_str!("../../migrations/sqlite/0005_changes.sql"),
+    include_str!("../../migrations/sqlite/0007_status.sql"),
     include_str!("../../migrations/sqlite/0009_replays.sql"),
 ];
 /// The step that makes the place of the signing key and of the audit log.
@@ -32,6 +33,9 @@ pub(super) const IDENTITY: i64 = 2;
 /// How long a write waits for another process before the store is called locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS_MAX: u32 = 4;
+/// How often, and how far apart, the lock of the one `muster run` is tried.
+const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The connections to an opened database.
 pub(super) struct Opened {
@@ -58,7 +62,7 @@ pub(super) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<
         return Err(StoreError::Database { doing: "open", detail });
     }
     let lock = match mode {
-        OpenMode::Exclusive => Some(lock(path)?),
+        OpenMode::Exclusive => Some(lock(path).await?),
         OpenMode::Shared => None,
     };
     let shown = path.display().to_string();
@@ -97,19 +101,45 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Takes the lock that only one process can hold.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let locked = try_lock(path, "lock", "open")?;
-    locked.ok_or_else(|| StoreError::Locked { store: path.display().to_string() })
+/// Takes the lock that only one process can hold. Who only looks whether it is held ([`is_locked`]) has it for an instant,
+/// so it is tried a few times.
+async fn lock(path: &Path) -> Result<File, StoreError> {
+    for _ in 0..LOCK_ATTEMPTS {
+        if let Some(locked) = try_lock(path, "lock", "open")? {
+            return Ok(locked);
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    Err(StoreError::Locked { store: path.display().to_string() })
+}
+
+/// Whether somebody holds the lock of the file `name` beside the database. Who looks shares the lock with others who look.
+pub(super) fn is_locked(path: &Path, name: &str, doing: &'static str) -> Result<bool, StoreError> {
+    let beside = beside(path, name);
+    let failed = |error: std::io::Error| file_error(&error, &beside, doing);
+    let file = match File::open(&beside) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed(error)),
+    };
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+fn beside(path: &Path, name: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".");
+    beside.push(name);
+    PathBuf::from(beside)
 }
 
 /// Locks the file `name` beside the database; `None` when another holds it. The lock goes with the file handle, however
 /// the process ends.
 pub(super) fn try_lock(path: &Path, name: &str, doing: &'static str) -> Result<Option<File>, StoreError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".");
-    beside.push(name);
-    let beside = PathBuf::from(beside);
+    let beside = beside(path, name);
     let failed = |error: std::io::Error| file_error(&error, &beside, doing);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);

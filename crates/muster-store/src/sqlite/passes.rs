@@ -21,7 +21,7 @@ use crate::{CursorState, InstanceId, Passes, SourceLease, StoreError};
 macro_rules! select_cursors {
     ($tail:literal) => {
         concat!(
-            "SELECT t.id, s.source, c.purpose, c.last_success_at, c.cursor, s.accepted, c.failures, ",
+            "SELECT t.id, s.source, c.purpose, c.last_success_at, c.cursor, s.accepted, s.last_new_at, c.failures, ",
             "c.last_error, c.last_error_at, c.next_at FROM tenant t ",
             "JOIN source s ON s.tenant_no = t.tenant_no JOIN cursor c ON c.source_no = s.source_no ",
             "WHERE s.enabled = 1 AND ",

@@ -53,7 +53,7 @@ macro_rules! leased_cursor {
 macro_rules! select_states {
     ($tail:literal) => {
         concat!(
-            "SELECT t.id, s.source, c.purpose, c.last_success_at, c.cursor, s.accepted, c.failures, ",
+            "SELECT t.id, s.source, c.purpose, c.last_success_at, c.cursor, s.accepted, s.last_new_at, c.failures, ",
             "c.last_error, c.last_error_at, c.next_at FROM cursor c ",
             "JOIN source s ON s.source_no = c.source_no JOIN tenant t ON t.tenant_no = s.tenant_no ",
             "WHERE s.enabled = 1 ",
@@ -337,6 +337,7 @@ pub(super) fn read_state(row: &SqliteRow) -> Result<SourceState, sqlx::Error> {
         last_success_at: row.try_get::<Option<i64>, _>("last_success_at")?.map(timestamp),
         seen_up_to: cursor.seen_up_to(),
         accepted: count(row.try_get("accepted")?),
+        last_new_at: row.try_get::<Option<i64>, _>("last_new_at")?.map(timestamp),
         failures: row.try_get("failures")?,
         last_error: row.try_get("last_error")?,
         last_error_at: row.try_get::<Option<i64>, _>("last_error_at")?.map(timestamp),

@@ -14,7 +14,7 @@ use muster_microsoft::api::answers::{
 };
 use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::{self, AfterFailure, PageRequest, Rung};
-use muster_microsoft::{FetchError, FetchedPage, TenantAccess};
+use muster_microsoft::{Fault, FetchError, FetchedPage, TenantAccess};
 use muster_model::page::NotAPage;
 use muster_model::{Clocks, Cursor, Hole, Purpose, Reason, RecordHead, Step};
 use muster_store::{
@@ -50,6 +50,19 @@ pub(super) enum TurnError {
     Store(#[from] StoreError),
 }
 
+impl TurnError {
+    /// What it says about the access to the source. A fault of our own says nothing.
+    fn access(&self) -> Option<TenantAccess> {
+        let failing = |fault| TenantAccess::Failing { fault, message: self.to_string() };
+        match self {
+            Self::Fetch { error, .. } => Some(TenantAccess::by_page(Some(error))),
+            Self::NotAPage { .. } => answers::rule(Case::NotAPage).fault.map(failing),
+            Self::NoApp(_) => Some(failing(Fault::Misconfigured)),
+            Self::Panicked | Self::Store(_) => None,
+        }
+    }
+}
+
 /// Where a page comes from: what the journal is told beside its records.
 struct Origin {
     request_id: Option<String>,
@@ -82,7 +95,7 @@ impl Collector {
         match pages.unwrap_or(Err(TurnError::Panicked)) {
             Ok(Step::RoundDone) => {
                 metrics::counter!("muster_polls_total", "source" => lease.source.as_str(), "result" => "caught_up").increment(1);
-                self.note(lease, None).await;
+                self.note(lease, &TenantAccess::Granted).await;
                 if lease.failures > 0 {
                     tracing::info!("the source is read again");
                 }
@@ -100,11 +113,16 @@ impl Collector {
             }
             Ok(Step::Continue) => {
                 let progressed = cursor != lease.cursor;
+                if progressed {
+                    self.note(lease, &TenantAccess::Granted).await;
+                }
                 PollResult::Yielded { next_at: self.clock.now(), progressed, cursor: Some(cursor) }
             }
             Err(error) => {
+                if let Some(access) = error.access() {
+                    self.note(lease, &access).await;
+                }
                 if let TurnError::Fetch { error, .. } = &error {
-                    self.note(lease, Some(error)).await;
                     self.renew_credential(lease, error).await;
                 }
                 self.failed(lease, cursor, &error)
@@ -350,12 +368,11 @@ impl Collector {
 
     /// Writes down what a poll says about the tenant's access, where that is news, so that lost consent or a throttled
     /// tenant is told by its name within one poll.
-    async fn note(&self, lease: &SourceLease, error: Option<&FetchError>) {
-        let access = TenantAccess::by_page(error);
+    async fn note(&self, lease: &SourceLease, access: &TenantAccess) {
         if matches!(access, TenantAccess::NotAsked { .. }) {
             return;
         }
-        let check = checks::source(lease.source, &access, self.clock.now());
+        let check = checks::source(lease.source, access, self.clock.now());
         if !self.news.is_news((lease.tenant.id, lease.source), &check.code, lease.failures) {
             return;
         }

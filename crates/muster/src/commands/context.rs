@@ -13,6 +13,7 @@ use crate::audit::actor;
 use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::Output;
+use crate::shown::status::{Expected, Snapshot};
 use crate::wiring;
 
 /// How Muster was called: what is said beside the command.
@@ -52,6 +53,12 @@ impl Context {
     /// The way to Microsoft, with the grants of the store.
     pub(crate) fn microsoft(&self) -> Result<Microsoft, Failed> {
         wiring::microsoft_for(&self.settings, &self.store, &self.clock, InstanceId(Uuid::new_v4()))
+    }
+
+    /// How everything is doing.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Failed> {
+        let expected = Expected::of(&self.settings);
+        Ok(Snapshot::take(self.store.as_ref(), &expected, self.clock.now()).await?)
     }
 
     pub(crate) async fn apps(&self) -> Result<Apps, Failed> {

@@ -204,7 +204,7 @@ async fn span(
         let request = sources::request(source, &cursor, clocks, top);
         let page = match reading.fetch(&request.target).await {
             Ok(page) => page,
-            Err(FetchError::Throttled { wait, .. } | FetchError::OverBudget { wait })
+            Err(FetchError::Throttled { wait, .. } | FetchError::OverBudget { wait, .. })
                 if waits < WAITS_MAX && wait <= WAIT_MAX =>
             {
                 waits += 1;

@@ -4,38 +4,51 @@ use std::time::Duration;
 
 use super::Context;
 use crate::exit_code::{Exit, Failed};
-use crate::shown::screen::{self, History, Screen};
+use crate::shown::output;
+use crate::shown::screen::{self, Frame, History, Screen};
 use crate::shown::status::Snapshot;
+
+/// So many tenants are shown unless all are asked for.
+const TENANTS_MAX: usize = 50;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Show it again and again until Ctrl-C.
     #[arg(long, short)]
     watch: bool,
-    /// Only tenants with trouble.
+    /// Only tenants with trouble; the totals stay those of all.
     #[arg(long)]
     failing: bool,
+    /// Every tenant, however many there are.
+    #[arg(long)]
+    all: bool,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let take = async || -> Result<Snapshot, Failed> {
-        let mut snapshot = Snapshot::take(context.store.as_ref(), context.clock.now()).await?;
+        let mut snapshot = context.snapshot().await?;
         if args.failing {
-            snapshot.tenants.retain(|tenant| tenant.sources.iter().any(|source| source.last_error.is_some()));
+            snapshot.only_trouble();
         }
         Ok(snapshot)
     };
+    let frame = |rows| Frame {
+        width: output::width().map(usize::from),
+        rows,
+        tenants: if args.all { usize::MAX } else { TENANTS_MAX },
+    };
     if !args.watch {
         let snapshot = take().await?;
-        context.output.print(&snapshot, |output| screen::status(output, &snapshot, None, usize::MAX))?;
+        let shown = frame(usize::MAX);
+        context.output.print(&snapshot, |output| screen::status(output, &snapshot, None, shown))?;
         return Ok(Exit::Success);
     }
     let mut screen = Screen::open();
     let mut history = History::default();
     loop {
         let snapshot = take().await?;
-        let rows = screen.rows();
-        screen.show(&screen::status(&context.output, &snapshot, history.oldest(), rows))?;
+        let shown = frame(screen.rows());
+        screen.show(&screen::status(&context.output, &snapshot, history.oldest(), shown))?;
         history.push(snapshot);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}

@@ -6,6 +6,11 @@ use muster_model::CursorPolicy;
 use muster_model::Span;
 use serde::Deserialize;
 
+/// So many of the longest intervals may pass until a source is late.
+const LATE_INTERVALS: u32 = 3;
+/// However short the intervals are.
+const LATE_AFTER_MIN: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CollectSettings {
@@ -51,6 +56,11 @@ impl CollectSettings {
         let busy = self.poll_interval_busy.map_or(usual / 2, |told| told.0.min(usual));
         let quiet = self.poll_interval_quiet.map_or(usual * 2, |told| told.0.max(usual));
         (busy, quiet)
+    }
+
+    /// A source that was not read to its end for so long is late.
+    pub fn late_after(&self) -> Duration {
+        (self.poll_intervals().1 * LATE_INTERVALS).max(LATE_AFTER_MIN)
     }
 
     /// The part that cursors need.

@@ -1,39 +1,64 @@
 //! The gauges of `/metrics`: the picture of the store, in numbers. The counters are counted where things happen.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
 use metrics::gauge;
+use muster_microsoft::SourceWord;
 use muster_store::CheckOutcome;
 
-use crate::shown::status::{Snapshot, Standing};
+use crate::shown::run::RunState;
+use crate::shown::sinks::SinkWord;
+use crate::shown::status::{SinkStatus, Snapshot, Standing, TenantStatus};
+
+/// A gauge that comes and goes: its name, and the values of its labels.
+type Series = (&'static str, Vec<(&'static str, String)>);
+
+/// Those that were shown last: what is over is shown as none, and not as it last was until it is forgotten.
+static SHOWN: Mutex<BTreeSet<Series>> = Mutex::new(BTreeSet::new());
 
 /// Sets every gauge to what the picture shows.
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
 pub fn set(snapshot: &Snapshot) {
+    for state in RunState::ALL {
+        gauge!("muster_run_state", "state" => state.as_str()).set(one_if(snapshot.run.state == state));
+    }
+    if let Some(last) = &snapshot.run.last {
+        gauge!("muster_heartbeat_timestamp_seconds").set(last.beat_at.as_second() as f64);
+    }
+    let mut shown = BTreeSet::new();
+    for cause in &snapshot.causes {
+        let labels = vec![("about", cause.about.clone()), ("code", cause.code.clone())];
+        // What suffers alone, as a sink that no tenant waits for, counts too.
+        gauge!("muster_trouble", &labels).set(cause.tenants.max(1) as f64);
+        shown.insert(("muster_trouble", labels));
+    }
+    for tenant in &snapshot.tenants {
+        for source in &tenant.sources {
+            let labels = vec![
+                ("tenant", tenant.slug.to_string()),
+                ("source", source.source.to_string()),
+                ("state", source.state.as_str().to_owned()),
+            ];
+            gauge!("muster_source_state", &labels).set(1.0);
+            shown.insert(("muster_source_state", labels));
+        }
+    }
+    let before =
+        std::mem::replace(&mut *SHOWN.lock().expect("no panic while the lock is held"), shown.clone());
+    for (name, labels) in before.difference(&shown) {
+        gauge!(*name, labels).set(0.0);
+    }
     for standing in Standing::ALL {
         let count = snapshot.tenants.iter().filter(|tenant| tenant.standing == standing).count();
         gauge!("muster_tenants", "state" => standing.as_str()).set(count as f64);
     }
+    for word in SourceWord::ALL {
+        let count = snapshot.totals.sources.get(&word).copied().unwrap_or_default();
+        gauge!("muster_sources", "state" => word.as_str()).set(count as f64);
+    }
     for tenant in &snapshot.tenants {
-        let slug = tenant.slug.to_string();
-        for standing in Standing::ALL {
-            let here = f64::from(u8::from(tenant.standing == standing));
-            gauge!("muster_tenant_state", "tenant" => slug.clone(), "state" => standing.as_str()).set(here);
-        }
-        for check in &tenant.checks {
-            let labels = [("tenant", slug.clone()), ("check", check.name.clone())];
-            gauge!("muster_check_good", &labels)
-                .set(f64::from(u8::from(check.outcome == CheckOutcome::Good)));
-            if let Some(until) = check.expires_at {
-                let labels = [("tenant", slug.clone()), ("credential", check.name.clone())];
-                gauge!("muster_credential_expiry_timestamp_seconds", &labels).set(until.as_second() as f64);
-            }
-        }
-        for source in &tenant.sources {
-            let labels = [("tenant", slug.clone()), ("source", source.source.to_string())];
-            gauge!("muster_source_failures", &labels).set(f64::from(source.failures));
-            if let Some(lag) = source.lag_seconds {
-                gauge!("muster_source_lag_seconds", &labels).set(lag);
-            }
-        }
+        set_tenant(tenant);
     }
     for app in &snapshot.apps {
         for check in &app.checks {
@@ -44,10 +69,59 @@ pub fn set(snapshot: &Snapshot) {
         }
     }
     for sink in &snapshot.sinks {
-        gauge!("muster_sink_owed_records", "sink" => sink.sink.clone()).set(sink.owed as f64);
-        gauge!("muster_sink_oldest_owed_seconds", "sink" => sink.sink.clone())
-            .set(sink.oldest_owed_seconds.unwrap_or(0.0));
+        set_sink(sink);
     }
     gauge!("muster_dead_letters").set(snapshot.journal.dead_letters as f64);
     gauge!("muster_journal_bytes").set(snapshot.journal.stored_bytes as f64);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+fn set_tenant(tenant: &TenantStatus) {
+    let slug = tenant.slug.to_string();
+    for standing in Standing::ALL {
+        gauge!("muster_tenant_state", "tenant" => slug.clone(), "state" => standing.as_str())
+            .set(one_if(tenant.standing == standing));
+    }
+    for check in &tenant.checks {
+        let labels = [("tenant", slug.clone()), ("check", check.name.clone())];
+        gauge!("muster_check_good", &labels).set(one_if(check.outcome == CheckOutcome::Good));
+        if let Some(until) = check.expires_at {
+            let labels = [("tenant", slug.clone()), ("credential", check.name.clone())];
+            gauge!("muster_credential_expiry_timestamp_seconds", &labels).set(until.as_second() as f64);
+        }
+    }
+    for source in &tenant.sources {
+        let labels = [("tenant", slug.clone()), ("source", source.source.to_string())];
+        gauge!("muster_source_failures", &labels).set(f64::from(source.failures));
+        let [tenant, of_source] = labels.clone();
+        for (cause, records) in
+            [("no_route", source.unrouted.no_route), ("severity", source.unrouted.severity)]
+        {
+            let labels = [tenant.clone(), of_source.clone(), ("cause", cause.to_owned())];
+            gauge!("muster_source_unrouted_records", &labels).set(records as f64);
+        }
+        if let Some(lag) = source.lag_seconds {
+            gauge!("muster_source_lag_seconds", &labels).set(lag);
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+fn set_sink(sink: &SinkStatus) {
+    for word in SinkWord::ALL {
+        gauge!("muster_sink_state", "sink" => sink.sink.clone(), "state" => word.as_str())
+            .set(one_if(sink.state == word));
+    }
+    gauge!("muster_sink_owed_records", "sink" => sink.sink.clone()).set(sink.owed as f64);
+    gauge!("muster_sink_oldest_owed_seconds", "sink" => sink.sink.clone())
+        .set(sink.oldest_owed_seconds.unwrap_or(0.0));
+    gauge!("muster_sink_dead_letters", "sink" => sink.sink.clone()).set(sink.dead_letters as f64);
+    if let Some(at) = sink.last_success_at {
+        gauge!("muster_sink_last_success_timestamp_seconds", "sink" => sink.sink.clone())
+            .set(at.as_second() as f64);
+    }
+}
+
+fn one_if(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
 }

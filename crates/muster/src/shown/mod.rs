@@ -1,10 +1,15 @@
 //! What people and machines are shown: tables, the screen, gauges, the log.
 
 pub mod calendar;
+pub mod causes;
 pub mod gauges;
+pub mod grid;
 pub mod output;
 pub mod passes;
 pub mod progress;
+pub mod run;
 pub mod screen;
+pub mod sinks;
+pub mod state;
 pub mod status;
 pub mod telemetry;

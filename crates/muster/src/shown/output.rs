@@ -123,7 +123,7 @@ impl Output {
 }
 
 /// `COLUMNS` where it is set, as other programs do; else the terminal's width, if it is one.
-fn width() -> Option<u16> {
+pub fn width() -> Option<u16> {
     let columns = crate::config::environment("COLUMNS").and_then(|columns| columns.parse().ok());
     let terminal = || io::stdout().is_terminal().then(|| crossterm::terminal::size().ok()).flatten();
     columns.filter(|columns| *columns > 0).or_else(|| terminal().map(|(columns, _)| columns))

@@ -1,187 +1,249 @@
 //! The picture of `muster status`, and the screen on which it moves with `--watch` and in the demo.
+//!
+//! What is wrong comes first: whether anything runs, then trouble by its cause, then sinks and tenants. Colour only
+//! repeats what words and marks say.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 
 use crossterm::{cursor, execute, queue, terminal};
+use muster_microsoft::SourceWord;
 use muster_model::Purpose;
-use muster_model::text::plain;
-use muster_store::CheckOutcome;
 
 use crate::access::checks::CLOCK;
+use crate::shown::causes::{self, plural};
+use crate::shown::grid::{Align, Grid, cut, joined, painted, wrapped};
 use crate::shown::output::{Output, Tone, ago, duration, number, size};
 use crate::shown::passes::percent;
+use crate::shown::state;
 use crate::shown::status::{Snapshot, SourceStatus, Standing, TenantStatus};
 
-/// Tenants, sinks and totals as text. With an `earlier` picture, rates are shown; at most `rows` lines.
-pub fn status(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, rows: usize) -> String {
-    let rate = |now_count: u64, then: Option<u64>| {
-        let seconds = earlier
-            .map(|earlier| now.at.duration_since(earlier.at).as_secs_f64())
-            .filter(|seconds| *seconds > 0.0);
-        #[expect(clippy::cast_precision_loss, reason = "a rate is shown without decimals")]
-        seconds.zip(then).map_or_else(
-            || "-".to_owned(),
-            |(seconds, then)| format!("{:.0}", now_count.saturating_sub(then) as f64 / seconds),
-        )
-    };
-    let failing = now.tenants.iter().filter(|tenant| worst(tenant) == Tone::Bad).count();
-    let mut text = format!(
-        "{} tenants, {} failing · {} records accepted, {}/s · journal {} in {} batches · {} dead letters\n\n",
-        number(looked_after(now).count() as u64),
-        failing,
-        number(now.accepted()),
-        rate(now.accepted(), earlier.map(Snapshot::accepted)),
-        size(now.journal.stored_bytes),
-        number(now.journal.batches),
-        number(now.journal.dead_letters),
-    );
-    text.push_str(&sinks(output, now, earlier, &rate));
+/// A message is cut behind so many letters; `muster tenant show` has all of it.
+const MESSAGE_LETTERS: usize = 300;
+
+/// Where a picture is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    /// Letters to a line; any number where it is no terminal.
+    pub width: Option<usize>,
+    /// The most lines, with a moving screen.
+    pub rows: usize,
+    /// The most tenants.
+    pub tenants: usize,
+}
+
+/// Tenants, sinks and totals as text. With an `earlier` picture, rates are shown.
+pub fn status(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, frame: Frame) -> String {
+    let mut text = head(output, now, earlier, frame.width);
+    text.push_str(&trouble(output, now, frame.width));
     text.push_str("\n\n");
-    text.push_str(&credentials(output, now));
-    let left = rows.saturating_sub(text.lines().count() + 2);
-    text.push_str(&tenants(output, now, left));
+    text.push_str(&sinks(output, now, earlier, frame.width));
+    text.push_str("\n\n");
+    let left = frame.rows.saturating_sub(text.lines().count() + 2);
+    text.push_str(&tenants(output, now, Frame { rows: left, ..frame }));
     text
 }
 
-fn sinks(
-    output: &Output,
-    now: &Snapshot,
-    earlier: Option<&Snapshot>,
-    rate: &impl Fn(u64, Option<u64>) -> String,
-) -> String {
-    if now.sinks.is_empty() {
-        return "nothing has been owed to a sink yet".to_owned();
-    }
-    let mut table =
-        output.table(&["sink", "health", "delivered", "per s", "owed", "oldest", "refused", "trouble"]);
-    for sink in &now.sinks {
-        let before = earlier.and_then(|earlier| earlier.sinks.iter().find(|other| other.sink == sink.sink));
-        let (health, tone) = match (&sink.last_error, sink.owed) {
-            (Some(_), _) => ("failing", Tone::Bad),
-            (None, 0) => ("ok", Tone::Good),
-            (None, _) => ("working", Tone::Good),
-        };
-        let oldest = sink
-            .oldest_owed_seconds
-            .map_or_else(|| "-".to_owned(), |seconds| duration(std::time::Duration::from_secs_f64(seconds)));
-        let refused = if sink.rejected > 0 { Tone::Fair } else { Tone::Plain };
-        table.add_row([
-            output.text(&sink.sink),
-            output.cell(health, tone),
-            output.text(number(sink.delivered)),
-            output.text(rate(sink.delivered, before.map(|before| before.delivered))),
-            output.text(number(sink.owed)),
-            output.text(oldest),
-            output.cell(number(sink.rejected), refused),
-            output.text(sink.last_error.as_deref().unwrap_or("-")),
-        ]);
-    }
-    table.to_string()
+/// How much more it is than in the earlier picture, a second.
+fn rate(now: &Snapshot, earlier: Option<&Snapshot>, count: impl Fn(&Snapshot) -> Option<u64>) -> String {
+    let told = earlier.and_then(|earlier| {
+        let seconds = now.at.duration_since(earlier.at).as_secs_f64();
+        let more = count(now)?.saturating_sub(count(earlier)?);
+        #[expect(clippy::cast_precision_loss, reason = "a rate is shown without decimals")]
+        (seconds > 0.0).then(|| format!("{:.0}", more as f64 / seconds))
+    });
+    told.unwrap_or_else(|| "-".to_owned())
 }
 
-/// The apps whose credential ends soon or has ended. Nothing where all are well.
-fn credentials(output: &Output, now: &Snapshot) -> String {
-    let wrong = now.apps.iter().flat_map(|app| {
-        // What `muster app check` finds about a registration is told there.
-        let wrong = app.checks.iter().filter(|check| {
-            check.outcome == CheckOutcome::Failing
-                || (check.outcome == CheckOutcome::Warning
-                    && matches!(check.name.as_str(), "credential" | "rotation"))
-        });
-        wrong.map(|check| (app.app.as_str(), check))
-    });
-    let mut table = output.table(&["app", "credential", "to do"]);
-    let mut any = false;
-    for (app, check) in wrong {
-        any = true;
-        table.add_row([
-            output.text(app),
-            output.cell(shortened(&check.detail), check.outcome.into()),
-            output.text(shortened(&check.remedy)),
-        ]);
+/// Whether anything runs, and the totals.
+fn head(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, width: Option<usize>) -> String {
+    let running = now.run.is_running();
+    let (mark, tone) = if running { ('●', Tone::Good) } else { ('✗', Tone::Bad) };
+    let mut words = now.run.in_words(now.at);
+    if !running {
+        words.push_str(&format!("; {}", now.run.remedy()));
     }
-    if any { format!("{table}\n\n") } else { String::new() }
+    let run = wrapped(&format!("{mark} {words}"), width, "  ");
+    let run: Vec<String> = run.lines().map(|line| painted(output, line, tone)).collect();
+    let mut parts = vec![plural(now.totals.tenants, "tenant")];
+    if now.totals.failing > 0 {
+        parts.push(format!("{} with trouble", number(now.totals.failing)));
+    }
+    let states: Vec<String> =
+        now.totals.sources.iter().map(|(word, count)| format!("{} {word}", number(*count))).collect();
+    if !states.is_empty() {
+        let sources = now.totals.sources.values().sum();
+        parts.push(format!("{}: {}", plural(sources, "source"), states.join(", ")));
+    }
+    let per_second = rate(now, earlier, |picture| Some(picture.totals.accepted));
+    let per_second = if earlier.is_some() { format!(", {per_second}/s") } else { String::new() };
+    parts.push(format!("{} accepted{per_second}", plural(now.totals.accepted, "record")));
+    if now.totals.unrouted.no_route > 0 {
+        parts.push(format!("{} without a route", number(now.totals.unrouted.no_route)));
+    }
+    parts.push(format!("journal {} in {}", size(now.journal.stored_bytes), batches(now.journal.batches)));
+    if now.journal.dead_letters > 0 {
+        parts.push(plural(now.journal.dead_letters, "dead letter"));
+    }
+    format!("{}\n{}", run.join("\n"), joined(&parts, width))
+}
+
+fn batches(count: u64) -> String {
+    if count == 1 { "1 batch".to_owned() } else { format!("{} batches", number(count)) }
+}
+
+/// Trouble, a cause a line, and below it what to do. That nothing runs is said above.
+fn trouble(output: &Output, now: &Snapshot, width: Option<usize>) -> String {
+    let mut text = String::new();
+    for cause in now.causes.iter().filter(|cause| cause.about != "run") {
+        let line = format!("{} {}", cause.level.mark(), causes::line(cause, now.at));
+        for line in wrapped(&cut(&line, Some(MESSAGE_LETTERS)), width, "  ").lines() {
+            text.push_str(&format!("\n{}", painted(output, line, cause.level.tone())));
+        }
+        if !cause.remedy.is_empty() {
+            text.push_str(&format!("\n{}", wrapped(&format!("  → {}", cause.remedy), width, "    ")));
+        }
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+fn sinks(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, width: Option<usize>) -> String {
+    if now.sinks.is_empty() {
+        return "no sink: nothing that is read goes anywhere; add one to the settings".to_owned();
+    }
+    let mut heads = vec![("sink", Align::Left), ("state", Align::Left), ("delivered", Align::Right)];
+    if earlier.is_some() {
+        heads.push(("per s", Align::Right));
+    }
+    heads.extend([("last", Align::Right), ("owed", Align::Right), ("oldest", Align::Right)]);
+    heads.push(("refused", Align::Right));
+    let mut grid = Grid::new(&heads);
+    for sink in &now.sinks {
+        let oldest =
+            sink.oldest_owed_seconds.map_or_else(|| "-".to_owned(), |_| duration(sink.oldest_owed()));
+        let mut row = vec![
+            (sink.sink.clone(), Tone::Plain),
+            (sink.state.in_words().to_owned(), sink.state.tone(sink.owed)),
+            (number(sink.delivered), Tone::Plain),
+        ];
+        if earlier.is_some() {
+            let delivered = |picture: &Snapshot| {
+                picture.sinks.iter().find(|other| other.sink == sink.sink).map(|other| other.delivered)
+            };
+            row.push((rate(now, earlier, delivered), Tone::Plain));
+        }
+        let refused = if sink.dead_letters > 0 { Tone::Fair } else { Tone::Plain };
+        row.push((ago(sink.last_success_at, now.at), Tone::Plain));
+        row.extend([
+            (number(sink.owed), Tone::Plain),
+            (oldest, Tone::Plain),
+            (number(sink.rejected), refused),
+        ]);
+        grid.row(row);
+        if let Some(error) = &sink.last_error {
+            grid.note(&cut(error, Some(MESSAGE_LETTERS)), Tone::Bad);
+        }
+    }
+    grid.render(output, width)
 }
 
 /// Tenants with trouble come first; what does not fit is counted.
-fn tenants(output: &Output, now: &Snapshot, rows: usize) -> String {
+fn tenants(output: &Output, now: &Snapshot, frame: Frame) -> String {
+    let running = now.run.is_running();
     let mut order: Vec<&TenantStatus> = looked_after(now).collect();
-    order.sort_by_key(|tenant| match worst(tenant) {
+    order.sort_by_key(|tenant| match tenant.tone(running) {
         Tone::Bad => 0,
         Tone::Fair => 1,
         Tone::Good | Tone::Plain => 2,
     });
-    let mut table =
-        output.table(&["tenant", "state", "source", "health", "lag", "accepted", "owed", "trouble"]);
-    let fits = rows.saturating_sub(2).max(3);
-    let mut lines = 0;
+    let mut heads = vec![("tenant", Align::Left), ("state", Align::Left), ("source", Align::Left)];
+    heads.extend([("reads", Align::Left), ("last read", Align::Right), ("accepted", Align::Right)]);
+    heads.push(("owed", Align::Right));
+    if now.totals.unrouted.no_route > 0 {
+        heads.push(("unrouted", Align::Right));
+    }
+    let mut grid = Grid::new(&heads);
     let mut shown = 0;
-    for tenant in &order {
-        if lines + tenant.sources.len().max(1) > fits {
+    for tenant in order.iter().take(frame.tenants) {
+        let fits = grid.len() + 2 * tenant.sources.len().max(1) <= frame.rows.max(6);
+        if !fits {
             break;
         }
-        for (index, source) in tenant.sources.iter().enumerate() {
-            let first = index == 0;
-            table.add_row([
-                output.text(if first { tenant.slug.as_str() } else { "" }),
-                output.cell(if first { tenant.standing.as_str() } else { "" }, tenant.standing.tone()),
-                output.text(source.source.as_str()),
-                output.cell(source.health, source.tone()),
-                output.text(ago(source.last_success_at, now.at)),
-                output.text(number(source.accepted)),
-                output.text(if first { number(tenant.owed) } else { String::new() }),
-                output.text(trouble(tenant, source, first)),
-            ]);
-            lines += 1;
-        }
-        if tenant.sources.is_empty() {
-            table.add_row([
-                output.text(tenant.slug.as_str()),
-                output.cell(tenant.standing.as_str(), tenant.standing.tone()),
-            ]);
-            lines += 1;
-        }
+        add_tenant(&mut grid, tenant, now);
         shown += 1;
     }
+    let mut text = if grid.is_empty() { String::new() } else { grid.render(output, frame.width) };
     let more = order.len() - shown;
-    if more > 0 { format!("{table}\n… and {more} more tenants") } else { table.to_string() }
+    if more > 0 {
+        let gap = if text.is_empty() { "" } else { "\n" };
+        text.push_str(&format!(
+            "{gap}… and {} more; `muster status --all` shows every one",
+            plural(more as u64, "tenant")
+        ));
+    }
+    text
 }
 
-/// What is wrong, and beside the first source what to do about it.
-fn trouble(tenant: &TenantStatus, source: &SourceStatus, first: bool) -> String {
-    match (&tenant.reason, &tenant.remedy, &source.last_error) {
-        (Some(reason), Some(remedy), _) if first => {
-            // The message of a failure often ends with what to do.
-            let known = reason.contains(remedy.as_str()) || remedy.is_empty();
-            shortened(&if known { reason.clone() } else { format!("{reason}; {remedy}") })
-        }
-        (_, _, Some(error)) => shortened(error),
-        _ => {
-            let clock =
-                tenant.checks.iter().find(|check| check.name.starts_with(CLOCK) && check.code != "ok");
-            let clock = clock.filter(|_| first).map(|check| shortened(&check.detail));
-            let backfill = source.passes.iter().find(|pass| pass.purpose == Purpose::Backfill);
-            let backfill = backfill.map(|pass| format!("backfill {}", percent(pass.done)));
-            clock.or(backfill).unwrap_or_else(|| "-".to_owned())
+fn add_tenant(grid: &mut Grid, tenant: &TenantStatus, now: &Snapshot) {
+    let running = now.run.is_running();
+    let unrouted = |count: u64| {
+        let tone = if count > 0 { Tone::Fair } else { Tone::Plain };
+        (now.totals.unrouted.no_route > 0).then(|| (number(count), tone))
+    };
+    let plain_cell = |text: String| (text, Tone::Plain);
+    let names = |first: bool| {
+        let (slug, standing) =
+            if first { (tenant.slug.as_str(), tenant.standing.as_str()) } else { ("", "") };
+        [plain_cell(slug.to_owned()), (standing.to_owned(), tenant.standing.tone())]
+    };
+    for (index, source) in tenant.sources.iter().enumerate() {
+        let first = index == 0;
+        let mut row = names(first).to_vec();
+        row.push(plain_cell(source.source.to_string()));
+        row.push((source.state.to_string(), state::tone(source.state, running)));
+        row.push(plain_cell(ago(source.last_success_at, now.at)));
+        row.push(plain_cell(number(source.accepted)));
+        row.push(plain_cell(if first { number(tenant.owed) } else { String::new() }));
+        row.extend(unrouted(source.unrouted.no_route));
+        grid.row(row);
+        if let Some((message, tone)) = message(tenant, source, first, running) {
+            grid.note(&cut(&message, Some(MESSAGE_LETTERS)), tone);
         }
     }
+    if tenant.sources.is_empty() {
+        grid.row(names(true));
+    }
+}
+
+/// What is wrong; beside the first source, also what is worth a word of the tenant.
+fn message(
+    tenant: &TenantStatus,
+    source: &SourceStatus,
+    first: bool,
+    running: bool,
+) -> Option<(String, Tone)> {
+    if source.state == SourceWord::Paused {
+        return None;
+    }
+    if let Some(error) = &source.last_error {
+        let tone = match state::tone(source.state, running) {
+            Tone::Bad => Tone::Bad,
+            _ => Tone::Fair,
+        };
+        return Some((error.clone(), tone));
+    }
+    if first && let (Standing::Failing, Some(reason)) = (tenant.standing, &tenant.reason) {
+        return Some((reason.clone(), Tone::Bad));
+    }
+    let clock = tenant.checks.iter().find(|check| check.name.starts_with(CLOCK) && check.code != "ok");
+    let clock = clock.filter(|_| first).map(|check| (check.detail.clone(), Tone::Fair));
+    let backfill = source.passes.iter().find(|pass| pass.purpose == Purpose::Backfill);
+    clock.or_else(|| backfill.map(|pass| (format!("backfill {}", percent(pass.done)), Tone::Plain)))
 }
 
 /// The tenants of customers; those that were offboarded are in `muster tenant list`.
 fn looked_after(now: &Snapshot) -> impl Iterator<Item = &TenantStatus> {
     now.tenants.iter().filter(|tenant| tenant.standing != Standing::Offboarded)
-}
-
-fn shortened(text: &str) -> String {
-    let text = plain(text);
-    if text.chars().count() <= 160 { text } else { text.chars().take(159).chain(['…']).collect() }
-}
-
-fn worst(tenant: &TenantStatus) -> Tone {
-    let mut tones: Vec<Tone> = tenant.sources.iter().map(SourceStatus::tone).collect();
-    tones.push(tenant.standing.tone());
-    [Tone::Bad, Tone::Fair].into_iter().find(|tone| tones.contains(tone)).unwrap_or(Tone::Good)
 }
 
 /// The pictures of the last seconds, so that rates are shown over several polls.
@@ -260,19 +322,33 @@ mod tests {
 
     use super::*;
     use crate::shown::output::{ColourChoice, OutputFormat};
-    use crate::shown::status::SinkStatus;
+    use crate::shown::run::Run;
+    use crate::shown::sinks::SinkWord;
+    use crate::shown::status::{SinkStatus, Totals};
+
+    const ALL: Frame = Frame { width: None, rows: usize::MAX, tenants: usize::MAX };
 
     fn picture(second: i64, delivered: u64) -> Snapshot {
+        let at = Timestamp::from_second(second).expect("a time");
         let sink = SinkStatus {
             sink: "splunk".to_owned(),
+            state: SinkWord::Delivering,
             delivered,
+            last_success_at: None,
             owed: 3,
+            owed_since: None,
             oldest_owed_seconds: Some(90.0),
+            waiting_tenants: 1,
+            failing_tenants: 0,
             rejected: 0,
+            dead_letters: 0,
             last_error: None,
         };
         Snapshot {
-            at: Timestamp::from_second(second).expect("a time"),
+            at,
+            run: Run::of(&[], false, at),
+            causes: Vec::new(),
+            totals: Totals::default(),
             tenants: Vec::new(),
             sinks: vec![sink],
             journal: JournalTotals::default(),
@@ -283,11 +359,20 @@ mod tests {
     #[test]
     fn rates_need_an_earlier_picture() {
         let output = Output::new(OutputFormat::Table, ColourChoice::Never);
-        let alone = status(&output, &picture(10, 500), None, usize::MAX);
-        assert!(alone.contains("0 records accepted, -/s"), "{alone}");
-        let moving = status(&output, &picture(10, 500), Some(&picture(0, 100)), usize::MAX);
+        let alone = status(&output, &picture(10, 500), None, ALL);
+        assert!(alone.contains("0 records accepted ·") && !alone.contains("PER S"), "{alone}");
+        let moving = status(&output, &picture(10, 500), Some(&picture(0, 100)), ALL);
         let sink = moving.lines().find(|line| line.contains("splunk")).expect("the sink");
         let cells: Vec<&str> = sink.split_whitespace().collect();
-        assert_eq!(cells[..5], ["splunk", "working", "500", "40", "3"], "{moving}");
+        assert_eq!(cells, ["splunk", "delivering", "500", "40", "never", "3", "1m", "30s", "0"], "{moving}");
+    }
+
+    #[test]
+    fn that_nothing_runs_comes_first_and_is_not_only_a_colour() {
+        let output = Output::new(OutputFormat::Table, ColourChoice::Never);
+        let text = status(&output, &picture(10, 0), None, ALL);
+        assert!(text.starts_with("✗ NOTHING RUNS: it never ran on this store; start `muster run`"), "{text}");
+        let red = status(&Output { colour: true, ..output }, &picture(10, 0), None, ALL);
+        assert!(red.starts_with("\u{1b}["), "{red}");
     }
 }

@@ -12,11 +12,13 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use muster_model::Clock;
 use muster_store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::onboarding::{self, OnboardingHandle};
+use crate::heartbeat::{self, Pulse};
 use crate::shown::gauges;
-use crate::shown::status::Snapshot;
+use crate::shown::status::{Expected, Snapshot};
 
 #[derive(Clone)]
 pub struct Served {
@@ -24,6 +26,10 @@ pub struct Served {
     pub metrics: PrometheusHandle,
     pub clock: Arc<dyn Clock>,
     pub handle: OnboardingHandle,
+    /// Whether the store could be written to lately.
+    pub pulse: Arc<Pulse>,
+    /// What the settings in use let one expect.
+    pub expected: watch::Receiver<Expected>,
 }
 
 /// Binds the address.
@@ -47,16 +53,24 @@ pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToke
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-/// Ready means: the store answers. A sink that is down or a tenant without consent is no reason to be restarted.
+/// Ready means: the store can be written to, and work goes on. A sink that is down or a tenant without consent is no reason
+/// to be restarted.
 async fn ready(State(served): State<Served>) -> Response {
-    match served.store.next_source_due_at().await {
-        Ok(_) => "ready\n".into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    let expected = served.expected.borrow().clone();
+    let why_not = match served.pulse.failure() {
+        Some(failure) => Ok(Some(failure)),
+        None => heartbeat::stuck(served.store.as_ref(), &expected, served.clock.now()).await,
+    };
+    match why_not {
+        Ok(None) => "ready\n".into_response(),
+        Ok(Some(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {error}\n")).into_response(),
     }
 }
 
 async fn metrics(State(served): State<Served>) -> Response {
-    match Snapshot::take(served.store.as_ref(), served.clock.now()).await {
+    let expected = served.expected.borrow().clone();
+    match Snapshot::take(served.store.as_ref(), &expected, served.clock.now()).await {
         Ok(snapshot) => gauges::set(&snapshot),
         Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }

@@ -81,7 +81,7 @@ fn step_key(what: StepKind) -> &'static str {
 fn fix(code: &str) -> &'static str {
     match code {
         "lost_consent" | "app_unknown" => "fix-consent",
-        "missing_role" => "fix-permission",
+        "missing_role" | "access_refused" => "fix-permission",
         "app_disabled" => "fix-app-disabled",
         "conditional_access" => "fix-conditional-access",
         "no_licence" => "fix-licence",

@@ -340,3 +340,37 @@ fn the_table_of_answers_is_documented() {
     let documented: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert_eq!(documented, rows, "docs/answers.md should have:\n{}", rows.join("\n"));
 }
+
+/// The words that states are told in, with their rules, and what trouble means.
+#[test]
+fn the_states_are_documented() {
+    use muster::shown::{sinks::SinkWord, state};
+    use muster_microsoft::{MEANINGS, SourceWord};
+    let text = read("docs/states.md");
+    let mut rows: Vec<String> = Vec::new();
+    // In the order of their rules.
+    let mut words = SourceWord::ALL.to_vec();
+    words.sort_by_key(|word| match word {
+        SourceWord::Paused => 0,
+        SourceWord::ConsentLost | SourceWord::NoLicence | SourceWord::NoToken => 1,
+        SourceWord::Throttled | SourceWord::ApiDown => 2,
+        SourceWord::NeverRead => 3,
+        SourceWord::Late => 4,
+        SourceWord::Partial => 5,
+        SourceWord::Reading | SourceWord::Quiet => 6,
+    });
+    rows.extend(
+        words.iter().map(|word| format!("| {word} | `{}` | {} |", word.as_str(), state::rule(*word))),
+    );
+    rows.extend(MEANINGS.iter().map(muster_microsoft::Meaning::in_markdown));
+    rows.extend(
+        SinkWord::ALL.map(|word| format!("| {} | `{}` | {} |", word.in_words(), word.as_str(), word.rule())),
+    );
+    let runs = muster::shown::run::RunState::ALL.map(|state| format!("| `{}` |", state.as_str()));
+    assert!(runs.iter().all(|row| text.contains(row)), "{runs:?}");
+    let heads = |line: &&str| !line.starts_with("| word") && !line.starts_with("| trouble");
+    let documented: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).filter(heads).collect();
+    let documented: Vec<&str> =
+        documented.into_iter().filter(|line| !runs.iter().any(|run| line.starts_with(run))).collect();
+    assert_eq!(documented, rows, "docs/states.md should have:\n{}", rows.join("\n"));
+}

@@ -437,43 +437,53 @@ async fn a_token_is_printed_only_when_asked_for_inspected_and_verified() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_way_to_lose_access_is_told_by_its_name_and_healed() {
     use muster_emulator::{Area, Fault, FaultKind};
+    use muster_microsoft::SourceWord;
     let setup = Setup::start(Config { tenants: 1, alerts: Some(4), ..config() }, "").await;
     let tenant = setup.emulator.tenants()[0].clone();
     let bench = crate::support::Bench::new(&setup).await;
     bench.rounds(1).await;
     let change = |change: DirectoryChange| setup.emulator.change(change).expect("changed");
     let of = || Some(tenant.id.clone());
+    let expected = muster::shown::status::Expected::of(&setup.settings());
     let standing = async || {
         bench.pass(3_700);
         bench.collect().await;
-        let snapshot = muster::shown::status::Snapshot::take(bench.store.as_ref(), bench.clock.now())
-            .await
-            .expect("a picture");
-        let tenant = snapshot.tenants[0].clone();
+        let snapshot =
+            muster::shown::status::Snapshot::take(bench.store.as_ref(), &expected, bench.clock.now());
+        let tenant = snapshot.await.expect("a picture").tenants[0].clone();
         let codes: Vec<String> = tenant.checks.iter().map(|check| check.code.clone()).collect();
-        // The worst of both: who is asked first meets the trouble, and the other may wait for the budget that it shares.
-        let worst = tenant.sources.iter().map(|source| source.health).find(|health| *health != "ok");
-        (tenant.standing.as_str(), worst.unwrap_or("ok"), codes)
+        let states: Vec<SourceWord> = tenant.sources.iter().map(|source| source.state).collect();
+        (tenant.standing.as_str(), states, codes)
+    };
+    let well = |states: &[SourceWord]| {
+        states.iter().all(|state| matches!(state, SourceWord::Reading | SourceWord::Quiet))
     };
     let role = || "https://graph.microsoft.com/SecurityAlert.Read.All".to_owned();
-    let cases: Vec<(&str, Vec<DirectoryChange>, Vec<DirectoryChange>)> = vec![
+    // The code of the check, the states of alerts and incidents, what breaks it and what heals it.
+    type Case<'a> = (&'a str, [SourceWord; 2], Vec<DirectoryChange>, Vec<DirectoryChange>);
+    let lost = SourceWord::ConsentLost;
+    let cases: Vec<Case<'_>> = vec![
         (
             "missing_role",
+            [lost, SourceWord::Reading],
             vec![DirectoryChange::RemoveRole { tenant: tenant.id.clone(), app: None, role: role() }],
             vec![DirectoryChange::GrantRole { tenant: tenant.id.clone(), app: None, role: role() }],
         ),
         (
             "app_unknown",
+            [lost; 2],
             vec![DirectoryChange::RemoveConsent { tenant: tenant.id.clone(), app: None }],
             vec![DirectoryChange::Consent { tenant: tenant.id.clone(), app: None }],
         ),
         (
             "app_disabled",
+            [lost; 2],
             vec![DirectoryChange::EnableApp { app: None, tenant: of(), enabled: false }],
             vec![DirectoryChange::EnableApp { app: None, tenant: of(), enabled: true }],
         ),
         (
             "secret_expired",
+            [SourceWord::NoToken; 2],
             vec![DirectoryChange::ExpireSecrets { app: None }],
             vec![
                 DirectoryChange::RemoveSecrets { app: None },
@@ -485,23 +495,26 @@ async fn each_way_to_lose_access_is_told_by_its_name_and_healed() {
             ],
         ),
     ];
-    for (code, breaks, heals) in cases {
+    for (code, states, breaks, heals) in cases {
         breaks.into_iter().for_each(&change);
-        let (standing_now, health, codes) = standing().await;
-        assert_eq!((standing_now, health), ("failing", "failing"), "{code}: {codes:?}");
+        let (standing_now, found, codes) = standing().await;
+        assert_eq!((standing_now, found.as_slice()), ("failing", &states[..]), "{code}: {codes:?}");
         assert!(codes.iter().any(|found| found == code), "{code}: {codes:?}");
         heals.into_iter().for_each(&change);
-        assert_eq!(standing().await.0, "active", "{code}");
+        let (standing_now, found, codes) = standing().await;
+        assert!(standing_now == "active" && well(&found), "{code}: {found:?} {codes:?}");
     }
-    for (kind, health) in [
-        (FaultKind::Throttle { retry_after_seconds: 1 }, "throttled"),
-        (FaultKind::Status { status: 503 }, "down"),
+    // Both sources say so, whichever of them, or of their sweeps, is asked first and uses the budget that they share up.
+    for (kind, state) in [
+        (FaultKind::Throttle { retry_after_seconds: 60 }, SourceWord::Throttled),
+        (FaultKind::Status { status: 503 }, SourceWord::ApiDown),
     ] {
         setup.emulator.add_fault(Fault::new(Area::Graph, kind)).expect("a fault");
         let (standing_now, found, codes) = standing().await;
-        assert_eq!((standing_now, found), ("active", health), "{codes:?}");
+        assert_eq!((standing_now, found.as_slice()), ("active", &[state; 2][..]), "{codes:?}");
         setup.emulator.clear_faults();
-        assert_eq!(standing().await.1, "ok", "{health}");
+        let (_, found, codes) = standing().await;
+        assert!(well(&found), "{state}: {found:?} {codes:?}");
     }
 }
 

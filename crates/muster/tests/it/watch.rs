@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use muster::access::watch::{Told, Watcher};
-use muster::shown::status::Snapshot;
+use muster::shown::status::{Expected, Snapshot};
 use muster::wiring;
 use muster_emulator::{AppRegistration, Area, Config, DirectoryChange, Fault, FaultKind};
 use muster_model::{Clock, ManualClock};
@@ -16,6 +16,7 @@ struct Watch {
     watcher: Watcher,
     store: Arc<dyn Store>,
     clock: Arc<ManualClock>,
+    expected: Expected,
 }
 
 impl Watch {
@@ -35,7 +36,7 @@ impl Watch {
             clock: shared,
             told: Arc::new(Told::default()),
         };
-        Self { watcher, store, clock }
+        Self { watcher, store, clock, expected: Expected::of(&settings) }
     }
 
     async fn round(&self) -> usize {
@@ -47,7 +48,7 @@ impl Watch {
     }
 
     async fn picture(&self) -> Snapshot {
-        Snapshot::take(self.store.as_ref(), self.clock.now()).await.expect("a picture")
+        Snapshot::take(self.store.as_ref(), &self.expected, self.clock.now()).await.expect("a picture")
     }
 
     async fn app_check(&self, app: &str) -> Check {

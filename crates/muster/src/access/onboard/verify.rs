@@ -184,7 +184,10 @@ const ACTOR: &str = "onboarding";
 
 /// What may be said of a consent that has not spread yet.
 fn may_spread(fault: Fault) -> bool {
-    matches!(fault, Fault::LostConsent | Fault::AppUnknown | Fault::MissingRole | Fault::Other)
+    matches!(
+        fault,
+        Fault::LostConsent | Fault::AppUnknown | Fault::MissingRole | Fault::AccessRefused | Fault::Other
+    )
 }
 
 #[cfg(test)]

@@ -7,13 +7,15 @@ use serde::Serialize;
 
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
-use crate::shown::output::{Output, ago, number, plain};
+use crate::shown::grid::{Align, Grid, painted, wrapped};
+use crate::shown::output::{self, Output, Tone, ago, number, plain};
 use crate::shown::passes::{PassStatus, percent};
-use crate::shown::status::{Snapshot, Standing, TenantStatus};
+use crate::shown::state;
+use crate::shown::status::{Standing, TenantStatus};
 
 pub(super) async fn list(context: &Context) -> Result<Exit, Failed> {
     let tenants = context.store.tenants().await?;
-    let snapshot = Snapshot::take(context.store.as_ref(), context.clock.now()).await?;
+    let snapshot = context.snapshot().await?;
     let standing = |tenant: &Tenant| {
         let status = snapshot.tenants.iter().find(|status| status.id == tenant.id);
         status.map_or(Standing::of(tenant.state, &[]), |status| status.standing)
@@ -48,8 +50,9 @@ struct Shown {
 
 pub(super) async fn show(name: &str, context: &Context) -> Result<Exit, Failed> {
     let tenant = context.store.tenant(TenantKey::Name(name)).await?;
-    let now = context.clock.now();
-    let snapshot = Snapshot::take(context.store.as_ref(), now).await?;
+    let snapshot = context.snapshot().await?;
+    let (now, running) = (snapshot.at, snapshot.run.is_running());
+    let run = snapshot.run.in_words(now);
     let status = snapshot.tenants.into_iter().find(|status| status.id == tenant.id);
     let shown = Shown { tenant, status };
     context.output.print(&shown, |output| {
@@ -66,17 +69,10 @@ pub(super) async fn show(name: &str, context: &Context) -> Result<Exit, Failed> 
             tenant.since,
             number(shown.status.as_ref().map_or(0, |status| status.owed)),
         );
-        let mut table = output.table(&["source", "health", "last success", "accepted", "trouble"]);
-        for source in shown.status.iter().flat_map(|status| &status.sources) {
-            table.add_row([
-                output.text(source.source.as_str()),
-                output.cell(source.health, source.tone()),
-                output.text(ago(source.last_success_at, now)),
-                output.text(number(source.accepted)),
-                output.text(source.last_error.as_deref().unwrap_or("-")),
-            ]);
+        if !running {
+            text.push_str(&format!("{}\n\n", painted(output, &format!("✗ {run}"), Tone::Bad)));
         }
-        text.push_str(&table.to_string());
+        text.push_str(&sources(output, shown.status.as_ref(), now, running));
         text.push_str(&passes(output, shown.status.as_ref(), now));
         let checks = shown.status.as_ref().map_or(&[][..], |status| &status.checks);
         if !checks.is_empty() {
@@ -95,6 +91,38 @@ pub(super) async fn show(name: &str, context: &Context) -> Result<Exit, Failed> 
         }
         text
     })
+}
+
+/// The sources: how each is, and below it what is wrong.
+fn sources(output: &Output, status: Option<&TenantStatus>, now: Timestamp, running: bool) -> String {
+    let left = |head| (head, Align::Left);
+    let mut grid = Grid::new(&[
+        left("source"),
+        left("reads"),
+        left("last read"),
+        left("last new"),
+        ("accepted", Align::Right),
+        ("unrouted", Align::Right),
+    ]);
+    let width = output::width().map(usize::from);
+    let mut text = Vec::new();
+    for source in status.iter().flat_map(|status| &status.sources) {
+        let plain_cell = |text: String| (text, Tone::Plain);
+        grid.row([
+            plain_cell(source.source.to_string()),
+            (source.state.to_string(), state::tone(source.state, running)),
+            plain_cell(ago(source.last_success_at, now)),
+            plain_cell(ago(source.last_new_at, now)),
+            plain_cell(number(source.accepted)),
+            plain_cell(number(source.unrouted.no_route)),
+        ]);
+        if let Some(error) = &source.last_error {
+            let line = format!("{}: {}", source.source, plain(error));
+            text.push(wrapped(&line, width, "  "));
+        }
+    }
+    let errors = if text.is_empty() { String::new() } else { format!("\n\n{}", text.join("\n")) };
+    format!("{}{errors}", grid.render(output, width))
 }
 
 /// Sweeps and backfills: when they were over last, and how far those under way have come.

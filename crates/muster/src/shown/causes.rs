@@ -1,0 +1,370 @@
+//! Trouble by its cause: whatever many tenants have for one reason is one line in `status`, in the metrics and in the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+use muster_microsoft::{About, Fault, SourceWord};
+use muster_store::CheckOutcome;
+use serde::Serialize;
+
+use crate::shown::output::{Tone, duration, number};
+use crate::shown::sinks::SinkWord;
+use crate::shown::state::since;
+use crate::shown::status::{Snapshot, Standing, TenantStatus};
+
+/// Whose trouble it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// `muster run` itself.
+    Run,
+    /// A part of it.
+    Part(String),
+    App(String),
+    /// Microsoft's API, or the way to it.
+    Microsoft,
+    Sink(String),
+    Routes,
+    /// Each tenant's own.
+    Tenants,
+}
+
+impl Subject {
+    /// Whose trouble a kind of trouble is, in a tenant that is read with `app`.
+    pub fn of(fault: Fault, app: &str) -> Self {
+        match fault.meaning().about {
+            About::App => Self::App(app.to_owned()),
+            About::Api => Self::Microsoft,
+            About::Tenant => Self::Tenants,
+        }
+    }
+}
+
+/// As programs are told: in JSON and in the metrics.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run => f.write_str("run"),
+            Self::Part(part) => f.write_str(part),
+            Self::App(app) => write!(f, "app {app}"),
+            Self::Microsoft => f.write_str("microsoft"),
+            Self::Sink(sink) => write!(f, "sink {sink}"),
+            Self::Routes => f.write_str("routes"),
+            Self::Tenants => f.write_str("tenants"),
+        }
+    }
+}
+
+/// A kind of trouble in words, with whose it is.
+pub fn in_words(subject: &Subject, meaning: &str) -> String {
+    match subject {
+        Subject::App(app) => format!("app `{app}`: {meaning}"),
+        Subject::Microsoft => format!("Microsoft: {meaning}"),
+        Subject::Sink(sink) => format!("sink `{sink}` {meaning}"),
+        Subject::Part(part) => format!("{part}: {meaning}"),
+        Subject::Run | Subject::Routes | Subject::Tenants => meaning.to_owned(),
+    }
+}
+
+/// One cause of trouble, and what suffers from it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cause {
+    /// Whose trouble: `run`, `app main`, `sink splunk`, `microsoft`, `routes`, `tenants`, or a part of `run`.
+    pub about: String,
+    /// A stable word for the kind of trouble.
+    pub code: String,
+    pub level: Level,
+    /// In words, with all that suffers.
+    pub what: String,
+    pub remedy: String,
+    pub since: Option<Timestamp>,
+    pub sources: u64,
+    pub tenants: u64,
+    pub records: u64,
+    /// Some of the tenants.
+    pub examples: Vec<String>,
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    Critical,
+    Warning,
+}
+
+impl Level {
+    pub fn tone(self) -> Tone {
+        match self {
+            Self::Critical => Tone::Bad,
+            Self::Warning => Tone::Fair,
+        }
+    }
+
+    /// Beside its colour, what it is told apart by.
+    pub fn mark(self) -> char {
+        match self {
+            Self::Critical => '✗',
+            Self::Warning => '!',
+        }
+    }
+}
+
+/// So many tenants are named.
+const EXAMPLES: usize = 3;
+
+#[derive(Default)]
+struct Suffering {
+    meaning: String,
+    remedy: String,
+    since: Option<Timestamp>,
+    tenants: BTreeSet<String>,
+    sources: u64,
+    records: u64,
+    warning: bool,
+}
+
+impl Suffering {
+    fn began(&mut self, at: Option<Timestamp>) {
+        self.since = match (self.since, at) {
+            (Some(known), Some(at)) => Some(known.min(at)),
+            (known, at) => known.or(at),
+        };
+    }
+}
+
+/// All causes, the worst first.
+pub fn causes(now: &Snapshot) -> Vec<Cause> {
+    let mut found: BTreeMap<(Subject, String), Suffering> = BTreeMap::new();
+    let sinks = sink_causes(now);
+    for tenant in now.tenants.iter().filter(|tenant| tenant.is_worked_on()) {
+        of_tenant(tenant, now, &mut found);
+    }
+    for app in &now.apps {
+        for check in app.checks.iter().filter(|check| check.outcome != CheckOutcome::Good) {
+            // What `muster app check` finds about a registration is told there.
+            let own = matches!(check.name.as_str(), "credential" | "rotation");
+            if own || check.outcome == CheckOutcome::Failing {
+                let cause = found.entry((Subject::App(app.app.clone()), check.code.clone())).or_default();
+                cause.meaning = check.detail.clone();
+                cause.remedy = check.remedy.clone();
+                cause.warning = check.outcome == CheckOutcome::Warning;
+                cause.began(Some(check.checked_at));
+            }
+        }
+    }
+    unrouted(now, &mut found);
+    let mut all: Vec<Cause> = found.into_iter().map(told).collect();
+    all.extend(sinks);
+    all.extend(run_causes(now));
+    all.sort_by_key(|cause| (cause.level, std::cmp::Reverse(cause.tenants)));
+    all
+}
+
+fn of_tenant(tenant: &TenantStatus, now: &Snapshot, found: &mut BTreeMap<(Subject, String), Suffering>) {
+    let slug = tenant.slug.to_string();
+    for source in &tenant.sources {
+        let (subject, code, meaning, remedy) = match (source.fault, source.state) {
+            (_, SourceWord::Paused) => continue,
+            (Some(fault), word) if word == fault.meaning().state => {
+                let meaning = fault.meaning();
+                (Subject::of(fault, &tenant.app), fault.as_str(), meaning.meaning, meaning.remedy)
+            }
+            (_, SourceWord::Late) if now.run.is_running() => (
+                Subject::Tenants,
+                "late",
+                "not read to the end in time",
+                "see the message of each: `muster status --failing`; if there is none, raise `concurrency` or `poll_interval` in [collect]",
+            ),
+            (_, SourceWord::Partial) => (
+                Subject::Tenants,
+                "partial",
+                "read, but for a part that cannot be had",
+                "see `muster tenant show`: what is missing is asked for again by itself",
+            ),
+            _ => continue,
+        };
+        let cause = found.entry((subject, code.to_owned())).or_default();
+        cause.meaning = meaning.to_owned();
+        cause.remedy = remedy.to_owned();
+        cause.warning = !source.fault.is_some_and(Fault::needs_a_person);
+        cause.sources += 1;
+        cause.tenants.insert(slug.clone());
+        cause.began(if code == "late" { source.last_success_at } else { source.trouble_since });
+    }
+    if tenant.standing != Standing::Failing {
+        return;
+    }
+    // What a check of the access found, also where no poll has met it yet.
+    for check in tenant.checks.iter().filter(|check| check.outcome == CheckOutcome::Failing) {
+        let fault = Fault::named(&check.code);
+        let subject = fault.map_or(Subject::Tenants, |fault| Subject::of(fault, &tenant.app));
+        let cause = found.entry((subject, check.code.clone())).or_default();
+        if cause.meaning.is_empty() {
+            cause.meaning =
+                fault.map_or_else(|| check.detail.clone(), |fault| fault.meaning().meaning.to_owned());
+            cause.remedy = check.remedy.clone();
+        }
+        cause.tenants.insert(slug.clone());
+        cause.began(Some(check.checked_at));
+    }
+}
+
+/// What no route served is lost to every sink until somebody brings it there; what was not severe enough was meant so.
+fn unrouted(now: &Snapshot, found: &mut BTreeMap<(Subject, String), Suffering>) {
+    for tenant in &now.tenants {
+        for source in tenant.sources.iter().filter(|source| source.unrouted.no_route > 0) {
+            let cause = found.entry((Subject::Routes, "no_route".to_owned())).or_default();
+            cause.meaning = "records for which there was no route have reached no sink".to_owned();
+            // Where a source has one now, nothing more is added.
+            cause.remedy = match source.has_route && (cause.remedy.is_empty() || cause.remedy == REPLAY) {
+                true => REPLAY.to_owned(),
+                false => format!("add a route in [[routes]]: `muster validate` tells for what; {REPLAY}"),
+            };
+            cause.tenants.insert(tenant.slug.to_string());
+            cause.sources += 1;
+            cause.records += source.unrouted.no_route;
+            cause.began(source.unrouted.since);
+        }
+    }
+}
+
+const REPLAY: &str = "bring them to their sinks with `muster replay`";
+
+fn told(((subject, code), suffering): ((Subject, String), Suffering)) -> Cause {
+    let Suffering { meaning, remedy, since, tenants, sources, records, warning } = suffering;
+    let mut what = in_words(&subject, &meaning);
+    let mut counts = Vec::new();
+    if records > 0 {
+        counts.push(format!("{} records", number(records)));
+    }
+    if sources > 0 {
+        counts.push(plural(sources, "source"));
+    }
+    if !tenants.is_empty() {
+        counts.push(plural(tenants.len() as u64, "tenant"));
+    }
+    if !counts.is_empty() {
+        what.push_str(&format!("; {}", counts.join(" of ")));
+    }
+    let examples: Vec<String> = tenants.iter().take(EXAMPLES).cloned().collect();
+    Cause {
+        about: subject.to_string(),
+        code,
+        level: if warning { Level::Warning } else { Level::Critical },
+        what,
+        remedy,
+        since,
+        sources,
+        tenants: tenants.len() as u64,
+        records,
+        examples,
+    }
+}
+
+fn sink_causes(now: &Snapshot) -> Vec<Cause> {
+    let tell = |sink: &crate::shown::status::SinkStatus| {
+        let waits = match sink.waiting_tenants {
+            0 => String::new(),
+            1 => "; 1 tenant waits".to_owned(),
+            many => format!("; {} tenants wait", number(many)),
+        };
+        let (code, level, meaning, remedy) = match sink.state {
+            SinkWord::Down => (
+                "down",
+                Level::Critical,
+                format!("is down{waits}"),
+                "try the way to it with `muster sink test`; what is owed stays, and goes out by itself when it is back",
+            ),
+            SinkWord::Partial => (
+                "partial",
+                Level::Critical,
+                format!(
+                    "does not take the records of {} of the {} that wait",
+                    plural(sink.failing_tenants, "tenant"),
+                    number(sink.waiting_tenants)
+                ),
+                "see the reason; what is owed stays, and goes out by itself when it is over",
+            ),
+            SinkWord::Removed if sink.owed > 0 => (
+                "removed",
+                Level::Critical,
+                format!("is not in the settings any more, and is owed {} records{waits}", number(sink.owed)),
+                "put it back under the same name to have them delivered",
+            ),
+            SinkWord::Refused => (
+                "refused",
+                Level::Warning,
+                format!("refuses records for good; {} lie as dead letters", number(sink.dead_letters)),
+                "see `muster dead-letter list`; mend the cause, then `muster dead-letter replay`",
+            ),
+            SinkWord::Behind => (
+                "behind",
+                Level::Warning,
+                format!("is behind: the oldest record is owed for {}{waits}", duration(sink.oldest_owed())),
+                "look at the receiver; `concurrency` in the sink's section sends more at a time",
+            ),
+            _ => return None,
+        };
+        Some(Cause {
+            about: Subject::Sink(sink.sink.clone()).to_string(),
+            code: code.to_owned(),
+            level,
+            what: in_words(&Subject::Sink(sink.sink.clone()), &meaning),
+            remedy: remedy.to_owned(),
+            since: sink.owed_since,
+            sources: 0,
+            tenants: sink.waiting_tenants,
+            records: sink.owed,
+            examples: Vec::new(),
+        })
+    };
+    now.sinks.iter().filter_map(tell).collect()
+}
+
+/// `muster run` that does not run, and parts of it that do not work. Sinks among them are told as sinks.
+fn run_causes(now: &Snapshot) -> Vec<Cause> {
+    let cause = |about: Subject, code: &str, what: String, remedy: &str, since| Cause {
+        about: about.to_string(),
+        code: code.to_owned(),
+        level: Level::Critical,
+        what,
+        remedy: remedy.to_owned(),
+        since,
+        sources: 0,
+        tenants: 0,
+        records: 0,
+        examples: Vec::new(),
+    };
+    if !now.run.is_running() {
+        let (state, words) = (now.run.state.as_str(), now.run.in_words(now.at));
+        return vec![cause(Subject::Run, state, words, now.run.remedy(), now.run.since)];
+    }
+    let parts = now.run.last.iter().flat_map(|run| &run.troubles);
+    let parts = parts.filter(|part| !part.part.starts_with("sink "));
+    let told = |part: &muster_store::PartTrouble| {
+        let subject = Subject::Part(part.part.clone());
+        let what = in_words(&subject, &part.reason);
+        cause(subject, "part", what, "all else runs; mend it, and reload or restart `muster run`", None)
+    };
+    parts.map(told).collect()
+}
+
+/// `1 tenant`, `25 tenants`.
+pub fn plural(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{} {what}s", number(count)) }
+}
+
+/// A cause in one line, with since when.
+pub fn line(cause: &Cause, now: Timestamp) -> String {
+    let mut line = cause.what.clone();
+    let more = cause.tenants.saturating_sub(cause.examples.len() as u64);
+    if !cause.examples.is_empty() {
+        let more = if more > 0 { format!(", {} more", number(more)) } else { String::new() };
+        line.push_str(&format!(" ({}{more})", cause.examples.join(", ")));
+    }
+    if let Some(at) = cause.since.filter(|_| cause.about != "run") {
+        line.push_str(&format!("; for {}", duration(since(at, now))));
+    }
+    line
+}

@@ -31,7 +31,9 @@ use crate::exit_code::{Exit, Failed};
 use crate::heartbeat::Heart;
 use crate::shown::status::Expected;
 use crate::shown::telemetry;
+use crate::web::listener::descriptors;
 use crate::web::onboarding::OnboardingHandle;
+use crate::web::public::PublicListener;
 use crate::web::server::{self, Served};
 use crate::wiring::{Parts, apps, open_store, read_settings};
 
@@ -51,32 +53,32 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    let descriptors = descriptors::raise();
     let listener = match settings.server.listen {
-        Some(address) => Some(server::bind(address).await?),
+        Some(address) => Some(server::bind(address, "server").await?),
         None => None,
     };
+    let handle = OnboardingHandle::default();
+    let mut pages = PublicListener::new(handle.clone(), Arc::clone(&clock), descriptors.public);
+    pages.update(&settings).await?;
     let store = open_store(&settings, OpenMode::Exclusive).await?;
     let instance = InstanceId(Uuid::new_v4());
     store.take_over(instance, clock.now()).await?;
     let heart = Heart::new(&store, &clock, instance);
     heart.beat().await?;
     let (expected, expects) = watch::channel(Expected::of(&settings));
-    let handle = OnboardingHandle::default();
     let web_stop = CancellationToken::new();
     let mut web = JoinSet::new();
     if let Some(listener) = listener {
         let address = listener.local_addr()?;
-        let (store, clock, handle) = (Arc::clone(&store), Arc::clone(&clock), handle.clone());
         let (pulse, expected) = (heart.pulse(), expects.clone());
-        let served = Served { store, metrics, clock, handle, pulse, expected };
-        web.spawn(server::serve(listener, served, web_stop.clone()));
+        let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+        let served = Served { store, metrics, clock, pulse, expected };
+        web.spawn(server::serve(listener, served, descriptors.health, web_stop.clone()));
         tracing::info!(%address, "serving health and metrics");
     }
     let mut engine = Engine::start(&settings, &store, &clock, instance).await?;
     handle.set(engine.onboarding());
-    if settings.onboarding.is_some() && settings.server.listen.is_none() {
-        tracing::warn!("[onboarding] is set, but [server] listen is not: no page is served");
-    }
     settings_loaded(&store, &settings, &clock).await?;
     let (beats, beating) = (CancellationToken::new(), TaskTracker::new());
     beating.spawn(heart.clone().run(expects, beats.clone()));
@@ -90,13 +92,23 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
             Some(ended) = web.join_next() => {
                 break Err(Failed::say(Exit::Failure, format!("the web server ended by itself: {ended:?}")));
             }
+            () = pages.ended() => {
+                break Err(Failed::say(Exit::Failure, "the listener of customers' pages ended by itself; see the log"));
+            }
             _ = hang_up.recv() => match read_settings(config, &clock).await {
-                Err(failed) => tracing::error!(mistakes = %failed.error, "the settings are not right; going on with the old ones"),
+                Err(failed) => {
+                    pages.read_certificate_again();
+                    tracing::error!(mistakes = %failed.error, "the settings are not right; going on with the old ones");
+                }
                 Ok(new) => match reload(engine, settings, new, &store, &clock, instance).await {
                     Ok(running) => {
                         (engine, settings) = running;
                         handle.set(engine.onboarding());
                         expected.send_replace(Expected::of(&settings));
+                        if let Err(error) = pages.update(&settings).await {
+                            tracing::error!(%error, "customers' pages stay where they were");
+                        }
+                        pages.read_certificate_again();
                     }
                     Err(failed) => {
                         store.close().await;
@@ -116,6 +128,7 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
         })
         .await;
     web_stop.cancel();
+    pages.stop().await;
     beats.cancel();
     beating.close();
     beating.wait().await;
@@ -157,7 +170,7 @@ async fn reload(
     instance: InstanceId,
 ) -> Result<(Engine, Settings), Failed> {
     if new.store != old.store || new.server.listen != old.server.listen {
-        tracing::warn!("[store] and `listen` are only read at start; the rest is used now");
+        tracing::warn!("[store] and `listen` of [server] are only read at start; the rest is used now");
     }
     // What would keep the new settings from working is found before the old ones are let go.
     if let Err(failed) = apps(&new, store).await {

@@ -85,7 +85,6 @@ notice-not-administrator = Laut Microsoft darf dieses Konto nicht für die gesam
 notice-wrong-account = Sie haben sich mit einem Konto angemeldet, das nicht zu { $customer } gehört. Melden Sie sich bitte mit einem Administratorkonto von { $customer } an. Falls Sie anderswo angemeldet sind, hilft ein privates Browserfenster.
 notice-blocked = Eine Richtlinie für bedingten Zugriff Ihrer Organisation hat die Anmeldung blockiert. Versuchen Sie es von einem verwalteten Gerät oder aus dem Firmennetz erneut.
 notice-failed = Microsoft hat ein Problem gemeldet ({ $code }). Es wurde nichts geändert. Bitte versuchen Sie es erneut. Tritt es wieder auf, teilen Sie { $provider } bitte diesen Code mit.
-notice-late = Die Antwort kam zu spät oder wurde bereits verwendet. Es wurde nichts geändert. Bitte beginnen Sie noch einmal.
 
 ## Nach der Zustimmung
 

@@ -89,7 +89,6 @@ notice-not-administrator = Microsoft says that this account may not consent for 
 notice-wrong-account = You signed in with an account that does not belong to { $customer }. Sign in with an administrator account of { $customer }; a private browser window helps if you are signed in elsewhere.
 notice-blocked = A Conditional Access policy of your organization blocked the sign-in. Try again from a managed device or your company network.
 notice-failed = Microsoft reported a problem ({ $code }). Nothing was changed. Please try again. If it happens again, send this code to { $provider }.
-notice-late = The answer came too late or was already used. Nothing was changed. Please start again.
 
 ## After consent
 

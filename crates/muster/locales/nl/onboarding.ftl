@@ -85,7 +85,6 @@ notice-not-administrator = Volgens Microsoft mag dit account geen toestemming ge
 notice-wrong-account = U hebt zich aangemeld met een account dat niet bij { $customer } hoort. Meld u aan met een beheerdersaccount van { $customer }. Een privévenster van de browser helpt als u elders bent aangemeld.
 notice-blocked = Een beleid voor voorwaardelijke toegang van uw organisatie heeft de aanmelding geblokkeerd. Probeer het opnieuw vanaf een beheerd apparaat of vanuit het bedrijfsnetwerk.
 notice-failed = Microsoft heeft een probleem gemeld ({ $code }). Er is niets gewijzigd. Probeer het opnieuw. Gebeurt het nogmaals, geef deze code dan door aan { $provider }.
-notice-late = Het antwoord kwam te laat of was al gebruikt. Er is niets gewijzigd. Begin opnieuw.
 
 ## Na de toestemming
 

@@ -85,7 +85,6 @@ notice-not-administrator = Enligt Microsoft får det här kontot inte ge medgiva
 notice-wrong-account = Du loggade in med ett konto som inte tillhör { $customer }. Logga in med ett administratörskonto för { $customer }. Ett privat webbläsarfönster hjälper om du är inloggad någon annanstans.
 notice-blocked = En princip för villkorsstyrd åtkomst i er organisation blockerade inloggningen. Försök igen från en hanterad enhet eller från företagets nätverk.
 notice-failed = Microsoft rapporterade ett problem ({ $code }). Ingenting har ändrats. Försök igen. Om det upprepas kan du skicka koden till { $provider }.
-notice-late = Svaret kom för sent eller hade redan använts. Ingenting har ändrats. Börja om från början.
 
 ## Efter medgivandet
 

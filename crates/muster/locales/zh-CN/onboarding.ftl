@@ -69,7 +69,6 @@ notice-not-administrator = Microsoft 表示此帐户无权代表整个组织表�
 notice-wrong-account = 您登录的帐户不属于 { $customer }。请使用 { $customer } 的管理员帐户登录；如果您已在别处登录，可以使用浏览器的隐私窗口。
 notice-blocked = 贵组织的条件访问策略阻止了此次登录。请使用受管理的设备或从公司网络重试。
 notice-failed = Microsoft 报告了问题（{ $code }），未作任何更改。请重试。如果问题再次出现，请将此代码告知 { $provider }。
-notice-late = 响应来得太晚，或已被使用过，未作任何更改。请重新开始。
 
 ## 同意之后
 

@@ -202,7 +202,7 @@ pub async fn take(store: &dyn Store, state: Option<&str>, now: Timestamp) -> Res
 }
 
 /// The sign-in that a `state` names, answered or not; `None` when this store did not make the state.
-pub fn id_of(store: &dyn Store, state: Option<&str>) -> Option<Uuid> {
+fn id_of(store: &dyn Store, state: Option<&str>) -> Option<Uuid> {
     let (id, tag) = state.filter(|state| state.len() <= 128)?.split_once('.')?;
     let id = Uuid::try_parse(id).ok()?;
     let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;

@@ -15,7 +15,7 @@ use super::{CloudSettings, Mistake};
 /// Looks at what was read, and tells of each mistake: its section, its key (or nothing), and the message.
 type Check = fn(&Read, &Path, &mut dyn FnMut(&str, &str, String));
 
-const CHECKS: &[Check] = &[routes, sinks, sink_files, apps, key_vault, cloud, network, numbers];
+const CHECKS: &[Check] = &[routes, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding];
 
 pub(super) fn of(read: &Read, folder: &Path) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
@@ -113,6 +113,19 @@ fn cloud(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
         };
         let key = addresses.iter().find(|(_, address)| of(address)).map_or("", |(key, _)| key);
         say("cloud", key, message);
+    }
+}
+
+fn onboarding(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    let Some(onboarding) = &read.onboarding else { return };
+    for (key, message) in onboarding.contradictions() {
+        say("onboarding", key, message);
+    }
+    let health = read.server.as_ref().and_then(|server| server.listen);
+    if health == Some(onboarding.listen) && onboarding.listen.port() != 0 {
+        let message = "health and metrics are served there ([server]), which are not for those whom the pages are \
+                       for: take another port";
+        say("onboarding", "listen", message.to_owned());
     }
 }
 

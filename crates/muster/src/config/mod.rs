@@ -3,6 +3,7 @@
 //! Unknown keys are mistakes, all mistakes are told at once, each with its line. Secrets are named by reference and
 //! read only here. This is the one part of the product that reads the environment.
 
+mod address_range;
 mod apps;
 mod cloud;
 mod collect;
@@ -23,6 +24,7 @@ mod sinks;
 mod store;
 mod wording;
 
+pub use address_range::AddressRange;
 pub use apps::{AppError, AppSettings, CredentialOrigin, FederatedToken, Which};
 pub use cloud::CloudSettings;
 pub use collect::CollectSettings;

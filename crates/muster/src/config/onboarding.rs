@@ -1,5 +1,7 @@
-//! `[onboarding]`: the pages on which customers' administrators consent.
+//! `[onboarding]`: the pages on which customers' administrators consent, and the listener that serves them.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_microsoft::entra::consent::ConsentForm;
@@ -7,11 +9,23 @@ use muster_model::Span;
 use serde::Deserialize;
 use url::Url;
 
+use super::address_range::AddressRange;
 use crate::web::language::Language;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OnboardingSettings {
+    /// Where the pages are served: strangers come in here, and only here.
+    pub listen: SocketAddr,
+    /// The certificate of the pages with its chain, PEM. Without it the pages are served in the clear, for a proxy.
+    #[serde(default)]
+    pub certificate_file: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// The proxies whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<AddressRange>,
     /// Where the pages are reached from outside, such as `https://muster.mssp.example`. `/onboard/callback` and
     /// `/SiemMsspConnector` below it are the redirect URIs of the apps.
     #[serde(deserialize_with = "public_url")]
@@ -34,6 +48,36 @@ pub struct OnboardingSettings {
 }
 
 impl OnboardingSettings {
+    /// Mistakes that no key shows alone.
+    pub(super) fn contradictions(&self) -> Vec<(&'static str, String)> {
+        let mut mistakes = Vec::new();
+        let tls = match (&self.certificate_file, &self.key_file) {
+            (Some(_), Some(_)) => true,
+            (None, None) => false,
+            _ => {
+                let key = if self.key_file.is_some() { "key_file" } else { "certificate_file" };
+                mistakes.push((
+                    key,
+                    "certificate_file and key_file belong together: name both or none".to_owned(),
+                ));
+                return mistakes;
+            }
+        };
+        if tls && self.public_url.scheme() != "https" {
+            let message = "the pages are served with TLS, so write it with https://".to_owned();
+            mistakes.push(("public_url", message));
+        }
+        if !tls && self.trusted_proxies.is_empty() && !self.listen.ip().is_loopback() {
+            let message = format!(
+                "the pages would be served to everybody at {} without TLS: name certificate_file and key_file, or in \
+                 trusted_proxies the proxy that speaks TLS, or listen on 127.0.0.1",
+                self.listen
+            );
+            mistakes.push(("listen", message));
+        }
+        mistakes
+    }
+
     /// An address below [`public_url`](Self::public_url), which `path` is written behind as it is.
     pub fn address(&self, path: &str) -> String {
         format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
@@ -108,7 +152,9 @@ mod tests {
     use super::*;
 
     fn parse(more: &str) -> Result<OnboardingSettings, String> {
-        let text = format!("provider_name = \"Northwind\"\ncontact = \"soc@northwind.example\"\n{more}");
+        let text = format!(
+            "listen = \"127.0.0.1:9811\"\nprovider_name = \"Northwind\"\ncontact = \"soc@northwind.example\"\n{more}"
+        );
         toml::from_str(&text).map_err(|error| error.message().to_owned())
     }
 
@@ -143,5 +189,32 @@ mod tests {
             assert!(error.contains(words), "{text}: {error}");
         }
         assert!(toml::from_str::<OnboardingSettings>("provider_name = \" \"").is_err());
+    }
+
+    #[test]
+    fn nobody_is_served_in_the_clear_by_mistake() {
+        let url = "public_url = \"https://muster.example\"\n";
+        let with = |listen: &str, more: &str| {
+            let text = format!(
+                "listen = \"{listen}\"\nprovider_name = \"Northwind\"\ncontact = \"+49 30 123\"\n{more}"
+            );
+            toml::from_str::<OnboardingSettings>(&text).expect("right keys").contradictions()
+        };
+        let files = "certificate_file = \"a.pem\"\nkey_file = \"a.key\"\n";
+        for (listen, more, words) in [
+            ("127.0.0.1:9811", url.to_owned(), ""),
+            ("0.0.0.0:443", format!("{url}{files}"), ""),
+            ("0.0.0.0:9811", format!("{url}trusted_proxies = [\"10.0.0.0/8\"]"), ""),
+            ("0.0.0.0:443", url.to_owned(), "to everybody at 0.0.0.0:443 without TLS"),
+            ("[::]:443", format!("{url}key_file = \"a.key\""), "belong together"),
+            ("[::]:443", format!("public_url = \"http://localhost\"\n{files}"), "with https://"),
+        ] {
+            let mistakes: Vec<String> = with(listen, &more).into_iter().map(|(_, message)| message).collect();
+            let mistakes = mistakes.join("\n");
+            assert!(
+                mistakes.contains(words) && mistakes.is_empty() == words.is_empty(),
+                "{more}: {mistakes}"
+            );
+        }
     }
 }

@@ -26,18 +26,18 @@ pub struct ServerSettings {
 }
 
 /// Why an address cannot be listened at, and what to do.
-pub fn listen_trouble(address: SocketAddr, error: &std::io::Error) -> String {
+pub fn listen_trouble(section: &str, address: SocketAddr, error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::AddrInUse => {
-            format!("{address} is in use by another program: stop it, or change `listen` in [server]")
+            format!("{address} is in use by another program: stop it, or change `listen` in [{section}]")
         }
         ErrorKind::AddrNotAvailable => format!(
-            "{address} is no address of this machine: use one that is, or 0.0.0.0 for all, in `listen` of [server]"
+            "{address} is no address of this machine: use one that is, or 0.0.0.0 for all, in `listen` of [{section}]"
         ),
         ErrorKind::PermissionDenied => format!(
-            "this user may not listen on {address}: ports below 1024 need a right of their own (CAP_NET_BIND_SERVICE); change `listen` in [server]"
+            "this user may not listen on {address}: ports below 1024 need a right of their own (CAP_NET_BIND_SERVICE); change `listen` in [{section}]"
         ),
-        _ => format!("cannot listen on {address}: {error}; change `listen` in [server]"),
+        _ => format!("cannot listen on {address}: {error}; change `listen` in [{section}]"),
     }
 }
 

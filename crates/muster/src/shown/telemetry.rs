@@ -112,6 +112,15 @@ fn describe() {
         "muster_credential_expiry_timestamp_seconds",
         "When a credential ends, in seconds since 1970, by app or tenant and credential"
     );
+    describe_gauge!("muster_listener_connections", "Connections at present, by listener");
+    describe_counter!(
+        "muster_listener_refused_total",
+        "Connections and requests turned away or ended early, by listener and reason"
+    );
+    describe_gauge!(
+        "muster_listener_certificate_expiry_timestamp_seconds",
+        "When the certificate of customers' pages ends, in seconds since 1970"
+    );
     describe_gauge!("muster_dead_letters", "Dead letters kept");
     describe_gauge!("muster_journal_bytes", "Size of the journal, compressed");
 }

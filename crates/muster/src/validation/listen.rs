@@ -1,4 +1,4 @@
-//! The address that health, metrics and pages are served at.
+//! The addresses that health and metrics, and customers' pages, are served at, and the pages' certificate.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -6,23 +6,47 @@ use std::net::TcpListener;
 use super::at_start::AtStart;
 use super::subject::Subject;
 use crate::config::{Mistake, listen_trouble};
+use crate::web::listener::certificate::{self, CertificateError};
+use crate::web::public::certificate_files;
 
-/// An address in use, or not one of this machine's.
+/// Addresses in use, or not of this machine.
 pub(super) fn listen(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
-    let Some(address) = subject.settings.server.listen else { return };
-    let Err(error) = TcpListener::bind(address) else { return };
-    let message = listen_trouble(address, &error);
-    if error.kind() == ErrorKind::AddrInUse && subject.is_running() {
-        match AtStart::of_running(subject) {
-            // Who listens there is the one that is at work.
-            Some(running) if running.listens_at(address) => return,
-            Some(_) => {}
-            None => {
-                let message = format!("{message}; if that is the `muster run` that is at work, all is well");
-                mistakes.push(subject.advice("server", "listen", &message));
-                return;
+    let server = subject.settings.server.listen.map(|address| ("server", address));
+    let pages = subject.settings.onboarding.as_ref().map(|onboarding| ("onboarding", onboarding.listen));
+    for (section, address) in server.into_iter().chain(pages) {
+        let Err(error) = TcpListener::bind(address) else { continue };
+        let message = listen_trouble(section, address, &error);
+        if error.kind() == ErrorKind::AddrInUse && subject.is_running() {
+            match AtStart::of_running(subject).filter(|_| section == "server") {
+                // Who listens there is the one that is at work.
+                Some(running) if running.listens_at(address) => continue,
+                Some(_) => {}
+                None => {
+                    let message =
+                        format!("{message}; if that is the `muster run` that is at work, all is well");
+                    mistakes.push(subject.advice(section, "listen", &message));
+                    continue;
+                }
             }
         }
+        mistakes.push(subject.settings.mistake(section, "listen", &message));
     }
-    mistakes.push(subject.settings.mistake("server", "listen", &message));
+}
+
+/// Without a certificate that can be used, the pages are down, and nothing else is.
+pub(super) fn certificate(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    let Some(files) = certificate_files(subject.settings) else { return };
+    let Err(error) = certificate::check(&files) else { return };
+    let key = match &error {
+        CertificateError::Open { .. } | CertificateError::NoKey { .. } | CertificateError::Apart { .. } => {
+            "key_file"
+        }
+        CertificateError::Unreadable { path, .. } | CertificateError::TooLarge(path)
+            if *path == files.key =>
+        {
+            "key_file"
+        }
+        _ => "certificate_file",
+    };
+    mistakes.push(subject.down("onboarding", key, &error.to_string()));
 }

@@ -38,6 +38,7 @@ const PARTS: &[Check] = &[
     sinks::some_sink,
     sinks::sinks,
     routes::some_route,
+    listen::certificate,
     at_start::restart,
 ];
 

@@ -1,8 +1,11 @@
-//! What is served over HTTP: health and metrics (`/livez`, `/readyz`, `/metrics`), and customers' pages (`/onboard/…`,
-//! `/SiemMsspConnector`).
+//! What is served over HTTP: health and metrics (`/livez`, `/readyz`, `/metrics`) at one address, and customers' pages
+//! (`/onboard/…`, `/SiemMsspConnector`) at another, which is for strangers.
 
+mod gate;
 pub mod language;
+pub mod listener;
 pub mod onboarding;
 mod page;
+pub mod public;
 pub mod server;
 mod wording;

@@ -16,6 +16,8 @@ use muster_microsoft::entra::aadsts;
 use muster_store::StoreError;
 use tokio::sync::Semaphore;
 
+use super::gate::{self, PublicUrl};
+use super::listener::Visit as Connection;
 use super::page::{Frame, Pages};
 use super::wording::{asked, notice, shown_step};
 use crate::access::onboard::{Answered, Guest, Onboarding, Progress, Start, StepKind, Visit};
@@ -35,7 +37,10 @@ const ADDRESS_BYTES_MAX: usize = 32 * 1024;
 
 /// The onboarding that is served: none before the settings name one, another after they were read again.
 #[derive(Clone, Default)]
-pub struct OnboardingHandle(Arc<RwLock<Option<Arc<OnboardingState>>>>);
+pub struct OnboardingHandle {
+    state: Arc<RwLock<Option<Arc<OnboardingState>>>>,
+    url: PublicUrl,
+}
 
 struct OnboardingState {
     onboarding: Arc<Onboarding>,
@@ -45,21 +50,24 @@ struct OnboardingState {
 impl OnboardingHandle {
     /// This onboarding is served from now on, or none.
     pub fn set(&self, onboarding: Option<Arc<Onboarding>>) {
+        self.url.set(onboarding.as_ref().map(|onboarding| onboarding.settings().public_url.clone()));
         let state = onboarding.map(|onboarding| {
             let login = onboarding.microsoft().cloud().login_origin();
             let pages = Pages::new(onboarding.settings(), &login);
             Arc::new(OnboardingState { onboarding, pages })
         });
-        *self.0.write().expect("no panic while the lock is held") = state;
+        *self.state.write().expect("no panic while the lock is held") = state;
     }
 
     fn state(&self) -> Option<Arc<OnboardingState>> {
-        self.0.read().expect("no panic while the lock is held").clone()
+        self.state.read().expect("no panic while the lock is held").clone()
     }
 }
 
+/// Customers' pages, fit for strangers.
 pub fn routes(handle: OnboardingHandle) -> Router {
     let places = Arc::new(Semaphore::new(SIDE_BY_SIDE));
+    let url = handle.url.clone();
     Router::new()
         .route("/onboard/callback", get(callback).post(callback_form))
         .route("/onboard/{link}", get(page))
@@ -70,6 +78,7 @@ pub fn routes(handle: OnboardingHandle) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state((handle.clone(), places), bounded))
         .with_state(handle)
+        .layer(middleware::from_fn_with_state(url, gate::pass))
 }
 
 /// Lets in as many as there is room for, each for a while, and nothing that is too long.
@@ -97,6 +106,8 @@ async fn bounded(
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
     let request = Request::from_parts(head, body.into());
+    let connection = request.extensions().get::<Arc<Connection>>().cloned();
+    let _at_work = connection.as_ref().map(|connection| connection.at_work());
     let Ok(_place) = places.try_acquire() else { return wait("busy") };
     match tokio::time::timeout(LIMIT, next.run(request)).await {
         Ok(answer) => answer,
@@ -125,7 +136,8 @@ async fn page(
     state.show(&visit, &link, query.as_deref(), &headers)
 }
 
-/// On to Microsoft. A form posts here, so that programs which look at links start nothing.
+/// On to Microsoft. A form posts here, so that programs which look at links start nothing; and only from the page that
+/// says what is asked, so that no other page sends an administrator on.
 async fn go_on(
     State(handle): State<OnboardingHandle>,
     Path(link): Path<String>,
@@ -134,6 +146,12 @@ async fn go_on(
 ) -> Response {
     let Some(state) = handle.state() else { return StatusCode::NOT_FOUND.into_response() };
     let picked = parameter(query.as_deref(), "lang").and_then(|tag| tag.parse().ok());
+    if !gate::is_from_here(&headers, &state.onboarding.settings().public_url) {
+        tracing::warn!(
+            "another site sent a browser on to a consent; it is shown the page of the invitation first"
+        );
+        return state.back_to(&link, picked);
+    }
     match state.onboarding.start(&link, picked).await {
         Ok(Start::Go(url)) => state.pages.redirect(&url),
         Ok(Start::Show(visit)) => match *visit {

@@ -1,4 +1,4 @@
-//! The server: health and metrics, and customers' pages beside them.
+//! Health and metrics.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::onboarding::{self, OnboardingHandle};
+use super::listener::{self, Bounds, Visitors};
 use crate::heartbeat::{self, Pulse};
 use crate::shown::gauges;
 use crate::shown::status::{Expected, Snapshot};
@@ -25,32 +25,30 @@ pub struct Served {
     pub store: Arc<dyn Store>,
     pub metrics: PrometheusHandle,
     pub clock: Arc<dyn Clock>,
-    pub handle: OnboardingHandle,
     /// Whether the store could be written to lately.
     pub pulse: Arc<Pulse>,
     /// What the settings in use let one expect.
     pub expected: watch::Receiver<Expected>,
 }
 
-/// Binds the address.
+/// Binds the address, which `listen` of a section names.
 ///
 /// # Errors
 /// When it is in use, or cannot be bound; the message names it.
-pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+pub async fn bind(address: SocketAddr, section: &str) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| anyhow::anyhow!(crate::config::listen_trouble(address, &error)))
+    bound.map_err(|error| anyhow::anyhow!(crate::config::listen_trouble(section, address, &error)))
 }
 
-/// Serves until told to stop.
-pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToken) -> std::io::Result<()> {
-    let customers = onboarding::routes(served.handle.clone());
+/// Serves until told to stop, at most so many connections at a time.
+pub async fn serve(listener: TcpListener, served: Served, connections_max: usize, stop: CancellationToken) {
     let router = Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(served)
-        .merge(customers);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+        .with_state(served);
+    let visitors = Visitors::new("health", Bounds::health(connections_max), Vec::new());
+    listener::serve(listener, None, router, visitors, stop).await;
 }
 
 /// Ready means: the store can be written to, and work goes on. A sink that is down or a tenant without consent is no reason

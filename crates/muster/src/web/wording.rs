@@ -105,7 +105,6 @@ pub(super) fn notice(word: &str) -> Option<Value> {
         Notice::NotAdministrator => ("notice-not-administrator", None),
         Notice::WrongAccount => ("notice-wrong-account", None),
         Notice::Blocked => ("notice-blocked", None),
-        Notice::Late => ("notice-late", None),
         Notice::Failed(code) => ("notice-failed", Some(code)),
     };
     Some(context! { key, code })

@@ -13,6 +13,7 @@ use muster::access::onboard::{self, CONSENT, Invited, Onboarding};
 use muster::access::sign_in::{self, Returned, SignInRequest};
 use muster::config::Settings;
 use muster::web::language::Language;
+use muster::web::listener::{self, Bounds, Visitors};
 use muster::web::onboarding::{OnboardingHandle, routes};
 use muster::wiring;
 use muster_emulator::{Config, DirectoryChange, Handle};
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{Setup, config, eventually};
 
@@ -77,8 +79,8 @@ impl House {
 
     pub(crate) async fn named(configuration: Config, form: ConsentForm, provider: &str) -> Self {
         let emulator = muster_emulator::start(configuration).await.expect("the emulator starts");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = socket.local_addr().expect("an address");
         for path in ["onboard/callback", "SiemMsspConnector"] {
             let uri = format!("http://{address}/{path}");
             let change = DirectoryChange::AddRedirectUri { app: None, uri, public: false };
@@ -105,10 +107,8 @@ graph = "{base}"
 [network]
 proxy = ""
 
-[server]
-listen = "{address}"
-
 [onboarding]
+listen = "{address}"
 public_url = "http://{address}"
 provider_name = {provider}
 contact = "soc@northwind.example"
@@ -131,7 +131,10 @@ consent = "{form}"
         door.set(Some(Arc::clone(&onboarding)));
         let mut server = JoinSet::new();
         server.spawn(async move {
-            axum::serve(listener, routes(door)).await.expect("it serves");
+            // One address plays everybody here.
+            let bounds = Bounds { per_address_max: 200, ..Bounds::public(1_024) };
+            let visitors = Visitors::new("public", bounds, Vec::new());
+            listener::serve(socket, None, routes(door), visitors, CancellationToken::new()).await;
         });
         Self { emulator, folder, settings, store, clock, onboarding, address, _server: server }
     }
@@ -225,7 +228,7 @@ consent = "{form}"
 
     /// Stops looking after consents, as at the end of the program.
     async fn stop(&self) {
-        let stop = tokio_util::sync::CancellationToken::new();
+        let stop = CancellationToken::new();
         stop.cancel();
         Arc::clone(&self.onboarding).run(stop).await;
     }
@@ -427,9 +430,8 @@ async fn a_consent_of_another_tenant_is_told_with_both() {
     assert!(house.check(CONSENT).await.is_none());
     assert_eq!(house.state().await, TenantState::Invited);
     assert!(house.deeds().await.iter().any(|deed| deed == "consent.other_tenant"));
-    // Sent again, it is known to be used.
-    let again = house.come_back(&back).await;
-    assert!(again.location().contains("notice=late"), "{again:?}");
+    // Sent again, it is used.
+    house.come_back(&back).await.assert_says(400, "Please open your link once more");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -487,8 +489,14 @@ async fn states_are_good_once_for_their_own_invitation_and_only_if_made_here() {
     // The first state is still good, once; the same answer twice at a time counts once.
     let query = [("admin_consent", "True"), ("tenant", tenant.as_str()), ("state", state.as_str())];
     let (one, two) = tokio::join!(house.come_back(&query), house.come_back(&query));
-    let late = [&one, &two].iter().filter(|page| page.location().contains("notice=late")).count();
-    assert_eq!(late, 1, "{one:?} {two:?}");
+    let late: Vec<_> = [&one, &two].into_iter().filter(|page| page.status == 400).collect();
+    assert_eq!(late.len(), 1, "{one:?} {two:?}");
+    // A used state, found in a log or a history, tells nobody the link.
+    let link = invited.link.rsplit('/').next().expect("a link");
+    for page in [late[0], &house.come_back(&query).await] {
+        page.assert_says(400, "Please open your link once more");
+        assert!(!page.headers.contains(link) && !page.body.contains(link), "{page:?}");
+    }
     let told = house.deeds().await.iter().filter(|deed| *deed == "consent.told").count();
     assert_eq!(told, 1);
 
@@ -496,7 +504,7 @@ async fn states_are_good_once_for_their_own_invitation_and_only_if_made_here() {
     let state = house.state_of(&invited.link).await;
     house.clock.advance(sign_in::CONSENT_LIFETIME + Duration::from_secs(1));
     let page = house.come_back(&[("admin_consent", "True"), ("tenant", &tenant), ("state", &state)]).await;
-    assert!(page.location().contains("notice=late"), "{page:?}");
+    page.assert_says(400, "Please open your link once more");
 
     // A state of a person's sign-in is none for a consent.
     let wanted = SignInRequest {
@@ -691,7 +699,7 @@ async fn every_answer_forbids_what_a_page_does_not_need() {
     for page in &pages {
         for (name, value) in [
             ("Cache-Control", "no-store"),
-            ("Referrer-Policy", "no-referrer"),
+            ("Referrer-Policy", "same-origin"),
             ("X-Content-Type-Options", "nosniff"),
             ("X-Frame-Options", "DENY"),
         ] {
@@ -759,6 +767,41 @@ async fn a_link_starts_only_so_many_visits_and_bodies_have_an_end() {
     }
 }
 
+/// A form of another site, which a browser sends with what it knows of it, only leads to the page of the invitation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_page_itself_sends_an_administrator_on() {
+    let house = House::open(empty(), ConsentForm::V2AdminConsent).await;
+    let invited = house.invite("Contoso", None).await;
+    let continued = format!("{}/continue?lang=de", invited.link);
+    let own = format!("Origin: http://{}\r\n", house.address);
+    let other_port = "Origin: http://127.0.0.1:1\r\n";
+    for (from, goes) in [
+        ("Sec-Fetch-Site: same-origin\r\n", true),
+        ("Sec-Fetch-Site: cross-site\r\n", false),
+        ("Sec-Fetch-Site: same-site\r\n", false),
+        ("Sec-Fetch-Site: none\r\n", false),
+        ("Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\n", false),
+        ("Sec-Fetch-Site: cross-site\r\nOrigin: null\r\n", false),
+        (own.as_str(), true),
+        (other_port, false),
+        ("Origin: https://evil.example\r\n", false),
+        ("Origin: null\r\n", false),
+        // No browser that a page could use.
+        ("", true),
+    ] {
+        let page = house.send("POST", &continued, from, "").await;
+        let went = page.location().starts_with(&house.emulator.base_url());
+        assert_eq!(went, goes, "{from:?}: {page:?}");
+        assert!(went || page.location().ends_with("?lang=de"), "{page:?}");
+    }
+    // A link in a mail opens the page wherever it is clicked.
+    for from in
+        ["Sec-Fetch-Site: none\r\n", "Sec-Fetch-Site: cross-site\r\nReferer: https://mail.example/\r\n"]
+    {
+        house.send("GET", &invited.link, from, "").await.assert_says(200, "Contoso");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn microsoft_may_post_the_answer_as_a_form() {
     let house = House::open(empty(), ConsentForm::V2AdminConsent).await;
@@ -782,7 +825,7 @@ async fn what_was_not_finished_is_finished_after_a_restart() {
     // The process that took the answer ends before it has proven anything.
     house.get(&back).await;
     let next = onboarding(&house.settings, &house.store, house.clock.clone()).await;
-    let stop = tokio_util::sync::CancellationToken::new();
+    let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(next.run(stop.clone()));
     eventually("the tenant is active", async || house.state().await == TenantState::Active).await;
@@ -914,7 +957,7 @@ async fn who_sends_slowly_takes_no_place_from_others_and_is_not_waited_for() {
     let mut slow = Vec::new();
     for _ in 0..80 {
         let mut socket = TcpStream::connect(house.address).await.expect("it listens");
-        let head = "POST /onboard/callback HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+        let head = "POST /onboard/callback HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
                     Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\nsta";
         socket.write_all(head.as_bytes()).await.expect("it reads");
         slow.push(socket);
@@ -1014,7 +1057,7 @@ async fn free_address() -> SocketAddr {
 async fn the_running_program_serves_the_pages_and_onboards_by_itself() {
     let address = free_address().await;
     let extra = format!(
-        "[server]\nlisten = \"{address}\"\n[onboarding]\npublic_url = \"http://{address}\"\n\
+        "[onboarding]\nlisten = \"{address}\"\npublic_url = \"http://{address}\"\n\
          provider_name = \"Northwind Security\"\ncontact = \"soc@northwind.example\"\n"
     );
     let setup = Setup::start(Config { tenants: 2, ..empty() }, &extra).await;

@@ -37,7 +37,8 @@ pub enum Answered {
         /// The language that was picked before.
         language: Option<Language>,
     },
-    /// Nothing is known of it: forged, used, or too late.
+    /// Nothing is known of it: forged, used, or too late. Where it came from is not told: whoever found a used `state` in
+    /// a log or a history would have the link of the invitation otherwise.
     Unknown,
     /// The program is stopping. Nothing was taken: the same address works after the restart.
     Stopping,
@@ -61,9 +62,8 @@ impl Onboarding {
         let now = self.clock.now();
         let sign_in = match sign_in::take(self.store.as_ref(), returned.state.as_deref(), now).await {
             Ok(sign_in) if sign_in.kind == SignInKind::Consent => sign_in,
-            Ok(_) | Err(SignInError::Unknown) => return Ok(self.answered_before(returned)),
             Err(SignInError::Store(error)) => return Err(error),
-            Err(_) => return Ok(Answered::Unknown),
+            Ok(_) | Err(_) => return Ok(Answered::Unknown),
         };
         let Some(guest) = self.guest(sign_in.invitation.unwrap_or_default()).await? else {
             return Ok(Answered::Unknown);
@@ -137,7 +137,7 @@ impl Onboarding {
         if self.answers.is_closed() {
             return None;
         }
-        let task = self.answers.spawn(work);
+        let task = self.answers.spawn_on(work, &self.runtime);
         drop(place);
         match task.await {
             Ok(done) => Some(done),
@@ -172,20 +172,5 @@ impl Onboarding {
     fn language_of(&self, sign_in: Uuid) -> Option<Language> {
         let begun = self.begun.lock().expect("no panic while the lock is held");
         begun.iter().rev().find(|begun| begun.sign_in == sign_in).and_then(|begun| begun.language)
-    }
-
-    /// Where an answer leads that was taken before, or came too late: the page of its invitation, which says how it
-    /// stands.
-    fn answered_before(&self, returned: &Returned) -> Answered {
-        let id = sign_in::id_of(self.store.as_ref(), returned.state.as_deref());
-        let begun = self.begun.lock().expect("no panic while the lock is held");
-        match begun.iter().rev().find(|begun| Some(begun.sign_in) == id) {
-            Some(begun) => Answered::Page {
-                path: self.path(&begun.invitation),
-                notice: Some(Notice::Late),
-                language: begun.language,
-            },
-            None => Answered::Unknown,
-        }
     }
 }

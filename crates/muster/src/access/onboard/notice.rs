@@ -12,8 +12,6 @@ pub enum Notice {
     WrongAccount,
     /// A rule of the organisation blocked the sign-in.
     Blocked,
-    /// The answer came too late or a second time.
-    Late,
     /// Anything else; the code is Microsoft's, or a word of ours.
     Failed(String),
 }
@@ -26,7 +24,6 @@ impl Notice {
             Self::NotAdministrator => "not-administrator".to_owned(),
             Self::WrongAccount => "wrong-account".to_owned(),
             Self::Blocked => "blocked".to_owned(),
-            Self::Late => "late".to_owned(),
             Self::Failed(code) => code.clone(),
         }
     }
@@ -39,7 +36,6 @@ impl Notice {
             "not-administrator" => Self::NotAdministrator,
             "wrong-account" => Self::WrongAccount,
             "blocked" => Self::Blocked,
-            "late" => Self::Late,
             code if is_code(code) => Self::Failed(code.to_owned()),
             _ => return None,
         })
@@ -97,7 +93,6 @@ mod tests {
             Notice::NotAdministrator,
             Notice::WrongAccount,
             Notice::Blocked,
-            Notice::Late,
             Notice::Failed("AADSTS700016".to_owned()),
             Notice::Failed("server_error".to_owned()),
         ] {

@@ -9,6 +9,7 @@ use muster_microsoft::entra::credential::Access;
 use muster_model::{Clock, Tenant, TenantState};
 use muster_store::{Check, Invitation, NewAuditEvent, Store, StoreError, TenantKey};
 use serde_json::json;
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -33,12 +34,13 @@ pub struct Onboarding {
     pub(super) queue: Queue,
     /// Answers that are being taken, each to its end whether or not the browser waits for it; closed at the end.
     pub(super) answers: TaskTracker,
+    /// Where they are taken: not on the thread of the pages.
+    pub(super) runtime: Handle,
 }
 
 /// A sign-in that was begun here.
 pub(super) struct Begun {
     pub(super) sign_in: Uuid,
-    pub(super) invitation: Invitation,
     pub(super) language: Option<Language>,
 }
 
@@ -60,7 +62,7 @@ impl Guest {
 }
 
 impl Onboarding {
-    /// Onboarding for these settings.
+    /// Onboarding for these settings. Answers are taken on the runtime that this is called on.
     pub fn new(
         store: Arc<dyn Store>,
         microsoft: Arc<Microsoft>,
@@ -78,6 +80,7 @@ impl Onboarding {
             starts: Mutex::default(),
             queue: Queue::default(),
             answers: TaskTracker::new(),
+            runtime: Handle::current(),
         }
     }
 

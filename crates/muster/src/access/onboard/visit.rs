@@ -17,7 +17,7 @@ use crate::web::language::Language;
 /// Visits to Microsoft that one link may start within [`STARTS_WITHIN`].
 const STARTS_MAX: usize = 20;
 const STARTS_WITHIN: Duration = Duration::from_secs(3_600);
-/// Sign-ins whose link and language are remembered, for answers that come twice.
+/// Sign-ins whose picked language is remembered.
 const BEGUN_MAX: usize = 2_000;
 
 #[derive(Debug, Clone)]
@@ -135,7 +135,7 @@ impl Onboarding {
         )
         .await?;
         let mut remembered = self.begun.lock().expect("no panic while the lock is held");
-        remembered.push_back(Begun { sign_in: begun.id, invitation: guest.invitation, language });
+        remembered.push_back(Begun { sign_in: begun.id, language });
         if remembered.len() > BEGUN_MAX {
             remembered.pop_front();
         }

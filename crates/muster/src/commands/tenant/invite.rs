@@ -24,9 +24,6 @@ pub(crate) struct Args {
 /// Makes the link for a customer. A tenant that is new, or was offboarded, is added as invited; any other stays as it is.
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let settings = settings(context)?;
-    if context.settings.server.listen.is_none() {
-        eprintln!("note: [server] listen is not set: no `muster run` of these settings serves the link");
-    }
     let microsoft = context.microsoft()?;
     let add = async || add::add_one(&args.tenant, TenantState::Invited, context, &microsoft).await;
     let invited = match context.store.tenant(TenantKey::Name(args.tenant.tenant.trim())).await {
@@ -74,7 +71,7 @@ fn settings(context: &Context) -> Result<&OnboardingSettings, Failed> {
     context.settings.onboarding.as_ref().ok_or_else(|| {
         Failed::say(
             Exit::Settings,
-            "there are no pages for customers: add [onboarding] with public_url, provider_name and contact",
+            "there are no pages for customers: add [onboarding] with listen, public_url, provider_name and contact",
         )
     })
 }

@@ -1,4 +1,4 @@
-//! What the store hands back: encoded batches, outlines and cursors, damaged in any way. What can be read is written and read
+//! What the store hands back: encoded batches, stages and cursors, damaged in any way. What can be read is written and read
 //! again without a change, and what a cursor has seen is never unseen.
 #![no_main]
 
@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
-use muster_model::{Batch, Before, Clocks, Cursor, CursorPolicy, Outline, PageLimits, PageSummary, RecordKind, Step};
+use muster_model::{
+    Batch, Before, Clocks, Cursor, CursorPolicy, Outline, PageLimits, PageSummary, RecordKind, Stage, Step, Told,
+};
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(batch) = Batch::decode(data.to_vec()) {
@@ -19,18 +21,20 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(again.encode(), encoded);
         assert_eq!(batch.records().map(|record| record.body.len()).sum::<usize>(), batch.body_bytes());
     }
-    let known = Outline::decode(data);
-    if let Some(outline) = &known {
-        assert_eq!(outline.encode(), data);
-    }
     if let Ok(body) = std::str::from_utf8(data) {
-        let (first, _) = Outline::follow(Before::Nothing, RecordKind::GraphIncident, body);
-        if let Some(first) = &first {
-            assert_eq!(Outline::decode(&first.encode()).as_ref(), Some(first));
+        let stored = Stage::decode(body);
+        if let Some(stage) = &stored {
+            assert_eq!(stage.encode(), body);
         }
-        let before = known.as_ref().or(first.as_ref()).map_or(Before::Unknown, Before::Version);
-        let (_, change) = Outline::follow(before, RecordKind::GraphAlert, body);
-        assert!(change.fields.len() <= 24 && change.fields.iter().all(|name| name.len() <= 60));
+        let (stage, _) = Stage::read(RecordKind::GraphIncident, body);
+        assert_eq!(Stage::decode(&stage.encode()).as_ref(), Some(&stage));
+        let outline = Outline::of(RecordKind::GraphIncident, body);
+        let known = outline.as_ref().map_or(Before::Stage(stored.as_ref().unwrap_or(&stage)), Before::Version);
+        for before in [Before::Nothing, Before::Unknown, known] {
+            let told = Told::of(before, RecordKind::GraphAlert, body);
+            assert!(told.change.fields.len() <= 24 && told.change.fields.iter().all(|name| name.len() <= 60));
+            assert_eq!(Stage::decode(&told.stage.encode()), Some(told.stage));
+        }
     }
     if let Ok(cursor) = serde_json::from_slice::<Cursor>(data) {
         same(&cursor);

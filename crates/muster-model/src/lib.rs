@@ -18,6 +18,7 @@ mod secret;
 mod secret_reference;
 mod severity;
 mod source;
+mod stage;
 mod tenant;
 pub mod text;
 pub mod time;
@@ -32,13 +33,14 @@ pub use cursor::{
 };
 pub use delivery::{Delivery, DeliveryBatch, DeliveryNumber, Outcome, Report, Selection, Trouble};
 pub use kind::RecordKind;
-pub use outline::{Before, Outline};
+pub use outline::{Before, Outline, Told};
 pub use quantity::{ByteSize, Span};
 pub use record::{ContentHash, Record, RecordError, RecordHead};
 pub use secret::Secret;
 pub use secret_reference::{SecretReference, VaultSecret};
 pub use severity::{ParseSeverityError, Severity};
 pub use source::{ParsePurposeError, ParseSourceError, Purpose, Source};
+pub use stage::Stage;
 pub use tenant::{
     DomainName, ParseTenantError, Slug, Tenant, TenantId, TenantLabel, TenantReference, TenantState,
 };

@@ -2,7 +2,8 @@
 //! `cargo bench -p muster-store [-- PAGES]`.
 //!
 //! Pages of 500 synthetic alerts of 6.8 kB go through `accept_page`, then through a lease and its end for one sink,
-//! the way `muster run` does it. Processor time is that of the whole process, making the alerts excluded.
+//! the way `muster run` does it. Then every tenth page comes again with each alert resolved, so that what changed is told from
+//! what the journal holds. Processor time is that of the whole process, making the alerts excluded.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -45,31 +46,13 @@ async fn run(pages: usize) {
     let me = InstanceId(Uuid::from_u128(2));
     let lease = store.lease_due_sources(me, 1, LEASE, at(0)).await.expect("leased").remove(0);
     let destinations = [Destination::of(&["splunk".to_owned()])];
-    let (mut accepting, mut repeating, mut delivering) = (Meter::new(), Meter::new(), Meter::new());
+    let (mut accepting, mut repeating, mut changing, mut delivering) =
+        (Meter::new(), Meter::new(), Meter::new(), Meter::new());
     let mut alerts = Alerts::new();
-    for page in 0..pages {
+    let mut kept = Vec::new();
+    for number in 0..pages {
         let bodies = (0..RECORDS_PER_PAGE).map(|_| alerts.next()).collect::<Vec<_>>();
-        let records = bodies.iter().enumerate().map(|(index, (id, body))| NewRecord {
-            head: RecordHead {
-                id: id.clone(),
-                updated_at: Some(at((page * RECORDS_PER_PAGE + index) as i64)),
-                created_at: Some(at(0)),
-                severity: Severity::Medium,
-                hash: ContentHash::of(body.as_bytes()),
-                change: None,
-            },
-            body,
-            destination: 0,
-        });
-        let cursor = Cursor::starting(at((page * RECORDS_PER_PAGE) as i64));
-        let page = AcceptedPage {
-            records: records.collect(),
-            dead_letters: Vec::new(),
-            destinations: &destinations,
-            cursor,
-            request_id: None,
-            proved_up_to: None,
-        };
+        let page = page_of(&bodies, number, &destinations);
         let again = page.clone();
         accepting.start();
         let receipt = store.accept_page(&lease, page, LEASE, at(0)).await.expect("accepted");
@@ -77,15 +60,27 @@ async fn run(pages: usize) {
         repeating.start();
         let receipt = store.accept_page(&lease, again, LEASE, at(0)).await.expect("accepted");
         repeating.stop(receipt.known as usize);
-        drop(bodies);
+        if number % 10 == 0 {
+            kept.push(bodies);
+        }
         delivering.start();
         let delivered = deliver(&store, me).await;
         delivering.stop(delivered);
+    }
+    for (number, mut bodies) in kept.into_iter().enumerate() {
+        for (_, body) in &mut bodies {
+            *body = body.replace(r#""status":"new""#, r#""status":"resolved""#);
+        }
+        let page = page_of(&bodies, pages + number, &destinations);
+        changing.start();
+        let receipt = store.accept_page(&lease, page, LEASE, at(0)).await.expect("accepted");
+        changing.stop(receipt.accepted as usize);
     }
     let totals = store.journal_totals().await.expect("added up");
     println!("{pages} pages of {RECORDS_PER_PAGE} alerts of {} bytes", alerts.bytes / alerts.made);
     accepting.print("accept a new page");
     repeating.print("accept a known page");
+    changing.print("accept changes");
     delivering.print("lease and finish");
     println!("{:<20} {:>8} bytes in the journal", "stored per record", totals.stored_bytes / totals.records);
     store.close().await;
@@ -94,6 +89,33 @@ async fn run(pages: usize) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     for line in status.lines().filter(|line| line.starts_with("VmHWM")) {
         println!("peak memory          {}", line.trim_start_matches("VmHWM:").trim());
+    }
+}
+
+fn page_of<'a>(
+    bodies: &'a [(String, String)],
+    number: usize,
+    destinations: &'a [Destination],
+) -> AcceptedPage<'a> {
+    let records = bodies.iter().enumerate().map(|(index, (id, body))| NewRecord {
+        head: RecordHead {
+            id: id.clone(),
+            updated_at: Some(at((number * RECORDS_PER_PAGE + index) as i64)),
+            created_at: Some(at(0)),
+            severity: Severity::Medium,
+            hash: ContentHash::of(body.as_bytes()),
+            change: None,
+        },
+        body,
+        destination: 0,
+    });
+    AcceptedPage {
+        records: records.collect(),
+        dead_letters: Vec::new(),
+        destinations,
+        cursor: Cursor::starting(at((number * RECORDS_PER_PAGE) as i64)),
+        request_id: None,
+        proved_up_to: None,
     }
 }
 
@@ -143,8 +165,10 @@ impl Alerts {
 
     fn next(&mut self) -> (String, String) {
         let id = format!("da{:016x}_{}", self.random(), self.random() as i32);
-        let mut body =
-            format!(r#"{{"id":"{id}","severity":"medium","serviceSource":"microsoftDefenderForEndpoint","#);
+        let incident = self.random() % 1000;
+        let mut body = format!(
+            r#"{{"id":"{id}","incidentId":"{incident}","status":"new","severity":"medium","serviceSource":"microsoftDefenderForEndpoint","#
+        );
         body.push_str(r#""title":"Suspicious PowerShell command line","evidence":["#);
         while body.len() < BODY_BYTES {
             let (device, process) = (self.random() % 5000, self.random() % 65_000);

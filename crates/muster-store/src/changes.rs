@@ -1,5 +1,5 @@
-//! What each new version of a record is to the one before, whatever the engine: told from what is remembered of the latest
-//! version of its record, and remembered anew.
+//! What each new version of a record is to the one before, whatever the engine: told from what is known of the latest version
+//! of its record.
 //!
 //! Versions come as they are read, and most often in order. One that is older than the latest known one says nothing but
 //! that it is: what it followed is not known any more, and it must not take the latest one's place.
@@ -7,80 +7,44 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use muster_model::{Batch, Before, Change, ChangeKind, Outline, RecordKind, TenantId};
+use muster_model::{Batch, Before, Change, ChangeKind, Outline, RecordHead, RecordKind, Stage, Told};
 
-use crate::sealing::{Binding, DataKey, Sealed};
 use crate::stored::nanoseconds;
-
-/// The column that an outline is bound to.
-const COLUMN: &str = "record_latest.outline";
 
 /// What is known of the records of a page.
 pub(crate) struct History {
-    pub(crate) source_no: i64,
     pub(crate) kind: RecordKind,
     /// Of each record with a version before this page, by its [`record_key`].
     pub(crate) known: HashMap<String, KnownLatest>,
+    /// Between which update times versions of this source have been forgotten, in nanoseconds since 1970.
+    pub(crate) forgotten: Option<(i64, i64)>,
 }
 
-/// The latest version of a record, as it is stored.
+/// The latest version of a record.
 pub(crate) struct KnownLatest {
     /// In nanoseconds since 1970.
     pub(crate) updated_at: i64,
-    pub(crate) batch_no: i64,
-    pub(crate) ordinal: i64,
-    pub(crate) outline: Option<Vec<u8>>,
+    pub(crate) said: Said,
 }
 
-/// What is written about the latest versions that are in one batch.
-#[derive(Default)]
-pub(crate) struct NewLatest {
-    /// Of records that were not known.
-    pub(crate) first: Vec<LatestRow>,
-    /// Of records that were.
-    pub(crate) next: Vec<LatestRow>,
-    /// The outlines of all rows, one behind the other.
-    pub(crate) outlines: Vec<u8>,
-}
-
-/// A latest version.
-pub(crate) struct LatestRow {
-    pub(crate) id: String,
-    /// In nanoseconds since 1970.
-    pub(crate) updated_at: i64,
-    pub(crate) ordinal: usize,
-    /// Where the one stood that it takes the place of; the row is written only while that is so.
-    pub(crate) replaces: (i64, i64),
-    /// Where its outline stands among all of the batch, and its length; none where nothing is remembered.
-    pub(crate) outline: (usize, usize),
-}
-
-/// The latest version of a record while a page is gone through.
-struct Latest {
-    updated_at: i64,
-    /// Where it is known from.
-    stored: Option<(i64, i64)>,
-    /// Where on this page it is; `None` while it is the stored one.
-    place: Option<(usize, usize)>,
-    outline: Option<Outline>,
+/// What is known of a version.
+pub(crate) enum Said {
+    /// Nothing: it was written before anything was, and the journal does not have it any more.
+    Unknown,
+    /// Where it stood.
+    Stage(Stage),
+    /// All.
+    Outline(Outline),
+    /// It is on this page: the batch, and its place there.
+    Here(usize, usize),
 }
 
 impl History {
-    /// Tells the change of each record of `batches`, which are one page, and returns what is to be remembered of each
-    /// batch.
-    pub(crate) fn tell(self, batches: &mut [Batch], tenant: TenantId, key: &DataKey) -> Vec<NewLatest> {
-        let mut latest: HashMap<String, Latest> = HashMap::with_capacity(self.known.len());
-        for (id, known) in self.known {
-            let outline = known.outline.and_then(|sealed| {
-                let row = row(self.source_no, &id);
-                let plain =
-                    key.open(Binding { column: COLUMN, tenant, row: &row }, Sealed::from_stored(sealed));
-                // What does not open is as good as not known: the record itself is not in it.
-                Outline::decode(&plain.ok()?)
-            });
-            let stored = Some((known.batch_no, known.ordinal));
-            latest.insert(id, Latest { updated_at: known.updated_at, stored, place: None, outline });
-        }
+    /// Tells the change of each record of `batches`, which are one page. Returns, for each batch, where each of its records
+    /// stands, as it is stored.
+    pub(crate) fn tell(self, batches: &mut [Batch]) -> Vec<Vec<String>> {
+        let mut stages: Vec<Vec<String>> =
+            batches.iter().map(|batch| vec![String::new(); batch.len()]).collect();
         let mut places: Vec<(i64, usize, usize)> = Vec::new();
         for (number, batch) in batches.iter().enumerate() {
             let times = batch.records().map(|record| record.head.updated_at.map_or(i64::MIN, nanoseconds));
@@ -88,81 +52,58 @@ impl History {
         }
         // By update time, and of one update time as they came.
         places.sort_unstable();
+        let Self { kind, known: mut latest, forgotten } = self;
         for (updated_at, number, ordinal) in places {
-            let batch = &mut batches[number];
-            let record = batch.record(ordinal).expect("the place is within the batch");
+            let record = batches[number].record(ordinal).expect("the place is within the batch");
             let id = record_key(&record.head.id);
-            let known = latest.get_mut(&*id);
-            let before = match &known {
-                None => Before::Nothing,
+            let (stage, change) = match latest.get_mut(&*id) {
+                None => {
+                    let was_forgotten = forgotten.is_some_and(|span| may_be_forgotten(record.head, span));
+                    let before = if was_forgotten { Before::Unknown } else { Before::Nothing };
+                    let Told { change, stage, .. } = Told::of(before, kind, record.body);
+                    let said = Said::Here(number, ordinal);
+                    latest.insert(id.into_owned(), KnownLatest { updated_at, said });
+                    (stage, change)
+                }
                 // A version without a time is taken for a later one.
                 Some(known) if updated_at != i64::MIN && updated_at < known.updated_at => {
-                    batch.set_change(ordinal, Change::new(ChangeKind::Earlier));
-                    continue;
+                    (Stage::read(kind, record.body).0, Change::new(ChangeKind::Earlier))
                 }
-                Some(Latest { outline: Some(outline), .. }) => Before::Version(outline),
-                Some(_) => Before::Unknown,
-            };
-            let (outline, change) = Outline::follow(before, self.kind, record.body);
-            let place = Some((number, ordinal));
-            match known {
                 Some(known) => {
-                    let updated_at = updated_at.max(known.updated_at);
-                    *known = Latest { updated_at, place, outline, stored: known.stored };
+                    if let Said::Here(number, ordinal) = known.said {
+                        let before = batches[number].record(ordinal).expect("it was there");
+                        known.said = Outline::of(kind, before.body).map_or(Said::Unknown, Said::Outline);
+                    }
+                    let before = match &known.said {
+                        Said::Outline(outline) => Before::Version(outline),
+                        Said::Stage(stage) => Before::Stage(stage),
+                        Said::Unknown | Said::Here(..) => Before::Unknown,
+                    };
+                    let Told { change, stage, outline } = Told::of(before, kind, record.body);
+                    known.said = outline.map_or(Said::Here(number, ordinal), Said::Outline);
+                    known.updated_at = updated_at.max(known.updated_at);
+                    (stage, change)
                 }
-                None => {
-                    let new = Latest { updated_at, stored: None, place, outline };
-                    latest.insert(id.into_owned(), new);
-                }
-            }
-            batch.set_change(ordinal, change);
+            };
+            stages[number][ordinal] = stage.encode();
+            batches[number].set_change(ordinal, change);
         }
-        let mut told: Vec<NewLatest> = batches.iter().map(|_| NewLatest::default()).collect();
-        for (id, version) in latest {
-            if let Some((number, ordinal)) = version.place {
-                told[number].add(self.source_no, id, ordinal, &version, |row, plain| {
-                    key.seal(Binding { column: COLUMN, tenant, row }, plain).into_bytes()
-                });
-            }
-        }
-        told
+        stages
     }
 }
 
-impl NewLatest {
-    fn add(
-        &mut self,
-        source_no: i64,
-        id: String,
-        ordinal: usize,
-        version: &Latest,
-        seal: impl Fn(&[u8], &[u8]) -> Vec<u8>,
-    ) {
-        let start = self.outlines.len();
-        if let Some(outline) = &version.outline {
-            self.outlines.extend_from_slice(&seal(&row(source_no, &id), &outline.encode()));
-        }
-        let row = LatestRow {
-            id,
-            updated_at: version.updated_at,
-            ordinal,
-            replaces: version.stored.unwrap_or_default(),
-            outline: (start, self.outlines.len() - start),
-        };
-        if version.stored.is_some() {
-            self.next.push(row);
-        } else {
-            self.first.push(row);
-        }
-    }
+/// Whether a record that is not known can have had a version that was forgotten: one of those that were updated within
+/// `span`. None of its versions is older than the record, and none younger than the one that came now.
+fn may_be_forgotten(head: &RecordHead, (from, to): (i64, i64)) -> bool {
+    let (created_at, updated_at) = (head.created_at.map(nanoseconds), head.updated_at.map(nanoseconds));
+    let is_the_first =
+        created_at.zip(updated_at).is_some_and(|(created_at, updated_at)| updated_at <= created_at);
+    !is_the_first
+        && created_at.is_none_or(|created_at| created_at <= to)
+        && updated_at.is_none_or(|updated_at| updated_at >= from)
 }
 
-/// The id under which a record is remembered. SQLite's functions end a text at a NUL.
+/// The id under which a record is known. SQLite's functions end a text at a NUL.
 pub(crate) fn record_key(id: &str) -> Cow<'_, str> {
     if id.contains('\0') { id.replace('\0', "\u{2400}").into() } else { id.into() }
-}
-
-/// What identifies the row of a record.
-fn row(source_no: i64, id: &str) -> Vec<u8> {
-    [&source_no.to_be_bytes(), id.as_bytes()].concat()
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use muster_model::{Batch, RecordHead, Selection, TenantId};
 
-use crate::changes::{History, NewLatest};
+use crate::changes::{History, record_key};
 use crate::counting::{hour_of, hour_of_stored};
 use crate::packing::{PackedBatch, Packer};
 use crate::sealing::DataKey;
@@ -26,10 +26,8 @@ pub(crate) struct Draft {
 /// What is written for a batch.
 pub(crate) struct NewBatch {
     pub(crate) packed: PackedBatch,
-    /// Its versions, for the index.
-    pub(crate) versions: Vec<String>,
-    /// What is remembered of its records.
-    pub(crate) latest: NewLatest,
+    /// Its versions and where they stand, for the index: see [`rows`].
+    pub(crate) versions: String,
     /// The sinks that are owed some of it.
     pub(crate) owed: Vec<Owed>,
     /// What no sink is owed of it.
@@ -85,10 +83,9 @@ impl Packer {
         let packed = self.pack(batches, tenant, key, Some(history)).await?;
         let request_id = page.request_id.as_deref().map(bounded);
         let made = packed.into_iter().zip(rest);
-        let made = made.map(|((packed, latest), (versions, owed, unrouted, routes))| NewBatch {
+        let made = made.map(|((packed, stages), (versions, owed, unrouted, routes))| NewBatch {
             packed,
-            versions,
-            latest,
+            versions: rows(&versions, &stages),
             owed,
             unrouted,
             routes,
@@ -106,27 +103,19 @@ impl Packer {
         body: &str,
         sinks: &[String],
     ) -> Result<NewBatch, StoreError> {
-        let versions = vec![version(&head)];
+        let versions = rows(&[version(&head)], &[]);
         let hours = BTreeMap::from([(hour_of(head.updated_at), 1)]);
         let unrouted = unrouted(&[0], &[stored_time(head.updated_at)], &[Destination::of(sinks)]);
         let mut batch = Batch::new();
         batch.push(head, body);
-        let (packed, latest) = self.pack(vec![batch], tenant, key, None).await?.pop().expect("one for one");
+        let (packed, _) = self.pack(vec![batch], tenant, key, None).await?.pop().expect("one for one");
         let owed = sinks.iter().map(|sink| Owed {
             sink: sink.clone(),
             selection: Selection::All,
             records: 1,
             hours: hours.clone(),
         });
-        Ok(NewBatch {
-            packed,
-            versions,
-            latest,
-            owed: owed.collect(),
-            unrouted,
-            routes: None,
-            request_id: None,
-        })
+        Ok(NewBatch { packed, versions, owed: owed.collect(), unrouted, routes: None, request_id: None })
     }
 }
 
@@ -223,8 +212,19 @@ pub(crate) fn version(head: &RecordHead) -> String {
     let mut text = String::with_capacity(52 + head.id.len());
     let updated_at = stored_time(head.updated_at);
     let hash = u128::from_be_bytes(head.hash.0);
-    write!(text, "{hash:032x}{updated_at:020}{}", head.id).expect("writing to a string");
+    write!(text, "{hash:032x}{updated_at:020}{}", record_key(&head.id)).expect("writing to a string");
     text
+}
+
+/// Versions with where they stand, as JSON: each is one text, the characters of the version in four digits, the version, and
+/// the stage.
+fn rows(versions: &[String], stages: &[String]) -> String {
+    let stages = stages.iter().map(String::as_str).chain(std::iter::repeat(""));
+    let rows = versions.iter().zip(stages).map(|(version, stage)| {
+        let characters = version.chars().count();
+        format!("{characters:04}{version}{stage}")
+    });
+    serde_json::to_string(&rows.collect::<Vec<_>>()).expect("strings")
 }
 
 /// The records of a page at the indices `fresh`, in batches.

@@ -6,7 +6,7 @@ use muster_model::{Batch, TenantId};
 use tokio::sync::Semaphore;
 
 use crate::StoreError;
-use crate::changes::{History, NewLatest};
+use crate::changes::History;
 use crate::sealing::{Binding, DataKey, Sealed, random};
 
 /// The column that the sealed form of a batch is bound to.
@@ -72,15 +72,15 @@ impl Packer {
         }
     }
 
-    /// Encodes, compresses and seals `batches`; with a history, after what changed has been told, and with what is to be
-    /// remembered of each.
+    /// Encodes, compresses and seals `batches`; with a history, after what changed has been told. Each comes with where its
+    /// records stand, as it is stored; without a history nothing is known of that.
     pub(crate) async fn pack(
         &self,
         mut batches: Vec<Batch>,
         tenant: TenantId,
         key: DataKey,
         history: Option<History>,
-    ) -> Result<Vec<(PackedBatch, NewLatest)>, StoreError> {
+    ) -> Result<Vec<(PackedBatch, Vec<String>)>, StoreError> {
         let compressors = Arc::clone(&self.compressors);
         let packed = self.run(move || {
             let waiting = compressors.lock().expect("no panic while the lock is held").pop();
@@ -88,12 +88,12 @@ impl Packer {
                 Some(compressor) => compressor,
                 None => zstd::bulk::Compressor::new(LEVEL)?,
             };
-            let latest = history.map(|history| history.tell(&mut batches, tenant, &key));
-            let latest = latest.into_iter().flatten().chain(std::iter::repeat_with(NewLatest::default));
+            let stages = history.map(|history| history.tell(&mut batches));
+            let stages = stages.into_iter().flatten().chain(std::iter::repeat_with(Vec::new));
             let packed = batches
                 .into_iter()
-                .zip(latest)
-                .map(|(batch, latest)| Ok((pack(&mut compressor, batch, tenant, &key)?, latest)))
+                .zip(stages)
+                .map(|(batch, stages)| Ok((pack(&mut compressor, batch, tenant, &key)?, stages)))
                 .collect::<Result<Vec<_>, std::io::Error>>()?;
             compressors.lock().expect("no panic while the lock is held").push(compressor);
             Ok(packed)

@@ -203,6 +203,7 @@ impl Sealed {
 }
 
 /// The key that seals what is kept of one tenant.
+#[derive(Clone)]
 pub(crate) struct DataKey(Key);
 
 /// What a sealed value of a tenant is bound to: where it is kept. What is sealed for one place opens at no other.

@@ -128,7 +128,7 @@ fn a_merged_incident_never_becomes_an_empty_one() {
                 record["alerts"] = alerts;
             }
             let body = record.to_string();
-            let (_, change) = muster_model::Outline::follow(muster_model::Before::Unknown, kind, &body);
+            let change = muster_model::Told::of(muster_model::Before::Unknown, kind, &body).change;
             assert_eq!(change.to_string(), "merged into 4242");
             let changed = RecordHead { change: Some(change), ..head(kind, &body) };
             for format in formats() {

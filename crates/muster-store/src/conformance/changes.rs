@@ -1,28 +1,32 @@
 //! The rules about what a version changes.
 
-use muster_model::{ChangeKind, Purpose, RecordHead, RecordKind, Source};
+use muster_model::{ChangeKind, Purpose, RecordHead, Source};
 
 use super::kit::{
-    Engine, LEASE, ME, add, all_taken, at, cursor, lease_queue, lease_source, names, sets, tenant_id,
+    BY, Engine, LEASE, ME, add, all_taken, at, cursor, keep, lease_queue, lease_source, names, new_tenant,
+    sets, tenant_id,
 };
-use crate::{AcceptedPage, NewRecord, SourceLease, Store};
+use crate::{AcceptedPage, NewRecord, NewTenant, PollResult, Retention, SourceLease, Store};
 
 pub(super) async fn run_all(engine: &mut dyn Engine) {
     each_version_says_what_changed(engine).await;
     versions_on_one_page_are_told_in_order(&*engine.fresh().await).await;
     an_earlier_version_takes_no_place(&*engine.fresh().await).await;
     purposes_share_what_is_known(&*engine.fresh().await).await;
+    what_was_left_out_is_taken_from_versions_before(&*engine.fresh().await).await;
+    what_became_of_a_record_outlives_the_journal(&*engine.fresh().await).await;
+    what_was_forgotten_is_not_created_anew(&*engine.fresh().await).await;
 }
 
 fn alert(id: &str, second: i64, rest: &str) -> String {
     format!(r#"{{"id":"{id}","lastUpdateDateTime":"{}",{rest}}}"#, at(second))
 }
 
-/// Accepts a page of these alerts; how many were new.
+/// Accepts a page of these alerts or incidents; how many were new.
 async fn accept(store: &dyn Store, lease: &SourceLease, bodies: &[String]) -> usize {
     let sets = sets(&names(&["splunk"]));
     let records = bodies.iter().map(|body| NewRecord {
-        head: RecordHead::read(RecordKind::GraphAlert, body).expect("a record"),
+        head: RecordHead::read(lease.source.kind(), body).expect("a record"),
         body,
         destination: 1,
     });
@@ -98,6 +102,95 @@ async fn versions_on_one_page_are_told_in_order(store: &dyn Store) {
     assert_eq!(first, ["resolved (status and 1 more)", "created", "changed (title)", "created"]);
     let next = [alert("a", 4, r#""status":"active""#), alert("b", 4, r#""status":"resolved""#)];
     assert_eq!(told(store, &lease, &next).await, ["reopened (status)", "resolved (status)"]);
+}
+
+/// An incident that comes without its alerts, and one with a hidden value, has what it leaves out from the versions before.
+async fn what_was_left_out_is_taken_from_versions_before(store: &dyn Store) {
+    let sources = [Source::GraphIncidents].into();
+    store.add_tenant(NewTenant { sources, ..new_tenant(1) }, BY, at(0)).await.expect("added");
+    let lease = lease_source(store, at(0)).await;
+    let alerts = r#""alerts":[{"id":"a"},{"id":"b"}]"#;
+    let mut changes = Vec::new();
+    for (second, rest) in [
+        (1, format!(r#""status":"active","owner":"ann",{alerts}"#)),
+        (2, r#""status":"active","owner":"unknownFutureValue","n":1"#.to_owned()),
+        (3, r#""status":"active","owner":"ann","n":2"#.to_owned()),
+        (4, format!(r#""status":"active","owner":"ann","n":2,"more":true,{alerts}"#)),
+        (5, r#""status":"active","owner":"bob","n":2,"more":true,"alerts":[{"id":"b"}]"#.to_owned()),
+    ] {
+        changes.extend(told(store, &lease, &[alert("7", second, &rest)]).await);
+    }
+    let expected = ["created", "changed (n)", "changed (n)", "changed (more)", "changed (owner, alerts)"];
+    assert_eq!(changes, expected);
+}
+
+/// Once the journal has forgotten the version before, its fields are not known, but what became of the record is.
+async fn what_became_of_a_record_outlives_the_journal(store: &dyn Store) {
+    add(store, 1).await;
+    let lease = lease_source(store, at(0)).await;
+    let first = [
+        alert("a", 1, r#""status":"new","incidentId":"7","severity":"low""#),
+        alert("b", 1, r#""status":"new","incidentId":"7""#),
+        alert("c", 1, r#""status":"resolved","incidentId":"7""#),
+        alert("d", 1, r#""status":"new","incidentId":"7""#),
+    ];
+    assert_eq!(told(store, &lease, &first).await, ["created"; 4]);
+    assert_eq!(store.prune_journal(keep(1000)).await.expect("pruned").batches, 1);
+    let next = [
+        alert("a", 2, r#""status":"resolved","incidentId":"7","severity":"high""#),
+        alert("b", 2, r#""status":"new","incidentId":"9""#),
+        alert("c", 2, r#""status":"inProgress""#),
+        alert("d", 2, r#""status":"unknownFutureValue""#),
+    ];
+    assert_eq!(told(store, &lease, &next).await, ["resolved", "moved from 7 to 9", "reopened", "changed"]);
+    // From the next one on all of it is known again; what it left out is where it stood before.
+    let last = [
+        alert("a", 3, r#""status":"resolved","incidentId":"7","severity":"low""#),
+        alert("d", 3, r#""status":"resolved","incidentId":"8""#),
+    ];
+    let told = told(store, &lease, &last).await;
+    assert_eq!(told, ["changed (severity)", "resolved, moved from 7 to 8 (incidentId)"]);
+}
+
+/// Versions are forgotten in the end. What then comes of a record that may have been known is no beginning; what cannot have
+/// been is one.
+async fn what_was_forgotten_is_not_created_anew(store: &dyn Store) {
+    const DAY: i64 = 86_400;
+    add(store, 1).await;
+    let lease = lease_source(store, at(0)).await;
+    let of = |id: &str, created: i64, updated: i64| {
+        let created = format!(r#""createdDateTime":"{}","status":"new""#, at(created));
+        alert(id, updated, &created)
+    };
+    assert_eq!(told(store, &lease, &[of("a", 5, 10), of("b", 15, 20)]).await, ["created", "created"]);
+    let all = |now: i64, versions: i64| Retention {
+        journal: at(now),
+        versions: at(versions),
+        ledger: at(-DAY),
+        now: at(now),
+    };
+    // Nothing is forgotten before its time; while it is there, it is known.
+    store.prune_journal(all(200, -DAY)).await.expect("pruned");
+    let result =
+        PollResult::CaughtUp { next_at: at(50 * DAY), missing: None, cursor: Some(cursor(50 * DAY)) };
+    store.finish_poll(&lease, result, at(50 * DAY)).await.expect("finished");
+    let pruned = store.prune_journal(all(60 * DAY, 30 * DAY)).await.expect("pruned");
+    assert_eq!(pruned.versions, 2);
+    let lease = lease_source(store, at(60 * DAY)).await;
+    let later = [
+        // Known once.
+        of("a", 5, 60 * DAY),
+        // Not known, but it may have been.
+        of("x", 3, 60 * DAY),
+        // Made after all that was forgotten, and all of it older than that.
+        of("y", 40, 60 * DAY),
+        of("z", 2, 9),
+        // Its first version, whatever was forgotten.
+        of("b", 15, 15),
+        r#"{"id":"t","status":"new"}"#.to_owned(),
+    ];
+    let told = told(store, &lease, &later).await;
+    assert_eq!(told, ["changed", "changed", "created", "created", "created", "changed"]);
 }
 
 async fn an_earlier_version_takes_no_place(store: &dyn Store) {

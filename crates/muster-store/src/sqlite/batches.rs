@@ -5,7 +5,6 @@ use muster_model::Selection;
 use sqlx::{Row, SqliteConnection};
 
 use super::failure::Failure;
-use super::latest::write_latest;
 use super::unrouted::write_unrouted;
 use crate::drafts::{NewBatch, Owed};
 use crate::packing::PackedBatch;
@@ -20,32 +19,33 @@ macro_rules! version_columns {
 }
 pub(super) use version_columns;
 
-/// Writes a batch, the index of its versions (as JSON; none when they are in it already), what is remembered of its
-/// records, and what is owed of it to each sink.
+/// Writes a batch, the index of its versions (unless they are in it already), and what is owed of it to each sink.
 pub(super) async fn write_batch(
     connection: &mut SqliteConnection,
     tenant_no: i64,
     source_no: i64,
     batch: NewBatch,
-    versions: Option<String>,
+    is_indexed: bool,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let body_bytes = batch.packed.body_bytes.cast_signed();
     let (packed, told) = (batch.packed, (batch.request_id, batch.routes));
     let batch_no = insert_batch(connection, source_no, packed, told, now).await?;
-    if let Some(versions) = versions {
-        sqlx::query(concat!(
-            "INSERT INTO record_version (source_no, updated_at, id, hash, batch_no, ordinal) SELECT ?1, ",
-            version_columns!(),
-            ", ?2, j.key FROM json_each(?3) j"
-        ))
+    if !is_indexed {
+        // As `version_columns!` takes a version apart, four characters further on.
+        sqlx::query(
+            "INSERT INTO record_version (source_no, updated_at, id, hash, batch_no, ordinal, stage)
+             SELECT ?1, CAST(substr(j.value, 37, 20) AS INTEGER),
+                 substr(j.value, 57, CAST(substr(j.value, 1, 4) AS INTEGER) - 52), unhex(substr(j.value, 5, 32)),
+                 ?2, j.key, nullif(substr(j.value, 5 + CAST(substr(j.value, 1, 4) AS INTEGER)), '')
+             FROM json_each(?3) j",
+        )
         .bind(source_no)
         .bind(batch_no)
-        .bind(versions)
+        .bind(batch.versions)
         .execute(&mut *connection)
         .await?;
     }
-    write_latest(connection, source_no, batch_no, batch.latest).await?;
     if let Some(unrouted) = batch.unrouted {
         write_unrouted(connection, (source_no, batch_no), unrouted, now).await?;
     }
@@ -120,9 +120,4 @@ async fn insert_batch(
     .execute(&mut *connection)
     .await?;
     Ok(inserted.last_insert_rowid())
-}
-
-/// Texts as JSON, for a statement that takes many.
-pub(super) fn json_of(texts: &[String]) -> String {
-    serde_json::to_string(texts).expect("strings")
 }

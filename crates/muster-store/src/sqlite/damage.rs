@@ -12,6 +12,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::engine::SqliteStore;
 use super::failure::Failure;
+use super::history::forget;
 use super::ledger::{SinkRow, count_sinks};
 use super::notes::leave_notes;
 use super::unrouted::strike_off;
@@ -20,6 +21,10 @@ use crate::stored::timestamp;
 
 /// A tick of Microsoft's times: the end of a span is exclusive.
 const TICK: Duration = Duration::from_nanos(100);
+
+/// The versions in a batch of a tenant. `CROSS JOIN` keeps SQLite from walking over those of all tenants.
+pub(super) const VERSIONS_OF_BATCH: &str = "SELECT s.source_no, v.ordinal, v.updated_at FROM source s
+     CROSS JOIN record_version v ON v.source_no = s.source_no AND v.batch_no = ?2 WHERE s.tenant_no = ?1";
 
 /// The versions of one source in a batch: place and update time.
 pub(super) struct LostVersions {
@@ -43,14 +48,8 @@ impl SqliteStore {
         tenant_no: i64,
         batch_no: i64,
     ) -> Result<Vec<LostVersions>, Failure> {
-        let rows = sqlx::query(
-            "SELECT s.source_no, v.ordinal, v.updated_at FROM source s
-             JOIN record_version v ON v.source_no = s.source_no AND v.batch_no = ?2 WHERE s.tenant_no = ?1",
-        )
-        .bind(tenant_no)
-        .bind(batch_no)
-        .fetch_all(&self.readers)
-        .await?;
+        let rows =
+            sqlx::query(VERSIONS_OF_BATCH).bind(tenant_no).bind(batch_no).fetch_all(&self.readers).await?;
         let mut sources: BTreeMap<i64, Vec<(i64, i64)>> = BTreeMap::new();
         for row in rows {
             sources.entry(row.try_get(0)?).or_default().push((row.try_get(1)?, row.try_get(2)?));
@@ -103,6 +102,9 @@ pub(super) async fn fetch_again(
     // It comes again, and is routed then.
     let hour_of = |index: usize| places.get(&(index as i64)).map(|at| hour_of_stored(*at));
     strike_off(connection, batch_no, |index| places.contains_key(&(index as i64)), hour_of, now).await?;
+    // When they come again, they are not the first of their records.
+    let times = versions.iter().map(|(_, updated_at)| *updated_at).collect::<Vec<_>>();
+    forget(connection, source_no, &times).await?;
     // What has no update time cannot be asked for by it.
     let timed = versions.iter().map(|(_, updated_at)| *updated_at).filter(|at| *at != i64::MIN);
     let Some(from) = timed.min() else { return Ok(()) };

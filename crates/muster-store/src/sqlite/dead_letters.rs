@@ -6,7 +6,7 @@ use muster_model::{Purpose, TenantId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::batches::{json_of, write_batch};
+use super::batches::write_batch;
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::ledger::{count_sinks, owed_as_json};
@@ -107,16 +107,15 @@ impl DeadLetters for SqliteStore {
         let stored = stored.ok_or_else(|| StoreError::NoTenant(letter.tenant.to_string()))?;
         // What a sink refused was accepted before; what could not be read is new, unless the source has shown it
         // again in a form that could.
-        let indexed = refused_by.is_none();
+        let is_indexed = refused_by.is_some();
         let sinks = refused_by.map_or_else(|| sinks.to_vec(), |sink| vec![sink]);
         let batch = self.packer.single_batch(letter.tenant, letter.key, head, &body, &sinks).await?;
-        let versions = indexed.then(|| json_of(&batch.versions));
         let owed = owed_as_json([&batch]);
         let (tenant_no, source_no) = (letter.tenant_no, stored.source_no);
         let replayed = self.writes.run(Durability::Synced, move |connection| {
             Box::pin(async move {
                 if delete_letter(connection, number).await? {
-                    write_batch(connection, tenant_no, source_no, batch, versions, now).await?;
+                    write_batch(connection, tenant_no, source_no, batch, is_indexed, now).await?;
                     count_sinks(connection, source_no, owed).await?;
                 }
                 Ok(())

@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use muster_model::{Cursor, Note, Purpose, RecordHead, Source, TenantId};
 use sqlx::Row;
 
-use super::batches::{json_of, write_batch};
+use super::batches::write_batch;
 use super::dead_letters::insert_letter;
 use super::engine::SqliteStore;
 use super::failure::Failure;
+use super::history::{Whose, check_history};
 use super::known::write_alias;
 use super::ledger::{count_page, count_sinks, distrust_later_sweeps, owed_as_json};
 use super::notes::leave_notes;
@@ -106,7 +107,10 @@ impl SqliteStore {
         let source = source.ok_or_else(|| lost(lease))?;
         let versions = page.records.iter().map(|record| version(&record.head)).collect::<Vec<_>>();
         let fresh = self.fresh_records(source.source_no, &versions).await?;
-        let (fresh, rewritten) = self.without_rewritten(lease, &source, page, &versions, fresh).await?;
+        let ids = fresh.iter().map(|index| page.records[*index].head.id.as_str());
+        let latest = self.latest_versions(source.source_no, ids).await?;
+        let (fresh, rewritten) =
+            self.without_rewritten(lease, &source, page, &versions, fresh, &latest).await?;
         let letters = self.fresh_letters(source.tenant_no, lease, &page.dead_letters).await?;
         let accepted = u32::try_from(fresh.len()).expect("a page is bounded");
         let kept = u32::try_from(letters.len()).expect("a page is bounded");
@@ -130,17 +134,19 @@ impl SqliteStore {
                 seal_letter(&source.data_key, lease.tenant.id, &origin, id, reason, letter.body, hash)
             })
             .collect::<Vec<_>>();
-        let batches = if fresh.is_empty() {
-            Vec::new()
+        let (batches, looked_up) = if fresh.is_empty() {
+            (Vec::new(), None)
         } else {
-            let ids: Vec<&str> = fresh.iter().map(|index| page.records[*index].head.id.as_str()).collect();
-            let history = self.history(source.source_no, lease.source, &ids).await?;
+            let records: Vec<_> = fresh.iter().map(|index| &page.records[*index]).collect();
+            let (tenant, key) = (lease.tenant.id, &source.data_key);
+            let whose = Whose { source_no: source.source_no, source: lease.source, tenant, key };
+            let looked_up = (latest.up_to, latest.ids.clone());
+            let history = self.history(&whose, latest, &records).await?;
             let drafts = drafts(page, versions, &fresh);
-            let (tenant, key) = (lease.tenant.id, source.data_key);
-            self.packer.new_batches(tenant, key, drafts, page, history).await?
+            let batches = self.packer.new_batches(tenant, source.data_key, drafts, page, history).await?;
+            (batches, Some(looked_up))
         };
         let owed = owed_as_json(&batches);
-        let batches = batches.into_iter().map(|batch| (json_of(&batch.versions), batch)).collect::<Vec<_>>();
         let durability = if nothing_new { Durability::Relaxed } else { Durability::Synced };
         let (source_no, tenant_no, lease) = (source.source_no, source.tenant_no, lease.clone());
         let cursor_no = source.cursor_no;
@@ -173,8 +179,11 @@ impl SqliteStore {
                     .execute(&mut *connection)
                     .await?;
                 }
-                for (versions, batch) in batches {
-                    write_batch(connection, tenant_no, source_no, batch, Some(versions), now).await?;
+                if let Some((up_to, ids)) = looked_up {
+                    check_history(connection, source_no, up_to, &ids).await?;
+                }
+                for batch in batches {
+                    write_batch(connection, tenant_no, source_no, batch, false, now).await?;
                 }
                 for letter in letters {
                     insert_letter(connection, tenant_no, letter, now).await?;

@@ -8,12 +8,20 @@ use sqlx::{Row, SqliteConnection};
 use super::batches::version_columns;
 use super::engine::SqliteStore;
 use super::failure::Failure;
+use super::history::LatestVersions;
 use super::leased_source::StoredSource;
 use super::rows::odd;
-use crate::packing::{StoredBatch, unpack};
+use crate::packing::unpack;
 use crate::sealing::DataKey;
-use crate::stored::count;
 use crate::{AcceptedPage, NewDeadLetter, SourceLease};
+
+/// Which of some versions are known. One row for all, since each row is a message from the connection's thread.
+pub(super) const KNOWN_VERSIONS: &str = concat!(
+    "SELECT json_group_array(j.key) FROM json_each(?2) j WHERE EXISTS (SELECT 1 FROM record_version v
+     WHERE v.source_no = ?1 AND (v.updated_at, v.id, v.hash) = (",
+    version_columns!(),
+    "))"
+);
 
 /// Versions with the id and the update time of one that is asked for, whatever their bytes. `CROSS JOIN` keeps SQLite from
 /// reading all of a source's versions first.
@@ -36,9 +44,11 @@ pub(super) async fn write_alias(
     known: Rewritten,
 ) -> Result<(), Failure> {
     sqlx::query(concat!(
-        "INSERT OR IGNORE INTO record_version (source_no, updated_at, id, hash, batch_no, ordinal) SELECT ?1, ",
+        "INSERT OR IGNORE INTO record_version (source_no, updated_at, id, hash, batch_no, ordinal, stage) SELECT ?1, ",
         version_columns!(),
-        ", ?3, ?4 FROM (SELECT ?2 AS value) j"
+        ", ?3, ?4, (SELECT v.stage FROM record_version v WHERE v.source_no = ?1
+             AND v.updated_at = CAST(substr(j.value, 33, 20) AS INTEGER) AND v.id = substr(j.value, 53)
+             AND v.batch_no = ?3 AND v.ordinal = ?4) FROM (SELECT ?2 AS value) j"
     ))
     .bind(source_no)
     .bind(known.version)
@@ -59,17 +69,11 @@ impl SqliteStore {
         if versions.is_empty() {
             return Ok(Vec::new());
         }
-        // One row for all, since each row is a message from the connection's thread.
-        let row = sqlx::query(concat!(
-            "SELECT json_group_array(j.key) FROM json_each(?2) j WHERE EXISTS (SELECT 1 FROM record_version v
-             WHERE v.source_no = ?1 AND (v.updated_at, v.id, v.hash) = (",
-            version_columns!(),
-            "))"
-        ))
-        .bind(source_no)
-        .bind(serde_json::to_string(versions).map_err(odd)?)
-        .fetch_one(&self.readers)
-        .await?;
+        let row = sqlx::query(KNOWN_VERSIONS)
+            .bind(source_no)
+            .bind(serde_json::to_string(versions).map_err(odd)?)
+            .fetch_one(&self.readers)
+            .await?;
         let known: HashSet<usize> = serde_json::from_str(row.try_get(0)?).map_err(odd)?;
         let mut seen = HashSet::with_capacity(versions.len());
         let fresh = |index: &usize| !known.contains(index) && seen.insert(&versions[*index]);
@@ -77,8 +81,8 @@ impl SqliteStore {
     }
 
     /// Of the records that are not known by their bytes, those that are not known by what they say either; and the others,
-    /// so that they are known by their bytes from now on. It is looked at what is in the journal, and only where the id and
-    /// the update time are known: ordinary records cost one question.
+    /// so that they are known by their bytes from now on. It is looked at what is in the journal, and only where a version of
+    /// the record with this update time is known: of new records nothing is asked.
     pub(super) async fn without_rewritten(
         &self,
         lease: &SourceLease,
@@ -86,14 +90,17 @@ impl SqliteStore {
         page: &AcceptedPage<'_>,
         versions: &[String],
         fresh: Vec<usize>,
+        known: &LatestVersions,
     ) -> Result<(Vec<usize>, Vec<Rewritten>), Failure> {
-        if fresh.is_empty() {
+        let of_known = fresh.iter().copied().filter(|index| known.has(&page.records[*index].head.id));
+        let of_known: Vec<usize> = of_known.collect();
+        if of_known.is_empty() {
             return Ok((fresh, Vec::new()));
         }
-        let asked: Vec<&String> = fresh.iter().map(|index| &versions[*index]).collect();
+        let asked: Vec<&String> = of_known.iter().map(|index| &versions[*index]).collect();
         let mut rewritten: BTreeMap<usize, Rewritten> = BTreeMap::new();
         self.each_known(source, lease.tenant.id, &asked, |place, (batch_no, ordinal), old| {
-            let index = fresh[place];
+            let index = of_known[place];
             // What is not in the journal any more cannot be compared: twice is better than never.
             if old.is_some_and(|old| is_same_version(old.body, page.records[index].body)) {
                 rewritten.insert(index, Rewritten { version: versions[index].clone(), batch_no, ordinal });
@@ -139,19 +146,8 @@ impl SqliteStore {
         tenant: TenantId,
         key: &DataKey,
     ) -> Result<Option<Batch>, Failure> {
-        let row =
-            sqlx::query("SELECT batch_id, records, body_bytes, sealed FROM journal_batch WHERE batch_no = ?")
-                .bind(batch_no)
-                .fetch_optional(&self.readers)
-                .await?;
-        let Some(row) = row else { return Ok(None) };
-        let stored = StoredBatch {
-            batch_id: row.try_get("batch_id")?,
-            records: count(row.try_get("records")?),
-            body_bytes: count(row.try_get("body_bytes")?),
-            sealed: row.try_get("sealed")?,
-        };
-        Ok(unpack(stored, tenant, key).ok())
+        let stored = self.stored_batch(batch_no).await?;
+        Ok(stored.and_then(|stored| unpack(stored, tenant, key).ok()))
     }
 
     /// The dead letters that are not kept already, each with the hash of its bytes.

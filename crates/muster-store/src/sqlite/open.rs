@@ -25,6 +25,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_cursors.sql"),
     include_str!("../../migrations/sqlite/0004_ledger.sql"),
     include_str!("../../migrations/sqlite/0005_changes.sql"),
+    include_str!("../../migrations/sqlite/0006_history.sql"),
     include_str!("../../migrations/sqlite/0007_status.sql"),
     include_str!("../../migrations/sqlite/0009_replays.sql"),
 ];

@@ -7,6 +7,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::engine::SqliteStore;
 use super::failure::Failure;
+use super::history::forget;
 use super::rows::odd;
 use super::writer::Durability;
 use crate::counting::hour_of;
@@ -155,13 +156,19 @@ impl SqliteStore {
                             let done = sqlx::query(
                                 "DELETE FROM record_version WHERE source_no = ?1 AND updated_at BETWEEN ?2 AND ?3
                                  AND batch_no <= ?4 AND NOT EXISTS
-                                     (SELECT 1 FROM journal_batch b WHERE b.batch_no = record_version.batch_no)",
+                                     (SELECT 1 FROM journal_batch b WHERE b.batch_no = record_version.batch_no)
+                                 RETURNING updated_at",
                             )
                             .bind(source_no)
                             .bind(from)
                             .bind(last)
-                            .bind(accepted_by);
-                            Ok(done.execute(&mut *connection).await?.rows_affected())
+                            .bind(accepted_by)
+                            .fetch_all(&mut *connection)
+                            .await?;
+                            let times = done.iter().map(|row| row.try_get(0));
+                            let times = times.collect::<Result<Vec<i64>, _>>()?;
+                            forget(connection, source_no, &times).await?;
+                            Ok(done.len() as u64)
                         })
                     })
                     .await?;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use muster_model::{Batch, Selection, Source, TenantId};
 use sqlx::{Row, SqliteConnection};
 
-use super::batches::{bits, json_of, version_columns};
+use super::batches::{bits, version_columns};
 use super::damage::{LostVersions, fetch_again};
 use super::engine::SqliteStore;
 use super::failure::Failure;
@@ -306,7 +306,7 @@ impl SqliteStore {
             ") AND v.batch_no = ?3)"
         ))
         .bind(source_no)
-        .bind(json_of(&versions))
+        .bind(serde_json::to_string(&versions).map_err(odd)?)
         .bind(batch_no)
         .fetch_one(&self.readers)
         .await?;

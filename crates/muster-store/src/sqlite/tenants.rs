@@ -357,8 +357,6 @@ async fn sweep_step(connection: &mut SqliteConnection, kind: &str, no: i64) -> R
              (SELECT from_at FROM coverage WHERE source_no = ?1 LIMIT ?2)",
             "DELETE FROM cursor_note WHERE note_no IN
              (SELECT note_no FROM cursor_note WHERE source_no = ?1 LIMIT ?2)",
-            "DELETE FROM record_latest WHERE source_no = ?1 AND id IN
-             (SELECT id FROM record_latest WHERE source_no = ?1 LIMIT ?2)",
         ],
     };
     let mut deleted = 0;

@@ -15,8 +15,11 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::damage::VERSIONS_OF_BATCH;
 use super::engine::SqliteStore;
-use super::known::KNOWN_BY_ID_AND_TIME;
+use super::history::LATEST_OF_RECORDS;
+use super::known::{KNOWN_BY_ID_AND_TIME, KNOWN_VERSIONS};
+use super::trace::TRACED_VERSIONS;
 use super::writer::Durability;
 use crate::{
     AcceptedPage, AuditLog, Credentials, DeadLetters, Deliveries, DeliveryLimits, Destination,
@@ -212,19 +215,32 @@ async fn what_finds_nothing_writes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_known_by_id_and_time_is_found_by_the_key() {
+async fn versions_are_looked_up_by_their_keys() {
     let fixture = Fixture::new();
     let store = fixture.create().await;
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {KNOWN_BY_ID_AND_TIME}")))
-        .bind(1)
-        .bind("[]")
-        .fetch_all(&store.readers)
-        .await
-        .unwrap();
-    let plan = rows.iter().map(|row| row.try_get::<String, _>("detail").unwrap()).collect::<Vec<_>>();
-    assert!(plan[0].starts_with("SCAN j"), "{plan:?}");
-    let by_key = "SEARCH v USING PRIMARY KEY (source_no=? AND updated_at=? AND id=?)";
-    assert!(plan.iter().any(|step| step == by_key), "{plan:?}");
+    let by_record = "SEARCH v USING INDEX record_version_of_record (source_no=? AND id=?";
+    for (sql, first, search) in [
+        (
+            KNOWN_VERSIONS,
+            "SCAN j",
+            "SEARCH v EXISTS USING PRIMARY KEY (source_no=? AND updated_at=? AND id=? AND hash=?)",
+        ),
+        (
+            KNOWN_BY_ID_AND_TIME,
+            "SCAN j",
+            "SEARCH v USING PRIMARY KEY (source_no=? AND updated_at=? AND id=?)",
+        ),
+        (LATEST_OF_RECORDS, "SCAN j", by_record),
+        (VERSIONS_OF_BATCH, "SEARCH s", "SEARCH v USING PRIMARY KEY (source_no=?)"),
+        (TRACED_VERSIONS, "SCAN s", by_record),
+    ] {
+        let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+        let rows = sqlx::query(sql).bind(1).bind("[]").fetch_all(&store.readers).await.unwrap();
+        let plan = rows.iter().map(|row| row.try_get::<String, _>("detail").unwrap()).collect::<Vec<_>>();
+        assert!(plan[0].starts_with(first), "{plan:?}");
+        assert!(plan.iter().any(|step| step.starts_with(search)), "{plan:?}");
+        assert!(!plan.iter().any(|step| step.starts_with("SCAN v")), "{plan:?}");
+    }
     store.close().await;
 }
 

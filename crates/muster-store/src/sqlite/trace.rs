@@ -16,6 +16,17 @@ use crate::{StoreError, TracedDelivery, TracedState, TracedVersion};
 /// More versions than this of one record are not told; the latest are.
 const VERSIONS_MAX: u32 = 1_000;
 const DOING: &str = "trace a record";
+/// The versions of a record, of one tenant or of all, each with its batch. `CROSS JOIN` has each source asked for the record,
+/// which is a few thousand questions at most, instead of walking over all versions. What was written anew by a gateway has
+/// several rows for one place in the journal.
+pub(super) const TRACED_VERSIONS: &str =
+    "SELECT t.id, t.data_key, s.source, min(v.updated_at) AS updated_at, v.batch_no, v.ordinal,
+                 b.batch_id, b.records, b.body_bytes, b.accepted_at, b.sealed, b.request_id, b.routes
+             FROM tenant t JOIN source s ON s.tenant_no = t.tenant_no
+                 CROSS JOIN record_version v INDEXED BY record_version_of_record ON v.source_no = s.source_no AND v.id = ?2 AND v.ordinal >= 0
+                 LEFT JOIN journal_batch b ON b.batch_no = v.batch_no
+             WHERE ?1 IS NULL OR t.id = ?1 GROUP BY s.source_no, v.batch_no, v.ordinal
+             ORDER BY t.slug, s.source, updated_at, v.batch_no, v.ordinal LIMIT ?3";
 
 impl SqliteStore {
     pub(super) async fn read_trace(
@@ -27,21 +38,12 @@ impl SqliteStore {
     }
 
     async fn traced(&self, tenant: Option<TenantId>, record_id: &str) -> Result<Vec<TracedVersion>, Failure> {
-        // What was written anew by a gateway has several rows for one place in the journal.
-        let rows = sqlx::query(
-            "SELECT t.id, t.data_key, s.source, min(v.updated_at) AS updated_at, v.batch_no, v.ordinal,
-                 b.batch_id, b.records, b.body_bytes, b.accepted_at, b.sealed, b.request_id, b.routes
-             FROM tenant t JOIN source s ON s.tenant_no = t.tenant_no
-                 JOIN record_version v ON v.source_no = s.source_no AND v.id = ?2
-                 LEFT JOIN journal_batch b ON b.batch_no = v.batch_no
-             WHERE ?1 IS NULL OR t.id = ?1 GROUP BY s.source_no, v.batch_no, v.ordinal
-             ORDER BY t.slug, s.source, updated_at, v.batch_no, v.ordinal LIMIT ?3",
-        )
-        .bind(tenant.map(|id| id.to_string()))
-        .bind(record_id)
-        .bind(VERSIONS_MAX)
-        .fetch_all(&self.readers)
-        .await?;
+        let rows = sqlx::query(TRACED_VERSIONS)
+            .bind(tenant.map(|id| id.to_string()))
+            .bind(record_id)
+            .bind(VERSIONS_MAX)
+            .fetch_all(&self.readers)
+            .await?;
         let mut versions = Vec::with_capacity(rows.len());
         for row in &rows {
             versions.push(self.traced_version(row).await?);

@@ -337,7 +337,10 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
     run(
         &store,
         "DROP TABLE invitation; DROP TABLE sign_in; DROP TABLE delegated_grant; DROP TABLE app_credential;
-         DROP TABLE tenant_check; DROP TABLE app_check; DROP TABLE audit_event; DROP TABLE record_latest;
+         DROP TABLE tenant_check; DROP TABLE app_check; DROP TABLE audit_event;
+         DROP TABLE heartbeat; ALTER TABLE queue DROP COLUMN last_rejected_at; DROP INDEX dead_letter_of_sink;
+         DROP INDEX record_version_of_record; ALTER TABLE record_version DROP COLUMN stage;
+         ALTER TABLE source DROP COLUMN forgotten_from; ALTER TABLE source DROP COLUMN forgotten_to;
          DROP TRIGGER acknowledgement_goes_with_its_batch; DROP TABLE acknowledgement; DROP TABLE cursor_note;
          DROP TABLE ledger; DROP TABLE ledger_sink; DROP TABLE coverage; DROP TABLE journal_mark;
          ALTER TABLE journal_batch DROP COLUMN request_id; ALTER TABLE journal_batch DROP COLUMN routes;

@@ -20,6 +20,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff;
+use crate::shown::causes::Subject;
+use crate::told::{SINK, Told, Trouble};
 
 /// How long deliveries are leased; extended while a sink is waited for.
 const LEASE: Duration = Duration::from_secs(600);
@@ -37,6 +39,8 @@ pub struct Deliverer {
     pub instance: InstanceId,
     /// Told when there is something new to deliver.
     pub accepted: Arc<Notify>,
+    /// What the log was told of trouble.
+    pub told: Arc<Told>,
 }
 
 /// What a worker's single step came to.
@@ -118,22 +122,35 @@ impl Deliverer {
         if rejected > 0 {
             metrics::counter!("muster_records_rejected_total", "sink" => self.name.clone())
                 .increment(rejected as u64);
-            tracing::warn!(
-                sink.name = self.name, tenant.id = %lease.tenant.id, count = rejected,
-                "the sink refused records for good; they are kept: see `muster dead-letter list`"
-            );
+            self.trouble(lease, "refused", &format!("{rejected} records, now dead letters"));
+        } else if delivered > 0 {
+            self.told.well(lease.tenant.id, &self.member("refused"), self.clock.now());
         }
         if let Some(Again { wait, reason, .. }) = &again {
             metrics::counter!("muster_delivery_failures_total", "sink" => self.name.clone()).increment(1);
-            if lease.failures == 0 {
-                tracing::warn!(sink.name = self.name, tenant.id = %lease.tenant.id, reason, retry_in_seconds = wait.as_secs(), "cannot deliver now; the records stay owed");
-            }
-        } else if lease.failures > 0 {
-            tracing::info!(sink.name = self.name, tenant.id = %lease.tenant.id, "delivering again");
+            tracing::debug!(sink.name = self.name, tenant.id = %lease.tenant.id, reason, retry_in_seconds = wait.as_secs(), "cannot deliver now; the records stay owed");
+            self.trouble(lease, "down", reason);
+        } else {
+            self.told.well(lease.tenant.id, &self.member("down"), self.clock.now());
         }
         let outcome = if again.is_some() { StepOutcome::Retry } else { StepOutcome::Delivered };
         self.write_down(lease, finished, again.map(|again| (again.at, again.reason))).await?;
         Ok(outcome)
+    }
+
+    /// Tells of a sink that does not take a tenant's records: of each once, however many tenants wait.
+    fn trouble(&self, lease: &DeliveryLease, code: &'static str, detail: &str) {
+        let (meaning, remedy) = match code {
+            "refused" => ("refuses records for good", "see `muster dead-letter list`"),
+            _ => ("takes no records now; they stay owed", "try the way to it with `muster sink test`"),
+        };
+        let subject = Subject::Sink(self.name.clone());
+        let trouble = Trouble { subject, code, meaning, detail, remedy, severe: false };
+        self.told.trouble(&lease.tenant, &self.member(code), trouble, self.clock.now());
+    }
+
+    fn member(&self, code: &str) -> String {
+        format!("{SINK}{} {code}", self.name)
     }
 
     /// What a sink has acknowledged must not be forgotten for a passing trouble of the store, or it is sent twice: it

@@ -20,6 +20,7 @@ pub mod heartbeat;
 pub mod lifecycle;
 pub mod routing;
 pub mod shown;
+pub mod told;
 pub mod validation;
 pub mod web;
 pub mod wiring;

@@ -31,6 +31,7 @@ use crate::exit_code::{Exit, Failed};
 use crate::heartbeat::Heart;
 use crate::shown::status::Expected;
 use crate::shown::telemetry;
+use crate::told::Told;
 use crate::web::listener::descriptors;
 use crate::web::onboarding::OnboardingHandle;
 use crate::web::public::PublicListener;
@@ -77,7 +78,9 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
         web.spawn(server::serve(listener, served, descriptors.health, web_stop.clone()));
         tracing::info!(%address, "serving health and metrics");
     }
-    let mut engine = Engine::start(&settings, &store, &clock, instance).await?;
+    // Outlives a reload, which is no news of any trouble.
+    let told = Arc::new(Told::default());
+    let mut engine = Engine::start(&settings, &store, &clock, instance, &told).await?;
     handle.set(engine.onboarding());
     settings_loaded(&store, &settings, &clock).await?;
     let (beats, beating) = (CancellationToken::new(), TaskTracker::new());
@@ -100,7 +103,7 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
                     pages.read_certificate_again();
                     tracing::error!(mistakes = %failed.error, "the settings are not right; going on with the old ones");
                 }
-                Ok(new) => match reload(engine, settings, new, &store, &clock, instance).await {
+                Ok(new) => match reload(engine, settings, new, &store, (&clock, &told), instance).await {
                     Ok(running) => {
                         (engine, settings) = running;
                         handle.set(engine.onboarding());
@@ -147,14 +150,17 @@ async fn tell_ready(settings: &Settings, store: &Arc<dyn Store>) -> Result<(), F
     let (active, sources) =
         active.fold((0, 0), |(count, sources), tenant| (count + 1, sources + tenant.sources.len()));
     let sinks: Vec<&str> = settings.sinks.keys().map(String::as_str).collect();
-    let listens = settings.server.listen.map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
+    let pages =
+        settings.onboarding.as_ref().map(|onboarding| format!("customers' pages at {}", onboarding.listen));
+    let health = settings.server.listen.map(|address| format!("health and metrics at {address}"));
+    let listens = health.into_iter().chain(pages).collect::<Vec<_>>().join(", ");
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         tenants = active,
         sources,
         sinks = if sinks.is_empty() { "none".to_owned() } else { sinks.join(", ") },
-        listens,
+        listens = if listens.is_empty() { "nowhere".to_owned() } else { listens },
         "ready: Muster is running"
     );
     Ok(())
@@ -166,7 +172,7 @@ async fn reload(
     old: Settings,
     new: Settings,
     store: &Arc<dyn Store>,
-    clock: &Arc<dyn Clock>,
+    (clock, told): (&Arc<dyn Clock>, &Arc<Told>),
     instance: InstanceId,
 ) -> Result<(Engine, Settings), Failed> {
     if new.store != old.store || new.server.listen != old.server.listen {
@@ -180,7 +186,7 @@ async fn reload(
     engine.stop(std::future::pending()).await;
     // What was dropped is leased again at once.
     store.drop_leases(instance).await?;
-    match Engine::start(&new, store, clock, instance).await {
+    match Engine::start(&new, store, clock, instance, told).await {
         Ok(engine) => {
             if let Err(failed) = settings_loaded(store, &new, clock).await {
                 tracing::error!(error = %failed.error, "cannot write the new settings into the audit log");
@@ -190,7 +196,7 @@ async fn reload(
         }
         Err(failed) => {
             tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
-            Ok((Engine::start(&old, store, clock, instance).await?, old))
+            Ok((Engine::start(&old, store, clock, instance, told).await?, old))
         }
     }
 }
@@ -233,9 +239,10 @@ impl Engine {
         store: &Arc<dyn Store>,
         clock: &Arc<dyn Clock>,
         instance: InstanceId,
+        told: &Arc<Told>,
     ) -> Result<Self, Failed> {
         let Parts { collector, watcher, onboarding, deliverers: sinks } =
-            Parts::build(settings, store, clock, instance).await?;
+            Parts::build(settings, store, clock, instance, told).await?;
         let (mut tasks, turns, stop) = (JoinSet::new(), TaskTracker::new(), CancellationToken::new());
         let (tracker, token) = (turns.clone(), stop.clone());
         tasks.spawn(async move {

@@ -17,12 +17,13 @@ use crate::access::apps::{Apps, AppsError};
 use crate::access::grants::StoreGrants;
 use crate::access::onboard::Onboarding;
 use crate::access::vault::{self, VaultError};
-use crate::access::watch::{Told, Watcher};
+use crate::access::watch::Watcher;
 use crate::collect::{Collector, News, Pace, Skews, Swept};
 use crate::config::{ReadSecret, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
 use crate::routing::Router;
+use crate::told::Told;
 
 /// Everything that collects and delivers, for one reading of the settings: built, and not started.
 pub struct Parts {
@@ -40,15 +41,16 @@ impl Parts {
         store: &Arc<dyn Store>,
         clock: &Arc<dyn Clock>,
         instance: InstanceId,
+        told: &Arc<Told>,
     ) -> Result<Self, Failed> {
         let microsoft = Arc::new(microsoft_for(settings, store, clock, instance)?);
         let apps = apps(settings, store).await?;
         let accepted = Arc::new(Notify::new());
-        let told = Arc::new(Told::default());
         let deliverers = sinks(settings, store.journal_id(), clock)?.into_iter().map(|(name, sink)| {
             let workers = settings.sinks.get(&name).map_or(1, |sink| sink.any().concurrency());
             let (store, clock, accepted) = (Arc::clone(store), Arc::clone(clock), Arc::clone(&accepted));
-            (Arc::new(Deliverer { store, name, sink, clock, instance, accepted }), workers)
+            let told = Arc::clone(told);
+            (Arc::new(Deliverer { store, name, sink, clock, instance, accepted, told }), workers)
         });
         let deliverers = deliverers.collect();
         let onboarding = settings.onboarding.clone().map(|onboarding| {
@@ -60,7 +62,7 @@ impl Parts {
             microsoft: Arc::clone(&microsoft),
             apps: apps.clone(),
             clock: Arc::clone(clock),
-            told: Arc::clone(&told),
+            told: Arc::clone(told),
         };
         let collector = Collector {
             store: Arc::clone(store),
@@ -73,7 +75,7 @@ impl Parts {
             accepted,
             news: News::default(),
             pace: Pace::default(),
-            told,
+            told: Arc::clone(told),
             swept: Swept::default(),
             skews: Skews::default(),
         };

@@ -2,11 +2,11 @@
 //!
 //! Each tenant is looked at once a day, and a while after something was found wrong, each time with a token asked for
 //! anew: what was consented to is only known by using it. What a poll finds is written down by the collector in the same
-//! words (see [`probe`]), so that lost consent is told within one poll interval. The log tells of a change once;
+//! words (see [`probe`]), so that lost consent is told within one poll interval. The log tells of a cause once;
 //! `muster status`, `muster tenant show`, the customer's page and the metrics tell of the state.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -22,6 +22,7 @@ use crate::access::apps::Apps;
 use crate::access::checks::{self, TOKEN};
 use crate::access::probe;
 use crate::config::AppSettings;
+use crate::told::{SINK, Told};
 
 /// How often every tenant is looked at.
 const EVERY: Duration = Duration::from_secs(86_400);
@@ -42,38 +43,6 @@ pub struct Watcher {
     pub clock: Arc<dyn Clock>,
     /// What was last told in the log, by tenant or app and check.
     pub told: Arc<Told>,
-}
-
-/// What was last told in the log, and which idle grants were tried when.
-#[derive(Debug, Default)]
-pub struct Told {
-    codes: Mutex<HashMap<(String, String), String>>,
-    tried: Mutex<HashMap<(TenantId, String), Timestamp>>,
-}
-
-impl Told {
-    /// Whether an idle grant was not tried for a while; it is now.
-    fn may_try(&self, grant: &Grant, now: Timestamp) -> bool {
-        let mut tried = self.tried.lock().expect("no panic while the lock is held");
-        let key = (grant.tenant, grant.app.clone());
-        let lately = |at: &Timestamp| at.checked_add(AGAIN).is_ok_and(|again| again > now);
-        if tried.get(&key).is_some_and(lately) {
-            return false;
-        }
-        tried.insert(key, now);
-        true
-    }
-
-    /// Whether this is news: the code of a check has changed since it was last told.
-    fn is_news(&self, subject: &str, check: &Check) -> bool {
-        let mut told = self.codes.lock().expect("no panic while the lock is held");
-        let code = match check.outcome {
-            CheckOutcome::Good => String::new(),
-            _ => check.code.clone(),
-        };
-        let before = told.insert((subject.to_owned(), check.name.clone()), code.clone());
-        before.unwrap_or_default() != code
-    }
 }
 
 impl Watcher {
@@ -112,6 +81,15 @@ impl Watcher {
         for tenant in tenants.iter().filter(|tenant| tenant.state == TenantState::Offboarded) {
             self.microsoft.forget(tenant.id);
         }
+        let standing: HashMap<TenantId, TenantState> =
+            tenants.iter().map(|tenant| (tenant.id, tenant.state)).collect();
+        let gone = |tenant: TenantId, what: &str| match standing.get(&tenant) {
+            None | Some(TenantState::Offboarded) => true,
+            // What a paused tenant owes is still delivered.
+            Some(TenantState::Paused) => !what.starts_with(SINK),
+            Some(_) => false,
+        };
+        self.told.tell_more(gone, now);
         let tenants = tenants.into_iter();
         let due: Vec<Tenant> = tenants
             .filter(|tenant| tenant.state == TenantState::Active)
@@ -163,7 +141,7 @@ impl Watcher {
 
     async fn write_down(&self, tenant: &Tenant, checks: Vec<Check>) -> Result<(), StoreError> {
         for check in &checks {
-            tell(&self.told, tenant, check);
+            self.told.check(tenant, check);
         }
         self.store.put_checks(tenant.id, checks).await
     }
@@ -217,22 +195,4 @@ fn is_due(tenant: &Tenant, checks: &[Check], now: Timestamp) -> bool {
     let shift = Duration::from_secs(tenant.id.as_uuid().as_u128() as u64 % 7_200);
     let wait = if wrong { AGAIN } else { EVERY.saturating_sub(shift) };
     last.checked_add(wait).is_ok_and(|due| due <= now)
-}
-
-/// Tells the log when the outcome of a tenant's check has changed.
-pub fn tell(told: &Told, tenant: &Tenant, check: &Check) {
-    if !told.is_news(&tenant.id.to_string(), check) {
-        return;
-    }
-    match check.outcome {
-        CheckOutcome::Good => {
-            tracing::info!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, check = check.name, "good again: {}", check.detail);
-        }
-        CheckOutcome::Warning => {
-            tracing::warn!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, check = check.name, code = check.code, remedy = check.remedy, "{}", check.detail);
-        }
-        CheckOutcome::Failing => {
-            tracing::error!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, check = check.name, code = check.code, remedy = check.remedy, "{}", check.detail);
-        }
-    }
 }

@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use super::pace::Pace;
 use super::skews::Skews;
 use crate::access::apps::Apps;
-use crate::access::watch::Told;
 use crate::config::CollectSettings;
 use crate::routing::Router;
+use crate::told::Told;
 
 /// How long a source is leased; extended with each page.
 pub(crate) const LEASE: Duration = Duration::from_secs(600);

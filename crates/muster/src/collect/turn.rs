@@ -28,9 +28,11 @@ use super::each;
 use super::gone;
 use super::page::{KEPT_BYTES_MAX, Taken};
 use super::place::Place;
-use crate::access::{checks, watch};
+use crate::access::checks;
 use crate::backoff;
 use crate::routing::Routes;
+use crate::shown::causes::Subject;
+use crate::told::Trouble;
 
 /// What is waited where the trouble is our own: the store's, the settings', a fault.
 const OTHER_WAIT: Wait = Wait { first: Duration::from_secs(2), as_told: false, counts: true };
@@ -97,8 +99,9 @@ impl Collector {
                 metrics::counter!("muster_polls_total", "source" => lease.source.as_str(), "result" => "caught_up").increment(1);
                 self.note(lease, &TenantAccess::Granted).await;
                 if lease.failures > 0 {
-                    tracing::info!("the source is read again");
+                    tracing::debug!("the source is read again");
                 }
+                self.tell_first(lease).await;
                 self.begin_sweeps(lease).await;
                 let missing = missing(&cursor);
                 PollResult::CaughtUp {
@@ -119,8 +122,9 @@ impl Collector {
                 PollResult::Yielded { next_at: self.clock.now(), progressed, cursor: Some(cursor) }
             }
             Err(error) => {
-                if let Some(access) = error.access() {
-                    self.note(lease, &access).await;
+                match error.access() {
+                    Some(access) => self.note(lease, &access).await,
+                    None => self.tell_own_fault(lease, &error),
                 }
                 if let TurnError::Fetch { error, .. } = &error {
                     self.renew_credential(lease, error).await;
@@ -373,12 +377,52 @@ impl Collector {
             return;
         }
         let check = checks::source(lease.source, access, self.clock.now());
+        self.told.check(&lease.tenant, &check);
         if !self.news.is_news((lease.tenant.id, lease.source), &check.code, lease.failures) {
             return;
         }
-        watch::tell(&self.told, &lease.tenant, &check);
         if let Err(error) = self.store.put_checks(lease.tenant.id, vec![check]).await {
             tracing::warn!(error = %error, "cannot write down how the tenant's access is");
+        }
+    }
+
+    /// What keeps a source from being read here is told, too.
+    fn tell_own_fault(&self, lease: &SourceLease, error: &TurnError) {
+        let (part, code, meaning) = match error {
+            TurnError::Store(_) => ("store", "store", "pages cannot be accepted"),
+            _ => ("muster", "panicked", "reading a source made the program fail"),
+        };
+        let trouble = Trouble {
+            subject: Subject::Part(part.to_owned()),
+            code,
+            meaning,
+            detail: &error.to_string(),
+            remedy: "it is tried again by itself; see the message",
+            severe: true,
+        };
+        self.told.trouble(&lease.tenant, &checks::source_name(lease.source), trouble, self.clock.now());
+    }
+
+    /// Tells when all sources of a tenant have been read for the first time.
+    async fn tell_first(&self, lease: &SourceLease) {
+        let tenant = &lease.tenant;
+        if !self.told.is_first_round(tenant.id, lease.source) {
+            return;
+        }
+        let mut records = 0;
+        for source in &tenant.sources {
+            let Ok(Some(found)) = self.store.cursor(tenant.id, *source, Purpose::Live).await else { return };
+            let read_before = found.state.last_success_at.is_some();
+            // Its own round is not written down yet; those that are not read yet tell when they are.
+            if (*source == lease.source && read_before)
+                || !(read_before || self.told.was_read(tenant.id, *source))
+            {
+                return;
+            }
+            records += found.state.accepted;
+        }
+        if self.told.is_first_word(tenant.id) {
+            tracing::info!(records, "the tenant has been read for the first time");
         }
     }
 
@@ -440,11 +484,9 @@ impl Collector {
         metrics::counter!("muster_polls_total", "source" => lease.source.as_str(), "result" => kind)
             .increment(1);
         let reason = error.to_string();
-        if lease.failures == 0 {
-            tracing::warn!(error = reason, retry_in_seconds = wait.as_secs(), "the source cannot be read");
-        } else {
-            tracing::debug!(error = reason, failures = lease.failures + 1, "the source still cannot be read");
-        }
+        // The log is told of causes, not of sources: see `told.rs`.
+        let (failures, retry_in_seconds) = (lease.failures + 1, wait.as_secs());
+        tracing::debug!(error = reason, failures, retry_in_seconds, "the source cannot be read");
         PollResult::Failed { reason, next_at: later(now, wait), cursor: Some(cursor) }
     }
 }

@@ -93,7 +93,7 @@ impl Command {
             Self::Backfill(args) => call.open(async |context| backfill::run(args, context).await).await,
             Self::Ledger(args) => call.open(async |context| ledger::run(args, context).await).await,
             Self::Trace(args) => call.open(async |context| trace::run(args, context).await).await,
-            Self::Status(args) => call.open(async |context| status::run(args, context).await).await,
+            Self::Status(args) => status::call(args, call).await,
             Self::SplunkApp(args) => splunk_app::run(args, call.output),
             Self::Format(args) => format::run(args, &call.config, call.output),
             Self::Test(args) => test::run(args, call.output),

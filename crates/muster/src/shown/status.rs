@@ -82,6 +82,7 @@ pub struct TenantStatus {
     pub slug: Slug,
     pub name: String,
     pub app: String,
+    pub added_at: Timestamp,
     /// Whether it is worked on.
     pub state: TenantState,
     /// What the state comes to, with trouble that a person must end.
@@ -433,6 +434,7 @@ impl Found {
             slug: tenant.slug,
             name: tenant.name,
             app: tenant.app,
+            added_at: tenant.added_at,
             state: tenant.state,
         }
     }

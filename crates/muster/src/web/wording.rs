@@ -1,7 +1,7 @@
 //! Which words of the pages' language say what: permissions, steps, troubles, notices.
 
 use minijinja::{Value, context};
-use muster_microsoft::sources;
+use muster_microsoft::{Fault, SourceWord, sources};
 use muster_model::{RecordKind, Source};
 
 use crate::access::onboard::{Guest, Notice, StepKind, StepStanding};
@@ -48,7 +48,7 @@ pub(super) fn shown_step(what: StepKind, standing: &StepStanding) -> Value {
         StepStanding::Good => ("good", "✓", "state-good"),
         StepStanding::Waiting => ("waiting", "", "state-waiting"),
         StepStanding::Checking => ("checking", "", "state-checking"),
-        StepStanding::Attention { .. } => ("attention", "!", "state-attention"),
+        StepStanding::Attention { code } => ("attention", "!", attention(code)),
     };
     let fix = match standing {
         StepStanding::Attention { code } => Some(fix(code)),
@@ -74,6 +74,18 @@ fn step_key(what: StepKind) -> &'static str {
             RecordKind::GraphIncident | RecordKind::XdrIncident => "step-incidents",
             RecordKind::HuntingRow => "step-hunting",
         },
+    }
+}
+
+/// The state of a source with this trouble, in the word that `muster status` has for it.
+fn attention(code: &str) -> &'static str {
+    match Fault::named(code).map(|fault| fault.meaning().state) {
+        Some(SourceWord::ConsentLost) => "state-consent-lost",
+        Some(SourceWord::NoLicence) => "state-no-licence",
+        Some(SourceWord::NoToken) => "state-no-token",
+        Some(SourceWord::Throttled) => "state-throttled",
+        Some(SourceWord::ApiDown) => "state-api-down",
+        _ => "state-attention",
     }
 }
 
@@ -113,8 +125,6 @@ pub(super) fn notice(word: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-
-    use muster_microsoft::Fault;
 
     use super::*;
     use crate::web::language::{Language, Variable, Words};
@@ -156,7 +166,9 @@ mod tests {
         let codes = Fault::ALL.iter().map(|fault| fix(fault.as_str()));
         let permissions = RecordKind::ALL.into_iter().map(permission_key);
         let steps = Source::ALL.iter().map(|source| step_key(StepKind::Source(*source)));
-        for key in codes.chain(permissions).chain(steps) {
+        let states = Fault::ALL.iter().map(|fault| attention(fault.as_str()));
+        assert!(states.clone().all(|key| key != "state-attention"), "each kind of trouble has its word");
+        for key in codes.chain(permissions).chain(steps).chain(states) {
             assert!(there.contains(key), "`{key}` is in no language");
         }
     }

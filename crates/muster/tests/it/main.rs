@@ -21,6 +21,8 @@ mod onboarding;
 mod secrets;
 mod siege;
 mod sink_down;
+mod status;
+mod status_truth;
 mod support;
 mod sweeps;
 mod watch;

@@ -231,6 +231,7 @@ impl Bench {
             clock: Arc::clone(&dyn_clock),
             instance,
             accepted: Arc::clone(&accepted),
+            told: Arc::default(),
         };
         let deliverers = settings.sinks.iter().map(deliverer).collect();
         Self { store, clock, collector, deliverers }

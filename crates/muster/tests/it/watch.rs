@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use muster::access::watch::{Told, Watcher};
+use muster::access::watch::Watcher;
 use muster::shown::status::{Expected, Snapshot};
 use muster::wiring;
 use muster_emulator::{AppRegistration, Area, Config, DirectoryChange, Fault, FaultKind};
@@ -34,7 +34,7 @@ impl Watch {
             microsoft: Arc::new(microsoft.expect("the way to Microsoft")),
             apps: wiring::apps(&settings, &store).await.map_err(|failed| failed.error).expect("the apps"),
             clock: shared,
-            told: Arc::new(Told::default()),
+            told: Arc::default(),
         };
         Self { watcher, store, clock, expected: Expected::of(&settings) }
     }

@@ -5,8 +5,8 @@
 //! "Access the MSSP customer portal", "Configure alert notifications that are sent to MSSPs", and Graph's "delegated
 //! admin relationships".
 
-use muster_microsoft::Cloud;
 use muster_microsoft::entra::credential::Access;
+use muster_microsoft::{Cloud, Fault};
 use muster_model::{Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, Grant};
 use serde::Serialize;
@@ -208,7 +208,9 @@ fn sources(known: &Known<'_>) -> GuideStep {
             }
             Some(check) => {
                 state = StepState::ToDo;
-                todo.push(format!("`{source}`: {}; {}", plain(&check.detail), check.remedy));
+                let word = Fault::named(&check.code).map(|fault| format!("{}: ", fault.meaning().state));
+                let word = word.unwrap_or_default();
+                todo.push(format!("`{source}`: {word}{}; {}", plain(&check.detail), check.remedy));
             }
             None => {
                 if state == StepState::Done {

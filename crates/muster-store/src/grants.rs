@@ -22,7 +22,8 @@ pub trait Grants: Send + Sync {
     /// Forgets a grant; `false` when there is none.
     async fn remove_grant(&self, tenant: TenantId, app: &str) -> Result<bool, StoreError>;
 
-    /// Leases a grant until `now + lease_for`, so that only one worker in one process renews it at a time.
+    /// Leases a grant until `now + lease_for`, so that only one worker in one process renews it at a time. A lease that was set
+    /// more than a minute after `now` is over: the clock has stepped back since.
     async fn lease_grant(
         &self,
         instance: InstanceId,

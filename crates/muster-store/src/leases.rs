@@ -12,7 +12,8 @@ use crate::StoreError;
 #[async_trait]
 pub trait Leases: Send + Sync {
     /// Leases what `name` stands for until `now + lease_for`; `None` when another holds it. The lease of one that was
-    /// killed is taken over when it runs out, or at once where the engine knows that its owner has died.
+    /// killed is taken over when it runs out, or at once where the engine knows that its owner has died. One that was set
+    /// more than a minute after `now` is over: the clock has stepped back since.
     async fn take_lease(
         &self,
         name: &'static str,

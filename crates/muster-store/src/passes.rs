@@ -11,8 +11,8 @@ use crate::{InstanceId, SourceLease, SourceState, StoreError};
 /// Cursors by name. What is due, whoever it belongs to, is leased with [`crate::Sources`].
 #[async_trait]
 pub trait Passes: Send + Sync {
-    /// Begins to read a source for `purpose`, unless it is read for that already; `false` where it is, or the tenant has no
-    /// such source.
+    /// Begins to read a source for `purpose` from `cursor` on, first at `next_at` and within a day, unless it is read for that
+    /// already; `false` where it is, or the tenant has no such source.
     async fn begin_cursor(
         &self,
         tenant: TenantId,

@@ -12,17 +12,6 @@ use crate::{InstanceId, StoreError};
 /// How far each source has been read, for each purpose.
 #[async_trait]
 pub trait Sources: Send + Sync {
-    /// Begins to read a source for `purpose` from `cursor` on, first at `next_at` and within a day, in place of a cursor for the same
-    /// purpose; whoever had leased that loses it. `false` when the tenant has no such source.
-    async fn put_cursor(
-        &self,
-        tenant: TenantId,
-        source: Source,
-        purpose: Purpose,
-        cursor: Cursor,
-        next_at: Timestamp,
-    ) -> Result<bool, StoreError>;
-
     /// Ends a sweep or a backfill; `false` when there is none. A live cursor goes with its source only.
     async fn remove_cursor(
         &self,

@@ -212,7 +212,7 @@ async fn purposes_share_what_is_known(store: &dyn Store) {
     add(store, 1).await;
     let live = lease_source(store, at(0)).await;
     assert_eq!(told(store, &live, &[alert("a", 1, r#""status":"new""#)]).await, ["created"]);
-    let put = store.put_cursor(tenant_id(1), Source::GraphAlerts, Purpose::Sweep, cursor(0), at(0));
+    let put = store.begin_cursor(tenant_id(1), Source::GraphAlerts, Purpose::Sweep, cursor(0), at(0));
     assert!(put.await.expect("put"));
     let sweep = lease_source(store, at(101)).await;
     assert_eq!(sweep.purpose, Purpose::Sweep);

@@ -11,6 +11,7 @@ pub(super) async fn run_all(engine: &mut dyn Engine) {
     a_stale_lease_changes_no_grant(&*engine.fresh().await).await;
     grants_belong_to_a_tenant_and_an_app(&*engine.fresh().await).await;
     a_killed_process_keeps_its_grants(engine).await;
+    a_clock_that_steps_back_keeps_no_grant(&*engine.fresh().await).await;
 }
 
 async fn only_grant(store: &dyn Store) -> Grant {
@@ -139,6 +140,23 @@ async fn a_stale_lease_changes_no_grant(store: &dyn Store) {
         assert!(!fences.contains(&fence));
         stale(fence).await;
     }
+}
+
+/// A grant whose lease was set by a clock that was years ahead is renewed once the clock is right.
+async fn a_clock_that_steps_back_keeps_no_grant(store: &dyn Store) {
+    const AHEAD: i64 = 73 * 365 * 86_400;
+    add(store, 1).await;
+    store.put_grant(grant(1, "main", "token-1"), at(1)).await.expect("put");
+    let (_, early) = lease_grant(store, ME, 1, "main", at(31)).await.expect("leased");
+    assert!(lease_grant(store, OTHER, 1, "main", at(2)).await.is_none(), "half a minute is no step");
+    store.renew_grant(tenant_id(1), "main", early, None, None, at(32)).await.expect("renewed");
+    let (_, ahead) = lease_grant(store, ME, 1, "main", at(AHEAD)).await.expect("leased");
+    assert!(lease_grant(store, OTHER, 1, "main", at(AHEAD + 1)).await.is_none());
+    let (token, fence) = lease_grant(store, OTHER, 1, "main", at(2)).await.expect("it is over");
+    assert_eq!(token, "token-1");
+    assert!(is_lost(store.renew_grant(tenant_id(1), "main", ahead, None, None, at(3)).await));
+    assert!(lease_grant(store, ME, 1, "main", at(3)).await.is_none(), "and waits as ever");
+    store.renew_grant(tenant_id(1), "main", fence, None, None, at(4)).await.expect("renewed");
 }
 
 async fn grants_belong_to_a_tenant_and_an_app(store: &dyn Store) {

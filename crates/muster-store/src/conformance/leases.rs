@@ -18,6 +18,7 @@ pub async fn run_named<S: Leases + ?Sized + 'static>(engine: &mut dyn Engine<S>)
     one_at_a_time(engine).await;
     what_runs_out_is_taken_over(engine).await;
     a_killed_process_holds_nobody_up_for_longer_than_its_lease(engine).await;
+    a_clock_that_steps_back_keeps_no_lease(engine).await;
 }
 
 async fn one_at_a_time<S: Leases + ?Sized + 'static>(engine: &mut dyn Engine<S>) {
@@ -64,6 +65,28 @@ async fn a_killed_process_holds_nobody_up_for_longer_than_its_lease<S: Leases + 
     };
     assert!(next.fence > killed.fence);
     store.release_lease(next).await.expect("released");
+}
+
+/// A lease that a clock set which was years ahead is over once the clock is right, also where its holder lives: it learns that
+/// it has lost it. One that was set a moment ahead, as clocks of two machines are apart, is not.
+async fn a_clock_that_steps_back_keeps_no_lease<S: Leases + ?Sized + 'static>(engine: &mut dyn Engine<S>) {
+    const AHEAD: i64 = 73 * 365 * 86_400;
+    let (store, other) = (engine.fresh().await, engine.beside().await);
+    let early = store.take_lease(NAME, ME, LEASE, at(30)).await.expect("asked").expect("free");
+    assert!(other.take_lease(NAME, OTHER, LEASE, at(1)).await.expect("asked").is_none(), "half a minute");
+    store.release_lease(early).await.expect("released");
+    let ahead = store.take_lease(NAME, ME, LEASE, at(AHEAD)).await.expect("asked").expect("free");
+    assert!(other.take_lease(NAME, OTHER, LEASE, at(AHEAD + 1)).await.expect("asked").is_none());
+    let next = other.take_lease(NAME, OTHER, LEASE, at(2)).await.expect("asked").expect("it is over");
+    assert!(next.fence > ahead.fence);
+    assert!(is_lost(store.extend_lease(&ahead, LEASE, at(3)).await));
+    assert!(store.take_lease(NAME, ME, LEASE, at(3)).await.expect("asked").is_none(), "and waits as ever");
+    // Also where it was kept by such a clock.
+    other.extend_lease(&next, LEASE, at(AHEAD)).await.expect("extended");
+    let again = store.take_lease(NAME, ME, LEASE, at(4)).await.expect("asked").expect("it is over");
+    store.extend_lease(&again, LEASE, at(5)).await.expect("extended");
+    assert!(other.take_lease(NAME, OTHER, LEASE, at(6)).await.expect("asked").is_none());
+    store.release_lease(again).await.expect("released");
 }
 
 async fn dropped_work_is_leased_again_at_once(store: &dyn Store) {

@@ -150,7 +150,7 @@ async fn what_is_accepted_and_delivered_is_counted(store: &dyn Store) {
 
 /// A sweep of the day that begins and ends at `as_of`.
 async fn sweep(store: &dyn Store, as_of: i64, notes: Vec<Note>) {
-    let put = store.put_cursor(tenant_id(1), ALERTS, Purpose::Sweep, cursor(HOUR), at(as_of)).await;
+    let put = store.begin_cursor(tenant_id(1), ALERTS, Purpose::Sweep, cursor(HOUR), at(as_of)).await;
     assert!(put.expect("put"));
     let leases = store.lease_due_sources(OTHER, 9, LEASE, at(as_of)).await.expect("leased");
     let lease = leases.into_iter().find(|lease| lease.purpose == Purpose::Sweep).expect("due");
@@ -164,7 +164,7 @@ async fn an_hour_is_complete_only_when_a_sweep_has_confirmed_it(store: &dyn Stor
     let lease = lease_source(store, at(0)).await;
     put(store, &lease, &[("a", 0)], cursor(HOUR - DAY), None, 10).await;
     assert_eq!(state(store, 10).await, HourState::Open, "nobody has read it whole");
-    caught_up(store, &lease, 9_000_000, at(11)).await;
+    caught_up(store, &lease, 5_001, at(11)).await;
     sweep(store, 100, Vec::new()).await;
     assert_eq!(
         state(store, 110).await,
@@ -172,9 +172,9 @@ async fn an_hour_is_complete_only_when_a_sweep_has_confirmed_it(store: &dyn Stor
         "a sweep within the hour proves nothing of its rest"
     );
     let live = proved(5_000);
-    assert!(
-        store.put_cursor(tenant_id(1), ALERTS, Purpose::Live, live.clone(), at(5_001)).await.expect("put")
-    );
+    let lease = lease_source(store, at(5_001)).await;
+    let result = PollResult::CaughtUp { next_at: at(6_100), missing: None, cursor: Some(live.clone()) };
+    store.finish_poll(&lease, result, at(5_001)).await.expect("finished");
     assert_eq!(state(store, 5_002).await, HourState::Read);
     sweep(store, 6_000, Vec::new()).await;
     assert_eq!(state(store, 6_002).await, HourState::Complete { as_of: at(6_000) });
@@ -187,7 +187,7 @@ async fn an_hour_is_complete_only_when_a_sweep_has_confirmed_it(store: &dyn Stor
     let lease = lease_source(store, at(6_100)).await;
     let late = put(store, &lease, &[("b", 5)], live.clone(), live.proved_up_to(), 6_105).await;
     assert_eq!(late, Some(Late { records: 1, delay: Duration::from_secs(6_100) }));
-    caught_up(store, &lease, 9_000_000, at(6_106)).await;
+    caught_up(store, &lease, 6_211, at(6_106)).await;
     let told = hours(store, 0, 1, 6_107).await.remove(0);
     assert_eq!((told.state, told.late, told.late_seconds_max), (HourState::Late, 1, 6_100));
     assert_eq!(told.reopened_at, Some(at(6_105)));
@@ -200,7 +200,6 @@ async fn an_hour_is_complete_only_when_a_sweep_has_confirmed_it(store: &dyn Stor
         HourState::Hole { reason: Reason::NoAnswer },
         "before the cursor has learnt it"
     );
-    assert!(store.put_cursor(tenant_id(1), ALERTS, Purpose::Live, live, at(6_211)).await.expect("put"));
     let lease = lease_source(store, at(6_211)).await;
     assert_eq!(lease.cursor.holes().len(), 1);
     assert_eq!(state(store, 6_212).await, HourState::Hole { reason: Reason::NoAnswer });
@@ -216,7 +215,7 @@ async fn what_a_sweep_finds_is_late_and_told_to_the_live_cursor(store: &dyn Stor
     assert_eq!(put(store, &lease, &[("a", -9_000)], proved(5_000), cursor(0).proved_up_to(), 10).await, None);
     caught_up(store, &lease, 7_000, at(11)).await;
     assert!(
-        store.put_cursor(tenant_id(1), ALERTS, Purpose::Sweep, cursor(HOUR), at(5_500)).await.expect("put")
+        store.begin_cursor(tenant_id(1), ALERTS, Purpose::Sweep, cursor(HOUR), at(5_500)).await.expect("put")
     );
     let sweep = lease_source(store, at(5_500)).await;
     assert_eq!(sweep.purpose, Purpose::Sweep);
@@ -228,7 +227,7 @@ async fn what_a_sweep_finds_is_late_and_told_to_the_live_cursor(store: &dyn Stor
     assert_eq!((told.new, told.late, told.healed, told.state), (1, 1, 1, HourState::Late));
     assert!(
         store
-            .put_cursor(tenant_id(1), ALERTS, Purpose::Backfill, cursor(HOUR), at(5_500))
+            .begin_cursor(tenant_id(1), ALERTS, Purpose::Backfill, cursor(HOUR), at(5_500))
             .await
             .expect("put")
     );

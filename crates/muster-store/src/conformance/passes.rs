@@ -39,7 +39,7 @@ async fn one_cursor_is_leased_by_name(store: &dyn Store) {
         store.lease_cursor(instance, backfill, LEASE, at(seconds)).await.expect("asked")
     };
     assert!(lease(ME, 10).await.is_none(), "there is none");
-    store.put_cursor(tenant_id(1), ALERTS, Purpose::Backfill, cursor(3), at(20)).await.expect("put");
+    store.begin_cursor(tenant_id(1), ALERTS, Purpose::Backfill, cursor(3), at(20)).await.expect("begun");
     assert!(lease(ME, 10).await.is_none(), "not due");
     let mine = lease(ME, 20).await.expect("due");
     assert_eq!((mine.tenant.id, mine.source, mine.purpose), backfill);

@@ -111,13 +111,13 @@ async fn paused_tenants_are_not_polled_but_served(store: &dyn Store) {
 async fn purposes_have_cursors_of_their_own(store: &dyn Store) {
     let (tenant, sinks) = (add(store, 1).await, names(&["splunk"]));
     let put = async |purpose, source, from| {
-        store.put_cursor(tenant.id, source, purpose, cursor(from), at(5)).await.expect("put")
+        store.begin_cursor(tenant.id, source, purpose, cursor(from), at(5)).await.expect("put")
     };
     assert!(!put(Purpose::Sweep, Source::GraphIncidents, 1).await, "it has no such source");
     assert!(put(Purpose::Sweep, Source::GraphAlerts, -900).await);
     assert!(put(Purpose::Backfill, Source::GraphAlerts, -9000).await);
     let stranger =
-        store.put_cursor(tenant_id(7), Source::GraphAlerts, Purpose::Sweep, cursor(1), at(5)).await;
+        store.begin_cursor(tenant_id(7), Source::GraphAlerts, Purpose::Sweep, cursor(1), at(5)).await;
     assert!(matches!(stranger, Err(StoreError::NoTenant(_))));
     assert_eq!(store.next_source_due_at().await.expect("asked"), Some(at(0)));
     let leases = store.lease_due_sources(ME, 9, LEASE, at(9)).await.expect("leased");
@@ -148,6 +148,9 @@ async fn purposes_have_cursors_of_their_own(store: &dyn Store) {
     assert_eq!(what, expected);
     assert!(states.iter().all(|state| state.accepted == 3), "what is accepted is the source's");
     // One begun anew is nobody's any more; one that is over is forgotten, but by its worker only.
+    assert!(!put(Purpose::Backfill, Source::GraphAlerts, -5000).await, "it is read for that already");
+    let remove = |purpose| store.remove_cursor(tenant.id, Source::GraphAlerts, purpose);
+    assert!(remove(Purpose::Backfill).await.expect("removed"));
     assert!(put(Purpose::Backfill, Source::GraphAlerts, -5000).await);
     assert!(is_lost(store.finish_poll(&backfill, over(), at(12)).await));
     let again = store.lease_due_sources(ME, 9, LEASE, at(19)).await.expect("leased").remove(0);
@@ -163,7 +166,6 @@ async fn purposes_have_cursors_of_their_own(store: &dyn Store) {
     let live = live.iter().find(|lease| lease.purpose == Purpose::Live).expect("due");
     assert!(store.finish_poll(live, over(), at(30)).await.is_err());
     caught_up(store, live, 40, at(30)).await;
-    let remove = |purpose| store.remove_cursor(tenant.id, Source::GraphAlerts, purpose);
     assert!(remove(Purpose::Sweep).await.expect("removed"));
     assert!(!remove(Purpose::Sweep).await.expect("asked"));
     assert!(!remove(Purpose::Live).await.expect("asked"));
@@ -174,7 +176,8 @@ async fn purposes_have_cursors_of_their_own(store: &dyn Store) {
     assert!(put(Purpose::Sweep, Source::GraphAlerts, 1).await);
     store.offboard_tenant(tenant.id, BY, at(50)).await.expect("offboarded");
     assert!(store.cursor_states().await.expect("read").is_empty());
-    let offboarded = store.put_cursor(tenant.id, Source::GraphAlerts, Purpose::Sweep, cursor(1), at(5)).await;
+    let offboarded =
+        store.begin_cursor(tenant.id, Source::GraphAlerts, Purpose::Sweep, cursor(1), at(5)).await;
     assert!(matches!(offboarded, Err(StoreError::Offboarded(_))));
 }
 
@@ -182,7 +185,7 @@ async fn purposes_have_cursors_of_their_own(store: &dyn Store) {
 async fn purposes_read_side_by_side_and_accept_each_version_once(store: &dyn Store) {
     let (tenant, sinks) = (add(store, 1).await, names(&["splunk"]));
     for purpose in [Purpose::Sweep, Purpose::Backfill] {
-        let put = store.put_cursor(tenant.id, Source::GraphAlerts, purpose, cursor(0), at(0)).await;
+        let put = store.begin_cursor(tenant.id, Source::GraphAlerts, purpose, cursor(0), at(0)).await;
         assert!(put.expect("put"));
     }
     let leases = store.lease_due_sources(ME, 9, LEASE, at(1)).await.expect("leased");

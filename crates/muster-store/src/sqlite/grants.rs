@@ -11,6 +11,7 @@ use sqlx::{Row, SqliteConnection};
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::rows::{living, owner, parsed};
+use super::waits::latest_set;
 use super::writer::Durability;
 use crate::grants::{open_refresh_token, seal_refresh_token};
 use crate::sealing::Sealed;
@@ -230,13 +231,17 @@ async fn lease(
     if grant.revoked_at.is_some() {
         return Ok(Found::Dead { grant });
     }
-    let until: i64 = row.try_get("leased_until")?;
-    if until > nanoseconds(now) {
+    let (until, set_at): (i64, i64) = (row.try_get("leased_until")?, row.try_get("set_at")?);
+    // A version before did not say when it was set: no lease of its was longer than such a step.
+    let set_at = if set_at == 0 { until } else { set_at };
+    if until > nanoseconds(now) && set_at <= latest_set(now) {
         return Ok(Found::Busy { until });
     }
     let fence = row.try_get::<i64, _>("fence")? + 1;
-    sqlx::query("UPDATE delegated_grant SET leased_until = ?, lease_owner = ?, fence = ? WHERE grant_no = ?")
+    let sql = "UPDATE delegated_grant SET leased_until = ?, set_at = ?, lease_owner = ?, fence = ? WHERE grant_no = ?";
+    sqlx::query(sql)
         .bind(lease_end(now, lease_for))
+        .bind(nanoseconds(now))
         .bind(owner(instance))
         .bind(fence)
         .bind(row.try_get::<i64, _>("grant_no")?)

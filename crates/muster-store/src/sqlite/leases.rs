@@ -13,6 +13,7 @@ use sqlx::Row;
 use super::engine::SqliteStore;
 use super::open::try_lock;
 use super::rows::owner;
+use super::waits::latest_set;
 use super::writer::Durability;
 use crate::stored::{count, lease_end, nanoseconds};
 use crate::{InstanceId, Leases, NamedLease, StoreError};
@@ -33,14 +34,15 @@ impl Leases for SqliteStore {
         let taken = self.write(doing, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 // Without the lock, somebody who lives holds the lease, or is about to: it is taken only from one that
-                // has run out. With it, only from one that has run out or whose owner had the lock.
+                // has run out, or was set by a clock that has stepped back since. With it, also from one whose owner had
+                // the lock. A version before did not say when it was set: no lease of its was longer than such a step.
                 let row = sqlx::query(
-                    "INSERT INTO lease (name, leased_until, lease_owner, fence, guarded)
-                     SELECT ?1, ?2, ?3, 1, ?4 WHERE ?4 OR EXISTS (SELECT 1 FROM lease WHERE name = ?1)
-                     ON CONFLICT (name) DO UPDATE SET leased_until = excluded.leased_until,
+                    "INSERT INTO lease (name, leased_until, lease_owner, fence, guarded, set_at)
+                     SELECT ?1, ?2, ?3, 1, ?4, ?5 WHERE ?4 OR EXISTS (SELECT 1 FROM lease WHERE name = ?1)
+                     ON CONFLICT (name) DO UPDATE SET leased_until = excluded.leased_until, set_at = excluded.set_at,
                          lease_owner = excluded.lease_owner, guarded = excluded.guarded, fence = fence + 1
-                     WHERE CASE WHEN ?4 THEN leased_until <= ?5 OR guarded
-                         ELSE leased_until <= ?5 AND leased_until > 0 END
+                     WHERE ?4 AND guarded OR (?4 OR leased_until > 0) AND
+                         (leased_until <= ?5 OR coalesce(nullif(set_at, 0), leased_until) > ?6)
                      RETURNING fence",
                 )
                 .bind(name)
@@ -48,6 +50,7 @@ impl Leases for SqliteStore {
                 .bind(owner(instance))
                 .bind(guarded)
                 .bind(nanoseconds(now))
+                .bind(latest_set(now))
                 .fetch_optional(&mut *connection)
                 .await?;
                 Ok(row.map(|row| row.try_get::<i64, _>(0)).transpose()?)
@@ -69,11 +72,11 @@ impl Leases for SqliteStore {
         lease_for: Duration,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.set_lease_end(lease.name, lease.fence, lease_end(now, lease_for)).await
+        self.set_lease_end(lease.name, lease.fence, lease_end(now, lease_for), Some(now)).await
     }
 
     async fn release_lease(&self, lease: NamedLease) -> Result<(), StoreError> {
-        let released = self.set_lease_end(lease.name, lease.fence, 0).await;
+        let released = self.set_lease_end(lease.name, lease.fence, 0, None).await;
         // After the row, which would be taken for a dead one's otherwise.
         let held = (lease.name.to_owned(), lease.fence);
         self.guards.lock().expect("no panic while the lock is held").remove(&held);
@@ -109,13 +112,21 @@ impl Leases for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn set_lease_end(&self, name: &'static str, fence: u64, end: i64) -> Result<(), StoreError> {
+    /// Has a lease end then, as was set at `now`; one that is given back was set as before.
+    async fn set_lease_end(
+        &self,
+        name: &'static str,
+        fence: u64,
+        end: i64,
+        now: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
         self.write("keep a lease", Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 // One that was given back is not held any more.
-                let sql =
-                    "UPDATE lease SET leased_until = ? WHERE name = ? AND fence = ? AND leased_until > 0";
-                let done = sqlx::query(sql).bind(end).bind(name).bind(fence.cast_signed());
+                let sql = "UPDATE lease SET leased_until = ?, set_at = coalesce(?, set_at)
+                     WHERE name = ? AND fence = ? AND leased_until > 0";
+                let done = sqlx::query(sql).bind(end).bind(now.map(nanoseconds));
+                let done = done.bind(name).bind(fence.cast_signed());
                 if done.execute(&mut *connection).await?.rows_affected() == 0 {
                     return Err(StoreError::LeaseLost { what: name.to_owned() }.into());
                 }

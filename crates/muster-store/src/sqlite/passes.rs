@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use super::engine::SqliteStore;
 use super::notes::take_notes_in;
 use super::rows::{odd, owner, read_tenant, select_tenant};
-use super::sources::{insert_cursor, read_state};
+use super::sources::read_state;
 use super::waits::latest_set;
 use super::writer::Durability;
 use crate::stored::{count, lease_end, nanoseconds};
@@ -44,8 +44,7 @@ impl Passes for SqliteStore {
         if self.cursor(tenant, source, purpose).await?.is_some() {
             return Ok(false);
         }
-        let begin = insert_cursor!("DO NOTHING");
-        self.insert_cursor(begin, (tenant, source, purpose), cursor, next_at).await
+        self.insert_cursor((tenant, source, purpose), cursor, next_at).await
     }
 
     async fn cursor(

@@ -71,24 +71,10 @@ pub(super) fn lost(lease: &SourceLease) -> StoreError {
     StoreError::LeaseLost { what: format!("{purpose}{} of tenant {}", lease.source, lease.tenant.slug) }
 }
 
-/// Begins a cursor; what becomes of one that is there is said behind.
-macro_rules! insert_cursor {
-    ($conflict:literal) => {
-        concat!(
-            "INSERT INTO cursor (source_no, purpose, cursor, next_at, set_at)
-             SELECT source_no, ?3, ?4, ?5, ?5 - ?6 FROM source WHERE tenant_no = ?1 AND source = ?2
-             ON CONFLICT (source_no, purpose) ",
-            $conflict
-        )
-    };
-}
-pub(super) use insert_cursor;
-
 impl SqliteStore {
-    /// Begins to read a source for a purpose with `begin`, an [`insert_cursor`]; whether a cursor was written.
+    /// Begins to read a source for a purpose, unless it is read for that; whether a cursor was written.
     pub(super) async fn insert_cursor(
         &self,
-        begin: &'static str,
         (tenant, source, purpose): (TenantId, Source, Purpose),
         cursor: Cursor,
         next_at: Timestamp,
@@ -96,6 +82,9 @@ impl SqliteStore {
         self.write("begin to read a source", Durability::Synced, move |connection| {
             Box::pin(async move {
                 let tenant_no = living(connection, tenant).await?.tenant_no;
+                let begin = "INSERT INTO cursor (source_no, purpose, cursor, next_at, set_at)
+                     SELECT source_no, ?3, ?4, ?5, ?5 - ?6 FROM source WHERE tenant_no = ?1 AND source = ?2
+                     ON CONFLICT (source_no, purpose) DO NOTHING";
                 let done = sqlx::query(begin)
                     .bind(tenant_no)
                     .bind(source.as_str())
@@ -115,22 +104,6 @@ impl SqliteStore {
 
 #[async_trait]
 impl Sources for SqliteStore {
-    async fn put_cursor(
-        &self,
-        tenant: TenantId,
-        source: Source,
-        purpose: Purpose,
-        cursor: Cursor,
-        next_at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let begin = insert_cursor!(
-            "DO UPDATE SET cursor = excluded.cursor, next_at = excluded.next_at, set_at = excluded.set_at,
-                 leased_until = 0, lease_owner = NULL, fence = fence + 1, failures = 0, last_error = NULL,
-                 last_error_at = NULL, last_success_at = NULL"
-        );
-        self.insert_cursor(begin, (tenant, source, purpose), cursor, next_at).await
-    }
-
     async fn remove_cursor(
         &self,
         tenant: TenantId,

@@ -146,7 +146,7 @@ async fn what_was_read_and_owed_goes_on() {
     let receipt = accept(&*store, by_watermark, &["a3", "a4"], Cursor::starting(at(6))).await;
     assert_eq!(receipt, PageReceipt { accepted: 1, known: 1, kept: 0, late: None });
     let put =
-        store.put_cursor(tenant(1), Source::GraphAlerts, Purpose::Sweep, Cursor::starting(at(0)), at(100));
+        store.begin_cursor(tenant(1), Source::GraphAlerts, Purpose::Sweep, Cursor::starting(at(0)), at(100));
     assert!(put.await.expect("put"));
     let sweep = store.lease_due_sources(ME, 9, LEASE, at(101)).await.expect("leased").remove(0);
     let receipt = accept(&*store, &sweep, &["a1", "a4"], Cursor::starting(at(6))).await;

@@ -91,6 +91,12 @@ pub(crate) struct PageCounts {
 }
 
 impl PageCounts {
+    /// What one record adds that could not be read when its page came. It opens no hour again: the page was not whole.
+    pub(crate) fn of_letter(updated_at: Option<Timestamp>, unrouted: bool) -> Self {
+        let hour = HourCounts { new: 1, unrouted: u32::from(unrouted), ..HourCounts::default() };
+        Self { hours: BTreeMap::from([(hour_of(updated_at), hour)]), late: None }
+    }
+
     /// What `page` adds of which the records at the indices `fresh` are new.
     pub(crate) fn of(
         page: &AcceptedPage<'_>,

@@ -1,8 +1,9 @@
-//! How times, counters and words are stored, whatever the engine.
+//! How times, counters, selections and words are stored, whatever the engine.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_model::Selection;
 
 /// Longer words of an error are cut before they are stored.
 const REASON_CHARACTERS_MAX: usize = 1000;
@@ -24,6 +25,14 @@ pub(crate) fn timestamp(nanoseconds: i64) -> Timestamp {
 /// When a lease that is taken at `now` ends.
 pub(crate) fn lease_end(now: Timestamp, lease_for: Duration) -> i64 {
     nanoseconds(now.saturating_add(lease_for).unwrap_or(Timestamp::MAX))
+}
+
+/// A selection as it is stored.
+pub(crate) fn bits(selection: Selection) -> Option<Vec<u8>> {
+    match selection {
+        Selection::All => None,
+        Selection::Some(bits) => Some(bits),
+    }
 }
 
 /// A counter as it was stored. Never negative, unless the file was changed by hand.

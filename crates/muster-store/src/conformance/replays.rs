@@ -23,6 +23,7 @@ pub(super) async fn run_all(engine: &mut dyn Engine) {
     what_is_to_be_replayed_is_not_pruned(&*engine.fresh().await).await;
     what_was_pruned_unrouted_is_new_to_a_backfill(&*engine.fresh().await).await;
     nothing_of_a_tenant_that_is_gone_is_replayed(&*engine.fresh().await).await;
+    a_letter_that_can_be_read_now_counts_as_any_record(&*engine.fresh().await).await;
     a_replay_goes_on_after_a_kill(engine).await;
 }
 
@@ -369,6 +370,24 @@ async fn nothing_of_a_tenant_that_is_gone_is_replayed(store: &dyn Store) {
     store.remove_tenant(tenant_id(1), BY, at(5)).await.expect("removed");
     let refused = store.replay(&request(&destinations), 0, at(6)).await;
     assert!(matches!(refused, Err(StoreError::NoTenant(_))), "{refused:?}");
+}
+
+async fn a_letter_that_can_be_read_now_counts_as_any_record(store: &dyn Store) {
+    add(store, 1).await;
+    let source = lease_source(store, at(0)).await;
+    let body = format!(r#"{{"id":"late","lastUpdateDateTime":"{}"}}"#, at(10));
+    let letter = crate::NewDeadLetter { record_id: None, reason: "odd".to_owned(), body: body.as_bytes() };
+    let page = crate::AcceptedPage { dead_letters: vec![letter], ..page_of(Vec::new(), &[]) };
+    store.accept_page(&source, page, LEASE, at(11)).await.expect("accepted");
+    let letter = store.dead_letters(None, 9).await.expect("listed").remove(0);
+    assert_eq!(counted(store).await, (0, 0, Vec::new()));
+    assert!(store.replay_dead_letter(letter.number, &[], at(12)).await.expect("replayed"));
+    assert_eq!(counted(store).await, (1, 1, Vec::new()));
+    assert_eq!(unrouted(store).await, [(UnroutedCause::NoRoute, 1, 0)], "there was no sink");
+    let splunk = everything_to(&["splunk"]);
+    replay(store, &ReplayRequest { unrouted: true, ..request(&splunk) }, at(13)).await;
+    assert_eq!(drain(store, "splunk", at(14)).await, ["late"]);
+    assert_eq!(counted(store).await, (1, 0, vec![("splunk".to_owned(), 1, 1)]));
 }
 
 async fn a_replay_goes_on_after_a_kill(engine: &mut dyn Engine) {

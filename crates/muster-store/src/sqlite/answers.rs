@@ -6,11 +6,10 @@ use jiff::Timestamp;
 use muster_model::Source;
 use sqlx::{Row, SqliteConnection};
 
-use super::batches::bits;
 use super::failure::Failure;
 use super::ledger::{SinkRow, count_sinks};
 use crate::settling::Answer;
-use crate::stored::nanoseconds;
+use crate::stored::{bits, nanoseconds};
 
 /// Keeps what a sink said of records of deliveries that are still there.
 pub(super) async fn write_answers(

@@ -1,14 +1,13 @@
 //! Writing journal batches with what is owed of them.
 
 use jiff::Timestamp;
-use muster_model::Selection;
 use sqlx::{Row, SqliteConnection};
 
 use super::failure::Failure;
 use super::unrouted::write_unrouted;
 use crate::drafts::{NewBatch, Owed};
 use crate::packing::PackedBatch;
-use crate::stored::nanoseconds;
+use crate::stored::{bits, nanoseconds};
 
 /// A version is one text within the JSON that carries many to one statement: the hash in hexadecimal, the time in
 /// twenty characters, the id.
@@ -84,14 +83,6 @@ pub(super) async fn write_batch(
         .await?;
     }
     Ok(())
-}
-
-/// A selection as it is stored.
-pub(super) fn bits(selection: Selection) -> Option<Vec<u8>> {
-    match selection {
-        Selection::All => None,
-        Selection::Some(bits) => Some(bits),
-    }
 }
 
 /// Writes a packed batch; returns its number.

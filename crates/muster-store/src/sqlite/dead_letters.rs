@@ -9,9 +9,10 @@ use sqlx::{Row, SqliteConnection};
 use super::batches::write_batch;
 use super::engine::SqliteStore;
 use super::failure::Failure;
-use super::ledger::{count_sinks, owed_as_json};
+use super::ledger::{count_page, count_sinks, owed_as_json};
 use super::rows::parsed;
 use super::writer::Durability;
+use crate::counting::PageCounts;
 use crate::dead_letters::{SealedLetter, open_letter, readable};
 use crate::sealing::{DataKey, Sealed};
 use crate::stored::{count, nanoseconds, timestamp};
@@ -109,6 +110,7 @@ impl DeadLetters for SqliteStore {
         // again in a form that could.
         let is_indexed = refused_by.is_some();
         let sinks = refused_by.map_or_else(|| sinks.to_vec(), |sink| vec![sink]);
+        let counts = PageCounts::of_letter(head.updated_at, sinks.is_empty()).as_json();
         let batch = self.packer.single_batch(letter.tenant, letter.key, head, &body, &sinks).await?;
         let owed = owed_as_json([&batch]);
         let (tenant_no, source_no) = (letter.tenant_no, stored.source_no);
@@ -117,6 +119,9 @@ impl DeadLetters for SqliteStore {
                 if delete_letter(connection, number).await? {
                     write_batch(connection, tenant_no, source_no, batch, is_indexed, now).await?;
                     count_sinks(connection, source_no, owed).await?;
+                    if !is_indexed {
+                        count_page(connection, source_no, counts, now).await?;
+                    }
                 }
                 Ok(())
             })

@@ -9,7 +9,6 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::answers::{count_answers, write_answers};
-use super::batches::bits;
 use super::damage::fetch_again;
 use super::dead_letters::insert_letter;
 use super::engine::SqliteStore;
@@ -22,7 +21,7 @@ use crate::sealing::{DataKey, Sealed};
 use crate::settling::{
     Answer, BrokenDelivery, Settlement, StoredDelivery, queue_name, read_back, refused_letters,
 };
-use crate::stored::{bounded, count, lease_end, nanoseconds, timestamp};
+use crate::stored::{bits, bounded, count, lease_end, nanoseconds, timestamp};
 use crate::{
     Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, QueueState, SinkTotals,
     StoreError,

@@ -27,6 +27,7 @@ mod look;
 mod meta;
 mod notes;
 mod open;
+mod owing;
 mod passes;
 mod promotion;
 mod pruning;

@@ -3,7 +3,6 @@
 //! A replay is any size, and a queue goes in order. So what is replayed stands beside the queue, and steps in behind what is
 //! owed live only when nothing that was replayed is in it any more: what comes live waits for one lease's worth at most.
 
-use jiff::Timestamp;
 use sqlx::{Row, SqliteConnection};
 
 use super::engine::SqliteStore;
@@ -89,51 +88,5 @@ async fn step_one_in(connection: &mut SqliteConnection, queue_no: i64, batch_no:
     ] {
         sqlx::query(sql).bind(queue_no).bind(batch_no).bind(number).execute(&mut *connection).await?;
     }
-    Ok(())
-}
-
-/// What one more part of a batch is owed to a queue.
-pub(super) struct OwedAgain {
-    pub(super) batch_no: i64,
-    pub(super) records: i64,
-    pub(super) body_bytes: i64,
-    pub(super) selection: Option<Vec<u8>>,
-}
-
-/// Owes a queue some records of a batch once more. `merged` is the selection with what waits of the batch already.
-pub(super) async fn owe_again(
-    connection: &mut SqliteConnection,
-    (tenant_no, sink): (i64, &str),
-    more: OwedAgain,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let row = sqlx::query(
-        "INSERT INTO queue (tenant_no, sink, next_number, next_at, set_at, owed) VALUES (?1, ?2, 1, ?3, ?3, ?4)
-         ON CONFLICT (tenant_no, sink) DO UPDATE SET
-             next_at = CASE WHEN owed = 0 THEN excluded.next_at ELSE next_at END,
-             set_at = CASE WHEN owed = 0 AND lease_owner IS NULL THEN excluded.set_at ELSE set_at END,
-             owed = owed + excluded.owed
-         RETURNING queue_no",
-    )
-    .bind(tenant_no)
-    .bind(sink)
-    .bind(crate::stored::nanoseconds(now))
-    .bind(more.records)
-    .fetch_one(&mut *connection)
-    .await?;
-    sqlx::query(
-        "INSERT INTO replay (queue_no, batch_no, records, body_bytes, owed_since, selection)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (queue_no, batch_no) DO UPDATE SET records = records + excluded.records,
-             selection = excluded.selection",
-    )
-    .bind(row.try_get::<i64, _>(0)?)
-    .bind(more.batch_no)
-    .bind(more.records)
-    .bind(more.body_bytes)
-    .bind(crate::stored::nanoseconds(now))
-    .bind(more.selection)
-    .execute(&mut *connection)
-    .await?;
     Ok(())
 }

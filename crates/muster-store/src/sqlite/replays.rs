@@ -9,24 +9,23 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::{Batch, Selection, Source, TenantId};
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
-use super::batches::{bits, version_columns};
+use super::batches::version_columns;
 use super::damage::{LostVersions, fetch_again};
 use super::engine::SqliteStore;
 use super::failure::Failure;
-use super::ledger::{SinkRow, count_sinks};
-use super::promotion::{OwedAgain, owe_again};
+use super::owing::{Candidate, owe, settle};
 use super::rows::{odd, parsed};
 use super::tenants::LivingTenant;
-use super::unrouted::{read_unrouted, strike_off};
+use super::unrouted::read_unrouted;
 use super::writer::Durability;
 use crate::counting::hour_of;
 use crate::drafts::version;
-use crate::packing::{StoredBatch, unpack};
+use crate::packing::unpack;
 use crate::sealing::DataKey;
 use crate::stored::{count, nanoseconds, timestamp};
-use crate::{ReplayCounts, ReplayRequest, ReplayStep, ReplayedToSink, Replays, StoreError, Unrouted};
+use crate::{ReplayCounts, ReplayRequest, ReplayStep, Replays, StoreError, Unrouted};
 
 /// So many batches are looked at in one step, or as many as have so many bytes.
 const BATCHES_MAX: i64 = 64;
@@ -37,16 +36,6 @@ const DOING: &str = "replay the journal";
 struct Whose {
     tenant_no: i64,
     key: Arc<DataKey>,
-}
-
-/// A batch with what is wanted of it.
-struct Candidate {
-    batch_no: i64,
-    body_bytes: i64,
-    /// In which hour the ledger counts each record.
-    hours: Vec<i64>,
-    /// Which of them each sink is to have.
-    wanted: Vec<(String, Selection)>,
 }
 
 /// A batch that cannot be read, with what is known of it.
@@ -219,19 +208,9 @@ impl SqliteStore {
         known: bool,
         counts: &mut ReplayCounts,
     ) -> Result<Looked, Failure> {
-        let row =
-            sqlx::query("SELECT batch_id, records, body_bytes, sealed FROM journal_batch WHERE batch_no = ?");
         // Pruned since it was listed.
-        let Some(row) = row.bind(batch_no).fetch_optional(&self.readers).await? else {
-            return Ok(Looked::Nothing);
-        };
-        let body_bytes: i64 = row.try_get("body_bytes")?;
-        let stored = StoredBatch {
-            batch_id: row.try_get("batch_id")?,
-            records: count(row.try_get("records")?),
-            body_bytes: count(body_bytes),
-            sealed: row.try_get("sealed")?,
-        };
+        let Some(stored) = self.stored_batch(batch_no).await? else { return Ok(Looked::Nothing) };
+        let body_bytes = stored.body_bytes.cast_signed();
         let mut reader = self.readers.acquire().await?;
         let noted = read_unrouted(&mut reader, batch_no).await?;
         drop(reader);
@@ -315,129 +294,4 @@ impl SqliteStore {
         places.into_iter().for_each(|place| indexed[place] = true);
         Ok(indexed)
     }
-}
-
-/// Where a sink stands with a batch.
-#[derive(Default)]
-struct Standing {
-    owed: Vec<Selection>,
-    had: Vec<Selection>,
-    refused: Vec<Selection>,
-}
-
-impl Standing {
-    async fn read(
-        connection: &mut SqliteConnection,
-        tenant_no: i64,
-        batch_no: i64,
-        sink: &str,
-    ) -> Result<Self, Failure> {
-        let rows = sqlx::query(
-            "SELECT 'owed', d.selection FROM delivery d JOIN queue q ON q.queue_no = d.queue_no
-             WHERE d.batch_no = ?1 AND q.tenant_no = ?3 AND q.sink = ?2
-             UNION ALL SELECT 'owed', r.selection FROM replay r JOIN queue q ON q.queue_no = r.queue_no
-             WHERE r.batch_no = ?1 AND q.tenant_no = ?3 AND q.sink = ?2
-             UNION ALL SELECT outcome, selection FROM acknowledgement WHERE batch_no = ?1 AND sink = ?2",
-        )
-        .bind(batch_no)
-        .bind(sink)
-        .bind(tenant_no)
-        .fetch_all(&mut *connection)
-        .await?;
-        let mut standing = Self::default();
-        for row in rows {
-            let selection = row.try_get::<Option<Vec<u8>>, _>(1)?.map_or(Selection::All, Selection::Some);
-            match row.try_get::<&str, _>(0)? {
-                "owed" => standing.owed.push(selection),
-                "delivered" => standing.had.push(selection),
-                "rejected" => standing.refused.push(selection),
-                _ => {}
-            }
-        }
-        Ok(standing)
-    }
-}
-
-/// What each sink is owed anew of a batch; adds up what becomes of all that is wanted.
-async fn settle(
-    connection: &mut SqliteConnection,
-    tenant_no: i64,
-    candidate: &Candidate,
-    again: bool,
-    sums: &mut BTreeMap<String, ReplayedToSink>,
-) -> Result<Vec<(String, Selection)>, Failure> {
-    let records = candidate.hours.len();
-    let mut owed = Vec::new();
-    for (sink, wanted) in &candidate.wanted {
-        let standing = Standing::read(connection, tenant_no, candidate.batch_no, sink).await?;
-        let within = |all: &[Selection], index| all.iter().any(|selection| selection.contains(index));
-        let sum = sums.entry(sink.clone()).or_default();
-        let anew = Selection::of(records, |index| {
-            if !wanted.contains(index) {
-                return false;
-            }
-            let counter = if within(&standing.owed, index) {
-                &mut sum.owed_already
-            } else if !again && within(&standing.had, index) {
-                &mut sum.had
-            } else if !again && within(&standing.refused, index) {
-                &mut sum.refused
-            } else {
-                sum.owed += 1;
-                return true;
-            };
-            *counter += 1;
-            false
-        });
-        owed.extend(anew.map(|selection| (sink.clone(), selection)));
-    }
-    Ok(owed)
-}
-
-/// Owes sinks records of a batch, counts that in the ledger, and strikes them off what no sink was to have.
-async fn owe(
-    connection: &mut SqliteConnection,
-    (tenant_no, source_no): (i64, i64),
-    candidate: Candidate,
-    owed: Vec<(String, Selection)>,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let Candidate { batch_no, body_bytes, hours, .. } = candidate;
-    for (sink, selection) in &owed {
-        let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
-        for (_, hour) in hours.iter().enumerate().filter(|(index, _)| selection.contains(*index)) {
-            *counts.entry(*hour).or_default() += 1;
-        }
-        let waiting = waiting(connection, (tenant_no, sink), batch_no).await?;
-        let merged = Selection::of(hours.len(), |index| {
-            selection.contains(index) || waiting.as_ref().is_some_and(|waiting| waiting.contains(index))
-        });
-        let more = OwedAgain {
-            batch_no,
-            records: counts.values().sum(),
-            body_bytes,
-            selection: merged.and_then(bits),
-        };
-        owe_again(connection, (tenant_no, sink), more, now).await?;
-        let rows = counts.iter().map(|(hour, records)| (*hour, sink.as_str(), *records, 0, 0));
-        let rows = serde_json::to_string(&rows.collect::<Vec<SinkRow<'_>>>()).expect("names and numbers");
-        count_sinks(connection, source_no, rows).await?;
-    }
-    let to_a_sink = |index: usize| owed.iter().any(|(_, selection)| selection.contains(index));
-    strike_off(connection, batch_no, to_a_sink, |index| hours.get(index).copied(), now).await
-}
-
-/// What waits of a batch to be replayed to a sink.
-async fn waiting(
-    connection: &mut SqliteConnection,
-    (tenant_no, sink): (i64, &str),
-    batch_no: i64,
-) -> Result<Option<Selection>, Failure> {
-    let row = sqlx::query(
-        "SELECT r.selection FROM replay r JOIN queue q ON q.queue_no = r.queue_no
-         WHERE r.batch_no = ? AND q.tenant_no = ? AND q.sink = ?",
-    );
-    let row = row.bind(batch_no).bind(tenant_no).bind(sink).fetch_optional(&mut *connection).await?;
-    let selection = row.map(|row| row.try_get::<Option<Vec<u8>>, _>(0)).transpose()?;
-    Ok(selection.map(|selection| selection.map_or(Selection::All, Selection::Some)))
 }

@@ -2,6 +2,7 @@
 
 mod identity;
 mod keys;
+mod replays;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;

@@ -7,15 +7,15 @@ use muster_model::{Selection, Source, TenantId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::batches::bits;
 use super::engine::SqliteStore;
 use super::failure::Failure;
+use super::history::forget;
 use super::ledger::source_number;
 use super::rows::parsed;
 use super::writer::Durability;
 use crate::counting::hour_of_stored;
 use crate::drafts::NewUnrouted;
-use crate::stored::{count, nanoseconds, timestamp};
+use crate::stored::{bits, count, nanoseconds, timestamp};
 use crate::{StoreError, Unrouted, UnroutedCause};
 
 /// Records by the hour of the ledger that counts them.
@@ -243,6 +243,9 @@ async fn forget_one(
         .execute(&mut *connection)
         .await?;
     }
+    // When they come again, they are not the first of their records.
+    let times = places.values().copied().collect::<Vec<_>>();
+    forget(connection, source_no, &times).await?;
     uncount(connection, source_no, &hours, "new", now).await?;
     let hour_of = |index: usize| places.get(&index).map(|at| hour_of_stored(*at));
     strike_off(connection, batch_no, |index| places.contains_key(&index), hour_of, now).await?;

@@ -2,6 +2,7 @@
 
 mod grants;
 mod killed;
+mod killed_replays;
 mod model;
 mod recorded;
 mod suite;

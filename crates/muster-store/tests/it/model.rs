@@ -1,15 +1,16 @@
-//! Random pages, polls, crashes and answers of sinks against a model of a few lines: each version is delivered to
-//! each sink that wants it exactly once, in the order of acceptance, whatever happens between.
+//! Random pages, polls, replays, crashes and answers of sinks against a model of a few lines: each version is delivered to
+//! each sink that wants it exactly once, in the order of acceptance, whatever happens between; and once more, when that is
+//! asked for.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{ContentHash, Cursor, RecordHead, Selection, Severity, Slug, Source, TenantState};
 use muster_store::{
     AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Leases,
-    Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, PollResult, SourceLease, Sources, SqliteStore,
-    StoreError, Tenants,
+    Ledger, LedgerFilter, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, PollResult, ReplayRequest,
+    Replays, SourceLease, Sources, SqliteStore, StoreError, Tenants,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -26,6 +27,8 @@ enum Step {
     Page(usize, Vec<Item>),
     /// A sink answers for what it is owed first: it takes, refuses or puts off each record by these numbers in turn.
     Deliver(usize, u32, Vec<u8>),
+    /// What a tenant has in the journal is brought to a sink: only what is unrouted, and also what the sink has had.
+    Replay(usize, usize, bool, bool),
     /// The lease that a worker holds ends, and another worker takes it; the first tries to write.
     Overtake(usize, Vec<Item>),
     /// The process is killed.
@@ -41,34 +44,99 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0_usize..2, items()).prop_map(|(tenant, items)| Step::Page(tenant, items)),
         4 => (0_usize..2, 1_u32..4, proptest::collection::vec(0_u8..6, 1..8))
             .prop_map(|(sink, batches, answers)| Step::Deliver(sink, batches, answers)),
+        2 => (0_usize..2, 0_usize..2, any::<bool>(), any::<bool>())
+            .prop_map(|(tenant, sink, unrouted, again)| Step::Replay(tenant, sink, unrouted, again)),
         1 => (0_usize..2, items()).prop_map(|(tenant, items)| Step::Overtake(tenant, items)),
         1 => Just(Step::Crash),
     ];
     proptest::collection::vec(step, 1..25)
 }
 
+/// A record's place: batch, and index in it.
+type Place = (usize, usize);
+
+/// What a tenant owes a sink.
+#[derive(Default)]
+struct Queue {
+    /// In order; each with whether it was replayed.
+    owed: VecDeque<(Place, bool)>,
+    /// What waits to step in.
+    waiting: BTreeSet<Place>,
+    /// What was acknowledged or refused.
+    answered: HashSet<Place>,
+}
+
+impl Queue {
+    fn len(&self) -> usize {
+        self.owed.len() + self.waiting.len()
+    }
+
+    /// What waits steps in where nothing that was replayed is in the queue, so many batches of it.
+    fn step_in(&mut self, batches: usize) {
+        if self.owed.iter().any(|(_, replayed)| *replayed) {
+            return;
+        }
+        let first: BTreeSet<usize> = self.waiting.iter().map(|(batch, _)| *batch).collect();
+        let first: BTreeSet<usize> = first.into_iter().take(batches).collect();
+        let stepping: Vec<Place> =
+            self.waiting.iter().filter(|(batch, _)| first.contains(batch)).copied().collect();
+        for place in stepping {
+            self.waiting.remove(&place);
+            self.owed.push_back((place, true));
+        }
+    }
+}
+
 /// What must be true.
 #[derive(Default)]
 struct Model {
     known: HashSet<(usize, u8, u8)>,
-    /// What each tenant owes each sink, in order.
-    owed: [[VecDeque<String>; 2]; 2],
+    /// Every batch: whose, and its records.
+    batches: Vec<(usize, Vec<String>)>,
+    queues: [[Queue; 2]; 2],
+    unrouted: BTreeSet<Place>,
     refused: usize,
 }
 
 impl Model {
     /// How many of the page's records are new.
     fn accept(&mut self, tenant: usize, items: &[Item]) -> u32 {
-        let mut fresh = 0;
+        let mut batch = Vec::new();
         for (id, version, sinks) in items {
             if self.known.insert((tenant, *id, *version)) {
-                fresh += 1;
+                let place = (self.batches.len(), batch.len());
+                batch.push(text(*id, *version));
+                if *sinks == 0 {
+                    self.unrouted.insert(place);
+                }
                 for sink in (0..SINKS.len()).filter(|sink| sinks & (1 << sink) != 0) {
-                    self.owed[tenant][sink].push_back(text(*id, *version));
+                    self.queues[tenant][sink].owed.push_back((place, false));
                 }
             }
         }
+        let fresh = batch.len() as u32;
+        if fresh > 0 {
+            self.batches.push((tenant, batch));
+        }
         fresh
+    }
+
+    /// How many records the sink is owed from now on.
+    fn replay(&mut self, tenant: usize, sink: usize, unrouted: bool, again: bool) -> u64 {
+        let mut owed = 0;
+        for (number, (_, records)) in self.batches.iter().enumerate().filter(|(_, (of, _))| *of == tenant) {
+            for place in (0..records.len()).map(|index| (number, index)) {
+                let queue = &mut self.queues[tenant][sink];
+                let is_owed = queue.waiting.contains(&place) || queue.owed.iter().any(|(of, _)| *of == place);
+                let about = !unrouted || self.unrouted.contains(&place);
+                if about && !is_owed && (again || !queue.answered.contains(&place)) {
+                    queue.waiting.insert(place);
+                    self.unrouted.remove(&place);
+                    owed += 1;
+                }
+            }
+        }
+        owed
     }
 }
 
@@ -149,23 +217,26 @@ impl Run {
         let limits = DeliveryLimits { batches, body_bytes: 1 << 20 };
         let me = InstanceId(Uuid::from_u128(self.instance));
         let lease = self.store.lease_due_deliveries(me, SINKS[sink], limits, LEASE, at(self.now)).await;
-        let owed_any = self.model.owed.iter().any(|tenant| !tenant[sink].is_empty());
+        let owed_any = self.model.queues.iter().any(|tenant| tenant[sink].len() > 0);
         let Some(lease) = lease.expect("leased") else {
             assert!(!owed_any, "something is owed and not given");
             return;
         };
         let tenant = (lease.tenant.id.as_uuid().as_u128() - 1) as usize;
-        let owed = &mut self.model.owed[tenant][sink];
+        let queue = &mut self.model.queues[tenant][sink];
+        queue.step_in(batches as usize);
         let mut answers = answers.iter().cycle();
         let (mut finished, mut put_off) = (Vec::new(), VecDeque::new());
         for delivery in &lease.deliveries {
             let (mut delivered, mut rejected, mut kept) = (0, Vec::new(), HashSet::new());
             for (index, record) in delivery.records() {
-                assert_eq!(owed.pop_front().as_deref(), Some(record.body), "in order, and only what is owed");
+                let (place, replayed) = queue.owed.pop_front().expect("only what is owed");
+                assert_eq!(self.model.batches[place.0].1[place.1], record.body, "in order");
                 match answers.next() {
                     Some(0) => {
                         kept.insert(index);
-                        put_off.push_back(record.body.to_owned());
+                        put_off.push_back((place, replayed));
+                        continue;
                     }
                     Some(1) => {
                         rejected.push((index as u32, "refused".to_owned()));
@@ -173,14 +244,35 @@ impl Run {
                     }
                     _ => delivered += 1,
                 }
+                queue.answered.insert(place);
             }
             let remaining = Selection::of(delivery.batch.len(), |index| kept.contains(&index));
             finished.push(FinishedDelivery { number: delivery.number, remaining, delivered, rejected });
         }
-        while let Some(body) = put_off.pop_back() {
-            owed.push_front(body);
+        while let Some(item) = put_off.pop_back() {
+            queue.owed.push_front(item);
         }
         self.store.finish_deliveries(&lease, finished, None, at(self.now)).await.expect("finished");
+    }
+
+    async fn replay(&mut self, tenant: usize, sink: usize, unrouted: bool, again: bool) {
+        let destinations = vec![Destination::of(&[SINKS[sink].to_owned()]); 5];
+        let request = ReplayRequest {
+            tenant: Uuid::from_u128(tenant as u128 + 1).into(),
+            source: Source::GraphAlerts,
+            since: Timestamp::MIN,
+            until: Timestamp::MAX,
+            ids: &[],
+            unrouted,
+            again,
+            destinations: &destinations,
+            dry_run: true,
+        };
+        let preview = self.store.replay(&request, 0, at(self.now)).await.expect("counted");
+        let request = ReplayRequest { dry_run: false, ..request };
+        let step = self.store.replay(&request, 0, at(self.now)).await.expect("replayed");
+        assert_eq!(step, preview, "a preview tells what comes of it");
+        assert_eq!(step.counts.owed(), self.model.replay(tenant, sink, unrouted, again));
     }
 
     async fn overtake(&mut self, tenant: usize, items: &[Item]) {
@@ -215,14 +307,31 @@ impl Run {
                 assert_eq!(accepted, self.model.accept(*tenant, items));
             }
             Step::Deliver(sink, batches, answers) => self.deliver(*sink, *batches, answers).await,
+            Step::Replay(tenant, sink, unrouted, again) => {
+                self.replay(*tenant, *sink, *unrouted, *again).await;
+            }
             Step::Overtake(tenant, items) => self.overtake(*tenant, items).await,
             Step::Crash => self = self.crash().await,
         }
         for state in self.store.queue_states().await.expect("read") {
             let tenant = (state.tenant.as_uuid().as_u128() - 1) as usize;
             let sink = SINKS.iter().position(|sink| *sink == state.sink).expect("one of them");
-            assert_eq!(state.owed as usize, self.model.owed[tenant][sink].len());
+            assert_eq!(state.owed as usize, self.model.queues[tenant][sink].len());
         }
+        let unrouted = self.store.unrouted().await.expect("read");
+        assert_eq!(
+            unrouted.iter().map(|found| found.records).sum::<u64>() as usize,
+            self.model.unrouted.len()
+        );
+        let filter = LedgerFilter { tenant: None, source: None, from: at(-7200), to: at(7200) };
+        let mut counted: BTreeMap<&str, u64> = BTreeMap::new();
+        let hours = self.store.ledger(filter, at(self.now)).await.expect("read");
+        for hour in &hours {
+            *counted.entry("new").or_default() += hour.new;
+            *counted.entry("unrouted").or_default() += hour.unrouted;
+        }
+        assert_eq!(counted["unrouted"] as usize, self.model.unrouted.len(), "the ledger is exact");
+        assert_eq!(counted["new"] as usize, self.model.known.len());
         let totals = self.store.journal_totals().await.expect("added up");
         assert_eq!(totals.records as usize, self.model.known.len());
         assert_eq!(totals.dead_letters as usize, self.model.refused);
@@ -249,7 +358,7 @@ proptest! {
                 run = run.step(step).await;
             }
             for sink in 0..SINKS.len() {
-                while run.model.owed.iter().any(|tenant| !tenant[sink].is_empty()) {
+                while run.model.queues.iter().any(|tenant| tenant[sink].len() > 0) {
                     run.deliver(sink, 4, &[2]).await;
                 }
                 run.deliver(sink, 4, &[2]).await;

@@ -37,6 +37,7 @@ use crate::web::onboarding::OnboardingHandle;
 use crate::web::public::PublicListener;
 use crate::web::server::{self, Served};
 use crate::wiring::{Parts, apps, open_store, read_settings};
+use crate::{route_gaps, unrouted};
 
 /// How long the first stage of stopping may take.
 const GRACE: Duration = Duration::from_secs(30);
@@ -86,6 +87,7 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     let (beats, beating) = (CancellationToken::new(), TaskTracker::new());
     beating.spawn(heart.clone().run(expects, beats.clone()));
     tell_ready(&settings, &store).await?;
+    route_gaps::warn(&settings, store.as_ref()).await?;
     let ended = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok(Exit::Success),
@@ -191,6 +193,9 @@ async fn reload(
             if let Err(failed) = settings_loaded(store, &new, clock).await {
                 tracing::error!(error = %failed.error, "cannot write the new settings into the audit log");
             }
+            if let Err(error) = route_gaps::warn(&new, store.as_ref()).await {
+                tracing::error!(error = %error, "cannot look for what the routes leave out");
+            }
             tracing::info!("running with the new settings");
             Ok((engine, new))
         }
@@ -272,6 +277,12 @@ impl Engine {
             }
             deliverers.push(deliverer);
         }
+        let (watched, watch_clock, token) = (Arc::clone(store), Arc::clone(clock), stop.clone());
+        let keep_journal = settings.store.keep_journal.0;
+        tasks.spawn(async move {
+            unrouted::watch(watched, watch_clock, keep_journal, token).await;
+            "watch over what no route takes"
+        });
         let (store, clock, keep, token) =
             (Arc::clone(store), Arc::clone(clock), keeping(settings), stop.clone());
         tasks.spawn(async move {

@@ -134,6 +134,16 @@ async fn begin_one(
             );
         }
     }
+    // What left the journal before any sink was to have it is no longer known, or the backfill would pass over it. First, or
+    // what reads already would meet it while it is known still.
+    let forgotten = context.store.forget_unrouted(tenant.id, source, (since, until), now).await?;
+    if forgotten > 0 {
+        eprintln!(
+            "muster: {}: {} records of {source} that no route took, and that have left the journal, are fetched again",
+            tenant.slug,
+            number(forgotten)
+        );
+    }
     if !context.store.begin_cursor(tenant.id, source, Purpose::Backfill, cursor, now).await? {
         let said = format!(
             "a backfill of {source} of {} is under way; see `muster backfill list`, or end it with `muster backfill cancel --tenant {}`",

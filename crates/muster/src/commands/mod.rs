@@ -15,6 +15,7 @@ mod ledger;
 mod man;
 mod moment;
 mod recorded;
+mod replay;
 mod run;
 mod sink;
 mod splunk_app;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Fetch(fetch::Args),
     /// Read a span that lies behind, beside what is read live. `muster run` reads it; where none is at work, this does.
     Backfill(backfill::Args),
+    /// Bring what the journal holds to sinks once more, first of all what no route took. `muster run` delivers it.
+    Replay(replay::Args),
     /// What was seen and delivered hour by hour, and which hours are complete.
     Ledger(ledger::Args),
     /// The journey of one record: when it was changed, fetched, delivered and acknowledged.
@@ -91,6 +94,7 @@ impl Command {
             Self::Tenant(command) => call.open(async |context| tenant::run(command, context).await).await,
             Self::Fetch(args) => call.open(async |context| fetch::run(args, context).await).await,
             Self::Backfill(args) => call.open(async |context| backfill::run(args, context).await).await,
+            Self::Replay(args) => call.open(async |context| replay::run(args, context).await).await,
             Self::Ledger(args) => call.open(async |context| ledger::run(args, context).await).await,
             Self::Trace(args) => call.open(async |context| trace::run(args, context).await).await,
             Self::Status(args) => status::call(args, call).await,

@@ -62,12 +62,12 @@ impl RouteSettings {
 
     /// Whether records of `source` of this tenant take the route, where they are severe enough.
     pub fn serves(&self, tenant: &TenantLabel, source: Source) -> bool {
-        let id = tenant.id.to_string();
-        self.sources.contains(&source)
-            && self
-                .tenants
-                .iter()
-                .any(|pattern| matches(pattern, tenant.slug.as_str()) || matches(pattern, &id))
+        self.sources.contains(&source) && self.tenants.iter().any(|pattern| Self::names(pattern, tenant))
+    }
+
+    /// Whether a pattern of `tenants` fits a tenant.
+    pub fn names(pattern: &str, tenant: &TenantLabel) -> bool {
+        matches(pattern, tenant.slug.as_str()) || matches(pattern, &tenant.id.to_string())
     }
 }
 

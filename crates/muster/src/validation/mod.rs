@@ -37,7 +37,7 @@ const PARTS: &[Check] = &[
     apps::tenants,
     sinks::some_sink,
     sinks::sinks,
-    routes::some_route,
+    routes::left_out,
     listen::certificate,
     at_start::restart,
 ];

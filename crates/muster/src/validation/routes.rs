@@ -1,14 +1,22 @@
-//! Routes, and what they lead to.
+//! Routes: what they lead to, and what they leave out.
 
 use super::subject::Subject;
 use crate::config::Mistake;
+use crate::route_gaps::{GapKind, gaps};
 
-/// Without a route, records are kept and go to no sink.
-pub(super) fn some_route(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
-    let settings = subject.settings;
-    if settings.routes.is_empty() && !settings.sinks.is_empty() && subject.are_right("routes") {
-        let message =
-            "there is no route, so nothing that is collected goes to a sink: add [[routes]] with `sinks`";
-        mistakes.push(subject.down("", "", message));
+/// What goes to no sink, and what gets no record. Without it, records are kept and nobody misses them.
+pub(super) fn left_out(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    // What is wrong with a route is told already, and what it would have led to is not known.
+    if !subject.are_right("routes") {
+        return;
+    }
+    for gap in gaps(subject.settings, subject.tenants()) {
+        let told = match gap.kind {
+            // That there is no sink is told by itself.
+            GapKind::NoRoute if subject.settings.sinks.is_empty() => continue,
+            GapKind::NoRoute | GapKind::UnservedSource => Subject::down,
+            GapKind::RouteToNobody | GapKind::UnreachedSink | GapKind::ForgottenSink => Subject::advice,
+        };
+        mistakes.push(told(subject, &gap.section, gap.key, &gap.message));
     }
 }

@@ -18,6 +18,7 @@ mod ledger;
 mod listener;
 mod memory;
 mod onboarding;
+mod replay;
 mod secrets;
 mod siege;
 mod sink_down;

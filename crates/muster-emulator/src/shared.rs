@@ -67,12 +67,17 @@ pub struct Tally {
     pub produced: ProducedCounts,
     /// Whether all alerts that were to appear did, and no update is to come.
     pub finished: bool,
-    /// Lost over all receivers.
+    /// Lost over all receivers that are used; over all where none is, since nothing arrived anywhere then.
     pub lost: u64,
     /// Doubled over all receivers.
     pub doubled: u64,
     /// Each receiver's own numbers.
     pub receivers: Vec<ReceiverTally>,
+}
+
+fn lost(receivers: &[ReceiverTally]) -> u64 {
+    let any_used = receivers.iter().any(|receiver| receiver.used);
+    receivers.iter().filter(|receiver| receiver.used || !any_used).map(|receiver| receiver.lost).sum()
 }
 
 /// How many tenants a client is told of at once.
@@ -175,7 +180,7 @@ impl Shared {
         Tally {
             produced: self.api.world.produced_counts(),
             finished,
-            lost: receivers.iter().map(|receiver| receiver.lost).sum(),
+            lost: lost(&receivers),
             doubled: receivers.iter().map(|receiver| receiver.doubled).sum(),
             receivers,
         }
@@ -214,5 +219,19 @@ impl Shared {
             }
             self.api.world.run_due_updates(self.updates);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_uses_loses_nothing_unless_nobody_uses_anything() {
+        let receiver = |used, lost| ReceiverTally { used, lost, ..ReceiverTally::default() };
+        assert_eq!(lost(&[receiver(true, 0), receiver(false, 9)]), 0);
+        assert_eq!(lost(&[receiver(true, 3), receiver(false, 9)]), 3);
+        assert_eq!(lost(&[receiver(false, 9), receiver(false, 9)]), 18);
+        assert_eq!(lost(&[]), 0);
     }
 }

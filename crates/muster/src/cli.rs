@@ -9,6 +9,7 @@ use clap::{CommandFactory, Parser};
 use crate::commands::{Call, Command};
 use crate::config::LogFormat;
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::note;
 use crate::shown::output::{ColourChoice, Output, OutputFormat};
 use crate::shown::telemetry;
 
@@ -53,7 +54,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failed) if is_broken_pipe(&failed.error) => Exit::Success.into(),
         Err(failed) => {
-            eprintln!("muster: {}", message(&failed.error));
+            note!("muster: {}", message(&failed.error));
             failed.exit.into()
         }
     }

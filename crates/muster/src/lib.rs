@@ -6,6 +6,7 @@
     missing_docs,
     reason = "a program, not a library: an item is documented where its name does not say it all"
 )]
+#![warn(clippy::print_stdout, clippy::print_stderr)] // They panic where the reader is gone: see `shown::note`.
 
 pub mod access;
 pub mod audit;

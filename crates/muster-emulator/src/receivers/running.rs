@@ -251,7 +251,12 @@ impl Receivers {
         S: Fn(wire::Wire) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Some(address) = self.address(name) else { return };
+        let Some(receiver) = self.find(name) else { return };
+        let (address, ledger) = (receiver.address, Arc::clone(&receiver.ledger));
+        let serve = move |wire| {
+            lock(&ledger).in_use();
+            serve(wire)
+        };
         let (tracker, cancel) = (self.tracker.clone(), self.cancel.clone());
         self.tracker.spawn(accept_connections(listener, address, fault, tracker, cancel, serve));
     }

@@ -26,6 +26,9 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
 pub struct ReceiverTally {
     /// The receiver's name, or the file's.
     pub receiver: String,
+    /// Whether anybody has ever connected to it, or sent it anything. One that is not used is no place where something
+    /// could have been lost.
+    pub used: bool,
     /// Events received that could be identified, copies included.
     pub received: u64,
     /// Different alerts and incidents whose newest version arrived.
@@ -83,6 +86,7 @@ pub fn tally_file(path: &Path, produced: &[Produced]) -> io::Result<ReceiverTall
             ledger.record_lines(BufReader::with_capacity(1 << 20, opened))?;
         }
     }
+    ledger.in_use();
     Ok(ledger.compare(path.display().to_string(), &ProducedIndex::new(produced)))
 }
 
@@ -114,6 +118,7 @@ fn rotated_files(path: &Path) -> io::Result<Vec<PathBuf>> {
 pub(super) struct Ledger {
     versions: HashMap<Fingerprint, u32, BuildHasherDefault<FirstWord>>,
     tenants: HashMap<String, TenantCount>,
+    used: bool,
     received: u64,
     unreadable: u64,
     incomplete: u64,
@@ -127,7 +132,13 @@ struct TenantCount {
 }
 
 impl Ledger {
+    /// Somebody has connected, or sent something.
+    pub(super) fn in_use(&mut self) {
+        self.used = true;
+    }
+
     pub(super) fn record(&mut self, sighting: &Sighting<'_>) {
+        self.used = true;
         match sighting {
             Sighting::Record(record) => self.record_version(record),
             Sighting::IncidentAlert => self.incident_alerts += 1,
@@ -136,6 +147,7 @@ impl Ledger {
     }
 
     pub(super) fn record_unreadable(&mut self) {
+        self.used = true;
         self.unreadable += 1;
     }
 
@@ -182,6 +194,7 @@ impl Ledger {
     pub(super) fn compare(&self, receiver: String, produced: &ProducedIndex<'_>) -> ReceiverTally {
         let mut tally = ReceiverTally {
             receiver,
+            used: self.used,
             received: self.received,
             unreadable: self.unreadable,
             incomplete: self.incomplete,

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::access::person::{self, Loopback, SignInFlow};
 use crate::access::sign_in::{self, Returned};
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::note;
 
 /// "Microsoft Graph Command Line Tools": a public client of Microsoft's own, known in every tenant.
 pub const GRAPH_COMMAND_LINE_TOOLS: Uuid = Uuid::from_u128(0x14d8_2eec_204b_4c2f_b7e8_296a_70da_b67e);
@@ -92,7 +93,7 @@ impl Operator<'_> {
     async fn by_paste(&self, app: &App) -> Result<Granted, Failed> {
         let attempt = Attempt::new();
         let url = self.authorize_url(app, PASTE_REDIRECT, &attempt).await?;
-        eprintln!(
+        note!(
             "1. Open this address and sign in as {}:\n\n{url}\n\n2. The browser ends at {PASTE_REDIRECT}, which shows an error. Copy the whole address from its bar and paste it here:",
             self.whom()
         );

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::sign_in::{self, Returned};
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::note;
 use crate::shown::output::duration;
 
 /// How a person signs in.
@@ -55,7 +56,7 @@ pub async fn by_device(
     let refused = |error: TokenError| Failed::new(Exit::Microsoft, error);
     let code = microsoft.start_device_code(app, tenant, resource).await.map_err(refused)?;
     let left = Duration::try_from(code.expires_at.duration_since(now)).unwrap_or_default();
-    eprintln!(
+    note!(
         "Open {} and enter the code {}. Sign in as {whom}. Waiting, at most {} …",
         plain(&code.verification_uri),
         plain(&code.user_code),
@@ -150,7 +151,7 @@ async fn caught(
 
 /// Shows the address at which `whom` is to sign in, and opens it on a terminal unless `no_open`.
 pub fn open_browser(url: &str, whom: &str, no_open: bool) {
-    eprintln!("Sign in as {whom}:\n\n{url}\n");
+    note!("Sign in as {whom}:\n\n{url}\n");
     if !no_open && io::stderr().is_terminal() {
         // Where there is no browser, the address was shown.
         open::that_detached(url).ok();

@@ -14,6 +14,7 @@ use super::Context;
 use super::moment::Moment;
 use crate::collect::LEASE;
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::{note, said};
 use crate::shown::output::{duration, number};
 use crate::shown::passes::{PassStatus, percent};
 use crate::shown::progress::Progress;
@@ -127,7 +128,7 @@ async fn begin_one(
     if let Some(kept_for) = sources::declaration(source).kept_for {
         let kept_since = now.checked_sub(kept_for).unwrap_or(Timestamp::MIN);
         if since < kept_since {
-            eprintln!(
+            note!(
                 "muster: {}: Microsoft keeps records of {source} for {} days: what was last updated before {kept_since:.0} can most likely not be had any more",
                 tenant.slug,
                 kept_for.as_secs() / 86_400
@@ -158,14 +159,14 @@ async fn begin_one(
 /// Reads the backfills to their end, where nobody else does.
 async fn work(keys: Vec<Key>, context: &Context) -> Result<Exit, Failed> {
     if keys.is_empty() {
-        println!("no backfill is under way");
+        said!("no backfill is under way")?;
         return Ok(Exit::Success);
     }
     if context.store.is_owned()? {
-        eprintln!("`muster run` reads it; `muster backfill list` shows how far it has come");
+        note!("`muster run` reads it; `muster backfill list` shows how far it has come");
         return list(context).await;
     }
-    eprintln!("no `muster run` is at work: reading here; what is read is delivered by `muster run`");
+    note!("no `muster run` is at work: reading here; what is read is delivered by `muster run`");
     let collector =
         wiring::collector(&context.settings, &context.store, &context.clock, InstanceId(Uuid::new_v4()))
             .await?;
@@ -187,7 +188,7 @@ async fn work(keys: Vec<Key>, context: &Context) -> Result<Exit, Failed> {
                         stop.cancel();
                         turn.await;
                         progress.wipe();
-                        eprintln!("{STOPPED}");
+                        note!("{STOPPED}");
                         return Ok(Exit::Partly);
                     }
                 }
@@ -196,7 +197,7 @@ async fn work(keys: Vec<Key>, context: &Context) -> Result<Exit, Failed> {
         }
         if left.is_empty() {
             progress.wipe();
-            println!("done: `muster ledger` shows what was read");
+            said!("done: `muster ledger` shows what was read")?;
             return Ok(Exit::Success);
         }
         progress.show(context.clock.now(), || line(&left, context.clock.now()));
@@ -205,14 +206,14 @@ async fn work(keys: Vec<Key>, context: &Context) -> Result<Exit, Failed> {
         }
         if context.store.is_owned()? {
             progress.wipe();
-            eprintln!("`muster run` has begun, and reads on");
+            note!("`muster run` has begun, and reads on");
             return Ok(Exit::Success);
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             _ = tokio::signal::ctrl_c() => {
                 progress.wipe();
-                eprintln!("{STOPPED}");
+                note!("{STOPPED}");
                 return Ok(Exit::Partly);
             }
         }

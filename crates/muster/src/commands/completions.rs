@@ -1,5 +1,7 @@
 //! `muster completions SHELL`
 
+use std::io::Write;
+
 use super::Call;
 use crate::exit_code::{Exit, Failed};
 
@@ -10,6 +12,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, call: &Call) -> Result<Exit, Failed> {
-    clap_complete::generate(args.shell, &mut (call.definition)(), "muster", &mut std::io::stdout());
+    // The generator panics where it cannot write, so it writes into memory.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut (call.definition)(), "muster", &mut script);
+    std::io::stdout().write_all(&script)?;
     Ok(Exit::Success)
 }

@@ -23,6 +23,7 @@ use super::moment::Moment;
 use crate::access::apps::Apps;
 use crate::collect::{Caller, Completed, Place, Taken, complete, missing};
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::note;
 use crate::shown::output::{Output, OutputFormat, Tone, number, plain};
 use crate::shown::progress::Progress;
 
@@ -102,7 +103,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
                 return Err(failure);
             }
             print.progress.wipe();
-            eprintln!("muster: {}: {:#}", tenant.slug, failure.error);
+            note!("muster: {}: {:#}", tenant.slug, failure.error);
             match failure.exit {
                 Exit::Partly | Exit::NotFound => partly += 1,
                 _ => failed += 1,

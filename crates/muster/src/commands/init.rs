@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use muster_store::{Lifetime, MasterKey, SqliteStore};
 use serde::Serialize;
 
@@ -29,7 +30,8 @@ struct Made {
 
 pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     let folder = &args.folder;
-    std::fs::create_dir_all(folder)?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let (settings, store, key) =
         (folder.join("muster.toml"), folder.join("muster.db"), folder.join("muster.key"));
     for path in [&settings, &store, &key] {
@@ -42,7 +44,8 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     }
     let master_key = MasterKey::generate();
     master_key.write_new_file(&key).map_err(|error| Failed::new(Exit::Failure, error))?;
-    new_file(&settings, 0o640, SETTINGS.as_bytes())?;
+    new_file(&settings, 0o640, SETTINGS.as_bytes())
+        .with_context(|| format!("cannot write {}", settings.display()))?;
     SqliteStore::create(&store, &master_key).await?.close().await;
     let made = Made {
         settings: settings.display().to_string(),

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+
 use super::Call;
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::said;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -12,8 +15,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, call: &Call) -> Result<Exit, Failed> {
-    std::fs::create_dir_all(&args.folder)?;
-    clap_mangen::generate_to((call.definition)(), &args.folder)?;
-    println!("wrote the man pages into {}", args.folder.display());
+    let write = || {
+        std::fs::create_dir_all(&args.folder)?;
+        clap_mangen::generate_to((call.definition)(), &args.folder)
+    };
+    write().with_context(|| format!("the man pages cannot be written into {}", args.folder.display()))?;
+    said!("wrote the man pages into {}", args.folder.display())?;
     Ok(Exit::Success)
 }

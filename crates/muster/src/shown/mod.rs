@@ -4,6 +4,7 @@ pub mod calendar;
 pub mod causes;
 pub mod gauges;
 pub mod grid;
+pub(crate) mod note;
 pub mod output;
 pub mod passes;
 pub mod progress;

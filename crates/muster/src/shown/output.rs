@@ -126,7 +126,10 @@ impl Output {
 pub fn width() -> Option<u16> {
     let columns = crate::config::environment("COLUMNS").and_then(|columns| columns.parse().ok());
     let terminal = || io::stdout().is_terminal().then(|| crossterm::terminal::size().ok()).flatten();
-    columns.filter(|columns| *columns > 0).or_else(|| terminal().map(|(columns, _)| columns))
+    // A terminal that does not know its size says 0.
+    columns
+        .filter(|columns| *columns > 0)
+        .or_else(|| terminal().map(|(columns, _)| columns).filter(|columns| *columns > 0))
 }
 
 /// A number with its thousands apart: `1 234 567`.

@@ -16,7 +16,11 @@ use crate::config::LogFormat;
 pub fn start_logging(format: LogFormat, level: Option<&str>, colour: bool) {
     let filter = level.unwrap_or("info");
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Where standard error is closed, a line is lost; to tell of that on standard error would panic.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let started = match format {
         LogFormat::Text => builder.with_ansi(colour).with_target(false).try_init(),
         LogFormat::Json => builder.json().with_current_span(true).with_span_list(false).try_init(),

@@ -5,18 +5,20 @@ use std::path::{Path, PathBuf};
 
 use muster::config::Settings;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every document for operators, with its path.
-fn documents() -> Vec<(String, String)> {
+/// Every document for operators, with its path; what is said of earlier releases was so then.
+pub(crate) fn documents() -> Vec<(String, String)> {
     let mut folders = vec![root().join("docs")];
-    let mut files = vec![root().join("README.md")];
+    let mut files = ["README.md", "CHANGELOG.md", "SECURITY.md", "deploy/splunk/muster/README.md"]
+        .map(|file| root().join(file))
+        .to_vec();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
@@ -27,12 +29,18 @@ fn documents() -> Vec<(String, String)> {
         }
     }
     files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    let text = |path: PathBuf| (path.display().to_string(), std::fs::read_to_string(&path).expect("a text"));
+    let text = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a text");
+        let name = path.strip_prefix(root()).expect("below the root").display().to_string();
+        let unreleased = text.match_indices("\n## ").nth(1).map_or(text.len(), |(at, _)| at);
+        let text = if name == "CHANGELOG.md" { text[..unreleased].to_owned() } else { text };
+        (name, text)
+    };
     files.into_iter().map(text).collect()
 }
 
 /// What stands between backticks.
-fn spans(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
@@ -50,7 +58,7 @@ fn unknown(text: &str) -> Vec<String> {
 }
 
 /// The keys that a section may have, as the message about one that it may not have names them.
-fn keys(section: &str) -> BTreeSet<String> {
+pub(crate) fn keys(section: &str) -> BTreeSet<String> {
     let mistakes = unknown(&format!("{section}\nno_such_key = 1\n"));
     let message = mistakes.iter().find(|mistake| mistake.contains("`no_such_key`"));
     let message = message.unwrap_or_else(|| panic!("{section}: no message about the key in {mistakes:?}"));
@@ -234,16 +242,21 @@ fn wrong(call: &str, muster: &clap::Command) -> Option<String> {
             && !word.is_empty()
             && !word.chars().all(|letter| letter.is_uppercase())
         {
-            match command.find_subcommand(word) {
-                Some(found) => command = found,
-                None => return Some(format!("{} has no command {word}", command.get_name())),
+            // `app show|check` stands for one of them.
+            let mut found = None;
+            for word in word.split('|') {
+                found = command.find_subcommand(word);
+                if found.is_none() {
+                    return Some(format!("{} has no command {word}", command.get_name()));
+                }
             }
+            command = found.unwrap_or(command);
         }
     }
     None
 }
 
-fn muster() -> clap::Command {
+pub(crate) fn muster() -> clap::Command {
     let mut muster = muster::cli::definition();
     muster.build();
     muster

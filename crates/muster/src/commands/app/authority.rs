@@ -12,6 +12,7 @@ use crate::access::operator::{GRAPH_COMMAND_LINE_TOOLS, Operator};
 use crate::access::person::SignInFlow;
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::note;
 use crate::shown::output::plain;
 
 #[derive(Debug, clap::Args)]
@@ -75,7 +76,7 @@ pub(super) async fn sign_in(
     };
     let granted = operator.sign_in().await?;
     if !granted.account.is_empty() {
-        eprintln!("Signed in as {}.", plain(&granted.account));
+        note!("Signed in as {}.", plain(&granted.account));
     }
     Ok(granted.access_token)
 }

@@ -10,6 +10,7 @@ use crate::access::rotation::{self, CredentialPlace, Rotated, Rotation, Rotation
 use crate::audit;
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::note;
 use crate::shown::output::plain;
 
 #[derive(Debug, clap::Args)]
@@ -91,7 +92,7 @@ fn opener(context: &Context) -> Result<(App, TenantId), String> {
 }
 
 pub(super) fn progress(words: &str) {
-    eprintln!("{words}");
+    note!("{words}");
 }
 
 pub(super) fn shown_rotated(rotated: &Rotated) -> String {

@@ -17,6 +17,7 @@ use self::folder::{Folder, Written, formats, written};
 use super::format_name::format_name;
 use super::recorded::record_kind;
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::note;
 use crate::shown::output::{Output, Tone, plain};
 
 #[derive(Debug, clap::Args)]
@@ -153,7 +154,7 @@ fn write(args: &Args, files: &[PathBuf], output: Output) -> Result<Exit, Failed>
             Err(troubles) => {
                 failed += 1;
                 for trouble in troubles.iter().take(TROUBLES_MAX) {
-                    eprintln!("muster: {}", plain(trouble));
+                    note!("muster: {}", plain(trouble));
                 }
                 continue;
             }

@@ -18,6 +18,7 @@ use crate::access::sign_in::{self, Returned, SignInError, SignInRequest};
 use crate::commands::Context;
 use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::note;
 use crate::shown::output::{duration, plain};
 
 #[derive(Debug, clap::Args)]
@@ -88,7 +89,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     if args.print {
         let details = json!({ "app": target.app.name, "resource": acquired.resource });
         context.audit("token.printed", &target.tenant.id.to_string(), details).await?;
-        eprintln!(
+        note!(
             "Whoever has this token can do what it allows until {:.0}; it cannot be called back. Do not keep it in a file or a chat.",
             acquired.expires_at
         );
@@ -207,7 +208,7 @@ async fn paste(target: &AppInTenant, resource: &str, context: &Context) -> Resul
         Failed::say(Exit::Settings, message)
     })?;
     let (_, url) = authorize_url(target, resource, &redirect, context).await?;
-    eprintln!(
+    note!(
         "1. Open this address and sign in as a person of {}:\n\n{url}\n\n2. The browser ends at {redirect}, which may show an error. Copy the whole address from its bar and paste it here:",
         target.tenant.slug
     );
@@ -264,7 +265,7 @@ async fn by_the_server(
     let before = granted_at(target, context).await?;
     let (sign_in, url) = authorize_url(target, resource, redirect, context).await?;
     person::open_browser(&url, &whom(target), args.no_open);
-    eprintln!("Waiting until the browser is back at {redirect}, which `muster run` serves …");
+    note!("Waiting until the browser is back at {redirect}, which `muster run` serves …");
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     while context.clock.now() < sign_in.expires_at {
         ticks.tick().await;

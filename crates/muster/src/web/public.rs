@@ -170,7 +170,7 @@ impl Serving {
 /// On Linux this is of the calling thread alone. Where it is refused, the thread is one among equals.
 #[cfg(target_os = "linux")]
 fn after_the_main_job() {
-    rustix::process::setpriority_process(None, 10).ok();
+    rustix::process::setpriority_process(None, 5).ok();
 }
 
 #[cfg(not(target_os = "linux"))]

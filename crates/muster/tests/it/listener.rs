@@ -37,6 +37,7 @@ fn bounds() -> Bounds {
     Bounds {
         connections_max: 400,
         per_address_max: 50,
+        burst: 3_000.0,
         handshake: Duration::from_millis(700),
         head: Duration::from_millis(700),
         unread: Duration::from_millis(700),
@@ -164,7 +165,7 @@ async fn heads_addresses_and_places_have_bounds() {
 /// A flood of one address is turned away without a word; whoever comes from another is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_is_turned_away() {
-    let listening = listen(Bounds { burst: 60.0, per_second: 1.0, ..bounds() }, None).await;
+    let listening = listen(Bounds { burst: 600.0, per_second: 5.0, ..bounds() }, None).await;
     let mut answered = 0;
     for _ in 0..200 {
         let page = answer(connect_from(30, listening.address).await.expect("it listens"), PAGE).await;

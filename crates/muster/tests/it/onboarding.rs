@@ -132,7 +132,7 @@ consent = "{form}"
         let mut server = JoinSet::new();
         server.spawn(async move {
             // One address plays everybody here.
-            let bounds = Bounds { per_address_max: 200, ..Bounds::public(1_024) };
+            let bounds = Bounds { per_address_max: 200, burst: 3_000.0, ..Bounds::public(1_024) };
             let visitors = Visitors::new("public", bounds, Vec::new());
             listener::serve(socket, None, routes(door), visitors, CancellationToken::new()).await;
         });

@@ -1,11 +1,13 @@
 //! Accepting connections, whatever goes wrong meanwhile.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,6 +18,8 @@ use super::{Certificates, Refusal, Visitors};
 /// How long to wait after an error that is not one of the connection.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Connections that may be ending while others are in their places already.
+const SPARE: usize = 32;
 /// How often the gauge of connections is set.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// How often the same trouble is told.
@@ -31,6 +35,8 @@ pub async fn serve(
 ) {
     let door = Door::new(certificates, router, stop.clone());
     let connections = TaskTracker::new();
+    // What was told to end holds its descriptor until it has ended: nobody is accepted before.
+    let sockets = Arc::new(Semaphore::new(visitors.bounds().connections_max + SPARE));
     let (mut pause, mut told) = (PAUSE, Told::default());
     let mut ticks = tokio::time::interval(COUNT_EVERY);
     loop {
@@ -40,13 +46,19 @@ pub async fn serve(
                 visitors.count();
                 continue;
             }
-            accepted = listener.accept() => accepted,
+            accepted = next(&listener, &sockets) => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok((stream, peer, socket)) => {
                 pause = PAUSE;
                 match visitors.enter(peer.ip(), Instant::now()) {
-                    Ok(visit) => drop(connections.spawn(connection::serve(stream, visit, Arc::clone(&door)))),
+                    Ok(visit) => {
+                        let served = connection::serve(stream, visit, Arc::clone(&door));
+                        drop(connections.spawn(async move {
+                            served.await;
+                            drop(socket);
+                        }));
+                    }
                     Err(refusal) => {
                         visitors.refused(refusal.as_str());
                         if refusal != Refusal::Full && told.again(refusal.as_str()) {
@@ -76,6 +88,16 @@ pub async fn serve(
     drop(listener);
     connections.close();
     tokio::time::timeout(visitors.bounds().last, connections.wait()).await.ok();
+}
+
+/// The next connection, once there is a descriptor for it.
+async fn next(
+    listener: &TcpListener,
+    sockets: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let socket = Arc::clone(sockets).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, socket))
 }
 
 /// The connection was over before it was accepted; the next one is not concerned.

@@ -6,11 +6,11 @@ use std::time::Duration;
 /// The bounds of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Connections at a time. Where there are more, the one that waits longest among those of the busiest address goes.
+    /// Connections at a time. Where there are more, the busiest address loses the one that it has had longest.
     pub connections_max: usize,
     /// Connections at a time of one address (of a /64 in IPv6, which is what one customer of a provider has).
     pub per_address_max: usize,
-    /// Connections and requests of one address: so many at once …
+    /// Requests of one address, of which a connection counts as five: so many at once …
     pub burst: f64,
     /// … and so many each second from then on.
     pub per_second: f64,

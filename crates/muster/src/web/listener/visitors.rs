@@ -13,6 +13,9 @@ use crate::config::AddressRange;
 /// Addresses that are remembered at a time: more do not fit into a listener's connections within seconds.
 const ADDRESSES_MAX: usize = 16_384;
 
+/// A connection costs as much as so many requests: its handshake takes longer than any page.
+const CONNECTION_COSTS: f64 = 5.0;
+
 /// Why a connection or a request is turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -20,7 +23,7 @@ pub enum Refusal {
     TooMany,
     /// The address asks too often.
     TooOften,
-    /// There is no room, and every connection is at work.
+    /// There is no room, and no address with more connections to take one from.
     Full,
 }
 
@@ -124,10 +127,13 @@ impl Visitors {
             if inner.addresses.get(&of).map_or(0, |address| address.open) >= self.bounds.per_address_max {
                 return Err(Refusal::TooMany);
             }
-            self.take_one(&mut inner, of, now)?;
+            self.take(&mut inner, of, CONNECTION_COSTS, now)?;
         }
-        if inner.open.len() >= self.bounds.connections_max && !Self::end_one(&mut inner) {
-            return Err(Refusal::Full);
+        if inner.open.len() >= self.bounds.connections_max {
+            let own = inner.addresses.get(&of).map_or(0, |address| address.open);
+            if !Self::end_one(&mut inner, own + 1) {
+                return Err(Refusal::Full);
+            }
         }
         let number = inner.next;
         inner.next += 1;
@@ -146,20 +152,27 @@ impl Visitors {
     /// # Errors
     /// When it asks too often.
     pub fn ask(&self, address: IpAddr, now: Instant) -> Result<(), Refusal> {
-        self.take_one(&mut self.inner(), one_customer(address), now)
+        self.take(&mut self.inner(), one_customer(address), 1.0, now)
     }
 
     /// Ends the connection that can best be done without; `false` where all are at work.
     pub fn make_room(&self) -> bool {
-        Self::end_one(&mut self.inner())
+        Self::end_one(&mut self.inner(), 0)
     }
 
-    /// The busiest address loses the connection that it has had longest: whoever has one only keeps it longest.
-    fn end_one(inner: &mut Inner) -> bool {
+    /// The busiest address loses the connection that it has had longest: whoever has one only keeps it longest. It loses
+    /// none to an address that would be as busy then, so that a flood does not turn its own connections over and over;
+    /// where all have one, the oldest goes.
+    fn end_one(inner: &mut Inner, newcomer: usize) -> bool {
         let open_of = |of: &IpAddr| inner.addresses.get(of).map_or(0, |address| address.open);
         let idle = inner.open.iter().filter(|(_, open)| !open.at_work);
         let found = idle.max_by_key(|(number, open)| (open_of(&open.of), std::cmp::Reverse(**number)));
-        let Some(number) = found.map(|(number, _)| *number) else { return false };
+        let Some((number, busiest)) = found.map(|(number, open)| (*number, open_of(&open.of))) else {
+            return false;
+        };
+        if newcomer >= busiest && busiest > 1 {
+            return false;
+        }
         Self::forget(inner, number);
         true
     }
@@ -172,7 +185,7 @@ impl Visitors {
         }
     }
 
-    fn take_one(&self, inner: &mut Inner, of: IpAddr, now: Instant) -> Result<(), Refusal> {
+    fn take(&self, inner: &mut Inner, of: IpAddr, cost: f64, now: Instant) -> Result<(), Refusal> {
         let Bounds { burst, per_second, .. } = self.bounds;
         let left = |address: &Address| {
             let since = now.saturating_duration_since(address.seen).as_secs_f64();
@@ -189,10 +202,10 @@ impl Visitors {
             inner.addresses.entry(of).or_insert_with(|| Address { open: 0, left: burst, seen: now });
         address.left = left(address);
         address.seen = now;
-        if address.left < 1.0 {
+        if address.left < cost {
             return Err(Refusal::TooOften);
         }
-        address.left -= 1.0;
+        address.left -= cost;
         Ok(())
     }
 
@@ -306,6 +319,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_flood_takes_places_from_nobody_as_busy_as_itself() {
+        let (visitors, now) = (visitors(4, 4), Instant::now());
+        let mut open = Vec::new();
+        for last in [1, 2, 1, 2] {
+            open.push(visitors.enter(address(last), now).expect("let in"));
+        }
+        assert_eq!(visitors.enter(address(1), now).expect_err("as busy as all"), Refusal::Full);
+        assert!(open.iter().all(|visit| !visit.end.is_cancelled()));
+        let alone = visitors.enter(address(3), now).expect("let in");
+        assert!(open[0].end.is_cancelled() && !alone.end.is_cancelled());
+        // Where nobody has more than one, the oldest goes.
+        let (visitors, now) = (self::visitors(2, 2), Instant::now());
+        let ones: Vec<_> = (1..3).map(|last| visitors.enter(address(last), now).expect("let in")).collect();
+        assert!(visitors.enter(address(3), now).is_ok() && ones[0].end.is_cancelled());
+    }
+
+    #[tokio::test]
     async fn where_all_are_at_work_nobody_is_let_in() {
         let (visitors, now) = (visitors(2, 2), Instant::now());
         let open: Vec<_> = (1..3).map(|last| visitors.enter(address(last), now).expect("let in")).collect();
@@ -323,6 +353,8 @@ mod tests {
         }
         assert_eq!(asked, 300);
         assert_eq!(visitors.enter(address(1), now).expect_err("too often"), Refusal::TooOften);
+        let connections = (0..100).take_while(|_| visitors.enter(address(5), now).is_ok()).count();
+        assert_eq!(connections, 60, "a connection costs more");
         assert!(visitors.ask(address(2), now).is_ok(), "others do not wait");
         assert!(visitors.ask(address(1), later).is_ok());
         let proxy: IpAddr = "10.1.1.1".parse().expect("an address");

@@ -139,7 +139,7 @@ async fn begin_one(
     // what reads already would meet it while it is known still.
     let forgotten = context.store.forget_unrouted(tenant.id, source, (since, until), now).await?;
     if forgotten > 0 {
-        eprintln!(
+        note!(
             "muster: {}: {} records of {source} that no route took, and that have left the journal, are fetched again",
             tenant.slug,
             number(forgotten)

@@ -5,7 +5,7 @@
 //! down. A delivery is owed until then: a process killed in between sends it again.
 //!
 //! Each sink has its own workers, and no worker serves two sinks, so a sink that is down or slow holds up no other.
-//! While a sink is down, each queue (one tenant's deliveries to it) waits longer and longer between attempts, up to a
+//! A sink that cannot be opened is down like one that does not answer (see [`SinkHandle`]). While a sink is down, each queue (one tenant's deliveries to it) waits longer and longer between attempts, up to a
 //! minute; what is owed stays in the journal, and goes out in order when the sink is back.
 
 use std::collections::HashSet;
@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{Clock, DeliveryBatch, Outcome, Report, Selection};
-use muster_siem::sinks::Sink;
 use muster_store::{DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, Store, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff;
 use crate::shown::causes::Subject;
+use crate::sink_handle::SinkHandle;
 use crate::told::{SINK, Told, Trouble};
 
 /// How long deliveries are leased; extended while a sink is waited for.
@@ -34,7 +34,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 pub struct Deliverer {
     pub store: Arc<dyn Store>,
     pub name: String,
-    pub sink: Sink,
+    pub sink: SinkHandle,
     pub clock: Arc<dyn Clock>,
     pub instance: InstanceId,
     /// Told when there is something new to deliver.
@@ -62,6 +62,10 @@ impl Deliverer {
             match self.step().await {
                 Ok(StepOutcome::Delivered | StepOutcome::Retry) => {}
                 Ok(StepOutcome::Idle) => {
+                    // One that is down is tried again also while nothing is owed to it.
+                    if !self.sink.is_open().await {
+                        self.sink.get().await.ok();
+                    }
                     let wait = self.idle_wait().await;
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
@@ -102,7 +106,15 @@ impl Deliverer {
 
     /// Delivers, and keeps the lease alive meanwhile.
     async fn deliver_leased(&self, lease: &DeliveryLease, batch: DeliveryBatch<'_>) -> Report {
-        let mut delivering = std::pin::pin!(self.sink.deliver(batch));
+        let sink = match self.sink.get().await {
+            Ok(sink) => sink,
+            Err(reason) => {
+                let reason = format!("sink `{}`: {reason}", self.name);
+                let trouble = muster_model::Trouble { reason, after: None };
+                return Report { outcomes: Vec::new(), trouble: Some(trouble) };
+            }
+        };
+        let mut delivering = std::pin::pin!(sink.deliver(batch));
         loop {
             tokio::select! {
                 report = &mut delivering => return report,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::Clock;
-use muster_store::{Heartbeat, InstanceId, PartTrouble, Store, StoreError};
+use muster_store::{Heartbeat, InstanceId, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use crate::shown::output::duration;
 use crate::shown::run::{BEAT_EVERY, SILENT_AFTER};
 use crate::shown::state::since;
 use crate::shown::status::{Expected, Snapshot};
+use crate::troubles::Troubles;
 
 /// How soon a heartbeat that could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -54,7 +55,7 @@ pub struct Heart {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     about: Heartbeat,
-    troubles: Arc<Mutex<Vec<PartTrouble>>>,
+    troubles: Troubles,
     pulse: Arc<Pulse>,
 }
 
@@ -75,7 +76,7 @@ impl Heart {
             store: Arc::clone(store),
             clock: Arc::clone(clock),
             about,
-            troubles: Arc::default(),
+            troubles: Troubles::default(),
             pulse: Arc::new(Pulse(Mutex::new(Beat { written_at: Instant::now(), failure: None }))),
         }
     }
@@ -84,9 +85,9 @@ impl Heart {
         Arc::clone(&self.pulse)
     }
 
-    /// Says which parts do not work, from the next heartbeat on.
-    pub fn set_troubles(&self, troubles: Vec<PartTrouble>) {
-        *self.troubles.lock().expect("no panic while the lock is held") = troubles;
+    /// What does not work, which the next heartbeat tells.
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     /// Writes one heartbeat.
@@ -105,7 +106,7 @@ impl Heart {
     }
 
     async fn write(&self, stopped_at: Option<Timestamp>) -> Result<(), StoreError> {
-        let troubles = self.troubles.lock().expect("no panic while the lock is held").clone();
+        let troubles = self.troubles.all();
         let beat = Heartbeat { beat_at: self.clock.now(), stopped_at, troubles, ..self.about.clone() };
         let written = self.store.beat(beat).await;
         let mut pulse = self.pulse.0.lock().expect("no panic while the lock is held");

@@ -6,11 +6,13 @@
 //! under way are answered for. At the second signal, or after [`GRACE`], what still runs is dropped; that is as safe
 //! as being killed, which is always safe.
 //!
-//! Reload, at SIGHUP: the settings are read again. When they are right, collecting and delivering stop as above and
-//! start again with them; when they are not, the mistakes are logged and everything goes on as before.
+//! Reload, at SIGHUP: the settings are read again. When they are right, and take down nothing that works, collecting and
+//! delivering stop as above and start again with them; otherwise the reasons are logged and everything goes on as before.
+//! What is only read at the start is logged key by key.
 //!
 //! A task that ends by itself is a fault: the program stops, and says which.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,25 +26,30 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::access::apps::Apps;
 use crate::access::onboard::Onboarding;
-use crate::config::Settings;
+use crate::config::{Mistake, Mistakes, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
 use crate::heartbeat::Heart;
 use crate::shown::status::Expected;
 use crate::shown::telemetry;
 use crate::told::Told;
+use crate::troubles::Troubles;
+use crate::validation::{self, AtStart};
 use crate::web::listener::descriptors;
 use crate::web::onboarding::OnboardingHandle;
 use crate::web::public::PublicListener;
 use crate::web::server::{self, Served};
-use crate::wiring::{Parts, apps, open_store, read_settings};
+use crate::wiring::{Parts, fetch_secrets, open_store};
 use crate::{route_gaps, unrouted};
 
 /// How long the first stage of stopping may take.
 const GRACE: Duration = Duration::from_secs(30);
 /// How often delivered batches are looked through for ones to forget.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// How soon secrets of a vault that could not be had are fetched again.
+const FETCH_AGAIN: Duration = Duration::from_secs(60);
 /// What a sweep reads again at most.
 const SWEPT: Duration = Duration::from_secs(7 * 86_400);
 /// How long the ledger is kept.
@@ -64,6 +71,8 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     let mut pages = PublicListener::new(handle.clone(), Arc::clone(&clock), descriptors.public);
     pages.update(&settings).await?;
     let store = open_store(&settings, OpenMode::Exclusive).await?;
+    // What is only read now stays in use, whatever a reload says.
+    let at_start = AtStart::of(&settings);
     let instance = InstanceId(Uuid::new_v4());
     store.take_over(instance, clock.now()).await?;
     let heart = Heart::new(&store, &clock, instance);
@@ -81,9 +90,12 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     }
     // Outlives a reload, which is no news of any trouble.
     let told = Arc::new(Told::default());
-    let mut engine = Engine::start(&settings, &store, &clock, instance, &told).await?;
+    let about = (&told, heart.troubles());
+    let mut engine = Engine::start(&settings, &store, &clock, instance, about).await?;
     handle.set(engine.onboarding());
-    settings_loaded(&store, &settings, &clock).await?;
+    settings_loaded(&store, &settings, &at_start, &clock).await?;
+    // What was found to be down is told at once.
+    heart.beat().await?;
     let (beats, beating) = (CancellationToken::new(), TaskTracker::new());
     beating.spawn(heart.clone().run(expects, beats.clone()));
     tell_ready(&settings, &store).await?;
@@ -100,12 +112,12 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
             () = pages.ended() => {
                 break Err(Failed::say(Exit::Failure, "the listener of customers' pages ended by itself; see the log"));
             }
-            _ = hang_up.recv() => match read_settings(config, &clock).await {
+            _ = hang_up.recv() => match validation::settings_to_reload(config, &clock).await {
                 Err(failed) => {
                     pages.read_certificate_again();
                     tracing::error!(mistakes = %failed.error, "the settings are not right; going on with the old ones");
                 }
-                Ok(new) => match reload(engine, settings, new, &store, (&clock, &told), instance).await {
+                Ok(new) => match reload(engine, settings, new, &at_start, (&store, &clock, instance), about).await {
                     Ok(running) => {
                         (engine, settings) = running;
                         handle.set(engine.onboarding());
@@ -173,24 +185,27 @@ async fn reload(
     engine: Engine,
     old: Settings,
     new: Settings,
-    store: &Arc<dyn Store>,
-    (clock, told): (&Arc<dyn Clock>, &Arc<Told>),
-    instance: InstanceId,
+    at_start: &AtStart,
+    (store, clock, instance): (&Arc<dyn Store>, &Arc<dyn Clock>, InstanceId),
+    about: (&Arc<Told>, &Troubles),
 ) -> Result<(Engine, Settings), Failed> {
-    if new.store != old.store || new.server.listen != old.server.listen {
-        tracing::warn!("[store] and `listen` of [server] are only read at start; the rest is used now");
-    }
-    // What would keep the new settings from working is found before the old ones are let go.
-    if let Err(failed) = apps(&new, store).await {
-        tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
+    // What would take down what works is found before the old ones are let go.
+    let worse = engine.would_be_worse(&new, clock).await;
+    if !worse.is_empty() {
+        let mistakes = Mistakes(worse);
+        tracing::error!(%mistakes, "the new settings would take down what works; going on with the old ones");
         return Ok((engine, old));
+    }
+    for needed in at_start.differing(&AtStart::of(&new)) {
+        tracing::warn!(key = format!("{}.{}", needed.section, needed.key), "{needed}");
     }
     engine.stop(std::future::pending()).await;
     // What was dropped is leased again at once.
     store.drop_leases(instance).await?;
-    match Engine::start(&new, store, clock, instance, told).await {
+    about.1.clear();
+    match Engine::start(&new, store, clock, instance, about).await {
         Ok(engine) => {
-            if let Err(failed) = settings_loaded(store, &new, clock).await {
+            if let Err(failed) = settings_loaded(store, &new, at_start, clock).await {
                 tracing::error!(error = %failed.error, "cannot write the new settings into the audit log");
             }
             if let Err(error) = route_gaps::warn(&new, store.as_ref()).await {
@@ -201,7 +216,8 @@ async fn reload(
         }
         Err(failed) => {
             tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
-            Ok((Engine::start(&old, store, clock, instance, told).await?, old))
+            about.1.clear();
+            Ok((Engine::start(&old, store, clock, instance, about).await?, old))
         }
     }
 }
@@ -210,6 +226,7 @@ async fn reload(
 async fn settings_loaded(
     store: &Arc<dyn Store>,
     settings: &Settings,
+    at_start: &AtStart,
     clock: &Arc<dyn Clock>,
 ) -> Result<(), Failed> {
     let event = NewAuditEvent {
@@ -221,6 +238,9 @@ async fn settings_loaded(
             "apps": settings.apps.keys().collect::<Vec<_>>(),
             "sinks": settings.sinks.keys().collect::<Vec<_>>(),
             "routes": settings.routes.len(),
+            // Of what is only read at the start, this is in use.
+            "at_start": at_start,
+            "pages_listen": settings.onboarding.as_ref().map(|onboarding| onboarding.listen),
             "version": env!("CARGO_PKG_VERSION"),
         }),
     };
@@ -234,6 +254,7 @@ pub struct Engine {
     turns: TaskTracker,
     stop: CancellationToken,
     deliverers: Vec<Arc<Deliverer>>,
+    apps: Apps,
     onboarding: Option<Arc<Onboarding>>,
 }
 
@@ -244,10 +265,11 @@ impl Engine {
         store: &Arc<dyn Store>,
         clock: &Arc<dyn Clock>,
         instance: InstanceId,
-        told: &Arc<Told>,
+        about: (&Arc<Told>, &Troubles),
     ) -> Result<Self, Failed> {
         let Parts { collector, watcher, onboarding, deliverers: sinks } =
-            Parts::build(settings, store, clock, instance, told).await?;
+            Parts::build(settings, store, clock, instance, about).await?;
+        let apps = watcher.apps.clone();
         let (mut tasks, turns, stop) = (JoinSet::new(), TaskTracker::new(), CancellationToken::new());
         let (tracker, token) = (turns.clone(), stop.clone());
         tasks.spawn(async move {
@@ -283,13 +305,33 @@ impl Engine {
             unrouted::watch(watched, watch_clock, keep_journal, token).await;
             "watch over what no route takes"
         });
+        let (again, of_secrets, token) = (settings.clone(), Arc::clone(clock), stop.clone());
+        tasks.spawn(async move {
+            fetch_secrets_again(again, of_secrets, token).await;
+            "fetching of secrets"
+        });
         let (store, clock, keep, token) =
             (Arc::clone(store), Arc::clone(clock), keeping(settings), stop.clone());
         tasks.spawn(async move {
             prune(store, clock, keep, token).await;
             "journal pruning"
         });
-        Ok(Self { tasks, turns, stop, deliverers, onboarding })
+        Ok(Self { tasks, turns, stop, deliverers, apps, onboarding })
+    }
+
+    /// What works now and would not with the new settings.
+    async fn would_be_worse(&self, new: &Settings, clock: &Arc<dyn Clock>) -> Vec<Mistake> {
+        let mut open = BTreeSet::new();
+        for deliverer in &self.deliverers {
+            if deliverer.sink.is_open().await {
+                open.insert(format!("sinks.{}", deliverer.name));
+            }
+        }
+        let at_hand = self.apps.names().filter(|name| self.apps.get(name).is_some());
+        open.extend(at_hand.map(|name| format!("apps.{name}")));
+        let mut down = validation::parts_down(new, clock).await;
+        down.retain(|mistake| open.contains(&mistake.section));
+        down
     }
 
     /// What customers' pages lead to; `None` where the settings name none.
@@ -321,6 +363,16 @@ impl Engine {
             () = ended => tracing::info!("all work under way is done"),
             () = tokio::time::sleep(GRACE) => tracing::warn!("some work took too long and was dropped; it will be done again"),
             () = hurry => tracing::warn!("stopped at once; work under way was dropped and will be done again"),
+        }
+    }
+}
+
+/// Fetches secrets that lie in a vault and could not be had, until all are there. Whoever needs one tries it again.
+async fn fetch_secrets_again(settings: Settings, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(FETCH_AGAIN)).await.is_some() {
+        // Nothing is asked for where nothing is missing.
+        if let Some(Err(error)) = stop.run_until_cancelled(fetch_secrets(&settings, &clock)).await {
+            tracing::warn!(error = %error, "cannot fetch secrets");
         }
     }
 }

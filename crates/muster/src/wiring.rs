@@ -23,7 +23,9 @@ use crate::config::{ReadSecret, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
 use crate::routing::Router;
+use crate::sink_handle::SinkHandle;
 use crate::told::Told;
+use crate::troubles::Troubles;
 
 /// Everything that collects and delivers, for one reading of the settings: built, and not started.
 pub struct Parts {
@@ -41,18 +43,23 @@ impl Parts {
         store: &Arc<dyn Store>,
         clock: &Arc<dyn Clock>,
         instance: InstanceId,
-        told: &Arc<Told>,
+        (told, troubles): (&Arc<Told>, &Troubles),
     ) -> Result<Self, Failed> {
         let microsoft = Arc::new(microsoft_for(settings, store, clock, instance)?);
-        let apps = apps(settings, store).await?;
+        let apps = Apps::load_what_can_be_had(settings, store, troubles).await?;
         let accepted = Arc::new(Notify::new());
-        let deliverers = sinks(settings, store.journal_id(), clock)?.into_iter().map(|(name, sink)| {
-            let workers = settings.sinks.get(&name).map_or(1, |sink| sink.any().concurrency());
+        let settings_at_hand = Arc::new(settings.clone());
+        let mut deliverers = Vec::new();
+        for (name, sink) in &settings.sinks {
+            let handle = sink_handle(&settings_at_hand, name, store, (clock, troubles));
+            // At once, so that the log tells at the start what is down.
+            handle.get().await.ok();
+            let (name, workers) = (name.clone(), sink.any().concurrency());
             let (store, clock, accepted) = (Arc::clone(store), Arc::clone(clock), Arc::clone(&accepted));
             let told = Arc::clone(told);
-            (Arc::new(Deliverer { store, name, sink, clock, instance, accepted, told }), workers)
-        });
-        let deliverers = deliverers.collect();
+            let deliverer = Deliverer { store, name, sink: handle, clock, instance, accepted, told };
+            deliverers.push((Arc::new(deliverer), workers));
+        }
         let onboarding = settings.onboarding.clone().map(|onboarding| {
             let (store, microsoft, clock) = (Arc::clone(store), Arc::clone(&microsoft), Arc::clone(clock));
             Arc::new(Onboarding::new(store, microsoft, apps.clone(), onboarding, clock))
@@ -227,17 +234,20 @@ pub async fn apps(settings: &Settings, store: &Arc<dyn Store>) -> Result<Apps, F
     })
 }
 
-fn sinks(
-    settings: &Settings,
-    journal_id: &str,
-    clock: &Arc<dyn Clock>,
-) -> Result<Vec<(String, Sink)>, Failed> {
-    let mut sinks = Vec::new();
-    for (name, sink) in &settings.sinks {
-        let opened = open_sink(settings, name, sink, Some(journal_id), Arc::clone(clock));
-        sinks.push((name.clone(), opened.map_err(|error| Failed::say(Exit::Settings, error))?));
-    }
-    Ok(sinks)
+/// A sink of the settings, which is opened when it is needed.
+pub fn sink_handle(
+    settings: &Arc<Settings>,
+    name: &str,
+    store: &Arc<dyn Store>,
+    (clock, troubles): (&Arc<dyn Clock>, &Troubles),
+) -> SinkHandle {
+    let (settings, sink, of_store) = (Arc::clone(settings), name.to_owned(), Arc::clone(store));
+    let for_sink = Arc::clone(clock);
+    let open = move || match settings.sinks.get(&sink) {
+        None => Err("it is not in the settings".to_owned()),
+        Some(found) => open_sink(&settings, &sink, found, Some(of_store.journal_id()), Arc::clone(&for_sink)),
+    };
+    SinkHandle::new(name.to_owned(), Arc::new(open), troubles.clone(), Arc::clone(clock))
 }
 
 /// Makes a sink. Connects to nothing yet; a file is opened. `journal_id` names the journal that deliveries will come

@@ -31,8 +31,8 @@ use tokio::sync::oneshot;
 
 pub use self::settings::FileSettings;
 
-use self::disk::Disk;
-use self::open_file::{FileSite, Lines, OpenFile, explain, lock};
+use self::disk::{Disk, explain};
+use self::open_file::{FileSite, Lines, OpenFile, lock};
 use super::error::SinkError;
 use super::outcomes::Outcomes;
 use super::settings::{Settings, Surroundings};

@@ -14,6 +14,7 @@ use muster_model::Secret;
 use muster_store::{CredentialKind, CredentialSlot, Store, StoreError, StoredCredential};
 
 use crate::config::{AppError, AppSettings, Settings};
+use crate::troubles::Troubles;
 
 /// The apps by name. Cheap to copy; copies share what is in hand.
 #[derive(Clone)]
@@ -22,6 +23,10 @@ pub struct Apps {
     settings: Arc<BTreeMap<String, AppSettings>>,
     folder: Arc<PathBuf>,
     in_hand: Arc<RwLock<BTreeMap<String, App>>>,
+    /// Why the others are not.
+    out_of_reach: Arc<RwLock<BTreeMap<String, String>>>,
+    /// Where that is told.
+    troubles: Troubles,
     /// When a program was last run for an app's credential; held while one runs, so that it is one at a time.
     ran_at: Arc<tokio::sync::Mutex<BTreeMap<String, tokio::time::Instant>>>,
 }
@@ -43,28 +48,79 @@ pub enum AppsError {
     Store(#[from] StoreError),
 }
 
+/// Why there is no app to read a tenant with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppMissing {
+    #[error("app `{0}` is not in the settings: add [apps.{0}], or give the tenant another app")]
+    NoApp(String),
+    /// Its credential cannot be had.
+    #[error("{0}; it is read again every minute")]
+    OutOfReach(String),
+}
+
 impl Apps {
     /// Reads every app's credential.
     ///
     /// # Errors
     /// When one cannot be had.
     pub async fn load(settings: &Settings, store: &Arc<dyn Store>) -> Result<Self, AppsError> {
-        let apps = Self {
-            store: Arc::clone(store),
-            settings: Arc::new(settings.apps.clone()),
-            folder: Arc::new(settings.folder.clone()),
-            in_hand: Arc::default(),
-            ran_at: Arc::default(),
-        };
+        let apps = Self::unread(settings, store);
         for name in apps.settings.keys() {
             apps.read(name).await?;
         }
         Ok(apps)
     }
 
+    /// The same, without those whose credential cannot be had: their tenants are failing, and others are not.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn load_what_can_be_had(
+        settings: &Settings,
+        store: &Arc<dyn Store>,
+        troubles: &Troubles,
+    ) -> Result<Self, StoreError> {
+        let apps = Self { troubles: troubles.clone(), ..Self::unread(settings, store) };
+        for name in apps.settings.keys() {
+            match apps.read(name).await {
+                Ok(_) => {}
+                Err(AppsError::Store(error)) => return Err(error),
+                Err(error) => tracing::error!(
+                    app = name,
+                    reason = %error,
+                    "the app's credential cannot be had; its tenants are not read until it can"
+                ),
+            }
+        }
+        Ok(apps)
+    }
+
+    fn unread(settings: &Settings, store: &Arc<dyn Store>) -> Self {
+        Self {
+            store: Arc::clone(store),
+            settings: Arc::new(settings.apps.clone()),
+            folder: Arc::new(settings.folder.clone()),
+            in_hand: Arc::default(),
+            out_of_reach: Arc::default(),
+            troubles: Troubles::default(),
+            ran_at: Arc::default(),
+        }
+    }
+
     /// The app of this name; `None` when the settings name none.
     pub fn get(&self, name: &str) -> Option<App> {
         self.in_hand.read().expect("no panic while the lock is held").get(name).cloned()
+    }
+
+    /// The same, or why there is none.
+    pub fn find(&self, name: &str) -> Result<App, AppMissing> {
+        self.get(name).ok_or_else(|| {
+            let out_of_reach = self.out_of_reach.read().expect("no panic while the lock is held");
+            match out_of_reach.get(name) {
+                Some(reason) => AppMissing::OutOfReach(reason.clone()),
+                None => AppMissing::NoApp(name.to_owned()),
+            }
+        })
     }
 
     pub fn settings(&self, name: &str) -> Option<&AppSettings> {
@@ -94,6 +150,25 @@ impl Apps {
     }
 
     async fn read(&self, name: &str) -> Result<bool, AppsError> {
+        let read = self.read_credential(name).await;
+        let mut out_of_reach = self.out_of_reach.write().expect("no panic while the lock is held");
+        match &read {
+            Ok(_) => {
+                out_of_reach.remove(name);
+                self.troubles.set(&format!("app {name}"), None);
+            }
+            // What is in hand is used on.
+            Err(_) if self.get(name).is_some() => {}
+            Err(error) => {
+                self.troubles.set(&format!("app {name}"), Some(&error.to_string()));
+                out_of_reach.insert(name.to_owned(), error.to_string());
+            }
+        }
+        drop(out_of_reach);
+        read
+    }
+
+    async fn read_credential(&self, name: &str) -> Result<bool, AppsError> {
         let Some(settings) = self.settings.get(name) else { return Ok(false) };
         let stored = match settings.keeps_credential_in_store() {
             true => current(&self.store, name).await?,

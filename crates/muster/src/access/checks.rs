@@ -8,6 +8,8 @@ use muster_microsoft::{Fault, TenantAccess};
 use muster_model::Source;
 use muster_store::{Check, CheckOutcome, Grant};
 
+use super::apps::AppMissing;
+
 /// A credential that ends within this is told.
 const WARN_BEFORE: Duration = Duration::from_secs(30 * 86_400);
 /// A refresh token that was not used for this long is used, so that it never comes near the 90 days of idleness that end
@@ -94,10 +96,23 @@ pub(crate) fn failing(name: &str, fault: Fault, detail: String, now: Timestamp) 
 }
 
 /// The tenant's app is not in the settings.
-pub(crate) fn no_app(name: &str, app: &str, now: Timestamp) -> Check {
-    let detail = format!("app `{app}` is not in the settings");
-    let remedy = format!("add [apps.{app}], or give the tenant another app");
+pub(crate) fn no_app(name: &str, missing: &AppMissing, now: Timestamp) -> Check {
+    let (detail, remedy) = match missing {
+        AppMissing::NoApp(app) => (
+            format!("app `{app}` is not in the settings"),
+            format!("add [apps.{app}], or give the tenant another app"),
+        ),
+        AppMissing::OutOfReach(reason) => {
+            (reason.clone(), "mend that: the credential is read again every minute".to_owned())
+        }
+    };
     Check { remedy, ..failing(name, Fault::Misconfigured, detail, now) }
+}
+
+/// The credential of an app that cannot be had.
+pub(crate) fn out_of_reach(reason: &str, now: Timestamp) -> Check {
+    let remedy = "mend that: it is read again every minute".to_owned();
+    Check { remedy, ..failing(CREDENTIAL, Fault::Misconfigured, reason.to_owned(), now) }
 }
 
 /// How a person's grant is.

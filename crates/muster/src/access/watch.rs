@@ -18,7 +18,7 @@ use muster_model::{Clock, Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, CredentialSlot, Grant, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::apps::Apps;
+use crate::access::apps::{AppMissing, Apps};
 use crate::access::checks::{self, TOKEN};
 use crate::access::probe;
 use crate::config::AppSettings;
@@ -131,9 +131,16 @@ impl Watcher {
     /// # Errors
     /// When the store fails. Trouble with the tenant is no error but a result.
     pub async fn look_at(&self, tenant: &Tenant, grants: &[Grant]) -> Result<(), StoreError> {
-        let Some(app) = self.apps.get(&tenant.app) else {
-            let check = checks::no_app(TOKEN, &tenant.app, self.clock.now());
-            return self.write_down(tenant, vec![check]).await;
+        let app = match self.apps.find(&tenant.app) {
+            Ok(app) => app,
+            Err(missing) => {
+                let check = checks::no_app(TOKEN, &missing, self.clock.now());
+                // What is wrong with the app was told for the app.
+                return match missing {
+                    AppMissing::NoApp(_) => self.write_down(tenant, vec![check]).await,
+                    AppMissing::OutOfReach(_) => self.store.put_checks(tenant.id, vec![check]).await,
+                };
+            }
         };
         let found = probe::tenant(&self.microsoft, &app, tenant, grants, self.clock.as_ref()).await;
         self.write_down(tenant, found).await
@@ -149,16 +156,31 @@ impl Watcher {
     /// Looks when an app's credential ends, and takes up a new one that was stored meanwhile.
     async fn look_at_app(&self, name: &str, now: Timestamp) -> Result<(), StoreError> {
         // A program that gives the secret is only asked again when Microsoft refuses the one in hand.
-        let by_command = self.apps.settings(name).is_some_and(AppSettings::asks_a_command);
+        let had = self.apps.get(name).is_some();
+        let by_command = had && self.apps.settings(name).is_some_and(AppSettings::asks_a_command);
         let read = if by_command { Ok(false) } else { self.apps.read_again(name).await };
         match read {
+            Ok(true) if !had => {
+                tracing::info!(app = name, "the app's credential can be had; its tenants are read again");
+                self.look_at_its_tenants_soon(name).await?;
+            }
             Ok(true) => tracing::info!(app = name, "a new credential is used from now on"),
             Ok(false) => {}
+            Err(error) if !had => {
+                tracing::debug!(app = name, error = %error, "the credential cannot be had yet")
+            }
             Err(error) => {
                 tracing::warn!(app = name, error = %error, "the credential cannot be read again; the one in hand is used on")
             }
         }
-        let Some(app) = self.apps.get(name) else { return Ok(()) };
+        let app = match self.apps.find(name) {
+            Ok(app) => app,
+            Err(AppMissing::NoApp(_)) => return Ok(()),
+            Err(AppMissing::OutOfReach(reason)) => {
+                let check = checks::out_of_reach(&reason, now);
+                return self.store.put_app_checks(name, vec![check]).await;
+            }
+        };
         let stored = self.store.app_credentials(name).await?;
         let current = stored.iter().find(|credential| credential.slot == CredentialSlot::Current);
         let check = checks::credential(&app, current.and_then(|credential| credential.not_after), now);
@@ -181,6 +203,16 @@ impl Watcher {
             );
         }
         self.store.put_app_checks(name, vec![check, unfinished]).await
+    }
+}
+
+impl Watcher {
+    /// Forgets that the tenants of an app could not be read, so that they are looked at in this round.
+    async fn look_at_its_tenants_soon(&self, app: &str) -> Result<(), StoreError> {
+        for tenant in self.store.tenants().await?.iter().filter(|tenant| tenant.app == app) {
+            self.store.remove_checks(tenant.id, &[TOKEN.to_owned()]).await?;
+        }
+        Ok(())
     }
 }
 

@@ -81,8 +81,7 @@ impl Collector {
         let Some(live) = live.filter(|live| live.state.failures == 0) else {
             return Ok(PassStep::Later(LIVE_TROUBLE_WAIT));
         };
-        let app =
-            self.apps.get(&lease.tenant.app).ok_or_else(|| TurnError::NoApp(lease.tenant.app.clone()))?;
+        let app = self.apps.find(&lease.tenant.app)?;
         let caller = self.caller(lease, &app, place);
         let routes = self.router.routes(&lease.tenant.label(), source);
         if cursor.pass().is_none() {

@@ -28,6 +28,7 @@ use super::each;
 use super::gone;
 use super::page::{KEPT_BYTES_MAX, Taken};
 use super::place::Place;
+use crate::access::apps::AppMissing;
 use crate::access::checks;
 use crate::backoff;
 use crate::routing::Routes;
@@ -40,8 +41,8 @@ const OTHER_WAIT: Wait = Wait { first: Duration::from_secs(2), as_told: false, c
 /// Why a turn ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TurnError {
-    #[error("app `{0}` is not in the settings: add [apps.{0}], or give the tenant another app")]
-    NoApp(String),
+    #[error(transparent)]
+    App(#[from] AppMissing),
     #[error("{error}")]
     Fetch { error: FetchError, after: AfterFailure },
     #[error("{error}")]
@@ -59,7 +60,7 @@ impl TurnError {
         match self {
             Self::Fetch { error, .. } => Some(TenantAccess::by_page(Some(error))),
             Self::NotAPage { .. } => answers::rule(Case::NotAPage).fault.map(failing),
-            Self::NoApp(_) => Some(failing(Fault::Misconfigured)),
+            Self::App(_) => Some(failing(Fault::Misconfigured)),
             Self::Panicked | Self::Store(_) => None,
         }
     }
@@ -129,6 +130,9 @@ impl Collector {
                 if let TurnError::Fetch { error, .. } = &error {
                     self.renew_credential(lease, error).await;
                 }
+                if let TurnError::App(missing) = &error {
+                    self.note_no_app(lease, missing).await;
+                }
                 self.failed(lease, cursor, &error)
             }
         }
@@ -141,8 +145,7 @@ impl Collector {
         place: &Place,
         stop: &CancellationToken,
     ) -> Result<Step, TurnError> {
-        let app =
-            self.apps.get(&lease.tenant.app).ok_or_else(|| TurnError::NoApp(lease.tenant.app.clone()))?;
+        let app = self.apps.find(&lease.tenant.app)?;
         let caller = self.caller(lease, &app, place);
         let routes = self.router.routes(&lease.tenant.label(), lease.source);
         // A kill may have left a hole under way: news goes first, so that "read to its end" is never said without it.
@@ -426,6 +429,17 @@ impl Collector {
         }
     }
 
+    /// Writes down, once, that the tenant has no app to be read with.
+    async fn note_no_app(&self, lease: &SourceLease, missing: &AppMissing) {
+        if lease.failures > 0 {
+            return;
+        }
+        let check = checks::no_app(checks::TOKEN, missing, self.clock.now());
+        if let Err(error) = self.store.put_checks(lease.tenant.id, vec![check]).await {
+            tracing::warn!(error = %error, "cannot write down how the tenant's access is");
+        }
+    }
+
     /// A credential that Microsoft refuses may have been rotated by another process: it is looked up again, and the
     /// tokens got with the old one are let go.
     async fn renew_credential(&self, lease: &SourceLease, error: &FetchError) {
@@ -477,7 +491,7 @@ impl Collector {
         let kind = match error {
             TurnError::Fetch { error, .. } => error.kind(),
             TurnError::NotAPage { .. } => "not_a_page",
-            TurnError::NoApp(_) => "no_app",
+            TurnError::App(_) => "no_app",
             TurnError::Panicked => "panicked",
             TurnError::Store(_) => "store",
         };

@@ -35,8 +35,8 @@ use crate::exit_code::{Exit, Failed};
 pub(crate) enum Command {
     /// Make a settings file, a store and a master key here.
     Init(init::Args),
-    /// Check the settings and show every mistake at once.
-    Validate,
+    /// Show everything that is wrong with the settings and with what they name, at once. Changes nothing.
+    Validate(validate::Args),
     /// Collect and deliver until told to stop.
     Run,
     /// The customers' tenants.
@@ -89,7 +89,7 @@ impl Command {
     pub(crate) async fn run(&self, call: &Call) -> Result<Exit, Failed> {
         match self {
             Self::Init(args) => init::run(args, call.output).await,
-            Self::Validate => validate::run(call).await,
+            Self::Validate(args) => validate::run(args, call).await,
             Self::Run => run::run(call).await,
             Self::Tenant(command) => call.open(async |context| tenant::run(command, context).await).await,
             Self::Fetch(args) => call.open(async |context| fetch::run(args, context).await).await,

@@ -50,6 +50,7 @@ fn sinks(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
         let section = format!("sinks.{name}");
         for message in sink.encoding().err().into_iter().flatten().chain(sink.mistakes()) {
             let key = read.places.key_in(&section, &message);
+            let message = message.strip_prefix("mapping: ").unwrap_or(&message).to_owned();
             say(&section, &key, message);
         }
     }

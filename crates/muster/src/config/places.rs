@@ -54,11 +54,17 @@ impl Places {
         }
     }
 
-    /// The key of a section that a message speaks of; empty where it names none.
+    /// The key of a section that a message speaks of: one that it quotes, or one whose name it holds; empty where it names
+    /// none.
     pub(super) fn key_in(&self, section: &str, message: &str) -> String {
         let keys = self.lines.keys().filter(|(of, key)| of == section && !key.is_empty());
-        let named = keys.filter(|(_, key)| message.contains(key.as_str()));
-        named.map(|(_, key)| key.clone()).max_by_key(String::len).unwrap_or_default()
+        let named = keys.filter_map(|(_, key)| {
+            let last = key.rsplit('.').next().unwrap_or(key);
+            let rank = u8::from(message.contains(key.as_str()))
+                + 2 * u8::from(message.contains(&format!("`{last}`")));
+            (rank > 0).then(|| (rank, key.len(), key.clone()))
+        });
+        named.max().map(|(_, _, key)| key).unwrap_or_default()
     }
 
     /// Where a section stands, if it does.

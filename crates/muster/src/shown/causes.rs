@@ -345,7 +345,7 @@ fn run_causes(now: &Snapshot) -> Vec<Cause> {
     let told = |part: &muster_store::PartTrouble| {
         let subject = Subject::Part(part.part.clone());
         let what = in_words(&subject, &part.reason);
-        cause(subject, "part", what, "all else runs; mend it, and reload or restart `muster run`", None)
+        cause(subject, "part", what, "all else runs; mend it: it is tried again by itself", None)
     };
     parts.map(told).collect()
 }

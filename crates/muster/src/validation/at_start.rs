@@ -1,7 +1,6 @@
 //! Settings that are only read when `muster run` starts.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use super::subject::Subject;
 use crate::config::{LogFormat, Mistake, Settings};
@@ -45,8 +44,13 @@ impl AtStart {
         serde_json::from_value(written.clone()).ok()
     }
 
-    pub(super) fn listens_at(&self, address: SocketAddr) -> bool {
-        self.0.get("server.listen").is_some_and(|listens| *listens == address.to_string())
+    /// Where the `muster run` that is at work listens, as it wrote it down: for `server`, or for the pages of `onboarding`.
+    pub(super) fn running_listens_at(subject: &Subject<'_>, section: &str) -> Option<String> {
+        if section == "server" {
+            return Self::of_running(subject)?.0.get("server.listen").cloned();
+        }
+        let store = subject.store.as_ref().ok().filter(|store| store.is_owned)?;
+        store.settings_loaded.as_ref()?.get("pages_listen")?.as_str().map(str::to_owned)
     }
 
     /// What is in use otherwise than `wanted` says, until the next start.

@@ -17,9 +17,9 @@ pub(super) fn listen(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
         let Err(error) = TcpListener::bind(address) else { continue };
         let message = listen_trouble(section, address, &error);
         if error.kind() == ErrorKind::AddrInUse && subject.is_running() {
-            match AtStart::of_running(subject).filter(|_| section == "server") {
+            match AtStart::running_listens_at(subject, section) {
                 // Who listens there is the one that is at work.
-                Some(running) if running.listens_at(address) => continue,
+                Some(listens) if listens == address.to_string() => continue,
                 Some(_) => {}
                 None => {
                     let message =

@@ -6,6 +6,7 @@
 
 mod apps;
 mod at_start;
+mod connect;
 mod listen;
 mod microsoft;
 mod routes;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use muster_model::Clock;
 
 pub use self::at_start::AtStart;
+pub use self::connect::{Outcome, Tried, connect};
 use self::subject::Subject;
 use crate::config::{Consequence, Mistake, Mistakes, Settings};
 use crate::exit_code::{Exit, Failed};
@@ -67,13 +69,28 @@ pub async fn settings_to_start(config: &Path, clock: &Arc<dyn Clock>) -> Result<
     }
 }
 
-/// What keeps these settings from being used by a `muster run` that is at work: it has its store and its address already.
-pub async fn mistakes_at_reload(settings: &Settings, clock: &Arc<dyn Clock>) -> Vec<Mistake> {
+/// Reads the settings at `config` for a `muster run` that is at work: it has its store and its address already.
+///
+/// # Errors
+/// When it could not go on with them: all reasons at once.
+pub async fn settings_to_reload(config: &Path, clock: &Arc<dyn Clock>) -> Result<Settings, Failed> {
+    let Validation { settings, mistakes } =
+        look(config, clock, &[&[apps::some_app, microsoft::way, vault::opener]]).await;
+    match settings {
+        Some(settings) if mistakes.is_empty() => Ok(settings),
+        _ => Err(Failed::new(exit(&mistakes), Mistakes(mistakes))),
+    }
+}
+
+/// What of these settings would be down.
+pub async fn parts_down(settings: &Settings, clock: &Arc<dyn Clock>) -> Vec<Mistake> {
     let subject = Subject::new(settings, &[], clock).await;
     let mut mistakes = Vec::new();
-    for check in [apps::some_app, microsoft::way, vault::opener] {
-        check(&subject, &mut mistakes);
-    }
+    tokio::task::block_in_place(|| {
+        for check in [apps::credentials, sinks::sinks] {
+            check(&subject, &mut mistakes);
+        }
+    });
     mistakes
 }
 

@@ -91,8 +91,16 @@ async fn fetch_prints_every_format_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_is_tested_without_a_record() {
     let setup = Setup::start(config(), "").await;
+    let names = || {
+        let entries = std::fs::read_dir(setup.path()).expect("a folder");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
     let works = setup.muster(&["--output", "json", "sink", "test"]).await;
     assert!(works.status.success(), "{}", String::from_utf8_lossy(&works.stdout));
+    assert_eq!(names(), before, "nothing is left behind, which another user could not write");
     setup
         .emulator
         .add_fault(muster_emulator::Fault::new(muster_emulator::Area::Hec, muster_emulator::FaultKind::Down))
@@ -186,6 +194,94 @@ async fn settings_are_read_again_at_sighup() {
     crate::support::eventually("the new sink is served", async || second().lines().count() >= 5).await;
     crate::support::eventually("everything arrives", async || setup.lost() == 0).await;
     setup.assert_all_arrived_once();
+}
+
+/// What is only read at the start is told key by key, by the reload and by `validate`; and a reload takes down nothing that
+/// works. No secret gets into the log by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_cannot_take_effect_says_so() {
+    let setup = Setup::start(Config { tenants: 2, alerts: Some(30), ..config() }, "").await;
+    let muster = setup.run();
+    let hang_up = || {
+        let pid = muster.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("told to reload");
+    };
+    let log = || std::fs::read_to_string(setup.path().join("muster.log")).unwrap_or_default();
+    let logged = async |words: &str| crate::support::eventually(words, async || log().contains(words)).await;
+    crate::support::eventually("everything arrives", async || setup.lost() == 0).await;
+    let validated = setup.muster(&["validate"]).await;
+    assert!(validated.status.success(), "beside a run that is at work: {validated:?}");
+
+    setup.write_settings("[server]\nlisten = \"127.0.0.1:1\"\nlog_format = \"json\"\n");
+    let words = [
+        "`listen` in [server] is only read at a start: nothing stays in use until Muster is restarted, and 127.0.0.1:1 is used then",
+        "`log_format` in [server] is only read at a start: text stays in use",
+    ];
+    let validated = setup.muster(&["validate"]).await;
+    let said = String::from_utf8_lossy(&validated.stdout).into_owned();
+    assert!(validated.status.success() && words.iter().all(|words| said.contains(words)), "{said}");
+    hang_up();
+    logged("running with the new settings").await;
+    assert!(words.iter().all(|words| log().contains(words)), "{}", log());
+
+    // A token that went: the sink that works is not taken down for it.
+    let text = std::fs::read_to_string(setup.settings_path()).expect("the settings");
+    std::fs::write(setup.settings_path(), text.replace("splunk.token", "gone.token")).expect("written");
+    hang_up();
+    logged("the new settings would take down what works; going on with the old ones").await;
+    assert!(log().contains("[sinks.splunk] token: the secret's file"), "{}", log());
+
+    std::fs::write(setup.settings_path(), text.replace("{ file = \"splunk.token\" }", "\"hunter2-Xk93vQ\""))
+        .expect("written");
+    hang_up();
+    logged("a secret is never written here").await;
+    assert!(!log().contains("hunter2"), "{}", log());
+    setup.emulator.add_alerts(&setup.emulator.tenants()[0].id, 5, None).expect("new alerts");
+    crate::support::eventually("all goes on", async || setup.lost() == 0).await;
+    setup.assert_all_arrived_once();
+}
+
+/// `validate --connect` tries tokens and sinks, groups what fails by its cause, and ends in time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn validate_tries_tokens_and_sinks_when_told() {
+    let setup = Setup::start(Config { tenants: 3, ..config() }, "").await;
+    let connect = ["--output", "json", "validate", "--connect", "--within", "20s"];
+    let tried = setup.muster(&connect).await;
+    assert!(tried.status.success(), "{tried:?}");
+    let found = json(&tried);
+    let works = |what: &str| {
+        let found = found["tried"].as_array().expect("a list");
+        found.iter().find(|tried| tried["what"] == what).map(|tried| tried["outcome"].clone())
+    };
+    for what in ["app main", "sink splunk", "sink arcsight", "sink archive"] {
+        assert_eq!(works(what), Some("works".into()), "{what}: {found}");
+    }
+    assert_eq!(found["tried"][0]["tenants"].as_array().map(Vec::len), Some(3), "{found}");
+
+    std::fs::write(setup.path().join("main.secret"), "wrong").expect("written");
+    let tried = setup.muster(&connect).await;
+    assert_eq!(tried.status.code(), Some(7), "{tried:?}");
+    let found = json(&tried);
+    let fails: Vec<_> = found["tried"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|tried| tried["outcome"] == "fails")
+        .collect();
+    assert_eq!(fails.len(), 1, "one cause, one line: {found}");
+    assert_eq!(fails[0]["tenants"].as_array().map(Vec::len), Some(3));
+
+    // A receiver that says nothing holds nobody up for longer than was allowed.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("an address");
+    let address = silent.local_addr().expect("an address");
+    setup.write_settings(&format!(
+        "[sinks.silent]\ntype = \"splunk_hec\"\nurl = \"http://{address}\"\ntoken = {{ file = \"splunk.token\" }}\n"
+    ));
+    let begun = tokio::time::Instant::now();
+    let tried = setup.muster(&["validate", "--connect", "--within", "1s"]).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
+    let said = String::from_utf8_lossy(&tried.stdout).into_owned();
+    assert!(said.contains("sink silent: it did not answer in the time that was given"), "{said}");
 }
 
 /// Tokens, pages and events over TLS, trusted by a CA file; without it nothing is sent.

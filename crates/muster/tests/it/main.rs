@@ -29,4 +29,5 @@ mod status_truth;
 mod support;
 mod sweeps;
 mod terminals;
+mod validate;
 mod watch;

@@ -59,3 +59,42 @@ async fn a_syslog_receiver_that_dies_in_the_middle_gets_all_again() {
     let [_, arcsight, _] = setup.tallies();
     assert_eq!((arcsight.lost, arcsight.unknown, arcsight.unreadable), (0, 0, 0), "{arcsight:?}");
 }
+
+/// A CA file that is none and a folder that is gone take down their sinks and nothing else. What is owed to them waits, and
+/// goes out when they are mended, without a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_cannot_be_opened_is_down_alone_until_it_is_mended() {
+    let second = "[sinks.second]\ntype = \"file\"\npath = \"later/second.ndjson\"\n\n\
+                  [[routes]]\nsinks = [\"second\"]\n";
+    let setup = Setup::start(Config { alerts: Some(30), ..config() }, second).await;
+    let ca = std::fs::read(setup.path().join("ca.pem")).expect("a CA file");
+    std::fs::write(setup.path().join("ca.pem"), "").expect("written");
+    let bench = Bench::new(&setup).await;
+    bench.rounds(2).await;
+    let [splunk, arcsight, file] = setup.tallies();
+    assert_eq!((splunk.lost, file.lost), (0, 0), "the others have everything");
+    assert_eq!(arcsight.received, 0);
+    let down = bench.troubles.all();
+    let down: Vec<_> = down.iter().map(|down| (down.part.as_str(), down.reason.as_str())).collect();
+    assert!(
+        matches!(down[..], [("sink arcsight", ca), ("sink second", folder)]
+        if ca.contains("ca.pem holds no certificate") && folder.contains("later does not exist")),
+        "{down:?}"
+    );
+    let totals = bench.store.sink_totals().await.expect("the store answers");
+    for name in ["arcsight", "second"] {
+        let sink = totals.iter().find(|sink| sink.sink == name).expect("a sink");
+        assert!(sink.owed > 0 && sink.last_error.is_some(), "{sink:?}");
+    }
+
+    std::fs::write(setup.path().join("ca.pem"), ca).expect("written");
+    std::fs::create_dir(setup.path().join("later")).expect("a folder");
+    bench.rounds(2).await;
+    setup.assert_all_arrived_once();
+    let lines =
+        |name: &str| std::fs::read_to_string(setup.path().join(name)).expect("a file").lines().count();
+    assert_eq!(lines("later/second.ndjson"), lines("archive.ndjson"));
+    assert!(bench.troubles.all().is_empty());
+    let totals = bench.store.sink_totals().await.expect("the store answers");
+    assert!(totals.iter().all(|sink| sink.owed == 0 && sink.last_error.is_none()), "{totals:?}");
+}

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster::access::apps::Apps;
 use muster::access::grants::StoreGrants;
 use muster::collect::{Collector, News, Pace, Skews, Swept};
 use muster::config::Settings;
 use muster::deliver::{Deliverer, StepOutcome};
 use muster::routing::Router;
+use muster::troubles::Troubles;
 use muster::wiring;
 use muster_emulator::receivers::ReceiverTally;
 use muster_emulator::{Config, Handle, SettingsText, loopback};
@@ -189,6 +191,8 @@ pub(crate) struct Bench {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) collector: Collector,
     pub(crate) deliverers: Vec<Deliverer>,
+    /// What `muster run` would tell with its heartbeat.
+    pub(crate) troubles: Troubles,
 }
 
 impl Bench {
@@ -205,13 +209,14 @@ impl Bench {
         let dyn_clock: Arc<dyn Clock> = clock.clone();
         let instance = InstanceId(uuid::Uuid::from_u128(1));
         let accepted = Arc::new(Notify::new());
+        let troubles = Troubles::default();
         let grants = StoreGrants::new(Arc::clone(&store), instance, Arc::clone(&dyn_clock));
         let microsoft = wiring::microsoft(&settings, Arc::clone(&dyn_clock), Some(Arc::new(grants)))
             .expect("the way to Microsoft");
         let collector = Collector {
             store: Arc::clone(&store),
             microsoft: Arc::new(microsoft),
-            apps: wiring::apps(&settings, &store).await.map_err(|failed| failed.error).expect("the apps"),
+            apps: Apps::load_what_can_be_had(&settings, &store, &troubles).await.expect("the store answers"),
             router: Router::new(settings.routes.clone()),
             settings: settings.collect.clone(),
             clock: Arc::clone(&dyn_clock),
@@ -223,18 +228,18 @@ impl Bench {
             swept: Swept::default(),
             skews: Skews::default(),
         };
-        let deliverer = |(name, sink): (&String, &muster_siem::sinks::SinkSettings)| Deliverer {
+        let settings = Arc::new(settings);
+        let deliverer = |name: &String| Deliverer {
             store: Arc::clone(&store),
             name: name.clone(),
-            sink: wiring::open_sink(&settings, name, sink, Some(store.journal_id()), Arc::clone(&dyn_clock))
-                .expect("the sink opens"),
+            sink: wiring::sink_handle(&settings, name, &store, (&dyn_clock, &troubles)),
             clock: Arc::clone(&dyn_clock),
             instance,
             accepted: Arc::clone(&accepted),
             told: Arc::default(),
         };
-        let deliverers = settings.sinks.iter().map(deliverer).collect();
-        Self { store, clock, collector, deliverers }
+        let deliverers = settings.sinks.keys().map(deliverer).collect();
+        Self { store, clock, collector, deliverers, troubles }
     }
 
     /// Lets time pass.

@@ -218,3 +218,53 @@ async fn refresh_token(setup: &Setup, app: &str, tenant: &str, account: &str) ->
     let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
     answer["refresh_token"].as_str().expect("a refresh token").to_owned()
 }
+
+/// An app whose secret is not there takes down its tenants, with the reason, and nobody else's; they are read as soon as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_whose_secret_cannot_be_read_fails_its_tenants_only() {
+    use muster::shown::status::Standing;
+
+    let setup = Setup::start(Config { tenants: 2, alerts: Some(20), ..config() }, "").await;
+    let id = setup.settings().apps["main"].client_id;
+    setup.write_settings(&format!(
+        "[apps.second]\nclient_id = \"{id}\"\nsecret = {{ file = \"second.secret\" }}\n"
+    ));
+    let bench = crate::support::Bench::new(&setup).await;
+    let tenants = bench.store.tenants().await.expect("the store answers");
+    let change = TenantChange::App("second".to_owned());
+    bench.store.change_tenant(tenants[0].id, change, "test", bench.clock.now()).await.expect("changed");
+    let clock: Arc<dyn Clock> = bench.clock.clone();
+    let watcher = Watcher {
+        store: Arc::clone(&bench.store),
+        microsoft: Arc::clone(&bench.collector.microsoft),
+        apps: bench.collector.apps.clone(),
+        clock,
+        told: Arc::default(),
+    };
+    let expected = muster::shown::status::Expected::of(&setup.settings());
+    let standings = async || {
+        watcher.round(100).await.expect("the store answers");
+        bench.rounds(1).await;
+        let picture =
+            Snapshot::take(bench.store.as_ref(), &expected, bench.clock.now()).await.expect("a picture");
+        picture
+            .tenants
+            .into_iter()
+            .map(|tenant| (tenant.standing, tenant.reason.unwrap_or_default()))
+            .collect::<Vec<_>>()
+    };
+    let found = standings().await;
+    assert_eq!(found[0].0, Standing::Failing);
+    assert!(found[0].1.contains("second.secret cannot be read"), "{found:?}");
+    assert_eq!(found[1].0, Standing::Active, "{found:?}");
+    assert_eq!(bench.troubles.all()[0].part, "app second");
+    let errors = bench.errors().await;
+    assert!(!errors.is_empty() && errors.iter().all(|error| error.contains("second.secret")), "{errors:?}");
+
+    std::fs::copy(setup.path().join("main.secret"), setup.path().join("second.secret")).expect("copied");
+    let found = standings().await;
+    assert!(found.iter().all(|(standing, _)| *standing == Standing::Active), "{found:?}");
+    bench.rounds(2).await;
+    assert_eq!(bench.errors().await, [""; 0]);
+    setup.assert_all_arrived_once();
+}

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The steps, and the lock that gives the right to take them.
 pub(super) struct Disk {
@@ -108,4 +108,26 @@ impl Disk {
 /// The folder that a file lies in.
 pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file beside the sink's: its name with something behind it.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// What failed, and what to do.
+pub(super) fn explain(path: &Path, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space; nothing is lost meanwhile"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "let the user that Muster runs as write there"
+        }
+        io::ErrorKind::NotFound => "create the folder",
+        _ => "check the disk",
+    };
+    format!("cannot write {} ({error}): {advice}", path.display())
 }

@@ -7,8 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, FlockOperation};
 
-use super::disk::folder;
-use super::open_file::{beside, explain};
+use super::disk::{beside, explain, folder};
 
 /// What would keep the file from being written: nothing is made, and nothing is opened.
 pub(super) fn inspect(path: &Path) -> Result<(), String> {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use muster_model::{Clock, TenantId};
 use rustix::fs::FlockOperation;
 
-use super::disk::{Disk, folder};
+use super::disk::{Disk, beside, explain, folder};
 use super::inspect::inspect;
 use super::ledger::{Ledger, Line};
 use super::settings::FileSettings;
@@ -305,12 +305,6 @@ pub(super) fn ledger_path(path: &Path) -> PathBuf {
     beside(path, ".ledger")
 }
 
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(suffix);
-    path.with_file_name(name)
-}
-
 /// The stem and the dot with the extension of the file's name: `alerts` and `.ndjson`.
 fn name_parts(path: &Path) -> (String, String) {
     let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
@@ -372,19 +366,4 @@ pub(super) fn lock(path: &Path) -> Result<Option<File>, String> {
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(refused(error.into())),
     }
-}
-
-/// What failed, and what to do.
-pub(super) fn explain(path: &Path, error: &io::Error) -> String {
-    let advice = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space; nothing is lost meanwhile"
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "let the user that Muster runs as write there"
-        }
-        io::ErrorKind::NotFound => "create the folder",
-        _ => "check the disk",
-    };
-    format!("cannot write {} ({error}): {advice}", path.display())
 }

@@ -106,10 +106,13 @@ impl Onboarding {
             return Ok(Verified::Nothing);
         };
         let since = if consent.code == SPREADING { consent.checked_at.min(since) } else { since };
-        let Some(app) = self.apps.get(&tenant.app) else {
-            let check = checks::no_app(CONSENT, &tenant.app, self.clock.now());
-            self.store.put_checks(tenant.id, vec![check]).await?;
-            return Ok(Verified::NotYet);
+        let app = match self.apps.find(&tenant.app) {
+            Ok(app) => app,
+            Err(missing) => {
+                let check = checks::no_app(CONSENT, &missing, self.clock.now());
+                self.store.put_checks(tenant.id, vec![check]).await?;
+                return Ok(Verified::NotYet);
+            }
         };
         let token = self.microsoft.probe_token(&app, tenant.id).await;
         let now = self.clock.now();

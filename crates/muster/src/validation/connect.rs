@@ -1,0 +1,156 @@
+//! What only shows when it is tried: whether Microsoft issues tokens, and whether sinks answer. Nothing is sent, nothing is
+//! renewed, and all of it together takes no longer than is allowed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt, stream};
+use muster_microsoft::entra::credential::{Access, App};
+use muster_microsoft::{Microsoft, TenantAccess};
+use muster_model::{Clock, TenantId, TenantState};
+use muster_store::{OpenMode, StoreLook};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::access::apps::Apps;
+use crate::config::Settings;
+use crate::troubles::Troubles;
+use crate::wiring;
+
+/// Tries under way at the same time.
+const SIDE_BY_SIDE: usize = 8;
+
+/// What came of trying something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tried {
+    /// Such as `app main` or `sink splunk`.
+    pub what: String,
+    pub outcome: Outcome,
+    /// What was found; for several tenants with one cause, of the first of them.
+    pub finding: String,
+    /// The tenants that this was found for, of an app.
+    pub tenants: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Fails,
+    NotTried,
+    Works,
+}
+
+/// Tries every app and every sink for at most `within`: the worst first, with one entry for each cause.
+pub async fn connect(settings: &Settings, clock: &Arc<dyn Clock>, within: Duration) -> Vec<Tried> {
+    let until = Instant::now() + within;
+    let (mut tried, sinks) = tokio::join!(apps(settings, clock, until), sinks(settings, clock, until));
+    tried.extend(sinks);
+    tried.sort_by(|one, other| (one.outcome, &one.what).cmp(&(other.outcome, &other.what)));
+    tried
+}
+
+async fn sinks(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Vec<Tried> {
+    let tests = settings.sinks.iter().map(|(name, sink)| async move {
+        let test = wiring::test_sink(settings, name, sink, Arc::clone(clock));
+        let (outcome, finding) = match tokio::time::timeout_at(until, test).await {
+            Ok(Ok(finding)) => (Outcome::Works, finding),
+            Ok(Err(problem)) => (Outcome::Fails, problem),
+            Err(_) => (Outcome::Fails, "it did not answer in the time that was given".to_owned()),
+        };
+        Tried { what: format!("sink {name}"), outcome, finding, tenants: Vec::new() }
+    });
+    stream::iter(tests).map(FutureExt::boxed).buffer_unordered(SIDE_BY_SIDE).collect().await
+}
+
+async fn apps(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Vec<Tried> {
+    let keys = wiring::key_ring(settings).ok();
+    let look = wiring::look_at_store(settings, keys.as_ref()).await.ok();
+    let stored = of_the_store(settings, look.as_ref()).await;
+    let mut tried = Vec::new();
+    let mut askings = Vec::new();
+    for (name, of) in &settings.apps {
+        let what = format!("app {name}");
+        let not_tried = |finding: &str| Tried {
+            what: what.clone(),
+            outcome: Outcome::NotTried,
+            finding: finding.to_owned(),
+            tenants: Vec::new(),
+        };
+        let app = match of.keeps_credential_in_store() {
+            true => stored.get(name).cloned(),
+            // What is wrong with it was told already.
+            false => of.app(name, &settings.folder, None).ok(),
+        };
+        let Some(app) = app else {
+            tried.push(not_tried("its credential cannot be had"));
+            continue;
+        };
+        if app.access == Access::Delegated {
+            let why =
+                "it reads in people's names, and trying would renew their grants: see `muster tenant show`";
+            tried.push(not_tried(why));
+            continue;
+        }
+        let tenants = look.iter().flat_map(|look| &look.tenants);
+        let read = tenants.filter(|tenant| tenant.app == *name && tenant.state == TenantState::Active);
+        let mut read: Vec<(TenantId, String)> =
+            read.map(|tenant| (tenant.id, tenant.slug.to_string())).collect();
+        if read.is_empty() {
+            read.extend(of.tenant.map(|own| (own, "its own".to_owned())));
+        }
+        if read.is_empty() {
+            tried.push(not_tried("there is no tenant to try it with: add one, or set `tenant`"));
+        }
+        askings.extend(read.into_iter().map(|(tenant, slug)| (app.clone(), tenant, slug)));
+    }
+    match wiring::microsoft(settings, Arc::clone(clock), None) {
+        Ok(microsoft) => tried.extend(ask(&microsoft, askings, until).await),
+        // Told already as what keeps Muster from starting.
+        Err(_) => return tried,
+    }
+    tried
+}
+
+/// Apps whose credential Muster keeps. A store of an earlier version is left as it is.
+async fn of_the_store(settings: &Settings, look: Option<&StoreLook>) -> BTreeMap<String, App> {
+    let kept = settings.apps.values().any(|app| app.keeps_credential_in_store());
+    if !kept || !look.is_some_and(|look| look.is_current) {
+        return BTreeMap::new();
+    }
+    let Ok(store) = wiring::open_store(settings, OpenMode::Shared).await else { return BTreeMap::new() };
+    let apps = Apps::load_what_can_be_had(settings, &store, &Troubles::default()).await;
+    store.close().await;
+    let Ok(apps) = apps else { return BTreeMap::new() };
+    apps.names().filter_map(|name| Some((name.to_owned(), apps.get(name)?))).collect()
+}
+
+/// Asks for a token for each app and tenant, and groups what comes by its cause.
+async fn ask(microsoft: &Microsoft, askings: Vec<(App, TenantId, String)>, until: Instant) -> Vec<Tried> {
+    let answers = stream::iter(askings).map(|(app, tenant, slug)| async move {
+        let found = tokio::time::timeout_at(until, microsoft.probe_token(&app, tenant)).await;
+        let (outcome, cause, finding) = match found {
+            Ok(TenantAccess::Granted) => (Outcome::Works, "granted", "Microsoft issues a token".to_owned()),
+            Ok(TenantAccess::NotAsked { message }) => (Outcome::NotTried, "not_asked", message),
+            Ok(TenantAccess::Failing { fault, message }) => (Outcome::Fails, fault.as_str(), message),
+            Err(_) => {
+                (Outcome::NotTried, "time", "Microsoft did not answer in the time that was given".to_owned())
+            }
+        };
+        (app.name, outcome, cause, finding, slug)
+    });
+    let mut answers: Vec<_> = answers.buffer_unordered(SIDE_BY_SIDE).collect().await;
+    answers.sort_by(|one, other| one.4.cmp(&other.4));
+    let mut groups: BTreeMap<(String, Outcome, &str), Tried> = BTreeMap::new();
+    for (name, outcome, cause, finding, slug) in answers {
+        let what = format!("app {name}");
+        let group = groups.entry((name, outcome, cause)).or_insert_with(|| Tried {
+            what,
+            outcome,
+            finding,
+            tenants: Vec::new(),
+        });
+        group.tenants.push(slug);
+    }
+    groups.into_values().collect()
+}

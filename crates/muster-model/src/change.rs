@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::json::Text;
 use crate::text;
 
@@ -12,7 +14,8 @@ const NAMES_MAX: usize = 24;
 const NAME_BYTES_MAX: usize = 60;
 
 /// What became of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     /// The first version that was seen.
     Created,
@@ -62,7 +65,7 @@ impl ChangeKind {
 /// Where several things happened at once, the kind is the first that applies of merged, resolved, reopened, moved,
 /// changed. The others can be told all the same: an alert that was moved and resolved has both ids, and the names of all
 /// fields that changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// What became of the record.
     pub kind: ChangeKind,

@@ -1,7 +1,7 @@
 //! The journey of a record, as it is told.
 
 use jiff::Timestamp;
-use muster_model::{DeliveryNumber, Severity, Source, TenantId};
+use muster_model::{Change, DeliveryNumber, Severity, Source, TenantId};
 use serde::Serialize;
 
 /// One version of a record.
@@ -15,6 +15,8 @@ pub struct TracedVersion {
     pub updated_at: Option<Timestamp>,
     /// When Microsoft created it; unknown once the journal batch is gone.
     pub created_at: Option<Timestamp>,
+    /// What it is to the version before; unknown once the journal batch is gone.
+    pub change: Option<Change>,
     /// Its severity; unknown once the journal batch is gone.
     pub severity: Option<Severity>,
     /// When it was accepted into the journal; unknown once the batch is gone.

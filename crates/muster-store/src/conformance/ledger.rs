@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{
-    Clocks, Cursor, CursorPolicy, Note, PageLimits, PageSummary, Purpose, Reason, Selection, Source,
+    Change, ChangeKind, Clocks, Cursor, CursorPolicy, Note, PageLimits, PageSummary, Purpose, Reason,
+    Selection, Source,
 };
 
 use super::kit::{
@@ -271,6 +272,7 @@ async fn a_journey_is_told(store: &dyn Store) {
     assert_eq!((version.tenant, version.source, version.place), (lease.tenant.id, ALERTS, 1));
     assert_eq!((version.updated_at, version.created_at), (Some(at(2)), Some(at(-3))));
     assert_eq!((version.accepted_at, version.request_id.as_deref()), (Some(at(10)), Some("the request")));
+    assert_eq!(version.change, Some(Change::new(ChangeKind::Created)));
     assert_eq!(version.deliveries[0].state, TracedState::Owed { since: at(10) });
     let mut queue = lease_queue(store, "splunk", at(12)).await;
     if queue.tenant.id != lease.tenant.id {
@@ -296,6 +298,18 @@ async fn a_journey_is_told(store: &dyn Store) {
         TracedState::Owed { since: at(10) },
         "the other half is owed still"
     );
+    // Versions in order, each with what it changed.
+    let again = lease_source(store, at(200)).await;
+    let id = if again.tenant.id == lease.tenant.id { &again } else { &lease };
+    let id = id.tenant.id;
+    let renewed = store.lease_due_sources(ME, 9, LEASE, at(200)).await.expect("leased");
+    let renewed = renewed.into_iter().chain([again]).find(|lease| lease.tenant.id == id).expect("due");
+    put(store, &renewed, &[("a", 7)], cursor(7), None, 201).await;
+    let versions = store.trace(Some(id), "a").await.expect("traced");
+    let told =
+        versions.iter().map(|version| (version.updated_at, version.change.clone().map(|told| told.kind)));
+    let expected = [(Some(at(2)), Some(ChangeKind::Created)), (Some(at(7)), Some(ChangeKind::Changed))];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
 async fn versions_are_pruned_when_nobody_needs_them(store: &dyn Store) {

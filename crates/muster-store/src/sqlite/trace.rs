@@ -7,8 +7,9 @@ use sqlx::sqlite::SqliteRow;
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::rows::parsed;
+use crate::changes::record_key;
 use crate::drafts::routes_of;
-use crate::packing::{StoredBatch, unpack};
+use crate::packing::unpack;
 use crate::sealing::Sealed;
 use crate::stored::{count, timestamp};
 use crate::{StoreError, TracedDelivery, TracedState, TracedVersion};
@@ -16,17 +17,16 @@ use crate::{StoreError, TracedDelivery, TracedState, TracedVersion};
 /// More versions than this of one record are not told; the latest are.
 const VERSIONS_MAX: u32 = 1_000;
 const DOING: &str = "trace a record";
-/// The versions of a record, of one tenant or of all, each with its batch. `CROSS JOIN` has each source asked for the record,
-/// which is a few thousand questions at most, instead of walking over all versions. What was written anew by a gateway has
-/// several rows for one place in the journal.
+/// The latest versions of a record, of one tenant or of all. `CROSS JOIN` has each source asked for the record, which is a few
+/// thousand questions at most, instead of walking over all versions. What was written anew by a gateway has several rows for
+/// one place in the journal.
 pub(super) const TRACED_VERSIONS: &str =
-    "SELECT t.id, t.data_key, s.source, min(v.updated_at) AS updated_at, v.batch_no, v.ordinal,
-                 b.batch_id, b.records, b.body_bytes, b.accepted_at, b.sealed, b.request_id, b.routes
-             FROM tenant t JOIN source s ON s.tenant_no = t.tenant_no
-                 CROSS JOIN record_version v INDEXED BY record_version_of_record ON v.source_no = s.source_no AND v.id = ?2 AND v.ordinal >= 0
-                 LEFT JOIN journal_batch b ON b.batch_no = v.batch_no
-             WHERE ?1 IS NULL OR t.id = ?1 GROUP BY s.source_no, v.batch_no, v.ordinal
-             ORDER BY t.slug, s.source, updated_at, v.batch_no, v.ordinal LIMIT ?3";
+    "SELECT t.slug, t.id, t.data_key, s.source, min(v.updated_at) AS updated_at, v.batch_no, v.ordinal
+     FROM tenant t JOIN source s ON s.tenant_no = t.tenant_no
+         CROSS JOIN record_version v INDEXED BY record_version_of_record
+             ON v.source_no = s.source_no AND v.id = ?2 AND v.ordinal >= 0
+     WHERE ?1 IS NULL OR t.id = ?1 GROUP BY s.source_no, v.batch_no, v.ordinal
+     ORDER BY updated_at DESC, v.batch_no DESC, v.ordinal DESC LIMIT ?3";
 
 impl SqliteStore {
     pub(super) async fn read_trace(
@@ -40,15 +40,17 @@ impl SqliteStore {
     async fn traced(&self, tenant: Option<TenantId>, record_id: &str) -> Result<Vec<TracedVersion>, Failure> {
         let rows = sqlx::query(TRACED_VERSIONS)
             .bind(tenant.map(|id| id.to_string()))
-            .bind(record_id)
+            .bind(&*record_key(record_id))
             .bind(VERSIONS_MAX)
             .fetch_all(&self.readers)
             .await?;
         let mut versions = Vec::with_capacity(rows.len());
-        for row in &rows {
-            versions.push(self.traced_version(row).await?);
+        for row in rows.iter().rev() {
+            versions.push((row.try_get::<String, _>("slug")?, self.traced_version(row).await?));
         }
-        Ok(versions)
+        // Within a source they keep their order.
+        versions.sort_by(|(one, a), (other, b)| (one, a.source.as_str()).cmp(&(other, b.source.as_str())));
+        Ok(versions.into_iter().map(|(_, version)| version).collect())
     }
 
     async fn traced_version(&self, row: &SqliteRow) -> Result<TracedVersion, Failure> {
@@ -57,29 +59,34 @@ impl SqliteStore {
         let batch_no: i64 = row.try_get("batch_no")?;
         let mut damaged = None;
         let mut head = None;
-        if let Some(sealed) = row.try_get::<Option<Vec<u8>>, _>("sealed")? {
+        let batch =
+            sqlx::query("SELECT accepted_at, request_id, routes FROM journal_batch WHERE batch_no = ?");
+        let batch = batch.bind(batch_no).fetch_optional(&self.readers).await?;
+        if let Some(stored) = self.stored_batch(batch_no).await? {
             let key = self.keys.data_key(Sealed::from_stored(row.try_get("data_key")?), tenant).await?;
-            let stored = StoredBatch {
-                batch_id: row.try_get("batch_id")?,
-                records: count(row.try_get("records")?),
-                body_bytes: count(row.try_get("body_bytes")?),
-                sealed,
-            };
             match self.packer.run(move || unpack(stored, tenant, &key)).await {
                 Ok(batch) => head = batch.record(place).map(|record| record.head.clone()),
                 Err(unreadable) => damaged = Some(unreadable.reason),
             }
         }
         let updated_at: i64 = row.try_get("updated_at")?;
-        let routes = row.try_get::<Option<String>, _>("routes")?;
+        let (accepted_at, request_id, routes) = match batch {
+            None => (None, None, None),
+            Some(batch) => (
+                Some(timestamp(batch.try_get("accepted_at")?)),
+                batch.try_get("request_id")?,
+                batch.try_get::<Option<String>, _>("routes")?,
+            ),
+        };
         Ok(TracedVersion {
             tenant,
             source: parsed(row, "source")?,
             updated_at: (updated_at != i64::MIN).then(|| timestamp(updated_at)),
             created_at: head.as_ref().and_then(|head| head.created_at),
             severity: head.as_ref().map(|head| head.severity),
-            accepted_at: row.try_get::<Option<i64>, _>("accepted_at")?.map(timestamp),
-            request_id: row.try_get("request_id")?,
+            change: head.and_then(|head| head.change),
+            accepted_at,
+            request_id,
             batch: count(batch_no),
             place: u32::try_from(place).unwrap_or(u32::MAX),
             damaged,

@@ -78,6 +78,12 @@ async fn a_trace_tells_the_whole_journey() {
     let versions: Vec<serde_json::Value> = serde_json::from_str(&twice).expect("JSON");
     assert_eq!(versions.len(), 2, "{twice}");
     assert!(versions[0]["request_id"].is_string(), "{twice}");
+    assert_eq!(versions[0]["change"]["kind"], "created", "{twice}");
+    let kind = versions[1]["change"]["kind"].as_str().expect("a word");
+    let told = text(&world.setup.muster(&["trace", &id]).await);
+    let said = |head: &str| told.lines().find(|line| line.starts_with(head)).unwrap_or_default().to_owned();
+    assert!(said("version 1").starts_with("version 1  created  severity "), "{told}");
+    assert!(kind != "created" && said("version 2").starts_with(&format!("version 2  {kind} (")), "{told}");
     let unknown = world.setup.muster(&["trace", "no-such-record"]).await;
     assert_eq!(unknown.status.code(), Some(5));
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::identity::change::AppRegistration;
+use crate::receivers::RecordKind;
 use crate::world::clock::{Clock, SystemClock};
 
 /// What to emulate. `Config::default()` is a small world over plain HTTP on free ports of the loopback.
@@ -39,7 +40,10 @@ pub struct Config {
     pub records: Option<PathBuf>,
     /// Requests a minute for each app and tenant before Graph answers 429; absent: no limit.
     pub quota_per_minute: Option<u32>,
-    /// Whether Graph keeps to the caps of `$skip` and `$top` that Microsoft has: see `strict_faults`.
+    /// The kinds of records that receivers are measured by: those of the sources that a client reads.
+    pub kinds: Vec<RecordKind>,
+    /// Whether Graph keeps to the caps of `$skip` and `$top` that Microsoft has (see `strict_faults`), and the Defender APIs
+    /// to the quotas that they document.
     pub strict: bool,
     /// How long tokens are good for.
     pub token_lifetime: Duration,
@@ -99,6 +103,7 @@ impl Default for Config {
             write_bodies_at_start: false,
             records: None,
             quota_per_minute: None,
+            kinds: vec![RecordKind::Alert, RecordKind::Incident],
             strict: false,
             token_lifetime: Duration::from_secs(3599),
             roles: vec!["SecurityAlert.Read.All".to_owned(), "SecurityIncident.Read.All".to_owned()],

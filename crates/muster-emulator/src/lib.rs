@@ -1,5 +1,5 @@
-//! The outside world of Muster, offline: Microsoft's identity platform and Graph's security API for thousands of
-//! tenants, and the SIEM receivers that alerts end in.
+//! The outside world of Muster, offline: Microsoft's identity platform, Graph's security API and the Defender APIs for
+//! thousands of tenants, and the SIEM receivers that alerts end in.
 //!
 //! It shares no type with the rest of Muster, so that clients are checked from the other side. [`start`] gives a
 //! [`Handle`]; the binary `muster-emulator` is a command line around it.
@@ -7,6 +7,7 @@
 mod client_config;
 mod config;
 mod control;
+mod defender;
 mod errors;
 mod faults;
 mod graph;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use muster_emulator::receivers::RecordKind;
 use muster_emulator::{ClientConfig, Config, SettingsText, Tally, Tenant};
 
 /// Plays Microsoft's cloud and the SIEM receivers, offline.
@@ -84,9 +85,12 @@ struct Run {
     /// Requests a minute for each app and tenant before Graph answers 429
     #[arg(long, value_name = "N")]
     quota_per_minute: Option<u32>,
-    /// Keep to the caps of `$skip` and `$top` that Microsoft has, with opaque links
+    /// Keep to the caps of `$skip` and `$top` that Microsoft has, with opaque links, and to the Defender APIs' quotas
     #[arg(long)]
     strict: bool,
+    /// The sources whose records receivers are measured by
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = kind_of, default_value = "graph_alerts,graph_incidents")]
+    sources: Vec<RecordKind>,
     /// Let no tenant have consented to the app yet
     #[arg(long)]
     without_consent: bool,
@@ -177,6 +181,7 @@ fn run_emulator(run: Run) -> anyhow::Result<ExitCode> {
         records: run.records,
         quota_per_minute: run.quota_per_minute,
         strict: run.strict,
+        kinds: run.sources,
         token_lifetime: Duration::from_secs(run.token_lifetime),
         hec: run.hec.0,
         hec_acknowledge: !run.hec_no_acknowledge,
@@ -202,6 +207,10 @@ fn run_emulator(run: Run) -> anyhow::Result<ExitCode> {
         emulator.stop().await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+fn kind_of(source: &str) -> Result<RecordKind, String> {
+    RecordKind::of_source(source).ok_or_else(|| "there is no such source".to_owned())
 }
 
 fn print_config(target: &Target) -> anyhow::Result<ExitCode> {

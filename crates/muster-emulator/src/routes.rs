@@ -10,8 +10,10 @@ use hyper::header::{DATE, HOST};
 use hyper::{Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
+use crate::defender::service as defender;
 use crate::faults::kind::{Area, FaultKind};
 use crate::faults::spoil::spoil;
+use crate::graph::api::Asked;
 use crate::graph::directory::endpoints as directory;
 use crate::graph::service::{self as graph, Caller, Target};
 use crate::http::answer::{Answer, AnswerBody, ResetOnRequest};
@@ -22,6 +24,7 @@ use crate::identity::endpoints::USER_INFO_PATH;
 use crate::identity::platform::Identity;
 use crate::identity::traffic::TokenTraffic;
 use crate::shared::Shared;
+use crate::world::view::View;
 use crate::{control, key_vault};
 
 /// An answer on its way.
@@ -77,6 +80,11 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) 
         (Destination::Anywhere, Some((vault, path))) => answer_vault(shared, &call, vault, path).await,
         (Destination::Anywhere | Destination::Graph, _) if call.path.starts_with(graph::PREFIX) => {
             answer_graph(shared, &call).await
+        }
+        (Destination::Anywhere | Destination::Defender { .. }, _)
+            if call.path.starts_with(defender::PREFIX) =>
+        {
+            answer_defender(shared, &call, hosts::destination(host)).await
         }
         (Destination::Graph, _) if call.path == USER_INFO_PATH => answer_identity(shared, &call).await,
         (Destination::Anywhere | Destination::Login | Destination::Metadata, _)
@@ -151,7 +159,7 @@ async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Sent {
     let area = Area::of(target.list());
     match shared.api.graph.authenticate(&shared.api.world, &shared.identity, &shared.api.faults, call, area) {
         Ok(caller) => {
-            let answer = shared.api.respond(call, &caller, target);
+            let answer = shared.api.respond(call, &caller, Asked::Graph(target));
             shared.count(area, Some(caller.tenant), &answer);
             answer.send().await
         }
@@ -162,15 +170,36 @@ async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Sent {
     }
 }
 
-/// Graph's answer for somebody at a terminal, who names the tenant in the address in place of a token.
+async fn answer_defender(shared: &Shared, call: &Call<'_>, destination: Destination<'_>) -> Sent {
+    let api = &shared.api;
+    let found = defender::target(call.path);
+    // Incidents are at Defender XDR's hosts only; alerts at both, since its own are the newer names.
+    let elsewhere =
+        |view| view == View::Xdr && matches!(destination, Destination::Defender { has_incidents: false });
+    let Some((view, target)) = found.filter(|(view, _)| !elsewhere(*view)) else {
+        return finish(shared, api.defender.no_such_path(), None).await;
+    };
+    let area = defender::area(view);
+    match api.defender.authenticate(&api.world, &shared.identity, &api.faults, call, view) {
+        Ok(caller) => {
+            let answer = api.respond(call, &caller, Asked::Defender(view, target));
+            shared.count(area, Some(caller.tenant), &answer);
+            answer.send().await
+        }
+        Err(answer) => {
+            shared.count(area, None, &answer);
+            finish(shared, answer, None).await
+        }
+    }
+}
+
+/// An API's answer for somebody at a terminal, who names the tenant in the address in place of a token.
 async fn answer_asked(shared: &Shared, call: &Call<'_>, asked: &str) -> Sent {
     let (name, path) = asked.split_once('/').unwrap_or((asked, ""));
     let (path, base) = (format!("/{path}"), format!("{}/control/ask/{name}", call.base));
     let inner = Call { path: &path, base: &base, body: call.body.clone(), ..*call };
-    match (shared.api.world.tenant(name), Target::of(&path)) {
-        (Ok(tenant), Some(target)) => {
-            shared.api.respond(&inner, &Caller::trusted(tenant), target).send().await
-        }
+    match (shared.api.world.tenant(name), Asked::of(&path)) {
+        (Ok(tenant), Some(asked)) => shared.api.respond(&inner, &Caller::trusted(tenant), asked).send().await,
         (Err(error), _) => sent(shared, Answer::text(StatusCode::NOT_FOUND, error.to_string())).await,
         (_, None) => nothing(shared).await,
     }

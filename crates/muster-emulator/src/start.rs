@@ -129,7 +129,8 @@ fn check(config: &Config) -> Result<(), StartError> {
 }
 
 fn make_world(config: &Config, updates: UpdatePolicy) -> Result<(World, Vec<records::Skipped>), StartError> {
-    let world = World::new(config.seed, config.tenants, config.large_one_in, Arc::clone(&config.clock));
+    let world = World::new(config.seed, config.tenants, config.large_one_in, Arc::clone(&config.clock))
+        .with_kinds(config.kinds.clone());
     let mut skipped = Vec::new();
     if let Some(folder) = &config.records {
         let mut recordings =

@@ -6,6 +6,7 @@ use crate::Fault;
 use crate::api::answers::{self, Case};
 use crate::api::failure::FetchError;
 use crate::entra::aadsts;
+use crate::entra::credential::Access;
 use crate::entra::error::TokenError;
 use crate::entra::grant::GrantError;
 
@@ -65,6 +66,7 @@ impl FetchError {
             Self::MissingRole { granted, .. } if granted.is_empty() => Fault::LostConsent,
             // With its own JSON, the API says that a permission is missing.
             Self::Denied { status: 403, .. } => Fault::MissingRole,
+            Self::Withheld { status: 403, access: Access::Delegated, .. } => Fault::PersonLacksRole,
             other => answers::rule(other.case()).fault.unwrap_or(Fault::Other),
         }
     }

@@ -33,6 +33,8 @@ pub enum Fault {
     NoLicence,
     /// Microsoft refuses tokens that it has just issued.
     AccessRefused,
+    /// The person in whose name the app reads has no role that lets them see the data.
+    PersonLacksRole,
     /// There is no such tenant in this cloud.
     TenantUnknown,
     /// Microsoft asks to wait.
@@ -49,7 +51,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::LostConsent,
         Self::MissingRole,
         Self::WrongSecret,
@@ -63,6 +65,7 @@ impl Fault {
         Self::MultifactorNeeded,
         Self::NoLicence,
         Self::AccessRefused,
+        Self::PersonLacksRole,
         Self::TenantUnknown,
         Self::Throttled,
         Self::ApiDown,
@@ -88,6 +91,7 @@ impl Fault {
             Self::MultifactorNeeded => "multifactor_needed",
             Self::NoLicence => "no_licence",
             Self::AccessRefused => "access_refused",
+            Self::PersonLacksRole => "person_lacks_role",
             Self::TenantUnknown => "tenant_unknown",
             Self::Throttled => "throttled",
             Self::ApiDown => "api_down",

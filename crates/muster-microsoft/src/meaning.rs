@@ -135,7 +135,7 @@ const WAIT: &str = "nothing: it is tried again by itself";
 
 /// The table.
 #[rustfmt::skip]
-pub const MEANINGS: [Meaning; 19] = [
+pub const MEANINGS: [Meaning; 20] = [
     row(Fault::LostConsent, SourceWord::ConsentLost, About::Tenant, "the app has no consent", CONSENT),
     row(Fault::MissingRole, SourceWord::ConsentLost, About::Tenant, "a permission was not consented to", CONSENT),
     row(Fault::AppUnknown, SourceWord::ConsentLost, About::Tenant, "the app is not known in the tenant", CONSENT),
@@ -147,6 +147,8 @@ pub const MEANINGS: [Meaning; 19] = [
         "check consent, roles and licences of the tenant"),
     row(Fault::NoLicence, SourceWord::NoLicence, About::Tenant, "the tenant has no licence for the API",
         "the customer's tenant needs a Defender licence that has this API, or leave the source out"),
+    row(Fault::PersonLacksRole, SourceWord::ConsentLost, About::Tenant, "the person who signed in has no role that shows them the data",
+        "have the customer give that person a role such as Security Reader, and let them see all device groups"),
     row(Fault::WrongSecret, SourceWord::NoToken, About::App, "the secret is wrong", SECRET),
     row(Fault::SecretExpired, SourceWord::NoToken, About::App, "the secret has expired", SECRET),
     row(Fault::CertificateRejected, SourceWord::NoToken, About::App, "the certificate, assertion or federated token is not accepted",

@@ -160,14 +160,17 @@ impl Microsoft {
         let Platform { cloud, client, .. } = &self.platform;
         let api = sources::declaration(source).api;
         let resource = cloud.api_resource(api);
-        let mut answer = None;
+        let (mut answer, mut permitted) = (None, false);
         let mut token = self.tokens.token(&self.platform, app, tenant, resource).await?;
         // A token may have been revoked before its time: the first 401 is answered with a new one.
         for attempt in 1..=TOKENS_MAX {
-            if let Err(error) = self.check_permissions(&token, app, tenant, source) {
-                self.tokens.discard(app, tenant, resource, &token).await;
-                return Err(error);
-            }
+            permitted = match self.check_permissions(&token, app, tenant, source) {
+                Ok(permitted) => permitted,
+                Err(error) => {
+                    self.tokens.discard(app, tenant, resource, &token).await;
+                    return Err(error);
+                }
+            };
             let mut request = client.get(url, Some(token.secret.expose()));
             for (name, value) in api.headers() {
                 request = request.header(*name, *value);
@@ -210,6 +213,7 @@ impl Microsoft {
                 let wait = self.budgets.throttled(api, tenant, &app.name, told, now);
                 Err(FetchError::Throttled { wait, told: told.is_some() })
             }
+            _ if permitted => Err(failure::of(&answer).for_permitted(app.access)),
             _ => Err(failure::of(&answer)),
         }
     }
@@ -226,20 +230,21 @@ impl Microsoft {
         self.budgets.forget(tenant);
     }
 
+    /// Whether the token is known to have what the source needs.
     fn check_permissions(
         &self,
         token: &AccessToken,
         app: &App,
         tenant: TenantId,
         source: Source,
-    ) -> Result<(), FetchError> {
+    ) -> Result<bool, FetchError> {
         // A token that cannot be read is not judged; the API will.
-        let Some(granted) = token.permissions(app.access) else { return Ok(()) };
+        let Some(granted) = token.permissions(app.access) else { return Ok(false) };
         let mut wanted =
             crate::sources::permissions(source).iter().filter_map(|known| known.name(app.access));
         let least = wanted.clone().next().unwrap_or_default();
         if wanted.any(|name| granted.iter().any(|granted| granted == name)) {
-            return Ok(());
+            return Ok(true);
         }
         let consent_url = self.platform.cloud.admin_consent_url(&tenant.to_string(), &app.client_id);
         Err(FetchError::MissingRole { role: least, granted: granted.to_vec(), consent_url })

@@ -61,6 +61,18 @@ impl RecordKind {
         }
     }
 
+    /// What belongs to a record of this kind and is not always given with it; `None` where all of a record always comes.
+    #[must_use]
+    pub fn belongings(self) -> Option<Belongings> {
+        match self {
+            Self::GraphIncident | Self::XdrIncident => {
+                Some(Belongings { key: "alerts", empty_is_none: false })
+            }
+            Self::EndpointAlert => Some(Belongings { key: "evidence", empty_is_none: true }),
+            Self::GraphAlert | Self::SiemDetection | Self::HuntingRow => None,
+        }
+    }
+
     /// The names of the fields that every record has something of, in records of this kind.
     pub(crate) fn head_names(self) -> &'static HeadNames {
         match self {
@@ -117,6 +129,30 @@ impl RecordKind {
         }
         if streamed { Some(Self::HuntingRow) } else { seen.kind() }
     }
+}
+
+/// A list in a record that is there only where it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Belongings {
+    /// The field.
+    pub key: &'static str,
+    /// Whether an empty list, too, stands there where it was not asked for: then it says nothing.
+    pub empty_is_none: bool,
+}
+
+impl Belongings {
+    /// Whether a field of a record, as written, holds them.
+    #[must_use]
+    pub fn are_in(self, key: &str, value: &str) -> bool {
+        let says_nothing = || self.empty_is_none && is_empty_list(value);
+        key == self.key && !says_nothing()
+    }
+}
+
+/// Whether a value as written is a list without items.
+pub(crate) fn is_empty_list(value: &str) -> bool {
+    let inner = value.trim().strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
+    inner.is_some_and(|inner| inner.trim().is_empty())
 }
 
 /// Where the facts of a head stand in a record; the first of several names that has one.

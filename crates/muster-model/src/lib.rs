@@ -32,7 +32,7 @@ pub use cursor::{
     Reason, Step, Unreadable,
 };
 pub use delivery::{Delivery, DeliveryBatch, DeliveryNumber, Outcome, Report, Selection, Trouble};
-pub use kind::RecordKind;
+pub use kind::{Belongings, RecordKind};
 pub use outline::{Before, Outline, Told};
 pub use quantity::{ByteSize, Span};
 pub use record::{ContentHash, Record, RecordError, RecordHead};

@@ -1,17 +1,15 @@
 //! What a version of a record says, as a number for what each outermost field means: made of the version before when the
 //! next one comes, so that the two can be held against each other.
 
-use crate::RecordKind;
 use crate::change::{Change, ChangeKind};
 use crate::json::{Text, meaning};
 use crate::stage::{Stage, State};
+use crate::{Belongings, RecordKind};
 
 /// The most fields that are held apart; Microsoft's records have about forty. What is beyond counts as one field.
 const FIELDS_MAX: usize = 200;
 /// Stands for a value that is hidden: it is like any other.
 const HIDDEN: u32 = 0;
-/// What belongs to an incident, and is not always asked for with it.
-const BELONGINGS: &str = "alerts";
 /// Annotations of the answer, not of the record.
 const ANNOTATIONS: [&str; 3] = ["@odata.context", "@odata.etag", "alerts@odata.context"];
 
@@ -55,6 +53,8 @@ struct Reading<'a> {
     /// The number of each field's name, the name as written, and its place in the record; also of those that are null.
     names: Vec<(u32, &'a str)>,
     redirect: String,
+    /// The field of what belongs to it; empty where nothing does.
+    belongings: &'static str,
 }
 
 impl Told {
@@ -141,9 +141,8 @@ impl Outline {
     /// that was followed from that one.
     #[must_use]
     pub fn leaves_open(&self, kind: RecordKind) -> bool {
-        let has_alerts = matches!(kind, RecordKind::GraphIncident | RecordKind::XdrIncident);
-        self.fields.iter().any(|(_, meaning)| *meaning == HIDDEN)
-            || has_alerts && self.meaning(number(BELONGINGS)).is_none()
+        let lacks = |belongings: Belongings| self.meaning(number(belongings.key)).is_none();
+        self.fields.iter().any(|(_, meaning)| *meaning == HIDDEN) || kind.belongings().is_some_and(lacks)
     }
 
     /// What the field with this name means; `None` when there is none.
@@ -155,11 +154,14 @@ impl Outline {
 
 impl<'a> Reading<'a> {
     fn of(kind: RecordKind, body: &'a str) -> Option<Self> {
+        let belongings = kind.belongings();
+        let unordered = belongings.map_or("", |belongings| belongings.key);
         let updated_at = kind.head_names().updated_at;
         let (mut fields, mut names) = (Vec::with_capacity(64), Vec::with_capacity(64));
-        let read = meaning::fields(body, BELONGINGS, |key, value, meaning| {
+        let read = meaning::fields(body, unordered, |key, value, meaning| {
+            let says_nothing = key == unordered && belongings.is_some_and(|own| !own.are_in(key, value));
             // Microsoft's names have no escapes.
-            if key == updated_at || ANNOTATIONS.contains(&key) {
+            if key == updated_at || ANNOTATIONS.contains(&key) || says_nothing {
                 return;
             }
             let name = number(&Text::as_in_json(key).decoded());
@@ -186,7 +188,7 @@ impl<'a> Reading<'a> {
         });
         fields.shrink_to_fit();
         let (stage, redirect) = Stage::read(kind, body);
-        Some(Self { outline: Outline { stage, rest, fields }, names, redirect })
+        Some(Self { outline: Outline { stage, rest, fields }, names, redirect, belongings: unordered })
     }
 
     /// What it is to `old`.
@@ -205,7 +207,7 @@ impl<'a> Reading<'a> {
     /// The fields that are other than in `old`. What this version does not say is put into `outline`.
     fn difference(&self, old: &Outline, outline: &mut Outline) -> Change {
         let mut change = Change::new(ChangeKind::Changed);
-        let belongings = number(BELONGINGS);
+        let belongings = number(self.belongings);
         let mut changed = Vec::new();
         let mut kept = None;
         for field in &mut outline.fields {
@@ -266,7 +268,7 @@ fn short(hash: u64) -> u32 {
 /// What an empty list means.
 fn nothing() -> u32 {
     let mut nothing = HIDDEN;
-    let read = meaning::fields(r#"{"alerts":[]}"#, BELONGINGS, |_, _, meaning| nothing = short(meaning.hash));
+    let read = meaning::fields(r#"{"alerts":[]}"#, "alerts", |_, _, meaning| nothing = short(meaning.hash));
     read.expect("JSON");
     nothing
 }

@@ -16,11 +16,16 @@ pub enum Source {
     GraphAlerts,
     /// Microsoft Graph `GET /security/incidents?$expand=alerts`.
     GraphIncidents,
+    /// Defender for Endpoint `GET /api/alerts?$expand=evidence`.
+    EndpointAlerts,
+    /// Microsoft Defender XDR `GET /api/incidents`.
+    XdrIncidents,
 }
 
 impl Source {
     /// Every source, in the order in which they are shown.
-    pub const ALL: [Self; 2] = [Self::GraphAlerts, Self::GraphIncidents];
+    pub const ALL: [Self; 4] =
+        [Self::GraphAlerts, Self::GraphIncidents, Self::EndpointAlerts, Self::XdrIncidents];
 
     /// What a tenant is read for unless its operator names sources. A source that gives the records of another once more,
     /// in the words of another API, does not belong here.
@@ -38,6 +43,8 @@ impl Source {
         match self {
             Self::GraphAlerts => RecordKind::GraphAlert,
             Self::GraphIncidents => RecordKind::GraphIncident,
+            Self::EndpointAlerts => RecordKind::EndpointAlert,
+            Self::XdrIncidents => RecordKind::XdrIncident,
         }
     }
 }

@@ -36,7 +36,10 @@ struct Active {
 impl Active {
     fn strikes(&self, area: Area, tenant: Option<u32>, now: Ticks) -> bool {
         let graph = matches!(area, Area::GraphAlerts | Area::GraphIncidents | Area::Applications);
-        let here = self.fault.area == area || (self.fault.area == Area::Graph && graph);
+        let defender = matches!(area, Area::EndpointAlerts | Area::XdrIncidents);
+        let here = self.fault.area == area
+            || (self.fault.area == Area::Graph && graph)
+            || (self.fault.area == Area::Defender && defender);
         here && (self.tenant.is_none() || self.tenant == tenant) && self.is_due(now)
     }
 

@@ -7,7 +7,7 @@
 //! - A *quirk* is how a service is. All that fit are met at once.
 //! - A *state* (consent, roles, lateness) is no single request's: it holds while it is in force, lateness until cleared.
 //!
-//! | answer | token | graph | what a client sees |
+//! | answer | token | API | what a client sees |
 //! |---|---|---|---|
 //! | `throttle`, `throttle_with` | x | x | 429 with `Retry-After` in seconds; with any text in it, or without it |
 //! | `status` | x | x | that status with the documented error body |
@@ -26,7 +26,10 @@
 //! | `wrong_tenant_token` | x | | a valid token of another tenant |
 //! | `refuse` | x | | the refusal of an AADSTS code, also on the sign-in pages (area `authorize`) |
 //!
-//! | quirk of Graph's lists | what a client sees |
+//! The lists of Graph (areas `graph`, `graph_alerts`, `graph_incidents`) and of the Defender APIs (`defender`,
+//! `endpoint_alerts`, `xdr_incidents`) have the same quirks, as far as they make sense there.
+//!
+//! | quirk of lists | what a client sees |
 //! |---|---|
 //! | `ignore_orderby`, `refuse_orderby` | the default order whatever was asked for; 400 |
 //! | `shuffled_order` | no order; the first `ascending_pages` pages ascend each in itself all the same |
@@ -37,7 +40,7 @@
 //! | `empty_pages` | so many empty pages with links before each page |
 //! | `link_on_last_page` | a link on the last page, which leads to an empty one |
 //! | `missing_next_link`, `next_link_loop`, `next_link_elsewhere` | no link though more follows; one to itself; one to another host |
-//! | `refuse_expand` | an error where `$expand=alerts` meets an incident of more than so many alerts; 206 and no alerts |
+//! | `refuse_expand` | an error where `$expand` meets an incident of more than so many alerts, or an alert of so much evidence; 206 and none of it |
 //! | `poisoned` | 500 for every answer that would hold the record |
 //! | `partial` | 206, `Warning: 199`, and nothing of a product |
 //! | `warning`, `date_header` | a `Warning` that means nothing; a wrong, malformed or missing `Date` |
@@ -85,6 +88,12 @@ pub enum Area {
     GraphAlerts,
     /// Graph's incidents only.
     GraphIncidents,
+    /// All of the Defender APIs.
+    Defender,
+    /// Alerts of Defender for Endpoint only.
+    EndpointAlerts,
+    /// Incidents of Defender XDR only.
+    XdrIncidents,
     /// The Splunk receiver.
     Hec,
     /// The syslog receivers.

@@ -1,4 +1,4 @@
-//! Graph's security API without sockets, tokens and waiting: a function from a request to an answer.
+//! Graph's security API and the Defender APIs without sockets, tokens and waiting: a function from a request to an answer.
 //!
 //! The HTTP server answers by the same code, so that what a simulation meets in-process is what a client meets.
 
@@ -10,6 +10,7 @@ use hyper::header::{DATE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
 use crate::client_config::Tenant;
+use crate::defender::service::{self as defender, Defender};
 use crate::errors::RequestError;
 use crate::faults::active::Faults;
 use crate::faults::kind::{Area, Fault, FaultKind};
@@ -19,17 +20,20 @@ use crate::faults::spoil::spoil;
 use crate::graph::service::{Caller, Graph, Target};
 use crate::http::answer::{Answer, Transport};
 use crate::http::call::Call;
+use crate::receivers::RecordKind;
 use crate::world::changes::WorldChange;
 use crate::world::clock::{Clock, SystemClock};
 use crate::world::dice::Dice;
 use crate::world::hostile::hostile_records;
 use crate::world::tenants::{Lateness, UpdatePolicy, World};
 use crate::world::truth::TruthVersion;
+use crate::world::view::View;
 
-/// Graph's security API of some tenants.
+/// Graph's security API and the Defender APIs of some tenants.
 pub struct GraphApi {
     pub(crate) world: World,
     pub(crate) graph: Graph,
+    pub(crate) defender: Defender,
     pub(crate) faults: Faults,
     strict: bool,
 }
@@ -51,6 +55,8 @@ pub struct GraphConfig {
     pub quota_per_minute: Option<u32>,
     /// Whether [`strict_faults`] are always in force.
     pub strict: bool,
+    /// The kinds of records that are written down in the log of truth, beside Graph's.
+    pub kinds: Vec<RecordKind>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -65,17 +71,18 @@ impl Default for GraphConfig {
             short_alerts: true,
             quota_per_minute: None,
             strict: true,
+            kinds: vec![RecordKind::Alert, RecordKind::Incident],
             clock: Arc::new(SystemClock),
         }
     }
 }
 
-/// A request to Graph, without a token: who asks may ask.
+/// A request to Graph or a Defender API, without a token: who asks may ask.
 #[derive(Debug, Clone, Copy)]
 pub struct GraphRequest<'a> {
     /// `GET`, mostly.
     pub method: &'a str,
-    /// The path, for example `/v1.0/security/alerts_v2`.
+    /// The path, for example `/v1.0/security/alerts_v2` or `/api/incidents`.
     pub path: &'a str,
     /// What stands behind `?`, or nothing.
     pub query: &'a str,
@@ -118,14 +125,44 @@ impl GraphAnswer {
     }
 }
 
-/// Scheme and host of all links of answers that came over no socket.
-const BASE: &str = "https://graph.microsoft.com";
+/// What is asked for, and of which API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked<'a> {
+    Graph(Target<'a>),
+    Defender(View, Target<'a>),
+}
+
+impl Asked<'_> {
+    /// What a path names.
+    pub(crate) fn of(path: &str) -> Option<Asked<'_>> {
+        let defender = || defender::target(path).map(|(view, target)| Asked::Defender(view, target));
+        Target::of(path).map(Asked::Graph).or_else(defender)
+    }
+
+    /// Where faults of it strike.
+    pub(crate) fn area(self) -> Area {
+        match self {
+            Self::Graph(target) => Area::of(target.list()),
+            Self::Defender(view, _) => defender::area(view),
+        }
+    }
+
+    /// Scheme and host of links of answers that came over no socket.
+    fn base(self) -> &'static str {
+        match self {
+            Self::Graph(_) => "https://graph.microsoft.com",
+            Self::Defender(View::Endpoint, _) => "https://api.securitycenter.microsoft.com",
+            Self::Defender(..) => "https://api.security.microsoft.com",
+        }
+    }
+}
 
 impl GraphApi {
     /// The API of a new world.
     pub fn new(config: &GraphConfig) -> Self {
         let world = World::new(config.seed, config.tenants.max(1), 0, Arc::clone(&config.clock))
-            .with_short_alerts(config.short_alerts);
+            .with_short_alerts(config.short_alerts)
+            .with_kinds(config.kinds.clone());
         let updates = UpdatePolicy { share: 0.0, after: (Duration::ZERO, Duration::ZERO) };
         world.populate(config.alerts, config.history, updates);
         Self::of(world, config.quota_per_minute, config.seed, config.strict)
@@ -133,7 +170,8 @@ impl GraphApi {
 
     pub(crate) fn of(world: World, quota_per_minute: Option<u32>, seed: u64, strict: bool) -> Self {
         let faults = Faults::new(seed, Arc::clone(&world.clock));
-        let api = Self { world, graph: Graph::new(quota_per_minute, seed), faults, strict };
+        let (graph, defender) = (Graph::new(quota_per_minute, seed), Defender::new(strict, seed));
+        let api = Self { world, graph, defender, faults, strict };
         api.be_strict();
         api
     }
@@ -152,6 +190,7 @@ impl GraphApi {
                 headers.append(name, value);
             }
         }
+        let asked = Asked::of(request.path);
         let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
         let call = Call {
             method: &method,
@@ -159,10 +198,10 @@ impl GraphApi {
             query: request.query,
             headers: &headers,
             body: Bytes::new(),
-            base: BASE,
+            base: asked.map_or("https://graph.microsoft.com", Asked::base),
         };
-        let answer = match (self.world.find_tenant(request.tenant), Target::of(request.path)) {
-            (Some(tenant), Some(target)) => self.respond(&call, &Caller::trusted(tenant), target),
+        let answer = match (self.world.find_tenant(request.tenant), asked) {
+            (Some(tenant), Some(asked)) => self.respond(&call, &Caller::trusted(tenant), asked),
             (None, _) => Answer::text(StatusCode::UNAUTHORIZED, "no such tenant"),
             (_, None) => self.graph.no_such_path(&self.world, &call),
         };
@@ -179,11 +218,16 @@ impl GraphApi {
     }
 
     /// The whole answer of a list or of a record, with all that the request meets.
-    pub(crate) fn respond(&self, call: &Call<'_>, caller: &Caller, target: Target<'_>) -> Answer {
-        let area = Area::of(target.list());
+    pub(crate) fn respond(&self, call: &Call<'_>, caller: &Caller, asked: Asked<'_>) -> Answer {
         let now = self.world.now();
-        let met = self.faults.meet(area, Some(caller.tenant));
-        let answer = self.graph.answer(&self.world, &self.faults, call, caller, target, &met);
+        let met = self.faults.meet(asked.area(), Some(caller.tenant));
+        let (world, faults) = (&self.world, &self.faults);
+        let answer = match asked {
+            Asked::Graph(target) => self.graph.answer(world, faults, call, caller, target, &met),
+            Asked::Defender(view, target) => {
+                self.defender.answer(world, faults, call, caller, (view, target), &met)
+            }
+        };
         let answer = match &met.quirks.date {
             None => answer.with(DATE, now.http_date()),
             Some(DateQuirk::Shifted(seconds)) => answer.with(DATE, now.plus_seconds(*seconds).http_date()),
@@ -213,7 +257,7 @@ impl GraphApi {
     ///
     /// # Errors
     ///
-    /// If there is no such tenant, or the fault means nothing to Graph.
+    /// If there is no such tenant, or the fault means nothing to an API.
     pub fn add_fault(&self, fault: Fault) -> Result<(), RequestError> {
         let tenant = fault.tenant.as_deref().map(|name| self.world.tenant(name)).transpose()?;
         if matches!(fault.area, Area::Hec | Area::Syslog) {
@@ -267,8 +311,14 @@ impl GraphApi {
         self.world.truth(None)
     }
 
-    /// What a version says, by its place in [`GraphApi::truth`], as callers with `include-unknown-enum-members` see it.
+    /// What a version says, by its place in [`GraphApi::truth`], as callers of its API see it that ask for all there is: an
+    /// incident without its alerts, an alert with its evidence.
     pub fn truth_body(&self, place: usize) -> Option<Bytes> {
         self.world.truth_body(place)
+    }
+
+    /// What a version of an alert says inside an incident of Defender XDR, by its place in [`GraphApi::truth`].
+    pub fn truth_body_in_xdr(&self, place: usize) -> Option<Bytes> {
+        self.world.truth_body_in_xdr(place)
     }
 }

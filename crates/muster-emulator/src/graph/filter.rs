@@ -1,7 +1,9 @@
 //! The grammar of `$filter`.
 
+use crate::defender::words;
 use crate::world::query::{Expression, Field, List, Literal, Operator};
 use crate::world::ticks::Ticks;
+use crate::world::view::View;
 
 /// A query that Graph refuses with 400; the message is its own.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -82,6 +84,7 @@ fn quoted<'a>(rest: &'a str, whole: &str) -> Result<(String, &'a str)> {
 const DEPTH_MAX: usize = 100;
 
 struct Parser<'a> {
+    view: View,
     list: List,
     /// Properties and operators that are refused.
     refused: &'a [String],
@@ -90,11 +93,12 @@ struct Parser<'a> {
     depth: usize,
 }
 
-pub(crate) fn parse_filter(list: List, text: &str, refused: &[String]) -> Result<Expression> {
+pub(crate) fn parse_filter(view: View, list: List, text: &str, refused: &[String]) -> Result<Expression> {
     if text.contains("/any(") || text.contains("/all(") {
         return refuse("Invalid filter clause: lambda expressions over 'evidence' are not supported here.");
     }
-    let mut parser = Parser { list, refused, text, tokens: tokens(text)?.into_iter().peekable(), depth: 0 };
+    let mut parser =
+        Parser { view, list, refused, text, tokens: tokens(text)?.into_iter().peekable(), depth: 0 };
     let expression = parser.or()?;
     match parser.tokens.next() {
         None => Ok(expression),
@@ -205,6 +209,36 @@ impl Parser<'_> {
     }
 
     fn field(&self, word: &str) -> Result<Field> {
+        let found = match self.view {
+            View::Graph => return self.graph_field(word),
+            View::Endpoint => match word {
+                "alertCreationTime" => Some(Field::CreatedDateTime),
+                "lastUpdateTime" => Some(Field::LastUpdateDateTime),
+                "assignedTo" => Some(Field::AssignedTo),
+                "detectionSource" => Some(Field::DetectionSource),
+                "severity" => Some(Field::Severity),
+                "status" => Some(Field::Status),
+                _ => None,
+            },
+            View::Xdr => match word {
+                "createdTime" => Some(Field::CreatedDateTime),
+                "lastUpdateTime" => Some(Field::LastUpdateDateTime),
+                "assignedTo" => Some(Field::AssignedTo),
+                "status" => Some(Field::Status),
+                _ => None,
+            },
+        };
+        found.map_or_else(
+            || {
+                refuse(format!(
+                    "Invalid filter clause: Property '{word}' cannot be used in the $filter query option."
+                ))
+            },
+            Ok,
+        )
+    }
+
+    fn graph_field(&self, word: &str) -> Result<Field> {
         Ok(match word {
             "assignedTo" => Field::AssignedTo,
             "classification" => Field::Classification,
@@ -236,12 +270,15 @@ impl Parser<'_> {
                  and 'Edm.String' for operator kind.",
             ),
             Some(Token::Quoted(value)) => {
-                if !is_member(self.list, field, &value) {
+                let graph = words::read(self.view, field, &value);
+                // What is written in another API's words is none of this one's.
+                let foreign = words::written(self.view, field, &graph) != value;
+                if foreign || !is_member(self.list, field, &graph) {
                     return refuse(format!(
                         "Invalid filter clause: The string '{value}' is not a valid enumeration type constant."
                     ));
                 }
-                Ok(Literal::Text(newer_name(value)))
+                Ok(Literal::Text(newer_name(graph)))
             }
             other => self.syntax_error(other.as_ref()),
         }
@@ -262,7 +299,9 @@ fn newer_name(value: String) -> String {
 /// Whether the schema knows the value; free text is always known.
 fn is_member(list: List, field: Field, value: &str) -> bool {
     let members: &[&str] = match field {
-        Field::AssignedTo | Field::CreatedDateTime | Field::LastUpdateDateTime => return true,
+        Field::AssignedTo | Field::CreatedDateTime | Field::DetectionSource | Field::LastUpdateDateTime => {
+            return true;
+        }
         Field::Severity => &["unknown", "informational", "low", "medium", "high", "unknownFutureValue"],
         Field::Status if list == List::Alerts => {
             &["unknown", "new", "inProgress", "resolved", "unknownFutureValue"]
@@ -345,7 +384,7 @@ mod tests {
     }
 
     fn holds(filter: &str) -> bool {
-        parse_filter(List::Alerts, filter, &[]).expect(filter).matches(&Record)
+        parse_filter(View::Graph, List::Alerts, filter, &[]).expect(filter).matches(&Record)
     }
 
     #[test]
@@ -386,21 +425,29 @@ mod tests {
             "",
             "and",
         ] {
-            assert!(parse_filter(List::Alerts, filter, &[]).is_err(), "{filter}");
+            assert!(parse_filter(View::Graph, List::Alerts, filter, &[]).is_err(), "{filter}");
         }
-        assert!(parse_filter(List::Incidents, "serviceSource eq 'microsoft365Defender'", &[]).is_err());
+        assert!(
+            parse_filter(View::Graph, List::Incidents, "serviceSource eq 'microsoft365Defender'", &[])
+                .is_err()
+        );
         let deep = "(".repeat(100_000);
-        assert!(parse_filter(List::Alerts, &deep, &[]).is_err());
+        assert!(parse_filter(View::Graph, List::Alerts, &deep, &[]).is_err());
     }
 
     #[test]
     fn a_span_of_update_times_is_found() {
         let filter = "severity eq 'high' and (lastUpdateDateTime ge 2026-01-01T00:00:00Z and lastUpdateDateTime lt 2026-01-02T00:00:00Z)";
-        let (from, to) = parse_filter(List::Alerts, filter, &[]).unwrap().update_span();
+        let (from, to) = parse_filter(View::Graph, List::Alerts, filter, &[]).unwrap().update_span();
         assert_eq!(from, Ticks::parse("2026-01-01T00:00:00Z").unwrap());
         assert_eq!(to, Ticks::parse("2026-01-02T00:00:00Z").unwrap());
-        let either =
-            parse_filter(List::Alerts, "lastUpdateDateTime ge 2026-01-01 or severity eq 'low'", &[]).unwrap();
+        let either = parse_filter(
+            View::Graph,
+            List::Alerts,
+            "lastUpdateDateTime ge 2026-01-01 or severity eq 'low'",
+            &[],
+        )
+        .unwrap();
         assert_eq!(either.update_span(), (Ticks(i64::MIN), Ticks(i64::MAX)));
     }
 }

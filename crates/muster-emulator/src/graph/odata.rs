@@ -1,27 +1,36 @@
-//! The part of OData that Graph's security lists understand: `$filter`, `$orderby`, `$top`, `$skip`, `$count`,
+//! The part of OData that the security lists understand: `$filter`, `$orderby`, `$top`, `$skip`, `$count`,
 //! `$expand`.
 
 use url::form_urlencoded;
 
 use super::filter::{QueryError, Result, parse_filter, refuse};
 use crate::faults::quirks::{OrderQuirk, Quirks, TopLimit};
-use crate::world::query::{DEFAULT_ORDER, List, Order, Query, SkipToken};
+use crate::world::query::{
+    DEFAULT_ORDER, Expression, Field, List, Literal, Operator, Order, Query, SkipToken,
+};
+use crate::world::view::{ENDPOINT_SERVICE, View};
 
 /// Reads the part of an address after `?`.
-pub(crate) fn parse(list: List, raw: &str, quirks: &Quirks) -> Result<Query> {
+pub(crate) fn parse(view: View, list: List, raw: &str, quirks: &Quirks) -> Result<Query> {
     let mut query = Query {
         filter: None,
         order: DEFAULT_ORDER,
         top: None,
         skip: 0,
         count: false,
-        expand_alerts: false,
+        expanded: false,
         clamped: false,
         token: SkipToken::default(),
     };
     for (key, value) in form_urlencoded::parse(raw.as_bytes()) {
         match key.as_ref() {
-            "$filter" => query.filter = Some(parse_filter(list, &value, &quirks.refused_words)?),
+            "$filter" => query.filter = Some(parse_filter(view, list, &value, &quirks.refused_words)?),
+            // The Defender APIs document neither of them.
+            "$orderby" | "$count" if view != View::Graph => {
+                return refuse(format!(
+                    "The query specified in the URI is not valid. Query option '{key}' is not supported."
+                ));
+            }
             "$orderby" if quirks.order == Some(OrderQuirk::Refused) => {
                 return refuse(
                     "The query specified in the URI is not valid. '$orderby' is not supported for this resource.",
@@ -29,7 +38,7 @@ pub(crate) fn parse(list: List, raw: &str, quirks: &Quirks) -> Result<Query> {
             }
             "$orderby" => query.order = parse_order(&value)?,
             "$top" => {
-                let (top, clamped) = parse_top(list, &value, quirks.top_limit)?;
+                let (top, clamped) = parse_top(view.page_limit(list), &value, quirks.top_limit)?;
                 (query.top, query.clamped) = (Some(top), clamped);
             }
             "$skip" => query.skip = parse_skip(&value, quirks.skip_limit)?,
@@ -47,7 +56,10 @@ pub(crate) fn parse(list: List, raw: &str, quirks: &Quirks) -> Result<Query> {
                     _ => return refuse("Invalid value for $count: only 'true' and 'false' are allowed."),
                 }
             }
-            "$expand" if list == List::Incidents && value == "alerts" => query.expand_alerts = true,
+            "$expand" if view == View::Graph && list == List::Incidents && value == "alerts" => {
+                query.expanded = true;
+            }
+            "$expand" if view == View::Endpoint && value == "evidence" => query.expanded = true,
             "$expand" => {
                 return refuse(format!(
                     "Parsing OData Select and Expand failed: Could not find a property named '{value}'."
@@ -58,6 +70,14 @@ pub(crate) fn parse(list: List, raw: &str, quirks: &Quirks) -> Result<Query> {
             }
             _ => {}
         }
+    }
+    if view == View::Endpoint {
+        let service = Literal::Text(ENDPOINT_SERVICE.to_owned());
+        let own = Expression::Compare(Field::ServiceSource, Operator::Equal, service);
+        query.filter = Some(match query.filter.take() {
+            Some(asked) => Expression::And(Box::new(asked), Box::new(own)),
+            None => own,
+        });
     }
     Ok(query)
 }
@@ -80,9 +100,9 @@ fn parse_skip(value: &str, limit: Option<usize>) -> Result<usize> {
 }
 
 /// How many records are wanted, and whether more were.
-fn parse_top(list: List, value: &str, limit: Option<TopLimit>) -> Result<(usize, bool)> {
+fn parse_top(most: usize, value: &str, limit: Option<TopLimit>) -> Result<(usize, bool)> {
     let top = parse_count("Top", value)?;
-    let limit = limit.unwrap_or(TopLimit { most: list.page_limit(), clamp: false });
+    let limit = limit.unwrap_or(TopLimit { most, clamp: false });
     match limit {
         TopLimit { most, .. } if top <= most => Ok((top, false)),
         TopLimit { most, clamp: true } => Ok((most, true)),
@@ -122,16 +142,17 @@ mod tests {
     #[test]
     fn options_are_read_and_checked() {
         let query = parse(
+            View::Graph,
             List::Incidents,
             "$filter=lastUpdateDateTime%20ge%202026-01-01T00:00:00Z&$orderby=lastUpdateDateTime%20asc&$top=50&%24skip=7&$count=true&$expand=alerts",
             &Quirks::default(),
         )
         .unwrap();
-        assert_eq!((query.top, query.skip, query.count, query.expand_alerts), (Some(50), 7, true, true));
+        assert_eq!((query.top, query.skip, query.count, query.expanded), (Some(50), 7, true, true));
         assert_eq!(query.order, Order::Updated { descending: false });
-        let refused = parse(List::Incidents, "$top=999", &Quirks::default()).unwrap_err();
+        let refused = parse(View::Graph, List::Incidents, "$top=999", &Quirks::default()).unwrap_err();
         assert!(refused.0.contains("The limit of '50' for Top query has been exceeded"), "{refused}");
-        assert!(parse(List::Alerts, "$top=2000", &Quirks::default()).is_ok());
+        assert!(parse(View::Graph, List::Alerts, "$top=2000", &Quirks::default()).is_ok());
         for bad in [
             "$top=-1",
             "$skip=x",
@@ -140,7 +161,34 @@ mod tests {
             "$orderby=severity",
             "$orderby=createdDateTime up",
         ] {
-            assert!(parse(List::Alerts, bad, &Quirks::default()).is_err(), "{bad}");
+            assert!(parse(View::Graph, List::Alerts, bad, &Quirks::default()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_defender_apis_take_less() {
+        let parse = |view, list, raw| parse(view, list, raw, &Quirks::default());
+        let incidents =
+            "$filter=lastUpdateTime ge 2026-01-01T00:00:00Z and status eq 'Active'&$top=100&$skip=5";
+        assert!(parse(View::Xdr, List::Incidents, incidents).is_ok());
+        let alerts = "$filter=lastUpdateTime lt 2026-01-01T00:00:00Z and severity ne 'UnSpecified'&$top=10000&$expand=evidence";
+        assert!(parse(View::Endpoint, List::Alerts, alerts).is_ok_and(|query| query.expanded));
+        for bad in [
+            "$top=101",
+            "$orderby=lastUpdateTime desc",
+            "$count=true",
+            "$expand=alerts",
+            "$filter=severity eq 'High'",
+            "$filter=lastUpdateDateTime ge 2026-01-01T00:00:00Z",
+            "$filter=status eq 'active'",
+            "$filter=status eq 'Nonsense'",
+        ] {
+            assert!(parse(View::Xdr, List::Incidents, bad).is_err(), "{bad}");
+        }
+        for bad in
+            ["$top=10001", "$orderby=lastUpdateTime", "$count=true", "$expand=alerts", "$filter=title eq 'x'"]
+        {
+            assert!(parse(View::Endpoint, List::Alerts, bad).is_err(), "{bad}");
         }
     }
 }

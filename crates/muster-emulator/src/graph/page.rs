@@ -1,4 +1,4 @@
-//! Bodies of right answers: pages of a list, and single records.
+//! Bodies of right answers: pages of a list, and single records, as the API shows them that is asked.
 //!
 //! A page is put together from bodies that are already text. Nothing is parsed or built as a tree per request: in a
 //! benchmark the emulator runs beside the program that is measured.
@@ -13,11 +13,13 @@ use crate::faults::quirks::{LinkQuirk, OrderQuirk, Quirks};
 use crate::faults::spoil::first_title;
 use crate::http::answer::Answer;
 use crate::http::call::Call;
+use crate::receivers::RecordKind;
 use crate::world::dice::derive;
 use crate::world::hostile::nested_record;
 use crate::world::query::{DEFAULT_ORDER, Field, Fields, List, Order, Query, SkipToken};
 use crate::world::table::{Page, Row};
 use crate::world::tenants::World;
+use crate::world::view::View;
 
 /// Writes the bodies of right answers.
 pub(crate) struct PageWriter<'a> {
@@ -26,6 +28,7 @@ pub(crate) struct PageWriter<'a> {
     pub(crate) tenant: u32,
     pub(crate) unknown_members_wanted: bool,
     pub(crate) quirks: &'a Quirks,
+    pub(crate) view: View,
 }
 
 /// Why there is no body.
@@ -58,15 +61,8 @@ impl PageWriter<'_> {
             self.world.select(self.tenant, list, &query, size)
         };
         self.check_poison(page.rows.iter().map(|row| &row.1))?;
-        let name = match list {
-            List::Alerts => "security/alerts_v2",
-            List::Incidents if query.expand_alerts => "security/incidents(alerts())",
-            List::Incidents => "security/incidents",
-        };
         let mut body = Body { text: Vec::with_capacity(page.rows.len() * 7500 + 512), partial: false };
-        body.text.extend_from_slice(b"{\"@odata.context\":\"https://graph.microsoft.com/v1.0/$metadata#");
-        body.text.extend_from_slice(name.as_bytes());
-        body.text.push(b'"');
+        body.text.extend_from_slice(self.context(list, query.expanded).as_bytes());
         if let Some(total) = page.total {
             let said = match &self.quirks.lying_count {
                 Some((_, Some(json))) => json.clone(),
@@ -93,7 +89,7 @@ impl PageWriter<'_> {
             if self.quirks.unreadable_record == Some(place) {
                 body.text.extend_from_slice(b"{\"id\":\"unreadable\",,}");
             } else {
-                self.record(&mut body, list, *index, row, query.expand_alerts)?;
+                self.record(&mut body, list, *index, row, query.expanded)?;
             }
         }
         for piece in 0..self.quirks.junk_items {
@@ -110,16 +106,17 @@ impl PageWriter<'_> {
     pub(crate) fn one(&self, list: List, id: &str, query: &Query) -> Result<Answer, PageFailure> {
         let (index, row) = self.found(list, id)?;
         self.check_poison([&row])?;
-        let name = match list {
-            List::Alerts => "security/alerts_v2/$entity",
-            List::Incidents => "security/incidents/$entity",
-        };
         let mut record = Body { text: Vec::with_capacity(8192), partial: false };
-        self.record(&mut record, list, index, &row, query.expand_alerts)?;
+        // One alert of Defender for Endpoint by its id has its evidence, whatever is the matter with `$expand`.
+        let by_itself = row.endpoint(self.world.facts(self.tenant));
+        match by_itself.filter(|_| self.view == View::Endpoint && !query.expanded) {
+            Some(alert) => record.text.extend_from_slice(&alert.whole),
+            None => self.record(&mut record, list, index, &row, query.expanded)?,
+        }
         let mut text = Vec::with_capacity(record.text.len() + 128);
-        text.extend_from_slice(b"{\"@odata.context\":\"https://graph.microsoft.com/v1.0/$metadata#");
-        text.extend_from_slice(name.as_bytes());
-        text.extend_from_slice(b"\",");
+        let context = self.context(list, false);
+        text.extend_from_slice(context.strip_suffix('"').unwrap_or(&context).as_bytes());
+        text.extend_from_slice(b"/$entity\",");
         text.extend_from_slice(record.text.strip_prefix(b"{").unwrap_or(&record.text));
         Ok(self.finished(Body { text, ..record }))
     }
@@ -134,13 +131,27 @@ impl PageWriter<'_> {
         Ok(self.finished(Body { text, partial: false }))
     }
 
+    /// How an answer begins: `{"@odata.context":"…"`.
+    fn context(&self, list: List, expanded: bool) -> String {
+        let (base, name) = match (self.view, list) {
+            (View::Graph, List::Alerts) => ("https://graph.microsoft.com/v1.0", "security/alerts_v2"),
+            (View::Graph, List::Incidents) if expanded => {
+                ("https://graph.microsoft.com/v1.0", "security/incidents(alerts())")
+            }
+            (View::Graph, List::Incidents) => ("https://graph.microsoft.com/v1.0", "security/incidents"),
+            (View::Endpoint, _) => ("https://api.securitycenter.microsoft.com/api", "Alerts"),
+            (View::Xdr, _) => ("https://api.security.microsoft.com/api", "Incidents"),
+        };
+        format!("{{\"@odata.context\":\"{base}/$metadata#{name}\"")
+    }
+
     fn found(&self, list: List, id: &str) -> Result<(u32, Arc<Row>), PageFailure> {
         self.world.find_row(self.tenant, list, id).ok_or_else(|| PageFailure::NotFound(id.to_owned()))
     }
 
     /// How many records the page may hold.
     fn page_size(&self, list: List, query: &Query) -> usize {
-        let asked = query.top.unwrap_or_else(|| list.page_default());
+        let asked = query.top.unwrap_or_else(|| self.view.page_default(list));
         let Some(small) = self.quirks.small_pages else { return asked };
         let most = asked.min(small.most.max(1));
         if !small.ragged || most == 0 {
@@ -177,6 +188,64 @@ impl PageWriter<'_> {
         expand: bool,
     ) -> Result<(), PageFailure> {
         let begin = body.text.len();
+        match self.view {
+            View::Graph => self.graph_record(body, list, index, row, expand)?,
+            View::Endpoint => self.endpoint_alert(body, row, expand)?,
+            View::Xdr => self.xdr_incident(body, index, row),
+        }
+        if self.quirks.rewritten && row.is_made() {
+            rewrite(&mut body.text, begin);
+        }
+        Ok(())
+    }
+
+    fn endpoint_alert(&self, body: &mut Body, row: &Row, expand: bool) -> Result<(), PageFailure> {
+        let Some(alert) = row.endpoint(self.world.facts(self.tenant)) else {
+            self.body_of(&mut body.text, row);
+            return Ok(());
+        };
+        let refused = self.quirks.refused_expand.filter(|refused| expand && alert.evidence > refused.above);
+        match refused {
+            Some(refused) if refused.status != 206 => return Err(PageFailure::Status(refused.status)),
+            None if expand => body.text.extend_from_slice(&alert.whole),
+            _ => alert.push_bare(&mut body.text),
+        }
+        body.partial |= refused.is_some();
+        Ok(())
+    }
+
+    /// An incident of Defender XDR always has its alerts.
+    fn xdr_incident(&self, body: &mut Body, index: u32, row: &Row) {
+        let facts = self.world.facts(self.tenant);
+        let made = row.incident_plan().is_some();
+        let whole = if made { self.world.incident_with_members(self.tenant, index) } else { None };
+        let (own, members) = match &whole {
+            Some((row, members)) => (row.as_ref(), members.as_slice()),
+            None => (row, &[][..]),
+        };
+        body.text.extend_from_slice(&own.text_as(RecordKind::XdrIncident, facts));
+        if whole.is_some() {
+            body.text.pop();
+            body.text.extend_from_slice(b",\"alerts\":[");
+            for alert in members.iter().filter(|alert| !self.is_missing(alert)) {
+                separate(&mut body.text);
+                match alert.xdr(RecordKind::Alert, facts) {
+                    Some(text) => body.text.extend_from_slice(text),
+                    None => self.body_of(&mut body.text, alert),
+                }
+            }
+            body.text.extend_from_slice(b"]}");
+        }
+    }
+
+    fn graph_record(
+        &self,
+        body: &mut Body,
+        list: List,
+        index: u32,
+        row: &Row,
+        expand: bool,
+    ) -> Result<(), PageFailure> {
         let expanded = list == List::Incidents && expand && row.incident_plan().is_some();
         let whole = if expanded { self.world.incident_with_members(self.tenant, index) } else { None };
         match whole {
@@ -197,9 +266,6 @@ impl PageWriter<'_> {
                 self.members(&mut body.text, &members);
                 body.text.extend_from_slice(b"]}");
             }
-        }
-        if self.quirks.rewritten && row.is_made() {
-            rewrite(&mut body.text, begin);
         }
         Ok(())
     }
@@ -224,6 +290,8 @@ impl PageWriter<'_> {
             Some(LinkQuirk::Missing) => return None,
             Some(LinkQuirk::Elsewhere(_)) => next,
             _ if query.clamped => return None,
+            // The Defender APIs name no next page, save where they are made to.
+            None if self.view != View::Graph && !self.names_next() => return None,
             _ if page.more && size > 0 => next,
             Some(LinkQuirk::OnLastPage) if !page.rows.is_empty() => next,
             _ => return None,
@@ -246,6 +314,11 @@ impl PageWriter<'_> {
             _ => self.call.base,
         };
         Some(format!("{base}{}?{query}", self.call.path))
+    }
+
+    /// Whether quirks are in force that make no sense without links.
+    fn names_next(&self) -> bool {
+        self.quirks.skip_token || self.quirks.small_pages.is_some() || self.quirks.empty_pages > 0
     }
 
     /// The answer, with what its quirks add to any body.

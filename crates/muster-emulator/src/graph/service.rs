@@ -26,6 +26,7 @@ use crate::identity::resources::GRAPH_APP_ID;
 use crate::world::dice::Dice;
 use crate::world::query::List;
 use crate::world::tenants::World;
+use crate::world::view::View;
 
 /// Where Graph's paths begin.
 pub(crate) const PREFIX: &str = "/v1.0/";
@@ -49,6 +50,15 @@ impl Caller {
     /// One who needs no token.
     pub(crate) fn trusted(tenant: u32) -> Self {
         Self { claims: Arc::default(), trusted: true, tenant }
+    }
+
+    /// One whose token was found right.
+    pub(crate) fn of(claims: Arc<Claims>, tenant: u32) -> Self {
+        Self { claims, trusted: false, tenant }
+    }
+
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// What the caller's token says.
@@ -143,7 +153,7 @@ impl Graph {
                 return Err(self.challenge(world, call, &challenge));
             }
         }
-        Ok(Caller { claims, trusted: false, tenant })
+        Ok(Caller::of(claims, tenant))
     }
 
     /// 401 that asks for a token with claims.
@@ -202,9 +212,16 @@ impl Graph {
             .get_all("prefer")
             .iter()
             .any(|value| value.to_str().is_ok_and(|text| text.contains("include-unknown-enum-members")));
-        let query = odata::parse(target.list(), call.query, quirks)
+        let query = odata::parse(View::Graph, target.list(), call.query, quirks)
             .map_err(|error| refusal(StatusCode::BAD_REQUEST, "BadRequest", error.0))?;
-        let writer = PageWriter { world, call, tenant: caller.tenant, unknown_members_wanted, quirks };
+        let writer = PageWriter {
+            world,
+            call,
+            tenant: caller.tenant,
+            unknown_members_wanted,
+            quirks,
+            view: View::Graph,
+        };
         let page = match target {
             Target::List(list) => writer.list(list, query),
             Target::One(list, id) => writer.one(list, id, &query),
@@ -353,10 +370,10 @@ fn client_request_id<'a>(call: &'a Call<'_>) -> Option<&'a str> {
 }
 
 /// The claims of a challenge that asks for nothing special.
-const USUAL_CLAIMS: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1577836800"}}}"#;
+pub(crate) const USUAL_CLAIMS: &str = r#"{"access_token":{"nbf":{"essential":true,"value":"1577836800"}}}"#;
 
 /// Directory roles whose holders may read alerts and incidents.
-const READERS: &[&str] = &[
+pub(crate) const READERS: &[&str] = &[
     "62e90394-69f5-4237-9190-012177145e10",
     "5d6b6bb7-de71-4623-b4af-96380a352509",
     "194ae4cb-b126-40b2-bd5b-6091b380977d",

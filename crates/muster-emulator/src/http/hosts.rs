@@ -18,6 +18,33 @@ const GRAPH: &[&str] = &[
     "microsoftgraph.chinacloudapi.cn",
 ];
 
+/// The hosts of Defender for Endpoint, and below it the newer ones, at which Defender XDR is too.
+const ENDPOINT: &[&str] = &[
+    "api.securitycenter.microsoft.com",
+    "api.securitycenter.windows.com",
+    "api-us.securitycenter.microsoft.com",
+    "api-eu.securitycenter.microsoft.com",
+    "api-uk.securitycenter.microsoft.com",
+    "api-gcc.securitycenter.microsoft.us",
+    "api-gov.securitycenter.microsoft.us",
+];
+
+const XDR: &[&str] = &[
+    "api.security.microsoft.com",
+    "us.api.security.microsoft.com",
+    "eu.api.security.microsoft.com",
+    "uk.api.security.microsoft.com",
+    "au.api.security.microsoft.com",
+    "swa.api.security.microsoft.com",
+    "ina.api.security.microsoft.com",
+    "aea.api.security.microsoft.com",
+    "api-us.security.microsoft.com",
+    "api-eu.security.microsoft.com",
+    "api-uk.security.microsoft.com",
+    "api-gcc.security.microsoft.us",
+    "api-gov.security.microsoft.us",
+];
+
 const VAULT_DOMAINS: &[&str] = &["vault.azure.net", "vault.azure.cn", "vault.usgovcloudapi.net"];
 
 /// The part of the outside world that a host name stands for.
@@ -25,6 +52,10 @@ const VAULT_DOMAINS: &[&str] = &["vault.azure.net", "vault.azure.cn", "vault.usg
 pub(crate) enum Destination<'a> {
     Login,
     Graph,
+    /// The Defender APIs.
+    Defender {
+        has_incidents: bool,
+    },
     /// A key vault, by its name.
     Vault(&'a str),
     /// A virtual machine's own metadata.
@@ -57,6 +88,10 @@ pub(crate) fn destination(host: &str) -> Destination<'_> {
     if GRAPH.iter().any(|own| own.eq_ignore_ascii_case(host)) {
         return Destination::Graph;
     }
+    let is_one_of = |hosts: &[&str]| hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
+    if is_one_of(XDR) || is_one_of(ENDPOINT) {
+        return Destination::Defender { has_incidents: is_one_of(XDR) };
+    }
     if host == "169.254.169.254" {
         return Destination::Metadata;
     }
@@ -81,6 +116,10 @@ mod tests {
     fn a_host_tells_who_is_meant() {
         assert_eq!(destination("login.windows.net:443"), Destination::Login);
         assert_eq!(destination("Graph.Microsoft.com"), Destination::Graph);
+        let incidents = Destination::Defender { has_incidents: true };
+        assert_eq!(destination("eu.api.security.microsoft.com"), incidents);
+        let alerts = Destination::Defender { has_incidents: false };
+        assert_eq!(destination("api-eu.securitycenter.microsoft.com:443"), alerts);
         assert_eq!(destination("contoso.vault.azure.net"), Destination::Vault("contoso"));
         assert_eq!(destination("169.254.169.254"), Destination::Metadata);
         for other in ["127.0.0.1:9800", "localhost", "[::1]:9800", "a.vault.azure.net.evil.example", ""] {

@@ -138,12 +138,18 @@ pub(super) struct JsonLine<'a> {
     sourcetype: Text<'a>,
     #[serde(borrow, default)]
     fields: IndexedFields<'a>,
-    #[serde(borrow, default, rename = "tenantId")]
+    #[serde(borrow, default, rename = "tenantId", alias = "aadTenantId")]
     tenant_id: Text<'a>,
     #[serde(borrow, default)]
     id: Text<'a>,
-    #[serde(borrow, default, rename = "lastUpdateDateTime")]
+    #[serde(borrow, default, rename = "lastUpdateDateTime", alias = "lastUpdateTime")]
     updated: Text<'a>,
+    #[serde(default, rename = "incidentName")]
+    incident_name: Present,
+    #[serde(default, rename = "incidentId")]
+    incident_id: Number,
+    #[serde(borrow, default, rename = "incidentUri")]
+    incident_uri: Text<'a>,
     #[serde(default, rename = "displayName")]
     display_name: Present,
     #[serde(default, rename = "incidentWebUrl")]
@@ -165,9 +171,15 @@ impl<'a> JsonLine<'a> {
                     _ => RecordKind::Alert,
                 };
                 let tenant = record.tenant_id.0.or(self.fields.tenant_id.0);
-                sighting(tenant, kind, record.id.0, record.updated.0)
+                let id = record.id.0.or(record.incident_id.text());
+                sighting(tenant, kind, id, record.updated.0)
             }
             EventField::Blank | EventField::Other => Sighting::Unreadable,
+            // Defender XDR's.
+            EventField::Missing if self.incident_name.0 => {
+                let tenant = self.incident_uri.0.and_then(tenant_of_link).or(self.tenant_id.0);
+                sighting(tenant, RecordKind::Incident, self.incident_id.text(), self.updated.0)
+            }
             EventField::Missing => {
                 let is_incident = self.display_name.0
                     && self.incident_web_url.0
@@ -216,11 +228,13 @@ pub(super) enum EventField<'a> {
 /// The identifying fields of the object in `event`.
 #[derive(Deserialize)]
 pub(super) struct EventRecord<'a> {
-    #[serde(borrow, default, rename = "tenantId")]
+    #[serde(borrow, default, rename = "tenantId", alias = "aadTenantId")]
     tenant_id: Text<'a>,
     #[serde(borrow, default)]
     id: Text<'a>,
-    #[serde(borrow, default, rename = "lastUpdateDateTime")]
+    #[serde(default, rename = "incidentId")]
+    incident_id: Number,
+    #[serde(borrow, default, rename = "lastUpdateDateTime", alias = "lastUpdateTime")]
     updated: Text<'a>,
 }
 
@@ -234,6 +248,29 @@ struct IndexedFields<'a> {
 /// A text, or nothing where the value is of another type: a wrong type must not spoil the reading of the rest.
 #[derive(Default)]
 struct Text<'a>(Option<Cow<'a, str>>);
+
+/// A whole number, or nothing where the value is of another type.
+#[derive(Default)]
+struct Number(Option<i64>);
+
+impl Number {
+    fn text<'a>(&self) -> Option<Cow<'a, str>> {
+        self.0.map(|number| Cow::Owned(number.to_string()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?;
+        Ok(Self(raw.get().parse().ok()))
+    }
+}
+
+/// The tenant in a link of Defender's portal: `…?tid=TENANT`.
+fn tenant_of_link(link: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    let tenant = link.split_once("?tid=").map(|(_, tenant)| tenant.to_owned());
+    tenant.map(Cow::Owned)
+}
 
 /// Whether a key is there, whatever its value.
 #[derive(Default)]
@@ -332,7 +369,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for EventField<'a> {
 impl EventRecord<'_> {
     fn into_owned(self) -> EventRecord<'static> {
         let owned = |text: Text<'_>| Text(text.0.map(|text| Cow::Owned(text.into_owned())));
-        EventRecord { tenant_id: owned(self.tenant_id), id: owned(self.id), updated: owned(self.updated) }
+        EventRecord {
+            tenant_id: owned(self.tenant_id),
+            id: owned(self.id),
+            incident_id: self.incident_id,
+            updated: owned(self.updated),
+        }
     }
 }
 

@@ -4,12 +4,30 @@ use serde::{Deserialize, Serialize};
 
 /// What kind of thing a version is a version of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum RecordKind {
     /// A Graph alert.
     Alert,
     /// A Graph incident.
     Incident,
+    /// An alert of Defender for Endpoint.
+    EndpointAlert,
+    /// An incident of Defender XDR.
+    XdrIncident,
+}
+
+impl RecordKind {
+    /// What the records of a source are, by its name in Muster's settings.
+    #[must_use]
+    pub fn of_source(name: &str) -> Option<Self> {
+        match name {
+            "graph_alerts" => Some(Self::Alert),
+            "graph_incidents" => Some(Self::Incident),
+            "endpoint_alerts" => Some(Self::EndpointAlert),
+            "xdr_incidents" => Some(Self::XdrIncident),
+            _ => None,
+        }
+    }
 }
 
 /// One version of an alert or incident that the emulator has shown to the world.
@@ -21,6 +39,6 @@ pub struct Produced {
     pub kind: RecordKind,
     /// The alert's or incident's id.
     pub id: String,
-    /// Its `lastUpdateDateTime`, cut to milliseconds since 1970.
+    /// When it was last updated, cut to milliseconds since 1970.
     pub updated_ms: i64,
 }

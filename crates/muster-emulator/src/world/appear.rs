@@ -49,8 +49,9 @@ impl World {
         let mut state = self.state(tenant);
         let mut ids = Vec::new();
         for record in records {
+            let fields = serde_json::from_str(&record.json).map(|record| FixedFields::of(&record));
             let body = Bytes::from(record.json);
-            let row = Row::fixed(record.id.clone(), record.at, record.at, FixedFields::default(), body);
+            let row = Row::fixed(record.id.clone(), record.at, record.at, fields.unwrap_or_default(), body);
             let row = Arc::new(row);
             let index = state.alerts.push(Arc::clone(&row));
             if record.identifiable {

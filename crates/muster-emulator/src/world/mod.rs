@@ -18,3 +18,4 @@ pub(crate) mod template;
 pub(crate) mod tenants;
 pub(crate) mod ticks;
 pub(crate) mod truth;
+pub(crate) mod view;

@@ -62,7 +62,7 @@ impl World {
         {
             for index in 0..u32::try_from(table.len()).unwrap_or(u32::MAX) {
                 let Some(row) = table.visible(index).cloned() else { continue };
-                let place = truth.write(NewEntry {
+                let entry = NewEntry {
                     tenant,
                     kind,
                     row,
@@ -70,8 +70,8 @@ impl World {
                     made: now,
                     visible_from: now,
                     before: None,
-                });
-                table.set_logged(index, place);
+                };
+                self.write_down(&mut truth, table, index, entry);
             }
         }
     }

@@ -13,7 +13,8 @@ pub(crate) struct Query {
     pub(crate) top: Option<usize>,
     pub(crate) skip: usize,
     pub(crate) count: bool,
-    pub(crate) expand_alerts: bool,
+    /// Whether what belongs to each record was asked for: an incident's alerts, an alert's evidence.
+    pub(crate) expanded: bool,
     /// Whether `$top` was cut down.
     pub(crate) clamped: bool,
     /// What the `$skiptoken` says.
@@ -98,6 +99,7 @@ pub(crate) enum Field {
     AssignedTo,
     Classification,
     CreatedDateTime,
+    DetectionSource,
     Determination,
     LastUpdateDateTime,
     Severity,

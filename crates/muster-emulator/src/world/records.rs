@@ -147,14 +147,7 @@ fn record(value: &Value, raw: &RawValue) -> Option<Recorded> {
     };
     let time = |key: &str| text_of(value, key).and_then(|text| Ticks::parse(&text));
     let updated = time("lastUpdateDateTime").or_else(|| time("createdDateTime")).unwrap_or(Ticks(0));
-    let fields = FixedFields {
-        severity: text_of(value, "severity"),
-        status: text_of(value, "status"),
-        service_source: text_of(value, "serviceSource"),
-        classification: text_of(value, "classification"),
-        determination: text_of(value, "determination"),
-        assigned_to: text_of(value, "assignedTo"),
-    };
+    let fields = FixedFields::of(value);
     let body = Bytes::copy_from_slice(raw.get().as_bytes());
     let row = Row::fixed(id, time("createdDateTime").unwrap_or(updated), updated, fields, body);
     Some(Recorded { list, row })

@@ -5,11 +5,14 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::defender::translate::{self, EndpointAlert};
+use crate::receivers::RecordKind;
 use crate::world::cast::TenantFacts;
 use crate::world::dice::derive;
 use crate::world::generate::{AlertPlan, Body, IncidentPlan};
 use crate::world::query::{Field, Fields, Order, Query};
 use crate::world::ticks::Ticks;
+use crate::world::view::{ENDPOINT_SERVICE, View};
 
 /// The newest version of an alert or incident.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(crate) struct Row {
     pub(crate) updated: Ticks,
     origin: Origin,
     body: OnceLock<Body>,
+    endpoint: OnceLock<Option<EndpointAlert>>,
+    xdr: OnceLock<Option<Bytes>>,
 }
 
 #[derive(Debug)]
@@ -34,6 +39,7 @@ pub(crate) struct FixedFields {
     pub(crate) severity: Option<String>,
     pub(crate) status: Option<String>,
     pub(crate) service_source: Option<String>,
+    pub(crate) detection_source: Option<String>,
     pub(crate) classification: Option<String>,
     pub(crate) determination: Option<String>,
     pub(crate) assigned_to: Option<String>,
@@ -47,6 +53,8 @@ impl Row {
             updated: plan.updated,
             origin: Origin::Alert(plan),
             body: OnceLock::new(),
+            endpoint: OnceLock::new(),
+            xdr: OnceLock::new(),
         }
     }
 
@@ -57,6 +65,8 @@ impl Row {
             updated: plan.updated,
             origin: Origin::Incident(plan),
             body: OnceLock::new(),
+            endpoint: OnceLock::new(),
+            xdr: OnceLock::new(),
         }
     }
 
@@ -74,6 +84,8 @@ impl Row {
             updated,
             origin: Origin::Fixed(fields),
             body: OnceLock::from(Body::untouched(body)),
+            endpoint: OnceLock::new(),
+            xdr: OnceLock::new(),
         }
     }
 
@@ -104,6 +116,36 @@ impl Row {
             Origin::Fixed(_) => Body::untouched(Bytes::from_static(b"{}")),
         })
     }
+
+    /// An alert as Defender for Endpoint shows it; `None` where its text makes no sense.
+    pub(crate) fn endpoint(&self, tenant: &TenantFacts) -> Option<&EndpointAlert> {
+        self.endpoint.get_or_init(|| EndpointAlert::of(&self.body(tenant).full)).as_ref()
+    }
+
+    /// An incident as Defender XDR shows it, without the alerts that the world knows of it; or an alert as it stands in one.
+    /// `None` where its text makes no sense.
+    pub(crate) fn xdr(&self, kind: RecordKind, tenant: &TenantFacts) -> Option<&Bytes> {
+        let translate = |graph: &[u8]| match kind.family() {
+            RecordKind::Incident | RecordKind::XdrIncident => translate::xdr_incident(graph),
+            RecordKind::Alert | RecordKind::EndpointAlert => translate::xdr_alert(graph),
+        };
+        self.xdr.get_or_init(|| translate(&self.body(tenant).full)).as_ref()
+    }
+
+    /// Its text in the API where records are of this kind: without an incident's alerts, with an alert's evidence.
+    pub(crate) fn text_as(&self, kind: RecordKind, tenant: &TenantFacts) -> Bytes {
+        let other = match kind.view() {
+            View::Graph => None,
+            View::Endpoint => self.endpoint(tenant).map(|alert| alert.whole.clone()),
+            View::Xdr => self.xdr(kind, tenant).cloned(),
+        };
+        other.unwrap_or_else(|| self.body(tenant).full.clone())
+    }
+
+    /// Whether a record of a kind of Graph's is seen by the Defender APIs by itself.
+    pub(crate) fn is_seen_elsewhere(&self, kind: RecordKind) -> bool {
+        kind.family() == RecordKind::Incident || self.text(Field::ServiceSource) == Some(ENDPOINT_SERVICE)
+    }
 }
 
 impl Fields for Row {
@@ -120,6 +162,7 @@ impl Fields for Row {
             Origin::Alert(plan) => match field {
                 Field::AssignedTo => plan.assigned_to.as_deref(),
                 Field::Classification => plan.classification,
+                Field::DetectionSource => Some(plan.kind().detection),
                 Field::Determination => plan.determination,
                 Field::Severity => Some(plan.severity),
                 Field::ServiceSource => Some(plan.kind().service),
@@ -137,6 +180,7 @@ impl Fields for Row {
             Origin::Fixed(fields) => match field {
                 Field::AssignedTo => fields.assigned_to.as_deref(),
                 Field::Classification => fields.classification.as_deref(),
+                Field::DetectionSource => fields.detection_source.as_deref(),
                 Field::Determination => fields.determination.as_deref(),
                 Field::Severity => fields.severity.as_deref(),
                 Field::ServiceSource => fields.service_source.as_deref(),
@@ -164,6 +208,8 @@ struct Slot {
     visible: Option<Arc<Row>>,
     /// Its newest version in the log of truth.
     logged: Option<u32>,
+    /// The same as the Defender APIs show it.
+    logged_elsewhere: Option<u32>,
 }
 
 /// A page of rows.
@@ -208,7 +254,7 @@ impl Table {
         let index = u32::try_from(self.slots.len()).expect("a tenant has fewer than 4 billion records");
         self.out_of_order |= self.slots.last().is_some_and(|last| last.newest.created > row.created);
         self.by_id.insert(row.id.clone(), index);
-        self.slots.push(Slot { newest: row, visible: None, logged: None });
+        self.slots.push(Slot { newest: row, visible: None, logged: None, logged_elsewhere: None });
         index
     }
 
@@ -232,8 +278,14 @@ impl Table {
         self.slots[index as usize].logged
     }
 
-    pub(crate) fn set_logged(&mut self, index: u32, place: u32) {
-        self.slots[index as usize].logged = Some(place);
+    /// The same as the Defender APIs show it.
+    pub(crate) fn logged_elsewhere(&self, index: u32) -> Option<u32> {
+        self.slots[index as usize].logged_elsewhere
+    }
+
+    pub(crate) fn set_logged(&mut self, index: u32, place: u32, elsewhere: Option<u32>) {
+        let slot = &mut self.slots[index as usize];
+        (slot.logged, slot.logged_elsewhere) = (Some(place), elsewhere.or(slot.logged_elsewhere));
     }
 
     /// The rows that a query asks for.
@@ -294,6 +346,21 @@ impl Table {
         let matches =
             |row: &&Arc<Row>| query.filter.as_ref().is_none_or(|filter| filter.matches(row.as_ref()));
         self.slots.iter().filter_map(|slot| slot.visible.as_ref()).filter(matches).count()
+    }
+}
+
+impl FixedFields {
+    /// The fields of a record as Graph writes it.
+    pub(crate) fn of(record: &serde_json::Value) -> Self {
+        Self {
+            severity: text_of(record, "severity"),
+            status: text_of(record, "status"),
+            service_source: text_of(record, "serviceSource"),
+            detection_source: text_of(record, "detectionSource"),
+            classification: text_of(record, "classification"),
+            determination: text_of(record, "determination"),
+            assigned_to: text_of(record, "assignedTo"),
+        }
     }
 }
 

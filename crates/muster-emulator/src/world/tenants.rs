@@ -30,6 +30,8 @@ pub(crate) struct World {
     /// Whether alerts are written as short as they can be.
     pub(crate) short_alerts: bool,
     pub(crate) counters: Mutex<Production>,
+    /// The kinds of records that are written down as produced. Those of Graph are in the log of truth in any case.
+    pub(crate) kinds: Vec<RecordKind>,
 }
 
 pub(crate) struct Tenant {
@@ -147,6 +149,7 @@ impl World {
                 dice: Dice::derived(&[seed, 0x940d]),
                 due_updates: BinaryHeap::new(),
             }),
+            kinds: vec![RecordKind::Alert, RecordKind::Incident],
         }
     }
 
@@ -154,6 +157,12 @@ impl World {
     #[must_use]
     pub(crate) fn with_short_alerts(self, short_alerts: bool) -> Self {
         Self { short_alerts, ..self }
+    }
+
+    /// The same where records of these kinds are written down as produced.
+    #[must_use]
+    pub(crate) fn with_kinds(self, kinds: Vec<RecordKind>) -> Self {
+        Self { kinds, ..self }
     }
 
     pub(crate) fn seed(&self) -> u64 {
@@ -194,7 +203,6 @@ impl World {
         let now = self.now();
         let late = state.lateness.as_mut().map_or(0, Lateness::draw);
         let table = state.table_of(kind);
-        let before = table.logged(index);
         table.replace(index, Arc::clone(&row));
         let visible_from = Ticks(now.0.saturating_add(late));
         let entry = NewEntry {
@@ -204,10 +212,9 @@ impl World {
             what: version.what,
             made: now,
             visible_from,
-            before,
+            before: None,
         };
-        let place = lock(&self.truth).write(entry);
-        table.set_logged(index, place);
+        let place = self.write_down(&mut lock(&self.truth), table, index, entry);
         if late == 0 {
             table.show(index, row);
         } else {
@@ -215,6 +222,28 @@ impl World {
             let hidden = HiddenRow { kind, index, logged: place };
             state.hidden.push(Reverse((visible_from, state.hidden_made, hidden)));
         }
+    }
+
+    /// Writes a version into the log of truth, for each API that shows it; gives the place of Graph's.
+    pub(crate) fn write_down(
+        &self,
+        truth: &mut TruthLog,
+        table: &mut Table,
+        index: u32,
+        new: NewEntry,
+    ) -> u32 {
+        let elsewhere = new.kind.elsewhere();
+        let shown = self.kinds.contains(&elsewhere) && new.row.is_seen_elsewhere(new.kind);
+        let other = shown.then(|| NewEntry {
+            kind: elsewhere,
+            row: Arc::clone(&new.row),
+            before: table.logged_elsewhere(index),
+            ..new
+        });
+        let place = truth.write(NewEntry { before: table.logged(index), ..new });
+        let other = other.map(|other| truth.write(other));
+        table.set_logged(index, place, other);
+        place
     }
 
     /// Lets answers hold what has become visible by now.
@@ -291,7 +320,8 @@ impl World {
     pub(crate) fn produced(&self) -> Vec<Produced> {
         let now = self.now();
         let truth = lock(&self.truth);
-        let seen = truth.entries().iter().filter(|entry| entry.was_visible_by(now));
+        let counts = |entry: &&Entry| entry.was_visible_by(now) && self.kinds.contains(&entry.kind);
+        let seen = truth.entries().iter().filter(counts);
         seen.map(|entry| Produced {
             tenant: self.facts(entry.tenant).id.clone(),
             kind: entry.kind,
@@ -317,7 +347,14 @@ impl World {
     pub(crate) fn truth_body(&self, place: usize) -> Option<Bytes> {
         let truth = lock(&self.truth);
         let entry = truth.entries().get(place)?;
-        Some(entry.row.body(self.facts(entry.tenant)).full.clone())
+        Some(entry.row.text_as(entry.kind, self.facts(entry.tenant)))
+    }
+
+    /// An alert's version as an incident of Defender XDR holds it, by its place in the log of truth.
+    pub(crate) fn truth_body_in_xdr(&self, place: usize) -> Option<Bytes> {
+        let truth = lock(&self.truth);
+        let entry = truth.entries().get(place).filter(|entry| entry.kind == RecordKind::Alert)?;
+        entry.row.xdr(entry.kind, self.facts(entry.tenant)).cloned()
     }
 
     pub(crate) fn produced_counts(&self) -> ProducedCounts {
@@ -327,6 +364,7 @@ impl World {
             match entry.kind {
                 RecordKind::Alert => counts.alert_versions += 1,
                 RecordKind::Incident => counts.incident_versions += 1,
+                RecordKind::EndpointAlert | RecordKind::XdrIncident => {}
             }
         }
         for tenant in 0..u32::try_from(self.tenants.len()).unwrap_or(u32::MAX) {
@@ -354,9 +392,9 @@ impl TenantState {
     }
 
     fn table_of(&mut self, kind: RecordKind) -> &mut Table {
-        match kind {
-            RecordKind::Alert => &mut self.alerts,
-            RecordKind::Incident => &mut self.incidents,
+        match kind.family() {
+            RecordKind::Alert | RecordKind::EndpointAlert => &mut self.alerts,
+            RecordKind::Incident | RecordKind::XdrIncident => &mut self.incidents,
         }
     }
 

@@ -25,7 +25,7 @@ pub struct TruthVersion {
     pub version: u32,
     /// What happened: `created`, `changed`, `rewritten` (other content at the same update time), `moved`, `merged`.
     pub what: &'static str,
-    /// Its `lastUpdateDateTime`, as answers write it.
+    /// When it was last updated, as answers write it.
     pub updated: String,
     /// The same in milliseconds since 1970, rounded down.
     pub updated_ms: i64,
@@ -102,7 +102,7 @@ pub(crate) struct NewEntry {
     pub(crate) what: &'static str,
     pub(crate) made: Ticks,
     pub(crate) visible_from: Ticks,
-    /// The place of the version before.
+    /// The place of the version before, as the same API shows it.
     pub(crate) before: Option<u32>,
 }
 

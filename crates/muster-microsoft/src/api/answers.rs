@@ -35,6 +35,10 @@ pub enum Case {
     Unauthorized,
     /// 401 again, or 403 from Microsoft.
     Denied,
+    /// 403 from Microsoft, although the token has the permission.
+    Withheld,
+    /// 401 again, although the token has the permission.
+    NotKnownYet,
     /// 401 or 403 from somebody else.
     Blocked,
     /// The tenant has no licence.
@@ -145,15 +149,19 @@ const fn row(
 
 /// The table.
 #[rustfmt::skip]
-pub const TABLE: [Row; 22] = [
+pub const TABLE: [Row; 24] = [
     row(Case::Throttled, "429 with `Retry-After` in seconds (0 too) or as a date",
         "throttled: no request of the same API, tenant and app goes out before", Some(Fault::Throttled), Next::Same, told(1)),
     row(Case::ThrottledUntold, "429 without `Retry-After`, or with a negative one or words",
         "throttled, likewise", Some(Fault::Throttled), Next::Same, wait(30)),
     row(Case::Unauthorized, "401, with a claims challenge or without",
         "the token has ended before its time", None, Next::NewToken, None),
-    row(Case::Denied, "401 for the new token too; 403 with Microsoft's JSON",
+    row(Case::Denied, "403 with Microsoft's JSON that speaks of a permission, or for a token that cannot be read; 401 for the new token too, likewise",
         "access is refused; a person has to act", Some(Fault::AccessRefused), Next::Same, wait(2)),
+    row(Case::Withheld, "403 with Microsoft's JSON, although the token has the permission",
+        "consent is not missing: the tenant is not set up for the product or has no licence for it, or the person who signed in has no role for it", Some(Fault::NoLicence), Next::Same, wait(2)),
+    row(Case::NotKnownYet, "401 for the new token too, although it has the permission",
+        "consent is not missing: the service does not know the app in this tenant yet", Some(Fault::Other), Next::Same, wait(2)),
     row(Case::Blocked, "401 or 403 with a web page or with `UnknownError`",
         "something in between answered, or a passing fault of Microsoft's front; nothing is known of the access", Some(Fault::ApiDown), Next::Same, told(2)),
     row(Case::NoLicence, "an error that speaks of a licence, `TenantDeploymentNotFound`, `HostNotFound`",
@@ -260,6 +268,8 @@ impl FetchError {
             Self::Throttled { .. } => Case::ThrottledUntold,
             Self::OverBudget { .. } => Case::OverBudget,
             Self::Denied { .. } => Case::Denied,
+            Self::Withheld { status: 401, .. } => Case::NotKnownYet,
+            Self::Withheld { .. } => Case::Withheld,
             Self::Blocked { .. } => Case::Blocked,
             Self::NoLicence { .. } => Case::NoLicence,
             Self::MissingRole { .. } => Case::MissingRole,
@@ -345,6 +355,31 @@ mod tests {
             let error = failure::of(&answer(status, &body, None));
             assert_eq!(error.case(), case, "{status} {body}: {error}");
         }
+    }
+
+    #[test]
+    fn a_refusal_of_a_token_that_has_the_permission_is_about_something_else() {
+        use crate::entra::credential::Access::{Application, Delegated};
+        let of = |status, code: &str, message: &str, access| {
+            let error = failure::of(&answer(status, &json(code, message), None)).for_permitted(access);
+            (error.case(), error.fault())
+        };
+        let (withheld, lacking) = (Case::Withheld, crate::Fault::PersonLacksRole);
+        assert_eq!(of(403, "Forbidden", "no", Application), (withheld, crate::Fault::NoLicence));
+        assert_eq!(of(403, "Forbidden", "no", Delegated), (withheld, lacking));
+        assert_eq!(of(401, "Unauthorized", "no", Application), (Case::NotKnownYet, crate::Fault::Other));
+        // What the service says of permissions counts for more than what the token said.
+        let denied = (Case::Denied, crate::Fault::MissingRole);
+        assert_eq!(of(403, "InsufficientGraphPermissions", "", Application), denied);
+        assert_eq!(
+            of(403, "Forbidden", "Missing application roles. API required roles: X", Application),
+            denied
+        );
+        let none = (Case::NoLicence, crate::Fault::NoLicence);
+        assert_eq!(of(500, "HostNotFound", "", Application), none);
+        assert_eq!(of(404, "TenantDeploymentNotFound", "", Application), none);
+        let web_page = failure::of(&answer(403, "<html>", None)).for_permitted(Application);
+        assert_eq!(web_page.case(), Case::Blocked);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use muster_http::{Response, TransportError};
 
 use super::error;
+use crate::entra::credential::Access;
 use crate::entra::error::TokenError;
 
 /// Why a page could not be fetched. Each says what to do.
@@ -55,6 +56,18 @@ pub enum FetchError {
         code: String,
         /// Microsoft's message.
         message: String,
+    },
+    /// The API refuses the caller, although the token has what the source needs: consent is not what is missing.
+    #[error("Microsoft refuses access (status {status}, {code}): {message}; {}", withheld(*status, *access))]
+    Withheld {
+        /// HTTP status: 401 or 403.
+        status: u16,
+        /// Microsoft's code.
+        code: String,
+        /// Microsoft's message.
+        message: String,
+        /// Whether the app acts for itself or for a person.
+        access: Access,
     },
     /// Somebody else refuses, or Microsoft's front does so in passing: nothing is known of the access.
     #[error(
@@ -134,6 +147,7 @@ impl FetchError {
             Self::Throttled { .. } => "throttled",
             Self::OverBudget { .. } => "budget",
             Self::Denied { .. } => "denied",
+            Self::Withheld { .. } => "withheld",
             Self::Blocked { .. } => "blocked",
             Self::NoLicence { .. } => "no_licence",
             Self::BadRequest { .. } => "bad_request",
@@ -141,6 +155,48 @@ impl FetchError {
             Self::ForeignLink(_) => "foreign_link",
             Self::Transport(TransportError::MemoryFull { .. }) => "memory",
             Self::Transport(_) => "transport",
+        }
+    }
+}
+
+/// What it means that access is refused although the token has the permission.
+fn withheld(status: u16, access: Access) -> &'static str {
+    match (status, access) {
+        (401, _) => {
+            "the token has the permission, so consent is not missing: the service does not know the app in this tenant yet; nothing to do but wait, at most some hours"
+        }
+        (_, Access::Application) => {
+            "the token has the permission, so consent is not missing: the tenant is not set up for this product, or has no licence for it"
+        }
+        (_, Access::Delegated) => {
+            "the token has the permission, so consent is not missing: the person who signed in has no role that lets them see this, or the tenant has no licence for it"
+        }
+    }
+}
+
+/// Whether a refusal is about a permission that the token does not have.
+fn speaks_of_permission(code: &str, message: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "missing application roles",
+        "missing scopes",
+        "required roles",
+        "required scopes",
+        "required permissions",
+        "insufficient privileges",
+    ];
+    let message = message.to_ascii_lowercase();
+    code.eq_ignore_ascii_case("InsufficientGraphPermissions")
+        || WORDS.iter().any(|word| message.contains(word))
+}
+
+impl FetchError {
+    /// The same where the token that was refused is known to have what the source needs.
+    pub(crate) fn for_permitted(self, access: Access) -> Self {
+        match self {
+            Self::Denied { status, code, message } if !speaks_of_permission(&code, &message) => {
+                Self::Withheld { status, code, message, access }
+            }
+            other => other,
         }
     }
 }

@@ -2,10 +2,19 @@
 
 use crate::entra::permissions::ResourceApp;
 
+/// How many requests may go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// In a minute.
+    pub per_minute: u32,
+    /// In an hour; none: only the minute counts.
+    pub per_hour: Option<u32>,
+}
+
 /// A group of calls that share a host, a kind of token and a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Api {
-    /// Microsoft Graph security: 150 requests a minute for one app and tenant.
+    /// Microsoft Graph security.
     Graph,
     /// Defender for Endpoint.
     DefenderForEndpoint,
@@ -24,6 +33,19 @@ impl Api {
             Self::Graph => ResourceApp::Graph,
             Self::DefenderForEndpoint => ResourceApp::DefenderForEndpoint,
             Self::DefenderXdr => ResourceApp::DefenderXdr,
+        }
+    }
+
+    /// How many requests the API documents for one tenant and app.
+    ///
+    /// Source: Microsoft Graph "throttling limits" (security); Defender for Endpoint "List alerts API"; Defender XDR "List
+    /// incidents API".
+    #[must_use]
+    pub const fn rates(self) -> Rates {
+        match self {
+            Self::Graph => Rates { per_minute: 150, per_hour: None },
+            Self::DefenderForEndpoint => Rates { per_minute: 100, per_hour: Some(1_500) },
+            Self::DefenderXdr => Rates { per_minute: 50, per_hour: Some(1_500) },
         }
     }
 

@@ -1,7 +1,7 @@
 //! What happens on 429: one budget per API, tenant and app.
 //!
 //! Microsoft counts requests per (API, tenant, app). A budget is what the API documents: in no minute do more go out, whatever
-//! came before. It is taught by every 429: no request of the same budget goes out before `Retry-After` has passed, and a
+//! came before, and in no hour where the API counts hours, too. It is taught by every 429: no request of the same budget goes out before `Retry-After` has passed, and a
 //! quarter less after it, until a while has gone by without another; for somebody else may use the same app. Other tenants'
 //! budgets are not touched.
 //!
@@ -16,12 +16,15 @@ use jiff::Timestamp;
 use muster_model::{Purpose, TenantId};
 
 use super::answers::ASKED_WAIT_MAX;
-use crate::api::family::Api;
+use crate::api::family::{Api, Rates};
 
 /// Waits when a 429 does not say how long.
 const UNTOLD_WAIT: Duration = Duration::from_secs(30);
 /// What the documented rates are for.
 const MINUTE: Duration = Duration::from_secs(60);
+/// The same of those APIs that count hours as well. What went out in an hour is kept by minutes: a budget has at most 61 of
+/// them, and is exact to a minute, on the safe side.
+const HOUR_MINUTES: i64 = 60;
 /// How long without a 429 until a tenth of what was taken from a budget comes back.
 const RECOVERY: Duration = Duration::from_secs(60);
 
@@ -30,6 +33,8 @@ const RECOVERY: Duration = Duration::from_secs(60);
 struct Budget {
     /// When each request of the last minute went out, and whether it could have waited.
     spent: VecDeque<(Timestamp, Purpose)>,
+    /// How many went out in each minute of the last hour, by what they may take of a budget.
+    hour: VecDeque<(i64, [u32; SHARES.len()])>,
     /// The latest 429, and until when it blocks.
     blocked: Option<(Timestamp, Timestamp)>,
     /// How many hundredths of the documented rate are used, once there was a 429; since when.
@@ -39,12 +44,14 @@ struct Budget {
 /// All budgets.
 #[derive(Debug)]
 pub struct Budgets {
+    /// The most requests a minute, whatever an API documents; it may be more than Graph's.
     requests_per_minute: u32,
     budgets: Mutex<HashMap<(Api, TenantId, String), Budget>>,
 }
 
 impl Budgets {
-    /// Budgets of `requests_per_minute` each, all of which may go out at once.
+    /// Budgets of what each API documents and of at most `requests_per_minute`, all of which may go out at once. Graph's is
+    /// `requests_per_minute`, which may be more than Graph documents.
     #[must_use]
     pub fn new(requests_per_minute: u32) -> Self {
         Self { requests_per_minute: requests_per_minute.max(1), budgets: Mutex::default() }
@@ -63,7 +70,18 @@ impl Budgets {
         now: Timestamp,
     ) -> Result<(), Duration> {
         let mut budgets = self.budgets.lock().expect("no panic while the lock is held");
-        budgets.entry((api, tenant, app.to_owned())).or_default().take(self.requests_per_minute, purpose, now)
+        budgets.entry((api, tenant, app.to_owned())).or_default().take(self.rates(api), purpose, now)
+    }
+
+    fn rates(&self, api: Api) -> Rates {
+        let documented = api.rates();
+        let per_minute = match api {
+            Api::Graph => self.requests_per_minute,
+            Api::DefenderForEndpoint | Api::DefenderXdr => {
+                documented.per_minute.min(self.requests_per_minute)
+            }
+        };
+        Rates { per_minute, ..documented }
     }
 
     /// Whether a 429 blocks the budget now.
@@ -105,13 +123,13 @@ impl Budgets {
 }
 
 impl Budget {
-    fn take(&mut self, documented: u32, purpose: Purpose, now: Timestamp) -> Result<(), Duration> {
+    fn take(&mut self, documented: Rates, purpose: Purpose, now: Timestamp) -> Result<(), Duration> {
         if let Some(until) = self.blocked_until(now) {
             return Err(between(now, until));
         }
         // What lies in the future was spent before the clock was set back: it is let go.
         self.spent.retain(|(at, _)| *at <= now && between(*at, now) < MINUTE);
-        let rate = (documented.saturating_mul(self.hundredths(now)) / 100).max(1);
+        let rate = (documented.per_minute.saturating_mul(self.hundredths(now)) / 100).max(1);
         let left = |at: Timestamp| MINUTE - between(at, now);
         // The request that has to be a minute old before there is room: of those that are counted, the one that leaves
         // one less than `most` behind it.
@@ -125,12 +143,56 @@ impl Budget {
             Some(percent) => room(&|_| true, rate * 2 / 3)
                 .max(room(&|of| share(of).is_some_and(|of| of <= percent), rate * percent / 100)),
         };
-        match full {
+        let hour_full = documented.per_hour.and_then(|rate| self.hour_full(rate, purpose, now));
+        match full.max(hour_full) {
             Some(wait) => Err(wait),
             None => {
                 self.spent.push_back((now, purpose));
+                if documented.per_hour.is_some() {
+                    self.count_in_hour(purpose, now);
+                }
                 Ok(())
             }
+        }
+    }
+
+    /// How long there is no room in the hour for this purpose; `None` where there is.
+    fn hour_full(&mut self, rate: u32, purpose: Purpose, now: Timestamp) -> Option<Duration> {
+        let minute = minute_of(now);
+        self.hour.retain(|(at, _)| (minute - HOUR_MINUTES..=minute).contains(at));
+        // The minute whose requests have to be an hour old before there is room.
+        let room = |counted: &dyn Fn(usize) -> bool, most: u32| {
+            let of = |counts: &[u32; SHARES.len()]| -> u32 {
+                counts.iter().enumerate().filter(|(place, _)| counted(*place)).map(|(_, count)| count).sum()
+            };
+            let mut left: u32 = self.hour.iter().map(|(_, counts)| of(counts)).sum();
+            let mut leaving = None;
+            for (at, counts) in &self.hour {
+                if left < most.max(1) {
+                    break;
+                }
+                left -= of(counts);
+                leaving = Some(*at);
+            }
+            let at = Timestamp::from_second((leaving? + HOUR_MINUTES + 1) * 60).ok()?;
+            Some(between(now, at))
+        };
+        let own = place(purpose);
+        match SHARES[own] {
+            None => room(&|_| true, rate),
+            Some(percent) => {
+                room(&|_| true, rate * 2 / 3).max(room(&|other| other >= own, rate * percent / 100))
+            }
+        }
+    }
+
+    fn count_in_hour(&mut self, purpose: Purpose, now: Timestamp) {
+        let minute = minute_of(now);
+        if self.hour.back().is_none_or(|(at, _)| *at != minute) {
+            self.hour.push_back((minute, [0; SHARES.len()]));
+        }
+        if let Some((_, counts)) = self.hour.back_mut() {
+            counts[place(purpose)] += 1;
         }
     }
 
@@ -152,13 +214,25 @@ impl Budget {
     }
 }
 
-/// How many hundredths of a budget a purpose may take; `None` for all. What can wait leaves the rest to live polling.
-fn share(purpose: Purpose) -> Option<u32> {
+/// How many hundredths of a budget may be taken; `None` for all. What can wait leaves the rest to live polling. The larger
+/// shares first.
+const SHARES: [Option<u32>; 3] = [None, Some(50), Some(30)];
+
+/// Where in [`SHARES`] a purpose stands.
+fn place(purpose: Purpose) -> usize {
     match purpose {
-        Purpose::Live => None,
-        Purpose::Sweep | Purpose::NightlySweep => Some(50),
-        Purpose::Backfill => Some(30),
+        Purpose::Live => 0,
+        Purpose::Sweep | Purpose::NightlySweep => 1,
+        Purpose::Backfill => 2,
     }
+}
+
+fn share(purpose: Purpose) -> Option<u32> {
+    SHARES[place(purpose)]
+}
+
+fn minute_of(time: Timestamp) -> i64 {
+    time.as_second().div_euclid(60)
 }
 
 fn between(from: Timestamp, to: Timestamp) -> Duration {
@@ -276,6 +350,52 @@ mod tests {
             throttled(minute * 60_000);
         }
         assert_eq!(spend(&budgets, Purpose::Live, 200 * 60_000), 40, "never nothing");
+    }
+
+    #[test]
+    fn each_api_has_the_rates_that_it_documents() {
+        let budgets = Budgets::new(1_000);
+        let spend = |budgets: &Budgets, api, now| {
+            let take = || budgets.take(api, tenant(1), "main", Purpose::Live, at(now));
+            std::iter::repeat_with(take).take(2_000).take_while(Result::is_ok).count()
+        };
+        assert_eq!(spend(&budgets, Api::Graph, 0), 1_000, "Graph's is as the operator says");
+        assert_eq!(spend(&budgets, Api::DefenderXdr, 0), 50);
+        assert_eq!(spend(&budgets, Api::DefenderForEndpoint, 0), 100);
+        let few = Budgets::new(20);
+        assert_eq!(spend(&few, Api::DefenderXdr, 0), 20, "less than documented, where the operator says so");
+    }
+
+    #[test]
+    fn in_no_hour_more_go_out_than_is_documented() {
+        let budgets = Budgets::new(150);
+        let take = |purpose, second: i64| {
+            budgets.take(Api::DefenderXdr, tenant(1), "main", purpose, at(second * 1_000))
+        };
+        let mut sent: Vec<i64> = Vec::new();
+        for second in 0..4 * 3_600 {
+            while take(Purpose::Live, second).is_ok() {
+                sent.push(second);
+            }
+        }
+        assert!(sent.windows(1_501).all(|window| window[1_500] - window[0] >= 3_600));
+        assert!(sent.windows(51).all(|window| window[50] - window[0] >= 60));
+        assert!(sent.len() > 4 * 1_400, "little is given away: {}", sent.len());
+        let wait = take(Purpose::Live, 4 * 3_600).expect_err("the hour is used up");
+        assert!(wait <= Duration::from_secs(3_661), "{wait:?}");
+
+        // What can wait leaves its part of the hour as of the minute.
+        let budgets = Budgets::new(150);
+        let take = |purpose, second: i64| {
+            budgets.take(Api::DefenderXdr, tenant(1), "main", purpose, at(second * 1_000))
+        };
+        let taken = |purpose| (0..3_600).filter(|second| take(purpose, *second).is_ok()).count();
+        assert_eq!(taken(Purpose::Backfill), 450, "three tenths");
+        let wait = take(Purpose::Sweep, 3_599);
+        assert_eq!(wait, Ok(()), "a sweep may take more than a backfill");
+        assert_eq!(take(Purpose::Live, 3_599), Ok(()));
+        // A clock that is set back blocks nothing.
+        assert_eq!(take(Purpose::Backfill, 0), Ok(()));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Cloud {
     national: NationalCloud,
     /// Whether the addresses are not Microsoft's own.
     custom: bool,
+    /// The region whose hosts of the Defender APIs are asked; none: those of the whole cloud.
+    region: Option<&'static str>,
 }
 
 impl Cloud {
@@ -35,6 +37,7 @@ impl Cloud {
             graph_resource: hosts.graph.to_owned(),
             national: cloud,
             custom: false,
+            region: None,
         }
     }
 
@@ -51,7 +54,42 @@ impl Cloud {
             graph_resource: graph_resource.unwrap_or_else(|| GLOBAL.graph.to_owned()),
             national: NationalCloud::Global,
             custom: true,
+            region: None,
         })
+    }
+
+    /// The same with the Defender APIs asked at their hosts of a region, which answer sooner from there.
+    ///
+    /// # Errors
+    /// When the cloud has no such region.
+    pub fn in_region(self, region: &str) -> Result<Self, CloudError> {
+        let regions = if self.custom { &[] } else { self.national.hosts().regions };
+        match regions.iter().find(|known| **known == region) {
+            Some(known) => Ok(Self { region: Some(known), ..self }),
+            None => {
+                let there = match regions.is_empty() {
+                    true => ", which has none".to_owned(),
+                    false => format!(": use {}", regions.join(", ")),
+                };
+                Err(CloudError::Region(region.to_owned(), there))
+            }
+        }
+    }
+
+    /// Whether this cloud is known to have no such API, so that nothing can be read from it.
+    #[must_use]
+    pub fn lacks(&self, api: Api) -> bool {
+        let there = match api {
+            Api::Graph => self.national.has_graph_security(),
+            Api::DefenderForEndpoint | Api::DefenderXdr => self.resource(api.app()).is_some(),
+        };
+        !self.custom && !there
+    }
+
+    /// The cloud's name in the settings.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        if self.custom { "custom" } else { self.national.as_str() }
     }
 
     /// An address on the identity platform. `path` is made of our own words and validated ids.
@@ -83,18 +121,24 @@ impl Cloud {
 
     /// Where an API is. A gateway or an emulator that stands in for Graph stands in for the others, too.
     fn base(&self, api: Api) -> Cow<'_, Url> {
-        match api.app() {
+        match (api.app(), self.region) {
             _ if self.custom => Cow::Borrowed(&self.graph),
-            ResourceApp::Graph => Cow::Borrowed(&self.graph),
-            app => Cow::Owned(built_in(self.resource(app).unwrap_or_else(|| elsewhere(api)))),
+            (ResourceApp::Graph, _) => Cow::Borrowed(&self.graph),
+            (_, Some(region)) => Cow::Owned(regional(region)),
+            (app, None) => Cow::Owned(built_in(self.resource(app).unwrap_or_else(|| elsewhere(api)))),
         }
     }
 
-    /// Whether a link found in an answer may be followed with an API's tokens: same scheme, host and port.
+    /// Whether a link found in an answer may be followed with an API's tokens: same scheme, host and port as the API's, or
+    /// as those of its hosts in other regions.
     #[must_use]
     pub fn owns(&self, api: Api, link: &Url) -> bool {
         let base = self.base(api);
-        link.origin() == base.origin() && link.username().is_empty() && link.password().is_none()
+        let elsewhere = api != Api::Graph
+            && !self.custom
+            && self.national.hosts().regions.iter().any(|region| regional(region).origin() == link.origin());
+        let ours = link.origin() == base.origin() || elsewhere;
+        ours && link.username().is_empty() && link.password().is_none()
     }
 
     /// What tokens for an API are asked for in this cloud; `None` where the API is not there.
@@ -199,6 +243,11 @@ fn other_names(app: ResourceApp) -> &'static [&'static str] {
 /// The API that `resource` names in any of Microsoft's clouds.
 pub(crate) fn resource_app_anywhere(resource: &str) -> Option<ResourceApp> {
     NationalCloud::ALL.into_iter().find_map(|cloud| Cloud::national(cloud).resource_app(resource))
+}
+
+/// The host of the Defender APIs in a region. Both are there.
+fn regional(region: &str) -> Url {
+    built_in(&format!("https://{region}.api.security.microsoft.com"))
 }
 
 fn built_in(text: &str) -> Url {
@@ -310,6 +359,41 @@ mod tests {
             assert!(!custom.owns(api, &link("http://127.0.0.1:9800/x")));
         }
         assert_eq!(custom.api_resource(Api::DefenderXdr), "https://api.security.microsoft.com");
+    }
+
+    #[test]
+    fn the_defender_apis_have_hosts_by_region() {
+        let global = || Cloud::national(NationalCloud::Global);
+        let eu = global().in_region("eu").expect("a region");
+        assert_eq!(eu.api_address(Api::DefenderXdr, "/x"), "https://eu.api.security.microsoft.com/x");
+        assert_eq!(eu.api_address(Api::DefenderForEndpoint, "/x"), "https://eu.api.security.microsoft.com/x");
+        assert_eq!(eu.api_address(Api::Graph, "/x"), "https://graph.microsoft.com/x");
+        assert_eq!(
+            eu.api_resource(Api::DefenderXdr),
+            "https://api.security.microsoft.com",
+            "the audience stays"
+        );
+        let link = |text: &str| Url::parse(text).expect("a URL");
+        assert!(
+            global().owns(Api::DefenderXdr, &link("https://us.api.security.microsoft.com/api/incidents"))
+        );
+        assert!(!global().owns(Api::Graph, &link("https://us.api.security.microsoft.com/x")));
+        assert!(!global().owns(Api::DefenderXdr, &link("https://xx.api.security.microsoft.com/x")));
+        let error = global().in_region("xx").expect_err("no region").to_string();
+        assert!(error.contains("use us, eu"), "{error}");
+        assert!(Cloud::national(NationalCloud::GccHigh).in_region("eu").is_err());
+    }
+
+    #[test]
+    fn a_cloud_says_which_apis_it_lacks() {
+        for api in Api::ALL {
+            assert!(Cloud::national(NationalCloud::China).lacks(api));
+            for cloud in
+                [NationalCloud::Global, NationalCloud::Gcc, NationalCloud::GccHigh, NationalCloud::Dod]
+            {
+                assert!(!Cloud::national(cloud).lacks(api), "{cloud}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Microsoft's clouds and their hosts.
 //!
-//! Source: Microsoft Graph "National cloud deployments". App registrations, tokens and consent do not cross clouds.
+//! Source: Microsoft Graph "National cloud deployments"; Defender for Endpoint "Supported APIs" (hosts by region). App registrations, tokens and consent do not cross clouds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -39,6 +39,8 @@ pub(super) struct Hosts {
     pub(super) defender: Option<&'static str>,
     /// Microsoft 365 Defender.
     pub(super) xdr: Option<&'static str>,
+    /// Regions in which the Defender APIs have a host of their own.
+    pub(super) regions: &'static [&'static str],
     /// Azure Key Vault: the resource, and what a vault's host ends with.
     pub(super) key_vault: Option<&'static str>,
 }
@@ -49,12 +51,14 @@ pub(super) const GLOBAL: Hosts = Hosts {
     graph: "https://graph.microsoft.com",
     defender: Some("https://api.securitycenter.microsoft.com"),
     xdr: Some("https://api.security.microsoft.com"),
+    regions: &["us", "eu", "uk", "au", "swa", "ina", "aea"],
     key_vault: Some("https://vault.azure.net"),
 };
 
 const GCC: Hosts = Hosts {
     defender: Some("https://api-gcc.securitycenter.microsoft.us"),
     xdr: Some("https://api-gcc.security.microsoft.us"),
+    regions: &[],
     ..GLOBAL
 };
 
@@ -64,6 +68,7 @@ const GCC_HIGH: Hosts = Hosts {
     graph: "https://graph.microsoft.us",
     defender: Some("https://api-gov.securitycenter.microsoft.us"),
     xdr: Some("https://api-gov.security.microsoft.us"),
+    regions: &[],
     key_vault: Some("https://vault.usgovcloudapi.net"),
 };
 
@@ -75,12 +80,13 @@ const CHINA: Hosts = Hosts {
     graph: "https://microsoftgraph.chinacloudapi.cn",
     defender: None,
     xdr: None,
+    regions: &[],
     key_vault: Some("https://vault.azure.cn"),
 };
 
 /// The newer sovereign clouds, of which only the login and Graph hosts are known.
 const fn sovereign(login: &'static str, graph: &'static str) -> Hosts {
-    Hosts { login, login_aliases: &[], graph, defender: None, xdr: None, key_vault: None }
+    Hosts { login, login_aliases: &[], graph, defender: None, xdr: None, regions: &[], key_vault: None }
 }
 
 impl NationalCloud {
@@ -159,6 +165,9 @@ pub enum CloudError {
         meant = muster_model::text::did_you_mean(.0, NationalCloud::ALL.map(NationalCloud::as_str))
     )]
     Unknown(String),
+    /// Not a region of the cloud.
+    #[error("`{0}` is no region of the Defender APIs in this cloud{1}")]
+    Region(String, String),
     /// An address that cannot be used.
     #[error("`{0}` cannot be used as an address: {1}")]
     Address(String, &'static str),

@@ -29,7 +29,7 @@ pub struct Expected {
     pub client_id: Option<String>,
     /// Application permissions or a person's.
     pub access: Access,
-    /// What it should be able to read.
+    /// What it should be able to read. Sources that are read with another API's tokens are passed over.
     pub sources: Vec<Source>,
     /// The issuer. [`Endpoint::V1`] and [`Endpoint::V2`] are told apart by the token itself.
     pub issuer: Endpoint,
@@ -109,7 +109,7 @@ pub(crate) async fn verify(platform: &Platform, token: &str, expected: &Expected
     checks.extend(expected.resource.as_deref().map(|resource| audience(platform, &jwt, resource)));
     checks.extend(expected.client_id.as_deref().map(|client_id| app(&jwt, client_id)));
     checks.push(times(&jwt, platform.now()));
-    checks.extend(expected.sources.iter().map(|source| permission(&jwt, *source, expected.access)));
+    checks.extend(permissions(platform, &jwt, expected));
     let expires_at = jwt.claims.seconds("exp").and_then(|exp| Timestamp::from_second(exp).ok());
     Verification { checks, expires_at }
 }
@@ -268,6 +268,34 @@ fn times(jwt: &Jwt<'_>, now: Timestamp) -> TokenCheck {
         ),
         None => TokenCheck::good("times", format!("good until {end}")),
     }
+}
+
+/// What it can read of what is expected; where nothing is that its API gives, what it allows at all.
+fn permissions(platform: &Platform, jwt: &Jwt<'_>, expected: &Expected) -> Vec<TokenCheck> {
+    let api = expected.resource.as_deref().and_then(|resource| platform.cloud.resource_app(resource));
+    let of_api =
+        |source: &&Source| api.is_none_or(|api| crate::sources::declaration(**source).api.app() == api);
+    let sources: Vec<Source> = expected.sources.iter().filter(of_api).copied().collect();
+    if !sources.is_empty() || expected.sources.is_empty() {
+        return sources.into_iter().map(|source| permission(jwt, source, expected.access)).collect();
+    }
+    let claim = match expected.access {
+        Access::Application => "roles",
+        Access::Delegated => "scp",
+    };
+    let granted = jwt.claims.list(claim);
+    vec![match granted.is_empty() {
+        true => TokenCheck::bad(
+            "permissions",
+            "it allows nothing: this API's permissions are not consented to",
+            "ask for them with `muster app register --source …`, then have the customer's administrator consent again",
+        ),
+        false => {
+            let detail =
+                format!("it allows {}; no source of the tenant is read with it", shown(&granted.join(", ")));
+            TokenCheck::good("permissions", detail)
+        }
+    }]
 }
 
 fn permission(jwt: &Jwt<'_>, source: Source, access: Access) -> TokenCheck {

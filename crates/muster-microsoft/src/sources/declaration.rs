@@ -23,6 +23,8 @@ pub struct Declaration {
     pub list: List,
     /// The field by which records are asked for: when they last changed.
     pub updated: &'static str,
+    /// Whether it may be asked to sort by that field. What it does then proves nothing.
+    pub sorts: bool,
     /// Records asked for per page.
     pub page_size: u32,
     /// The largest page that the API gives.
@@ -35,8 +37,21 @@ pub struct Declaration {
     pub counts: bool,
     /// How long the service keeps its records; none: nobody knows.
     pub kept_for: Option<Duration>,
+    /// Its end, where Microsoft has officially named one.
+    pub end: Option<AnnouncedEnd>,
     /// The ways to ask for a record with all that belongs to it, best first.
     pub ladder: &'static [Rung],
+}
+
+/// That Microsoft ends an API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnnouncedEnd {
+    /// The day, as Microsoft's notice names it.
+    pub date: &'static str,
+    /// The source to read in its place.
+    pub replacement: &'static str,
+    /// The notice.
+    pub announcement: &'static str,
 }
 
 /// Microsoft Defender keeps alerts and incidents for 180 days. Source: Microsoft "Data retention information for Microsoft
@@ -61,6 +76,8 @@ pub enum Rung {
     Expand(&'static str),
     /// Without, and what belongs to each by a call of its own: `path/ID/KEY`, put in under `KEY`.
     Each(&'static str),
+    /// Without, and each once more by a call of its own: `path/ID` gives it with its `KEY`.
+    ByItself(&'static str),
 }
 
 /// How many values each field has, for [`PageLimits::field_values`].

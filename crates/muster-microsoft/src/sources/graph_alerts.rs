@@ -42,11 +42,13 @@ pub(super) const DECLARATION: Declaration = Declaration {
     path: "/v1.0/security/alerts_v2",
     list: List::Field("value"),
     updated: "lastUpdateDateTime",
+    sorts: true,
     page_size: 500,
     page_size_max: 1_000,
     fields: &FIELDS,
     limits: PageLimits { skip_max: 500, field_values: &VALUES },
     counts: true,
     kept_for: Some(DEFENDER_KEEPS),
+    end: None,
     ladder: &[Rung::Plain],
 };

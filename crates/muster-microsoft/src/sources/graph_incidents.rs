@@ -33,11 +33,13 @@ pub(super) const DECLARATION: Declaration = Declaration {
     path: "/v1.0/security/incidents",
     list: List::Field("value"),
     updated: "lastUpdateDateTime",
+    sorts: true,
     page_size: 50,
     page_size_max: 50,
     fields: &FIELDS,
     limits: PageLimits { skip_max: 500, field_values: &VALUES },
     counts: true,
     kept_for: Some(DEFENDER_KEEPS),
+    end: None,
     ladder: &[Rung::Expand("$expand=alerts"), Rung::Each("alerts")],
 };

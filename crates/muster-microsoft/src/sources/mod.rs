@@ -6,9 +6,11 @@
 
 mod count;
 mod declaration;
+mod endpoint_alerts;
 mod graph_alerts;
 mod graph_incidents;
 mod plan;
+mod xdr_incidents;
 
 use muster_model::Source;
 
@@ -16,7 +18,7 @@ use crate::entra::permissions::Permission;
 
 pub use crate::api::family::Api;
 pub use count::{count, read_count};
-pub use declaration::{Declaration, Field, Rung};
+pub use declaration::{AnnouncedEnd, Declaration, Field, Rung};
 pub use plan::{
     AfterFailure, PageRequest, Target, after_bare, after_failure, after_unreadable, belongings, glance,
     is_bare, one, request,
@@ -34,5 +36,7 @@ pub fn declaration(source: Source) -> &'static Declaration {
     match source {
         Source::GraphAlerts => &graph_alerts::DECLARATION,
         Source::GraphIncidents => &graph_incidents::DECLARATION,
+        Source::EndpointAlerts => &endpoint_alerts::DECLARATION,
+        Source::XdrIncidents => &xdr_incidents::DECLARATION,
     }
 }

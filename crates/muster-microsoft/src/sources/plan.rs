@@ -50,12 +50,18 @@ pub fn request(source: Source, cursor: &Cursor, clocks: Clocks, top: Option<u32>
     let top = if query.single { 1 } else { plan.page_size(page_size) };
     let target = match query.link {
         Some(link) => Target::Link(link),
-        None => Target::Path(path_and_query(declaration, &query, top, !plan.refuses_order, rung)),
+        None => Target::Path(path_and_query(
+            declaration,
+            &query,
+            top,
+            declaration.sorts && !plan.refuses_order,
+            rung,
+        )),
     };
     PageRequest { target, top, rung }
 }
 
-/// The query that all Graph security lists understand. Blanks are `%20`; nothing else needs escaping.
+/// The query that all lists understand. Blanks are `%20`; nothing else needs escaping.
 pub(super) fn path_and_query(
     declaration: &Declaration,
     query: &PageQuery,
@@ -106,7 +112,7 @@ pub fn after_failure(
         Next::Otherwise => {
             let of_link = cursor.link_refused();
             let of_order = error.to_string().to_ascii_lowercase().contains("orderby");
-            if of_order && !cursor.plan().refuses_order {
+            if of_order && super::declaration(source).sorts && !cursor.plan().refuses_order {
                 cursor.plan_mut().refuses_order = true;
                 return AfterFailure::AskAgain;
             }
@@ -180,7 +186,7 @@ pub fn glance(source: Source, from: Timestamp) -> Target {
 pub fn one(source: Source, id: &str, rung: Rung) -> Target {
     let option = match rung {
         Rung::Expand(option) => format!("?{option}"),
-        Rung::Plain | Rung::Each(_) => String::new(),
+        Rung::Plain | Rung::Each(_) | Rung::ByItself(_) => String::new(),
     };
     Target::Path(format!("{}/{}{option}", super::declaration(source).path, in_a_path(id)))
 }
@@ -242,6 +248,33 @@ mod tests {
             assert_eq!(after, AfterFailure::AskAgain);
             assert!(matches!(asked(&cursor), Target::Path(_)));
         }
+    }
+
+    #[test]
+    fn questions_in_defenders_words() {
+        let to = Some("2026-01-02T00:00:00Z".parse().expect("a time"));
+        let from: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let clocks = Clocks { local: from, server: None };
+        let asked = |source| match request(source, &Cursor::starting(from), clocks, None).target {
+            Target::Path(path) => path,
+            Target::Link(link) => link,
+        };
+        assert_eq!(
+            asked(Source::XdrIncidents),
+            "/api/incidents?$filter=lastUpdateTime%20ge%202026-01-01T00:00:00Z&$top=100"
+        );
+        assert_eq!(
+            asked(Source::EndpointAlerts),
+            "/api/alerts?$filter=lastUpdateTime%20ge%202026-01-01T00:00:00Z&$top=500&$expand=evidence"
+        );
+        let slice = vec![muster_model::Part { field: 0, value: 4 }];
+        let part = PageQuery { to, slice, ..query("2026-01-01T00:00:00Z") };
+        assert_eq!(
+            path_and_query(crate::sources::declaration(Source::XdrIncidents), &part, 100, false, Rung::Plain),
+            "/api/incidents?$filter=lastUpdateTime%20ge%202026-01-01T00:00:00Z%20and%20lastUpdateTime%20lt%202026-01-02T00:00:00Z%20and%20status%20ne%20'Active'%20and%20status%20ne%20'InProgress'%20and%20status%20ne%20'Resolved'%20and%20status%20ne%20'Redirected'&$top=100"
+        );
+        let one = one(Source::EndpointAlerts, "da637_-1", Rung::ByItself("evidence"));
+        assert_eq!(one, Target::Path("/api/alerts/da637_-1".to_owned()));
     }
 
     #[test]

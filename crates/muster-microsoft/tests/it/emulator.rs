@@ -19,6 +19,8 @@ use muster_microsoft::{Cloud, Fault, Microsoft, MicrosoftOptions};
 use muster_model::{Clock, Secret, Source, SystemClock, TenantId};
 
 const GRAPH: &str = "https://graph.microsoft.com";
+const ENDPOINT: &str = "https://api.securitycenter.microsoft.com";
+const XDR: &str = "https://api.security.microsoft.com";
 const SECRET: &str = "a secret with + & = % and blanks";
 const REDIRECT: &str = "https://mssp.example/SiemMsspConnector";
 
@@ -38,6 +40,12 @@ impl World {
         let certificate = self_signed("Muster", now, end).expect("a certificate");
         let text = String::from_utf8(certificate.expose().clone()).expect("PEM");
         let begin = text.find("-----BEGIN CERTIFICATE").expect("a certificate");
+        let of_defender = |ending: &str| {
+            [
+                format!("https://api.securitycenter.microsoft.com/Alert.Read{ending}"),
+                format!("https://api.security.microsoft.com/Incident.Read{ending}"),
+            ]
+        };
         let permissions: Vec<String> = ["SecurityAlert.Read.All", "SecurityIncident.Read.All"]
             .into_iter()
             .map(|name| format!("{GRAPH}/{name}"))
@@ -50,8 +58,8 @@ impl World {
             public_client: true,
             secret: Some(SECRET.to_owned()),
             certificate: Some(text[begin..].to_owned()),
-            roles: permissions.clone(),
-            scopes: permissions,
+            roles: permissions.iter().cloned().chain(of_defender(".All")).collect(),
+            scopes: permissions.into_iter().chain(of_defender("")).collect(),
             ..AppRegistration::default()
         };
         let client_id = emulator.register_app(registration).expect("an app");
@@ -91,17 +99,22 @@ impl World {
             let read = microsoft.check_source(app, self.tenant, source).await;
             read.unwrap_or_else(|error| panic!("{} {source}: {error}", app.name));
         }
-        let token = microsoft.access_token(app, self.tenant, GRAPH).await.expect("the one in hand");
-        let expected = Expected {
-            tenant: Some(self.tenant),
-            resource: Some(GRAPH.to_owned()),
-            client_id: Some(self.client_id.clone()),
-            access: app.access,
-            sources: Source::ALL.to_vec(),
-            issuer: app.endpoint.clone(),
-        };
-        let verified = microsoft.verify_token(token.secret.expose(), &expected).await;
-        assert!(verified.passed(), "{}: {verified:?}", app.name);
+        // Each API's token is checked for what is read with it, and for nothing else.
+        for (resource, sources) in [(GRAPH, 2), (ENDPOINT, 1), (XDR, 1)] {
+            let token = microsoft.access_token(app, self.tenant, resource).await.expect("the one in hand");
+            let expected = Expected {
+                tenant: Some(self.tenant),
+                resource: Some(resource.to_owned()),
+                client_id: Some(self.client_id.clone()),
+                access: app.access,
+                sources: Source::ALL.to_vec(),
+                issuer: app.endpoint.clone(),
+            };
+            let verified = microsoft.verify_token(token.secret.expose(), &expected).await;
+            assert!(verified.passed(), "{} {resource}: {verified:?}", app.name);
+            let permissions = verified.checks.iter().filter(|check| check.name.starts_with("permissions"));
+            assert_eq!(permissions.count(), sources, "{verified:?}");
+        }
     }
 }
 

@@ -7,10 +7,11 @@ use muster_model::{RecordHead, Selection, Source};
 
 use super::kit::{
     BY, Engine, LEASE, ME, OTHER, accept, add, all_taken, at, body, cursor, ids, keep, lease_queue,
-    lease_source, names, page_of, record, sets, tenant_id,
+    lease_source, names, new_tenant, page_of, record, sets, tenant_id,
 };
 use crate::{
-    AcceptedPage, DeadLetterNumber, DeliveryLimits, FinishedDelivery, PageReceipt, Store, TenantChange,
+    AcceptedPage, DeadLetterNumber, DeliveryLimits, FinishedDelivery, NewTenant, PageReceipt, Store,
+    TenantChange,
 };
 
 pub(super) async fn run_all(engine: &mut dyn Engine) {
@@ -67,7 +68,7 @@ async fn versions_are_accepted_once(store: &dyn Store) {
     assert_eq!((totals.records, totals.batches), (5, 2));
     assert!(totals.stored_bytes > 0);
     // The same version of another source is another record.
-    let both = TenantChange::Sources(BTreeSet::from(Source::ALL));
+    let both = TenantChange::Sources(BTreeSet::from(Source::DEFAULT));
     store.change_tenant(tenant_id(1), both, BY, at(5)).await.expect("changed");
     let incidents = lease_source(store, at(5)).await;
     let records = vec![record("a", 10, &one, 1)];
@@ -191,7 +192,9 @@ async fn a_killed_process_loses_nothing(engine: &mut dyn Engine) {
 }
 
 async fn what_the_journal_holds_whole_is_known(store: &dyn Store) {
-    let tenant = add(store, 1).await.id;
+    let sources = BTreeSet::from([Source::GraphIncidents]);
+    let tenant = NewTenant { sources, ..new_tenant(1) };
+    let tenant = store.add_tenant(tenant, BY, at(0)).await.expect("added").id;
     let lease = lease_source(store, at(0)).await;
     let bodies = [
         r#"{"id":"whole","n":1,"alerts":[{"id":"x"}]}"#,
@@ -214,10 +217,25 @@ async fn what_the_journal_holds_whole_is_known(store: &dyn Store) {
     let records: Vec<_> =
         asked.iter().map(|(id, time, body, _)| (record(id, *time, body, 0).head, *body)).collect();
     let known = async |number, records: &[_]| {
-        store.known_whole((tenant_id(number), Source::GraphAlerts), "alerts", records).await.expect("asked")
+        store
+            .known_whole((tenant_id(number), Source::GraphIncidents), "alerts", records)
+            .await
+            .expect("asked")
     };
     assert_eq!(tenant, tenant_id(1));
     assert_eq!(known(1, &records).await, asked.map(|(.., known)| known));
     assert_eq!(known(2, &records).await, [false; 6], "another tenant's");
     assert_eq!(known(1, &[]).await, [false; 0]);
+
+    // An empty list of evidence stands where it was not asked for, too.
+    let sources = BTreeSet::from([Source::EndpointAlerts]);
+    store.change_tenant(tenant, TenantChange::Sources(sources), BY, at(2)).await.expect("changed");
+    let lease = lease_source(store, at(2)).await;
+    let bodies = [r#"{"id":"whole","evidence":[{"sha1":"x"}]}"#, r#"{"id":"bare","evidence":[ ]}"#];
+    let records = ["whole", "bare"].iter().zip(bodies).map(|(id, body)| record(id, 10, body, 0)).collect();
+    store.accept_page(&lease, page_of(records, &sets), LEASE, at(3)).await.expect("accepted");
+    let asked = [("whole", r#"{"id":"whole","evidence":[]}"#), ("bare", r#"{"id":"bare","evidence":[]}"#)];
+    let records: Vec<_> = asked.iter().map(|(id, body)| (record(id, 10, body, 0).head, *body)).collect();
+    let known = store.known_whole((tenant, Source::EndpointAlerts), "evidence", &records).await;
+    assert_eq!(known.expect("asked"), [true, false]);
 }

@@ -60,7 +60,7 @@ async fn tenants_are_changed(store: &dyn Store) {
     let lease = lease_source(store, at(5)).await;
     assert_eq!((lease.source, &lease.cursor), (Source::GraphIncidents, &cursor(-86_400)));
     caught_up(store, &lease, 1000, at(5)).await;
-    let both = BTreeSet::from(Source::ALL);
+    let both = BTreeSet::from(Source::DEFAULT);
     change(TenantChange::Sources(both)).await.expect("changed");
     let lease = lease_source(store, at(5)).await;
     assert_eq!(lease.source, Source::GraphAlerts, "due at once, and the other not before its time");

@@ -102,7 +102,8 @@ impl SqliteStore {
         self.each_known(source, lease.tenant.id, &asked, |place, (batch_no, ordinal), old| {
             let index = of_known[place];
             // What is not in the journal any more cannot be compared: twice is better than never.
-            if old.is_some_and(|old| is_same_version(old.body, page.records[index].body)) {
+            if old.is_some_and(|old| is_same_version(lease.source.kind(), old.body, page.records[index].body))
+            {
                 rewritten.insert(index, Rewritten { version: versions[index].clone(), batch_no, ordinal });
             }
         })

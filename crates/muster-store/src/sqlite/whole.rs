@@ -14,6 +14,7 @@ impl SqliteStore {
         key: &str,
         records: &[(RecordHead, &str)],
     ) -> Result<Vec<bool>, Failure> {
+        let kind = source.kind();
         let mut whole = vec![false; records.len()];
         let stored = self.stored_source(tenant, source, Purpose::Live).await?;
         let Some(stored) = stored.filter(|_| !records.is_empty()) else { return Ok(whole) };
@@ -22,8 +23,11 @@ impl SqliteStore {
         self.each_known(&stored, tenant, &versions, |place, _, old| {
             whole[place] |= old.is_some_and(|old| {
                 let mut has = false;
-                let read = json::skim::fields(old.body, |name, _| has |= name == key);
-                read.is_ok() && has && is_same_version(old.body, records[place].1)
+                let read = json::skim::fields(old.body, |name, value| {
+                    let are_in = kind.belongings().is_none_or(|belongings| belongings.are_in(name, value));
+                    has |= name == key && are_in;
+                });
+                read.is_ok() && has && is_same_version(kind, old.body, records[place].1)
             });
         })
         .await?;

@@ -112,7 +112,7 @@ async fn what_was_read_and_owed_goes_on() {
     let states = tenants.iter().map(|tenant| (tenant.slug.as_str(), tenant.state)).collect::<Vec<_>>();
     let active = TenantState::Active;
     assert_eq!(states, [("contoso", active), ("fabrikam", active), ("northwind", TenantState::Offboarded)]);
-    assert_eq!(tenants[0].sources, Source::ALL.into());
+    assert_eq!(tenants[0].sources, Source::DEFAULT.into());
     let failing = store.source_states().await.expect("read").pop().expect("there");
     assert_eq!((failing.tenant, failing.source), (tenant(2), Source::GraphIncidents));
     assert_eq!(failing.last_error.as_deref(), Some("Microsoft answered 403"));

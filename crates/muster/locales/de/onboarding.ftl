@@ -125,6 +125,7 @@ fix-permission = In der Zustimmung fehlt die Berechtigung { $permission }. Bitte
 fix-app-disabled = Die Anwendung ist in Ihrem Mandanten deaktiviert. Öffnen Sie sie im Microsoft Entra Admin Center unter „Unternehmensanwendungen“ und setzen Sie unter „Eigenschaften“ die Option „Aktiviert für die Benutzeranmeldung?“ auf „Ja“.
 fix-conditional-access = Eine Richtlinie für bedingten Zugriff blockiert die Anwendung. Schließen Sie die Anwendung aus der Richtlinie für Workloadidentitäten aus, oder nehmen Sie die Adressen von { $provider } in die zulässigen Standorte auf.
 fix-licence = Laut Microsoft hat Ihre Organisation für diese Daten keine Lizenz oder kein aktives Abonnement. Erforderlich ist eine Lizenz, die Microsoft Defender enthält. { $provider } hilft Ihnen gern, die richtige zu finden.
+fix-person = Das Konto, mit dem sich { $provider } angemeldet hat, hat in Ihrem Mandanten keine Rolle, mit der es diese Daten sehen kann. Weisen Sie ihm bitte eine Rolle wie „Sicherheitsleseberechtigter“ zu, mit Zugriff auf alle Gerätegruppen.
 fix-provider = Das Problem liegt bei { $provider } und nicht bei Ihnen. { $provider } wurde darüber informiert. Sie müssen nichts tun.
 fix-microsoft = Der Dienst von Microsoft antwortet zurzeit nicht. Die Prüfung wird von selbst wiederholt. Sie müssen nichts tun.
 fix-other = Microsoft lässt das noch nicht zu und nennt einen Grund, den { $provider } sich ansehen muss. { $provider } wurde darüber informiert.

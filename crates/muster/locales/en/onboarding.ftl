@@ -129,6 +129,7 @@ fix-permission = The permission { $permission } is missing from the consent. Ple
 fix-app-disabled = The application is disabled in your tenant. In the Microsoft Entra admin center under Enterprise applications, open the application and set “Enabled for users to sign-in?” to “Yes” under Properties.
 fix-conditional-access = A Conditional Access policy blocks the application. Exclude the application from the policy for workload identities, or add the addresses of { $provider } to the allowed locations.
 fix-licence = Microsoft reports that your organization has no license, or no active subscription, for this data. A license that includes Microsoft Defender is needed; { $provider } will help you find the right one.
+fix-person = The person who signed in for { $provider } has no role in your tenant that lets them see this data. Please give that account a role such as Security Reader, with access to all device groups.
 fix-provider = The problem is on the side of { $provider }, not yours. { $provider } has been told about it. There is nothing for you to do.
 fix-microsoft = Microsoft’s service does not answer at the moment. The check is repeated by itself. There is nothing for you to do.
 fix-other = Microsoft does not allow this yet, and gave a reason that { $provider } has to look at. { $provider } has been told about it.

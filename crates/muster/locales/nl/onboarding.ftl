@@ -125,6 +125,7 @@ fix-permission = De machtiging { $permission } ontbreekt in de toestemming. Geef
 fix-app-disabled = De toepassing is uitgeschakeld in uw tenant. Open de toepassing in het Microsoft Entra-beheercentrum onder Bedrijfstoepassingen en zet bij Eigenschappen ‘Ingeschakeld voor aanmelding door gebruikers?’ op ‘Ja’.
 fix-conditional-access = Een beleid voor voorwaardelijke toegang blokkeert de toepassing. Sluit de toepassing uit van het beleid voor workload-identiteiten of voeg de adressen van { $provider } toe aan de toegestane locaties.
 fix-licence = Volgens Microsoft heeft uw organisatie geen licentie of geen actief abonnement voor deze gegevens. Er is een licentie nodig waarin Microsoft Defender is inbegrepen. { $provider } helpt u graag de juiste te vinden.
+fix-person = Het account waarmee { $provider } zich heeft aangemeld, heeft in uw tenant geen rol waarmee het deze gegevens kan zien. Geef dat account een rol zoals Beveiligingslezer, met toegang tot alle apparaatgroepen.
 fix-provider = Het probleem ligt bij { $provider } en niet bij u. { $provider } is ervan op de hoogte gebracht. U hoeft niets te doen.
 fix-microsoft = De dienst van Microsoft reageert op dit moment niet. De controle wordt vanzelf herhaald. U hoeft niets te doen.
 fix-other = Microsoft staat dit nog niet toe en geeft een reden waarnaar { $provider } moet kijken. { $provider } is ervan op de hoogte gebracht.

@@ -125,6 +125,7 @@ fix-permission = Behörigheten { $permission } saknas i medgivandet. Ge medgivan
 fix-app-disabled = Programmet är inaktiverat i er klientorganisation. Öppna det i administrationscentret för Microsoft Entra under Företagsprogram och ange ”Ja” för ”Aktiverat för användare att logga in?” under Egenskaper.
 fix-conditional-access = En princip för villkorsstyrd åtkomst blockerar programmet. Undanta programmet från principen för arbetsbelastningsidentiteter eller lägg till adresserna för { $provider } bland de tillåtna platserna.
 fix-licence = Enligt Microsoft saknar er organisation licens eller en aktiv prenumeration för dessa data. Det krävs en licens som omfattar Microsoft Defender. { $provider } hjälper er gärna att hitta rätt licens.
+fix-person = Kontot som { $provider } har loggat in med har ingen roll i er klientorganisation som låter det se dessa data. Ge kontot en roll som Säkerhetsläsare, med åtkomst till alla enhetsgrupper.
 fix-provider = Felet ligger hos { $provider } och inte hos er. { $provider } har fått besked om det. Du behöver inte göra något.
 fix-microsoft = Microsofts tjänst svarar inte just nu. Kontrollen upprepas automatiskt. Du behöver inte göra något.
 fix-other = Microsoft tillåter inte detta ännu och anger en orsak som { $provider } måste titta på. { $provider } har fått besked om det.

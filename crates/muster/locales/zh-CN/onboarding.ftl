@@ -109,6 +109,7 @@ fix-permission = 同意中缺少权限 { $permission }。请重新表示同意�
 fix-app-disabled = 此应用程序在您的租户中已被禁用。请在 Microsoft Entra 管理中心的“企业应用程序”下打开该应用程序，并在“属性”中将“启用以供用户登录?”设为“是”。
 fix-conditional-access = 条件访问策略阻止了此应用程序。请将该应用程序从针对工作负载标识的策略中排除，或将 { $provider } 的地址添加到允许的位置。
 fix-licence = Microsoft 表示贵组织没有读取这些数据所需的许可证或有效订阅。需要包含 Microsoft Defender 的许可证；{ $provider } 很乐意协助您选择合适的许可证。
+fix-person = { $provider } 登录时使用的帐户在贵方租户中没有可查看这些数据的角色。请为该帐户分配“安全信息读取者”之类的角色，并授予对所有设备组的访问权限。
 fix-provider = 问题出在 { $provider } 一方，与您无关。{ $provider } 已收到通知。您无需进行任何操作。
 fix-microsoft = Microsoft 的服务目前没有响应。系统会自动重新检查。您无需进行任何操作。
 fix-other = Microsoft 尚不允许此操作，其给出的原因需要由 { $provider } 查看。{ $provider } 已收到通知。

@@ -1,7 +1,9 @@
-//! What belongs to a record, by a call of its own, where the service cannot put it into the page.
+//! What belongs to a record, by a call of its own, where the service cannot put it into the page: the list alone, or the
+//! record once more with it.
 
 use muster_microsoft::FetchError;
-use muster_microsoft::sources::{self, Target};
+use muster_microsoft::sources::{self, Rung, Target};
+use muster_model::json::skim;
 use muster_model::page::{self, List};
 use muster_model::{RecordHead, RecordKind, Source, TenantId};
 use muster_store::StoreError;
@@ -24,29 +26,37 @@ pub(crate) struct Completed {
     pub(crate) bare: Vec<u64>,
 }
 
-/// Puts what belongs to each record into it, under `key`.
+/// Puts what belongs to each record into it, as `rung` says. On other rungs it is there already.
 ///
 /// # Errors
 /// When it is not the record that stands in the way: access, budget, throttling, no connection.
 pub(crate) async fn complete(
     caller: &Caller<'_>,
-    key: &str,
+    rung: Rung,
     records: Vec<(RecordHead, &str)>,
 ) -> Result<Completed, FetchError> {
     let mut completed = Completed { records: Vec::with_capacity(records.len()), bare: Vec::new() };
     for (head, body) in records {
-        let list = match list_of(caller, key, &head.id).await {
-            Ok(list) => list,
+        let whole = match rung {
+            Rung::Each(key) => {
+                list_of(caller, key, &head.id).await.map(|list| list.and_then(|list| with(body, key, &list)))
+            }
+            Rung::ByItself(_) => by_itself(caller, &head.id).await,
+            Rung::Plain | Rung::Expand(_) => Ok(Some(body.to_owned())),
+        };
+        let whole = match whole {
+            Ok(whole) => whole,
             Err(
                 FetchError::BadRequest { .. } | FetchError::Unavailable { .. } | FetchError::ForeignLink(_),
             ) => None,
             Err(FetchError::Transport(muster_http::TransportError::TooLarge { .. })) => None,
             Err(error) => return Err(error),
         };
-        let whole = list.and_then(|list| with(body, key, &list));
-        match whole
-            .and_then(|whole| RecordHead::read(caller.source.kind(), &whole).ok().map(|head| (head, whole)))
-        {
+        let whole = whole.and_then(|whole| {
+            let read = RecordHead::read(caller.source.kind(), &whole).ok()?;
+            (read.id == head.id).then_some((read, whole))
+        });
+        match whole {
             Some(record) => completed.records.push(record),
             None => {
                 completed.bare.push(hash([head.id.as_bytes()]));
@@ -55,6 +65,28 @@ pub(crate) async fn complete(
         }
     }
     Ok(completed)
+}
+
+/// A record as it is by itself, which may be a newer version than the page's; `None` where it cannot be read whole.
+async fn by_itself(caller: &Caller<'_>, id: &str) -> Result<Option<String>, FetchError> {
+    let page = caller.fetch(&sources::one(caller.source, id, Rung::Plain)).await?;
+    let whole = page.partial.is_none().then(|| without_annotations(&page.body)).flatten();
+    Ok(whole.filter(|whole| whole.len() <= RECORD_BYTES_MAX))
+}
+
+/// The record in an answer, without what is the answer's own, so that it is like one of a page.
+fn without_annotations(body: &[u8]) -> Option<String> {
+    let body = std::str::from_utf8(body).ok()?.trim_start_matches('\u{feff}');
+    if !body.trim_start().starts_with('{') {
+        return None;
+    }
+    let mut fields = Vec::new();
+    let read = skim::fields(body, |key, value| {
+        if !key.starts_with("@odata.") {
+            fields.push(format!("\"{key}\":{value}"));
+        }
+    });
+    read.is_ok().then(|| format!("{{{}}}", fields.join(",")))
 }
 
 /// The items of one record's list, as they stand between its brackets; `None` where it cannot be read whole.
@@ -111,7 +143,7 @@ impl Collector {
 
 #[cfg(test)]
 mod tests {
-    use super::with;
+    use super::{with, without_annotations};
 
     #[test]
     fn a_list_is_put_into_a_record() {
@@ -121,5 +153,16 @@ mod tests {
         );
         assert_eq!(with("{}", "alerts", "").as_deref(), Some(r#"{"alerts":[]}"#));
         assert_eq!(with("7", "alerts", ""), None);
+    }
+
+    #[test]
+    fn a_record_by_itself_is_like_one_of_a_page() {
+        let answer =
+            "\u{feff}{ \"@odata.context\":\"x\" , \"id\": \"1\", \"t\":\"\\u00e9\",\"evidence\":[{}] }";
+        let expected = r#"{"id":"1","t":"\u00e9","evidence":[{}]}"#;
+        assert_eq!(without_annotations(answer.as_bytes()).as_deref(), Some(expected));
+        for no_record in ["<html>", "7", "", "{\"id\":"] {
+            assert_eq!(without_annotations(no_record.as_bytes()), None, "{no_record}");
+        }
     }
 }

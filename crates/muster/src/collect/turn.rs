@@ -234,9 +234,9 @@ impl Collector {
             Rung::Plain | Rung::Expand(_) => {
                 records.into_iter().map(|(head, body)| (head, body.into())).collect()
             }
-            Rung::Each(key) => {
+            Rung::Each(key) | Rung::ByItself(key) => {
                 let records = self.not_whole_yet((tenant, source), key, records).await?;
-                let completed = each::complete(caller, key, records).await;
+                let completed = each::complete(caller, request.rung, records).await;
                 let completed =
                     completed.map_err(|error| TurnError::Fetch { error, after: AfterFailure::Wait })?;
                 summary.unreadable.extend(completed.bare);

@@ -168,11 +168,11 @@ impl Reading<'_> {
         rung: Rung,
         records: Vec<(RecordHead, &'a str)>,
     ) -> Result<(Vec<(RecordHead, Cow<'a, str>)>, Vec<u64>), FetchError> {
-        let Rung::Each(key) = rung else {
+        let (Rung::Each(_) | Rung::ByItself(_)) = rung else {
             let as_they_are = records.into_iter().map(|(head, body)| (head, body.into())).collect();
             return Ok((as_they_are, Vec::new()));
         };
-        let Completed { records, bare } = complete(&self.caller(), key, records).await?;
+        let Completed { records, bare } = complete(&self.caller(), rung, records).await?;
         Ok((records.into_iter().map(|(head, body)| (head, body.into())).collect(), bare))
     }
 }
@@ -297,6 +297,8 @@ async fn one_record(
     let body = std::str::from_utf8(&page.body).map_err(Failed::microsoft)?;
     let body = body.trim_start_matches('\u{feff}').trim();
     let head = RecordHead::read(reading.source.kind(), body).map_err(Failed::microsoft)?;
+    // What comes by itself is whole.
+    let rung = if matches!(rung, Rung::ByItself(_)) { Rung::Plain } else { rung };
     let (records, bare) = reading.completed(rung, vec![(head, body)]).await.map_err(Failed::microsoft)?;
     for (head, body) in &records {
         print.record(reading.tenant, head, body)?;
@@ -378,7 +380,9 @@ impl Printer<'_> {
 fn row(tenant: &Tenant, head: &RecordHead, body: &str) -> Row {
     let (mut title, mut status) = (String::new(), String::new());
     let skimmed = json::skim::fields(body, |key, value| match key {
-        "title" | "displayName" => title = json::text(value).unwrap_or_default().chars().take(200).collect(),
+        "title" | "displayName" | "incidentName" => {
+            title = json::text(value).unwrap_or_default().chars().take(200).collect();
+        }
         "status" => status = json::text(value).unwrap_or_default().chars().take(40).collect(),
         _ => {}
     });

@@ -16,6 +16,8 @@ pub struct CloudSettings {
     pub graph: Option<String>,
     /// What Graph's tokens are asked for, where it is not `https://graph.microsoft.com`; for `custom`.
     pub graph_resource: Option<String>,
+    /// The region whose hosts of the Defender APIs are asked: `us`, `eu`, `uk`, `au`, `swa`, `ina` or `aea`.
+    pub region: Option<String>,
     /// PEM certificates that are trusted for these hosts beside the system's.
     pub ca_file: Option<PathBuf>,
     /// Ask for tokens that live long and may be ended at any time (continuous access evaluation).
@@ -29,6 +31,7 @@ impl Default for CloudSettings {
             login: None,
             graph: None,
             graph_resource: None,
+            region: None,
             ca_file: None,
             continuous_access: false,
         }
@@ -41,6 +44,11 @@ impl CloudSettings {
     /// # Errors
     /// When the name is unknown, an address cannot be used, or addresses are given without `custom`.
     pub fn cloud(&self) -> Result<Cloud, CloudError> {
+        let cloud = self.whole_cloud()?;
+        self.region.as_ref().map_or(Ok(cloud.clone()), |region| cloud.in_region(region))
+    }
+
+    fn whole_cloud(&self) -> Result<Cloud, CloudError> {
         if self.name != "custom" {
             let national: NationalCloud = self.name.parse()?;
             if let Some(address) =

@@ -93,8 +93,14 @@ fn cloud(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
         [("login", &cloud.login), ("graph", &cloud.graph), ("graph_resource", &cloud.graph_resource)];
     if cloud.name != "custom" {
         let own = CloudSettings { name: cloud.name.clone(), ..CloudSettings::default() };
-        if let Err(error) = own.cloud() {
-            say("cloud", "name", error.to_string());
+        match (own.cloud(), &cloud.region) {
+            (Err(error), _) => say("cloud", "name", error.to_string()),
+            (Ok(own), Some(region)) => {
+                if let Err(error) = own.in_region(region) {
+                    say("cloud", "region", error.to_string());
+                }
+            }
+            (Ok(_), None) => {}
         }
         for (key, _) in addresses.iter().filter(|(_, address)| address.is_some()) {
             say("cloud", key, "addresses are for name = \"custom\" only".to_owned());
@@ -112,7 +118,8 @@ fn cloud(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
         let of = |address: &Option<String>| {
             address.as_ref().is_some_and(|address| message.contains(address.as_str()))
         };
-        let key = addresses.iter().find(|(_, address)| of(address)).map_or("", |(key, _)| key);
+        let region = if of(&cloud.region) { "region" } else { "" };
+        let key = addresses.iter().find(|(_, address)| of(address)).map_or(region, |(key, _)| key);
         say("cloud", key, message);
     }
 }

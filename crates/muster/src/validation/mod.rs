@@ -11,6 +11,7 @@ mod listen;
 mod microsoft;
 mod routes;
 mod sinks;
+mod sources;
 mod store;
 mod subject;
 mod vault;
@@ -22,6 +23,7 @@ use muster_model::Clock;
 
 pub use self::at_start::AtStart;
 pub use self::connect::{Outcome, Tried, connect};
+pub(crate) use self::sources::lacking;
 use self::subject::Subject;
 use crate::config::{Consequence, Mistake, Mistakes, Settings};
 use crate::exit_code::{Exit, Failed};
@@ -41,6 +43,9 @@ const PARTS: &[Check] = &[
     sinks::sinks,
     routes::left_out,
     listen::certificate,
+    sources::in_cloud,
+    sources::twice,
+    sources::announced_ends,
     at_start::restart,
 ];
 

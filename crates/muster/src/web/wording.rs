@@ -97,6 +97,7 @@ fn fix(code: &str) -> &'static str {
         "app_disabled" => "fix-app-disabled",
         "conditional_access" => "fix-conditional-access",
         "no_licence" => "fix-licence",
+        "person_lacks_role" => "fix-person",
         "throttled" | "api_down" | "unreachable" => "fix-microsoft",
         "wrong_secret"
         | "secret_expired"

@@ -7,6 +7,7 @@ mod changes;
 mod cli;
 mod corpus;
 mod crash;
+mod defender;
 mod docs;
 mod docs_names;
 mod exact;

@@ -168,7 +168,7 @@ consent = "{form}"
             name: name.to_owned(),
             domain: facts.domain.parse().ok(),
             app: "main".to_owned(),
-            sources: muster_model::Source::ALL.into(),
+            sources: muster_model::Source::DEFAULT.into(),
             since: now,
             state: TenantState::Invited,
         };

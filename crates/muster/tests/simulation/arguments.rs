@@ -4,6 +4,10 @@ use muster_model::Source;
 
 /// How many histories `cargo test` lives through.
 const IN_TESTS: u64 = 150;
+/// How many more of each source of the Defender APIs.
+const OF_DEFENDER_IN_TESTS: u64 = 20;
+/// The sources that have histories of their own in tests.
+const OF_DEFENDER: [Source; 2] = [Source::EndpointAlerts, Source::XdrIncidents];
 
 /// What is to be lived through.
 pub(crate) struct Arguments {
@@ -15,6 +19,7 @@ pub(crate) struct Arguments {
     pub(crate) threads: u64,
     /// It ends after so many failures.
     pub(crate) failures_max: usize,
+    in_tests: bool,
 }
 
 impl Arguments {
@@ -29,6 +34,7 @@ impl Arguments {
             shrink: false,
             threads: cores as u64,
             failures_max: 10,
+            in_tests: false,
         };
         let (mut histories, mut seed) = (None, None);
         let mut arguments = arguments;
@@ -65,12 +71,26 @@ impl Arguments {
             }
         }
         parsed.seed = seed.unwrap_or(0);
-        parsed.histories = histories.unwrap_or(if seed.is_some() { 1 } else { IN_TESTS });
+        parsed.in_tests = histories.is_none() && seed.is_none() && parsed.source.is_none();
+        let in_tests = IN_TESTS + OF_DEFENDER_IN_TESTS * OF_DEFENDER.len() as u64;
+        let usual = if parsed.in_tests { in_tests } else { IN_TESTS };
+        parsed.histories = histories.unwrap_or(if seed.is_some() { 1 } else { usual });
         Ok(Some(parsed))
     }
 
+    /// The seed of a history, and its only source, by its number.
+    pub(crate) fn history(&self, number: u64) -> (u64, Option<Source>) {
+        match number.checked_sub(IN_TESTS) {
+            Some(beyond) if self.in_tests => {
+                let source = OF_DEFENDER[usize::from(beyond % 2 == 1)];
+                (beyond / 2, Some(source))
+            }
+            _ => (self.seed + number, self.source),
+        }
+    }
+
     /// The part of a command line that names the source.
-    pub(crate) fn source_argument(&self) -> String {
-        self.source.map(|source| format!(" --source {source}")).unwrap_or_default()
+    pub(crate) fn source_argument(source: Option<Source>) -> String {
+        source.map(|source| format!(" --source {source}")).unwrap_or_default()
     }
 }

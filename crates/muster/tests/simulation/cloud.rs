@@ -127,7 +127,9 @@ impl Cloud {
             self.die().await;
         }
         let answer = match request.url().host_str() {
-            Some("graph.microsoft.com") => self.graph(&request),
+            Some(
+                "graph.microsoft.com" | "api.security.microsoft.com" | "api.securitycenter.microsoft.com",
+            ) => self.api(&request),
             _ => self.token(&request),
         };
         if killed.is_some() {
@@ -155,7 +157,7 @@ impl Cloud {
         Ok(whole(200, &[], Bytes::from(body.to_string())))
     }
 
-    fn graph(&self, request: &reqwest::Request) -> Result<reqwest::Response, TransportError> {
+    fn api(&self, request: &reqwest::Request) -> Result<reqwest::Response, TransportError> {
         let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         let tenant =
             text("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
@@ -164,7 +166,9 @@ impl Cloud {
         let (path, query) = (url.path(), url.query().unwrap_or_default());
         let took = self.took();
         self.time.advance(took);
-        if path.split('/').count() == 4 {
+        if ["alerts_v2", "alerts", "incidents"].contains(&path.rsplit('/').next().unwrap_or_default())
+            && !path.contains("/security/incidents/")
+        {
             // What changes while the answer is made was not visible when it was asked for.
             let at = self.time.world().checked_sub(Duration::from_micros(1)).expect("in range");
             let asked = Asked { at, from: lower_bound(query) };
@@ -223,10 +227,10 @@ impl Cloud {
     }
 }
 
-/// The bound of `lastUpdateDateTime ge BOUND`.
+/// The bound of `lastUpdateDateTime ge BOUND`, or `lastUpdateTime ge BOUND`.
 fn lower_bound(query: &str) -> Option<Timestamp> {
     let filter = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "$filter")?.1;
-    filter.split("lastUpdateDateTime ge ").nth(1)?.split(' ').next()?.parse().ok()
+    filter.split_once("Time ge ")?.1.split(' ').next()?.parse().ok()
 }
 
 fn builder(status: u16, headers: &[(&str, &str)]) -> http::response::Builder {

@@ -46,6 +46,7 @@ pub(crate) async fn run(workshop: &Workshop, plan: &Plan, verbose: bool) -> Outc
         alerts: plan.alerts,
         history: plan.past,
         strict: plan.strict,
+        kinds: plan.sources.iter().filter_map(|source| RecordKind::of_source(source.as_str())).collect(),
         ..GraphConfig::default()
     };
     let cloud = Cloud::new(plan.seed, &time, config, &log);

@@ -66,7 +66,8 @@ fn worker(arguments: &Arguments, next: &AtomicU64, sums: &Mutex<Sums>, failed: &
         if number >= arguments.histories || failures >= arguments.failures_max {
             return;
         }
-        let plan = Plan::new(arguments.seed + number, arguments.source);
+        let (seed, source) = arguments.history(number);
+        let plan = Plan::new(seed, source);
         let outcome = runtime.block_on(history::run(&workshop, &plan, arguments.verbose));
         sums.lock().expect("no panic while the lock is held").add(&outcome);
         if arguments.verbose {
@@ -78,7 +79,7 @@ fn worker(arguments: &Arguments, next: &AtomicU64, sums: &Mutex<Sums>, failed: &
             println!(
                 "  again: cargo simulate -- --seed {}{} --verbose",
                 plan.seed,
-                arguments.source_argument()
+                Arguments::source_argument(source)
             );
             if arguments.shrink {
                 let short = runtime.block_on(shrink::shrink(&workshop, plan));

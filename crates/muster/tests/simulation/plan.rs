@@ -67,7 +67,7 @@ impl Plan {
     /// The history of a seed.
     pub(crate) fn new(seed: u64, only: Option<Source>) -> Self {
         let mut dice = Dice::new(seed, 1);
-        let both = Source::ALL.to_vec();
+        let both = vec![Source::GraphAlerts, Source::GraphIncidents];
         let sources = match dice.below(4) {
             0 => vec![Source::GraphAlerts],
             1 => vec![Source::GraphIncidents],
@@ -93,8 +93,30 @@ impl Plan {
             let step = step(&mut dice, plan.tenants, plan.poll_interval);
             plan.steps.push(step);
         }
+        if only.is_some_and(is_of_defender) {
+            plan.strike_defender();
+        }
         plan
     }
+
+    /// The same trouble for the Defender APIs.
+    fn strike_defender(&mut self) {
+        for step in &mut self.steps {
+            let Step::Faults(faults) = step else { continue };
+            for fault in faults {
+                fault.area = match fault.area {
+                    Area::Graph => Area::Defender,
+                    Area::GraphAlerts => Area::EndpointAlerts,
+                    Area::GraphIncidents => Area::XdrIncidents,
+                    other => other,
+                };
+            }
+        }
+    }
+}
+
+pub(crate) fn is_of_defender(source: Source) -> bool {
+    matches!(source, Source::EndpointAlerts | Source::XdrIncidents)
 }
 
 fn step(dice: &mut Dice, tenants: usize, poll_interval: Duration) -> Step {

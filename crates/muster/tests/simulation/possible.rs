@@ -26,10 +26,12 @@ pub(crate) fn possible(fault: &Fault, in_force: &[Fault]) -> Option<Fault> {
 fn cuts_silently(fault: &Fault) -> bool {
     match fault.kind {
         FaultKind::MissingNextLink => true,
-        // More is never asked for than 500 alerts and 50 incidents.
-        FaultKind::TopLimit { most, clamp: true } => {
-            most < 50 || fault.area != Area::GraphIncidents && most < 500
-        }
+        // More is never asked for than 500 alerts, 50 incidents of Graph and 100 of Defender XDR.
+        FaultKind::TopLimit { most, clamp: true } => match fault.area {
+            Area::GraphIncidents => most < 50,
+            Area::XdrIncidents => most < 100,
+            _ => most < 500,
+        },
         _ => false,
     }
 }

@@ -8,7 +8,8 @@ use muster_emulator::{GraphApi, TruthVersion};
 use muster_model::{Source, TenantId};
 use serde_json::Value;
 
-/// A record's body, and the alerts that came with it, where any did.
+/// A record's body, and what came with it of that which is not always there: the alerts of an incident, the evidence of
+/// an alert of Defender for Endpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Content {
     pub(crate) body: Value,
@@ -17,13 +18,20 @@ pub(crate) struct Content {
 
 impl Content {
     /// What a body says, whoever wrote it.
-    pub(crate) fn read(body: &[u8]) -> Option<Self> {
+    pub(crate) fn read(source: Source, body: &[u8]) -> Option<Self> {
         let mut body: Value = serde_json::from_slice(body).ok()?;
         let record = body.as_object_mut()?;
         record.retain(|key, _| !key.contains("@odata.context"));
-        let alerts = match record.remove("alerts") {
+        let (key, id) = match source {
+            Source::EndpointAlerts => ("evidence", "none"),
+            Source::XdrIncidents => ("alerts", "alertId"),
+            Source::GraphAlerts | Source::GraphIncidents => ("alerts", "id"),
+        };
+        let alerts = match record.remove(key) {
+            // Where evidence was not asked for the list is empty.
+            Some(Value::Array(evidence)) if key == "evidence" && evidence.is_empty() => None,
             Some(Value::Array(mut alerts)) => {
-                alerts.sort_by_key(|alert| alert["id"].to_string());
+                alerts.sort_by_key(|alert| alert[id].to_string());
                 Some(alerts)
             }
             _ => None,
@@ -47,6 +55,10 @@ pub(crate) struct Truth {
     pub(crate) versions: Vec<Version>,
     by_id: HashMap<(TenantId, Source, String), Vec<usize>>,
     bodies: HashMap<usize, Value>,
+    /// The evidence of versions of alerts of Defender for Endpoint.
+    evidence: HashMap<usize, Vec<Value>>,
+    /// What each version of an alert says inside an incident of Defender XDR.
+    in_xdr: HashMap<(TenantId, String), Vec<Value>>,
 }
 
 impl Truth {
@@ -63,18 +75,42 @@ impl Truth {
             let source = match told.kind {
                 RecordKind::Alert => Source::GraphAlerts,
                 RecordKind::Incident => Source::GraphIncidents,
+                RecordKind::EndpointAlert => Source::EndpointAlerts,
+                RecordKind::XdrIncident => Source::XdrIncidents,
             };
             let updated_at = told.updated.parse().expect("a time");
             self.by_id.entry((tenant, source, told.id.clone())).or_default().push(place);
             let body = api.truth_body(place).expect("every version has a body");
-            let body = Content::read(&body).expect("a record").body;
-            self.bodies.insert(place, body);
+            let content = Content::read(source, &body).expect("a record");
+            self.bodies.insert(place, content.body);
+            if let (Source::EndpointAlerts, Some(evidence)) = (source, content.alerts) {
+                self.evidence.insert(place, evidence);
+            }
+            if let Some(body) = api.truth_body_in_xdr(place) {
+                let body = serde_json::from_slice(&body).expect("a record");
+                self.in_xdr.entry((tenant, told.id.clone())).or_default().push(body);
+            }
             self.versions.push(Version { told, tenant, source, updated_at, place });
         }
     }
 
     pub(crate) fn body(&self, place: usize) -> &Value {
         &self.bodies[&place]
+    }
+
+    /// Whether what came with a version is what belonged to it: alerts as they were at some time, or its own evidence.
+    pub(crate) fn belongs(&self, version: &Version, item: &Value) -> bool {
+        let (tenant, text) = (version.tenant, |key: &str| item[key].as_str().unwrap_or_default().to_owned());
+        match version.source {
+            Source::GraphAlerts => false,
+            Source::GraphIncidents => self.find(tenant, Source::GraphAlerts, &text("id"), item).is_some(),
+            Source::EndpointAlerts => {
+                self.evidence.get(&version.place).is_some_and(|evidence| evidence.contains(item))
+            }
+            Source::XdrIncidents => {
+                self.in_xdr.get(&(tenant, text("alertId"))).is_some_and(|bodies| bodies.contains(item))
+            }
+        }
     }
 
     /// The version of a record that says this, if there ever was one.

@@ -120,7 +120,7 @@ impl Witness {
             self.counts.records += 1;
             let wrong =
                 |what: &str| Violation(format!("{source} {id} of {updated_at:?}: {what}: {body:.2000}"));
-            let content = Content::read(body.as_bytes()).ok_or_else(|| wrong("no JSON"))?;
+            let content = Content::read(source, body.as_bytes()).ok_or_else(|| wrong("no JSON"))?;
             let Some(version) = self.truth.find(tenant, source, &id, &content.body) else {
                 return Err(wrong("the journal holds what never was"));
             };
@@ -130,9 +130,8 @@ impl Witness {
                 return Err(wrong("the journal holds another time of update"));
             }
             for alert in content.alerts.iter().flatten() {
-                let id = alert["id"].as_str().unwrap_or_default();
-                if self.truth.find(tenant, Source::GraphAlerts, id, alert).is_none() {
-                    return Err(wrong(&format!("its alert {id} never was")));
+                if !self.truth.belongs(version, alert) {
+                    return Err(wrong(&format!("what it holds never was: {alert:.500}")));
                 }
             }
             let all_of = |place: usize| {

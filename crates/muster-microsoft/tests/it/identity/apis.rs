@@ -103,6 +103,32 @@ async fn lost_consent_and_missing_permissions_are_told_apart_before_asking() {
     }
 }
 
+/// Found with live tenants: the service refuses although consent is there, and consenting again changes nothing.
+#[tokio::test]
+async fn a_refusal_of_a_token_with_the_permission_is_no_missing_consent() {
+    for (status, access, fault, said) in [
+        (403, Access::Application, Fault::NoLicence, "not set up for this product"),
+        (403, Access::Delegated, Fault::PersonLacksRole, "the person who signed in"),
+        (401, Access::Application, Fault::Other, "does not know the app in this tenant yet"),
+    ] {
+        let server = Server::start(move |asked, _| match is_login(asked) {
+            true => issued(&token(&claims())),
+            false => error(status, "Forbidden", "no"),
+        })
+        .await;
+        let grants = Keeper::with("the-refresh-token");
+        let options = MicrosoftOptions { grants: Some(grants), ..options(&server) };
+        let microsoft = Microsoft::new(options, clock()).expect("a client");
+        let app = App { access, ..with_secret() };
+        let error = microsoft.check_source(&app, tenant(), Source::GraphAlerts).await.expect_err("refused");
+        assert_eq!(error.fault(), fault, "{error}");
+        assert!(
+            error.to_string().contains(said) && error.to_string().contains("has the permission"),
+            "{error}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_person_with_the_permission_reads() {
     let server = Server::start(|asked, _| match is_login(asked) {

@@ -6,6 +6,7 @@ use muster_microsoft::Microsoft;
 use muster_microsoft::entra::access_token::AccessToken;
 use muster_microsoft::entra::applications::{Applications, SignInAudience};
 use muster_microsoft::entra::credential::{Access, App, Credential};
+use muster_microsoft::entra::permissions::Permission;
 use muster_model::{Source, Span, TenantId};
 use muster_store::{CredentialKind, CredentialSlot};
 use serde::Serialize;
@@ -43,9 +44,12 @@ pub(crate) struct Args {
     /// Another redirect URI, beside those that the settings give; repeat for several.
     #[arg(long, value_name = "URI")]
     redirect_uri: Vec<Url>,
-    /// What it is to read; all when left out.
+    /// What it is to read; Graph's alerts and incidents when left out.
     #[arg(long, value_name = "SOURCE")]
     source: Vec<Source>,
+    /// Another permission, such as `WindowsDefenderATP/Machine.Isolate`; repeat for several.
+    #[arg(long, value_name = "API/NAME", value_parser = registration::parse_permission)]
+    permission: Vec<&'static Permission>,
     /// It reads in the name of persons who sign in, not by itself.
     #[arg(long)]
     delegated: bool,
@@ -186,7 +190,7 @@ fn wanted(args: &Args, access: Access, context: &Context) -> registration::Wante
             false => SignInAudience::AzureADMultipleOrgs,
         },
         redirect_uris,
-        required: registration::required(sources.iter().copied(), access),
+        required: registration::required_with(sources.iter().copied(), &args.permission, access),
     }
 }
 

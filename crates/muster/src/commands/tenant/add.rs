@@ -9,6 +9,7 @@ use muster_store::NewTenant;
 use crate::audit::actor;
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
+use crate::validation;
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     /// The app that reads it; may be left out when the settings have only one.
     #[arg(long)]
     pub(super) app: Option<String>,
-    /// What is read; all when left out.
+    /// What is read; Graph's alerts and incidents when left out.
     #[arg(long, value_name = "SOURCE")]
     pub(super) source: Vec<Source>,
     /// How far back it is read, such as 7d.
@@ -83,6 +84,11 @@ pub(super) async fn add_one(
     let back = args.since.unwrap_or(context.settings.collect.backfill).0;
     let sources: BTreeSet<Source> =
         if args.source.is_empty() { Source::DEFAULT.into() } else { args.source.iter().copied().collect() };
+    for source in &sources {
+        if let Some(told) = validation::lacking(microsoft.cloud(), *source) {
+            eprintln!("warning: {told}");
+        }
+    }
     let since = now.checked_sub(back).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let tenant = NewTenant { id, slug, name, domain, app, sources, since, state };
     Ok(context.store.add_tenant(tenant, &actor(), now).await?)

@@ -82,7 +82,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         resource,
         account,
         expires_at: token.expires_at,
-        roles: token.roles.clone(),
+        allows: token.permissions(target.app.access).map(<[String]>::to_vec),
         kept: target.app.access == Access::Delegated,
         access_token: args.print.then(|| token.secret.expose().clone()),
     };
@@ -108,7 +108,8 @@ struct Acquired {
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
     expires_at: Timestamp,
-    roles: Option<Vec<String>>,
+    /// Its application permissions, or a person's scopes; `None` where that cannot be read from it.
+    allows: Option<Vec<String>>,
     kept: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<String>,
@@ -124,9 +125,9 @@ fn shown_acquired(acquired: &Acquired, now: Timestamp) -> String {
         text.push_str(&format!(", in the name of {}", plain(account)));
     }
     text.push_str(&format!(", good for {left}\n"));
-    match &acquired.roles {
-        Some(roles) if roles.is_empty() => text.push_str("it allows nothing: consent is missing\n"),
-        Some(roles) => text.push_str(&format!("it allows: {}\n", plain(&roles.join(", ")))),
+    match &acquired.allows {
+        Some(allows) if allows.is_empty() => text.push_str("it allows nothing: consent is missing\n"),
+        Some(allows) => text.push_str(&format!("it allows: {}\n", plain(&allows.join(", ")))),
         None => text.push_str("what it allows cannot be read from it\n"),
     }
     text.push_str(if acquired.kept {

@@ -1,0 +1,5 @@
+//! The Defender for Endpoint and Defender XDR APIs: other hosts, tokens, words and rules than Graph's, over the same world.
+
+pub(crate) mod service;
+pub(crate) mod translate;
+pub(crate) mod words;

@@ -1,0 +1,202 @@
+//! Sources: what no cloud has, what Microsoft ends, and what comes twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_microsoft::Cloud;
+use muster_microsoft::sources::{self, AnnouncedEnd};
+use muster_model::{Source, Tenant, TenantState};
+
+use super::subject::Subject;
+use crate::config::{Mistake, RouteSettings};
+
+/// Sources that give the same records in the words of two APIs.
+const SAME: [(Source, Source); 2] =
+    [(Source::GraphAlerts, Source::EndpointAlerts), (Source::GraphIncidents, Source::XdrIncidents)];
+
+/// A source whose API the cloud does not have is never read.
+pub(super) fn in_cloud(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    let Ok(cloud) = subject.settings.cloud.cloud() else { return };
+    for (source, tenants) in tenants_by_source(subject) {
+        if let Some(message) = lacking(&cloud, source) {
+            let message =
+                format!("{message}; {} tenant(s) have it, such as {}", tenants.len(), tenants[0].slug);
+            mistakes.push(subject.down("cloud", "name", &message));
+        }
+    }
+    // Nobody has been added yet: what a tenant would be read for.
+    if living(subject).next().is_none() {
+        for message in Source::DEFAULT.into_iter().filter_map(|source| lacking(&cloud, source)) {
+            mistakes.push(subject.down("cloud", "name", &message));
+        }
+    }
+}
+
+/// That this cloud has no such source, in words.
+pub(crate) fn lacking(cloud: &Cloud, source: Source) -> Option<String> {
+    let api = sources::declaration(source).api;
+    cloud.lacks(api).then(|| {
+        let name = cloud.name();
+        format!("`{source}` cannot be read: the cloud `{name}` has no such API, as far as Microsoft says")
+    })
+}
+
+/// A source that Microsoft has said the end of.
+pub(super) fn announced_ends(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    for (source, tenants) in tenants_by_source(subject) {
+        if let Some(end) = sources::declaration(source).end {
+            let message = format!(
+                "{}; {} tenant(s) have it, such as {}",
+                ending(source, &end),
+                tenants.len(),
+                tenants[0].slug
+            );
+            mistakes.push(subject.advice("", "", &message));
+        }
+    }
+}
+
+/// When a source ends, and what to read in its place.
+fn ending(source: Source, end: &AnnouncedEnd) -> String {
+    format!(
+        "Microsoft ends the API of `{source}` on {}: read `{}` in its place ({})",
+        end.date, end.replacement, end.announcement
+    )
+}
+
+/// The same records to one sink by two sources.
+pub(super) fn twice(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    if !subject.are_right("routes") {
+        return;
+    }
+    for ((one, other, sink), tenants) in doubled(&subject.settings.routes, living(subject)) {
+        let message = format!(
+            "sink `{sink}` gets the same records twice from {} tenant(s), such as {}: `{one}` and `{other}` give them in the words of two APIs; read one of the two, or route them to different sinks",
+            tenants.len(),
+            tenants[0]
+        );
+        mistakes.push(subject.advice("", "", &message));
+    }
+}
+
+/// For each pair of sources and each sink, the tenants whose records it gets twice.
+fn doubled<'a>(
+    routes: &'a [RouteSettings],
+    tenants: impl Iterator<Item = &'a Tenant>,
+) -> BTreeMap<(Source, Source, &'a str), Vec<&'a str>> {
+    let mut found: BTreeMap<(Source, Source, &str), Vec<&str>> = BTreeMap::new();
+    for tenant in tenants {
+        let label = tenant.label();
+        let sinks_of = |source: Source| -> BTreeSet<&str> {
+            let routes = routes.iter().filter(|route| route.serves(&label, source));
+            routes.flat_map(|route| route.sinks.iter().map(String::as_str)).collect()
+        };
+        for (one, other) in SAME {
+            if !tenant.sources.contains(&one) || !tenant.sources.contains(&other) {
+                continue;
+            }
+            for sink in sinks_of(one).intersection(&sinks_of(other)) {
+                found.entry((one, other, *sink)).or_default().push(tenant.slug.as_str());
+            }
+        }
+    }
+    found
+}
+
+fn living<'a>(subject: &'a Subject<'_>) -> impl Iterator<Item = &'a Tenant> {
+    let tenants = subject.tenants().unwrap_or_default().iter();
+    tenants.filter(|tenant| tenant.state != TenantState::Offboarded)
+}
+
+fn tenants_by_source<'a>(subject: &'a Subject<'_>) -> BTreeMap<Source, Vec<&'a Tenant>> {
+    let mut found: BTreeMap<Source, Vec<&Tenant>> = BTreeMap::new();
+    for tenant in living(subject) {
+        for source in &tenant.sources {
+            found.entry(*source).or_default().push(tenant);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(slug: &str, sources: &[Source]) -> Tenant {
+        Tenant {
+            id: "11111111-2222-4333-8444-555555555555".parse().expect("a GUID"),
+            slug: slug.parse().expect("a slug"),
+            name: slug.to_owned(),
+            domain: None,
+            state: TenantState::Active,
+            app: "main".to_owned(),
+            sources: sources.iter().copied().collect(),
+            since: jiff::Timestamp::UNIX_EPOCH,
+            added_at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn route(sources: &[Source], sinks: &[&str]) -> RouteSettings {
+        RouteSettings {
+            name: None,
+            tenants: vec!["*".to_owned()],
+            sources: sources.to_vec(),
+            min_severity: Default::default(),
+            sinks: sinks.iter().map(|sink| (*sink).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn the_same_records_to_one_sink_by_two_sources_are_told() {
+        use Source::{EndpointAlerts, GraphAlerts, GraphIncidents, XdrIncidents};
+        let tenants = [
+            tenant("both", &[GraphAlerts, EndpointAlerts]),
+            tenant("usual", &Source::DEFAULT),
+            tenant("other", &[EndpointAlerts, XdrIncidents]),
+            tenant("incidents", &[GraphIncidents, XdrIncidents]),
+        ];
+        let found = |routes: &[RouteSettings]| -> Vec<String> {
+            let found = doubled(routes, tenants.iter());
+            found.into_iter().map(|((one, other, sink), of)| format!("{one} {other} {sink} {of:?}")).collect()
+        };
+        let all = [route(&Source::ALL, &["splunk", "archive"])];
+        assert_eq!(
+            found(&all),
+            [
+                "graph_alerts endpoint_alerts archive [\"both\"]",
+                "graph_alerts endpoint_alerts splunk [\"both\"]",
+                "graph_incidents xdr_incidents archive [\"incidents\"]",
+                "graph_incidents xdr_incidents splunk [\"incidents\"]",
+            ]
+        );
+        let apart = [
+            route(&[GraphAlerts, GraphIncidents], &["splunk"]),
+            route(&[EndpointAlerts, XdrIncidents], &["archive"]),
+        ];
+        assert_eq!(found(&apart), [""; 0]);
+        let meeting = [route(&[GraphAlerts], &["splunk"]), route(&[EndpointAlerts], &["archive", "splunk"])];
+        assert_eq!(found(&meeting), ["graph_alerts endpoint_alerts splunk [\"both\"]"]);
+    }
+
+    #[test]
+    fn an_end_is_told_with_its_date_and_what_takes_its_place() {
+        let end =
+            AnnouncedEnd { date: "2027-02-01", replacement: "graph_hunting", announcement: "MC1220762" };
+        let said = ending(Source::XdrIncidents, &end);
+        assert!(
+            said.contains("2027-02-01") && said.contains("`graph_hunting`") && said.contains("MC1220762")
+        );
+        // None of the APIs that are read has an official end: none is said.
+        assert!(Source::ALL.iter().all(|source| sources::declaration(*source).end.is_none()));
+    }
+
+    #[test]
+    fn a_cloud_without_an_api_is_told() {
+        use muster_microsoft::NationalCloud;
+        let china = Cloud::national(NationalCloud::China);
+        for source in Source::ALL {
+            let said = lacking(&china, source).expect("China has none");
+            assert!(said.contains("`china`") && said.contains(source.as_str()), "{said}");
+            assert_eq!(lacking(&Cloud::national(NationalCloud::Gcc), source), None);
+        }
+    }
+}

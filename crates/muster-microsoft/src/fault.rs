@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::meaning::{self, Meaning};
-
 /// The kind of trouble. A closed list with stable names, for checks, metrics and alarms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
@@ -105,18 +103,6 @@ impl Fault {
     #[must_use]
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|fault| fault.as_str() == word)
-    }
-
-    /// What it means, and for which state of a source.
-    #[must_use]
-    pub fn meaning(self) -> &'static Meaning {
-        meaning::of(self)
-    }
-
-    /// What a person can do about it.
-    #[must_use]
-    pub fn remedy(self) -> &'static str {
-        self.meaning().remedy
     }
 
     /// Whether Microsoft does not take what proves the app. It may have been replaced by another process.

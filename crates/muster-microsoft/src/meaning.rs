@@ -162,15 +162,24 @@ pub const MEANINGS: [Meaning; 20] = [
         "check the tenant id, and the cloud in the settings"),
     row(Fault::Throttled, SourceWord::Throttled, About::Api, "Microsoft asks to wait", WAIT),
     row(Fault::ApiDown, SourceWord::ApiDown, About::Api, "the API is in trouble", WAIT),
-    row(Fault::Unreachable, SourceWord::ApiDown, About::Api, "no answer comes from Microsoft",
+    row(Fault::Unreachable, SourceWord::ApiDown, About::Api, "no answer comes",
         "nothing, if it passes; else check network, proxy and DNS"),
     row(Fault::Other, SourceWord::ApiDown, About::Tenant, "an answer that Muster cannot use",
         "see the message; it is tried again by itself"),
 ];
 
-/// The row of a kind of trouble.
-pub(crate) fn of(fault: Fault) -> &'static Meaning {
-    MEANINGS.iter().find(|row| row.fault == fault).expect("every kind has its row: a test looks")
+impl Fault {
+    /// What it means, and for which state of a source.
+    #[must_use]
+    pub fn meaning(self) -> &'static Meaning {
+        MEANINGS.iter().find(|row| row.fault == self).expect("every kind has its row: a test looks")
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        self.meaning().remedy
+    }
 }
 
 impl Meaning {
@@ -194,7 +203,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_trouble_has_one_row() {
-        assert!(Fault::ALL.into_iter().all(|fault| of(fault).fault == fault));
+        assert!(Fault::ALL.into_iter().all(|fault| fault.meaning().fault == fault));
         let faults: BTreeSet<Fault> = MEANINGS.iter().map(|row| row.fault).collect();
         assert_eq!(faults.len(), MEANINGS.len());
     }

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff;
-use crate::shown::causes::Subject;
+use crate::shown::cause::Subject;
 use crate::sink_handle::SinkHandle;
 use crate::told::{SINK, Told, Trouble};
 

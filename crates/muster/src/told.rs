@@ -12,7 +12,7 @@ use muster_microsoft::Fault;
 use muster_model::{Source, Tenant, TenantId};
 use muster_store::{Check, CheckOutcome, Grant};
 
-use crate::shown::causes::{Subject, in_words, plural};
+use crate::shown::cause::{Subject, in_words, plural};
 use crate::shown::output::duration;
 use crate::shown::state::since;
 

@@ -14,7 +14,7 @@ use muster_microsoft::api::answers::{
 };
 use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::{self, AfterFailure, PageRequest, Rung};
-use muster_microsoft::{Fault, FetchError, FetchedPage, TenantAccess};
+use muster_microsoft::{FetchError, FetchedPage, TenantAccess};
 use muster_model::page::NotAPage;
 use muster_model::{Clocks, Cursor, Hole, Purpose, Reason, RecordHead, Step};
 use muster_store::{
@@ -26,14 +26,12 @@ use super::caller::Caller;
 use super::collector::{Collector, LEASE};
 use super::each;
 use super::gone;
+use super::missing::missing;
 use super::page::{KEPT_BYTES_MAX, Taken};
 use super::place::Place;
 use crate::access::apps::AppMissing;
-use crate::access::checks;
 use crate::backoff;
 use crate::routing::Routes;
-use crate::shown::causes::Subject;
-use crate::told::Trouble;
 
 /// What is waited where the trouble is our own: the store's, the settings', a fault.
 const OTHER_WAIT: Wait = Wait { first: Duration::from_secs(2), as_told: false, counts: true };
@@ -51,19 +49,6 @@ pub(super) enum TurnError {
     Panicked,
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-impl TurnError {
-    /// What it says about the access to the source. A fault of our own says nothing.
-    fn access(&self) -> Option<TenantAccess> {
-        let failing = |fault| TenantAccess::Failing { fault, message: self.to_string() };
-        match self {
-            Self::Fetch { error, .. } => Some(TenantAccess::by_page(Some(error))),
-            Self::NotAPage { .. } => answers::rule(Case::NotAPage).fault.map(failing),
-            Self::App(_) => Some(failing(Fault::Misconfigured)),
-            Self::Panicked | Self::Store(_) => None,
-        }
-    }
 }
 
 /// Where a page comes from: what the journal is told beside its records.
@@ -373,73 +358,6 @@ impl Collector {
         self.store.accept_page(lease, page, LEASE, self.clock.now()).await.map(|_| ())
     }
 
-    /// Writes down what a poll says about the tenant's access, where that is news, so that lost consent or a throttled
-    /// tenant is told by its name within one poll.
-    async fn note(&self, lease: &SourceLease, access: &TenantAccess) {
-        if matches!(access, TenantAccess::NotAsked { .. }) {
-            return;
-        }
-        let check = checks::source(lease.source, access, self.clock.now());
-        self.told.check(&lease.tenant, &check);
-        if !self.news.is_news((lease.tenant.id, lease.source), &check.code, lease.failures) {
-            return;
-        }
-        if let Err(error) = self.store.put_checks(lease.tenant.id, vec![check]).await {
-            tracing::warn!(error = %error, "cannot write down how the tenant's access is");
-        }
-    }
-
-    /// What keeps a source from being read here is told, too.
-    fn tell_own_fault(&self, lease: &SourceLease, error: &TurnError) {
-        let (part, code, meaning) = match error {
-            TurnError::Store(_) => ("store", "store", "pages cannot be accepted"),
-            _ => ("muster", "panicked", "reading a source made the program fail"),
-        };
-        let trouble = Trouble {
-            subject: Subject::Part(part.to_owned()),
-            code,
-            meaning,
-            detail: &error.to_string(),
-            remedy: "it is tried again by itself; see the message",
-            severe: true,
-        };
-        self.told.trouble(&lease.tenant, &checks::source_name(lease.source), trouble, self.clock.now());
-    }
-
-    /// Tells when all sources of a tenant have been read for the first time.
-    async fn tell_first(&self, lease: &SourceLease) {
-        let tenant = &lease.tenant;
-        if !self.told.is_first_round(tenant.id, lease.source) {
-            return;
-        }
-        let mut records = 0;
-        for source in &tenant.sources {
-            let Ok(Some(found)) = self.store.cursor(tenant.id, *source, Purpose::Live).await else { return };
-            let read_before = found.state.last_success_at.is_some();
-            // Its own round is not written down yet; those that are not read yet tell when they are.
-            if (*source == lease.source && read_before)
-                || !(read_before || self.told.was_read(tenant.id, *source))
-            {
-                return;
-            }
-            records += found.state.accepted;
-        }
-        if self.told.is_first_word(tenant.id) {
-            tracing::info!(records, "the tenant has been read for the first time");
-        }
-    }
-
-    /// Writes down, once, that the tenant has no app to be read with.
-    async fn note_no_app(&self, lease: &SourceLease, missing: &AppMissing) {
-        if lease.failures > 0 {
-            return;
-        }
-        let check = checks::no_app(checks::TOKEN, missing, self.clock.now());
-        if let Err(error) = self.store.put_checks(lease.tenant.id, vec![check]).await {
-            tracing::warn!(error = %error, "cannot write down how the tenant's access is");
-        }
-    }
-
     /// A credential that Microsoft refuses may have been rotated by another process: it is looked up again, and the
     /// tokens got with the old one are let go.
     async fn renew_credential(&self, lease: &SourceLease, error: &FetchError) {
@@ -503,32 +421,6 @@ impl Collector {
         tracing::debug!(error = reason, failures, retry_in_seconds, "the source cannot be read");
         PollResult::Failed { reason, next_at: later(now, wait), cursor: Some(cursor) }
     }
-}
-
-/// What is missing from a source that is otherwise read, in words for the operator.
-pub fn missing(cursor: &Cursor) -> Option<String> {
-    let holes = cursor.holes();
-    let partial = cursor.plan().partial.as_ref();
-    let mut said = Vec::new();
-    if let Some(partial) = partial {
-        said.push(format!(
-            "Microsoft leaves out what {} has, since {:.0}: the rest is read; check the licence of that product",
-            partial.missing, partial.since
-        ));
-    }
-    if let Some(first) = holes.first() {
-        let to = first.to.map_or_else(|| "now".to_owned(), |to| to.to_string());
-        let more = match holes.len() {
-            1 => String::new(),
-            count => format!(" ({} more such spans)", count - 1),
-        };
-        said.push(format!(
-            "records updated from {} to {to} may be missing{more}: {}; they are asked for again",
-            first.from,
-            first.reason.as_str()
-        ));
-    }
-    (!said.is_empty()).then(|| said.join("; "))
 }
 
 fn hole_as_json(lease: &SourceLease, hole: &Hole) -> String {

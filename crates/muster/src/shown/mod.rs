@@ -1,12 +1,14 @@
 //! What people and machines are shown: tables, the screen, gauges, the log.
 
 pub mod calendar;
+pub mod cause;
 pub mod causes;
 pub mod gauges;
 pub mod grid;
 pub(crate) mod note;
 pub mod output;
 pub mod passes;
+mod picture;
 pub mod progress;
 pub mod run;
 pub mod screen;

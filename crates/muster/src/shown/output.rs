@@ -132,6 +132,11 @@ pub fn width() -> Option<u16> {
         .or_else(|| terminal().map(|(columns, _)| columns).filter(|columns| *columns > 0))
 }
 
+/// The lines of the terminal, if it is one.
+pub fn height() -> Option<u16> {
+    io::stdout().is_terminal().then(|| crossterm::terminal::size().ok()).flatten().map(|(_, rows)| rows)
+}
+
 /// A number with its thousands apart: `1 234 567`.
 pub fn number(number: u64) -> String {
     let digits = number.to_string();

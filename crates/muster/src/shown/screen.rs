@@ -11,7 +11,7 @@ use muster_microsoft::SourceWord;
 use muster_model::Purpose;
 
 use crate::access::checks::CLOCK;
-use crate::shown::causes::{self, plural};
+use crate::shown::cause::{self, plural};
 use crate::shown::grid::{Align, Grid, cut, joined, painted, wrapped};
 use crate::shown::output::{Output, Tone, ago, duration, number, size};
 use crate::shown::passes::percent;
@@ -95,13 +95,13 @@ fn batches(count: u64) -> String {
 /// Trouble, a cause a line, and below it what to do. That nothing runs is said above.
 fn trouble(output: &Output, now: &Snapshot, width: Option<usize>) -> String {
     let mut text = String::new();
-    for cause in now.causes.iter().filter(|cause| cause.about != "run") {
-        let line = format!("{} {}", cause.level.mark(), causes::line(cause, now.at));
+    for told in now.causes.iter().filter(|told| told.about != "run") {
+        let line = format!("{} {}", told.level.mark(), cause::line(told, now.at));
         for line in wrapped(&cut(&line, Some(MESSAGE_LETTERS)), width, "  ").lines() {
-            text.push_str(&format!("\n{}", painted(output, line, cause.level.tone())));
+            text.push_str(&format!("\n{}", painted(output, line, told.level.tone())));
         }
-        if !cause.remedy.is_empty() {
-            text.push_str(&format!("\n{}", wrapped(&format!("  → {}", cause.remedy), width, "    ")));
+        if !told.remedy.is_empty() {
+            text.push_str(&format!("\n{}", wrapped(&format!("  → {}", told.remedy), width, "    ")));
         }
     }
     if text.is_empty() { text } else { format!("\n{text}") }

@@ -1,27 +1,22 @@
-//! How everything is doing: one picture of the store, for `muster status`, the metrics and the demo.
+//! How everything is doing: what `muster status`, the metrics and the demo show. `picture.rs` takes it from the store.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_microsoft::{Fault, SourceWord};
-use muster_model::{Purpose, Slug, Source, Tenant, TenantId, TenantState};
-use muster_store::{
-    Check, CheckOutcome, CursorState, JournalTotals, PartTrouble, SinkTotals, SourceState, Store, StoreError,
-    UnroutedCause,
-};
+use muster_model::{Slug, Source, TenantId, TenantState};
+use muster_store::{Check, CheckOutcome, JournalTotals};
 use serde::Serialize;
 
-use crate::access::checks;
-use crate::collect;
 use crate::config::Settings;
 use crate::routing::Router;
-use crate::shown::causes::{self, Cause};
+use crate::shown::cause::Cause;
 use crate::shown::output::Tone;
 use crate::shown::passes::PassStatus;
 use crate::shown::run::Run;
-use crate::shown::sinks::{SinkFacts, SinkWord, nothing_yet, sink_word};
-use crate::shown::state::{self, SourceFacts, source_word};
+use crate::shown::sinks::SinkWord;
+use crate::shown::state;
 
 /// What the settings let one expect.
 #[derive(Debug, Clone)]
@@ -252,31 +247,6 @@ pub struct SinkStatus {
 }
 
 impl SinkStatus {
-    fn of(totals: SinkTotals, expected: &Expected, run: &Run, now: Timestamp) -> Self {
-        let part = format!("sink {}", totals.sink);
-        let troubles = run.last.iter().filter(|_| run.is_running()).flat_map(|run| &run.troubles);
-        let broken: Option<&PartTrouble> = troubles.into_iter().find(|trouble| trouble.part == part);
-        let facts = SinkFacts {
-            in_settings: expected.sinks.contains(&totals.sink),
-            broken: broken.is_some(),
-            running: run.is_running(),
-        };
-        Self {
-            state: sink_word(facts, &totals, now),
-            delivered: totals.delivered,
-            last_success_at: totals.last_success_at,
-            owed: totals.owed,
-            owed_since: totals.owed_since,
-            oldest_owed_seconds: totals.owed_since.map(|since| seconds_since(since, now)),
-            waiting_tenants: totals.owing.into(),
-            failing_tenants: totals.failing.into(),
-            rejected: totals.rejected,
-            dead_letters: totals.dead_letters,
-            last_error: broken.map(|broken| broken.reason.clone()).or(totals.last_error),
-            sink: totals.sink,
-        }
-    }
-
     /// How long the oldest record has been owed.
     pub fn oldest_owed(&self) -> Duration {
         Duration::from_secs_f64(self.oldest_owed_seconds.unwrap_or(0.0))
@@ -284,62 +254,10 @@ impl SinkStatus {
 }
 
 impl Snapshot {
-    /// Takes the picture.
-    pub async fn take(store: &dyn Store, expected: &Expected, now: Timestamp) -> Result<Self, StoreError> {
-        let run = Run::of(&store.heartbeats().await?, store.is_owned()?, now);
-        let mut found = Found::read(store, now).await?;
-        let tenants: Vec<TenantStatus> =
-            store.tenants().await?.into_iter().map(|tenant| found.tenant(tenant, expected, now)).collect();
-        let mut sinks: BTreeMap<String, SinkTotals> =
-            expected.sinks.iter().map(|sink| (sink.clone(), nothing_yet(sink))).collect();
-        sinks.extend(store.sink_totals().await?.into_iter().map(|totals| (totals.sink.clone(), totals)));
-        let sinks: Vec<SinkStatus> =
-            sinks.into_values().map(|totals| SinkStatus::of(totals, expected, &run, now)).collect();
-        let mut apps: Vec<AppStatus> = Vec::new();
-        for (app, check) in store.app_checks().await? {
-            match apps.iter_mut().find(|status| status.app == app) {
-                Some(status) => status.checks.push(check),
-                None => apps.push(AppStatus { app, checks: vec![check] }),
-            }
-        }
-        let totals = totals(&tenants, &sinks);
-        let journal = store.journal_totals().await?;
-        let mut picture = Self { at: now, run, causes: Vec::new(), totals, tenants, sinks, journal, apps };
-        picture.causes = causes::causes(&picture);
-        Ok(picture)
-    }
-
     /// Leaves out all tenants but those with trouble; what is told of all stays.
     pub fn only_trouble(&mut self) {
         self.tenants.retain(TenantStatus::is_in_trouble);
     }
-}
-
-fn totals(tenants: &[TenantStatus], sinks: &[SinkStatus]) -> Totals {
-    let customers = || tenants.iter().filter(|tenant| tenant.standing != Standing::Offboarded);
-    let mut totals = Totals {
-        tenants: customers().count() as u64,
-        failing: customers().filter(|tenant| tenant.is_in_trouble()).count() as u64,
-        owed: sinks.iter().map(|sink| sink.owed).sum(),
-        ..Totals::default()
-    };
-    for source in customers().flat_map(|tenant| &tenant.sources) {
-        *totals.sources.entry(source.state).or_default() += 1;
-    }
-    totals.accepted = tenants.iter().flat_map(|tenant| &tenant.sources).map(|source| source.accepted).sum();
-    for tenant in tenants {
-        totals.unrouted.add(tenant.unrouted);
-    }
-    totals
-}
-
-/// What the store says, by tenant.
-struct Found {
-    checks: HashMap<TenantId, Vec<Check>>,
-    passes: HashMap<(TenantId, Source), Vec<PassStatus>>,
-    cursors: HashMap<TenantId, Vec<CursorState>>,
-    owed: HashMap<TenantId, u64>,
-    unrouted: HashMap<(TenantId, Source), Unrouted>,
 }
 
 /// Record versions that no sink was ever to have.
@@ -354,158 +272,17 @@ pub struct Unrouted {
 }
 
 impl Unrouted {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.no_route += other.no_route;
         self.severity += other.severity;
         self.since = self.since.into_iter().chain(other.since).min();
     }
 }
 
-impl Found {
-    async fn read(store: &dyn Store, now: Timestamp) -> Result<Self, StoreError> {
-        let mut found = Self {
-            checks: HashMap::new(),
-            passes: HashMap::new(),
-            cursors: HashMap::new(),
-            owed: HashMap::new(),
-            unrouted: HashMap::new(),
-        };
-        for (tenant, check) in store.checks(None).await? {
-            found.checks.entry(tenant).or_default().push(check);
-        }
-        for purpose in [Purpose::Sweep, Purpose::NightlySweep, Purpose::Backfill] {
-            for cursor in store.cursors(purpose).await? {
-                let of = (cursor.state.tenant, cursor.state.source);
-                found.passes.entry(of).or_default().push(PassStatus::of(&cursor, now));
-            }
-        }
-        for cursor in store.cursors(Purpose::Live).await? {
-            found.cursors.entry(cursor.state.tenant).or_default().push(cursor);
-        }
-        for queue in store.queue_states().await? {
-            *found.owed.entry(queue.tenant).or_default() += queue.owed;
-        }
-        for unrouted in store.unrouted().await? {
-            let of = found.unrouted.entry((unrouted.tenant, unrouted.source)).or_default();
-            let records = unrouted.records + unrouted.pruned;
-            of.add(match unrouted.cause {
-                UnroutedCause::NoRoute => {
-                    Unrouted { no_route: records, since: unrouted.since, ..Unrouted::default() }
-                }
-                UnroutedCause::Severity => Unrouted { severity: records, ..Unrouted::default() },
-            });
-        }
-        Ok(found)
-    }
-
-    fn tenant(&mut self, tenant: Tenant, expected: &Expected, now: Timestamp) -> TenantStatus {
-        let cursors = self.cursors.remove(&tenant.id).unwrap_or_default();
-        let mut checks = self.checks.remove(&tenant.id).unwrap_or_default();
-        for check in &mut checks {
-            superseded(check, cursors.iter().map(|cursor| &cursor.state));
-        }
-        checks.sort_by_key(|check| std::cmp::Reverse(check.outcome));
-        let mut sources: Vec<SourceStatus> = Vec::new();
-        for cursor in cursors {
-            let source = cursor.state.source;
-            let routes = expected.routes.routes(&tenant.label(), source);
-            sources.push(SourceStatus {
-                passes: self.passes.remove(&(tenant.id, source)).unwrap_or_default(),
-                unrouted: self.unrouted.get(&(tenant.id, source)).copied().unwrap_or_default(),
-                has_route: routes.destinations().iter().any(|destination| !destination.sinks.is_empty()),
-                ..source_status(&tenant, cursor, &checks, expected, now)
-            });
-        }
-        let worst = checks.iter().find(|check| check.outcome == CheckOutcome::Failing);
-        // What no route took of a source that is not read any more counts as well.
-        let mut unrouted = Unrouted::default();
-        for (_, of_source) in self.unrouted.iter().filter(|((of, _), _)| *of == tenant.id) {
-            unrouted.add(*of_source);
-        }
-        TenantStatus {
-            standing: Standing::of(tenant.state, &checks),
-            reason: worst.map(|check| check.detail.clone()),
-            remedy: worst.map(|check| check.remedy.clone()),
-            checks,
-            sources,
-            owed: self.owed.get(&tenant.id).copied().unwrap_or_default(),
-            unrouted,
-            id: tenant.id,
-            slug: tenant.slug,
-            name: tenant.name,
-            app: tenant.app,
-            added_at: tenant.added_at,
-            state: tenant.state,
-        }
-    }
-}
-
-/// A check of a source is out of date when the source has been read to its end since; so is that of the token, which
-/// came then.
-fn superseded<'a>(check: &mut Check, states: impl Iterator<Item = &'a SourceState>) {
-    let fits =
-        |state: &&SourceState| check.name == checks::TOKEN || check.name == checks::source_name(state.source);
-    let read_at = states.filter(fits).filter_map(|state| state.last_success_at).max();
-    if let Some(read_at) = read_at.filter(|at| check.outcome != CheckOutcome::Good && *at > check.checked_at)
-    {
-        *check = checks::good(&check.name, "it was read since".to_owned(), read_at);
-    }
-}
-
-fn source_status(
-    tenant: &Tenant,
-    CursorState { state, cursor }: CursorState,
-    checks: &[Check],
-    expected: &Expected,
-    now: Timestamp,
-) -> SourceStatus {
-    let name = checks::source_name(state.source);
-    let not_good = |check: &&Check| check.outcome != CheckOutcome::Good;
-    let of_source = checks.iter().filter(not_good).find(|check| check.name == name);
-    let of_token = || checks.iter().filter(not_good).find(|check| check.name == checks::TOKEN);
-    let check = of_source.or_else(of_token);
-    let fault = check.and_then(|check| Fault::named(&check.code));
-    let missing = collect::missing(&cursor);
-    let facts = SourceFacts {
-        tenant: tenant.state,
-        fault,
-        fails: state.failures > 0,
-        next_at: state.next_at,
-        last_success_at: state.last_success_at,
-        last_new_at: state.last_new_at,
-        missing: missing.is_some(),
-    };
-    let known = state.last_success_at.filter(|at| state::since(now, *at) <= state::AHEAD_MAX);
-    let failure = state.last_error.filter(|_| state.failures > 0);
-    let last_error = failure.or_else(|| check.map(|check| check.detail.clone())).or(missing);
-    SourceStatus {
-        source: state.source,
-        state: source_word(&facts, expected.late_after, now),
-        fault,
-        last_success_at: state.last_success_at,
-        lag_seconds: known.map(|at| seconds_since(at, now)),
-        last_new_at: state.last_new_at,
-        accepted: state.accepted,
-        failures: state.failures,
-        trouble_since: check
-            .map(|check| check.checked_at)
-            .or(state.last_error_at.filter(|_| last_error.is_some())),
-        last_error,
-        next_at: state.next_at,
-        unrouted: Unrouted::default(),
-        has_route: false,
-        passes: Vec::new(),
-    }
-}
-
-/// Never less than none: a clock that was set back makes nothing come from the future.
-fn seconds_since(at: Timestamp, now: Timestamp) -> f64 {
-    now.duration_since(at).as_secs_f64().max(0.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::checks;
 
     fn check(outcome: CheckOutcome) -> Check {
         Check { outcome, ..checks::good("token", String::new(), Timestamp::UNIX_EPOCH) }

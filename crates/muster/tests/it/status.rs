@@ -311,7 +311,7 @@ async fn the_trouble_of_a_thousand_tenants_with_one_cause_is_one_line() {
     assert_eq!(picture.causes.len(), 1, "{:?}", picture.causes);
     let cause = &picture.causes[0];
     assert_eq!((cause.tenants, cause.sources), (1_000, 2_000));
-    let line = muster::shown::causes::line(cause, picture.at);
+    let line = muster::shown::cause::line(cause, picture.at);
     assert!(
         line.starts_with(
             "app `main`: the secret has expired; 2\u{2009}000 sources of 1\u{2009}000 tenants ("

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use muster_model::Span;
 
 use crate::exit_code::Exit;
-use crate::shown::causes::Level;
+use crate::shown::cause::Level;
 use crate::shown::output::{duration, plain};
 use crate::shown::state::since;
 use crate::shown::status::{Snapshot, Standing};

@@ -66,7 +66,9 @@ async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     };
     if !args.watch {
         let snapshot = take().await?;
-        let shown = frame(usize::MAX);
+        // What comes first must not scroll away.
+        let rows = if args.all || args.failing { None } else { output::height() };
+        let shown = frame(rows.map_or(usize::MAX, |rows| usize::from(rows).saturating_sub(1)));
         context.output.print(&snapshot, |output| screen::status(output, &snapshot, None, shown))?;
         return Ok(Exit::Success);
     }

@@ -1,16 +1,24 @@
 //! What is owed to a sink, and what the sink answers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::{Batch, Record, Source, TenantLabel};
+use crate::{Batch, Record, Source, TenantId, TenantLabel};
 
-/// The number of a delivery: rises within one tenant and sink, never reused. A sink that remembers the last number
-/// it finished can tell a repetition.
+/// The number of a delivery: rises within one tenant and sink. A store that was put back from a backup gives numbers a
+/// second time, and so does a copy of it elsewhere: only together with its [`Lineage`] does a number name one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeliveryNumber(pub u64);
+
+/// Which opening of a store numbered a delivery. Random, and new each time that a store is opened: what was copied, put
+/// back or cloned goes on with a lineage of its own. So no two deliveries ever share lineage, tenant, sink and number, and
+/// a sink that remembers the last number of each lineage can tell a repetition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lineage(pub Uuid);
 
 /// Which records of a batch a delivery is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +58,8 @@ impl Selection {
 /// A journal batch, or some of its records, owed to one sink.
 #[derive(Debug, Clone)]
 pub struct Delivery {
+    /// Which opening of the store gave it its number.
+    pub lineage: Lineage,
     /// Its number.
     pub number: DeliveryNumber,
     /// Where the records came from.
@@ -83,6 +93,15 @@ impl<'a> DeliveryBatch<'a> {
             .iter()
             .flat_map(|delivery| delivery.records().map(|(_, record)| (delivery.source, record)))
     }
+}
+
+/// What a sink's own files say about what is in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkMemory {
+    /// Names this memory: other files have another.
+    pub id: Uuid,
+    /// Up to which number of each lineage each tenant's deliveries are in the files.
+    pub lineages: HashMap<Lineage, HashMap<TenantId, u64>>,
 }
 
 /// What became of one record.

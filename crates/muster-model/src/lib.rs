@@ -31,7 +31,9 @@ pub use cursor::{
     Clocks, Cursor, CursorPolicy, Hole, Note, PageLimits, PageQuery, PageSummary, Part, Partial, Pass, Plan,
     Reason, Step, Unreadable,
 };
-pub use delivery::{Delivery, DeliveryBatch, DeliveryNumber, Outcome, Report, Selection, Trouble};
+pub use delivery::{
+    Delivery, DeliveryBatch, DeliveryNumber, Lineage, Outcome, Report, Selection, SinkMemory, Trouble,
+};
 pub use kind::{Belongings, RecordKind};
 pub use outline::{Before, Outline, Told};
 pub use quantity::{ByteSize, Span};

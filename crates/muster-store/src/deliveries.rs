@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Delivery, DeliveryNumber, Selection, Tenant, TenantId};
+use muster_model::{Delivery, DeliveryNumber, Selection, SinkMemory, Tenant, TenantId};
 use serde::Serialize;
 
 use crate::{InstanceId, StoreError};
@@ -45,6 +45,10 @@ pub trait Deliveries: Send + Sync {
         retry: Option<(Timestamp, String)>,
         now: Timestamp,
     ) -> Result<(), StoreError>;
+
+    /// Holds what `sink` acknowledged against what its own files say is in them, before anything is delivered to it: what they
+    /// should hold and do not, since they were put back from an older copy, is owed again as far as the journal has it.
+    async fn recall(&self, sink: &str, memory: &SinkMemory, now: Timestamp) -> Result<Recalled, StoreError>;
 
     /// How every queue is doing, by tenant and sink.
     async fn queue_states(&self) -> Result<Vec<QueueState>, StoreError>;
@@ -113,6 +117,19 @@ pub struct QueueState {
     pub last_success_at: Option<Timestamp>,
     /// When it is tried next, while something is owed.
     pub next_at: Option<Timestamp>,
+}
+
+/// What a sink's files were found to lack or to know beyond the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Recalled {
+    /// Whether they are the files that the sink had when it was opened before.
+    pub is_known: bool,
+    /// Whether it had other files then.
+    pub had_others: bool,
+    /// Records that are owed again.
+    pub records: u64,
+    /// Whether they hold deliveries that this store knows nothing of: it was put back, or they are another store's.
+    pub knows_more: bool,
 }
 
 /// The queues of one sink together.

@@ -46,6 +46,48 @@ pub enum StoreError {
         /// The store: its path or its URL.
         store: String,
     },
+    /// The disk has space and no room for another file.
+    #[error(
+        "the disk that holds the store has no inodes left ({store}): delete files there, however small; nothing accepted is \
+         lost, fetching goes on then"
+    )]
+    NoInodes {
+        /// The store: its path or its URL.
+        store: String,
+    },
+    /// The disk can only be read.
+    #[error(
+        "the store cannot be written ({store}): {detail}. Mount its disk for writing, or let the user that Muster runs as \
+         write there; nothing accepted is lost, fetching goes on then"
+    )]
+    ReadOnly {
+        /// The store: its path or its URL.
+        store: String,
+        /// What the database said.
+        detail: String,
+    },
+    /// The disk answers with errors. The store itself may be whole.
+    #[error(
+        "the disk that holds the store fails ({store}): {detail}. Look at the disk, its cable or its network (`dmesg`); the \
+         store itself may well be whole, so do not put a backup back yet"
+    )]
+    DiskFails {
+        /// The store: its path or its URL.
+        store: String,
+        /// What the database said.
+        detail: String,
+    },
+    /// The file, its folder or its mount is not there any more.
+    #[error(
+        "the store is not there any more ({store}): {detail}. Was its file system unmounted, or the file moved? Bring it \
+         back and start again"
+    )]
+    Gone {
+        /// The store: its path or its URL.
+        store: String,
+        /// What the database said.
+        detail: String,
+    },
     /// Another process holds the database.
     #[error("the store is locked by another process ({store}): stop it, or wait until it is done")]
     Locked {

@@ -12,10 +12,6 @@ use crate::{SourceLease, StoreError};
 /// All accepted records, in order.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Names this store's journal: random, made with the store. Delivery numbers of different journals have nothing
-    /// to do with each other.
-    fn journal_id(&self) -> &str;
-
     /// Accepts a page: in **one** transaction the records that are new go into the journal and into the index of
     /// versions, a delivery of them is owed to each sink that wants them, unreadable parts become dead letters, and
     /// the cursor moves. Extends the lease by `lease_for`. Records known already (same tenant, source, id, update

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use muster_model::{Batch, ContentHash, Delivery, DeliveryNumber, Selection, Source, Tenant, TenantId};
+use muster_model::{Batch, ContentHash, Delivery, DeliveryNumber, Lineage, Selection, Source, Tenant, TenantId};
 
 use crate::counting::hour_of;
 use crate::dead_letters::{SealedLetter, seal_letter};
@@ -14,6 +14,7 @@ use crate::{DeadLetterOrigin, DeliveryLease, FinishedDelivery, StoreError};
 
 /// A delivery as it is stored, before its batch is read back.
 pub(crate) struct StoredDelivery {
+    pub(crate) lineage: Lineage,
     pub(crate) number: i64,
     pub(crate) records: i64,
     pub(crate) selection: Option<Vec<u8>>,
@@ -39,7 +40,7 @@ pub(crate) fn read_back(
     key: &DataKey,
 ) -> (Vec<Delivery>, Vec<BrokenDelivery>) {
     let (mut deliveries, mut broken) = (Vec::with_capacity(stored.len()), Vec::new());
-    for StoredDelivery { number, records, selection, batch_no, batch } in stored {
+    for StoredDelivery { lineage, number, records, selection, batch_no, batch } in stored {
         let selection = selection.map_or(Selection::All, Selection::Some);
         let missing = Unreadable { reason: "the journal batch is missing".to_owned(), sealed: Vec::new() };
         let (source, read) = match batch {
@@ -48,6 +49,7 @@ pub(crate) fn read_back(
         };
         match read {
             Ok(batch) => deliveries.push(Delivery {
+                lineage,
                 number: DeliveryNumber(count(number)),
                 source,
                 batch: Arc::new(batch),

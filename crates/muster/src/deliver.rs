@@ -268,7 +268,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use muster_model::{
-        Batch, Delivery, DeliveryNumber, RecordHead, RecordKind, Source, Tenant, TenantId, TenantState,
+        Batch, Delivery, DeliveryNumber, Lineage, RecordHead, RecordKind, Source, Tenant, TenantId, TenantState,
         Trouble,
     };
 
@@ -283,7 +283,8 @@ mod tests {
             batch.push(RecordHead::read(RecordKind::GraphAlert, &body).expect("a record"), &body);
         }
         let source = Source::GraphAlerts;
-        Delivery { number: DeliveryNumber(number), source, batch: batch.into(), selection }
+        let lineage = Lineage(uuid::Uuid::from_u128(1));
+        Delivery { lineage, number: DeliveryNumber(number), source, batch: batch.into(), selection }
     }
 
     /// Delivery 1 owes two records, delivery 2 the first and the last of three.

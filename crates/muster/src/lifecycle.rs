@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{Clock, TenantState};
-use muster_store::{InstanceId, NewAuditEvent, OpenMode, Pruned, Retention, Store};
+use muster_store::{InstanceId, NewAuditEvent, OpenMode, Pruned, Restoration, Retention, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -50,6 +50,8 @@ const GRACE: Duration = Duration::from_secs(30);
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How soon secrets of a vault that could not be had are fetched again.
 const FETCH_AGAIN: Duration = Duration::from_secs(60);
+/// How often the store is marked as in use, while something is written.
+const MARK_EVERY: Duration = Duration::from_secs(10);
 /// What a sweep reads again at most.
 const SWEPT: Duration = Duration::from_secs(7 * 86_400);
 /// How long the ledger is kept.
@@ -75,6 +77,9 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     let at_start = AtStart::of(&settings);
     let instance = InstanceId(Uuid::new_v4());
     store.take_over(instance, clock.now()).await?;
+    if let Some(restoration) = store.mark(&crate::audit::actor(), clock.now()).await? {
+        tell(&restoration);
+    }
     let heart = Heart::new(&store, &clock, instance);
     heart.beat().await?;
     let (expected, expects) = watch::channel(Expected::of(&settings));
@@ -178,6 +183,17 @@ async fn tell_ready(settings: &Settings, store: &Arc<dyn Store>) -> Result<(), F
         "ready: Muster is running"
     );
     Ok(())
+}
+
+/// Says that the store was put back from a copy.
+fn tell(restoration: &Restoration) {
+    tracing::warn!(
+        reason = restoration.reason,
+        as_of = restoration.as_of.map(tracing::field::display),
+        owed = restoration.owed,
+        "the store was put back from a copy: nothing is lost, and what sinks had since the copy was taken may come twice; \
+         `muster status` counts it"
+    );
 }
 
 /// Stops, and goes on with the new settings; with the old ones where the new ones cannot be used.
@@ -310,6 +326,11 @@ impl Engine {
             fetch_secrets_again(again, of_secrets, token).await;
             "fetching of secrets"
         });
+        let marked = (Arc::clone(store), Arc::clone(clock), stop.clone());
+        tasks.spawn(async move {
+            mark(marked.0, marked.1, marked.2).await;
+            "marking of the store"
+        });
         let (store, clock, keep, token) =
             (Arc::clone(store), Arc::clone(clock), keeping(settings), stop.clone());
         tasks.spawn(async move {
@@ -373,6 +394,15 @@ async fn fetch_secrets_again(settings: Settings, clock: Arc<dyn Clock>, stop: Ca
         // Nothing is asked for where nothing is missing.
         if let Some(Err(error)) = stop.run_until_cancelled(fetch_secrets(&settings, &clock)).await {
             tracing::warn!(error = %error, "cannot fetch secrets");
+        }
+    }
+}
+
+/// Marks the store as in use, so that it is noticed when a copy of it is put back.
+async fn mark(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(MARK_EVERY)).await.is_some() {
+        if let Err(error) = store.mark(&crate::audit::actor(), clock.now()).await {
+            tracing::warn!(error = %error, "cannot mark the store as in use");
         }
     }
 }

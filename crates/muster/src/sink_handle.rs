@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use muster_model::Clock;
 use muster_siem::sinks::Sink;
+use muster_store::{NewAuditEvent, Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::troubles::Troubles;
@@ -20,6 +21,7 @@ pub type OpenSink = dyn Fn() -> Result<Sink, String> + Send + Sync;
 pub struct SinkHandle {
     name: String,
     open: Arc<OpenSink>,
+    store: Arc<dyn Store>,
     troubles: Troubles,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -33,8 +35,14 @@ enum State {
 }
 
 impl SinkHandle {
-    pub fn new(name: String, open: Arc<OpenSink>, troubles: Troubles, clock: Arc<dyn Clock>) -> Self {
-        Self { name, open, troubles, clock, state: Mutex::new(State::Untried) }
+    pub fn new(
+        name: String,
+        open: Arc<OpenSink>,
+        store: Arc<dyn Store>,
+        troubles: Troubles,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { name, open, store, troubles, clock, state: Mutex::new(State::Untried) }
     }
 
     /// The sink; or why there is none, as it was found at most a few seconds ago.
@@ -53,7 +61,13 @@ impl SinkHandle {
         let open = Arc::clone(&self.open);
         // Disks may be slow, and programs that give secrets slower.
         let opened = tokio::task::spawn_blocking(move || open()).await;
-        let opened = opened.unwrap_or_else(|error| Err(format!("opening it failed: {error}")));
+        let mut opened = opened.unwrap_or_else(|error| Err(format!("opening it failed: {error}")));
+        // Before anything is delivered: what its files hold decides what it is still owed.
+        if let Ok(sink) = &opened
+            && let Err(error) = self.recall(sink).await
+        {
+            opened = Err(format!("its files cannot be held against the store: {error}"));
+        }
         self.tell(&state, opened.as_ref().err().map(String::as_str));
         match opened {
             Ok(sink) => {
@@ -66,6 +80,43 @@ impl SinkHandle {
                 Err(reason)
             }
         }
+    }
+
+    /// Holds the files of a sink that has some against what the store knows to be in them.
+    async fn recall(&self, sink: &Sink) -> Result<(), StoreError> {
+        let Some(memory) = sink.memory().await else { return Ok(()) };
+        let Self { store, name, clock, .. } = self;
+        let recalled = store.recall(name, &memory, clock.now()).await?;
+        if recalled.records > 0 {
+            tracing::warn!(
+                sink.name = name,
+                records = recalled.records,
+                "the sink's files are older than the store, or were changed: what the journal still holds of what is missing in \
+                 them is delivered again, and some of it may be there twice"
+            );
+            let event = NewAuditEvent {
+                actor: crate::audit::actor(),
+                action: "sink.owed_again".to_owned(),
+                subject: name.clone(),
+                details: serde_json::json!({ "records": recalled.records }),
+            };
+            store.append_audit(event, clock.now()).await?;
+        }
+        if recalled.had_others {
+            tracing::warn!(
+                sink.name = name,
+                "the sink has other files than when it was opened last: another path, files that were moved away, or a file system \
+                 that is not mounted"
+            );
+        }
+        if recalled.knows_more {
+            tracing::warn!(
+                sink.name = name,
+                "the sink's files hold deliveries that this store does not know of: the store was put back from a copy, or the \
+                 files are another store's; what is in them may come again"
+            );
+        }
+        Ok(())
     }
 
     /// Whether it is open now.

@@ -241,26 +241,24 @@ pub fn sink_handle(
     store: &Arc<dyn Store>,
     (clock, troubles): (&Arc<dyn Clock>, &Troubles),
 ) -> SinkHandle {
-    let (settings, sink, of_store) = (Arc::clone(settings), name.to_owned(), Arc::clone(store));
+    let (settings, sink) = (Arc::clone(settings), name.to_owned());
     let for_sink = Arc::clone(clock);
     let open = move || match settings.sinks.get(&sink) {
         None => Err("it is not in the settings".to_owned()),
-        Some(found) => open_sink(&settings, &sink, found, Some(of_store.journal_id()), Arc::clone(&for_sink)),
+        Some(found) => open_sink(&settings, &sink, found, Arc::clone(&for_sink)),
     };
-    SinkHandle::new(name.to_owned(), Arc::new(open), troubles.clone(), Arc::clone(clock))
+    SinkHandle::new(name.to_owned(), Arc::new(open), Arc::clone(store), troubles.clone(), Arc::clone(clock))
 }
 
-/// Makes a sink. Connects to nothing yet; a file is opened. `journal_id` names the journal that deliveries will come
-/// from, where any will. What is wrong is said in words for the operator.
+/// Makes a sink. Connects to nothing yet; a file is opened. What is wrong is said in words for the operator.
 pub fn open_sink(
     settings: &Settings,
     name: &str,
     sink: &SinkSettings,
-    journal_id: Option<&str>,
     clock: Arc<dyn Clock>,
 ) -> Result<Sink, String> {
     let read = secrets(settings);
-    sink.build(name, &surroundings(settings, &read, journal_id, clock)).map_err(without_name(name))
+    sink.build(name, &surroundings(settings, &read, clock)).map_err(without_name(name))
 }
 
 /// What would keep a sink from being opened, without opening it.
@@ -271,7 +269,7 @@ pub(crate) fn inspect_sink(
     clock: Arc<dyn Clock>,
 ) -> Result<(), String> {
     let read = secrets(settings);
-    sink.inspect(name, &surroundings(settings, &read, None, clock)).map_err(without_name(name))
+    sink.inspect(name, &surroundings(settings, &read, clock)).map_err(without_name(name))
 }
 
 /// Tries the way to a sink, without a record and without leaving anything behind.
@@ -282,7 +280,7 @@ pub(crate) async fn test_sink(
     clock: Arc<dyn Clock>,
 ) -> Result<String, String> {
     let read = secrets(settings);
-    sink.test(name, &surroundings(settings, &read, None, clock)).await.map_err(without_name(name))
+    sink.test(name, &surroundings(settings, &read, clock)).await.map_err(without_name(name))
 }
 
 type ReadSecretFn<'a> = dyn Fn(&SecretReference) -> Result<Secret<String>, String> + Send + Sync + 'a;
@@ -294,10 +292,9 @@ fn secrets(settings: &Settings) -> impl Fn(&SecretReference) -> Result<Secret<St
 fn surroundings<'a>(
     settings: &'a Settings,
     secret: &'a ReadSecretFn<'a>,
-    journal_id: Option<&'a str>,
     clock: Arc<dyn Clock>,
 ) -> Surroundings<'a> {
-    Surroundings { folder: &settings.folder, secret, proxy: settings.network.proxy(), journal_id, clock }
+    Surroundings { folder: &settings.folder, secret, proxy: settings.network.proxy(), clock }
 }
 
 /// The message without the sink's name, which stands beside it wherever it is shown.

@@ -27,7 +27,7 @@ use muster_microsoft::FetchedPage;
 use muster_microsoft::sources::Target;
 use muster_model::page::{self, Item, List, NotAPage, Page};
 use muster_model::{
-    Batch, Clock, Cursor, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Purpose, Selection, Source,
+    Batch, Clock, Cursor, Delivery, DeliveryBatch, DeliveryNumber, Lineage, Outcome, Purpose, Selection, Source,
     SystemClock, TenantId, TenantLabel,
 };
 use muster_siem::formats::{Events, Format, SplunkOptions};
@@ -471,7 +471,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     say("Splunk format", meter.stop())?;
 
     let sink = settings.sinks.get("splunk").context("there is no sink")?;
-    let sink = wiring::open_sink(&settings, "splunk", sink, None, clock);
+    let sink = wiring::open_sink(&settings, "splunk", sink, clock);
     let sink = Arc::new(sink.map_err(anyhow::Error::msg)?);
     let mut deliveries = Vec::new();
     for (number, page) in pages.iter().enumerate() {
@@ -481,7 +481,8 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
         }
         let number = DeliveryNumber(number as u64 + 1);
         let (source, selection) = (Source::GraphAlerts, Selection::All);
-        deliveries.push(Delivery { number, source, batch: Arc::new(batch), selection });
+        let lineage = Lineage(uuid::Uuid::from_u128(1));
+        deliveries.push(Delivery { lineage, number, source, batch: Arc::new(batch), selection });
     }
     let meter = Meter::start();
     let mut sending = JoinSet::new();

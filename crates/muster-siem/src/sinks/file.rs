@@ -1,12 +1,16 @@
 //! A local file: one event a line, each acknowledged record in it exactly once, whatever happens to the process or the
 //! power.
 //!
-//! Beside `alerts.ndjson` lies a ledger, `alerts.ndjson.ledger`: lines with a checksum each, appended and synced after
-//! the data was synced. A line tells how long the data is and up to which number each tenant's deliveries are in it.
-//! On opening, the data is cut to the length that the ledger tells, and deliveries up to the numbers that it tells
-//! are answered without being written. So what a crash left half-written is cut, and what was written and not yet
-//! reported is not written twice. After an error the file is brought into order the same way: crash, restart and full
-//! disk are one path, `OpenFile::open`.
+//! Beside `alerts.ndjson` lies a ledger, `alerts.ndjson.ledger`: lines with a checksum each, appended and synced before
+//! the data is written. A line tells what is about to be written where, its checksum, and up to which number of which
+//! lineage each tenant's deliveries are in the data then. On opening, the lines are held against the data: what a crash left
+//! half-written is cut, and deliveries up to the numbers that the data bears out are answered without being written. So
+//! what was written and not yet reported is not written twice. After an error the file is brought into order the same
+//! way: crash, restart and full disk are one path, `OpenFile::open`.
+//!
+//! Files that were put back from a copy are found out the same way. Data that is older than its ledger takes the
+//! ledger's lines back with it. Data that is newer is kept as it is. And where the files remember less than the store knows
+//! to be delivered, the store owes the difference again: it asks with [`FileSink::memory`].
 //!
 //! Deliveries that arrive together share one write and one sync of data and ledger: each waits for its turn at the
 //! file, and who gets it writes what has gathered.
@@ -26,7 +30,7 @@ mod settings;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use muster_model::{DeliveryBatch, Outcome, Report, Trouble};
+use muster_model::{DeliveryBatch, Outcome, Report, SinkMemory, Trouble};
 use tokio::sync::oneshot;
 
 pub use self::settings::FileSettings;
@@ -93,8 +97,7 @@ impl FileSink {
         let site = FileSite {
             path: around.folder.join(&settings.path),
             settings,
-            // Numbers rise within one sink: another one that wrote this file counted its own.
-            journal_id: around.journal_id.map(|journal| format!("{journal}/{name}")),
+            sink: name.to_owned(),
             clock: Arc::clone(&around.clock),
         };
         let sink = name.to_owned();
@@ -202,7 +205,7 @@ impl FileSink {
                     tokio::task::yield_now().await;
                 }
             }
-            parts.push((delivery.number.0, start..bytes.len()));
+            parts.push((delivery.lineage, delivery.number.0, start..bytes.len()));
         }
         (outcomes, Lines { tenant: batch.tenant.id, bytes, parts })
     }
@@ -214,12 +217,20 @@ impl FileSink {
             let mut turn = turn;
             let file = shared.ready(&mut turn)?;
             file.probe(&shared.site).map_err(|error| explain(&shared.site.path, &error))?;
-            Ok(format!("{} is open, {} bytes long", shared.site.path.display(), file.length))
+            Ok(format!("{} is open, {} bytes long", shared.site.path.display(), file.state.length))
         })
         .await;
         checked
             .unwrap_or_else(|error| Err(error.to_string()))
             .map_err(|problem: String| SinkError::Unusable { sink: self.shared.name.clone(), problem })
+    }
+
+    /// What the files remember. `None` where they cannot be read now.
+    pub(super) async fn memory(&self) -> Option<SinkMemory> {
+        match &*self.shared.file.lock().await {
+            FileState::Open(file) => Some(file.memory(&self.shared.site)),
+            FileState::Broken(_) | FileState::Closed => None,
+        }
     }
 
     pub(super) async fn close(&self) {

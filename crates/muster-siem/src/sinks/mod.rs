@@ -22,7 +22,7 @@ mod suite;
 #[cfg(test)]
 mod testing;
 
-use muster_model::{DeliveryBatch, Report};
+use muster_model::{DeliveryBatch, Report, SinkMemory};
 
 pub use error::SinkError;
 pub use file::{FileSettings, FileSink};
@@ -136,6 +136,14 @@ impl Sink {
             Self::SplunkHec(sink) => sink.test().await,
             Self::Syslog(sink) => sink.test().await,
             Self::File(sink) => sink.test().await,
+        }
+    }
+
+    /// What the sink's own files say about what is in them, where it keeps such files.
+    pub async fn memory(&self) -> Option<SinkMemory> {
+        match self {
+            Self::SplunkHec(_) | Self::Syslog(_) => None,
+            Self::File(sink) => sink.memory().await,
         }
     }
 

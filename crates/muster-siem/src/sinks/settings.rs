@@ -51,8 +51,6 @@ pub struct Surroundings<'a> {
     pub secret: &'a (dyn Fn(&SecretReference) -> Result<Secret<String>, String> + Send + Sync),
     /// The proxy on the way, or what is wrong with it.
     pub proxy: Result<Option<Proxy>, String>,
-    /// Names the journal that deliveries will come from, where any will.
-    pub journal_id: Option<&'a str>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
 }

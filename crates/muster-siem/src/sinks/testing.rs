@@ -4,10 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use muster_model::{
-    Batch, ContentHash, Delivery, DeliveryBatch, DeliveryNumber, RecordHead, Selection, Severity, Source,
+    Batch, ContentHash, Delivery, DeliveryBatch, DeliveryNumber, Lineage, RecordHead, Selection, Severity, Source,
     SystemClock, TenantId, TenantLabel,
 };
 use serde::de::DeserializeOwned;
+
+use uuid::Uuid;
 
 use super::Surroundings;
 
@@ -22,7 +24,6 @@ pub(super) fn surroundings() -> Surroundings<'static> {
         folder: Path::new("/nonexistent"),
         secret: &|_| Ok("a-token".into()),
         proxy: Ok(None),
-        journal_id: None,
         clock: Arc::new(SystemClock),
     }
 }
@@ -52,6 +53,7 @@ pub(super) fn delivery(number: u64, bodies: &[&str]) -> Delivery {
         batch.push(head, body);
     }
     Delivery {
+        lineage: Lineage(Uuid::from_u128(1)),
         number: DeliveryNumber(number),
         source: Source::GraphAlerts,
         batch: batch.into(),

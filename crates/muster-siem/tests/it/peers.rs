@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{
-    Batch, ByteSize, Delivery, DeliveryBatch, DeliveryNumber, Outcome, Record, RecordHead, Report, Selection,
+    Batch, ByteSize, Delivery, DeliveryBatch, DeliveryNumber, Lineage, Outcome, Record, RecordHead, Report, Selection,
     Source, SystemClock, TenantLabel,
 };
 use muster_siem::formats::{CefOptions, Events, Format};
@@ -195,7 +195,8 @@ fn cef_of(source: Source, record: Record<'_>, tenant: &TenantLabel) -> String {
 }
 
 fn delivery(number: u64, source: Source, batch: Batch) -> Delivery {
-    Delivery { number: DeliveryNumber(number), source, batch: batch.into(), selection: Selection::All }
+    let lineage = Lineage(uuid::Uuid::from_u128(1));
+    Delivery { lineage, number: DeliveryNumber(number), source, batch: batch.into(), selection: Selection::All }
 }
 
 fn sink(settings: SyslogSettings) -> Sink {
@@ -203,7 +204,6 @@ fn sink(settings: SyslogSettings) -> Sink {
         folder: Path::new("/"),
         secret: &|_| unreachable!("syslog has no secrets"),
         proxy: Ok(None),
-        journal_id: None,
         clock: Arc::new(SystemClock),
     };
     SinkSettings::Syslog(settings).build("peer", &around).expect("a sink")

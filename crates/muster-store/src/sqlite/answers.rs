@@ -21,8 +21,8 @@ pub(super) async fn write_answers(
 ) -> Result<(), Failure> {
     for Answer { number, outcome, records, selection } in answers {
         sqlx::query(
-            "INSERT OR REPLACE INTO acknowledgement (batch_no, sink, number, at, outcome, records, selection)
-             SELECT batch_no, ?3, number, ?4, ?5, ?6, ?7 FROM delivery WHERE queue_no = ?1 AND number = ?2",
+            "INSERT OR REPLACE INTO acknowledgement (batch_no, sink, number, at, outcome, records, selection, lineage_no)
+             SELECT batch_no, ?3, number, ?4, ?5, ?6, ?7, lineage_no FROM delivery WHERE queue_no = ?1 AND number = ?2",
         )
         .bind(queue_no)
         .bind(number)

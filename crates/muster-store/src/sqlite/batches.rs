@@ -1,6 +1,7 @@
 //! Writing journal batches with what is owed of them.
 
 use jiff::Timestamp;
+use muster_model::Lineage;
 use sqlx::{Row, SqliteConnection};
 
 use super::failure::Failure;
@@ -18,13 +19,15 @@ macro_rules! version_columns {
 }
 pub(super) use version_columns;
 
-/// Writes a batch, the index of its versions (unless they are in it already), and what is owed of it to each sink.
+/// Writes a batch, the index of its versions (unless they are in it already), and what is owed of it to each sink, numbered in
+/// `lineage`.
 pub(super) async fn write_batch(
     connection: &mut SqliteConnection,
     tenant_no: i64,
     source_no: i64,
     batch: NewBatch,
     is_indexed: bool,
+    lineage: Lineage,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let body_bytes = batch.packed.body_bytes.cast_signed();
@@ -48,6 +51,10 @@ pub(super) async fn write_batch(
     if let Some(unrouted) = batch.unrouted {
         write_unrouted(connection, (source_no, batch_no), unrouted, now).await?;
     }
+    let lineage_no = match batch.owed.is_empty() {
+        true => 0,
+        false => lineage_no(connection, lineage, now).await?,
+    };
     for Owed { sink, selection, records, .. } in batch.owed {
         let row = sqlx::query(
             // Numbers start from the batch's, so that those of a tenant that was removed and added again go on
@@ -69,8 +76,8 @@ pub(super) async fn write_batch(
         .await?;
         let (queue_no, number): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         sqlx::query(
-            "INSERT INTO delivery (queue_no, number, batch_no, records, body_bytes, owed_since, selection)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO delivery (queue_no, number, batch_no, records, body_bytes, owed_since, selection, lineage_no)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(queue_no)
         .bind(number)
@@ -79,10 +86,26 @@ pub(super) async fn write_batch(
         .bind(body_bytes)
         .bind(nanoseconds(now))
         .bind(bits(selection))
+        .bind(lineage_no)
         .execute(&mut *connection)
         .await?;
     }
     Ok(())
+}
+
+/// The number of a lineage in this store. It is written with the first delivery that it numbers.
+pub(super) async fn lineage_no(
+    connection: &mut SqliteConnection,
+    lineage: Lineage,
+    now: Timestamp,
+) -> Result<i64, Failure> {
+    let id = lineage.0.to_string();
+    let known = sqlx::query("SELECT lineage_no FROM lineage WHERE id = ?").bind(&id);
+    if let Some(row) = known.fetch_optional(&mut *connection).await? {
+        return Ok(row.try_get(0)?);
+    }
+    let made = sqlx::query("INSERT INTO lineage (id, since) VALUES (?, ?)").bind(id).bind(nanoseconds(now));
+    Ok(made.execute(&mut *connection).await?.last_insert_rowid())
 }
 
 /// Writes a packed batch; returns its number.

@@ -113,11 +113,11 @@ impl DeadLetters for SqliteStore {
         let counts = PageCounts::of_letter(head.updated_at, sinks.is_empty()).as_json();
         let batch = self.packer.single_batch(letter.tenant, letter.key, head, &body, &sinks).await?;
         let owed = owed_as_json([&batch]);
-        let (tenant_no, source_no) = (letter.tenant_no, stored.source_no);
+        let (tenant_no, source_no, lineage) = (letter.tenant_no, stored.source_no, self.lineage);
         let replayed = self.writes.run(Durability::Synced, move |connection| {
             Box::pin(async move {
                 if delete_letter(connection, number).await? {
-                    write_batch(connection, tenant_no, source_no, batch, is_indexed, now).await?;
+                    write_batch(connection, tenant_no, source_no, batch, is_indexed, lineage, now).await?;
                     count_sinks(connection, source_no, owed).await?;
                     if !is_indexed {
                         count_page(connection, source_no, counts, now).await?;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::Selection;
+use muster_model::{Lineage, Selection, SinkMemory};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
 
 use super::answers::{count_answers, write_answers};
 use super::damage::fetch_again;
@@ -23,7 +24,7 @@ use crate::settling::{
 };
 use crate::stored::{bits, bounded, count, lease_end, nanoseconds, timestamp};
 use crate::{
-    Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, QueueState, SinkTotals,
+    Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, QueueState, Recalled, SinkTotals,
     StoreError,
 };
 
@@ -56,7 +57,7 @@ impl Deliveries for SqliteStore {
         now: Timestamp,
     ) -> Result<Option<DeliveryLease>, StoreError> {
         while let Some(queue) = self.lease_queue(instance, sink, lease_for, now).await? {
-            self.promote((queue.queue_no, queue.fence), limits).await?;
+            self.promote((queue.queue_no, queue.fence), limits, now).await?;
             loop {
                 let stored = self.first_deliveries(queue.queue_no, limits).await?;
                 if stored.is_empty() {
@@ -133,6 +134,7 @@ impl Deliveries for SqliteStore {
                 let (queue_no, tenant_no) = lease.held(connection).await?;
                 // Before the deliveries go, which say of which batch they are.
                 write_answers(connection, queue_no, &lease.sink, settlement.answers, now).await?;
+                note_done(connection, queue_no, &settlement.changes).await?;
                 count_answers(connection, tenant_no, &lease.sink, settlement.hours).await?;
                 for (number, remaining) in settlement.changes {
                     match remaining {
@@ -173,6 +175,10 @@ impl Deliveries for SqliteStore {
             })
         })
         .await
+    }
+
+    async fn recall(&self, sink: &str, memory: &SinkMemory, now: Timestamp) -> Result<Recalled, StoreError> {
+        self.recall_from(sink, memory, now).await
     }
 
     async fn queue_states(&self) -> Result<Vec<QueueState>, StoreError> {
@@ -302,10 +308,11 @@ impl SqliteStore {
             "WITH first AS (SELECT * FROM delivery WHERE queue_no = ?1 ORDER BY number LIMIT ?2),
                  summed AS (SELECT *, sum(body_bytes) OVER (ORDER BY number) AS bytes_up_to,
                      row_number() OVER (ORDER BY number) AS place FROM first)
-             SELECT d.number, d.records, d.selection, d.batch_no, s.source, b.batch_id, b.records AS batch_records,
+             SELECT d.number, n.id AS lineage, d.records, d.selection, d.batch_no, s.source, b.batch_id, b.records AS batch_records,
                  b.body_bytes, b.sealed
              FROM summed d LEFT JOIN journal_batch b ON b.batch_no = d.batch_no
                  LEFT JOIN source s ON s.source_no = b.source_no
+                 LEFT JOIN lineage n ON n.lineage_no = d.lineage_no
              WHERE d.place = 1 OR d.bytes_up_to <= ?3",
         )
         .bind(queue_no)
@@ -454,13 +461,36 @@ fn stored_delivery(row: &SqliteRow) -> Result<StoredDelivery, sqlx::Error> {
             },
         )),
     };
+    // One whose row is gone has a lineage that no sink remembers.
+    let lineage = row.try_get::<Option<String>, _>("lineage")?.unwrap_or_default();
     Ok(StoredDelivery {
+        lineage: Lineage(lineage.parse().unwrap_or_else(|_| Uuid::new_v4())),
         number: row.try_get("number")?,
         records: row.try_get("records")?,
         selection: row.try_get("selection")?,
         batch_no: row.try_get("batch_no")?,
         batch,
     })
+}
+
+/// Remembers the highest delivery that the sink is done with.
+async fn note_done(
+    connection: &mut SqliteConnection,
+    queue_no: i64,
+    changes: &[(i64, Option<(i64, Selection)>)],
+) -> Result<(), Failure> {
+    let done = changes.iter().filter(|(_, remaining)| remaining.is_none()).map(|(number, _)| *number);
+    let Some(number) = done.max() else { return Ok(()) };
+    sqlx::query(
+        "UPDATE queue SET done_number = ?2, done_lineage_no =
+             coalesce((SELECT lineage_no FROM delivery WHERE queue_no = ?1 AND number = ?2), 0)
+         WHERE queue_no = ?1 AND done_number < ?2",
+    )
+    .bind(queue_no)
+    .bind(number)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
 }
 
 async fn delete_delivery(

@@ -3,19 +3,23 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicI64};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use muster_model::Lineage;
 use sqlx::{SqliteConnection, SqlitePool};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
-use super::failure::worded;
-use super::open;
+use super::failure::{examined, worded};
+use super::{copies, open};
 use super::writer::{self, Doing, Durability, WriterHandle, erasing};
 use crate::known_keys::KnownKeys;
 use crate::packing::Packer;
-use crate::{KeyRing, Lifetime, MasterKey, OpenMode, ReadKeys, SigningKey, StoreError};
+use crate::{CopyContents, KeyRing, Lifetime, MasterKey, OpenMode, ReadKeys, Restoration, SigningKey, StoreError};
 
 /// A store in one SQLite file.
 ///
@@ -24,7 +28,8 @@ use crate::{KeyRing, Lifetime, MasterKey, OpenMode, ReadKeys, SigningKey, StoreE
 /// the file or in an older copy of it.
 pub struct SqliteStore {
     pub(super) path: String,
-    pub(super) journal_id: String,
+    /// Of the deliveries that this opening numbers.
+    pub(super) lineage: Lineage,
     pub(super) keys: Arc<KnownKeys>,
     pub(super) signing_key: SigningKey,
     pub(super) readers: SqlitePool,
@@ -35,6 +40,10 @@ pub struct SqliteStore {
     pub(super) packer: Packer,
     /// The lock of the one process that runs, in whose hands the whole store is.
     pub(super) lock: Mutex<Option<File>>,
+    /// How often something had been written when it was last marked as in use; 0 when it was not yet.
+    pub(super) marked: AtomicU64,
+    /// When it was put back from a copy, while what comes again is counted; else 0.
+    pub(super) put_back_at: AtomicI64,
     /// The locks of the named leases that are held.
     pub(super) guards: Mutex<HashMap<(String, u64), File>>,
 }
@@ -68,7 +77,7 @@ impl SqliteStore {
         tasks.close();
         let store = Self {
             path: shown,
-            journal_id: opened.journal_id,
+            lineage: Lineage(Uuid::new_v4()),
             keys: Arc::new(opened.keys),
             signing_key: opened.signing_key,
             readers: opened.readers,
@@ -77,6 +86,8 @@ impl SqliteStore {
             writer_ended,
             packer: Packer::new(),
             lock: Mutex::new(opened.lock),
+            marked: AtomicU64::new(0),
+            put_back_at: AtomicI64::new(0),
             guards: Mutex::default(),
         };
         if mode == OpenMode::Exclusive && store.sweep_removed().await? {
@@ -149,6 +160,22 @@ impl Lifetime for SqliteStore {
     fn is_owned(&self) -> Result<bool, StoreError> {
         let mine = self.lock.lock().expect("no panic while the lock is held").is_some();
         Ok(mine || open::is_locked(Path::new(&self.path), "lock", "look for its owner")?)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.writes.trouble().or_else(|| examined(&self.path, "the file is missing").map(|error| error.to_string()))
+    }
+
+    async fn mark(&self, actor: &str, now: Timestamp) -> Result<Option<Restoration>, StoreError> {
+        self.renew_mark(actor, now).await
+    }
+
+    async fn restorations(&self) -> Result<Vec<Restoration>, StoreError> {
+        self.put_back().await
+    }
+
+    async fn copy_to(&self, to: &Path, keys: &KeyRing) -> Result<CopyContents, StoreError> {
+        copies::copy_out(Path::new(&self.path), to, keys).await
     }
 
     async fn close(&self) {

@@ -1,5 +1,10 @@
 //! What SQLite says, put into the words of [`StoreError`].
 
+use std::path::Path;
+
+use rustix::fs::StatVfsMountFlags;
+use rustix::io::Errno;
+
 use crate::StoreError;
 
 // Result codes of SQLite (https://www.sqlite.org/rescode.html).
@@ -8,8 +13,15 @@ const LOCKED: i32 = 6;
 const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const NOT_A_DATABASE: i32 = 26;
-const IO_ERROR_WRITE: i32 = 778;
-const IO_ERROR_SHARED_MEMORY_SIZE: i32 = 4874;
+const READ_ONLY: i32 = 8;
+const IO_ERROR: i32 = 10;
+const CAN_NOT_OPEN: i32 = 14;
+const IO_ERROR_SHORT_READ: i32 = 522;
+const READ_ONLY_MOVED: i32 = 1032;
+const IO_ERROR_NO_MEMORY: i32 = 3082;
+
+/// A disk with less than this is full: the smallest commit needs some of it.
+const FULL_BYTES: u64 = 64 << 10;
 
 /// Why a statement or a request to the writer failed.
 #[derive(Debug)]
@@ -61,15 +73,45 @@ impl Failure {
 
 /// `error` in words.
 pub(super) fn worded(error: &sqlx::Error, path: &str, doing: &'static str) -> StoreError {
-    let store = path.to_owned();
-    match code(error) {
-        Some(FULL | IO_ERROR_WRITE | IO_ERROR_SHARED_MEMORY_SIZE) => StoreError::DiskFull { store },
-        Some(code) if matches!(code & 0xff, BUSY | LOCKED) => StoreError::Locked { store },
-        Some(code) if matches!(code & 0xff, CORRUPT | NOT_A_DATABASE) => {
-            StoreError::Damaged { store, detail: error.to_string() }
-        }
-        _ => StoreError::Database { doing, detail: error.to_string() },
+    let (store, detail) = (path.to_owned(), error.to_string());
+    let Some(code) = code(error) else { return StoreError::Database { doing, detail } };
+    match (code, code & 0xff) {
+        (_, BUSY | LOCKED) => StoreError::Locked { store },
+        (IO_ERROR_SHORT_READ, _) | (_, CORRUPT | NOT_A_DATABASE) => StoreError::Damaged { store, detail },
+        (IO_ERROR_NO_MEMORY, _) => StoreError::Database { doing, detail },
+        // SQLite does not tell them apart: the disk does.
+        (_, FULL) => examined(path, &detail).unwrap_or(StoreError::DiskFull { store }),
+        (READ_ONLY_MOVED, _) => StoreError::Gone { store, detail },
+        (_, READ_ONLY) => examined(path, &detail).unwrap_or(StoreError::ReadOnly { store, detail }),
+        (_, IO_ERROR) => examined(path, &detail).unwrap_or(StoreError::DiskFails { store, detail }),
+        (_, CAN_NOT_OPEN) => examined(path, &detail).unwrap_or(StoreError::Database { doing, detail }),
+        _ => StoreError::Database { doing, detail },
     }
+}
+
+/// What is wrong with the disk under the store, as far as it shows by looking.
+pub(super) fn examined(path: &str, detail: &str) -> Option<StoreError> {
+    let (store, detail) = (path.to_owned(), detail.to_owned());
+    let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let found = match rustix::fs::statvfs(folder) {
+        Ok(found) => found,
+        Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::STALE | Errno::NOTCONN | Errno::NODEV)) => {
+            return Some(StoreError::Gone { store, detail: format!("{}: {error}", folder.display()) });
+        }
+        Err(error) => return Some(StoreError::DiskFails { store, detail: error.to_string() }),
+    };
+    if found.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Some(StoreError::ReadOnly { store, detail: "its disk is mounted read-only".to_owned() });
+    }
+    if found.f_bavail.saturating_mul(found.f_frsize) < FULL_BYTES {
+        return Some(StoreError::DiskFull { store });
+    }
+    // Where inodes are not counted, there are none at all.
+    if found.f_files > 0 && found.f_favail == 0 {
+        return Some(StoreError::NoInodes { store });
+    }
+    (!Path::new(path).exists()).then_some(StoreError::Gone { store, detail })
 }
 
 fn code(error: &sqlx::Error) -> Option<i32> {

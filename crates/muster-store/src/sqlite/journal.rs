@@ -5,6 +5,7 @@
 //! the page is looked at anew. The same where others wrote other versions of its records: what changed is told from the
 //! latest one.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +19,7 @@ use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::history::{Whose, check_history};
 use super::known::write_alias;
+use super::marks::count_again;
 use super::ledger::{count_page, count_sinks, distrust_later_sweeps, owed_as_json};
 use super::notes::leave_notes;
 use super::rows::odd;
@@ -38,10 +40,6 @@ const ATTEMPTS: usize = 16;
 const DOING: &str = "accept a page";
 #[async_trait]
 impl Journal for SqliteStore {
-    fn journal_id(&self) -> &str {
-        &self.journal_id
-    }
-
     async fn accept_page(
         &self,
         lease: &SourceLease,
@@ -148,6 +146,13 @@ impl SqliteStore {
         };
         let owed = owed_as_json(&batches);
         let durability = if nothing_new { Durability::Relaxed } else { Durability::Synced };
+        let lineage = self.lineage;
+        let put_back_at = self.put_back_at.load(Ordering::Acquire);
+        let before = |index: &usize| {
+            let at = page.records[*index].head.updated_at;
+            at.is_some_and(|at| nanoseconds(at) < put_back_at)
+        };
+        let again = fresh.iter().filter(|index| before(index)).count() as i64;
         let (source_no, tenant_no, lease) = (source.source_no, source.tenant_no, lease.clone());
         let cursor_no = source.cursor_no;
         let late = counts.late.filter(|_| lease.purpose != Purpose::Live);
@@ -183,13 +188,16 @@ impl SqliteStore {
                     check_history(connection, source_no, up_to, &ids).await?;
                 }
                 for batch in batches {
-                    write_batch(connection, tenant_no, source_no, batch, false, now).await?;
+                    write_batch(connection, tenant_no, source_no, batch, false, lineage, now).await?;
                 }
                 for letter in letters {
                     insert_letter(connection, tenant_no, letter, now).await?;
                 }
                 for known in rewritten {
                     write_alias(connection, source_no, known).await?;
+                }
+                if again > 0 {
+                    count_again(connection, again).await?;
                 }
                 count_page(connection, source_no, counts, now).await?;
                 if receipt.late.is_some() {

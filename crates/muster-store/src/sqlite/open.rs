@@ -1,16 +1,16 @@
 //! Creating and opening the database file: permissions, the lock of the one `muster run`, versions, the master key.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Executor, Row, SqliteConnection, SqlitePool};
-use uuid::Uuid;
 
-use super::failure::worded;
+use super::failure::{examined, worded};
+use super::marks::part_from_foreign_wal;
 use super::meta::{set_log_end, stored_keys};
 use crate::audit::LogEnd;
 use crate::known_keys::{KnownKeys, opened_signing_key, sealed_signing_key};
@@ -27,6 +27,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0005_changes.sql"),
     include_str!("../../migrations/sqlite/0006_history.sql"),
     include_str!("../../migrations/sqlite/0007_status.sql"),
+    include_str!("../../migrations/sqlite/0008_lineage.sql"),
     include_str!("../../migrations/sqlite/0009_replays.sql"),
 ];
 /// The step that makes the place of the signing key and of the audit log.
@@ -42,8 +43,6 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
     pub(super) readers: SqlitePool,
-    /// Random, made with the store.
-    pub(super) journal_id: String,
     pub(super) keys: KnownKeys,
     pub(super) signing_key: SigningKey,
     /// Held for as long as the store is open.
@@ -66,6 +65,7 @@ pub(super) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<
         OpenMode::Exclusive => Some(lock(path).await?),
         OpenMode::Shared => None,
     };
+    part_from_foreign_wal(path, lock.as_ref()).await?;
     let shown = path.display().to_string();
     let failed = |error: sqlx::Error| worded(&error, &shown, "open");
     let options = options(path);
@@ -75,10 +75,6 @@ pub(super) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<
     let keys = KnownKeys::new(shown.clone(), ring);
     migrate(&mut writer, &shown, ring, &keys).await?;
     let signing_key = signing_key(&mut writer, &shown, &keys).await?;
-    let journal_id = match &lock {
-        None => journal_id(&mut writer).await.map_err(failed)?,
-        Some(lock) => journal_id_of_owner(&mut writer, lock, path).await?,
-    };
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS_MAX)
         .test_before_acquire(false)
@@ -87,10 +83,10 @@ pub(super) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<
         .connect_with(options.pragma("cache_size", "-2048").pragma("query_only", "ON"))
         .await
         .map_err(failed)?;
-    Ok(Opened { writer, readers, journal_id, keys, signing_key, lock })
+    Ok(Opened { writer, readers, keys, signing_key, lock })
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -168,7 +164,7 @@ async fn migrate(
         let detail = "another program made this database".to_owned();
         return Err(StoreError::Damaged { store: path.to_owned(), detail });
     }
-    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    let known = versions();
     if version > known {
         return Err(StoreError::TooNew { store: path.to_owned() });
     }
@@ -186,60 +182,13 @@ async fn migrate(
     Ok(())
 }
 
+/// The layout of the tables that this version knows.
+pub(super) fn versions() -> i64 {
+    i64::try_from(MIGRATIONS.len()).expect("a handful")
+}
+
 pub(super) async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
     connection.fetch_one(sql).await?.try_get(0)
-}
-
-/// The name of this store's journal; chosen when the store is made.
-async fn journal_id(writer: &mut SqliteConnection) -> Result<String, sqlx::Error> {
-    sqlx::query("INSERT INTO meta (key, value) VALUES ('journal_id', ?) ON CONFLICT DO NOTHING")
-        .bind(Uuid::new_v4().to_string())
-        .execute(&mut *writer)
-        .await?;
-    writer.fetch_one("SELECT value FROM meta WHERE key = 'journal_id'").await?.try_get(0)
-}
-
-/// The same for the one process that delivers, which also finds out whether the database was put back from a backup:
-/// its delivery numbers would then be given a second time, and a sink that remembers the highest would take what is
-/// new for a repetition. Each opening leaves a random mark in the database and beside it, in the lock file, which no
-/// backup of the database brings back; where the two differ, the journal gets a new name.
-async fn journal_id_of_owner(
-    writer: &mut SqliteConnection,
-    lock: &File,
-    path: &Path,
-) -> Result<String, StoreError> {
-    let shown = path.display().to_string();
-    let failed = |error: sqlx::Error| worded(&error, &shown, "open");
-    let io_failed = |error: std::io::Error| file_error(&error, path, "write its lock file");
-    let row = writer.fetch_optional("SELECT value FROM meta WHERE key = 'opening'").await.map_err(failed)?;
-    let last: String = row.map(|row| row.try_get(0)).transpose().map_err(failed)?.unwrap_or_default();
-    let mut beside = vec![0; 256];
-    let length = lock.read_at(&mut beside, 0).map_err(io_failed)?;
-    let known = String::from_utf8_lossy(&beside[..length]).split_whitespace().any(|mark| mark == last);
-    if !known && !last.is_empty() {
-        tracing::warn!(
-            store = shown,
-            "the store was put back from a backup or moved: its journal gets a new name"
-        );
-        writer.execute("DELETE FROM meta WHERE key = 'journal_id'").await.map_err(failed)?;
-    }
-    let next = Uuid::new_v4().to_string();
-    // Both marks are good until the database has the new one, so that a crash in between is no restore.
-    mark(lock, &format!("{last} {next}\n")).map_err(io_failed)?;
-    let id = journal_id(writer).await.map_err(failed)?;
-    sqlx::query("INSERT INTO meta (key, value) VALUES ('opening', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
-        .bind(&next)
-        .execute(&mut *writer)
-        .await
-        .map_err(failed)?;
-    mark(lock, &format!("{next}\n")).map_err(io_failed)?;
-    Ok(id)
-}
-
-fn mark(lock: &File, text: &str) -> std::io::Result<()> {
-    lock.write_all_at(text.as_bytes(), 0)?;
-    lock.set_len(text.len() as u64)?;
-    lock.sync_data()
 }
 
 /// Makes the signing key and the end of the audit log, in the transaction that makes their places and at no other time:
@@ -282,10 +231,16 @@ async fn signing_key(
     opened_signing_key(&stored.ok_or_else(missing)?, keys)
 }
 
-fn file_error(error: &std::io::Error, path: &Path, doing: &'static str) -> StoreError {
+pub(super) fn file_error(error: &std::io::Error, path: &Path, doing: &'static str) -> StoreError {
     let store = path.display().to_string();
     match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::DiskFull { store },
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            examined(&store, &error.to_string()).unwrap_or(StoreError::DiskFull { store })
+        }
+        std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { store, detail: error.to_string() },
+        _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+            StoreError::DiskFails { store, detail: error.to_string() }
+        }
         _ => StoreError::Database { doing, detail: format!("{store}: {error}") },
     }
 }

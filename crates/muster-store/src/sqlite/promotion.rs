@@ -3,8 +3,11 @@
 //! A replay is any size, and a queue goes in order. So what is replayed stands beside the queue, and steps in behind what is
 //! owed live only when nothing that was replayed is in it any more: what comes live waits for one lease's worth at most.
 
+use jiff::Timestamp;
+use muster_model::Lineage;
 use sqlx::{Row, SqliteConnection};
 
+use super::batches::lineage_no;
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::writer::Durability;
@@ -21,14 +24,16 @@ impl SqliteStore {
         &self,
         (queue_no, fence): (i64, i64),
         limits: DeliveryLimits,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         let doing = "step in what is replayed";
         let waiting = sqlx::query(WAITING).bind(queue_no).fetch_optional(&self.readers);
         if waiting.await.map_err(self.failed(doing))?.is_none() {
             return Ok(());
         }
+        let lineage = self.lineage;
         self.write(doing, Durability::Synced, move |connection| {
-            Box::pin(async move { step_in(connection, (queue_no, fence), limits).await })
+            Box::pin(async move { step_in(connection, (queue_no, fence), limits, (lineage, now)).await })
         })
         .await
     }
@@ -38,6 +43,7 @@ async fn step_in(
     connection: &mut SqliteConnection,
     (queue_no, fence): (i64, i64),
     limits: DeliveryLimits,
+    (lineage, now): (Lineage, Timestamp),
 ) -> Result<(), Failure> {
     let held =
         sqlx::query("SELECT 1 FROM queue WHERE queue_no = ? AND fence = ? AND lease_owner IS NOT NULL");
@@ -52,6 +58,7 @@ async fn step_in(
             .bind(limits.batches.max(1))
             .fetch_all(&mut *connection)
             .await?;
+    let lineage_no = lineage_no(connection, lineage, now).await?;
     let mut bytes = 0_u64;
     for (place, row) in rows.iter().enumerate() {
         let batch_no: i64 = row.try_get(0)?;
@@ -59,12 +66,34 @@ async fn step_in(
         if place > 0 && bytes > limits.body_bytes {
             break;
         }
-        step_one_in(connection, queue_no, batch_no).await?;
+        step_one_in(connection, queue_no, batch_no, lineage_no).await?;
     }
     Ok(())
 }
 
-async fn step_one_in(connection: &mut SqliteConnection, queue_no: i64, batch_no: i64) -> Result<(), Failure> {
+async fn step_one_in(
+    connection: &mut SqliteConnection,
+    queue_no: i64,
+    batch_no: i64,
+    lineage_no: i64,
+) -> Result<(), Failure> {
+    let number = next_number(connection, queue_no).await?;
+    for sql in [
+        "INSERT INTO delivery (queue_no, number, batch_no, records, body_bytes, owed_since, selection, replayed, lineage_no)
+         SELECT queue_no, ?3, batch_no, records, body_bytes, owed_since, selection, 1, ?4 FROM replay
+         WHERE queue_no = ?1 AND batch_no = ?2",
+        "DELETE FROM replay WHERE queue_no = ?1 AND batch_no = ?2",
+    ] {
+        let step = sqlx::query(sql).bind(queue_no).bind(batch_no);
+        // SQLite takes no more values than a statement names.
+        let step = if sql.starts_with("INSERT") { step.bind(number).bind(lineage_no) } else { step };
+        step.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The next number of a queue for what it was owed before.
+pub(super) async fn next_number(connection: &mut SqliteConnection, queue_no: i64) -> Result<i64, Failure> {
     // Live deliveries have the number of their batch. One that is replayed takes the next number of a batch away, so that
     // numbers rise for good, also for a tenant that is removed and added again.
     let number: i64 = sqlx::query(
@@ -80,13 +109,5 @@ async fn step_one_in(connection: &mut SqliteConnection, queue_no: i64, batch_no:
         .bind(queue_no)
         .execute(&mut *connection)
         .await?;
-    for sql in [
-        "INSERT INTO delivery (queue_no, number, batch_no, records, body_bytes, owed_since, selection, replayed)
-         SELECT queue_no, ?3, batch_no, records, body_bytes, owed_since, selection, 1 FROM replay
-         WHERE queue_no = ?1 AND batch_no = ?2",
-        "DELETE FROM replay WHERE queue_no = ?1 AND batch_no = ?2",
-    ] {
-        sqlx::query(sql).bind(queue_no).bind(batch_no).bind(number).execute(&mut *connection).await?;
-    }
-    Ok(())
+    Ok(number)
 }

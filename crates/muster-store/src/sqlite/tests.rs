@@ -2,6 +2,7 @@
 
 mod identity;
 mod keys;
+mod marks;
 mod replays;
 
 use std::collections::BTreeSet;
@@ -454,29 +455,6 @@ fn with_wal(path: &Path) -> PathBuf {
 
 fn holds(path: &Path, needle: &[u8]) -> bool {
     std::fs::read(path).unwrap().windows(needle.len()).any(|window| window == needle)
-}
-
-#[tokio::test]
-async fn a_store_put_back_from_a_backup_has_another_journal() {
-    let fixture = Fixture::new();
-    let store = fixture.create().await;
-    let first = store.journal_id().to_owned();
-    store.close().await;
-    let backup = std::fs::read(&fixture.path).unwrap();
-    for mode in [OpenMode::Exclusive, OpenMode::Shared, OpenMode::Exclusive] {
-        let store = fixture.open(mode).await.unwrap();
-        assert_eq!(store.journal_id(), first);
-        store.close().await;
-    }
-    std::fs::write(&fixture.path, backup).unwrap();
-    let store = fixture.open(OpenMode::Exclusive).await.unwrap();
-    let second = store.journal_id().to_owned();
-    assert_ne!(second, first, "its delivery numbers will be given a second time");
-    // A crash is no restore.
-    drop(store);
-    let store = fixture.open(OpenMode::Exclusive).await.unwrap();
-    assert_eq!(store.journal_id(), second);
-    store.close().await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 //! later commit without an earlier one.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sqlx::{Connection, Executor, SqliteConnection};
@@ -41,13 +42,22 @@ struct Request {
 }
 
 /// Hands requests to the writer; closed by [`WriterHandle::close`].
-pub(super) struct WriterHandle(Mutex<Option<mpsc::Sender<Request>>>);
+pub(super) struct WriterHandle {
+    requests: Mutex<Option<mpsc::Sender<Request>>>,
+    /// How often something was written that had to be on disk.
+    synced: AtomicU64,
+    trouble: Arc<Trouble>,
+}
+
+/// Why nothing can be committed at present; `None` while all is well.
+type Trouble = Mutex<Option<String>>;
 
 /// The task that owns the writing connection.
 pub(super) struct WriterTask {
     connection: SqliteConnection,
     requests: mpsc::Receiver<Request>,
     path: String,
+    trouble: Arc<Trouble>,
     /// What `PRAGMA synchronous` is set to.
     durability: Option<Durability>,
 }
@@ -55,7 +65,9 @@ pub(super) struct WriterTask {
 /// A writer on `connection` and the queue that leads to it.
 pub(super) fn writer(connection: SqliteConnection, path: String) -> (WriterHandle, WriterTask) {
     let (sender, requests) = mpsc::channel(QUEUE_MAX);
-    (WriterHandle(Mutex::new(Some(sender))), WriterTask { connection, requests, path, durability: None })
+    let trouble = Arc::<Trouble>::default();
+    let handle = WriterHandle { requests: Mutex::new(Some(sender)), synced: AtomicU64::new(0), trouble: Arc::clone(&trouble) };
+    (handle, WriterTask { connection, requests, path, trouble, durability: None })
 }
 
 impl WriterHandle {
@@ -67,7 +79,10 @@ impl WriterHandle {
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T> + Send + 'static,
     {
         let sender =
-            self.0.lock().expect("no panic while the lock is held").clone().ok_or(Failure::Closed)?;
+            self.requests.lock().expect("no panic while the lock is held").clone().ok_or(Failure::Closed)?;
+        if durability == Durability::Synced {
+            self.synced.fetch_add(1, Ordering::AcqRel);
+        }
         let slot = Arc::new(Mutex::new(None));
         let result = Arc::clone(&slot);
         let job: Job = Box::new(move |connection| {
@@ -85,9 +100,19 @@ impl WriterHandle {
         Ok(value.expect("a job that succeeded left its result"))
     }
 
+    /// Why the last commit failed; `None` when it did not.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().expect("no panic while the lock is held").clone()
+    }
+
+    /// How often something was written that had to be on disk.
+    pub(super) fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
     /// Takes no more requests; the writer ends when it has worked off those that wait.
     pub(super) fn close(&self) {
-        self.0.lock().expect("no panic while the lock is held").take();
+        self.requests.lock().expect("no panic while the lock is held").take();
     }
 }
 
@@ -140,6 +165,7 @@ impl WriterTask {
             self.refuse(done, &error);
             return;
         }
+        *self.trouble.lock().expect("no panic while the lock is held") = None;
         for answer in done {
             drop(answer.send(Ok(())));
         }
@@ -190,6 +216,8 @@ impl WriterTask {
     }
 
     fn refuse(&self, answers: Vec<oneshot::Sender<Result<(), Failure>>>, error: &sqlx::Error) {
+        let why = worded(error, &self.path, "write").to_string();
+        *self.trouble.lock().expect("no panic while the lock is held") = Some(why);
         for answer in answers {
             drop(answer.send(Err(Failure::Store(worded(error, &self.path, "write")))));
         }

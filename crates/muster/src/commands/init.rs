@@ -1,7 +1,7 @@
 //! `muster init`: a settings file with comments, a store and a master key.
 
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -30,12 +30,12 @@ struct Made {
 
 pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     let folder = &args.folder;
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    make_folder(folder)?;
     let (settings, store, key) =
         (folder.join("muster.toml"), folder.join("muster.db"), folder.join("muster.key"));
     for path in [&settings, &store, &key] {
-        if path.exists() {
+        // Also a link that leads nowhere.
+        if path.symlink_metadata().is_ok() {
             return Err(Failed::say(
                 Exit::Failure,
                 format!("{} exists already; nothing was changed", path.display()),
@@ -61,6 +61,27 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
             made.settings, made.store, made.master_key
         )
     })
+}
+
+/// Makes the folder, for its owner only: a key and a store will lie in it.
+fn make_folder(folder: &Path) -> Result<(), Failed> {
+    let shown = folder.display();
+    match folder.symlink_metadata() {
+        Ok(found) if found.is_symlink() => {
+            let message = format!("{shown} is a link: name the folder that it leads to; nothing was changed");
+            return Err(Failed::say(Exit::Failure, message));
+        }
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => {
+            return Err(Failed::say(Exit::Failure, format!("{shown} is not a folder; nothing was changed")));
+        }
+        Err(_) => {}
+    }
+    if let Some(parent) = folder.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(folder)?;
+    Ok(())
 }
 
 fn new_file(path: &Path, mode: u32, content: &[u8]) -> std::io::Result<()> {

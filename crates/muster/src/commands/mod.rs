@@ -3,6 +3,7 @@
 mod app;
 mod audit;
 mod backfill;
+mod backup;
 mod completions;
 mod context;
 mod dead_letter;
@@ -16,6 +17,7 @@ mod man;
 mod moment;
 mod recorded;
 mod replay;
+mod restore;
 mod run;
 mod sink;
 mod splunk_app;
@@ -72,6 +74,10 @@ pub(crate) enum Command {
     /// Tokens: get, explain, verify, renew and forget them.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Write a copy of the store to a file, also while `run` runs. The master key is not in it.
+    Backup(backup::Args),
+    /// Put a copy of the store back; what was there is kept aside.
+    Restore(restore::Args),
     /// The master key that seals what is secret in the store.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -107,6 +113,8 @@ impl Command {
             }
             Self::App(command) => call.open(async |context| app::run(command, call, context).await).await,
             Self::Token(command) => token::run(command, call).await,
+            Self::Backup(args) => call.open(async |context| backup::run(args, context).await).await,
+            Self::Restore(args) => restore::run(args, call).await,
             Self::Key(command) => call.open(async |context| key::run(command, context).await).await,
             Self::Audit(command) => call.open(async |context| audit::run(command, context).await).await,
             Self::Completions(args) => completions::run(args, call),

@@ -11,6 +11,22 @@ use crate::shown::output::{duration, number};
 use crate::shown::sinks::SinkWord;
 use crate::shown::status::{SinkStatus, Snapshot, Standing, TenantStatus};
 
+/// The store cannot be written: nothing is read or delivered until it can.
+pub fn of_store(what: String) -> Cause {
+    Cause {
+        about: "store".to_owned(),
+        code: "not_writable".to_owned(),
+        level: Level::Critical,
+        what,
+        remedy: String::new(),
+        since: None,
+        sources: 0,
+        tenants: 0,
+        records: 0,
+        examples: Vec::new(),
+    }
+}
+
 /// So many tenants are named.
 const EXAMPLES: usize = 3;
 

@@ -20,6 +20,9 @@ use crate::shown::status::{
     AppStatus, Expected, SinkStatus, Snapshot, SourceStatus, Standing, TenantStatus, Totals, Unrouted,
 };
 
+/// How long it is shown that the store was put back from a copy.
+const PUT_BACK_SHOWN_SECONDS: i64 = 7 * 86_400;
+
 impl Snapshot {
     /// Takes the picture.
     pub async fn take(store: &dyn Store, expected: &Expected, now: Timestamp) -> Result<Self, StoreError> {
@@ -41,8 +44,12 @@ impl Snapshot {
         }
         let totals = totals(&tenants, &sinks);
         let journal = store.journal_totals().await?;
-        let mut picture = Self { at: now, run, causes: Vec::new(), totals, tenants, sinks, journal, apps };
+        let mut put_back = store.restorations().await?;
+        put_back.retain(|restoration| now.duration_since(restoration.at).as_secs() < PUT_BACK_SHOWN_SECONDS);
+        let causes = Vec::new();
+        let mut picture = Self { at: now, run, causes, totals, tenants, sinks, journal, apps, put_back };
         picture.causes = causes::causes(&picture);
+        picture.causes.splice(0..0, store.trouble().map(causes::of_store));
         Ok(picture)
     }
 }

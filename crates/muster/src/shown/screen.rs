@@ -36,6 +36,7 @@ pub struct Frame {
 pub fn status(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, frame: Frame) -> String {
     let mut text = head(output, now, earlier, frame.width);
     text.push_str(&trouble(output, now, frame.width));
+    text.push_str(&put_back(now));
     text.push_str("\n\n");
     text.push_str(&sinks(output, now, earlier, frame.width));
     text.push_str("\n\n");
@@ -53,6 +54,18 @@ fn rate(now: &Snapshot, earlier: Option<&Snapshot>, count: impl Fn(&Snapshot) ->
         (seconds > 0.0).then(|| format!("{:.0}", more as f64 / seconds))
     });
     told.unwrap_or_else(|| "-".to_owned())
+}
+
+/// That the store was put back from a copy, and what may have come twice for that.
+fn put_back(now: &Snapshot) -> String {
+    let Some(latest) = now.put_back.first() else { return String::new() };
+    let as_of = latest.as_of.map_or_else(String::new, |as_of| format!(", as of {}", ago(Some(as_of), now.at)));
+    format!(
+        "\n! the store was put back {} ago{as_of} ({}): up to {} records may have come twice to each sink",
+        ago(Some(latest.at), now.at),
+        latest.reason,
+        number(latest.owed + latest.again),
+    )
 }
 
 /// Whether anything runs, and the totals.
@@ -353,6 +366,7 @@ mod tests {
             sinks: vec![sink],
             journal: JournalTotals::default(),
             apps: Vec::new(),
+            put_back: Vec::new(),
         }
     }
 

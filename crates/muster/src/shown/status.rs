@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_microsoft::{Fault, SourceWord};
 use muster_model::{Slug, Source, TenantId, TenantState};
-use muster_store::{Check, CheckOutcome, JournalTotals};
+use muster_store::{Check, CheckOutcome, JournalTotals, Restoration};
 use serde::Serialize;
 
 use crate::config::Settings;
@@ -53,6 +53,8 @@ pub struct Snapshot {
     pub journal: JournalTotals,
     /// Every app whose credential was looked at.
     pub apps: Vec<AppStatus>,
+    /// When the store was put back from a copy in the last days, the latest first: what may have come twice.
+    pub put_back: Vec<Restoration>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]

@@ -55,7 +55,7 @@ pub async fn serve(listener: TcpListener, served: Served, connections_max: usize
 /// to be restarted.
 async fn ready(State(served): State<Served>) -> Response {
     let expected = served.expected.borrow().clone();
-    let why_not = match served.pulse.failure() {
+    let why_not = match served.store.trouble().or_else(|| served.pulse.failure()) {
         Some(failure) => Ok(Some(failure)),
         None => heartbeat::stuck(served.store.as_ref(), &expected, served.clock.now()).await,
     };

@@ -2,6 +2,7 @@
 
 mod app;
 mod backfill;
+mod backup;
 mod browser;
 mod changes;
 mod cli;

@@ -1,10 +1,12 @@
 //! Every step that changes the disk, in one place, so that a test can stop between any two of them, or in the middle
 //! of a write.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// The steps, and the lock that gives the right to take them.
 pub(super) struct Disk {
@@ -44,7 +46,7 @@ impl Disk {
     /// Opens a file for reading and writing, made where there is none.
     pub(super) fn create(&mut self, path: &Path, mode: u32) -> io::Result<File> {
         self.step()?;
-        File::options().read(true).write(true).create(true).truncate(false).mode(mode).open(path)
+        open_regular(path, File::options().read(true).write(true).create(true).truncate(false).mode(mode))
     }
 
     pub(super) fn write_at(&mut self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
@@ -103,6 +105,30 @@ impl Disk {
     fn step(&mut self) -> io::Result<()> {
         self.spend(0).map_err(|(_, error)| error)
     }
+}
+
+/// Opens a file, and nothing else in its place: no link is followed, no pipe waited for, no folder or device written to.
+pub(super) fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let shown = path.display();
+    // Symbolic links are refused by the system, and the end of a pipe that nobody reads is not waited for.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits();
+    let file = match options.custom_flags(flags.cast_signed()).open(path) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(in_its_place(format!("{shown} is a link: name the file itself, or move the link away")));
+        }
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            return Err(in_its_place(format!("{shown} is a pipe or a socket, not a file: move it away")));
+        }
+        opened => opened?,
+    };
+    if !file.metadata()?.is_file() {
+        return Err(in_its_place(format!("{shown} is not a file but something else: move it away")));
+    }
+    Ok(file)
+}
+
+fn in_its_place(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 /// The folder that a file lies in.

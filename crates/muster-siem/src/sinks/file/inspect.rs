@@ -25,7 +25,7 @@ pub(super) fn inspect(path: &Path) -> Result<(), String> {
     may(folder, Access::WRITE_OK | Access::EXEC_OK)?;
     for suffix in ["", ".ledger", ".lock"] {
         let path = beside(path, suffix);
-        match std::fs::metadata(&path) {
+        match std::fs::symlink_metadata(&path) {
             Ok(found) if !found.is_file() => {
                 return Err(format!("{} is no ordinary file; name one", path.display()));
             }

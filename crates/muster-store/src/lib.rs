@@ -44,7 +44,9 @@ pub use audit::{AuditEvent, AuditLog, AuditVerdict, NewAuditEvent};
 pub use checks::{Check, CheckOutcome, Checks};
 pub use credentials::{CredentialKind, CredentialSlot, Credentials, StoredCredential};
 pub use dead_letters::{DeadLetter, DeadLetterNumber, DeadLetterOrigin, DeadLetters};
-pub use deliveries::{Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, QueueState, Recalled, SinkTotals};
+pub use deliveries::{
+    Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, QueueState, Recalled, SinkTotals,
+};
 pub use error::StoreError;
 pub use grants::{Grant, GrantLease, Grants, NewGrant};
 pub use heartbeats::{Heartbeat, Heartbeats, PartTrouble};

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use muster_model::{Batch, ContentHash, Delivery, DeliveryNumber, Lineage, Selection, Source, Tenant, TenantId};
+use muster_model::{
+    Batch, ContentHash, Delivery, DeliveryNumber, Lineage, Selection, Source, Tenant, TenantId,
+};
 
 use crate::counting::hour_of;
 use crate::dead_letters::{SealedLetter, seal_letter};

@@ -268,8 +268,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use muster_model::{
-        Batch, Delivery, DeliveryNumber, Lineage, RecordHead, RecordKind, Source, Tenant, TenantId, TenantState,
-        Trouble,
+        Batch, Delivery, DeliveryNumber, Lineage, RecordHead, RecordKind, Source, Tenant, TenantId,
+        TenantState, Trouble,
     };
 
     use super::*;

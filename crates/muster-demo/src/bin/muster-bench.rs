@@ -27,8 +27,8 @@ use muster_microsoft::FetchedPage;
 use muster_microsoft::sources::Target;
 use muster_model::page::{self, Item, List, NotAPage, Page};
 use muster_model::{
-    Batch, Clock, Cursor, Delivery, DeliveryBatch, DeliveryNumber, Lineage, Outcome, Purpose, Selection, Source,
-    SystemClock, TenantId, TenantLabel,
+    Batch, Clock, Cursor, Delivery, DeliveryBatch, DeliveryNumber, Lineage, Outcome, Purpose, Selection,
+    Source, SystemClock, TenantId, TenantLabel,
 };
 use muster_siem::formats::{Events, Format, SplunkOptions};
 use muster_store::{

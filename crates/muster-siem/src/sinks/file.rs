@@ -24,8 +24,11 @@
 mod disk;
 mod inspect;
 mod ledger;
+mod line;
 mod open_file;
+mod recovery;
 mod settings;
+mod site;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -35,8 +38,10 @@ use tokio::sync::oneshot;
 
 pub use self::settings::FileSettings;
 
-use self::disk::{Disk, explain};
-use self::open_file::{FileSite, Lines, OpenFile, lock};
+use self::disk::Disk;
+use self::open_file::{Lines, OpenFile};
+use self::recovery::lock;
+use self::site::{FileSite, explain};
 use super::error::SinkError;
 use super::outcomes::Outcomes;
 use super::settings::{Settings, Surroundings};

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use muster_model::{
-    Batch, ContentHash, Delivery, DeliveryBatch, DeliveryNumber, Lineage, RecordHead, Selection, Severity, Source,
-    SystemClock, TenantId, TenantLabel,
+    Batch, ContentHash, Delivery, DeliveryBatch, DeliveryNumber, Lineage, RecordHead, Selection, Severity,
+    Source, SystemClock, TenantId, TenantLabel,
 };
 use serde::de::DeserializeOwned;
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{
-    Batch, ByteSize, Delivery, DeliveryBatch, DeliveryNumber, Lineage, Outcome, Record, RecordHead, Report, Selection,
-    Source, SystemClock, TenantLabel,
+    Batch, ByteSize, Delivery, DeliveryBatch, DeliveryNumber, Lineage, Outcome, Record, RecordHead, Report,
+    Selection, Source, SystemClock, TenantLabel,
 };
 use muster_siem::formats::{CefOptions, Events, Format};
 use muster_siem::sinks::{Rfc, Sink, SinkSettings, Surroundings, SyslogSettings, Transport};
@@ -196,7 +196,13 @@ fn cef_of(source: Source, record: Record<'_>, tenant: &TenantLabel) -> String {
 
 fn delivery(number: u64, source: Source, batch: Batch) -> Delivery {
     let lineage = Lineage(uuid::Uuid::from_u128(1));
-    Delivery { lineage, number: DeliveryNumber(number), source, batch: batch.into(), selection: Selection::All }
+    Delivery {
+        lineage,
+        number: DeliveryNumber(number),
+        source,
+        batch: batch.into(),
+        selection: Selection::All,
+    }
 }
 
 fn sink(settings: SyslogSettings) -> Sink {

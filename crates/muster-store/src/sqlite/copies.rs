@@ -69,7 +69,8 @@ impl CheckedCopy {
         let locked = try_lock(store, "lock", doing)?;
         let lock = locked.ok_or_else(|| StoreError::Locked { store: store.display().to_string() })?;
         let made = temporary(store);
-        let mut copy = Self { store: store.to_owned(), made, contents: CopyContents::default(), lock: Some(lock) };
+        let mut copy =
+            Self { store: store.to_owned(), made, contents: CopyContents::default(), lock: Some(lock) };
         copy_file(from, &copy.made).map_err(|error| file_error(&error, from, doing))?;
         let wal = beside(from, "-wal");
         if wal.symlink_metadata().is_ok_and(|found| found.len() > 0) {
@@ -123,7 +124,8 @@ async fn look_at(path: &Path, keys: &KeyRing) -> Result<CopyContents, StoreError
     let shown = path.display().to_string();
     let failed = |error: sqlx::Error| worded(&error, &shown, "look at the copy");
     let mut copy = alone(path).connect().await.map_err(failed)?;
-    let checked: String = copy.fetch_one("PRAGMA integrity_check(3)").await.and_then(|row| row.try_get(0)).map_err(failed)?;
+    let checked: String =
+        copy.fetch_one("PRAGMA integrity_check(3)").await.and_then(|row| row.try_get(0)).map_err(failed)?;
     if checked != "ok" {
         return Err(StoreError::Damaged { store: shown, detail: checked });
     }
@@ -146,7 +148,8 @@ async fn look_at(path: &Path, keys: &KeyRing) -> Result<CopyContents, StoreError
     let row = copy.fetch_optional("SELECT value FROM meta WHERE key = 'marked_at'").await.map_err(failed)?;
     let marked: Option<String> = row.map(|row| row.try_get(0)).transpose().map_err(failed)?;
     contents.as_of = marked.and_then(|at| at.parse().ok()).map(timestamp);
-    contents.bytes = std::fs::metadata(path).map_err(|error| file_error(&error, path, "look at the copy"))?.len();
+    contents.bytes =
+        std::fs::metadata(path).map_err(|error| file_error(&error, path, "look at the copy"))?.len();
     drop(copy.close().await);
     Ok(contents)
 }
@@ -155,12 +158,22 @@ async fn look_at(path: &Path, keys: &KeyRing) -> Result<CopyContents, StoreError
 async fn check_kind(path: &Path, from: &Path) -> Result<(), StoreError> {
     let shown = from.display().to_string();
     let failed = |error: sqlx::Error| worded(&error, &shown, "look at the copy");
-    let mut copy = SqliteConnectOptions::new().filename(path).disable_statement_logging().connect().await.map_err(failed)?;
-    let application: i64 = copy.fetch_one("PRAGMA application_id").await.and_then(|row| row.try_get(0)).map_err(failed)?;
-    let version: i64 = copy.fetch_one("PRAGMA user_version").await.and_then(|row| row.try_get(0)).map_err(failed)?;
+    let mut copy = SqliteConnectOptions::new()
+        .filename(path)
+        .disable_statement_logging()
+        .connect()
+        .await
+        .map_err(failed)?;
+    let application: i64 =
+        copy.fetch_one("PRAGMA application_id").await.and_then(|row| row.try_get(0)).map_err(failed)?;
+    let version: i64 =
+        copy.fetch_one("PRAGMA user_version").await.and_then(|row| row.try_get(0)).map_err(failed)?;
     drop(copy.close().await);
     if application != APPLICATION_ID {
-        return Err(StoreError::Damaged { store: shown, detail: "another program made this database".to_owned() });
+        return Err(StoreError::Damaged {
+            store: shown,
+            detail: "another program made this database".to_owned(),
+        });
     }
     if version > versions() {
         return Err(StoreError::TooNew { store: shown });
@@ -174,7 +187,10 @@ async fn mark_as_copy(path: &Path) -> Result<(), StoreError> {
     let failed = |error: sqlx::Error| worded(&error, &shown, "mark the copy");
     let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
     let mut copy: SqliteConnection = options.connect().await.map_err(failed)?;
-    set_meta(&mut copy, "opening", &format!("{BACKUP}{}", Uuid::new_v4())).await.map_err(failed)?;
+    let mark = format!("{BACKUP}{}", Uuid::new_v4());
+    for key in ["opening", "opened"] {
+        set_meta(&mut copy, key, &mark).await.map_err(failed)?;
+    }
     // Afterwards it is one file, which can be looked at without changing anything.
     copy.fetch_one("PRAGMA journal_mode = DELETE").await.map_err(failed)?;
     copy.close().await.map_err(failed)
@@ -239,7 +255,9 @@ fn renamed(error: StoreError, from: &Path) -> StoreError {
     let store = from.display().to_string();
     match error {
         StoreError::Damaged { detail, .. } => StoreError::Damaged { store, detail },
-        StoreError::WrongMasterKey { wanted, at_hand, .. } => StoreError::WrongMasterKey { store, wanted, at_hand },
+        StoreError::WrongMasterKey { wanted, at_hand, .. } => {
+            StoreError::WrongMasterKey { store, wanted, at_hand }
+        }
         other => other,
     }
 }

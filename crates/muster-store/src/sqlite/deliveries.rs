@@ -24,8 +24,8 @@ use crate::settling::{
 };
 use crate::stored::{bits, bounded, count, lease_end, nanoseconds, timestamp};
 use crate::{
-    Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, QueueState, Recalled, SinkTotals,
-    StoreError,
+    Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, InstanceId, QueueState, Recalled,
+    SinkTotals, StoreError,
 };
 
 const DOING: &str = "lease due deliveries";

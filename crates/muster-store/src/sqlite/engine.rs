@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicI64};
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -15,11 +15,13 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::failure::{examined, worded};
-use super::{copies, open};
 use super::writer::{self, Doing, Durability, WriterHandle, erasing};
+use super::{copies, open};
 use crate::known_keys::KnownKeys;
 use crate::packing::Packer;
-use crate::{CopyContents, KeyRing, Lifetime, MasterKey, OpenMode, ReadKeys, Restoration, SigningKey, StoreError};
+use crate::{
+    CopyContents, KeyRing, Lifetime, MasterKey, OpenMode, ReadKeys, Restoration, SigningKey, StoreError,
+};
 
 /// A store in one SQLite file.
 ///
@@ -163,7 +165,9 @@ impl Lifetime for SqliteStore {
     }
 
     fn trouble(&self) -> Option<String> {
-        self.writes.trouble().or_else(|| examined(&self.path, "the file is missing").map(|error| error.to_string()))
+        self.writes
+            .trouble()
+            .or_else(|| examined(&self.path, "the file is missing").map(|error| error.to_string()))
     }
 
     async fn mark(&self, actor: &str, now: Timestamp) -> Result<Option<Restoration>, StoreError> {

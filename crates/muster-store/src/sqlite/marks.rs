@@ -44,11 +44,14 @@ struct Beside {
     written: Option<i64>,
     /// The opening whose mark the database itself has, without its WAL.
     opening: Option<String>,
+    /// Which files database and WAL were.
+    database: Option<String>,
+    wal: Option<String>,
 }
 
 impl Beside {
     fn read(lock: &File) -> std::io::Result<Self> {
-        let mut bytes = vec![0; 512];
+        let mut bytes = vec![0; 1024];
         let length = lock.read_at(&mut bytes, 0)?;
         let mut beside = Self::default();
         for word in String::from_utf8_lossy(&bytes[..length]).split_whitespace() {
@@ -56,6 +59,8 @@ impl Beside {
                 Some(("file", value)) => beside.itself = Some(value.to_owned()),
                 Some(("written", value)) => beside.written = value.parse().ok(),
                 Some(("opening", value)) => beside.opening = Some(value.to_owned()),
+                Some(("database", value)) => beside.database = Some(value.to_owned()),
+                Some(("wal", value)) => beside.wal = Some(value.to_owned()),
                 _ => beside.marks.push(word.to_owned()),
             }
         }
@@ -70,6 +75,8 @@ impl Beside {
             ("file", self.itself.clone()),
             ("written", self.written.map(|at| at.to_string())),
             ("opening", self.opening.clone()),
+            ("database", self.database.clone()),
+            ("wal", self.wal.clone()),
         ] {
             if let Some(value) = value {
                 text.push_str(&format!(" {key}={value}"));
@@ -90,7 +97,9 @@ impl Beside {
             return Ok(Some("a backup was put back"));
         }
         if !self.marks.iter().any(|known| known == mark) {
-            return Ok(Some("a copy of the database was put back, or the database was moved without its lock file"));
+            return Ok(Some(
+                "a copy of the database was put back, or the database was moved without its lock file",
+            ));
         }
         let another = match &self.itself {
             Some(itself) => *itself != identity(lock)?,
@@ -119,7 +128,9 @@ impl SqliteStore {
         now: Timestamp,
     ) -> Result<Option<Restoration>, StoreError> {
         let lock = self.lock.lock().expect("no panic while the lock is held").as_ref().map(File::try_clone);
-        let Some(lock) = lock.transpose().map_err(|error| self.beside_failed(&error))? else { return Ok(None) };
+        let Some(lock) = lock.transpose().map_err(|error| self.beside_failed(&error))? else {
+            return Ok(None);
+        };
         let (marked, synced) = (self.marked.load(Ordering::Acquire), self.writes.synced());
         let first = marked == 0;
         if !first && marked == synced {
@@ -135,7 +146,7 @@ impl SqliteStore {
         // Both marks are good until the database has the new one, so that a crash in between is no restore.
         beside.marks = vec![last, next.clone()];
         if first {
-            beside.opening = None;
+            (beside.opening, beside.database, beside.wal) = (None, None, None);
         }
         beside.write(&lock).map_err(|error| self.beside_failed(&error))?;
         let noticed = reason.map(|reason| (reason, actor.to_owned()));
@@ -143,6 +154,9 @@ impl SqliteStore {
         beside.marks = vec![next.clone()];
         if first && self.checkpointed().await {
             beside.opening = Some(next);
+            let path = Path::new(&self.path);
+            let of = |path: &Path| File::open(path).and_then(|file| identity(&file)).ok();
+            (beside.database, beside.wal) = (of(path), of(&wal_of(path)));
         }
         beside.write(&lock).map_err(|error| self.beside_failed(&error))?;
         if first {
@@ -274,11 +288,13 @@ pub(super) async fn set_meta(
     key: &str,
     value: &str,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
-        .bind(key)
-        .bind(value)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    )
+    .bind(key)
+    .bind(value)
+    .execute(&mut *connection)
+    .await?;
     Ok(())
 }
 
@@ -289,10 +305,14 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+fn wal_of(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
 /// Looks whether the WAL that lies beside the database belongs to it, before SQLite mixes the two. A process that was killed
 /// leaves its WAL; where the database was put back meanwhile, that WAL would write pages of a later day into it.
 pub(super) async fn part_from_foreign_wal(path: &Path, lock: Option<&File>) -> Result<(), StoreError> {
-    let wal = beside(path, "-wal");
+    let wal = wal_of(path);
     let Ok(found) = std::fs::metadata(&wal) else { return Ok(()) };
     if found.len() == 0 {
         return Ok(());
@@ -310,11 +330,22 @@ pub(super) async fn part_from_foreign_wal(path: &Path, lock: Option<&File>) -> R
         },
     };
     let failed = |error: std::io::Error| file_error(&error, path, "open");
-    let known = Beside::read(lock).map_err(failed)?.opening;
+    let left = Beside::read(lock).map_err(failed)?;
+    let known = left.opening;
     let database = std::fs::metadata(path).map_err(failed)?;
-    let is_another = match (&known, opened_alone(path).await) {
-        (Some(known), Some(found)) => *known != found,
-        _ => false,
+    let is_same = |path: &Path, left: &Option<String>| -> Result<Option<bool>, StoreError> {
+        let Some(left) = left else { return Ok(None) };
+        Ok(Some(File::open(path).and_then(|file| identity(&file)).map_err(failed)? == *left))
+    };
+    let is_another = match (is_same(path, &left.database)?, is_same(&wal, &left.wal)?) {
+        // Another database beside the WAL that a process has left.
+        (Some(false), Some(true)) => true,
+        // They were put back together.
+        (Some(false), Some(false)) => return Ok(()),
+        _ => match (&known, opened_alone(path).await) {
+            (Some(known), Some(found)) => *known != found,
+            _ => false,
+        },
     };
     if is_another {
         let aside = beside(path, &format!("-wal.of-another-{}", Uuid::new_v4().simple()));

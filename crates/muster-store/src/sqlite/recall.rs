@@ -83,14 +83,17 @@ impl SqliteStore {
                     let held: HashMap<i64, u64> = memory
                         .lineages
                         .iter()
-                        .filter_map(|(lineage, claims)| Some((*lineages.get(lineage)?, *claims.get(&queue.tenant)?)))
+                        .filter_map(|(lineage, claims)| {
+                            Some((*lineages.get(lineage)?, *claims.get(&queue.tenant)?))
+                        })
                         .collect();
                     let is_missing = |of: &Acknowledged| match held.get(&of.lineage_no) {
                         Some(held) => count(of.number) > *held,
                         None => of.lineage_no >= oldest,
                     };
                     let missing: Vec<_> = acknowledged.into_iter().filter(is_missing).collect();
-                    recalled.records += owe_again(connection, &queue, &sink, lineage_no, missing, now).await?;
+                    recalled.records +=
+                        owe_again(connection, &queue, &sink, lineage_no, missing, now).await?;
                 }
                 Ok(recalled)
             })
@@ -100,7 +103,10 @@ impl SqliteStore {
 }
 
 async fn known(connection: &mut SqliteConnection, key: &str) -> Result<Option<Known>, Failure> {
-    let row = sqlx::query("SELECT value FROM meta WHERE key = ?").bind(key).fetch_optional(&mut *connection).await?;
+    let row = sqlx::query("SELECT value FROM meta WHERE key = ?")
+        .bind(key)
+        .fetch_optional(&mut *connection)
+        .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(serde_json::from_str(row.try_get(0)?).ok())
 }
@@ -219,7 +225,12 @@ async fn owe_again(
         .execute(&mut *connection)
         .await?;
         let taken_back = "DELETE FROM acknowledgement WHERE batch_no = ? AND sink = ? AND number = ? AND outcome = 'delivered'";
-        sqlx::query(taken_back).bind(of.batch_no).bind(sink).bind(of.number).execute(&mut *connection).await?;
+        sqlx::query(taken_back)
+            .bind(of.batch_no)
+            .bind(sink)
+            .bind(of.number)
+            .execute(&mut *connection)
+            .await?;
     }
     // What the files hold is known again with the next delivery.
     sqlx::query(
@@ -258,7 +269,8 @@ async fn count_as_owed(
         }
     }
     for (source_no, hours) in hours {
-        let rows: Vec<SinkRow<'_>> = hours.into_iter().map(|(hour, records)| (hour, sink, 0, -records, 0)).collect();
+        let rows: Vec<SinkRow<'_>> =
+            hours.into_iter().map(|(hour, records)| (hour, sink, 0, -records, 0)).collect();
         count_sinks(connection, source_no, serde_json::to_string(&rows).expect("names and numbers")).await?;
     }
     Ok(())

@@ -66,7 +66,11 @@ pub(super) struct WriterTask {
 pub(super) fn writer(connection: SqliteConnection, path: String) -> (WriterHandle, WriterTask) {
     let (sender, requests) = mpsc::channel(QUEUE_MAX);
     let trouble = Arc::<Trouble>::default();
-    let handle = WriterHandle { requests: Mutex::new(Some(sender)), synced: AtomicU64::new(0), trouble: Arc::clone(&trouble) };
+    let handle = WriterHandle {
+        requests: Mutex::new(Some(sender)),
+        synced: AtomicU64::new(0),
+        trouble: Arc::clone(&trouble),
+    };
     (handle, WriterTask { connection, requests, path, trouble, durability: None })
 }
 

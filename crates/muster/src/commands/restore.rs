@@ -74,7 +74,8 @@ async fn undone(settings: &Settings, store: &Path, after: u64) -> Option<Vec<Aud
     let events = opened.audit(after, 10_000).await.ok();
     opened.close().await;
     // That settings were loaded or a copy was made is nothing to be done again.
-    let is_done = |event: &AuditEvent| !matches!(event.action.as_str(), "settings.loaded" | "store.backed_up");
+    let is_done =
+        |event: &AuditEvent| !matches!(event.action.as_str(), "settings.loaded" | "store.backed_up");
     Some(events?.into_iter().filter(is_done).collect())
 }
 
@@ -86,7 +87,9 @@ fn told(restored: &Restored) -> String {
         moment(contents.as_of)
     );
     if let Some(aside) = kept_aside {
-        text.push_str(&format!("The store that was there is {aside} now; delete it when you need it no more.\n"));
+        text.push_str(&format!(
+            "The store that was there is {aside} now; delete it when you need it no more.\n"
+        ));
     }
     text.push_str(
         "\nNothing is lost: what came since is fetched and delivered again. What sinks had since then, and what was owed \

@@ -59,7 +59,8 @@ fn rate(now: &Snapshot, earlier: Option<&Snapshot>, count: impl Fn(&Snapshot) ->
 /// That the store was put back from a copy, and what may have come twice for that.
 fn put_back(now: &Snapshot) -> String {
     let Some(latest) = now.put_back.first() else { return String::new() };
-    let as_of = latest.as_of.map_or_else(String::new, |as_of| format!(", as of {}", ago(Some(as_of), now.at)));
+    let as_of =
+        latest.as_of.map_or_else(String::new, |as_of| format!(", as of {}", ago(Some(as_of), now.at)));
     format!(
         "\n! the store was put back {} ago{as_of} ({}): up to {} records may have come twice to each sink",
         ago(Some(latest.at), now.at),

@@ -65,10 +65,12 @@ async fn setup() -> Setup {
 }
 
 fn signal(child: &Child, signal: Signal) {
-    let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())).expect("a process");
+    let pid =
+        child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())).expect("a process");
     rustix::process::kill_process(pid, signal).expect("signalled");
 }
 
+/// Tells a process to stop that runs, and has said so.
 async fn stop(mut child: Child) {
     signal(&child, Signal::TERM);
     assert!(child.wait().await.expect("it ends").success());
@@ -183,6 +185,8 @@ async fn status(setup: &Setup) -> Value {
 async fn nothing_is_lost_and_doubles_are_told(setup: &Setup, case: &str, store: Store) {
     let running = setup.run();
     eventually(&format!("all arrives: {case}"), async || {
+        // The tally reads the whole file.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         setup.emulator.production_finished() && setup.lost() == 0
     })
     .await;
@@ -223,7 +227,7 @@ async fn case(how: Take, store: Store, files: Files) {
 
 macro_rules! matrix {
     ($($name:ident: $take:ident, $store:ident, $files:ident;)*) => {
-        $(#[tokio::test]
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
             case(Take::$take, Store::$store, Files::$files).await;
         })*
@@ -249,7 +253,7 @@ matrix! {
 }
 
 /// A copy that is three days old, put back twice, beside files that went on.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_days_and_once_more() {
     let setup = setup().await;
     let days_ago = SystemClock.now() - jiff::SignedDuration::from_hours(72);
@@ -259,6 +263,11 @@ async fn after_days_and_once_more() {
     drop(bench);
     let running = setup.run();
     lines(&setup, 60).await;
+    eventually("it runs", async || {
+        let log = std::fs::read_to_string(setup.path().join("muster.log")).unwrap_or_default();
+        log.contains("running")
+    })
+    .await;
     stop(running).await;
     let copied = setup.path().join("days-old.db");
     copy(&setup.path().join("muster.db"), &copied);
@@ -274,16 +283,20 @@ async fn after_days_and_once_more() {
 }
 
 /// What `restore` refuses, and what it says is undone.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restore_refuses_what_would_harm_and_says_what_it_undoes() {
     let setup = setup().await;
     let path = |name: &str| setup.path().join(name).to_str().expect("UTF-8").to_owned();
     let made = setup.muster(&["backup", &path("copy.db")]).await;
     let told = String::from_utf8_lossy(&made.stdout).into_owned();
-    assert!(made.status.success() && told.contains("The master key") && told.contains("is not in it"), "{told}");
+    assert!(
+        made.status.success() && told.contains("The master key") && told.contains("is not in it"),
+        "{told}"
+    );
     let again = setup.muster(&["backup", &path("copy.db")]).await;
     assert_eq!(again.status.code(), Some(4), "{again:?}");
-    let removed = setup.muster(&["tenant", "add", "0b1c2d3e-4f50-4a61-8b72-93a4b5c6d7e8", "--name", "Late"]).await;
+    let removed =
+        setup.muster(&["tenant", "add", "0b1c2d3e-4f50-4a61-8b72-93a4b5c6d7e8", "--name", "Late"]).await;
     let is_added = removed.status.success();
     let running = setup.run();
     lines(&setup, 5).await;

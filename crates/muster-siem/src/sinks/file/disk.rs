@@ -3,14 +3,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 use rustix::fs::OFlags;
 
 /// The steps, and the lock that gives the right to take them.
 pub(super) struct Disk {
-    _lock: Option<File>,
+    pub(super) lock: Option<File>,
     #[cfg(test)]
     pub(super) fault: Option<DiskFault>,
 }
@@ -28,7 +28,7 @@ pub(super) struct DiskFault {
 impl Disk {
     pub(super) fn new(lock: File) -> Self {
         Self {
-            _lock: Some(lock),
+            lock: Some(lock),
             #[cfg(test)]
             fault: None,
         }
@@ -37,10 +37,16 @@ impl Disk {
     /// For what happens before the lock is there, or without one.
     pub(super) fn without_lock() -> Self {
         Self {
-            _lock: None,
+            lock: None,
             #[cfg(test)]
             fault: None,
         }
+    }
+
+    /// Whether the file's folder lies on another file system than when it was locked: a mount is gone, or there again.
+    pub(super) fn is_elsewhere(&self, path: &Path) -> io::Result<bool> {
+        let Some(lock) = &self.lock else { return Ok(false) };
+        Ok(std::fs::metadata(folder(path))?.dev() != lock.metadata()?.dev())
     }
 
     /// Opens a file for reading and writing, made where there is none.
@@ -114,7 +120,9 @@ pub(super) fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits();
     let file = match options.custom_flags(flags.cast_signed()).open(path) {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Err(in_its_place(format!("{shown} is a link: name the file itself, or move the link away")));
+            return Err(in_its_place(format!(
+                "{shown} is a link: name the file itself, or move the link away"
+            )));
         }
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
             return Err(in_its_place(format!("{shown} is a pipe or a socket, not a file: move it away")));
@@ -127,33 +135,11 @@ pub(super) fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result
     Ok(file)
 }
 
-fn in_its_place(what: String) -> io::Error {
+pub(super) fn in_its_place(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 /// The folder that a file lies in.
 pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A file beside the sink's: its name with something behind it.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(suffix);
-    path.with_file_name(name)
-}
-
-/// What failed, and what to do.
-pub(super) fn explain(path: &Path, error: &io::Error) -> String {
-    let advice = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space; nothing is lost meanwhile"
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "let the user that Muster runs as write there"
-        }
-        io::ErrorKind::NotFound => "create the folder",
-        _ => "check the disk",
-    };
-    format!("cannot write {} ({error}): {advice}", path.display())
 }

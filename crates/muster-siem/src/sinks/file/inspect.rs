@@ -7,7 +7,8 @@ use std::path::Path;
 
 use rustix::fs::{Access, FlockOperation};
 
-use super::disk::{beside, explain, folder};
+use super::disk::folder;
+use super::site::{beside, explain};
 
 /// What would keep the file from being written: nothing is made, and nothing is opened.
 pub(super) fn inspect(path: &Path) -> Result<(), String> {

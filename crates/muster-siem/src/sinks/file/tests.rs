@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::disk::DiskFault;
-use super::open_file::{LEDGER_BYTES_MAX, ledger_path};
+use super::open_file::LEDGER_BYTES_MAX;
+use super::site::ledger_path;
 use super::*;
 use crate::sinks::suite::{self, Behaviour, Harness};
 use crate::sinks::testing::{check_page, delivery, delivery_batch, settings, surroundings, tenant};
@@ -239,11 +240,9 @@ async fn links_pipes_and_folders_in_place_of_the_files_are_told() {
         PathBuf::from(name)
     };
     for suffix in ["", ".ledger", ".lock"] {
-        for (make, what) in [
-            (&link as &dyn Fn(&std::path::Path), "is a link"),
-            (&pipe, "is not a file"),
-            (&folder, ""),
-        ] {
+        for (make, what) in
+            [(&link as &dyn Fn(&std::path::Path), "is a link"), (&pipe, "is not a file"), (&folder, "")]
+        {
             let place = Place::new();
             make(&of(suffix, &place));
             let refused = place.open_as(place.settings()).expect_err("refused").to_string();
@@ -260,7 +259,10 @@ async fn links_pipes_and_folders_in_place_of_the_files_are_told() {
     is_retry(&deliver(&sink, 0, 2, &["2"]).await, "is a link");
     std::fs::remove_file(place.path()).expect("deleted");
     all_delivered(&deliver(&sink, 0, 2, &["2"]).await);
-    assert_eq!((place.text(), std::fs::read_to_string(target.path()).expect("the file")), ("2\n".to_owned(), "precious".to_owned()));
+    assert_eq!(
+        (place.text(), std::fs::read_to_string(target.path()).expect("the file")),
+        ("2\n".to_owned(), "precious".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -372,6 +374,99 @@ async fn a_disk_that_stays_broken_is_tried_again() {
     }
     all_delivered(&deliver(&sink, 0, 1, &["11111"]).await);
     assert_eq!(place.text(), "11111\n");
+}
+
+/// Runs `mount` or `umount`; whether that is allowed here.
+fn mounts(arguments: &[&str]) -> bool {
+    let program = if arguments.contains(&"-t") || arguments.contains(&"--bind") { "mount" } else { "umount" };
+    let done = std::process::Command::new(program).args(arguments).output();
+    done.is_ok_and(|done| done.status.success())
+}
+
+/// A mount that goes with the test.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(options: &str, at: &std::path::Path) -> Option<Self> {
+        std::fs::create_dir_all(at).expect("a folder");
+        let text = at.to_str().expect("UTF-8");
+        let mounted = mounts(&["-t", "tmpfs", "-o", options, "tmpfs", text]);
+        if !mounted {
+            eprintln!(
+                "SKIPPED: nothing can be mounted here, so real full, read-only and lost disks are not tried"
+            );
+        }
+        mounted.then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        mounts(&["-l", self.0.to_str().expect("UTF-8")]);
+    }
+}
+
+/// Real disks: full, without inodes, read-only, gone; each by its name, and all goes on by itself afterwards.
+#[tokio::test]
+async fn real_disks_in_trouble_are_told_by_name_and_waited_for() {
+    let place = Place::new();
+    let disk = place.folder.path().join("disk");
+    let at = |name: &str| FileSettings { path: disk.join(name), ..place.settings() };
+    let Some(mounted) = Mounted::new("size=256k,nr_inodes=12", &disk) else { return };
+    let sink = place.open_as(at("a.ndjson")).expect("opened");
+    all_delivered(&deliver(&sink, 0, 1, &["1"]).await);
+    let filler = disk.join("filler");
+    // Until nothing more fits.
+    let filled = std::fs::write(&filler, vec![0; 1 << 20]);
+    assert!(filled.is_err());
+    let long = "x".repeat(10_000);
+    is_retry(&deliver(&sink, 0, 2, &[&long]).await, "the disk is full");
+    is_retry(&deliver(&sink, 0, 2, &[&long]).await, "the disk is full");
+    std::fs::remove_file(&filler).expect("freed");
+    all_delivered(&deliver(&sink, 0, 2, &[&long]).await);
+    assert_eq!(std::fs::read_to_string(disk.join("a.ndjson")).expect("read"), format!("1\n{long}\n"));
+    for number in 0.. {
+        if File::create(disk.join(format!("small-{number}"))).is_err() {
+            break;
+        }
+    }
+    let refused = place.open_as(at("b.ndjson")).expect_err("no room for a file").to_string();
+    assert!(refused.contains("no inodes left"), "{refused}");
+    std::fs::remove_file(disk.join("small-0")).expect("freed");
+    // The mount is lost: what lies under it is not written to.
+    let shown = place.folder.path().join("shown");
+    std::fs::create_dir(&shown).expect("a folder");
+    let text = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    drop(sink);
+    assert!(mounts(&["--bind", &text(&disk), &text(&shown)]));
+    let there = Mounted(shown.clone());
+    let sink =
+        place.open_as(FileSettings { path: shown.join("a.ndjson"), ..place.settings() }).expect("opened");
+    all_delivered(&deliver(&sink, 0, 3, &["3"]).await);
+    drop(there);
+    is_retry(&deliver(&sink, 0, 4, &["4"]).await, "is not mounted any more");
+    assert_eq!(
+        std::fs::read_dir(&shown).expect("a folder").count(),
+        0,
+        "nothing is made under the mount point"
+    );
+    assert!(mounts(&["--bind", &text(&disk), &text(&shown)]));
+    let there = Mounted(shown.clone());
+    all_delivered(&deliver(&sink, 0, 4, &["4"]).await);
+    assert!(std::fs::read_to_string(disk.join("a.ndjson")).expect("read").ends_with("3\n4\n"));
+    drop((sink, there, mounted));
+    // Read-only from the start.
+    let Some(mounted) = Mounted::new("ro", &disk) else { return };
+    let refused = place.open_as(at("c.ndjson")).expect_err("read-only").to_string();
+    assert!(refused.to_lowercase().contains("read-only"), "{refused}");
+    drop(mounted);
+    // A disk that fails is not a full one.
+    let failing = io_error(rustix::io::Errno::IO);
+    assert!(failing.contains("the disk fails") && !failing.contains("full"), "{failing}");
+}
+
+fn io_error(error: rustix::io::Errno) -> String {
+    super::site::explain(std::path::Path::new("/alerts"), &error.into())
 }
 
 #[tokio::test]

@@ -347,6 +347,8 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
          DROP INDEX queue_by_set_at; ALTER TABLE queue DROP COLUMN set_at;
          DROP TRIGGER unrouted_outlives_its_batch; DROP TABLE unrouted; DROP TABLE replay;
          DROP INDEX delivery_replayed; ALTER TABLE delivery DROP COLUMN replayed;
+         DROP TABLE lineage; DROP TABLE restoration; ALTER TABLE delivery DROP COLUMN lineage_no;
+         ALTER TABLE queue DROP COLUMN done_number; ALTER TABLE queue DROP COLUMN done_lineage_no;
          DELETE FROM meta WHERE key IN ('signing_key', 'audit_head', 'answers_known_after'); PRAGMA user_version = 1;
 
          CREATE TABLE source_state (

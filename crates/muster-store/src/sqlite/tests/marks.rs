@@ -131,9 +131,8 @@ async fn a_wal_of_another_day_is_not_mixed_in() {
         store.close().await;
     }
     let aside = std::fs::read_dir(path.parent().unwrap()).unwrap();
-    let aside = aside.filter(|entry| {
-        entry.as_ref().unwrap().file_name().to_string_lossy().contains("-wal.of-another-")
-    });
+    let aside = aside
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("-wal.of-another-"));
     assert_eq!(aside.count(), 2, "nothing was thrown away");
 }
 
@@ -198,7 +197,10 @@ async fn what_the_files_of_a_sink_lack_is_owed_again_once() {
     let id = Uuid::from_u128(7);
     let memory = |lineages: &[(Lineage, u64)]| SinkMemory {
         id,
-        lineages: lineages.iter().map(|(lineage, number)| (*lineage, HashMap::from([(of, *number)]))).collect(),
+        lineages: lineages
+            .iter()
+            .map(|(lineage, number)| (*lineage, HashMap::from([(of, *number)])))
+            .collect(),
     };
     let store = owing(&fixture, &["a", "b"]).await;
     // Looked at for the first time: nothing can be said of what was before.
@@ -255,7 +257,10 @@ async fn a_copy_is_whole_private_and_written_over_nothing() {
     assert!(matches!(CheckedCopy::of(&to, &fixture.path, &keys).await, Err(StoreError::Locked { .. })));
     store.close().await;
     let other: crate::KeyRing = MasterKey::generate().into();
-    assert!(matches!(CheckedCopy::of(&to, &fixture.path, &other).await, Err(StoreError::WrongMasterKey { .. })));
+    assert!(matches!(
+        CheckedCopy::of(&to, &fixture.path, &other).await,
+        Err(StoreError::WrongMasterKey { .. })
+    ));
     let mut torn = std::fs::read(&to).unwrap();
     let middle = torn.len() / 2;
     torn[middle..].fill(0);

@@ -298,8 +298,9 @@ impl Sent {
         let cef = read_cef(line);
         let text = |key: &str| self.body[key].as_str().filter(|text| !text.trim().is_empty());
         let title = match self.source {
-            Source::GraphAlerts => "title",
+            Source::GraphAlerts | Source::EndpointAlerts => "title",
             Source::GraphIncidents => "displayName",
+            Source::XdrIncidents => "incidentName",
         };
         assert_eq!(cef.header[..4], ["CEF:0", "Microsoft", "Microsoft Defender ATP", "2.0"]);
         assert_eq!(cef.header[5], expected(text(title).expect("a title"), false, true));

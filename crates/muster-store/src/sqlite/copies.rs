@@ -10,10 +10,10 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, Row, SqliteConnection};
 use uuid::Uuid;
 
-use super::failure::worded;
-use super::marks::{BACKUP, beside, set_meta};
-use super::meta::stored_keys;
-use super::open::{APPLICATION_ID, file_error, options, try_lock, versions};
+use super::failure::{file_error, worded};
+use super::lock_file::{BACKUP, beside, try_lock};
+use super::meta::{set_meta, stored_keys};
+use super::open::{APPLICATION_ID, options, versions};
 use crate::known_keys::{KnownKeys, opened_signing_key};
 use crate::stored::{count, timestamp};
 use crate::{CopyContents, KeyRing, StoreError};

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::failure::{examined, worded};
 use super::writer::{self, Doing, Durability, WriterHandle, erasing};
-use super::{copies, open};
+use super::{copies, lock_file, open};
 use crate::known_keys::KnownKeys;
 use crate::packing::Packer;
 use crate::{
@@ -161,7 +161,7 @@ impl Lifetime for SqliteStore {
 
     fn is_owned(&self) -> Result<bool, StoreError> {
         let mine = self.lock.lock().expect("no panic while the lock is held").is_some();
-        Ok(mine || open::is_locked(Path::new(&self.path), "lock", "look for its owner")?)
+        Ok(mine || lock_file::is_locked(Path::new(&self.path), "lock", "look for its owner")?)
     }
 
     fn trouble(&self) -> Option<String> {

@@ -117,3 +117,18 @@ pub(super) fn examined(path: &str, detail: &str) -> Option<StoreError> {
 fn code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
+
+/// What a file of the store that cannot be read or written says.
+pub(super) fn file_error(error: &std::io::Error, path: &Path, doing: &'static str) -> StoreError {
+    let store = path.display().to_string();
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            examined(&store, &error.to_string()).unwrap_or(StoreError::DiskFull { store })
+        }
+        std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { store, detail: error.to_string() },
+        _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+            StoreError::DiskFails { store, detail: error.to_string() }
+        }
+        _ => StoreError::Database { doing, detail: format!("{store}: {error}") },
+    }
+}

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use sqlx::Row;
 
 use super::engine::SqliteStore;
-use super::open::try_lock;
+use super::lock_file::try_lock;
 use super::rows::owner;
 use super::waits::latest_set;
 use super::writer::Durability;

@@ -59,3 +59,19 @@ pub(super) async fn log_end(
     let stored: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
     Ok(stored.and_then(|stored| LogEnd::verified(&stored, key)))
 }
+
+/// Writes one of the values.
+pub(super) async fn set_meta(
+    connection: &mut SqliteConnection,
+    key: &str,
+    value: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    )
+    .bind(key)
+    .bind(value)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
+}

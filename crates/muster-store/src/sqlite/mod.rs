@@ -24,6 +24,7 @@ mod known;
 mod leased_source;
 mod leases;
 mod ledger;
+mod lock_file;
 mod look;
 mod marks;
 mod meta;

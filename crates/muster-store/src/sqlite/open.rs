@@ -2,15 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Executor, Row, SqliteConnection, SqlitePool};
 
-use super::failure::{examined, worded};
-use super::marks::part_from_foreign_wal;
+use super::failure::{file_error, worded};
+use super::lock_file::{part_from_foreign_wal, try_lock};
 use super::meta::{set_log_end, stored_keys};
 use crate::audit::LogEnd;
 use crate::known_keys::{KnownKeys, opened_signing_key, sealed_signing_key};
@@ -110,44 +109,6 @@ async fn lock(path: &Path) -> Result<File, StoreError> {
     Err(StoreError::Locked { store: path.display().to_string() })
 }
 
-/// Whether somebody holds the lock of the file `name` beside the database. Who looks shares the lock with others who look.
-pub(super) fn is_locked(path: &Path, name: &str, doing: &'static str) -> Result<bool, StoreError> {
-    let beside = beside(path, name);
-    let failed = |error: std::io::Error| file_error(&error, &beside, doing);
-    let file = match File::open(&beside) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(failed(error)),
-    };
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-        Err(error) => Err(failed(error.into())),
-    }
-}
-
-fn beside(path: &Path, name: &str) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".");
-    beside.push(name);
-    PathBuf::from(beside)
-}
-
-/// Locks the file `name` beside the database; `None` when another holds it. The lock goes with the file handle, however
-/// the process ends.
-pub(super) fn try_lock(path: &Path, name: &str, doing: &'static str) -> Result<Option<File>, StoreError> {
-    let beside = beside(path, name);
-    let failed = |error: std::io::Error| file_error(&error, &beside, doing);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(&beside).map_err(failed)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(failed(error.into())),
-    }
-}
-
 async fn migrate(
     writer: &mut SqliteConnection,
     path: &str,
@@ -229,18 +190,4 @@ async fn signing_key(
     let missing =
         || StoreError::Damaged { store: path.to_owned(), detail: "the signing key is missing".to_owned() };
     opened_signing_key(&stored.ok_or_else(missing)?, keys)
-}
-
-pub(super) fn file_error(error: &std::io::Error, path: &Path, doing: &'static str) -> StoreError {
-    let store = path.display().to_string();
-    match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            examined(&store, &error.to_string()).unwrap_or(StoreError::DiskFull { store })
-        }
-        std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { store, detail: error.to_string() },
-        _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
-            StoreError::DiskFails { store, detail: error.to_string() }
-        }
-        _ => StoreError::Database { doing, detail: format!("{store}: {error}") },
-    }
 }

@@ -12,7 +12,7 @@ use super::batches::lineage_no;
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::ledger::{SinkRow, count_sinks};
-use super::marks::set_meta;
+use super::meta::set_meta;
 use super::promotion::next_number;
 use super::rows::parsed;
 use super::writer::Durability;

@@ -9,8 +9,8 @@ use muster_model::Span;
 use muster_model::text::did_you_mean;
 use muster_siem::sinks::SinkSettings;
 
-use super::settings::{Read, Settings};
-use super::{CloudSettings, Mistake};
+use super::read::Read;
+use super::{CloudSettings, Mistake, RouteSettings};
 
 /// Looks at what was read, and tells of each mistake: its section, its key (or nothing), and the message.
 type Check = fn(&Read, &Path, &mut dyn FnMut(&str, &str, String));
@@ -39,7 +39,7 @@ fn routes(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
             let meant = did_you_mean(sink, read.sink_names.iter().map(String::as_str));
             let known = known(&read.sink_names, "none yet; add [sinks.NAME]");
             let message = format!("there is no sink `{sink}`{meant}; the sinks are: {known}");
-            say(&Settings::route_section(index), "sinks", message);
+            say(&RouteSettings::section(index), "sinks", message);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::section::Document;
+use super::document::Document;
 
 /// The files and lines of sections and keys.
 #[derive(Debug, Clone, Default)]

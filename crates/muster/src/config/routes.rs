@@ -49,6 +49,11 @@ fn severity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Severit
 }
 
 impl RouteSettings {
+    /// The section of the route at `index`, in mistakes.
+    pub(super) fn section(index: usize) -> String {
+        format!("routes #{}", index + 1)
+    }
+
     /// What stands for a route that could not be read.
     pub(super) fn nowhere() -> Self {
         let (name, tenants, sources, sinks) = (None, everyone(), all_sources(), Vec::new());

@@ -3,7 +3,6 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::Path;
 
 use muster_model::TenantId;
 use serde::Deserialize;
@@ -11,8 +10,10 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::Mistake;
+use super::document::Document;
+use super::places::Places;
 use super::wording::{reworded, without_values};
-use super::{Mistake, places::Places};
 
 /// What stands in for a key that is missing, so that the rest of its section can be looked at.
 const STAND_INS: [&str; 6] = [
@@ -23,11 +24,6 @@ const STAND_INS: [&str; 6] = [
     "x = { file = \"x\" }",
     "x = \"tcp\"",
 ];
-
-pub(super) struct Document<'a> {
-    pub(super) file: &'a Path,
-    pub(super) text: &'a str,
-}
 
 /// What a section came to.
 pub(super) struct Part<T> {
@@ -189,22 +185,6 @@ impl Document<'_> {
         let (file, line) = places.section(section)?;
         let message = format!("it stands in {}:{line} already: keep one of them", file.display());
         Some(self.mistake_at(span, section, None, &message))
-    }
-
-    pub(super) fn mistake_at(
-        &self,
-        span: &Range<usize>,
-        section: &str,
-        key: Option<&str>,
-        message: &str,
-    ) -> Mistake {
-        Mistake::new((self.file, Some(self.line(span.start))), section, key, message)
-    }
-
-    /// The line of a place in the text, counted from 1.
-    pub(super) fn line(&self, at: usize) -> usize {
-        let before = self.text.as_bytes().get(..at).unwrap_or(self.text.as_bytes());
-        memchr::memchr_iter(b'\n', before).count() + 1
     }
 }
 

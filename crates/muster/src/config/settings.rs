@@ -1,19 +1,18 @@
 //! All sections together, read and checked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use muster_model::SecretReference;
-use muster_model::text::did_you_mean;
 use muster_siem::sinks::SinkSettings;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
+use super::document::Document;
 use super::places::Places;
-use super::section::Document;
+use super::read::Read;
 use super::{
     AppSettings, CloudSettings, CollectSettings, KeyVaultSettings, Mistake, Mistakes, NetworkSettings,
-    OnboardingSettings, RouteSettings, ServerSettings, StoreSettings, contradictions, files, sinks,
+    OnboardingSettings, RouteSettings, ServerSettings, StoreSettings, contradictions, files,
 };
 
 /// The settings of one Muster, checked.
@@ -123,7 +122,7 @@ impl Settings {
 
     /// The section of the route at `index`, in mistakes.
     pub fn route_section(index: usize) -> String {
-        format!("routes #{}", index + 1)
+        RouteSettings::section(index)
     }
 
     /// A path of the settings, seen from the settings' folder.
@@ -142,91 +141,6 @@ impl Settings {
 
 fn right((settings, mistakes): (Option<Settings>, Vec<Mistake>)) -> Result<Settings, Mistakes> {
     settings.filter(|_| mistakes.is_empty()).ok_or(Mistakes(mistakes))
-}
-
-/// The sections as they are found, in whatever file.
-#[derive(Default)]
-pub(super) struct Read {
-    pub(super) store: Option<StoreSettings>,
-    pub(super) cloud: Option<CloudSettings>,
-    pub(super) network: Option<NetworkSettings>,
-    pub(super) collect: Option<CollectSettings>,
-    pub(super) server: Option<ServerSettings>,
-    pub(super) key_vault: Option<KeyVaultSettings>,
-    pub(super) onboarding: Option<OnboardingSettings>,
-    pub(super) apps: BTreeMap<String, AppSettings>,
-    pub(super) sinks: BTreeMap<String, SinkSettings>,
-    /// Also those of which a part had to be left out.
-    pub(super) routes: Vec<RouteSettings>,
-    /// Every app and sink that has a section, also a wrong one.
-    pub(super) app_names: BTreeSet<String>,
-    pub(super) sink_names: BTreeSet<String>,
-    pub(super) places: Places,
-    /// How many routes were met.
-    routes_met: usize,
-}
-
-const SECTIONS: [&str; 10] =
-    ["store", "cloud", "network", "collect", "server", "key_vault", "onboarding", "apps", "sinks", "routes"];
-
-impl Read {
-    fn take(&mut self, document: &Document<'_>, table: DeTable<'_>, mistakes: &mut Vec<Mistake>) {
-        let places = &mut self.places;
-        for (key, value) in table {
-            let name = key.get_ref().to_string();
-            match name.as_str() {
-                "store" => document.once(&name, &mut self.store, value, places, mistakes),
-                "cloud" => document.once(&name, &mut self.cloud, value, places, mistakes),
-                "network" => document.once(&name, &mut self.network, value, places, mistakes),
-                "collect" => document.once(&name, &mut self.collect, value, places, mistakes),
-                "server" => document.once(&name, &mut self.server, value, places, mistakes),
-                "key_vault" => document.once(&name, &mut self.key_vault, value, places, mistakes),
-                "onboarding" => document.once(&name, &mut self.onboarding, value, places, mistakes),
-                "apps" => {
-                    let found = (&mut self.apps, &mut self.app_names);
-                    document.named(&name, found, value, places, mistakes, Document::section);
-                }
-                "sinks" => {
-                    let found = (&mut self.sinks, &mut self.sink_names);
-                    document.named(&name, found, value, places, mistakes, sinks::read);
-                }
-                "routes" => {
-                    take_routes((&mut self.routes, &mut self.routes_met), document, value, places, mistakes)
-                }
-                _ => {
-                    let meant = did_you_mean(&name, SECTIONS);
-                    let message = format!(
-                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, apps.NAME, sinks.NAME or [[routes]]"
-                    );
-                    mistakes.push(document.mistake_at(&key.span(), "", None, &message));
-                }
-            }
-        }
-    }
-}
-
-fn take_routes(
-    (routes, met): (&mut Vec<RouteSettings>, &mut usize),
-    document: &Document<'_>,
-    value: Spanned<DeValue<'_>>,
-    places: &mut Places,
-    mistakes: &mut Vec<Mistake>,
-) {
-    let span = value.span();
-    let DeValue::Array(found) = value.into_inner() else {
-        mistakes.push(document.mistake_at(&span, "routes", None, "write it as [[routes]]"));
-        return;
-    };
-    for route in found {
-        let section = Settings::route_section(*met);
-        *met += 1;
-        places.note(document, &section, &route);
-        match document.part::<RouteSettings>(&section, route, mistakes) {
-            Some(part) => routes.push(part.value),
-            // It keeps its number, and leads nowhere.
-            None => routes.push(RouteSettings::nowhere()),
-        }
-    }
 }
 
 fn fingerprint(files: &[(PathBuf, String)]) -> String {

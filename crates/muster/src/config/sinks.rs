@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeValue};
 
 use super::Mistake;
-use super::section::Document;
+use super::document::Document;
 use super::wording::without_values;
 
 /// Reads a sink's section. The type is read first, so that each type's mistakes keep their lines.

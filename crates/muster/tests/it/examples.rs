@@ -129,9 +129,10 @@ async fn the_examples_work_as_printed() {
     let slug = known["slug"].as_str().expect("a slug").to_owned();
     let domain = tenants[0].domain.clone();
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_muster")).parent().expect("a folder");
+    #[expect(clippy::disallowed_methods, reason = "a test asks how it is run")]
+    let known_folders = std::env::var_os("PATH").expect("a path");
     let search = std::env::join_paths(
-        std::iter::once(program.to_owned())
-            .chain(std::env::split_paths(&std::env::var_os("PATH").expect("a path"))),
+        std::iter::once(program.to_owned()).chain(std::env::split_paths(&known_folders)),
     )
     .expect("a path");
     // What examples find in their folder: a token that says little, and a list with a bad line.

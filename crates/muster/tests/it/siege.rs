@@ -141,6 +141,7 @@ struct Outcome {
     memory_before: u64,
     memory_during: u64,
     /// Pages asked for by somebody honest, how many came, and the slowest.
+    #[expect(dead_code, reason = "printed with the rest")]
     asked: u32,
     answered: u32,
     slowest: Duration,

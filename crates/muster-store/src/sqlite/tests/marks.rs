@@ -7,7 +7,7 @@ use muster_model::{Delivery, Lineage, SinkMemory};
 
 use super::*;
 use crate::sqlite::copies::CheckedCopy;
-use crate::sqlite::marks::beside;
+use crate::sqlite::lock_file::beside;
 
 async fn noticed(store: &SqliteStore) -> Option<String> {
     let restoration = store.mark("command test", at(50)).await.unwrap();

@@ -9,6 +9,7 @@ use muster_store::NewTenant;
 use crate::audit::actor;
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::note;
 use crate::validation;
 
 #[derive(Debug, clap::Args)]
@@ -86,7 +87,7 @@ pub(super) async fn add_one(
         if args.source.is_empty() { Source::DEFAULT.into() } else { args.source.iter().copied().collect() };
     for source in &sources {
         if let Some(told) = validation::lacking(microsoft.cloud(), *source) {
-            eprintln!("warning: {told}");
+            note!("warning: {told}");
         }
     }
     let since = now.checked_sub(back).unwrap_or(jiff::Timestamp::UNIX_EPOCH);

@@ -153,7 +153,7 @@ fn table() -> Vec<Row> {
         row("two sinks in one file", ("", "[sinks.second]\ntype = \"file\"\npath = \"./archive.ndjson\"\n"), &[], NoStart, "muster.toml:17: [sinks.second] path: sink `archive` writes the same file"),
         row("a file in no folder", ("\"archive.ndjson\"", "\"missing/archive.ndjson\""), &[], StartsWithout, "muster.toml:10: [sinks.archive] path: the folder ./missing does not exist; create it"),
         row("a folder for a file", SAME, &[Folder("archive.ndjson")], StartsWithout, "[sinks.archive] path: ./archive.ndjson is a folder; name a file in it"),
-        row("a pipe for a file", SAME, &[Piped("archive.ndjson")], StartsWithout, "[sinks.archive] path: ./archive.ndjson is no ordinary file"),
+        row("a pipe for a file", SAME, &[Piped("archive.ndjson")], StartsWithout, "[sinks.archive] path: ./archive.ndjson is not a file"),
         row("a token that is not there", ("", "[sinks.splunk]\ntype = \"splunk_hec\"\nurl = \"https://127.0.0.1:1\"\ntoken = { file = \"no.token\" }\n"), &[], StartsWithout, "muster.toml:18: [sinks.splunk] token: the secret's file ./no.token cannot be read"),
         row("a token with a mark", ("", "[sinks.splunk]\ntype = \"splunk_hec\"\nurl = \"https://127.0.0.1:1\"\ntoken = { file = \"a.token\" }\n"), &[Written("a.token", b"\xef\xbb\xbfhunter2-Xk93vQ\r\n")], StartsWithout, "[sinks.splunk] token: the secret in a.token begins with a byte-order mark"),
         row("a CA file that is not there", ("", "[sinks.splunk]\ntype = \"splunk_hec\"\nurl = \"https://127.0.0.1:1\"\ntoken = { file = \"main.secret\" }\nca_file = \"no.pem\"\n"), &[], StartsWithout, "muster.toml:19: [sinks.splunk] ca_file: cannot read the CA file ./no.pem"),

@@ -27,8 +27,14 @@ pub(super) fn inspect(path: &Path) -> Result<(), String> {
     for suffix in ["", ".ledger", ".lock"] {
         let path = beside(path, suffix);
         match std::fs::symlink_metadata(&path) {
+            Ok(found) if found.is_symlink() => {
+                return Err(format!(
+                    "{} is a link, which is not followed; name the file itself",
+                    path.display()
+                ));
+            }
             Ok(found) if !found.is_file() => {
-                return Err(format!("{} is no ordinary file; name one", path.display()));
+                return Err(format!("{} is not a file; name one", path.display()));
             }
             _ => may(&path, Access::READ_OK | Access::WRITE_OK)?,
         }
@@ -84,7 +90,7 @@ mod tests {
         for (wrong, words) in [
             (home.path().to_owned(), "is a folder"),
             (home.path().join("missing/alerts.ndjson"), "does not exist"),
-            ("/dev/full".into(), "no ordinary file"),
+            ("/dev/full".into(), "is not a file"),
         ] {
             assert!(try_place(&wrong).expect_err("a bad place").contains(words), "{}", wrong.display());
         }

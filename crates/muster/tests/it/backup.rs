@@ -55,7 +55,7 @@ const SINK_FILES: [&str; 3] = ["archive.ndjson", "archive.ndjson.ledger", "archi
 async fn setup() -> Setup {
     let emulator = Config {
         tenants: 3,
-        alerts: Some(240),
+        alerts: Some(160),
         rate: Some(60.0),
         update_share: Some(0.2),
         update_after: (Duration::from_millis(100), Duration::from_secs(1)),
@@ -219,7 +219,7 @@ async fn case(how: Take, store: Store, files: Files) {
     lines(&setup, 40).await;
     let (copied, mut running) = take(&setup, running, how).await;
     let then = file_lines(&setup);
-    lines(&setup, then + 60).await;
+    lines(&setup, then + 50).await;
     running.kill().await.expect("killed");
     put(&setup, &copied, how, store, files).await;
     nothing_is_lost_and_doubles_are_told(&setup, &case, store).await;

@@ -44,7 +44,12 @@ impl Place {
     }
 
     fn open_to_fail(&self, settings: FileSettings, fault: DiskFault) -> Result<FileSink, SinkError> {
-        let mut disk = Disk::new(lock(&settings.path).expect("a lock file").expect("free"));
+        // A program that another test starts holds this lock for an instant: from its fork until it runs.
+        let tried = std::iter::repeat_with(|| {
+            std::thread::yield_now();
+            lock(&settings.path).expect("a lock file")
+        });
+        let mut disk = Disk::new(tried.take(100_000).flatten().next().expect("free"));
         disk.fault = Some(fault);
         let encoding = settings.encoding().expect("an encoding");
         let (path, clock) = (self.path(), self.clock.clone());

@@ -105,7 +105,8 @@ impl Collector {
                 if progressed {
                     self.note(lease, &TenantAccess::Granted).await;
                 }
-                PollResult::Yielded { next_at: self.clock.now(), progressed, cursor: Some(cursor) }
+                let missing = missing(&cursor);
+                PollResult::Yielded { next_at: self.clock.now(), progressed, missing, cursor: Some(cursor) }
             }
             Err(error) => {
                 match error.access() {
@@ -404,7 +405,8 @@ impl Collector {
         if !counts {
             tracing::debug!(reason = %error, "the turn is given up");
             let progressed = cursor != lease.cursor;
-            return PollResult::Yielded { next_at: later(now, wait), progressed, cursor: Some(cursor) };
+            let (next_at, missing) = (later(now, wait), missing(&cursor));
+            return PollResult::Yielded { next_at, progressed, missing, cursor: Some(cursor) };
         }
         let kind = match error {
             TurnError::Fetch { error, .. } => error.kind(),

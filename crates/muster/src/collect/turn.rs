@@ -27,7 +27,7 @@ use super::collector::{Collector, LEASE};
 use super::each;
 use super::gone;
 use super::missing::missing;
-use super::page::{KEPT_BYTES_MAX, Taken};
+use super::page::{Junk, KEPT_BYTES_MAX, Taken};
 use super::place::Place;
 use crate::access::apps::AppMissing;
 use crate::backoff;
@@ -211,7 +211,8 @@ impl Collector {
                 return Err(TurnError::NotAPage { error, after });
             }
         };
-        let Taken { records, dead_letters, mut summary } = taken;
+        let Taken { records, mut dead_letters, junk, mut summary } = taken;
+        dead_letters.extend(junk.as_ref().map(Junk::letter));
         let bare = |(_, body): &(RecordHead, &str)| sources::is_bare(request.rung, body);
         if summary.partial.is_some() && records.iter().any(bare) && sources::after_bare(source, cursor) {
             return Ok(Step::Continue);

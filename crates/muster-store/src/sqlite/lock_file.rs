@@ -148,18 +148,62 @@ pub(super) fn wal_of(path: &Path) -> PathBuf {
     beside(path, "-wal")
 }
 
-/// Looks whether the WAL that lies beside the database belongs to it, before SQLite mixes the two. A process that was killed
-/// leaves its WAL; where the database was put back meanwhile, that WAL would write pages of a later day into it.
-pub(super) async fn part_from_foreign_wal(path: &Path, lock: Option<&File>) -> Result<(), StoreError> {
+/// What the WAL beside a database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wal {
+    /// There is none, or nothing in it.
+    Missing,
+    /// It belongs to the database.
+    Own,
+    /// A process that was killed left it, and another database was put in the place of its own since.
+    AnotherDatabases,
+}
+
+/// Tells whether the WAL beside the database belongs to it, by what the lock file says that was left. Changes nothing.
+pub(super) async fn wal_beside(path: &Path, left: &Beside) -> Result<Wal, StoreError> {
     let wal = wal_of(path);
-    let Ok(found) = std::fs::metadata(&wal) else { return Ok(()) };
+    let Ok(found) = std::fs::metadata(&wal) else { return Ok(Wal::Missing) };
     if found.len() == 0 {
-        return Ok(());
+        return Ok(Wal::Missing);
     }
+    let failed = |error: std::io::Error| file_error(&error, path, "open");
+    let database = std::fs::metadata(path).map_err(failed)?;
+    let is_same = |path: &Path, left: &Option<String>| -> Result<Option<bool>, StoreError> {
+        let Some(left) = left else { return Ok(None) };
+        Ok(Some(File::open(path).and_then(|file| identity(&file)).map_err(failed)? == *left))
+    };
+    let is_another = match (is_same(path, &left.database)?, is_same(&wal, &left.wal)?) {
+        // Another database beside the WAL that a process has left.
+        (Some(false), Some(true)) => true,
+        // They were put back together.
+        (Some(false), Some(false)) => return Ok(Wal::Own),
+        _ => match (&left.opening, opened_alone(path).await) {
+            (Some(known), Some(found)) => *known != found,
+            _ => false,
+        },
+    };
+    if is_another {
+        return Ok(Wal::AnotherDatabases);
+    }
+    if left.opening.is_some() && database.ctime() > found.ctime() + CHANGED_WITHIN_SECONDS {
+        let detail = format!(
+            "it was changed after its WAL, by something other than Muster. Was it put back from a copy? Then move {} away \
+             (it belongs to the database before) and start again; else `touch` that file and start again",
+            wal.display()
+        );
+        return Err(StoreError::Damaged { store: path.display().to_string(), detail });
+    }
+    Ok(Wal::Own)
+}
+
+/// Moves a WAL aside that does not belong to the database, before SQLite mixes the two: it would write pages of a later day
+/// into it.
+pub(super) async fn part_from_foreign_wal(path: &Path, lock: Option<&File>) -> Result<(), StoreError> {
     let taken;
     let lock = match lock {
         Some(lock) => lock,
-        // A process is at work with both: they belong together.
+        None if !wal_of(path).exists() => return Ok(()),
+        // Where it is held, a process is at work with both: they belong together.
         None => match try_lock(path, "lock", "open")? {
             None => return Ok(()),
             Some(lock) => {
@@ -170,41 +214,17 @@ pub(super) async fn part_from_foreign_wal(path: &Path, lock: Option<&File>) -> R
     };
     let failed = |error: std::io::Error| file_error(&error, path, "open");
     let left = Beside::read(lock).map_err(failed)?;
-    let known = left.opening;
-    let database = std::fs::metadata(path).map_err(failed)?;
-    let is_same = |path: &Path, left: &Option<String>| -> Result<Option<bool>, StoreError> {
-        let Some(left) = left else { return Ok(None) };
-        Ok(Some(File::open(path).and_then(|file| identity(&file)).map_err(failed)? == *left))
-    };
-    let is_another = match (is_same(path, &left.database)?, is_same(&wal, &left.wal)?) {
-        // Another database beside the WAL that a process has left.
-        (Some(false), Some(true)) => true,
-        // They were put back together.
-        (Some(false), Some(false)) => return Ok(()),
-        _ => match (&known, opened_alone(path).await) {
-            (Some(known), Some(found)) => *known != found,
-            _ => false,
-        },
-    };
-    if is_another {
-        let aside = beside(path, &format!("-wal.of-another-{}", Uuid::new_v4().simple()));
-        std::fs::rename(&wal, &aside).map_err(failed)?;
-        drop(std::fs::remove_file(beside(path, "-shm")));
-        tracing::warn!(
-            store = %path.display(),
-            aside = %aside.display(),
-            "the database was put back and an older WAL lay beside it; it was moved aside, since it belongs to another state"
-        );
+    if wal_beside(path, &left).await? != Wal::AnotherDatabases {
         return Ok(());
     }
-    if known.is_some() && database.ctime() > found.ctime() + CHANGED_WITHIN_SECONDS {
-        let detail = format!(
-            "it was changed after its WAL, by something other than Muster. Was it put back from a copy? Then move {} away \
-             (it belongs to the database before) and start again; else `touch` that file and start again",
-            wal.display()
-        );
-        return Err(StoreError::Damaged { store: path.display().to_string(), detail });
-    }
+    let aside = beside(path, &format!("-wal.of-another-{}", Uuid::new_v4().simple()));
+    std::fs::rename(wal_of(path), &aside).map_err(failed)?;
+    drop(std::fs::remove_file(beside(path, "-shm")));
+    tracing::warn!(
+        store = %path.display(),
+        aside = %aside.display(),
+        "the database was put back and an older WAL lay beside it; it was moved aside, since it belongs to another state"
+    );
     Ok(())
 }
 

@@ -3,16 +3,16 @@
 //! Where there is no write-ahead log, the file is taken for one that nobody changes, since SQLite would make files beside
 //! it otherwise. Where there is one, somebody has the database open, or had when they died: it is read with it.
 
-use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{Access, FlockOperation};
+use rustix::fs::Access;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, Row, SqliteConnection};
 
-use super::failure::worded;
+use super::failure::{file_error, worded};
+use super::lock_file::{Beside, Wal, beside, is_locked, wal_beside};
 use super::meta::stored_keys;
 use super::open::{APPLICATION_ID, IDENTITY, MIGRATIONS, number};
 use super::rows::{read_tenant, select_tenant};
@@ -28,8 +28,7 @@ pub(crate) async fn look(path: &Path, keys: Option<&KeyRing>) -> Result<StoreLoo
     is_a_file(path)?;
     is_writable(path)?;
     let failed = |error: sqlx::Error| worded(&error, &shown, "look at it");
-    let log = beside(path, "-wal");
-    let has_log = std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    let has_log = wal(path).await? == Wal::Own;
     if !has_log && std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
         let detail = "its file is empty".to_owned();
         return Err(StoreError::Damaged { store: shown, detail });
@@ -124,22 +123,29 @@ fn is_writable(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The WAL that the database is read with. One that is another's is left alone: whoever opens the store moves it aside.
+async fn wal(path: &Path) -> Result<Wal, StoreError> {
+    let failed = |error: std::io::Error| file_error(&error, path, "look at it");
+    let left = match File::open(beside(path, ".lock")) {
+        // Whoever is at work with it has seen to that.
+        Ok(_) if is_owned(path) => Beside::default(),
+        Ok(lock) => Beside::read(&lock).map_err(failed)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Beside::default(),
+        Err(error) => return Err(failed(error)),
+    };
+    wal_beside(path, &left).await
+}
+
 /// Whether another process has the lock of the one that runs. Nothing is made for that, and nobody is kept from it who
 /// comes meanwhile but for an instant.
 fn is_owned(path: &Path) -> bool {
-    let Ok(file) = OpenOptions::new().read(true).open(beside(path, ".lock")) else { return false };
-    let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared);
-    locked == Err(rustix::io::Errno::WOULDBLOCK)
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name: OsString = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
+    is_locked(path, "lock", "look for its owner").unwrap_or(false)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
     use crate::{Lifetime, MasterKey, OpenMode, SqliteStore};
 

@@ -51,7 +51,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How soon secrets of a vault that could not be had are fetched again.
 const FETCH_AGAIN: Duration = Duration::from_secs(60);
 /// How often the store is marked as in use, while something is written.
-const MARK_EVERY: Duration = Duration::from_secs(10);
+const MARK_EVERY: Duration = Duration::from_secs(1);
 /// What a sweep reads again at most.
 const SWEPT: Duration = Duration::from_secs(7 * 86_400);
 /// How long the ledger is kept.

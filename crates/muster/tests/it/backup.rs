@@ -81,6 +81,11 @@ fn file_lines(setup: &Setup) -> usize {
     text.iter().filter(|byte| **byte == b'\n').count()
 }
 
+/// What the lock file says of the store that is at work.
+fn mark(setup: &Setup) -> Vec<u8> {
+    std::fs::read(setup.path().join("muster.db.lock")).unwrap_or_default()
+}
+
 /// Waits until so many lines are in the file.
 async fn lines(setup: &Setup, count: usize) {
     eventually("the file grows", async || file_lines(setup) >= count).await;
@@ -218,9 +223,14 @@ async fn case(how: Take, store: Store, files: Files) {
     let running = setup.run();
     lines(&setup, 40).await;
     let (copied, mut running) = take(&setup, running, how).await;
-    let then = file_lines(&setup);
+    let (then, mark) = (file_lines(&setup), mark(&setup));
     lines(&setup, then + 50).await;
-    running.kill().await.expect("killed");
+    eventually("the store is marked anew", async || self::mark(&setup) != mark).await;
+    match store {
+        // Only the files are another's: what a kill does to other sinks is no matter of theirs.
+        Store::Left => stop(running).await,
+        Store::Restored | Store::Copied => running.kill().await.expect("killed"),
+    }
     put(&setup, &copied, how, store, files).await;
     nothing_is_lost_and_doubles_are_told(&setup, &case, store).await;
 }

@@ -14,7 +14,7 @@ use crate::faults::kind::{Area, FaultKind};
 use crate::faults::quirks::Quirks;
 use crate::graph::odata;
 use crate::graph::page::{PageFailure, PageWriter};
-use crate::graph::service::{Caller, READERS, Target, USUAL_CLAIMS};
+use crate::graph::service::{Caller, NotAdmitted, READERS, Target, USUAL_CLAIMS};
 use crate::http::answer::{Answer, throttled_with};
 use crate::http::call::Call;
 use crate::identity::claims::TokenError;
@@ -126,18 +126,10 @@ impl Defender {
                 break;
             }
         }
-        let (claims, tenant) = checked.map_err(refused)?;
-        if faults.revoked(tenant).is_some() {
-            return Err(refused(TokenError::Tenant));
-        }
-        if let Some(challenge) = faults.claims_challenge(area(view), tenant) {
-            let answered = serde_json::from_str(&challenge)
-                .is_ok_and(|challenge| identity.answers_challenge(&claims, &challenge));
-            if !answered {
-                return Err(self.challenge(call, &challenge));
-            }
-        }
-        Ok(Caller::of(claims, tenant))
+        Caller::admitted(checked, identity, faults, area(view)).map_err(|not| match not {
+            NotAdmitted::Token(error) => refused(error),
+            NotAdmitted::Challenge(claims) => self.challenge(call, &claims),
+        })
     }
 
     /// 401 that asks for a token with claims.

@@ -52,9 +52,25 @@ impl Caller {
         Self { claims: Arc::default(), trusted: true, tenant }
     }
 
-    /// One whose token was found right.
-    pub(crate) fn of(claims: Arc<Claims>, tenant: u32) -> Self {
-        Self { claims, trusted: false, tenant }
+    /// One whose token was found right, unless the tenant's consent is revoked or a challenge stands open.
+    pub(crate) fn admitted(
+        checked: Result<(Arc<Claims>, u32), TokenError>,
+        identity: &Identity,
+        faults: &Faults,
+        area: Area,
+    ) -> Result<Self, NotAdmitted> {
+        let (claims, tenant) = checked.map_err(NotAdmitted::Token)?;
+        if faults.revoked(tenant).is_some() {
+            return Err(NotAdmitted::Token(TokenError::Tenant));
+        }
+        if let Some(challenge) = faults.claims_challenge(area, tenant) {
+            let answered = serde_json::from_str(&challenge)
+                .is_ok_and(|challenge| identity.answers_challenge(&claims, &challenge));
+            if !answered {
+                return Err(NotAdmitted::Challenge(challenge));
+            }
+        }
+        Ok(Self { claims, trusted: false, tenant })
     }
 
     pub(crate) fn is_trusted(&self) -> bool {
@@ -65,6 +81,13 @@ impl Caller {
     pub(crate) fn claims(&self) -> &Claims {
         &self.claims
     }
+}
+
+/// Why a token opens nothing.
+pub(crate) enum NotAdmitted {
+    Token(TokenError),
+    /// It lacks these claims.
+    Challenge(String),
 }
 
 /// What is asked for.
@@ -142,18 +165,11 @@ impl Graph {
             let refusal = refusal(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", error.to_string());
             self.refuse(world, call, refusal).with(WWW_AUTHENTICATE, challenge)
         };
-        let (claims, tenant) = identity.check(world, call, GRAPH_APP_ID).map_err(refused)?;
-        if faults.revoked(tenant).is_some() {
-            return Err(refused(TokenError::Tenant));
-        }
-        if let Some(challenge) = faults.claims_challenge(area, tenant) {
-            let answered = serde_json::from_str(&challenge)
-                .is_ok_and(|challenge| identity.answers_challenge(&claims, &challenge));
-            if !answered {
-                return Err(self.challenge(world, call, &challenge));
-            }
-        }
-        Ok(Caller::of(claims, tenant))
+        let checked = identity.check(world, call, GRAPH_APP_ID);
+        Caller::admitted(checked, identity, faults, area).map_err(|not| match not {
+            NotAdmitted::Token(error) => refused(error),
+            NotAdmitted::Challenge(claims) => self.challenge(world, call, &claims),
+        })
     }
 
     /// 401 that asks for a token with claims.

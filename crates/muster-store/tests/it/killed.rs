@@ -1,9 +1,7 @@
 //! A process that renews a grant, rotates the master key and appends to the audit log is killed again and again, at
 //! whatever moment: its successor finds everything readable, and what was acknowledged kept.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan};
@@ -14,6 +12,8 @@ use muster_store::{
     rotate_key_file,
 };
 use uuid::Uuid;
+
+use crate::worker::{self, say};
 
 const STORE: &str = "killed.db";
 const KEYS: &str = "killed.key";
@@ -94,11 +94,6 @@ async fn worker() {
     }
 }
 
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).expect("the test listens");
-}
-
 #[tokio::test]
 async fn a_killed_process_leaves_everything_readable() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -158,27 +153,12 @@ async fn a_killed_process_leaves_everything_readable() {
 
 /// Starts the worker, kills it once it has acknowledged `until` and `then` has passed; the last it acknowledged.
 fn kill_worker(folder: &Path, until: u64, then: Duration) -> u64 {
-    let program = std::env::current_exe().expect("this test");
-    let mut child = Command::new(program)
-        .args(["killed::worker", "--exact", "--ignored", "--nocapture"])
-        .current_dir(folder)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("started");
     let mut last = 0;
-    let mut killed = false;
-    for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
-        let line = line.expect("text");
-        let Some(number) = line.split("kept ").nth(1) else { continue };
+    worker::kill_worker("killed::worker", folder, then, |line| {
+        let Some(number) = line.split("kept ").nth(1) else { return false };
         last = number.parse().expect("a number");
-        if last >= until && !killed {
-            std::thread::sleep(then);
-            child.kill().expect("killed");
-            killed = true;
-        }
-    }
-    let status = child.wait().expect("ended");
-    assert!(killed, "the worker ended by itself: {status}");
+        last >= until
+    });
     last
 }
 

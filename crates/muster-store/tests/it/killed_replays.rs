@@ -2,9 +2,8 @@
 //! has written, is killed again and again: in the end the sink has every record once.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,6 +14,8 @@ use muster_store::{
     SqliteStore, Tenants,
 };
 use uuid::Uuid;
+
+use crate::worker::{self, say};
 
 const STORE: &str = "killed.db";
 const KEYS: &str = "killed.key";
@@ -126,11 +127,6 @@ async fn worker() {
     }
 }
 
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).expect("the test listens");
-}
-
 #[tokio::test]
 async fn a_killed_replay_loses_and_doubles_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -172,22 +168,9 @@ async fn a_killed_replay_loses_and_doubles_nothing() {
 
 /// Starts the worker, and kills it once it has written so often and `then` has passed.
 fn kill_worker(folder: &Path, until: u64, then: Duration) {
-    let program = std::env::current_exe().expect("this test");
-    let mut child = Command::new(program)
-        .args(["killed_replays::worker", "--exact", "--ignored", "--nocapture"])
-        .current_dir(folder)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("started");
-    let (mut count, mut killed) = (0, false);
-    for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
-        count += u64::from(line.expect("text").contains("written"));
-        if count >= until && !killed {
-            std::thread::sleep(then);
-            child.kill().expect("killed");
-            killed = true;
-        }
-    }
-    let status = child.wait().expect("ended");
-    assert!(killed, "the worker ended by itself: {status}");
+    let mut count = 0;
+    worker::kill_worker("killed_replays::worker", folder, then, |line| {
+        count += u64::from(line.contains("written"));
+        count >= until
+    });
 }

@@ -6,3 +6,4 @@ mod killed_replays;
 mod model;
 mod recorded;
 mod suite;
+mod worker;

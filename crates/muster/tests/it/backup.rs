@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::process::Child;
 
-use crate::support::{Bench, Setup, config, eventually};
+use crate::support::{Bench, Setup, config, eventually, signal};
 
 /// How the store is copied.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,12 +62,6 @@ async fn setup() -> Setup {
         ..config()
     };
     Setup::start(emulator, "[collect]\npoll_interval = \"100ms\"\nrequests_per_minute = 100000\n").await
-}
-
-fn signal(child: &Child, signal: Signal) {
-    let pid =
-        child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())).expect("a process");
-    rustix::process::kill_process(pid, signal).expect("signalled");
 }
 
 /// Tells a process to stop that runs, and has said so.

@@ -1,9 +1,10 @@
 //! The commands, as an operator types them.
 
 use muster_emulator::Config;
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Setup, config};
+use crate::support::{Setup, config, signal};
 
 fn json(output: &std::process::Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
@@ -171,10 +172,7 @@ async fn trouble_with_settings_store_and_ports_is_told_plainly() {
 async fn settings_are_read_again_at_sighup() {
     let setup = Setup::start(Config { tenants: 2, alerts: Some(30), ..config() }, "").await;
     let muster = setup.run();
-    let hang_up = || {
-        let pid = muster.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).expect("a process");
-        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("told to reload");
-    };
+    let hang_up = || signal(&muster, Signal::HUP);
     let log = || std::fs::read_to_string(setup.path().join("muster.log")).unwrap_or_default();
     crate::support::eventually("everything arrives", async || setup.lost() == 0).await;
 
@@ -202,10 +200,7 @@ async fn settings_are_read_again_at_sighup() {
 async fn a_reload_that_cannot_take_effect_says_so() {
     let setup = Setup::start(Config { tenants: 2, alerts: Some(30), ..config() }, "").await;
     let muster = setup.run();
-    let hang_up = || {
-        let pid = muster.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).expect("a process");
-        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("told to reload");
-    };
+    let hang_up = || signal(&muster, Signal::HUP);
     let log = || std::fs::read_to_string(setup.path().join("muster.log")).unwrap_or_default();
     let logged = async |words: &str| crate::support::eventually(words, async || log().contains(words)).await;
     crate::support::eventually("everything arrives", async || setup.lost() == 0).await;

@@ -1,12 +1,13 @@
 //! Killed at any moment, nothing is lost. The real program, the real SIGKILL.
 
+use rustix::process::Signal;
 use std::time::Duration;
 
 use muster_emulator::Config;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
-use crate::support::{Setup, config, eventually};
+use crate::support::{Setup, config, eventually, signal};
 
 /// How often the program is killed.
 const KILLS: u32 = 60;
@@ -92,8 +93,7 @@ async fn stopped_and_started_nothing_is_doubled() {
     for _ in 0..4 {
         let mut muster = setup.run();
         tokio::time::sleep(Duration::from_millis(700)).await;
-        let pid = muster.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).expect("a process");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told to stop");
+        signal(&muster, Signal::TERM);
         assert!(muster.wait().await.expect("it ends").success());
     }
     let mut muster = setup.run();

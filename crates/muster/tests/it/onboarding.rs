@@ -3,6 +3,7 @@
 //! Muster's pages are served on a real socket, Microsoft's by the emulator; the clock is the test's. The person in front
 //! of the browser is `Handle::sign_in`, or the test itself where it plays somebody hostile.
 
+use rustix::process::Signal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Setup, config, eventually};
+use crate::support::{Setup, config, eventually, signal};
 
 /// Everything for one test.
 pub(crate) struct House {
@@ -1073,8 +1074,7 @@ async fn the_running_program_serves_the_pages_and_onboards_by_itself() {
     let link = invited["link"].as_str().expect("a link").to_owned();
     eventually("the page is there", async || send(address, "GET", &link, "", "").await.status == 200).await;
     // The settings are read again, and the pages go on.
-    let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())).expect("it runs");
-    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("a signal");
+    signal(&child, Signal::HUP);
     let log = || std::fs::read_to_string(setup.path().join("muster.log")).unwrap_or_default();
     eventually("the settings are read again", async || log().contains("running with the new settings")).await;
     let page = send(address, "POST", &format!("{link}/continue"), "", "").await;
@@ -1096,6 +1096,6 @@ async fn the_running_program_serves_the_pages_and_onboards_by_itself() {
         states.iter().any(|state| state.tenant == id && state.last_success_at.is_some())
     })
     .await;
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    signal(&child, Signal::TERM);
     assert!(child.wait().await.expect("it ends").success(), "{}", log());
 }

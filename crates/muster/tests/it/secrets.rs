@@ -1,24 +1,19 @@
 //! What is secret stays secret, and what was under way when the process died is made whole: refresh tokens, key rotation,
 //! and a search for every secret of the run in everything that is left on the disk.
 
+use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use muster_emulator::{AppRegistration, Area, Config, DirectoryChange, Fault, FaultKind};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
-use tokio::process::Child;
 
 use crate::identity::line_with;
-use crate::support::{Setup, config, eventually};
+use crate::support::{Setup, config, eventually, signal};
 
 fn error(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn kill(child: &Child) {
-    let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).expect("a process");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
 }
 
 /// A tenant that is read in a person's name, with a grant in the store.
@@ -77,7 +72,7 @@ async fn killed_while_a_refresh_token_is_renewed_it_recovers_by_itself() {
             .spawn()
             .expect("muster starts");
         tokio::time::sleep(whole * (round + 1) / 13).await;
-        kill(&child);
+        signal(&child, Signal::KILL);
         child.wait().await.expect("it ends");
     }
     // Should the last one have died with the grant leased, `run` waits until that lease ends, and goes on by itself.
@@ -140,7 +135,7 @@ async fn killed_while_the_master_key_is_rotated_nothing_is_locked_out() {
             .spawn()
             .expect("muster starts");
         tokio::time::sleep(whole * (round + 1) / 15).await;
-        kill(&child);
+        signal(&child, Signal::KILL);
         child.wait().await.expect("it ends");
         let shown = setup.muster(&["--output", "json", "key", "show"]).await;
         assert!(shown.status.success(), "round {round}: {}", error(&shown));
@@ -239,8 +234,7 @@ async fn no_secret_is_left_in_the_clear() {
     }
     let output = setup.muster(&["-vv", "token", "refresh", "--tenant", &tenant, "--app", "main"]).await;
     printed.extend(output.stderr);
-    let pid = running.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)).expect("a process");
-    rustix::process::kill_process(pid, rustix::process::Signal::ABORT).expect("aborted");
+    signal(&running, Signal::ABORT);
     running.wait().await.expect("it ends");
 
     let read =

@@ -3,6 +3,7 @@
 //!
 //!     cargo test -p muster --test it siege -- --ignored --nocapture
 
+use rustix::process::Signal;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,7 +20,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::listener::{trusting, write_certificate};
-use crate::support::{Setup, config, eventually};
+use crate::support::{Setup, config, eventually, signal};
 
 /// What a hostile connection does.
 #[derive(Debug, Clone, Copy)]
@@ -231,11 +232,7 @@ async fn siege(connections: usize, tenants: usize, poll: Duration, rounds: u32) 
         tokio::join!(honest, watched);
     hostile.shutdown().await;
     println!("{seen:?}");
-    rustix::process::kill_process(
-        rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process"),
-        rustix::process::Signal::TERM,
-    )
-    .expect("a signal");
+    signal(&child, Signal::TERM);
     assert!(child.wait().await.expect("it ends").success());
     Outcome {
         lag_before,

@@ -1,5 +1,6 @@
 //! `muster status` tells what is so: a scenario for each word, and the trouble of many in a line.
 
+use rustix::process::Signal;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -12,7 +13,7 @@ use muster_model::{Clock as _, TenantState};
 use muster_store::{Heartbeat, InstanceId, TenantChange};
 use rustix::fs::FlockOperation;
 
-use crate::support::{Bench, Setup, config, eventually};
+use crate::support::{Bench, Setup, config, eventually, signal};
 
 /// Muster's parts, and the signs of life of a `muster run` where the test wants them.
 struct Desk {
@@ -291,8 +292,7 @@ async fn status_begins_with_whether_anything_runs() {
 
     let mut running = setup.run();
     eventually("it runs again", async || state().await == "running").await;
-    let pid = rustix::process::Pid::from_raw(running.id().expect("it runs") as i32).expect("a number");
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told");
+    signal(&running, Signal::TERM);
     assert!(running.wait().await.expect("ended").success());
     assert_eq!(state().await, "stopped");
 

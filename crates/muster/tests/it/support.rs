@@ -19,6 +19,7 @@ use muster_emulator::receivers::ReceiverTally;
 use muster_emulator::{Config, Handle, SettingsText, loopback};
 use muster_model::{Clock, ManualClock};
 use muster_store::{InstanceId, OpenMode, Store};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
@@ -177,6 +178,12 @@ async fn ask(method: &str, address: &str, headers: &[(&str, &str)], body: &str) 
     tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.expect("answered");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+}
+
+/// Sends a signal to a process that runs.
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
+    rustix::process::kill_process(pid.expect("a process"), signal).expect("signalled");
 }
 
 /// Waits until something holds; fails when it does not for five minutes.

@@ -1,6 +1,7 @@
 //! Terminals, and what stands in for them: no command panics, hangs or writes what was not wanted, however narrow, blind
 //! or gone its terminal is.
 
+use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use muster_emulator::Config;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::{Setup, config, eventually};
+use crate::support::{Setup, config, eventually, signal};
 
 /// Commands that end by themselves, and print something.
 const COMMANDS: &[&[&str]] = &[
@@ -126,8 +127,7 @@ async fn a_log_that_nobody_reads_stops_nothing() {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("muster starts");
     drop((child.stdout.take(), child.stderr.take()));
     eventually("everything arrives", async || place.setup.lost() == 0).await;
-    let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())).expect("it runs");
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    signal(&child, Signal::TERM);
     assert!(child.wait().await.expect("it ends").success());
 }
 

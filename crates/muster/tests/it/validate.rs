@@ -1,6 +1,7 @@
 //! What is wrong with settings, and what `muster validate` says of it: a table. Each row is held against `muster run`, too:
 //! what keeps it from starting, `validate` has told in the same words; what `validate` lets pass, it starts with.
 
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use tokio::process::Command;
 
 use self::Disk::{AnotherKey, Copied, Edited, Folder, Looped, Mode, Piped, Removed, Shortened, Written};
 use self::Then::{NoStart, Starts, StartsWithout};
+use crate::support::signal;
 
 /// What nobody may read anywhere.
 const CANARY: &str = "hunter2-Xk93vQ";
@@ -296,9 +298,7 @@ impl House {
             said.push('\n');
             if line.contains("running") && !started {
                 started = true;
-                let pid = muster.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
-                rustix::process::kill_process(pid.expect("a process"), rustix::process::Signal::TERM)
-                    .expect("told to stop");
+                signal(&muster, Signal::TERM);
             }
         }
         let ended = muster.wait().await.expect("it ends");

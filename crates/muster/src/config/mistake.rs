@@ -78,10 +78,3 @@ impl fmt::Display for Mistake {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Mistakes(pub Vec<Mistake>);
-
-impl Mistakes {
-    /// Whether any of them keeps `muster run` from starting.
-    pub fn keep_from_starting(&self) -> bool {
-        self.0.iter().any(|mistake| mistake.consequence == Consequence::NoStart)
-    }
-}

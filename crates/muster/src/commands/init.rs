@@ -77,10 +77,10 @@ fn make_folder(folder: &Path) -> Result<(), Failed> {
         }
         Err(_) => {}
     }
-    if let Some(parent) = folder.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    std::fs::DirBuilder::new().mode(0o700).create(folder)?;
+    let parent = folder.parent().map_or(Ok(()), std::fs::create_dir_all);
+    parent
+        .and_then(|()| std::fs::DirBuilder::new().mode(0o700).create(folder))
+        .with_context(|| format!("cannot make the folder {shown}"))?;
     Ok(())
 }
 

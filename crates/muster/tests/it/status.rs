@@ -106,7 +106,12 @@ async fn each_word_of_a_source_has_its_scenario() {
         (FaultKind::Throttle { retry_after_seconds: 3_600 }, Throttled),
         (FaultKind::Status { status: 503 }, ApiDown),
         (FaultKind::Html, ApiDown),
-        (FaultKind::Unauthorized { challenge: false }, ConsentLost),
+        // Its token has the permission, so it is not consent that is missing.
+        (FaultKind::Unauthorized { challenge: false }, ApiDown),
+        (
+            error(403, "Forbidden", "Missing application roles. API required roles: SecurityAlert.Read.All"),
+            ConsentLost,
+        ),
         (error(403, "Forbidden", "The tenant is not licensed"), NoLicence),
         (FaultKind::Partial { provider: "microsoftDefenderForEndpoint".to_owned() }, Partial),
     ] {

@@ -93,6 +93,8 @@ pub enum PollResult {
         next_at: Timestamp,
         /// Whether the cursor moved: then a row of failures is over.
         progressed: bool,
+        /// What is missing nevertheless, in words for the operator: told in place of the failures that are over.
+        missing: Option<String>,
         /// The cursor, where it moved after the last accepted page.
         cursor: Option<Cursor>,
     },

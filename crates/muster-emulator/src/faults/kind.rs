@@ -48,7 +48,8 @@
 //! | `update_while_paged` | alerts change after each page |
 //! | `lying_count` | an `@odata.count` that is not the number of records, or no number |
 //! | `without_length` | no `Content-Length` |
-//! | `byte_order_mark`, `control_character`, `unreadable_record`, `deep_nesting`, `junk_items` | flaws in a page |
+//! | `byte_order_mark`, `control_character`, `unreadable_record`, `deep_nesting` | flaws in a page |
+//! | `junk_items` | so many items that are no records, of four kinds or all `different` |
 //!
 //! | state | what a client sees |
 //! |---|---|
@@ -358,6 +359,9 @@ pub enum FaultKind {
     JunkItems {
         /// How many.
         items: u32,
+        /// Whether no two of them are alike.
+        #[serde(default)]
+        different: bool,
     },
     /// New versions are visible later than they were made.
     LateVisibility {

@@ -91,7 +91,7 @@ fn troubles(dice: &mut Dice) -> Vec<FaultKind> {
         FaultKind::Garbage,
         FaultKind::ControlCharacter,
         FaultKind::UnreadableRecord { place: u32::try_from(dice.below(5)).unwrap_or(0) },
-        FaultKind::JunkItems { items: u32::try_from(dice.below(50)).unwrap_or(0) },
+        FaultKind::JunkItems { items: u32::try_from(dice.below(50)).unwrap_or(0), different: false },
         FaultKind::UpdateWhilePaged { alerts: u32::try_from(1 + dice.below(3)).unwrap_or(1) },
         FaultKind::Poisoned { id: None, one_record_in: 7 },
         FaultKind::Partial { provider: "microsoftDefenderForEndpoint".to_owned() },

@@ -27,7 +27,7 @@ pub(crate) struct Quirks {
     pub(crate) control_character: bool,
     pub(crate) unreadable_record: Option<usize>,
     pub(crate) nested_record: Option<u32>,
-    pub(crate) junk_items: u32,
+    pub(crate) junk_items: (u32, bool),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Quirks {
             FaultKind::ControlCharacter => self.control_character = true,
             FaultKind::UnreadableRecord { place } => self.unreadable_record = Some(place as usize),
             FaultKind::DeepNesting { depth } => self.nested_record = Some(depth),
-            FaultKind::JunkItems { items } => self.junk_items = items,
+            FaultKind::JunkItems { items, different } => self.junk_items = (items, different),
             _ => {}
         }
     }

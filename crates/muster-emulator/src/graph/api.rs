@@ -311,6 +311,11 @@ impl GraphApi {
         self.world.truth(None)
     }
 
+    /// How many versions there are. As long as that stays, nothing of [`GraphApi::truth`] has changed.
+    pub fn truth_len(&self) -> usize {
+        self.world.truth_len()
+    }
+
     /// What a version says, by its place in [`GraphApi::truth`], as callers of its API see it that ask for all there is: an
     /// incident without its alerts, an alert with its evidence.
     pub fn truth_body(&self, place: usize) -> Option<Bytes> {

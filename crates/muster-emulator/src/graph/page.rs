@@ -92,9 +92,15 @@ impl PageWriter<'_> {
                 self.record(&mut body, list, *index, row, query.expanded)?;
             }
         }
-        for piece in 0..self.quirks.junk_items {
+        let (junk, different) = self.quirks.junk_items;
+        for piece in 0..junk {
             separate(&mut body.text);
-            body.text.extend_from_slice([&b"{}"[..], b"7", b"null", b"\"junk\""][piece as usize % 4]);
+            match different {
+                true => body.text.extend_from_slice(piece.to_string().as_bytes()),
+                false => {
+                    body.text.extend_from_slice([&b"{}"[..], b"7", b"null", b"\"junk\""][piece as usize % 4]);
+                }
+            }
         }
         body.text.extend_from_slice(b"]}");
         if self.quirks.updates_while_paged > 0 && !page.rows.is_empty() {

@@ -343,6 +343,10 @@ impl World {
             .collect()
     }
 
+    pub(crate) fn truth_len(&self) -> usize {
+        lock(&self.truth).entries().len()
+    }
+
     /// What answers hold of a version, by its place in the log of truth.
     pub(crate) fn truth_body(&self, place: usize) -> Option<Bytes> {
         let truth = lock(&self.truth);

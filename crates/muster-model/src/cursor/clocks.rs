@@ -23,6 +23,12 @@ impl Clocks {
         self.server.map_or(self.local, |server| server.min(self.local))
     }
 
+    /// The later of the two.
+    #[must_use]
+    pub fn later(self) -> Timestamp {
+        self.server.map_or(self.local, |server| server.max(self.local))
+    }
+
     /// The time, where both clocks agree on it.
     #[must_use]
     pub fn agreed(self) -> Option<Timestamp> {

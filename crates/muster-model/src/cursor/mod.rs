@@ -87,7 +87,7 @@ pub struct Cursor {
 struct Proved {
     from: Timestamp,
     to: Timestamp,
-    /// When, by our clock, the last of those rounds began.
+    /// When the last of those rounds began, by the later of the clocks: one that was behind is no sign of long idleness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at: Option<Timestamp>,
 }
@@ -163,7 +163,7 @@ impl Cursor {
         self.proved.map(|proved| (proved.from, proved.to))
     }
 
-    /// When, by our clock, the last complete round began; `None` before the first.
+    /// When the last complete round began, by the later of the clocks; `None` before the first.
     #[must_use]
     pub fn last_round_at(&self) -> Option<Timestamp> {
         self.proved.and_then(|proved| proved.at)
@@ -236,6 +236,8 @@ impl Cursor {
 
     fn new_round(&self, clocks: Clocks) -> Round {
         let mut round = Round::starting(self.next_from, self.to, clocks);
+        // What earlier rounds have seen was there before this one.
+        round.surely_begun = Some(self.seen_up_to);
         round.step_over(&self.holes);
         round
     }
@@ -303,7 +305,8 @@ impl Cursor {
                 let read_up_to = round.began.agreed().unwrap_or_else(|| {
                     // What was proved before stays so, as far as our own clock has come.
                     let proved = self.proved.as_ref().map(|proved| proved.to.min(round.began.local));
-                    self.seen_up_to.min(round.began.earlier()).max(proved.unwrap_or(Timestamp::MIN))
+                    let seen = round.surely_begun.unwrap_or(self.seen_up_to);
+                    seen.min(round.began.earlier()).max(proved.unwrap_or(Timestamp::MIN))
                 });
                 // Where a gap was left, as after a clock that was wrong, proof begins anew behind it.
                 let from = match self.proved {
@@ -313,7 +316,7 @@ impl Cursor {
                 self.proved = (from < read_up_to).then_some(Proved {
                     from,
                     to: read_up_to,
-                    at: Some(round.began.local),
+                    at: Some(round.began.later()),
                 });
                 self.next_from = self.to.unwrap_or_else(|| earlier(read_up_to, overlap));
                 self.plan.round_done();

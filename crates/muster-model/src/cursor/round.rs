@@ -9,7 +9,7 @@
 //! Only where windows cannot be closed does a round go on by links or by offset: at one instant, and towards a server
 //! that ignores upper bounds.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::clocks::Clocks;
@@ -73,6 +73,10 @@ pub(super) struct Round {
     /// Where the records end that got no answer; the window behind it is asked, to tell a bad record from a bad service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) doubted_to: Option<Timestamp>,
+    /// A time that had come when the round began, going by update times that were seen: those on later pages less what
+    /// passed between, since a record may have been made meanwhile, and others that belong before it with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) surely_begun: Option<Timestamp>,
     /// The newest update time on any page of this round, believed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     latest: Option<Timestamp>,
@@ -121,6 +125,7 @@ impl Round {
             began: clocks,
             answered: false,
             newest: None,
+            surely_begun: None,
             slice: Vec::new(),
             skip: 0,
             one_by_one: None,
@@ -202,7 +207,10 @@ impl Round {
             }
         }
         let believed = page.times.iter().filter(|time| **time <= page.clocks.earlier());
-        self.newest = self.newest.max(believed.max().copied());
+        let believed = believed.max().copied();
+        self.newest = self.newest.max(believed);
+        let passed = page.clocks.local.duration_since(self.began.local).max(SignedDuration::ZERO);
+        self.surely_begun = self.surely_begun.max(believed.and_then(|time| time.checked_sub(passed).ok()));
         self.latest = self.latest.max(page.times.iter().max().copied());
         let outside = page.times.iter().filter(|time| self.end().is_some_and(|end| **time >= end)).count();
         // A few may have changed while the answer was made.

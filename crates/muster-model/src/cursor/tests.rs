@@ -58,6 +58,35 @@ fn a_wrong_clock_moves_nothing_past_what_was_seen() {
     }
 }
 
+/// What is made while a long round reads is newer than what its first answers could hold: others that show late belong
+/// between.
+#[test]
+fn what_is_made_during_a_round_moves_nothing_past_its_beginning() {
+    let clocks = |local| Clocks { local: at(local), server: None };
+    let link = Some("https://graph.example/next".to_owned());
+    let first = PageSummary { link, clocks: clocks(9_000_000), ..page(&[], 0) };
+    let last = PageSummary { clocks: clocks(9_001_800), ..page(&[5_800], 0) };
+    let (cursor, step) = Cursor::starting(at(1_000)).after(&first, &POLICY, &LIMITS);
+    assert_eq!(step, Step::Continue);
+    let (cursor, step) = cursor.after(&last, &POLICY, &LIMITS);
+    assert_eq!((step, cursor.next_from), (Step::RoundDone, at(4_000 - 600)));
+    // The next round knows that what was seen before had come when it began.
+    let (cursor, _) = cursor.after(&PageSummary { clocks: clocks(9_001_900), ..last }, &POLICY, &LIMITS);
+    assert_eq!(cursor.next_from, at(5_800 - 600));
+}
+
+#[test]
+fn a_clock_that_was_behind_is_no_sign_of_idleness() {
+    for (local, server, began) in
+        [(5_000, Some(9_000), 9_000), (9_000, Some(5_000), 9_000), (5_000, None, 5_000)]
+    {
+        let clocks = Clocks { local: at(local), server: server.map(at) };
+        let seen = PageSummary { clocks, ..page(&[4_000], 0) };
+        let (cursor, _) = Cursor::starting(at(1_000)).after(&seen, &POLICY, &LIMITS);
+        assert_eq!(cursor.last_round_at(), Some(at(began)));
+    }
+}
+
 #[test]
 fn a_round_of_the_version_before_is_begun_anew() {
     let stored = r#"{"seen_up_to":"2026-01-02T00:00:00Z","next_from":"2026-01-01T00:00:00Z","round":{"from":

@@ -25,6 +25,7 @@ const DAY: i64 = 86_400;
 pub(super) async fn run_all(engine: &mut dyn Engine) {
     what_is_accepted_and_delivered_is_counted(&*engine.fresh().await).await;
     an_hour_is_complete_only_when_a_sweep_has_confirmed_it(&*engine.fresh().await).await;
+    what_a_clock_ahead_confirmed_is_not_believed_later(&*engine.fresh().await).await;
     what_a_sweep_finds_is_late_and_told_to_the_live_cursor(&*engine.fresh().await).await;
     notes_are_taken_in_by_the_lease(&*engine.fresh().await).await;
     a_journey_is_told(&*engine.fresh().await).await;
@@ -207,6 +208,23 @@ async fn an_hour_is_complete_only_when_a_sweep_has_confirmed_it(store: &dyn Stor
     let result = PollResult::CaughtUp { next_at: at(9_000_000), missing: None, cursor: Some(proved(6_211)) };
     store.finish_poll(&lease, result, at(6_213)).await.expect("healed");
     assert_eq!(state(store, 6_214).await, HourState::Complete { as_of: at(6_200) });
+}
+
+async fn what_a_clock_ahead_confirmed_is_not_believed_later(store: &dyn Store) {
+    add(store, 1).await;
+    let lease = lease_source(store, at(0)).await;
+    put(store, &lease, &[("a", 0)], proved(5_000), None, 10).await;
+    caught_up(store, &lease, 5_010, at(11)).await;
+    // The clock is two hours ahead while a sweep reads, and then steps back.
+    sweep(store, 5_000 + 7_200, Vec::new()).await;
+    let lease = lease_source(store, at(5_010)).await;
+    put(store, &lease, &[("b", 5_005)], proved(5_010), proved(5_000).proved_up_to(), 5_010).await;
+    caught_up(store, &lease, 9_000_000, at(5_011)).await;
+    assert_eq!(state(store, 5_012).await, HourState::Read);
+    assert_eq!(state(store, 5_000 + 7_300).await, HourState::Read, "it began long before that time came");
+    // An honest sweep counts at once.
+    sweep(store, 6_000, Vec::new()).await;
+    assert_eq!(state(store, 6_002).await, HourState::Complete { as_of: at(6_000) });
 }
 
 async fn what_a_sweep_finds_is_late_and_told_to_the_live_cursor(store: &dyn Store) {

@@ -37,7 +37,7 @@ async fn sources_are_leased_once_and_longest_due_first(store: &dyn Store) {
     store
         .finish_poll(
             &leases[0],
-            PollResult::Yielded { next_at: at(20), progressed: false, cursor: None },
+            PollResult::Yielded { next_at: at(20), progressed: false, missing: None, cursor: None },
             at(20),
         )
         .await
@@ -78,12 +78,23 @@ async fn polls_end_as_told(store: &dyn Store) {
     assert_eq!((failed.last_error_at, failed.next_at, failed.seen_up_to), (Some(at(21)), at(30), at(2)));
     let lease = lease_source(store, at(30)).await;
     store
-        .finish_poll(&lease, PollResult::Yielded { next_at: at(40), progressed: false, cursor: None }, at(31))
+        .finish_poll(
+            &lease,
+            PollResult::Yielded { next_at: at(40), progressed: false, missing: None, cursor: None },
+            at(31),
+        )
         .await
         .expect("finished");
     let yielded = state().await;
     assert_eq!((yielded.failures, yielded.next_at), (2, at(40)), "neither success nor failure");
     assert_eq!(yielded.last_error.as_deref(), Some("trouble 2"));
+    let lease = lease_source(store, at(40)).await;
+    let missing = Some("a span is missing".to_owned());
+    let result = PollResult::Yielded { next_at: at(40), progressed: true, missing, cursor: None };
+    store.finish_poll(&lease, result, at(40)).await.expect("finished");
+    let progressed = state().await;
+    assert_eq!(progressed.failures, 0);
+    assert_eq!(progressed.last_error.as_deref(), Some("a span is missing"), "going on is not being whole");
     let lease = lease_source(store, at(40)).await;
     assert_eq!(lease.cursor, cursor(2));
     let result = PollResult::CaughtUp { next_at: at(100), missing: None, cursor: Some(cursor(7)) };

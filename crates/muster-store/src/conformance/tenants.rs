@@ -95,7 +95,7 @@ async fn strangers_see_and_touch_nothing(store: &dyn Store) {
         store
             .finish_poll(
                 &forged,
-                PollResult::Yielded { next_at: at(1), progressed: false, cursor: None },
+                PollResult::Yielded { next_at: at(1), progressed: false, missing: None, cursor: None },
                 at(1)
             )
             .await

@@ -19,7 +19,7 @@ use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::history::{Whose, check_history};
 use super::known::write_alias;
-use super::ledger::{count_page, count_sinks, distrust_later_sweeps, owed_as_json};
+use super::ledger::{count_page, count_sinks, forget_later_sweeps, owed_as_json};
 use super::marks::count_again;
 use super::notes::leave_notes;
 use super::rows::odd;
@@ -200,8 +200,8 @@ impl SqliteStore {
                     count_again(connection, again).await?;
                 }
                 count_page(connection, source_no, counts, now).await?;
-                if receipt.late.is_some() {
-                    distrust_later_sweeps(connection, source_no, now).await?;
+                if accepted > 0 {
+                    forget_later_sweeps(connection, source_no, now).await?;
                 }
                 count_sinks(connection, source_no, owed).await?;
                 leave_notes(connection, source_no, late.as_slice()).await

@@ -56,13 +56,13 @@ pub(super) async fn count_page(
     Ok(())
 }
 
-/// A sweep that began by a clock which was ahead has not confirmed what comes now.
-pub(super) async fn distrust_later_sweeps(
+/// A sweep that began by a clock which was ahead proves nothing any more: when that time comes, it will long be over.
+pub(super) async fn forget_later_sweeps(
     connection: &mut SqliteConnection,
     source_no: i64,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    sqlx::query("UPDATE coverage SET as_of = ?2 WHERE source_no = ?1 AND as_of > ?2")
+    sqlx::query("DELETE FROM coverage WHERE source_no = ?1 AND as_of > ?2")
         .bind(source_no)
         .bind(nanoseconds(now))
         .execute(&mut *connection)
@@ -111,7 +111,15 @@ pub(super) async fn cover(
     source_no: i64,
     read: Vec<(Timestamp, Timestamp)>,
     as_of: Timestamp,
+    now: Timestamp,
 ) -> Result<(), Failure> {
+    forget_later_sweeps(connection, source_no, now).await?;
+    // What came late by a clock that was ahead came before now.
+    sqlx::query("UPDATE ledger SET reopened_at = ?2 WHERE source_no = ?1 AND reopened_at > ?2")
+        .bind(source_no)
+        .bind(nanoseconds(now))
+        .execute(&mut *connection)
+        .await?;
     let before = read_coverage(connection, source_no).await?;
     let mut after = before.clone();
     for (from, to) in read {

@@ -249,8 +249,9 @@ impl Sources for SqliteStore {
                     PollResult::CaughtUp { next_at, missing, cursor } => {
                         (next_at, cursor, true, true, missing.as_deref().map(bounded))
                     }
-                    PollResult::Yielded { next_at, progressed, cursor } => {
-                        (next_at, cursor, false, progressed, None)
+                    PollResult::Yielded { next_at, progressed, missing, cursor } => {
+                        let missing = missing.filter(|_| progressed);
+                        (next_at, cursor, false, progressed, missing.as_deref().map(bounded))
                     }
                     PollResult::Failed { reason, next_at, cursor } => {
                         (next_at, cursor, false, false, Some(bounded(&reason)))
@@ -363,7 +364,7 @@ async fn sweep_over(
     };
     leave_notes(connection, source_no, &notes).await?;
     // A sweep that began later than now began by a clock that was wrong: it healed, but proves nothing.
-    if as_of <= now { cover(connection, source_no, read, as_of).await } else { Ok(()) }
+    if as_of <= now { cover(connection, source_no, read, as_of, now).await } else { Ok(()) }
 }
 
 /// Gives the new cursors of a tenant the fences they begin with.

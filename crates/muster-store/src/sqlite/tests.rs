@@ -334,7 +334,11 @@ async fn one_process_runs_and_commands_work_beside_it() {
     let error = running.tenants().await.err();
     assert!(error.is_some(), "closed is closed");
     let error = running
-        .finish_poll(&lease, PollResult::Yielded { next_at: at(1), progressed: false, cursor: None }, at(1))
+        .finish_poll(
+            &lease,
+            PollResult::Yielded { next_at: at(1), progressed: false, missing: None, cursor: None },
+            at(1),
+        )
         .await;
     assert!(matches!(error, Err(StoreError::Database { .. })));
     let again = fixture.open(OpenMode::Exclusive).await.unwrap();

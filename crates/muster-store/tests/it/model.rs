@@ -282,7 +282,8 @@ impl Run {
         self.sources = lease(&self.store, self.instance, self.now).await;
         let refused = self.accept(&old[tenant], items).await;
         assert!(matches!(refused, Err(StoreError::LeaseLost { .. })));
-        let result = PollResult::Yielded { next_at: at(self.now), progressed: false, cursor: None };
+        let result =
+            PollResult::Yielded { next_at: at(self.now), progressed: false, missing: None, cursor: None };
         let refused = self.store.finish_poll(&old[tenant], result, at(self.now)).await;
         assert!(matches!(refused, Err(StoreError::LeaseLost { .. })));
     }

@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use jiff::Timestamp;
 use muster_microsoft::api::answers::PAGES_PER_TURN;
 use muster_microsoft::sources::{self, AfterFailure};
 use muster_model::{Clocks, Cursor, Note, Purpose, Reason};
@@ -40,17 +41,25 @@ impl Collector {
         stop: &CancellationToken,
     ) -> PollResult {
         let mut cursor = lease.cursor.clone();
+        let now = self.clock.now();
+        if let Some(pass) = cursor.pass_mut().filter(|pass| pass.as_of > now) {
+            // The clock was ahead when it began. When that was nobody knows, and so it confirms nothing.
+            pass.as_of = Timestamp::UNIX_EPOCH;
+        }
         let pages = AssertUnwindSafe(self.pass_pages(lease, &mut cursor, place, stop)).catch_unwind().await;
         let now = self.clock.now();
         match pages.unwrap_or(Err(TurnError::Panicked)) {
             Ok(PassStep::Over) => self.pass_over(lease, &cursor),
             Ok(PassStep::Continue) => {
                 let progressed = cursor != lease.cursor;
-                PollResult::Yielded { next_at: now, progressed, cursor: Some(cursor) }
+                PollResult::Yielded { next_at: now, progressed, missing: None, cursor: Some(cursor) }
             }
-            Ok(PassStep::Later(wait)) => {
-                PollResult::Yielded { next_at: later(now, wait), progressed: false, cursor: None }
-            }
+            Ok(PassStep::Later(wait)) => PollResult::Yielded {
+                next_at: later(now, wait),
+                progressed: false,
+                missing: None,
+                cursor: None,
+            },
             Err(error) => {
                 let (wait, counts) = self.wait_after(lease, &error);
                 if !counts {
@@ -58,6 +67,7 @@ impl Collector {
                     return PollResult::Yielded {
                         next_at: later(now, wait),
                         progressed,
+                        missing: None,
                         cursor: Some(cursor),
                     };
                 }

@@ -116,7 +116,12 @@ impl Collector {
     /// Gives a sweep or a backfill back for which there is no place now.
     async fn put_off(&self, lease: &SourceLease) {
         let now = self.clock.now();
-        let result = PollResult::Yielded { next_at: later(now, PUT_OFF), progressed: false, cursor: None };
+        let result = PollResult::Yielded {
+            next_at: later(now, PUT_OFF),
+            progressed: false,
+            missing: None,
+            cursor: None,
+        };
         if let Err(error) = self.store.finish_poll(lease, result, now).await {
             tracing::warn!(error = %error, "cannot give a lease back");
         }

@@ -27,7 +27,7 @@ use super::collector::{Collector, LEASE};
 use super::each;
 use super::gone;
 use super::missing::missing;
-use super::page::{KEPT_BYTES_MAX, Taken};
+use super::page::{Junk, KEPT_BYTES_MAX, Taken};
 use super::place::Place;
 use crate::access::apps::AppMissing;
 use crate::backoff;
@@ -105,7 +105,8 @@ impl Collector {
                 if progressed {
                     self.note(lease, &TenantAccess::Granted).await;
                 }
-                PollResult::Yielded { next_at: self.clock.now(), progressed, cursor: Some(cursor) }
+                let missing = missing(&cursor);
+                PollResult::Yielded { next_at: self.clock.now(), progressed, missing, cursor: Some(cursor) }
             }
             Err(error) => {
                 match error.access() {
@@ -210,7 +211,8 @@ impl Collector {
                 return Err(TurnError::NotAPage { error, after });
             }
         };
-        let Taken { records, dead_letters, mut summary } = taken;
+        let Taken { records, mut dead_letters, junk, mut summary } = taken;
+        dead_letters.extend(junk.as_ref().map(Junk::letter));
         let bare = |(_, body): &(RecordHead, &str)| sources::is_bare(request.rung, body);
         if summary.partial.is_some() && records.iter().any(bare) && sources::after_bare(source, cursor) {
             return Ok(Step::Continue);
@@ -404,7 +406,8 @@ impl Collector {
         if !counts {
             tracing::debug!(reason = %error, "the turn is given up");
             let progressed = cursor != lease.cursor;
-            return PollResult::Yielded { next_at: later(now, wait), progressed, cursor: Some(cursor) };
+            let (next_at, missing) = (later(now, wait), missing(&cursor));
+            return PollResult::Yielded { next_at, progressed, missing, cursor: Some(cursor) };
         }
         let kind = match error {
             TurnError::Fetch { error, .. } => error.kind(),

@@ -220,6 +220,26 @@ async fn a_record_that_cannot_be_read_stalls_nothing_and_is_shown_until_it_can()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_hundred_thousand_pieces_of_junk_are_one_dead_letter() {
+    let world = World::with(60).await;
+    let junk = Fault::new(Area::GraphAlerts, FaultKind::JunkItems { items: 300_000, different: true });
+    world.setup.emulator.add_fault(Fault { count: Some(2), ..junk }).expect("a fault");
+    world.rounds(3).await;
+    let letters = world.bench.store.dead_letters(None, 1_000).await.expect("the store answers");
+    let [letter] = letters.as_slice() else { panic!("one letter: {letters:?}") };
+    assert!(letter.reason.contains("items of one page cannot be read"), "{letter:?}");
+    assert!(letter.body_bytes < 1_000, "{letter:?}");
+    // Some go on being there.
+    world.fault_at(Area::GraphAlerts, FaultKind::JunkItems { items: 300, different: true });
+    world.add_alerts(5);
+    world.rounds(6).await;
+    world.assert_shown("cannot be read").await;
+    assert_eq!(world.bench.dead_letters().await.len(), 1, "the same junk again is no other letter");
+    world.assert_nothing_lost(|_| false);
+    world.assert_all_arrives_afterwards().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_is_missing_for_weeks() {
     let world = World::with(200).await;
     world.fault(FaultKind::Partial { provider: "microsoftDefenderForEndpoint".to_owned() });

@@ -181,7 +181,10 @@ impl World {
         let next_at = self.now;
         let (result, said) = match self.below(4) {
             0 => (PollResult::Failed { reason: "no answer".to_owned(), next_at, cursor: None }, "failed"),
-            1 => (PollResult::Yielded { next_at, progressed: false, cursor: None }, "gave up its turn"),
+            1 => (
+                PollResult::Yielded { next_at, progressed: false, missing: None, cursor: None },
+                "gave up its turn",
+            ),
             _ => (PollResult::CaughtUp { next_at, missing: None, cursor: None }, "read to the end"),
         };
         let truth = &mut self.sources[index];
@@ -248,7 +251,8 @@ impl World {
             proved_up_to: None,
         };
         self.store.accept_page(&lease, page, LEASE, self.now).await.expect("accepted");
-        let yielded = PollResult::Yielded { next_at: self.now, progressed: false, cursor: None };
+        let yielded =
+            PollResult::Yielded { next_at: self.now, progressed: false, missing: None, cursor: None };
         self.store.finish_poll(&lease, yielded, self.now).await.expect("written down");
         self.owed_since.get_or_insert(self.now);
         self.history.push("a record is owed".to_owned());

@@ -228,7 +228,7 @@ async fn an_interrupted_sweep_goes_on() {
     assert_eq!(taken.cursor, half.cursor, "nothing is forgotten");
     world.bench.collect().await;
     assert!(world.sweep_is_over_at(Purpose::NightlySweep).await.is_some());
-    let late = PollResult::Yielded { next_at: world.now(), progressed: false, cursor: None };
+    let late = PollResult::Yielded { next_at: world.now(), progressed: false, missing: None, cursor: None };
     assert!(store.finish_poll(&killed, late, world.now()).await.is_err(), "its lease is lost");
     let ended = store.cursor(tenant, ALERTS, Purpose::NightlySweep).await.expect("asked").expect("there");
     assert!(ended.cursor.pass().is_none(), "the next one begins anew");

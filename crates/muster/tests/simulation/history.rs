@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use muster_emulator::receivers::RecordKind;
 use muster_emulator::{Fault, GraphConfig, WorldChange};
-use muster_model::{Cursor, Purpose};
-use muster_store::SourceState;
+use muster_model::{Cursor, Purpose, Source, TenantId};
+use muster_store::{CursorState, LedgerFilter, SourceState};
 
 use crate::cloud::Cloud;
 use crate::log::Log;
@@ -15,8 +15,9 @@ use crate::machine::{Machine, Workshop};
 use crate::plan::{Change, Plan, Step};
 use crate::possible;
 use crate::time::Time;
-use crate::witness::{Counts, Turn, Violation, Witness};
+use crate::witness::{Counts, End, Turn, Violation, Witness};
 
+const HOUR: Duration = Duration::from_secs(3_600);
 /// Where all histories begin.
 const BEGINNING: &str = "2026-03-01T09:00:00Z";
 /// More turns than this, with no time passing to speak of, are a program that runs in circles.
@@ -51,7 +52,9 @@ pub(crate) async fn run(workshop: &Workshop, plan: &Plan, verbose: bool) -> Outc
     };
     let cloud = Cloud::new(plan.seed, &time, config, &log);
     let machine = Machine::new(workshop, plan, &cloud, &time).await;
-    let mut history = History { plan, machine, cloud, time, log, witness: Witness::default(), restarts: 0 };
+    let began_at = time.world();
+    let witness = Witness::default();
+    let mut history = History { plan, machine, cloud, time, log, witness, restarts: 0, began_at };
     let violation = history.live().await.err();
     let History { machine, cloud, log, witness, restarts, .. } = history;
     machine.end().await;
@@ -66,6 +69,7 @@ struct History<'a> {
     log: Log,
     witness: Witness,
     restarts: u64,
+    began_at: Timestamp,
 }
 
 impl History<'_> {
@@ -96,7 +100,12 @@ impl History<'_> {
             self.work().await?;
             states = self.states().await;
         }
-        self.witness.quiet(&self.cloud.api, &states, self.time.world())
+        let end = End {
+            swept: self.machine.is_swept(),
+            clocks_lied: self.plan.all_clocks_lie(),
+            now: self.time.world(),
+        };
+        self.witness.quiet(&self.cloud.api, &states, end)
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), Violation> {
@@ -109,12 +118,29 @@ impl History<'_> {
             Step::NoTokens(lasting) => self.cloud.no_tokens_for(*lasting),
             Step::Skew(skew) => self.time.skew(*skew),
             Step::Kill(kill) => self.cloud.kill(Some(*kill)),
+            Step::Backfill(ago, long) => self.backfill(*ago, *long).await,
             Step::Restart => {
                 self.restarts += 1;
                 self.machine.restart().await;
             }
         }
         Ok(())
+    }
+
+    /// Begins to read a span once more, of all sources, as `muster backfill` does.
+    async fn backfill(&mut self, ago: Duration, long: Duration) {
+        let (world, local) = (self.time.world(), self.time.local());
+        let (from, to) = (world - ago, world - ago + long.min(ago));
+        for (state, live) in self.states().await {
+            let key = (state.tenant, state.source);
+            let Some(pass) = Cursor::passing(&[(from, to)], local, Some(&live)) else { continue };
+            let store = self.machine.store();
+            let begun = store.begin_cursor(key.0, key.1, Purpose::Backfill, pass, local).await;
+            if begun.expect("the store answers") {
+                self.witness.claims.pass_begins(key, local, world, false);
+                self.witness.backfill(key, (from, to), world);
+            }
+        }
     }
 
     fn fault(&self, fault: &Fault) {
@@ -156,31 +182,30 @@ impl History<'_> {
                 ((lease.tenant.id, lease.source), lease.purpose, lease.cursor.clone());
             self.log.line_with(|| format!("{} turn of {} {purpose}", self.time.world(), key.1));
             self.cloud.asked();
-            let killed = self.machine.turn(lease).await;
-            if killed {
-                self.restarts += 1;
-                self.machine.restart_killed().await;
-            }
+            let began = self.time.local();
+            let (accepted, killed) = self.machine.turn(lease).await;
+            self.restarts += u64::from(killed);
             let asked = self.cloud.asked();
-            let accepted = self.machine.accepted().await;
             self.log.line_with(|| {
                 let ids: Vec<&str> = accepted.iter().map(|record| record.id.as_str()).collect();
                 format!("  accepted {ids:?}")
             });
+            let now = self.time.world();
             self.witness.accepted(&self.cloud.api, accepted)?;
             if purpose == Purpose::Live {
                 let after = self.machine.cursor(key.0, key.1, purpose).await;
-                let states = self.machine.store().source_states().await.expect("the store answers");
-                let state = states.iter().find(|state| (state.tenant, state.source) == key);
-                let state = state.expect("the state of the source");
+                let CursorState { state, cursor: after } = after;
                 self.log.line_with(|| {
                     let (holes, error) = (after.holes(), &state.last_error);
                     format!("  complete up to {}, holes {holes:?}, status {error:?}", after.complete_up_to())
                 });
-                let now = self.time.world();
-                let turn = Turn { key, before: &before, after: &after, state, asked, killed, now };
+                let turn = Turn { key, before: &before, after: &after, state: &state, asked, killed, now };
                 self.witness.turn(&self.cloud.api, turn)?;
+            } else if before.pass().is_none() {
+                let asked_at = asked.first().map_or(now, |asked| asked.at);
+                self.witness.claims.pass_begins(key, began, asked_at, purpose.is_sweep());
             }
+            self.ledger(key).await?;
             if self.time.local() > until {
                 return Ok(());
             }
@@ -188,12 +213,21 @@ impl History<'_> {
         Err(Violation(format!("after {TURNS_MAX} turns there is still something due")))
     }
 
+    /// Holds what the ledger says of a source against the log of truth.
+    async fn ledger(&mut self, (tenant, source): (TenantId, Source)) -> Result<(), Violation> {
+        let now = self.time.world();
+        let (from, to) = (self.began_at - HOUR - self.plan.past.max(self.plan.backfill), now + HOUR);
+        let filter = LedgerFilter { tenant: Some(tenant), source: Some(source), from, to };
+        let hours = self.machine.store().ledger(filter, self.time.local()).await.expect("the store answers");
+        self.witness.ledger(&self.cloud.api, (tenant, source), &hours, now)
+    }
+
     async fn states(&mut self) -> Vec<(SourceState, Cursor)> {
         let states = self.machine.store().source_states().await.expect("the store answers");
         let mut all = Vec::new();
         for state in states {
-            let cursor = self.machine.cursor(state.tenant, state.source, Purpose::Live).await;
-            all.push((state, cursor));
+            let live = self.machine.cursor(state.tenant, state.source, Purpose::Live).await;
+            all.push((state, live.cursor));
         }
         all
     }
@@ -202,7 +236,7 @@ impl History<'_> {
     fn change(&mut self, tenant: usize, change: Change) {
         let tenants = self.cloud.api.tenants();
         let tenant = tenants[tenant % tenants.len()].id.clone();
-        self.witness.truth.update(&self.cloud.api);
+        self.witness.update(&self.cloud.api);
         let ids = |kind: RecordKind| -> Vec<String> {
             let versions = self.witness.truth.versions.iter().map(|version| &version.told);
             let own = versions.filter(|told| told.tenant == tenant && told.kind == kind && told.newest);

@@ -4,19 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use muster::access::apps::Apps;
 use muster::collect::{Collector, News, Pace, Skews, Swept};
 use muster::config::Settings;
 use muster::routing::Router;
 use muster_http::ClientOptions;
 use muster_microsoft::{Cloud as MicrosoftCloud, Microsoft, MicrosoftOptions, NationalCloud};
-use muster_model::{Clock, Cursor, Purpose, Source, TenantId, TenantState};
+use muster_model::{Clock, Purpose, Source, TenantId, TenantState};
 use muster_store::{
-    DeliveryLimits, FinishedDelivery, InstanceId, KeyRing, MasterKey, NewTenant, OpenMode, PollResult,
-    SourceLease, SqliteStore, Store,
+    CursorState, DeliveryLimits, FinishedDelivery, InstanceId, KeyRing, MasterKey, NewTenant, OpenMode,
+    PollResult, SourceLease, SqliteStore, Store,
 };
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Row as _, SqliteConnection};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -76,12 +75,8 @@ pub(crate) struct Machine {
     cloud: Arc<Cloud>,
     time: Arc<Time>,
     starts: u128,
-    /// Whether sweeps may heal. In every third history they do; in the others live reading has to do without, since a
-    /// sweep would hide what it left out.
     is_swept: bool,
     running: Option<Running>,
-    /// Looks at cursors.
-    reader: SqliteConnection,
 }
 
 struct Running {
@@ -106,9 +101,7 @@ impl Machine {
         std::fs::copy(workshop.folder.path().join("empty.db"), &store_path).expect("copied");
         let mut settings = workshop.settings.clone();
         settings.collect.poll_interval = muster_model::Span(plan.poll_interval);
-        let options = SqliteConnectOptions::new().filename(&store_path).disable_statement_logging();
         let mut machine = Self {
-            reader: options.connect().await.expect("opened"),
             store_path,
             key: workshop.key.clone(),
             settings,
@@ -173,7 +166,7 @@ impl Machine {
     }
 
     /// Ends it as a kill does, without a word to the store, and starts it again.
-    pub(crate) async fn restart_killed(&mut self) {
+    async fn restart_killed(&mut self) {
         drop(self.running.take());
         self.start().await;
     }
@@ -194,12 +187,28 @@ impl Machine {
         leases.expect("the store answers").pop()
     }
 
-    /// One turn; whether it was ended by a kill.
-    pub(crate) async fn turn(&self, lease: SourceLease) -> bool {
+    /// One turn, and what it brought into the journal; whether it was ended by a kill.
+    pub(crate) async fn turn(&mut self, lease: SourceLease) -> (Vec<Accepted>, bool) {
+        let accepted = Arc::clone(&self.running().collector.accepted);
+        let told = accepted.notified();
+        tokio::pin!(told);
+        told.as_mut().enable();
+        let killed = self.work(lease).await;
+        if killed {
+            self.restart_killed().await;
+        }
+        // A kill may come between the journal and the word of it.
+        match killed || told.now_or_never().is_some() {
+            true => (self.accepted().await, killed),
+            false => (Vec::new(), killed),
+        }
+    }
+
+    async fn work(&self, lease: SourceLease) -> bool {
         if lease.purpose.is_sweep() && !self.is_swept {
             let now = self.time.local();
             let next_at = now.checked_add(NO_SWEEP).expect("in range");
-            let put_off = PollResult::Yielded { next_at, progressed: false, cursor: None };
+            let put_off = PollResult::Yielded { next_at, progressed: false, missing: None, cursor: None };
             self.store().finish_poll(&lease, put_off, now).await.expect("the store answers");
             return false;
         }
@@ -221,22 +230,19 @@ impl Machine {
     }
 
     /// How far a source has been read, as it stands in the store.
-    pub(crate) async fn cursor(&mut self, tenant: TenantId, source: Source, purpose: Purpose) -> Cursor {
-        let row = sqlx::query(
-            "SELECT cursor FROM cursor JOIN source USING (source_no) JOIN tenant USING (tenant_no)
-             WHERE tenant.id = ?1 AND source.source = ?2 AND cursor.purpose = ?3",
-        )
-        .bind(tenant.to_string())
-        .bind(source.as_str())
-        .bind(purpose.as_str())
-        .fetch_one(&mut self.reader)
-        .await
-        .expect("a cursor");
-        serde_json::from_str(row.get::<&str, _>(0)).expect("a cursor")
+    pub(crate) async fn cursor(&self, tenant: TenantId, source: Source, purpose: Purpose) -> CursorState {
+        let cursor = self.store().cursor(tenant, source, purpose).await;
+        cursor.expect("the store answers").expect("a cursor")
+    }
+
+    /// Whether sweeps may heal. In every third history they do; in the others live reading has to do without, since a sweep
+    /// would hide what it left out.
+    pub(crate) fn is_swept(&self) -> bool {
+        self.is_swept
     }
 
     /// What is new in the journal, by way of what it owes to its sink.
-    pub(crate) async fn accepted(&self) -> Vec<Accepted> {
+    async fn accepted(&self) -> Vec<Accepted> {
         let Running { store, instance, .. } = self.running();
         let now = self.time.local();
         let mut all = Vec::new();
@@ -271,7 +277,6 @@ impl Machine {
         if let Some(running) = self.running.take() {
             running.store.close().await;
         }
-        sqlx::Connection::close(self.reader).await.expect("closed");
         for end in ["", "-wal", "-shm", ".lock"] {
             let mut path = self.store_path.clone().into_os_string();
             path.push(end);

@@ -7,6 +7,7 @@
 //! In `cargo test` a few hundred are lived through. Whatever fails is printed with the command that repeats it.
 
 mod arguments;
+mod claims;
 mod cloud;
 mod dice;
 mod history;

@@ -47,6 +47,8 @@ pub(crate) enum Step {
     Kill(Kill),
     /// Muster is stopped and started again.
     Restart,
+    /// What was updated from so long ago on, for so long, is read once more, of all tenants.
+    Backfill(Duration, Duration),
 }
 
 /// A change of one tenant's records. Numbers choose among those that there are then.
@@ -93,6 +95,16 @@ impl Plan {
             let step = step(&mut dice, plan.tenants, plan.poll_interval);
             plan.steps.push(step);
         }
+        // Where our clock is far ahead, the server's perhaps too, and a record bears a time that has not come, nobody can
+        // know that it has not (`docs/guarantees.md` says so).
+        let is_ahead = |step: &Step| matches!(step, Step::Skew(skew) if skew.as_secs() > 600);
+        if plan.steps.iter().any(is_ahead) {
+            for step in &mut plan.steps {
+                if let Step::Change(_, Change::AtOnce(_, ago @ ..0)) = step {
+                    *ago = 0;
+                }
+            }
+        }
         if only.is_some_and(is_of_defender) {
             plan.strike_defender();
         }
@@ -119,6 +131,16 @@ pub(crate) fn is_of_defender(source: Source) -> bool {
     matches!(source, Source::EndpointAlerts | Source::XdrIncidents)
 }
 
+impl Plan {
+    /// Whether our clock is wrong by months at some time, and the server's wrong at some time as well.
+    pub(crate) fn all_clocks_lie(&self) -> bool {
+        let lies = |fault: &Fault| matches!(fault.kind, FaultKind::DateHeader { .. });
+        let ours = |step: &Step| matches!(step, Step::Skew(skew) if skew.unsigned_abs() > MONTHS);
+        let theirs = |step: &Step| matches!(step, Step::Faults(faults) if faults.iter().any(lies));
+        self.steps.iter().any(ours) && self.steps.iter().any(theirs)
+    }
+}
+
 fn step(dice: &mut Dice, tenants: usize, poll_interval: Duration) -> Step {
     match dice.below(100) {
         0..36 => Step::Pass(pause(dice, poll_interval)),
@@ -136,13 +158,19 @@ fn step(dice: &mut Dice, tenants: usize, poll_interval: Duration) -> Step {
                 - i64::try_from(most).expect("small");
             Step::Skew(SignedDuration::from_millis(skew))
         }
-        93..98 => Step::Kill(Kill { after: dice.small(0, 30), answered: dice.percent(50) }),
-        _ => Step::Restart,
+        93..97 => Step::Kill(Kill { after: dice.small(0, 30), answered: dice.percent(50) }),
+        97 => Step::Restart,
+        _ => {
+            let long = Duration::from_secs(dice.between(600, 30 * 3_600));
+            Step::Backfill(Duration::from_secs(dice.between(0, 6 * 3_600)) + long, long)
+        }
     }
 }
 
-/// How far Muster's clock may be wrong, in milliseconds.
-const SKEWS: [u64; 3] = [0, 90_000, 600_000];
+/// How far Muster's clock may be wrong, in milliseconds: not at all, by minutes, by hours, by days, by years.
+const SKEWS: [u64; 6] = [0, 90_000, 600_000, 5 * 3_600_000, 4 * 86_400_000, 20 * 365 * 86_400_000];
+
+const MONTHS: Duration = Duration::from_secs(60 * 86_400);
 
 fn pause(dice: &mut Dice, poll_interval: Duration) -> Duration {
     let seconds = match dice.below(4) {
@@ -180,7 +208,7 @@ fn faults(dice: &mut Dice) -> Vec<Fault> {
     if dice.percent(60) {
         return random_faults(dice.below(1 << 40));
     }
-    let kind = match dice.below(16) {
+    let kind = match dice.below(19) {
         0 => FaultKind::RefuseFilter { word: "lt".to_owned() },
         1 => {
             FaultKind::RefuseFilter { word: dice.pick(&["severity", "status", "classification"]).to_owned() }
@@ -202,6 +230,9 @@ fn faults(dice: &mut Dice) -> Vec<Fault> {
             to_seconds: dice.between(30, 40_000),
             one_version_in: dice.small(1, 5),
         },
+        15 => FaultKind::RefuseExpand { status: 206, above: dice.small(0, 3) },
+        16 => FaultKind::RefuseExpand { status: dice.pick(&[400, 500, 504]), above: dice.small(0, 3) },
+        17 => FaultKind::Throttle { retry_after_seconds: dice.small(0, 900) },
         _ => FaultKind::Truncate,
     };
     let mut fault = Fault::new(dice.pick(&[Area::Graph, Area::GraphAlerts, Area::GraphIncidents]), kind);

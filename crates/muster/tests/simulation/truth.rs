@@ -64,6 +64,10 @@ pub(crate) struct Truth {
 impl Truth {
     /// Reads on in the log. What was there may have ended meanwhile; what a version says never changes.
     pub(crate) fn update(&mut self, api: &GraphApi) {
+        // Versions end only when others are made.
+        if api.truth_len() == self.versions.len() {
+            return;
+        }
         let told = api.truth();
         for (version, told) in self.versions.iter_mut().zip(&told) {
             if version.told.visible_until != told.visible_until || version.told.newest != told.newest {
@@ -113,9 +117,14 @@ impl Truth {
         }
     }
 
+    /// The places of a record's versions.
+    pub(crate) fn places(&self, tenant: TenantId, source: Source, id: &str) -> &[usize] {
+        self.by_id.get(&(tenant, source, id.to_owned())).map_or(&[], Vec::as_slice)
+    }
+
     /// The version of a record that says this, if there ever was one.
     pub(crate) fn find(&self, tenant: TenantId, source: Source, id: &str, body: &Value) -> Option<&Version> {
-        let places = self.by_id.get(&(tenant, source, id.to_owned()))?;
+        let places = self.places(tenant, source, id);
         places.iter().find(|place| self.body(**place) == body).map(|place| &self.versions[*place])
     }
 }

@@ -1,13 +1,14 @@
 //! What must hold in every history. It knows the log of truth, Muster's requests as the service saw them, the journal, and
 //! what Muster claims; it never takes Muster's word for what there was to be read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use muster_emulator::GraphApi;
-use muster_model::{Cursor, Source, TenantId};
-use muster_store::SourceState;
+use muster_model::{Cursor, Reason, Source, TenantId};
+use muster_store::{LedgerHour, SourceState};
 
+use crate::claims::{Claims, Held};
 use crate::cloud::Asked;
 use crate::machine::Accepted;
 use crate::truth::{Content, Truth, Version};
@@ -16,11 +17,16 @@ use crate::truth::{Content, Truth, Version};
 #[derive(Debug)]
 pub(crate) struct Violation(pub(crate) String);
 
-type Checked = Result<(), Violation>;
-type Key = (TenantId, Source);
+pub(crate) type Checked = Result<(), Violation>;
+pub(crate) type Key = (TenantId, Source);
 
-/// Records that are visible within this time of their update are not late.
-const PROMPT: SignedDuration = SignedDuration::from_secs(450);
+/// Records that are visible within this time of their update are not late: the overlap, less the longest that one answer may
+/// take and still hold what its question could not.
+const PROMPT: SignedDuration = SignedDuration::from_secs(600 - 125);
+/// After so long a sweep has met whatever is visible; sweeps are made each hour, but the last steps of a history take longer.
+const SWEPT_WITHIN: SignedDuration = SignedDuration::from_hours(7);
+/// What sweeps go back; the nightly one within the last steps of a history.
+const SWEPT_BACK: SignedDuration = SignedDuration::from_hours(6 * 24);
 
 /// How much was looked at.
 #[derive(Debug, Default, Clone, Copy)]
@@ -37,6 +43,10 @@ pub(crate) struct Counts {
     pub(crate) missing: u64,
     pub(crate) late: u64,
     pub(crate) failures: u64,
+    /// Hours that the ledger claimed to be complete, each time they were looked at.
+    pub(crate) complete: u64,
+    /// Incidents that had to have all their alerts in the end.
+    pub(crate) whole: u64,
 }
 
 impl Counts {
@@ -50,15 +60,29 @@ impl Counts {
         self.missing += other.missing;
         self.late += other.late;
         self.failures += other.failures;
+        self.complete += other.complete;
+        self.whole += other.whole;
     }
 }
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { turns, rounds, versions, records, proved, incomplete, missing, late, failures } = self;
+        let Self {
+            turns,
+            rounds,
+            versions,
+            records,
+            proved,
+            incomplete,
+            missing,
+            late,
+            failures,
+            complete,
+            whole,
+        } = self;
         write!(
             f,
-            "{turns} turns ({failures} failing), {rounds} rounds ({incomplete} with something missing), {versions} versions ({late} late), {records} records; {proved} times a version had to be there, {missing} times it was told to be missing"
+            "{turns} turns ({failures} failing), {rounds} rounds ({incomplete} with something missing), {versions} versions ({late} late), {records} records; {proved} times a version had to be there, {missing} times it was told to be missing; {complete} times an hour was claimed to be complete; {whole} incidents had to have all their alerts"
         )
     }
 }
@@ -71,11 +95,35 @@ struct Round {
     ended: Timestamp,
 }
 
+/// A round that has begun.
+struct UnderWay {
+    from: Timestamp,
+    /// When it was asked for first.
+    began: Timestamp,
+    /// Up to when what was asked for may not have been answered: until its first window was asked for the last time, or,
+    /// where that got no answer, the one behind it.
+    asked_again: Timestamp,
+    is_behind: bool,
+}
+
+impl UnderWay {
+    /// A turn asks for these; `is_failing`: the one before ended without an answer.
+    fn ask(&mut self, asked: &[Asked], is_failing: bool) {
+        for (place, asked) in asked.iter().enumerate() {
+            let is_first = asked.from == Some(self.from);
+            if is_first || !self.is_behind || (place == 0 && is_failing) {
+                (self.asked_again, self.is_behind) = (asked.at, !is_first);
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct Reading {
-    under_way: Option<(Timestamp, Timestamp)>,
+    under_way: Option<UnderWay>,
     rounds: Vec<Round>,
     last_success_at: Option<Timestamp>,
+    is_failing: bool,
     next_from: Option<String>,
 }
 
@@ -97,8 +145,25 @@ pub(crate) struct Witness {
     kept: HashMap<(TenantId, Source, String), Vec<Content>>,
     /// Places of the versions that are in the journal.
     held: HashSet<usize>,
+    /// Places of the versions that are not.
+    absent: BTreeSet<usize>,
+    /// Those of them that were readable throughout some complete round.
+    owed: HashSet<usize>,
     readings: HashMap<Key, Reading>,
+    /// The spans that backfills were to read, and when they began.
+    backfills: Vec<(Key, (Timestamp, Timestamp), Timestamp)>,
+    pub(crate) claims: Claims,
     pub(crate) counts: Counts,
+}
+
+/// The end of a history.
+#[derive(Clone, Copy)]
+pub(crate) struct End {
+    /// Whether sweeps healed in it.
+    pub(crate) swept: bool,
+    /// Whether our clock was wrong by months, and the server's was wrong as well.
+    pub(crate) clocks_lied: bool,
+    pub(crate) now: Timestamp,
 }
 
 fn live_round_under_way(cursor: &Cursor) -> bool {
@@ -111,10 +176,22 @@ fn field(cursor: &Cursor, name: &str) -> Option<String> {
 }
 
 impl Witness {
+    /// Reads on in the log of truth.
+    pub(crate) fn update(&mut self, api: &GraphApi) {
+        let before = self.truth.versions.len();
+        self.truth.update(api);
+        self.absent.extend(before..self.truth.versions.len());
+    }
+
+    /// A backfill of a span begins.
+    pub(crate) fn backfill(&mut self, key: Key, span: (Timestamp, Timestamp), now: Timestamp) {
+        self.backfills.push((key, span, now));
+    }
+
     /// Nothing in the journal is invented, and nothing is there twice.
     pub(crate) fn accepted(&mut self, api: &GraphApi, records: Vec<Accepted>) -> Checked {
         if !records.is_empty() {
-            self.truth.update(api);
+            self.update(api);
         }
         for Accepted { tenant, source, id, updated_at, body } in records {
             self.counts.records += 1;
@@ -134,27 +211,25 @@ impl Witness {
                     return Err(wrong(&format!("what it holds never was: {alert:.500}")));
                 }
             }
-            let all_of = |place: usize| {
-                let (one, other) = (&self.truth.versions[place], version);
-                one.updated_at == other.updated_at && one.told.id == other.told.id
-            };
-            let same: Vec<usize> = self
-                .truth
-                .versions
-                .iter()
-                .filter(|one| one.tenant == tenant && one.source == source && all_of(one.place))
-                .filter(|one| self.truth.body(one.place) == &content.body)
-                .map(|one| one.place)
-                .collect();
-            self.held.extend(same);
+            let updated_at = version.updated_at;
+            self.claims.came((tenant, source), updated_at, version.told.visible_from);
+            for &place in self.truth.places(tenant, source, &id) {
+                let says_this = self.truth.versions[place].updated_at == updated_at
+                    && self.truth.body(place) == &content.body;
+                if says_this {
+                    self.held.insert(place);
+                    self.absent.remove(&place);
+                    self.owed.remove(&place);
+                }
+            }
             let kept = self.kept.entry((tenant, source, id.clone())).or_default();
             if kept.contains(&content) {
-                return Err(Violation(format!("{source} {id} of {updated_at:?} is twice in the journal")));
+                return Err(Violation(format!("{source} {id} of {updated_at} is twice in the journal")));
             }
             let fuller = kept.iter().find(|kept| kept.body == content.body && kept.alerts.is_some());
             if content.alerts.is_none() && fuller.is_some() {
                 return Err(Violation(format!(
-                    "{source} {id} of {updated_at:?} comes again without its alerts"
+                    "{source} {id} of {updated_at} comes again without its alerts"
                 )));
             }
             kept.push(content);
@@ -178,8 +253,15 @@ impl Witness {
             // What a kill left of a hole may be asked for first, and is no news.
             let next_from = field(before, "next_from").and_then(|from| from.parse().ok());
             let first = asked.first().filter(|first| !before.is_healing() || first.from == next_from);
-            reading.under_way = first.and_then(|first| Some((first.from?, first.at)));
+            let begun = |first: &Asked| {
+                Some(UnderWay { from: first.from?, began: first.at, asked_again: first.at, is_behind: false })
+            };
+            reading.under_way = first.and_then(begun);
         }
+        if let Some(round) = &mut reading.under_way {
+            round.ask(&asked, reading.is_failing);
+        }
+        reading.is_failing = state.failures > 0;
         let caught_up = !killed && state.last_success_at != reading.last_success_at;
         reading.last_success_at = state.last_success_at;
         let next_from = field(after, "next_from");
@@ -189,9 +271,9 @@ impl Witness {
             if !live_round_under_way(after) {
                 reading.under_way = None;
             }
-            return Ok(());
+            return self.status(key, after, state, killed, now);
         }
-        let Some((from, began)) = reading.under_way.take() else {
+        let Some(UnderWay { from, began, asked_again, .. }) = reading.under_way.take() else {
             return match caught_up {
                 true => Err(Violation(format!("{} counts as read though nothing new was asked for", key.1))),
                 false => Ok(()),
@@ -199,9 +281,46 @@ impl Witness {
         };
         let round = Round { from, began, ended: now };
         reading.rounds.push(round);
+        self.claims.round_done(key, from, asked_again);
         self.counts.rounds += 1;
-        self.truth.update(api);
-        self.round(key, round, after, state, killed)
+        self.update(api);
+        self.round(key, round, after, state, killed)?;
+        self.status(key, after, state, killed, now)
+    }
+
+    /// Whatever could have been read, and still can be, is there or told to be missing: at every moment, not only when a
+    /// round ends.
+    fn status(&self, key: Key, after: &Cursor, state: &SourceState, killed: bool, now: Timestamp) -> Checked {
+        for place in &self.owed {
+            let version = &self.truth.versions[*place];
+            if (version.tenant, version.source) != key || !version.told.is_visible_at(now) {
+                continue;
+            }
+            let lost = |how: &str| Err(Violation(format!("{} {how}", described(version))));
+            if version.updated_at < after.complete_up_to() {
+                return lost("is missing though all is claimed up to later");
+            }
+            // A kill came before the status could be written down.
+            if !killed && state.last_error.is_none() {
+                return lost("is missing and the status says nothing");
+            }
+        }
+        Ok(())
+    }
+
+    /// What the ledger says of the hours of a source.
+    pub(crate) fn ledger(
+        &mut self,
+        api: &GraphApi,
+        key: Key,
+        hours: &[LedgerHour],
+        now: Timestamp,
+    ) -> Checked {
+        self.update(api);
+        let held = Held { truth: &self.truth, absent: &self.absent, owed: &self.owed };
+        self.claims.check(key, &held, hours, now)?;
+        self.counts.complete = self.claims.complete;
+        Ok(())
     }
 
     /// After a complete round everything that was readable throughout is in the journal, or told to be missing.
@@ -226,6 +345,7 @@ impl Witness {
                 continue;
             }
             self.counts.missing += 1;
+            self.owed.insert(version.place);
             let lost = |how: &str| Violation(format!("{} {how}; {round:?}", described(version)));
             if version.updated_at < complete_up_to {
                 return Err(lost(&format!("is missing though all is claimed up to {complete_up_to}")));
@@ -245,19 +365,19 @@ impl Witness {
     }
 
     /// When all is quiet, and everything has been asked for again.
-    pub(crate) fn quiet(
-        &mut self,
-        api: &GraphApi,
-        states: &[(SourceState, Cursor)],
-        now: Timestamp,
-    ) -> Checked {
-        self.truth.update(api);
+    pub(crate) fn quiet(&mut self, api: &GraphApi, states: &[(SourceState, Cursor)], end: End) -> Checked {
+        self.update(api);
         self.counts.versions += self.truth.versions.len() as u64;
         for (state, cursor) in states {
+            let holes = cursor.holes();
+            // Where no clock tells what year it is, nobody knows what Microsoft keeps no longer.
+            if end.clocks_lied && holes.iter().all(|hole| hole.reason == Reason::Gone) {
+                continue;
+            }
             if let Some(error) = &state.last_error {
                 return Err(Violation(format!("{} is not well when all is quiet: {error}", state.source)));
             }
-            if let Some(hole) = cursor.holes().first() {
+            if let Some(hole) = holes.first() {
                 return Err(Violation(format!("{} has a hole when all is quiet: {hole:?}", state.source)));
             }
         }
@@ -266,20 +386,80 @@ impl Witness {
             let Some(first) = reading.rounds.iter().map(|round| round.from).min() else {
                 return Err(Violation(format!("{} was never read to its end", version.source)));
             };
-            if !version.told.newest || !version.told.is_visible_at(now) || version.updated_at < first {
+            let told = &version.told;
+            if !told.newest || !told.is_visible_at(end.now) {
                 continue;
             }
-            let late = version.told.visible_from.duration_since(version.updated_at) > PROMPT;
+            let is_backfilled = self.backfills.iter().any(|(key, (from, to), began)| {
+                *key == (version.tenant, version.source)
+                    && (*from..*to).contains(&version.updated_at)
+                    && told.visible_from <= *began
+            });
+            if is_backfilled && !self.held.contains(&version.place) {
+                return Err(Violation(format!("{} is missing after a backfill", described(version))));
+            }
+            if version.updated_at < first {
+                continue;
+            }
+            let late = told.visible_from.duration_since(version.updated_at) > PROMPT;
             self.counts.late += u64::from(late);
-            if !self.held.contains(&version.place) && !late {
+            // Whatever shows late is the sweeps' to heal, as far as they reach.
+            let healed = end.swept
+                && end.now.duration_since(told.visible_from) > SWEPT_WITHIN
+                && end.now.duration_since(version.updated_at) < SWEPT_BACK;
+            if late && !healed {
+                continue;
+            }
+            if !self.held.contains(&version.place) {
                 return Err(Violation(format!("{} is missing when all is quiet", described(version))));
+            }
+            if version.source == Source::GraphIncidents {
+                self.whole(version)?;
+                self.counts.whole += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// An incident that is in the journal has all the alerts there that every answer with it could hold.
+    fn whole(&self, incident: &Version) -> Checked {
+        let there: HashSet<&str> = self
+            .kept
+            .get(&(incident.tenant, incident.source, incident.told.id.clone()))
+            .into_iter()
+            .flatten()
+            .filter(|kept| &kept.body == self.truth.body(incident.place))
+            .flat_map(|kept| kept.alerts.iter().flatten())
+            .filter_map(|alert| alert["id"].as_str())
+            .collect();
+        for alert in self.truth.versions.iter().filter(|version| version.told.newest) {
+            let belongs = |place: usize| self.truth.body(place)["incidentId"] == incident.told.id.as_str();
+            if alert.tenant != incident.tenant
+                || alert.source != Source::GraphAlerts
+                || !belongs(alert.place)
+                || there.contains(alert.told.id.as_str())
+            {
+                continue;
+            }
+            let places = self.truth.places(alert.tenant, alert.source, &alert.told.id);
+            let shown = places.iter().map(|place| self.truth.versions[*place].told.visible_from).min();
+            let joined = places.iter().rev().take_while(|place| belongs(**place)).last();
+            let joined = joined.map(|place| self.truth.versions[*place].told.made_at);
+            if shown.is_some_and(|shown| shown <= incident.told.visible_from)
+                && joined.is_some_and(|joined| joined <= incident.told.made_at)
+            {
+                return Err(Violation(format!(
+                    "{} is in the journal without its alert {} when all is quiet",
+                    described(incident),
+                    alert.told.id
+                )));
             }
         }
         Ok(())
     }
 }
 
-fn described(version: &Version) -> String {
+pub(crate) fn described(version: &Version) -> String {
     let told = &version.told;
     let until = told.visible_until.map_or_else(|| "now".to_owned(), |until| until.to_string());
     format!(

@@ -34,8 +34,20 @@ async fn killed_at_random_moments_nothing_is_lost() {
     let mut chance = ChaCha8Rng::seed_from_u64(0x6d75_7374);
     let store = setup.store().await;
     let (mut owed_at_kills, mut accepted_at_kills) = (0, Vec::new());
-    for _ in 0..KILLS {
+    let accepted = async || -> u64 {
+        let states = store.source_states().await.expect("the store can be read, also after a kill");
+        states.iter().map(|state| state.accepted).sum()
+    };
+    for kill in 0..KILLS {
         let mut muster = setup.run();
+        if kill % 4 == 0 {
+            // However slow the machine is, some kills hit a program at work.
+            let before = accepted().await;
+            eventually("it is at work, or has done all", async || {
+                accepted().await > before || setup.emulator.production_finished() && setup.lost() == 0
+            })
+            .await;
+        }
         // Between a start that has only begun and one under full load.
         let wait = Duration::from_millis(u64::from(chance.next_u32() % 600));
         tokio::time::sleep(wait).await;
@@ -43,8 +55,7 @@ async fn killed_at_random_moments_nothing_is_lost() {
         let totals = store.sink_totals().await.expect("the store can be read after a kill");
         owed_at_kills +=
             totals.iter().filter(|sink| sink.sink != "archive").map(|sink| sink.owed).sum::<u64>();
-        let states = store.source_states().await.expect("the store can be read after a kill");
-        accepted_at_kills.push(states.iter().map(|state| state.accepted).sum::<u64>());
+        accepted_at_kills.push(accepted().await);
     }
     let progress = accepted_at_kills.windows(2).filter(|pair| pair[0] < pair[1]).count();
     let mut muster = setup.run();

@@ -291,7 +291,7 @@ impl Cursor {
     fn round_done(&mut self, round: Round, clocks: Clocks, policy: &CursorPolicy) {
         match round.healing {
             Some(hole) => {
-                if hole.reason == Reason::Unreadable && self.plan.has_unreadable(hole.from, hole.to) {
+                if hole.reason == Reason::Unreadable && round.met_unreadable {
                     self.put_back(hole, clocks.local);
                 }
             }
@@ -437,14 +437,15 @@ impl Cursor {
 }
 
 impl Cursor {
-    /// What a provider left out while it came and went overlaps, and so does what cannot be read where rounds do: it is
-    /// asked for again as one span, and not as often as it was met.
+    /// Rounds overlap, and so does what they could not read: it is asked for again as one span, and not as often as it was
+    /// met.
     fn join_overlapping(&mut self) {
         let mut joined: Vec<Hole> = Vec::with_capacity(self.holes.len());
         for hole in self.holes.drain(..) {
             let before = joined.iter_mut().find(|before| {
-                let joins = matches!(hole.reason, Reason::Partial | Reason::Unreadable);
-                joins && before.reason == hole.reason && before.to.is_none_or(|to| hole.from <= to)
+                before.reason == hole.reason
+                    && hole.reason != Reason::Gone
+                    && before.to.is_none_or(|to| hole.from <= to)
             });
             match before {
                 None => joined.push(hole),

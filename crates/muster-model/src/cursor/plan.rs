@@ -108,14 +108,11 @@ impl Plan {
         self.unreadable.drain(..excess);
     }
 
-    /// What is known was met in this window too: whether that reaches further than it was met so far.
-    pub(super) fn widen_unreadable(&mut self, from: Timestamp, to: Timestamp, hashes: &[u64]) -> bool {
-        let mut wider = false;
+    /// What is known was met in this window too.
+    pub(super) fn widen_unreadable(&mut self, from: Timestamp, to: Timestamp, hashes: &[u64]) {
         for known in self.unreadable.iter_mut().filter(|known| hashes.contains(&known.hash)) {
-            wider |= from < known.from || known.to < to;
             (known.from, known.to) = (known.from.min(from), known.to.max(to));
         }
-        wider
     }
 
     /// What was met in this window before and is not there any more can be read now, or has changed.
@@ -132,11 +129,6 @@ impl Plan {
             }
             known.from < known.to
         });
-    }
-
-    /// Whether something unreadable is known in a span.
-    pub(super) fn has_unreadable(&self, from: Timestamp, to: Option<Timestamp>) -> bool {
-        self.unreadable.iter().any(|known| known.to > from && to.is_none_or(|to| known.from < to))
     }
 
     /// One rung down; `false` on the last.

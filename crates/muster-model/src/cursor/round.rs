@@ -88,6 +88,9 @@ pub(super) struct Round {
     /// What could not be read the last time, as hashes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     suspects: Vec<u64>,
+    /// Whether something in it could not be read, the second time either.
+    #[serde(default)]
+    pub(super) met_unreadable: bool,
     /// The ids of the page before, at the same instant.
     #[serde(default)]
     pub(super) fingerprint: u64,
@@ -136,6 +139,7 @@ impl Round {
             narrowings: 0,
             flawed: 0,
             suspects: Vec::new(),
+            met_unreadable: false,
             fingerprint: 0,
             healing: None,
         }
@@ -255,6 +259,16 @@ impl Round {
                     return Continue;
                 }
                 if !full {
+                    if plan.ignores_upper_bounds && self.slice.is_empty() {
+                        // Several answers that hang together by links: a record that changed meanwhile may have moved
+                        // another over a page's edge.
+                        self.tell(
+                            holes,
+                            Reason::Unproved,
+                            Some(self.known_end(page, plan)),
+                            page.clocks.local,
+                        );
+                    }
                     return self.window_done(page, limits, plan);
                 }
                 self.crowded(page, limits, plan, holes)
@@ -326,29 +340,44 @@ impl Round {
         bounded
     }
 
+    /// Where what is asked for ends; in an open window, beyond all that has come and by any clock could have.
+    fn known_end(&self, page: &PageSummary, plan: &Plan) -> Timestamp {
+        let newest = [self.latest.unwrap_or(self.at), page.clocks.later(), self.at].into_iter().max();
+        self.asked_end(plan).unwrap_or_else(|| plus(newest.unwrap_or(self.at), 1))
+    }
+
     /// Whether all of the page could be read, save for what is known to be unreadable.
     fn is_whole(&mut self, page: &PageSummary, plan: &mut Plan, holes: &mut Vec<Hole>) -> bool {
         if page.torn {
             return false;
         }
-        let newest = page.times.iter().max().copied().unwrap_or(self.at).max(page.clocks.earlier());
-        let end = self.asked_end(plan).unwrap_or_else(|| plus(newest.max(self.at), 1));
+        let end = self.known_end(page, plan);
         if page.unreadable.iter().all(|hash| plan.knows_unreadable(*hash)) {
             plan.forget_readable(self.at, end, &page.unreadable);
+            plan.widen_unreadable(self.at, end, &page.unreadable);
             // The same bytes, such as `null`, may stand for another record here.
-            if plan.widen_unreadable(self.at, end, &page.unreadable) {
+            if !page.unreadable.is_empty() && !self.is_told_unreadable(end, holes) {
                 self.tell(holes, Reason::Unreadable, Some(end), page.clocks.local);
             }
+            self.met_unreadable |= !page.unreadable.is_empty();
             return true;
         }
         if self.suspects == page.unreadable {
             // The same bytes again: it is no fault in passing.
             plan.learn_unreadable(self.at, end, &page.unreadable);
             self.tell(holes, Reason::Unreadable, Some(end), page.clocks.local);
+            self.met_unreadable = true;
             return true;
         }
         self.suspects = page.unreadable.clone();
         false
+    }
+
+    /// Whether it is told already that something up to `end` cannot be read.
+    fn is_told_unreadable(&self, end: Timestamp, holes: &[Hole]) -> bool {
+        holes.iter().chain(&self.healing).any(|hole| {
+            hole.reason == Reason::Unreadable && hole.from <= self.at && hole.to.is_none_or(|to| end <= to)
+        })
     }
 
     /// A page that is not whole: the same again first, then in smaller windows, and at last what is missing is told.

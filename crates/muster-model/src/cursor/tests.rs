@@ -178,6 +178,88 @@ fn unreadable_bytes_that_are_known_may_stand_for_another_record() {
     assert_eq!(cursor.holes(), Vec::<&Hole>::new());
 }
 
+/// Found by the simulation: between spans in which the same bytes were met, nothing was there to be healed, and so nothing
+/// healed what lay in the middle.
+#[test]
+fn what_can_be_read_again_is_healed_whatever_else_cannot() {
+    let mut cursor = Cursor::starting(at(1_000));
+    for (now, bad) in [
+        (3_000, true),
+        (3_000, true),
+        (10_000, false),
+        (25_000, true),
+        (35_000, false),
+        (50_000, true),
+        (60_000, false),
+    ] {
+        let unreadable = if bad { vec![7] } else { vec![] };
+        let answer = PageSummary { items: u32::from(bad), unreadable, ..page(&[], now) };
+        (cursor, _) = cursor.after(&answer, &POLICY, &LIMITS);
+    }
+    assert_eq!(cursor.holes().len(), 3, "{:?}", cursor.holes());
+    let later = page(&[], 100_000);
+    for left in [2, 1, 0] {
+        assert!(cursor.heal(later.clocks));
+        (cursor, _) = cursor.after(&later, &POLICY, &LIMITS);
+        assert_eq!(cursor.holes().len(), left, "{:?}", cursor.holes());
+    }
+    // The same bytes again, where they had been read meanwhile: they are missing once more.
+    let again = PageSummary { items: 1, unreadable: vec![7], ..page(&[], 100_000) };
+    (cursor, _) = cursor.after(&again, &POLICY, &LIMITS);
+    assert!(cursor.in_round() || cursor.holes().len() == 1, "{:?}", cursor.holes());
+    (cursor, _) = cursor.after(&again, &POLICY, &LIMITS);
+    assert_eq!(cursor.holes().len(), 1);
+}
+
+/// Found by the simulation: with a server whose clock was behind, what could not be read was said to be a single instant.
+#[test]
+fn what_cannot_be_read_in_an_open_window_reaches_as_far_as_any_clock() {
+    for (local, server) in [(9_000, Some(2_000)), (2_000, Some(9_000)), (9_000, None)] {
+        let clocks = Clocks { local: at(local), server: server.map(at) };
+        let bad = PageSummary { items: 1, unreadable: vec![7], clocks, ..page(&[], 0) };
+        let (cursor, _) = Cursor::starting(at(1_000)).after(&bad, &POLICY, &LIMITS);
+        let (cursor, _) = cursor.after(&bad, &POLICY, &LIMITS);
+        let [hole] = cursor.holes()[..] else { panic!("{:?}", cursor.holes()) };
+        assert!(hole.from == at(1_000) && hole.to.is_none_or(|to| to > at(9_000)), "{hole:?}");
+    }
+}
+
+/// Found by the simulation: behind links that are offsets, a record that changes moves another over a page's edge.
+#[test]
+fn pages_that_only_links_hold_together_prove_nothing() {
+    let mut cursor = Cursor::starting(at(1_000));
+    cursor.plan_mut().ignores_upper_bounds = true;
+    let link = |to: &str| Some(format!("https://graph.example/{to}"));
+    for (times, link) in [(&[2_000][..], link("a")), (&[], link("b")), (&[3_000], None)] {
+        assert!(cursor.holes().is_empty());
+        (cursor, _) = cursor.after(&PageSummary { link, ..page(times, 9_000) }, &POLICY, &LIMITS);
+    }
+    let [hole] = cursor.holes()[..] else { panic!("{:?}", cursor.holes()) };
+    assert_eq!((hole.from, hole.reason), (at(1_000), Reason::Unproved));
+    assert!(hole.to > Some(at(9_000)), "{hole:?}");
+    // Answers that each hold a window are proof.
+    assert!(cursor.heal(page(&[], 20_000).clocks));
+    while cursor.is_healing() {
+        let query = cursor.query(page(&[], 20_000).clocks);
+        let inside = |time: &i64| query.from <= at(*time) && query.to.is_none_or(|to| to > at(*time));
+        let times: Vec<i64> = [2_000, 3_000].into_iter().filter(inside).skip(query.skip as usize).collect();
+        (cursor, _) = cursor.after(&page(&times, 20_000), &POLICY, &LIMITS);
+    }
+    assert!(cursor.holes().is_empty(), "{:?}", cursor.holes());
+}
+
+/// Found by the simulation: each round told the same hole anew, from a little later on.
+#[test]
+fn holes_of_one_kind_that_overlap_are_one() {
+    let cut = |now| PageSummary { cut: true, ..page(&[], now) };
+    let mut cursor = Cursor::starting(at(1_000));
+    for now in [3_000, 3_060, 3_120, 9_000] {
+        (cursor, _) = cursor.after(&cut(now), &POLICY, &LIMITS);
+    }
+    let spans: Vec<_> = cursor.holes().into_iter().map(|hole| (hole.from, hole.reason)).collect();
+    assert_eq!(spans, [(at(1_000), Reason::NoNextPage)]);
+}
+
 /// Found by the simulation: records of one instant that were read by offset moved up when one of them changed.
 #[test]
 fn an_instant_that_is_more_than_one_page_is_divided() {

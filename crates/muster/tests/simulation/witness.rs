@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use muster_emulator::GraphApi;
-use muster_model::{Cursor, Reason, Source, TenantId};
+use muster_model::{Cursor, Hole, Reason, Source, TenantId};
 use muster_store::{LedgerHour, SourceState};
 
 use crate::claims::{Claims, Held};
@@ -125,6 +125,8 @@ struct Reading {
     last_success_at: Option<Timestamp>,
     is_failing: bool,
     next_from: Option<String>,
+    /// Since when a hole is being read again.
+    healing_since: Option<Timestamp>,
 }
 
 /// A turn of Muster, as seen from outside.
@@ -168,6 +170,10 @@ pub(crate) struct End {
 
 fn live_round_under_way(cursor: &Cursor) -> bool {
     cursor.in_round() && !cursor.is_healing()
+}
+
+fn overlap(one: &Hole, other: &Hole) -> bool {
+    one.to.is_none_or(|to| other.from < to) && other.to.is_none_or(|to| one.from < to)
 }
 
 fn field(cursor: &Cursor, name: &str) -> Option<String> {
@@ -246,6 +252,18 @@ impl Witness {
             return Err(Violation(format!("{} made the program fail", key.1)));
         }
         let reading = self.readings.entry(key).or_default();
+        if let Some(first) = asked.first() {
+            let since = *reading.healing_since.get_or_insert(first.at);
+            for hole in before.holes() {
+                let is_left = after.holes().iter().any(|left| overlap(hole, left));
+                if !is_left {
+                    self.claims.round_done(key, hole.from, hole.to.map_or(since, |to| to.min(since)));
+                }
+            }
+        }
+        if !after.is_healing() {
+            reading.healing_since = None;
+        }
         if !live_round_under_way(before) {
             reading.under_way = None;
         }
@@ -403,8 +421,11 @@ impl Witness {
             }
             let late = told.visible_from.duration_since(version.updated_at) > PROMPT;
             self.counts.late += u64::from(late);
-            // Whatever shows late is the sweeps' to heal, as far as they reach.
+            // Whatever shows late is the sweeps' to heal, as far as they reach: to where the first round began. A clock that
+            // was behind has let a later one begin before that, of which nothing is promised.
+            let swept_from = reading.rounds.first().map_or(first, |round| round.from);
             let healed = end.swept
+                && version.updated_at >= swept_from
                 && end.now.duration_since(told.visible_from) > SWEPT_WITHIN
                 && end.now.duration_since(version.updated_at) < SWEPT_BACK;
             if late && !healed {

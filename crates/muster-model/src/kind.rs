@@ -81,30 +81,35 @@ impl RecordKind {
                 created_at: &["createdDateTime"],
                 updated_at: "lastUpdateDateTime",
                 severity: "severity",
+                wrapper: "",
             },
             Self::EndpointAlert => &HeadNames {
                 id: &["id"],
                 created_at: &["alertCreationTime"],
                 updated_at: "lastUpdateTime",
                 severity: "severity",
+                wrapper: "",
             },
             Self::XdrIncident => &HeadNames {
                 id: &["incidentId"],
                 created_at: &["createdTime"],
                 updated_at: "lastUpdateTime",
                 severity: "severity",
+                wrapper: "",
             },
             Self::SiemDetection => &HeadNames {
                 id: &["FullId", "AlertId"],
                 created_at: &["AlertTime"],
                 updated_at: "LastProcessedTimeUtc",
                 severity: "Severity",
+                wrapper: "",
             },
             Self::HuntingRow => &HeadNames {
                 id: &[],
                 created_at: &["Timestamp", "TimeGenerated", "time"],
                 updated_at: "",
                 severity: "Severity",
+                wrapper: "properties",
             },
         }
     }
@@ -162,6 +167,9 @@ pub(crate) struct HeadNames {
     pub(crate) created_at: &'static [&'static str],
     pub(crate) updated_at: &'static str,
     pub(crate) severity: &'static str,
+    /// The object that holds them where the record is wrapped: the streaming API puts a row into `properties`. Empty
+    /// for kinds that never are.
+    pub(crate) wrapper: &'static str,
 }
 
 /// The keys by which kinds are recognised.

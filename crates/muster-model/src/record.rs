@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::json::{self, skim};
 use crate::kind::HeadNames;
-use crate::time::{Unzoned, moment};
+use crate::time::moment;
 use crate::{Change, RecordKind, Severity};
 
 /// The deepest nesting of a record that is accepted. Microsoft's schema stays below 20.
@@ -31,7 +31,8 @@ impl ContentHash {
 pub struct RecordHead {
     /// Microsoft's id of the alert or incident.
     pub id: String,
-    /// When Microsoft last changed it; `None` when it does not say so in a way that can be read.
+    /// When Microsoft last changed it; `None` when it does not say so in a way that can be read, or says "no date"
+    /// (the year 1).
     pub updated_at: Option<Timestamp>,
     /// When it was created: the event time in a SIEM.
     pub created_at: Option<Timestamp>,
@@ -93,13 +94,18 @@ pub(crate) struct HeadFacts<'a> {
     created_at: [&'a [u8]; 3],
     updated_at: &'a [u8],
     severity: &'a [u8],
+    /// The object that holds the facts.
+    wrapped: &'a [u8],
 }
 
 impl<'a> HeadFacts<'a> {
     pub(crate) fn of(kind: RecordKind) -> Self {
+        Self::of_names(kind.head_names())
+    }
+
+    fn of_names(names: &'static HeadNames) -> Self {
         let none: &[u8] = &[];
-        let names = kind.head_names();
-        Self { names, id: [none; 2], created_at: [none; 3], updated_at: none, severity: none }
+        Self { names, id: [none; 2], created_at: [none; 3], updated_at: none, severity: none, wrapped: none }
     }
 
     /// Takes a field of the outermost object, as written. Of several with the same key the last counts.
@@ -114,7 +120,24 @@ impl<'a> HeadFacts<'a> {
             self.updated_at = value;
         } else if is(&self.names.severity) {
             self.severity = value;
+        } else if is(&self.names.wrapper) {
+            self.wrapped = value;
         }
+    }
+
+    /// The same facts, of which those that the wrapped object tells go before those of what wraps it.
+    fn unwrapped(self) -> Self {
+        if self.names.wrapper.is_empty() || self.wrapped.first() != Some(&b'{') {
+            return self;
+        }
+        let mut inner = Self::of_names(self.names);
+        let wrapped = self.wrapped;
+        // What wraps it was read: it is whole.
+        skim::value(wrapped, 0, |key, value| inner.note(&wrapped[key], &wrapped[value])).ok();
+        let told = |inner: &'a [u8], outer| if inner.is_empty() { outer } else { inner };
+        let mut times = self.created_at;
+        times.iter_mut().zip(inner.created_at).for_each(|(outer, inner)| *outer = told(inner, outer));
+        Self { created_at: times, severity: told(inner.severity, self.severity), ..self }
     }
 
     /// The head of the record, whose bytes are `body` and which nests `depth` levels deep.
@@ -125,20 +148,21 @@ impl<'a> HeadFacts<'a> {
         if depth > DEPTH_MAX {
             return Err(RecordError::TooDeep(depth));
         }
+        let facts = self.unwrapped();
         let text = |value: &'a [u8]| json::text(std::str::from_utf8(value).ok()?);
-        let time = |value| moment(&text(value)?, Unzoned::Refused);
+        let time = |value| moment(&text(value)?);
         let hash = ContentHash::of(body.as_bytes());
-        let id = if self.names.id.is_empty() {
+        let id = if facts.names.id.is_empty() {
             hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
         } else {
-            let ids = self.id.into_iter().filter_map(text);
+            let ids = facts.id.into_iter().filter_map(text);
             ids.into_iter().find(|id| !id.is_empty()).ok_or(RecordError::NoId)?.into_owned()
         };
         if id.len() > RecordHead::ID_BYTES_MAX {
             return Err(RecordError::LongId(id.len()));
         }
-        let severity = text(self.severity).map_or(Severity::Unknown, |word| Severity::from_wire(&word));
-        let (created_at, updated_at) = (self.created_at.into_iter().find_map(time), time(self.updated_at));
+        let severity = text(facts.severity).map_or(Severity::Unknown, |word| Severity::from_wire(&word));
+        let (created_at, updated_at) = (facts.created_at.into_iter().find_map(time), time(facts.updated_at));
         Ok(RecordHead { id, updated_at, created_at, severity, hash, change: None })
     }
 }
@@ -179,6 +203,58 @@ mod tests {
         );
         let head = head.expect("a record");
         assert_eq!((head.id.as_str(), head.updated_at, head.created_at), ("7", None, None));
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_in_utc_and_the_year_1_is_none() {
+        let head = RecordHead::read(
+            RecordKind::EndpointAlert,
+            r#"{"id":"1","alertCreationTime":"0001-01-01T00:00:00Z","lastUpdateTime":"2026-03-02 08:15:30.5"}"#,
+        );
+        let head = head.expect("a record");
+        assert_eq!(head.created_at, None);
+        assert_eq!(head.updated_at.map(|time| time.to_string()).as_deref(), Some("2026-03-02T08:15:30.5Z"));
+    }
+
+    #[test]
+    fn a_streamed_row_says_its_time_and_severity_inside() {
+        let read = |body: &str| {
+            let head = RecordHead::read(RecordKind::HuntingRow, body).expect("a row");
+            (head.created_at.map(|time| time.to_string()).unwrap_or_default(), head.severity)
+        };
+        for (body, time, severity) in [
+            (
+                r#"{"time":"2026-03-02T08:20:00Z","category":"AdvancedHunting-AlertInfo",
+                    "properties":{"Severity":"High","Timestamp":"2026-03-02T08:15:30.5Z","X":{"Severity":"Low"}}}"#,
+                "2026-03-02T08:15:30.5Z",
+                Severity::High,
+            ),
+            // Whatever stands first.
+            (
+                r#"{"properties": {"TimeGenerated":"2026-03-02T08:15:30Z"},"time":"2026-03-02T08:20:00Z"}"#,
+                "2026-03-02T08:15:30Z",
+                Severity::Unknown,
+            ),
+            // When it was published, where the row has no time of its own.
+            (
+                r#"{"time":"2026-03-02T08:20:00Z","properties":{"Timestamp":"0001-01-01T00:00:00","Severity":"Low"}}"#,
+                "2026-03-02T08:20:00Z",
+                Severity::Low,
+            ),
+            // A column of that name is no wrapper.
+            (
+                r#"{"Timestamp":"2026-03-02T08:15:30Z","Severity":"Medium","properties":"{\"Severity\":\"High\"}"}"#,
+                "2026-03-02T08:15:30Z",
+                Severity::Medium,
+            ),
+            (r#"{"time":"2026-03-02T08:20:00Z","properties":{}}"#, "2026-03-02T08:20:00Z", Severity::Unknown),
+        ] {
+            assert_eq!(read(body), (time.to_owned(), severity), "{body}");
+        }
+        // Other kinds have no wrapper.
+        let alert = r#"{"id":"1","severity":"low","properties":{"severity":"high"}}"#;
+        let head = RecordHead::read(RecordKind::GraphAlert, alert).expect("an alert");
+        assert_eq!(head.severity, Severity::Low);
     }
 
     #[test]

@@ -4,42 +4,22 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// What is made of a time without a zone. Formats differ in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unzoned {
-    /// It names no moment.
-    Refused,
-    /// It is in UTC.
-    Utc,
-    /// It is in UTC, and a date alone is its midnight.
-    UtcOrDate,
-}
-
 /// The moment that a text names, as RFC 3339 or as jiff reads it else; `None` for a text that names none. It may have
-/// up to nine digits after the second.
+/// up to nine digits after the second. Without a zone it is in UTC, and a date alone is its midnight.
+///
+/// What Microsoft writes where there is no date is none: the beginning of the year 1 (.NET), of 1601 (Windows) and of
+/// 1970, and so all times up to there.
 ///
 /// A record has some twenty times, most of them like `2026-03-02T08:15:30.1234567Z`: these are read here, in a tenth of
 /// the time that a parser needs which understands every notation.
 #[must_use]
 #[inline]
-pub fn moment(text: &str, unzoned: Unzoned) -> Option<Timestamp> {
-    let zoned = plain(text.as_bytes()).or_else(|| text.parse().ok());
-    zoned.or_else(|| match unzoned {
-        Unzoned::Refused => None,
-        Unzoned::Utc if (10..40).contains(&text.len()) => format!("{text}Z").parse().ok(),
-        Unzoned::Utc => None,
-        Unzoned::UtcOrDate => {
-            let zoned = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?;
-            Some(zoned.timestamp())
-        }
-    })
-}
-
-/// Whether a time is .NET's "no date", the beginning of the year 1, or near it.
-#[must_use]
-#[inline]
-pub fn is_no_date(time: Timestamp) -> bool {
-    time.as_second() <= -62_000_000_000
+pub fn moment(text: &str) -> Option<Timestamp> {
+    let moment = plain(text.as_bytes()).or_else(|| text.parse().ok()).or_else(|| {
+        let zoned = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?;
+        Some(zoned.timestamp())
+    });
+    moment.filter(|moment| *moment > Timestamp::UNIX_EPOCH)
 }
 
 /// A time in UTC, from 1970 to 9998, with at most nine digits after the second.
@@ -112,19 +92,14 @@ mod tests {
     use jiff::Timestamp;
     use proptest::prelude::*;
 
-    use super::{Unzoned, is_no_date, moment, plain};
+    use super::{moment, plain};
 
     #[test]
     fn times_of_every_notation() {
-        for text in [
-            "2026-03-02T09:15:30+01:00",
-            "2026-03-02 08:15:30Z",
-            "1969-12-31T23:59:59Z",
-            "9999-01-01T00:00:00Z",
-        ] {
+        for text in ["2026-03-02T09:15:30+01:00", "2026-03-02 08:15:30Z", "9999-01-01T00:00:00Z"] {
             assert!(plain(text.as_bytes()).is_none(), "{text}");
-            assert_eq!(moment(text, Unzoned::Refused), text.parse().ok(), "{text}");
-            assert!(moment(text, Unzoned::Refused).is_some(), "{text}");
+            assert_eq!(moment(text), text.parse().ok(), "{text}");
+            assert!(moment(text).is_some(), "{text}");
         }
         for text in [
             "",
@@ -134,25 +109,36 @@ mod tests {
             "2026-03-02T08:15:30.Z",
             "2026-03-02T24:00:00Z",
         ] {
-            assert!(moment(text, Unzoned::Refused).is_none(), "{text}");
+            assert!(moment(text).is_none(), "{text}");
         }
     }
 
     #[test]
-    fn a_time_without_a_zone_is_what_the_caller_says() {
-        for (text, utc, or_date) in [
-            ("2026-01-01T00:00:00", true, true),
-            ("2026-01-01 00:00:00.1234567", true, true),
-            ("2026-01-01", false, true),
-            ("soon", false, false),
+    fn a_time_without_a_zone_is_in_utc() {
+        for (text, utc) in [
+            ("2026-01-01T00:00:00", "2026-01-01T00:00:00Z"),
+            ("2026-01-01 00:00:00.1234567", "2026-01-01T00:00:00.1234567Z"),
+            ("2026-01-01T01:02", "2026-01-01T01:02:00Z"),
+            ("2026-01-01", "2026-01-01T00:00:00Z"),
         ] {
-            assert_eq!(moment(text, Unzoned::Refused), None, "{text}");
-            assert_eq!(moment(text, Unzoned::Utc).is_some(), utc, "{text}");
-            assert_eq!(moment(text, Unzoned::UtcOrDate).is_some(), or_date, "{text}");
+            assert_eq!(moment(text), utc.parse().ok(), "{text}");
         }
-        let none = moment("0001-01-01T00:00:00Z", Unzoned::Refused).expect("a time");
-        assert!(is_no_date(none));
-        assert!(!is_no_date(Timestamp::UNIX_EPOCH));
+        assert_eq!(moment("soon"), None);
+    }
+
+    #[test]
+    fn where_there_is_no_date_there_is_no_moment() {
+        for text in [
+            "0001-01-01T00:00:00Z",
+            "0001-01-01T00:00:00",
+            "0001-01-01",
+            "0001-01-01T00:00:00.0000000+00:00",
+            "1601-01-01T00:00:00Z",
+            "1970-01-01T00:00:00Z",
+        ] {
+            assert_eq!(moment(text), None, "{text}");
+        }
+        assert!(moment("1970-01-01T00:00:01Z").is_some());
     }
 
     #[test]
@@ -179,7 +165,8 @@ mod tests {
         fn nonsense_is_read_as_the_library_reads_it(
             text in "[0-9]{4}-[0-3][0-9]-[0-4][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,11})?[Zz+]?",
         ) {
-            prop_assert_eq!(moment(&text, Unzoned::Refused), text.parse().ok());
+            let read = text.parse::<Timestamp>().or_else(|_| format!("{text}Z").parse());
+            prop_assert_eq!(moment(&text), read.ok().filter(|moment| *moment > Timestamp::UNIX_EPOCH));
         }
     }
 }

@@ -183,9 +183,9 @@ impl Events {
     }
 }
 
-/// When a record was created, or else last changed. Times such as .NET's "no date" of year 1 are none.
+/// When a record was created, or else last changed.
 fn time_of(head: &RecordHead) -> Option<Timestamp> {
-    [head.created_at, head.updated_at].into_iter().flatten().find(|time| *time > Timestamp::UNIX_EPOCH)
+    head.created_at.or(head.updated_at)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use muster_model::json::Tape;
 use muster_model::json::{self, Reader, Text};
-use muster_model::time::{Unzoned, moment};
+use muster_model::time::moment;
 use muster_model::{Change, Record, RecordKind, TenantLabel};
 use serde::Deserialize;
 
@@ -480,8 +480,7 @@ impl<'a> InnerAlert<'a> {
                 Ok(())
             })
         })?;
-        let time =
-            [created_at, updated_at].into_iter().find_map(|text| moment(text.as_written(), Unzoned::Refused));
+        let time = [created_at, updated_at].into_iter().find_map(|text| moment(text.as_written()));
         Ok(Self { body, time })
     }
 }

@@ -13,6 +13,7 @@ mod fixtures;
 mod flat;
 mod formats;
 mod leef;
+mod mappings;
 mod ocsf;
 mod peers;
 mod splunk_app;

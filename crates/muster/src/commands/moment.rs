@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use muster_model::Span;
-use muster_model::time::{Unzoned, moment};
+use muster_model::time::moment;
 
 /// `7d`, `2026-11-01` (its midnight, UTC) or `2026-11-01T08:30:00Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,7 @@ impl FromStr for Moment {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let at = moment(text.trim(), Unzoned::UtcOrDate).filter(|at| at.as_second() >= 0);
-        at.map(Self::At).or_else(|| text.parse().ok().map(Self::Ago)).ok_or_else(|| {
+        moment(text.trim()).map(Self::At).or_else(|| text.parse().ok().map(Self::Ago)).ok_or_else(|| {
             format!("`{text}` is neither how long ago (7d, 90m), a date (2026-11-01) nor a time (2026-11-01T08:30:00Z)")
         })
     }

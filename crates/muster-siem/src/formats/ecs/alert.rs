@@ -20,7 +20,7 @@ pub(super) fn add_alert<'a>(
     alert: &Alert<'a>,
 ) {
     document.plain(field!("event.kind"), "alert");
-    document.add(field!("@timestamp"), alert.updated_at.or(alert.created_at));
+    document.add(field!("@timestamp"), first_time(alert.updated_at, alert.created_at));
     document.add(field!("event.created"), alert.created_at);
     document.add(field!("event.id"), alert.id);
     document.add(field!("event.url"), alert.alert_url.or(alert.incident_url));
@@ -47,7 +47,7 @@ pub(super) fn add_incident<'a>(
     alert: Option<&Alert<'a>>,
 ) {
     document.plain(field!("event.kind"), "alert");
-    document.add(field!("@timestamp"), incident.updated_at.or(incident.created_at));
+    document.add(field!("@timestamp"), first_time(incident.updated_at, incident.created_at));
     document.add(field!("event.created"), incident.created_at);
     document.add(field!("event.url"), incident.incident_url);
     document.add_all(field!("tags"), incident.tags.iter().copied());
@@ -69,6 +69,11 @@ pub(super) fn add_incident<'a>(
     } else {
         document.plain(field!("event.category"), "threat");
     }
+}
+
+/// The first of two times that is one.
+fn first_time<'a>(time: Text<'a>, other: Text<'a>) -> Text<'a> {
+    if moment(time).is_some() { time } else { other }
 }
 
 fn severity(document: &mut Document<'_>, version: EcsVersion, severity: Text<'_>) {

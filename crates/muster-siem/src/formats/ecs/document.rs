@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use muster_model::json::Text;
-use muster_model::time::{self, Unzoned};
+use muster_model::time;
 
 use super::fields::{Field, Holds, ROWS};
 use crate::formats::view::tables;
@@ -327,7 +327,7 @@ pub(super) fn time_text(text: Text<'_>) -> Option<Cow<'_, str>> {
 
 /// The moment of a text that says one, and not .NET's "no date".
 pub(super) fn moment(text: Text<'_>) -> Option<Timestamp> {
-    time::moment(text.as_written(), Unzoned::UtcOrDate).filter(|time| !time::is_no_date(*time))
+    time::moment(text.as_written())
 }
 
 fn address(text: Text<'_>) -> Option<Value<'_>> {

@@ -89,10 +89,10 @@ impl Line<'_> {
         self.text(PROCESS, process.image.name);
         self.text(PROCESS_ID, process.id);
         self.text(COMMAND_LINE, process.command_line);
-        self.text(PROCESS_STARTED, process.created_at);
+        self.time_text(PROCESS_STARTED, process.created_at);
         self.text(PARENT, process.parent_image.name);
         self.text(PARENT_ID, process.parent_id);
-        self.text(PARENT_STARTED, process.parent_created_at);
+        self.time_text(PARENT_STARTED, process.parent_created_at);
     }
 
     /// The addresses of the first connection, else the first ones, each in the field of its kind. Returns how many

@@ -100,7 +100,7 @@ macro_rules! slots {
 slots! {
     ID: "externalId" "" "recordId" ALL "`id`; XDR `incidentId`; SIEM `AlertId`; of a hunting row the hash of its content" "";
     SEVERITY: "deviceSeverity" "" "severityName" ALL "`severity`, `Severity`" "`High`, `Medium`, `Low`, `Informational`, or Microsoft's word";
-    CREATED: "rt" "" "devTime" ALL "`createdDateTime`; `alertCreationTime`; `createdTime`; `AlertTime`; `Timestamp`" "a time";
+    CREATED: "rt" "" "devTime" ALL "`createdDateTime`; `alertCreationTime`; `createdTime`; `AlertTime`; `Timestamp`" "a time; else that of the last update";
     UPDATED: "deviceCustomDate1" "lastUpdateDateTime" "lastUpdateTime" ALL "`lastUpdateDateTime`; `lastUpdateTime`; `LastProcessedTimeUtc`; `Timestamp`" "a time";
     TENANT_ID: "cs2" "tenantId" "tenantId" ALL "the tenant's Entra id" "";
     TENANT_NAME: "cs3" "tenantName" "tenantName" ALL "the tenant's name in Muster" "";
@@ -172,10 +172,10 @@ slots! {
     PROCESS: "sproc" "" "processName" ALL "`imageFile.fileName`; `fileName`; `InitiatingProcessFileName`" "of the first process; of a hunting row of the process that did it";
     PROCESS_ID: "spid" "" "processId" ALL "`processId`; `InitiatingProcessId`" "of the same process";
     COMMAND_LINE: "muCommandLine" "" "commandLine" ALL "`processCommandLine`; `CommandLine`; `InitiatingProcessCommandLine`" "of the same process";
-    PROCESS_STARTED: "muProcessStartTime" "" "processStartTime" ALL "`processCreationDateTime`; `processCreationTime`; `InitiatingProcessCreationTime`" "of the same process, as written";
+    PROCESS_STARTED: "muProcessStartTime" "" "processStartTime" ALL "`processCreationDateTime`; `processCreationTime`; `InitiatingProcessCreationTime`" "of the same process, as written; without a zone it is in UTC";
     PARENT: "muParentProcess" "" "parentProcess" ALL "`parentProcessImageFile.fileName`; `parentProcessFileName`; `InitiatingProcessParentFileName`" "of the same process";
     PARENT_ID: "muParentProcessId" "" "parentProcessId" ALL "`parentProcessId`; `InitiatingProcessParentId`" "of the same process";
-    PARENT_STARTED: "muParentProcessStartTime" "" "parentProcessStartTime" NOT_SIEM "`parentProcessCreationDateTime`; `parentProcessCreationTime`" "of the same process, as written";
+    PARENT_STARTED: "muParentProcessStartTime" "" "parentProcessStartTime" NOT_SIEM "`parentProcessCreationDateTime`; `parentProcessCreationTime`" "of the same process, as written; without a zone it is in UTC";
     PROCESSES: "muProcesses" "" "processes" FINDINGS "command lines, else names of processes" "a list, where there is more than one";
     EXECUTING: "cn1" "wasExecutingWhileDetected" "wasExecutingWhileDetected" FINDINGS "`detectionStatus` of processes; `WasExecutingWhileDetected`" "1 when any was `detected`, 0 when all were `blocked` or `prevented`";
     REMEDIATED: "cn2" "remediationIsSuccess" "remediationIsSuccess" NOT_ENDPOINT "`remediationStatus`; `RemediationIsSuccess`" "1 when evidence was remediated, blocked or prevented and none is left active, else 0";

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use muster_model::Severity;
 use muster_model::json::Text;
-use muster_model::time::{Unzoned, moment};
+use muster_model::time::moment;
 
 use super::fields::*;
 use crate::formats::view::Alert;
@@ -95,10 +95,19 @@ impl Line<'_> {
         }
     }
 
-    /// CEF: milliseconds since 1970. LEEF: as its format says. Earlier times, such as .NET's "no date" of year 1, are
-    /// left out.
+    /// A time as text: as Microsoft wrote it, but for the zone. Without one it is in UTC, and nobody who reads the line
+    /// could know that.
+    pub(super) fn time_text(&mut self, slot: Slot, text: Text<'_>) {
+        match parsed(text) {
+            Some(time) if !has_zone(text.as_written()) => self.plain(slot, &time.to_string()),
+            None if is_no_date(text) => {}
+            _ => self.text(slot, text),
+        }
+    }
+
+    /// CEF: milliseconds since 1970. LEEF: as its format says.
     pub(super) fn time(&mut self, slot: Slot, time: Option<Timestamp>) {
-        let Some(time) = time.filter(|time| time.as_millisecond() > 0) else { return };
+        let Some(time) = time else { return };
         self.key(slot);
         match self.syntax {
             Syntax::Leef(_) => push_time(self.buffer, time),
@@ -186,8 +195,18 @@ fn push_time(buffer: &mut Vec<u8>, time: Timestamp) {
 }
 
 /// The moment that a text names.
+/// Whether a time says its zone: `Z`, or what stands behind a sign after the date.
+fn has_zone(time: &str) -> bool {
+    time.ends_with(['Z', 'z', ']']) || time.get(10..).is_some_and(|clock| clock.contains(['+', '-']))
+}
+
+/// Whether it is .NET's "no date", the beginning of the year 1.
+pub(super) fn is_no_date(time: Text<'_>) -> bool {
+    time.as_written().starts_with("0001-01-01")
+}
+
 pub(super) fn parsed(time: Text<'_>) -> Option<Timestamp> {
-    moment(time.as_written(), Unzoned::Refused)
+    moment(time.as_written())
 }
 
 #[cfg(test)]

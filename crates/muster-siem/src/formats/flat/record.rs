@@ -4,7 +4,7 @@ use muster_model::json::Text;
 use muster_model::{Change, Record, Severity, TenantLabel};
 
 use super::fields::*;
-use super::line::{Line, TIME_FORMAT, parsed, severity_number};
+use super::line::{Line, TIME_FORMAT, is_no_date, parsed, severity_number};
 use super::row::write_row;
 use crate::formats::view::{Alert, Comment, Facts, Incident, View};
 use crate::formats::writing::edit::Syntax;
@@ -196,7 +196,7 @@ impl Line<'_> {
             Some(word) => self.plain(SEVERITY, word),
             None => self.text(SEVERITY, severity),
         }
-        self.time(CREATED, record.head.created_at);
+        self.time(CREATED, record.head.created_at.or(record.head.updated_at));
         self.time(UPDATED, record.head.updated_at);
         self.plain(TENANT_ID, tenant_id(tenant, &mut [0; 36]));
         if !tenant.name.trim().is_empty() {
@@ -233,7 +233,7 @@ impl Line<'_> {
         let Syntax::Leef(delimiter) = self.syntax else { return };
         self.buffer.extend_from_slice(b"sev=");
         self.buffer.extend_from_slice(severity_number(record.head.severity).as_bytes());
-        if record.head.created_at.is_some_and(|time| time.as_millisecond() > 0) {
+        if record.head.created_at.or(record.head.updated_at).is_some() {
             self.buffer.push(delimiter);
             self.buffer.extend_from_slice(b"devTimeFormat=");
             self.buffer.extend_from_slice(TIME_FORMAT.as_bytes());
@@ -243,7 +243,8 @@ impl Line<'_> {
 
     pub(super) fn comments(&mut self, comments: &[Comment<'_>]) {
         self.items(COMMENTS, comments, |line, comment| {
-            line.joined(&[comment.created_at, comment.author, comment.text], " ");
+            let at = if is_no_date(comment.created_at) { Text::default() } else { comment.created_at };
+            line.joined(&[at, comment.author, comment.text], " ");
         });
     }
 }

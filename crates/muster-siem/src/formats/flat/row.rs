@@ -6,7 +6,7 @@ use muster_model::json::Text;
 use muster_model::{Record, TenantLabel};
 
 use super::fields::*;
-use super::line::{Line, parsed};
+use super::line::{Line, is_no_date};
 use crate::formats::view::{Connection, HuntingRow};
 use crate::formats::writing::distinct::Distinct;
 use crate::formats::writing::edit::Syntax;
@@ -123,9 +123,7 @@ impl Line<'_> {
             // Only what is an address, a port or a time that can be read stands in its field.
             "RemoteIP" | "LocalIP" => row.text(name).as_written().parse::<IpAddr>().is_err(),
             "LocalPort" | "RemotePort" => row.text(name).as_written().parse::<u16>().is_err(),
-            "Timestamp" | "TimeGenerated" => {
-                row.happened_at != row.text(name) || parsed(row.happened_at).is_none()
-            }
+            "Timestamp" | "TimeGenerated" => row.happened_at != row.text(name) && !is_no_date(row.text(name)),
             "FileSize" => !row.text(name).as_written().bytes().all(|byte| byte.is_ascii_digit()),
             "AccountDomain" => row.text("AccountName").is_blank(),
             "AccountDisplayName" => row.account().name().is_blank(),

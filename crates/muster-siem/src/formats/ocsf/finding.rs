@@ -45,7 +45,7 @@ impl Context<'_> {
         let facts = Facts::of_evidence(std::slice::from_ref(alert), &all);
         let started = time(alert.first_activity_at);
         let ended = time(alert.last_activity_at);
-        let created = head.created_at.filter(|time| time.as_millisecond() > 0).or(time(alert.created_at));
+        let created = head.created_at.or(time(alert.created_at));
         let updated = time(alert.updated_at);
         let mut traits = Traits::default();
         let mut observables = Observables::default();
@@ -116,7 +116,7 @@ impl Context<'_> {
         let all = all_evidence(alerts);
         let facts = Facts::of_evidence(alerts, &all);
         let head = self.record.head;
-        let created = head.created_at.filter(|time| time.as_millisecond() > 0).or(time(incident.created_at));
+        let created = head.created_at.or(time(incident.created_at));
         let updated = time(incident.updated_at);
         let mut observables = Observables::default();
         observables.add_facts(&facts);

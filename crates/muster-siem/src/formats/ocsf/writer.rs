@@ -8,7 +8,7 @@ use memchr::memchr;
 use muster_model::json::Text;
 use muster_model::json::scan::string_end;
 use muster_model::json::{Kind, Value};
-use muster_model::time::{Unzoned, moment};
+use muster_model::time::moment;
 
 use crate::formats::writing::quote::{is_right, push_number, push_string, push_text, push_written};
 
@@ -227,11 +227,9 @@ impl<'b> Json<'b> {
     }
 }
 
-/// A time as Microsoft writes it; `None` for none, and for .NET's "no date" of year 1. A time without a zone is in
-/// UTC, and a blank may stand between date and time.
+/// A time as Microsoft writes it; `None` for none.
 pub(super) fn time(text: Text<'_>) -> Option<Timestamp> {
-    let moment = moment(text.as_written(), Unzoned::Utc);
-    moment.filter(|time| time.as_millisecond() > 0)
+    moment(text.as_written())
 }
 
 /// Appends Microsoft's own JSON on one line. Strings that are not right are written anew, as [`push_text`] does.

@@ -1,6 +1,7 @@
 //! Rows of advanced hunting and of the streaming API.
 
 use muster_model::json::{Text, Value};
+use muster_model::time::moment;
 
 use super::tables;
 use super::things::{Device, File, Process, User};
@@ -10,7 +11,7 @@ use super::things::{Device, File, Process, User};
 pub(crate) struct HuntingRow<'a> {
     /// The table, such as `DeviceProcessEvents`; blank when nothing says it.
     pub(crate) table: Text<'a>,
-    /// When the event happened.
+    /// When the event happened: the first of its times that is one, else when it was published.
     pub(crate) happened_at: Text<'a>,
     /// The columns: Microsoft's names, in Pascal case.
     pub(crate) fields: Value<'a>,
@@ -29,7 +30,14 @@ impl<'a> HuntingRow<'a> {
         }
         Self {
             table,
-            happened_at: fields.first_text(&["Timestamp", "TimeGenerated"]).or(record.text_of("time")),
+            happened_at: [
+                fields.text_of("Timestamp"),
+                fields.text_of("TimeGenerated"),
+                record.text_of("time"),
+            ]
+            .into_iter()
+            .find(|text| moment(text.as_written()).is_some())
+            .unwrap_or_default(),
             fields,
         }
     }

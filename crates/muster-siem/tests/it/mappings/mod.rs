@@ -1,0 +1,49 @@
+//! What single facts become in each format, kind by kind: the expected values are written by hand, from what Microsoft's
+//! and the formats' documentation says of the fields.
+
+mod times;
+
+use std::collections::BTreeMap;
+
+use muster_model::{Record, RecordKind};
+use muster_siem::formats::{Events, Format};
+use serde_json::Value;
+
+use crate::cef::read_cef;
+use crate::fixtures::{head, tenant};
+use crate::leef::read_leef;
+
+/// The first event of a record.
+fn event(format: &str, kind: RecordKind, body: &str) -> String {
+    let format = match format {
+        "cef" => Format::Cef(Default::default()),
+        "leef" => Format::Leef(Default::default()),
+        "ecs" => Format::Ecs(Default::default()),
+        "ocsf" => Format::Ocsf(Default::default()),
+        _ => Format::Splunk(Default::default()),
+    };
+    let (mut events, head) = (Events::new(), head(kind, body));
+    format.write(kind, Record { head: &head, body }, &tenant(), &mut events).expect("it can be written");
+    let first = events.iter().next().expect("an event").to_vec();
+    String::from_utf8(first).expect("text")
+}
+
+fn json(format: &str, kind: RecordKind, body: &str) -> Value {
+    serde_json::from_str(&event(format, kind, body)).expect("JSON")
+}
+
+fn ecs(kind: RecordKind, body: &str) -> Value {
+    json("ecs", kind, body)
+}
+
+fn ocsf(kind: RecordKind, body: &str) -> Value {
+    json("ocsf", kind, body)
+}
+
+/// The fields of a line of CEF or LEEF.
+fn line(format: &str, kind: RecordKind, body: &str) -> BTreeMap<String, String> {
+    let event = event(format, kind, body);
+    if format == "cef" { read_cef(&event).extension } else { read_leef(&event).attributes }
+        .into_iter()
+        .collect()
+}

@@ -53,7 +53,7 @@ pub enum Reason {
     EndlessLinks,
     /// The service names a next page that cannot be had.
     NoNextPage,
-    /// The service keeps to no upper bound and names no next page, so that only its order says that nothing was left out.
+    /// The service keeps to no upper bound, so that only its order or its links say that nothing was left out.
     Unproved,
     /// A provider's records were missing from the answers at that time.
     Partial,
@@ -78,7 +78,7 @@ impl Reason {
                 "the service names a next page that it refuses, or that is at another host, where no token is sent"
             }
             Self::Unproved => {
-                "the service keeps to no upper bound and names no next page: whether all came cannot be proved"
+                "the service keeps to no upper bound: whether all came over several pages cannot be proved"
             }
             Self::Gone => "nothing could be read for longer than Microsoft keeps records",
             Self::Partial => "the service left a provider's records out of its answers",

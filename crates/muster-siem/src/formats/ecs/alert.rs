@@ -10,7 +10,9 @@ use super::fields::Field;
 use super::options::EcsVersion;
 use super::url;
 use crate::formats::view::tables::{self, EvidenceKind};
-use crate::formats::view::{Alert, Comment, Device, Evidence, File, Incident, Pivot, Process, User};
+use crate::formats::view::{
+    Alert, Comment, Device, Evidence, File, Incident, Pivot, Process, User, bare_address,
+};
 
 /// Adds what an alert that is a record of its own says.
 pub(super) fn add_alert<'a>(
@@ -516,6 +518,10 @@ pub(super) fn place<'a>(file: &File<'a>) -> (Cow<'a, str>, Cow<'a, str>) {
         let folder = path[..before.unwrap_or_default()].trim_end_matches(['/', '\\']).to_owned();
         return (Cow::Owned(folder), path);
     }
+    if file.path_is_of_another() {
+        let folder = path.rfind(['/', '\\']).map_or("", |at| &path[..at]).to_owned();
+        return (Cow::Owned(folder), path);
+    }
     let slash = if path.contains('/') && !path.contains('\\') { '/' } else { '\\' };
     let folder = path.trim_end_matches(['/', '\\']);
     let mut whole = String::with_capacity(folder.len() + 1 + name.len());
@@ -629,14 +635,20 @@ fn add_message<'a>(document: &mut Document<'a>, evidence: &Evidence<'a>) {
     document.add(field!("email.from.address"), message.sender);
     document.add(field!("email.sender.address"), message.envelope_sender);
     document.add_all(field!("email.to.address"), message.recipients);
+    for sender in ["p1Sender", "p2Sender"].map(|key| evidence.fields.get(key)) {
+        if sender.text_of("emailAddress").is_blank() {
+            document.add(field!("related.user"), sender.text_of("displayName"));
+            document.add(field!("related.hosts"), sender.text_of("domainName"));
+        }
+    }
     document.lower(field!("email.direction"), message.direction);
     document.add(field!("labels.message"), evidence.fields.text_of("groupId"));
     if evidence.fields.get("entityType").is_present() {
         // An entity of the Defender XDR API.
-        document.add(field!("email.to.address"), evidence.fields.text_of("recipient"));
+        document.add(field!("email.to.address"), bare_address(evidence.fields.text_of("recipient")));
         document.add(field!("email.subject"), evidence.fields.text_of("subject"));
-        document.add(field!("email.from.address"), evidence.fields.text_of("sender"));
-        document.add(field!("user.email"), evidence.fields.text_of("mailboxAddress"));
+        document.add(field!("email.from.address"), bare_address(evidence.fields.text_of("sender")));
+        document.add(field!("user.email"), bare_address(evidence.fields.text_of("mailboxAddress")));
     }
 }
 
@@ -717,7 +729,7 @@ fn add_by_kind<'a>(document: &mut Document<'a>, evidence: &Evidence<'a>) {
         EvidenceKind::Mailbox | EvidenceKind::MailboxConfiguration => {
             document.add(
                 field!("user.email"),
-                fields.first_text(&["primaryAddress", "mailboxPrimaryAddress", "upn"]),
+                bare_address(fields.first_text(&["primaryAddress", "mailboxPrimaryAddress", "upn"])),
             );
         }
         EvidenceKind::GitHubUser => {

@@ -13,7 +13,7 @@ use super::fields::Field;
 use super::options::EcsVersion;
 use super::url;
 use crate::formats::view::tables::{self, Direction};
-use crate::formats::view::{File, HuntingRow, Process, User};
+use crate::formats::view::{File, HuntingRow, Process, User, bare_address};
 
 /// The columns that hold JSON inside a string.
 const JSON_COLUMNS: [&str; 9] = [
@@ -675,15 +675,16 @@ fn add_accounts<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, inner: &'
         }
         document.add(field!("related.user"), text("AccountDisplayName"));
     }
-    document.add(field!("user.email"), text("EmailAddress"));
+    document.add(field!("user.email"), bare_address(text("EmailAddress")));
     for user in inner.get(row, "LoggedOnUsers").items() {
         document.add(field!("related.user"), user.text_of("UserName"));
         document.add(field!("related.user"), user.text_of("Sid"));
         document.add(field!("related.hosts"), user.text_of("DomainName"));
     }
     for recipient in inner.get(row, "RecipientDetails").items() {
-        document.add(field!("email.to.address"), recipient.text_of("RecipientSmtpAddress"));
-        document.add(field!("related.user"), recipient.text_of("RecipientSmtpAddress"));
+        let address = bare_address(recipient.text_of("RecipientSmtpAddress"));
+        document.add(field!("email.to.address"), address);
+        document.add(field!("related.user"), address);
         document.add(field!("related.user"), recipient.text_of("RecipientObjectId"));
     }
 }
@@ -819,11 +820,12 @@ fn add_mail<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Value<'
     document
         .add(field!("email.subject"), text("Subject").or(text("EmailSubject")).or(more.text_of("Subject")));
     document.lower(field!("email.direction"), text("EmailDirection"));
-    let from = text("SenderFromAddress").or(text("SenderEmailAddress"));
+    let from =
+        bare_address(text("SenderFromAddress").or(text("SenderEmailAddress")).or(more.text_of("P2Sender")));
     document.add(field!("email.from.address"), from);
-    let envelope = text("SenderMailFromAddress").or(more.text_of("Sender"));
+    let envelope = bare_address(text("SenderMailFromAddress").or(more.text_of("Sender")));
     document.add(field!("email.sender.address"), envelope);
-    let to = text("RecipientEmailAddress").or(more.text_of("Recipient"));
+    let to = bare_address(text("RecipientEmailAddress").or(more.text_of("Recipient")));
     document.add(field!("email.to.address"), to);
     for address in [from, envelope, to] {
         document.add(field!("related.user"), address);

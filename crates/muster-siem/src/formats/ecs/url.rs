@@ -19,12 +19,9 @@ pub(super) fn add<'a>(document: &mut Document<'a>, text: Text<'a>) {
         document.plain(field!("url.scheme"), parts.scheme.to_lowercase());
         let host = parts.host.to_lowercase();
         if !host.is_empty() {
+            // ECS wants the brackets of an IPv6 address here.
             document.plain(field!("url.domain"), host.clone());
-            if host.parse::<std::net::IpAddr>().is_ok() {
-                document.plain(field!("related.ip"), host);
-            } else {
-                document.plain(field!("related.hosts"), host);
-            }
+            add_related(document, &host);
         }
         if let Some(port) = parts.port.and_then(|port| port.parse::<u16>().ok()) {
             document.number(field!("url.port"), i64::from(port));
@@ -59,10 +56,18 @@ pub(super) fn add_host<'a>(document: &mut Document<'a>, text: Text<'a>) {
         None if !text.contains('/') && text.contains('.') => text.trim().to_lowercase(),
         None => return,
     };
-    if host.parse::<std::net::IpAddr>().is_ok() {
-        document.plain(field!("related.ip"), host);
+    add_related(document, &host);
+}
+
+/// A host is among the addresses or among the hosts.
+fn add_related(document: &mut Document<'_>, host: &str) {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    // The zone of an address is no part of it.
+    let address = bare.split('%').next().unwrap_or_default();
+    if address.parse::<std::net::IpAddr>().is_ok() {
+        document.plain(field!("related.ip"), address.to_owned());
     } else {
-        document.plain(field!("related.hosts"), host);
+        document.plain(field!("related.hosts"), host.to_owned());
     }
 }
 
@@ -72,6 +77,7 @@ pub(super) struct Parts<'u> {
     pub(super) scheme: &'u str,
     pub(super) username: &'u str,
     pub(super) password: &'u str,
+    /// With the brackets of an IPv6 address.
     pub(super) host: &'u str,
     pub(super) port: Option<&'u str>,
     pub(super) path: &'u str,
@@ -98,7 +104,6 @@ impl<'u> Parts<'u> {
             }
             _ => (place, None),
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
         Some(Self { scheme, username, password, host, port, path, query, fragment })
     }
 }
@@ -112,9 +117,11 @@ mod tests {
         let parts = Parts::of("HTTP://me:secret@[2001:db8::1]:8080/a/b.gif?k=v#there").expect("a URL");
         assert_eq!(
             (parts.scheme, parts.username, parts.host, parts.port),
-            ("HTTP", "me", "2001:db8::1", Some("8080"))
+            ("HTTP", "me", "[2001:db8::1]", Some("8080"))
         );
         assert_eq!((parts.path, parts.query, parts.fragment), ("/a/b.gif", "k=v", "there"));
+        let parts = Parts::of("http://[2001:db8::1]/a").expect("a URL");
+        assert_eq!((parts.host, parts.port), ("[2001:db8::1]", None));
         assert_eq!(Parts::of("https://x.example").expect("a URL").path, "");
         assert_eq!(Parts::of("x.example/a"), None);
         assert_eq!(Parts::of("not a url://x"), None);

@@ -31,6 +31,9 @@ impl Line<'_> {
         self.file(file);
         if facts.files.as_slice().len() > 1 {
             self.items(FILES, facts.files.as_slice(), |line, (path, name)| {
+                if (File { path: *path, name: *name, ..File::default() }).path_is_of_another() {
+                    return line.item(*path);
+                }
                 let slash = if path.as_written().contains('/') { "/" } else { "\\" };
                 line.joined(&[*path, *name], slash);
             });

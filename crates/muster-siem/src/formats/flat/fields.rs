@@ -119,7 +119,7 @@ slots! {
     SERVICE_SOURCE: "deviceFacility" "" "serviceSource" XDR "`serviceSource`" "of an incident of its first alert that has one";
     THREAT: "cs1" "threatName" "threatName" FINDINGS "`threatDisplayName`; `threatName`; `ThreatName`" "of an incident of its first alert that has one";
     ACTOR: "cs4" "actor" "actor" NOT_ENDPOINT "`actorDisplayName`; `actorName`; `Actor`" "of an incident of its first alert that has one";
-    ALERT_COUNT: "cn3" "alertCount" "alertCount" INCIDENTS "`alerts`" "how many";
+    ALERT_COUNT: "cn3" "alertCount" "alertCount" INCIDENTS "`alerts`" "how many; nothing for an incident that came without them";
     ALERT_URL: "flexString1" "alertWebUrl" "alertWebUrl" NOT_ENDPOINT "`alertWebUrl`; `LinkToMTP`, else `LinkToWDATP`" "of an incident the place of its own address";
     INCIDENT_ID: "flexString2" "incidentId" "incidentId" NOT_SIEM "`incidentId`; of a Graph incident `id`" "";
     RESOLVED: "deviceCustomDate2" "resolvedDateTime" "resolvedTime" DEFENDER "`resolvedDateTime`; `resolvedTime`" "a time";

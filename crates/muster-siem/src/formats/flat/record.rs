@@ -134,7 +134,9 @@ fn write_incident(
     line.text(SERVICE_SOURCE, first(alerts, |alert| alert.service_source));
     line.text(THREAT, first(alerts, |alert| alert.threat_name));
     line.text(ACTOR, first(alerts, |alert| alert.actor));
-    line.number(ALERT_COUNT, alerts.len());
+    if let Some(count) = incident.alert_count() {
+        line.number(ALERT_COUNT, count);
+    }
     match line.syntax {
         Syntax::Cef => {
             line.text(Slot { label: " flexString1Label=incidentWebUrl", ..ALERT_URL }, incident.incident_url)

@@ -7,7 +7,7 @@ use muster_model::{Record, TenantLabel};
 
 use super::fields::*;
 use super::line::{Line, is_no_date};
-use crate::formats::view::{Connection, HuntingRow};
+use crate::formats::view::{Connection, HuntingRow, bare_address};
 use crate::formats::writing::distinct::Distinct;
 use crate::formats::writing::edit::Syntax;
 
@@ -41,8 +41,8 @@ pub(super) fn write_row(
         protocol: row.text("Protocol"),
     });
     line.text(URL, row.text("RemoteUrl"));
-    line.text(RECIPIENT, row.text("RecipientEmailAddress"));
-    line.text(SENDERS, row.text("SenderFromAddress"));
+    line.text(RECIPIENT, bare_address(row.text("RecipientEmailAddress")));
+    line.text(SENDERS, bare_address(row.text("SenderFromAddress")));
     line.columns(row);
 }
 
@@ -124,6 +124,8 @@ impl Line<'_> {
             "RemoteIP" | "LocalIP" => row.text(name).as_written().parse::<IpAddr>().is_err(),
             "LocalPort" | "RemotePort" => row.text(name).as_written().parse::<u16>().is_err(),
             "Timestamp" | "TimeGenerated" => row.happened_at != row.text(name) && !is_no_date(row.text(name)),
+            // The name that stands before the address.
+            "RecipientEmailAddress" | "SenderFromAddress" => bare_address(row.text(name)) != row.text(name),
             "FileSize" => !row.text(name).as_written().bytes().all(|byte| byte.is_ascii_digit()),
             "AccountDomain" => row.text("AccountName").is_blank(),
             "AccountDisplayName" => row.account().name().is_blank(),

@@ -10,7 +10,7 @@ use muster_model::json::Text;
 use muster_model::json::Value;
 
 use crate::formats::view::tables::{EvidenceKind, same, says_nothing};
-use crate::formats::view::{Alert, Device, Evidence, Facts, File, Pivot, User};
+use crate::formats::view::{Alert, Device, Evidence, Facts, File, Pivot, User, bare_address};
 use crate::formats::writing::distinct::{Distinct, Fingerprint};
 
 use super::objects::{
@@ -296,7 +296,7 @@ fn whole_user<'a>(evidence: &Evidence<'a>) -> User<'a> {
         EvidenceKind::Mailbox => {
             let address = fields.first_text(&["primaryAddress", "mailboxAddress"]);
             user.display_name = user.display_name.or(fields.text_of("displayName"));
-            user.principal = address.or(user.principal).or(fields.text_of("upn"));
+            user.principal = bare_address(address).or(user.principal).or(fields.text_of("upn"));
         }
         _ => {}
     }

@@ -143,7 +143,9 @@ impl Context<'_> {
                     json.time("created_time", created);
                     json.time("modified_time", updated);
                     json.text("src_url", incident.incident_url);
-                    json.number("related_events_count", i64::try_from(alerts.len()).unwrap_or(i64::MAX));
+                    if let Some(count) = incident.alert_count() {
+                        json.number("related_events_count", i64::try_from(count).unwrap_or(i64::MAX));
+                    }
                     types(json, &[], incident.determination);
                 });
                 for alert in alerts.iter().filter(|alert| !alert.id.is_blank()) {

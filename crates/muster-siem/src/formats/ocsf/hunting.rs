@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::formats::view::tables::{Direction, same, tactic};
-use crate::formats::view::{File, HuntingRow, Process};
+use crate::formats::view::{File, HuntingRow, Process, bare_address};
 
 use muster_model::Severity;
 use muster_model::json::Text;
@@ -677,8 +677,8 @@ impl<'a> RowWriter<'_, 'a> {
     }
 
     fn mail(&self, json: &mut Json<'_>) -> Option<Written> {
-        let from = self.text("SenderFromAddress").or(self.text("SenderMailFromAddress"));
-        let to = self.text("RecipientEmailAddress");
+        let from = bare_address(self.text("SenderFromAddress").or(self.text("SenderMailFromAddress")));
+        let to = bare_address(self.text("RecipientEmailAddress"));
         if !is_mail_address(from) && !is_mail_address(to) {
             return None;
         }

@@ -257,6 +257,11 @@ fn folder_of<'a>(file: &File<'a>) -> (Text<'a>, bool) {
             let folder = folder.strip_suffix("\\\\").or_else(|| folder.strip_suffix('/')).unwrap_or(folder);
             (Text::as_in_json(folder), true)
         }
+        _ if file.path_is_of_another() => {
+            let at =
+                path.rfind(['/', '\\']).map_or(0, |at| if path[..at].ends_with('\\') { at - 1 } else { at });
+            (Text::as_in_json(&path[..at]), true)
+        }
         _ => (file.path, false),
     }
 }
@@ -459,6 +464,10 @@ mod tests {
         assert_eq!(folder("C:\\\\a", "b.exe"), ("C:\\\\a", false));
         assert_eq!(folder("C:\\\\a\\\\B.exe", "b.exe"), ("C:\\\\a", true));
         assert_eq!(folder("/a/b", "b"), ("/a", true));
+        assert_eq!(folder("c:\\\\app\\\\launcher.EXE", "worker.exe"), ("c:\\\\app", true));
+        assert_eq!(folder("/opt/lib/a.so", "b"), ("/opt/lib", true));
+        assert_eq!(folder("a.exe", "b.exe"), ("", true));
+        assert_eq!(folder("C:\\\\v1.0", "powershell.exe"), ("C:\\\\v1.0", false));
         assert_eq!(folder("C:\\\\ab", "b"), ("C:\\\\ab", false));
         assert_eq!(folder("", "b"), ("", false));
         assert_eq!(folder("C:\\\\a", ""), ("C:\\\\a", false));

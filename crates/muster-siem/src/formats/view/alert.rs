@@ -1,6 +1,6 @@
 //! What alerts and incidents of all APIs have in common.
 
-use muster_model::json::{Text, Value};
+use muster_model::json::{Kind, Text, Value};
 
 use super::evidence::Evidence;
 
@@ -76,6 +76,14 @@ pub(crate) struct Incident<'a> {
     pub(crate) alerts: Vec<Alert<'a>>,
     /// Microsoft's object.
     pub(crate) fields: Value<'a>,
+}
+
+impl Incident<'_> {
+    /// How many alerts it has; `None` when it came without them.
+    pub(crate) fn alert_count(&self) -> Option<usize> {
+        let came = self.fields.get("alerts").kind() == Some(Kind::Array) || !self.alerts.is_empty();
+        came.then_some(self.alerts.len())
+    }
 }
 
 /// A comment on an alert or incident.

@@ -4,6 +4,7 @@ use muster_model::json::names::Names;
 use muster_model::json::{Kind, Text, Value};
 
 use super::evidence::{Dialect, Evidence};
+use super::mail::bare_address;
 use super::tables::EvidenceKind;
 
 /// How deep evidence inside evidence is followed. Microsoft's schema goes to five (service, namespace, cluster, …).
@@ -33,6 +34,10 @@ impl<'a> Evidence<'a> {
     pub(crate) fn pivots(&self, visit: &mut impl FnMut(Pivot, Text<'a>)) {
         let fields = self.fields;
         let mut found = |pivot, text: Text<'a>| {
+            let text = match pivot {
+                Pivot::Recipient | Pivot::Sender => bare_address(text),
+                _ => text,
+            };
             if !text.is_blank() {
                 visit(pivot, text);
             }

@@ -1,6 +1,7 @@
 //! What a piece of evidence is, or whose: asked of its dialect.
 
 use super::evidence::{Dialect, Evidence};
+use super::mail::bare_address;
 use super::tables::EvidenceKind;
 use super::things::{Connection, Device, File, Message, Process, Registry, User};
 use super::{endpoint, entity, graph, siem, xdr};
@@ -112,15 +113,18 @@ impl<'a> Evidence<'a> {
                 recipients.extend(fields.texts_of("recipients"));
                 let mut network_ids = fields.texts_of("networkMessageId");
                 network_ids.extend(fields.texts_of("networkMessageIds"));
+                recipients.iter_mut().for_each(|address| *address = bare_address(*address));
                 Message {
                     network_ids,
                     internet_id: fields.first_text(&["internetMessageId", "messageId"]),
                     subject: text("subject"),
-                    sender: header
-                        .text_of("emailAddress")
-                        .or(fields.first_text(&["sender", "senderFromAddress"]))
-                        .or(envelope.text_of("emailAddress")),
-                    envelope_sender: envelope.text_of("emailAddress"),
+                    sender: bare_address(
+                        header
+                            .text_of("emailAddress")
+                            .or(fields.first_text(&["sender", "senderFromAddress"]))
+                            .or(envelope.text_of("emailAddress")),
+                    ),
+                    envelope_sender: bare_address(envelope.text_of("emailAddress")),
                     sender_address: fields.first_text(&["senderIp", "senderIP"]),
                     recipients,
                     received_at: fields.first_text(&["receivedDateTime", "submissionDateTime"]),

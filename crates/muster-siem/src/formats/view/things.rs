@@ -91,6 +91,18 @@ impl<'a> File<'a> {
         [self.sha1, self.sha256, self.md5, self.sha256_ac]
     }
 
+    /// Whether the path is that of a file already, though the name is another's. Microsoft writes the folder in some
+    /// tables and the whole path in others, and the name may be the one that a program was built under.
+    pub(crate) fn path_is_of_another(&self) -> bool {
+        const PROGRAMS: [&str; 15] = [
+            "exe", "dll", "sys", "scr", "cpl", "ocx", "drv", "msi", "efi", "bat", "cmd", "ps1", "vbs", "so",
+            "dylib",
+        ];
+        let last = self.path.as_written().rsplit(['\\', '/']).next().unwrap_or_default();
+        let Some((stem, end)) = last.rsplit_once('.') else { return false };
+        !stem.is_empty() && PROGRAMS.iter().any(|program| program.eq_ignore_ascii_case(end))
+    }
+
     pub(crate) fn is_blank(&self) -> bool {
         self.name.is_blank() && self.path.is_blank() && self.hashes().iter().all(|hash| hash.is_blank())
     }

@@ -165,6 +165,11 @@ impl Case<'_> {
     }
 }
 
+/// The address of `Name <address>`.
+fn bare(text: &str) -> String {
+    text.rsplit('<').next().unwrap_or_default().trim_end_matches('>').to_owned()
+}
+
 pub(super) const DELIBERATE: &[Difference] = &[
     Difference {
         set: "elastic",
@@ -181,6 +186,23 @@ pub(super) const DELIBERATE: &[Difference] = &[
             case.nothing() && case.elsewhere(&["event.action", "rule.category", "threat.tactic.name"])
         },
         reason: "Elastic writes the alert's category, which is a tactic or a class such as Malware, never a technique; ours is event.action",
+    },
+    Difference {
+        set: "elastic incident",
+        field: "email.from.address",
+        count: 1,
+        when: |case| case.spelled(bare),
+        reason: "Elastic writes the name before the address; ECS wants the address",
+    },
+    Difference {
+        set: "elastic incident",
+        field: "related.user",
+        count: 1,
+        when: |case| {
+            case.written().count() > 0
+                && case.missing().all(|user| user.contains('<') && case.has(&["related.user"], &bare(user)))
+        },
+        reason: "Elastic writes the name before a mail address; ours is the address",
     },
     Difference {
         set: "elastic incident",

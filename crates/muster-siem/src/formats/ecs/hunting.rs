@@ -3,7 +3,7 @@
 
 use muster_model::Severity;
 use muster_model::json::Text;
-use muster_model::json::{Kind, Tape, Value};
+use muster_model::json::{Kind, Value};
 
 use super::alert::{
     add_device, add_hashes, add_process, add_registry, add_technique, add_user, os_type, place, related_user,
@@ -13,65 +13,7 @@ use super::fields::Field;
 use super::options::EcsVersion;
 use super::url;
 use crate::formats::view::tables::{self, Direction};
-use crate::formats::view::{File, HuntingRow, Process, User, bare_address};
-
-/// The columns that hold JSON inside a string.
-const JSON_COLUMNS: [&str; 9] = [
-    "AdditionalFields",
-    "AttackTechniques",
-    "Categories",
-    "ConnectedNetworks",
-    "DnsAddresses",
-    "IPAddresses",
-    "LoggedOnUsers",
-    "RecipientDetails",
-    "UrlChain",
-];
-
-/// The decoded text of the columns that hold JSON inside a string.
-#[derive(Debug, Default)]
-pub(super) struct Inner(Vec<(&'static str, String)>);
-
-impl Inner {
-    pub(super) fn read(row: &HuntingRow<'_>) -> Self {
-        let decoded = JSON_COLUMNS.iter().filter_map(|column| {
-            let value = row.fields.get(column);
-            let looks = value.text().as_written().trim_start().starts_with(['{', '[']);
-            (value.kind() == Some(Kind::String) && looks)
-                .then(|| (*column, value.text().decoded().into_owned()))
-        });
-        Self(decoded.collect())
-    }
-
-    /// The values in them. What is no JSON after all is left a string.
-    pub(super) fn tapes(&self) -> InnerTapes<'_> {
-        let tapes = self.0.iter().filter_map(|(column, text)| Some((*column, read_inner(text)?)));
-        InnerTapes(tapes.collect())
-    }
-}
-
-/// JSON that stood inside a string, taken apart. No parser has seen it yet, and a document copies its texts as they
-/// are: so a real one looks first.
-pub(super) fn read_inner(text: &str) -> Option<Tape<'_>> {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
-    Tape::read(text).ok()
-}
-
-/// The columns that hold JSON inside a string, taken apart.
-#[derive(Debug, Default)]
-pub(super) struct InnerTapes<'a>(Vec<(&'static str, Tape<'a>)>);
-
-impl<'a> InnerTapes<'a> {
-    fn get<'s>(&'s self, row: &HuntingRow<'s>, column: &str) -> Value<'s>
-    where
-        'a: 's,
-    {
-        match self.0.iter().find(|(name, _)| *name == column) {
-            Some((_, tape)) => tape.root(),
-            None => row.fields.get(column),
-        }
-    }
-}
+use crate::formats::view::{Evident, HuntingRow, InnerTapes, Process, User, bare_address};
 
 /// What Elastic's integration and ECS call a row of a table: the table's name or its beginning, `event.category`,
 /// `event.type`. The first that fits.
@@ -170,15 +112,16 @@ pub(super) fn add_row<'a>(
     add_kind(document, version, row, inner);
     outcome(document, row);
 
-    add_host(document, row, inner);
     let more = inner.get(row, "AdditionalFields");
+    let evident = row.evident(more);
+    add_host(document, row, inner, &evident);
     add_processes(document, row);
-    if table == "AlertEvidence" && text("EntityType").as_written() == "Process" {
-        add_evident_process(document, row, more);
+    if !evident.process.is_blank() {
+        add_evident_process(document, row, &evident);
     }
     add_api_call(document, row, more);
-    add_subject_file(document, row, table);
-    add_accounts(document, row, inner);
+    add_subject_file(document, row, table, &evident);
+    add_accounts(document, row, inner, &evident);
     add_network(document, row, more);
     add_mail(document, row, more);
     add_urls(document, row, inner, more);
@@ -326,11 +269,14 @@ fn outcome<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
     document.add(field!("event.reason"), row.text("FailureReason"));
 }
 
-fn add_host<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, inner: &'a InnerTapes<'a>) {
+fn add_host<'a>(
+    document: &mut Document<'a>,
+    row: &HuntingRow<'a>,
+    inner: &'a InnerTapes<'a>,
+    evident: &Evident<'a>,
+) {
     let text = |column| row.text(column);
-    let mut device = row.device();
-    // The platform that an identity row names is that of the device too.
-    device.os_platform = device.os_platform.or(Text::default());
+    let device = row.device().or(evident.device);
     add_device(document, &device);
     document.add(field!("host.type"), text("DeviceType"));
     document.add(field!("host.architecture"), text("OSArchitecture"));
@@ -452,52 +398,19 @@ fn add_integrity<'a>(document: &mut Document<'a>, level: Text<'a>) {
     }
 }
 
-/// The process that a row of alert evidence is about: its fields are in `AdditionalFields`.
-fn add_evident_process<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Value<'a>) {
-    let file = |process: Value<'a>| {
-        let image = process.get("ImageFile");
-        let hash = |algorithm: &str| {
-            image
-                .get("FileHashes")
-                .items()
-                .find(|hash| hash.text_of("Algorithm").as_written() == algorithm)
-                .map(|hash| hash.text_of("Value"))
-                .unwrap_or_default()
-        };
-        File {
-            name: image.text_of("Name"),
-            path: image.text_of("Directory"),
-            size: image.text_of("SizeInBytes"),
-            md5: hash("MD5"),
-            sha1: hash("SHA1"),
-            sha256: hash("SHA256"),
-            ..File::default()
-        }
-    };
-    let parent = more.get("ParentProcess");
-    let own_line = row.text("ProcessCommandLine");
-    let process = Process {
-        id: more.text_of("ProcessId"),
-        image: file(more),
-        command_line: more.text_of("CommandLine"),
-        created_at: more.text_of("CreationTimeUtc"),
-        parent_id: parent.text_of("ProcessId"),
-        parent_created_at: parent.text_of("CreationTimeUtc"),
-        parent_image: file(parent),
-    };
+/// The process that a row of alert evidence is about.
+fn add_evident_process<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, evident: &Evident<'a>) {
+    let process = evident.process;
     add_process(document, &process);
-    if own_line.is_blank() {
+    if row.text("ProcessCommandLine").is_blank() {
         add_words(document, process.command_line, field!("process.args"), field!("process.args_count"));
     }
-    let line = parent.text_of("CommandLine");
+    let line = process.parent_command_line;
     document.add(field!("process.parent.command_line"), line);
     add_words(document, line, field!("process.parent.args"), field!("process.parent.args_count"));
-    let account = more.get("Account");
-    document.add(field!("process.user.name"), account.text_of("Name"));
-    document.add(field!("process.user.id"), account.text_of("Sid"));
-    for key in ["Name", "Sid", "AadUserId", "UserPrincipalName"] {
-        document.add(field!("related.user"), account.text_of(key));
-    }
+    let account = evident.account;
+    document.add(field!("process.user.name"), account.account);
+    document.add(field!("process.user.id"), account.sid.or(account.entra_id));
 }
 
 /// The fields of what a program says of itself: company, description, version, original name, product.
@@ -603,9 +516,14 @@ fn cut(line: &str) -> Vec<String> {
 }
 
 /// The file or library that the row is about.
-fn add_subject_file<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, table: &str) {
+fn add_subject_file<'a>(
+    document: &mut Document<'a>,
+    row: &HuntingRow<'a>,
+    table: &str,
+    evident: &Evident<'a>,
+) {
     let text = |column| row.text(column);
-    let file = row.file();
+    let file = row.file().or(evident.file);
     let own = !table.ends_with("ProcessEvents");
     let process = text("EntityType").as_written() == "Process";
     if own && !file.is_blank() {
@@ -647,9 +565,18 @@ fn add_subject_file<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, table
 }
 
 /// People and accounts.
-fn add_accounts<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, inner: &'a InnerTapes<'a>) {
+fn add_accounts<'a>(
+    document: &mut Document<'a>,
+    row: &HuntingRow<'a>,
+    inner: &'a InnerTapes<'a>,
+    evident: &Evident<'a>,
+) {
     let text = |column| row.text(column);
     let mut account = row.account();
+    related_user(document, &evident.account);
+    if evident.process.is_blank() {
+        account = account.or(evident.account);
+    }
     let acting = row.initiating_account();
     account.account = account.account.or(text("RequestAccountName")).or(text("Account"));
     account.domain = account.domain.or(text("RequestAccountDomain"));

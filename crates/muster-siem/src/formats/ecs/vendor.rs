@@ -12,10 +12,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::document::time_text;
-use super::hunting::read_inner;
 use super::url::Parts;
 use crate::formats::view::tables;
-use crate::formats::view::{Alert, HuntingRow, Incident};
+use crate::formats::view::{Alert, HuntingRow, Incident, read_inner};
 use crate::formats::writing::quote::{push_string, push_text, push_written};
 
 /// Appends the field that holds an alert that is a record of its own.

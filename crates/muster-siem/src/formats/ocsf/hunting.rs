@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::formats::view::tables::{Direction, same, tactic};
-use crate::formats::view::{File, HuntingRow, Process, bare_address};
+use crate::formats::view::{File, HuntingRow, Inner, Process, bare_address};
 
 use muster_model::Severity;
 use muster_model::json::Text;
@@ -109,21 +109,20 @@ const ENDS: &[&str] = &["RemoteIP", "RemoteUrl", "LocalIP", "Protocol"];
 const LOOKED_UP_MAX: usize = 32;
 
 /// Appends the event of a row.
-pub(super) fn write<'a>(
-    context: &Context<'_>,
-    row: &HuntingRow<'a>,
-    record: Value<'a>,
-    buffer: &mut Vec<u8>,
-) {
+pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'_>, buffer: &mut Vec<u8>) {
     let table = Table::of(row);
+    let inner = Inner::read(row);
+    let inner = inner.tapes();
+    let more = inner.get(row, "AdditionalFields");
     let direction = match table {
         Table::DeviceNetworkEvents => {
-            Direction::of(row.text("ActionType").as_written(), &additional(row, "direction"))
+            Direction::of(row.text("ActionType").as_written(), more.text_of("direction").as_written())
         }
         Table::DeviceLogonEvents => Direction::Inbound,
         _ => Direction::Unknown,
     };
     let mut observables = Observables::default();
+    add_evident(&mut observables, row, more);
     for (column, name, kind) in OBSERVABLES {
         let name = match *column {
             "RemoteIP" if direction == Direction::Inbound => "src_endpoint.ip",
@@ -138,7 +137,7 @@ pub(super) fn write<'a>(
         observables.add("unmapped.ActivityObjects[].Name", RESOURCE, object.text_of("Name"));
         observables.add("unmapped.ActivityObjects[].Id", RESOURCE, object.text_of("Id"));
     }
-    let writer = RowWriter { context, row, record, direction };
+    let writer = RowWriter { context, row, record, more, direction };
     Json::write(buffer, |json| {
         let written = match table {
             Table::DeviceProcessEvents => writer.process_activity(json),
@@ -189,6 +188,8 @@ struct RowWriter<'w, 'a> {
     row: &'w HuntingRow<'a>,
     /// The row, or what the streaming API wraps it in.
     record: Value<'a>,
+    /// The value of `AdditionalFields`, taken apart where it is JSON in a string.
+    more: Value<'a>,
     /// Of a connection or logon, as its device sees it.
     direction: Direction,
 }
@@ -371,15 +372,15 @@ impl<'a> RowWriter<'_, 'a> {
 
     fn script_activity(&self, json: &mut Json<'_>) -> Option<Written> {
         let script = self.action() == "PowerShellCommand";
-        let command = if script { additional(self.row, "Command") } else { String::new() };
-        if !self.has_host() || command.trim().is_empty() {
+        let command = if script { self.more.text_of("Command") } else { Text::default() };
+        if !self.has_host() || command.is_blank() {
             return None;
         }
         classified(json, Class { uid: 1009, name: "Script Activity" }, (1, "Execute"));
         self.host(json);
         json.object("script", |json| {
             json.choice("type", (2, "PowerShell"));
-            json.object("script_content", |json| json.plain("value", &command));
+            json.object("script_content", |json| json.text("value", command));
         });
         Some(Written::new(&[DEVICE, INITIATING]).on_host())
     }
@@ -657,9 +658,23 @@ impl<'a> RowWriter<'_, 'a> {
         });
         json.list("evidences", |json| {
             json.item(|json| {
-                device(json, "device", &self.row.device(), &[]);
-                user(json, "user", &self.row.account());
-                file(json, "file", &self.row.file());
+                let evident = self.row.evident(self.more);
+                device(json, "device", &self.row.device().or(evident.device), &[]);
+                if evident.process.is_blank() {
+                    user(json, "user", &self.row.account().or(evident.account));
+                    file(json, "file", &self.row.file().or(evident.file));
+                } else {
+                    let account = self.row.account();
+                    let told = Process {
+                        image: evident.process.image.or(self.row.file()),
+                        command_line: evident.process.command_line.or(self.text("ProcessCommandLine")),
+                        ..evident.process
+                    };
+                    let more =
+                        ProcessMore { user: evident.account.or(account), uid: id, ..ProcessMore::default() };
+                    process(json, "process", &told, &more);
+                    user(json, "user", &account);
+                }
                 let remote = Endpoint { address: self.text("RemoteIP"), ..Endpoint::default() };
                 endpoint(json, "dst_endpoint", &remote);
                 let local = Endpoint { address: self.text("LocalIP"), ..Endpoint::default() };
@@ -882,19 +897,32 @@ impl<'a> RowWriter<'_, 'a> {
     }
 }
 
-/// A text in `AdditionalFields`: an object, or one that is written as a string.
-fn additional(row: &HuntingRow<'_>, key: &str) -> String {
-    let more = row.fields.get("AdditionalFields");
-    let own = more.text_of(key);
-    if !own.is_blank() {
-        return own.decoded().into_owned();
+/// Adds what the entity of a row of alert evidence tells besides the columns.
+fn add_evident<'a>(observables: &mut Observables<'a>, row: &HuntingRow<'a>, more: Value<'a>) {
+    let evident = row.evident(more);
+    let (process, account, device) = (evident.process, evident.account, evident.device);
+    observables.add("evidences[].device.hostname", HOSTNAME, device.host_name);
+    observables.add("evidences[].device.uid", DEVICE_ID, device.id);
+    let of_process = !process.is_blank();
+    let (name, id) = if of_process {
+        ("evidences[].process.user.name", "evidences[].process.user.uid")
+    } else {
+        ("evidences[].user.name", "evidences[].user.uid")
+    };
+    observables.add(name, USER_NAME, account.account);
+    observables.add(id, USER_ID, account.sid.or(account.entra_id));
+    observables.add("evidences[].process.cmd_line", COMMAND_LINE, process.command_line);
+    let parent = "evidences[].process.parent_process.cmd_line";
+    observables.add(parent, COMMAND_LINE, process.parent_command_line);
+    for hash in evident.file.hashes() {
+        observables.add("evidences[].file.hashes[].value", HASH, hash);
     }
-    let inner = more.text().decoded();
-    if !inner.contains(key) {
-        return String::new();
+    for hash in process.image.hashes() {
+        observables.add("evidences[].process.file.hashes[].value", HASH, hash);
     }
-    let inner: serde_json::Value = serde_json::from_str(&inner).unwrap_or_default();
-    inner[key].as_str().unwrap_or_default().to_owned()
+    for hash in process.parent_image.hashes() {
+        observables.add("evidences[].process.parent_process.file.hashes[].value", HASH, hash);
+    }
 }
 
 const AUTHENTICATION: Class = Class { uid: 3002, name: "Authentication" };

@@ -307,6 +307,7 @@ pub(super) fn process(json: &mut Json<'_>, key: &str, process: &Process<'_>, mor
             json.object("parent_process", |json| {
                 json.number("pid", parent);
                 json.text("name", process.parent_image.name);
+                json.text("cmd_line", process.parent_command_line);
                 json.time("created_time", time(process.parent_created_at));
                 file(json, "file", &process.parent_image);
             });

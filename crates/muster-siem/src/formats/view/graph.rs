@@ -148,6 +148,7 @@ pub(crate) fn process(fields: Value<'_>) -> Process<'_> {
         parent_id: text("parentProcessId"),
         parent_created_at: text("parentProcessCreationDateTime"),
         parent_image: File::graph(fields.get("parentProcessImageFile")),
+        parent_command_line: Text::default(),
     }
 }
 

@@ -131,6 +131,7 @@ impl<'a> HuntingRow<'a> {
             parent_id: self.text("InitiatingProcessParentId"),
             parent_created_at: self.text("InitiatingProcessParentCreationTime"),
             parent_image: File { name: self.text("InitiatingProcessParentFileName"), ..File::default() },
+            parent_command_line: Text::default(),
         }
     }
 }

@@ -46,6 +46,19 @@ impl<'a> Device<'a> {
     pub(crate) fn is_blank(&self) -> bool {
         self.name().is_blank() && self.id.is_blank() && self.entra_id.is_blank()
     }
+
+    /// The same, with what only `other` tells of names, ids and the operating system.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            id: self.id.or(other.id),
+            entra_id: self.entra_id.or(other.entra_id),
+            host_name: self.host_name.or(other.host_name),
+            dns_domain: self.dns_domain.or(other.dns_domain),
+            os_platform: self.os_platform.or(other.os_platform),
+            os_version: self.os_version.or(other.os_version),
+            ..self
+        }
+    }
 }
 
 /// A person's or machine's account.
@@ -63,6 +76,18 @@ impl<'a> User<'a> {
     /// The best name: account, principal name, display name, SID, id; blank when there is none.
     pub(crate) fn name(&self) -> Text<'a> {
         self.account.or(self.principal).or(self.display_name).or(self.sid).or(self.entra_id)
+    }
+
+    /// The same, with what only `other` tells.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            account: self.account.or(other.account),
+            domain: self.domain.or(other.domain),
+            principal: self.principal.or(other.principal),
+            sid: self.sid.or(other.sid),
+            entra_id: self.entra_id.or(other.entra_id),
+            display_name: self.display_name.or(other.display_name),
+        }
     }
 
     /// The domain, which says something about an account name only.
@@ -87,6 +112,20 @@ pub(crate) struct File<'a> {
 }
 
 impl<'a> File<'a> {
+    /// The same, with what only `other` tells.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            name: self.name.or(other.name),
+            path: self.path.or(other.path),
+            size: self.size.or(other.size),
+            sha1: self.sha1.or(other.sha1),
+            sha256: self.sha256.or(other.sha256),
+            md5: self.md5.or(other.md5),
+            publisher: self.publisher.or(other.publisher),
+            ..self
+        }
+    }
+
     pub(crate) fn hashes(&self) -> [Text<'a>; 4] {
         [self.sha1, self.sha256, self.md5, self.sha256_ac]
     }
@@ -118,6 +157,7 @@ pub(crate) struct Process<'a> {
     pub(crate) parent_id: Text<'a>,
     pub(crate) parent_created_at: Text<'a>,
     pub(crate) parent_image: File<'a>,
+    pub(crate) parent_command_line: Text<'a>,
 }
 
 impl<'a> Process<'a> {

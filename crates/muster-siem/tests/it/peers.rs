@@ -318,7 +318,8 @@ impl Sent {
         assert_eq!(cef.get("cs3"), Some(expected(&self.tenant.name, false, false).as_str()));
         assert_eq!(cef.get("cs3Label"), Some("tenantName"));
         let milliseconds = |key| self.milliseconds(key).map(|number| number.to_string());
-        assert_eq!(cef.get("rt"), milliseconds("createdDateTime").as_deref());
+        let created = milliseconds("createdDateTime").or_else(|| milliseconds("lastUpdateDateTime"));
+        assert_eq!(cef.get("rt"), created.as_deref());
         assert_eq!(cef.get("deviceCustomDate1"), milliseconds("lastUpdateDateTime").as_deref());
         if let Some(description) = text("description") {
             assert_eq!(cef.get("msg"), Some(expected(description, false, false).as_str()));

@@ -10,7 +10,7 @@ use muster_model::json::Text;
 use muster_model::json::Value;
 
 use crate::formats::view::tables::{EvidenceKind, same, says_nothing};
-use crate::formats::view::{Alert, Device, Evidence, Facts, File, Pivot, User, bare_address};
+use crate::formats::view::{Alert, Device, Evidence, Facts, File, Pivot, User, addresses, bare_address};
 use crate::formats::writing::distinct::{Distinct, Fingerprint};
 
 use super::objects::{
@@ -18,6 +18,7 @@ use super::objects::{
     is_mail_address, mail_address, process, url_object, user, user_fields,
 };
 use super::options::OcsfVersion;
+use super::places::places;
 use super::writer::{Json, time};
 
 /// How deep evidence inside evidence is followed: as deep as the view does.
@@ -570,6 +571,8 @@ impl Fingerprint for Observable<'_> {
 
 pub(super) const HOSTNAME: (i64, &str) = (1, "Hostname");
 pub(super) const ADDRESS: (i64, &str) = (2, "IP Address");
+pub(super) const PORT: (i64, &str) = (11, "Port");
+
 const MAC_ADDRESS: (i64, &str) = (3, "MAC Address");
 pub(super) const USER_NAME: (i64, &str) = (4, "User Name");
 pub(super) const MAIL_ADDRESS: (i64, &str) = (5, "Email Address");
@@ -579,6 +582,7 @@ pub(super) const HASH: (i64, &str) = (8, "Hash");
 pub(super) const RESOURCE: (i64, &str) = (10, "Resource UID");
 pub(super) const COMMAND_LINE: (i64, &str) = (13, "Command Line");
 // OCSF numbers these in some versions only, and differently: their names say what they are in all.
+pub(super) const PROCESS_ID: (i64, &str) = (99, "Process ID");
 pub(super) const DEVICE_ID: (i64, &str) = (99, "Device ID");
 pub(super) const USER_ID: (i64, &str) = (99, "User ID");
 pub(super) const FILE_PATH: (i64, &str) = (99, "File Path");
@@ -602,8 +606,20 @@ impl<'a> Observables<'a> {
         before: Text<'a>,
         value: Text<'a>,
     ) {
-        if !value.is_blank() {
-            self.0.add(Observable { name, kind, before, value });
+        if value.is_blank() || value.as_written() == "-" {
+            return;
+        }
+        let mut add = |kind, value| self.0.add(Observable { name, kind, before, value });
+        if kind == ADDRESS {
+            for address in addresses(value) {
+                add(ADDRESS, address);
+            }
+        } else if kind == MAIL_ADDRESS {
+            let address = bare_address(value);
+            // Names of people stand in columns for addresses, too.
+            add(if is_mail_address(address) { MAIL_ADDRESS } else { USER_NAME }, address);
+        } else {
+            add(kind, value);
         }
     }
 
@@ -686,6 +702,31 @@ impl<'a> Observables<'a> {
             self.add("evidences[].reg_value.name", (99, "Registry Value"), registry.value_name);
             self.add("evidences[].reg_value.data", (99, "Registry Data"), registry.value);
         }
+    }
+
+    /// Writes `observables`, each by the name of the attribute that holds its value in what `written` shows of the event.
+    /// One that stands nowhere word for word, such as an address of which the port was left out, keeps its name.
+    pub(super) fn write_by_place(&self, json: &mut Json<'_>, start: usize) {
+        let name = |observable: &Observable<'a>| observable.name.rsplit('.').next().unwrap_or_default();
+        let values: Vec<(&str, &str)> = self
+            .0
+            .as_slice()
+            .iter()
+            .map(|observable| (name(observable).trim_end_matches("[]"), observable.value.as_written()))
+            .collect();
+        let places = places(json.written_from(start), &values);
+        json.list("observables", |json| {
+            for (observable, place) in self.0.as_slice().iter().zip(places) {
+                json.item(|json| {
+                    match place {
+                        Some(place) => json.text("name", Text::as_in_json(&place)),
+                        None => json.word("name", observable.name),
+                    }
+                    json.choice("type", observable.kind);
+                    json.text("value", observable.value);
+                });
+            }
+        });
     }
 
     /// Writes `observables`.

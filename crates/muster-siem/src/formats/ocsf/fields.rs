@@ -172,7 +172,7 @@ pub(crate) const FIELDS: &[FieldDoc] = &[
     row("device.groups.name", ROWS, "`MachineGroup`", ""),
     row("device.network_interfaces.*", ROWS, "`IPAddresses`", ""),
     row("device.*", ROWS, "`OSPlatform`, `OSVersion`, `OSBuild`, `MacAddress`, `AadDeviceId`, `OnboardingStatus`", "see [objects](#objects)"),
-    row("observables.name", ALL_KINDS, "where in the event the value stands", ""),
+    row("observables.name", ALL_KINDS, "where in the event the value stands", "of a row found in the event itself; of a finding where its evidence stands"),
     row("observables.type_id", ALL_KINDS, "what the value is", "99 where OCSF has no type"),
     row("observables.type", ALL_KINDS, "the caption of `type_id`", ""),
     row("observables.value", ALL_KINDS, "addresses, hosts, users, hashes, files, URLs, command lines, mail addresses and ids, registry, resources of all evidence; the columns of a row that say such", "each value once"),

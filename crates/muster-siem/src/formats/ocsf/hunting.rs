@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::formats::view::tables::{Direction, same, tactic};
-use crate::formats::view::{File, HuntingRow, Inner, Process, bare_address};
+use crate::formats::view::{File, HuntingRow, Inner, Process, addresses, bare_address};
 
 use muster_model::Severity;
 use muster_model::json::Text;
@@ -17,7 +17,7 @@ use super::base::{
 };
 use super::evidence::{
     ADDRESS, COMMAND_LINE, DEVICE_ID, FILE_NAME, FILE_PATH, HASH, HOSTNAME, MAIL_ADDRESS, MESSAGE,
-    Observables, REGISTRY, RESOURCE, URL, USER_ID, USER_NAME,
+    Observables, PORT, PROCESS_ID, REGISTRY, RESOURCE, URL, USER_ID, USER_NAME,
 };
 use super::objects::{
     Endpoint, Location, ProcessMore, contains, device, endpoint, file, hash, is_address, is_mail_address,
@@ -105,6 +105,16 @@ const ACCOUNT: &[&str] =
 const FILE: &[&str] = &["FileName", "FolderPath", "FileSize", "SHA1", "SHA256", "MD5"];
 const ENDS: &[&str] = &["RemoteIP", "RemoteUrl", "LocalIP", "Protocol"];
 
+/// What a Base Event has no other place for, and that analysts pivot on.
+const BASE_OBSERVABLES: &[(&str, &str, (i64, &str))] = &[
+    ("InitiatingProcessId", "actor.process.pid", PROCESS_ID),
+    ("ProcessId", "unmapped.ProcessId", PROCESS_ID),
+    ("LocalPort", "unmapped.LocalPort", PORT),
+    ("RemotePort", "unmapped.RemotePort", PORT),
+    ("Port", "unmapped.Port", PORT),
+    ("DestinationPort", "unmapped.DestinationPort", PORT),
+];
+
 /// Up to how many fields of an envelope are looked up among the columns one by one. Microsoft's has seven.
 const LOOKED_UP_MAX: usize = 32;
 
@@ -115,12 +125,13 @@ pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'
     let inner = inner.tapes();
     let more = inner.get(row, "AdditionalFields");
     let direction = match table {
-        Table::DeviceNetworkEvents => {
+        Table::DeviceNetworkEvents | Table::DeviceEvents => {
             Direction::of(row.text("ActionType").as_written(), more.text_of("direction").as_written())
         }
         Table::DeviceLogonEvents => Direction::Inbound,
         _ => Direction::Unknown,
     };
+    let start = buffer.len();
     let mut observables = Observables::default();
     add_evident(&mut observables, row, more);
     for (column, name, kind) in OBSERVABLES {
@@ -146,7 +157,9 @@ pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'
             Table::DeviceRegistryEvents => writer.registry_activity(json),
             Table::DeviceLogonEvents => writer.device_logon(json),
             Table::DeviceImageLoadEvents => writer.module_activity(json),
-            Table::DeviceEvents => writer.script_activity(json),
+            Table::DeviceEvents => {
+                writer.script_activity(json).or_else(|| writer.other_device_activity(json))
+            }
             Table::DeviceInfo | Table::DeviceNetworkInfo => writer.device_inventory(json),
             Table::AlertInfo | Table::AlertEvidence | Table::BehaviorInfo => writer.detection(json),
             Table::EmailEvents | Table::EmailAttachmentInfo | Table::EmailPostDeliveryEvents => {
@@ -158,8 +171,15 @@ pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'
             Table::CloudAppEvents => writer.api_activity(json),
             Table::Other => None,
         };
-        let written = written.unwrap_or_else(|| writer.base_event(json));
-        writer.common(json, table, &written, &observables);
+        let written = written.unwrap_or_else(|| {
+            for (column, name, kind) in BASE_OBSERVABLES {
+                observables.add(name, *kind, row.text(column));
+            }
+            writer.base_event(json)
+        });
+        writer.common(json, table, &written);
+        observables.write_by_place(json, start);
+        context.raw_data(json);
     });
 }
 
@@ -256,6 +276,12 @@ impl<'a> RowWriter<'_, 'a> {
             ("ProcessCreated", (1, "Launch")),
             ("ProcessTerminated", (2, "Terminate")),
             ("OpenProcessApiCall", (3, "Open")),
+            ("CreateRemoteThreadApiCall", (4, "Inject")),
+            ("QueueUserApcRemoteApiCall", (4, "Inject")),
+            ("NtAllocateVirtualMemoryRemoteApiCall", (4, "Inject")),
+            ("NtMapViewOfSectionRemoteApiCall", (4, "Inject")),
+            ("SetThreadContextRemoteApiCall", (4, "Inject")),
+            ("ProcessCreatedUsingWmiQuery", (1, "Launch")),
         ]);
         classified(json, Class { uid: 1007, name: "Process Activity" }, activity);
         self.host(json);
@@ -385,8 +411,24 @@ impl<'a> RowWriter<'_, 'a> {
         Some(Written::new(&[DEVICE, INITIATING]).on_host())
     }
 
+    /// Of the rows of `DeviceEvents` those about another process or a connection.
+    fn other_device_activity(&self, json: &mut Json<'_>) -> Option<Written> {
+        let action = self.action();
+        if action.ends_with("ApiCall") || action.starts_with("Process") {
+            return self.process_activity(json);
+        }
+        let has = |column| !self.text(column).is_blank();
+        let connects = has("RemotePort") || has("LocalPort");
+        if connects { self.network_activity(json) } else { None }
+    }
+
+    /// The address in a column, without what stands around it.
+    fn address(&self, column: &str) -> Text<'a> {
+        addresses(self.text(column)).next().unwrap_or_default()
+    }
+
     fn network_activity(&self, json: &mut Json<'_>) -> Option<Written> {
-        let ends = [self.text("RemoteIP"), self.text("LocalIP"), self.text("RemoteUrl")];
+        let ends = [self.address("RemoteIP"), self.address("LocalIP"), host_of(self.text("RemoteUrl"))];
         if ends.iter().all(|text| text.is_blank()) {
             return None;
         }
@@ -403,16 +445,18 @@ impl<'a> RowWriter<'_, 'a> {
             ("SslConnectionInspected", (6, "Traffic")),
             ("SshConnectionInspected", (6, "Traffic")),
             ("IcmpConnectionInspected", (6, "Traffic")),
+            ("FirewallInboundConnectionBlocked", (5, "Refuse")),
+            ("FirewallOutboundConnectionBlocked", (5, "Refuse")),
         ]);
         classified(json, Class { uid: 4001, name: "Network Activity" }, activity);
         let remote = Endpoint {
-            address: self.text("RemoteIP"),
+            address: self.address("RemoteIP"),
             port: self.text("RemotePort"),
             name: host_of(self.text("RemoteUrl")),
             ..Endpoint::default()
         };
         let local = Endpoint {
-            address: self.text("LocalIP"),
+            address: self.address("LocalIP"),
             port: self.text("LocalPort"),
             name: self.text("DeviceName"),
             uid: self.text("DeviceId"),
@@ -449,7 +493,7 @@ impl<'a> RowWriter<'_, 'a> {
             Endpoint { name: self.text("DeviceName"), uid: self.text("DeviceId"), ..Endpoint::default() };
         endpoint(json, "dst_endpoint", &here);
         let there = Endpoint {
-            address: self.text("RemoteIP"),
+            address: self.address("RemoteIP"),
             port: self.text("RemotePort"),
             name: self.text("RemoteDeviceName"),
             ..Endpoint::default()
@@ -462,7 +506,7 @@ impl<'a> RowWriter<'_, 'a> {
 
     fn sign_in(&self, json: &mut Json<'_>) -> Option<Written> {
         let service = self.text("Application").or(self.text("ResourceDisplayName"));
-        let target = self.text("DestinationDeviceName").or(self.text("DestinationIPAddress"));
+        let target = self.text("DestinationDeviceName").or(self.address("DestinationIPAddress"));
         if self.row.account().name().is_blank() || service.or(target).is_blank() {
             return None;
         }
@@ -474,7 +518,7 @@ impl<'a> RowWriter<'_, 'a> {
             json.text("uid", self.text("ApplicationId"));
         });
         let to = Endpoint {
-            address: self.text("DestinationIPAddress"),
+            address: self.address("DestinationIPAddress"),
             port: self.text("DestinationPort"),
             name: self.text("DestinationDeviceName"),
             service: self.text("ResourceDisplayName"),
@@ -493,7 +537,7 @@ impl<'a> RowWriter<'_, 'a> {
     /// The end from which somebody came: address, device and place.
     fn from(&self) -> Endpoint<'a> {
         Endpoint {
-            address: self.text("IPAddress"),
+            address: self.address("IPAddress"),
             port: self.text("Port"),
             name: self.text("DeviceName"),
             uid: self.text("DeviceId").or(self.text("AadDeviceId")),
@@ -675,9 +719,9 @@ impl<'a> RowWriter<'_, 'a> {
                     process(json, "process", &told, &more);
                     user(json, "user", &account);
                 }
-                let remote = Endpoint { address: self.text("RemoteIP"), ..Endpoint::default() };
+                let remote = Endpoint { address: self.address("RemoteIP"), ..Endpoint::default() };
                 endpoint(json, "dst_endpoint", &remote);
-                let local = Endpoint { address: self.text("LocalIP"), ..Endpoint::default() };
+                let local = Endpoint { address: self.address("LocalIP"), ..Endpoint::default() };
                 endpoint(json, "src_endpoint", &local);
                 url_object(json, "url", self.text("RemoteUrl"));
                 if !json.is_empty() {
@@ -816,11 +860,15 @@ impl<'a> RowWriter<'_, 'a> {
             action => (99, action),
         };
         classified(json, Class { uid: 0, name: "Base Event" }, activity);
-        Written::new(&[])
+        if !self.has_device() && !self.has_actor() {
+            return Written::new(&[]);
+        }
+        self.host(json);
+        Written::new(&[DEVICE, INITIATING]).on_host()
     }
 
     /// What events of every class have.
-    fn common(&self, json: &mut Json<'_>, table: Table, written: &Written, observables: &Observables<'a>) {
+    fn common(&self, json: &mut Json<'_>, table: Table, written: &Written) {
         let (context, row) = (self.context, self.row);
         json.number("time", milliseconds(time(row.happened_at).or(context.record.head.created_at)));
         let word = self.text("Severity");
@@ -829,7 +877,6 @@ impl<'a> RowWriter<'_, 'a> {
         } else {
             json.choice("severity", (1, "Informational"));
         }
-        observables.write(json);
         let id = &context.record.head.id;
         let profiles: &[&str] = match (written.host, table) {
             (_, Table::AlertInfo | Table::AlertEvidence | Table::BehaviorInfo) if written.severity => {
@@ -884,6 +931,10 @@ impl<'a> RowWriter<'_, 'a> {
                 let said = match key {
                     "ActionType" => true,
                     "Timestamp" | "TimeGenerated" => value.text() == row.happened_at,
+                    // Where it is no address, or one with something around it.
+                    "RemoteIP" | "LocalIP" | "IPAddress" if self.address(key) != value.text() => false,
+                    // A principal name that is no mail address is in the event where the account has no other name.
+                    "AccountUpn" | "InitiatingProcessAccountUpn" if !is_mail_address(value.text()) => false,
                     _ if INITIATING.contains(&key) && !by_process => false,
                     _ if ACCOUNT.contains(&key) && !by_account => false,
                     _ => written.columns.iter().any(|columns| columns.contains(&key)),
@@ -893,7 +944,6 @@ impl<'a> RowWriter<'_, 'a> {
                 }
             }
         });
-        context.raw_data(json);
     }
 }
 

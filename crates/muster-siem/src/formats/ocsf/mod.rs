@@ -13,6 +13,7 @@ mod finding;
 mod hunting;
 mod objects;
 mod options;
+mod places;
 mod record;
 mod writer;
 

@@ -336,6 +336,8 @@ fn integrity_level(text: Text<'_>) -> Option<(i64, &'static str)> {
 pub(super) fn endpoint(json: &mut Json<'_>, key: &str, end: &Endpoint<'_>) {
     let address = is_address(end.address);
     let name = if address { end.name } else { end.name.or(end.address) };
+    // What stands where there is none.
+    let name = if name.as_written() == "-" { Text::default() } else { name };
     if !address && name.is_blank() && end.uid.is_blank() {
         return;
     }

@@ -210,6 +210,11 @@ impl<'b> Json<'b> {
         self.list(key, |json| texts.iter().for_each(|text| json.text_item(*text)));
     }
 
+    /// What was written from `start`, a length of the buffer, on.
+    pub(super) fn written_from(&self, start: usize) -> &[u8] {
+        self.buffer.get(start..).unwrap_or_default()
+    }
+
     /// Whether nothing was written since the bracket that opened this object or list.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self.buffer.last(), Some(b'{' | b'['))

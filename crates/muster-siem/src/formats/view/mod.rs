@@ -9,6 +9,7 @@
 //! What only one format needs is not here: `Alert::fields`, `Evidence::fields` and the like hand out Microsoft's
 //! own object.
 
+mod address;
 mod alert;
 mod endpoint;
 mod entity;
@@ -27,6 +28,7 @@ pub(super) mod tables;
 mod things;
 mod xdr;
 
+pub(super) use address::addresses;
 pub(super) use alert::{Alert, Comment, Incident};
 pub(super) use evidence::Evidence;
 pub(super) use evident::Evident;

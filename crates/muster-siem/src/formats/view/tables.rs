@@ -232,7 +232,9 @@ impl Direction {
     /// The direction that a network row names: an inspected connection says it itself (`AdditionalFields.direction`),
     /// else the action does.
     pub(crate) fn of(action: &str, said: &str) -> Self {
-        const BY_ACTION: [(&str, Direction); 5] = [
+        const BY_ACTION: [(&str, Direction); 7] = [
+            ("FirewallInbound", Direction::Inbound),
+            ("FirewallOutbound", Direction::Outbound),
             ("Inbound", Direction::Inbound),
             ("ConnectionSuccess", Direction::Outbound),
             ("ConnectionFailed", Direction::Outbound),

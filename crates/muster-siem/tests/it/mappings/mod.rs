@@ -3,6 +3,7 @@
 
 mod evident;
 mod mail;
+mod observables;
 mod small;
 mod times;
 

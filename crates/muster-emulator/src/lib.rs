@@ -13,6 +13,7 @@ mod faults;
 mod graph;
 mod handle;
 mod http;
+mod hunting;
 mod identity;
 mod key_vault;
 pub mod receivers;

@@ -20,6 +20,7 @@ use crate::http::answer::{Answer, AnswerBody, ResetOnRequest};
 use crate::http::call::Call;
 use crate::http::hosts::{self, Destination};
 use crate::http::listener::Listener;
+use crate::hunting::service::HuntingApi;
 use crate::identity::endpoints::USER_INFO_PATH;
 use crate::identity::platform::Identity;
 use crate::identity::traffic::TokenTraffic;
@@ -151,15 +152,19 @@ async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Sent {
     if let Some(segments) = directory::segments(call.path) {
         return answer_applications(shared, call, &segments).await;
     }
-    let Some(target) = Target::of(call.path) else {
-        let answer = shared.api.graph.no_such_path(&shared.api.world, call);
-        shared.count(Area::Graph, None, &answer);
-        return finish(shared, answer, None).await;
+    let asked = match (Target::of(call.path), HuntingApi::of(call.path)) {
+        (Some(target), _) => Asked::Graph(target),
+        (None, Some(hunting)) => Asked::Hunting(hunting),
+        (None, None) => {
+            let answer = shared.api.graph.no_such_path(&shared.api.world, call);
+            shared.count(Area::Graph, None, &answer);
+            return finish(shared, answer, None).await;
+        }
     };
-    let area = Area::of(target.list());
+    let area = asked.area();
     match shared.api.graph.authenticate(&shared.api.world, &shared.identity, &shared.api.faults, call, area) {
         Ok(caller) => {
-            let answer = shared.api.respond(call, &caller, Asked::Graph(target));
+            let answer = shared.api.respond(call, &caller, asked);
             shared.count(area, Some(caller.tenant), &answer);
             answer.send().await
         }
@@ -172,17 +177,18 @@ async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Sent {
 
 async fn answer_defender(shared: &Shared, call: &Call<'_>, destination: Destination<'_>) -> Sent {
     let api = &shared.api;
-    let found = defender::target(call.path);
-    // Incidents are at Defender XDR's hosts only; alerts at both, since its own are the newer names.
+    let listed = defender::target(call.path).map(|(view, target)| (view, Asked::Defender(view, target)));
+    let hunted = || HuntingApi::of(call.path).map(|hunting| (hunting.view(), Asked::Hunting(hunting)));
+    // What is Defender XDR's is at its hosts only; alerts at both, since its own are the newer names.
     let elsewhere =
         |view| view == View::Xdr && matches!(destination, Destination::Defender { has_incidents: false });
-    let Some((view, target)) = found.filter(|(view, _)| !elsewhere(*view)) else {
+    let Some((view, asked)) = listed.or_else(hunted).filter(|(view, _)| !elsewhere(*view)) else {
         return finish(shared, api.defender.no_such_path(), None).await;
     };
-    let area = defender::area(view);
-    match api.defender.authenticate(&api.world, &shared.identity, &api.faults, call, view) {
+    let area = asked.area();
+    match api.defender.authenticate(&api.world, &shared.identity, &api.faults, call, (view, area)) {
         Ok(caller) => {
-            let answer = api.respond(call, &caller, Asked::Defender(view, target));
+            let answer = api.respond(call, &caller, asked);
             shared.count(area, Some(caller.tenant), &answer);
             answer.send().await
         }

@@ -7,6 +7,7 @@ pub mod api;
 mod cloud;
 pub mod entra;
 mod fault;
+pub mod hunting;
 mod identity;
 pub mod key_vault;
 mod meaning;

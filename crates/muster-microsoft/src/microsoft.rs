@@ -5,18 +5,21 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use muster_http::{Client, ClientError, ClientOptions, Held, Response, shown};
 use muster_model::{Clock, DomainName, Purpose, Source, TenantId};
+use reqwest::RequestBuilder;
 use url::Url;
 
 use crate::Cloud;
 use crate::api::answers::TOKENS_MAX;
 use crate::api::challenge;
 use crate::api::failure::{self, FetchError};
+use crate::api::family::Quota;
 use crate::api::throttling::Budgets;
 use crate::entra::access_token::AccessToken;
 use crate::entra::credential::App;
 use crate::entra::discovery::{self, DiscoveryError};
 use crate::entra::grant::GrantKeeper;
 use crate::entra::managed_identity::MachineTokens;
+use crate::entra::permissions::Permission;
 use crate::entra::platform::Platform;
 use crate::entra::token::TokenCache;
 use crate::sources::{self, Target};
@@ -58,6 +61,16 @@ pub struct Microsoft {
     pub(crate) platform: Platform,
     pub(crate) tokens: TokenCache,
     budgets: Budgets,
+}
+
+/// What a call needs, whatever it asks.
+#[derive(Clone, Copy)]
+pub(crate) struct Needs {
+    /// What it is counted with. It also tells whose tokens it takes.
+    pub(crate) quota: Quota,
+    pub(crate) purpose: Purpose,
+    /// Any one of these will do, the first is the least.
+    pub(crate) permissions: &'static [&'static Permission],
 }
 
 /// A page as it came.
@@ -131,7 +144,9 @@ impl Microsoft {
                 url.ok_or_else(|| FetchError::ForeignLink(shown(link)))?.into()
             }
         };
-        let answer = self.get(app, tenant, source, purpose, &url).await?;
+        let needs = Needs { quota: api.into(), purpose, permissions: sources::permissions(source) };
+        let request = |token: &str| self.platform.client.get(&url, Some(token));
+        let answer = self.call(app, tenant, needs, request).await?;
         Ok(FetchedPage {
             server_time: answer.date(),
             partial: failure::left_out(&answer),
@@ -148,39 +163,39 @@ impl Microsoft {
         Url::parse(link).is_ok_and(|url| self.platform.cloud.owns(api, &url))
     }
 
-    /// One call with the right token, counted in the right budget.
-    async fn get(
+    /// One call with the right token, counted in the right budget. `request` makes it with a token.
+    pub(crate) async fn call(
         &self,
         app: &App,
         tenant: TenantId,
-        source: Source,
-        purpose: Purpose,
-        url: &str,
+        needs: Needs,
+        request: impl Fn(&str) -> RequestBuilder,
     ) -> Result<Response, FetchError> {
         let Platform { cloud, client, .. } = &self.platform;
-        let api = sources::declaration(source).api;
+        let Needs { quota, purpose, .. } = needs;
+        let api = quota.api();
         let resource = cloud.api_resource(api);
         let (mut answer, mut permitted) = (None, false);
         let mut token = self.tokens.token(&self.platform, app, tenant, resource).await?;
         // A token may have been revoked before its time: the first 401 is answered with a new one.
         for attempt in 1..=TOKENS_MAX {
-            permitted = match self.check_permissions(&token, app, tenant, source) {
+            permitted = match self.check_permissions(&token, app, tenant, needs.permissions) {
                 Ok(permitted) => permitted,
                 Err(error) => {
                     self.tokens.discard(app, tenant, resource, &token).await;
                     return Err(error);
                 }
             };
-            let mut request = client.get(url, Some(token.secret.expose()));
+            let mut request = request(token.secret.expose());
             for (name, value) in api.headers() {
                 request = request.header(*name, *value);
             }
             // Each that goes out is counted; one that is refused for want of a token or a permission never goes out.
             let now = self.platform.now();
-            self.budgets.take(api, tenant, &app.name, purpose, now).map_err(|wait| {
+            self.budgets.take(quota, tenant, &app.name, purpose, now).map_err(|wait| {
                 FetchError::OverBudget {
                     wait,
-                    throttled: self.budgets.is_throttled(api, tenant, &app.name, now),
+                    throttled: self.budgets.is_throttled(quota, tenant, &app.name, now),
                 }
             })?;
             let got = client.send(request).await?;
@@ -210,7 +225,7 @@ impl Microsoft {
             429 => {
                 let now = self.platform.now();
                 let told = answer.retry_after();
-                let wait = self.budgets.throttled(api, tenant, &app.name, told, now);
+                let wait = self.budgets.throttled(quota, tenant, &app.name, told, now);
                 Err(FetchError::Throttled { wait, told: told.is_some() })
             }
             _ if permitted => Err(failure::of(&answer).for_permitted(app.access)),
@@ -230,18 +245,17 @@ impl Microsoft {
         self.budgets.forget(tenant);
     }
 
-    /// Whether the token is known to have what the source needs.
+    /// Whether the token is known to have what the call needs.
     fn check_permissions(
         &self,
         token: &AccessToken,
         app: &App,
         tenant: TenantId,
-        source: Source,
+        needed: &[&'static Permission],
     ) -> Result<bool, FetchError> {
         // A token that cannot be read is not judged; the API will.
         let Some(granted) = token.permissions(app.access) else { return Ok(false) };
-        let mut wanted =
-            crate::sources::permissions(source).iter().filter_map(|known| known.name(app.access));
+        let mut wanted = needed.iter().filter_map(|known| known.name(app.access));
         let least = wanted.clone().next().unwrap_or_default();
         if wanted.any(|name| granted.iter().any(|granted| granted == name)) {
             return Ok(true);

@@ -186,6 +186,13 @@ pub fn microsoft(
     clock: Arc<dyn Clock>,
     grants: Option<Arc<dyn GrantKeeper>>,
 ) -> anyhow::Result<Microsoft> {
+    Ok(Microsoft::new(microsoft_options(settings, grants)?, clock)?)
+}
+
+fn microsoft_options(
+    settings: &Settings,
+    grants: Option<Arc<dyn GrantKeeper>>,
+) -> anyhow::Result<MicrosoftOptions> {
     let network = &settings.network;
     let extra_roots_pem = settings.cloud.ca_file.as_ref().map(|file| {
         let file = settings.path(file);
@@ -204,14 +211,13 @@ pub fn microsoft(
         proxy: network.proxy().map_err(anyhow::Error::msg)?,
         ..ClientOptions::default()
     };
-    let options = MicrosoftOptions {
+    Ok(MicrosoftOptions {
         cloud: settings.cloud.cloud()?,
         client,
         requests_per_minute: settings.collect.requests_per_minute,
         grants,
         continuous_access: settings.cloud.continuous_access,
-    };
-    Ok(Microsoft::new(options, clock)?)
+    })
 }
 
 /// The way to Microsoft with the grants of the store, leased for `instance`.
@@ -223,6 +229,19 @@ pub(crate) fn microsoft_for(
 ) -> Result<Microsoft, Failed> {
     let grants = StoreGrants::new(Arc::clone(store), instance, Arc::clone(clock));
     microsoft(settings, Arc::clone(clock), Some(Arc::new(grants)))
+        .map_err(|error| Failed { exit: Exit::Settings, error })
+}
+
+/// The same, with time and room for hunting queries.
+pub(crate) fn microsoft_for_hunting(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    instance: InstanceId,
+) -> Result<Microsoft, Failed> {
+    let grants = StoreGrants::new(Arc::clone(store), instance, Arc::clone(clock));
+    microsoft_options(settings, Some(Arc::new(grants)))
+        .and_then(|options| Ok(Microsoft::new(options.for_hunting(), Arc::clone(clock))?))
         .map_err(|error| Failed { exit: Exit::Settings, error })
 }
 

@@ -48,13 +48,13 @@ struct Window {
 }
 
 /// Why there is no right answer.
-struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     code: String,
     message: String,
 }
 
-fn refusal(status: StatusCode, code: &str, message: impl Into<String>) -> Refusal {
+pub(crate) fn refusal(status: StatusCode, code: &str, message: impl Into<String>) -> Refusal {
     Refusal { status, code: code.to_owned(), message: message.into() }
 }
 
@@ -104,7 +104,7 @@ impl Defender {
         identity: &Identity,
         faults: &Faults,
         call: &Call<'_>,
-        view: View,
+        (view, area): (View, Area),
     ) -> Result<Caller, Answer> {
         let refused = |error: TokenError| {
             let challenge = format!(
@@ -126,7 +126,7 @@ impl Defender {
                 break;
             }
         }
-        Caller::admitted(checked, identity, faults, area(view)).map_err(|not| match not {
+        Caller::admitted(checked, identity, faults, area).map_err(|not| match not {
             NotAdmitted::Token(error) => refused(error),
             NotAdmitted::Challenge(claims) => self.challenge(call, &claims),
         })
@@ -224,7 +224,7 @@ impl Defender {
         None
     }
 
-    fn throttle(
+    pub(crate) fn throttle(
         &self,
         world: &World,
         caller: &Caller,
@@ -245,7 +245,7 @@ impl Defender {
     }
 
     /// The answer of a fault that does not depend on what is asked for.
-    fn fault_answer(
+    pub(crate) fn fault_answer(
         &self,
         world: &World,
         call: &Call<'_>,
@@ -281,7 +281,7 @@ impl Defender {
         self.refuse(refusal(StatusCode::NOT_FOUND, "NotFound", "General error 404: no such resource path."))
     }
 
-    fn refuse(&self, refusal: Refusal) -> Answer {
+    pub(crate) fn refuse(&self, refusal: Refusal) -> Answer {
         let Refusal { status, code, message } = refusal;
         let target = self.ids.lock().unwrap_or_else(PoisonError::into_inner).guid();
         let body = json!({"error": {"code": code, "message": message, "target": target}});

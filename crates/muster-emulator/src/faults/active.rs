@@ -35,8 +35,14 @@ struct Active {
 
 impl Active {
     fn strikes(&self, area: Area, tenant: Option<u32>, now: Ticks) -> bool {
-        let graph = matches!(area, Area::GraphAlerts | Area::GraphIncidents | Area::Applications);
-        let defender = matches!(area, Area::EndpointAlerts | Area::XdrIncidents);
+        let graph = matches!(
+            area,
+            Area::GraphAlerts | Area::GraphIncidents | Area::GraphHunting | Area::Applications
+        );
+        let defender = matches!(
+            area,
+            Area::EndpointAlerts | Area::XdrIncidents | Area::XdrHunting | Area::EndpointHunting
+        );
         let here = self.fault.area == area
             || (self.fault.area == Area::Graph && graph)
             || (self.fault.area == Area::Defender && defender);

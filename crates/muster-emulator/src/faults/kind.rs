@@ -29,6 +29,9 @@
 //! The lists of Graph (areas `graph`, `graph_alerts`, `graph_incidents`) and of the Defender APIs (`defender`,
 //! `endpoint_alerts`, `xdr_incidents`) have the same quirks, as far as they make sense there.
 //!
+//! Hunting queries (areas `graph_hunting`, `xdr_hunting`, `endpoint_hunting`) suffer the answers and the states, and of the quirks
+//! those that are no list's.
+//!
 //! | quirk of lists | what a client sees |
 //! |---|---|
 //! | `ignore_orderby`, `refuse_orderby` | the default order whatever was asked for; 400 |
@@ -89,12 +92,18 @@ pub enum Area {
     GraphAlerts,
     /// Graph's incidents only.
     GraphIncidents,
+    /// Graph's hunting queries only.
+    GraphHunting,
     /// All of the Defender APIs.
     Defender,
     /// Alerts of Defender for Endpoint only.
     EndpointAlerts,
     /// Incidents of Defender XDR only.
     XdrIncidents,
+    /// Hunting queries of Defender XDR only.
+    XdrHunting,
+    /// Hunting queries of Defender for Endpoint only.
+    EndpointHunting,
     /// The Splunk receiver.
     Hec,
     /// The syslog receivers.

@@ -12,14 +12,15 @@ use hyper::{Method, StatusCode};
 use crate::client_config::Tenant;
 use crate::defender::service::{self as defender, Defender};
 use crate::errors::RequestError;
-use crate::faults::active::Faults;
+use crate::faults::active::{Faults, Met};
 use crate::faults::kind::{Area, Fault, FaultKind};
 use crate::faults::mixture::strict_faults;
 use crate::faults::quirks::DateQuirk;
 use crate::faults::spoil::spoil;
-use crate::graph::service::{Caller, Graph, Target};
+use crate::graph::service::{self, Caller, Graph, Target};
 use crate::http::answer::{Answer, Transport};
 use crate::http::call::Call;
+use crate::hunting::service::{Hunting, HuntingApi, NoRows};
 use crate::receivers::RecordKind;
 use crate::world::changes::WorldChange;
 use crate::world::clock::{Clock, SystemClock};
@@ -34,6 +35,7 @@ pub struct GraphApi {
     pub(crate) world: World,
     pub(crate) graph: Graph,
     pub(crate) defender: Defender,
+    hunting: Hunting,
     pub(crate) faults: Faults,
     strict: bool,
 }
@@ -130,13 +132,15 @@ impl GraphAnswer {
 pub(crate) enum Asked<'a> {
     Graph(Target<'a>),
     Defender(View, Target<'a>),
+    Hunting(HuntingApi),
 }
 
 impl Asked<'_> {
     /// What a path names.
     pub(crate) fn of(path: &str) -> Option<Asked<'_>> {
         let defender = || defender::target(path).map(|(view, target)| Asked::Defender(view, target));
-        Target::of(path).map(Asked::Graph).or_else(defender)
+        let hunting = || HuntingApi::of(path).map(Asked::Hunting);
+        Target::of(path).map(Asked::Graph).or_else(defender).or_else(hunting)
     }
 
     /// Where faults of it strike.
@@ -144,15 +148,18 @@ impl Asked<'_> {
         match self {
             Self::Graph(target) => Area::of(target.list()),
             Self::Defender(view, _) => defender::area(view),
+            Self::Hunting(api) => api.area(),
         }
     }
 
     /// Scheme and host of links of answers that came over no socket.
     fn base(self) -> &'static str {
         match self {
-            Self::Graph(_) => "https://graph.microsoft.com",
-            Self::Defender(View::Endpoint, _) => "https://api.securitycenter.microsoft.com",
-            Self::Defender(..) => "https://api.security.microsoft.com",
+            Self::Graph(_) | Self::Hunting(HuntingApi::Graph) => "https://graph.microsoft.com",
+            Self::Defender(View::Endpoint, _) | Self::Hunting(HuntingApi::Endpoint) => {
+                "https://api.securitycenter.microsoft.com"
+            }
+            Self::Defender(..) | Self::Hunting(HuntingApi::Xdr) => "https://api.security.microsoft.com",
         }
     }
 }
@@ -171,7 +178,8 @@ impl GraphApi {
     pub(crate) fn of(world: World, quota_per_minute: Option<u32>, seed: u64, strict: bool) -> Self {
         let faults = Faults::new(seed, Arc::clone(&world.clock));
         let (graph, defender) = (Graph::new(quota_per_minute, seed), Defender::new(strict, seed));
-        let api = Self { world, graph, defender, faults, strict };
+        let hunting = Hunting::new(strict);
+        let api = Self { world, graph, defender, hunting, faults, strict };
         api.be_strict();
         api
     }
@@ -227,6 +235,7 @@ impl GraphApi {
             Asked::Defender(view, target) => {
                 self.defender.answer(world, faults, call, caller, (view, target), &met)
             }
+            Asked::Hunting(api) => self.hunt(call, caller, api, &met),
         };
         let answer = match &met.quirks.date {
             None => answer.with(DATE, now.http_date()),
@@ -237,6 +246,35 @@ impl GraphApi {
         let answer =
             if met.quirks.without_length { answer.travelling(Transport::WithoutLength) } else { answer };
         spoil(answer, met.answer.as_ref())
+    }
+
+    /// The answer to a hunting query, in the words of its API.
+    fn hunt(&self, call: &Call<'_>, caller: &Caller, api: HuntingApi, met: &Met) -> Answer {
+        let Self { world, graph, defender, faults, .. } = self;
+        let fault = met.answer.as_ref();
+        let faulty = match api {
+            HuntingApi::Graph => graph.fault_answer(world, call, fault),
+            HuntingApi::Xdr | HuntingApi::Endpoint => defender.fault_answer(world, call, caller, fault),
+        };
+        if let Some(answer) = faulty {
+            return answer;
+        }
+        match (api, self.hunting.answer(world, faults, call, caller, api)) {
+            (HuntingApi::Graph, Ok(body)) => graph.stamp(call, Answer::json(StatusCode::OK, body)).0,
+            (_, Ok(body)) => Answer::json(StatusCode::OK, body),
+            (HuntingApi::Graph, Err(NoRows::Throttled(seconds))) => {
+                graph.throttle(world, call, Some(seconds.to_string()))
+            }
+            (_, Err(NoRows::Throttled(seconds))) => {
+                defender.throttle(world, caller, (60, 45), Some(seconds.to_string()))
+            }
+            (HuntingApi::Graph, Err(NoRows::Refused { status, code, message })) => {
+                graph.refuse(world, call, service::refusal(status, code, message))
+            }
+            (_, Err(NoRows::Refused { status, code, message })) => {
+                defender.refuse(defender::refusal(status, code, message))
+            }
+        }
     }
 
     /// All tenants, the first first.

@@ -306,7 +306,7 @@ impl Graph {
         }
     }
 
-    fn throttle(&self, world: &World, call: &Call<'_>, retry_after: Option<String>) -> Answer {
+    pub(crate) fn throttle(&self, world: &World, call: &Call<'_>, retry_after: Option<String>) -> Answer {
         let (answer, request_id) = self.stamp(call, throttled_with("", retry_after));
         let date = world.now().to_string();
         let body = json!({"error": {

@@ -49,6 +49,17 @@ impl Api {
         }
     }
 
+    /// How many hunting queries it documents for one tenant.
+    ///
+    /// Source: Microsoft "Advanced hunting API" of Defender XDR and of Defender for Endpoint; Graph says the same.
+    #[must_use]
+    pub const fn hunting_rates(self) -> Rates {
+        match self {
+            Self::Graph | Self::DefenderXdr => Rates { per_minute: 45, per_hour: None },
+            Self::DefenderForEndpoint => Rates { per_minute: 45, per_hour: Some(1_500) },
+        }
+    }
+
     /// Headers that every call carries.
     pub(crate) fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
@@ -56,5 +67,39 @@ impl Api {
             Self::Graph => &[("Prefer", "include-unknown-enum-members")],
             Self::DefenderForEndpoint | Self::DefenderXdr => &[],
         }
+    }
+}
+
+/// What a request is counted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Quota {
+    /// The API's lists and records.
+    Records(Api),
+    /// Its hunting queries.
+    Hunting(Api),
+}
+
+impl Quota {
+    /// Whose it is.
+    #[must_use]
+    pub const fn api(self) -> Api {
+        match self {
+            Self::Records(api) | Self::Hunting(api) => api,
+        }
+    }
+
+    /// How many requests the API documents.
+    #[must_use]
+    pub const fn rates(self) -> Rates {
+        match self {
+            Self::Records(api) => api.rates(),
+            Self::Hunting(api) => api.hunting_rates(),
+        }
+    }
+}
+
+impl From<Api> for Quota {
+    fn from(api: Api) -> Self {
+        Self::Records(api)
     }
 }

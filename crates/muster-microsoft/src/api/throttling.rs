@@ -1,4 +1,4 @@
-//! What happens on 429: one budget per API, tenant and app.
+//! What happens on 429: one budget per API, tenant and app, and one of its own for hunting queries.
 //!
 //! Microsoft counts requests per (API, tenant, app). A budget is what the API documents: in no minute do more go out, whatever
 //! came before, and in no hour where the API counts hours, too. It is taught by every 429: no request of the same budget goes out before `Retry-After` has passed, and a
@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use muster_model::{Purpose, TenantId};
 
 use super::answers::ASKED_WAIT_MAX;
-use crate::api::family::{Api, Rates};
+use crate::api::family::{Api, Quota, Rates};
 
 /// Waits when a 429 does not say how long.
 const UNTOLD_WAIT: Duration = Duration::from_secs(30);
@@ -46,7 +46,7 @@ struct Budget {
 pub struct Budgets {
     /// The most requests a minute, whatever an API documents; it may be more than Graph's.
     requests_per_minute: u32,
-    budgets: Mutex<HashMap<(Api, TenantId, String), Budget>>,
+    budgets: Mutex<HashMap<(Quota, TenantId, String), Budget>>,
 }
 
 impl Budgets {
@@ -63,38 +63,37 @@ impl Budgets {
     /// How long to wait when there is none left for this purpose.
     pub fn take(
         &self,
-        api: Api,
+        of: impl Into<Quota>,
         tenant: TenantId,
         app: &str,
         purpose: Purpose,
         now: Timestamp,
     ) -> Result<(), Duration> {
+        let of = of.into();
         let mut budgets = self.budgets.lock().expect("no panic while the lock is held");
-        budgets.entry((api, tenant, app.to_owned())).or_default().take(self.rates(api), purpose, now)
+        budgets.entry((of, tenant, app.to_owned())).or_default().take(self.rates(of), purpose, now)
     }
 
-    fn rates(&self, api: Api) -> Rates {
-        let documented = api.rates();
-        let per_minute = match api {
-            Api::Graph => self.requests_per_minute,
-            Api::DefenderForEndpoint | Api::DefenderXdr => {
-                documented.per_minute.min(self.requests_per_minute)
-            }
+    fn rates(&self, of: Quota) -> Rates {
+        let documented = of.rates();
+        let per_minute = match of {
+            Quota::Records(Api::Graph) => self.requests_per_minute,
+            _ => documented.per_minute.min(self.requests_per_minute),
         };
         Rates { per_minute, ..documented }
     }
 
     /// Whether a 429 blocks the budget now.
-    pub fn is_throttled(&self, api: Api, tenant: TenantId, app: &str, now: Timestamp) -> bool {
+    pub fn is_throttled(&self, of: impl Into<Quota>, tenant: TenantId, app: &str, now: Timestamp) -> bool {
         let budgets = self.budgets.lock().expect("no panic while the lock is held");
-        let budget = budgets.get(&(api, tenant, app.to_owned()));
+        let budget = budgets.get(&(of.into(), tenant, app.to_owned()));
         budget.is_some_and(|budget| budget.blocked_until(now).is_some())
     }
 
     /// Learns from a 429; returns how long to wait.
     pub fn throttled(
         &self,
-        api: Api,
+        of: impl Into<Quota>,
         tenant: TenantId,
         app: &str,
         retry_after: Option<Duration>,
@@ -103,7 +102,7 @@ impl Budgets {
         let wait = retry_after.unwrap_or(UNTOLD_WAIT).clamp(Duration::from_secs(1), ASKED_WAIT_MAX);
         let until = later(now, wait);
         let mut budgets = self.budgets.lock().expect("no panic while the lock is held");
-        let budget = budgets.entry((api, tenant, app.to_owned())).or_default();
+        let budget = budgets.entry((of.into(), tenant, app.to_owned())).or_default();
         let longer = budget.blocked_until(now).is_some_and(|before| before > until);
         if !longer {
             budget.blocked = Some((now, until));
@@ -364,6 +363,20 @@ mod tests {
         assert_eq!(spend(&budgets, Api::DefenderForEndpoint, 0), 100);
         let few = Budgets::new(20);
         assert_eq!(spend(&few, Api::DefenderXdr, 0), 20, "less than documented, where the operator says so");
+    }
+
+    #[test]
+    fn hunting_queries_are_counted_by_themselves() {
+        let budgets = Budgets::new(150);
+        let spend = |of: Quota| {
+            let take = || budgets.take(of, tenant(1), "main", Purpose::Live, at(0));
+            std::iter::repeat_with(take).take(2_000).take_while(Result::is_ok).count()
+        };
+        for api in Api::ALL {
+            assert_eq!(spend(Quota::Hunting(api)), 45, "{api:?}");
+        }
+        budgets.throttled(Quota::Hunting(Api::Graph), tenant(1), "main", Some(10 * SECOND), at(0));
+        assert_eq!(spend(Api::Graph.into()), 150, "alerts are read on while hunting waits");
     }
 
     #[test]

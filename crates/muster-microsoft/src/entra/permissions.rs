@@ -118,7 +118,7 @@ const ALL: &[Permission] = &[
         role: Some(("AdvancedQuery.Read.All", "93489bf5-0fbc-4f2d-b901-33f2fe08ff05")),
         scope: Some(("AdvancedQuery.Read", "1fb6e712-1bd9-4184-b1c0-5e71e759196b")),
         allows: "run advanced-hunting queries over Defender for Endpoint data",
-        why: "",
+        why: "`muster hunt` asks its queries with it",
     },
     Permission {
         resource: ResourceApp::DefenderForEndpoint,
@@ -251,7 +251,7 @@ const ALL: &[Permission] = &[
         role: Some(("AdvancedHunting.Read.All", "7734e8e5-8dde-42fc-b5ae-6eafea078693")),
         scope: Some(("AdvancedHunting.Read", "15f11de4-5113-4268-a2d1-0bad43d781f9")),
         allows: "run advanced-hunting queries over Microsoft 365 Defender data",
-        why: "",
+        why: "`muster hunt` asks its queries with it",
     },
     Permission {
         resource: ResourceApp::DefenderXdr,
@@ -307,7 +307,7 @@ const ALL: &[Permission] = &[
         role: Some(("ThreatHunting.Read.All", "dd98c7f5-2d42-42d3-a0e4-633161547251")),
         scope: Some(("ThreatHunting.Read.All", "b152eca8-ea73-4a48-8c98-1a6742673d99")),
         allows: "run advanced-hunting queries",
-        why: "",
+        why: "`muster hunt` asks its queries with it",
     },
     Permission {
         resource: ResourceApp::Graph,

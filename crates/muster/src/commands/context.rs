@@ -55,6 +55,11 @@ impl Context {
         wiring::microsoft_for(&self.settings, &self.store, &self.clock, InstanceId(Uuid::new_v4()))
     }
 
+    /// The same, with time and room for hunting queries.
+    pub(crate) fn microsoft_for_hunting(&self) -> Result<Microsoft, Failed> {
+        wiring::microsoft_for_hunting(&self.settings, &self.store, &self.clock, InstanceId(Uuid::new_v4()))
+    }
+
     /// How everything is doing.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, Failed> {
         let expected = Expected::of(&self.settings);

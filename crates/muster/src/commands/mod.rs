@@ -10,6 +10,7 @@ mod dead_letter;
 mod fetch;
 mod format;
 mod format_name;
+mod hunt;
 mod init;
 mod key;
 mod ledger;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Tenant(tenant::TenantCommand),
     /// Fetch records once and print them. Changes nothing that `run` remembers.
     Fetch(fetch::Args),
+    /// Ask a hunting query of all customers at once, and print the rows. Changes nothing.
+    Hunt(hunt::Args),
     /// Read a span that lies behind, beside what is read live. `muster run` reads it; where none is at work, this does.
     Backfill(backfill::Args),
     /// Bring what the journal holds to sinks once more, first of all what no route took. `muster run` delivers it.
@@ -99,6 +102,7 @@ impl Command {
             Self::Run => run::run(call).await,
             Self::Tenant(command) => call.open(async |context| tenant::run(command, context).await).await,
             Self::Fetch(args) => call.open(async |context| fetch::run(args, context).await).await,
+            Self::Hunt(args) => call.open(async |context| hunt::run(args, context).await).await,
             Self::Backfill(args) => call.open(async |context| backfill::run(args, context).await).await,
             Self::Replay(args) => call.open(async |context| replay::run(args, context).await).await,
             Self::Ledger(args) => call.open(async |context| ledger::run(args, context).await).await,

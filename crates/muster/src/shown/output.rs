@@ -21,6 +21,12 @@ pub enum OutputFormat {
     Table,
     /// For programs.
     Json,
+    /// A row a line, for programs; of `hunt` only.
+    #[value(skip)]
+    Ndjson,
+    /// For spreadsheets; of `hunt` only.
+    #[value(skip)]
+    Csv,
 }
 
 /// When colours are used.
@@ -81,8 +87,8 @@ impl Output {
     /// Prints a value, as JSON or with `show`; and that is all there was to do.
     pub fn print(&self, value: &impl Serialize, show: impl FnOnce(&Self) -> String) -> Result<Exit, Failed> {
         let text = match self.format {
-            OutputFormat::Json => serde_json::to_string_pretty(value).map_err(io::Error::other)?,
             OutputFormat::Table => show(self),
+            _ => serde_json::to_string_pretty(value).map_err(io::Error::other)?,
         };
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;

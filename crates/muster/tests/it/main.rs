@@ -17,6 +17,7 @@ mod fairness;
 mod format;
 mod gate;
 mod hostile;
+mod hunt;
 mod identity;
 mod ledger;
 mod listener;

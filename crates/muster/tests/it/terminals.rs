@@ -23,6 +23,7 @@ const COMMANDS: &[&[&str]] = &[
     &["tenant", "show", "SLUG"],
     &["tenant", "guide", "SLUG"],
     &["fetch", "--tenant", "SLUG", "--limit", "3"],
+    &["hunt", "AlertInfo | take 3", "--tenant", "SLUG", "--api", "xdr"],
     &["ledger"],
     &["ledger", "--tenant", "SLUG"],
     &["backfill", "list"],

@@ -1,0 +1,275 @@
+//! `muster hunt`: asks a hunting query of all customers at once. It changes nothing, and `run` is not in its way: hunting has
+//! a quota of its own.
+
+mod ask;
+mod cells;
+mod print;
+mod timespan;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use muster_microsoft::Fault;
+use muster_microsoft::hunting::{HuntError, HuntingApi, HuntingQuery};
+use muster_model::{Tenant, TenantState};
+use muster_store::TenantKey;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::Context;
+use crate::access::apps::Apps;
+use crate::exit_code::{Exit, Failed};
+use crate::shown::cause::plural;
+use crate::shown::note::note;
+use crate::shown::output::{OutputFormat, number, plain};
+use crate::shown::progress::Progress;
+use crate::troubles::Troubles;
+use ask::{Asker, NoRows};
+use print::Printer;
+use timespan::Timespan;
+
+/// For every active tenant.
+const ALL: &str = "all";
+/// So many failed tenants are named once more at the end.
+const NAMED_MAX: usize = 20;
+/// How often the progress is shown while no answer comes.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Where it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ApiName {
+    /// Microsoft Graph.
+    Graph,
+    /// Defender XDR, older.
+    Xdr,
+    /// Defender for Endpoint, older, devices only.
+    Endpoint,
+}
+
+impl From<ApiName> for HuntingApi {
+    fn from(name: ApiName) -> Self {
+        match name {
+            ApiName::Graph => Self::Graph,
+            ApiName::Xdr => Self::Xdr,
+            ApiName::Endpoint => Self::Endpoint,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The query, in KQL; `@FILE` reads it from a file.
+    query: String,
+    /// Slug, id or domain, or `all`; several by commas.
+    #[arg(long, short, required = true, value_delimiter = ',')]
+    tenant: Vec<String>,
+    /// How far back, for Graph: 7d, 24h, or an interval of ISO 8601 [default: as the query says, at most 30 days].
+    #[arg(long, value_name = "SPAN")]
+    timespan: Option<Timespan>,
+    /// The API that is asked; each needs a permission of its own.
+    #[arg(long, value_enum, default_value = "graph")]
+    api: ApiName,
+    /// How many tenants are asked at a time.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=100))]
+    parallel: u16,
+    /// How rows are printed: csv, ndjson and json as they come and whole, a table at the end and at most 1,000 rows.
+    #[arg(long, short, default_value = "table", value_parser = formats())]
+    output: OutputFormat,
+}
+
+/// In place of what other commands print by.
+fn formats() -> impl TypedValueParser<Value = OutputFormat> {
+    PossibleValuesParser::new(["table", "json", "ndjson", "csv"]).map(|name| match name.as_str() {
+        "json" => OutputFormat::Json,
+        "ndjson" => OutputFormat::Ndjson,
+        "csv" => OutputFormat::Csv,
+        _ => OutputFormat::Table,
+    })
+}
+
+/// What has come so far.
+#[derive(Default)]
+struct Come {
+    answers: usize,
+    partly: usize,
+    rows: u64,
+    failed: Vec<String>,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
+    let by = HuntingApi::from(args.api);
+    if args.timespan.is_some() && by != HuntingApi::Graph {
+        let said =
+            "--timespan is Graph's; with --api xdr or endpoint, the query itself says how far back it looks";
+        return Err(Failed::say(Exit::Usage, said));
+    }
+    let query = HuntingQuery {
+        text: query(&args.query)?,
+        timespan: args.timespan.as_ref().map(|timespan| timespan.0.clone()),
+    };
+    let microsoft = context.microsoft_for_hunting()?;
+    if microsoft.cloud().lacks(by.api()) {
+        let said = format!("the cloud `{}` has no such API", microsoft.cloud().name());
+        return Err(Failed::say(Exit::Settings, said));
+    }
+    if let Some(end) = by.end() {
+        note!(
+            "muster: Microsoft ends this API on {} ({}): use --api {}",
+            end.date,
+            end.announcement,
+            end.replacement
+        );
+    }
+    // An app whose credential cannot be had is its tenants' trouble only.
+    let apps = Apps::load_what_can_be_had(&context.settings, &context.store, &Troubles::default()).await?;
+    let tenants = tenants(&args.tenant, context).await?;
+    let asker = Arc::new(Asker { microsoft, apps, by, query });
+    let mut printer = Printer::new(args.output);
+    let come = ask_all(args, context, &asker, &tenants, &mut printer).await?;
+    print::flushed(|out| printer.end(out, context.output))?;
+    tell(&come, &tenants);
+    Ok(match (come.failed.len(), come.partly) {
+        (0, 0) => Exit::Success,
+        (failed, _) if failed == tenants.len() => Exit::Microsoft,
+        _ => Exit::Partly,
+    })
+}
+
+/// Asks some at a time, and prints each answer when it is there.
+async fn ask_all(
+    args: &Args,
+    context: &Context,
+    asker: &Arc<Asker>,
+    tenants: &[Tenant],
+    printer: &mut Printer,
+) -> Result<Come, Failed> {
+    let at_a_time = Arc::new(Semaphore::new(usize::from(args.parallel)));
+    let mut asked = JoinSet::new();
+    for tenant in tenants.iter().cloned() {
+        let (asker, at_a_time) = (Arc::clone(asker), Arc::clone(&at_a_time));
+        asked.spawn(async move {
+            let _place = at_a_time.acquire_owned().await.expect("the semaphore is never closed");
+            let answer = asker.ask(&tenant).await;
+            (tenant, answer)
+        });
+    }
+    let mut come = Come::default();
+    let mut progress = Progress::open();
+    loop {
+        progress.show(context.clock.now(), || shown(&come, tenants.len()));
+        let next = tokio::select! {
+            next = asked.join_next() => next,
+            () = tokio::time::sleep(TICK) => continue,
+        };
+        let Some(next) = next else { break };
+        let (tenant, answer) = next.map_err(anyhow::Error::from)?;
+        progress.wipe();
+        match answer {
+            Ok(answer) => {
+                print::flushed(|out| printer.answer(&tenant, &answer, out))?;
+                come.answers += 1;
+                come.rows += answer.rows();
+                if let Some(partial) = &answer.partial {
+                    come.partly += 1;
+                    note!("muster: {}: Microsoft leaves out what {} has", tenant.slug, plain(partial));
+                }
+            }
+            Err(error) => {
+                note!(
+                    "muster: {}: {}\n  → {}",
+                    tenant.slug,
+                    plain(&error.to_string()),
+                    remedy(&error, &tenant, asker.by)
+                );
+                come.failed.push(tenant.slug.to_string());
+            }
+        }
+    }
+    Ok(come)
+}
+
+fn shown(come: &Come, tenants: usize) -> String {
+    let done = come.answers + come.failed.len();
+    let failed = match come.failed.len() {
+        0 => String::new(),
+        failed => format!(" · {failed} failed"),
+    };
+    format!("{done} of {}{failed} · {}", plural(tenants as u64, "tenant"), plural(come.rows, "row"))
+}
+
+/// What came of it all, for a person.
+fn tell(come: &Come, tenants: &[Tenant]) {
+    let rows = plural(come.rows, "row");
+    let (of, failed) = (number(come.answers as u64), come.failed.len());
+    let all = plural(tenants.len() as u64, "tenant");
+    if failed == 0 {
+        note!("{rows} of {all}");
+        return;
+    }
+    let named = come.failed[..failed.min(NAMED_MAX)].join(", ");
+    let more = if failed > NAMED_MAX { format!(" and {} more", failed - NAMED_MAX) } else { String::new() };
+    note!("{rows} of {of} of {all}; {failed} failed: {named}{more}");
+}
+
+/// The query, or what a file says it is.
+fn query(given: &str) -> Result<String, Failed> {
+    let text = match given.strip_prefix('@') {
+        None => given.to_owned(),
+        Some(file) => std::fs::read_to_string(file).map_err(|error| {
+            Failed::say(Exit::Failure, format!("{} cannot be read: {error}", plain(file)))
+        })?,
+    };
+    if text.trim().is_empty() {
+        return Err(Failed::say(Exit::Usage, "the query is empty"));
+    }
+    Ok(text)
+}
+
+/// The active ones, or those that are named, each once.
+async fn tenants(names: &[String], context: &Context) -> Result<Vec<Tenant>, Failed> {
+    if names.iter().any(|name| name == ALL) {
+        let mut all = context.store.tenants().await?;
+        all.retain(|tenant| tenant.state == TenantState::Active);
+        return Ok(all);
+    }
+    let mut tenants: Vec<Tenant> = Vec::new();
+    for name in names {
+        let tenant = context.store.tenant(TenantKey::Name(name)).await?;
+        if tenants.iter().all(|other| other.id != tenant.id) {
+            tenants.push(tenant);
+        }
+    }
+    Ok(tenants)
+}
+
+/// What a person can do about it.
+fn remedy(error: &NoRows, tenant: &Tenant, by: HuntingApi) -> String {
+    use muster_microsoft::FetchError;
+    use muster_microsoft::api::answers::Case;
+    let again = "ask again later";
+    let less = "ask for less (`| where`, `| project`, `| take`, a shorter --timespan), or ask again";
+    let error = match error {
+        NoRows::App(_) => return "mend the app in the settings: `muster validate` tells more".to_owned(),
+        NoRows::Hunt(HuntError::Unreadable(_)) => return less.to_owned(),
+        NoRows::Hunt(HuntError::Fetch(error)) => error,
+    };
+    match (error, error.case()) {
+        (FetchError::MissingRole { role, .. }, _) => {
+            let api = by.permissions().first().map_or("", |permission| permission.resource.name());
+            format!(
+                "before that, the app itself must ask for it: `muster app register {} --permission '{api}/{role}'`",
+                tenant.app
+            )
+        }
+        (_, Case::BadRequest) => {
+            "mend the query; a table that is missing in one tenant only comes with a licence that it lacks"
+                .to_owned()
+        }
+        (_, Case::TooLarge | Case::Timeout | Case::Failed) => less.to_owned(),
+        _ => match error.fault() {
+            Fault::Throttled | Fault::ApiDown | Fault::Other => again.to_owned(),
+            fault => fault.remedy().to_owned(),
+        },
+    }
+}

@@ -406,11 +406,27 @@ fn addresses_by_role<'a>(document: &mut Document<'a>, evidence: &Evidence<'a>, a
             } else if any(&["source", "attacker"]) {
                 document.add_all(field!("source.ip"), addresses.iter().copied());
                 document.add_all(field!("source.address"), addresses);
-                let country = evidence.fields.text_of("countryLetterCode");
-                document.add(field!("source.geo.country_iso_code"), country);
+            }
+            if !any(&["destination"]) {
+                add_location(document, evidence);
             }
         }
         _ => {}
+    }
+}
+
+/// Where an address is.
+fn add_location<'a>(document: &mut Document<'a>, evidence: &Evidence<'a>) {
+    let place = evidence.fields.get("location");
+    document.add(field!("source.geo.country_iso_code"), evidence.fields.text_of("countryLetterCode"));
+    document.add(field!("source.geo.country_name"), place.text_of("countryName"));
+    document.add(field!("source.geo.region_name"), place.text_of("state"));
+    document.add(field!("source.geo.city_name"), place.text_of("city"));
+    let (latitude, longitude) = (place.text_of("latitude"), place.text_of("longitude"));
+    let is_number = |text: Text<'_>| text.as_written().parse::<f64>().is_ok_and(f64::is_finite);
+    if is_number(latitude) && is_number(longitude) {
+        let point = format!("{},{}", latitude.as_written(), longitude.as_written());
+        document.plain(field!("source.geo.location"), point);
     }
 }
 

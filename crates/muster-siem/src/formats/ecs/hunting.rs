@@ -120,6 +120,9 @@ pub(super) fn add_row<'a>(
         add_evident_process(document, row, &evident);
     }
     add_api_call(document, row, more);
+    if text("ActionType").as_written() == "PowerShellCommand" {
+        document.add(field!("labels.entity"), more.text_of("Command"));
+    }
     add_subject_file(document, row, table, &evident);
     add_accounts(document, row, inner, &evident);
     add_network(document, row, more);
@@ -277,6 +280,7 @@ fn add_host<'a>(
 ) {
     let text = |column| row.text(column);
     let device = row.device().or(evident.device);
+    let more = inner.get(row, "AdditionalFields");
     add_device(document, &device);
     document.add(field!("host.type"), text("DeviceType"));
     document.add(field!("host.architecture"), text("OSArchitecture"));
@@ -295,7 +299,11 @@ fn add_host<'a>(
     for column in ["IPv4Dhcp", "IPv6Dhcp"] {
         document.add(field!("related.ip"), text(column));
     }
-    let platform = inner.get(row, "AdditionalFields").text_of("SourceComputerOperatingSystemType");
+    for server in inner.get(row, "DnsAddresses").items() {
+        document.add(field!("related.ip"), server.text());
+    }
+    add_plugged_in(document, row, more);
+    let platform = more.text_of("SourceComputerOperatingSystemType");
     os_type(document, platform);
     let windows = |path: Text<'_>| {
         let path = path.as_written().as_bytes();
@@ -308,8 +316,33 @@ fn add_host<'a>(
     {
         os_type(document, Text::as_in_json("windows"));
     }
+    let macos = |path: Text<'_>| {
+        ["/Applications/", "/System/", "/Users/", "/Library/", "/Volumes/"]
+            .iter()
+            .any(|folder| path.as_written().starts_with(folder))
+    };
+    if device.os_platform.is_blank()
+        && (macos(text("FolderPath")) || macos(text("InitiatingProcessFolderPath")))
+    {
+        os_type(document, Text::as_in_json("macos"));
+    }
     for column in ["RemoteDeviceName", "DestinationDeviceName", "TargetDeviceName", "SourceComputerName"] {
         document.add(field!("related.hosts"), text(column));
+    }
+}
+
+/// What was plugged into the device.
+fn add_plugged_in<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Value<'a>) {
+    let action = row.text("ActionType");
+    let action = action.as_written();
+    if !action.starts_with("PnpDevice") && !action.starts_with("UsbDrive") {
+        return;
+    }
+    document.add(field!("device.id"), more.first_text(&["SerialNumber", "DeviceId"]));
+    document.add(field!("device.manufacturer"), more.text_of("Manufacturer"));
+    document.add(field!("device.model.name"), more.first_text(&["ProductName", "DeviceDescription"]));
+    for key in ["DriveLetter", "ClassName"] {
+        document.add(field!("labels.entity"), more.text_of(key));
     }
 }
 
@@ -624,6 +657,8 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
     let direction = Direction::of(action.as_written(), more.text_of("direction").as_written());
     let inbound = direction == Direction::Inbound || table.contains("Logon");
     let (local, remote) = ((text("LocalIP"), text("LocalPort")), (text("RemoteIP"), text("RemotePort")));
+    let local_and_remote_are_blank =
+        ["LocalIP", "RemoteIP", "IPAddress"].iter().all(|column| text(column).is_blank());
     let (source, destination) = if inbound { (remote, local) } else { (local, remote) };
     let identity = text("IPAddress");
     let source = (
@@ -672,7 +707,9 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
     let inspected = action.as_written().strip_suffix("ConnectionInspected");
     match transport {
         Some(transport) => document.plain(field!("network.transport"), transport),
-        None => document.plain(field!("network.protocol"), protocol),
+        // The package of Windows that decides on a logon is none.
+        None if protocol.contains("package") => {}
+        None => document.plain(field!("network.protocol"), protocol.clone()),
     }
     document.plain(field!("network.protocol"), inspected.unwrap_or_default().to_lowercase());
     // Of a file that was asked for over a share. `Local` is the other value, and no protocol.
@@ -688,7 +725,24 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
         };
         document.plain(field!("network.direction"), direction);
     }
+    // Who did it through a remote session, where the row has no other far side.
+    let session = text("InitiatingProcessRemoteSessionIP").or(text("ProcessRemoteSessionIP"));
+    document.add(field!("related.ip"), session);
+    if local_and_remote_are_blank {
+        document.add(field!("source.ip"), session);
+        document.add(field!("source.address"), session);
+    }
+    for column in ["InitiatingProcessRemoteSessionDeviceName", "ProcessRemoteSessionDeviceName"] {
+        document.add(field!("related.hosts"), text(column));
+    }
     document.add(field!("dns.question.name"), more.text_of("query"));
+    let target = text("QueryTarget");
+    if tables::same(&protocol, "dns") {
+        document.add(field!("dns.question.name"), target);
+        document.lower(field!("related.hosts"), target);
+    } else {
+        document.add(field!("labels.entity"), target);
+    }
     document.add(field!("dns.question.class"), more.text_of("qclass_name"));
     document.add(field!("dns.question.type"), more.text_of("qtype_name"));
     for answer in inner_list(more.get("answers")) {
@@ -774,8 +828,24 @@ fn add_mail<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Value<'
 /// Cloud resources, containers, applications.
 fn add_cloud<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
     let text = |column| row.text(column);
-    document.plain(field!("cloud.provider"), "azure");
-    document.add(field!("cloud.region"), text("Location"));
+    let has = |column| !text(column).is_blank();
+    let provider = match () {
+        () if has("AwsResourceName") => "aws",
+        () if has("GcpFullResourceName") => "gcp",
+        () => "azure",
+    };
+    document.plain(field!("cloud.provider"), provider);
+    // Elsewhere it is where somebody is.
+    let is_cloud = row.table.as_written().starts_with("Cloud");
+    document.add(if is_cloud { field!("cloud.region") } else { field!("source.geo.name") }, text("Location"));
+    if has("KubernetesNamespace") || has("KubernetesPodName") || has("KubernetesResource") {
+        document.plain(field!("orchestrator.type"), "kubernetes");
+        document.add(field!("orchestrator.namespace"), text("KubernetesNamespace"));
+        document.add(field!("orchestrator.resource.name"), text("KubernetesPodName"));
+        if has("KubernetesPodName") {
+            document.plain(field!("orchestrator.resource.type"), "pod");
+        }
+    }
     document.add(field!("cloud.service.name"), text("ServiceType"));
     document.add(field!("container.id"), text("ContainerId"));
     document.add(field!("container.name"), text("ContainerName"));
@@ -783,9 +853,17 @@ fn add_cloud<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
     for column in ["Application", "ApplicationId", "OAuthApplicationId", "AppInstanceId"] {
         document.add(field!("labels.application"), text(column));
     }
-    for column in
-        ["AzureResourceId", "SubscriptionId", "StorageAccount", "ResourceId", "CloudResourceId", "SessionId"]
-    {
+    for column in [
+        "AzureResourceId",
+        "AwsResourceName",
+        "GcpFullResourceName",
+        "KubernetesResource",
+        "SubscriptionId",
+        "StorageAccount",
+        "ResourceId",
+        "CloudResourceId",
+        "SessionId",
+    ] {
         document.add(field!("labels.entity"), text(column));
     }
 }

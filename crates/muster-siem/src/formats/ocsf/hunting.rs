@@ -109,6 +109,7 @@ const ENDS: &[&str] = &["RemoteIP", "RemoteUrl", "LocalIP", "Protocol"];
 const BASE_OBSERVABLES: &[(&str, &str, (i64, &str))] = &[
     ("InitiatingProcessId", "actor.process.pid", PROCESS_ID),
     ("ProcessId", "unmapped.ProcessId", PROCESS_ID),
+    ("ParentProcessId", "unmapped.ParentProcessId", PROCESS_ID),
     ("LocalPort", "unmapped.LocalPort", PORT),
     ("RemotePort", "unmapped.RemotePort", PORT),
     ("Port", "unmapped.Port", PORT),
@@ -147,6 +148,13 @@ pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'
     for object in row.fields.get("ActivityObjects").items() {
         observables.add("unmapped.ActivityObjects[].Name", RESOURCE, object.text_of("Name"));
         observables.add("unmapped.ActivityObjects[].Id", RESOURCE, object.text_of("Id"));
+    }
+    for user in inner.get(row, "LoggedOnUsers").items() {
+        observables.add("unmapped.LoggedOnUsers", USER_NAME, user.text_of("UserName"));
+        observables.add("unmapped.LoggedOnUsers", USER_ID, user.text_of("Sid"));
+    }
+    for server in inner.get(row, "DnsAddresses").items() {
+        observables.add("unmapped.DnsAddresses", ADDRESS, server.text());
     }
     let writer = RowWriter { context, row, record, more, direction };
     Json::write(buffer, |json| {
@@ -296,6 +304,7 @@ impl<'a> RowWriter<'_, 'a> {
             user: self.row.account(),
             integrity: self.text("ProcessIntegrityLevel"),
             session: self.text("LogonId"),
+            working_directory: self.text("ProcessCurrentWorkingDirectory"),
             ..ProcessMore::default()
         };
         process(json, "process", &whole, &more);
@@ -1010,7 +1019,22 @@ const OBSERVABLES: &[(&str, &str, (i64, &str))] = &[
     ("DestinationDeviceName", "dst_endpoint.hostname", HOSTNAME),
     ("TargetDeviceName", "unmapped.TargetDeviceName", HOSTNAME),
     ("UrlDomain", "unmapped.UrlDomain", HOSTNAME),
-    ("QueryTarget", "unmapped.QueryTarget", HOSTNAME),
+    (
+        "InitiatingProcessRemoteSessionDeviceName",
+        "unmapped.InitiatingProcessRemoteSessionDeviceName",
+        HOSTNAME,
+    ),
+    ("ProcessRemoteSessionDeviceName", "unmapped.ProcessRemoteSessionDeviceName", HOSTNAME),
+    ("InitiatingProcessRemoteSessionIP", "unmapped.InitiatingProcessRemoteSessionIP", ADDRESS),
+    ("ProcessRemoteSessionIP", "unmapped.ProcessRemoteSessionIP", ADDRESS),
+    ("QueryTarget", "unmapped.QueryTarget", RESOURCE),
+    ("AwsResourceName", "unmapped.AwsResourceName", RESOURCE),
+    ("GcpFullResourceName", "unmapped.GcpFullResourceName", RESOURCE),
+    ("AzureResourceId", "unmapped.AzureResourceId", RESOURCE),
+    ("KubernetesNamespace", "unmapped.KubernetesNamespace", RESOURCE),
+    ("KubernetesPodName", "unmapped.KubernetesPodName", RESOURCE),
+    ("KubernetesResource", "unmapped.KubernetesResource", RESOURCE),
+    ("ContainerId", "unmapped.ContainerId", RESOURCE),
     ("DeviceId", "device.uid", DEVICE_ID),
     ("AadDeviceId", "device.uid_alt", DEVICE_ID),
     ("RemoteIP", "dst_endpoint.ip", ADDRESS),

@@ -29,8 +29,12 @@ pub(super) fn device(json: &mut Json<'_>, key: &str, device: &Device<'_>, interf
         let platform = device.os_platform;
         json.choice(
             "type",
-            if contains(platform, "server") {
+            if contains(platform, "server") || same(device.kind.as_written(), "server") {
                 (1, "Server")
+            } else if ["workstation", "desktop"].iter().any(|kind| same(device.kind.as_written(), kind)) {
+                (2, "Desktop")
+            } else if same(device.kind.as_written(), "mobile") {
+                (5, "Mobile")
             } else if !device.vm_id.is_blank() {
                 (6, "Virtual")
             } else {
@@ -279,6 +283,7 @@ pub(super) struct ProcessMore<'a> {
     pub(super) integrity: Text<'a>,
     /// What stands for the process where nobody tells its number: OCSF wants something that identifies it.
     pub(super) uid: Text<'a>,
+    pub(super) working_directory: Text<'a>,
     /// The logon session that it runs in.
     pub(super) session: Text<'a>,
 }
@@ -302,6 +307,7 @@ pub(super) fn process(json: &mut Json<'_>, key: &str, process: &Process<'_>, mor
         if let Some(level) = integrity_level(more.integrity) {
             json.choice("integrity", level);
         }
+        json.text("working_directory", more.working_directory);
         json.object("session", |json| json.text("uid", more.session));
         if let Some(parent) = process_number(process.parent_id) {
             json.object("parent_process", |json| {

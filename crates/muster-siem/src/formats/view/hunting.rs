@@ -52,6 +52,7 @@ impl<'a> HuntingRow<'a> {
         Device {
             id: self.text("DeviceId"),
             entra_id: self.text("AadDeviceId"),
+            kind: self.text("DeviceType"),
             dns_name: self.text("DeviceName"),
             os_platform: self.fields.first_text(&["OSPlatform", "OSType"]),
             os_version: self.fields.first_text(&["OSVersion", "OSVersionInfo"]),

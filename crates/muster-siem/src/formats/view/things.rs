@@ -10,6 +10,8 @@ pub(crate) struct Device<'a> {
     /// The id that Defender for Endpoint gave it.
     pub(crate) id: Text<'a>,
     pub(crate) entra_id: Text<'a>,
+    /// Workstation, server or the like.
+    pub(crate) kind: Text<'a>,
     pub(crate) dns_name: Text<'a>,
     pub(crate) host_name: Text<'a>,
     pub(crate) dns_domain: Text<'a>,

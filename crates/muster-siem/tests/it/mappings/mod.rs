@@ -1,6 +1,7 @@
 //! What single facts become in each format, kind by kind: the expected values are written by hand, from what Microsoft's
 //! and the formats' documentation says of the fields.
 
+mod columns;
 mod evident;
 mod mail;
 mod observables;

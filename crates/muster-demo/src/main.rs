@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use muster::config::Settings;
+use muster::shown::grid::wrapped;
 use muster::shown::output::{self, ColourChoice, Output, OutputFormat, number};
 use muster::shown::screen::{self, Frame, History, Screen};
 use muster::shown::status::{Expected, Snapshot};
@@ -185,16 +186,22 @@ impl Watch<'_> {
         let output = Output::new(OutputFormat::Table, ColourChoice::Auto);
         let mut screen = Screen::open();
         let mut history = History::default();
+        let ask = format!(
+            "Ask it from another terminal: cargo run -p muster -- --config {} status",
+            self.folder.join("muster.toml").display()
+        );
         loop {
             let now = self.snapshot().await?;
             let produced = self.emulator.produced_counts();
             let head = format!(
-                "Muster demo · {} alerts produced by {} emulated tenants · Ctrl-C ends it\n\n",
+                "Muster demo · {} alerts produced by {} emulated tenants · Ctrl-C ends it",
                 number(produced.alerts),
                 self.args.tenants,
             );
-            let rows = screen.rows().saturating_sub(3);
-            let frame = Frame { width: output::width().map(usize::from), rows, tenants: usize::MAX };
+            let width = output::width().map(usize::from);
+            let head = format!("{}\n{}\n\n", wrapped(&head, width, "  "), wrapped(&ask, width, "  "));
+            let rows = screen.rows().saturating_sub(head.lines().count() + 1);
+            let frame = Frame { width, rows, tenants: usize::MAX };
             screen.show(&format!("{head}{}", screen::status(&output, &now, history.oldest(), frame)))?;
             history.push(now);
             tokio::select! {

@@ -145,3 +145,20 @@ pub enum StoreError {
         detail: String,
     },
 }
+
+impl StoreError {
+    /// Whether it is the store's own state, for which all work fails and not this alone.
+    pub fn is_of_all_work(&self) -> bool {
+        matches!(
+            self,
+            Self::DiskFull { .. }
+                | Self::NoInodes { .. }
+                | Self::ReadOnly { .. }
+                | Self::DiskFails { .. }
+                | Self::Gone { .. }
+                | Self::Locked { .. }
+                | Self::NotWritable { .. }
+                | Self::Damaged { .. }
+        )
+    }
+}

@@ -1,5 +1,7 @@
 //! A look at a store from outside.
 
+use std::collections::BTreeMap;
+
 use muster_model::Tenant;
 
 /// What can be seen of a store without changing anything, also while `muster run` is at work on it.
@@ -11,6 +13,8 @@ pub struct StoreLook {
     pub is_current: bool,
     /// Its tenants, by slug; none where it is not current.
     pub tenants: Vec<Tenant>,
+    /// How many records each sink is owed; none where it is not current.
+    pub owed: BTreeMap<String, u64>,
     /// What the audit log says of the settings that were loaded last.
     pub settings_loaded: Option<serde_json::Value>,
 }

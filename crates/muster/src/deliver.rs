@@ -74,7 +74,8 @@ impl Deliverer {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(sink.name = self.name, error = %error, "cannot look for deliveries");
+                    let doing = format!("look for deliveries to sink `{}`", self.name);
+                    self.told.store.failed(&doing, &error, self.clock.now());
                     tokio::select! {
                         () = tokio::time::sleep(Duration::from_secs(1)) => {}
                         () = stop.cancelled() => {}
@@ -120,7 +121,8 @@ impl Deliverer {
                 report = &mut delivering => return report,
                 () = tokio::time::sleep(LEASE / 3) => {
                     if let Err(error) = self.store.extend_deliveries(lease, LEASE, self.clock.now()).await {
-                        tracing::warn!(sink.name = self.name, tenant.id = %lease.tenant.id, error = %error, "cannot keep the lease");
+                        let doing = format!("keep a lease of sink `{}`", self.name);
+                        self.told.store.failed(&doing, &error, self.clock.now());
                     }
                 }
             }
@@ -141,7 +143,10 @@ impl Deliverer {
         if let Some(Again { wait, reason, .. }) = &again {
             metrics::counter!("muster_delivery_failures_total", "sink" => self.name.clone()).increment(1);
             tracing::debug!(sink.name = self.name, tenant.id = %lease.tenant.id, reason, retry_in_seconds = wait.as_secs(), "cannot deliver now; the records stay owed");
-            self.trouble(lease, "down", reason);
+            // Of one that cannot be opened its handle tells.
+            if self.sink.is_open().await {
+                self.trouble(lease, "down", reason);
+            }
         } else {
             self.told.well(lease.tenant.id, &self.member("down"), self.clock.now());
         }
@@ -179,7 +184,8 @@ impl Deliverer {
             match self.store.finish_deliveries(lease, finished.clone(), again.clone(), now).await {
                 Err(error @ StoreError::LeaseLost { .. }) => return Err(error),
                 Err(error) if began.elapsed() < LEASE / 2 => {
-                    tracing::warn!(sink.name = self.name, error = %error, "cannot write down what was delivered; trying again");
+                    let doing = format!("write down what sink `{}` has taken", self.name);
+                    self.told.store.failed(&doing, &error, now);
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 result => return result,

@@ -15,6 +15,7 @@ use crate::shown::output::duration;
 use crate::shown::run::{BEAT_EVERY, SILENT_AFTER};
 use crate::shown::state::since;
 use crate::shown::status::{Expected, Snapshot};
+use crate::told::Told;
 use crate::troubles::Troubles;
 
 /// How soon a heartbeat that could not be written is tried again.
@@ -119,7 +120,7 @@ impl Heart {
     }
 
     /// Writes heartbeats and summaries until told to stop.
-    pub async fn run(self, expected: watch::Receiver<Expected>, stop: CancellationToken) {
+    pub async fn run(self, expected: watch::Receiver<Expected>, told: Arc<Told>, stop: CancellationToken) {
         let mut summary = Summary { at: Instant::now(), accepted: None, delivered: None };
         let mut failing = false;
         loop {
@@ -128,19 +129,21 @@ impl Heart {
                 return;
             }
             match self.beat().await {
-                Ok(()) => failing = false,
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::error!(error = %error, "cannot write the heartbeat: /readyz and `muster status` say so until it can");
+                Ok(()) => {
+                    failing = false;
+                    told.store.written(self.clock.now());
                 }
-                Err(_) => {}
+                Err(error) => {
+                    failing = true;
+                    told.store.failed("write the heartbeat", &error, self.clock.now());
+                }
             }
             if summary.at.elapsed() >= SUMMARY_EVERY {
                 summary.at = Instant::now();
                 let expected = expected.borrow().clone();
                 match Snapshot::take(self.store.as_ref(), &expected, self.clock.now()).await {
                     Ok(now) => summary.tell(&now),
-                    Err(error) => tracing::warn!(error = %error, "cannot tell how things stand"),
+                    Err(error) => told.store.failed("tell how things stand", &error, self.clock.now()),
                 }
             }
         }

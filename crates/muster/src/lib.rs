@@ -23,6 +23,7 @@ pub mod route_gaps;
 pub mod routing;
 pub mod shown;
 pub mod sink_handle;
+pub mod store_told;
 pub mod told;
 pub mod troubles;
 pub mod unrouted;

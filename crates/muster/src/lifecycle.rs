@@ -102,7 +102,7 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     // What was found to be down is told at once.
     heart.beat().await?;
     let (beats, beating) = (CancellationToken::new(), TaskTracker::new());
-    beating.spawn(heart.clone().run(expects, beats.clone()));
+    beating.spawn(heart.clone().run(expects, Arc::clone(&told), beats.clone()));
     tell_ready(&settings, &store).await?;
     route_gaps::warn(&settings, store.as_ref()).await?;
     let ended = loop {
@@ -316,9 +316,10 @@ impl Engine {
             deliverers.push(deliverer);
         }
         let (watched, watch_clock, token) = (Arc::clone(store), Arc::clone(clock), stop.clone());
+        let told = Arc::clone(about.0);
         let keep_journal = settings.store.keep_journal.0;
         tasks.spawn(async move {
-            unrouted::watch(watched, watch_clock, keep_journal, token).await;
+            unrouted::watch(watched, watch_clock, keep_journal, told, token).await;
             "watch over what no route takes"
         });
         let (again, of_secrets, token) = (settings.clone(), Arc::clone(clock), stop.clone());
@@ -326,15 +327,16 @@ impl Engine {
             fetch_secrets_again(again, of_secrets, token).await;
             "fetching of secrets"
         });
-        let marked = (Arc::clone(store), Arc::clone(clock), stop.clone());
+        let marked = (Arc::clone(store), Arc::clone(clock), Arc::clone(about.0), stop.clone());
         tasks.spawn(async move {
-            mark(marked.0, marked.1, marked.2).await;
+            mark(marked.0, marked.1, marked.2, marked.3).await;
             "marking of the store"
         });
         let (store, clock, keep, token) =
             (Arc::clone(store), Arc::clone(clock), keeping(settings), stop.clone());
+        let told = Arc::clone(about.0);
         tasks.spawn(async move {
-            prune(store, clock, keep, token).await;
+            prune(store, clock, keep, told, token).await;
             "journal pruning"
         });
         Ok(Self { tasks, turns, stop, deliverers, apps, onboarding })
@@ -399,10 +401,10 @@ async fn fetch_secrets_again(settings: Settings, clock: Arc<dyn Clock>, stop: Ca
 }
 
 /// Marks the store as in use, so that it is noticed when a copy of it is put back.
-async fn mark(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+async fn mark(store: Arc<dyn Store>, clock: Arc<dyn Clock>, told: Arc<Told>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(MARK_EVERY)).await.is_some() {
         if let Err(error) = store.mark(&crate::audit::actor(), clock.now()).await {
-            tracing::warn!(error = %error, "cannot mark the store as in use");
+            told.store.failed("mark the store as in use", &error, clock.now());
         }
     }
 }
@@ -420,7 +422,13 @@ fn keeping(settings: &Settings) -> Keeping {
     Keeping { journal: settings.store.keep_journal.0, versions }
 }
 
-async fn prune(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Keeping, stop: CancellationToken) {
+async fn prune(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    keep: Keeping,
+    told: Arc<Told>,
+    stop: CancellationToken,
+) {
     while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
         let now = clock.now();
         let ago = |span: Duration| now.checked_sub(span).unwrap_or(jiff::Timestamp::MIN);
@@ -436,7 +444,7 @@ async fn prune(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Keeping, stop
                     );
                 }
             }
-            Err(error) => tracing::warn!(error = %error, "cannot prune the journal"),
+            Err(error) => told.store.failed("prune the journal", &error, now),
         }
     }
 }

@@ -163,6 +163,20 @@ fn some_of(names: &[&str]) -> String {
     }
 }
 
+/// Sinks that are owed so many records, and that the settings do not name.
+pub fn forgotten<'a>(settings: &Settings, owed: impl IntoIterator<Item = (&'a str, u64)>) -> Vec<RouteGap> {
+    let owed = owed.into_iter().filter(|(sink, owed)| *owed > 0 && !settings.sinks.contains_key(*sink));
+    let told = owed.map(|(sink, owed)| {
+        let known: BTreeSet<&str> = settings.sinks.keys().map(String::as_str).collect();
+        let meant = muster_model::text::did_you_mean(sink, known);
+        let message = format!(
+            "{owed} records are owed to a sink `{sink}`, and the settings have none of that name{meant}: they wait until there is one"
+        );
+        gap(GapKind::ForgottenSink, &format!("sinks.{sink}"), "", message)
+    });
+    told.collect()
+}
+
 /// Warns of every gap, a line each, also of sinks that are owed records and are in the settings no more.
 ///
 /// # Errors
@@ -170,17 +184,8 @@ fn some_of(names: &[&str]) -> String {
 pub async fn warn(settings: &Settings, store: &dyn Store) -> Result<(), StoreError> {
     let tenants = store.tenants().await?;
     let mut all = gaps(settings, Some(&tenants));
-    for sink in store.sink_totals().await? {
-        if sink.owed > 0 && !settings.sinks.contains_key(&sink.sink) {
-            let known: BTreeSet<&str> = settings.sinks.keys().map(String::as_str).collect();
-            let meant = muster_model::text::did_you_mean(&sink.sink, known);
-            let message = format!(
-                "{} records are owed to a sink `{}`, and the settings have none of that name{meant}: they wait until there is one",
-                sink.owed, sink.sink
-            );
-            all.push(gap(GapKind::ForgottenSink, &format!("sinks.{}", sink.sink), "", message));
-        }
-    }
+    let totals = store.sink_totals().await?;
+    all.extend(forgotten(settings, totals.iter().map(|sink| (sink.sink.as_str(), sink.owed))));
     for RouteGap { section, key, message, .. } in all {
         let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
         let place = if section.is_empty() { String::new() } else { format!("[{section}] ") };

@@ -15,6 +15,7 @@ use muster_store::{Check, CheckOutcome, Grant};
 use crate::shown::cause::{Subject, in_words, plural};
 use crate::shown::output::duration;
 use crate::shown::state::since;
+use crate::store_told::StoreTold;
 
 /// Those that join a cause are told at most so often.
 const JOINED_EVERY: Duration = Duration::from_secs(60);
@@ -34,6 +35,8 @@ type Member = (TenantId, String);
 /// What was last told in the log, and which idle grants were tried when.
 #[derive(Debug, Default)]
 pub struct Told {
+    /// Of the store.
+    pub store: StoreTold,
     causes: Mutex<Causes>,
     apps: Mutex<HashMap<(String, String), String>>,
     tried: Mutex<HashMap<(TenantId, String), Timestamp>>,
@@ -259,7 +262,7 @@ impl Causes {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Write;
     use std::sync::Arc;
 
@@ -271,7 +274,7 @@ mod tests {
 
     /// The log of a test.
     #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Log {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -294,7 +297,7 @@ mod tests {
 
     impl Log {
         /// The lines at `info` and above that `work` writes.
-        fn of(work: impl FnOnce()) -> Vec<String> {
+        pub(crate) fn of(work: impl FnOnce()) -> Vec<String> {
             let log = Self::default();
             let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
             tracing::subscriber::with_default(subscriber, work);

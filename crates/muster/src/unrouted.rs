@@ -69,12 +69,18 @@ impl Told {
 }
 
 /// Looks, and tells, until told to stop.
-pub async fn watch(store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Duration, stop: CancellationToken) {
+pub async fn watch(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    keep: Duration,
+    log: Arc<crate::told::Told>,
+    stop: CancellationToken,
+) {
     let mut told = Told::default();
     loop {
         match store.unrouted().await {
             Ok(unrouted) => told.notices(&unrouted, keep, clock.now()).into_iter().for_each(tell),
-            Err(error) => tracing::warn!(error = %error, "cannot count what no route took"),
+            Err(error) => log.store.failed("count what no route took", &error, clock.now()),
         }
         if stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
             return;

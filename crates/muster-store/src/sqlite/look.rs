@@ -3,6 +3,7 @@
 //! Where there is no write-ahead log, the file is taken for one that nobody changes, since SQLite would make files beside
 //! it otherwise. Where there is one, somebody has the database open, or had when they died: it is read with it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use rustix::fs::Access;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, Row, SqliteConnection};
 
-use super::failure::{file_error, worded};
+use super::failure::{examined, file_error, worded};
 use super::lock_file::{Beside, Wal, beside, is_locked, wal_beside};
 use super::meta::stored_keys;
 use super::open::{APPLICATION_ID, IDENTITY, MIGRATIONS, number};
@@ -27,6 +28,12 @@ pub(crate) async fn look(path: &Path, keys: Option<&KeyRing>) -> Result<StoreLoo
     let shown = path.display().to_string();
     is_a_file(path)?;
     is_writable(path)?;
+    // Whoever is at work with it has its files already.
+    if !is_owned(path)
+        && let Some(error) = examined(&shown, "look at it")
+    {
+        return Err(error);
+    }
     let failed = |error: sqlx::Error| worded(&error, &shown, "look at it");
     let has_log = wal(path).await? == Wal::Own;
     if !has_log && std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
@@ -76,12 +83,18 @@ async fn see(
         is_owned: false,
         is_current: version == known,
         tenants: Vec::new(),
+        owed: BTreeMap::new(),
         settings_loaded: None,
     };
     if look.is_current {
         let rows = sqlx::query(select_tenant!("ORDER BY t.slug")).fetch_all(&mut *connection).await;
         for row in &rows.map_err(failed)? {
             look.tenants.push(read_tenant(row).map_err(failed)?.tenant);
+        }
+        let owed = "SELECT sink, sum(owed) FROM queue WHERE owed > 0 GROUP BY sink";
+        for row in connection.fetch_all(owed).await.map_err(failed)? {
+            let owed: i64 = row.try_get(1).map_err(failed)?;
+            look.owed.insert(row.try_get(0).map_err(failed)?, owed.unsigned_abs());
         }
         let loaded =
             "SELECT details FROM audit_event WHERE action = 'settings.loaded' ORDER BY number DESC LIMIT 1";

@@ -53,7 +53,7 @@ impl Watcher {
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let round = stop.run_until_cancelled(self.round(PER_ROUND)).await;
             if let Some(Err(error)) = round {
-                tracing::warn!(error = %error, "cannot look after the tenants' access");
+                self.told.store.failed("look after the tenants' access", &error, self.clock.now());
             }
         }
     }

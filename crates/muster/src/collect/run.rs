@@ -48,7 +48,7 @@ impl Collector {
             let leases = match self.store.lease_due_sources(self.instance, free, LEASE, now).await {
                 Ok(leases) => leases,
                 Err(error) => {
-                    tracing::error!(error = %error, "cannot look for due sources");
+                    self.told.store.failed("look for due sources", &error, now);
                     stop.run_until_cancelled(tokio::time::sleep(STORE_PAUSE)).await;
                     continue;
                 }
@@ -123,7 +123,7 @@ impl Collector {
             cursor: None,
         };
         if let Err(error) = self.store.finish_poll(lease, result, now).await {
-            tracing::warn!(error = %error, "cannot give a lease back");
+            self.told.store.failed("give a lease back", &error, now);
         }
     }
 

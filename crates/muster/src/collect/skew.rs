@@ -46,7 +46,7 @@ impl Collector {
             }
         };
         if let Err(error) = self.store.put_checks(tenant, vec![check]).await {
-            tracing::warn!(error = %error, "cannot write down how the clocks are");
+            self.told.store.failed("write down how the clocks are", &error, now);
         }
     }
 }

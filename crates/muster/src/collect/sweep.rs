@@ -47,7 +47,7 @@ impl Collector {
             let begun = self.store.begin_cursor(tenant, source, purpose, Cursor::resting(now), next_at).await;
             if let Err(error) = begun {
                 self.swept.forget((tenant, source));
-                tracing::warn!(error = %error, "cannot begin to sweep a source");
+                self.told.store.failed("begin to sweep a source", &error, now);
             }
         }
     }

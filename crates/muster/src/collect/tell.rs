@@ -38,12 +38,17 @@ impl Collector {
             return;
         }
         if let Err(error) = self.store.put_checks(lease.tenant.id, vec![check]).await {
-            tracing::warn!(error = %error, "cannot write down how the tenant's access is");
+            self.told.store.failed("write down how a tenant's access is", &error, self.clock.now());
         }
     }
 
     /// What keeps a source from being read here is told, too.
     pub(super) fn tell_own_fault(&self, lease: &SourceLease, error: &TurnError) {
+        if let TurnError::Store(error) = error
+            && error.is_of_all_work()
+        {
+            return self.told.store.failed("accept pages", error, self.clock.now());
+        }
         let (part, code, meaning) = match error {
             TurnError::Store(_) => ("store", "store", "pages cannot be accepted"),
             _ => ("muster", "panicked", "reading a source made the program fail"),
@@ -89,7 +94,7 @@ impl Collector {
         }
         let check = checks::no_app(checks::TOKEN, missing, self.clock.now());
         if let Err(error) = self.store.put_checks(lease.tenant.id, vec![check]).await {
-            tracing::warn!(error = %error, "cannot write down how the tenant's access is");
+            self.told.store.failed("write down how a tenant's access is", &error, self.clock.now());
         }
     }
 }

@@ -72,7 +72,7 @@ impl Collector {
         };
         if let Err(error) = self.store.finish_poll(&lease, result, self.clock.now()).await {
             // The lease runs out by itself, and the source is polled again.
-            tracing::warn!(error = %error, "cannot write down how the poll ended");
+            self.told.store.failed("write down how a poll ended", &error, self.clock.now());
         }
     }
 

@@ -23,6 +23,7 @@ use super::moment::Moment;
 use crate::access::apps::Apps;
 use crate::collect::{Caller, Completed, Place, Taken, complete, missing};
 use crate::exit_code::{Exit, Failed};
+use crate::shown::cause::plural;
 use crate::shown::note::note;
 use crate::shown::output::{Output, OutputFormat, Tone, number, plain};
 use crate::shown::progress::Progress;
@@ -77,6 +78,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
+    cursor(args, context.clock.now())?;
     let microsoft = context.microsoft()?;
     let apps = context.apps().await?;
     let mut tenants = Vec::new();
@@ -177,6 +179,19 @@ impl Reading<'_> {
     }
 }
 
+/// Where reading begins, and where it ends.
+fn cursor(args: &Args, now: jiff::Timestamp) -> Result<Cursor, Failed> {
+    let since = args.since.seen_at(now);
+    match args.until.map(|until| until.seen_at(now)) {
+        None => Ok(Cursor::starting(since)),
+        Some(until) if since < until => Ok(Cursor::spanning(since, until, None)),
+        Some(until) => {
+            let said = format!("there is nothing between {since:.0} and {until:.0}: say --since as well");
+            Err(Failed::say(Exit::Usage, said))
+        }
+    }
+}
+
 /// Everything of a span, read as `run` reads.
 async fn span(
     args: &Args,
@@ -185,15 +200,7 @@ async fn span(
     print: &mut Printer<'_>,
 ) -> Result<(), Failed> {
     let (source, now) = (args.source, context.clock.now());
-    let since = args.since.seen_at(now);
-    let mut cursor = match args.until.map(|until| until.seen_at(now)) {
-        None => Cursor::starting(since),
-        Some(until) if since < until => Cursor::spanning(since, until, None),
-        Some(until) => {
-            let said = format!("there is nothing between {since:.0} and {until:.0}");
-            return Err(Failed::say(Exit::Usage, said));
-        }
-    };
+    let (since, mut cursor) = (args.since.seen_at(now), cursor(args, now)?);
     let limits = &sources::declaration(source).limits;
     let (mut left, mut failures, mut waits) = (args.limit, 0, 0);
     let mut seen = std::collections::HashSet::new();
@@ -257,7 +264,7 @@ async fn span(
     }
     print.progress.wipe();
     if step == Step::Continue {
-        let said = format!("stopped after {} records; --limit allows more", args.limit);
+        let said = format!("stopped after {}; --limit allows more", plural(u64::from(args.limit), "record"));
         return Err(Failed::say(Exit::Partly, said));
     }
     match missing(&cursor) {
@@ -373,7 +380,7 @@ impl Printer<'_> {
             ]);
         }
         debug_assert_eq!(self.output.format, OutputFormat::Table);
-        format!("{table}\n\n{} records", self.rows.len())
+        format!("{table}\n\n{}", plural(self.rows.len() as u64, "record"))
     }
 }
 

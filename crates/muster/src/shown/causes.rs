@@ -70,6 +70,7 @@ pub fn causes(now: &Snapshot) -> Vec<Cause> {
             }
         }
     }
+    apps_out_of_reach(now, &mut found);
     unrouted(now, &mut found);
     let mut all: Vec<Cause> = found.into_iter().map(told).collect();
     all.extend(sinks);
@@ -126,6 +127,27 @@ fn of_tenant(tenant: &TenantStatus, now: &Snapshot, found: &mut BTreeMap<(Subjec
         cause.began(Some(check.checked_at));
     }
 }
+
+/// Why an app's credential cannot be had: its tenants say no more than that it cannot.
+fn apps_out_of_reach(now: &Snapshot, found: &mut BTreeMap<(Subject, String), Suffering>) {
+    for part in parts(now) {
+        let Some(app) = part.part.strip_prefix(APP) else { continue };
+        let code = Fault::Misconfigured.as_str().to_owned();
+        let cause = found.entry((Subject::App(app.to_owned()), code)).or_default();
+        let named = format!("app `{app}`: ");
+        cause.meaning = part.reason.strip_prefix(&named).unwrap_or(&part.reason).to_owned();
+        cause.remedy = MEND.to_owned();
+        cause.warning = false;
+    }
+}
+
+/// Parts of a `muster run` at work that do not work.
+fn parts(now: &Snapshot) -> impl Iterator<Item = &PartTrouble> {
+    now.run.last.iter().filter(|_| now.run.is_running()).flat_map(|run| &run.troubles)
+}
+
+const APP: &str = "app ";
+const MEND: &str = "all else runs; mend it: it is tried again by itself";
 
 /// What no route served is lost to every sink until somebody brings it there; what was not severe enough was meant so.
 fn unrouted(now: &Snapshot, found: &mut BTreeMap<(Subject, String), Suffering>) {
@@ -239,7 +261,7 @@ fn sink_causes(now: &Snapshot) -> Vec<Cause> {
     now.sinks.iter().filter_map(tell).collect()
 }
 
-/// `muster run` that does not run, and parts of it that do not work. Sinks among them are told as sinks.
+/// `muster run` that does not run, and parts of it that do not work. Sinks and apps among them are told as such.
 fn run_causes(now: &Snapshot) -> Vec<Cause> {
     let cause = |about: Subject, code: &str, what: String, remedy: &str, since| Cause {
         about: about.to_string(),
@@ -257,12 +279,11 @@ fn run_causes(now: &Snapshot) -> Vec<Cause> {
         let (state, words) = (now.run.state.as_str(), now.run.in_words(now.at));
         return vec![cause(Subject::Run, state, words, now.run.remedy(), now.run.since)];
     }
-    let parts = now.run.last.iter().flat_map(|run| &run.troubles);
-    let parts = parts.filter(|part| !part.part.starts_with("sink "));
+    let parts = parts(now).filter(|part| !part.part.starts_with("sink ") && !part.part.starts_with(APP));
     let told = |part: &PartTrouble| {
         let subject = Subject::Part(part.part.clone());
         let what = in_words(&subject, &part.reason);
-        cause(subject, "part", what, "all else runs; mend it: it is tried again by itself", None)
+        cause(subject, "part", what, MEND, None)
     };
     parts.map(told).collect()
 }

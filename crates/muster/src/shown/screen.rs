@@ -187,6 +187,9 @@ fn tenants(output: &Output, now: &Snapshot, frame: Frame) -> String {
         shown += 1;
     }
     let mut text = if grid.is_empty() { String::new() } else { grid.render(output, frame.width) };
+    if order.is_empty() && now.totals.tenants > 0 {
+        return "no tenant with trouble".to_owned();
+    }
     let more = order.len() - shown;
     if more > 0 {
         let gap = if text.is_empty() { "" } else { "\n" };

@@ -27,8 +27,11 @@ impl AtStart {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
+        let store = settings.path(&settings.store.path);
+        // However the settings were named, and from wherever.
+        let store = std::path::absolute(&store).unwrap_or(store);
         let values = [
-            ("store.path", settings.path(&settings.store.path).display().to_string()),
+            ("store.path", store.display().to_string()),
             ("store.master_key", settings.store.master_key.to_string()),
             ("server.listen", or_none(server.listen.map(|address| address.to_string()))),
             ("server.log_format", format.to_owned()),
@@ -80,5 +83,28 @@ pub(super) fn restart(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
     let Some(running) = AtStart::of_running(subject) else { return };
     for needed in running.differing(&AtStart::of(subject.settings)) {
         mistakes.push(subject.advice(&needed.section, &needed.key, &needed.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    #[test]
+    fn a_store_is_the_same_however_the_settings_are_named() {
+        let of = |folder: &Path, path: &str| {
+            let text = format!("[store]\npath = \"{path}\"\n");
+            AtStart::of(&Settings::parse(folder, &[(PathBuf::from("muster.toml"), text)]).expect("settings"))
+        };
+        let here = std::path::absolute(".").expect("a folder");
+        let absolute = here.join("muster.db").display().to_string();
+        for (folder, path) in
+            [(Path::new(""), "muster.db"), (Path::new("."), "muster.db"), (Path::new("/x"), &absolute)]
+        {
+            assert_eq!(of(&here, "muster.db").differing(&of(folder, path)), [], "{folder:?} {path}");
+        }
+        assert_eq!(of(&here, "muster.db").differing(&of(Path::new("."), "other.db")).len(), 1);
     }
 }

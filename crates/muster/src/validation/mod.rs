@@ -42,6 +42,7 @@ const PARTS: &[Check] = &[
     sinks::some_sink,
     sinks::sinks,
     routes::left_out,
+    routes::forgotten_sinks,
     listen::certificate,
     sources::in_cloud,
     sources::twice,

@@ -2,7 +2,7 @@
 
 use super::subject::Subject;
 use crate::config::Mistake;
-use crate::route_gaps::{GapKind, gaps};
+use crate::route_gaps::{GapKind, forgotten, gaps};
 
 /// What goes to no sink, and what gets no record. Without it, records are kept and nobody misses them.
 pub(super) fn left_out(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
@@ -18,5 +18,15 @@ pub(super) fn left_out(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
             GapKind::RouteToNobody | GapKind::UnreachedSink | GapKind::ForgottenSink => Subject::advice,
         };
         mistakes.push(told(subject, &gap.section, gap.key, &gap.message));
+    }
+}
+
+/// Sinks that are owed records and that nobody delivers to, since the settings do not name them any more.
+pub(super) fn forgotten_sinks(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    // One whose section is wrong is there.
+    let (true, Ok(store)) = (subject.are_right("sinks"), &subject.store) else { return };
+    let owed = store.owed.iter().map(|(sink, owed)| (sink.as_str(), *owed));
+    for gap in forgotten(subject.settings, owed) {
+        mistakes.push(subject.advice(&gap.section, gap.key, &gap.message));
     }
 }

@@ -2,7 +2,7 @@
 
 use muster_emulator::{Area, Config, Fault, FaultKind};
 
-use crate::support::{Bench, Setup, config};
+use crate::support::{Bench, Setup, config, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_down_for_a_day_holds_up_no_other_and_catches_up() {
@@ -97,4 +97,27 @@ async fn a_sink_that_cannot_be_opened_is_down_alone_until_it_is_mended() {
     assert!(bench.troubles.all().is_empty());
     let totals = bench.store.sink_totals().await.expect("the store answers");
     assert!(totals.iter().all(|sink| sink.owed == 0 && sink.last_error.is_none()), "{totals:?}");
+}
+
+/// One that cannot be opened and one that takes nothing: each is one line in the log, however many tenants wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_is_down_is_one_line_in_the_log() {
+    let second = "[sinks.second]\ntype = \"file\"\npath = \"later/second.ndjson\"\n\n\
+                  [[routes]]\nsinks = [\"second\"]\n";
+    let setup = Setup::start(Config { tenants: 5, alerts: Some(40), ..config() }, second).await;
+    setup.emulator.add_fault(Fault::new(Area::Hec, FaultKind::Down)).expect("a fault");
+    let _running = setup.run();
+    let store = setup.store().await;
+    eventually("all tenants wait for both", async || {
+        let totals = store.sink_totals().await.expect("the store answers");
+        let waits = |name: &str| totals.iter().any(|sink| sink.sink == name && sink.failing == 5);
+        waits("splunk") && waits("second")
+    })
+    .await;
+    let log = std::fs::read_to_string(setup.path().join("muster.log")).expect("the log");
+    for (name, says) in [("splunk", "takes no records now"), ("second", "the sink is down")] {
+        let bad = log.lines().filter(|line| line.contains(" WARN ") || line.contains("ERROR"));
+        let lines: Vec<&str> = bad.filter(|line| line.contains(name)).collect();
+        assert!(lines.len() == 1 && lines[0].contains(says), "{name}: {lines:#?}");
+    }
 }

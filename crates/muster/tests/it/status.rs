@@ -16,22 +16,25 @@ use rustix::fs::FlockOperation;
 use crate::support::{Bench, Setup, config, eventually, signal};
 
 /// Muster's parts, and the signs of life of a `muster run` where the test wants them.
-struct Desk {
-    setup: Setup,
-    bench: Bench,
-    expected: Expected,
+pub(crate) struct Desk {
+    pub(crate) setup: Setup,
+    pub(crate) bench: Bench,
+    pub(crate) expected: Expected,
 }
 
 impl Desk {
-    async fn new(config: Config) -> Self {
-        let setup = Setup::start(config, "").await;
+    pub(crate) async fn new(config: Config) -> Self {
+        Self::at(Setup::start(config, "").await).await
+    }
+
+    pub(crate) async fn at(setup: Setup) -> Self {
         let bench = Bench::new(&setup).await;
         let expected = Expected::of(&setup.settings());
         Self { setup, bench, expected }
     }
 
     /// The picture while a `muster run` is at work.
-    async fn running(&self) -> Snapshot {
+    pub(crate) async fn running(&self) -> Snapshot {
         let lock = File::options().read(true).write(true).open(self.setup.path().join("muster.db.lock"));
         let lock = lock.expect("the lock's file");
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).expect("locked");
@@ -43,7 +46,7 @@ impl Desk {
             started_at: self.bench.clock.now(),
             beat_at: self.bench.clock.now(),
             stopped_at: None,
-            troubles: Vec::new(),
+            troubles: self.bench.troubles.all(),
         };
         self.bench.store.beat(beat).await.expect("beaten");
         self.alone().await
@@ -66,11 +69,11 @@ impl Desk {
         self.running().await.tenants[0].sources.iter().map(|source| source.state).collect()
     }
 
-    fn fault(&self, area: Area, kind: FaultKind) {
+    pub(crate) fn fault(&self, area: Area, kind: FaultKind) {
         self.setup.emulator.add_fault(Fault::new(area, kind)).expect("a fault");
     }
 
-    async fn sink(&self) -> SinkWord {
+    pub(crate) async fn sink(&self) -> SinkWord {
         let picture = self.running().await;
         picture.sinks.iter().find(|sink| sink.sink == "splunk").expect("the sink").state
     }

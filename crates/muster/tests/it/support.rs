@@ -154,15 +154,22 @@ impl Setup {
 
 /// Gets an address, as a browser would, with these headers; the body of the answer.
 pub(crate) async fn get(address: &str, headers: &[(&str, &str)]) -> String {
-    ask("GET", address, headers, "").await
+    whole(ask("GET", address, headers, "").await)
 }
 
 /// Posts a form; the body of the answer.
 pub(crate) async fn post(address: &str, form: &str) -> String {
-    ask("POST", address, &[("Content-Type", "application/x-www-form-urlencoded")], form).await
+    whole(ask("POST", address, &[("Content-Type", "application/x-www-form-urlencoded")], form).await)
 }
 
-async fn ask(method: &str, address: &str, headers: &[(&str, &str)], body: &str) -> String {
+/// The body of an answer that has to be good.
+fn whole(answer: (u16, String)) -> String {
+    assert_eq!(answer.0, 200, "{}", answer.1);
+    answer.1
+}
+
+/// Asks an address; the status and the body of the answer.
+pub(crate) async fn ask(method: &str, address: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let url = url::Url::parse(address).expect("an address");
     let host = (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(80));
     let mut stream = tokio::net::TcpStream::connect(host).await.expect("somebody listens");
@@ -176,8 +183,9 @@ async fn ask(method: &str, address: &str, headers: &[(&str, &str)], body: &str) 
     tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("asked");
     let mut answer = String::new();
     tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.expect("answered");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+    let status = answer.strip_prefix("HTTP/1.1 ").and_then(|answer| answer.get(..3));
+    let status = status.and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no HTTP: {answer}"));
+    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
 /// Sends a signal to a process that runs.

@@ -368,3 +368,28 @@ async fn validate_tells_what_keeps_run_from_starting_and_nothing_else_does() {
     let wrong: Vec<String> = held.into_iter().filter_map(Result::err).collect();
     assert!(wrong.is_empty(), "{} of {} rows:\n\n{}", wrong.len(), rows.len(), wrong.join("\n\n"));
 }
+
+/// A sink is renamed while records are owed to it, and the settings are named from another folder than they were for `run`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn validate_tells_of_records_that_are_owed_to_a_sink_that_is_gone_and_knows_its_store_again() {
+    use crate::support::{Bench, Setup, config, eventually};
+    let setup = Setup::start(muster_emulator::Config { tenants: 1, alerts: Some(5), ..config() }, "").await;
+    Bench::new(&setup).await.collect().await;
+    let text = std::fs::read_to_string(setup.settings_path()).expect("settings");
+    std::fs::write(
+        setup.settings_path(),
+        text.replace("archive]", "archives]").replace("\"archive\"", "\"archives\""),
+    )
+    .expect("written");
+    let told = said(&setup.muster(&["validate"]).await);
+    assert!(told.contains("records are owed to a sink `archive`") && told.contains("`archives`?"), "{told}");
+    assert!(told.contains("is valid"), "a sink may be taken out: {told}");
+
+    std::fs::write(setup.settings_path(), text).expect("written");
+    let _running = setup.run();
+    eventually("it runs", async || setup.muster(&["status", "--check"]).await.status.code() == Some(0)).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    let output = command.arg("validate").current_dir(setup.path()).stdin(Stdio::null()).output().await;
+    let told = said(&output.expect("muster starts"));
+    assert!(told.contains("is valid") && !told.contains("only read at a start"), "{told}");
+}

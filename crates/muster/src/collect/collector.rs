@@ -19,6 +19,9 @@ use crate::told::Told;
 /// How long a source is leased; extended with each page.
 pub(crate) const LEASE: Duration = Duration::from_secs(600);
 
+/// The pause after the store has failed.
+pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
+
 /// What the collector needs. All of it is shared with the rest of the product.
 pub struct Collector {
     pub store: Arc<dyn Store>,

@@ -20,12 +20,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::collector::{Collector, LEASE};
+use super::collector::{Collector, LEASE, STORE_PAUSE};
 use super::place::{Place, Places};
 use super::turn::later;
 
-/// The pause after the store has failed.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a sweep or a backfill waits for which there is no place.
 const PUT_OFF: Duration = Duration::from_secs(10);
 

@@ -23,7 +23,7 @@ use muster_store::{
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
-use super::collector::{Collector, LEASE};
+use super::collector::{Collector, LEASE, STORE_PAUSE};
 use super::each;
 use super::gone;
 use super::missing::missing;
@@ -70,9 +70,21 @@ impl Collector {
                 self.pass_turn(&lease, place, stop).await
             }
         };
-        if let Err(error) = self.store.finish_poll(&lease, result, self.clock.now()).await {
-            // The lease runs out by itself, and the source is polled again.
+        self.finish(&lease, result, stop).await;
+    }
+
+    /// Writes down how a turn ended. While the store takes nothing it is tried again: else the source had to wait until its
+    /// lease has run out, long after the store is well.
+    async fn finish(&self, lease: &SourceLease, result: PollResult, stop: &CancellationToken) {
+        let began = tokio::time::Instant::now();
+        loop {
+            let written = self.store.finish_poll(lease, result.clone(), self.clock.now()).await;
+            let Err(error) = written else { return };
             self.told.store.failed("write down how a poll ended", &error, self.clock.now());
+            let is_ours = error.is_of_all_work() && began.elapsed() < LEASE;
+            if !is_ours || stop.run_until_cancelled(tokio::time::sleep(STORE_PAUSE)).await.is_none() {
+                return;
+            }
         }
     }
 

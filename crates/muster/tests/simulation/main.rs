@@ -57,6 +57,9 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// After so many histories it is told how many there have been.
+const TOLD_EVERY: u64 = 250;
+
 /// Lives through histories until there are no more.
 fn worker(arguments: &Arguments, next: &AtomicU64, sums: &Mutex<Sums>, failed: &Mutex<Vec<u64>>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -70,7 +73,14 @@ fn worker(arguments: &Arguments, next: &AtomicU64, sums: &Mutex<Sums>, failed: &
         let (seed, source) = arguments.history(number);
         let plan = Plan::new(seed, source);
         let outcome = runtime.block_on(history::run(&workshop, &plan, arguments.verbose));
-        sums.lock().expect("no panic while the lock is held").add(&outcome);
+        let lived = {
+            let mut sums = sums.lock().expect("no panic while the lock is held");
+            sums.add(&outcome);
+            sums.histories
+        };
+        if lived.is_multiple_of(TOLD_EVERY) {
+            eprintln!("{lived} of {} histories, {failures} failed", arguments.histories);
+        }
         if arguments.verbose {
             println!("{}", outcome.log);
         }

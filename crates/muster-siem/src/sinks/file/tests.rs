@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use muster_model::{ByteSize, Delivery, Lineage, ManualClock, Span};
@@ -18,6 +19,13 @@ use crate::sinks::{FormatName, Sink};
 struct Place {
     folder: tempfile::TempDir,
     clock: Arc<ManualClock>,
+}
+
+/// A program that one test starts holds the locks of all others, closed ones too, from its fork until it runs.
+static FORKS: RwLock<()> = RwLock::new(());
+
+fn nothing_forks() -> RwLockReadGuard<'static, ()> {
+    FORKS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Place {
@@ -40,16 +48,13 @@ impl Place {
 
     fn open_as(&self, settings: FileSettings) -> Result<FileSink, SinkError> {
         let around = Surroundings { clock: self.clock.clone(), ..surroundings() };
+        let _calm = nothing_forks();
         FileSink::build("archive", settings, &around)
     }
 
     fn open_to_fail(&self, settings: FileSettings, fault: DiskFault) -> Result<FileSink, SinkError> {
-        // A program that another test starts holds this lock for an instant: from its fork until it runs.
-        let tried = std::iter::repeat_with(|| {
-            std::thread::yield_now();
-            lock(&settings.path).expect("a lock file")
-        });
-        let mut disk = Disk::new(tried.take(100_000).flatten().next().expect("free"));
+        let _calm = nothing_forks();
+        let mut disk = Disk::new(lock(&settings.path).expect("a lock file").expect("free"));
         disk.fault = Some(fault);
         let encoding = settings.encoding().expect("an encoding");
         let (path, clock) = (self.path(), self.clock.clone());
@@ -385,6 +390,7 @@ async fn a_disk_that_stays_broken_is_tried_again() {
 /// Runs `mount` or `umount`; whether that is allowed here.
 fn mounts(arguments: &[&str]) -> bool {
     let program = if arguments.contains(&"-t") || arguments.contains(&"--bind") { "mount" } else { "umount" };
+    let _alone = FORKS.write().unwrap_or_else(PoisonError::into_inner);
     let done = std::process::Command::new(program).args(arguments).output();
     done.is_ok_and(|done| done.status.success())
 }
@@ -632,7 +638,10 @@ fn every_point_at_which_it_can_be_cut_short() {
 impl Harness for Place {
     async fn sink(&mut self, behaviour: Behaviour, _timeout: Duration) -> Sink {
         let around = Surroundings { clock: self.clock.clone(), ..surroundings() };
-        let sink = FileSink::build("suite", self.settings(), &around).expect("opened");
+        let sink = {
+            let _calm = nothing_forks();
+            FileSink::build("suite", self.settings(), &around).expect("opened")
+        };
         if let FileState::Open(file) = &mut *sink.shared.file.lock().await {
             file.disk.fault = match behaviour {
                 Behaviour::Down => Some(DiskFault { budget: 0, for_good: true }),

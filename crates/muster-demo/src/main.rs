@@ -83,7 +83,7 @@ fn main() -> ExitCode {
 async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     let temporary = tempfile::tempdir()?;
     let folder = args.keep.clone().unwrap_or_else(|| temporary.path().join("muster"));
-    let config = Config {
+    let mut config = Config {
         tenants: args.tenants,
         seed: args.seed,
         alerts: args.alerts.or(args.exit.then_some(5_000)),
@@ -92,6 +92,8 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
         syslog_tls: Some(loopback()),
         ..Config::default()
     };
+    // So that `muster hunt` can be tried, too.
+    config.roles.push("ThreatHunting.Read.All".to_owned());
     eprintln!("starting an emulator with {} tenants …", args.tenants);
     let emulator = muster_emulator::start(config).await?;
     set_up(&emulator, &folder, args).await?;

@@ -440,11 +440,13 @@ impl Cursor {
     /// Rounds overlap, and so does what they could not read: it is asked for again as one span, and not as often as it was
     /// met.
     fn join_overlapping(&mut self) {
+        // What gets no answer is stepped over, and not met again: it was searched for, and stays as narrow as it was found.
+        let joins = |reason| !matches!(reason, Reason::Gone | Reason::NoAnswer | Reason::NotWhole);
         let mut joined: Vec<Hole> = Vec::with_capacity(self.holes.len());
         for hole in self.holes.drain(..) {
             let before = joined.iter_mut().find(|before| {
                 before.reason == hole.reason
-                    && hole.reason != Reason::Gone
+                    && joins(hole.reason)
                     && before.to.is_none_or(|to| hole.from <= to)
             });
             match before {

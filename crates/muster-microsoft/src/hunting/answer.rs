@@ -44,6 +44,10 @@ pub struct HuntingAnswer {
     _held: Held,
 }
 
+/// As many rows as either API gives in one answer, and without a word about those beyond.
+/// <https://learn.microsoft.com/defender-xdr/advanced-hunting-limits>
+const ROWS_MAX: u64 = 100_000;
+
 /// An answer that is no table of rows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is no table of rows ({why}); it begins with: {beginning}")]
@@ -112,6 +116,12 @@ impl HuntingAnswer {
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Whether there may be more rows: these are as many as one answer holds.
+    #[must_use]
+    pub fn may_be_cut(&self) -> bool {
+        self.rows >= ROWS_MAX
     }
 
     /// Shows each row, in order, until `on_row` fails.

@@ -235,6 +235,7 @@ async fn a_hundred_thousand_rows_are_all_there() {
     let query = "range x from 1 to 100000 step 1 | extend Text = strrep('=', 8)";
     let csv = hunt(&setup, query, &["--tenant", "all", "--output", "csv"]).await;
     assert!(csv.status.success(), "{}", text(&csv.stderr));
+    assert!(text(&csv.stderr).contains("there may be more"), "{}", text(&csv.stderr));
     let csv = text(&csv.stdout);
     assert_eq!(csv.lines().count(), 100_001);
     assert!(

@@ -174,6 +174,13 @@ async fn ask_all(
                     come.partly += 1;
                     note!("muster: {}: Microsoft leaves out what {} has", tenant.slug, plain(partial));
                 }
+                if answer.may_be_cut() {
+                    note!(
+                        "muster: {}: {} are as many as Microsoft gives; there may be more: ask in parts",
+                        tenant.slug,
+                        plural(answer.rows(), "row")
+                    );
+                }
             }
             Err(error) => {
                 note!(

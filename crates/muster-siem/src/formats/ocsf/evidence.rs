@@ -716,10 +716,10 @@ impl<'a> Observables<'a> {
             .collect();
         let places = places(json.written_from(start), &values);
         json.list("observables", |json| {
-            for (observable, place) in self.0.as_slice().iter().zip(places) {
+            for (observable, place) in self.0.as_slice().iter().zip(places.iter()) {
                 json.item(|json| {
                     match place {
-                        Some(place) => json.text("name", Text::as_in_json(&place)),
+                        Some(place) => json.text("name", Text::as_in_json(place)),
                         None => json.word("name", observable.name),
                     }
                     json.choice("type", observable.kind);

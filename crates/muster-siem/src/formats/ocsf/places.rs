@@ -13,7 +13,7 @@ const COMPARED_MAX: usize = 64;
 /// Each comes with the name that the attribute should have: one with that name goes before others.
 ///
 /// `event` is an event, or the beginning of one, behind which only closing brackets are missing.
-pub(super) fn places(event: &[u8], values: &[(&str, &str)]) -> Vec<Option<String>> {
+pub(super) fn places(event: &[u8], values: &[(&str, &str)]) -> Places {
     let mut wanted = Wanted::of(values);
     let mut around: Vec<Around> = Vec::new();
     let (mut key, mut at) = (0..0, 0);
@@ -57,7 +57,22 @@ pub(super) fn places(event: &[u8], values: &[(&str, &str)]) -> Vec<Option<String
         }
         at += 1;
     }
-    wanted.found.into_iter().map(|found| found.map(|(_, path)| path)).collect()
+    wanted.places
+}
+
+/// The paths that were found, one behind another in one text: there is one for nearly every value of an event.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    text: String,
+    /// For each value whether the attribute has the name that it should, and where in the text its path stands.
+    found: Vec<Option<(bool, Range<usize>)>>,
+}
+
+impl Places {
+    /// The path of each value, in the order in which they were asked for.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Option<&str>> {
+        self.found.iter().map(|found| found.as_ref().and_then(|(_, path)| self.text.get(path.clone())))
+    }
 }
 
 /// An object or list around the place that is looked at.
@@ -74,8 +89,7 @@ struct Wanted<'v> {
     many: Option<HashMap<&'v [u8], Vec<usize>>>,
     /// A bit for each length, of 64 lengths, that a value has.
     lengths: u64,
-    /// Whether the attribute has the name that it should, and the path.
-    found: Vec<Option<(bool, String)>>,
+    places: Places,
 }
 
 impl<'v> Wanted<'v> {
@@ -88,7 +102,8 @@ impl<'v> Wanted<'v> {
             many
         });
         let lengths = values.iter().fold(0, |lengths, (_, value)| lengths | 1 << (value.len() % 64));
-        Self { values, many, lengths, found: vec![None; values.len()] }
+        let places = Places { text: String::new(), found: vec![None; values.len()] };
+        Self { values, many, lengths, places }
     }
 
     fn look(&mut self, event: &[u8], around: &[Around], key: &Range<usize>, value: Range<usize>) {
@@ -119,14 +134,15 @@ impl<'v> Wanted<'v> {
         let text =
             |range: &Range<usize>| event.get(range.clone()).and_then(|text| std::str::from_utf8(text).ok());
         let fits = text(&own) == self.values.get(number).map(|(name, _)| *name);
-        let Some(found) = self.found.get_mut(number) else { return };
+        let Places { text: path, found } = &mut self.places;
+        let Some(found) = found.get_mut(number) else { return };
         if found.as_ref().is_some_and(|(fit, _)| *fit || !fits) {
             return;
         }
-        let mut path = String::new();
+        let start = path.len();
         for outer in around {
             if let Some(name) = text(&outer.key).filter(|name| !name.is_empty()) {
-                if !path.is_empty() {
+                if path.len() > start {
                     path.push('.');
                 }
                 path.push_str(name);
@@ -136,18 +152,20 @@ impl<'v> Wanted<'v> {
             }
         }
         if !list {
-            if !path.is_empty() {
+            if path.len() > start {
                 path.push('.');
             }
             path.push_str(text(key).unwrap_or_default());
         }
-        *found = Some((fits, path));
+        *found = Some((fits, start..path.len()));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::places;
+    fn places(event: &[u8], values: &[(&str, &str)]) -> Vec<Option<String>> {
+        super::places(event, values).iter().map(|path| path.map(ToOwned::to_owned)).collect()
+    }
 
     #[test]
     fn a_value_is_found_where_it_stands() {

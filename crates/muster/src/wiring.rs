@@ -227,9 +227,7 @@ pub(crate) fn microsoft_for(
     clock: &Arc<dyn Clock>,
     instance: InstanceId,
 ) -> Result<Microsoft, Failed> {
-    let grants = StoreGrants::new(Arc::clone(store), instance, Arc::clone(clock));
-    microsoft(settings, Arc::clone(clock), Some(Arc::new(grants)))
-        .map_err(|error| Failed { exit: Exit::Settings, error })
+    microsoft_with(settings, store, clock, instance, |options| options)
 }
 
 /// The same, with time and room for hunting queries.
@@ -239,9 +237,19 @@ pub(crate) fn microsoft_for_hunting(
     clock: &Arc<dyn Clock>,
     instance: InstanceId,
 ) -> Result<Microsoft, Failed> {
+    microsoft_with(settings, store, clock, instance, MicrosoftOptions::for_hunting)
+}
+
+fn microsoft_with(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    instance: InstanceId,
+    change: impl FnOnce(MicrosoftOptions) -> MicrosoftOptions,
+) -> Result<Microsoft, Failed> {
     let grants = StoreGrants::new(Arc::clone(store), instance, Arc::clone(clock));
     microsoft_options(settings, Some(Arc::new(grants)))
-        .and_then(|options| Ok(Microsoft::new(options.for_hunting(), Arc::clone(clock))?))
+        .and_then(|options| Ok(Microsoft::new(change(options), Arc::clone(clock))?))
         .map_err(|error| Failed { exit: Exit::Settings, error })
 }
 

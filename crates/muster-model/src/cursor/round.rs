@@ -342,8 +342,8 @@ impl Round {
 
     /// Where what is asked for ends; in an open window, beyond all that has come and by any clock could have.
     fn known_end(&self, page: &PageSummary, plan: &Plan) -> Timestamp {
-        let newest = [self.latest.unwrap_or(self.at), page.clocks.later(), self.at].into_iter().max();
-        self.asked_end(plan).unwrap_or_else(|| plus(newest.unwrap_or(self.at), 1))
+        let newest = self.latest.unwrap_or(self.at).max(page.clocks.later()).max(self.at);
+        self.asked_end(plan).unwrap_or_else(|| plus(newest, 1))
     }
 
     /// Whether all of the page could be read, save for what is known to be unreadable.

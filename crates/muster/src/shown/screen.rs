@@ -170,6 +170,9 @@ fn tenants(output: &Output, now: &Snapshot, frame: Frame) -> String {
         Tone::Fair => 1,
         Tone::Good | Tone::Plain => 2,
     });
+    if order.is_empty() && now.totals.tenants > 0 {
+        return "no tenant with trouble".to_owned();
+    }
     let mut heads = vec![("tenant", Align::Left), ("state", Align::Left), ("source", Align::Left)];
     heads.extend([("reads", Align::Left), ("last read", Align::Right), ("accepted", Align::Right)]);
     heads.push(("owed", Align::Right));
@@ -187,9 +190,6 @@ fn tenants(output: &Output, now: &Snapshot, frame: Frame) -> String {
         shown += 1;
     }
     let mut text = if grid.is_empty() { String::new() } else { grid.render(output, frame.width) };
-    if order.is_empty() && now.totals.tenants > 0 {
-        return "no tenant with trouble".to_owned();
-    }
     let more = order.len() - shown;
     if more > 0 {
         let gap = if text.is_empty() { "" } else { "\n" };

@@ -278,7 +278,9 @@ impl Cursor {
             }
             (None, Some(before)) => self.holes.push(Hole {
                 from: before.from,
-                to: Some(round.at.max(page.clocks.local)).filter(|to| *to > before.from),
+                // Up to where the next round of news begins, too: where a hole was read just now, by a clock that has been
+                // put back, nothing else reaches as far.
+                to: Some(round.at.max(page.clocks.local).max(self.next_from)).filter(|to| *to > before.from),
                 reason: Reason::Partial,
                 since: before.since,
                 tries: 0,

@@ -109,6 +109,22 @@ fn a_provider_that_comes_and_goes_leaves_one_hole() {
     assert_eq!(spans, [(at(1_000), Some(at(2_300)), at(2_000))]);
 }
 
+#[test]
+fn what_a_provider_left_out_is_a_hole_whatever_the_clock_says_meanwhile() {
+    let (cursor, _) = Cursor::starting(at(1_000)).after(&page(&[], 10_000), &POLICY, &LIMITS);
+    let partial = PageSummary { partial: Some("a provider".to_owned()), ..page(&[], 20_000) };
+    let (mut cursor, step) = cursor.after(&partial, &POLICY, &LIMITS);
+    assert_eq!(step, Step::RoundDone);
+    // The provider is back while an older hole is read, and our clock was put back by two hours.
+    let (from, to, since) = (at(2_000), Some(at(3_000)), at(4_000));
+    cursor.holes.push(Hole { from, to, reason: Reason::NoAnswer, since, tries: 0, next_at: since });
+    assert!(cursor.heal(page(&[], 12_800).clocks));
+    let (cursor, _) = cursor.after(&page(&[], 12_800), &POLICY, &LIMITS);
+    let spans: Vec<_> = cursor.holes().into_iter().map(|hole| (hole.from, hole.to)).collect();
+    assert_eq!(spans, [(at(10_000 - 600), Some(at(20_000 - 600)))]);
+    assert_eq!(cursor.next_from, at(20_000 - 600));
+}
+
 /// Found by the simulation: the end of what followed was taken for the end of the round, or the link was asked for forever.
 #[test]
 fn a_link_that_is_refused_ends_nothing() {

@@ -1,11 +1,15 @@
 //! Killed at any moment, nothing is lost. The real program, the real SIGKILL.
 
-use rustix::process::Signal;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use muster_emulator::Config;
+use muster_model::{Clock as _, SystemClock};
+use muster_store::{LedgerFilter, Store};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use rustix::process::Signal;
 
 use crate::support::{Setup, config, eventually, signal};
 
@@ -63,6 +67,7 @@ async fn killed_at_random_moments_nothing_is_lost() {
         setup.emulator.production_finished() && setup.lost() == 0
     })
     .await;
+    the_ledger_is_what_arrived(&setup, &*store).await;
     muster.kill().await.expect("killed");
     let [splunk, arcsight, file] = setup.tallies();
     println!(
@@ -85,6 +90,42 @@ async fn killed_at_random_moments_nothing_is_lost() {
         "more was doubled than was ever in flight at a kill"
     );
     assert!(store.dead_letters(None, 10).await.expect("the store answers").is_empty());
+}
+
+/// By the hour of their update, the ledger counts what the archive holds: as new, and as delivered to each sink.
+async fn the_ledger_is_what_arrived(setup: &Setup, store: &dyn Store) {
+    let hours = |hours: i64| SystemClock.now() + jiff::SignedDuration::from_hours(hours);
+    let everything = LedgerFilter { tenant: None, source: None, from: hours(-24 * 30), to: hours(24) };
+    let sinks = store.sink_totals().await.expect("the store answers").len();
+    let counted = async || {
+        let hours = store.ledger(everything, SystemClock.now()).await.expect("the store answers");
+        let mut counted: BTreeMap<Timestamp, Vec<u64>> = BTreeMap::new();
+        for hour in hours.iter().filter(|hour| hour.new > 0) {
+            let counts = counted.entry(hour.hour).or_insert_with(|| vec![0; 1 + sinks]);
+            counts[0] += hour.new;
+            for (number, sink) in hour.sinks.iter().enumerate() {
+                counts[1 + number] += sink.delivered;
+            }
+        }
+        counted
+    };
+    eventually("everything is acknowledged", async || {
+        counted().await.values().all(|counts| counts.iter().all(|count| *count == counts[0]))
+    })
+    .await;
+    let archive = std::fs::read_to_string(setup.path().join("archive.ndjson")).expect("an archive");
+    let mut arrived: BTreeMap<Timestamp, Vec<u64>> = BTreeMap::new();
+    for line in archive.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let updated = record["lastUpdateDateTime"].as_str().expect("an update time");
+        let updated: Timestamp = updated.parse().expect("a time");
+        let hour = updated.as_second().div_euclid(3_600) * 3_600;
+        let hour = Timestamp::from_second(hour).expect("in range");
+        for count in arrived.entry(hour).or_insert_with(|| vec![0; 1 + sinks]) {
+            *count += 1;
+        }
+    }
+    assert_eq!(counted().await, arrived, "new, and delivered to each sink");
 }
 
 /// Told to stop, the program finishes what is under way: nothing is lost and nothing doubled, anywhere.

@@ -10,6 +10,7 @@ use super::Context;
 use super::moment::Moment;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::calendar;
+use crate::shown::note::note;
 use crate::shown::output::{Output, Tone, number};
 
 /// How far back it goes where nothing else is said: of one tenant, and of all.
@@ -54,6 +55,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         return Err(Failed::say(Exit::Usage, said));
     }
     let hours = context.store.ledger(filter, now).await?;
+    if let Some(first) = hours.first().map(|first| first.hour).filter(|first| *first > filter.from) {
+        note!(
+            "muster: the hours from {first:.0} on are shown, which is as many as fit; with --until {first:.0} you see those before"
+        );
+    }
     let slugs: BTreeMap<TenantId, String> = match tenant {
         Some(tenant) => BTreeMap::from([(tenant.id, tenant.slug.to_string())]),
         None => {

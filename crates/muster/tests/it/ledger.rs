@@ -51,6 +51,9 @@ async fn a_hole_is_red_until_it_is_healed() {
     );
     let all = text(&world.setup.muster(&["ledger", "--since", &since, "--until", &until]).await);
     assert!(all.contains(&slug), "{all}");
+    let long = world.setup.muster(&["ledger", "--since", "2020-01-01", "--until", &until]).await;
+    let said = String::from_utf8_lossy(&long.stderr);
+    assert!(said.contains("which is as many as fit; with --until 20"), "what is left out is told: {said}");
 
     world.setup.emulator.clear_faults();
     world.work(8 * 3_600).await;

@@ -7,7 +7,7 @@ use muster_model::{Record, TenantLabel};
 
 use super::fields::*;
 use super::line::{Line, is_no_date};
-use crate::formats::view::{Connection, HuntingRow, bare_address};
+use crate::formats::view::{Connection, HuntingRow, Inner, bare_address};
 use crate::formats::writing::distinct::Distinct;
 use crate::formats::writing::edit::Syntax;
 
@@ -21,18 +21,24 @@ pub(super) fn write_row(
 ) {
     line.common(Text::default(), Text::default(), name, record, tenant);
     line.text(CATEGORY, row.table);
-    let device = row.device();
+    // Of a row of alert evidence the entity stands whole in `AdditionalFields`.
+    let inner = if row.text("EntityType").is_blank() { Inner::default() } else { Inner::read(&row) };
+    let tapes = inner.tapes();
+    let evident = row.evident(tapes.get(&row, "AdditionalFields"));
+    let device = row.device().or(evident.device);
     line.text(HOST, device.name());
     line.text(HOST_DOMAIN, device.domain());
     line.text(HOST_ID, device.id);
-    line.text(OS, row.text("OSPlatform"));
+    line.text(OS, row.text("OSPlatform").or(evident.device.os_platform));
     line.text(HOST_GROUP, device.group);
-    let account = row.account();
+    let account = row.account().or(evident.account);
     let user = if account.name().is_blank() { row.initiating_account() } else { account };
     line.user(&user);
-    let file = row.file();
-    line.file(&file);
-    line.process(&row.initiating_process());
+    // The columns name the program of a process as a file.
+    let file = if evident.process.is_blank() { evident.file } else { evident.process.image };
+    line.file(&row.file().or(file));
+    let process = row.initiating_process();
+    line.process(if process.is_blank() { &evident.process } else { &process });
     line.connection(&Connection {
         source_address: row.text("LocalIP").or(row.text("IPAddress")),
         source_port: row.text("LocalPort"),

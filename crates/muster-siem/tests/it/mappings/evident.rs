@@ -3,7 +3,7 @@
 use muster_model::RecordKind::HuntingRow;
 use serde_json::{Value, json};
 
-use super::{ecs, ocsf};
+use super::{ecs, line, ocsf};
 
 /// The row with an entity, written either way.
 fn rows(entity_type: &str, entity: &Value, columns: &Value) -> [String; 2] {
@@ -78,6 +78,37 @@ fn a_process_has_its_account_parent_and_device() {
         let users = document["related"]["user"].as_array().expect("users");
         assert!(users.contains(&json!("ida.sund@fabrikam.example")), "{users:?}");
         assert!(document["related"]["hosts"].as_array().expect("hosts").contains(&json!("ws-1001")));
+    }
+}
+
+#[test]
+fn the_flat_formats_show_the_entity_in_the_fields_of_its_kind() {
+    let columns = json!({"FileName": "powershell.exe", "DeviceName": null, "AccountName": ""});
+    for body in rows("Process", &process(), &columns) {
+        for (format, fields) in [
+            ("cef", ["shost", "deviceExternalId", "suser", "sproc", "spid", "fname", "filePath"]),
+            (
+                "leef",
+                ["identHostName", "deviceId", "usrName", "processName", "processId", "fileName", "filePath"],
+            ),
+        ] {
+            let line = line(format, HuntingRow, &body);
+            let shown = fields.map(|field| line.get(field).map_or("", String::as_str));
+            let expected = [
+                "ws-1001",
+                "e1e2e3e4c533c8a052ea231ec1b19adaf497b625",
+                "ida.sund",
+                "powershell.exe",
+                "16108",
+                "powershell.exe",
+                r"C:\Windows\System32\WindowsPowerShell\v1.0",
+            ];
+            assert_eq!(shown, expected, "{format}: {line:#?}");
+            assert!(line.values().any(|value| value == "\"powershell.exe\" -enc AAAA"), "{line:#?}");
+            assert!(line.values().any(|value| value == "S-1-5-21-1000-2000-3000-4001"), "{line:#?}");
+            // The entity whole stands there as well.
+            assert!(line.values().any(|value| value.contains("WScript.exe odd.vbs")), "{line:#?}");
+        }
     }
 }
 

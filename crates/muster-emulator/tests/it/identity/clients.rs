@@ -53,8 +53,11 @@ impl Clients {
         let folder = tempfile::tempdir().unwrap();
         let config = Config {
             tenants: 1,
-            alerts: Some(50),
+            alerts: Some(200),
             tls: true,
+            roles: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All"]
+                .map(str::to_owned)
+                .to_vec(),
             ca_out: Some(folder.path().join("ca.pem")),
             ..Config::default()
         };
@@ -141,6 +144,12 @@ async fn msal_with_a_device_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn azure_identity_with_a_secret_a_certificate_and_a_managed_identity() {
     succeeds("azure_identity.py").await;
+}
+
+/// An app's and a person's, of both versions, from clients that nobody here wrote: each reads its API, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_every_kind_read_the_api_that_they_are_for() {
+    succeeds("every_api.py").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

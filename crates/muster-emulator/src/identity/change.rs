@@ -13,7 +13,7 @@ use super::application::{
     Application, Audience, FederatedCredential, KeyCredential, PasswordCredential, Platform, Required,
 };
 use super::certificate::Certificate;
-use super::directory::{User, directory_role};
+use super::directory::{AppPolicy, User, directory_role};
 use super::platform::{Identity, State};
 use super::resources::{RESOURCES, Resource};
 
@@ -240,6 +240,30 @@ pub enum DirectoryChange {
         /// Whether the tenant has it.
         enabled: bool,
     },
+    /// A tenant turns out to be in another national cloud, as its discovery document says.
+    NationalCloud {
+        /// The tenant.
+        tenant: String,
+        /// `cloud_instance_name`, such as `microsoftonline.us`.
+        instance: String,
+        /// `tenant_region_sub_scope`, such as `DODCON`.
+        #[serde(default)]
+        sub_scope: Option<String>,
+    },
+    /// A tenant's app-management policy forbids some things from now on; with nothing said, it forbids nothing.
+    AppPolicy {
+        /// The tenant.
+        tenant: String,
+        /// Whether apps may have no secrets.
+        #[serde(default)]
+        no_secrets: bool,
+        /// How long a secret or certificate may live.
+        #[serde(default)]
+        lifetime_days_max: Option<u32>,
+        /// Whether apps may not be for other tenants.
+        #[serde(default)]
+        no_multitenant: bool,
+    },
     /// Another key signs from now on; the older ones are still published.
     RollKeys,
     /// Keys that no longer sign are forgotten.
@@ -432,6 +456,15 @@ impl Identity {
                 } else {
                     missing.insert(resource);
                 }
+            }
+            DirectoryChange::NationalCloud { tenant, instance, sub_scope } => {
+                let tenant = tenant_of(&tenant)?;
+                state.directory.tenant(world, tenant).elsewhere = Some((instance, sub_scope));
+            }
+            DirectoryChange::AppPolicy { tenant, no_secrets, lifetime_days_max, no_multitenant } => {
+                let tenant = tenant_of(&tenant)?;
+                state.directory.tenant(world, tenant).app_policy =
+                    AppPolicy { no_secrets, lifetime_days_max, no_multitenant };
             }
             DirectoryChange::CredentialDelay { milliseconds } => {
                 state.credential_delay = i64::try_from(milliseconds).unwrap_or(i64::MAX / 20_000) * 10_000;

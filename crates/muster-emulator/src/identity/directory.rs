@@ -65,6 +65,19 @@ pub(crate) struct TenantDirectory {
     pub(crate) principals: Vec<ServicePrincipal>,
     /// APIs that the tenant does not have, for want of a licence.
     pub(crate) missing_resources: BTreeSet<String>,
+    /// The national cloud that it is in, where that is another one: `cloud_instance_name` and `tenant_region_sub_scope`.
+    pub(crate) elsewhere: Option<(String, Option<String>)>,
+    /// What its app-management policy forbids.
+    pub(crate) app_policy: AppPolicy,
+}
+
+/// An app-management policy.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AppPolicy {
+    pub(crate) no_secrets: bool,
+    /// The longest life of a secret or certificate.
+    pub(crate) lifetime_days_max: Option<u32>,
+    pub(crate) no_multitenant: bool,
 }
 
 impl TenantDirectory {

@@ -22,6 +22,7 @@ pub(crate) fn discovery(
     call: &Call<'_>,
     tenant: &str,
     version: Version,
+    elsewhere: Option<(String, Option<String>)>,
 ) -> Result<Answer, AadError> {
     let id = match tenant {
         "common" | "organizations" | "consumers" => "{tenantid}".to_owned(),
@@ -79,6 +80,12 @@ pub(crate) fn discovery(
     };
     if let (Some(document), serde_json::Value::Object(own)) = (document.as_object_mut(), own) {
         document.extend(own);
+    }
+    if let Some((instance, sub_scope)) = elsewhere {
+        document["cloud_instance_name"] = Value::from(instance);
+        if let Some(sub_scope) = sub_scope {
+            document["tenant_region_sub_scope"] = Value::from(sub_scope);
+        }
     }
     Ok(cached(Answer::json(StatusCode::OK, document.to_string())))
 }
@@ -139,6 +146,12 @@ fn cached(answer: Answer) -> Answer {
 }
 
 impl Identity {
+    /// The national cloud that a tenant is in, where that is another one.
+    pub(crate) fn elsewhere(&self, world: &World, tenant: &str) -> Option<(String, Option<String>)> {
+        let tenant = world.find_tenant(tenant)?;
+        self.lock().directory.tenant(world, tenant).elsewhere.clone()
+    }
+
     /// `GET …/discovery/keys`.
     pub(crate) fn published_keys(&self, world: &World, tenant: &str) -> Answer {
         let issuer = match world.find_tenant(tenant) {

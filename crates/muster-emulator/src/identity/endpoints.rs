@@ -91,9 +91,11 @@ impl Identity {
             (_, "oauth2/devicecode") => self.device_code(scene, tenant, Version::V1),
             (_, "oauth2/v2.0/devicecode") => self.device_code(scene, tenant, Version::V2),
             (_, "oauth2/logout" | "oauth2/v2.0/logout") => Ok(self.log_out(scene)),
-            (_, ".well-known/openid-configuration") => discovery::discovery(world, call, tenant, Version::V1),
+            (_, ".well-known/openid-configuration") => {
+                discovery::discovery(world, call, tenant, Version::V1, self.elsewhere(world, tenant))
+            }
             (_, "v2.0/.well-known/openid-configuration") => {
-                discovery::discovery(world, call, tenant, Version::V2)
+                discovery::discovery(world, call, tenant, Version::V2, self.elsewhere(world, tenant))
             }
             (_, "discovery/instance") => discovery::instance_discovery(world, call),
             (_, "discovery/keys" | "discovery/v2.0/keys") => Ok(self.published_keys(world, tenant)),

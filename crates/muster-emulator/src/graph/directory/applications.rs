@@ -94,6 +94,13 @@ impl Request<'_> {
             None => {}
             Some(Some("AzureADMyOrg")) => app.audience = Audience::MyOrg,
             Some(Some("AzureADMultipleOrgs" | "AzureADandPersonalMicrosoftAccount")) => {
+                if state.directory.tenant(self.world, self.tenant()).app_policy.no_multitenant {
+                    return Err(refusal(
+                        StatusCode::BAD_REQUEST,
+                        "SignInAudienceNotAllowedAsPerAppPolicy",
+                        "Sign-in audience not allowed as per assigned policy.",
+                    ));
+                }
                 app.audience = Audience::MultipleOrgs;
             }
             Some(_) => return Err(bad("Invalid value specified for property 'signInAudience'.")),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::graph::service::{Refusal, refusal};
 use crate::identity::application::{Application, FederatedCredential, KeyCredential, PasswordCredential};
 use crate::identity::certificate::Certificate;
+use crate::identity::directory::AppPolicy;
 use crate::identity::platform::State;
 use crate::world::ticks::Ticks;
 
@@ -18,6 +19,19 @@ const FEDERATED_MAX: usize = 20;
 const PASSWORDS_MAX: usize = 100;
 /// Who a proof of possession is addressed to.
 const PROOF_AUDIENCE: &str = "00000002-0000-0000-c000-000000000000";
+
+/// Whether a policy lets something live until `end`.
+fn check_life(policy: AppPolicy, now: Ticks, end: Ticks) -> Result<(), Refusal> {
+    let longest = policy.lifetime_days_max.map(|days| now.plus_seconds(i64::from(days) * 86_400));
+    if longest.is_none_or(|longest| end <= longest) {
+        return Ok(());
+    }
+    Err(refusal(
+        StatusCode::BAD_REQUEST,
+        "CredentialInvalidLifetimeAsPerAppPolicy",
+        "Credential lifetime exceeds the max value allowed as per assigned policy.",
+    ))
+}
 
 impl Request<'_> {
     /// A new certificate out of a `keyCredential`.
@@ -34,6 +48,7 @@ impl Request<'_> {
         if now >= certificate.not_after {
             return Err(bad("Key credential end date is invalid: the certificate has expired."));
         }
+        check_life(state.directory.tenant(self.world, self.tenant()).app_policy, now, certificate.not_after)?;
         let given = key["keyId"].as_str().filter(|id| id.len() == 36).map(str::to_owned);
         Ok(KeyCredential {
             key_id: given.unwrap_or_else(|| state.dice.guid()),
@@ -61,6 +76,15 @@ impl Request<'_> {
         if end <= start || end <= now {
             return Err(bad("Password credential end date must be after its start date and in the future."));
         }
+        let policy = state.directory.tenant(self.world, self.tenant()).app_policy;
+        if policy.no_secrets {
+            return Err(refusal(
+                StatusCode::BAD_REQUEST,
+                "CredentialTypeNotAllowedAsPerAppPolicy",
+                "Credential type not allowed as per assigned policy.",
+            ));
+        }
+        check_life(policy, now, end)?;
         if app.passwords.len() >= PASSWORDS_MAX {
             return Err(bad("The number of password credentials exceeds the limit."));
         }

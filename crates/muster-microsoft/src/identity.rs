@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::FetchError;
 use crate::access::TenantAccess;
+use crate::api::answers::Case;
 use crate::entra::access_token::AccessToken;
 use crate::entra::applications::Applications;
 use crate::entra::consent::{self, ConsentForm};
@@ -19,6 +20,9 @@ use crate::entra::verify::{self, Expected, Verification};
 use crate::key_vault::{KeyVault, KeyVaultError, VaultAddress};
 use crate::microsoft::Microsoft;
 use crate::sources;
+
+/// How long is waited before a refusal that is not the API's own is asked about again.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Microsoft {
     /// A token of `app` for `resource` in `tenant`: the one in hand, or a new one.
@@ -169,16 +173,31 @@ impl Microsoft {
         self.key_vault().set_secret(&address, value, &token).await
     }
 
-    /// Whether Microsoft issues `app` a token for Graph in `tenant`: one that was just issued, which takes the place of
-    /// the one in hand.
-    pub async fn probe_token(&self, app: &App, tenant: TenantId) -> TenantAccess {
-        let token = self.fresh_access_token(app, tenant, self.cloud().graph_resource()).await;
+    /// Whether Microsoft issues `app` a token for `resource` in `tenant`: one that was just issued, which takes the place
+    /// of the one in hand.
+    pub async fn probe_token(&self, app: &App, tenant: TenantId, resource: &str) -> TenantAccess {
+        let token = self.fresh_access_token(app, tenant, resource).await;
         TenantAccess::by_token(token.as_ref().err())
     }
 
+    /// The API that a tenant with these sources is asked about first: that of its first source, or Graph.
+    #[must_use]
+    pub fn first_resource(&self, sources: impl IntoIterator<Item = Source>) -> &str {
+        let first = sources.into_iter().next().map(|source| sources::declaration(source).api);
+        first.map_or(self.cloud().graph_resource(), |api| self.cloud().api_resource(api))
+    }
+
     /// Whether `source` of `tenant` can be read: asks for one record with the token in hand.
+    ///
+    /// A refusal that is not the API's own, such as a web page of Microsoft's front, may pass. It is asked again before
+    /// anything is said of the access.
     pub async fn probe_source(&self, app: &App, tenant: TenantId, source: Source) -> TenantAccess {
-        TenantAccess::by_page(self.check_source(app, tenant, source).await.as_ref().err())
+        let mut found = self.check_source(app, tenant, source).await;
+        if found.as_ref().is_err_and(|error| error.case() == Case::Blocked) {
+            tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+            found = self.check_source(app, tenant, source).await;
+        }
+        TenantAccess::by_page(found.as_ref().err())
     }
 
     /// Asks `source` for one record with the token in hand, to see whether it can be read at all.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use muster_http::{Client, ClientError, ClientOptions, Held, Response, shown};
-use muster_model::{Clock, DomainName, Purpose, Source, TenantId};
+use muster_model::{Clock, DomainName, Purpose, Source, TenantId, TenantReference};
 use reqwest::RequestBuilder;
 use url::Url;
 
@@ -16,7 +16,7 @@ use crate::api::family::Quota;
 use crate::api::throttling::Budgets;
 use crate::entra::access_token::AccessToken;
 use crate::entra::credential::App;
-use crate::entra::discovery::{self, DiscoveryError};
+use crate::entra::discovery::{self, DiscoveryError, FoundTenant};
 use crate::entra::grant::GrantKeeper;
 use crate::entra::managed_identity::MachineTokens;
 use crate::entra::permissions::Permission;
@@ -120,7 +120,15 @@ impl Microsoft {
     /// # Errors
     /// When none has, or the identity platform does not answer.
     pub async fn tenant_of(&self, domain: &DomainName) -> Result<TenantId, DiscoveryError> {
-        discovery::tenant_of(&self.platform.client, &self.platform.cloud, domain).await
+        self.find_tenant(&TenantReference::Domain(domain.clone())).await.map(|found| found.id)
+    }
+
+    /// The tenant of this id or domain, and the national cloud that it belongs to.
+    ///
+    /// # Errors
+    /// When there is none, or the identity platform does not answer.
+    pub async fn find_tenant(&self, reference: &TenantReference) -> Result<FoundTenant, DiscoveryError> {
+        discovery::find_tenant(&self.platform.client, &self.platform.cloud, reference).await
     }
 
     /// Fetches a page, for `purpose`. Waits for the network only: where the budget is used up, it says so at once.

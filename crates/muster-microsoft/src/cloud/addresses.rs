@@ -86,6 +86,12 @@ impl Cloud {
         !self.custom && !there
     }
 
+    /// Which of Microsoft's clouds it is, or stands for.
+    #[must_use]
+    pub fn national_cloud(&self) -> NationalCloud {
+        self.national
+    }
+
     /// The cloud's name in the settings.
     #[must_use]
     pub fn name(&self) -> &'static str {

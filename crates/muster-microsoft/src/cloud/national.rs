@@ -132,6 +132,34 @@ impl NationalCloud {
         }
     }
 
+    /// The cloud that a discovery document names: by `cloud_instance_name`, and by `tenant_region_sub_scope` where several clouds
+    /// share an identity platform. `None` for a name that is not known.
+    ///
+    /// Source: Microsoft "OpenID Connect on the Microsoft identity platform" (discovery); the sub-scopes as the platform answers
+    /// for tenants of GCC (`GCC`), GCC High (`DODCON`) and DoD (`DOD`).
+    #[must_use]
+    pub fn of_instance(instance: &str, sub_scope: Option<&str>) -> Option<Self> {
+        let sub_scope = sub_scope.unwrap_or_default();
+        Some(match instance.to_ascii_lowercase().as_str() {
+            "microsoftonline.com" if sub_scope.eq_ignore_ascii_case("GCC") => Self::Gcc,
+            "microsoftonline.com" => Self::Global,
+            "microsoftonline.us" if sub_scope.eq_ignore_ascii_case("DOD") => Self::Dod,
+            "microsoftonline.us" => Self::GccHigh,
+            "partner.microsoftonline.cn" | "microsoftonline.cn" | "chinacloudapi.cn" => Self::China,
+            "sovcloud-identity.fr" => Self::France,
+            "sovcloud-identity.de" => Self::Germany,
+            "sovcloud-identity.sg" => Self::Singapore,
+            _ => return None,
+        })
+    }
+
+    /// Whether apps and tokens of one reach tenants of the other: they share an identity platform and Graph.
+    #[must_use]
+    pub fn reaches(self, other: Self) -> bool {
+        let (own, others) = (self.hosts(), other.hosts());
+        own.login == others.login && own.graph == others.graph
+    }
+
     /// Whether Graph's security alerts and incidents exist in this cloud. In China's they do not.
     #[must_use]
     pub fn has_graph_security(self) -> bool {

@@ -55,6 +55,14 @@ pub(crate) fn end(expires_in: Option<&Value>, now: Timestamp) -> Timestamp {
     now.saturating_add(life).expect("a duration is never out of range")
 }
 
+/// When a token ends that says so in seconds since 1970. What is odd counts as the documented least, and what lies far ahead as
+/// the longest life that there is.
+pub(crate) fn end_at(expires_on: &Value, now: Timestamp) -> Timestamp {
+    let seconds = expires_on.as_i64().or_else(|| expires_on.as_str()?.parse().ok());
+    let life = seconds.and_then(|at| u64::try_from(at.checked_sub(now.as_second())?).ok());
+    end(life.map(Value::from).as_ref(), now)
+}
+
 /// Whether a token that ends then is good for some minutes more.
 pub(crate) fn lives_on(expires_at: Timestamp, now: Timestamp) -> bool {
     now.checked_add(REMAINING_LIFE_MIN).is_ok_and(|soon| expires_at > soon)

@@ -56,7 +56,7 @@ pub enum Credential {
 }
 
 /// Where a federated token comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Assertion {
     /// A file that something else keeps fresh, such as Kubernetes. It is read anew for each request.
     File(PathBuf),
@@ -64,20 +64,32 @@ pub enum Assertion {
     ManagedIdentity(ManagedIdentity),
 }
 
-/// The managed identity of the machine, by Azure's instance metadata service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The managed identity of the machine: by Azure's instance metadata service, or by what App Service and Container Apps put
+/// beside each program.
+#[derive(Debug, Clone)]
 pub struct ManagedIdentity {
-    /// The token endpoint of the metadata service; see [`ManagedIdentity::default`].
+    /// The token endpoint; see [`ManagedIdentity::default`] for that of a virtual machine.
     pub endpoint: Url,
+    /// What proves to the endpoint of App Service or Container Apps that a request is this program's own
+    /// (`X-IDENTITY-HEADER`); none: a virtual machine's, which wants none.
+    pub header: Option<Secret<String>>,
     /// Which of several user-assigned identities.
     pub client_id: Option<String>,
+}
+
+impl PartialEq for ManagedIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        let header = |identity: &Self| identity.header.as_ref().map(|header| header.expose().clone());
+        self.endpoint == other.endpoint && self.client_id == other.client_id && header(self) == header(other)
+    }
 }
 
 impl Default for ManagedIdentity {
     /// The address that every Azure machine has.
     fn default() -> Self {
         let endpoint = "http://169.254.169.254/metadata/identity/oauth2/token";
-        Self { endpoint: Url::parse(endpoint).expect("a built-in address is a URL"), client_id: None }
+        let endpoint = Url::parse(endpoint).expect("a built-in address is a URL");
+        Self { endpoint, header: None, client_id: None }
     }
 }
 

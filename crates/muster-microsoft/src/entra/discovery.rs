@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_http::{Client, TransportError, shown};
-use muster_model::{DomainName, TenantId};
+use muster_model::{DomainName, TenantId, TenantReference};
 use serde::Deserialize;
 use url::Url;
 
-use crate::{Cloud, cloud};
+use crate::{Cloud, NationalCloud, cloud};
 
 /// No discovery document is longer.
 const DOCUMENT_BYTES_MAX: usize = 256 << 10;
@@ -24,11 +24,14 @@ pub enum DiscoveryError {
     /// No tenant has verified it.
     #[error("no tenant in this cloud has verified the domain {0}: check its spelling, or use the tenant id")]
     UnknownDomain(DomainName),
+    /// There is no tenant of this id.
+    #[error("there is no tenant {0} in this cloud: check the id, and the cloud in the settings")]
+    UnknownTenant(TenantId),
     /// An answer that makes no sense.
     #[error("the identity platform's answer about {domain} (status {status}) cannot be read: {beginning}")]
     Odd {
-        /// The domain.
-        domain: DomainName,
+        /// The domain or the tenant's id.
+        domain: String,
         /// HTTP status.
         status: u16,
         /// Its first characters.
@@ -68,6 +71,12 @@ pub(crate) struct Document {
     pub(crate) device_authorization_endpoint: Option<String>,
     #[serde(default)]
     pub(crate) jwks_uri: Option<String>,
+    /// Microsoft's own: the national cloud of the tenant.
+    #[serde(default)]
+    pub(crate) cloud_instance_name: Option<String>,
+    /// Microsoft's own: tells clouds apart that share an identity platform.
+    #[serde(default)]
+    pub(crate) tenant_region_sub_scope: Option<String>,
     /// Until when it may be kept.
     #[serde(skip, default = "never")]
     pub(crate) fresh_until: Timestamp,
@@ -77,25 +86,49 @@ fn never() -> Timestamp {
     Timestamp::MIN
 }
 
-pub(crate) async fn tenant_of(
+/// A tenant, as the identity platform knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundTenant {
+    /// Its id.
+    pub id: TenantId,
+    /// The national cloud that it belongs to; none where the platform does not say, or names one that is not known.
+    pub cloud: Option<NationalCloud>,
+}
+
+pub(crate) async fn find_tenant(
     client: &Client,
     cloud: &Cloud,
-    domain: &DomainName,
-) -> Result<TenantId, DiscoveryError> {
-    let url = cloud.login(&format!("/{domain}/v2.0/.well-known/openid-configuration"));
+    reference: &TenantReference,
+) -> Result<FoundTenant, DiscoveryError> {
+    let name = match reference {
+        TenantReference::Id(id) => id.to_string(),
+        TenantReference::Domain(domain) => domain.to_string(),
+    };
+    let url = cloud.login(&format!("/{name}/v2.0/.well-known/openid-configuration"));
     let answer = client.send(client.get(&url, None)).await?;
     if answer.status == 400 || answer.status == 404 {
-        return Err(DiscoveryError::UnknownDomain(domain.clone()));
+        return Err(match reference {
+            TenantReference::Id(id) => DiscoveryError::UnknownTenant(*id),
+            TenantReference::Domain(domain) => DiscoveryError::UnknownDomain(domain.clone()),
+        });
     }
     // `https://login.microsoftonline.com/{tenant}/v2.0`: the id is the one path segment that is a GUID.
-    let issuer =
-        muster_model::json::from_answer::<Document>(&answer.body).ok().map(|document| document.issuer);
-    issuer.as_deref().and_then(|issuer| issuer.split('/').find_map(|part| part.parse().ok())).ok_or_else(
-        || {
-            let beginning = shown(&String::from_utf8_lossy(&answer.body[..answer.body.len().min(120)]));
-            DiscoveryError::Odd { domain: domain.clone(), status: answer.status, beginning }
-        },
-    )
+    let document = read(&answer.body).ok();
+    let id = document
+        .as_ref()
+        .and_then(|document| document.issuer.split('/').find_map(|part| part.parse::<TenantId>().ok()));
+    let odd = || {
+        let beginning = shown(&String::from_utf8_lossy(&answer.body[..answer.body.len().min(120)]));
+        DiscoveryError::Odd { domain: name.clone(), status: answer.status, beginning }
+    };
+    let (Some(document), Some(id)) = (document, id) else { return Err(odd()) };
+    if matches!(reference, TenantReference::Id(asked) if *asked != id) {
+        return Err(odd());
+    }
+    let instance = document.cloud_instance_name.as_deref();
+    let sub_scope = document.tenant_region_sub_scope.as_deref();
+    let cloud = instance.and_then(|instance| NationalCloud::of_instance(instance, sub_scope));
+    Ok(FoundTenant { id, cloud })
 }
 
 /// The document of the identity platform for a tenant: of its first generation, or of its second.

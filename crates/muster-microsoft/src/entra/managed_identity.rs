@@ -1,6 +1,8 @@
-//! Tokens of the machine's own identity in Azure, by the instance metadata service.
+//! Tokens of the machine's own identity in Azure, by the instance metadata service of virtual machines, or by the endpoint of App
+//! Service and Container Apps.
 //!
-//! Source: Microsoft "How to use managed identities on an Azure VM to acquire an access token". The service is asked
+//! Source: Microsoft "How to use managed identities on an Azure VM to acquire an access token"; "How to use managed identities
+//! for App Service and Azure Functions" (REST endpoint reference, 2019-08-01), which Container Apps share. The service is asked
 //! directly, never through a proxy: whoever stands between could ask in this machine's name.
 
 use std::collections::HashMap;
@@ -82,14 +84,19 @@ impl MachineTokens {
     ) -> Result<(Secret<String>, Timestamp), TokenError> {
         check_address(&identity.endpoint)?;
         let mut url = identity.endpoint.clone();
-        url.query_pairs_mut().append_pair("api-version", "2018-02-01").append_pair("resource", resource);
+        let version = if identity.header.is_some() { "2019-08-01" } else { "2018-02-01" };
+        url.query_pairs_mut().append_pair("api-version", version).append_pair("resource", resource);
         if let Some(client_id) = &identity.client_id {
             url.query_pairs_mut().append_pair("client_id", client_id);
         }
         let mut last = None;
         for wait in WAITS {
             tokio::time::sleep(wait).await;
-            let request = self.direct.get(url.as_str(), None).header("Metadata", "true");
+            let request = self.direct.get(url.as_str(), None);
+            let request = match &identity.header {
+                Some(header) => request.header("X-IDENTITY-HEADER", header.expose()),
+                None => request.header("Metadata", "true"),
+            };
             let answer = match self.direct.send(request).await {
                 Ok(answer) => answer,
                 Err(error @ (TransportError::Connect { .. } | TransportError::Timeout { .. })) => {
@@ -115,6 +122,9 @@ struct Issued {
     access_token: String,
     #[serde(default)]
     expires_in: Option<serde_json::Value>,
+    /// When it ends, in seconds since 1970; App Service says only this.
+    #[serde(default)]
+    expires_on: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +133,9 @@ struct Refusal {
     error: String,
     #[serde(default)]
     error_description: String,
+    /// App Service's own word.
+    #[serde(default)]
+    message: String,
 }
 
 /// Plain HTTP is for the link-local address, which no router passes on, and for this machine.
@@ -146,7 +159,11 @@ fn read(answer: Response, now: Timestamp) -> Result<(Secret<String>, Timestamp),
     let issued: Issued = muster_model::json::from_answer(body.expose())
         .map_err(|_| TokenError::Odd { status, beginning: access_token::NOT_SHOWN.to_owned() })?;
     let secret = access_token::usable(issued.access_token, status)?;
-    Ok((secret, access_token::end(issued.expires_in.as_ref(), now)))
+    let end = match (&issued.expires_in, &issued.expires_on) {
+        (None, Some(at)) => access_token::end_at(at, now),
+        (life, _) => access_token::end(life.as_ref(), now),
+    };
+    Ok((secret, end))
 }
 
 fn refusal(answer: &Response) -> TokenError {
@@ -154,6 +171,7 @@ fn refusal(answer: &Response) -> TokenError {
         return TokenError::Busy { status: answer.status, retry_after: answer.retry_after() };
     }
     let told = match muster_model::json::from_answer::<Refusal>(&answer.body) {
+        Ok(refusal) if refusal.error.is_empty() => shown(&refusal.message),
         Ok(refusal) => format!("{}: {}", shown(&refusal.error), shown(&refusal.error_description)),
         Err(_) => "no reason given".to_owned(),
     };

@@ -70,6 +70,47 @@ impl Permission {
         }
         .map(|(name, _)| name)
     }
+
+    /// `API/NAME`, as settings and commands name it: by its name as a role, where it has one.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        let named = self.role.or(self.scope).map_or("", |(name, _)| name);
+        format!("{}/{named}", self.resource.name())
+    }
+
+    /// Whether nothing can be changed or done with it. Microsoft's names say so.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        let reads = |name: &str| name.contains(".Read.") || name.ends_with(".Read") || !name.contains('.');
+        [self.role, self.scope].into_iter().flatten().all(|(name, _)| reads(name))
+    }
+}
+
+/// The permission that `API/NAME` names: the API by its name in Microsoft's portals or its app id.
+///
+/// # Errors
+/// In words, when there is none.
+pub fn parse(text: &str) -> Result<&'static Permission, String> {
+    let apis = || ResourceApp::ALL.map(ResourceApp::name).join(", ");
+    let (api, name) =
+        text.split_once('/').ok_or_else(|| format!("write it as API/NAME; the APIs are {}", apis()))?;
+    let same = |app: &ResourceApp| app.name().eq_ignore_ascii_case(api) || app.app_id() == api;
+    let app = ResourceApp::ALL
+        .into_iter()
+        .find(same)
+        .ok_or_else(|| format!("no API is called `{}`; they are {}", muster_http::shown(api), apis()))?;
+    by_name(Some(app), name).ok_or_else(|| {
+        let known = all().iter().filter(|permission| permission.resource == app);
+        let names: Vec<&str> = known
+            .filter_map(|permission| permission.role.or(permission.scope).map(|(name, _)| name))
+            .collect();
+        format!(
+            "{} has no permission `{}` that Muster knows; it knows {}",
+            app.name(),
+            muster_http::shown(name),
+            names.join(", ")
+        )
+    })
 }
 
 /// The application permission of this name. For constants: one that is not known does not compile.
@@ -429,6 +470,39 @@ mod tests {
             assert!(!least.why.is_empty(), "{source}");
             assert!(least.name(Access::Application).is_some_and(|name| name.contains(".Read.")), "{source}");
             assert!(least.name(Access::Delegated).is_some(), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_permission_is_named_with_its_api() {
+        for permission in all() {
+            assert_eq!(parse(&permission.full_name()), Ok(permission));
+        }
+        for (wrong, said) in [
+            ("Machine.Isolate", "API/NAME"),
+            ("Nonsense/Machine.Isolate", "Microsoft Threat Protection"),
+            ("Microsoft Threat Protection/Machine.Isolate", "Incident.Read.All"),
+            ("Nonsense\u{1b}[2J/x", "`Nonsense"),
+        ] {
+            let error = parse(wrong).expect_err("no permission");
+            assert!(error.contains(said) && !error.contains('\u{1b}'), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_acts_is_told_from_what_reads() {
+        let reads = |name: &str| parse(name).expect("a permission").only_reads();
+        for name in ["WindowsDefenderATP/Machine.Isolate", "Microsoft Graph/SecurityAlert.ReadWrite.All"] {
+            assert!(!reads(name), "{name}");
+        }
+        for name in
+            ["WindowsDefenderATP/Alert.Read", "Microsoft Graph/Directory.Read.All", "Microsoft Graph/openid"]
+        {
+            assert!(reads(name), "{name}");
+        }
+        // What reads for a source, reads.
+        for source in muster_model::Source::ALL {
+            assert!(crate::sources::permissions(source)[0].only_reads(), "{source}");
         }
     }
 

@@ -80,7 +80,10 @@ impl World {
 
     fn identity(&self) -> ManagedIdentity {
         let address = format!("{}/metadata/identity/oauth2/token", self.emulator.base_url());
-        ManagedIdentity { endpoint: url::Url::parse(&address).expect("an address"), client_id: None }
+        ManagedIdentity {
+            endpoint: url::Url::parse(&address).expect("an address"),
+            ..ManagedIdentity::default()
+        }
     }
 
     fn microsoft(&self, grants: Option<Arc<dyn GrantKeeper>>) -> Microsoft {

@@ -38,6 +38,10 @@ permissions-lead = { $count ->
     [one] Eine Berechtigung, nur zum Lesen:
    *[other] { $count } Berechtigungen, nur zum Lesen:
 }
+permissions-lead-acting = { $count ->
+    [one] Eine Berechtigung, die mehr als Lesen erlaubt:
+   *[other] { $count } Berechtigungen, von denen mindestens eine mehr als Lesen erlaubt:
+}
 permission-of = Anwendungsberechtigung für { $api }
 permission-of-person = Delegierte Berechtigung für { $api }
 permission-allows = Was sie erlaubt
@@ -54,6 +58,12 @@ permission-security-incident = Alle Sicherheitsincidents lesen
 permission-threat-hunting = Suchabfragen ausführen
     .allows = Durchsucht die Sicherheitsdaten, die Microsoft Defender aufgezeichnet hat (Erweiterte Bedrohungssuche): Ereignisse auf Geräten, Anmeldungen und wer wem eine E-Mail gesendet hat. Der Text von E-Mails gehört nicht dazu.
     .why = So lassen sich Spuren von Angriffen finden, zu denen es noch keine Warnung gibt, und es wird sichtbar, was einer Warnung vorausging.
+permission-reading = Weitere Daten von { $api } lesen
+    .allows = Liest, was Microsoft auf seiner eigenen Seite bei diesem Namen beschreibt. Geändert werden kann damit nichts.
+    .why = { $provider } fordert sie für eine Leistung an, die mit Ihnen vereinbart ist. Wenn Sie davon nichts wissen, fragen Sie bitte zuerst nach.
+permission-acting = In { $api } eingreifen
+    .allows = Ändert etwas oder führt eine Maßnahme aus, wie es Microsoft auf seiner eigenen Seite bei diesem Namen beschreibt. Das ist mehr als Lesen.
+    .why = { $provider } fordert sie für eine Leistung an, die mit Ihnen vereinbart ist, zum Beispiel um ein angegriffenes Gerät vom Netz zu trennen. Wenn Sie davon nichts wissen, fragen Sie bitte zuerst nach.
 
 limits-heading = Was damit nicht möglich ist
 limits-change = Es kann nichts geändert oder gelöscht werden, weder in Microsoft Defender noch in Microsoft Entra noch auf Ihren Geräten.
@@ -65,6 +75,7 @@ steps-heading = So geht es weiter
 steps-sign-in = Sie gelangen zu Microsofts eigener Seite unter { $host } und melden sich dort mit einem Administratorkonto von { $customer } an. Prüfen Sie die Adresse im Browser, bevor Sie Ihr Kennwort eingeben.
 steps-compare = Microsoft zeigt, wer welche Berechtigungen anfordert. Vergleichen Sie die Angaben mit dieser Seite und wählen Sie „Akzeptieren“.
 steps-return = Microsoft führt Sie hierher zurück. Dann sehen Sie, ob alles funktioniert.
+steps-person = Danach meldet sich eine Person von { $customer } einmal an, in deren Namen { $provider } von da an liest. Das können Sie selbst sein.
 
 roles-heading = Wer zustimmen kann
 roles-text = Ein Konto mit der Rolle „Globaler Administrator“ oder „Administrator für privilegierte Rollen“. Hat Ihr Konto keine davon, leiten Sie den Link bitte an eine Kollegin oder einen Kollegen mit dieser Rolle weiter.
@@ -85,6 +96,11 @@ notice-not-administrator = Laut Microsoft darf dieses Konto nicht für die gesam
 notice-wrong-account = Sie haben sich mit einem Konto angemeldet, das nicht zu { $customer } gehört. Melden Sie sich bitte mit einem Administratorkonto von { $customer } an. Falls Sie anderswo angemeldet sind, hilft ein privates Browserfenster.
 notice-blocked = Eine Richtlinie für bedingten Zugriff Ihrer Organisation hat die Anmeldung blockiert. Versuchen Sie es von einem verwalteten Gerät oder aus dem Firmennetz erneut.
 notice-failed = Microsoft hat ein Problem gemeldet ({ $code }). Es wurde nichts geändert. Bitte versuchen Sie es erneut. Tritt es wieder auf, teilen Sie { $provider } bitte diesen Code mit.
+notice-licence = Laut Microsoft hat Ihre Organisation kein aktives Abonnement für ein Produkt, um das es bei diesem Zugriff geht ({ $code }). Es wurde nichts geändert. { $provider } hilft Ihnen gern herauszufinden, welches es ist.
+notice-second-factor = Microsoft möchte, dass Sie noch einmal bestätigen, dass Sie es sind ({ $code }). Bitte beginnen Sie neu und schließen Sie jeden Schritt ab, den Microsoft zeigt, zum Beispiel eine Bestätigung auf dem Telefon.
+notice-setting-up = Microsoft richtet die Anwendung in Ihrem Mandanten noch ein ({ $code }). Bitte warten Sie einige Minuten und beginnen Sie neu. Tritt es wieder auf, löschen Sie die Anwendung zuerst unter „Unternehmensanwendungen“.
+notice-other-cloud = { $customer } gehört zu einer anderen nationalen Cloud von Microsoft ({ $code }), zu der dieser Link nicht führt. Es wurde nichts geändert. Bitte teilen Sie es { $provider } mit.
+notice-provider = Microsoft hat ein Problem gemeldet ({ $code }), das bei { $provider } liegt und nicht bei Ihnen. Es wurde nichts geändert. Bitte teilen Sie { $provider } diesen Code mit.
 
 ## Nach der Zustimmung
 
@@ -92,11 +108,14 @@ status-checking-title = Vielen Dank. Die Verbindung wird geprüft
 status-checking-lead = Es kann einige Minuten dauern, bis eine Zustimmung bei Microsoft überall wirksam ist. Sie müssen nicht warten: Die Prüfung läuft weiter, auch wenn Sie diese Seite schließen.
 status-good-title = Alles funktioniert
 status-good-lead = { $provider } kann die Sicherheitswarnungen von { $customer } jetzt lesen. Für Sie ist nichts mehr zu tun. Sie können diese Seite schließen.
+status-sign-in-title = Noch ein Schritt: eine Anmeldung
+status-sign-in-lead = Vielen Dank für Ihre Zustimmung. { $provider } liest im Namen einer Person von { $customer }. Bitte melden Sie sich jetzt mit dem dafür vorgesehenen Konto an oder öffnen Sie diese Seite dort, wo diese Person es kann.
 status-attention-title = Etwas ist noch zu klären
 status-attention-lead = Ihre Zustimmung ist angekommen, aber es funktioniert noch nicht alles. Was fehlt, steht unten. Sobald es behoben ist, wird die Prüfung von selbst grün.
 status-attention-consent-lead = Microsoft bestätigt die Zustimmung noch nicht. Was Sie tun können, steht unten.
 steps-checked-heading = Was geprüft wurde
 step-consent = Microsoft bestätigt Ihre Zustimmung
+step-sign-in = Eine Person Ihrer Organisation hat sich angemeldet
 step-alerts = { $source ->
     [graph_alerts] Sicherheitswarnungen können gelesen werden
    *[other] Sicherheitswarnungen von { $product } können gelesen werden
@@ -110,6 +129,7 @@ state-good = Funktioniert
 state-waiting = Wartet
 state-checking = Wird geprüft
 state-attention = Zu klären
+state-your-turn = Sie sind an der Reihe
 state-consent-lost = Einwilligung fehlt
 state-no-licence = Keine Lizenz
 state-no-token = Kein Token
@@ -129,6 +149,8 @@ fix-person = Das Konto, mit dem sich { $provider } angemeldet hat, hat in Ihrem 
 fix-provider = Das Problem liegt bei { $provider } und nicht bei Ihnen. { $provider } wurde darüber informiert. Sie müssen nichts tun.
 fix-microsoft = Der Dienst von Microsoft antwortet zurzeit nicht. Die Prüfung wird von selbst wiederholt. Sie müssen nichts tun.
 fix-other = Microsoft lässt das noch nicht zu und nennt einen Grund, den { $provider } sich ansehen muss. { $provider } wurde darüber informiert.
+fix-sign-in = Melden Sie sich mit einem Konto von { $customer } an, das in Microsoft Defender Warnungen sehen darf, zum Beispiel mit der Rolle „Sicherheitsleseberechtigter“.
+sign-in-button = Bei Microsoft anmelden
 
 ## Links, die nicht weiterführen
 

@@ -42,6 +42,10 @@ permissions-lead = { $count ->
     [one] One permission, for reading only:
    *[other] { $count } permissions, for reading only:
 }
+permissions-lead-acting = { $count ->
+    [one] One permission, which allows more than reading:
+   *[other] { $count } permissions, of which at least one allows more than reading:
+}
 permission-of = Application permission of { $api }
 permission-of-person = Delegated permission of { $api }
 permission-allows = What it allows
@@ -58,6 +62,12 @@ permission-security-incident = Read all security incidents
 permission-threat-hunting = Run hunting queries
     .allows = Searches the security data that Microsoft Defender has recorded (Advanced hunting): events on devices, sign-ins, and who sent which e-mail to whom. The text of e-mails is not part of it.
     .why = It finds traces of attacks for which there is no alert yet, and shows what came before an alert.
+permission-reading = Read further data of { $api }
+    .allows = Reads what Microsoft describes beside this name on its own page. Nothing can be changed with it.
+    .why = { $provider } asks for it for a service that you have agreed on. If you do not know of one, ask first.
+permission-acting = Act in { $api }
+    .allows = Changes something or takes an action, as Microsoft describes beside this name on its own page. It is more than reading.
+    .why = { $provider } asks for it for a service that you have agreed on, such as cutting off a device under attack. If you do not know of one, ask first.
 
 limits-heading = What this does not allow
 limits-change = Nothing can be changed or deleted: not in Microsoft Defender, not in Microsoft Entra, not on your devices.
@@ -69,6 +79,7 @@ steps-heading = What happens next
 steps-sign-in = You go on to Microsoft’s own page at { $host } and sign in there with an administrator account of { $customer }. Look at the address in your browser before you enter your password.
 steps-compare = Microsoft shows who asks for which permissions. Compare them with this page and choose “Accept”.
 steps-return = Microsoft brings you back here. You then see whether everything works.
+steps-person = Then a person of { $customer } signs in once, in whose name { $provider } reads from then on. It can be you.
 
 roles-heading = Who can consent
 roles-text = An account with the role Global Administrator or Privileged Role Administrator. If yours has neither, forward the link to a colleague whose account does.
@@ -89,6 +100,11 @@ notice-not-administrator = Microsoft says that this account may not consent for 
 notice-wrong-account = You signed in with an account that does not belong to { $customer }. Sign in with an administrator account of { $customer }; a private browser window helps if you are signed in elsewhere.
 notice-blocked = A Conditional Access policy of your organization blocked the sign-in. Try again from a managed device or your company network.
 notice-failed = Microsoft reported a problem ({ $code }). Nothing was changed. Please try again. If it happens again, send this code to { $provider }.
+notice-licence = Microsoft says that your organization has no active subscription for a product that this access is for ({ $code }). Nothing was changed. { $provider } will help you find out which one it is.
+notice-second-factor = Microsoft wants you to prove once more that it is you ({ $code }). Please start again, and complete every step that Microsoft shows, such as a confirmation on your phone.
+notice-setting-up = Microsoft is still setting up the application in your tenant ({ $code }). Please wait a few minutes and start again. If it happens again, delete the application under Enterprise applications first.
+notice-other-cloud = { $customer } belongs to another national cloud of Microsoft ({ $code }), to which this link does not lead. Nothing was changed. Please tell { $provider }.
+notice-provider = Microsoft reported a problem ({ $code }) that lies with { $provider }, not with you. Nothing was changed. Please send this code to { $provider }.
 
 ## After consent
 
@@ -96,11 +112,14 @@ status-checking-title = Thank you. The connection is being checked
 status-checking-lead = Microsoft can take a few minutes until a consent takes effect everywhere. You need not wait: the check continues even when you close this page.
 status-good-title = Everything works
 status-good-lead = { $provider } can now read the security alerts of { $customer }. There is nothing left for you to do, and you can close this page.
+status-sign-in-title = One more step: a sign-in
+status-sign-in-lead = Thank you for your consent. { $provider } reads in the name of a person of { $customer }. Please sign in now with the account that is meant for it, or open this page where that person can.
 status-attention-title = Something still needs attention
 status-attention-lead = Your consent has arrived, but not everything works yet. What is missing is described below. Once it is put right, the check turns green by itself.
 status-attention-consent-lead = Microsoft does not confirm the consent yet. What can be done is described below.
 steps-checked-heading = What was checked
 step-consent = Microsoft confirms your consent
+step-sign-in = A person of your organization has signed in
 step-alerts = { $source ->
     [graph_alerts] Security alerts can be read
    *[other] Security alerts of { $product } can be read
@@ -114,6 +133,7 @@ state-good = Works
 state-waiting = Waiting
 state-checking = Being checked
 state-attention = Needs attention
+state-your-turn = Your turn
 state-consent-lost = Consent lost
 state-no-licence = No licence
 state-no-token = No token
@@ -133,6 +153,8 @@ fix-person = The person who signed in for { $provider } has no role in your tena
 fix-provider = The problem is on the side of { $provider }, not yours. { $provider } has been told about it. There is nothing for you to do.
 fix-microsoft = Microsoft’s service does not answer at the moment. The check is repeated by itself. There is nothing for you to do.
 fix-other = Microsoft does not allow this yet, and gave a reason that { $provider } has to look at. { $provider } has been told about it.
+fix-sign-in = Sign in with an account of { $customer } that may see alerts in Microsoft Defender, for example with the role Security Reader.
+sign-in-button = Sign in at Microsoft
 
 ## Links that lead nowhere
 

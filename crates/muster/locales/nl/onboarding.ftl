@@ -38,6 +38,10 @@ permissions-lead = { $count ->
     [one] Eén machtiging, alleen om te lezen:
    *[other] { $count } machtigingen, alleen om te lezen:
 }
+permissions-lead-acting = { $count ->
+    [one] Eén machtiging, waarmee meer kan dan lezen:
+   *[other] { $count } machtigingen, waarvan er met minstens één meer kan dan lezen:
+}
 permission-of = Toepassingsmachtiging voor { $api }
 permission-of-person = Gedelegeerde machtiging voor { $api }
 permission-allows = Wat hiermee kan
@@ -54,6 +58,12 @@ permission-security-incident = Alle beveiligingsincidenten lezen
 permission-threat-hunting = Opsporingsquery’s uitvoeren
     .allows = Doorzoekt de beveiligingsgegevens die Microsoft Defender heeft vastgelegd (geavanceerde opsporing): gebeurtenissen op apparaten, aanmeldingen en wie aan wie een e-mail heeft gestuurd. De tekst van e-mails hoort daar niet bij.
     .why = Zo worden sporen gevonden van aanvallen waarvoor nog geen waarschuwing bestaat, en wordt zichtbaar wat aan een waarschuwing voorafging.
+permission-reading = Meer gegevens van { $api } lezen
+    .allows = Leest wat Microsoft op de eigen pagina bij deze naam beschrijft. Er kan niets mee worden gewijzigd.
+    .why = { $provider } vraagt dit voor een dienst die met u is afgesproken. Weet u daar niets van, vraag het dan eerst na.
+permission-acting = Ingrijpen in { $api }
+    .allows = Wijzigt iets of voert een actie uit, zoals Microsoft op de eigen pagina bij deze naam beschrijft. Dat is meer dan lezen.
+    .why = { $provider } vraagt dit voor een dienst die met u is afgesproken, bijvoorbeeld om een aangevallen apparaat af te sluiten van het netwerk. Weet u daar niets van, vraag het dan eerst na.
 
 limits-heading = Wat hiermee niet kan
 limits-change = Er kan niets worden gewijzigd of verwijderd: niet in Microsoft Defender, niet in Microsoft Entra en niet op uw apparaten.
@@ -65,6 +75,7 @@ steps-heading = Wat er nu gebeurt
 steps-sign-in = U gaat naar de eigen pagina van Microsoft op { $host } en meldt zich daar aan met een beheerdersaccount van { $customer }. Controleer het adres in uw browser voordat u uw wachtwoord invoert.
 steps-compare = Microsoft toont wie om welke machtigingen vraagt. Vergelijk dit met deze pagina en kies ‘Accepteren’.
 steps-return = Microsoft brengt u hier terug. Daarna ziet u of alles werkt.
+steps-person = Daarna meldt een persoon van { $customer } zich één keer aan, in wiens naam { $provider } vanaf dan leest. Dat kunt u zelf zijn.
 
 roles-heading = Wie toestemming kan geven
 roles-text = Een account met de rol Globale beheerder of Beheerder voor bevoorrechte rollen. Heeft uw account geen van beide, stuur de link dan door naar een collega die wel zo’n rol heeft.
@@ -85,6 +96,11 @@ notice-not-administrator = Volgens Microsoft mag dit account geen toestemming ge
 notice-wrong-account = U hebt zich aangemeld met een account dat niet bij { $customer } hoort. Meld u aan met een beheerdersaccount van { $customer }. Een privévenster van de browser helpt als u elders bent aangemeld.
 notice-blocked = Een beleid voor voorwaardelijke toegang van uw organisatie heeft de aanmelding geblokkeerd. Probeer het opnieuw vanaf een beheerd apparaat of vanuit het bedrijfsnetwerk.
 notice-failed = Microsoft heeft een probleem gemeld ({ $code }). Er is niets gewijzigd. Probeer het opnieuw. Gebeurt het nogmaals, geef deze code dan door aan { $provider }.
+notice-licence = Volgens Microsoft heeft uw organisatie geen actief abonnement op een product waar deze toegang over gaat ({ $code }). Er is niets gewijzigd. { $provider } helpt u graag uit te zoeken welk product dat is.
+notice-second-factor = Microsoft wil dat u nogmaals bevestigt dat u het bent ({ $code }). Begin opnieuw en voltooi elke stap die Microsoft toont, bijvoorbeeld een bevestiging op uw telefoon.
+notice-setting-up = Microsoft is de toepassing nog aan het instellen in uw tenant ({ $code }). Wacht enkele minuten en begin opnieuw. Gebeurt het nogmaals, verwijder de toepassing dan eerst onder Bedrijfstoepassingen.
+notice-other-cloud = { $customer } hoort bij een andere nationale cloud van Microsoft ({ $code }), waar deze link niet naartoe leidt. Er is niets gewijzigd. Geef dit door aan { $provider }.
+notice-provider = Microsoft heeft een probleem gemeld ({ $code }) dat bij { $provider } ligt en niet bij u. Er is niets gewijzigd. Geef deze code door aan { $provider }.
 
 ## Na de toestemming
 
@@ -92,11 +108,14 @@ status-checking-title = Bedankt. De verbinding wordt gecontroleerd
 status-checking-lead = Het kan enkele minuten duren voordat een toestemming overal bij Microsoft van kracht is. U hoeft niet te wachten: de controle gaat door, ook als u deze pagina sluit.
 status-good-title = Alles werkt
 status-good-lead = { $provider } kan nu de beveiligingswaarschuwingen van { $customer } lezen. U hoeft niets meer te doen en kunt deze pagina sluiten.
+status-sign-in-title = Nog één stap: een aanmelding
+status-sign-in-lead = Bedankt voor uw toestemming. { $provider } leest in naam van een persoon van { $customer }. Meld u nu aan met het account dat daarvoor bedoeld is, of open deze pagina waar die persoon dat kan doen.
 status-attention-title = Er is nog iets nodig
 status-attention-lead = Uw toestemming is aangekomen, maar nog niet alles werkt. Hieronder staat wat er ontbreekt. Zodra dat is opgelost, wordt de controle vanzelf groen.
 status-attention-consent-lead = Microsoft bevestigt de toestemming nog niet. Hieronder staat wat u kunt doen.
 steps-checked-heading = Wat er is gecontroleerd
 step-consent = Microsoft bevestigt uw toestemming
+step-sign-in = Een persoon van uw organisatie heeft zich aangemeld
 step-alerts = { $source ->
     [graph_alerts] Beveiligingswaarschuwingen kunnen worden gelezen
    *[other] Beveiligingswaarschuwingen van { $product } kunnen worden gelezen
@@ -110,6 +129,7 @@ state-good = Werkt
 state-waiting = Wacht
 state-checking = Wordt gecontroleerd
 state-attention = Actie nodig
+state-your-turn = U bent aan de beurt
 state-consent-lost = Toestemming ontbreekt
 state-no-licence = Geen licentie
 state-no-token = Geen token
@@ -129,6 +149,8 @@ fix-person = Het account waarmee { $provider } zich heeft aangemeld, heeft in uw
 fix-provider = Het probleem ligt bij { $provider } en niet bij u. { $provider } is ervan op de hoogte gebracht. U hoeft niets te doen.
 fix-microsoft = De dienst van Microsoft reageert op dit moment niet. De controle wordt vanzelf herhaald. U hoeft niets te doen.
 fix-other = Microsoft staat dit nog niet toe en geeft een reden waarnaar { $provider } moet kijken. { $provider } is ervan op de hoogte gebracht.
+fix-sign-in = Meld u aan met een account van { $customer } dat waarschuwingen in Microsoft Defender mag zien, bijvoorbeeld met de rol Beveiligingslezer.
+sign-in-button = Aanmelden bij Microsoft
 
 ## Links die nergens heen leiden
 

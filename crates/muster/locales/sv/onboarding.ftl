@@ -38,6 +38,10 @@ permissions-lead = { $count ->
     [one] En behörighet, endast för läsning:
    *[other] { $count } behörigheter, endast för läsning:
 }
+permissions-lead-acting = { $count ->
+    [one] En behörighet, som tillåter mer än läsning:
+   *[other] { $count } behörigheter, varav minst en tillåter mer än läsning:
+}
 permission-of = Programbehörighet för { $api }
 permission-of-person = Delegerad behörighet för { $api }
 permission-allows = Vad den tillåter
@@ -54,6 +58,12 @@ permission-security-incident = Läsa alla säkerhetsincidenter
 permission-threat-hunting = Köra jaktfrågor
     .allows = Söker i de säkerhetsdata som Microsoft Defender har registrerat (avancerad jakt): händelser på enheter, inloggningar och vem som har skickat e-post till vem. Innehållet i e-posten ingår inte.
     .why = Så går det att hitta spår av angrepp som ännu inte har gett någon avisering och att se vad som föregick en avisering.
+permission-reading = Läsa fler data i { $api }
+    .allows = Läser det som Microsoft beskriver vid namnet på sin egen sida. Ingenting kan ändras med den.
+    .why = { $provider } begär den för en tjänst som ni har kommit överens om. Fråga först om du inte känner till någon sådan.
+permission-acting = Utföra åtgärder i { $api }
+    .allows = Ändrar något eller utför en åtgärd, så som Microsoft beskriver vid namnet på sin egen sida. Det är mer än läsning.
+    .why = { $provider } begär den för en tjänst som ni har kommit överens om, till exempel att koppla bort en angripen enhet. Fråga först om du inte känner till någon sådan.
 
 limits-heading = Vad detta inte tillåter
 limits-change = Ingenting kan ändras eller tas bort, varken i Microsoft Defender, i Microsoft Entra eller på era enheter.
@@ -65,6 +75,7 @@ steps-heading = Vad som händer härnäst
 steps-sign-in = Du kommer till Microsofts egen sida på { $host } och loggar in där med ett administratörskonto för { $customer }. Kontrollera adressen i webbläsaren innan du anger ditt lösenord.
 steps-compare = Microsoft visar vem som begär vilka behörigheter. Jämför med den här sidan och välj ”Godkänn”.
 steps-return = Microsoft skickar dig tillbaka hit. Då ser du om allt fungerar.
+steps-person = Därefter loggar en person hos { $customer } in en gång. I den personens namn läser { $provider } sedan. Det kan vara du.
 
 roles-heading = Vem som kan ge medgivande
 roles-text = Ett konto med rollen Global administratör eller Administratör för privilegierade roller. Om ditt konto saknar båda kan du vidarebefordra länken till en kollega som har en av dem.
@@ -85,6 +96,11 @@ notice-not-administrator = Enligt Microsoft får det här kontot inte ge medgiva
 notice-wrong-account = Du loggade in med ett konto som inte tillhör { $customer }. Logga in med ett administratörskonto för { $customer }. Ett privat webbläsarfönster hjälper om du är inloggad någon annanstans.
 notice-blocked = En princip för villkorsstyrd åtkomst i er organisation blockerade inloggningen. Försök igen från en hanterad enhet eller från företagets nätverk.
 notice-failed = Microsoft rapporterade ett problem ({ $code }). Ingenting har ändrats. Försök igen. Om det upprepas kan du skicka koden till { $provider }.
+notice-licence = Enligt Microsoft har er organisation ingen aktiv prenumeration på en produkt som åtkomsten gäller ({ $code }). Ingenting har ändrats. { $provider } hjälper er gärna att ta reda på vilken.
+notice-second-factor = Microsoft vill att du bekräftar en gång till att det är du ({ $code }). Börja om och slutför alla steg som Microsoft visar, till exempel en bekräftelse i telefonen.
+notice-setting-up = Microsoft håller på att lägga upp programmet i er klientorganisation ({ $code }). Vänta några minuter och börja om. Om det upprepas tar du först bort programmet under Företagsprogram.
+notice-other-cloud = { $customer } hör till ett annat av Microsofts nationella moln ({ $code }), dit den här länken inte leder. Ingenting har ändrats. Meddela { $provider }.
+notice-provider = Microsoft rapporterade ett problem ({ $code }) som ligger hos { $provider } och inte hos er. Ingenting har ändrats. Skicka koden till { $provider }.
 
 ## Efter medgivandet
 
@@ -92,11 +108,14 @@ status-checking-title = Tack! Anslutningen kontrolleras
 status-checking-lead = Det kan ta några minuter innan ett medgivande gäller överallt hos Microsoft. Du behöver inte vänta: kontrollen fortsätter även om du stänger sidan.
 status-good-title = Allt fungerar
 status-good-lead = { $provider } kan nu läsa säkerhetsaviseringarna för { $customer }. Du behöver inte göra något mer och kan stänga sidan.
+status-sign-in-title = Ett steg till: en inloggning
+status-sign-in-lead = Tack för ditt medgivande. { $provider } läser i namn av en person hos { $customer }. Logga nu in med det konto som är avsett för det, eller öppna sidan där den personen kan göra det.
 status-attention-title = Något behöver åtgärdas
 status-attention-lead = Ditt medgivande har kommit fram, men allt fungerar inte ännu. Nedan ser du vad som saknas. När det är åtgärdat blir kontrollen grön av sig själv.
 status-attention-consent-lead = Microsoft bekräftar inte medgivandet ännu. Nedan ser du vad du kan göra.
 steps-checked-heading = Vad som har kontrollerats
 step-consent = Microsoft bekräftar ditt medgivande
+step-sign-in = En person i er organisation har loggat in
 step-alerts = { $source ->
     [graph_alerts] Säkerhetsaviseringar kan läsas
    *[other] Säkerhetsaviseringar från { $product } kan läsas
@@ -110,6 +129,7 @@ state-good = Fungerar
 state-waiting = Väntar
 state-checking = Kontrolleras
 state-attention = Behöver åtgärdas
+state-your-turn = Din tur
 state-consent-lost = Medgivande saknas
 state-no-licence = Ingen licens
 state-no-token = Ingen token
@@ -129,6 +149,8 @@ fix-person = Kontot som { $provider } har loggat in med har ingen roll i er klie
 fix-provider = Felet ligger hos { $provider } och inte hos er. { $provider } har fått besked om det. Du behöver inte göra något.
 fix-microsoft = Microsofts tjänst svarar inte just nu. Kontrollen upprepas automatiskt. Du behöver inte göra något.
 fix-other = Microsoft tillåter inte detta ännu och anger en orsak som { $provider } måste titta på. { $provider } har fått besked om det.
+fix-sign-in = Logga in med ett konto hos { $customer } som får se aviseringar i Microsoft Defender, till exempel med rollen Säkerhetsläsare.
+sign-in-button = Logga in hos Microsoft
 
 ## Länkar som inte leder vidare
 

@@ -22,6 +22,7 @@ for-tenant-id = 租户 ID
 
 permissions-heading = 请您授予的权限
 permissions-lead = 共 { $count } 项权限，均为只读：
+permissions-lead-acting = 共 { $count } 项权限，其中至少一项不只是读取：
 permission-of = { $api } 的应用程序权限
 permission-of-person = { $api } 的委托的权限
 permission-allows = 允许的操作
@@ -38,6 +39,12 @@ permission-security-incident = 读取所有安全事件
 permission-threat-hunting = 运行搜寻查询
     .allows = 搜索 Microsoft Defender 记录的安全数据（高级搜寻）：设备上的事件、登录记录，以及谁向谁发送了电子邮件。其中不包括电子邮件正文。
     .why = 借此可以发现尚未产生警报的攻击痕迹，并了解警报发生之前的情况。
+permission-reading = 读取 { $api } 的其他数据
+    .allows = 读取 Microsoft 在其自己的页面上针对此名称所说明的内容，无法借此更改任何内容。
+    .why = { $provider } 因双方约定的服务而请求此权限。如果您不了解相关约定，请先询问。
+permission-acting = 在 { $api } 中执行操作
+    .allows = 更改内容或执行操作，具体见 Microsoft 在其自己的页面上针对此名称的说明。这不只是读取。
+    .why = { $provider } 因双方约定的服务而请求此权限，例如隔离遭受攻击的设备。如果您不了解相关约定，请先询问。
 
 limits-heading = 不允许的操作
 limits-change = 无法更改或删除任何内容，无论是在 Microsoft Defender、Microsoft Entra 中，还是在您的设备上。
@@ -49,6 +56,7 @@ steps-heading = 接下来的步骤
 steps-sign-in = 您将转到 Microsoft 自己的页面 { $host }，并使用 { $customer } 的管理员帐户登录。请在输入密码之前核对浏览器中的地址。
 steps-compare = Microsoft 会显示请求者及其请求的权限。请与本页内容核对，然后选择“接受”。
 steps-return = Microsoft 会将您带回本页，届时您可以看到一切是否正常。
+steps-person = 随后由 { $customer } 的一名人员登录一次，此后 { $provider } 将以该人员的名义读取数据。此人可以是您本人。
 
 roles-heading = 谁可以表示同意
 roles-text = 具有“全局管理员”或“特权角色管理员”角色的帐户。如果您的帐户没有这些角色，请将链接转发给具有相应角色的同事。
@@ -69,6 +77,11 @@ notice-not-administrator = Microsoft 表示此帐户无权代表整个组织表�
 notice-wrong-account = 您登录的帐户不属于 { $customer }。请使用 { $customer } 的管理员帐户登录；如果您已在别处登录，可以使用浏览器的隐私窗口。
 notice-blocked = 贵组织的条件访问策略阻止了此次登录。请使用受管理的设备或从公司网络重试。
 notice-failed = Microsoft 报告了问题（{ $code }），未作任何更改。请重试。如果问题再次出现，请将此代码告知 { $provider }。
+notice-licence = Microsoft 表示，贵组织没有此次访问所涉及的某个产品的有效订阅（{ $code }），未作任何更改。{ $provider } 将协助您查明是哪个产品。
+notice-second-factor = Microsoft 要求您再次证明您的身份（{ $code }）。请重新开始，并完成 Microsoft 显示的每个步骤，例如在手机上确认。
+notice-setting-up = Microsoft 正在您的租户中设置此应用程序（{ $code }）。请等待几分钟后重新开始。如果问题再次出现，请先在“企业应用程序”下删除该应用程序。
+notice-other-cloud = { $customer } 属于 Microsoft 的另一个国家云（{ $code }），此链接无法通往该云，未作任何更改。请告知 { $provider }。
+notice-provider = Microsoft 报告了问题（{ $code }），问题出在 { $provider } 一方，与您无关，未作任何更改。请将此代码告知 { $provider }。
 
 ## 同意之后
 
@@ -76,11 +89,14 @@ status-checking-title = 谢谢，正在检查连接
 status-checking-lead = 同意在 Microsoft 各处生效可能需要几分钟。您无需等待：即使关闭本页，检查也会继续进行。
 status-good-title = 一切正常
 status-good-lead = { $provider } 现在可以读取 { $customer } 的安全警报。您无需再进行任何操作，可以关闭本页。
+status-sign-in-title = 还有一步：登录
+status-sign-in-lead = 感谢您的同意。{ $provider } 以 { $customer } 的一名人员的名义读取数据。请现在使用为此准备的帐户登录，或由该人员打开本页登录。
 status-attention-title = 仍有问题需要处理
 status-attention-lead = 您的同意已收到，但尚未完全正常。下面说明了缺少什么。问题解决后，检查结果会自动变为绿色。
 status-attention-consent-lead = Microsoft 尚未确认同意。下面说明了您可以如何处理。
 steps-checked-heading = 检查项目
 step-consent = Microsoft 确认您的同意
+step-sign-in = 贵组织的一名人员已登录
 step-alerts = { $source ->
     [graph_alerts] 可以读取安全警报
    *[other] 可以读取 { $product } 的安全警报
@@ -94,6 +110,7 @@ state-good = 正常
 state-waiting = 等待中
 state-checking = 正在检查
 state-attention = 需要处理
+state-your-turn = 请您操作
 state-consent-lost = 同意已失效
 state-no-licence = 无许可证
 state-no-token = 无法获取令牌
@@ -113,6 +130,8 @@ fix-person = { $provider } 登录时使用的帐户在贵方租户中没有可�
 fix-provider = 问题出在 { $provider } 一方，与您无关。{ $provider } 已收到通知。您无需进行任何操作。
 fix-microsoft = Microsoft 的服务目前没有响应。系统会自动重新检查。您无需进行任何操作。
 fix-other = Microsoft 尚不允许此操作，其给出的原因需要由 { $provider } 查看。{ $provider } 已收到通知。
+fix-sign-in = 请使用 { $customer } 中有权在 Microsoft Defender 中查看警报的帐户登录，例如具有“安全读取者”角色的帐户。
+sign-in-button = 在 Microsoft 登录
 
 ## 无法继续的链接
 

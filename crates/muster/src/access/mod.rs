@@ -6,6 +6,7 @@ pub mod grants;
 pub mod onboard;
 pub mod operator;
 pub mod person;
+pub mod preflight;
 pub mod probe;
 pub mod registration;
 pub mod rotation;

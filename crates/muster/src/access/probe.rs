@@ -18,7 +18,8 @@ pub async fn tenant(
 ) -> Vec<Check> {
     let mut all = Vec::new();
     let mut grant = grants.iter().find(|grant| grant.app == app.name).cloned();
-    let found = microsoft.probe_token(app, tenant.id).await;
+    let resource = microsoft.first_resource(tenant.sources.iter().copied());
+    let found = microsoft.probe_token(app, tenant.id, resource).await;
     let now = clock.now();
     let token_came = found == TenantAccess::Granted;
     all.push(checks::token(&found, now));

@@ -5,6 +5,7 @@ mod audit;
 mod backfill;
 mod backup;
 mod completions;
+mod confirm;
 mod context;
 mod dead_letter;
 mod fetch;

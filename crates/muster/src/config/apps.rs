@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use muster_microsoft::entra::certificate::{AssertionAlgorithm, Certificate, CertificateError};
 use muster_microsoft::entra::credential::{Access, App, Assertion, Credential, Endpoint, ManagedIdentity};
+use muster_microsoft::entra::permissions::{self, Permission};
 use muster_model::{Secret, SecretReference, TenantId};
 use serde::Deserialize;
 
@@ -45,8 +46,11 @@ pub struct AppSettings {
     #[serde(default, deserialize_with = "super::section::optional_tenant_id")]
     pub tenant: Option<TenantId>,
     /// The redirect URI registered for a person's sign-in, where it is not the one that `[onboarding]` gives.
-    #[serde(default, deserialize_with = "super::section::address")]
-    pub redirect_uri: Option<url::Url>,
+    #[serde(default, deserialize_with = "super::section::redirect_uri")]
+    pub redirect_uri: Option<String>,
+    /// What it asks for besides what its tenants' sources need, each as `API/NAME`.
+    #[serde(default, deserialize_with = "further")]
+    pub permissions: Vec<&'static Permission>,
 }
 
 /// `federated_token = { file = "…" }` or `{ managed_identity = true }`
@@ -123,6 +127,15 @@ impl AppSettings {
         if let Some(FederatedToken::ManagedIdentity(Which::Only(false))) = self.federated_token {
             found.push(("federated_token", says_nothing.to_owned()));
         }
+        for permission in self.permissions.iter().filter(|known| known.name(self.access).is_none()) {
+            let kind = match self.access {
+                Access::Application => "an application permission",
+                Access::Delegated => "a delegated permission",
+            };
+            let message =
+                format!("`{}` does not exist as {kind}, so this app cannot have it", permission.full_name());
+            found.push(("permissions", message));
+        }
         if self.managed_identity.is_some() && self.access == Access::Delegated {
             found.push(("access", "a managed identity signs no person in".to_owned()));
         }
@@ -195,14 +208,15 @@ impl AppSettings {
     }
 
     fn identity(&self, which: &Which) -> ManagedIdentity {
-        let of_machine = ManagedIdentity::default();
-        ManagedIdentity {
-            endpoint: self.managed_identity_endpoint.clone().unwrap_or(of_machine.endpoint),
-            client_id: match which {
-                Which::Only(_) => None,
-                Which::Id(id) => Some(id.to_string()),
-            },
-        }
+        let client_id = match which {
+            Which::Only(_) => None,
+            Which::Id(id) => Some(id.to_string()),
+        };
+        let here = match &self.managed_identity_endpoint {
+            Some(endpoint) => ManagedIdentity { endpoint: endpoint.clone(), ..ManagedIdentity::default() },
+            None => beside_the_program().unwrap_or_default(),
+        };
+        ManagedIdentity { client_id, ..here }
     }
 
     fn certificate(&self, reference: &SecretReference, folder: &Path) -> Result<Credential, AppError> {
@@ -218,6 +232,14 @@ impl AppSettings {
         }
         Ok(Credential::Certificate(Arc::new(certificate)))
     }
+}
+
+/// The endpoint that App Service and Container Apps put beside each program, and what it wants to see. Azure Arc names an
+/// endpoint without a header, which is asked in another way.
+fn beside_the_program() -> Option<ManagedIdentity> {
+    let header = super::environment("IDENTITY_HEADER").filter(|header| !header.is_empty())?;
+    let endpoint = super::environment("IDENTITY_ENDPOINT")?.parse().ok()?;
+    Some(ManagedIdentity { endpoint, header: Some(Secret::new(header)), client_id: None })
 }
 
 /// A certificate in whatever form it comes: PEM, PKCS#12, or PKCS#12 in Base64 as Key Vault gives it.
@@ -267,6 +289,11 @@ fn access<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Access, D::Error>
             Err(serde::de::Error::custom(one_of(other, "a kind of access", &["application", "delegated"])))
         }
     }
+}
+
+fn further<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<&'static Permission>, D::Error> {
+    let names = Vec::<String>::deserialize(from)?;
+    names.iter().map(|name| permissions::parse(name).map_err(serde::de::Error::custom)).collect()
 }
 
 fn assertion<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<AssertionAlgorithm>, D::Error> {

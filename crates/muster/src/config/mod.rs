@@ -37,6 +37,7 @@ pub use network::NetworkSettings;
 pub use onboarding::OnboardingSettings;
 pub use routes::RouteSettings;
 pub use secret_reference::{ReadSecret, SecretReferenceError};
+pub use section::parse_redirect_uri;
 pub use server::{LogFormat, ServerSettings, listen_trouble};
 pub use settings::Settings;
 pub use store::StoreSettings;

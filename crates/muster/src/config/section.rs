@@ -260,6 +260,25 @@ pub(super) fn guid<'de, D: serde::Deserializer<'de>>(from: D) -> Result<uuid::Uu
 }
 
 /// An address, without a word of what was written: a password may stand in it.
+/// An address that is compared character by character, so it stays as it was written.
+pub(super) fn redirect_uri<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    parse_redirect_uri(&String::deserialize(from)?).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// The same for the command line.
+///
+/// # Errors
+/// In words, when it is none.
+pub fn parse_redirect_uri(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let url = url::Url::parse(text).ok().filter(url::Url::has_host);
+    match url {
+        Some(url) if url.fragment().is_none() => Ok(text.to_owned()),
+        Some(_) => Err("a redirect URI has no `#…`".to_owned()),
+        None => Err("it must be an address such as https://host.example/path".to_owned()),
+    }
+}
+
 pub(super) fn address<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<url::Url>, D::Error> {
     let wrong = "it must be an address such as https://host.example/path";
     let url = url::Url::parse(String::deserialize(from)?.trim()).ok().filter(url::Url::has_host);

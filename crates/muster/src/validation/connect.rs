@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt, stream};
 use muster_microsoft::entra::credential::{Access, App};
 use muster_microsoft::{Microsoft, TenantAccess};
-use muster_model::{Clock, TenantId, TenantState};
+use muster_model::{Clock, Source, TenantId, TenantState};
 use muster_store::{OpenMode, StoreLook};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -94,15 +94,16 @@ async fn apps(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Ve
         }
         let tenants = look.iter().flat_map(|look| &look.tenants);
         let read = tenants.filter(|tenant| tenant.app == *name && tenant.state == TenantState::Active);
-        let mut read: Vec<(TenantId, String)> =
-            read.map(|tenant| (tenant.id, tenant.slug.to_string())).collect();
+        let mut read: Vec<(TenantId, Option<Source>, String)> = read
+            .map(|tenant| (tenant.id, tenant.sources.first().copied(), tenant.slug.to_string()))
+            .collect();
         if read.is_empty() {
-            read.extend(of.tenant.map(|own| (own, "its own".to_owned())));
+            read.extend(of.tenant.map(|own| (own, None, "its own".to_owned())));
         }
         if read.is_empty() {
             tried.push(not_tried("there is no tenant to try it with: add one, or set `tenant`"));
         }
-        askings.extend(read.into_iter().map(|(tenant, slug)| (app.clone(), tenant, slug)));
+        askings.extend(read.into_iter().map(|(tenant, source, slug)| (app.clone(), tenant, source, slug)));
     }
     match wiring::microsoft(settings, Arc::clone(clock), None) {
         Ok(microsoft) => tried.extend(ask(&microsoft, askings, until).await),
@@ -126,9 +127,14 @@ async fn of_the_store(settings: &Settings, look: Option<&StoreLook>) -> BTreeMap
 }
 
 /// Asks for a token for each app and tenant, and groups what comes by its cause.
-async fn ask(microsoft: &Microsoft, askings: Vec<(App, TenantId, String)>, until: Instant) -> Vec<Tried> {
-    let answers = stream::iter(askings).map(|(app, tenant, slug)| async move {
-        let found = tokio::time::timeout_at(until, microsoft.probe_token(&app, tenant)).await;
+async fn ask(
+    microsoft: &Microsoft,
+    askings: Vec<(App, TenantId, Option<Source>, String)>,
+    until: Instant,
+) -> Vec<Tried> {
+    let answers = stream::iter(askings).map(|(app, tenant, source, slug)| async move {
+        let asked = microsoft.probe_token(&app, tenant, microsoft.first_resource(source));
+        let found = tokio::time::timeout_at(until, asked).await;
         let (outcome, cause, finding) = match found {
             Ok(TenantAccess::Granted) => (Outcome::Works, "granted", "Microsoft issues a token".to_owned()),
             Ok(TenantAccess::NotAsked { message }) => (Outcome::NotTried, "not_asked", message),

@@ -82,13 +82,25 @@ impl Language {
         self.tag().split('-').next().unwrap_or_default()
     }
 
-    fn source(self) -> &'static str {
+    /// The words of the pages, and those of the guide.
+    fn sources(self) -> [&'static str; 2] {
         match self {
-            Self::English => include_str!("../../locales/en/onboarding.ftl"),
-            Self::German => include_str!("../../locales/de/onboarding.ftl"),
-            Self::Swedish => include_str!("../../locales/sv/onboarding.ftl"),
-            Self::Dutch => include_str!("../../locales/nl/onboarding.ftl"),
-            Self::SimplifiedChinese => include_str!("../../locales/zh-CN/onboarding.ftl"),
+            Self::English => {
+                [include_str!("../../locales/en/onboarding.ftl"), include_str!("../../locales/en/guide.ftl")]
+            }
+            Self::German => {
+                [include_str!("../../locales/de/onboarding.ftl"), include_str!("../../locales/de/guide.ftl")]
+            }
+            Self::Swedish => {
+                [include_str!("../../locales/sv/onboarding.ftl"), include_str!("../../locales/sv/guide.ftl")]
+            }
+            Self::Dutch => {
+                [include_str!("../../locales/nl/onboarding.ftl"), include_str!("../../locales/nl/guide.ftl")]
+            }
+            Self::SimplifiedChinese => [
+                include_str!("../../locales/zh-CN/onboarding.ftl"),
+                include_str!("../../locales/zh-CN/guide.ftl"),
+            ],
         }
     }
 }
@@ -141,14 +153,16 @@ impl Words {
     /// Never: a test reads them all.
     pub fn load() -> Self {
         Self(Language::ALL.map(|language| {
-            let resource = FluentResource::try_new(language.source().to_owned())
-                .map_err(|(_, errors)| errors)
-                .expect("the built-in words are well formed");
             let tag = language.tag().parse().expect("the built-in tags are language tags");
             let mut bundle = FluentBundle::new_concurrent(vec![tag]);
             // What is put in is stripped of direction marks; isolating it would only get into what people copy.
             bundle.set_use_isolating(false);
-            bundle.add_resource(resource).expect("no message stands twice");
+            for source in language.sources() {
+                let resource = FluentResource::try_new(source.to_owned())
+                    .map_err(|(_, errors)| errors)
+                    .expect("the built-in words are well formed");
+                bundle.add_resource(resource).expect("no message stands twice");
+            }
             bundle
         }))
     }
@@ -227,9 +241,9 @@ mod tests {
 
     /// Every message and attribute of a language, with the variables in it.
     fn messages(language: Language) -> BTreeMap<String, BTreeSet<String>> {
-        let resource = fluent_syntax::parser::parse(language.source()).expect("well formed");
+        let read = |source| fluent_syntax::parser::parse(source).expect("well formed").body;
         let mut messages = BTreeMap::new();
-        for entry in resource.body {
+        for entry in language.sources().into_iter().flat_map(read) {
             match entry {
                 Entry::Message(message) => {
                     let id = message.id.name;

@@ -19,8 +19,10 @@ use tokio::sync::Semaphore;
 use super::gate::{self, PublicUrl};
 use super::listener::Visit as Connection;
 use super::page::{Frame, Pages};
-use super::wording::{asked, notice, shown_step};
-use crate::access::onboard::{Answered, Guest, Onboarding, Progress, Start, StepKind, Visit};
+use super::wording::{acts, asked, notice, shown_step};
+use crate::access::onboard::{
+    Answered, Connected, Guest, Notice, Onboarding, Progress, Start, StepKind, Visit,
+};
 use crate::access::sign_in::{Returned, SignInError};
 use crate::shown::output::plain;
 use crate::web::language::Language;
@@ -72,6 +74,7 @@ pub fn routes(handle: OnboardingHandle) -> Router {
         .route("/onboard/callback", get(callback).post(callback_form))
         .route("/onboard/{link}", get(page))
         .route("/onboard/{link}/continue", post(go_on).get(go_back))
+        .route("/onboard/{link}/sign-in", post(go_to_sign_in).get(go_back))
         .route("/onboard/", any(unknown))
         .route("/onboard/{link}/{elsewhere}", any(unknown))
         .route("/SiemMsspConnector", get(connector).post(connector_form))
@@ -144,32 +147,56 @@ async fn go_on(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
+    go(&handle, &link, query.as_deref(), &headers, false).await
+}
+
+/// On to Microsoft's page on which a person signs in; in the same way.
+async fn go_to_sign_in(
+    State(handle): State<OnboardingHandle>,
+    Path(link): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    go(&handle, &link, query.as_deref(), &headers, true).await
+}
+
+async fn go(
+    handle: &OnboardingHandle,
+    link: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    to_sign_in: bool,
+) -> Response {
     let Some(state) = handle.state() else { return StatusCode::NOT_FOUND.into_response() };
-    let picked = parameter(query.as_deref(), "lang").and_then(|tag| tag.parse().ok());
-    if !gate::is_from_here(&headers, &state.onboarding.settings().public_url) {
+    let picked = parameter(query, "lang").and_then(|tag| tag.parse().ok());
+    if !gate::is_from_here(headers, &state.onboarding.settings().public_url) {
         tracing::warn!(
             "another site sent a browser on to a consent; it is shown the page of the invitation first"
         );
-        return state.back_to(&link, picked);
+        return state.back_to(link, picked);
     }
-    match state.onboarding.start(&link, picked).await {
+    let started = match to_sign_in {
+        true => state.onboarding.start_sign_in(link, picked).await,
+        false => state.onboarding.start(link, picked).await,
+    };
+    match started {
         Ok(Start::Go(url)) => state.pages.redirect(&url),
         Ok(Start::Show(visit)) => match *visit {
             // Its own page says the same, and can be refreshed.
-            Visit::Asked(_) | Visit::Answered(..) => state.back_to(&link, picked),
-            visit => state.show(&visit, &link, query.as_deref(), &headers),
+            Visit::Asked(_) | Visit::Answered(..) => state.back_to(link, picked),
+            visit => state.show(&visit, link, query, headers),
         },
         Ok(Start::TooOften) => {
-            let language = spoken(&headers, query.as_deref(), None, &state);
+            let language = spoken(headers, query, None, &state);
             let mut answer = state.message(Frame::once(language, StatusCode::TOO_MANY_REQUESTS), "many");
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("3600"));
             answer
         }
         Ok(Start::Unready) => {
-            let language = spoken(&headers, query.as_deref(), None, &state);
+            let language = spoken(headers, query, None, &state);
             state.message(Frame::once(language, StatusCode::SERVICE_UNAVAILABLE), "trouble")
         }
-        Err(error) => state.trouble(&headers, query.as_deref(), &error),
+        Err(error) => state.trouble(headers, query, &error),
     }
 }
 
@@ -209,21 +236,7 @@ async fn callback_form(State(handle): State<OnboardingHandle>, headers: HeaderMa
 async fn answer(handle: &OnboardingHandle, returned: Returned, headers: &HeaderMap) -> Response {
     let Some(state) = handle.state() else { return StatusCode::NOT_FOUND.into_response() };
     match state.onboarding.answer(returned).await {
-        Ok(Answered::Page { path, notice, language }) => {
-            let mut to = state.address(&path);
-            let mut query = url::form_urlencoded::Serializer::new(String::new());
-            if let Some(language) = language {
-                query.append_pair("lang", language.tag());
-            }
-            if let Some(notice) = notice {
-                query.append_pair("notice", &notice.word());
-            }
-            let query = query.finish();
-            if !query.is_empty() {
-                to = format!("{to}?{query}");
-            }
-            state.pages.redirect(&to)
-        }
+        Ok(Answered::Page { path, notice, language }) => state.on_to(&path, notice.as_ref(), language),
         Ok(Answered::OtherTenant { guest, found, path, language }) => {
             let language =
                 language.or_else(|| guest.language()).unwrap_or_else(|| spoken(headers, None, None, &state));
@@ -266,7 +279,8 @@ async fn connect(handle: &OnboardingHandle, returned: Returned, headers: &Header
         return state.stopping(language);
     };
     match connected {
-        Ok((account, tenant)) => {
+        Ok(Connected::Page { path, notice, language }) => state.on_to(&path, notice.as_ref(), language),
+        Ok(Connected::Done { account, tenant }) => {
             let values = context! {
                 title => "connector-good-title", text => "connector-good-text",
                 account => plain(&account), customer => plain(&tenant.name),
@@ -316,6 +330,8 @@ impl OnboardingState {
             page => self.page(link),
             notice,
             permissions => asked(guest),
+            acts => acts(guest),
+            delegated => guest.delegated,
             login_host => self.onboarding.microsoft().cloud().login_origin(),
             until => until.unwrap_or_default(),
             ..self.about(guest)
@@ -334,6 +350,9 @@ impl OnboardingState {
         let trouble = progress.trouble().next().is_some();
         let (title, lead, class, mark) = match (progress.is_good(), trouble) {
             (true, _) => ("status-good-title", "status-good-lead", "good", "✓"),
+            (false, false) if progress.is_our_guests_turn() => {
+                ("status-sign-in-title", "status-sign-in-lead", "attention", "→")
+            }
             (false, false) => ("status-checking-title", "status-checking-lead", "checking", ""),
             (false, true) => {
                 let consent = progress.trouble().any(|(step, _)| step.what == StepKind::Consent);
@@ -345,6 +364,7 @@ impl OnboardingState {
             progress.steps.iter().map(|step| shown_step(step.what, &step.standing)).collect();
         let refresh = match (progress.is_good(), trouble) {
             (true, _) => None,
+            (false, false) if progress.is_our_guests_turn() => Some(30),
             (false, false) => Some(3),
             (false, true) => Some(30),
         };
@@ -353,10 +373,11 @@ impl OnboardingState {
         let values = context! {
             page => self.page(link),
             // After success, what was refused before is over.
-            notice => notice.filter(|_| !progress.is_good() && trouble),
+            notice => notice.filter(|_| !progress.is_good() && (trouble || progress.is_our_guests_turn())),
             title, lead, steps, checked_at,
             banner => context! { class, mark },
             again => progress.wants_consent(),
+            sign_in => guest.delegated && progress.wants_sign_in(),
             ..self.about(guest)
         };
         self.pages.answer(Frame { refresh, ..frame }, "status.html", values)
@@ -381,6 +402,19 @@ impl OnboardingState {
         let language = spoken(headers, query, None, self);
         let frame = Frame::once(language, StatusCode::SERVICE_UNAVAILABLE);
         self.message(frame, "trouble")
+    }
+
+    /// On to the page of an invitation.
+    fn on_to(&self, path: &str, notice: Option<&Notice>, language: Option<Language>) -> Response {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if let Some(language) = language {
+            query.append_pair("lang", language.tag());
+        }
+        if let Some(notice) = notice {
+            query.append_pair("notice", &notice.word());
+        }
+        let (to, query) = (self.address(path), query.finish());
+        self.pages.redirect(&if query.is_empty() { to } else { format!("{to}?{query}") })
     }
 
     fn back_to(&self, link: &str, language: Option<Language>) -> Response {

@@ -1,29 +1,55 @@
 //! Which words of the pages' language say what: permissions, steps, troubles, notices.
 
 use minijinja::{Value, context};
+use muster_microsoft::entra::permissions::{Permission, ResourceApp};
 use muster_microsoft::{Fault, SourceWord, sources};
 use muster_model::{RecordKind, Source};
 
-use crate::access::onboard::{Guest, Notice, StepKind, StepStanding};
+use crate::access::onboard::{Guest, Hint, Notice, StepKind, StepStanding, meaning};
 
 /// The permissions that are asked for, the least for each source, each once.
 pub(super) fn asked(guest: &Guest) -> Vec<Value> {
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: Vec<(ResourceApp, &str)> = Vec::new();
     let mut asked = Vec::new();
+    let kind = if guest.delegated { "permission-of-person" } else { "permission-of" };
     for source in &guest.tenant.sources {
         let Some(permission) = muster_microsoft::sources::permissions(*source).first() else { continue };
         let named = if guest.delegated { permission.scope } else { permission.role };
         let Some((name, _)) = named.or(permission.role).or(permission.scope) else { continue };
-        if names.contains(&name) {
+        if names.contains(&(permission.resource, name)) {
             continue;
         }
-        names.push(name);
-        let kind = if guest.delegated { "permission-of-person" } else { "permission-of" };
+        names.push((permission.resource, name));
         let key = permission_key(source.kind());
         let product = sources::declaration(*source).product;
         asked.push(context! { key, kind, name, source => source.as_str(), product, api => permission.resource.name() });
     }
+    for permission in &guest.further {
+        let named = if guest.delegated { permission.scope } else { permission.role };
+        let Some((name, _)) = named else { continue };
+        if names.contains(&(permission.resource, name)) {
+            continue;
+        }
+        names.push((permission.resource, name));
+        let (key, api) = (further_key(permission, name), permission.resource.name());
+        asked.push(context! { key, kind, name, source => "another", product => api, api });
+    }
     asked
+}
+
+/// The message that explains a permission that no source needs. What each of Microsoft's permissions allows stands on its
+/// own consent page; here it counts whether something can be done with it.
+fn further_key(permission: &Permission, name: &str) -> &'static str {
+    match permission.only_reads() {
+        true if name.contains("Hunting") || name.contains("AdvancedQuery") => "permission-threat-hunting",
+        true => "permission-reading",
+        false => "permission-acting",
+    }
+}
+
+/// Whether something can be changed or done with what is asked for.
+pub(super) fn acts(guest: &Guest) -> bool {
+    guest.further.iter().any(|permission| !permission.only_reads())
 }
 
 /// The message that explains the permission to read records of this kind.
@@ -48,14 +74,16 @@ pub(super) fn shown_step(what: StepKind, standing: &StepStanding) -> Value {
         StepStanding::Good => ("good", "✓", "state-good"),
         StepStanding::Waiting => ("waiting", "", "state-waiting"),
         StepStanding::Checking => ("checking", "", "state-checking"),
+        StepStanding::YourTurn => ("attention", "→", "state-your-turn"),
         StepStanding::Attention { code } => ("attention", "!", attention(code)),
     };
     let fix = match standing {
         StepStanding::Attention { code } => Some(fix(code)),
+        StepStanding::YourTurn => Some("fix-sign-in"),
         _ => None,
     };
     let source = match what {
-        StepKind::Consent => None,
+        StepKind::Consent | StepKind::SignIn => None,
         StepKind::Source(source) => Some(source),
     };
     context! {
@@ -69,6 +97,7 @@ pub(super) fn shown_step(what: StepKind, standing: &StepStanding) -> Value {
 fn step_key(what: StepKind) -> &'static str {
     match what {
         StepKind::Consent => "step-consent",
+        StepKind::SignIn => "step-sign-in",
         StepKind::Source(source) => match source.kind() {
             RecordKind::GraphAlert | RecordKind::EndpointAlert | RecordKind::SiemDetection => "step-alerts",
             RecordKind::GraphIncident | RecordKind::XdrIncident => "step-incidents",
@@ -99,15 +128,24 @@ fn fix(code: &str) -> &'static str {
         "no_licence" => "fix-licence",
         "person_lacks_role" => "fix-person",
         "throttled" | "api_down" | "unreachable" => "fix-microsoft",
-        "wrong_secret"
-        | "secret_expired"
-        | "certificate_rejected"
-        | "misconfigured"
-        | "tenant_unknown"
-        | "grant_expired"
-        | "grant_revoked"
-        | "multifactor_needed" => "fix-provider",
+        "wrong_secret" | "secret_expired" | "certificate_rejected" | "misconfigured" | "tenant_unknown" => {
+            "fix-provider"
+        }
+        "grant_expired" | "grant_revoked" | "multifactor_needed" => "fix-sign-in",
         _ => "fix-other",
+    }
+}
+
+/// What is said of a code of Microsoft's.
+fn failed(code: &str) -> &'static str {
+    match meaning(code) {
+        Some(Hint::NoLicence) => "notice-licence",
+        Some(Hint::SecondFactor) => "notice-second-factor",
+        Some(Hint::SettingUp) => "notice-setting-up",
+        Some(Hint::OtherCloud) => "notice-other-cloud",
+        Some(Hint::AppDisabled) => "fix-app-disabled",
+        Some(Hint::OurSide) => "notice-provider",
+        None => "notice-failed",
     }
 }
 
@@ -118,7 +156,7 @@ pub(super) fn notice(word: &str) -> Option<Value> {
         Notice::NotAdministrator => ("notice-not-administrator", None),
         Notice::WrongAccount => ("notice-wrong-account", None),
         Notice::Blocked => ("notice-blocked", None),
-        Notice::Failed(code) => ("notice-failed", Some(code)),
+        Notice::Failed(code) => (failed(&code), Some(code)),
     };
     Some(context! { key, code })
 }

@@ -406,6 +406,43 @@ async fn a_secret_in_a_file_is_replaced_there() {
     assert!(provider.setup.muster(&["fetch", "--all"]).await.status.success());
 }
 
+/// A policy of the tenant that forbids secrets, long lives or apps for others is told, with the way around it; and the way works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_management_policy_is_told_with_the_way_around_it() {
+    let provider = Provider::start().await;
+    let tenant = provider.tenant.id.clone();
+    let policy = |no_secrets, lifetime_days_max, no_multitenant| {
+        let tenant = tenant.clone();
+        let change = DirectoryChange::AppPolicy { tenant, no_secrets, lifetime_days_max, no_multitenant };
+        provider.setup.emulator.change(change).expect("changed");
+    };
+    let register = async |name: &str, more: &[&str]| {
+        let arguments = [&["app", "register", name, "--tenant", &tenant], more].concat();
+        provider.with_a_person(&arguments, "admin").await
+    };
+    policy(false, None, true);
+    let output = register("others", &[]).await;
+    assert!(said(&output).contains("SignInAudienceNotAllowedAsPerAppPolicy"), "{}", said(&output));
+    assert!(said(&output).contains("--connector-for"), "{}", said(&output));
+    policy(true, None, false);
+    let output = register("secret", &[]).await;
+    assert!(
+        !output.status.success() && said(&output).contains("--credential certificate"),
+        "{}",
+        said(&output)
+    );
+    let output = register("secret", &["--credential", "certificate"]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    policy(false, Some(100), false);
+    for credential in ["secret", "certificate"] {
+        let name = format!("short-{credential}");
+        let output = register(&name, &["--credential", credential]).await;
+        assert!(!output.status.success() && said(&output).contains("--lifetime 90d"), "{}", said(&output));
+        let output = register(&name, &["--credential", credential, "--lifetime", "90d"]).await;
+        assert!(output.status.success(), "{}", said(&output));
+    }
+}
+
 /// Where Muster cannot write, it says so and what to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_muster_cannot_write_it_says_so() {

@@ -612,6 +612,35 @@ async fn a_key_vault_holds_the_secrets_and_its_trouble_is_told() {
     crate::support::eventually("`muster run` reads the vault too", async || setup.lost() == 0).await;
 }
 
+/// In App Service and Container Apps the machine's identity is found by the environment; nothing stands in the settings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_identity_of_app_service_is_found_in_the_environment() {
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(5), ..config() }, "").await;
+    let (identity, _, _) = setup.emulator.managed_identities()[0].clone();
+    let provider = setup.emulator.provider();
+    let role = "https://graph.microsoft.com/SecurityAlert.Read.All".to_owned();
+    let grant = DirectoryChange::GrantRole { tenant: provider.id.clone(), app: Some(identity.clone()), role };
+    setup.emulator.change(grant).expect("granted");
+    setup.write_settings(&format!(
+        "[apps.machine]\nclient_id = \"{identity}\"\nmanaged_identity = \"{identity}\"\n"
+    ));
+    let added = setup.muster(&["tenant", "add", &provider.id, "--slug", "own", "--app", "machine"]).await;
+    assert!(added.status.success(), "{added:?}");
+    let acquire = async |header: &str| {
+        let mut command = setup.command(&["--output", "json", "token", "acquire", "--tenant", "own"]);
+        command.env("IDENTITY_ENDPOINT", format!("{}/msi/token", setup.emulator.base_url()));
+        command.env("IDENTITY_HEADER", header).output().await.expect("muster starts")
+    };
+    let acquired = acquire(setup.emulator.identity_header()).await;
+    assert!(acquired.status.success(), "{}", String::from_utf8_lossy(&acquired.stderr));
+    let acquired: Value = serde_json::from_slice(&acquired.stdout).expect("JSON");
+    assert_eq!(acquired["allows"], json!(["SecurityAlert.Read.All"]));
+    let refused = acquire("of-another-program").await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("X-IDENTITY-HEADER"), "{said}");
+    assert!(!said.contains("of-another-program"), "{said}");
+}
+
 /// Keys roll over: a token signed with a key that was not published before is verified after one look, and one signed with
 /// a key that is published no more is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

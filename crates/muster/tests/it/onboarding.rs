@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use muster::access::apps::Apps;
 use muster::access::checks;
-use muster::access::onboard::{self, CONSENT, Invited, Onboarding};
+use muster::access::onboard::{self, CONSENT, Connected, Invited, Onboarding};
 use muster::access::sign_in::{self, Returned, SignInRequest};
 use muster::config::Settings;
 use muster::web::language::Language;
@@ -79,6 +79,11 @@ impl House {
     }
 
     pub(crate) async fn named(configuration: Config, form: ConsentForm, provider: &str) -> Self {
+        Self::set_up(configuration, form, provider, "").await
+    }
+
+    /// With more lines of the app's section.
+    async fn set_up(configuration: Config, form: ConsentForm, provider: &str, app_lines: &str) -> Self {
         let emulator = muster_emulator::start(configuration).await.expect("the emulator starts");
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = socket.local_addr().expect("an address");
@@ -99,6 +104,7 @@ impl House {
 client_id = "{app}"
 secret = {{ file = "main.secret" }}
 tenant = "{home}"
+{app_lines}
 
 [cloud]
 name = "custom"
@@ -324,6 +330,99 @@ async fn an_invitation_leads_to_green_checks_with_every_consent_form() {
     }
 }
 
+/// An app that reads in a person's name needs both: the administrator is led through consent and sign-in, and ends where
+/// everything works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invitation_of_an_app_for_a_person_leads_through_consent_and_sign_in() {
+    for form in ConsentForm::ALL {
+        let house = House::set_up(empty(), form, "Northwind Security", "access = \"delegated\"").await;
+        let invited = house.invite("Contoso", Some(Language::English)).await;
+        let domain = house.emulator.tenants()[0].domain.clone();
+        house
+            .get(&invited.link)
+            .await
+            .assert_says(200, "Delegated permission of Microsoft Graph")
+            .assert_says(200, "Then a person of Contoso signs in once");
+        let sign_in = format!("{}/sign-in?lang=en", invited.link);
+        let early = house.send("POST", &sign_in, "", "").await;
+        assert!(early.location().starts_with("/onboard/"), "{form:?}: consent comes first: {early:?}");
+        let address = house.go_on(&invited.link).await;
+        let back = house.emulator.sign_in(&address, &house.admin(), true).expect("a way back");
+        let at = house.get(&back).await.location().to_owned();
+        house.attempt().await;
+        let page = house.get(&at).await;
+        page.assert_says(200, "One more step: a sign-in").assert_says(200, "Sign in at Microsoft");
+        assert!(!page.body.contains("Something still needs attention"), "{form:?}: {page:?}");
+        assert_eq!(house.state().await, TenantState::Invited, "{form:?}: a browser's word proves nothing");
+        // The sign-in that is cut short says why, and may be begun anew.
+        let go = house.send("POST", &sign_in, "", "").await.location().to_owned();
+        let parameters = url::Url::parse(&go).expect("an address");
+        let state =
+            parameters.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
+        let refused = house
+            .get(&format!(
+                "/SiemMsspConnector?error=interaction_required&error_description=AADSTS50078%3A+x&state={state}"
+            ))
+            .await;
+        assert!(refused.location().contains("notice=AADSTS50078"), "{form:?}: {refused:?}");
+        house.get(refused.location()).await.assert_says(200, "prove once more that it is you");
+        // A person who may see nothing is told from one who may. This one form asks for the administrator's own consent.
+        let accounts = match form {
+            ConsentForm::V1PromptConsent => &[("admin", true)][..],
+            _ => &[("user", false), ("analyst", true)],
+        };
+        for (account, works) in accounts.iter().copied() {
+            let go = house.send("POST", &sign_in, "", "").await.location().to_owned();
+            let back = house.emulator.sign_in(&go, &format!("{account}@{domain}"), true);
+            let back = back.unwrap_or_else(|error| panic!("{form:?} {account}: {error}"));
+            let page = house.get(&back).await;
+            assert!(page.location().starts_with("/onboard/"), "{form:?}: {page:?}");
+            house.attempt().await;
+            let page = house.get(page.location()).await;
+            if works {
+                page.assert_says(200, "Everything works")
+                    .assert_says(200, "A person of your organization has signed in");
+                assert_eq!(house.state().await, TenantState::Active, "{form:?}");
+            } else {
+                page.assert_says(200, "Sign in at Microsoft").assert_says(200, "has no role in your tenant");
+            }
+        }
+        let deeds = house.deeds().await;
+        for deed in ["sign_in.asked", "sign_in.refused", "sign_in.done", "grant.kept", "consent.given"] {
+            assert!(deeds.iter().any(|done| done == deed), "{form:?}: {deed} is missing in {deeds:?}");
+        }
+        // It is done: nobody is sent to sign in any more.
+        let again = house.send("POST", &sign_in, "", "").await;
+        assert!(again.location().starts_with("/onboard/"), "{form:?}: {again:?}");
+    }
+}
+
+/// What the app asks for besides stands on the page, and the page promises no more than is true then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permission_to_act_is_named_and_nothing_false_is_promised() {
+    let more =
+        "permissions = [\"WindowsDefenderATP/Machine.Isolate\", \"Microsoft Graph/ThreatHunting.Read.All\"]";
+    let house = House::set_up(empty(), ConsentForm::default(), "Northwind Security", more).await;
+    let invited = house.invite("Contoso", None).await;
+    let page = house.get(&format!("{}?lang=en", invited.link)).await;
+    page.assert_says(200, "Machine.Isolate")
+        .assert_says(200, "Act in WindowsDefenderATP")
+        .assert_says(200, "ThreatHunting.Read.All")
+        .assert_says(200, "4 permissions, of which at least one allows more than reading");
+    for false_now in ["for reading only", "Nothing can be changed or deleted", "Nobody can read your e-mails"]
+    {
+        assert!(!page.body.contains(false_now), "{false_now}");
+    }
+    for language in Language::ALL {
+        let page = house.get(&format!("{}?lang={}", invited.link, language.tag())).await;
+        page.assert_says(200, "Machine.Isolate").assert_says(200, "WindowsDefenderATP");
+    }
+    let plain = House::open(empty(), ConsentForm::default()).await;
+    let invited = plain.invite("Contoso", None).await;
+    let page = plain.get(&format!("{}?lang=en", invited.link)).await;
+    page.assert_says(200, "for reading only").assert_says(200, "Nothing can be changed or deleted");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_declines_is_told_so_and_may_start_again() {
     for form in ConsentForm::ALL {
@@ -356,7 +455,12 @@ async fn an_error_counts_before_any_word_of_success() {
         ("access_denied", "AADSTS90094: an administrator", "may not consent for the whole organization"),
         ("invalid_request", "AADSTS50020: elsewhere", "does not belong to Contoso"),
         ("access_denied", "AADSTS53003: blocked", "Conditional Access policy"),
-        ("server_error", "AADSTS90033: trouble", "Microsoft reported a problem (AADSTS90033)"),
+        ("access_denied", "AADSTS530004: a guest's device", "Conditional Access policy"),
+        ("server_error", "AADSTS90033: trouble", "Microsoft reported a problem (AADSTS90033). Nothing"),
+        ("invalid_resource", "AADSTS500014: off", "no active subscription"),
+        ("invalid_request", "AADSTS650051: not yet", "still setting up the application"),
+        ("invalid_request", "AADSTS90038: elsewhere", "another national cloud"),
+        ("unauthorized_client", "AADSTS700016: unknown", "lies with Northwind Security"),
         ("<script>alert(1)</script>", "<script>alert(2)</script>", "Microsoft reported a problem (unknown)"),
     ] {
         let state = house.state_of(&invited.link).await;
@@ -906,7 +1010,8 @@ async fn a_person_signs_in_for_the_connector_at_the_registered_address() {
     house.stop().await;
     house.get(&back).await.assert_says(503, "");
     let next = onboarding(&house.settings, &house.store, house.clock.clone()).await;
-    let (account, _) = next.connect(returned(&back)).await.expect("it is running").expect("a grant");
+    let connected = next.connect(returned(&back)).await.expect("it is running").expect("a grant");
+    let Connected::Done { account, .. } = connected else { panic!("{connected:?}") };
     assert_eq!(account, house.admin());
 }
 

@@ -197,10 +197,31 @@ fn says_not_known_yet(code: &str, message: &str) -> bool {
         || message.contains("does not exist or one of its queried reference-property objects are not present")
 }
 
+/// What can be done where an app-management policy forbids something.
+///
+/// Source: Microsoft "Microsoft Entra application management policies API overview"; the codes are those of Graph's refusals.
+fn around_the_policy(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "CredentialTypeNotAllowedAsPerAppPolicy" => {
+            "it allows no secrets: use a certificate (`--credential certificate`, `muster app rotate-certificate`), a federated credential or a managed identity, or have an administrator exempt the app in the policy"
+        }
+        "CredentialInvalidLifetimeAsPerAppPolicy" => {
+            "it allows none that lives so long: ask for less, such as `--lifetime 90d`, or use a federated credential, which has no end"
+        }
+        "SignInAudienceNotAllowedAsPerAppPolicy" => {
+            "it allows no app for other tenants, which all customers need: have an administrator exempt the app in the policy, or make an app in each customer's own directory (`--connector-for`)"
+        }
+        _ => return None,
+    })
+}
+
 /// What a refusal of Graph means for a call.
 fn failure(call: &Call, answer: &Response) -> DirectoryError {
     let (action, needs, status) = (call.action, call.needs, answer.status);
     let (code, message) = error::of_graph(answer);
+    if let (400..=499, Some(remedy)) = (status, around_the_policy(&code)) {
+        return DirectoryError::Policy { action, code, message, remedy };
+    }
     match status {
         401 => DirectoryError::Unauthorised { action, code, message },
         403 => DirectoryError::Denied { action, needs, code, message },

@@ -50,6 +50,18 @@ pub enum DirectoryError {
         /// Microsoft's message.
         message: String,
     },
+    /// A policy of the tenant forbids it.
+    #[error("{action}: an app-management policy of the tenant forbids it ({code}: {message}); {remedy}")]
+    Policy {
+        /// What was tried.
+        action: &'static str,
+        /// Microsoft's code.
+        code: String,
+        /// Microsoft's message.
+        message: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A certificate that must stay is not in the list, which Graph replaces as a whole; nothing was changed.
     #[error(
         "{action}: Microsoft Graph does not list certificate {missing}, which is in use, and a change would remove it; nothing was changed. Try again in some minutes; if {missing} is really gone from the portal, remove in the portal what is to go"

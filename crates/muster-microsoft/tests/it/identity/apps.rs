@@ -10,7 +10,7 @@ use muster_microsoft::entra::aadsts;
 use muster_microsoft::entra::credential::{App, Assertion, Credential, Endpoint, ManagedIdentity};
 use muster_microsoft::entra::error::TokenError;
 use muster_microsoft::{Fault, Microsoft, MicrosoftOptions};
-use muster_model::{ManualClock, TenantId};
+use muster_model::{ManualClock, Secret, TenantId};
 use serde_json::{Value, json};
 
 use super::server::{Reply, Server};
@@ -152,6 +152,7 @@ async fn a_managed_identity_is_asked_directly_again_and_kept() {
     let identity = ManagedIdentity {
         endpoint: url::Url::parse(&endpoint).expect("an address"),
         client_id: Some("which one".to_owned()),
+        ..ManagedIdentity::default()
     };
     let machine = app(Credential::ManagedIdentity(identity.clone()));
     let error = microsoft.access_token(&machine, tenant(), GRAPH).await.expect_err("for another API");
@@ -178,6 +179,38 @@ async fn a_managed_identity_is_asked_directly_again_and_kept() {
     assert_eq!(asked.last().expect("a request").form["client_assertion"], token(&json!({"aud": "x"})));
 }
 
+/// In App Service and Container Apps a header proves the request, and the answer names the end of the token only.
+#[tokio::test]
+async fn app_service_is_asked_with_its_header_and_its_end_of_a_token_is_kept() {
+    let ends = NOW + 7_200;
+    let server = Server::start(move |asked, _| match asked.headers.get("x-identity-header") {
+        Some(header) if header == "of-this-program" => Reply::json(
+            200,
+            &json!({"access_token": token(&claims()), "expires_on": ends.to_string(), "token_type": "Bearer"}),
+        ),
+        _ => Reply::json(401, &json!({"statusCode": 401, "message": "Header is missing or wrong."})),
+    })
+    .await;
+    let machine = |header: &str| {
+        app(Credential::ManagedIdentity(ManagedIdentity {
+            endpoint: url::Url::parse(&format!("{}/msi/token", server.address)).expect("an address"),
+            header: Some(Secret::from(header)),
+            client_id: Some("which one".to_owned()),
+        }))
+    };
+    let got = microsoft(&server).access_token(&machine("of-this-program"), tenant(), GRAPH).await;
+    assert_eq!(got.expect("a token").expires_at.as_second(), ends);
+    let asked = server.asked();
+    assert_eq!(asked[0].headers.get("metadata"), None);
+    for part in ["api-version=2019-08-01", "client_id=which+one"] {
+        assert!(asked[0].query.contains(part), "{}", asked[0].query);
+    }
+    let error = microsoft(&server).access_token(&machine("of-another"), tenant(), GRAPH).await;
+    let error = error.expect_err("refused");
+    assert_eq!(error.fault(), Fault::Misconfigured);
+    assert!(error.to_string().contains("Header is missing") && !error.to_string().contains("of-another"));
+}
+
 #[tokio::test]
 async fn a_metadata_service_elsewhere_or_without_the_identity_is_told() {
     let server = Server::start(|_, _| {
@@ -190,7 +223,8 @@ async fn a_metadata_service_elsewhere_or_without_the_identity_is_told() {
         ("http://metadata.example/token".to_owned(), "neither link-local nor on this machine"),
     ] {
         let endpoint = url::Url::parse(&endpoint).expect("an address");
-        let app = app(Credential::ManagedIdentity(ManagedIdentity { endpoint, client_id: None }));
+        let app =
+            app(Credential::ManagedIdentity(ManagedIdentity { endpoint, ..ManagedIdentity::default() }));
         let error = microsoft.access_token(&app, tenant(), GRAPH).await.expect_err("no token");
         assert_eq!(error.fault(), Fault::Misconfigured);
         assert!(error.to_string().contains(words), "{error}");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use muster_microsoft::entra::error::TokenError;
 use muster_model::{Tenant, TenantId};
 use muster_store::{SignInKind, StoreError, TenantKey};
 use serde_json::json;
@@ -42,6 +43,27 @@ pub enum Answered {
     Unknown,
     /// The program is stopping. Nothing was taken: the same address works after the restart.
     Stopping,
+}
+
+/// What came of a person's sign-in for the connector.
+#[derive(Debug)]
+pub enum Connected {
+    /// It was begun at the command line, and its grant is kept.
+    Done {
+        /// Who signed in.
+        account: String,
+        /// For which tenant.
+        tenant: Box<Tenant>,
+    },
+    /// It was begun on the page of an invitation, and goes on there.
+    Page {
+        /// The path of the page, `/onboard/…`.
+        path: String,
+        /// What is said there first: why it did not work.
+        notice: Option<Notice>,
+        /// The language that was picked before.
+        language: Option<Language>,
+    },
 }
 
 impl Onboarding {
@@ -112,17 +134,14 @@ impl Onboarding {
         Ok(page(None))
     }
 
-    /// Takes the answer to a sign-in for the connector and keeps its grant: whose it is, and for which tenant. `None` when
-    /// the program is stopping: nothing was taken then, and the same address works after the restart.
+    /// Takes the answer to a sign-in for the connector and keeps its grant. `None` when the program is stopping: nothing was
+    /// taken then, and the same address works after the restart.
     ///
     /// It is done to its end even when nobody waits for this any more: a code works once.
     ///
     /// # Errors
     /// See [`SignInError`].
-    pub async fn connect(
-        self: &Arc<Self>,
-        returned: Returned,
-    ) -> Option<Result<(String, Tenant), SignInError>> {
+    pub async fn connect(self: &Arc<Self>, returned: Returned) -> Option<Result<Connected, SignInError>> {
         let this = Arc::clone(self);
         self.to_the_end(async move { this.take_connection(&returned).await }).await
     }
@@ -147,24 +166,55 @@ impl Onboarding {
         }
     }
 
-    async fn take_connection(&self, returned: &Returned) -> Result<(String, Tenant), SignInError> {
+    async fn take_connection(&self, returned: &Returned) -> Result<Connected, SignInError> {
         let now = self.clock.now();
         let sign_in = sign_in::take(self.store.as_ref(), returned.state.as_deref(), now).await?;
         let tenant = self.store.tenant(TenantKey::Id(sign_in.tenant)).await?;
+        // Begun on the page of an invitation, it ends there.
+        let guest = match sign_in.invitation {
+            Some(invitation) => self.guest(invitation).await?,
+            None => None,
+        };
+        let language = self.language_of(sign_in.id);
         let app = self.apps.get(&sign_in.app);
         let kept = sign_in::keep_grant(&self.store, &self.microsoft, app, &sign_in, returned, now).await;
         match kept {
             Ok(granted) => {
                 tracing::info!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, app = sign_in.app, "a person has signed in for the connector");
                 self.queue.look_after(tenant.id, now);
-                Ok((granted.account, tenant))
+                let Some(guest) = guest else {
+                    return Ok(Connected::Done { account: granted.account, tenant: Box::new(tenant) });
+                };
+                self.write_down(&guest.invitation, "sign_in.done", json!({ "account": granted.account }))
+                    .await?;
+                // Whatever was found of the sign-in before is over.
+                self.store.put_checks(tenant.id, vec![spreading(now)]).await?;
+                Ok(Connected::Page { path: self.path(&guest.invitation), notice: None, language })
             }
             Err(error) => {
                 tracing::warn!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, app = sign_in.app, error = %error, "a person's sign-in for the connector did not work");
                 // Whoever waits for it at the command line is told why it is in vain.
                 let check = checks::sign_in_refused(&error.to_string(), now);
                 self.store.put_checks(tenant.id, vec![check]).await?;
-                Err(error)
+                let (Some(guest), false) = (guest, matches!(error, SignInError::Store(_))) else {
+                    return Err(error);
+                };
+                let notice = match (&returned.error, &error) {
+                    (Some(error), _) => {
+                        Notice::of(error, returned.error_description.as_deref().unwrap_or_default())
+                    }
+                    (None, SignInError::Token(TokenError::Refused { code: Some(code), .. })) => {
+                        Notice::Failed(format!("AADSTS{code}"))
+                    }
+                    (None, _) => Notice::Failed("unknown".to_owned()),
+                };
+                self.write_down(
+                    &guest.invitation,
+                    "sign_in.refused",
+                    json!({ "outcome": notice.word(), "detail": error.to_string() }),
+                )
+                .await?;
+                Ok(Connected::Page { path: self.path(&guest.invitation), notice: Some(notice), language })
             }
         }
     }

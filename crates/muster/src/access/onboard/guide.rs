@@ -1,11 +1,13 @@
 //! The steps around a customer that only people can do, filled in with the customer's ids and links, and how far each
-//! is as far as that can be told from here.
+//! is as far as that was checked from here. The words lie in `locales/*/guide.ftl`; what checks found is told in the words of
+//! the checks.
 //!
 //! Source: Microsoft "Fetch alerts from MSSP customer tenant", "Grant managed security service provider (MSSP) access",
 //! "Access the MSSP customer portal", "Configure alert notifications that are sent to MSSPs", and Graph's "delegated
 //! admin relationships".
 
 use muster_microsoft::entra::credential::Access;
+use muster_microsoft::entra::permissions::Permission;
 use muster_microsoft::{Cloud, Fault};
 use muster_model::{Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, Grant};
@@ -14,12 +16,17 @@ use serde::Serialize;
 use super::progress::CONSENT;
 use crate::access::checks;
 use crate::shown::output::plain;
+use crate::web::language::{Language, Variable, Words};
 
 /// All steps for a tenant.
 #[derive(Debug, Clone, Serialize)]
 pub struct Guide {
     pub tenant: Tenant,
+    pub language: Language,
     pub steps: Vec<GuideStep>,
+    /// The words around the steps: tenant, state, by.
+    #[serde(skip)]
+    heads: [String; 3],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,6 +42,9 @@ pub struct GuideStep {
     pub todo: Vec<String>,
     /// The pages it is done on.
     pub links: Vec<Link>,
+    /// Who and state in words.
+    #[serde(skip)]
+    said: [String; 2],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,11 +65,11 @@ pub enum Who {
 }
 
 impl Who {
-    fn in_words(self) -> &'static str {
+    fn key(self) -> &'static str {
         match self {
-            Self::Customer => "the customer's administrator",
-            Self::Provider => "you",
-            Self::Both => "you and the customer's administrator",
+            Self::Customer => "guide-who-customer",
+            Self::Provider => "guide-who-provider",
+            Self::Both => "guide-who-both",
         }
     }
 }
@@ -67,24 +77,23 @@ impl Who {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
-    /// Done, as was seen.
+    /// Done, as was checked.
     Done,
-    /// Not done, as was seen.
+    /// Not done, as was checked.
     ToDo,
-    /// Cannot be seen from here.
+    /// Cannot be seen from here, or was not looked at.
     NotSeen,
     /// Done only where it is agreed on or needed.
     IfWanted,
 }
 
 impl StepState {
-    /// In words, for people.
-    pub fn in_words(self) -> &'static str {
+    fn key(self) -> &'static str {
         match self {
-            Self::Done => "done",
-            Self::ToDo => "to do",
-            Self::NotSeen => "cannot be seen from here",
-            Self::IfWanted => "if wanted",
+            Self::Done => "guide-state-done",
+            Self::ToDo => "guide-state-to-do",
+            Self::NotSeen => "guide-state-not-seen",
+            Self::IfWanted => "guide-state-if-wanted",
         }
     }
 }
@@ -95,6 +104,8 @@ pub struct Known<'a> {
     pub tenant: &'a Tenant,
     /// The app's client id, and whether it acts for a person.
     pub app: Option<(String, Access)>,
+    /// What the app asks for besides what the sources need.
+    pub further: &'a [&'static Permission],
     /// Our own tenant, where the settings name it.
     pub home: Option<TenantId>,
     /// What checks found.
@@ -106,30 +117,64 @@ pub struct Known<'a> {
     pub cloud: &'a Cloud,
 }
 
+/// The words of one language.
+struct Speech {
+    words: Words,
+    language: Language,
+}
+
+impl Speech {
+    fn say(&self, key: &str, variables: &[(&str, &str)]) -> String {
+        let variables = variables.iter().map(|(name, value)| (*name, Variable::Text((*value).into())));
+        // A test says every message of every language; whatever goes wrong shows.
+        self.words.say(self.language, key, variables).unwrap_or_else(|error| error)
+    }
+
+    fn step(&self, title: &str, who: Who, state: StepState, finding: Option<String>) -> GuideStep {
+        GuideStep {
+            title: self.say(title, &[]),
+            who,
+            state,
+            finding,
+            todo: Vec::new(),
+            links: Vec::new(),
+            said: [self.say(who.key(), &[]), self.say(state.key(), &[])],
+        }
+    }
+
+    fn link(&self, key: &str, url: String) -> Link {
+        Link { name: self.say(key, &[]), url }
+    }
+}
+
 impl Guide {
-    pub fn write(known: &Known<'_>) -> Self {
-        let mut steps = vec![consent(known), sources(known)];
-        steps.push(connector(known));
-        steps.extend([access_packages(known), delegated_admin(known), portal(known), notifications(known)]);
-        Self { tenant: known.tenant.clone(), steps }
+    pub fn write(known: &Known<'_>, language: Language) -> Self {
+        let speech = Speech { words: Words::load(), language };
+        let steps = [consent, sources, connector, access_packages, delegated_admin, portal, notifications];
+        Self {
+            tenant: known.tenant.clone(),
+            language,
+            steps: steps.iter().map(|step| step(known, &speech)).collect(),
+            heads: ["guide-tenant", "guide-state", "guide-by"].map(|key| speech.say(key, &[])),
+        }
     }
 
     /// As Markdown, to be mailed or put into a wiki. Names come from outside; what would be markup is escaped.
     pub fn markdown(&self) -> String {
+        let [tenant, state, by] = &self.heads;
         let mut text = format!(
-            "# {}\n\nTenant `{}`{}, state: {}\n",
+            "# {}\n\n{tenant} `{}`{}, {state}: {}\n",
             markdown(&self.tenant.name),
             self.tenant.id,
             self.tenant.domain.as_ref().map(|domain| format!(", `{domain}`")).unwrap_or_default(),
             self.tenant.state
         );
         for (number, step) in self.steps.iter().enumerate() {
+            let [who, standing] = &step.said;
             text.push_str(&format!(
-                "\n## {}. {}\n\nBy: {}. State: {}",
+                "\n## {}. {}\n\n{by}: {who}. {state}: {standing}",
                 number + 1,
                 step.title,
-                step.who.in_words(),
-                step.state.in_words()
             ));
             if let Some(finding) = &step.finding {
                 text.push_str(&format!(" ({})", markdown(finding)));
@@ -147,10 +192,12 @@ impl Guide {
 
     pub fn text(&self) -> String {
         let tenant = &self.tenant;
+        let by = self.heads[2].to_lowercase();
         let mut text = format!("{}  {}  {}  {}\n", tenant.slug, plain(&tenant.name), tenant.id, tenant.state);
         for (number, step) in self.steps.iter().enumerate() {
-            text.push_str(&format!("\n{}. {}  [{}]\n", number + 1, step.title, step.state.in_words()));
-            text.push_str(&format!("   by {}", step.who.in_words()));
+            let [who, standing] = &step.said;
+            text.push_str(&format!("\n{}. {}  [{standing}]\n", number + 1, step.title));
+            text.push_str(&format!("   {by} {who}"));
             if let Some(finding) = &step.finding {
                 text.push_str(&format!("; {}", plain(finding)));
             }
@@ -167,44 +214,35 @@ impl Guide {
     }
 }
 
-fn consent(known: &Known<'_>) -> GuideStep {
+fn consent(known: &Known<'_>, speech: &Speech) -> GuideStep {
     let tenant = known.tenant;
     let check = find(known.checks, CONSENT).or_else(|| find(known.checks, checks::TOKEN));
     let (state, finding) = match check {
-        Some(check) if check.outcome == CheckOutcome::Good => (StepState::Done, Some(told(check))),
-        Some(check) => (StepState::ToDo, Some(told(check))),
+        Some(check) if check.outcome == CheckOutcome::Good => (StepState::Done, told(check)),
+        Some(check) => (StepState::ToDo, told(check)),
         None if tenant.state == TenantState::Active => {
-            (StepState::NotSeen, Some("not checked yet".to_owned()))
+            (StepState::NotSeen, speech.say("guide-not-checked", &[]))
         }
-        None => (StepState::ToDo, Some("nobody has consented yet".to_owned())),
+        None => (StepState::ToDo, speech.say("guide-nobody-consented", &[])),
     };
-    let mut links = Vec::new();
+    let mut step = speech.step("guide-consent", Who::Customer, state, Some(finding));
     if let Some((client_id, _)) = &known.app {
-        links.push(link("The app in the customer's tenant", known.cloud.enterprise_application(client_id)));
+        step.links.push(speech.link("guide-consent-app", known.cloud.enterprise_application(client_id)));
     }
-    GuideStep {
-        title: "Consent of the customer".to_owned(),
-        who: Who::Customer,
-        state,
-        finding,
-        todo: vec![
-            format!(
-                "make the link with `muster tenant invite {}` and mail it; a Global Administrator or Privileged Role Administrator opens it",
-                tenant.slug
-            ),
-            format!("the permissions asked for: {}", wanted(known)),
-        ],
-        links,
-    }
+    let command = format!("muster tenant invite {}", tenant.slug);
+    step.todo.push(speech.say("guide-consent-link", &[("command", &command)]));
+    step.todo.push(speech.say("guide-consent-permissions", &[("permissions", &wanted(known))]));
+    step
 }
 
-fn sources(known: &Known<'_>) -> GuideStep {
+fn sources(known: &Known<'_>, speech: &Speech) -> GuideStep {
     let mut todo = Vec::new();
     let mut state = StepState::Done;
     for source in &known.tenant.sources {
         match find(known.checks, &checks::source_name(*source)) {
             Some(check) if check.outcome == CheckOutcome::Good => {
-                todo.push(format!("`{source}` can be read ({:.0})", check.checked_at));
+                let at = format!("{:.0}", check.checked_at);
+                todo.push(speech.say("guide-source-good", &[("source", source.as_str()), ("at", &at)]));
             }
             Some(check) => {
                 state = StepState::ToDo;
@@ -216,161 +254,139 @@ fn sources(known: &Known<'_>) -> GuideStep {
                 if state == StepState::Done {
                     state = StepState::NotSeen;
                 }
-                todo.push(format!("`{source}` was not tried yet"));
+                todo.push(speech.say("guide-source-not-tried", &[("source", source.as_str())]));
             }
         }
     }
-    GuideStep {
-        title: "Every source can be read".to_owned(),
-        who: Who::Provider,
-        state,
-        finding: None,
-        todo,
-        links: Vec::new(),
-    }
+    GuideStep { todo, ..speech.step("guide-sources", Who::Provider, state, None) }
 }
 
-/// Seed 001: an app in our tenant is allowed in the customer's portal, and a person of the customer's tenant signs in.
-fn connector(known: &Known<'_>) -> GuideStep {
+/// Seed 001: an app in our tenant is allowed in the customer's portal, and a person of the customer's tenant signs in. Whether the
+/// portal lets it read is seen by what it lets be read, and by nothing else.
+fn connector(known: &Known<'_>, speech: &Speech) -> GuideStep {
     let tenant = known.tenant;
     let delegated = matches!(known.app, Some((_, Access::Delegated)));
-    let grant = known.grants.iter().find(|grant| grant.tenant == tenant.id && grant.revoked_at.is_none());
+    let grant = known
+        .grants
+        .iter()
+        .find(|grant| grant.tenant == tenant.id && grant.app == tenant.app && grant.revoked_at.is_none());
     let (state, finding) = match (delegated, grant) {
-        (_, Some(grant)) => (StepState::Done, Some(format!("{} has signed in", plain(&grant.account)))),
-        (true, None) => (StepState::ToDo, Some("nobody has signed in yet".to_owned())),
-        (false, None) => (
-            StepState::IfWanted,
-            Some("only for an app that acts for a person, and the old SIEM feed".to_owned()),
-        ),
+        (true, Some(grant)) => {
+            let account = [("account", grant.account.as_str())];
+            let (state, key) = read_in_their_name(known, grant);
+            (state, speech.say(key, &account))
+        }
+        (true, None) => (StepState::ToDo, speech.say("guide-connector-nobody", &[])),
+        (false, _) => (StepState::IfWanted, speech.say("guide-connector-optional", &[])),
     };
-    let client_id = known.app.as_ref().map_or("the app's client id", |(client_id, _)| client_id.as_str());
-    let home = known.home.map_or_else(
-        || "your own tenant's id (set `tenant` in the app's section to see it here)".to_owned(),
-        |home| format!("`{home}`"),
-    );
-    let mut todo = vec![
-        "in the customer's Defender portal: Settings > Endpoints > APIs > SIEM > MSSP tab".to_owned(),
-        format!(
-            "enter the application id `{client_id}` and the tenant id {home}, then choose Authorize application"
-        ),
-        "it needs the permission “Manage portal system settings” there".to_owned(),
+    let mut step = speech.step("guide-connector", Who::Both, state, Some(finding));
+    let app_unknown = speech.say("guide-connector-app-unknown", &[]);
+    let client_id = known.app.as_ref().map_or(app_unknown.as_str(), |(client_id, _)| client_id.as_str());
+    let home = known
+        .home
+        .map_or_else(|| speech.say("guide-connector-tenant-unknown", &[]), |home| format!("`{home}`"));
+    step.todo = vec![
+        speech.say("guide-connector-where", &[]),
+        speech.say("guide-connector-enter", &[("app", client_id), ("tenant", &home)]),
+        speech.say("guide-connector-permission", &[]),
     ];
     if let Some(redirect) = &known.connector_redirect_uri {
-        todo.push(format!("the app registration needs the redirect URI `{redirect}`"));
+        step.todo.push(speech.say("guide-connector-redirect", &[("uri", redirect)]));
     }
-    todo.push(format!(
-        "then somebody with an account in the customer's tenant signs in: `muster token acquire --tenant {}`",
-        tenant.slug
-    ));
-    GuideStep {
-        title: "SIEM connector authorised in the customer's portal".to_owned(),
-        who: Who::Both,
-        state,
-        finding,
-        todo,
-        links: defender(known),
+    let command = format!("muster token acquire --tenant {}", tenant.slug);
+    step.todo.push(speech.say("guide-connector-sign-in", &[("command", &command)]));
+    step.links = defender(known, speech);
+    step
+}
+
+/// What the checks since a person's sign-in say of what can be read in their name.
+fn read_in_their_name(known: &Known<'_>, grant: &Grant) -> (StepState, &'static str) {
+    let mut all = true;
+    for source in &known.tenant.sources {
+        let check = find(known.checks, &checks::source_name(*source));
+        match check.filter(|check| check.checked_at >= grant.granted_at).map(|check| check.outcome) {
+            Some(CheckOutcome::Good) => {}
+            Some(CheckOutcome::Failing) => return (StepState::ToDo, "guide-connector-failing"),
+            Some(CheckOutcome::Warning) | None => all = false,
+        }
+    }
+    match all && !known.tenant.sources.is_empty() {
+        true => (StepState::Done, "guide-connector-read"),
+        false => (StepState::NotSeen, "guide-connector-signed-in"),
     }
 }
 
-fn access_packages(known: &Known<'_>) -> GuideStep {
+fn access_packages(known: &Known<'_>, speech: &Speech) -> GuideStep {
     let portals = known.cloud.portals();
-    let mut links = vec![
-        link(
-            "Connected organizations, in the customer's tenant",
-            format!("{}/#view/Microsoft_AAD_ERM/DashboardBlade/~/elmConnectedOrganizations", portals.entra),
-        ),
-        link(
-            "Catalogs and access packages, in the customer's tenant",
-            format!("{}/#view/Microsoft_AAD_ERM/DashboardBlade/~/elmCatalog", portals.entra),
-        ),
-    ];
+    let unseen = speech.say("guide-packages-unseen", &[]);
+    let mut step = speech.step("guide-packages", Who::Both, StepState::IfWanted, Some(unseen));
+    let blade = |page: &str| format!("{}/#view/Microsoft_AAD_ERM/DashboardBlade/~/{page}", portals.entra);
     let domain =
         known.tenant.domain.as_ref().map_or_else(|| known.tenant.id.to_string(), ToString::to_string);
-    links.push(link("My Access, where your analysts ask", format!("{}/@{domain}", portals.my_access)));
-    GuideStep {
-        title: "Portal access for your analysts by access packages".to_owned(),
-        who: Who::Both,
-        state: StepState::IfWanted,
-        finding: Some("Microsoft tells nobody from outside whether it is set up".to_owned()),
-        todo: vec![
-            "in your own tenant, once: the Entra groups `Tier 1 Analyst`, `Tier 2 Analyst` and `MSSP Analyst Approvers`".to_owned(),
-            "customer: Defender roles for the two tiers (Settings > Endpoints > Permissions > Roles); tier 1 without live response and without managing security settings, tier 2 with live response".to_owned(),
-            "customer, Identity Governance: add your organization as a connected organization".to_owned(),
-            "customer: make a catalog `MSSP Accesses` and in it one access package per tier: requests from the connected organization only, approval by your approvers, yearly review, end after 365 days".to_owned(),
-            "customer: send you the My Access link of each package; you approve your analysts' requests there".to_owned(),
-        ],
-        links,
-    }
+    step.links = vec![
+        speech.link("guide-packages-organizations-page", blade("elmConnectedOrganizations")),
+        speech.link("guide-packages-catalogs-page", blade("elmCatalog")),
+        speech.link("guide-packages-access-page", format!("{}/@{domain}", portals.my_access)),
+    ];
+    let keys = [
+        "guide-packages-groups",
+        "guide-packages-roles",
+        "guide-packages-organization",
+        "guide-packages-catalog",
+        "guide-packages-link",
+    ];
+    step.todo = keys.map(|key| speech.say(key, &[])).to_vec();
+    step
 }
 
-fn delegated_admin(known: &Known<'_>) -> GuideStep {
-    GuideStep {
-        title: "Portal access for your analysts by GDAP, for partners in the CSP programme".to_owned(),
-        who: Who::Both,
-        state: StepState::IfWanted,
-        finding: None,
-        todo: vec![
-            format!("you: create a granular delegated admin relationship with tenant `{}` in Partner Center, with the least roles that do (Security Reader, Security Operator), and lock it for approval", known.tenant.id),
-            "customer: a Global Administrator approves it with the link below, completed with the relationship's id".to_owned(),
-            "you: assign your security groups to the roles of the relationship".to_owned(),
-            "it does not replace the consent: an app without its own consent is refused (AADSTS90099)".to_owned(),
-        ],
-        links: vec![link(
-            "Approval, in the customer's tenant",
-            format!("{}/AdminPortal/Home#/partners/invitation/granularAdminRelationships/", known.cloud.portals().admin),
-        )],
-    }
+fn delegated_admin(known: &Known<'_>, speech: &Speech) -> GuideStep {
+    let mut step = speech.step("guide-gdap", Who::Both, StepState::IfWanted, None);
+    step.todo.push(speech.say("guide-gdap-create", &[("tenant", &known.tenant.id.to_string())]));
+    let keys = ["guide-gdap-approve", "guide-gdap-assign", "guide-gdap-no-consent"];
+    step.todo.extend(keys.map(|key| speech.say(key, &[])));
+    let page = "AdminPortal/Home#/partners/invitation/granularAdminRelationships/";
+    step.links = vec![speech.link("guide-gdap-page", format!("{}/{page}", known.cloud.portals().admin))];
+    step
 }
 
-fn portal(known: &Known<'_>) -> GuideStep {
-    let mut links = defender(known);
+fn portal(known: &Known<'_>, speech: &Speech) -> GuideStep {
+    let mut step = speech.step("guide-portal", Who::Provider, StepState::NotSeen, None);
+    step.todo.push(speech.say("guide-portal-tid", &[("tenant", &known.tenant.id.to_string())]));
+    step.links = defender(known, speech);
     if let Some(many) = known.cloud.portals().many_tenants {
-        links.push(link("All your customers at once", many.to_owned()));
+        step.links.push(speech.link("guide-portal-many", many.to_owned()));
     }
-    GuideStep {
-        title: "Open the customer's portal".to_owned(),
-        who: Who::Provider,
-        state: StepState::NotSeen,
-        finding: None,
-        todo: vec![format!(
-            "add `tid={}` to any link of the portal, and it opens in this tenant; the links in alerts have it already",
-            known.tenant.id
-        )],
-        links,
-    }
+    step
 }
 
-fn notifications(known: &Known<'_>) -> GuideStep {
-    GuideStep {
-        title: "Mail on new alerts, beside the SIEM".to_owned(),
-        who: Who::Customer,
-        state: StepState::IfWanted,
-        finding: None,
-        todo: vec![
-            "in the customer's Defender portal: Settings > Endpoints > Email notifications > Add notification rule".to_owned(),
-            "switch on “Include organization name” and “Include tenant-specific portal link”, so that mails of several customers can be told apart".to_owned(),
-            "it needs the permission “Manage security settings”; recipients get only alerts from then on".to_owned(),
-        ],
-        links: defender(known),
-    }
+fn notifications(known: &Known<'_>, speech: &Speech) -> GuideStep {
+    let mut step = speech.step("guide-mail", Who::Customer, StepState::IfWanted, None);
+    let keys = ["guide-mail-where", "guide-mail-options", "guide-mail-permission"];
+    step.todo = keys.map(|key| speech.say(key, &[])).to_vec();
+    step.links = defender(known, speech);
+    step
 }
 
-fn defender(known: &Known<'_>) -> Vec<Link> {
+fn defender(known: &Known<'_>, speech: &Speech) -> Vec<Link> {
     let portal = known.cloud.portals().defender;
     portal
-        .map(|portal| link("The customer's Defender portal", format!("{portal}/?tid={}", known.tenant.id)))
+        .map(|portal| speech.link("guide-portal-page", format!("{portal}/?tid={}", known.tenant.id)))
         .into_iter()
         .collect()
 }
 
-/// The permissions that the tenant's sources need, by Microsoft's names.
+/// The permissions that the tenant's sources need, and what the app asks for besides, by Microsoft's names.
 fn wanted(known: &Known<'_>) -> String {
     let delegated = matches!(known.app, Some((_, Access::Delegated)));
+    let least = known
+        .tenant
+        .sources
+        .iter()
+        .filter_map(|source| muster_microsoft::sources::permissions(*source).first().copied());
     let mut names: Vec<&str> = Vec::new();
-    for source in &known.tenant.sources {
-        let least = muster_microsoft::sources::permissions(*source).first();
-        let name = least.and_then(|permission| if delegated { permission.scope } else { permission.role });
-        if let Some((name, _)) = name
+    for permission in least.chain(known.further.iter().copied()) {
+        let named = if delegated { permission.scope } else { permission.role };
+        if let Some((name, _)) = named
             && !names.contains(&name)
         {
             names.push(name);
@@ -385,10 +401,6 @@ fn find<'a>(checks: &'a [Check], name: &str) -> Option<&'a Check> {
 
 fn told(check: &Check) -> String {
     format!("{} at {:.0}", check.detail, check.checked_at)
-}
-
-fn link(name: &str, url: String) -> Link {
-    Link { name: name.to_owned(), url }
 }
 
 /// Text without Markdown's own characters and without line ends.
@@ -406,6 +418,21 @@ fn markdown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_message_of_the_guide_is_used_and_there() {
+        let code = include_str!("guide.rs").split("#[cfg(test)]").next().expect("the code");
+        let words = include_str!("../../../locales/en/guide.ftl");
+        let there = words.lines().filter_map(|line| line.split_once(" =").map(|(key, _)| key));
+        let there: Vec<&str> = there.filter(|key| key.starts_with("guide-")).collect();
+        for key in &there {
+            assert!(code.contains(&format!("\"{key}\"")), "`{key}` is used nowhere");
+        }
+        let named = code.split('"').skip(1).step_by(2).filter(|text| text.starts_with("guide-"));
+        for key in named {
+            assert!(there.contains(&key), "`{key}` is in no language");
+        }
+    }
 
     #[test]
     fn names_make_no_markup() {

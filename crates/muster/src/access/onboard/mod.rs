@@ -19,10 +19,10 @@ mod queue;
 mod verify;
 mod visit;
 
-pub use answer::Answered;
+pub use answer::{Answered, Connected};
 pub use invitation::{Invited, invite, offboard};
-pub use notice::Notice;
+pub use notice::{Hint, Notice, meaning};
 pub use onboarding::{Guest, Onboarding};
-pub use progress::{CONSENT, Progress, ProgressStep, SPREADING, StepKind, StepStanding};
+pub use progress::{CONSENT, Progress, ProgressStep, SIGN_IN, SPREADING, StepKind, StepStanding};
 pub use verify::Verified;
 pub use visit::{Start, Visit};

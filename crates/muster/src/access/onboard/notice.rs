@@ -1,5 +1,6 @@
 //! What is said to a person whom Microsoft sent back without consent.
 
+use muster_microsoft::Fault;
 use muster_microsoft::entra::aadsts;
 
 /// What is said on the page of an invitation after Microsoft sent the browser back without consent.
@@ -48,7 +49,8 @@ impl Notice {
             Some(65004 | 65001) => Self::Declined,
             Some(90_093..=90_095) => Self::NotAdministrator,
             Some(50020 | 50034 | 90072 | 50177 | 51004 | 16000) => Self::WrongAccount,
-            Some(53000 | 53001 | 53002 | 53003 | 53004 | 530_003 | 530_032 | 50105) => Self::Blocked,
+            Some(50105) => Self::Blocked,
+            Some(code) if fault_of(code) == Some(Fault::ConditionalAccess) => Self::Blocked,
             Some(code) => Self::Failed(format!("AADSTS{code}")),
             None => match error {
                 "access_denied" | "permission_denied" | "consent_required" => Self::Declined,
@@ -57,6 +59,52 @@ impl Notice {
             },
         }
     }
+}
+
+fn fault_of(code: u32) -> Option<Fault> {
+    aadsts::explain(code).map(|known| known.fault)
+}
+
+/// What a code means for the person in front of the page, as the table of codes has it; `None` where it says nothing that
+/// helps them.
+pub fn meaning(code: &str) -> Option<Hint> {
+    let code = aadsts::code_in(code)?;
+    Some(match (code, fault_of(code)?) {
+        (650_051, _) => Hint::SettingUp,
+        (90_038 | 900_382 | 900_432, _) => Hint::OtherCloud,
+        (_, Fault::NoLicence) => Hint::NoLicence,
+        (_, Fault::MultifactorNeeded) => Hint::SecondFactor,
+        (_, Fault::AppDisabled) => Hint::AppDisabled,
+        // A wrong password is the person's own.
+        (50_126, _) => return None,
+        (
+            _,
+            Fault::WrongSecret
+            | Fault::SecretExpired
+            | Fault::CertificateRejected
+            | Fault::Misconfigured
+            | Fault::AppUnknown
+            | Fault::TenantUnknown,
+        ) => Hint::OurSide,
+        _ => return None,
+    })
+}
+
+/// What a code of Microsoft's means for the person in front of the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// The tenant has no subscription for the API.
+    NoLicence,
+    /// Microsoft wants a second factor.
+    SecondFactor,
+    /// Microsoft has not finished with the app.
+    SettingUp,
+    /// The tenant is in another national cloud.
+    OtherCloud,
+    /// The app is switched off in the tenant.
+    AppDisabled,
+    /// The provider has to act.
+    OurSide,
 }
 
 /// `AADSTS` and digits, or a word of OAuth.
@@ -112,6 +160,25 @@ mod tests {
     }
 
     #[test]
+    fn a_code_says_who_can_do_what() {
+        for (code, hint) in [
+            ("AADSTS500014", Some(Hint::NoLicence)),
+            ("AADSTS650052", Some(Hint::NoLicence)),
+            ("AADSTS50078", Some(Hint::SecondFactor)),
+            ("AADSTS650051", Some(Hint::SettingUp)),
+            ("AADSTS90038", Some(Hint::OtherCloud)),
+            ("AADSTS7000112", Some(Hint::AppDisabled)),
+            ("AADSTS7000222", Some(Hint::OurSide)),
+            ("AADSTS50011", Some(Hint::OurSide)),
+            ("AADSTS50126", None),
+            ("AADSTS90033", None),
+            ("server_error", None),
+        ] {
+            assert_eq!(meaning(code), hint, "{code}");
+        }
+    }
+
+    #[test]
     fn microsoft_s_reasons_are_told_apart() {
         for (error, description, notice) in [
             ("access_denied", "", Notice::Declined),
@@ -124,6 +191,8 @@ mod tests {
             ),
             ("invalid_request", "AADSTS50020: User account does not exist", Notice::WrongAccount),
             ("access_denied", "AADSTS53003: Blocked by Conditional Access", Notice::Blocked),
+            ("access_denied", "AADSTS530004: guests need a compliant device", Notice::Blocked),
+            ("access_denied", "AADSTS53011: the account is blocked", Notice::Blocked),
             ("x", "AADSTS700016: unknown app", Notice::Failed("AADSTS700016".to_owned())),
             ("server_error", "", Notice::Failed("server_error".to_owned())),
             ("<b>evil</b>", "<script>", Notice::Failed("unknown".to_owned())),

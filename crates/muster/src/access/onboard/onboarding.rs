@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 use muster_microsoft::Microsoft;
 use muster_microsoft::entra::credential::Access;
+use muster_microsoft::entra::permissions::Permission;
 use muster_model::{Clock, Tenant, TenantState};
 use muster_store::{Check, Invitation, NewAuditEvent, Store, StoreError, TenantKey};
 use serde_json::json;
@@ -52,6 +53,8 @@ pub struct Guest {
     pub client_id: Option<String>,
     /// Whether the app reads in the name of a person, with that person's permissions.
     pub delegated: bool,
+    /// What the app asks for besides what the sources need.
+    pub further: Vec<&'static Permission>,
 }
 
 impl Guest {
@@ -110,7 +113,9 @@ impl Onboarding {
         };
         let app = self.apps.get(&tenant.app);
         let delegated = app.as_ref().is_some_and(|app| app.access == Access::Delegated);
-        Ok(Some(Guest { invitation, tenant, client_id: app.map(|app| app.client_id), delegated }))
+        let settings = self.apps.settings(&tenant.app);
+        let further = settings.map_or_else(Vec::new, |settings| settings.permissions.clone());
+        Ok(Some(Guest { invitation, tenant, client_id: app.map(|app| app.client_id), delegated, further }))
     }
 
     /// How far it is since this invitation; `None` when nobody has answered it.
@@ -124,7 +129,18 @@ impl Onboarding {
             .filter(|check| check.checked_at >= guest.invitation.created_at)
             .map(|check| (check.name.clone(), check))
             .collect();
-        Ok(checks.get(CONSENT).map(|consent| progress::progress(&guest.tenant, consent, &checks)))
+        let Some(consent) = checks.get(CONSENT) else { return Ok(None) };
+        let signed_in = match guest.delegated {
+            true => Some(self.has_grant(&guest.tenant).await?),
+            false => None,
+        };
+        Ok(Some(progress::progress(&guest.tenant, consent, &checks, signed_in)))
+    }
+
+    /// Whether a person has signed in for the tenant's app, and their grant lives.
+    pub(super) async fn has_grant(&self, tenant: &Tenant) -> Result<bool, StoreError> {
+        let grants = self.store.grants(Some(tenant.id)).await?;
+        Ok(grants.iter().any(|grant| grant.app == tenant.app && grant.revoked_at.is_none()))
     }
 
     pub(super) async fn write_down(

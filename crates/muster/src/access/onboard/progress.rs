@@ -12,6 +12,8 @@ use crate::access::checks;
 pub const CONSENT: &str = "consent";
 /// A consent was told by a browser and is not proven yet; or it takes its time to spread at Microsoft.
 pub const SPREADING: &str = "spreading";
+/// A consent to an app that reads in a person's name: it is proven once one has signed in.
+pub const SIGN_IN: &str = "sign_in";
 
 /// How far a tenant is after consent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,19 @@ impl Progress {
     pub fn wants_consent(&self) -> bool {
         self.trouble().any(|(_, code)| matches!(code, "lost_consent" | "missing_role" | "app_unknown"))
     }
+
+    /// Whether a person of the customer has to sign in, or another one.
+    pub fn wants_sign_in(&self) -> bool {
+        let another = |code| {
+            matches!(code, "grant_expired" | "grant_revoked" | "multifactor_needed" | "person_lacks_role")
+        };
+        self.is_our_guests_turn() || self.trouble().any(|(_, code)| another(code))
+    }
+
+    /// Whether it goes on once the person in front of the page does something, and nothing is wrong.
+    pub fn is_our_guests_turn(&self) -> bool {
+        self.steps.iter().any(|step| step.standing == StepStanding::YourTurn)
+    }
 }
 
 /// One thing that is checked.
@@ -53,6 +68,8 @@ pub struct ProgressStep {
 pub enum StepKind {
     /// A token can be had in the tenant.
     Consent,
+    /// A person has signed in, in whose name the app reads.
+    SignIn,
     /// A source can be read.
     Source(Source),
 }
@@ -63,6 +80,8 @@ pub enum StepStanding {
     Waiting,
     /// It is being checked, or takes its time to spread at Microsoft.
     Checking,
+    /// The person in front of the page can do it now.
+    YourTurn,
     Good,
     /// Somebody has to do something, or Microsoft has trouble.
     Attention {
@@ -84,11 +103,39 @@ pub(super) fn spreading(now: Timestamp) -> Check {
     }
 }
 
-/// What the checks since an invitation say.
-pub(super) fn progress(tenant: &Tenant, consent: &Check, checks: &BTreeMap<String, Check>) -> Progress {
-    let mut steps = vec![ProgressStep { what: StepKind::Consent, standing: standing(consent) }];
-    let proven = consent.outcome == CheckOutcome::Good;
-    let mut checked_at = (consent.code != SPREADING).then_some(consent.checked_at);
+/// The consent to an app that reads in a person's name, before somebody has signed in.
+pub(super) fn sign_in_missing(tenant: &Tenant, now: Timestamp) -> Check {
+    Check {
+        code: SIGN_IN.to_owned(),
+        detail: "consent was told; it is proven once a person of the customer has signed in".to_owned(),
+        remedy: format!(
+            "have that person sign in on the page of the invitation, or with `muster token acquire --tenant {}`",
+            tenant.slug
+        ),
+        ..spreading(now)
+    }
+}
+
+/// What the checks since an invitation say. `signed_in` says whether somebody has, where the app reads in a person's name.
+pub(super) fn progress(
+    tenant: &Tenant,
+    consent: &Check,
+    checks: &BTreeMap<String, Check>,
+    signed_in: Option<bool>,
+) -> Progress {
+    let mut steps = Vec::new();
+    let consented = match signed_in {
+        Some(false) => StepStanding::Waiting,
+        _ => standing(consent),
+    };
+    steps.push(ProgressStep { what: StepKind::Consent, standing: consented });
+    if let Some(signed_in) = signed_in {
+        let standing = if signed_in { StepStanding::Good } else { StepStanding::YourTurn };
+        steps.push(ProgressStep { what: StepKind::SignIn, standing });
+    }
+    let proven = consent.outcome == CheckOutcome::Good && signed_in != Some(false);
+    let told = [SPREADING, SIGN_IN].contains(&consent.code.as_str());
+    let mut checked_at = (!told).then_some(consent.checked_at);
     for source in &tenant.sources {
         let check = checks.get(&checks::source_name(*source)).filter(|_| proven);
         checked_at = checked_at.max(check.map(|check| check.checked_at));
@@ -105,7 +152,7 @@ pub(super) fn progress(tenant: &Tenant, consent: &Check, checks: &BTreeMap<Strin
 fn standing(check: &Check) -> StepStanding {
     match check.outcome {
         CheckOutcome::Good => StepStanding::Good,
-        _ if check.code == SPREADING => StepStanding::Checking,
+        _ if [SPREADING, SIGN_IN].contains(&check.code.as_str()) => StepStanding::Checking,
         _ => StepStanding::Attention { code: check.code.clone() },
     }
 }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_microsoft::entra::credential::Access;
 use muster_microsoft::{Fault, TenantAccess};
 use muster_model::{Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, InvitationChange, StoreError, TenantChange, TenantKey};
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::onboarding::Onboarding;
-use super::progress::{CONSENT, SPREADING, spreading};
+use super::progress::{CONSENT, SPREADING, sign_in_missing, spreading};
 use super::queue::SPREADS_WITHIN;
 use crate::access::checks;
 
@@ -114,7 +115,12 @@ impl Onboarding {
                 return Ok(Verified::NotYet);
             }
         };
-        let token = self.microsoft.probe_token(&app, tenant.id).await;
+        if app.access == Access::Delegated && !self.has_grant(&tenant).await? {
+            self.store.put_checks(tenant.id, vec![sign_in_missing(&tenant, self.clock.now())]).await?;
+            return Ok(Verified::NotYet);
+        }
+        let resource = self.microsoft.first_resource(tenant.sources.iter().copied());
+        let token = self.microsoft.probe_token(&app, tenant.id, resource).await;
         let now = self.clock.now();
         let spreads =
             now.duration_since(since) < jiff::SignedDuration::from_secs(SPREADS_WITHIN.as_secs() as i64);

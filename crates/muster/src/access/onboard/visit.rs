@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use muster_microsoft::entra::delegated::{AuthorizeRequest, Pkce, Prompt, ResponseMode};
 use muster_model::TenantState;
 use muster_store::{InvitationChange, SignInKind, StoreError};
 use serde_json::json;
@@ -134,12 +135,66 @@ impl Onboarding {
             json!({ "form": self.settings.consent.as_str() }),
         )
         .await?;
+        self.remember(begun.id, language);
+        Ok(Start::Go(url.into()))
+    }
+
+    /// Goes on to Microsoft's page on which a person signs in, in whose name the tenant is read from then on: begins a
+    /// sign-in and tells its address.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn start_sign_in(&self, link: &str, language: Option<Language>) -> Result<Start, StoreError> {
+        let guest = match self.visit(link).await? {
+            Visit::Answered(guest, progress) if guest.delegated && progress.wants_sign_in() => guest,
+            other => return Ok(Start::Show(Box::new(other))),
+        };
+        let now = self.clock.now();
+        if !self.may_start(guest.invitation.id, now) {
+            tracing::warn!(tenant.id = %guest.tenant.id, "an invitation's link is used too often; it has to wait");
+            return Ok(Start::TooOften);
+        }
+        let Some(app) = self.apps.get(&guest.tenant.app) else { return Ok(Start::Unready) };
+        let resource = self.microsoft.first_resource(guest.tenant.sources.iter().copied()).to_owned();
+        let wanted = SignInRequest {
+            tenant: guest.tenant.id,
+            app: app.name.clone(),
+            kind: SignInKind::Delegated,
+            invitation: Some(guest.invitation.id),
+            redirect_uri: self.settings.connector_redirect_uri(),
+            resource: resource.clone(),
+        };
+        let (begun, state) = sign_in::begin(self.store.as_ref(), wanted, now).await?;
+        let request = AuthorizeRequest {
+            app: &app,
+            tenant: Some(guest.tenant.id),
+            resource: &resource,
+            redirect_uri: &begun.redirect_uri,
+            state: &state,
+            nonce: &begun.nonce,
+            challenge: &Pkce::from_verifier(begun.verifier.clone()).challenge(),
+            login_hint: None,
+            prompt: Some(Prompt::SelectAccount),
+            response_mode: ResponseMode::Query,
+        };
+        let url = match self.microsoft.authorize_url(&request).await {
+            Ok(url) => url,
+            Err(error) => {
+                tracing::error!(tenant.id = %guest.tenant.id, app = app.name, error = %error, "nobody can be sent to the sign-in");
+                return Ok(Start::Unready);
+            }
+        };
+        self.write_down(&guest.invitation, "sign_in.asked", json!({})).await?;
+        self.remember(begun.id, language);
+        Ok(Start::Go(url.into()))
+    }
+
+    fn remember(&self, sign_in: Uuid, language: Option<Language>) {
         let mut remembered = self.begun.lock().expect("no panic while the lock is held");
-        remembered.push_back(Begun { sign_in: begun.id, language });
+        remembered.push_back(Begun { sign_in, language });
         if remembered.len() > BEGUN_MAX {
             remembered.pop_front();
         }
-        Ok(Start::Go(url.into()))
     }
 
     fn may_start(&self, invitation: Uuid, now: Timestamp) -> bool {

@@ -6,12 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_microsoft::entra::applications::{Application, ServicePrincipal, SignInAudience};
 use muster_microsoft::entra::credential::Access;
+use muster_microsoft::entra::permissions::Permission;
 use muster_model::{Source, Tenant, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, StoredCredential};
 use uuid::Uuid;
 
 use super::ensure::missing_uris;
-use super::required::permission_name;
+use super::required::{missing_permissions, permission_name, required_with};
 use crate::access::checks::good;
 
 /// A credential that ends within this is told.
@@ -39,6 +40,8 @@ pub struct Expected<'a> {
     pub home: TenantId,
     /// The tenants that are read with it.
     pub tenants: &'a [Tenant],
+    /// What it is to ask for besides.
+    pub further: &'a [&'static Permission],
     /// Where browsers come back to.
     pub redirect_uris: &'a [String],
     /// What the store keeps for it.
@@ -149,23 +152,29 @@ fn permissions_check(application: &Application, expected: &Expected<'_>) -> Chec
             required.resource_access.iter().map(|access| permission_name(required.resource_app_id, access))
         })
         .collect();
-    let lacking: Vec<&str> = sources
-        .iter()
-        .filter_map(|source| {
-            let enough = muster_microsoft::sources::permissions(*source);
-            let names = || enough.iter().filter_map(|permission| permission.name(expected.access));
-            let held = names().any(|name| asked.iter().any(|asked| asked == name));
-            if held { None } else { names().next() }
-        })
-        .collect();
+    let asks = |permission: &Permission| {
+        let wanted = required_with([], &[permission], expected.access);
+        !wanted.is_empty() && missing_permissions(&application.required_resource_access, &wanted).is_empty()
+    };
+    let of_sources = sources.iter().filter_map(|source| {
+        let enough = muster_microsoft::sources::permissions(*source);
+        enough.first().filter(|_| !enough.iter().any(|permission| asks(permission)))
+    });
+    let further = expected.further.iter().filter(|permission| !asks(permission));
+    let lacking: BTreeSet<String> =
+        of_sources.chain(further).map(|permission| permission.full_name()).collect();
     if lacking.is_empty() {
         return good(PERMISSIONS, format!("it asks for {}", list(&asked)), expected.now);
     }
+    let lacking: Vec<String> = lacking.into_iter().collect();
     wrong(
         PERMISSIONS,
         CheckOutcome::Failing,
         "missing_role",
-        format!("it does not ask for {}, which the tenants' sources need", lacking.join(", ")),
+        format!(
+            "it does not ask for {}, which the tenants' sources or the settings need",
+            lacking.join(", ")
+        ),
         format!(
             "run `muster app register {}`, which adds it, and have the customers consent again",
             expected.app
@@ -273,6 +282,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use muster_microsoft::entra::permissions;
+
     use crate::access::registration::required;
 
     const KEY: &str = "f0b0b335-1d71-4883-8f98-567911bfdca6";
@@ -316,6 +327,14 @@ mod tests {
     }
 
     fn found(application: &Application, stored: &[StoredCredential]) -> Vec<(String, CheckOutcome, String)> {
+        found_with(application, stored, &[])
+    }
+
+    fn found_with(
+        application: &Application,
+        stored: &[StoredCredential],
+        further: &[&'static Permission],
+    ) -> Vec<(String, CheckOutcome, String)> {
         let principal = ServicePrincipal {
             id: Uuid::nil(),
             app_id: application.app_id,
@@ -328,6 +347,7 @@ mod tests {
             access: Access::Application,
             home: HOME.parse().expect("a GUID"),
             tenants: &[tenant(CUSTOMER)],
+            further,
             redirect_uris: &uris,
             stored,
             mark: "#abc",
@@ -354,6 +374,21 @@ mod tests {
         for (name, outcome, code) in found(&application(|_| {}), &[stored()]) {
             assert_eq!((outcome, code.as_str()), (CheckOutcome::Good, "ok"), "{name}");
         }
+    }
+
+    #[test]
+    fn what_the_settings_want_besides_is_looked_for_too() {
+        let isolate = permissions::parse("WindowsDefenderATP/Machine.Isolate").expect("a permission");
+        let code = |application: &Application| {
+            let found = found_with(application, &[stored()], &[isolate]);
+            found.into_iter().find(|(name, ..)| name == PERMISSIONS).map(|(_, _, code)| code)
+        };
+        assert_eq!(code(&application(|_| {})).as_deref(), Some("missing_role"));
+        let asking = application(|value| {
+            value["requiredResourceAccess"] =
+                json!(required_with(Source::ALL, &[isolate], Access::Application));
+        });
+        assert_eq!(code(&asking).as_deref(), Some("ok"));
     }
 
     #[test]

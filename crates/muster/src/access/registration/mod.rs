@@ -11,4 +11,4 @@ pub use check::{
     AUDIENCE, CREDENTIALS, Expected, PERMISSIONS, REDIRECT_URIS, REGISTRATION, SERVICE_PRINCIPAL, checks,
 };
 pub use ensure::{Ensured, RegistrationError, WantedRegistration, consent_here, ensure};
-pub use required::{parse_permission, permission_name, required, required_with};
+pub use required::{permission_name, required, required_with};

@@ -18,7 +18,7 @@ pub fn required(sources: impl IntoIterator<Item = Source>, access: Access) -> Ve
 /// The same with further permissions. One that does not exist for this access is left out.
 pub fn required_with(
     sources: impl IntoIterator<Item = Source>,
-    further: &[&'static Permission],
+    further: &[&Permission],
     access: Access,
 ) -> Vec<RequiredResourceAccess> {
     let mut wanted: Vec<(&Permission, AccessKind)> = Vec::new();
@@ -48,28 +48,6 @@ pub fn required_with(
         }
     }
     required
-}
-
-/// The permission that `API/NAME` names: the API by its name in Microsoft's portals or its app id.
-///
-/// # Errors
-/// In words, when there is none.
-pub fn parse_permission(text: &str) -> Result<&'static Permission, String> {
-    let apis = || ResourceApp::ALL.map(ResourceApp::name).join(", ");
-    let (api, name) =
-        text.split_once('/').ok_or_else(|| format!("write it as API/NAME; the APIs are {}", apis()))?;
-    let same = |app: &ResourceApp| app.name().eq_ignore_ascii_case(api) || app.app_id() == api;
-    let app = ResourceApp::ALL
-        .into_iter()
-        .find(same)
-        .ok_or_else(|| format!("no API is called `{api}`; they are {}", apis()))?;
-    permissions::by_name(Some(app), name).ok_or_else(|| {
-        let known = permissions::all().iter().filter(|permission| permission.resource == app);
-        let names: Vec<&str> = known
-            .filter_map(|permission| permission.role.or(permission.scope).map(|(name, _)| name))
-            .collect();
-        format!("{} has no permission `{name}` that Muster knows; it knows {}", app.name(), names.join(", "))
-    })
 }
 
 /// The application permission with which an app may change its own registration. It is granted in the app's own tenant
@@ -134,7 +112,7 @@ mod tests {
 
     #[test]
     fn any_permission_of_any_api_can_be_asked_for() {
-        let isolate = parse_permission("WindowsDefenderATP/Machine.Isolate").expect("a permission");
+        let isolate = permissions::parse("WindowsDefenderATP/Machine.Isolate").expect("a permission");
         let sources = [Source::XdrIncidents, Source::EndpointAlerts];
         let required = required_with(sources, &[isolate], Access::Application);
         let names: BTreeSet<String> = required
@@ -146,14 +124,6 @@ mod tests {
         let expected = ["Alert.Read.All", "Incident.Read.All", "Machine.Isolate"];
         assert_eq!(names, expected.map(str::to_owned).into());
         assert_eq!(required.len(), 2, "one entry for each API");
-        for (wrong, said) in [
-            ("Machine.Isolate", "API/NAME"),
-            ("Nonsense/Machine.Isolate", "Microsoft Threat Protection"),
-            ("Microsoft Threat Protection/Machine.Isolate", "Incident.Read.All"),
-        ] {
-            let error = parse_permission(wrong).expect_err("no permission");
-            assert!(error.contains(said), "{error}");
-        }
     }
 
     #[test]

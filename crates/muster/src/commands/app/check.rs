@@ -97,7 +97,7 @@ async fn check_app(
     };
     if !matches!(app.credential, Credential::None) {
         let own = App { access: Access::Application, ..app.clone() };
-        let token = microsoft.probe_token(&own, home).await;
+        let token = microsoft.probe_token(&own, home, microsoft.cloud().graph_resource()).await;
         let works = format!("Microsoft issues a token in its own tenant {home}");
         all.push(checks::access(checks::TOKEN, &token, works, now));
     }
@@ -124,6 +124,7 @@ async fn check_app(
         access: settings.access,
         home,
         tenants: &tenants,
+        further: &settings.permissions,
         redirect_uris: &uris,
         stored: &stored,
         mark: &mark,

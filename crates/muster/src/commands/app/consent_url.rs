@@ -5,7 +5,6 @@ use muster_microsoft::entra::consent::ConsentForm;
 use muster_microsoft::entra::credential::{App, Credential};
 use muster_model::TenantId;
 use serde::Serialize;
-use url::Url;
 use uuid::Uuid;
 
 use super::named::{named, tenant_id};
@@ -25,8 +24,8 @@ pub(crate) struct Args {
     #[arg(long)]
     form: Option<ConsentForm>,
     /// Where Microsoft sends the browser afterwards, as it is registered.
-    #[arg(long, value_name = "URI")]
-    redirect_uri: Option<Url>,
+    #[arg(long, value_name = "URI", value_parser = crate::config::parse_redirect_uri)]
+    redirect_uri: Option<String>,
 }
 
 /// Where a browser ends that is sent to this machine; for registrations of a Muster without pages of its own.
@@ -37,7 +36,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let microsoft = context.microsoft()?;
     let tenant = tenant_id(&args.tenant, context, &microsoft).await?;
     let redirect = match &args.redirect_uri {
-        Some(uri) => registered_form(uri),
+        Some(uri) => uri.clone(),
         None => {
             redirect_uris(Some(settings), context).into_iter().next().unwrap_or_else(|| LOCALHOST.to_owned())
         }
@@ -93,34 +92,10 @@ pub(super) fn redirect_uris(settings: Option<&AppSettings>, context: &Context) -
         uris.push(onboarding.consent_redirect_uri());
         uris.push(onboarding.connector_redirect_uri());
     }
-    if let Some(own) = settings.and_then(|settings| settings.redirect_uri.as_ref()) {
-        let own = registered_form(own);
-        if !uris.contains(&own) {
-            uris.push(own);
-        }
+    if let Some(own) = settings.and_then(|settings| settings.redirect_uri.as_ref())
+        && !uris.contains(own)
+    {
+        uris.push(own.clone());
     }
     uris
-}
-
-/// A redirect URI as it is compared: character by character, so without the slash that parsing adds to a bare host.
-pub(super) fn registered_form(url: &Url) -> String {
-    let text = url.as_str();
-    match url.path() {
-        "/" if url.query().is_none() => text.trim_end_matches('/').to_owned(),
-        _ => text.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirect_uris_are_written_as_they_are_compared() {
-        let form = |text: &str| registered_form(&Url::parse(text).expect("a URL"));
-        assert_eq!(form("http://localhost"), "http://localhost");
-        assert_eq!(form("https://portal.example/"), "https://portal.example");
-        assert_eq!(form("https://mssp.example/SiemMsspConnector"), "https://mssp.example/SiemMsspConnector");
-        assert_eq!(form("https://mssp.example/a/"), "https://mssp.example/a/");
-    }
 }

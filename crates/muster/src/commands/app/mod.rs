@@ -3,6 +3,7 @@
 
 mod authority;
 mod check;
+mod connector;
 mod consent_url;
 mod named;
 mod register;

@@ -6,18 +6,18 @@ use muster_microsoft::Microsoft;
 use muster_microsoft::entra::access_token::AccessToken;
 use muster_microsoft::entra::applications::{Applications, SignInAudience};
 use muster_microsoft::entra::credential::{Access, App, Credential};
-use muster_microsoft::entra::permissions::Permission;
+use muster_microsoft::entra::permissions::{self, Permission};
 use muster_model::{Source, Span, TenantId};
 use muster_store::{CredentialKind, CredentialSlot};
 use serde::Serialize;
 use serde_json::json;
-use url::Url;
 use uuid::Uuid;
 
 use super::authority::{SignInArgs, authority, sign_in};
-use super::consent_url::{LOCALHOST, consent_page, redirect_uris, registered_form};
-use super::named::{home, ready, stored};
-use super::rotate::{progress, rotation_failed, shown_rotated};
+use super::connector::{self, Connector, NextSteps, connector, must_serve_somebody, serves_nobody};
+use super::consent_url::{LOCALHOST, consent_page, redirect_uris};
+use super::named::{home, of_app, ready, stored};
+use super::rotate::{self, progress, rotation_failed, shown_rotated};
 use super::section::{append_section, is_section_name, section};
 use crate::access::person::SignInFlow;
 use crate::access::registration::{self, Ensured};
@@ -41,14 +41,18 @@ pub(crate) struct Args {
     /// Only your own tenant may use it. One registration for all customers needs the opposite.
     #[arg(long)]
     single_tenant: bool,
+    /// Make the connector app of Microsoft's MSSP page for this customer, with that page's values: in the customer's own
+    /// directory and for it only, in a person's name, with a secret of one year.
+    #[arg(long, value_name = "TENANT", conflicts_with_all = ["single_tenant", "consent_here"])]
+    connector_for: Option<String>,
     /// Another redirect URI, beside those that the settings give; repeat for several.
-    #[arg(long, value_name = "URI")]
-    redirect_uri: Vec<Url>,
+    #[arg(long, value_name = "URI", value_parser = crate::config::parse_redirect_uri)]
+    redirect_uri: Vec<String>,
     /// What it is to read; Graph's alerts and incidents when left out.
     #[arg(long, value_name = "SOURCE")]
     source: Vec<Source>,
     /// Another permission, such as `WindowsDefenderATP/Machine.Isolate`; repeat for several.
-    #[arg(long, value_name = "API/NAME", value_parser = registration::parse_permission)]
+    #[arg(long, value_name = "API/NAME", value_parser = permissions::parse)]
     permission: Vec<&'static Permission>,
     /// It reads in the name of persons who sign in, not by itself.
     #[arg(long)]
@@ -56,9 +60,9 @@ pub(crate) struct Args {
     /// How it proves itself. What is made is kept, sealed, in the store.
     #[arg(long, value_enum, default_value_t)]
     credential: CredentialChoice,
-    /// How long the secret or certificate is good for.
-    #[arg(long, value_name = "DURATION", default_value = "180d")]
-    lifetime: Span,
+    /// How long the secret or certificate is good for; 180d when left out, a connector's 365d.
+    #[arg(long, value_name = "DURATION")]
+    lifetime: Option<Span>,
     /// Let the app change its own registration (Application.ReadWrite.OwnedBy), so that rotations need nobody.
     #[arg(long)]
     self_care: bool,
@@ -94,12 +98,35 @@ pub(super) async fn run(args: &Args, config: &Path, context: &Context) -> Result
     }
     let microsoft = context.microsoft()?;
     let settings = context.settings.apps.get(name);
-    let home = home(name, settings, args.tenant.as_deref(), context, &microsoft).await?;
+    let connector = match &args.connector_for {
+        Some(customer) => {
+            let own_redirects = !args.redirect_uri.is_empty();
+            let home = args.tenant.as_deref();
+            Some(connector(customer, home, own_redirects, context, &microsoft).await?)
+        }
+        None => None,
+    };
+    let home = match (&connector, settings.and_then(|settings| settings.tenant)) {
+        (Some(connector), Some(home)) if home != connector.tenant.id => {
+            return Err(serves_nobody(home, &connector.tenant));
+        }
+        (Some(connector), _) => connector.tenant.id,
+        (None, _) => home(name, settings, args.tenant.as_deref(), context, &microsoft).await?,
+    };
+    if args.single_tenant {
+        let tenants = of_app(&context.store.tenants().await?, name);
+        must_serve_somebody(name, home, &tenants)?;
+    }
     let access = match settings {
         Some(settings) => settings.access,
-        None if args.delegated => Access::Delegated,
+        None if args.delegated || connector.is_some() => Access::Delegated,
         None => Access::Application,
     };
+    if connector.is_some() && access != Access::Delegated {
+        let message =
+            format!("a connector reads in a person's name: add access = \"delegated\" to [apps.{name}]");
+        return Err(Failed::say(Exit::Settings, message));
+    }
     let app = match settings {
         Some(settings) => ready(name, settings, context).await?,
         None => App::new(name, Uuid::nil().to_string(), Credential::None),
@@ -112,7 +139,7 @@ pub(super) async fn run(args: &Args, config: &Path, context: &Context) -> Result
         _ => authority(&app, home, &args.sign_in, context, &microsoft).await?,
     };
     let graph = microsoft.applications(&token);
-    let wanted = wanted(args, access, context);
+    let wanted = wanted(args, connector.as_ref(), access, context);
     let client_id = settings.map(|settings| settings.client_id);
     let ensured = registration::ensure(graph, client_id, &wanted).await.map_err(registration_failed)?;
     let application = &ensured.application;
@@ -131,13 +158,29 @@ pub(super) async fn run(args: &Args, config: &Path, context: &Context) -> Result
     }
     let app = App { client_id: application.app_id.to_string(), access, ..app };
     let credential = credential(args, &app, settings, home, &token, context, &microsoft).await?;
-    let section = settings.is_none().then(|| section(name, application.app_id, home, access));
+    let permissions = further(args, None);
+    let own_redirect = connector.as_ref().and_then(|connector| match &context.settings.onboarding {
+        // The one of [onboarding] is used by itself.
+        Some(_) => None,
+        None => args.redirect_uri.first().or(connector.redirect_uris.first()).map(String::as_str),
+    });
+    let section = settings
+        .is_none()
+        .then(|| section(name, application.app_id, home, access, &permissions, own_redirect));
+    let unnamed = settings.map_or_else(Vec::new, |settings| {
+        let unnamed = permissions.iter().filter(|named| !settings.permissions.contains(named));
+        unnamed.map(|permission| permission.full_name()).collect()
+    });
     let written_to = match &section {
         Some(section) if args.write => Some(append_section(config, name, section)?),
         _ => None,
     };
-    let redirect =
-        redirect_uris(settings, context).into_iter().next().unwrap_or_else(|| LOCALHOST.to_owned());
+    let of_connector = connector.as_ref().and_then(|connector| connector.redirect_uris.first().cloned());
+    let redirect = redirect_uris(settings, context)
+        .into_iter()
+        .next()
+        .or(of_connector)
+        .unwrap_or_else(|| LOCALHOST.to_owned());
     let registered = Registered {
         app: name.to_owned(),
         client_id: application.app_id,
@@ -149,8 +192,11 @@ pub(super) async fn run(args: &Args, config: &Path, context: &Context) -> Result
         granted,
         credential,
         consent_url: consent_page(&microsoft, context, &app, home, &redirect, None),
+        connector: connector
+            .map(|connector| NextSteps::of(name, application.app_id, home, &connector, &microsoft)),
         section,
         written_to,
+        unnamed,
     };
     context.output.print(&registered, |_| shown_registered(&registered))
 }
@@ -171,27 +217,56 @@ struct Registered {
     section: Option<String>,
     /// The file that the section was written to.
     written_to: Option<PathBuf>,
+    /// Permissions that the app asks for and its section does not name.
+    unnamed: Vec<String>,
+    /// What a connector still needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connector: Option<NextSteps>,
 }
 
-fn wanted(args: &Args, access: Access, context: &Context) -> registration::WantedRegistration {
-    let sources: &[Source] = if args.source.is_empty() { &Source::DEFAULT } else { &args.source };
+fn wanted(
+    args: &Args,
+    connector: Option<&Connector>,
+    access: Access,
+    context: &Context,
+) -> registration::WantedRegistration {
+    let of_connector = connector.map(|connector| [connector.source]);
+    let sources: &[Source] = match (&args.source[..], &of_connector) {
+        ([], Some(of_connector)) => of_connector,
+        ([], None) => &Source::DEFAULT,
+        (named, _) => named,
+    };
     let settings = context.settings.apps.get(&args.app);
     let mut redirect_uris = redirect_uris(settings, context);
-    redirect_uris.extend(args.redirect_uri.iter().map(registered_form));
+    for uri in connector.iter().flat_map(|connector| &connector.redirect_uris).chain(&args.redirect_uri) {
+        if !redirect_uris.contains(uri) {
+            redirect_uris.push(uri.clone());
+        }
+    }
     if redirect_uris.is_empty() {
         redirect_uris.push(LOCALHOST.to_owned());
     }
     registration::WantedRegistration {
-        display_name: args.display_name.clone().unwrap_or_else(|| default_display_name(&args.app, context)),
+        display_name: args.display_name.clone().unwrap_or_else(|| match connector {
+            Some(connector) => connector.display_name.clone(),
+            None => default_display_name(&args.app, context),
+        }),
         // The mark is this store's: another Muster of the same provider is another app.
         tag: format!("muster-{}-{}", args.app, rotation::mark(context.store.as_ref(), &args.app, "tag")),
-        audience: match args.single_tenant {
+        audience: match args.single_tenant || connector.is_some() {
             true => SignInAudience::AzureADMyOrg,
             false => SignInAudience::AzureADMultipleOrgs,
         },
         redirect_uris,
-        required: registration::required_with(sources.iter().copied(), &args.permission, access),
+        required: registration::required_with(sources.iter().copied(), &further(args, settings), access),
     }
+}
+
+/// What the settings and the command line want besides what the sources need.
+fn further(args: &Args, settings: Option<&AppSettings>) -> Vec<&'static Permission> {
+    let mut further = settings.map_or_else(Vec::new, |settings| settings.permissions.clone());
+    further.extend(args.permission.iter().filter(|named| !further.contains(named)).collect::<Vec<_>>());
+    further
 }
 
 /// The name that customers see on Microsoft's consent page.
@@ -253,7 +328,11 @@ async fn credential(
             CredentialChoice::Certificate => CredentialKind::Certificate,
             CredentialChoice::Secret | CredentialChoice::None => CredentialKind::Secret,
         },
-        lifetime: args.lifetime.0,
+        lifetime: match (args.lifetime, &args.connector_for) {
+            (Some(lifetime), _) => lifetime.0,
+            (None, Some(_)) => connector::LIFETIME,
+            (None, None) => rotate::LIFETIME,
+        },
         withdraw: false,
         finish_only: has_current,
     };
@@ -282,6 +361,16 @@ fn shown_registered(registered: &Registered) -> String {
             text.push_str(&format!("\nAdd this to the settings (--write does):\n\n{section}"));
         }
         (None, _) => {}
+    }
+    if !registered.unnamed.is_empty() {
+        text.push_str(&format!(
+            "\nAdd to [apps.{}], so that checks and customers' pages name them, too:\npermissions = {:?}\n",
+            registered.app, registered.unnamed
+        ));
+    }
+    if let Some(connector) = &registered.connector {
+        text.push_str(&connector.in_words());
+        return text;
     }
     text.push_str(&format!(
         "\nNext: `muster tenant invite` asks a customer for consent. In your own tenant, consent at:\n{}",

@@ -1,8 +1,10 @@
 //! `muster app rotate-secret` and `rotate-certificate`
 
+use std::time::Duration;
+
 use muster_microsoft::entra::credential::App;
 use muster_model::{Span, TenantId};
-use muster_store::CredentialKind;
+use muster_store::{CredentialKind, CredentialSlot};
 
 use super::authority::{SignInArgs, authority};
 use super::named::{home, named, ready, stored};
@@ -20,9 +22,9 @@ pub(crate) struct Args {
     /// The tenant that it is registered in, where the settings do not say.
     #[arg(long, short)]
     tenant: Option<String>,
-    /// How long the new one is good for.
-    #[arg(long, value_name = "DURATION", default_value = "180d")]
-    lifetime: Span,
+    /// How long the new one is good for; as long as the one before when left out, or 180d.
+    #[arg(long, value_name = "DURATION")]
+    lifetime: Option<Span>,
     /// Leave the old one valid at Microsoft for now; --finish removes it later.
     #[arg(long, conflicts_with = "finish")]
     keep_old: bool,
@@ -32,6 +34,19 @@ pub(crate) struct Args {
     /// Who signs in.
     #[command(flatten)]
     sign_in: SignInArgs,
+}
+
+/// How long a new credential is good for where nobody says.
+pub(super) const LIFETIME: Duration = Duration::from_secs(180 * 86_400);
+
+/// How long the one in use was made for, in whole days: who gave an app a secret of a year means that for the next one, too.
+async fn lifetime_before(name: &str, kind: CredentialKind, context: &Context) -> Result<Duration, Failed> {
+    let stored = stored(name, context).await?;
+    let current = stored.iter().find(|one| one.slot == CredentialSlot::Current && one.kind == kind);
+    let made_for = current
+        .and_then(|current| Duration::try_from(current.not_after?.duration_since(current.created_at)).ok());
+    let days = made_for.map(|made_for| (made_for.as_secs() + 43_200) / 86_400).filter(|days| *days > 0);
+    Ok(days.map_or(LIFETIME, |days| Duration::from_secs(days * 86_400)))
 }
 
 pub(super) async fn run(args: &Args, kind: CredentialKind, context: &Context) -> Result<Exit, Failed> {
@@ -57,7 +72,10 @@ pub(super) async fn run(args: &Args, kind: CredentialKind, context: &Context) ->
     };
     let wanted = rotation::RotationRequest {
         kind,
-        lifetime: args.lifetime.0,
+        lifetime: match args.lifetime {
+            Some(lifetime) => lifetime.0,
+            None => lifetime_before(name, kind, context).await?,
+        },
         withdraw: args.finish || !(args.keep_old || is_vault),
         finish_only: args.finish,
     };

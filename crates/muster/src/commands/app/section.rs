@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use muster_microsoft::entra::credential::Access;
+use muster_microsoft::entra::permissions::Permission;
 use muster_model::TenantId;
 use uuid::Uuid;
 
@@ -14,12 +15,26 @@ pub(super) fn is_section_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-pub(super) fn section(name: &str, client_id: Uuid, home: TenantId, access: Access) -> String {
+pub(super) fn section(
+    name: &str,
+    client_id: Uuid,
+    home: TenantId,
+    access: Access,
+    permissions: &[&Permission],
+    redirect_uri: Option<&str>,
+) -> String {
     let mut text = format!(
         "[apps.{name}]\nclient_id = \"{client_id}\"\ntenant = \"{home}\"                # where it is registered\n"
     );
     if access == Access::Delegated {
         text.push_str("access = \"delegated\"\n");
+    }
+    if let Some(redirect_uri) = redirect_uri {
+        text.push_str(&format!("redirect_uri = {redirect_uri:?}\n"));
+    }
+    if !permissions.is_empty() {
+        let names: Vec<String> = permissions.iter().map(|permission| permission.full_name()).collect();
+        text.push_str(&format!("permissions = {names:?}\n"));
     }
     text.push_str(&format!(
         "# Its credential is kept, sealed, in the store; `muster app rotate-secret {name}` replaces it.\n"
@@ -84,7 +99,9 @@ mod tests {
         let file = folder.path().join("muster.toml");
         std::fs::write(&file, "# my settings\n[store]\npath = \"muster.db\" # here").expect("written");
         let home = "5f0d2c3e-8a41-4b52-9c1e-0d6f7a8b9c0d".parse().expect("a GUID");
-        let section = section("main", Uuid::from_u128(1), home, Access::Application);
+        let isolate = muster_microsoft::entra::permissions::parse("WindowsDefenderATP/Machine.Isolate");
+        let isolate = isolate.expect("a permission");
+        let section = section("main", Uuid::from_u128(1), home, Access::Application, &[isolate], None);
         let written = append_section(&file, "main", &section).expect("written");
         let text = std::fs::read_to_string(&written).expect("read");
         assert!(
@@ -94,6 +111,7 @@ mod tests {
         let settings = Settings::read(&file).expect("right");
         assert_eq!(settings.apps["main"].tenant, Some(home));
         assert!(settings.apps["main"].keeps_credential_in_store());
+        assert_eq!(settings.apps["main"].permissions, [isolate]);
 
         let in_folder =
             append_section(folder.path(), "other", &section.replace("main", "other")).expect("written");

@@ -1,15 +1,18 @@
 //! `muster tenant add`
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use muster_microsoft::Microsoft;
-use muster_model::{Slug, Source, Span, Tenant, TenantReference, TenantState};
+use muster_microsoft::entra::discovery::{DiscoveryError, FoundTenant};
+use muster_model::{Slug, Source, Span, Tenant, TenantId, TenantReference, TenantState};
 use muster_store::NewTenant;
 
 use crate::audit::actor;
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::note::note;
+use crate::shown::output::plain;
 use crate::validation;
 
 #[derive(Debug, clap::Args)]
@@ -36,27 +39,28 @@ pub(crate) struct Args {
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let microsoft = context.microsoft()?;
-    let added = add_one(args, TenantState::Active, context, &microsoft).await?;
+    let added = add_one(args, TenantState::Active, context, &microsoft, &mut true).await?;
     context.output.print(&added, |_| {
         let sources = added.sources.iter().map(|source| source.as_str()).collect::<Vec<_>>().join(", ");
         format!("added {} ({}): {sources}, from {:.0} on", added.slug, added.id, added.since)
     })
 }
 
-/// Adds a tenant in this state, found by its id or by asking Microsoft whose the domain is.
+/// Adds a tenant in this state, found by its id or by asking Microsoft whose the domain is. Whether ids are looked up, too, is
+/// `ask`, which ends when nobody answers.
 pub(super) async fn add_one(
     args: &Args,
     state: TenantState,
     context: &Context,
     microsoft: &Microsoft,
+    ask: &mut bool,
 ) -> Result<Tenant, Failed> {
     let wrong = |error: muster_model::ParseTenantError| Failed::new(Exit::Usage, error);
-    let (id, domain) = match args.tenant.trim().parse().map_err(wrong)? {
-        TenantReference::Id(id) => (id, None),
-        TenantReference::Domain(domain) => {
-            let id = microsoft.tenant_of(&domain).await.map_err(Failed::microsoft)?;
-            (id, Some(domain))
-        }
+    let reference: TenantReference = args.tenant.trim().parse().map_err(wrong)?;
+    let id = find(&reference, microsoft, ask).await?;
+    let domain = match reference {
+        TenantReference::Id(_) => None,
+        TenantReference::Domain(domain) => Some(domain),
     };
     let name = args
         .name
@@ -93,6 +97,59 @@ pub(super) async fn add_one(
     let since = now.checked_sub(back).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let tenant = NewTenant { id, slug, name, domain, app, sources, since, state };
     Ok(context.store.add_tenant(tenant, &actor(), now).await?)
+}
+
+/// How long a look at an id may take: it is a help, and nothing depends on it.
+const LOOK_MAX: Duration = Duration::from_secs(5);
+
+/// The id of a tenant that can be looked after from here.
+async fn find(
+    reference: &TenantReference,
+    microsoft: &Microsoft,
+    ask: &mut bool,
+) -> Result<TenantId, Failed> {
+    let found = match reference {
+        TenantReference::Domain(_) => microsoft.find_tenant(reference).await.map_err(Failed::microsoft)?,
+        TenantReference::Id(id) if !*ask => return Ok(*id),
+        TenantReference::Id(id) => {
+            let why = match tokio::time::timeout(LOOK_MAX, microsoft.find_tenant(reference)).await {
+                Ok(Ok(found)) => return in_reach(found, microsoft),
+                Ok(Err(error @ DiscoveryError::UnknownTenant(_))) => error.to_string(),
+                Ok(Err(error)) => {
+                    *ask = false;
+                    format!("nobody says whether {id} is a tenant of this cloud: {error}")
+                }
+                Err(_) => {
+                    *ask = false;
+                    format!(
+                        "nobody says within {} s whether {id} is a tenant of this cloud",
+                        LOOK_MAX.as_secs()
+                    )
+                }
+            };
+            note!("warning: {}", plain(&why));
+            return Ok(*id);
+        }
+    };
+    in_reach(found, microsoft)
+}
+
+/// Refuses a tenant of a cloud that these settings do not reach; says so where only the Defender APIs are elsewhere.
+fn in_reach(found: FoundTenant, microsoft: &Microsoft) -> Result<TenantId, Failed> {
+    let own = microsoft.cloud().national_cloud();
+    let Some(cloud) = found.cloud.filter(|cloud| *cloud != own) else { return Ok(found.id) };
+    if !own.reaches(cloud) {
+        let message = format!(
+            "tenant {} belongs to Microsoft's cloud `{cloud}`, and these settings speak to `{own}`: app registrations, consent and tokens do not cross clouds. Look after it with a Muster of its own that has `name = \"{cloud}\"` in [cloud], and with an app that is registered there",
+            found.id
+        );
+        return Err(Failed::say(Exit::Settings, message));
+    }
+    note!(
+        "warning: tenant {} belongs to Microsoft's cloud `{cloud}`, and these settings speak to `{own}`: Graph is the same, the Defender APIs have other hosts there, which a Muster with `name = \"{cloud}\"` in [cloud] asks",
+        found.id
+    );
+    Ok(found.id)
 }
 
 /// A slug from the name that no tenant has yet: `contoso`, `contoso-2`, …

@@ -8,6 +8,7 @@ use crate::access::probe;
 use crate::commands::Context;
 use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
+use crate::web::language::Language;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -16,6 +17,9 @@ pub(crate) struct Args {
     /// Ask Microsoft what can be asked, instead of telling what was found last.
     #[arg(long)]
     check: bool,
+    /// The language: en, de, sv, nl or zh-CN.
+    #[arg(long, value_name = "LANGUAGE", default_value_t)]
+    lang: Language,
     /// Print Markdown, to be mailed or put into a wiki.
     #[arg(long)]
     markdown: bool,
@@ -40,9 +44,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     }
     let checks: Vec<_> =
         context.store.checks(Some(tenant.id)).await?.into_iter().map(|(_, check)| check).collect();
-    let guide = Guide::write(&Known {
+    let known = Known {
         tenant: &tenant,
         app: app_settings.map(|app| (app.client_id.to_string(), app.access)),
+        further: app_settings.map_or(&[][..], |app| &app.permissions),
         home: app_settings.and_then(|app| app.tenant),
         checks: &checks,
         grants: &grants,
@@ -52,6 +57,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
             .as_ref()
             .map(OnboardingSettings::connector_redirect_uri),
         cloud: microsoft.cloud(),
-    });
+    };
+    let guide = Guide::write(&known, args.lang);
     context.output.print(&guide, |_| if args.markdown { guide.markdown() } else { guide.text() })
 }

@@ -37,6 +37,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     // A file from a spreadsheet may name both an id and a domain; the id is surer.
     let heads = reader.headers().map_err(|error| Failed::new(Exit::Failure, error))?;
     let heads = rename_heads(heads);
+    let mut ask = true;
     let mut imported = Imported { added: 0, existing: 0, failed: Vec::new() };
     for record in reader.records() {
         let (line, row) = match &record {
@@ -48,7 +49,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         };
         let line = line.map_or(0, csv::Position::line);
         let result = match row {
-            Ok(row) => import_row(row, args.since, context, &microsoft).await,
+            Ok(row) => import_row(row, args.since, context, &microsoft, &mut ask).await,
             Err(error) => Err(Failed::say(Exit::Failure, error)),
         };
         match result {
@@ -125,6 +126,7 @@ async fn import_row(
     since: Option<Span>,
     context: &Context,
     microsoft: &Microsoft,
+    ask: &mut bool,
 ) -> Result<bool, Failed> {
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     let mut source = Vec::new();
@@ -148,7 +150,7 @@ async fn import_row(
         Err(StoreError::NoTenant(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    match add::add_one(&args, TenantState::Active, context, microsoft).await {
+    match add::add_one(&args, TenantState::Active, context, microsoft, ask).await {
         Ok(_) => Ok(true),
         Err(failed) => match failed.error.downcast_ref::<StoreError>() {
             Some(StoreError::TenantExists { field: "id", .. }) => Ok(false),

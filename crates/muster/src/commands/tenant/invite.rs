@@ -1,7 +1,9 @@
 //! `muster tenant invite`
 
-use muster_model::{Tenant, TenantState};
-use muster_store::{StoreError, TenantKey};
+use std::collections::BTreeSet;
+
+use muster_model::{Source, Tenant, TenantState};
+use muster_store::{StoreError, TenantChange, TenantKey};
 
 use super::add;
 use crate::access::onboard;
@@ -21,17 +23,20 @@ pub(crate) struct Args {
     lang: Option<Language>,
 }
 
-/// Makes the link for a customer. A tenant that is new, or was offboarded, is added as invited; any other stays as it is.
+/// Makes the link for a customer. A tenant that is new, or was offboarded, is added as invited; of any other only what is
+/// named here changes.
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let settings = settings(context)?;
     let microsoft = context.microsoft()?;
-    let add = async || add::add_one(&args.tenant, TenantState::Invited, context, &microsoft).await;
+    let add = async || add::add_one(&args.tenant, TenantState::Invited, context, &microsoft, &mut true).await;
     let invited = match context.store.tenant(TenantKey::Name(args.tenant.tenant.trim())).await {
-        Ok(known) if known.state != TenantState::Offboarded => known,
+        Ok(known) if known.state != TenantState::Offboarded => changed(known, &args.tenant, context).await?,
         Ok(_) | Err(StoreError::NoTenant(_)) => match add().await {
             Ok(added) => added,
             // Named by a domain that it was not added by.
-            Err(failed) => known_by_id(failed, args, context, &microsoft).await?,
+            Err(failed) => {
+                changed(known_by_id(failed, args, context, &microsoft).await?, &args.tenant, context).await?
+            }
         },
         Err(error) => return Err(error.into()),
     };
@@ -49,6 +54,37 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
             made.link, made.tenant.slug, made.tenant.id, made.expires_at, made.tenant.state
         )
     })
+}
+
+/// A tenant that there is, with what the command line says of it: another app, name or sources. What only counts for a
+/// new tenant is refused, so that nobody takes it for done.
+async fn changed(mut tenant: Tenant, wanted: &add::Args, context: &Context) -> Result<Tenant, Failed> {
+    let refused = |what: &str, instead: &str| {
+        let message = format!("{} is there already, so {what} cannot be given: {instead}", tenant.slug);
+        Err(Failed::say(Exit::Usage, message))
+    };
+    if wanted.slug.as_ref().is_some_and(|slug| *slug != tenant.slug.as_str()) {
+        return refused("--slug", "its short name stays");
+    }
+    if wanted.since.is_some() {
+        return refused("--since", "`muster backfill` reads what lies behind");
+    }
+    if let Some(app) = &wanted.app
+        && !context.settings.apps.contains_key(app)
+    {
+        return Err(Failed::say(Exit::NotFound, format!("there is no app `{app}` in the settings")));
+    }
+    let sources: BTreeSet<Source> = wanted.source.iter().copied().collect();
+    let mut changes = Vec::new();
+    changes.extend(wanted.app.clone().filter(|app| *app != tenant.app).map(TenantChange::App));
+    changes.extend(wanted.name.clone().filter(|name| *name != tenant.name).map(TenantChange::Name));
+    if !sources.is_empty() && sources != tenant.sources {
+        changes.push(TenantChange::Sources(sources));
+    }
+    for change in changes {
+        tenant = context.store.change_tenant(tenant.id, change, &actor(), context.clock.now()).await?;
+    }
+    Ok(tenant)
 }
 
 async fn known_by_id(

@@ -1,6 +1,7 @@
 //! `muster tenant …`
 
 mod add;
+mod check;
 mod guide;
 mod import;
 mod invite;
@@ -20,6 +21,8 @@ pub(crate) enum TenantCommand {
     Add(add::Args),
     /// Invite a customer: make the link on which their administrator consents. Adds the tenant where it is new.
     Invite(invite::Args),
+    /// For each source: the permission it needs, whether the token has it, whether the call works, and what to do.
+    Check(check::Args),
     /// Print the steps that only people can do, with this tenant's ids and links, and how far each is.
     Guide(guide::Args),
     /// End the work for a customer: forget its tokens and data, and tell what it must remove on its side. Its name stays.
@@ -53,6 +56,7 @@ pub(crate) async fn run(command: &TenantCommand, context: &Context) -> Result<Ex
     match command {
         TenantCommand::Add(args) => add::run(args, context).await,
         TenantCommand::Invite(args) => invite::run(args, context).await,
+        TenantCommand::Check(args) => check::run(args, context).await,
         TenantCommand::Guide(args) => guide::run(args, context).await,
         TenantCommand::Offboard(args) => offboard::run(args, context).await,
         TenantCommand::List => show::list(context).await,

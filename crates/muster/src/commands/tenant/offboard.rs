@@ -6,10 +6,10 @@ use muster_model::{Tenant, TenantState};
 use muster_store::TenantKey;
 use serde::Serialize;
 
-use super::remove;
 use crate::access::onboard;
 use crate::audit::actor;
 use crate::commands::Context;
+use crate::commands::confirm::confirm;
 use crate::exit_code::{Exit, Failed};
 
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let before = context.store.tenant(TenantKey::Name(&args.tenant)).await?;
     if !args.yes {
-        remove::confirm(&before, "Offboard", "with its tokens, key, journal and deliveries", "offboarding")?;
+        confirm(&before, "Offboard", "with its tokens, key, journal and deliveries", "offboarding")?;
     }
     let microsoft = context.microsoft()?;
     let cloud = microsoft.cloud().clone();

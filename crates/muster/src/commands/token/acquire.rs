@@ -16,7 +16,6 @@ use crate::access::checks;
 use crate::access::person::{self, Loopback, SignInFlow};
 use crate::access::sign_in::{self, Returned, SignInError, SignInRequest};
 use crate::commands::Context;
-use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::note::note;
 use crate::shown::output::{duration, plain};
@@ -32,7 +31,7 @@ pub(crate) struct Args {
     /// How the person signs in.
     #[arg(long, value_enum)]
     flow: Option<SignInFlow>,
-    /// The API that the token is for; Microsoft Graph when left out.
+    /// The API that the token is for; that of the tenant's first source when left out.
     #[arg(long, value_name = "URI")]
     resource: Option<String>,
     /// Print the access token. Whoever sees it can use it until it ends.
@@ -189,19 +188,8 @@ async fn authorize_url(
     Ok((sign_in, url))
 }
 
-/// The redirect URI that is registered for this app: its own, or the one that `[onboarding]` gives every app that can
-/// keep a secret. Public clients have `http://localhost`.
-fn registered_redirect(target: &AppInTenant, context: &Context) -> Option<String> {
-    let settings = target.apps.settings(&target.app.name);
-    let own = settings.and_then(|app| app.redirect_uri.as_ref()).map(ToString::to_string);
-    if own.is_none() && settings.is_some_and(|app| app.public) {
-        return None;
-    }
-    own.or_else(|| context.settings.onboarding.as_ref().map(OnboardingSettings::connector_redirect_uri))
-}
-
 async fn paste(target: &AppInTenant, resource: &str, context: &Context) -> Result<Got, Failed> {
-    let redirect = registered_redirect(target, context).ok_or_else(|| {
+    let redirect = target.registered_redirect(context).ok_or_else(|| {
         let message = format!(
             "say where the browser is sent afterwards: `redirect_uri` in [apps.{}], as it is registered",
             target.app.name
@@ -210,8 +198,9 @@ async fn paste(target: &AppInTenant, resource: &str, context: &Context) -> Resul
     })?;
     let (_, url) = authorize_url(target, resource, &redirect, context).await?;
     note!(
-        "1. Open this address and sign in as a person of {}:\n\n{url}\n\n2. The browser ends at {redirect}, which may show an error. Copy the whole address from its bar and paste it here:",
-        target.tenant.slug
+        "1. Open this address and sign in as a person of {}:\n\n{url}\n\n2. The browser ends at {redirect}, which may show an error. Copy the whole address from its bar and paste it here, within {}:",
+        target.tenant.slug,
+        duration(sign_in::LIFETIME),
     );
     let returned = person::pasted().await?;
     let granted = finish(target, &returned, context).await.map_err(failed)?;
@@ -240,13 +229,14 @@ async fn browser(
     args: &Args,
     context: &Context,
 ) -> Result<Got, Failed> {
-    let registered = registered_redirect(target, context).filter(|uri| !uri.starts_with("http://localhost"));
+    let registered = target.registered_redirect(context).filter(|uri| !uri.starts_with("http://localhost"));
     if let (Some(redirect), None) = (&registered, args.port) {
         return by_the_server(target, resource, redirect, args, context).await;
     }
     let loopback = Loopback::bind(args.port).await?;
     let (_, url) = authorize_url(target, resource, loopback.redirect(), context).await?;
     person::open_browser(&url, &whom(target), args.no_open);
+    note!("Waiting until the browser is back, at most {} …", duration(sign_in::LIFETIME));
     loopback
         .answer(async |returned| match finish(target, &returned, context).await {
             Err(SignInError::Unknown) => Ok(None),
@@ -266,7 +256,11 @@ async fn by_the_server(
     let before = granted_at(target, context).await?;
     let (sign_in, url) = authorize_url(target, resource, redirect, context).await?;
     person::open_browser(&url, &whom(target), args.no_open);
-    note!("Waiting until the browser is back at {redirect}, which `muster run` serves …");
+    let left = Duration::try_from(sign_in.expires_at.duration_since(context.clock.now())).unwrap_or_default();
+    note!(
+        "Waiting until the browser is back at {redirect}, which `muster run` serves, at most {} …",
+        duration(left)
+    );
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     while context.clock.now() < sign_in.expires_at {
         ticks.tick().await;

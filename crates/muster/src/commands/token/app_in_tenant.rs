@@ -8,6 +8,7 @@ use muster_store::TenantKey;
 
 use crate::access::apps::Apps;
 use crate::commands::Context;
+use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
 
 pub(super) struct AppInTenant {
@@ -39,8 +40,20 @@ impl AppInTenant {
         token.map_err(Failed::microsoft)
     }
 
-    /// The API that is meant: Microsoft Graph where none is named.
+    /// The API that is meant: that of the tenant's first source where none is named.
     pub(super) fn resource(&self, named: Option<&String>) -> String {
-        named.cloned().unwrap_or_else(|| self.microsoft.cloud().graph_resource().to_owned())
+        let first = || self.microsoft.first_resource(self.tenant.sources.iter().copied()).to_owned();
+        named.cloned().unwrap_or_else(first)
+    }
+
+    /// The redirect URI that is registered for this app: its own, or the one that `[onboarding]` gives every app that can
+    /// keep a secret. Public clients have `http://localhost`.
+    pub(super) fn registered_redirect(&self, context: &Context) -> Option<String> {
+        let settings = self.apps.settings(&self.app.name);
+        let own = settings.and_then(|app| app.redirect_uri.clone());
+        if own.is_none() && settings.is_some_and(|app| app.public) {
+            return None;
+        }
+        own.or_else(|| context.settings.onboarding.as_ref().map(OnboardingSettings::connector_redirect_uri))
     }
 }

@@ -107,7 +107,7 @@ pub(super) async fn forget(args: &ForgetArgs, context: &Context) -> Result<Exit,
 
 pub(super) async fn refresh(args: &RefreshArgs, context: &Context) -> Result<Exit, Failed> {
     let target = AppInTenant::of(context, &args.tenant, args.app.as_deref()).await?;
-    let token = target.token(target.microsoft.cloud().graph_resource()).await?;
+    let token = target.token(&target.resource(None)).await?;
     let refreshed = Refreshed {
         tenant: target.tenant.id,
         slug: target.tenant.slug.to_string(),

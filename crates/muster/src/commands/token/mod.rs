@@ -5,6 +5,7 @@
 
 mod acquire;
 mod app_in_tenant;
+mod export;
 mod inspect;
 mod kept;
 mod read;
@@ -25,6 +26,8 @@ pub(crate) enum TokenCommand {
     List(kept::ListArgs),
     /// Forget the refresh tokens kept for a tenant.
     Forget(kept::ForgetArgs),
+    /// Hand the refresh token over to a SIEM's own connector. Confirmed, and written into the audit log.
+    Export(export::Args),
     /// Ask for a new token now, and renew the refresh token that is kept.
     Refresh(kept::RefreshArgs),
 }
@@ -37,6 +40,7 @@ pub(crate) async fn run(command: &TokenCommand, call: &Call) -> Result<Exit, Fai
         TokenCommand::Verify(args) => call.open(async |context| verify::run(args, context).await).await,
         TokenCommand::List(args) => call.open(async |context| kept::list(args, context).await).await,
         TokenCommand::Forget(args) => call.open(async |context| kept::forget(args, context).await).await,
+        TokenCommand::Export(args) => call.open(async |context| export::run(args, context).await).await,
         TokenCommand::Refresh(args) => call.open(async |context| kept::refresh(args, context).await).await,
     }
 }

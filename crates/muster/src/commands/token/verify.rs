@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// The app; the tenant's own when left out.
     #[arg(long)]
     app: Option<String>,
-    /// The API that the token should be for; Microsoft Graph when left out.
+    /// The API that the token should be for; that of the tenant's first source when left out.
     #[arg(long, value_name = "URI")]
     resource: Option<String>,
     /// The token: `@FILE`, or `-` for standard input. A new one is asked for when left out.

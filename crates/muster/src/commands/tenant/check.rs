@@ -1,0 +1,166 @@
+//! `muster tenant check`
+
+use futures_util::{StreamExt, stream};
+use muster_model::{Source, Tenant, TenantState};
+use muster_store::{StoreError, TenantKey};
+use serde::Serialize;
+
+use crate::access::apps::{AppMissing, Apps};
+use crate::access::checks;
+use crate::access::preflight::{self, Finding, Preflight};
+use crate::commands::Context;
+use crate::exit_code::{Exit, Failed};
+use crate::shown::output::{Output, Tone, plain};
+use crate::shown::progress::Progress;
+use crate::troubles::Troubles;
+
+/// Tenants asked side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Slugs, ids or domains.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    tenants: Vec<String>,
+    /// All tenants but those that were offboarded.
+    #[arg(long)]
+    all: bool,
+}
+
+/// What was found of one tenant, or why nothing could be.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Checked {
+    Asked(Preflight),
+    NoApp { tenant: muster_model::TenantId, slug: String, app: String, passed: bool, error: String },
+}
+
+impl Checked {
+    fn passed(&self) -> bool {
+        matches!(self, Self::Asked(Preflight { passed: true, .. }))
+    }
+}
+
+/// Asks for tokens and for a record of each source, keeps what was found, and prints it.
+pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
+    let tenants = tenants(args, context).await?;
+    let microsoft = context.microsoft()?;
+    // An app whose credential cannot be had is its tenants' trouble only.
+    let apps = Apps::load_what_can_be_had(&context.settings, &context.store, &Troubles::default()).await?;
+    let count = tenants.len();
+    let asked = stream::iter(tenants).map(|tenant| {
+        let (microsoft, apps) = (&microsoft, &apps);
+        async move {
+            let app = match apps.find(&tenant.app) {
+                Ok(app) => app,
+                Err(missing) => return no_app(&tenant, &missing, context).await,
+            };
+            let further = apps.settings(&app.name).map_or(&[][..], |settings| &settings.permissions);
+            let grants = context.store.grants(Some(tenant.id)).await?;
+            let clock = context.clock.as_ref();
+            let found = preflight::tenant(microsoft, &app, &tenant, further, &grants, clock).await;
+            context.store.put_checks(tenant.id, found.checks.clone()).await?;
+            Ok(Checked::Asked(found))
+        }
+    });
+    let mut answers = asked.buffered(SIDE_BY_SIDE);
+    let (mut checked, mut progress) = (Vec::new(), Progress::open());
+    while let Some(answer) = answers.next().await {
+        checked.push(answer.map_err(|error: StoreError| Failed::from(error))?);
+        progress.show(context.clock.now(), || format!("{} of {count} tenants", checked.len()));
+    }
+    drop(progress);
+    let failed = checked.iter().filter(|one| !one.passed()).count();
+    context.output.print(&checked, |output| shown(&checked, args.all, output))?;
+    Ok(match failed {
+        0 => Exit::Success,
+        failed if failed == count => Exit::Failure,
+        _ => Exit::Partly,
+    })
+}
+
+async fn tenants(args: &Args, context: &Context) -> Result<Vec<Tenant>, Failed> {
+    if args.all {
+        let mut all = context.store.tenants().await?;
+        all.retain(|tenant| tenant.state != TenantState::Offboarded);
+        return Ok(all);
+    }
+    let mut tenants: Vec<Tenant> = Vec::new();
+    for name in &args.tenants {
+        let tenant = context.store.tenant(TenantKey::Name(name)).await?;
+        if tenant.state == TenantState::Offboarded {
+            return Err(StoreError::Offboarded(tenant.slug.to_string()).into());
+        }
+        if tenants.iter().all(|other| other.id != tenant.id) {
+            tenants.push(tenant);
+        }
+    }
+    Ok(tenants)
+}
+
+async fn no_app(tenant: &Tenant, missing: &AppMissing, context: &Context) -> Result<Checked, StoreError> {
+    let check = checks::no_app(checks::TOKEN, missing, context.clock.now());
+    context.store.put_checks(tenant.id, vec![check]).await?;
+    Ok(Checked::NoApp {
+        tenant: tenant.id,
+        slug: tenant.slug.to_string(),
+        app: tenant.app.clone(),
+        passed: false,
+        error: missing.to_string(),
+    })
+}
+
+/// Of all tenants, those with nothing wrong take a line each.
+fn shown(checked: &[Checked], all: bool, output: &Output) -> String {
+    let good = checked.iter().filter(|one| one.passed()).count();
+    let mut parts: Vec<String> = Vec::new();
+    for one in checked {
+        match one {
+            Checked::Asked(found) if all && found.passed => {
+                parts.push(format!("{}  everything works", plain(&found.slug)));
+            }
+            Checked::Asked(found) => parts.push(in_full(found, output)),
+            Checked::NoApp { slug, error, .. } => parts.push(format!("{}\n  {}", plain(slug), plain(error))),
+        }
+    }
+    if all {
+        parts.push(format!("{good} of {} can be read in full", checked.len()));
+    }
+    let text = parts.join("\n\n");
+    // Lines that say that all is well stand close together.
+    text.replace("everything works\n\n", "everything works\n")
+}
+
+fn in_full(found: &Preflight, output: &Output) -> String {
+    let mut table = output.table(&["source", "permission", "in the token", "call", "finding", "to do"]);
+    let word = |answer: Option<bool>, words: [&'static str; 3]| match answer {
+        Some(true) => (words[0], Tone::Good),
+        Some(false) => (words[1], Tone::Bad),
+        None => (words[2], Tone::Plain),
+    };
+    for Finding { source, permission, granted, works, detail, remedy, .. } in &found.findings {
+        let (has, has_tone) = word(*granted, ["yes", "no", "unknown"]);
+        let (call, call_tone) = word(*works, ["works", "fails", "-"]);
+        table.add_row([
+            output.text(source.map_or("-", Source::as_str)),
+            output.text(permission),
+            output.cell(has, has_tone),
+            output.cell(call, call_tone),
+            output.text(detail),
+            output.text(if remedy.is_empty() { "-" } else { remedy }),
+        ]);
+    }
+    let least = &found.least_privilege;
+    let list = |names: &[String]| match names.is_empty() {
+        true => "nothing".to_owned(),
+        false => plain(&names.join(", ")),
+    };
+    format!(
+        "{}, read with app `{}`\n{table}\n\nenough      {}\nmissing     {}\nnot needed  {}",
+        plain(&found.slug),
+        found.app,
+        list(&least.needed),
+        list(&least.missing),
+        list(&least.beyond),
+    )
+}

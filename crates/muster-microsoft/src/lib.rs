@@ -5,6 +5,7 @@
 mod access;
 pub mod api;
 mod cloud;
+pub mod drift;
 pub mod entra;
 mod fault;
 pub mod hunting;

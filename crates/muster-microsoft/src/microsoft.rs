@@ -59,7 +59,7 @@ impl std::fmt::Debug for MicrosoftOptions {
 /// The way to Microsoft for all tenants. Shared by all workers.
 pub struct Microsoft {
     pub(crate) platform: Platform,
-    pub(crate) tokens: TokenCache,
+    pub(crate) tokens: Arc<TokenCache>,
     budgets: Budgets,
 }
 
@@ -110,9 +110,15 @@ impl Microsoft {
                 options.grants,
                 options.continuous_access,
             ),
-            tokens: TokenCache::default(),
+            tokens: Arc::default(),
             budgets: Budgets::new(options.requests_per_minute),
         })
+    }
+
+    /// The same with the tokens that `before` has in hand, for settings whose apps and cloud are the same.
+    #[must_use]
+    pub fn with_tokens_of(self, before: &Self) -> Self {
+        Self { tokens: Arc::clone(&before.tokens), ..self }
     }
 
     /// The tenant that has verified `domain`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Cursor, RecordHead, Source, TenantId};
+use muster_model::{Batch, Cursor, RecordHead, Source, TenantId};
 use serde::Serialize;
 
 use crate::{SourceLease, StoreError};
@@ -35,6 +35,15 @@ pub trait Journal: Send + Sync {
         records: &[(RecordHead, &str)],
     ) -> Result<Vec<bool>, StoreError>;
 
+    /// What the journal holds behind the batch of number `after` (0: from the first), accepted at `since` or later, of one tenant
+    /// or of all; `None` behind the last.
+    async fn journal_slice(
+        &self,
+        after: u64,
+        tenant: Option<TenantId>,
+        since: Timestamp,
+    ) -> Result<Option<JournalSlice>, StoreError>;
+
     /// The journal's totals.
     async fn journal_totals(&self) -> Result<JournalTotals, StoreError>;
 
@@ -42,6 +51,21 @@ pub trait Journal: Send + Sync {
     /// owed any more with their acknowledgements, versions of records whose batch is gone and that no round can show
     /// again, and rows of the ledger.
     async fn prune_journal(&self, keep: Retention) -> Result<Pruned, StoreError>;
+}
+
+/// One batch of the journal, read back.
+#[derive(Debug, Clone)]
+pub struct JournalSlice {
+    /// Its number, to ask for what is behind it.
+    pub batch: u64,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Of which source.
+    pub source: Source,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// Its records; in words why it cannot be read.
+    pub records: Result<Batch, String>,
 }
 
 /// A record as it is handed to [`Journal::accept_page`].

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_microsoft::Microsoft;
 use muster_model::{Clock, TenantState};
 use muster_store::{InstanceId, NewAuditEvent, OpenMode, Pruned, Restoration, Retention, Store};
 use tokio::signal::unix::{SignalKind, signal};
@@ -96,7 +97,7 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     // Outlives a reload, which is no news of any trouble.
     let told = Arc::new(Told::default());
     let about = (&told, heart.troubles());
-    let mut engine = Engine::start(&settings, &store, &clock, instance, about).await?;
+    let mut engine = Engine::start(&settings, &store, &clock, instance, about, None).await?;
     handle.set(engine.onboarding());
     settings_loaded(&store, &settings, &at_start, &clock).await?;
     // What was found to be down is told at once.
@@ -215,11 +216,15 @@ async fn reload(
     for needed in at_start.differing(&AtStart::of(&new)) {
         tracing::warn!(key = format!("{}.{}", needed.section, needed.key), "{needed}");
     }
+    let microsoft = Arc::clone(&engine.microsoft);
+    // What was issued to other apps, or by another cloud, is of no use.
+    let same = old.apps == new.apps && old.cloud == new.cloud;
+    let before = Some(microsoft.as_ref());
     engine.stop(std::future::pending()).await;
     // What was dropped is leased again at once.
     store.drop_leases(instance).await?;
     about.1.clear();
-    match Engine::start(&new, store, clock, instance, about).await {
+    match Engine::start(&new, store, clock, instance, about, before.filter(|_| same)).await {
         Ok(engine) => {
             if let Err(failed) = settings_loaded(store, &new, at_start, clock).await {
                 tracing::error!(error = %failed.error, "cannot write the new settings into the audit log");
@@ -233,7 +238,7 @@ async fn reload(
         Err(failed) => {
             tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
             about.1.clear();
-            Ok((Engine::start(&old, store, clock, instance, about).await?, old))
+            Ok((Engine::start(&old, store, clock, instance, about, before).await?, old))
         }
     }
 }
@@ -270,21 +275,23 @@ pub struct Engine {
     turns: TaskTracker,
     stop: CancellationToken,
     deliverers: Vec<Arc<Deliverer>>,
+    microsoft: Arc<Microsoft>,
     apps: Apps,
     onboarding: Option<Arc<Onboarding>>,
 }
 
 impl Engine {
-    /// Opens the sinks and starts the workers.
+    /// Opens the sinks and starts the workers. `before` has tokens in hand that serve these settings, too.
     pub async fn start(
         settings: &Settings,
         store: &Arc<dyn Store>,
         clock: &Arc<dyn Clock>,
         instance: InstanceId,
         about: (&Arc<Told>, &Troubles),
+        before: Option<&Microsoft>,
     ) -> Result<Self, Failed> {
-        let Parts { collector, watcher, onboarding, deliverers: sinks } =
-            Parts::build(settings, store, clock, instance, about).await?;
+        let Parts { microsoft, collector, watcher, onboarding, deliverers: sinks } =
+            Parts::build(settings, store, clock, instance, about, before).await?;
         let apps = watcher.apps.clone();
         let (mut tasks, turns, stop) = (JoinSet::new(), TaskTracker::new(), CancellationToken::new());
         let (tracker, token) = (turns.clone(), stop.clone());
@@ -339,7 +346,7 @@ impl Engine {
             prune(store, clock, keep, told, token).await;
             "journal pruning"
         });
-        Ok(Self { tasks, turns, stop, deliverers, apps, onboarding })
+        Ok(Self { tasks, turns, stop, deliverers, microsoft, apps, onboarding })
     }
 
     /// What works now and would not with the new settings.

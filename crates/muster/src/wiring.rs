@@ -29,6 +29,7 @@ use crate::troubles::Troubles;
 
 /// Everything that collects and delivers, for one reading of the settings: built, and not started.
 pub struct Parts {
+    pub microsoft: Arc<Microsoft>,
     pub collector: Arc<Collector>,
     pub watcher: Watcher,
     /// What customers' pages lead to; `None` where the settings name none.
@@ -38,14 +39,20 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Builds them. `before` has tokens in hand that serve these settings, too.
     pub async fn build(
         settings: &Settings,
         store: &Arc<dyn Store>,
         clock: &Arc<dyn Clock>,
         instance: InstanceId,
         (told, troubles): (&Arc<Told>, &Troubles),
+        before: Option<&Microsoft>,
     ) -> Result<Self, Failed> {
-        let microsoft = Arc::new(microsoft_for(settings, store, clock, instance)?);
+        let microsoft = microsoft_for(settings, store, clock, instance)?;
+        let microsoft = Arc::new(match before {
+            Some(before) => microsoft.with_tokens_of(before),
+            None => microsoft,
+        });
         let apps = Apps::load_what_can_be_had(settings, store, troubles).await?;
         let accepted = Arc::new(Notify::new());
         let settings_at_hand = Arc::new(settings.clone());
@@ -73,7 +80,7 @@ impl Parts {
         };
         let collector = Collector {
             store: Arc::clone(store),
-            microsoft,
+            microsoft: Arc::clone(&microsoft),
             apps,
             router: Router::new(settings.routes.clone()),
             settings: settings.collect.clone(),
@@ -86,7 +93,7 @@ impl Parts {
             swept: Swept::default(),
             skews: Skews::default(),
         };
-        Ok(Self { collector: Arc::new(collector), watcher, onboarding, deliverers })
+        Ok(Self { microsoft, collector: Arc::new(collector), watcher, onboarding, deliverers })
     }
 }
 

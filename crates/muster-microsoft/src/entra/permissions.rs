@@ -98,16 +98,17 @@ pub fn parse(text: &str) -> Result<&'static Permission, String> {
     let app = ResourceApp::ALL
         .into_iter()
         .find(same)
-        .ok_or_else(|| format!("no API is called `{}`; they are {}", muster_http::shown(api), apis()))?;
+        // What was written is not said again: in settings it may be anything.
+        .ok_or_else(|| format!("there is no such API; they are {}", apis()))?;
     by_name(Some(app), name).ok_or_else(|| {
         let known = all().iter().filter(|permission| permission.resource == app);
         let names: Vec<&str> = known
             .filter_map(|permission| permission.role.or(permission.scope).map(|(name, _)| name))
             .collect();
+        let meant = muster_model::text::did_you_mean(name, names.iter().copied());
         format!(
-            "{} has no permission `{}` that Muster knows; it knows {}",
+            "{} has no such permission that Muster knows{meant}; it knows {}",
             app.name(),
-            muster_http::shown(name),
             names.join(", ")
         )
     })
@@ -482,10 +483,14 @@ mod tests {
             ("Machine.Isolate", "API/NAME"),
             ("Nonsense/Machine.Isolate", "Microsoft Threat Protection"),
             ("Microsoft Threat Protection/Machine.Isolate", "Incident.Read.All"),
-            ("Nonsense\u{1b}[2J/x", "`Nonsense"),
+            ("Nonsense\u{1b}[2J/hunter2", "there is no such API"),
+            ("WindowsDefenderATP/Machine.Isolat", "did you mean `Machine.Isolate`?"),
         ] {
             let error = parse(wrong).expect_err("no permission");
-            assert!(error.contains(said) && !error.contains('\u{1b}'), "{error}");
+            assert!(
+                error.contains(said) && !error.contains('\u{1b}') && !error.contains("hunter2"),
+                "{error}"
+            );
         }
     }
 

@@ -64,6 +64,16 @@ async fn versions_are_accepted_once(store: &dyn Store) {
         (one.as_str(), &record("a", 10, &one, 1).head),
         "as it was accepted"
     );
+    // Read back from the first on, and from a time on.
+    let slice = async |after, since| store.journal_slice(after, None, since).await.expect("read");
+    let first = slice(0, at(0)).await.expect("a batch");
+    assert_eq!((first.tenant, first.accepted_at), (tenant_id(1), at(1)));
+    let second = slice(first.batch, at(0)).await.expect("another");
+    assert_eq!(second.records.expect("readable").len(), 3);
+    assert!(slice(second.batch, at(0)).await.is_none());
+    assert_eq!(slice(0, at(2)).await.map(|slice| slice.batch), Some(second.batch));
+    let others = store.journal_slice(0, Some(tenant_id(2)), at(0)).await.expect("read");
+    assert!(others.is_none(), "another tenant's");
     let totals = store.journal_totals().await.expect("added up");
     assert_eq!((totals.records, totals.batches), (5, 2));
     assert!(totals.stored_bytes > 0);

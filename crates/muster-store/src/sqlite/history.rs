@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
 use muster_model::{Before, Outline, RecordKind, Source, Stage, TenantId, Told};
 use sqlx::{Row, SqliteConnection};
 
 use super::engine::SqliteStore;
 use super::failure::Failure;
-use super::rows::odd;
-use crate::NewRecord;
+use super::rows::{odd, parsed};
 use crate::changes::{History, KnownLatest, Said, record_key};
 use crate::packing::{StoredBatch, unpack};
-use crate::sealing::DataKey;
-use crate::stored::{count, nanoseconds};
+use crate::sealing::{DataKey, Sealed};
+use crate::stored::{count, nanoseconds, timestamp};
+use crate::{JournalSlice, NewRecord};
 
 /// How far is gone back for what a version leaves open: the last eight versions of a record.
 const VERSIONS_MAX: usize = 8;
@@ -198,6 +199,44 @@ impl SqliteStore {
             }
         }
         Ok(follow(kind, &bodies))
+    }
+
+    /// The batch behind the one of number `after`, of a tenant or of all, accepted at `since` or later.
+    pub(super) async fn slice(
+        &self,
+        after: u64,
+        tenant: Option<TenantId>,
+        since: Timestamp,
+    ) -> Result<Option<JournalSlice>, Failure> {
+        let row = sqlx::query(
+            "SELECT b.batch_no, b.accepted_at, t.id, t.data_key, s.source FROM journal_batch b
+                 JOIN source s ON s.source_no = b.source_no JOIN tenant t ON t.tenant_no = s.tenant_no
+             WHERE b.batch_no > ?1 AND b.accepted_at >= ?2 AND (?3 IS NULL OR t.id = ?3)
+             ORDER BY b.batch_no LIMIT 1",
+        )
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .bind(nanoseconds(since))
+        .bind(tenant.map(|id| id.to_string()))
+        .fetch_optional(&self.readers)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let batch_no: i64 = row.try_get("batch_no")?;
+        let tenant: TenantId = parsed(&row, "id")?;
+        let records = match self.stored_batch(batch_no).await? {
+            None => Err("it was pruned meanwhile".to_owned()),
+            Some(stored) => {
+                let key = self.keys.data_key(Sealed::from_stored(row.try_get("data_key")?), tenant).await?;
+                let unpacked = self.packer.run(move || unpack(stored, tenant, &key)).await;
+                unpacked.map_err(|unreadable| unreadable.reason)
+            }
+        };
+        Ok(Some(JournalSlice {
+            batch: count(batch_no),
+            tenant,
+            source: parsed(&row, "source")?,
+            accepted_at: timestamp(row.try_get("accepted_at")?),
+            records,
+        }))
     }
 
     /// A batch as it is stored; `None` where it was pruned.

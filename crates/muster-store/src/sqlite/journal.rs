@@ -30,8 +30,8 @@ use crate::dead_letters::seal_letter;
 use crate::drafts::{drafts, version};
 use crate::stored::{count, lease_end, nanoseconds};
 use crate::{
-    AcceptedPage, DeadLetterOrigin, Journal, JournalTotals, PageReceipt, Pruned, Retention, SourceLease,
-    StoreError,
+    AcceptedPage, DeadLetterOrigin, Journal, JournalSlice, JournalTotals, PageReceipt, Pruned, Retention,
+    SourceLease, StoreError,
 };
 
 /// How often a page is looked at anew when another writer was faster. Each time at least one other page has got in, and
@@ -65,6 +65,16 @@ impl Journal for SqliteStore {
     ) -> Result<Vec<bool>, StoreError> {
         let known = self.whole_in_journal((tenant, source), key, records).await;
         known.map_err(|failure| failure.worded(&self.path, "look for known records"))
+    }
+
+    async fn journal_slice(
+        &self,
+        after: u64,
+        tenant: Option<TenantId>,
+        since: Timestamp,
+    ) -> Result<Option<JournalSlice>, StoreError> {
+        let read = self.slice(after, tenant, since).await;
+        read.map_err(|failure| failure.worded(&self.path, "read the journal"))
     }
 
     async fn journal_totals(&self) -> Result<JournalTotals, StoreError> {

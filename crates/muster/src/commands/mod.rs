@@ -8,6 +8,7 @@ mod completions;
 mod confirm;
 mod context;
 mod dead_letter;
+mod drift;
 mod fetch;
 mod format;
 mod format_name;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Replay(replay::Args),
     /// What was seen and delivered hour by hour, and which hours are complete.
     Ledger(ledger::Args),
+    /// What is new in what Microsoft sends: properties, values and types of evidence that are not known. Changes nothing.
+    Drift(drift::Args),
     /// The journey of one record: when it was changed, fetched, delivered and acknowledged.
     Trace(trace::Args),
     /// How tenants, sources and sinks are doing.
@@ -107,6 +110,7 @@ impl Command {
             Self::Backfill(args) => call.open(async |context| backfill::run(args, context).await).await,
             Self::Replay(args) => call.open(async |context| replay::run(args, context).await).await,
             Self::Ledger(args) => call.open(async |context| ledger::run(args, context).await).await,
+            Self::Drift(args) => call.open(async |context| drift::run(args, context).await).await,
             Self::Trace(args) => call.open(async |context| trace::run(args, context).await).await,
             Self::Status(args) => status::call(args, call).await,
             Self::SplunkApp(args) => splunk_app::run(args, call.output),

@@ -612,6 +612,40 @@ async fn a_key_vault_holds_the_secrets_and_its_trouble_is_told() {
     crate::support::eventually("`muster run` reads the vault too", async || setup.lost() == 0).await;
 }
 
+/// A reload that changes no app asks for no token again; one that does, does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_survive_a_reload() {
+    let setup = Setup::start(Config { tenants: 2, alerts: Some(3), ..config() }, "").await;
+    let running = setup.run();
+    crate::support::eventually("everything arrives", async || setup.lost() == 0).await;
+    let requests = || setup.emulator.token_requests().iter().map(|count| count.requests).sum::<u64>();
+    let log = || std::fs::read_to_string(setup.path().join("muster.log")).unwrap_or_default();
+    let settings = std::fs::read_to_string(setup.settings_path()).expect("settings");
+    // The watch looks at each tenant once, with a token of its own.
+    let store = setup.store().await;
+    crate::support::eventually("every tenant was looked at", async || {
+        let checks = store.checks(None).await.expect("the store answers");
+        checks.iter().filter(|(_, check)| check.name == muster::access::checks::TOKEN).count() == 2
+    })
+    .await;
+    store.close().await;
+    let before = requests();
+    let reload = async |settings: &str, times: usize| {
+        std::fs::write(setup.settings_path(), settings).expect("written");
+        crate::support::signal(&running, rustix::process::Signal::HUP);
+        let again = async || log().matches("running with the new settings").count() == times;
+        crate::support::eventually("it has reloaded", again).await;
+        let tenant = &setup.emulator.tenants()[0].id;
+        setup.emulator.add_alerts(tenant, 2, None).expect("new alerts");
+        crate::support::eventually("new alerts arrive", async || setup.lost() == 0).await;
+    };
+    reload(&settings.replace("poll_interval = \"1s\"", "poll_interval = \"2s\""), 1).await;
+    assert_eq!(requests(), before, "the tokens in hand are used");
+    std::fs::write(setup.path().join("again.secret"), setup.emulator.secret()).expect("written");
+    reload(&settings.replace("main.secret", "again.secret"), 2).await;
+    assert!(requests() > before, "another app's settings, another token");
+}
+
 /// In App Service and Container Apps the machine's identity is found by the environment; nothing stands in the settings.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_identity_of_app_service_is_found_in_the_environment() {

@@ -12,6 +12,7 @@ mod crash;
 mod defender;
 mod docs;
 mod docs_names;
+mod drift;
 mod exact;
 mod examples;
 mod fairness;

@@ -379,6 +379,8 @@ async fn an_invitation_of_an_app_for_a_person_leads_through_consent_and_sign_in(
             assert!(page.location().starts_with("/onboard/"), "{form:?}: {page:?}");
             house.attempt().await;
             let page = house.get(page.location()).await;
+            let grant = house.check(checks::GRANT).await.expect("looked at");
+            assert_eq!(grant.code, "ok", "{form:?}: what was refused before is over");
             if works {
                 page.assert_says(200, "Everything works")
                     .assert_says(200, "A person of your organization has signed in");

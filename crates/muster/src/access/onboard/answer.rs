@@ -181,13 +181,17 @@ impl Onboarding {
         match kept {
             Ok(granted) => {
                 tracing::info!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, app = sign_in.app, "a person has signed in for the connector");
+                // What was found of a sign-in before is over.
+                let grants = self.store.grants(Some(tenant.id)).await?;
+                let grant = grants.iter().find(|grant| grant.app == sign_in.app);
+                let check = checks::grant(grant, tenant.slug.as_str(), &sign_in.app, now);
+                self.store.put_checks(tenant.id, vec![check]).await?;
                 self.queue.look_after(tenant.id, now);
                 let Some(guest) = guest else {
                     return Ok(Connected::Done { account: granted.account, tenant: Box::new(tenant) });
                 };
                 self.write_down(&guest.invitation, "sign_in.done", json!({ "account": granted.account }))
                     .await?;
-                // Whatever was found of the sign-in before is over.
                 self.store.put_checks(tenant.id, vec![spreading(now)]).await?;
                 Ok(Connected::Page { path: self.path(&guest.invitation), notice: None, language })
             }

@@ -15,15 +15,19 @@ const TOKEN: &str = "/oauth2/v2.0/token";
 const OWN_REGISTRATION: &str = "https://graph.microsoft.com/Application.ReadWrite.OwnedBy";
 
 /// A provider whose Muster reaches Microsoft through a gate.
-struct Provider {
-    setup: Setup,
+pub(crate) struct Provider {
+    pub(crate) setup: Setup,
     gate: Gate,
-    tenant: Tenant,
+    pub(crate) tenant: Tenant,
 }
 
 impl Provider {
     async fn start() -> Self {
-        let setup = Setup::start(Config { tenants: 2, alerts: Some(6), ..config() }, "").await;
+        Self::with(Config { tenants: 2, alerts: Some(6), ..config() }).await
+    }
+
+    pub(crate) async fn with(config: Config) -> Self {
+        let setup = Setup::start(config, "").await;
         let gate = Gate::open(setup.emulator.addresses().microsoft).await;
         let base = format!("http://{}", gate.address);
         let settings = std::fs::read_to_string(setup.settings_path()).expect("settings");
@@ -41,7 +45,7 @@ impl Provider {
     }
 
     /// Runs a command in which a person signs in with a code.
-    async fn with_a_person(&self, arguments: &[&str], account: &str) -> Output {
+    pub(crate) async fn with_a_person(&self, arguments: &[&str], account: &str) -> Output {
         self.signed_in(arguments, account).await.wait_with_output().await.expect("it ends")
     }
 

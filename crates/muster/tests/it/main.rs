@@ -26,6 +26,7 @@ mod ledger;
 mod listener;
 mod memory;
 mod onboarding;
+mod partner_page;
 mod preflight;
 mod replay;
 mod secret_places;

@@ -20,9 +20,10 @@ use muster::wiring;
 use muster_emulator::{Config, DirectoryChange, Handle};
 use muster_microsoft::entra::consent::ConsentForm;
 use muster_microsoft::entra::delegated::{AuthorizeRequest, Pkce, ResponseMode};
-use muster_model::{Clock, ManualClock, SystemClock, TenantId, TenantState};
+use muster_model::{Clock, ManualClock, Source, SystemClock, TenantId, TenantState};
 use muster_store::{
-    CheckOutcome, InstanceId, InvitationChange, NewTenant, OpenMode, SignInKind, Store, StoreError, TenantKey,
+    CheckOutcome, InstanceId, InvitationChange, NewTenant, OpenMode, SignInKind, Store, StoreError,
+    TenantChange, TenantKey,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -396,6 +397,21 @@ async fn an_invitation_of_an_app_for_a_person_leads_through_consent_and_sign_in(
         // It is done: nobody is sent to sign in any more.
         let again = house.send("POST", &sign_in, "", "").await;
         assert!(again.location().starts_with("/onboard/"), "{form:?}: {again:?}");
+    }
+}
+
+/// Found by walking the partner page: an app without permissions of Graph was refused with AADSTS650057.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consent_is_asked_for_an_api_that_the_tenant_is_read_through() {
+    for form in [ConsentForm::V2AdminConsent, ConsentForm::V1PromptConsent] {
+        let house = House::open(empty(), form).await;
+        let invited = house.invite("Contoso", None).await;
+        let only_xdr = TenantChange::Sources([Source::XdrIncidents].into());
+        let now = house.clock.now();
+        house.store.change_tenant(house.tenant(), only_xdr, "test", now).await.expect("changed");
+        let address = house.go_on(&invited.link).await;
+        assert!(address.contains("https%3A%2F%2Fapi.security.microsoft.com"), "{form:?}: {address}");
+        assert!(!address.contains("graph.microsoft.com"), "{form:?}: {address}");
     }
 }
 

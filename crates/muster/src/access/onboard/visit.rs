@@ -111,7 +111,8 @@ impl Onboarding {
             );
             return Ok(Start::Unready);
         };
-        let resource = self.microsoft.cloud().graph_resource().to_owned();
+        // An app can be asked about none but the APIs that its registration names (AADSTS650057).
+        let resource = self.microsoft.first_resource(guest.tenant.sources.iter().copied()).to_owned();
         let wanted = SignInRequest {
             tenant: guest.tenant.id,
             app: app.name.clone(),

@@ -92,7 +92,7 @@ pub(super) fn missing_permissions(
     all(wanted).difference(&all(there)).copied().collect()
 }
 
-/// A permission's name, or its id where it is none of those that Muster knows.
+/// A permission as `--permission` takes it (`API/NAME`), or its id where it is none of those that Muster knows.
 pub fn permission_name(resource: Uuid, access: &ResourceAccess) -> String {
     let known = permissions::all().iter().find_map(|permission| {
         let named = match access.kind {
@@ -101,7 +101,7 @@ pub fn permission_name(resource: Uuid, access: &ResourceAccess) -> String {
         };
         let (name, id) = named?;
         let same = permission.resource.app_id().parse() == Ok(resource) && id.parse() == Ok(access.id);
-        same.then(|| name.to_owned())
+        same.then(|| format!("{}/{name}", permission.resource.name()))
     });
     known.unwrap_or_else(|| access.id.to_string())
 }
@@ -121,7 +121,11 @@ mod tests {
                 api.resource_access.iter().map(|access| permission_name(api.resource_app_id, access))
             })
             .collect();
-        let expected = ["Alert.Read.All", "Incident.Read.All", "Machine.Isolate"];
+        let expected = [
+            "Microsoft Threat Protection/Incident.Read.All",
+            "WindowsDefenderATP/Alert.Read.All",
+            "WindowsDefenderATP/Machine.Isolate",
+        ];
         assert_eq!(names, expected.map(str::to_owned).into());
         assert_eq!(required.len(), 2, "one entry for each API");
     }

@@ -3,7 +3,7 @@
 use muster_microsoft::Microsoft;
 use muster_microsoft::entra::consent::ConsentForm;
 use muster_microsoft::entra::credential::{App, Credential};
-use muster_model::TenantId;
+use muster_model::{Source, Tenant, TenantId};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// v1_prompt_consent.
     #[arg(long)]
     form: Option<ConsentForm>,
+    /// What the app is to read there; what the tenant's sources are when left out.
+    #[arg(long)]
+    source: Vec<Source>,
     /// Where Microsoft sends the browser afterwards, as it is registered.
     #[arg(long, value_name = "URI", value_parser = crate::config::parse_redirect_uri)]
     redirect_uri: Option<String>,
@@ -46,6 +49,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         endpoint: settings.endpoint.clone(),
         ..App::new(name, settings.client_id.to_string(), Credential::None)
     };
+    let sources = sources(args, name, tenant, context).await?;
     let form = args
         .form
         .or_else(|| context.settings.onboarding.as_ref().map(|onboarding| onboarding.consent))
@@ -54,7 +58,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         app: name.to_owned(),
         tenant,
         form: form.as_str(),
-        url: consent_page(&microsoft, context, &app, tenant, &redirect, Some(form)),
+        url: consent_page(&microsoft, context, &app, tenant, &redirect, Some(form), &sources),
         redirect_uri: redirect,
     };
     context.output.print(&shown, |_| shown.url.clone())
@@ -69,6 +73,17 @@ struct ConsentUrl {
     url: String,
 }
 
+/// What the app is to read in a tenant: what is said here, else what is known of the tenant, else of the app's others.
+async fn sources(args: &Args, app: &str, tenant: TenantId, context: &Context) -> Result<Vec<Source>, Failed> {
+    if !args.source.is_empty() {
+        return Ok(args.source.clone());
+    }
+    let mut of_app: Vec<Tenant> = context.store.tenants().await?;
+    of_app.retain(|known| known.app == app);
+    let known = of_app.iter().find(|known| known.id == tenant).or(of_app.first());
+    Ok(known.map_or_else(|| Source::DEFAULT.to_vec(), |known| known.sources.iter().copied().collect()))
+}
+
 pub(super) fn consent_page(
     microsoft: &Microsoft,
     context: &Context,
@@ -76,12 +91,14 @@ pub(super) fn consent_page(
     tenant: TenantId,
     redirect: &str,
     form: Option<ConsentForm>,
+    sources: &[Source],
 ) -> String {
     let form = form
         .or_else(|| context.settings.onboarding.as_ref().map(|onboarding| onboarding.consent))
         .unwrap_or_default();
     let state = Uuid::new_v4().simple().to_string();
-    let resource = microsoft.cloud().graph_resource();
+    // An app can be asked about none but the APIs that its registration names (AADSTS650057).
+    let resource = microsoft.first_resource(sources.iter().copied());
     microsoft.consent_url(form, app, tenant, redirect, &state, resource).to_string()
 }
 

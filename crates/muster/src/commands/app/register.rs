@@ -191,7 +191,15 @@ pub(super) async fn run(args: &Args, config: &Path, context: &Context) -> Result
         changes: ensured.changes.clone(),
         granted,
         credential,
-        consent_url: consent_page(&microsoft, context, &app, home, &redirect, None),
+        consent_url: consent_page(
+            &microsoft,
+            context,
+            &app,
+            home,
+            &redirect,
+            None,
+            &sources(args, connector.as_ref()),
+        ),
         connector: connector
             .map(|connector| NextSteps::of(name, application.app_id, home, &connector, &microsoft)),
         section,
@@ -230,12 +238,6 @@ fn wanted(
     access: Access,
     context: &Context,
 ) -> registration::WantedRegistration {
-    let of_connector = connector.map(|connector| [connector.source]);
-    let sources: &[Source] = match (&args.source[..], &of_connector) {
-        ([], Some(of_connector)) => of_connector,
-        ([], None) => &Source::DEFAULT,
-        (named, _) => named,
-    };
     let settings = context.settings.apps.get(&args.app);
     let mut redirect_uris = redirect_uris(settings, context);
     for uri in connector.iter().flat_map(|connector| &connector.redirect_uris).chain(&args.redirect_uri) {
@@ -258,7 +260,16 @@ fn wanted(
             false => SignInAudience::AzureADMultipleOrgs,
         },
         redirect_uris,
-        required: registration::required_with(sources.iter().copied(), &further(args, settings), access),
+        required: registration::required_with(sources(args, connector), &further(args, settings), access),
+    }
+}
+
+/// What the app is to read.
+fn sources(args: &Args, connector: Option<&Connector>) -> Vec<Source> {
+    match (&args.source[..], connector) {
+        ([], Some(connector)) => vec![connector.source],
+        ([], None) => Source::DEFAULT.to_vec(),
+        (named, _) => named.to_vec(),
     }
 }
 

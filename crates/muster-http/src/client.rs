@@ -1,6 +1,7 @@
 //! The one HTTP client. Every call has a timeout and a bound on the answer's size; redirects are never followed, so
 //! that a token goes only to the host it was asked for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,6 +13,7 @@ use url::Url;
 use crate::error::{ClientError, TransportError, shown, without_url};
 use crate::local::Local;
 use crate::memory::{Held, Memory};
+use crate::one_connection::OneConnection;
 use crate::response::Response;
 use crate::roots;
 
@@ -117,6 +119,42 @@ pub struct Client {
     memory: Memory,
     least_bytes: usize,
     local: Option<Local>,
+    recipe: Arc<Recipe>,
+}
+
+/// What more clients of the same kind are made from.
+struct Recipe {
+    options: ClientOptions,
+    tls: rustls::ClientConfig,
+}
+
+impl std::fmt::Debug for Recipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recipe").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Recipe {
+    fn builder(&self) -> Result<reqwest::ClientBuilder, ClientError> {
+        let options = &self.options;
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .user_agent(&options.user_agent)
+            .default_headers(options.headers.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(options.connect_timeout)
+            .read_timeout(options.idle_timeout)
+            .timeout(options.total_timeout)
+            .pool_max_idle_per_host(options.idle_connections_max)
+            .pool_idle_timeout(options.idle_connection_life)
+            .gzip(options.gzip)
+            .no_proxy();
+        let Some(Proxy { url, no_proxy }) = &options.proxy else { return Ok(builder) };
+        let proxy =
+            reqwest::Proxy::all(url.clone()).map_err(|error| ClientError::Proxy(without_url(error)))?;
+        let except = no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
+        Ok(builder.proxy(proxy.no_proxy(except)))
+    }
 }
 
 impl Client {
@@ -128,26 +166,9 @@ impl Client {
         // HTTP/1.1, since the TLS settings offer nothing else: over HTTP/2 all tenants would share one connection and its
         // window, and a body that is not read on would hold up everybody's.
         let tls = roots::tls_config(options.extra_roots_pem.as_deref())?;
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(&options.user_agent)
-            .default_headers(options.headers.clone())
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(options.connect_timeout)
-            .read_timeout(options.idle_timeout)
-            .timeout(options.total_timeout)
-            .pool_max_idle_per_host(options.idle_connections_max)
-            .pool_idle_timeout(options.idle_connection_life)
-            .gzip(options.gzip)
-            .no_proxy();
-        if let Some(Proxy { url, no_proxy }) = &options.proxy {
-            let proxy =
-                reqwest::Proxy::all(url.clone()).map_err(|error| ClientError::Proxy(without_url(error)))?;
-            let except = no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
-            builder = builder.proxy(proxy.no_proxy(except));
-        }
+        let recipe = Recipe { options: options.clone(), tls };
         Ok(Self {
-            inner: builder.build().map_err(|error| ClientError::Setup(without_url(error)))?,
+            inner: recipe.builder()?.build().map_err(|error| ClientError::Setup(without_url(error)))?,
             request_id_header: options.request_id_header,
             idle_timeout: options.idle_timeout,
             total_timeout: options.total_timeout,
@@ -155,7 +176,20 @@ impl Client {
             memory: Memory::new(options.memory_bytes, options.body_bytes_max),
             least_bytes: options.least_bytes_per_second * RATE_WINDOW.as_secs() as usize,
             local: options.local.clone(),
+            recipe: Arc::new(recipe),
         })
+    }
+
+    /// A client like this one that connects once. When that connection is gone, a request fails with
+    /// [`TransportError::Connect`] before anything of it is sent. Requests must come one after the other.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn of_one_connection(&self) -> Result<Self, ClientError> {
+        let builder =
+            self.recipe.builder()?.connector_layer(OneConnection::default()).pool_max_idle_per_host(1);
+        let inner = builder.build().map_err(|error| ClientError::Setup(without_url(error)))?;
+        Ok(Self { inner, ..self.clone() })
     }
 
     /// Any request.

@@ -60,7 +60,7 @@ pub fn read_roots(path: &Path) -> Result<Vec<u8>, RootsError> {
 /// # Errors
 /// See [`RootsError`].
 pub fn check_roots(pem: &[u8]) -> Result<(), RootsError> {
-    roots(Some(pem)).map(drop)
+    trusted_roots(Some(pem)).map(drop)
 }
 
 /// TLS that trusts the system's roots and those in `extra_roots_pem`.
@@ -73,12 +73,16 @@ pub fn tls_config(extra_roots_pem: Option<&[u8]>) -> Result<ClientConfig, RootsE
     let config = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()
         .map_err(|error| RootsError::Setup(error.to_string()))?
-        .with_root_certificates(roots(extra_roots_pem)?)
+        .with_root_certificates(trusted_roots(extra_roots_pem)?)
         .with_no_client_auth();
     Ok(config)
 }
 
-fn roots(extra_pem: Option<&[u8]>) -> Result<RootCertStore, RootsError> {
+/// The system's roots, and those in `extra_pem`.
+///
+/// # Errors
+/// See [`RootsError`].
+pub fn trusted_roots(extra_pem: Option<&[u8]>) -> Result<RootCertStore, RootsError> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     // A system certificate that cannot be read is the system's affair; the others still serve.

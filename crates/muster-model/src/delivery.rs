@@ -45,6 +45,24 @@ impl Selection {
         }
     }
 
+    /// Of `count` records, those that are in this selection and not in `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self, count: usize) -> Option<Self> {
+        Self::of(count, |index| self.contains(index) && !other.contains(index))
+    }
+
+    /// Of `count` records, those that are in either.
+    #[must_use]
+    pub fn with(&self, other: &Self, count: usize) -> Option<Self> {
+        Self::of(count, |index| self.contains(index) || other.contains(index))
+    }
+
+    /// How many of `count` records are selected.
+    #[must_use]
+    pub fn count(&self, count: usize) -> usize {
+        (0..count).filter(|index| self.contains(*index)).count()
+    }
+
     /// Whether record `index` is selected.
     #[must_use]
     pub fn contains(&self, index: usize) -> bool {
@@ -109,6 +127,9 @@ pub struct SinkMemory {
 pub enum Outcome {
     /// The sink has acknowledged it.
     Delivered,
+    /// The sink has it, and has handed out a [`Ticket`](crate::Ticket) by which it will acknowledge it: it stays owed, and is
+    /// not sent again meanwhile.
+    Awaited,
     /// Not now: it stays owed.
     Retry,
     /// The sink will never take it, for this reason: it becomes a dead letter.

@@ -21,6 +21,7 @@ mod source;
 mod stage;
 mod tenant;
 pub mod text;
+mod ticket;
 pub mod time;
 mod version;
 
@@ -46,4 +47,5 @@ pub use stage::Stage;
 pub use tenant::{
     DomainName, ParseTenantError, Slug, Tenant, TenantId, TenantLabel, TenantReference, TenantState,
 };
+pub use ticket::Ticket;
 pub use version::is_same_version;

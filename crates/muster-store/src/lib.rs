@@ -38,6 +38,7 @@ mod sqlite;
 mod store;
 mod stored;
 mod tenants;
+mod tickets;
 mod trace;
 
 pub use audit::{AuditEvent, AuditLog, AuditVerdict, NewAuditEvent};
@@ -73,4 +74,5 @@ pub use sources::{PollResult, SourceLease, SourceState, Sources};
 pub use sqlite::{CheckedCopy, SqliteStore};
 pub use store::{Store, look, open};
 pub use tenants::{NewTenant, TenantChange, TenantKey, Tenants};
+pub use tickets::{KeptTicket, NewTicket, SettledTickets, TicketFate, TicketNumber, Tickets};
 pub use trace::{TracedDelivery, TracedState, TracedVersion};

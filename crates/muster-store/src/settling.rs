@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use muster_model::{
-    Batch, ContentHash, Delivery, DeliveryNumber, Lineage, Selection, Source, Tenant, TenantId,
-};
+use muster_model::{ContentHash, Delivery, DeliveryNumber, Lineage, Selection, Source, Tenant, TenantId};
 
 use crate::counting::hour_of;
 use crate::dead_letters::{SealedLetter, seal_letter};
@@ -76,8 +74,8 @@ pub(crate) struct Settlement {
     pub(crate) rejected: i64,
     /// Records that are owed no more.
     pub(crate) settled: i64,
-    /// The deliveries that change, by number, each with what of it is owed still.
-    pub(crate) changes: Vec<(i64, Option<(i64, Selection)>)>,
+    /// What is owed no more, by the number of its delivery, with how many records the batch has.
+    pub(crate) changes: Vec<(i64, Selection, usize)>,
     /// What the sink said of which records, by the number of their delivery.
     pub(crate) answers: Vec<Answer>,
     /// How many records the sink acknowledged and refused, by their source and the hour of their update.
@@ -90,6 +88,8 @@ pub(crate) struct Answer {
     pub(crate) outcome: &'static str,
     pub(crate) records: i64,
     pub(crate) selection: Selection,
+    /// How many the batch has.
+    pub(crate) batch_records: usize,
 }
 
 impl Settlement {
@@ -111,14 +111,14 @@ impl Settlement {
             all.delivered += i64::from(done.delivered);
             all.rejected += done.rejected.len() as i64;
             all.answer(owed, &done);
-            let before = selected(&owed.batch, &owed.selection);
-            let remaining = done.remaining.map(|selection| (selected(&owed.batch, &selection), selection));
-            // An empty selection owes nothing.
-            let remaining = remaining.filter(|(records, _)| *records > 0);
-            let after = remaining.as_ref().map_or(0, |(records, _)| *records);
-            all.settled += before - after;
-            if remaining.is_none() || after != before {
-                all.changes.push((done.number.0.cast_signed(), remaining));
+            let records = owed.batch.len();
+            let settled = Selection::of(records, |index| {
+                let remains = done.remaining.as_ref().is_some_and(|remaining| remaining.contains(index));
+                owed.selection.contains(index) && !remains
+            });
+            if let Some(settled) = settled {
+                all.settled += selected(records, &settled);
+                all.changes.push((done.number.0.cast_signed(), settled, records));
             }
         }
         Ok(all)
@@ -141,9 +141,10 @@ impl Settlement {
             [("delivered", &taken), ("rejected", &|index| refused.contains(&index))];
         for (outcome, answered) in outcomes {
             if let Some(selection) = Selection::of(owed.batch.len(), answered) {
-                let records = selected(&owed.batch, &selection);
+                let batch_records = owed.batch.len();
+                let records = selected(batch_records, &selection);
                 let number = owed.number.0.cast_signed();
-                self.answers.push(Answer { number, outcome, records, selection });
+                self.answers.push(Answer { number, outcome, records, selection, batch_records });
             }
         }
     }
@@ -183,7 +184,7 @@ pub(crate) fn queue_name(tenant: &Tenant, sink: &str) -> String {
     format!("deliveries of tenant {} to {sink}", tenant.slug)
 }
 
-/// How many records of a batch are selected.
-fn selected(batch: &Batch, selection: &Selection) -> i64 {
-    (0..batch.len()).filter(|index| selection.contains(*index)).count() as i64
+/// How many records of a batch of so many are selected.
+pub(crate) fn selected(batch_records: usize, selection: &Selection) -> i64 {
+    selection.count(batch_records) as i64
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Heartbeats, Invitations, Journal,
     KeyRing, Keys, Leases, Ledger, Lifetime, OpenMode, Passes, ReadKeys, Replays, SignIns, Sources,
-    SqliteStore, StoreError, StoreLook, Tenants,
+    SqliteStore, StoreError, StoreLook, Tenants, Tickets,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.
@@ -28,6 +28,7 @@ pub trait Store:
     + Passes
     + Journal
     + Deliveries
+    + Tickets
     + Replays
     + DeadLetters
     + Invitations
@@ -51,6 +52,7 @@ impl<T> Store for T where
         + Passes
         + Journal
         + Deliveries
+        + Tickets
         + Replays
         + DeadLetters
         + Invitations

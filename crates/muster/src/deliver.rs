@@ -2,11 +2,16 @@
 //!
 //! The cast: the *store* says whose deliveries to a sink are due and leases them, in order; the *sink* formats, sends,
 //! waits for its receiver's acknowledgement and answers for each record; `Store::finish_deliveries` writes that
-//! down. A delivery is owed until then: a process killed in between sends it again.
+//! down. A delivery is owed until then: a process killed in between sends it again. Where a receiver hands out a *ticket*
+//! and acknowledges later, the ticket is kept in the store (`deliver/keeping.rs`), the worker goes on, and another task asks
+//! for what became of it (`deliver/asking.rs`).
 //!
 //! Each sink has its own workers, and no worker serves two sinks, so a sink that is down or slow holds up no other.
 //! A sink that cannot be opened is down like one that does not answer (see [`SinkHandle`]). While a sink is down, each queue (one tenant's deliveries to it) waits longer and longer between attempts, up to a
 //! minute; what is owed stays in the journal, and goes out in order when the sink is back.
+
+mod asking;
+mod keeping;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,6 +27,10 @@ use crate::backoff;
 use crate::shown::cause::Subject;
 use crate::sink_handle::SinkHandle;
 use crate::told::{SINK, Told, Trouble};
+
+pub use self::asking::{AskOutcome, Asked};
+
+use self::keeping::Keeper;
 
 /// How long deliveries are leased; extended while a sink is waited for.
 const LEASE: Duration = Duration::from_secs(600);
@@ -41,13 +50,17 @@ pub struct Deliverer {
     pub accepted: Arc<Notify>,
     /// What the log was told of trouble.
     pub told: Arc<Told>,
+    /// Told when there is a new ticket to ask about.
+    pub kept: Notify,
+    /// What is known of tickets.
+    pub asked: tokio::sync::Mutex<Asked>,
 }
 
 /// What a worker's single step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepOutcome {
     Idle,
-    /// Everything leased is settled.
+    /// Everything leased is settled, or waits for its acknowledgement.
     Delivered,
     /// Some of it stays owed.
     Retry,
@@ -115,7 +128,8 @@ impl Deliverer {
                 return Report { outcomes: Vec::new(), trouble: Some(trouble) };
             }
         };
-        let mut delivering = std::pin::pin!(sink.deliver(batch));
+        let keeper = Keeper { deliverer: self, lease };
+        let mut delivering = std::pin::pin!(sink.deliver(batch, &keeper));
         loop {
             tokio::select! {
                 report = &mut delivering => return report,
@@ -222,16 +236,16 @@ struct Again {
 }
 
 fn settlement(lease: &DeliveryLease, report: &Report, now: Timestamp) -> Settlement {
-    let finished = finished(lease, &report.outcomes);
+    let (finished, stays_owed) = finished(lease, &report.outcomes);
     let delivered: u64 = finished.iter().map(|delivery| u64::from(delivery.delivered)).sum();
     let rejected = finished.iter().map(|delivery| delivery.rejected.len()).sum();
-    let stays_owed = finished.iter().any(|delivery| delivery.remaining.is_some());
     let again = stays_owed.then(|| {
         let trouble = report.trouble.as_ref();
         let reason =
             trouble.map_or_else(|| "the sink took only a part".to_owned(), |trouble| trouble.reason.clone());
         // Where something went through, the way is open: the rest follows soon.
-        let failures = if delivered > 0 { 0 } else { lease.failures };
+        let went_through = delivered > 0 || report.outcomes.contains(&Outcome::Awaited);
+        let failures = if went_through { 0 } else { lease.failures };
         let seed = backoff::seed(&[&lease.sink, lease.tenant.slug.as_str()]);
         let own = backoff::wait(failures, Duration::from_secs(1), WAIT_MAX, seed);
         let wait = trouble.and_then(|trouble| trouble.after).map_or(own, |asked| asked.max(own));
@@ -240,9 +254,10 @@ fn settlement(lease: &DeliveryLease, report: &Report, now: Timestamp) -> Settlem
     Settlement { finished, delivered, rejected, again }
 }
 
-/// Sorts a sink's answers by delivery.
-fn finished(lease: &DeliveryLease, outcomes: &[Outcome]) -> Vec<FinishedDelivery> {
+/// Sorts a sink's answers by delivery; whether some of it is to be sent again.
+fn finished(lease: &DeliveryLease, outcomes: &[Outcome]) -> (Vec<FinishedDelivery>, bool) {
     let mut outcomes = outcomes.iter();
+    let mut again = false;
     let mut all = Vec::with_capacity(lease.deliveries.len());
     for delivery in &lease.deliveries {
         let mut delivered = 0;
@@ -253,6 +268,11 @@ fn finished(lease: &DeliveryLease, outcomes: &[Outcome]) -> Vec<FinishedDelivery
             match outcomes.next().unwrap_or(&Outcome::Retry) {
                 Outcome::Delivered => delivered += 1,
                 Outcome::Retry => {
+                    again = true;
+                    owed.insert(index);
+                }
+                // Owed until its ticket is confirmed; the store gives it out to nobody meanwhile.
+                Outcome::Awaited => {
                     owed.insert(index);
                 }
                 Outcome::Rejected(reason) => {
@@ -266,11 +286,11 @@ fn finished(lease: &DeliveryLease, outcomes: &[Outcome]) -> Vec<FinishedDelivery
         };
         all.push(FinishedDelivery { number: delivery.number, remaining, delivered, rejected });
     }
-    all
+    (all, again)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use muster_model::{
@@ -294,7 +314,7 @@ mod tests {
     }
 
     /// Delivery 1 owes two records, delivery 2 the first and the last of three.
-    fn lease(failures: u32) -> DeliveryLease {
+    pub(crate) fn lease(failures: u32) -> DeliveryLease {
         let tenant = Tenant {
             id: TenantId::from(uuid::Uuid::from_u128(1)),
             slug: "contoso".parse().expect("a slug"),
@@ -344,6 +364,19 @@ mod tests {
         assert_eq!(finished[0].remaining, Selection::of(2, |index| index == 1));
         assert_eq!(finished[1].remaining, Selection::of(3, |index| index == 0));
         assert_eq!(again.expect("more to do").reason, "it is down");
+    }
+
+    #[test]
+    fn what_is_waited_for_stays_owed_and_is_not_sent_again() {
+        let some = vec![Outcome::Awaited, Outcome::Awaited, Outcome::Delivered, Outcome::Awaited];
+        let Settlement { finished, delivered, again, .. } = settled(3, some, None);
+        assert_eq!((delivered, again), (1, None));
+        assert_eq!(finished[0].remaining, Some(Selection::All));
+        assert_eq!(finished[1].remaining, Selection::of(3, |index| index == 2));
+        let some = vec![Outcome::Awaited, Outcome::Retry, Outcome::Awaited, Outcome::Awaited];
+        let Settlement { finished, again, .. } = settled(9, some, trouble(None));
+        assert_eq!(finished[0].remaining, Some(Selection::All));
+        assert!(again.expect("one is sent again").wait <= Duration::from_secs(1), "the way is open");
     }
 
     #[test]

@@ -320,6 +320,11 @@ impl Engine {
                     "delivery worker"
                 });
             }
+            let (asking, token) = (Arc::clone(&deliverer), stop.clone());
+            tasks.spawn(async move {
+                asking.run_asking(token).await;
+                "asking for acknowledgements"
+            });
             deliverers.push(deliverer);
         }
         let (watched, watch_clock, token) = (Arc::clone(store), Arc::clone(clock), stop.clone());

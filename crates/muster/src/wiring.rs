@@ -64,7 +64,9 @@ impl Parts {
             let (name, workers) = (name.clone(), sink.any().concurrency());
             let (store, clock, accepted) = (Arc::clone(store), Arc::clone(clock), Arc::clone(&accepted));
             let told = Arc::clone(told);
-            let deliverer = Deliverer { store, name, sink: handle, clock, instance, accepted, told };
+            let (kept, asked) = (Notify::new(), tokio::sync::Mutex::default());
+            let deliverer =
+                Deliverer { store, name, sink: handle, clock, instance, accepted, told, kept, asked };
             deliverers.push((Arc::new(deliverer), workers));
         }
         let onboarding = settings.onboarding.clone().map(|onboarding| {

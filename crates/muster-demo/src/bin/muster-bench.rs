@@ -507,7 +507,7 @@ async fn send(
     delivery: Delivery,
 ) -> anyhow::Result<()> {
     let deliveries = [delivery];
-    let report = sink.deliver(DeliveryBatch { tenant: &label, deliveries: &deliveries }).await;
+    let report = sink.deliver_and_wait(DeliveryBatch { tenant: &label, deliveries: &deliveries }).await;
     match report.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered) {
         true => Ok(()),
         false => bail!("the collector did not take everything: {:?}", report.trouble),

@@ -386,6 +386,20 @@ pub enum FaultKind {
     Down,
     /// A receiver takes events and never acknowledges them.
     NeverAcknowledge,
+    /// The Splunk receiver answers some requests with 503, and loses others that it has answered as ever.
+    Unreliable {
+        /// One request in so many is answered with 503; 0 for none.
+        busy_one_in: u32,
+        /// One request in so many is lost; 0 for none.
+        lost_one_in: u32,
+    },
+    /// A firewall before the Splunk receiver refuses some events with a page of its own.
+    Firewall {
+        /// The HTTP status of the page.
+        status: u16,
+        /// One event in so many is refused, by its id; 0 for every request with events.
+        one_event_in: u32,
+    },
 }
 
 fn one() -> u32 {
@@ -540,6 +554,10 @@ impl Fault {
         let fault = match self.kind {
             FaultKind::Down => ReceiverFault::Down,
             FaultKind::NeverAcknowledge => ReceiverFault::NeverAcknowledge,
+            FaultKind::Unreliable { busy_one_in, lost_one_in } => {
+                ReceiverFault::Unreliable { busy_one_in, lost_one_in }
+            }
+            FaultKind::Firewall { status, one_event_in } => ReceiverFault::Firewall { status, one_event_in },
             FaultKind::Status { status } => ReceiverFault::Status { status, retry_after_seconds: None },
             FaultKind::Throttle { retry_after_seconds } => {
                 ReceiverFault::Status { status: 429, retry_after_seconds: Some(retry_after_seconds) }

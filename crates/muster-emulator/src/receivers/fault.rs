@@ -50,6 +50,21 @@ pub enum ReceiverFault {
     Stall,
     /// Resets each connection when this many bytes of it have been read.
     CutAfterBytes(u64),
+    /// Answers one request in so many with 503, and loses another in so many that it has answered as ever: those are never
+    /// acknowledged. The collector only.
+    Unreliable {
+        /// One in so many is answered with 503; 0 for none.
+        busy_one_in: u32,
+        /// One in so many is lost; 0 for none.
+        lost_one_in: u32,
+    },
+    /// A firewall before it answers requests with certain events by a page of its own. The collector only.
+    Firewall {
+        /// The HTTP status of the page.
+        status: u16,
+        /// One event in so many is refused, by its id and always the same; 0 for every request with events.
+        one_event_in: u32,
+    },
     /// Waits this long before each answer, or each read.
     Slow {
         /// The wait.

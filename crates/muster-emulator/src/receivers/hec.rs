@@ -15,6 +15,9 @@
 //!   indexed. They are not counted and their ids stay `false` even when the fault is gone, so that the client must
 //!   send them again. Requests answered before the fault are still acknowledged. Without indexer acknowledgement
 //!   it has no effect, since no client could notice.
+//! - [`ReceiverFault::Unreliable`]: by the number of the request, so that it does not depend on chance. A lost request is
+//!   answered as ever, and lost as with [`ReceiverFault::NeverAcknowledge`].
+//! - [`ReceiverFault::Firewall`]: requests without events reach the collector.
 //! - [`ReceiverFault::Status`]: every request, health included, is answered so; no event is kept.
 //! - [`ReceiverFault::Stall`]: requests are read and never answered; when the fault is gone, their connections are
 //!   reset and none of their events is kept, since their clients will have given up.
@@ -22,7 +25,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -64,14 +67,51 @@ pub(super) struct Hec {
     channels: Mutex<HashMap<Uuid, Channel>>,
     body_limit: AtomicUsize,
     acknowledge_delay: Mutex<Duration>,
+    /// Requests with events so far.
+    requests: AtomicU64,
+    fates: Mutex<Fates>,
 }
 
 /// The requests of one client that wait to be acknowledged.
 #[derive(Default)]
 struct Channel {
     next_id: u64,
-    /// When each becomes acknowledged. Ids of lost requests are not here, just as those already acknowledged.
-    pending: HashMap<u64, Instant>,
+    /// When each becomes acknowledged. Those of lost requests never do; those already acknowledged are not here.
+    pending: HashMap<u64, Pending>,
+}
+
+/// A request that waits to be acknowledged.
+#[derive(Clone, Copy)]
+struct Pending {
+    ready_at: Instant,
+    request: u32,
+}
+
+/// What a client was told of each request, and what it sent again.
+#[derive(Default)]
+struct Fates {
+    /// By the request's number.
+    told: Vec<Told>,
+    doubled: DoubledEvents,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Told {
+    #[default]
+    NeverAsked,
+    NotYet,
+    Acknowledged,
+}
+
+/// Events that came more than once, by what the client had been told of the request in which they came first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct DoubledEvents {
+    /// It never asked about that request: the answer did not reach it, or was forgotten.
+    pub never_asked: u64,
+    /// It was told that the request is stored, and has forgotten that.
+    pub acknowledged: u64,
+    /// It asked, was told "not yet", and gave up.
+    pub not_yet: u64,
 }
 
 /// Why a connection ends without an answer.
@@ -119,6 +159,8 @@ impl Hec {
             channels: Mutex::default(),
             body_limit: AtomicUsize::new(BODY_BYTES_MAX),
             acknowledge_delay: Mutex::default(),
+            requests: AtomicU64::new(0),
+            fates: Mutex::default(),
         }
     }
 
@@ -128,6 +170,11 @@ impl Hec {
 
     pub(super) fn set_acknowledge_delay(&self, delay: Duration) {
         *lock(&self.acknowledge_delay) = delay;
+    }
+
+    /// What came more than once, and what its sender had been told.
+    pub(super) fn doubled(&self) -> DoubledEvents {
+        lock(&self.fates).doubled
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Unanswered> {
@@ -157,6 +204,7 @@ impl Hec {
         };
         Ok(match reply {
             Ok(HecAnswer::Reply(reply)) | Err(reply) => reply.response(None),
+            Ok(HecAnswer::Page(status)) => page(status),
             Ok(HecAnswer::Acknowledged(acks)) => json_response(StatusCode::OK, &acks, None),
         })
     }
@@ -178,7 +226,13 @@ impl Hec {
                 Ok(None)
             }
             Some(ReceiverFault::Down) => Err(Unanswered::Cut),
-            Some(ReceiverFault::NeverAcknowledge | ReceiverFault::CutAfterBytes(_)) | None => Ok(None),
+            Some(
+                ReceiverFault::NeverAcknowledge
+                | ReceiverFault::CutAfterBytes(_)
+                | ReceiverFault::Unreliable { .. }
+                | ReceiverFault::Firewall { .. },
+            )
+            | None => Ok(None),
         }
     }
 
@@ -187,16 +241,38 @@ impl Hec {
         let channel = self.channel(headers, uri)?;
         let body = self.unpack(headers, body)?;
         let (sightings, invalid) = read_events(&body);
-        let lost = self.acknowledge && matches!(*self.fault.borrow(), Some(ReceiverFault::NeverAcknowledge));
+        let fault = *self.fault.borrow();
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let is_one_in =
+            |many: u32, phase: u64| many > 0 && number % u64::from(many) == phase % u64::from(many);
+        let lost = match fault {
+            Some(ReceiverFault::NeverAcknowledge) => self.acknowledge,
+            Some(ReceiverFault::Unreliable { busy_one_in, .. }) if is_one_in(busy_one_in, 1) => {
+                return Err(Reply::BUSY);
+            }
+            Some(ReceiverFault::Unreliable { lost_one_in, .. }) => {
+                self.acknowledge && is_one_in(lost_one_in, 2)
+            }
+            Some(ReceiverFault::Firewall { status, one_event_in })
+                if !sightings.is_empty() && sightings.iter().any(|event| is_refused(event, one_event_in)) =>
+            {
+                return Ok(HecAnswer::Page(status));
+            }
+            _ => false,
+        };
+        let request = u32::try_from(number).unwrap_or(u32::MAX);
         if !lost {
             let mut ledger = lock(&self.ledger);
-            sightings.iter().for_each(|sighting| ledger.record(sighting));
+            let copies = sightings.iter().filter_map(|sighting| ledger.record_in(sighting, request));
+            let copies: Vec<u32> = copies.collect();
+            drop(ledger);
+            lock(&self.fates).came_again(copies);
         }
         if let Some(invalid) = invalid {
             return Err(invalid);
         }
         let ack_id = match channel {
-            Some(channel) if self.acknowledge => Some(self.next_ack_id(channel, lost)?),
+            Some(channel) if self.acknowledge => Some(self.next_ack_id(channel, request, lost)?),
             _ => None,
         };
         Ok(HecAnswer::Reply(Reply { ack_id, ..Reply::SUCCESS }))
@@ -263,7 +339,7 @@ impl Hec {
         }
     }
 
-    fn next_ack_id(&self, channel: Uuid, lost: bool) -> Result<u64, Reply> {
+    fn next_ack_id(&self, channel: Uuid, request: u32, lost: bool) -> Result<u64, Reply> {
         let delay = *lock(&self.acknowledge_delay);
         let mut channels = lock(&self.channels);
         if channels.len() >= CHANNELS_MAX && !channels.contains_key(&channel) {
@@ -273,7 +349,7 @@ impl Hec {
         let id = channel.next_id;
         channel.next_id += 1;
         if !lost && channel.pending.len() < PENDING_PER_CHANNEL_MAX {
-            channel.pending.insert(id, Instant::now() + delay);
+            channel.pending.insert(id, Pending { ready_at: Instant::now() + delay, request });
         }
         Ok(id)
     }
@@ -295,13 +371,37 @@ impl Hec {
         let mut pending = channels.get_mut(&channel).map(|channel| &mut channel.pending);
         let wanted: HashSet<u64> = wanted.acks.into_iter().collect();
         let acks = wanted.into_iter().map(|id| {
-            let acknowledged = pending.as_mut().is_some_and(|pending| {
-                let ready = pending.get(&id).is_some_and(|ready_at| *ready_at <= now);
-                ready && pending.remove(&id).is_some()
-            });
+            let waiting = pending.as_mut().and_then(|pending| Some((pending.get(&id).copied()?, pending)));
+            let Some((waiting, pending)) = waiting else { return (id, false) };
+            let acknowledged = waiting.ready_at <= now;
+            if acknowledged {
+                pending.remove(&id);
+            }
+            lock(&self.fates).told(waiting.request, acknowledged);
             (id, acknowledged)
         });
         Ok(HecAnswer::Acknowledged(AckAnswer { acks: acks.collect() }))
+    }
+}
+
+impl Fates {
+    fn told(&mut self, request: u32, acknowledged: bool) {
+        let place = request as usize;
+        if place >= self.told.len() {
+            self.told.resize(place + 1, Told::default());
+        }
+        self.told[place] = if acknowledged { Told::Acknowledged } else { Told::NotYet };
+    }
+
+    /// Events came that had come first in these requests.
+    fn came_again(&mut self, first_requests: Vec<u32>) {
+        for request in first_requests {
+            match self.told.get(request as usize).copied().unwrap_or_default() {
+                Told::NeverAsked => self.doubled.never_asked += 1,
+                Told::NotYet => self.doubled.not_yet += 1,
+                Told::Acknowledged => self.doubled.acknowledged += 1,
+            }
+        }
     }
 }
 
@@ -368,6 +468,29 @@ fn read_events(body: &[u8]) -> (Vec<Sighting<'_>>, Option<Reply>) {
     (sightings, if damaged { invalid(Reply::INVALID_FORMAT, number) } else { None })
 }
 
+/// Whether a firewall that refuses one event in so many refuses this one.
+fn is_refused(event: &Sighting<'_>, one_event_in: u32) -> bool {
+    match event {
+        _ if one_event_in == 0 => true,
+        Sighting::Record(record) => {
+            let hash = record.id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+            (hash >> 16).is_multiple_of(u64::from(one_event_in))
+        }
+        Sighting::IncidentAlert | Sighting::Unreadable => false,
+    }
+}
+
+/// What a firewall says.
+fn page(status: u16) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(
+        b"<html><head><title>Request Rejected</title></head><body>The requested URL was rejected.</body></html>",
+    )));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+    response
+}
+
 #[derive(Deserialize)]
 struct AckQuery {
     acks: Vec<u64>,
@@ -381,6 +504,8 @@ struct AckAnswer {
 enum HecAnswer {
     Reply(Reply),
     Acknowledged(AckAnswer),
+    /// Not the collector's own.
+    Page(u16),
 }
 
 /// One of Splunk's answers.

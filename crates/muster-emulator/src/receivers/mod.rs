@@ -4,6 +4,7 @@
 //! what it saw, compared with what the Microsoft side produced ([`tally`]), and its own fault on request. Nothing
 //! is stored but fingerprints: the receivers tell whether a version arrived and how often, not what was in it.
 
+mod balancer;
 mod cef;
 mod fault;
 mod framing;
@@ -17,7 +18,9 @@ mod tally;
 mod tests;
 mod wire;
 
+pub use balancer::{Balancer, Balancing};
 pub use fault::{ReceiverFault, ReceiverName};
+pub use hec::DoubledEvents;
 pub use produced::{Produced, RecordKind};
 pub use running::{HecConfig, Receivers, ReceiversConfig, StartReceiverError, SyslogConfig};
 pub use tally::{ReceiverTally, TenantTally, tally_file};

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::fault::{ReceiverFault, ReceiverName, lock};
-use super::hec::{self, Hec};
+use super::hec::{self, DoubledEvents, Hec};
 use super::produced::Produced;
 use super::syslog;
 use super::tally::{Ledger, ProducedIndex, ReceiverTally};
@@ -167,6 +167,11 @@ impl Receivers {
         }
     }
 
+    /// What came more than once at the HTTP Event Collector, by what its sender had been told.
+    pub fn hec_doubled(&self) -> DoubledEvents {
+        self.hec.as_ref().map(|hec| hec.doubled()).unwrap_or_default()
+    }
+
     /// What each running receiver saw until now, against all that was produced.
     pub fn tally(&self, produced: &[Produced]) -> Vec<ReceiverTally> {
         let produced = ProducedIndex::new(produced);
@@ -276,7 +281,10 @@ impl Drop for Receivers {
     }
 }
 
-async fn listen(receiver: ReceiverName, address: SocketAddr) -> Result<TcpListener, StartReceiverError> {
+pub(super) async fn listen(
+    receiver: ReceiverName,
+    address: SocketAddr,
+) -> Result<TcpListener, StartReceiverError> {
     TcpListener::bind(address).await.map_err(|error| start_error(receiver, address, error))
 }
 

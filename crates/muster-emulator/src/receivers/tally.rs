@@ -116,13 +116,20 @@ fn rotated_files(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// All that one receiver remembers.
 #[derive(Default)]
 pub(super) struct Ledger {
-    versions: HashMap<Fingerprint, u32, BuildHasherDefault<FirstWord>>,
+    versions: HashMap<Fingerprint, Copies, BuildHasherDefault<FirstWord>>,
     tenants: HashMap<String, TenantCount>,
     used: bool,
     received: u64,
     unreadable: u64,
     incomplete: u64,
     incident_alerts: u64,
+}
+
+/// How often a version came, and in which request first.
+#[derive(Clone, Copy, Default)]
+struct Copies {
+    count: u32,
+    first_request: u32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -138,12 +145,18 @@ impl Ledger {
     }
 
     pub(super) fn record(&mut self, sighting: &Sighting<'_>) {
+        self.record_in(sighting, 0);
+    }
+
+    /// Records what came in this request. For a copy: in which request it came first.
+    pub(super) fn record_in(&mut self, sighting: &Sighting<'_>, request: u32) -> Option<u32> {
         self.used = true;
         match sighting {
-            Sighting::Record(record) => self.record_version(record),
+            Sighting::Record(record) => return self.record_version(record, request),
             Sighting::IncidentAlert => self.incident_alerts += 1,
             Sighting::Unreadable => self.unreadable += 1,
         }
+        None
     }
 
     pub(super) fn record_unreadable(&mut self) {
@@ -155,11 +168,16 @@ impl Ledger {
         self.incomplete += 1;
     }
 
-    fn record_version(&mut self, record: &SeenRecord<'_>) {
+    fn record_version(&mut self, record: &SeenRecord<'_>, request: u32) -> Option<u32> {
         let version = Fingerprint::of_record(&record.tenant, record.kind, &record.id).at(record.updated_ms);
         let copies = self.versions.entry(version).or_default();
-        *copies = copies.saturating_add(1);
-        let doubled = u64::from(*copies > 1);
+        copies.count = copies.count.saturating_add(1);
+        let is_copy = copies.count > 1;
+        if !is_copy {
+            copies.first_request = request;
+        }
+        let first_request = copies.first_request;
+        let doubled = u64::from(is_copy);
         if !self.tenants.contains_key(&*record.tenant) {
             self.tenants.insert(record.tenant.clone().into_owned(), TenantCount::default());
         }
@@ -168,6 +186,7 @@ impl Ledger {
             tenant.doubled += doubled;
         }
         self.received += 1;
+        is_copy.then_some(first_request)
     }
 
     fn record_lines(&mut self, mut lines: impl BufRead) -> io::Result<()> {

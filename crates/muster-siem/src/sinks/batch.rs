@@ -1,22 +1,30 @@
 //! How sinks that send batches deliver: a delivery batch is formatted once into one buffer, the buffer goes out in
 //! parts, what is refused is halved until the event that was meant stands alone, and each record gets its outcome.
+//!
+//! A record is refused for good only where the way is open to others: something else was taken meanwhile, by the same
+//! receiver. Whoever refuses everything is in trouble itself, and its records stay owed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use muster_model::{DeliveryBatch, Outcome, Report, Trouble};
+use muster_model::{ContentHash, DeliveryBatch, Outcome, Report, Ticket, Trouble};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::outcomes::Outcomes;
+use super::tickets::KeepTickets;
 use crate::formats::{Encoding, Event, Events};
 
 /// Formatting this many bytes is about a millisecond of work; others get a turn then.
 const TURN_BYTES: usize = 256 << 10;
+/// So many refusals without anything taken end the search for the event that is meant: the way itself is closed.
+const REFUSALS_MAX: usize = 24;
+/// Suspects that are remembered from one delivery to the next.
+const SUSPECTS_MAX: usize = 4096;
 
 /// What a receiver takes.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +35,8 @@ pub(super) struct Limits {
     pub(super) part_events_max: usize,
     /// Requests that are on their way at once.
     pub(super) requests_max: usize,
+    /// Requests that may fail before what has not started does not start.
+    pub(super) failures_max: usize,
 }
 
 /// What became of the events of one part.
@@ -34,6 +44,10 @@ pub(super) struct Limits {
 pub(super) enum Sent {
     /// The receiver has acknowledged all of them.
     Delivered,
+    /// The receiver has them, and its ticket is kept.
+    Awaited,
+    /// The receiver has them, and its ticket is to be kept with those of the record's other events.
+    Ticket(Ticket),
     /// Not now; without a reason when another request has told it.
     Retry(Option<Trouble>),
     /// More than the receiver takes at once.
@@ -45,6 +59,54 @@ pub(super) enum Sent {
         /// The receiver's hint which one it was, counted from 0.
         suspect: Option<usize>,
     },
+    /// All were refused, and not in the receiver's own words: by a firewall or a proxy on the way, or since the receiver
+    /// fails at them.
+    Refused(Trouble),
+}
+
+/// What is known of the way to a receiver from one delivery to the next.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// Whose it is, for messages.
+    name: String,
+    /// Requests that were taken.
+    taken: AtomicU64,
+    /// What was refused, by its first event, and how many requests had been taken by then.
+    suspects: Mutex<HashMap<ContentHash, u64>>,
+}
+
+impl Way {
+    /// The way of the sink that is called so in messages.
+    pub(super) fn of(name: String) -> Self {
+        Self { name, taken: AtomicU64::new(0), suspects: Mutex::default() }
+    }
+
+    /// What is told of a receiver that has taken nothing.
+    fn closed(&self, reason: &str) -> Trouble {
+        let reason = format!(
+            "{}: {reason}; nothing else was taken meanwhile, so it is not the event's fault for all that is known: it stays \
+             owed, and is judged when the receiver has taken something else",
+            self.name
+        );
+        Trouble { reason, after: None }
+    }
+
+    /// A request was taken.
+    fn took(&self) {
+        self.taken.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether something else was taken since this was refused first.
+    fn is_open_since(&self, refused: &Part) -> bool {
+        let taken = self.taken.load(Ordering::Acquire);
+        let first = refused.events().next().map(|event| ContentHash::of(event.bytes));
+        let Some(first) = first else { return false };
+        let mut suspects = self.suspects.lock().expect("no panic while the lock is held");
+        if suspects.len() >= SUSPECTS_MAX && !suspects.contains_key(&first) {
+            suspects.clear();
+        }
+        *suspects.entry(first).or_insert(taken) < taken
+    }
 }
 
 /// Some of the events, for one request.
@@ -66,6 +128,7 @@ pub(super) struct RequestPermit {
 pub(super) async fn deliver<F: Future<Output = Sent>>(
     formatted: Formatted,
     limits: Limits,
+    (way, tickets): (&Way, &dyn KeepTickets),
     send: impl Fn(Part, RequestPermit) -> F,
 ) -> Report {
     let Formatted { events, mut outcomes } = formatted;
@@ -81,33 +144,90 @@ pub(super) async fn deliver<F: Future<Output = Sent>>(
     };
     let mut parts = all.split(limits);
     let mut work = FuturesUnordered::new();
+    let mut pieces: BTreeMap<usize, Vec<Ticket>> = BTreeMap::new();
+    let mut suspects: Vec<(Part, String)> = Vec::new();
+    let (mut failures, mut refusals, mut is_open) = (0, 0, false);
     loop {
         while let Some(part) = parts.pop_front() {
             work.push(attempt(part));
         }
         let Some((part, sent)) = work.next().await else { break };
-        match sent {
-            Sent::Delivered => {}
-            Sent::Retry(trouble) => {
-                // One refused connection tells about the others: what has not started does not start.
-                stopped.store(true, Ordering::Relaxed);
-                part.records().for_each(|record| outcomes.retry(record));
-                if let Some(trouble) = trouble {
-                    outcomes.trouble(trouble);
+        let reason = match sent {
+            Sent::Delivered | Sent::Awaited | Sent::Ticket(_) => {
+                way.took();
+                (failures, is_open) = (0, true);
+                match sent {
+                    Sent::Ticket(ticket) => pieces.entry(part.first_record()).or_default().push(ticket),
+                    Sent::Awaited => part.records().for_each(|record| outcomes.await_ticket(record)),
+                    _ => {}
                 }
+                continue;
             }
-            Sent::TooLarge(reason) | Sent::Invalid { reason, .. } if part.len() == 1 => {
-                part.records().for_each(|record| outcomes.reject(record, &reason));
+            Sent::Retry(trouble) => {
+                failures += usize::from(trouble.is_some());
+                // One refused connection tells about the others: what has not started does not start.
+                if failures >= limits.failures_max {
+                    stopped.store(true, Ordering::Relaxed);
+                }
+                part.records().for_each(|record| outcomes.retry(record));
+                trouble.into_iter().for_each(|trouble| outcomes.trouble(trouble));
+                continue;
             }
-            Sent::TooLarge(_) => parts.extend(part.cut(&[part.len() / 2])),
-            Sent::Invalid { suspect, .. } => {
-                // Without a number that can be right, halves find the event as surely.
-                let suspect = suspect.filter(|suspect| *suspect < part.len()).unwrap_or(part.len() / 2);
-                parts.extend(part.cut(&[suspect, suspect + 1]));
+            Sent::Invalid { suspect, reason } => {
+                if part.len() > 1 {
+                    // Without a number that can be right, halves find the event as surely.
+                    let suspect = suspect.filter(|suspect| *suspect < part.len()).unwrap_or(part.len() / 2);
+                    parts.extend(part.cut(&[suspect, suspect + 1]));
+                }
+                reason
+            }
+            Sent::TooLarge(reason) | Sent::Refused(Trouble { reason, .. }) => {
+                if part.len() > 1 {
+                    parts.extend(part.halves());
+                }
+                reason
+            }
+        };
+        refusals += 1;
+        is_open |= way.is_open_since(&part);
+        if part.len() == 1 {
+            suspects.push((part, reason));
+        } else if refusals >= REFUSALS_MAX && !is_open {
+            stopped.store(true, Ordering::Relaxed);
+            outcomes.trouble(way.closed(&reason));
+        }
+    }
+    for (part, reason) in suspects {
+        let record = part.first_record();
+        if is_open || way.is_open_since(&part) {
+            outcomes.reject(record, &reason);
+        } else {
+            outcomes.retry(record);
+            outcomes.trouble(way.closed(&reason));
+        }
+    }
+    keep_pieces(pieces, &mut outcomes, tickets).await;
+    outcomes.report()
+}
+
+/// Keeps the tickets of records that went in several requests, all of a record's or none.
+async fn keep_pieces(
+    pieces: BTreeMap<usize, Vec<Ticket>>,
+    outcomes: &mut Outcomes,
+    keeper: &dyn KeepTickets,
+) {
+    for (record, tickets) in pieces {
+        if !outcomes.is_delivered(record) {
+            continue;
+        }
+        match keeper.keep(tickets.into_iter().map(|ticket| (ticket, vec![record])).collect()).await {
+            Ok(()) => outcomes.await_ticket(record),
+            Err(reason) => {
+                outcomes.retry(record);
+                outcomes.trouble(Trouble { reason, after: None });
             }
         }
     }
-    outcomes.report()
 }
 
 /// A delivery batch, formatted.
@@ -177,23 +297,58 @@ impl Part {
         self.events().map(|event| event.envelope.record)
     }
 
-    /// Runs of events within the limits, or of one event.
+    fn first_record(&self) -> usize {
+        self.records().next().unwrap_or_default()
+    }
+
+    /// The records whose events these are, where all of their events are here: then one ticket stands for them.
+    pub(super) fn whole_records(&self) -> Option<Vec<usize>> {
+        let record_at =
+            |event: usize| self.load.events_in(event..event + 1).next().map(|event| event.envelope.record);
+        let (first, last) = (record_at(self.range.start)?, record_at(self.range.end.checked_sub(1)?)?);
+        let before = self.range.start.checked_sub(1).and_then(record_at);
+        let is_whole = before != Some(first) && record_at(self.range.end) != Some(last);
+        let mut records: Vec<usize> = self.records().collect();
+        records.dedup();
+        is_whole.then_some(records)
+    }
+
+    /// Runs of events within the limits, or of one event. A record that fits is not cut.
     fn split(&self, limits: Limits) -> VecDeque<Self> {
         let mut cuts = Vec::new();
-        let (mut count, mut bytes) = (0, 0);
+        // Where the part and where its last record begin; what is in both.
+        let (mut start, mut of_record) = (0, 0);
+        let (mut bytes, mut record_bytes, mut record) = (0, 0, None);
         for (number, event) in self.events().enumerate() {
-            bytes += event.bytes.len();
-            if count > 0 && (count >= limits.part_events_max || bytes > limits.part_bytes_max) {
-                cuts.push(number);
-                (count, bytes) = (0, event.bytes.len());
+            if record != Some(event.envelope.record) {
+                (of_record, record_bytes, record) = (number, 0, Some(event.envelope.record));
             }
-            count += 1;
+            let is_full = |start: usize, bytes: usize| {
+                number - start >= limits.part_events_max || bytes + event.bytes.len() > limits.part_bytes_max
+            };
+            while number > start && is_full(start, bytes) {
+                let cut = if of_record > start { of_record } else { number };
+                cuts.push(cut);
+                bytes = if cut == number { 0 } else { record_bytes };
+                start = cut;
+            }
+            bytes += event.bytes.len();
+            record_bytes += event.bytes.len();
         }
         self.cut(&cuts).collect()
     }
 
+    /// Two halves, between records where there are several.
+    fn halves(&self) -> impl Iterator<Item = Self> {
+        let records: Vec<usize> = self.records().collect();
+        let middle = records.len() / 2;
+        let begins = |at: &usize| *at > 0 && records.get(*at) != records.get(at - 1);
+        let cut = (1..records.len()).filter(begins).min_by_key(|at| at.abs_diff(middle)).unwrap_or(middle);
+        self.cut(&[cut])
+    }
+
     /// The parts between `cuts`, which count from this part's first event; none of them empty.
-    fn cut(&self, cuts: &[usize]) -> impl Iterator<Item = Self> {
+    fn cut(&self, cuts: &[usize]) -> impl Iterator<Item = Self> + use<'_> {
         let mut start = self.range.start;
         let ends: Vec<usize> =
             cuts.iter().map(|cut| self.range.start + cut).chain([self.range.end]).collect();

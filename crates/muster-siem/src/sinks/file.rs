@@ -26,6 +26,7 @@ mod inspect;
 mod ledger;
 mod line;
 mod open_file;
+mod per_tenant;
 mod recovery;
 mod settings;
 mod site;
@@ -36,6 +37,8 @@ use std::sync::{Arc, Mutex};
 use muster_model::{DeliveryBatch, Outcome, Report, SinkMemory, Trouble};
 use tokio::sync::oneshot;
 
+pub use self::per_tenant::TenantFiles;
+pub(super) use self::per_tenant::template;
 pub use self::settings::FileSettings;
 
 use self::disk::Disk;

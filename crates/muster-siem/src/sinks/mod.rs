@@ -15,6 +15,7 @@ mod outcomes;
 mod settings;
 mod splunk_hec;
 mod syslog;
+mod tickets;
 mod tls;
 
 #[cfg(test)]
@@ -22,16 +23,22 @@ mod suite;
 #[cfg(test)]
 mod testing;
 
-use muster_model::{DeliveryBatch, Report, SinkMemory};
+use std::time::Duration;
+
+use muster_model::{DeliveryBatch, Report, SinkMemory, Ticket};
+
+use crate::formats::Template;
 
 pub use error::SinkError;
-pub use file::{FileSettings, FileSink};
+pub use file::{FileSettings, FileSink, TenantFiles};
 pub use settings::{FormatName, FormatOptions, Settings, Surroundings};
 pub use splunk_hec::{Acknowledge, SplunkHec, SplunkHecSettings};
 pub use syslog::{Confirm, Framing, Rfc, Syslog, SyslogSettings, Transport};
+pub use tickets::{KeepTickets, Said};
 
 /// A sink's section of the settings.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each sink, and none is moved about")]
 pub enum SinkSettings {
     /// Splunk's HTTP Event Collector.
     SplunkHec(SplunkHecSettings),
@@ -73,7 +80,10 @@ impl SinkSettings {
         match self.clone() {
             Self::SplunkHec(settings) => SplunkHec::build(name, settings, around).map(Sink::SplunkHec),
             Self::Syslog(settings) => Syslog::build(name, settings, around).map(Sink::Syslog),
-            Self::File(settings) => FileSink::build(name, settings, around).map(Sink::File),
+            Self::File(settings) => match tenants_path(name, &settings)? {
+                Some(path) => TenantFiles::build(name, settings, path, around).map(Sink::TenantFiles),
+                None => FileSink::build(name, settings, around).map(Sink::File),
+            },
         }
     }
 
@@ -84,7 +94,10 @@ impl SinkSettings {
     pub fn inspect(&self, name: &str, around: &Surroundings<'_>) -> Result<(), SinkError> {
         match self {
             Self::SplunkHec(_) | Self::Syslog(_) => self.build(name, around).map(drop),
-            Self::File(settings) => FileSink::inspect(name, settings, around),
+            Self::File(settings) => match tenants_path(name, settings)? {
+                Some(_) => TenantFiles::inspect(name, settings, around),
+                None => FileSink::inspect(name, settings, around),
+            },
         }
     }
 
@@ -95,8 +108,10 @@ impl SinkSettings {
     /// When a record could not be delivered that way: what is wrong, and what to do.
     pub async fn test(&self, name: &str, around: &Surroundings<'_>) -> Result<String, SinkError> {
         match self {
-            Self::File(settings) => FileSink::try_place(name, settings, around).await,
-            Self::SplunkHec(_) | Self::Syslog(_) => {
+            Self::File(settings) if tenants_path(name, settings)?.is_none() => {
+                FileSink::try_place(name, settings, around).await
+            }
+            Self::SplunkHec(_) | Self::Syslog(_) | Self::File(_) => {
                 let sink = self.build(name, around)?;
                 let found = sink.test().await;
                 sink.close().await;
@@ -106,8 +121,14 @@ impl SinkSettings {
     }
 }
 
+/// The template in a file sink's path, where there is one.
+fn tenants_path(name: &str, settings: &FileSettings) -> Result<Option<Template>, SinkError> {
+    file::template(&settings.path).map_err(|problem| SinkError::Settings { sink: name.to_owned(), problem })
+}
+
 /// A destination.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each sink, and none is moved about")]
 pub enum Sink {
     /// Splunk's HTTP Event Collector.
     SplunkHec(SplunkHec),
@@ -115,15 +136,54 @@ pub enum Sink {
     Syslog(Syslog),
     /// A local file.
     File(FileSink),
+    /// A local file for each tenant.
+    TenantFiles(TenantFiles),
 }
 
 impl Sink {
-    /// Formats and sends; waits for the sink's own acknowledgement; answers for each record.
-    pub async fn deliver(&self, batch: DeliveryBatch<'_>) -> Report {
+    /// Formats and sends, and answers for each record. What the receiver hands out a ticket for is waited for by whoever keeps
+    /// `tickets`; any other acknowledgement is waited for here.
+    pub async fn deliver(&self, batch: DeliveryBatch<'_>, tickets: &dyn KeepTickets) -> Report {
         match self {
-            Self::SplunkHec(sink) => sink.deliver(batch).await,
+            Self::SplunkHec(sink) => sink.deliver(batch, tickets).await,
             Self::Syslog(sink) => sink.deliver(batch).await,
             Self::File(sink) => sink.deliver(batch).await,
+            Self::TenantFiles(sink) => sink.deliver(batch).await,
+        }
+    }
+
+    /// Asks the receiver what became of requests, and answers for each ticket, in their order.
+    pub async fn ask(&self, tickets: &[Ticket]) -> Vec<Said> {
+        match self {
+            Self::SplunkHec(sink) => sink.ask(tickets).await,
+            Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => {
+                tickets.iter().map(|_| Said::Gone("the sink hands out no tickets".to_owned())).collect()
+            }
+        }
+    }
+
+    /// Nothing is waited for on these channels any more.
+    pub fn forget(&self, tickets: &[Ticket]) {
+        if let Self::SplunkHec(sink) = self {
+            sink.forget(tickets);
+        }
+    }
+
+    /// What is told of requests that were not acknowledged in time, given what the receiver said last when it was asked.
+    #[must_use]
+    pub fn unacknowledged(&self, last: Option<&muster_model::Trouble>) -> String {
+        match self {
+            Self::SplunkHec(sink) => sink.unacknowledged(last),
+            Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => String::new(),
+        }
+    }
+
+    /// How long a receiver may take to say that a request is stored.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        match self {
+            Self::SplunkHec(sink) => sink.patience(),
+            Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => Duration::ZERO,
         }
     }
 
@@ -136,13 +196,14 @@ impl Sink {
             Self::SplunkHec(sink) => sink.test().await,
             Self::Syslog(sink) => sink.test().await,
             Self::File(sink) => sink.test().await,
+            Self::TenantFiles(sink) => Ok(sink.test()),
         }
     }
 
     /// What the sink's own files say about what is in them, where it keeps such files.
     pub async fn memory(&self) -> Option<SinkMemory> {
         match self {
-            Self::SplunkHec(_) | Self::Syslog(_) => None,
+            Self::SplunkHec(_) | Self::Syslog(_) | Self::TenantFiles(_) => None,
             Self::File(sink) => sink.memory().await,
         }
     }
@@ -153,6 +214,7 @@ impl Sink {
             Self::SplunkHec(_) => {}
             Self::Syslog(sink) => sink.close().await,
             Self::File(sink) => sink.close().await,
+            Self::TenantFiles(sink) => sink.close().await,
         }
     }
 }

@@ -9,6 +9,8 @@ use muster_model::{Outcome, Report, Trouble};
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     outcomes: Vec<Outcome>,
+    /// What was refused, while it is not known whether that is the records' fault.
+    refused: Vec<(usize, String)>,
     trouble: Option<Trouble>,
 }
 
@@ -19,15 +21,43 @@ impl Outcomes {
     }
 
     pub(super) fn reject(&mut self, record: usize, reason: &str) {
-        if let Some(outcome @ Outcome::Delivered) = self.outcomes.get_mut(record) {
+        if let Some(outcome @ (Outcome::Delivered | Outcome::Awaited)) = self.outcomes.get_mut(record) {
             *outcome = Outcome::Rejected(reason.to_owned());
         }
+    }
+
+    /// The receiver has it, and a ticket is kept.
+    pub(super) fn await_ticket(&mut self, record: usize) {
+        if let Some(outcome @ Outcome::Delivered) = self.outcomes.get_mut(record) {
+            *outcome = Outcome::Awaited;
+        }
+    }
+
+    /// Whether nothing speaks against its delivery yet.
+    pub(super) fn is_delivered(&self, record: usize) -> bool {
+        self.outcomes.get(record) == Some(&Outcome::Delivered)
     }
 
     pub(super) fn retry(&mut self, record: usize) {
         if let Some(outcome) = self.outcomes.get_mut(record) {
             *outcome = Outcome::Retry;
         }
+    }
+
+    /// The receiver refuses a record; whether for good is for [`settle_refused`](Self::settle_refused) to say.
+    pub(super) fn refuse(&mut self, record: usize, reason: String) {
+        self.refused.push((record, reason));
+    }
+
+    /// What was refused is refused for good where the receiver has taken something else, and stays owed where it has not: then
+    /// the first reason is given.
+    pub(super) fn settle_refused(&mut self, is_taken: bool) -> Option<String> {
+        let refused = std::mem::take(&mut self.refused);
+        let first = refused.first().map(|(_, reason)| reason.clone());
+        for (record, reason) in refused {
+            if is_taken { self.reject(record, &reason) } else { self.retry(record) }
+        }
+        first.filter(|_| !is_taken)
     }
 
     /// Everything that was not refused stays owed.

@@ -202,14 +202,42 @@ pub(super) fn word<'de, D: Deserializer<'de>, T: Copy>(
     })
 }
 
-/// An address of HTTP, or a mistake that shows one.
-pub(super) fn http_url<'de, D: Deserializer<'de>>(deserializer: D, example: &str) -> Result<Url, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let wrong = || serde::de::Error::custom(format!("`{text}` is not an address such as {example}"));
-    Url::parse(&text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(wrong)
+/// One address of HTTP, or several that lead to receivers of equal rank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Urls(pub Vec<Url>);
+
+impl Urls {
+    /// Reads an address or a list of them, or says what is wrong and shows `example`.
+    pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D, example: &str) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Given {
+            One(String),
+            Several(Vec<String>),
+        }
+        let given = match Given::deserialize(deserializer) {
+            Ok(Given::One(one)) => vec![one],
+            Ok(Given::Several(several)) => several,
+            Err(_) => Vec::new(),
+        };
+        if given.is_empty() {
+            let expected = format!("it must be an address such as {example}, or a list of them");
+            return Err(serde::de::Error::custom(expected));
+        }
+        let mut urls = Vec::with_capacity(given.len());
+        for text in given {
+            let url = Url::parse(&text).ok();
+            let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            let url = url.ok_or_else(|| {
+                serde::de::Error::custom(format!("`{text}` is not an address such as {example}"))
+            })?;
+            if urls.contains(&url) {
+                return Err(serde::de::Error::custom(format!("{url} is named twice")));
+            }
+            urls.push(url);
+        }
+        Ok(Self(urls))
+    }
 }
 
 pub(super) fn bytes(size: ByteSize) -> usize {

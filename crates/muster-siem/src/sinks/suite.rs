@@ -127,5 +127,5 @@ fn is_delivered(report: &Report) {
 async fn deliver(sink: &Sink, number: u64, ids: &[&str]) -> Report {
     let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
-    sink.deliver(delivery_batch(&tenant(0), &[delivery(number, &bodies)])).await
+    sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(number, &bodies)])).await
 }

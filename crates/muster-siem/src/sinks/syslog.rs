@@ -9,15 +9,20 @@
 //!
 //! A delivery batch that fails half-way is sent again as a whole, and the receiver then has its beginning twice.
 //!
+//! Over RELP (`relp.rs`) a receiver answers for each message, so each record has an outcome of its own: one is delivered when
+//! all its messages were taken into the receiver's queue, and a connection that fails costs what had no answer only.
+//!
 //! A message is never cut: one that the transport or the settings do not take is rejected.
 
 mod connection;
 mod message;
+mod relp;
 mod settings;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use muster_http::with_causes;
@@ -33,6 +38,7 @@ pub use self::settings::{Confirm, SyslogSettings};
 
 use self::connection::{CHATTER_BYTES_MAX, Connection, Stream};
 use self::message::MessageLayout;
+use self::relp::{Answered, Session};
 use self::settings::host_and_port;
 use super::error::{SinkError, shown};
 use super::outcomes::Outcomes;
@@ -49,13 +55,22 @@ const KEPT_MAX: usize = 4;
 pub struct Syslog {
     name: String,
     settings: SyslogSettings,
-    host: String,
-    port: u16,
+    /// The receivers, with what TLS needs for each.
+    receivers: Vec<Receiver>,
+    /// Which of them was there last.
+    current: AtomicUsize,
     encoding: Encoding,
     layout: MessageLayout,
     confirm: Confirm,
-    tls: Option<Tls>,
     kept: Mutex<Vec<Connection>>,
+    sessions: Mutex<Vec<Session>>,
+}
+
+#[derive(Debug)]
+struct Receiver {
+    host: String,
+    port: u16,
+    tls: Option<Tls>,
 }
 
 struct Tls {
@@ -77,11 +92,18 @@ impl Syslog {
         around: &Surroundings<'_>,
     ) -> Result<Self, SinkError> {
         let made = settings.encoding().map_err(|mistakes| mistakes.join("; ")).and_then(|encoding| {
-            let (host, port) = host_and_port(&settings.address)?;
-            let tls = tls(&settings, &host, around)?;
-            Ok((encoding, host, port, tls))
+            let receivers = settings.address.iter().map(|address| {
+                let (host, port) = host_and_port(address)?;
+                let tls = tls(&settings, &host, around)?;
+                Ok(Receiver { host, port, tls })
+            });
+            let receivers = receivers.collect::<Result<Vec<_>, String>>()?;
+            match settings.mistakes().first() {
+                Some(mistake) => Err(mistake.clone()),
+                None => Ok((encoding, receivers)),
+            }
         });
-        let (encoding, host, port, tls) =
+        let (encoding, receivers) =
             made.map_err(|problem| SinkError::Settings { sink: name.to_owned(), problem })?;
         let transport = settings.transport;
         let layout = MessageLayout {
@@ -89,24 +111,41 @@ impl Syslog {
             framing: settings.framing.unwrap_or_else(|| Framing::usual_for(transport)),
             rfc: settings.rfc,
             has_own_tag: matches!(encoding.format, Format::Cef(_) | Format::Leef(_)),
-            message_bytes_max: settings.message_size_max.map(bytes),
+            message_bytes_max: match transport.is_relp() {
+                true => Some(bytes(settings.message_bytes())),
+                false => settings.message_size_max.map(bytes),
+            },
+            facility: settings.facility,
+            host: settings.host_name.clone(),
+            app_name: settings.app_name.clone(),
+            structured_data: settings.structured_data.clone(),
         };
         let confirm = settings.confirm.unwrap_or_else(|| Confirm::usual_for(transport));
-        let (name, kept) = (name.to_owned(), Mutex::default());
-        Ok(Self { name, settings, host, port, encoding, layout, confirm, tls, kept })
+        Ok(Self {
+            name: name.to_owned(),
+            settings,
+            receivers,
+            current: AtomicUsize::new(0),
+            encoding,
+            layout,
+            confirm,
+            kept: Mutex::default(),
+            sessions: Mutex::default(),
+        })
     }
 
     pub(super) async fn deliver(&self, batch: DeliveryBatch<'_>) -> Report {
         let mut outcomes = Outcomes::default();
         let troubled = match (self.settings.transport, self.confirm) {
             (Transport::Udp, _) => self.send_datagrams(batch, &mut outcomes).await,
+            (Transport::Relp | Transport::RelpTls, _) => self.send_relp(batch, &mut outcomes).await,
             (_, Confirm::Close) => self.send_and_close(batch, &mut outcomes).await,
             (_, Confirm::None) => self.send_and_keep(batch, &mut outcomes).await,
         };
         // What an early failure kept from being looked at is owed as well.
         outcomes.retry_rest(batch.records().count());
         if let Err(trouble) = troubled {
-            if self.settings.transport != Transport::Udp {
+            if matches!(self.settings.transport, Transport::Tcp | Transport::Tls) {
                 outcomes.retry_all();
             }
             outcomes.trouble(trouble);
@@ -279,9 +318,101 @@ impl Syslog {
         Ok(())
     }
 
+    /// Sends messages over RELP; what has no answer when it fails is owed, and nothing else.
+    async fn send_relp(&self, batch: DeliveryBatch<'_>, outcomes: &mut Outcomes) -> Result<(), Trouble> {
+        let mut session = self.take_session().await;
+        let (mut answered, mut is_taken) = (Vec::new(), false);
+        let sent = self.put_relp(batch, outcomes, &mut session, &mut answered).await;
+        for Answered { record, refused } in answered {
+            match refused {
+                None => is_taken = true,
+                Some(reason) => {
+                    outcomes.refuse(record, format!("the receiver refuses the message: {reason}"))
+                }
+            }
+        }
+        if let Err(trouble) = sent {
+            session.iter().flat_map(Session::unanswered).for_each(|record| outcomes.retry(record));
+            outcomes.settle_refused(is_taken);
+            return Err(trouble);
+        }
+        if let Some(session) = session {
+            let mut kept = self.sessions.lock().expect("no panic while the lock is held");
+            if kept.len() < KEPT_MAX {
+                kept.push(session);
+            }
+        }
+        match outcomes.settle_refused(is_taken) {
+            None => Ok(()),
+            // Whoever refuses everything is in trouble itself.
+            Some(reason) => {
+                Err(self.trouble(&format!("{reason}; it has taken nothing else meanwhile"), None))
+            }
+        }
+    }
+
+    async fn put_relp(
+        &self,
+        batch: DeliveryBatch<'_>,
+        outcomes: &mut Outcomes,
+        session: &mut Option<Session>,
+        answered: &mut Vec<Answered>,
+    ) -> Result<(), Trouble> {
+        let (mut events, mut header) = (Events::new(), Vec::new());
+        for (index, (source, record)) in batch.records().enumerate() {
+            if let Err(reason) = self.format(batch, source, record, &mut events, &mut header) {
+                outcomes.push(Outcome::Rejected(reason));
+                continue;
+            }
+            // A record goes whole or not at all.
+            let fits = events.iter().try_for_each(|event| self.layout.fits(header.len() + event.len()));
+            if let Err(reason) = fits {
+                outcomes.push(Outcome::Rejected(reason));
+                continue;
+            }
+            if session.is_none() {
+                *session = Some(self.open_session().await?);
+            }
+            let Some(session) = session.as_mut() else { continue };
+            outcomes.push(Outcome::Delivered);
+            for event in events.iter() {
+                let sent = self.step("answering for messages", session.send(index, &header, event)).await;
+                match sent {
+                    Ok(answer) => answered.extend(answer),
+                    Err(trouble) => {
+                        // Some of its messages may not even be on their way.
+                        outcomes.retry(index);
+                        return Err(trouble);
+                    }
+                }
+            }
+        }
+        let Some(session) = session.as_mut() else { return Ok(()) };
+        while let Some(answer) = self.step("answering for messages", session.answer()).await? {
+            answered.push(answer);
+        }
+        Ok(())
+    }
+
+    /// A kept session that the receiver has not closed meanwhile.
+    async fn take_session(&self) -> Option<Session> {
+        loop {
+            let mut session = self.sessions.lock().expect("no panic while the lock is held").pop()?;
+            if !session.connection.has_ended().await {
+                return Some(session);
+            }
+        }
+    }
+
+    async fn open_session(&self) -> Result<Session, Trouble> {
+        let connection = self.connect().await?;
+        self.step("agreeing on RELP", Session::open(connection)).await
+    }
+
     async fn udp(&self) -> io::Result<UdpSocket> {
         let mut last = io::Error::other("the name has no address");
-        for address in tokio::net::lookup_host((self.host.as_str(), self.port)).await? {
+        let Receiver { host, port, .. } = self.receiver();
+        for address in tokio::net::lookup_host((host.as_str(), *port)).await? {
             let from: SocketAddr =
                 if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0_u16; 8], 0).into() };
             let socket = UdpSocket::bind(from).await?;
@@ -293,13 +424,33 @@ impl Syslog {
         Err(last)
     }
 
+    /// The receiver that is in use.
+    fn receiver(&self) -> &Receiver {
+        &self.receivers[self.current.load(Ordering::Relaxed) % self.receivers.len()]
+    }
+
+    /// Connects to the receiver in use; where it is not there, to the next one that is, which is in use from then on.
     async fn connect(&self) -> Result<Connection, Trouble> {
+        let mut first = None;
+        for _ in 0..self.receivers.len() {
+            match self.connect_to(self.receiver()).await {
+                Ok(connection) => return Ok(connection),
+                Err(trouble) => {
+                    first.get_or_insert(trouble);
+                    self.current.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        Err(first.expect("there is one receiver at least"))
+    }
+
+    async fn connect_to(&self, receiver: &Receiver) -> Result<Connection, Trouble> {
         let start = Instant::now();
-        let address = (self.host.as_str(), self.port);
+        let address = (receiver.host.as_str(), receiver.port);
         let tcp = self.step("connecting", TcpStream::connect(address)).await?;
         let took_to_connect = start.elapsed();
         let nodelay = tcp.set_nodelay(true);
-        let stream = match &self.tls {
+        let stream = match &receiver.tls {
             None => Stream::Tcp(tcp),
             Some(tls) => {
                 let shaking = tls.connector.connect(tls.server_name.clone(), tcp);
@@ -338,7 +489,7 @@ impl Syslog {
     }
 
     fn trouble(&self, reason: &str, after: Option<Duration>) -> Trouble {
-        let Self { host, port, .. } = self;
+        let Receiver { host, port, .. } = self.receiver();
         Trouble { reason: format!("sink `{}` ({}:{port}): {reason}", self.name, shown(host)), after }
     }
 
@@ -356,17 +507,27 @@ impl Syslog {
             .write(source.kind(), record, batch.tenant, events)
             .map_err(|error| error.to_string())?;
         let time = events.events().next().and_then(|event| event.envelope.time);
-        self.layout.write_header(source, record.head.severity, time, header);
+        self.layout.write_header(source, (record.head.severity, time), batch.tenant, header);
         Ok(())
     }
 
     pub(super) async fn test(&self) -> Result<String, SinkError> {
-        let Self { host, port, .. } = self;
         let unusable = |trouble: Trouble| SinkError::unusable(&self.name, &trouble);
         if self.settings.transport == Transport::Udp {
             self.step("finding the way", self.udp()).await.map_err(unusable)?;
+            let Receiver { host, port, .. } = self.receiver();
             return Ok(format!(
                 "{host}:{port} has an address; over UDP nobody can tell whether anyone listens"
+            ));
+        }
+        if self.settings.transport.is_relp() {
+            let session = self.open_session().await.map_err(unusable)?;
+            let how = if relp::is_encrypted(&session) { "under TLS" } else { "in the clear" };
+            self.step("closing", session.close()).await.map_err(unusable)?;
+            let (Receiver { host, port, .. }, bytes) =
+                (self.receiver(), bytes(self.settings.message_bytes()));
+            return Ok(format!(
+                "{host}:{port} speaks RELP {how} and answers for each message; messages of more than {bytes} bytes are not sent to it"
             ));
         }
         let mut connection = self.connect().await.map_err(unusable)?;
@@ -396,10 +557,21 @@ impl Syslog {
                     .to_owned()
             }
         };
+        let Receiver { host, port, .. } = self.receiver();
         Ok(format!("{host}:{port} takes connections {version}, {confirms}; {limit}"))
     }
 
     pub(super) async fn close(&self) {
+        let sessions = std::mem::take(&mut *self.sessions.lock().expect("no panic while the lock is held"));
+        for session in sessions {
+            if let Err(trouble) = self.step("closing", session.close()).await {
+                tracing::debug!(
+                    sink.name = self.name,
+                    reason = trouble.reason,
+                    "a session did not close well"
+                );
+            }
+        }
         let kept = std::mem::take(&mut *self.kept.lock().expect("no panic while the lock is held"));
         for mut connection in kept {
             if let Err(trouble) = self.step("closing", connection.stream.shutdown()).await {
@@ -418,7 +590,7 @@ fn tls(settings: &SyslogSettings, host: &str, around: &Surroundings<'_>) -> Resu
     if settings.transport == Transport::Udp && settings.confirm == Some(Confirm::Close) {
         return Err("over udp nothing can be confirmed: use tcp or tls, or set confirm to none".to_owned());
     }
-    if settings.transport != Transport::Tls {
+    if !settings.transport.is_encrypted() {
         return Ok(None);
     }
     let name = settings.server_name.as_deref().unwrap_or(host);
@@ -427,9 +599,16 @@ fn tls(settings: &SyslogSettings, host: &str, around: &Surroundings<'_>) -> Resu
     })?;
     let ca_file = around.path(settings.ca_file.as_ref());
     // The configuration holds the cache by which later connections resume the session.
-    let connector = TlsConnector::from(tls::client_config(ca_file.as_deref())?);
+    let certificate = around.path(settings.client_certificate.as_ref());
+    let identity = match (&certificate, &settings.client_key) {
+        (Some(certificate), Some(key)) => Some((certificate.as_path(), (around.secret)(key)?)),
+        _ => None,
+    };
+    let connector = TlsConnector::from(tls::client_config(ca_file.as_deref(), identity)?);
     Ok(Some(Tls { connector, server_name }))
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_relp;

@@ -4,12 +4,40 @@ use std::path::Path;
 use std::sync::Arc;
 
 use muster_http::RootsError;
+use muster_model::Secret;
 use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The client configuration that trusts `ca_file`, or what is wrong with it and what to do.
-pub(super) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
-    let config = muster_http::tls_config(extra_roots(ca_file)?.as_deref());
-    config.map(Arc::new).map_err(|error| wrong_roots(ca_file, error))
+/// The client configuration that trusts `ca_file`, and proves itself by a certificate with its key where one is given; or what
+/// is wrong with them and what to do.
+pub(super) fn client_config(
+    ca_file: Option<&Path>,
+    identity: Option<(&Path, Secret<String>)>,
+) -> Result<Arc<ClientConfig>, String> {
+    let extra = extra_roots(ca_file)?;
+    let Some((file, key)) = identity else {
+        let config = muster_http::tls_config(extra.as_deref());
+        return config.map(Arc::new).map_err(|error| wrong_roots(ca_file, error));
+    };
+    let wrong = |why: String| format!("cannot use the client certificate {}: {why}", file.display());
+    let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let chain = chain.map_err(|error| wrong(format!("{error}; it must be PEM certificates")))?;
+    if chain.is_empty() {
+        return Err(wrong("it holds no PEM certificate".to_owned()));
+    }
+    // What a key that cannot be read looks like is not told.
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
+        .map_err(|_| "client_key is no private key in PEM, `-----BEGIN PRIVATE KEY-----`".to_owned())?;
+    let roots = muster_http::trusted_roots(extra.as_deref()).map_err(|error| wrong_roots(ca_file, error))?;
+    let config = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| wrong(format!("{error}; client_key must be its key")))?;
+    Ok(Arc::new(config))
 }
 
 /// What the CA file holds, or what is wrong with it and what to do.
@@ -44,7 +72,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ca.pem");
         std::fs::write(&path, text).expect("written");
-        client_config(Some(&path)).map(drop)
+        client_config(Some(&path), None).map(drop)
     }
 
     #[test]
@@ -57,7 +85,7 @@ mod tests {
                 .expect_err("junk")
                 .contains("cannot read the CA file")
         );
-        let missing = client_config(Some(Path::new("/nonexistent/ca.pem"))).expect_err("missing");
+        let missing = client_config(Some(Path::new("/nonexistent/ca.pem")), None).expect_err("missing");
         assert!(missing.contains("/nonexistent/ca.pem"));
     }
 }

@@ -50,6 +50,17 @@ async fn cef_in_the_old_header_on_lines_reaches_syslog_ng() {
 }
 
 #[tokio::test]
+async fn cef_over_relp_reaches_rsyslog() {
+    cef_over_relp_reaches_rsyslog_with(Transport::Relp).await;
+}
+
+/// Each proves itself to the other by a certificate.
+#[tokio::test]
+async fn cef_over_relp_and_tls_reaches_rsyslog() {
+    cef_over_relp_reaches_rsyslog_with(Transport::RelpTls).await;
+}
+
+#[tokio::test]
 async fn what_rsyslog_would_cut_is_rejected() {
     what_the_receiver_would_cut_is_rejected(Peer::Rsyslog).await;
 }
@@ -101,6 +112,48 @@ async fn cef_over_tls_reaches(peer: Peer) {
             assert_eq!(time.as_millisecond(), own, "{line}");
         }
         sent.is_what(cef);
+    }
+}
+
+/// The documented settings for RELP.
+async fn cef_over_relp_reaches_rsyslog_with(transport: Transport) {
+    let Some(program) = Peer::Rsyslog.program() else { return };
+    let running = Running::start(Peer::Rsyslog, &program, |configuration| {
+        let (_, rest) = GUIDE.split_once("```rsyslog-relp\n").expect("the guide has RELP");
+        let (relp, _) = rest.split_once("```").expect("it ends");
+        let port =
+            configuration.split("port=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a port");
+        let folder = configuration.split("workDirectory=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let relp = relp
+            .replace("/etc/muster-tls", folder.expect("a folder"))
+            .replace("port=\"2514\"", &format!("address=\"127.0.0.1\" port=\"{port}\""));
+        let (module, input) = relp.split_once("input(").expect("an input");
+        let input = match transport {
+            Transport::RelpTls => format!("input({input}"),
+            _ => format!("input({})", input.split_once("\n  tls=").expect("TLS").0),
+        };
+        let (before, rest) = configuration.split_once("module(load=\"imtcp\"").expect("a module");
+        let (_, ruleset) = rest.split_once("template(").expect("a template");
+        let (ruleset, _) = ruleset.split_once("input(type=\"imtcp\"").expect("an input");
+        format!("{before}{module}template({ruleset}{input}")
+    });
+    let mut settings = running.settings(transport);
+    settings.message_size_max = Some(ByteSize(1 << 20));
+    if transport == Transport::RelpTls {
+        settings.ca_file = Some(running.path("ca.pem"));
+        settings.client_certificate = Some(running.path("server.pem"));
+        settings.client_key = Some(muster_model::SecretReference::File(running.path("server.key")));
+    }
+    let sink = sink(settings);
+    let (running, found) = running.wait_until_ready(&sink).await;
+    assert!(found.contains("speaks RELP") && found.contains("answers for each message"), "{found}");
+    let sent = deliver(&sink, 200).await;
+    sink.close().await;
+    let lines = running.stop().await;
+    assert_eq!(lines.len(), sent.len());
+    for (line, sent) in lines.iter().zip(&sent) {
+        assert_eq!(*line, sent.cef);
+        sent.is_what(line);
     }
 }
 
@@ -161,14 +214,17 @@ async fn what_the_receiver_would_cut_is_rejected(peer: Peer) {
         batch.push(head, &text);
     }
     let report = sink
-        .deliver(DeliveryBatch { tenant: &tenant, deliveries: &[delivery(1, Source::GraphAlerts, batch)] })
+        .deliver_and_wait(DeliveryBatch {
+            tenant: &tenant,
+            deliveries: &[delivery(1, Source::GraphAlerts, batch)],
+        })
         .await;
     assert_eq!(report.trouble, None);
     assert!(
         matches!(
             &report.outcomes[..],
             [Outcome::Delivered, Outcome::Delivered, Outcome::Rejected(reason), Outcome::Delivered]
-                if reason.contains("raise message_bytes_max")
+                if reason.contains("raise message_size_max")
         ),
         "{report:?}"
     );
@@ -208,7 +264,12 @@ fn delivery(number: u64, source: Source, batch: Batch) -> Delivery {
 fn sink(settings: SyslogSettings) -> Sink {
     let around = Surroundings {
         folder: Path::new("/"),
-        secret: &|_| unreachable!("syslog has no secrets"),
+        secret: &|key| match key {
+            muster_model::SecretReference::File(file) => {
+                Ok(std::fs::read_to_string(file).expect("a key").as_str().into())
+            }
+            other => unreachable!("no secret lies at {other}"),
+        },
         proxy: Ok(None),
         clock: Arc::new(SystemClock),
     };
@@ -236,7 +297,7 @@ async fn deliver(sink: &Sink, count: usize) -> Vec<Sent> {
             }
             deliveries.push(delivery(number, source, batch));
         }
-        let report = sink.deliver(DeliveryBatch { tenant: &tenant, deliveries: &deliveries }).await;
+        let report = sink.deliver_and_wait(DeliveryBatch { tenant: &tenant, deliveries: &deliveries }).await;
         assert_eq!(report, Report { outcomes: vec![Outcome::Delivered; count / 4 * 2], trouble: None });
     }
     all

@@ -21,6 +21,7 @@ mod passes;
 mod replays;
 mod sources;
 mod tenants;
+mod tickets;
 
 pub use self::kit::Engine;
 pub use self::leases::run_named as run_named_leases;
@@ -36,6 +37,7 @@ pub async fn run_all(engine: &mut dyn Engine) {
     journal::run_all(engine).await;
     changes::run_all(engine).await;
     deliveries::run_all(engine).await;
+    tickets::run_all(engine).await;
     replays::run_all(engine).await;
     dead_letters::run_all(engine).await;
     identity::run_all(engine).await;

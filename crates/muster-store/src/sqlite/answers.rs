@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use muster_model::Source;
+use muster_model::{Selection, Source};
 use sqlx::{Row, SqliteConnection};
 
 use super::failure::Failure;
 use super::ledger::{SinkRow, count_sinks};
-use crate::settling::Answer;
+use crate::settling::{Answer, selected};
 use crate::stored::{bits, nanoseconds};
 
 /// Keeps what a sink said of records of deliveries that are still there.
@@ -19,7 +19,14 @@ pub(super) async fn write_answers(
     answers: Vec<Answer>,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    for Answer { number, outcome, records, selection } in answers {
+    for Answer { number, outcome, records, selection, batch_records } in answers {
+        let (records, selection) = match answered(connection, queue_no, (number, sink, outcome), now).await? {
+            None => (records, Some(selection)),
+            Some(before) => {
+                let both = selection.with(&before, batch_records);
+                (both.as_ref().map_or(0, |both| selected(batch_records, both)), both)
+            }
+        };
         sqlx::query(
             "INSERT OR REPLACE INTO acknowledgement (batch_no, sink, number, at, outcome, records, selection, lineage_no)
              SELECT batch_no, ?3, number, ?4, ?5, ?6, ?7, lineage_no FROM delivery WHERE queue_no = ?1 AND number = ?2",
@@ -30,11 +37,34 @@ pub(super) async fn write_answers(
         .bind(nanoseconds(now))
         .bind(outcome)
         .bind(records)
-        .bind(bits(selection))
+        .bind(selection.and_then(bits))
         .execute(&mut *connection)
         .await?;
     }
     Ok(())
+}
+
+/// What is known of the same answer at the same instant: a delivery's records may be confirmed by several tickets at once.
+async fn answered(
+    connection: &mut SqliteConnection,
+    queue_no: i64,
+    (number, sink, outcome): (i64, &str, &str),
+    now: Timestamp,
+) -> Result<Option<Selection>, Failure> {
+    let row = sqlx::query(
+        "SELECT a.selection FROM delivery d JOIN acknowledgement a ON a.batch_no = d.batch_no AND a.sink = ?3
+             AND a.number = d.number AND a.at = ?4 AND a.outcome = ?5
+         WHERE d.queue_no = ?1 AND d.number = ?2",
+    )
+    .bind(queue_no)
+    .bind(number)
+    .bind(sink)
+    .bind(nanoseconds(now))
+    .bind(outcome)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let selection = row.map(|row| row.try_get::<Option<Vec<u8>>, _>(0)).transpose()?;
+    Ok(selection.map(|selection| selection.map_or(Selection::All, Selection::Some)))
 }
 
 /// Counts what a sink acknowledged and refused.

@@ -15,12 +15,13 @@ use super::dead_letters::insert_letter;
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::rows::{StoredTenant, odd, owner, parsed, read_tenant, select_tenant};
+use super::tickets::awaited_of;
 use super::waits::{QUEUES_AHEAD, end_queue_waits, latest_set};
 use super::writer::Durability;
 use crate::packing::StoredBatch;
 use crate::sealing::{DataKey, Sealed};
 use crate::settling::{
-    Answer, BrokenDelivery, Settlement, StoredDelivery, queue_name, read_back, refused_letters,
+    Answer, BrokenDelivery, Settlement, StoredDelivery, queue_name, read_back, refused_letters, selected,
 };
 use crate::stored::{bits, bounded, count, lease_end, nanoseconds, timestamp};
 use crate::{
@@ -30,11 +31,12 @@ use crate::{
 
 const DOING: &str = "lease due deliveries";
 
-/// The queue of sink `?2` that is due at `?1` and has waited longest.
+/// The queue of sink `?2` that is due at `?1` and has waited longest. One that waits for so many tickets has had its share of
+/// what a receiver takes before it has shown that it stores anything.
 macro_rules! due_queue {
     () => {
-        "SELECT queue_no FROM queue WHERE sink = ?2 AND owed > 0 AND next_at <= ?1 AND leased_until <= ?1 \
-         ORDER BY next_at, queue_no LIMIT 1"
+        "SELECT queue_no FROM queue WHERE sink = ?2 AND owed > awaited AND tickets < 64 AND next_at <= ?1 \
+         AND leased_until <= ?1 ORDER BY next_at, queue_no LIMIT 1"
     };
 }
 
@@ -85,7 +87,7 @@ impl Deliveries for SqliteStore {
 
     async fn next_delivery_due_at(&self, sink: &str) -> Result<Option<Timestamp>, StoreError> {
         let failed = self.failed("find when the next delivery is due");
-        let sql = "SELECT min(max(next_at, leased_until)) FROM queue WHERE sink = ? AND owed > 0";
+        let sql = "SELECT min(max(next_at, leased_until)) FROM queue WHERE sink = ? AND owed > awaited AND tickets < 64";
         let row = sqlx::query(sql).bind(sink).fetch_one(&self.readers).await.map_err(&failed)?;
         Ok(row.try_get::<Option<i64>, _>(0).map_err(failed)?.map(timestamp))
     }
@@ -134,15 +136,9 @@ impl Deliveries for SqliteStore {
                 let (queue_no, tenant_no) = lease.held(connection).await?;
                 // Before the deliveries go, which say of which batch they are.
                 write_answers(connection, queue_no, &lease.sink, settlement.answers, now).await?;
-                note_done(connection, queue_no, &settlement.changes).await?;
                 count_answers(connection, tenant_no, &lease.sink, settlement.hours).await?;
-                for (number, remaining) in settlement.changes {
-                    match remaining {
-                        None => delete_delivery(connection, queue_no, number).await?,
-                        Some((records, selection)) => {
-                            narrow_delivery(connection, queue_no, number, records, selection).await?;
-                        }
-                    }
+                for (number, settled, records) in settlement.changes {
+                    settle_records(connection, queue_no, number, &settled, records).await?;
                 }
                 for letter in letters {
                     insert_letter(connection, tenant_no, letter, now).await?;
@@ -305,10 +301,11 @@ impl SqliteStore {
     ) -> Result<Vec<StoredDelivery>, StoreError> {
         let failed = self.failed(DOING);
         let rows = sqlx::query(
-            "WITH first AS (SELECT * FROM delivery WHERE queue_no = ?1 ORDER BY number LIMIT ?2),
+            "WITH first AS (SELECT * FROM delivery WHERE queue_no = ?1 AND awaited < records ORDER BY number LIMIT ?2),
                  summed AS (SELECT *, sum(body_bytes) OVER (ORDER BY number) AS bytes_up_to,
                      row_number() OVER (ORDER BY number) AS place FROM first)
-             SELECT d.number, n.id AS lineage, d.records, d.selection, d.batch_no, s.source, b.batch_id, b.records AS batch_records,
+             SELECT (SELECT group_concat(coalesce(hex(k.selection), 'all')) FROM ticket_record k
+                     WHERE k.queue_no = ?1 AND k.number = d.number) AS awaited_bits, d.number, n.id AS lineage, d.records, d.selection, d.batch_no, s.source, b.batch_id, b.records AS batch_records,
                  b.body_bytes, b.sealed
              FROM summed d LEFT JOIN journal_batch b ON b.batch_no = d.batch_no
                  LEFT JOIN source s ON s.source_no = b.source_no
@@ -368,7 +365,14 @@ impl SqliteStore {
                     if done.rows_affected() == 0 {
                         return Err(StoreError::LeaseLost { what }.into());
                     }
-                    let answer = Answer { number, outcome: "damaged", records, selection: selection.clone() };
+                    let batch_records = usize::try_from(records).unwrap_or(0);
+                    let answer = Answer {
+                        number,
+                        outcome: "damaged",
+                        records,
+                        selection: selection.clone(),
+                        batch_records,
+                    };
                     write_answers(connection, queue_no, &sink, vec![answer], now).await?;
                     for source in lost {
                         fetch_again(connection, batch_no, &sink, &selection, source, now).await?;
@@ -389,7 +393,9 @@ impl SqliteStore {
                 sqlx::query(
                     "UPDATE queue SET lease_owner = NULL, leased_until = 0, owed = coalesce(
                          (SELECT sum(records) FROM delivery d WHERE d.queue_no = queue.queue_no), 0)
-                         + coalesce((SELECT sum(records) FROM replay r WHERE r.queue_no = queue.queue_no), 0)
+                         + coalesce((SELECT sum(records) FROM replay r WHERE r.queue_no = queue.queue_no), 0),
+                         awaited = coalesce((SELECT sum(awaited) FROM delivery d WHERE d.queue_no = queue.queue_no), 0),
+                         tickets = (SELECT count(*) FROM ticket k WHERE k.queue_no = queue.queue_no)
                      WHERE queue_no = ? AND fence = ?",
                 )
                 .bind(queue_no)
@@ -403,7 +409,7 @@ impl SqliteStore {
     }
 
     /// The data key of the tenant whose deliveries are leased.
-    async fn key_of(&self, lease: &DeliveryLease) -> Result<DataKey, StoreError> {
+    pub(super) async fn key_of(&self, lease: &DeliveryLease) -> Result<DataKey, StoreError> {
         let failed = self.failed("keep what a sink refused");
         let row = sqlx::query("SELECT data_key FROM tenant WHERE id = ? AND length(data_key) > 0")
             .bind(lease.tenant.id.to_string());
@@ -415,7 +421,7 @@ impl SqliteStore {
 }
 
 /// What a write under a lease on deliveries presents.
-struct QueueLease {
+pub(super) struct QueueLease {
     tenant: String,
     sink: String,
     fence: i64,
@@ -423,7 +429,7 @@ struct QueueLease {
 }
 
 impl QueueLease {
-    fn of(lease: &DeliveryLease) -> Self {
+    pub(super) fn of(lease: &DeliveryLease) -> Self {
         Self {
             tenant: lease.tenant.id.to_string(),
             sink: lease.sink.clone(),
@@ -433,7 +439,7 @@ impl QueueLease {
     }
 
     /// The numbers of the queue and its tenant, if the lease still holds.
-    async fn held(&self, connection: &mut SqliteConnection) -> Result<(i64, i64), Failure> {
+    pub(super) async fn held(&self, connection: &mut SqliteConnection) -> Result<(i64, i64), Failure> {
         let row = sqlx::query(
             "SELECT l.queue_no, l.tenant_no FROM queue l JOIN tenant t ON t.tenant_no = l.tenant_no
              WHERE t.id = ? AND l.sink = ? AND l.fence = ? AND l.lease_owner IS NOT NULL",
@@ -467,20 +473,46 @@ fn stored_delivery(row: &SqliteRow) -> Result<StoredDelivery, sqlx::Error> {
         lineage: Lineage(lineage.parse().unwrap_or_else(|_| Uuid::new_v4())),
         number: row.try_get("number")?,
         records: row.try_get("records")?,
-        selection: row.try_get("selection")?,
+        selection: leasable(row)?,
         batch_no: row.try_get("batch_no")?,
         batch,
     })
 }
 
-/// Remembers the highest delivery that the sink is done with.
-async fn note_done(
+/// Which records of a delivery can be given out: those that are owed and not waited for.
+fn leasable(row: &SqliteRow) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    let selection: Option<Vec<u8>> = row.try_get("selection")?;
+    let awaited = awaited_of(row.try_get("awaited_bits")?);
+    // Where the batch is gone, nothing is read back of it.
+    let records = row.try_get::<Option<i64>, _>("batch_records")?.map_or(0, count);
+    if awaited.is_empty() || records == 0 {
+        return Ok(selection);
+    }
+    let owed = selection.map_or(Selection::All, Selection::Some);
+    let left = Selection::of(usize::try_from(records).unwrap_or(0), |index| {
+        owed.contains(index) && !awaited.iter().any(|awaited| awaited.contains(index))
+    });
+    Ok(left.map_or_else(|| Some(Vec::new()), bits))
+}
+
+/// Takes records that are settled off what a delivery owes. One that owes nothing more is gone, and the highest of those is
+/// remembered.
+pub(super) async fn settle_records(
     connection: &mut SqliteConnection,
     queue_no: i64,
-    changes: &[(i64, Option<(i64, Selection)>)],
+    number: i64,
+    settled: &Selection,
+    batch_records: usize,
 ) -> Result<(), Failure> {
-    let done = changes.iter().filter(|(_, remaining)| remaining.is_none()).map(|(number, _)| *number);
-    let Some(number) = done.max() else { return Ok(()) };
+    let row = sqlx::query("SELECT selection FROM delivery WHERE queue_no = ? AND number = ?");
+    let row = row.bind(queue_no).bind(number).fetch_optional(&mut *connection).await?;
+    let Some(row) = row else { return Ok(()) };
+    // What is there now, and not what was leased: what is waited for is settled by others meanwhile.
+    let owed = row.try_get::<Option<Vec<u8>>, _>(0)?.map_or(Selection::All, Selection::Some);
+    if let Some(left) = owed.without(settled, batch_records) {
+        let records = selected(batch_records, &left);
+        return narrow_delivery(connection, queue_no, number, records, left).await;
+    }
     sqlx::query(
         "UPDATE queue SET done_number = ?2, done_lineage_no =
              coalesce((SELECT lineage_no FROM delivery WHERE queue_no = ?1 AND number = ?2), 0)
@@ -490,7 +522,7 @@ async fn note_done(
     .bind(number)
     .execute(&mut *connection)
     .await?;
-    Ok(())
+    delete_delivery(connection, queue_no, number).await
 }
 
 async fn delete_delivery(
@@ -498,8 +530,14 @@ async fn delete_delivery(
     queue_no: i64,
     number: i64,
 ) -> Result<(), Failure> {
-    let delete = sqlx::query("DELETE FROM delivery WHERE queue_no = ? AND number = ?");
-    delete.bind(queue_no).bind(number).execute(&mut *connection).await?;
+    for sql in [
+        "UPDATE queue SET awaited = awaited - coalesce(
+             (SELECT awaited FROM delivery WHERE queue_no = ?1 AND number = ?2), 0) WHERE queue_no = ?1",
+        "DELETE FROM ticket_record WHERE queue_no = ?1 AND number = ?2",
+        "DELETE FROM delivery WHERE queue_no = ?1 AND number = ?2",
+    ] {
+        sqlx::query(sql).bind(queue_no).bind(number).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

@@ -42,6 +42,7 @@ mod sources;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod trace;
 mod unrouted;
 mod waits;

@@ -15,7 +15,8 @@ use crate::{DeliveryLimits, StoreError};
 
 /// Whether something waits to step in.
 const WAITING: &str = "SELECT 1 FROM replay WHERE queue_no = ?1
-     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.queue_no = ?1 AND d.replayed = 1) LIMIT 1";
+     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.queue_no = ?1 AND d.replayed = 1
+         AND d.awaited < d.records) LIMIT 1";
 
 impl SqliteStore {
     /// Makes deliveries of what a leased queue owes once more. Synced: a number that a sink has seen must never be given

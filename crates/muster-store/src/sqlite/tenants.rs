@@ -341,6 +341,9 @@ async fn sweep_step(connection: &mut SqliteConnection, kind: &str, no: i64) -> R
              (SELECT number FROM delivery WHERE queue_no = ?1 LIMIT ?2)",
             "DELETE FROM replay WHERE queue_no = ?1 AND batch_no IN
              (SELECT batch_no FROM replay WHERE queue_no = ?1 LIMIT ?2)",
+            "DELETE FROM ticket_record WHERE queue_no = ?1 AND (number, ticket_no) IN
+             (SELECT number, ticket_no FROM ticket_record WHERE queue_no = ?1 LIMIT ?2)",
+            "DELETE FROM ticket WHERE ticket_no IN (SELECT ticket_no FROM ticket WHERE queue_no = ?1 LIMIT ?2)",
         ],
         _ => &[
             "DELETE FROM journal_batch WHERE batch_no IN

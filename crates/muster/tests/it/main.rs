@@ -1,8 +1,10 @@
 //! Scenarios: Muster against the emulator of Microsoft's cloud and of the SIEMs.
 
+mod acknowledged;
 mod app;
 mod backfill;
 mod backup;
+mod balancer;
 mod browser;
 mod changes;
 mod cli;

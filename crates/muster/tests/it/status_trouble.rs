@@ -9,8 +9,8 @@ use crate::support::{Setup, config, eventually, get, signal};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_that_refuses_records_says_so_for_an_hour() {
-    let desk = Desk::new(Config { tenants: 1, alerts: Some(4), ..config() }).await;
-    desk.fault(Area::Hec, FaultKind::Status { status: 413 });
+    let desk = Desk::new(Config { tenants: 1, alerts: Some(20), ..config() }).await;
+    desk.fault(Area::Hec, FaultKind::Firewall { status: 413, one_event_in: 4 });
     desk.bench.collect().await;
     desk.bench.deliver().await;
     desk.setup.emulator.clear_faults();
@@ -26,7 +26,7 @@ async fn a_sink_that_refuses_records_says_so_for_an_hour() {
     desk.bench.pass(3_599);
     assert_eq!(desk.sink().await, SinkWord::Refused);
     desk.bench.pass(1);
-    assert_eq!(desk.sink().await, SinkWord::NeverUsed, "it has never acknowledged anything");
+    assert_ne!(desk.sink().await, SinkWord::Refused);
     let replayed = desk.setup.muster(&["dead-letter", "replay", "--all"]).await;
     assert!(replayed.status.success(), "{replayed:?}");
     desk.bench.deliver().await;

@@ -11,7 +11,7 @@ use muster::access::apps::Apps;
 use muster::access::grants::StoreGrants;
 use muster::collect::{Collector, News, Pace, Skews, Swept};
 use muster::config::Settings;
-use muster::deliver::{Deliverer, StepOutcome};
+use muster::deliver::{AskOutcome, Deliverer, StepOutcome};
 use muster::routing::Router;
 use muster::troubles::Troubles;
 use muster::wiring;
@@ -260,6 +260,8 @@ impl Bench {
             instance,
             accepted: Arc::clone(&accepted),
             told: Arc::default(),
+            kept: Notify::new(),
+            asked: tokio::sync::Mutex::default(),
         };
         let deliverers = settings.sinks.keys().map(deliverer).collect();
         Self { store, clock, collector, deliverers, troubles }
@@ -275,10 +277,15 @@ impl Bench {
         self.collector.collect_due().await.expect("the store answers")
     }
 
-    /// Delivers all that is due.
+    /// Delivers all that is due, and asks for acknowledgements while there are any.
     pub(crate) async fn deliver(&self) {
         for deliverer in &self.deliverers {
-            while deliverer.step().await.expect("the store answers") != StepOutcome::Idle {}
+            loop {
+                while deliverer.step().await.expect("the store answers") != StepOutcome::Idle {}
+                if deliverer.ask().await.expect("the store answers") != AskOutcome::Settled {
+                    break;
+                }
+            }
         }
     }
 

@@ -54,6 +54,13 @@ impl Template {
     }
 }
 
+impl Template {
+    /// Whether a tenant's name is in it, which may be anything.
+    pub(crate) fn has_names(&self) -> bool {
+        self.0.contains(&Piece::Name)
+    }
+}
+
 impl FromStr for Template {
     type Err = TemplateError;
 

@@ -14,7 +14,7 @@ use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSettings {
-    /// Where it is. Its folder must exist.
+    /// Where it is. Its folder must exist. With `{{ tenant.slug }}` or `{{ tenant.id }}` in it each tenant has a file of its own.
     pub path: PathBuf,
     /// How records are written: `raw`, `splunk`, `cef`, `leef`, `ecs` or `ocsf`.
     #[serde(default)]
@@ -78,5 +78,9 @@ impl Settings for FileSettings {
     /// One after the other: a file has one end.
     fn concurrency(&self) -> u32 {
         1
+    }
+
+    fn mistakes(&self) -> Vec<String> {
+        super::template(&self.path).err().into_iter().collect()
     }
 }

@@ -123,7 +123,10 @@ async fn a_repetition_is_answered_and_not_written() {
     let sink = Sink::File(sink);
     assert!(sink.test().await.expect("usable").contains("is open, 10 bytes long"));
     sink.close().await;
-    is_retry(&sink.deliver(delivery_batch(&tenant(0), &[delivery(3, &["5"])])).await, "it is closed");
+    is_retry(
+        &sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(3, &["5"])])).await,
+        "it is closed",
+    );
     let Sink::File(sink) = sink else { unreachable!() };
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(place.path()).expect("the file").permissions().mode() & 0o137, 0);

@@ -1,269 +1,174 @@
-//! Indexer acknowledgement. Acknowledgements are asked for by whichever delivery finds nobody asking: one question for
-//! all that are outstanding. An `ackId` counts within a channel and starts over when Splunk restarts, so after any
-//! failure of the connection later requests use a new channel: an id of the old one can then not be confirmed by a
-//! stranger.
+//! Indexer acknowledgement: asking what became of requests, by their tickets.
+//!
+//! A channel whose line is alive is asked on it, so that the same indexer answers behind any balancer. Others are asked over
+//! a new connection each time: a balancer that knows no cookies leads to another indexer each time, and one that has never
+//! heard of a channel says no.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use muster_model::Trouble;
-use reqwest::{Method, StatusCode};
-use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
+use futures_util::StreamExt;
+use futures_util::stream;
+use muster_http::Client;
+use muster_model::{Secret, Ticket, Trouble};
+use reqwest::StatusCode;
 use uuid::Uuid;
 
-use super::collector::{Collector, Said};
+use super::collector::{self, Call, Collector, Reply};
+use super::lines::{Line, Lines};
+use crate::sinks::tickets::Said;
 
-/// Acknowledgements that are asked for in one request.
-const ACKS_PER_QUESTION_MAX: usize = 1000;
-/// How soon after a request its acknowledgement is asked for, at the earliest.
-const ACK_WAIT_MIN: Duration = Duration::from_millis(10);
-/// How long to wait between two questions, at most.
-const ACK_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Connections that are asked over at the same time.
+const AT_ONCE_MAX: usize = 16;
 
-/// Which acknowledgements are outstanding.
-#[derive(Debug)]
-pub(super) struct AckBoard {
-    state: Mutex<AckState>,
-    /// Held by whoever asks for all.
-    asking: tokio::sync::Mutex<()>,
-    registered: Notify,
+/// Those that are asked over one connection, as places among the tickets.
+enum Group<'a> {
+    OnLine(Arc<Line>, Vec<usize>),
+    Anew(&'a Collector, Option<&'a Secret<String>>, Vec<usize>),
 }
 
-#[derive(Debug)]
-struct AckState {
-    channel: Uuid,
-    waiting: BTreeMap<(Uuid, u64), Waiting>,
-    /// Of the latest one confirmed, from request to confirmation.
-    last_took: Duration,
-    last_problem: Option<String>,
+/// Asks about all tickets, and answers for each.
+pub(super) async fn ask(lines: &Lines, tickets: &[Ticket]) -> Vec<Said> {
+    let mut said: Vec<Said> = tickets.iter().map(|_| gone()).collect();
+    let asked: Vec<_> =
+        groups(lines, tickets).into_iter().map(|group| ask_group(lines, tickets, group)).collect();
+    let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE_MAX);
+    while let Some(answered) = answers.next().await {
+        for (place, answer) in answered {
+            said[place] = answer;
+        }
+    }
+    said
 }
 
-#[derive(Debug)]
-struct Waiting {
-    since: Instant,
-    teller: oneshot::Sender<Result<(), Trouble>>,
+fn gone() -> Said {
+    Said::Gone("its address is not in the sink's settings any more, and nobody else can be asked".to_owned())
 }
 
-/// The wait for one acknowledgement; dropping it ends the asking.
-pub(super) struct Ticket<'a> {
-    board: &'a AckBoard,
-    channel: Uuid,
-    id: u64,
-    told: oneshot::Receiver<Result<(), Trouble>>,
+fn groups<'a>(lines: &'a Lines, tickets: &'a [Ticket]) -> Vec<Group<'a>> {
+    let mut on_lines: HashMap<*const Line, (Arc<Line>, Vec<usize>)> = HashMap::new();
+    let mut anew: BTreeMap<(usize, Option<&str>), Vec<usize>> = BTreeMap::new();
+    for (place, ticket) in tickets.iter().enumerate() {
+        let collector = lines.collectors.iter().position(|collector| collector.base == ticket.endpoint);
+        match (lines.line_of(ticket.channel), collector) {
+            (Some(line), _) => {
+                on_lines.entry(Arc::as_ptr(&line)).or_insert_with(|| (line, Vec::new())).1.push(place);
+            }
+            (None, Some(collector)) => {
+                let cookies = ticket.cookies.as_ref().map(|cookies| cookies.expose().as_str());
+                anew.entry((collector, cookies)).or_default().push(place);
+            }
+            // The token is for the addresses of the settings only.
+            (None, None) => {}
+        }
+    }
+    let on_lines = on_lines.into_values().map(|(line, places)| Group::OnLine(line, places));
+    let anew = anew.into_iter().map(|((collector, _), places)| {
+        let cookies = places.first().and_then(|place| tickets[*place].cookies.as_ref());
+        Group::Anew(&lines.collectors[collector], cookies, places)
+    });
+    on_lines.chain(anew).collect()
 }
 
-impl Default for AckBoard {
-    fn default() -> Self {
-        Self {
-            state: Mutex::new(AckState {
-                channel: Uuid::new_v4(),
-                waiting: BTreeMap::new(),
-                last_took: Duration::ZERO,
-                last_problem: None,
-            }),
-            asking: tokio::sync::Mutex::new(()),
-            registered: Notify::new(),
+async fn ask_group(lines: &Lines, tickets: &[Ticket], group: Group<'_>) -> Vec<(usize, Said)> {
+    match group {
+        Group::OnLine(line, places) => {
+            let mut turn = lines.turn_on(line).await;
+            let cookies = turn.state.cookies.header();
+            let (collector, client) = (lines.collector(&turn.line), turn.line.client.clone());
+            let asked = places.iter().map(|place| &tickets[*place]);
+            let (answers, is_lost) = ask_over(collector, Some(client), cookies.as_ref(), asked).await;
+            if is_lost {
+                turn.line.leave();
+            }
+            for (place, _) in places.iter().zip(&answers).filter(|(_, said)| **said == Said::Stored) {
+                lines.is_free(tickets[*place].channel, Some(&mut turn));
+            }
+            places.into_iter().zip(answers).collect()
+        }
+        Group::Anew(collector, cookies, places) => {
+            let asked = places.iter().map(|place| &tickets[*place]);
+            let (answers, _) = ask_over(collector, None, cookies, asked).await;
+            for (place, _) in places.iter().zip(&answers).filter(|(_, said)| **said == Said::Stored) {
+                lines.is_free(tickets[*place].channel, None);
+            }
+            places.into_iter().zip(answers).collect()
         }
     }
 }
 
-impl AckBoard {
-    /// Waits until the collector confirms the ticket, asking for everyone while nobody else does.
-    pub(super) async fn acknowledged(
-        &self,
-        mut ticket: Ticket<'_>,
-        collector: &Collector,
-        timeout: Duration,
-    ) -> Result<(), Trouble> {
-        let deadline = Instant::now() + timeout;
-        let told = tokio::select! {
-            biased;
-            told = &mut ticket.told => Some(told),
-            () = tokio::time::sleep_until(deadline) => None,
-            _asking = self.asking.lock() => self.ask_until(&mut ticket, collector, deadline).await,
-        };
-        match told {
-            Some(Ok(told)) => told,
-            Some(Err(_)) => Err(collector.trouble(
-                "Splunk has given an acknowledgement id out twice, so it has restarted and forgotten the first; \
-                 its events are sent again"
-                    .to_owned(),
-                None,
-            )),
-            None => {
-                let last = self.last_problem();
-                let why = last.map(|last| format!(" (the last question failed: {last})")).unwrap_or_default();
-                Err(collector.trouble(
-                    format!(
-                        "Splunk took events and did not acknowledge them within {timeout:?}{why}: check the indexers, and \
-                         that a load balancer keeps a client on one of them. They are sent again"
-                    ),
-                    None,
-                ))
-            }
+/// Asks about tickets one after the other over one connection; whether that was lost. What was not asked for then is as
+/// unclear as what was. Without a `client` they may be asked over any connection, and a collector that closes each is asked
+/// over one after the other.
+async fn ask_over<'a>(
+    collector: &Collector,
+    client: Option<Client>,
+    cookies: Option<&Secret<String>>,
+    tickets: impl Iterator<Item = &'a Ticket>,
+) -> (Vec<Said>, bool) {
+    let (mut answers, mut lost): (Vec<Said>, Option<Said>) = (Vec::new(), None);
+    let (is_on_a_line, mut client) = (client.is_some(), client);
+    for ticket in tickets {
+        if let Some(lost) = &lost {
+            answers.push(lost.clone());
+            continue;
         }
-    }
-
-    /// Asks for all that is outstanding until the ticket is told or the deadline has passed.
-    ///
-    /// A question is never left unanswered for the ticket's sake: Splunk forgets what it has confirmed, and the answer
-    /// may confirm the tickets of others.
-    async fn ask_until(
-        &self,
-        ticket: &mut Ticket<'_>,
-        collector: &Collector,
-        deadline: Instant,
-    ) -> Option<Result<Result<(), Trouble>, oneshot::error::RecvError>> {
-        let mut wait = self.first_wait();
-        loop {
-            let mut due = Instant::now() + wait;
-            loop {
-                tokio::select! {
-                    biased;
-                    told = &mut ticket.told => return Some(told),
-                    () = tokio::time::sleep_until(deadline) => return None,
-                    () = tokio::time::sleep_until(due) => break,
-                    () = self.registered.notified() => {
-                        wait = self.first_wait();
-                        due = due.min(Instant::now() + wait);
-                    }
-                }
-            }
-            wait = (wait * 2).min(ACK_WAIT_MAX);
-            for (channel, ids) in self.outstanding() {
-                for ids in ids.chunks(ACKS_PER_QUESTION_MAX) {
-                    self.ask_once(channel, ids, collector).await;
-                }
-            }
-        }
-    }
-
-    async fn ask_once(&self, channel: Uuid, ids: &[u64], collector: &Collector) {
-        let question = serde_json::json!({ "acks": ids }).to_string();
-        let reply = match collector.call(Method::POST, "ack", channel, Some(question.into()), false).await {
-            Ok(reply) => reply,
-            Err(trouble) => {
-                self.change_channel(channel);
-                self.problem(Some(trouble.reason));
-                return;
+        let question = serde_json::json!({ "acks": [ticket.ack_id] }).to_string();
+        let (channel, body) = (ticket.channel, Some(Bytes::from(question)));
+        let over = match client.take().map_or_else(|| collector.client.of_one_connection(), Ok) {
+            Ok(over) => over,
+            Err(error) => {
+                let unclear = Said::Unclear(collector.trouble(error.to_string(), None));
+                lost = Some(unclear.clone());
+                answers.push(unclear);
+                continue;
             }
         };
-        if let (StatusCode::OK, Some(Said { acks: Some(acks), .. })) = (reply.status, &reply.said) {
-            self.problem(None);
-            for id in ids.iter().filter(|id| acks.get(&id.to_string()) == Some(&true)) {
-                self.tell(channel, *id, Ok(()));
+        match collector.call(&over, Call { endpoint: "ack", channel, body, gzip: false, cookies }).await {
+            Ok(reply) => {
+                let said = said(collector, &reply, ticket.ack_id);
+                if !reply.closes() {
+                    client = Some(over);
+                } else if is_on_a_line {
+                    let why = "the collector closes connections; asked again over another".to_owned();
+                    lost = Some(Said::Unclear(collector.trouble(why, None)));
+                }
+                answers.push(said);
             }
-            return;
-        }
-        let trouble = collector.refusal(&reply);
-        if reply.status.is_client_error() && reply.status != StatusCode::TOO_MANY_REQUESTS {
-            // The token was withdrawn, or acknowledgement switched off: waiting will not help.
-            for id in ids {
-                self.tell(channel, *id, Err(trouble.clone()));
+            Err(no_answer) => {
+                let unclear = Said::Unclear(no_answer.trouble);
+                lost = Some(unclear.clone());
+                answers.push(unclear);
             }
-        } else {
-            self.change_channel(channel);
-        }
-        self.problem(Some(trouble.reason));
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, AckState> {
-        self.state.lock().expect("no panic while the lock is held")
-    }
-
-    pub(super) fn channel(&self) -> Uuid {
-        self.state().channel
-    }
-
-    /// Leaves a channel that may belong to a collector that has restarted.
-    pub(super) fn change_channel(&self, left: Uuid) {
-        let mut state = self.state();
-        if state.channel == left {
-            state.channel = Uuid::new_v4();
         }
     }
-
-    pub(super) fn register(&self, channel: Uuid, id: u64) -> Ticket<'_> {
-        let (teller, told) = oneshot::channel();
-        // An id given out twice is one of before and one of after a restart: the older waits in vain, and is told so
-        // by its channel closing here.
-        self.state().waiting.insert((channel, id), Waiting { since: Instant::now(), teller });
-        self.registered.notify_one();
-        Ticket { board: self, channel, id, told }
-    }
-
-    pub(super) fn outstanding(&self) -> BTreeMap<Uuid, Vec<u64>> {
-        let mut channels = BTreeMap::<Uuid, Vec<u64>>::new();
-        for (channel, id) in self.state().waiting.keys() {
-            channels.entry(*channel).or_default().push(*id);
-        }
-        channels
-    }
-
-    fn tell(&self, channel: Uuid, id: u64, what: Result<(), Trouble>) {
-        let mut state = self.state();
-        if let Some(waiting) = state.waiting.remove(&(channel, id)) {
-            if what.is_ok() {
-                state.last_took = waiting.since.elapsed();
-            }
-            // The delivery may have given up at this moment; then there is nobody to tell.
-            drop(waiting.teller.send(what));
-        }
-    }
-
-    /// Half of what the latest took: soon enough, and no storm of questions to a collector that takes its time.
-    fn first_wait(&self) -> Duration {
-        (self.state().last_took / 2).clamp(ACK_WAIT_MIN, ACK_WAIT_MAX)
-    }
-
-    fn problem(&self, problem: Option<String>) {
-        self.state().last_problem = problem;
-    }
-
-    fn last_problem(&self) -> Option<String> {
-        self.state().last_problem.clone()
-    }
+    (answers, lost.is_some())
 }
 
-impl Drop for Ticket<'_> {
-    fn drop(&mut self) {
-        self.told.close();
-        let mut state = self.board.state();
-        // Not a later one with the same id.
-        if state.waiting.get(&(self.channel, self.id)).is_some_and(|waiting| waiting.teller.is_closed()) {
-            state.waiting.remove(&(self.channel, self.id));
-        }
+/// What an answer means for the request with this number.
+fn said(collector: &Collector, reply: &Reply, ack_id: u64) -> Said {
+    if let (StatusCode::OK, Some(collector::Said { acks: Some(acks), .. })) = (reply.status, &reply.said) {
+        // Only of what was asked for: what is said of other numbers belongs to others.
+        return if acks.get(&ack_id.to_string()) == Some(&true) { Said::Stored } else { Said::NotYet };
+    }
+    let trouble = collector.refusal(reply);
+    match reply.status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Said::Unclear(trouble),
+        status if status.is_client_error() => Said::Refused(trouble),
+        _ => Said::Unclear(trouble),
     }
 }
 
 /// Whether the collector acknowledges, for this token.
 pub(super) async fn offered_by(collector: &Collector) -> Result<bool, Trouble> {
-    let question = Bytes::from_static(b"{\"acks\":[0]}");
+    let body = Some(Bytes::from_static(b"{\"acks\":[0]}"));
     // On a channel of its own: an acknowledgement is told once, and this must not take one that is waited for.
-    let reply = collector.call(Method::POST, "ack", Uuid::new_v4(), Some(question), false).await?;
+    let call = Call { endpoint: "ack", channel: Uuid::new_v4(), body, gzip: false, cookies: None };
+    let reply = collector.call(&collector.client, call).await.map_err(|no_answer| no_answer.trouble)?;
     match (reply.status, &reply.said) {
-        (StatusCode::OK, Some(Said { acks: Some(_), .. })) => Ok(true),
-        (_, Some(Said { code: Some(14), .. })) | (StatusCode::NOT_FOUND, _) => Ok(false),
+        (StatusCode::OK, Some(collector::Said { acks: Some(_), .. })) => Ok(true),
+        (_, Some(collector::Said { code: Some(14), .. })) | (StatusCode::NOT_FOUND, _) => Ok(false),
         _ => Err(collector.refusal(&reply)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_id_given_out_twice_is_not_believed_for_the_first() {
-        let board = AckBoard::default();
-        let channel = board.channel();
-        let mut first = board.register(channel, 3);
-        let mut second = board.register(channel, 3);
-        assert!(first.told.try_recv().is_err());
-        drop(first);
-        board.tell(channel, 3, Ok(()));
-        assert_eq!(second.told.try_recv(), Ok(Ok(())));
     }
 }

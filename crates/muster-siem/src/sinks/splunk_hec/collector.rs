@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use muster_http::{Client, Response};
-use muster_model::Trouble;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use muster_http::{Client, Response, TransportError};
+use muster_model::{Secret, Trouble};
+use reqwest::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ const WORDS: ReceiverWords =
 pub(super) struct Collector {
     /// The sink's name, for messages.
     pub(super) sink: String,
+    /// Makes the clients of lines, and asks what belongs to none.
     pub(super) client: Client,
     /// The address without a path of the collector, for messages and for joining.
     pub(super) base: String,
@@ -29,31 +30,46 @@ pub(super) struct Collector {
     pub(super) timeout: Duration,
 }
 
+/// A request to a collector.
+pub(super) struct Call<'a> {
+    pub(super) endpoint: &'static str,
+    pub(super) channel: Uuid,
+    pub(super) body: Option<Bytes>,
+    pub(super) gzip: bool,
+    /// What a balancer wants to see again.
+    pub(super) cookies: Option<&'a Secret<String>>,
+}
+
+/// Why a call brought no answer.
+pub(super) struct NoAnswer {
+    pub(super) trouble: Trouble,
+    /// Whether it is certain that nothing was sent.
+    pub(super) was_not_sent: bool,
+}
+
 impl Collector {
-    /// One request to the collector and its whole answer. An error is one of the way there.
-    pub(super) async fn call(
-        &self,
-        method: Method,
-        endpoint: &str,
-        channel: Uuid,
-        body: Option<Bytes>,
-        gzip: bool,
-    ) -> Result<Reply, Trouble> {
+    /// One request to the collector over `client`, and its whole answer. An error is one of the way there.
+    pub(super) async fn call(&self, client: &Client, call: Call<'_>) -> Result<Reply, NoAnswer> {
+        let Call { endpoint, channel, body, gzip, cookies } = call;
         let query = if endpoint == "ack" { format!("?channel={channel}") } else { String::new() };
-        let mut request = self
-            .client
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let mut request = client
             .request(method, &format!("{}/services/collector/{endpoint}{query}", self.base))
             .header("X-Splunk-Request-Channel", channel.to_string());
+        if let Some(mut cookies) = cookies.and_then(|cookies| HeaderValue::from_str(cookies.expose()).ok()) {
+            cookies.set_sensitive(true);
+            request = request.header(COOKIE, cookies);
+        }
         if gzip {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
-        match self.client.send(request).await {
-            Ok(response) => Ok(Reply::read(response)),
-            Err(error) => Err(self.trouble(http::no_answer(&error, self.timeout, WORDS), None)),
-        }
+        client.send(request).await.map(Reply::read).map_err(|error| NoAnswer {
+            was_not_sent: matches!(error, TransportError::Connect { .. }),
+            trouble: self.trouble(http::no_answer(&error, self.timeout, WORDS), None),
+        })
     }
 
     /// Why a request was refused as a whole, and what to do about it.
@@ -98,6 +114,7 @@ pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) retry_after: Option<Duration>,
     pub(super) said: Option<Said>,
+    pub(super) headers: HeaderMap,
     text: Vec<u8>,
 }
 
@@ -107,8 +124,21 @@ impl Reply {
             status: StatusCode::from_u16(response.status).expect("what came as a status is one"),
             retry_after: http::asked_wait(&response),
             said: serde_json::from_slice(&response.body).ok(),
+            headers: response.headers,
             text: response.body,
         }
+    }
+
+    /// Whether the collector closes the connection after this answer.
+    pub(super) fn closes(&self) -> bool {
+        let connection =
+            self.headers.get(CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        connection.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"))
+    }
+
+    /// The code of HEC that it says, where it says one.
+    pub(super) fn code(&self) -> Option<i64> {
+        self.said.as_ref().and_then(|said| said.code)
     }
 
     /// What it said, short and safe to print.

@@ -23,6 +23,8 @@ const DONE: &str = r#"{"text":"Success","code":0}"#;
 
 #[derive(Debug, Clone)]
 struct Request {
+    /// Which of the connections, by the order in which they came.
+    connection: usize,
     path: String,
     headers: HashMap<String, String>,
     body: Vec<u8>,
@@ -60,15 +62,20 @@ impl Collector {
             let mut connections = JoinSet::new();
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (requests, answer) = (requests.clone(), answer.clone());
+                let connection = connections.len();
                 connections.spawn(async move {
-                    let Some(request) = read_request(&mut stream).await else { return };
-                    requests.lock().expect("a lock").push(request.clone());
-                    let answer = answer(&request);
-                    if answer == HANGS {
-                        std::future::pending::<()>().await;
+                    while let Some(request) = read_request(&mut stream, connection).await {
+                        requests.lock().expect("a lock").push(request.clone());
+                        let answer = answer(&request);
+                        if answer == HANGS {
+                            std::future::pending::<()>().await;
+                        }
+                        // The client may have gone, which is not the collector's business.
+                        drop(stream.write_all(answer.as_bytes()).await);
+                        if !answer.contains("keep-alive") {
+                            break;
+                        }
                     }
-                    // The client may have gone, which is not the collector's business.
-                    drop(stream.write_all(answer.as_bytes()).await);
                     drop(stream.shutdown().await);
                 });
             }
@@ -91,7 +98,7 @@ impl Collector {
     }
 }
 
-async fn read_request(stream: &mut tokio::net::TcpStream) -> Option<Request> {
+async fn read_request(stream: &mut tokio::net::TcpStream, connection: usize) -> Option<Request> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n") {
@@ -115,7 +122,7 @@ async fn read_request(stream: &mut tokio::net::TcpStream) -> Option<Request> {
             return None;
         }
     }
-    Some(Request { path, headers, body })
+    Some(Request { connection, path, headers, body })
 }
 
 fn http(status: u16, headers: &str, body: &str) -> String {
@@ -123,6 +130,11 @@ fn http(status: u16, headers: &str, body: &str) -> String {
         "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
         body.len()
     )
+}
+
+/// An answer after which the connection stays open.
+fn kept(status: u16, body: &str) -> String {
+    http(status, "", body).replace("Connection: close", "Connection: keep-alive")
 }
 
 fn said(status: u16, body: &str) -> String {
@@ -134,7 +146,7 @@ async fn deliver(sink: &Sink, ids: &[&str]) -> Report {
     let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
     let deliveries = [delivery(1, &bodies)];
-    sink.deliver(delivery_batch(&tenant(0), &deliveries)).await
+    sink.deliver_and_wait(delivery_batch(&tenant(0), &deliveries)).await
 }
 
 fn is_retry(report: &Report, words: &str) {
@@ -193,7 +205,7 @@ async fn what_cannot_be_encoded_is_rejected_alone() {
     let mut bad = delivery(1, &[&a, "{\"id\":", &b]);
     // Incidents are taken apart, so that they are looked into.
     bad.source = muster_model::Source::GraphIncidents;
-    let report = collector.sink(|_| {}).deliver(delivery_batch(&tenant(0), &[bad])).await;
+    let report = collector.sink(|_| {}).deliver_and_wait(delivery_batch(&tenant(0), &[bad])).await;
     assert_eq!(report.outcomes[0], Outcome::Delivered);
     assert!(matches!(&report.outcomes[1], Outcome::Rejected(_)), "{report:?}");
     assert_eq!(report.outcomes[2], Outcome::Delivered);
@@ -263,7 +275,10 @@ async fn answers_are_bounded_and_may_be_cut() {
     let silent = Collector::start(|_| String::new()).await;
     is_retry(&deliver(&silent.sink(|_| {}), &["a"]).await, "no way to Splunk");
     let nobody = Url::parse("http://127.0.0.1:9").expect("a URL");
-    is_retry(&deliver(&cut.sink(|settings| settings.url = nobody), &["a"]).await, "no way to Splunk");
+    is_retry(
+        &deliver(&cut.sink(|settings| settings.url = Urls(vec![nobody])), &["a"]).await,
+        "no way to Splunk",
+    );
 }
 
 #[tokio::test]
@@ -298,7 +313,7 @@ async fn only_the_invalid_event_is_buried_however_the_collector_counts() {
                     assert!([2, 5].contains(&index), "{report:?}");
                     assert!(reason.contains("Invalid data format, code 6"), "{reason}");
                 }
-                Outcome::Retry => panic!("{report:?}"),
+                Outcome::Retry | Outcome::Awaited => panic!("{report:?}"),
             }
         }
     }
@@ -358,7 +373,7 @@ fn acknowledging(questions: usize) -> impl Fn(&Request) -> String + Send + Sync 
 }
 
 #[tokio::test]
-async fn acknowledgements_are_waited_for_and_asked_together() {
+async fn acknowledgements_are_waited_for() {
     let collector = Collector::start(acknowledging(3)).await;
     let sink = collector.sink(|settings| settings.batch_size = ByteSize(1));
     let (first, second) =
@@ -368,9 +383,9 @@ async fn acknowledgements_are_waited_for_and_asked_together() {
     let seen = collector.seen();
     let questions = seen.iter().filter(|request| !request.is_event()).count();
     assert_eq!(seen.len() - questions, 7);
-    assert!((3..=12).contains(&questions), "{questions} questions for 7 acknowledgements");
+    assert_eq!(questions, 3 * 7, "each on a channel of its own");
     let Sink::SplunkHec(sink) = sink else { unreachable!() };
-    assert!(sink.board.outstanding().is_empty());
+    assert_eq!(sink.lines.waiting(), 0);
 }
 
 #[tokio::test]
@@ -379,11 +394,11 @@ async fn what_is_never_acknowledged_stays_owed() {
     let sink = collector.sink(|settings| settings.ack_timeout = Span(Duration::from_millis(100)));
     is_retry(&deliver(&sink, &["a"]).await, "did not acknowledge them within 100ms");
     let Sink::SplunkHec(sink) = sink else { unreachable!() };
-    assert!(sink.board.outstanding().is_empty());
+    assert_eq!(sink.lines.waiting(), 0);
 }
 
 #[tokio::test]
-async fn a_token_withdrawn_while_waiting_is_told_at_once() {
+async fn a_token_withdrawn_while_waiting_is_told() {
     let collector = Collector::start(|request| {
         if request.is_event() {
             said(200, r#"{"text":"Success","code":0,"ackId":0}"#)
@@ -392,7 +407,8 @@ async fn a_token_withdrawn_while_waiting_is_told_at_once() {
         }
     })
     .await;
-    is_retry(&deliver(&collector.sink(|_| {}), &["a"]).await, "the token is disabled");
+    let sink = collector.sink(|settings| settings.ack_timeout = Span(Duration::from_millis(100)));
+    is_retry(&deliver(&sink, &["a"]).await, "the token is disabled");
 }
 
 #[tokio::test]
@@ -474,7 +490,8 @@ async fn the_way_is_tested_without_an_event() {
 async fn settings_that_cannot_work_are_told() {
     let collector = Collector::start(|_| said(200, DONE)).await;
     let refused = |url: &str, token: &str| {
-        let settings = SplunkHecSettings { url: url.parse().expect("a URL"), ..collector.settings() };
+        let settings =
+            SplunkHecSettings { url: Urls(vec![url.parse().expect("a URL")]), ..collector.settings() };
         let around = Surroundings { secret: &|_| Ok(token.into()), ..surroundings() };
         SplunkHec::build("splunk", settings, &around).expect_err("refused").to_string()
     };
@@ -485,7 +502,8 @@ async fn settings_that_cannot_work_are_told() {
     assert!(with_token.contains("token is empty") && !with_token.contains("hunter2"));
 
     let typed_in_full = collector.sink(|settings| {
-        settings.url = format!("{}services/collector/event", collector.url).parse().expect("a URL");
+        let url = format!("{}services/collector/event", collector.url);
+        settings.url = Urls(vec![url.parse().expect("a URL")]);
     });
     all_delivered(&deliver(&typed_in_full, &["a"]).await, 1);
     assert!(!format!("{typed_in_full:?}").contains("a-token"));
@@ -495,13 +513,216 @@ async fn settings_that_cannot_work_are_told() {
 async fn a_proxy_carries_the_request() {
     let proxy = Collector::start(|_| said(200, DONE)).await;
     let url = proxy.url.clone();
-    let settings =
-        SplunkHecSettings { url: "http://splunk.invalid:8088".parse().expect("a URL"), ..proxy.settings() };
+    let settings = SplunkHecSettings {
+        url: Urls(vec!["http://splunk.invalid:8088".parse().expect("a URL")]),
+        ..proxy.settings()
+    };
     let proxied = Ok(Some(Proxy { url, no_proxy: Some("other.invalid".to_owned()) }));
     let around = Surroundings { proxy: proxied, ..surroundings() };
     let sink = Sink::SplunkHec(SplunkHec::build("splunk", settings, &around).expect("a sink"));
     all_delivered(&deliver(&sink, &["a"]).await, 1);
     assert_eq!(proxy.seen()[0].path, "http://splunk.invalid:8088/services/collector/event");
+}
+
+/// Connections stay open, every request gets the next number of its channel, and is stored at once.
+fn indexer() -> impl Fn(&Request) -> String + Send + Sync {
+    let channels = Mutex::new(HashMap::<String, u64>::new());
+    move |request| {
+        let channel = request.headers["x-splunk-request-channel"].clone();
+        if request.is_event() {
+            let mut channels = channels.lock().expect("a lock");
+            let next = channels.entry(channel).or_default();
+            *next += 1;
+            return kept(200, &format!(r#"{{"text":"Success","code":0,"ackId":{}}}"#, *next - 1));
+        }
+        let question: HashMap<String, Vec<u64>> = serde_json::from_slice(&request.body).expect("a question");
+        let acks: BTreeMap<String, bool> = question["acks"].iter().map(|id| (id.to_string(), true)).collect();
+        kept(200, &json!({ "acks": acks }).to_string())
+    }
+}
+
+#[tokio::test]
+async fn data_goes_on_a_channel_over_one_connection_and_one_request_at_a_time() {
+    let collector = Collector::start(indexer()).await;
+    let sink = collector.sink(|settings| settings.batch_size = ByteSize(1));
+    for _ in 0..5 {
+        let (first, second) = tokio::join!(deliver(&sink, &["a", "b", "c"]), deliver(&sink, &["d", "e"]));
+        all_delivered(&first, 3);
+        all_delivered(&second, 2);
+    }
+    let (mut connection_of, mut is_waiting) = (HashMap::new(), HashMap::new());
+    for request in collector.seen() {
+        let channel = request.headers["x-splunk-request-channel"].clone();
+        let first = *connection_of.entry(channel.clone()).or_insert(request.connection);
+        assert_eq!(first, request.connection, "it is asked where it was sent, as long as that is there");
+        // It is sent again on a channel only when it was asked for what had been sent before.
+        assert_ne!(is_waiting.insert(channel, request.is_event()), Some(request.is_event()));
+    }
+    assert!(connection_of.len() < 25, "channels are used again: {}", connection_of.len());
+}
+
+#[tokio::test]
+async fn a_number_handed_out_twice_is_not_believed() {
+    let collector = Collector::start(|request| match request.is_event() {
+        true => kept(200, r#"{"text":"Success","code":0,"ackId":0}"#),
+        false => kept(200, r#"{"acks":{"0":true}}"#),
+    })
+    .await;
+    let sink = collector.sink(|_| {});
+    all_delivered(&deliver(&sink, &["a"]).await, 1);
+    is_retry(&deliver(&sink, &["b"]).await, "handed out acknowledgement id 0 twice");
+    all_delivered(&deliver(&sink, &["b"]).await, 1);
+    let events: Vec<_> = collector.seen().into_iter().filter(Request::is_event).collect();
+    assert_eq!(events[0].connection, events[1].connection);
+    assert_ne!(events[1].connection, events[2].connection, "it is not trusted any more");
+}
+
+#[tokio::test]
+async fn what_is_said_of_other_numbers_is_somebody_elses() {
+    let collector = Collector::start(|request| match request.is_event() {
+        true => kept(200, r#"{"text":"Success","code":0,"ackId":18446744073709551615}"#),
+        false => kept(200, r#"{"acks":{"18446744073709551614":true,"1":true}}"#),
+    })
+    .await;
+    let sink = collector.sink(|settings| settings.ack_timeout = Span(Duration::from_millis(100)));
+    is_retry(&deliver(&sink, &["a"]).await, "did not acknowledge them");
+    let question = collector.seen().into_iter().find(|request| !request.is_event()).expect("a question");
+    assert_eq!(question.body, br#"{"acks":[18446744073709551615]}"#);
+}
+
+/// A balancer's cookie comes back with everything that goes over the connection, and nowhere else.
+#[tokio::test]
+async fn cookies_of_a_balancer_are_shown_again() {
+    let answers = indexer();
+    let collector = Collector::start(move |request| {
+        answers(request).replace("\r\n\r\n", "\r\nSet-Cookie: route=indexer-2; Path=/\r\n\r\n")
+    })
+    .await;
+    let sink = collector.sink(|_| {});
+    all_delivered(&deliver(&sink, &["a"]).await, 1);
+    all_delivered(&deliver(&sink, &["b"]).await, 1);
+    let cookies: Vec<_> =
+        collector.seen().iter().map(|request| request.headers.get("cookie").cloned()).collect();
+    let route = Some("route=indexer-2".to_owned());
+    assert_eq!(cookies, [None, route.clone(), route.clone(), route]);
+}
+
+/// Refuses events whose id starts with `bad`, in words that are not HEC's.
+fn firewall(status: u16) -> impl Fn(&Request) -> String + Send + Sync {
+    move |request| match request.path.as_str() {
+        "/services/collector/event" if request.body.is_empty() => said(400, r#"{"text":"No data","code":5}"#),
+        _ if request.ids().iter().any(|id| id.starts_with("bad")) => {
+            said(status, "<html>Request Rejected</html>")
+        }
+        _ => said(200, DONE),
+    }
+}
+
+#[tokio::test]
+async fn a_firewalls_page_is_about_one_event() {
+    for status in [400, 403, 406, 500, 502] {
+        let collector = Collector::start(firewall(status)).await;
+        let report = deliver(&collector.sink(|_| {}), &["a", "b", "bad1", "c", "d", "bad2", "e"]).await;
+        for (index, outcome) in report.outcomes.iter().enumerate() {
+            match outcome {
+                Outcome::Rejected(reason) => {
+                    assert!([2, 5].contains(&index) && reason.contains("Request Rejected"), "{report:?}");
+                }
+                outcome => assert!(![2, 5].contains(&index) && *outcome == Outcome::Delivered, "{report:?}"),
+            }
+        }
+        assert_eq!(report.trouble, None);
+    }
+}
+
+#[tokio::test]
+async fn who_refuses_everything_is_in_trouble_and_buries_nothing() {
+    for status in [400, 403, 500] {
+        let collector = Collector::start(firewall(status)).await;
+        let sink = collector.sink(|_| {});
+        let ids: Vec<String> = (0..200).map(|number| format!("bad{number}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let report = deliver(&sink, &ids).await;
+        is_retry(&report, "nothing else was taken meanwhile");
+        assert!(collector.seen().len() < 100, "the search ends: {} requests", collector.seen().len());
+        is_retry(&deliver(&sink, &["bad0"]).await, "nothing else was taken meanwhile");
+        is_retry(&deliver(&sink, &["bad0"]).await, "nothing else was taken meanwhile");
+        // Once something else has been taken, it is known whose fault it is.
+        all_delivered(&deliver(&sink, &["a"]).await, 1);
+        let report = deliver(&sink, &["bad0"]).await;
+        assert!(matches!(&report.outcomes[..], [Outcome::Rejected(_)]), "{report:?}");
+        let report = deliver(&sink, &ids).await;
+        assert!(report.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Rejected(_))), "{report:?}");
+    }
+}
+
+/// Without a good token nothing is searched for.
+#[tokio::test]
+async fn a_firewall_that_refuses_the_token_too_is_not_searched() {
+    let collector = Collector::start(|_| said(403, "<html>Request Rejected</html>")).await;
+    is_retry(&deliver(&collector.sink(|_| {}), &["a", "b", "c"]).await, "the token is not taken");
+    assert_eq!(collector.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn requests_shrink_while_they_get_no_answer() {
+    let collector = Collector::start(|request| match request.body.len() {
+        0..700 => kept(200, DONE),
+        _ => String::new(),
+    })
+    .await;
+    let sink = collector.sink(|settings| settings.batch_size = ByteSize(4096));
+    let ids = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let mut rounds = 0;
+    while deliver(&sink, &ids).await.trouble.is_some() {
+        rounds += 1;
+        assert!(rounds < 8, "requests do not shrink");
+    }
+    assert!(rounds > 0);
+}
+
+#[tokio::test]
+async fn of_several_collectors_those_that_are_well_take_everything() {
+    let answers = indexer();
+    let (well, busy) = (Collector::start(answers).await, Collector::start(|_| said(503, "")).await);
+    let nobody: Url = "http://127.0.0.1:9".parse().expect("a URL");
+    let sink = well.sink(|settings| {
+        settings.url = Urls(vec![nobody, busy.url.clone(), well.url.clone()]);
+        settings.batch_size = ByteSize(1);
+    });
+    for _ in 0..3 {
+        all_delivered(&deliver(&sink, &["a", "b", "c", "d", "e", "f"]).await, 6);
+    }
+    assert!(busy.seen().len() <= 8, "it is passed over: {} requests", busy.seen().len());
+    let trouble = sink.test().await.expect_err("one is down").to_string();
+    assert!(trouble.contains("http://127.0.0.1:9"), "{trouble}");
+
+    // Two that are well share the work.
+    let (first, second) = (Collector::start(indexer()).await, Collector::start(indexer()).await);
+    let sink = first.sink(|settings| {
+        settings.url = Urls(vec![first.url.clone(), second.url.clone()]);
+        settings.batch_size = ByteSize(1);
+    });
+    all_delivered(&deliver(&sink, &["a", "b", "c", "d", "e", "f"]).await, 6);
+    assert!(!first.seen().is_empty() && !second.seen().is_empty());
+}
+
+/// The token is for the addresses of the settings: a ticket of another is not asked about.
+#[tokio::test]
+async fn a_ticket_of_an_address_that_is_gone_is_not_asked_about() {
+    let collector = Collector::start(indexer()).await;
+    let Sink::SplunkHec(sink) = collector.sink(|_| {}) else { unreachable!() };
+    let mut ticket = Ticket {
+        endpoint: "https://gone.example:8088".to_owned(),
+        channel: Uuid::from_u128(1),
+        ack_id: 0,
+        digest: ContentHash::of(b""),
+        cookies: None,
+    };
+    assert!(matches!(&sink.ask(&[ticket.clone()]).await[..], [tickets::Said::Gone(_)]));
+    assert!(collector.seen().is_empty());
+    ticket.endpoint = collector.url.as_str().trim_end_matches('/').to_owned();
+    assert_eq!(sink.ask(&[ticket]).await, [tickets::Said::Stored], "one of before a restart is");
 }
 
 struct Misbehaving {

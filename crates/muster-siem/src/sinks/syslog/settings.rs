@@ -1,28 +1,34 @@
 //! The settings of a syslog sink.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use muster_model::{ByteSize, Span};
+use muster_model::{ByteSize, SecretReference, Span};
 use serde::{Deserialize, Deserializer};
 
-use super::message::{Framing, Rfc, Transport};
+use super::message::{FACILITIES, Framing, Rfc, Transport};
 use crate::formats::{
     BigEvents, CefOptions, EcsOptions, Encoding, LeefOptions, MappingOptions, OcsfOptions, SplunkOptions,
+    Template,
 };
 use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings, seconds, word};
 
 /// What most syslog receivers take without being told: syslog-ng's `log-msg-size`.
 const MESSAGE_SIZE_USUAL: ByteSize = ByteSize(64 * 1024);
-/// The longest header of a message.
+/// What rsyslog takes without being told (`maxMessageSize`): over RELP it cuts what is longer, and says nothing.
+const RELP_SIZE_USUAL: ByteSize = ByteSize(8 * 1024);
+/// The longest header of a message without structured data, and what each parameter of that adds.
 const HEADER_BYTES: u64 = 512;
+const PARAMETER_BYTES: u64 = 300;
 
 /// `type = "syslog"`: a syslog receiver, such as an ArcSight SmartConnector.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SyslogSettings {
-    /// Host and port, such as `arcsight.example:6514`.
-    pub address: String,
-    /// `udp`, `tcp` or `tls`.
+    /// Host and port, such as `arcsight.example:6514`; or a list of receivers, of which the first that is there is used.
+    #[serde(deserialize_with = "addresses")]
+    pub address: Vec<String>,
+    /// `udp`, `tcp`, `tls`, `relp` or `relp_tls`.
     #[serde(deserialize_with = "transport")]
     pub transport: Transport,
     /// `octet_counting` or `newline`; the default is octet counting over TLS (RFC 5425), newlines over TCP.
@@ -73,6 +79,24 @@ pub struct SyslogSettings {
     /// The name in the receiver's certificate, where it is not the address's host.
     #[serde(default)]
     pub server_name: Option<String>,
+    /// A PEM certificate, and those between it and its root, by which Muster proves itself to the receiver.
+    #[serde(default)]
+    pub client_certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[serde(default)]
+    pub client_key: Option<SecretReference>,
+    /// The facility, such as `local0` or `audit`.
+    #[serde(default = "local0", deserialize_with = "facility")]
+    pub facility: u8,
+    /// What stands in headers for the sending host; `{{ tenant.slug }}` and `{{ tenant.id }}` may be in it.
+    #[serde(default = "muster")]
+    pub host_name: Template,
+    /// What stands in headers for the application.
+    #[serde(default = "muster")]
+    pub app_name: Template,
+    /// `[sinks.NAME.structured_data."ID"]`: parameters of elements in RFC 5424's header.
+    #[serde(default)]
+    pub structured_data: BTreeMap<String, BTreeMap<String, Template>>,
     /// How long each step may take: to connect, to shake hands, to take the next bytes, to close.
     #[serde(default = "half_minute")]
     pub timeout: Span,
@@ -96,14 +120,15 @@ impl Confirm {
     pub fn usual_for(transport: Transport) -> Self {
         match transport {
             Transport::Udp => Self::None,
-            Transport::Tcp | Transport::Tls => Self::Close,
+            // RELP has answers of its own.
+            Transport::Tcp | Transport::Tls | Transport::Relp | Transport::RelpTls => Self::Close,
         }
     }
 }
 
 impl Settings for SyslogSettings {
     fn target(&self) -> String {
-        self.address.clone()
+        self.address.join(", ")
     }
 
     fn encoding(&self) -> Result<Encoding, Vec<String>> {
@@ -114,8 +139,10 @@ impl Settings for SyslogSettings {
             ecs: self.ecs.clone(),
             ocsf: self.ocsf.clone(),
         });
-        let usual = self.message_size_max.unwrap_or(MESSAGE_SIZE_USUAL);
-        let fits = ByteSize(usual.0.saturating_sub(HEADER_BYTES));
+        let usual = self.message_bytes();
+        let parameters: usize = self.structured_data.values().map(|of| 1 + of.len()).sum();
+        let header = HEADER_BYTES + PARAMETER_BYTES * parameters as u64;
+        let fits = ByteSize(usual.0.saturating_sub(header));
         let Self { mapping, event_size_max, big_events, big_drop, .. } = self;
         let (event_size_max, big_events) = (Some(event_size_max.unwrap_or(fits)), *big_events);
         EncodingKeys { format, mapping, event_size_max, big_events, big_drop }.encoding()
@@ -126,8 +153,50 @@ impl Settings for SyslogSettings {
     }
 
     fn mistakes(&self) -> Vec<String> {
-        host_and_port(&self.address).err().into_iter().collect()
+        let mut mistakes: Vec<String> =
+            self.address.iter().filter_map(|address| host_and_port(address).err()).collect();
+        if self.transport.is_relp() && self.confirm.is_some() {
+            mistakes.push("confirm is not for relp, whose receiver answers for each message".to_owned());
+        }
+        if self.transport.is_relp() && self.framing.is_some() {
+            mistakes.push("framing is not for relp, which counts octets by itself".to_owned());
+        }
+        if self.client_certificate.is_some() != self.client_key.is_some() {
+            mistakes.push("client_certificate and client_key belong together".to_owned());
+        }
+        if self.client_certificate.is_some() && !self.transport.is_encrypted() {
+            mistakes.push("client_certificate is for tls and relp_tls".to_owned());
+        }
+        if !self.structured_data.is_empty() && self.rfc == Rfc::Rfc3164 {
+            mistakes.push("structured_data needs rfc = \"5424\"".to_owned());
+        }
+        let names = self.structured_data.iter().flat_map(|(id, of)| std::iter::once(id).chain(of.keys()));
+        for name in names.filter(|name| !is_sd_name(name)) {
+            mistakes.push(format!(
+                "`{name}` cannot be a name in structured_data: up to 32 printable ASCII characters without `=`, `]`, `\"` and \
+                 spaces"
+            ));
+        }
+        mistakes
     }
+
+    fn secrets(&self) -> Vec<(&'static str, &SecretReference)> {
+        self.client_key.iter().map(|key| ("client_key", key)).collect()
+    }
+}
+
+impl SyslogSettings {
+    /// The longest message that is sent where events can be split.
+    pub(super) fn message_bytes(&self) -> ByteSize {
+        let usual = if self.transport.is_relp() { RELP_SIZE_USUAL } else { MESSAGE_SIZE_USUAL };
+        self.message_size_max.unwrap_or(usual)
+    }
+}
+
+/// SD-NAME of RFC 5424 section 6.3.
+fn is_sd_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'=' | b']' | b'"');
+    (1..=32).contains(&name.len()) && name.bytes().all(fits)
 }
 
 pub(super) fn host_and_port(address: &str) -> Result<(String, u16), String> {
@@ -140,7 +209,13 @@ pub(super) fn host_and_port(address: &str) -> Result<(String, u16), String> {
 }
 
 fn transport<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Transport, D::Error> {
-    let words = [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
+    let words = [
+        ("udp", Transport::Udp),
+        ("tcp", Transport::Tcp),
+        ("tls", Transport::Tls),
+        ("relp", Transport::Relp),
+        ("relp_tls", Transport::RelpTls),
+    ];
     word(deserializer, "a transport", &words)
 }
 
@@ -155,6 +230,35 @@ fn rfc<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rfc, D::Error> {
 
 fn confirm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Confirm>, D::Error> {
     word(deserializer, "a confirmation", &[("close", Confirm::Close), ("none", Confirm::None)]).map(Some)
+}
+
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        One(String),
+        Several(Vec<String>),
+    }
+    match Given::deserialize(deserializer) {
+        Ok(Given::One(one)) => Ok(vec![one]),
+        Ok(Given::Several(several)) if !several.is_empty() => Ok(several),
+        _ => Err(serde::de::Error::custom(
+            "it must be an address such as arcsight.example:6514, or a list of them",
+        )),
+    }
+}
+
+fn facility<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let words: Vec<(&str, u8)> = FACILITIES.into_iter().zip(0..).collect();
+    word(deserializer, "a facility", &words)
+}
+
+fn local0() -> u8 {
+    16
+}
+
+fn muster() -> Template {
+    "muster".to_owned().try_into().expect("a text is a template")
 }
 
 fn rfc_5424() -> Rfc {

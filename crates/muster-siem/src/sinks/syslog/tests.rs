@@ -31,7 +31,7 @@ fn sink(settings: SyslogSettings) -> Sink {
 }
 
 async fn deliver(sink: &Sink, bodies: &[&str]) -> Report {
-    sink.deliver(delivery_batch(&tenant(0), &[delivery(1, bodies)])).await
+    sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, bodies)])).await
 }
 
 fn all_delivered(report: &Report, count: usize) {
@@ -78,6 +78,24 @@ async fn messages_are_counted_over_tcp() {
     all_delivered(&report, 1);
     let message = format!("<130>Jan  2 03:04:05 muster muster: {a}");
     assert_eq!(text, format!("{} {message}", message.len()));
+}
+
+#[tokio::test]
+async fn the_header_says_what_the_settings_say() {
+    let (listener, port) = listener().await;
+    let section = json!({
+        "address": format!("127.0.0.1:{port}"), "transport": "tcp", "facility": "audit",
+        "host_name": "{{ tenant.slug }}.example", "app_name": "defender alerts",
+        "structured_data": { "muster@32473": { "tenant": "{{ tenant.name }}", "quote": "a\"b]c\\\u{1b}" } },
+    });
+    let sink = sink(settings(section));
+    let a = body("a");
+    let bodies = [a.as_str()];
+    let (report, text) = tokio::join!(deliver(&sink, &bodies), read_one(&listener));
+    all_delivered(&report, 1);
+    let data = r#"[muster@32473 quote="a\"b\]c\\" tenant="Tenant 0"]"#;
+    let head = "<106>1 2026-01-02T03:04:05.123456Z tenant-0.example defenderalerts - graph_alerts";
+    assert_eq!(text, format!("{head} {data} {a}\n"));
 }
 
 #[tokio::test]
@@ -296,7 +314,7 @@ async fn settings_that_cannot_work_are_told() {
         Syslog::build("arcsight", settings, &surroundings()).expect_err("refused").to_string()
     };
     for wrong in [" :514", "arcsight.example", "arcsight.example:0", "a/b:514"] {
-        let settings = SyslogSettings { address: wrong.to_owned(), ..plain(Transport::Udp, 514) };
+        let settings = SyslogSettings { address: vec![wrong.to_owned()], ..plain(Transport::Udp, 514) };
         let told = Syslog::build("arcsight", settings, &surroundings()).expect_err("refused").to_string();
         assert!(told.contains("is not an address such as"), "{told}");
     }

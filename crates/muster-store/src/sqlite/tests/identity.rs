@@ -346,6 +346,8 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
          ALTER TABLE journal_batch DROP COLUMN request_id; ALTER TABLE journal_batch DROP COLUMN routes;
          DROP INDEX queue_by_set_at; ALTER TABLE queue DROP COLUMN set_at;
          DROP TRIGGER unrouted_outlives_its_batch; DROP TABLE unrouted; DROP TABLE replay;
+         DROP TABLE ticket; DROP TABLE ticket_record; ALTER TABLE delivery DROP COLUMN awaited;
+         DROP INDEX queue_due; ALTER TABLE queue DROP COLUMN awaited; ALTER TABLE queue DROP COLUMN tickets;
          DROP INDEX delivery_replayed; ALTER TABLE delivery DROP COLUMN replayed;
          DROP TABLE lineage; DROP TABLE restoration; ALTER TABLE delivery DROP COLUMN lineage_no;
          ALTER TABLE queue DROP COLUMN done_number; ALTER TABLE queue DROP COLUMN done_lineage_no;
@@ -361,7 +363,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
          INSERT INTO source_state SELECT source_no, tenant_no, source, enabled, cursor, next_at, leased_until,
              lease_owner, fence, failures, last_error, last_error_at, last_success_at, accepted
              FROM source JOIN cursor USING (source_no);
-         DROP TABLE cursor; DROP TABLE source; DROP TABLE lease; DROP INDEX queue_due;
+         DROP TABLE cursor; DROP TABLE source; DROP TABLE lease;
          ALTER TABLE queue RENAME TO lane; ALTER TABLE lane RENAME COLUMN queue_no TO lane_no;
          ALTER TABLE delivery RENAME COLUMN queue_no TO lane_no;
          CREATE INDEX lane_due ON lane (sink, next_at) WHERE owed > 0",

@@ -1,0 +1,205 @@
+//! Receivers get asked: what they handed out tickets for is delivered when they say that it is stored.
+//!
+//! One task for each sink, whatever its tenants and workers: no worker waits for an acknowledgement. It takes no input but the
+//! store's, so what was waited for before a crash is asked for after it as well.
+//!
+//! A receiver's time is over when it has said "not yet" for as long as the sink allows, counted from its first such answer to
+//! this process: while it gives no answer it has not said anything, and what it may have stored is not sent again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use muster_model::{Ticket, Trouble};
+use muster_siem::sinks::{Said, Sink};
+use muster_store::{KeptTicket, StoreError, TenantKey, TicketFate, TicketNumber};
+use tokio_util::sync::CancellationToken;
+
+use super::Deliverer;
+use crate::backoff;
+use crate::shown::cause::Subject;
+use crate::told;
+
+/// Tickets that are asked for in one round.
+const TICKETS_MAX: u32 = 4096;
+/// Between two rounds, at least and at most.
+const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// How much longer a round waits for each ticket that is asked for: receivers have other things to do.
+const WAIT_PER_TICKET: Duration = Duration::from_millis(2);
+/// While nothing is waited for.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// What is known of tickets from one round to the next.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Since when a receiver has said "not yet" of each.
+    since: HashMap<TicketNumber, Timestamp>,
+    /// Why it was not asked, or gave no answer, last.
+    last: Option<Trouble>,
+}
+
+/// What a round came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskOutcome {
+    /// Nothing is waited for.
+    Idle,
+    /// Some of it is settled.
+    Settled,
+    /// So many are waited for still, and none was settled.
+    Waiting(usize),
+}
+
+impl Deliverer {
+    /// Asks until told to stop.
+    pub async fn run_asking(&self, stop: CancellationToken) {
+        let (least, most) = WAIT;
+        let mut wait = least;
+        while !stop.is_cancelled() {
+            let kept = self.kept.notified();
+            let pause = match self.ask().await {
+                Ok(AskOutcome::Idle) => {
+                    wait = least;
+                    IDLE
+                }
+                Ok(AskOutcome::Settled) => {
+                    wait = least;
+                    wait
+                }
+                Ok(AskOutcome::Waiting(tickets)) => {
+                    wait = (wait * 2).min(most);
+                    wait + WAIT_PER_TICKET * u32::try_from(tickets).unwrap_or(u32::MAX)
+                }
+                Err(error) => {
+                    let doing = format!("look for what sink `{}` is asked about", self.name);
+                    self.told.store.failed(&doing, &error, self.clock.now());
+                    most
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = kept => {
+                    wait = least;
+                    tokio::time::sleep(least).await;
+                }
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Asks once about all that is waited for, and writes down what became of it.
+    ///
+    /// # Errors
+    /// When the store fails. What was confirmed and could not be written down is asked for again; a receiver that tells each
+    /// acknowledgement once has then forgotten it, and gets it a second time.
+    pub async fn ask(&self) -> Result<AskOutcome, StoreError> {
+        let kept = self.store.tickets(&self.name, TICKETS_MAX).await?;
+        if kept.is_empty() {
+            *self.asked.lock().await = Asked::default();
+            return Ok(AskOutcome::Idle);
+        }
+        let Ok(sink) = self.sink.get().await else { return Ok(AskOutcome::Waiting(kept.len())) };
+        let tickets: Vec<Ticket> = kept.iter().map(|kept| kept.ticket.clone()).collect();
+        let answers = sink.ask(&tickets).await;
+        let mut asked = self.asked.lock().await;
+        let (settled, void) = asked.judge(&sink, &kept, answers, self.clock.now());
+        if settled.is_empty() {
+            return Ok(AskOutcome::Waiting(kept.len()));
+        }
+        drop(asked);
+        let done = self.write_down_fates(&settled).await?;
+        let lost: Vec<Ticket> = void.iter().map(|(kept, _)| kept.ticket.clone()).collect();
+        sink.forget(&lost);
+        metrics::counter!("muster_records_delivered_total", "sink" => self.name.clone())
+            .increment(done.delivered);
+        self.tell(&kept, &settled, &void).await;
+        Ok(AskOutcome::Settled)
+    }
+
+    /// It is tried again for a while: a confirmation that is forgotten may not be told twice.
+    async fn write_down_fates(
+        &self,
+        settled: &[(TicketNumber, TicketFate)],
+    ) -> Result<muster_store::SettledTickets, StoreError> {
+        let began = tokio::time::Instant::now();
+        loop {
+            match self.store.settle_tickets(settled.to_vec(), self.clock.now()).await {
+                Err(error) if began.elapsed() < super::LEASE / 2 => {
+                    let doing = format!("write down what sink `{}` has confirmed", self.name);
+                    self.told.store.failed(&doing, &error, self.clock.now());
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Tells of those whose requests were never acknowledged, and of those whose trouble is over.
+    async fn tell(
+        &self,
+        kept: &[KeptTicket],
+        settled: &[(TicketNumber, TicketFate)],
+        void: &[(&KeptTicket, String)],
+    ) {
+        for (ticket, reason) in void {
+            metrics::counter!("muster_delivery_failures_total", "sink" => self.name.clone()).increment(1);
+            let Ok(tenant) = self.store.tenant(TenantKey::Id(ticket.tenant)).await else { continue };
+            let trouble = told::Trouble {
+                subject: Subject::Sink(self.name.clone()),
+                code: "unacknowledged",
+                meaning: "takes records and does not say that it has stored them; they are sent again",
+                detail: reason,
+                remedy: "check the indexers behind it, and `muster sink test`",
+                severe: false,
+            };
+            self.told.trouble(&tenant, &self.member("unacknowledged"), trouble, self.clock.now());
+        }
+        let confirmed = |of: &KeptTicket| settled.contains(&(of.number, TicketFate::Confirmed));
+        for ticket in kept.iter().filter(|ticket| confirmed(ticket)) {
+            self.told.well(ticket.tenant, &self.member("unacknowledged"), self.clock.now());
+        }
+    }
+}
+
+type Judged<'a> = (Vec<(TicketNumber, TicketFate)>, Vec<(&'a KeptTicket, String)>);
+
+impl Asked {
+    /// What becomes of each ticket, given what its receiver says.
+    fn judge<'a>(
+        &mut self,
+        sink: &Sink,
+        kept: &'a [KeptTicket],
+        answers: Vec<Said>,
+        now: Timestamp,
+    ) -> Judged<'a> {
+        let (mut settled, mut void) = (Vec::new(), Vec::new());
+        let mut lose = |of: &'a KeptTicket, reason: String, settled: &mut Vec<_>| {
+            let seed = backoff::seed(&[&of.tenant.to_string()]);
+            let wait = backoff::wait(0, Duration::from_secs(1), Duration::from_secs(1), seed);
+            let retry_at = now.checked_add(wait).unwrap_or(now);
+            settled.push((of.number, TicketFate::Void { reason: reason.clone(), retry_at }));
+            void.push((of, reason));
+        };
+        for (of, said) in kept.iter().zip(answers) {
+            match said {
+                Said::Stored => settled.push((of.number, TicketFate::Confirmed)),
+                Said::Gone(reason) => lose(of, reason, &mut settled),
+                Said::Unclear(trouble) => self.last = Some(trouble),
+                Said::NotYet | Said::Refused(_) => {
+                    if let Said::Refused(trouble) = said {
+                        self.last = Some(trouble);
+                    }
+                    let since = self.since.entry(of.number).or_insert(now);
+                    // A clock that has stepped back.
+                    *since = (*since).min(now);
+                    let waited = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
+                    if waited >= sink.patience() {
+                        lose(of, sink.unacknowledged(self.last.as_ref()), &mut settled);
+                    }
+                }
+            }
+        }
+        let there: std::collections::HashSet<TicketNumber> = kept.iter().map(|of| of.number).collect();
+        self.since.retain(|number, _| there.contains(number));
+        (settled, void)
+    }
+}

@@ -26,6 +26,7 @@ mod hunt;
 mod identity;
 mod ledger;
 mod listener;
+mod matrix;
 mod memory;
 mod onboarding;
 mod partner_page;

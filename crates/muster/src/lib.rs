@@ -19,6 +19,7 @@ pub mod deliver;
 pub mod exit_code;
 pub mod heartbeat;
 pub mod lifecycle;
+pub mod outage;
 pub mod route_gaps;
 pub mod routing;
 pub mod shown;

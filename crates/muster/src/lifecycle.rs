@@ -43,7 +43,7 @@ use crate::web::onboarding::OnboardingHandle;
 use crate::web::public::PublicListener;
 use crate::web::server::{self, Served};
 use crate::wiring::{Parts, fetch_secrets, open_store};
-use crate::{route_gaps, unrouted};
+use crate::{outage, route_gaps, unrouted};
 
 /// How long the first stage of stopping may take.
 const GRACE: Duration = Duration::from_secs(30);
@@ -333,6 +333,12 @@ impl Engine {
         tasks.spawn(async move {
             unrouted::watch(watched, watch_clock, keep_journal, told, token).await;
             "watch over what no route takes"
+        });
+        let disk = (Arc::clone(store), Arc::clone(clock), settings.path(&settings.store.path));
+        let (told, token) = (Arc::clone(about.0), stop.clone());
+        tasks.spawn(async move {
+            outage::watch(disk.0, disk.1, disk.2, told, token).await;
+            "watch over sinks that are down"
         });
         let (again, of_secrets, token) = (settings.clone(), Arc::clone(clock), stop.clone());
         tasks.spawn(async move {

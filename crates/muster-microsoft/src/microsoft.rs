@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use muster_http::{Client, ClientError, ClientOptions, Held, Response, shown};
 use muster_model::{Clock, DomainName, Purpose, Source, TenantId, TenantReference};
-use reqwest::RequestBuilder;
+use reqwest::{Method, RequestBuilder};
 use url::Url;
 
 use crate::Cloud;
@@ -22,6 +22,7 @@ use crate::entra::managed_identity::MachineTokens;
 use crate::entra::permissions::Permission;
 use crate::entra::platform::Platform;
 use crate::entra::token::TokenCache;
+use crate::hunting::{self, HuntingApi, HuntingQuery};
 use crate::sources::{self, Target};
 
 /// How Microsoft is spoken to.
@@ -47,6 +48,14 @@ impl MicrosoftOptions {
     }
 }
 
+impl MicrosoftOptions {
+    /// The same with time and room for hunting: a query runs for minutes before a byte comes, and brings a great deal.
+    #[must_use]
+    pub fn for_hunting(self) -> Self {
+        Self { client: hunting::roomy(&self.client), ..self }
+    }
+}
+
 impl std::fmt::Debug for MicrosoftOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MicrosoftOptions")
@@ -61,6 +70,8 @@ pub struct Microsoft {
     pub(crate) platform: Platform,
     pub(crate) tokens: Arc<TokenCache>,
     budgets: Budgets,
+    /// For hunting queries, which run for minutes before a byte comes.
+    patient: Client,
 }
 
 /// What a call needs, whatever it asks.
@@ -71,6 +82,8 @@ pub(crate) struct Needs {
     pub(crate) purpose: Purpose,
     /// Any one of these will do, the first is the least.
     pub(crate) permissions: &'static [&'static Permission],
+    /// Whether its answer may take minutes.
+    pub(crate) patient: bool,
 }
 
 /// A page as it came.
@@ -85,8 +98,31 @@ pub struct FetchedPage {
     /// The id under which Microsoft's support finds the request: Microsoft's own, or else the one that was sent with it. At
     /// most 300 characters, fit for a message.
     pub request_id: Option<String>,
+    /// Whether there may be more that the answer says nothing of.
+    pub cut: bool,
     /// What it holds of the pool of memory; given back when the page is dropped.
-    _held: Held,
+    pub(crate) held: Held,
+}
+
+impl From<Response> for FetchedPage {
+    fn from(answer: Response) -> Self {
+        Self {
+            server_time: answer.date(),
+            partial: failure::left_out(&answer),
+            request_id: answer.request_id(),
+            body: answer.body,
+            cut: false,
+            held: answer.held,
+        }
+    }
+}
+
+#[cfg(test)]
+impl FetchedPage {
+    /// A page of this body that says nothing else.
+    pub(crate) fn of(body: Vec<u8>) -> Self {
+        Response { status: 200, body, ..Response::default() }.into()
+    }
 }
 
 impl Microsoft {
@@ -97,6 +133,7 @@ impl Microsoft {
     pub fn new(options: MicrosoftOptions, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
         let through = ClientOptions { request_id_header: Some("client-request-id"), ..options.client };
         let client = Client::new(&through)?;
+        let patient = Client::new(&hunting::patient(&through))?;
         let direct = match through.proxy {
             None => client.clone(),
             Some(_) => Client::new(&ClientOptions { proxy: None, ..through })?,
@@ -112,6 +149,7 @@ impl Microsoft {
             ),
             tokens: Arc::default(),
             budgets: Budgets::new(options.requests_per_minute),
+            patient,
         })
     }
 
@@ -152,22 +190,34 @@ impl Microsoft {
         let cloud = &self.platform.cloud;
         let api = sources::declaration(source).api;
         let url = match target {
+            Target::Hunt(by, query) => return self.hunt_page(app, tenant, source, purpose, *by, query).await,
             Target::Path(path) => cloud.api_address(api, path),
             Target::Link(link) => {
                 let url = Url::parse(link).ok().filter(|url| cloud.owns(api, url));
                 url.ok_or_else(|| FetchError::ForeignLink(shown(link)))?.into()
             }
         };
-        let needs = Needs { quota: api.into(), purpose, permissions: sources::permissions(source) };
-        let request = |token: &str| self.platform.client.get(&url, Some(token));
-        let answer = self.call(app, tenant, needs, request).await?;
-        Ok(FetchedPage {
-            server_time: answer.date(),
-            partial: failure::left_out(&answer),
-            request_id: answer.request_id(),
-            body: answer.body,
-            _held: answer.held,
-        })
+        let permissions = sources::permissions(source);
+        let needs = Needs { quota: api.into(), purpose, permissions, patient: false };
+        let request = |client: &Client, token: &str| client.get(&url, Some(token));
+        Ok(self.call(app, tenant, needs, request).await?.into())
+    }
+
+    /// The rows of a window of a saved query, as they came.
+    async fn hunt_page(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        source: Source,
+        purpose: Purpose,
+        by: HuntingApi,
+        query: &HuntingQuery,
+    ) -> Result<FetchedPage, FetchError> {
+        let (url, body) = (self.platform.cloud.api_address(by.api(), by.path()), query.body());
+        let permissions = sources::permissions(source);
+        let needs = Needs { quota: by.quota(), purpose, permissions, patient: true };
+        let request = |client: &Client, token: &str| client.json(Method::POST, &url, token, &body);
+        Ok(self.call(app, tenant, needs, request).await?.into())
     }
 
     /// Whether a link that an answer named may be followed with the tokens of this source.
@@ -183,9 +233,10 @@ impl Microsoft {
         app: &App,
         tenant: TenantId,
         needs: Needs,
-        request: impl Fn(&str) -> RequestBuilder,
+        request: impl Fn(&Client, &str) -> RequestBuilder,
     ) -> Result<Response, FetchError> {
         let Platform { cloud, client, .. } = &self.platform;
+        let client = if needs.patient { &self.patient } else { client };
         let Needs { quota, purpose, .. } = needs;
         let api = quota.api();
         let resource = cloud.api_resource(api);
@@ -200,7 +251,7 @@ impl Microsoft {
                     return Err(error);
                 }
             };
-            let mut request = request(token.secret.expose());
+            let mut request = request(client, token.secret.expose());
             for (name, value) in api.headers() {
                 request = request.header(*name, *value);
             }

@@ -8,6 +8,7 @@ mod change;
 mod clock;
 mod cursor;
 mod delivery;
+mod hunt;
 pub mod json;
 mod kind;
 mod outline;
@@ -35,6 +36,7 @@ pub use cursor::{
 pub use delivery::{
     Delivery, DeliveryBatch, DeliveryNumber, Lineage, Outcome, Report, Selection, SinkMemory, Trouble,
 };
+pub use hunt::{HuntName, ParseHuntNameError};
 pub use kind::{Belongings, RecordKind};
 pub use outline::{Before, Outline, Told};
 pub use quantity::{ByteSize, Span};
@@ -42,7 +44,7 @@ pub use record::{ContentHash, Record, RecordError, RecordHead};
 pub use secret::Secret;
 pub use secret_reference::{SecretReference, VaultSecret};
 pub use severity::{ParseSeverityError, Severity};
-pub use source::{ParsePurposeError, ParseSourceError, Purpose, Source};
+pub use source::{ParsePatternError, ParsePurposeError, ParseSourceError, Purpose, Source, SourcePattern};
 pub use stage::Stage;
 pub use tenant::{
     DomainName, ParseTenantError, Slug, Tenant, TenantId, TenantLabel, TenantReference, TenantState,

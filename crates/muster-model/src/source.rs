@@ -6,11 +6,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::RecordKind;
+use crate::{HuntName, RecordKind};
 
-/// One API read for one tenant.
+/// One API read for one tenant, or one saved hunting query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String", into = "String")]
 pub enum Source {
     /// Microsoft Graph `GET /security/alerts_v2`.
     GraphAlerts,
@@ -20,10 +20,14 @@ pub enum Source {
     EndpointAlerts,
     /// Microsoft Defender XDR `GET /api/incidents`.
     XdrIncidents,
+    /// A saved query, asked by Microsoft Graph `POST /security/runHuntingQuery`.
+    GraphHunting(HuntName),
+    /// A saved query, asked by Defender XDR `POST /api/advancedhunting/run`.
+    XdrHunting(HuntName),
 }
 
 impl Source {
-    /// Every source, in the order in which they are shown.
+    /// Every source that is not a saved query, in the order in which they are shown.
     pub const ALL: [Self; 4] =
         [Self::GraphAlerts, Self::GraphIncidents, Self::EndpointAlerts, Self::XdrIncidents];
 
@@ -31,10 +35,24 @@ impl Source {
     /// in the words of another API, does not belong here.
     pub const DEFAULT: [Self; 2] = [Self::GraphAlerts, Self::GraphIncidents];
 
-    /// The name in settings, commands, tables and metrics.
+    /// The name in settings, commands, tables and metrics: that of a saved query stands behind its API's, as in
+    /// `graph_hunting/encoded-commands`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        self.kind().source_name()
+        match self {
+            Self::GraphHunting(name) => name.behind(SourcePattern::GraphHunting.as_str()),
+            Self::XdrHunting(name) => name.behind(SourcePattern::XdrHunting.as_str()),
+            other => other.kind().source_name(),
+        }
+    }
+
+    /// The saved query that it is, if it is one.
+    #[must_use]
+    pub fn hunt(self) -> Option<HuntName> {
+        match self {
+            Self::GraphHunting(name) | Self::XdrHunting(name) => Some(name),
+            Self::GraphAlerts | Self::GraphIncidents | Self::EndpointAlerts | Self::XdrIncidents => None,
+        }
     }
 
     /// What its records are.
@@ -45,6 +63,7 @@ impl Source {
             Self::GraphIncidents => RecordKind::GraphIncident,
             Self::EndpointAlerts => RecordKind::EndpointAlert,
             Self::XdrIncidents => RecordKind::XdrIncident,
+            Self::GraphHunting(_) | Self::XdrHunting(_) => RecordKind::HuntingRow,
         }
     }
 }
@@ -116,7 +135,7 @@ impl fmt::Display for Source {
 /// A name that is no source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a source{meant}: use {names}",
+    "`{0}` is not a source{meant}: use {names}, or a saved query as graph_hunting/NAME or xdr_hunting/NAME",
     meant = crate::text::did_you_mean(.0, Source::ALL.map(Source::as_str)),
     names = Source::ALL.map(Source::as_str).join(" or ")
 )]
@@ -126,10 +145,105 @@ impl FromStr for Source {
     type Err = ParseSourceError;
 
     fn from_str(value: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|source| source.as_str() == value)
-            .ok_or_else(|| ParseSourceError(value.to_owned()))
+        let hunt = || {
+            let (api, name) = value.split_once('/')?;
+            let name: HuntName = name.parse().ok()?;
+            match SourcePattern::ALL.into_iter().find(|pattern| pattern.as_str() == api)? {
+                SourcePattern::GraphHunting => Some(Self::GraphHunting(name)),
+                SourcePattern::XdrHunting => Some(Self::XdrHunting(name)),
+                SourcePattern::One(_) => None,
+            }
+        };
+        let known = Self::ALL.into_iter().find(|source| source.as_str() == value);
+        known.or_else(hunt).ok_or_else(|| ParseSourceError(value.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Source {
+    type Error = ParseSourceError;
+
+    fn try_from(value: String) -> Result<Self, Self::Error> {
+        value.parse()
+    }
+}
+
+impl From<Source> for String {
+    fn from(source: Source) -> Self {
+        source.as_str().to_owned()
+    }
+}
+
+/// The sources that a route means: one, or all saved queries of an API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourcePattern {
+    /// This one.
+    One(Source),
+    /// Every saved query that Graph is asked.
+    GraphHunting,
+    /// Every saved query that Defender XDR is asked.
+    XdrHunting,
+}
+
+impl SourcePattern {
+    /// All of them together mean every source.
+    pub const ALL: [Self; 6] = [
+        Self::One(Source::GraphAlerts),
+        Self::One(Source::GraphIncidents),
+        Self::One(Source::EndpointAlerts),
+        Self::One(Source::XdrIncidents),
+        Self::GraphHunting,
+        Self::XdrHunting,
+    ];
+
+    /// The name in settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::One(source) => source.as_str(),
+            Self::GraphHunting => "graph_hunting",
+            Self::XdrHunting => "xdr_hunting",
+        }
+    }
+
+    /// Whether it means `source`.
+    #[must_use]
+    pub fn fits(self, source: Source) -> bool {
+        match self {
+            Self::One(one) => one == source,
+            Self::GraphHunting => matches!(source, Source::GraphHunting(_)),
+            Self::XdrHunting => matches!(source, Source::XdrHunting(_)),
+        }
+    }
+}
+
+impl From<Source> for SourcePattern {
+    fn from(source: Source) -> Self {
+        Self::One(source)
+    }
+}
+
+impl fmt::Display for SourcePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A name that means no source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a source{meant}: use {names}, or one saved query as graph_hunting/NAME",
+    meant = crate::text::did_you_mean(.0, SourcePattern::ALL.map(SourcePattern::as_str)),
+    names = SourcePattern::ALL.map(SourcePattern::as_str).join(" or ")
+)]
+pub struct ParsePatternError(String);
+
+impl FromStr for SourcePattern {
+    type Err = ParsePatternError;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|pattern| pattern.as_str() == value);
+        let one = || value.parse().ok().map(Self::One);
+        known.or_else(one).ok_or_else(|| ParsePatternError(value.to_owned()))
     }
 }
 
@@ -146,5 +260,41 @@ mod tests {
             assert_eq!(serde_json::to_string(&source).expect("a word"), format!("\"{name}\""));
             assert!(refused.contains(name), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_saved_query_is_a_source_with_a_name() {
+        let name: HuntName = "encoded-commands".parse().expect("a name");
+        let (graph, xdr) = (Source::GraphHunting(name), Source::XdrHunting(name));
+        for (source, text) in
+            [(graph, "graph_hunting/encoded-commands"), (xdr, "xdr_hunting/encoded-commands")]
+        {
+            assert_eq!((source.as_str(), text.parse()), (text, Ok(source)));
+            let json = serde_json::to_string(&source).expect("a word");
+            assert_eq!(serde_json::from_str::<Source>(&json).expect("a source"), source);
+            assert_eq!((source.hunt(), source.kind()), (Some(name), RecordKind::HuntingRow));
+        }
+        for wrong in
+            ["graph_hunting", "graph_hunting/", "graph_hunting/Up", "graph_alerts/x", "other/x", "/x"]
+        {
+            assert!(wrong.parse::<Source>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn all_patterns_together_mean_every_source_once() {
+        let name: HuntName = "one".parse().expect("a name");
+        let sources = Source::ALL.into_iter().chain([Source::GraphHunting(name), Source::XdrHunting(name)]);
+        for source in sources {
+            let fitting = SourcePattern::ALL.into_iter().filter(|pattern| pattern.fits(source));
+            assert_eq!(fitting.count(), 1, "{source}");
+            assert_eq!(source.as_str().parse(), Ok(SourcePattern::One(source)));
+        }
+        for pattern in SourcePattern::ALL {
+            assert_eq!(pattern.as_str().parse(), Ok(pattern));
+        }
+        assert!(!SourcePattern::One(Source::GraphHunting(name)).fits(Source::XdrHunting(name)));
+        let refused = "graph_huntin".parse::<SourcePattern>().expect_err("it is none").to_string();
+        assert!(refused.contains("did you mean `graph_hunting`"), "{refused}");
     }
 }

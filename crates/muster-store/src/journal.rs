@@ -166,6 +166,25 @@ pub struct PageReceipt {
     pub late: Option<Late>,
 }
 
+impl PageReceipt {
+    /// That of a page that was accepted in two parts.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let late = match (self.late, other.late) {
+            (Some(one), Some(two)) => {
+                Some(Late { records: one.records + two.records, delay: one.delay.max(two.delay) })
+            }
+            (one, two) => one.or(two),
+        };
+        Self {
+            accepted: self.accepted + other.accepted,
+            known: self.known + other.known,
+            kept: self.kept + other.kept,
+            late,
+        }
+    }
+}
+
 /// Records of a page that were updated where a round had already read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Late {

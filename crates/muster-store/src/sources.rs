@@ -1,5 +1,6 @@
 //! Sources and their cursors, one for each purpose: beginning and ending them, leasing them, and how polls end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +19,15 @@ pub trait Sources: Send + Sync {
         tenant: TenantId,
         source: Source,
         purpose: Purpose,
+    ) -> Result<bool, StoreError>;
+
+    /// Makes `hunts` the saved queries that a tenant is asked; its other sources stay as they are. One that is new begins
+    /// where it says, and one that comes back goes on where it stopped. Returns whether anything changed.
+    async fn set_hunts(
+        &self,
+        tenant: TenantId,
+        hunts: BTreeMap<Source, Timestamp>,
+        now: Timestamp,
     ) -> Result<bool, StoreError>;
 
     /// Leaves a note for the live cursor of a source, which takes it in when it is leased the next time; `false` when the

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{Source, Tenant, TenantState};
+use muster_model::{Source, SourcePattern, Tenant, TenantState};
 use muster_store::{Store, StoreError};
 
 use crate::config::{RouteSettings, Settings};
@@ -103,7 +103,7 @@ fn of_route(index: usize, route: &RouteSettings, tenants: Option<&[Tenant]>) -> 
         }
     }
     if fitting && !leads(route, tenants) {
-        let sources = route.sources.iter().map(Source::to_string).collect::<Vec<_>>().join(", ");
+        let sources = route.sources.iter().map(SourcePattern::to_string).collect::<Vec<_>>().join(", ");
         let message = format!(
             "none of its tenants is read from {sources}; `muster tenant show` tells a tenant's sources"
         );

@@ -51,6 +51,8 @@ impl Routes {
 
 #[cfg(test)]
 mod tests {
+    use muster_model::SourcePattern;
+
     use super::*;
 
     #[test]
@@ -58,7 +60,7 @@ mod tests {
         let route = |tenants: &str, min_severity, sink: &str| RouteSettings {
             name: (sink == "archive").then(|| "everything".to_owned()),
             tenants: vec![tenants.to_owned()],
-            sources: Source::ALL.to_vec(),
+            sources: SourcePattern::ALL.to_vec(),
             min_severity,
             sinks: vec![sink.to_owned()],
         };

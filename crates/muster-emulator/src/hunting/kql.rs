@@ -1,9 +1,10 @@
-//! The part of KQL that is understood: a table or `range`, and behind it `where`, `project`, `extend`, `take`, `limit` and
-//! `count`. Whatever else there is gets the error that Microsoft gives for what it does not know.
+//! The part of KQL that is understood: a table or `range`, and behind it `where` (also with `datetime(…)`), `project`,
+//! `extend`, `take`, `limit` and `count`. Whatever else there is gets the error that Microsoft gives for what it does not know.
 
 use serde_json::Value;
 
-use super::rows::{Column, Kind, Rows};
+use super::rows::{Column, Kind, Row, Rows};
+use crate::world::ticks::{TICKS_PER_MILLISECOND, TICKS_PER_SECOND, Ticks};
 
 /// The most rows that an answer holds.
 pub(super) const ROWS_MAX: usize = 100_000;
@@ -18,10 +19,13 @@ fn semantic(what: &str) -> String {
 enum Token {
     Word(String),
     Literal(Value),
+    /// `datetime(…)`.
+    Time(Ticks),
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 10] = ["==", "!=", "=~", "=", "|", ",", "(", ")", ";", "-"];
+const SIGNS: [&str; 16] =
+    ["==", "!=", "=~", ">=", "<=", "=", ">", "<", "|", ",", "(", ")", ";", "-", "+", "*"];
 
 /// Answers a query; `table` gives the tables by name.
 ///
@@ -78,6 +82,12 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         } else if first.is_ascii_alphabetic() || first == '_' {
             let inside = |character: char| character.is_ascii_alphanumeric() || character == '_';
             let end = rest.find(|character| !inside(character)).unwrap_or(rest.len());
+            if let ("datetime", Some(inside)) = (&rest[..end], rest[end..].strip_prefix('(')) {
+                let (time, after) = inside.split_once(')').ok_or(SYNTAX)?;
+                tokens.push(Token::Time(Ticks::parse(time.trim()).ok_or(SYNTAX)?));
+                rest = after.trim_start();
+                continue;
+            }
             tokens.push(match &rest[..end] {
                 "true" => Token::Literal(true.into()),
                 "false" => Token::Literal(false.into()),
@@ -161,6 +171,20 @@ fn resolve(rows: &Rows, operator: &str, column: &str) -> Result<usize, String> {
 /// `where A == "x" and B != 7`.
 fn filter(rows: &mut Rows, rest: &[Token]) -> Result<(), String> {
     for part in rest.split(|token| matches!(token, Token::Word(word) if word == "and")) {
+        if let [Token::Word(column), Token::Sign(sign), Token::Time(bound)] = part {
+            let place = resolve(rows, "where", column)?;
+            let fits: fn(&Ticks, &Ticks) -> bool = match *sign {
+                ">=" => |time, bound| time >= bound,
+                ">" => |time, bound| time > bound,
+                "<=" => |time, bound| time <= bound,
+                "<" => |time, bound| time < bound,
+                "==" => |time, bound| time == bound,
+                _ => return Err(SYNTAX.to_owned()),
+            };
+            let time = |row: &Row| row[place].as_str().and_then(Ticks::parse);
+            rows.rows.retain(|row| time(row).is_some_and(|time| fits(&time, bound)));
+            continue;
+        }
         let (column, operator, wanted) = match part {
             [Token::Word(column), Token::Sign(sign), Token::Literal(wanted)] => (column, *sign, wanted),
             [Token::Word(column), Token::Word(word), Token::Literal(wanted)] => {
@@ -182,9 +206,36 @@ fn filter(rows: &mut Rows, rest: &[Token]) -> Result<(), String> {
     Ok(())
 }
 
-/// `extend Name = "x"` and `extend Name = strrep("x", 100)`.
+/// `extend Name = "x"`, `extend Name = strrep("x", 100)` and `extend Name = datetime(2026-11-01) + Other * 1s`.
 fn extend(rows: &mut Rows, rest: &[Token]) -> Result<(), String> {
-    use Token::{Literal, Sign, Word};
+    use Token::{Literal, Sign, Time, Word};
+    if let [
+        Word(name),
+        Sign("="),
+        Time(start),
+        Sign("+"),
+        Word(column),
+        Sign("*"),
+        Literal(Value::Number(count)),
+        Word(unit),
+    ] = rest
+    {
+        let place = resolve(rows, "extend", column)?;
+        let ticks = match unit.as_str() {
+            "s" => TICKS_PER_SECOND,
+            "ms" => TICKS_PER_MILLISECOND,
+            _ => return Err(SYNTAX.to_owned()),
+        };
+        let step = ticks.saturating_mul(count.as_i64().ok_or(SYNTAX)?);
+        rows.columns.push(Column { name: name.clone(), kind: Kind::DateTime });
+        for row in &mut rows.rows {
+            let mut time = String::new();
+            let after = row[place].as_i64().unwrap_or_default().saturating_mul(step);
+            Ticks(start.0.saturating_add(after)).push_to(&mut time);
+            row.push(time.into());
+        }
+        return Ok(());
+    }
     let (name, value) = match rest {
         [Word(name), Sign("="), Literal(value)] => (name, value.clone()),
         [
@@ -250,6 +301,13 @@ mod tests {
         assert_eq!(ask("Things | count").unwrap(), [[json!(3)]]);
         let rows = ask("range x from 1 to 3 step 1 | extend T = strrep('ab', 2)").unwrap();
         assert_eq!(rows[2], [json!(3), json!("abab")]);
+        let times = "range x from 1 to 9 step 1 | extend T = datetime(2026-11-01) + x * 1s";
+        let some = format!(
+            "{times} | where T >= datetime(2026-11-01T00:00:03Z) and T < datetime(2026-11-01T00:00:06.5Z)"
+        );
+        let rows = ask(&some).unwrap();
+        assert_eq!(rows.len(), 4);
+        assert_eq!(rows[0], [json!(3), json!("2026-11-01T00:00:03.0000000Z")]);
         assert_eq!(ask("range x from 1 to 200000 step 1").unwrap().len(), ROWS_MAX);
     }
 

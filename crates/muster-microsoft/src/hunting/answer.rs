@@ -8,7 +8,7 @@ use std::ops::Range;
 use muster_http::{Held, shown};
 use muster_model::json::{self, Reader, skim};
 
-use super::api::HuntingApi;
+use super::api::{HuntingApi, ROWS_MAX};
 
 /// A column of the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +41,8 @@ pub struct HuntingAnswer {
     /// The id under which Microsoft's support finds the request.
     pub request_id: Option<String>,
     /// What it holds of the pool of memory.
-    _held: Held,
+    held: Held,
 }
-
-/// As many rows as either API gives in one answer, and without a word about those beyond.
-/// <https://learn.microsoft.com/defender-xdr/advanced-hunting-limits>
-const ROWS_MAX: u64 = 100_000;
 
 /// An answer that is no table of rows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +50,12 @@ const ROWS_MAX: u64 = 100_000;
 pub struct Unreadable {
     why: String,
     beginning: String,
+}
+
+impl Unreadable {
+    pub(super) fn into_parts(self) -> (String, String) {
+        (self.why, self.beginning)
+    }
 }
 
 impl HuntingAnswer {
@@ -98,7 +100,7 @@ impl HuntingAnswer {
             body,
             partial: None,
             request_id: None,
-            _held: held,
+            held,
         })
     }
 
@@ -118,10 +120,15 @@ impl HuntingAnswer {
         self.rows
     }
 
-    /// Whether there may be more rows: these are as many as one answer holds.
+    /// Whether there may be more rows than these: an answer that holds as many as can be had says nothing of the rest.
     #[must_use]
     pub fn may_be_cut(&self) -> bool {
-        self.rows >= ROWS_MAX
+        self.rows >= u64::from(ROWS_MAX)
+    }
+
+    /// What it holds of the pool of memory.
+    pub(super) fn into_held(self) -> Held {
+        self.held
     }
 
     /// Shows each row, in order, until `on_row` fails.

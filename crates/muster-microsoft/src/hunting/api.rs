@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use muster_http::ClientOptions;
 use serde::Serialize;
 
-use crate::MicrosoftOptions;
 use crate::api::family::{Api, Quota};
 use crate::entra::permissions::{Permission, ResourceApp, known};
 use crate::sources::AnnouncedEnd;
+
+/// The most rows that an answer holds: whoever has more cuts them off, and says nothing of it. Source: Microsoft "Advanced
+/// hunting API" and "security: runHuntingQuery".
+pub const ROWS_MAX: u32 = 100_000;
 
 /// An API that takes hunting queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,7 +44,7 @@ struct Body<'a> {
 
 impl HuntingQuery {
     /// The body of the request.
-    pub(super) fn body(&self) -> impl Serialize + '_ {
+    pub(crate) fn body(&self) -> impl Serialize + '_ {
         Body { query: &self.text, timespan: self.timespan.as_deref() }
     }
 }
@@ -76,7 +80,7 @@ impl HuntingApi {
 
     /// The permission that it needs.
     #[must_use]
-    pub fn permissions(self) -> &'static [&'static Permission] {
+    pub const fn permissions(self) -> &'static [&'static Permission] {
         match self {
             Self::Graph => const { &[known(ResourceApp::Graph, "ThreatHunting.Read.All")] },
             Self::Xdr => const { &[known(ResourceApp::DefenderXdr, "AdvancedHunting.Read.All")] },
@@ -97,21 +101,29 @@ impl HuntingApi {
         }
     }
 
-    pub(super) const fn quota(self) -> Quota {
+    /// The same for a saved query, in the words of the settings.
+    pub(crate) const fn end_of_source(self) -> Option<AnnouncedEnd> {
+        match self.end() {
+            None => None,
+            Some(end) => Some(AnnouncedEnd { replacement: "graph_hunting", ..end }),
+        }
+    }
+
+    pub(crate) const fn quota(self) -> Quota {
         Quota::Hunting(self.api())
     }
 }
 
-impl MicrosoftOptions {
-    /// The same with time and room for hunting: a query runs for minutes before a byte comes, and its rows may be 124 MB.
-    /// All answers together take no more than two of the largest.
-    #[must_use]
-    pub fn for_hunting(mut self) -> Self {
-        let client = &mut self.client;
-        client.idle_timeout = client.idle_timeout.max(RUNS_MAX + Duration::from_secs(40));
-        client.total_timeout = client.total_timeout.max(RUNS_MAX * 3);
-        client.body_bytes_max = ANSWER_BYTES_MAX;
-        client.memory_bytes = 2 * ANSWER_BYTES_MAX;
-        self
+/// The same with the time that a query takes.
+pub(crate) fn patient(client: &ClientOptions) -> ClientOptions {
+    ClientOptions {
+        idle_timeout: client.idle_timeout.max(RUNS_MAX + Duration::from_secs(40)),
+        total_timeout: client.total_timeout.max(RUNS_MAX * 3),
+        ..client.clone()
     }
+}
+
+/// The same, with room for the largest answer: its rows may be 124 MB. All answers together take no more than two of those.
+pub(crate) fn roomy(client: &ClientOptions) -> ClientOptions {
+    ClientOptions { body_bytes_max: ANSWER_BYTES_MAX, memory_bytes: 2 * ANSWER_BYTES_MAX, ..patient(client) }
 }

@@ -1,5 +1,6 @@
 //! One query of one tenant.
 
+use muster_http::Client;
 use muster_model::{Purpose, TenantId};
 use reqwest::Method;
 
@@ -34,8 +35,9 @@ impl Microsoft {
     ) -> Result<HuntingAnswer, HuntError> {
         let url = self.platform.cloud.api_address(by.api(), by.path());
         let body = query.body();
-        let needs = Needs { quota: by.quota(), purpose: Purpose::Live, permissions: by.permissions() };
-        let request = |token: &str| self.platform.client.json(Method::POST, &url, token, &body);
+        let needs =
+            Needs { quota: by.quota(), purpose: Purpose::Live, permissions: by.permissions(), patient: true };
+        let request = |client: &Client, token: &str| client.json(Method::POST, &url, token, &body);
         let answer = self.call(app, tenant, needs, request).await?;
         let (partial, request_id) = (failure::left_out(&answer), answer.request_id());
         Ok(HuntingAnswer::read(by, answer.body, answer.held)?.with(partial, request_id))

@@ -58,6 +58,13 @@ pub struct AnnouncedEnd {
 /// Defender XDR" and "Microsoft Defender for Endpoint data storage and privacy".
 pub(super) const DEFENDER_KEEPS: Duration = Duration::from_secs(180 * 86_400);
 
+/// Rows of advanced hunting are kept for 30 days. Source: Microsoft "Advanced hunting quotas and usage parameters".
+pub(super) const HUNTING_KEEPS: Duration = Duration::from_secs(30 * 86_400);
+
+/// A query lets itself be asked by time only, and gives all rows or as many as can be had.
+pub(super) const HUNTING_LIMITS: PageLimits =
+    PageLimits { skip_max: 0, field_values: &[], cuts_silently: false };
+
 /// A field that can be filtered on, and the values that are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {

@@ -35,7 +35,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     page_size: 500,
     page_size_max: 10_000,
     fields: &FIELDS,
-    limits: PageLimits { skip_max: 10_000, field_values: &VALUES },
+    limits: PageLimits { skip_max: 10_000, field_values: &VALUES, cuts_silently: true },
     counts: false,
     kept_for: Some(DEFENDER_KEEPS),
     end: None,

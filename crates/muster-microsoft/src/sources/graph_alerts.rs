@@ -46,7 +46,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     page_size: 500,
     page_size_max: 1_000,
     fields: &FIELDS,
-    limits: PageLimits { skip_max: 500, field_values: &VALUES },
+    limits: PageLimits { skip_max: 500, field_values: &VALUES, cuts_silently: true },
     counts: true,
     kept_for: Some(DEFENDER_KEEPS),
     end: None,

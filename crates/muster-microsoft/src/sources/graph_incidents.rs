@@ -37,7 +37,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     page_size: 50,
     page_size_max: 50,
     fields: &FIELDS,
-    limits: PageLimits { skip_max: 500, field_values: &VALUES },
+    limits: PageLimits { skip_max: 500, field_values: &VALUES, cuts_silently: true },
     counts: true,
     kept_for: Some(DEFENDER_KEEPS),
     end: None,

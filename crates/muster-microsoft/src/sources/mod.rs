@@ -8,8 +8,10 @@ mod count;
 mod declaration;
 mod endpoint_alerts;
 mod graph_alerts;
+mod graph_hunting;
 mod graph_incidents;
 mod plan;
+mod xdr_hunting;
 mod xdr_incidents;
 
 use muster_model::Source;
@@ -38,5 +40,7 @@ pub fn declaration(source: Source) -> &'static Declaration {
         Source::GraphIncidents => &graph_incidents::DECLARATION,
         Source::EndpointAlerts => &endpoint_alerts::DECLARATION,
         Source::XdrIncidents => &xdr_incidents::DECLARATION,
+        Source::GraphHunting(_) => &graph_hunting::DECLARATION,
+        Source::XdrHunting(_) => &xdr_hunting::DECLARATION,
     }
 }

@@ -7,6 +7,7 @@ use muster_model::{Clocks, Cursor, PageQuery, Source};
 use super::declaration::{Declaration, Rung};
 use crate::FetchError;
 use crate::api::answers::{self, Next};
+use crate::hunting::{HuntingApi, HuntingQuery};
 
 /// A page to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Target {
     Path(String),
     /// A link that an answer named.
     Link(String),
+    /// The answer to a query.
+    Hunt(HuntingApi, HuntingQuery),
 }
 
 /// What comes after a failure.
@@ -40,8 +43,12 @@ pub enum AfterFailure {
 }
 
 /// The next page that `cursor` wants. `top` bounds its size for those who want few.
+///
+/// # Panics
+/// For a saved query, which says itself what is asked: [`SavedHunt::request`](crate::hunting::SavedHunt::request).
 #[must_use]
 pub fn request(source: Source, cursor: &Cursor, clocks: Clocks, top: Option<u32>) -> PageRequest {
+    assert!(source.hunt().is_none(), "a saved query says itself what is asked");
     let declaration = super::declaration(source);
     let plan = cursor.plan();
     let page_size = top.map_or(declaration.page_size, |top| declaration.page_size.min(top.max(1)));
@@ -109,6 +116,13 @@ pub fn after_failure(
     let ladder = super::declaration(source).ladder;
     let rungs = u8::try_from(ladder.len()).unwrap_or(u8::MAX);
     match answers::rule(error.case()).next {
+        // There is no other way to ask a query, but for less of it.
+        Next::Otherwise if source.hunt().is_some() => {
+            match is_too_much(error) && cursor.unanswered(true, clocks) {
+                true => AfterFailure::Search,
+                false => AfterFailure::Wait,
+            }
+        }
         Next::Otherwise => {
             let of_link = cursor.link_refused();
             let of_order = error.to_string().to_ascii_lowercase().contains("orderby");
@@ -134,6 +148,16 @@ pub fn after_failure(
         Next::LessWhenLasting => no_answer(rungs, cursor, failures, clocks),
         Next::Same | Next::WithoutLink | Next::NewToken | Next::Onward => AfterFailure::Wait,
     }
+}
+
+/// Whether a query is refused for how much it brings, and not for how it is written. Microsoft has no code for it.
+///
+/// Source: Microsoft "Advanced hunting API" (result size), Kusto "query limits" (result truncation, runaway queries).
+fn is_too_much(error: &FetchError) -> bool {
+    const WORDS: [&str; 4] =
+        ["exceeded the allowed", "result_set_too_large", "runaway", "exceeds the limits"];
+    let said = error.to_string().to_ascii_lowercase();
+    WORDS.iter().any(|word| said.contains(word))
 }
 
 /// Whether a record that was asked for with what belongs to it came without any.
@@ -177,6 +201,12 @@ fn no_answer(rungs: u8, cursor: &mut Cursor, failures: u32, clocks: Clocks) -> A
 /// One record updated since `from`, asked for as plainly as can be: to see whether the source can be read at all.
 #[must_use]
 pub fn glance(source: Source, from: Timestamp) -> Target {
+    if source.hunt().is_some() {
+        // Every tenant that has the product has this table, and its first row costs next to nothing.
+        let query = HuntingQuery { text: "AlertInfo | take 1".to_owned(), timespan: None };
+        let by = if matches!(source, Source::XdrHunting(_)) { HuntingApi::Xdr } else { HuntingApi::Graph };
+        return Target::Hunt(by, query);
+    }
     let query = PageQuery { from, to: None, slice: Vec::new(), skip: 0, single: false, link: None };
     Target::Path(path_and_query(super::declaration(source), &query, 1, false, Rung::Plain))
 }
@@ -257,7 +287,7 @@ mod tests {
         let clocks = Clocks { local: from, server: None };
         let asked = |source| match request(source, &Cursor::starting(from), clocks, None).target {
             Target::Path(path) => path,
-            Target::Link(link) => link,
+            other => panic!("{other:?}"),
         };
         assert_eq!(
             asked(Source::XdrIncidents),

@@ -29,7 +29,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     page_size: 100,
     page_size_max: 100,
     fields: &FIELDS,
-    limits: PageLimits { skip_max: 10_000, field_values: &VALUES },
+    limits: PageLimits { skip_max: 10_000, field_values: &VALUES, cuts_silently: true },
     counts: false,
     kept_for: Some(DEFENDER_KEEPS),
     end: None,

@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     const POLICY: CursorPolicy = CursorPolicy { overlap: Duration::ZERO, overlap_max: Duration::ZERO };
-    const LIMITS: PageLimits = PageLimits { skip_max: 500, field_values: &[] };
+    const LIMITS: PageLimits = PageLimits { skip_max: 500, field_values: &[], cuts_silently: true };
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("in range")

@@ -69,8 +69,10 @@ pub struct Partial {
 impl Plan {
     /// Whether a page of so many records may have been cut short, though it names no next one: an oversized page size is
     /// reduced without a word.
-    pub(super) fn is_full(&self, items: u32, top: u32) -> bool {
-        let may_be_cut = items >= 2 && (items >= self.largest_page || USUAL_PAGE_SIZES.contains(&items));
+    pub(super) fn is_full(&self, items: u32, top: u32, limits: &PageLimits) -> bool {
+        let may_be_cut = limits.cuts_silently
+            && items >= 2
+            && (items >= self.largest_page || USUAL_PAGE_SIZES.contains(&items));
         items >= top || may_be_cut
     }
 
@@ -79,8 +81,8 @@ impl Plan {
     }
 
     /// How many records a page can hold.
-    pub(super) fn page_room(&self, top: u32) -> u32 {
-        top.min(self.largest_page.max(2))
+    pub(super) fn page_room(&self, top: u32, limits: &PageLimits) -> u32 {
+        if limits.cuts_silently { top.min(self.largest_page.max(2)) } else { top }
     }
 
     /// The largest offset that the service takes.

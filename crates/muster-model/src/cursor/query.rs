@@ -12,6 +12,8 @@ pub struct PageLimits {
     pub skip_max: u32,
     /// For each field by which records of one instant can be divided, how many of its values are known.
     pub field_values: &'static [u8],
+    /// Whether it may give fewer records than were asked for and say nothing of the rest.
+    pub cuts_silently: bool,
 }
 
 /// What to ask the server.

@@ -227,7 +227,7 @@ impl Round {
             return self.flawed(page, limits, plan, holes);
         }
         (self.flawed, self.suspects) = (0, Vec::new());
-        let full = plan.is_full(page.items, page.top) || (page.cut && page.items > 0);
+        let full = plan.is_full(page.items, page.top, limits) || (page.cut && page.items > 0);
         plan.saw(page.items);
         let before = self.chain.take();
         let (pages, filled) = before.as_ref().map_or((0, 0), |chain| (chain.pages, chain.filled));
@@ -470,7 +470,7 @@ impl Round {
         if self.to.is_some_and(|to| end >= to) {
             return Done;
         }
-        let room = plan.page_room(page.top);
+        let room = plan.page_room(page.top, limits);
         let wider = match page.items {
             0 => width.saturating_mul(16),
             items if items * 4 <= room => width.saturating_mul(4),

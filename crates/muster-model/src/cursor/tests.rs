@@ -9,7 +9,7 @@ use super::*;
 
 const POLICY: CursorPolicy =
     CursorPolicy { overlap: Duration::from_secs(600), overlap_max: Duration::from_secs(7_200) };
-const LIMITS: PageLimits = PageLimits { skip_max: 40, field_values: &[3, 2] };
+const LIMITS: PageLimits = PageLimits { skip_max: 40, field_values: &[3, 2], cuts_silently: true };
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("in range")
@@ -37,6 +37,33 @@ fn a_quiet_tenant_asks_for_little() {
     assert_eq!(step, Step::RoundDone);
     assert_eq!(cursor.query(page(&[], 90_060).clocks).from, at(90_000 - 600));
     assert_eq!(cursor.seen_up_to(), at(2_000));
+}
+
+/// As a hunting query: there is nothing but time to divide by, and the service says nothing of what it left off.
+#[test]
+fn what_cannot_be_divided_by_time_is_told_and_an_answer_below_the_cap_is_whole() {
+    const BY_TIME: PageLimits = PageLimits { skip_max: 0, field_values: &[], cuts_silently: false };
+    let whole = PageSummary { top: 3, ..page(&[2_000, 2_001], 90_000) };
+    let (cursor, step) = Cursor::starting(at(1_000)).after(&whole, &POLICY, &BY_TIME);
+    assert_eq!((step, cursor.holes()), (Step::RoundDone, vec![]), "the largest answer so far is no sign");
+    let mut cursor = Cursor::starting(at(1_000));
+    let mut step = Step::Continue;
+    let mut asked = 0;
+    while step == Step::Continue {
+        let query = cursor.query(page(&[], 90_000).clocks);
+        let inside = |second: &i64| query.from <= at(*second) && query.to.is_none_or(|to| at(*second) < to);
+        let seconds: Vec<i64> =
+            [1_500, 2_000, 2_000, 2_000, 2_000, 3_000].into_iter().filter(inside).collect();
+        let seconds = &seconds[..seconds.len().min(3)];
+        let cut = seconds.len() == 3;
+        (cursor, step) =
+            cursor.after(&PageSummary { top: 3, cut, ..page(seconds, 90_000) }, &POLICY, &BY_TIME);
+        asked += 1;
+        assert!(asked < 100, "{cursor:?}");
+    }
+    let holes: Vec<_> = cursor.holes().into_iter().map(|hole| (hole.from, hole.reason)).collect();
+    assert_eq!(holes, [(at(2_000), Reason::TooMany)]);
+    assert_eq!(cursor.passed_up_to(), at(90_000 - 600), "what lies behind it is read");
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(super) async fn run_all(engine: &mut dyn Engine) {
     purposes_read_side_by_side_and_accept_each_version_once(&*engine.fresh().await).await;
     a_lost_lease_changes_nothing(&*engine.fresh().await).await;
     others_leases_are_taken_over(&*engine.fresh().await).await;
+    saved_queries_come_and_go_beside_the_other_sources(&*engine.fresh().await).await;
 }
 
 async fn sources_are_leased_once_and_longest_due_first(store: &dyn Store) {
@@ -281,4 +282,44 @@ async fn others_leases_are_taken_over(store: &dyn Store) {
     assert_eq!(again.tenant.id, theirs.tenant.id, "due at once");
     assert_eq!(accept(store, &mine, &["c"], &sinks, at(2)).await.accepted, 1, "my own lease still holds");
     assert_eq!(ids(&lease_queue(store, "splunk", at(2)).await.deliveries), ["a"]);
+}
+
+async fn saved_queries_come_and_go_beside_the_other_sources(store: &dyn Store) {
+    let tenant = add(store, 1).await.id;
+    let other = add(store, 2).await.id;
+    let hunt = |name: &str| -> Source { format!("graph_hunting/{name}").parse().expect("a source") };
+    let read = async |of| {
+        let tenants = store.tenants().await.expect("read");
+        tenants.into_iter().find(|tenant| tenant.id == of).expect("a tenant").sources
+    };
+    let set = async |hunts: &[Source], second: i64| {
+        let hunts = hunts.iter().map(|hunt| (*hunt, at(second - 100))).collect();
+        store.set_hunts(tenant, hunts, at(second)).await.expect("set")
+    };
+    assert!(set(&[hunt("one"), hunt("two")], 0).await);
+    assert!(!set(&[hunt("two"), hunt("one")], 1).await, "nothing new");
+    assert_eq!(read(tenant).await, [Source::GraphAlerts, hunt("one"), hunt("two")].into());
+    assert_eq!(read(other).await, [Source::GraphAlerts].into());
+    let leases = store.lease_due_sources(ME, 9, LEASE, at(2)).await.expect("leased");
+    let first = leases.iter().find(|lease| lease.source == hunt("one")).expect("due at once");
+    assert_eq!(first.cursor, cursor(-100), "it begins where it was told to");
+    accept(store, first, &["row"], &[], at(3)).await;
+    for lease in &leases {
+        caught_up(store, lease, 10, at(4)).await;
+    }
+    // One that is gone is not read, and one that comes back goes on where it was.
+    assert!(set(&[hunt("two")], 20).await);
+    let due = store.lease_due_sources(ME, 9, LEASE, at(20)).await.expect("leased");
+    assert!(due.iter().all(|lease| lease.source != hunt("one")) && due.len() == 3, "{due:?}");
+    assert!(set(&[hunt("one"), hunt("two")], 21).await);
+    let again = store.lease_due_sources(ME, 9, LEASE, at(22)).await.expect("leased");
+    assert_eq!((again.len(), again[0].source, &again[0].cursor), (1, hunt("one"), &cursor(10)));
+    // What is said of the other sources says nothing of them, and the other way round.
+    let alone = TenantChange::Sources([Source::GraphIncidents].into());
+    let changed = store.change_tenant(tenant, alone, BY, at(23)).await.expect("changed");
+    assert_eq!(changed.sources, [Source::GraphIncidents, hunt("one"), hunt("two")].into());
+    assert!(set(&[], 24).await);
+    assert_eq!(read(tenant).await, [Source::GraphIncidents].into());
+    let nobody = store.set_hunts(tenant_id(9), [(hunt("one"), at(0))].into(), at(25)).await;
+    assert!(matches!(nobody, Err(StoreError::NoTenant(_))), "{nobody:?}");
 }

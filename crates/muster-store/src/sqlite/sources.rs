@@ -1,6 +1,6 @@
 //! Cursors: beginning and ending them, leasing them, and how polls end.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -121,6 +121,32 @@ impl Sources for SqliteStore {
                 );
                 let done = done.bind(purpose.as_str()).bind(tenant.to_string()).bind(source.as_str());
                 Ok(done.execute(&mut *connection).await?.rows_affected() > 0)
+            })
+        })
+        .await
+    }
+
+    async fn set_hunts(
+        &self,
+        tenant: TenantId,
+        hunts: BTreeMap<Source, Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write("set the saved queries of a tenant", Durability::Synced, move |connection| {
+            Box::pin(async move {
+                let tenant_no = living(connection, tenant).await?.tenant_no;
+                let known = enabled(connection, tenant_no).await?;
+                let (before, kept): (BTreeSet<Source>, BTreeSet<Source>) =
+                    known.into_iter().partition(|source| source.hunt().is_some());
+                let mut all: BTreeMap<Source, Timestamp> = hunts;
+                all.retain(|source, _| source.hunt().is_some());
+                if all.keys().eq(before.iter()) {
+                    return Ok(false);
+                }
+                // Those that are read already have a cursor.
+                all.extend(kept.into_iter().map(|source| (source, now)));
+                read_from(connection, tenant_no, &all, now).await?;
+                Ok(true)
             })
         })
         .await
@@ -392,7 +418,7 @@ pub(super) async fn make_sources_due(
     Ok(())
 }
 
-/// Makes `sources` the ones that are read. One that was read before goes on where it stopped.
+/// Makes `sources` the ones that are read, beside the saved queries. One that was read before goes on where it stopped.
 pub(super) async fn set_sources(
     connection: &mut SqliteConnection,
     tenant_no: i64,
@@ -400,20 +426,46 @@ pub(super) async fn set_sources(
     since: Timestamp,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let names = serde_json::to_string(sources).map_err(odd)?;
-    let cursor = serde_json::to_string(&Cursor::starting(since)).map_err(odd)?;
+    let mut all: BTreeMap<Source, Timestamp> =
+        sources.iter().filter(|source| source.hunt().is_none()).map(|source| (*source, since)).collect();
+    let known = enabled(connection, tenant_no).await?;
+    all.extend(known.into_iter().filter(|source| source.hunt().is_some()).map(|source| (source, since)));
+    read_from(connection, tenant_no, &all, now).await
+}
+
+/// The sources that are read.
+async fn enabled(connection: &mut SqliteConnection, tenant_no: i64) -> Result<BTreeSet<Source>, Failure> {
+    let known = sqlx::query("SELECT source FROM source WHERE tenant_no = ? AND enabled = 1");
+    let known = known.bind(tenant_no).fetch_all(&mut *connection).await?;
+    let known: Result<_, sqlx::Error> = known.iter().map(|row| parsed(row, "source")).collect();
+    Ok(known?)
+}
+
+/// Makes `sources` all that is read; one that has no cursor begins where it says.
+async fn read_from(
+    connection: &mut SqliteConnection,
+    tenant_no: i64,
+    sources: &BTreeMap<Source, Timestamp>,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let mut cursors = BTreeMap::new();
+    for (source, since) in sources {
+        cursors.insert(source.as_str(), serde_json::to_string(&Cursor::starting(*since)).map_err(odd)?);
+    }
+    let cursors = serde_json::to_string(&cursors).map_err(odd)?;
     for sql in [
         "UPDATE source SET enabled = 0
-         WHERE tenant_no = ?1 AND source NOT IN (SELECT value FROM json_each(?2))",
+         WHERE tenant_no = ?1 AND source NOT IN (SELECT key FROM json_each(?2))",
         "UPDATE cursor SET next_at = ?3, set_at = ?3 WHERE source_no IN (SELECT source_no FROM source
-         WHERE tenant_no = ?1 AND enabled = 0 AND source IN (SELECT value FROM json_each(?2)))",
-        "INSERT INTO source (tenant_no, source, enabled) SELECT ?1, value, 1 FROM json_each(?2) WHERE true
+         WHERE tenant_no = ?1 AND enabled = 0 AND source IN (SELECT key FROM json_each(?2)))",
+        "INSERT INTO source (tenant_no, source, enabled) SELECT ?1, key, 1 FROM json_each(?2) WHERE true
          ON CONFLICT (tenant_no, source) DO UPDATE SET enabled = 1",
         "INSERT INTO cursor (source_no, purpose, cursor, next_at, set_at)
-         SELECT source_no, 'live', ?4, ?3, ?3 FROM source WHERE tenant_no = ?1 ORDER BY source_no
+         SELECT s.source_no, 'live', j.value, ?3, ?3 FROM source s JOIN json_each(?2) j ON j.key = s.source
+         WHERE s.tenant_no = ?1 ORDER BY s.source_no
          ON CONFLICT (source_no, purpose) DO NOTHING",
     ] {
-        let query = sqlx::query(sql).bind(tenant_no).bind(&names).bind(nanoseconds(now)).bind(&cursor);
+        let query = sqlx::query(sql).bind(tenant_no).bind(&cursors).bind(nanoseconds(now));
         query.execute(&mut *connection).await?;
     }
     number_fences(connection, tenant_no).await

@@ -1,6 +1,6 @@
 //! What the collector works with.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::pace::Pace;
 use super::skews::Skews;
 use crate::access::apps::Apps;
-use crate::config::CollectSettings;
+use crate::config::{CollectSettings, Hunt};
 use crate::routing::Router;
 use crate::told::Told;
 
@@ -32,6 +32,8 @@ pub struct Collector {
     pub router: Router,
     /// `[collect]`
     pub settings: CollectSettings,
+    /// The saved queries.
+    pub hunts: BTreeMap<Source, Hunt>,
     pub clock: Arc<dyn Clock>,
     /// This Muster.
     pub instance: InstanceId,

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use muster_microsoft::hunting::SavedHunt;
 use muster_microsoft::{FetchedPage, sources};
 use muster_model::page::{self, Beyond, Broken, NotAPage};
 use muster_model::{Clocks, PageSummary, RecordHead, Source};
@@ -39,13 +40,13 @@ impl Junk {
 
 impl<'a> Taken<'a> {
     /// Takes a page of `source` apart for which `top` records were asked when the clocks stood so. `owns` says whether a link may
-    /// be followed.
+    /// be followed; a saved query says which record a row is.
     ///
     /// # Errors
     /// When there is no list of records in it.
     pub fn apart(
         page: &'a FetchedPage,
-        source: Source,
+        (source, saved): (Source, Option<&SavedHunt>),
         top: u32,
         clocks: Clocks,
         owns: impl Fn(&str) -> bool,
@@ -57,11 +58,14 @@ impl<'a> Taken<'a> {
         let (count, torn) = (split.count(), split.torn.is_some() || split.beyond.is_some());
         let Unreadable { letters: dead_letters, junk, hashes: unreadable } =
             unreadable(split.broken, split.beyond);
-        let records: Vec<_> = split.items.into_iter().map(|item| (item.head, item.body)).collect();
+        let mut records: Vec<_> = split.items.into_iter().map(|item| (item.head, item.body)).collect();
+        if let Some(saved) = saved {
+            records.iter_mut().for_each(|(head, body)| saved.identify(head, body));
+        }
         let (link, cut) = match split.next_link {
             Some(link) if owns(&link) => (Some(link.into_owned()), false),
             Some(_) => (None, true),
-            None => (None, false),
+            None => (None, page.cut),
         };
         let summary = PageSummary {
             items: u32::try_from(count).unwrap_or(u32::MAX),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use muster_microsoft::api::answers::PAGES_PER_TURN;
-use muster_microsoft::sources::{self, AfterFailure};
+use muster_microsoft::sources::AfterFailure;
 use muster_model::{Clocks, Cursor, Note, Purpose, Reason};
 use muster_store::{PollResult, SourceLease};
 use tokio_util::sync::CancellationToken;
@@ -119,7 +119,7 @@ impl Collector {
                 continue;
             }
             let clocks = Clocks { local: self.clock.now(), server: None };
-            let request = sources::request(source, cursor, clocks, None);
+            let request = self.request(source, cursor, clocks)?;
             match self.page(lease, &caller, &routes, cursor, &request, clocks).await {
                 Ok(_) | Err(TurnError::Fetch { after: AfterFailure::AskAgain, .. }) => {}
                 Err(error) => return Err(error),

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::collector::{Collector, LEASE, STORE_PAUSE};
+use super::hunts::LOOK_EVERY;
 use super::place::{Place, Places};
 use super::turn::later;
 
@@ -33,8 +34,15 @@ impl Collector {
         let places = Places::new(self.settings.concurrency);
         // Sweeps and backfills take no more than these of them.
         let behind = Arc::new(Semaphore::new((self.settings.concurrency as usize / 2).max(1)));
+        let mut look_at = None;
         while !stop.is_cancelled() {
             let now = self.clock.now();
+            if look_at.is_none_or(|at| at <= tokio::time::Instant::now()) {
+                if let Err(error) = self.set_hunts().await {
+                    self.told.store.failed("set the tenants' saved queries", &error, now);
+                }
+                look_at = Some(tokio::time::Instant::now() + LOOK_EVERY);
+            }
             let free = places.free();
             if free == 0 {
                 tokio::select! {
@@ -94,6 +102,7 @@ impl Collector {
     pub async fn collect_due(&self) -> Result<u32, StoreError> {
         let stop = CancellationToken::new();
         let mut turns = 0;
+        self.set_hunts().await?;
         loop {
             let leases = self.store.lease_due_sources(self.instance, 64, LEASE, self.clock.now()).await?;
             if leases.is_empty() {

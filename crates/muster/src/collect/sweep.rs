@@ -42,7 +42,12 @@ impl Collector {
             return;
         }
         let now = self.clock.now();
-        for purpose in [Purpose::Sweep, Purpose::NightlySweep] {
+        // A query costs of a quota that people share: its look-back covers the day.
+        let purposes: &[Purpose] = match source.hunt() {
+            Some(_) => &[Purpose::NightlySweep],
+            None => &[Purpose::Sweep, Purpose::NightlySweep],
+        };
+        for &purpose in purposes {
             let next_at = next(purpose, lease, now);
             let begun = self.store.begin_cursor(tenant, source, purpose, Cursor::resting(now), next_at).await;
             if let Err(error) = begun {

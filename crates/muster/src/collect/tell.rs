@@ -19,7 +19,7 @@ impl TurnError {
         match self {
             Self::Fetch { error, .. } => Some(TenantAccess::by_page(Some(error))),
             Self::NotAPage { .. } => answers::rule(Case::NotAPage).fault.map(failing),
-            Self::App(_) => Some(failing(Fault::Misconfigured)),
+            Self::App(_) | Self::Hunt(_) => Some(failing(Fault::Misconfigured)),
             Self::Panicked | Self::Store(_) => None,
         }
     }

@@ -13,8 +13,9 @@ use muster_microsoft::api::answers::{
     self, ASKED_WAIT_MAX, Case, OWN_WAIT_MAX, PAGES_PER_TURN, SEARCH_WAIT, Wait,
 };
 use muster_microsoft::entra::credential::App;
+use muster_microsoft::hunting::HuntTrouble;
 use muster_microsoft::sources::{self, AfterFailure, PageRequest, Rung};
-use muster_microsoft::{FetchError, FetchedPage, TenantAccess};
+use muster_microsoft::{FetchError, TenantAccess};
 use muster_model::page::NotAPage;
 use muster_model::{Clocks, Cursor, Hole, Purpose, Reason, RecordHead, Step};
 use muster_store::{
@@ -26,6 +27,7 @@ use super::caller::Caller;
 use super::collector::{Collector, LEASE, STORE_PAUSE};
 use super::each;
 use super::gone;
+use super::hunts;
 use super::missing::missing;
 use super::page::{Junk, KEPT_BYTES_MAX, Taken};
 use super::place::Place;
@@ -45,11 +47,16 @@ pub(super) enum TurnError {
     Fetch { error: FetchError, after: AfterFailure },
     #[error("{error}")]
     NotAPage { error: NotAPage, after: AfterFailure },
+    #[error(transparent)]
+    Hunt(#[from] HuntTrouble),
     #[error("reading it made the program fail; this is a fault of Muster: please report it with the log")]
     Panicked,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// So many records of a page are accepted in one transaction.
+const RECORDS_TOGETHER_MAX: usize = 5_000;
 
 /// Where a page comes from: what the journal is told beside its records.
 struct Origin {
@@ -103,11 +110,7 @@ impl Collector {
                 self.begin_sweeps(lease).await;
                 let missing = missing(&cursor);
                 PollResult::CaughtUp {
-                    next_at: self.pace.next(
-                        (lease.tenant.id, lease.source),
-                        &self.settings,
-                        self.clock.now(),
-                    ),
+                    next_at: self.next_poll(&lease.tenant, lease.source),
                     missing,
                     cursor: Some(cursor),
                 }
@@ -155,7 +158,7 @@ impl Collector {
                 break;
             }
             let clocks = Clocks { local: self.clock.now(), server: None };
-            let request = sources::request(lease.source, cursor, clocks, None);
+            let request = self.request(lease.source, cursor, clocks)?;
             let step = match self.page(lease, &caller, &routes, cursor, &request, clocks).await {
                 Ok(step) => step,
                 Err(TurnError::Fetch { after: AfterFailure::AskAgain, .. }) => continue,
@@ -215,11 +218,22 @@ impl Collector {
         };
         self.mind_clocks(lease, page.server_time, clocks.local).await;
         let owns = |link: &str| self.microsoft.owns(source, link);
-        let taken = match Taken::apart(&page, source, request.top, clocks, owns) {
+        let saved = self.saved(source)?;
+        let raw = if saved.is_some() { beginning(&page.body) } else { Vec::new() };
+        let page = match hunts::shaped(saved, page) {
+            Ok(page) => page,
+            Err(HuntTrouble::NotAPage(error)) => {
+                let after = sources::after_unreadable(source, cursor, lease.failures, clocks);
+                self.keep_unreadable(lease, cursor, &raw, &error).await?;
+                return Err(TurnError::NotAPage { error, after });
+            }
+            Err(trouble) => return Err(trouble.into()),
+        };
+        let taken = match Taken::apart(&page, (source, saved), request.top, clocks, owns) {
             Ok(taken) => taken,
             Err(error) => {
                 let after = sources::after_unreadable(source, cursor, lease.failures, clocks);
-                self.keep_unreadable(lease, cursor, &page, &error).await?;
+                self.keep_unreadable(lease, cursor, &page.body, &error).await?;
                 return Err(TurnError::NotAPage { error, after });
             }
         };
@@ -243,7 +257,7 @@ impl Collector {
             }
         };
         let limits = &sources::declaration(source).limits;
-        let (mut next, step) = cursor.after(&summary, &self.settings.cursor_policy(), limits);
+        let (mut next, step) = cursor.after(&summary, &self.cursor_policy(source), limits);
         gone::mind(lease, cursor, &mut next, summary.clocks);
         if summary.torn {
             tracing::warn!("a page was torn; its whole records were accepted");
@@ -282,22 +296,30 @@ impl Collector {
             reason: Reason::NoAnswer.as_str().to_owned(),
             body: body.as_bytes(),
         }));
-        let page = AcceptedPage {
-            records: records
-                .iter()
-                .map(|(head, body)| NewRecord {
-                    destination: routes.destination(head.severity),
-                    head: head.clone(),
-                    body,
-                })
-                .collect(),
-            dead_letters,
-            destinations: routes.destinations(),
-            cursor: after.clone(),
-            request_id: origin.request_id,
-            proved_up_to: origin.proved_up_to,
-        };
-        let receipt = self.store.accept_page(lease, page, LEASE, self.clock.now()).await?;
+        // A great page would keep all other tenants waiting for the store. The cursor moves with the last part of it only.
+        let mut parts = records.chunks(RECORDS_TOGETHER_MAX).peekable();
+        let mut receipt = PageReceipt::default();
+        loop {
+            let part = parts.next().unwrap_or_default();
+            let is_last = parts.peek().is_none();
+            let (letters, cursor) = match is_last {
+                true => (std::mem::take(&mut dead_letters), after),
+                false => (Vec::new(), before),
+            };
+            let page = AcceptedPage {
+                records: part.iter().map(|record| new_record(record, routes)).collect(),
+                dead_letters: letters,
+                destinations: routes.destinations(),
+                cursor: cursor.clone(),
+                request_id: origin.request_id.clone(),
+                proved_up_to: origin.proved_up_to,
+            };
+            let accepted = self.store.accept_page(lease, page, LEASE, self.clock.now()).await?;
+            receipt = receipt.and(accepted);
+            if is_last {
+                break;
+            }
+        }
         let source = lease.source.as_str();
         metrics::counter!("muster_records_accepted_total", "source" => source)
             .increment(u64::from(receipt.accepted));
@@ -327,11 +349,11 @@ impl Collector {
         &self,
         lease: &SourceLease,
         cursor: &Cursor,
-        page: &FetchedPage,
+        body: &[u8],
         error: &NotAPage,
     ) -> Result<(), StoreError> {
         match lease.failures {
-            0 => self.keep(lease, cursor, &page.body, &error.to_string()).await,
+            0 => self.keep(lease, cursor, body, &error.to_string()).await,
             _ => Ok(()),
         }
     }
@@ -395,7 +417,8 @@ impl Collector {
             _ => None,
         };
         let rule = case.and_then(|case| answers::rule(case).wait).unwrap_or(OTHER_WAIT);
-        let most = self.settings.poll_interval.0.max(OWN_WAIT_MAX);
+        let interval = self.hunts.get(&lease.source).map_or(self.settings.poll_interval.0, |hunt| hunt.every);
+        let most = interval.max(OWN_WAIT_MAX);
         let seed = backoff::seed(&[&lease.tenant.id.to_string(), lease.source.as_str()]);
         let own = backoff::wait(lease.failures, rule.first, most, seed);
         let asked = match error {
@@ -425,6 +448,7 @@ impl Collector {
             TurnError::Fetch { error, .. } => error.kind(),
             TurnError::NotAPage { .. } => "not_a_page",
             TurnError::App(_) => "no_app",
+            TurnError::Hunt(_) => "hunt",
             TurnError::Panicked => "panicked",
             TurnError::Store(_) => "store",
         };
@@ -442,6 +466,15 @@ fn hole_as_json(lease: &SourceLease, hole: &Hole) -> String {
     let Hole { from, to, since, .. } = hole;
     serde_json::json!({ "source": lease.source, "updated_from": from, "updated_to": to, "since": since })
         .to_string()
+}
+
+fn new_record<'a>((head, body): &'a (RecordHead, Body<'_>), routes: &Routes) -> NewRecord<'a> {
+    NewRecord { destination: routes.destination(head.severity), head: head.clone(), body }
+}
+
+/// As much of an answer as is kept of one that cannot be read.
+fn beginning(body: &[u8]) -> Vec<u8> {
+    body[..body.len().min(KEPT_BYTES_MAX)].to_vec()
 }
 
 pub(super) fn later(now: Timestamp, by: Duration) -> Timestamp {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use comfy_table::Table;
 use muster_microsoft::entra::credential::App;
+use muster_microsoft::hunting::HuntTrouble;
 use muster_microsoft::sources::{self, AfterFailure, Rung, Target};
 use muster_microsoft::{FetchError, FetchedPage, Microsoft};
 use muster_model::{
@@ -21,7 +22,7 @@ use super::Context;
 use super::format_name::format_name;
 use super::moment::Moment;
 use crate::access::apps::Apps;
-use crate::collect::{Caller, Completed, Place, Taken, complete, missing};
+use crate::collect::{Caller, Completed, Place, Taken, complete, missing, saved, shaped};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::cause::plural;
 use crate::shown::note::note;
@@ -202,6 +203,7 @@ async fn span(
     let (source, now) = (args.source, context.clock.now());
     let (since, mut cursor) = (args.since.seen_at(now), cursor(args, now)?);
     let limits = &sources::declaration(source).limits;
+    let saved = saved(&context.settings.hunts, source).map_err(|error| Failed::new(Exit::NotFound, error))?;
     let (mut left, mut failures, mut waits) = (args.limit, 0, 0);
     let mut seen = std::collections::HashSet::new();
     let mut step = Step::Continue;
@@ -209,7 +211,10 @@ async fn span(
         let clocks = Clocks { local: context.clock.now(), server: None };
         // With a filter of our own, many may have to be read for a few.
         let top = if args.severity.is_none() { Some(left.max(50)) } else { None };
-        let request = sources::request(source, &cursor, clocks, top);
+        let request = match saved {
+            Some(saved) => saved.request(&cursor, clocks),
+            None => sources::request(source, &cursor, clocks, top),
+        };
         let page = match reading.fetch(&request.target).await {
             Ok(page) => page,
             Err(FetchError::Throttled { wait, .. } | FetchError::OverBudget { wait, .. })
@@ -232,7 +237,16 @@ async fn span(
             },
         };
         let owns = |link: &str| reading.microsoft.owns(source, link);
-        let taken = match Taken::apart(&page, source, request.top, clocks, owns) {
+        let shaped = match shaped(saved, page) {
+            Err(HuntTrouble::NotAPage(error)) => Err(error),
+            Err(error) => return Err(Failed::new(Exit::Settings, error)),
+            Ok(page) => Ok(page),
+        };
+        let taken = shaped
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|page| Taken::apart(page, (source, saved), request.top, clocks, owns));
+        let taken = match taken {
             Ok(taken) => taken,
             Err(error) => match sources::after_unreadable(source, &mut cursor, failures, clocks) {
                 AfterFailure::Wait if failures > 0 => return Err(Failed::microsoft(error)),
@@ -275,6 +289,10 @@ async fn span(
 
 /// Single records, each by a call of its own.
 async fn by_id(args: &Args, reading: &Reading<'_>, print: &mut Printer<'_>) -> Result<(), Failed> {
+    if args.source.hunt().is_some() {
+        let said = "the rows of a saved query are asked for by time only: leave --id off";
+        return Err(Failed::say(Exit::Usage, said));
+    }
     for id in &args.id {
         let mut found = Err(Failed::say(Exit::Failure, "the source declares no way to read a record"));
         for rung in sources::declaration(args.source).ladder {

@@ -14,7 +14,7 @@ use crate::validation::{self, Outcome, Tried, Validation};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Also try what only shows when it is used: tokens for each tenant, and the way to each sink. Nothing is sent.
+    /// Also try what only shows when it is used: tokens for each tenant, saved queries, and the way to each sink. Nothing is sent.
     #[arg(long)]
     connect: bool,
     /// How long all of that may take together.
@@ -65,7 +65,7 @@ fn exit_of_tries(tried: &[Tried]) -> Exit {
     let fails = |what: &str| {
         tried.iter().any(|tried| tried.outcome == Outcome::Fails && tried.what.starts_with(what))
     };
-    match (fails("app "), fails("sink ")) {
+    match (fails("app ") || fails("hunt "), fails("sink ")) {
         (true, _) => Exit::Microsoft,
         (false, true) => Exit::Sink,
         (false, false) => Exit::Success,

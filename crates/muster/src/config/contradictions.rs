@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_model::Span;
 use muster_model::text::did_you_mean;
+use muster_model::{SourcePattern, Span};
 use muster_siem::sinks::SinkSettings;
 
 use super::read::Read;
@@ -15,7 +15,8 @@ use super::{CloudSettings, Mistake, RouteSettings};
 /// Looks at what was read, and tells of each mistake: its section, its key (or nothing), and the message.
 type Check = fn(&Read, &Path, &mut dyn FnMut(&str, &str, String));
 
-const CHECKS: &[Check] = &[routes, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding];
+const CHECKS: &[Check] =
+    &[routes, hunts, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding];
 
 pub(super) fn of(read: &Read, folder: &Path) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
@@ -40,6 +41,27 @@ fn routes(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
             let known = known(&read.sink_names, "none yet; add [sinks.NAME]");
             let message = format!("there is no sink `{sink}`{meant}; the sinks are: {known}");
             say(&RouteSettings::section(index), "sinks", message);
+        }
+    }
+}
+
+fn hunts(read: &Read, folder: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    for (name, hunt) in &read.hunts {
+        for (key, message) in hunt.hunt(name, folder).err().into_iter().flatten() {
+            say(&format!("hunts.{name}"), key, message);
+        }
+    }
+    for (index, route) in read.routes.iter().enumerate() {
+        for hunt in route.sources.iter().filter_map(|pattern| match pattern {
+            SourcePattern::One(source) => source.hunt(),
+            SourcePattern::GraphHunting | SourcePattern::XdrHunting => None,
+        }) {
+            if !read.hunt_names.contains(hunt.as_str()) {
+                let meant = did_you_mean(hunt.as_str(), read.hunt_names.iter().map(String::as_str));
+                let known = known(&read.hunt_names, "none yet; add [hunts.NAME]");
+                let message = format!("there is no saved query `{hunt}`{meant}; they are: {known}");
+                say(&RouteSettings::section(index), "sources", message);
+            }
         }
     }
 }

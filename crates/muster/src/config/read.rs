@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::document::Document;
 use super::places::Places;
 use super::{
-    AppSettings, CloudSettings, CollectSettings, KeyVaultSettings, Mistake, NetworkSettings,
+    AppSettings, CloudSettings, CollectSettings, HuntSettings, KeyVaultSettings, Mistake, NetworkSettings,
     OnboardingSettings, RouteSettings, ServerSettings, StoreSettings, sinks,
 };
 
@@ -25,19 +25,32 @@ pub(super) struct Read {
     pub(super) key_vault: Option<KeyVaultSettings>,
     pub(super) onboarding: Option<OnboardingSettings>,
     pub(super) apps: BTreeMap<String, AppSettings>,
+    pub(super) hunts: BTreeMap<String, HuntSettings>,
     pub(super) sinks: BTreeMap<String, SinkSettings>,
     /// Also those of which a part had to be left out.
     pub(super) routes: Vec<RouteSettings>,
-    /// Every app and sink that has a section, also a wrong one.
+    /// Every app, query and sink that has a section, also a wrong one.
     pub(super) app_names: BTreeSet<String>,
+    pub(super) hunt_names: BTreeSet<String>,
     pub(super) sink_names: BTreeSet<String>,
     pub(super) places: Places,
     /// How many routes were met.
     pub(super) routes_met: usize,
 }
 
-const SECTIONS: [&str; 10] =
-    ["store", "cloud", "network", "collect", "server", "key_vault", "onboarding", "apps", "sinks", "routes"];
+const SECTIONS: [&str; 11] = [
+    "store",
+    "cloud",
+    "network",
+    "collect",
+    "server",
+    "key_vault",
+    "onboarding",
+    "apps",
+    "hunts",
+    "sinks",
+    "routes",
+];
 
 impl Read {
     pub(super) fn take(&mut self, document: &Document<'_>, table: DeTable<'_>, mistakes: &mut Vec<Mistake>) {
@@ -56,6 +69,10 @@ impl Read {
                     let found = (&mut self.apps, &mut self.app_names);
                     document.named(&name, found, value, places, mistakes, Document::section);
                 }
+                "hunts" => {
+                    let found = (&mut self.hunts, &mut self.hunt_names);
+                    document.named(&name, found, value, places, mistakes, Document::section);
+                }
                 "sinks" => {
                     let found = (&mut self.sinks, &mut self.sink_names);
                     document.named(&name, found, value, places, mistakes, sinks::read);
@@ -66,7 +83,7 @@ impl Read {
                 _ => {
                     let meant = did_you_mean(&name, SECTIONS);
                     let message = format!(
-                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, apps.NAME, sinks.NAME or [[routes]]"
+                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, apps.NAME, hunts.NAME, sinks.NAME or [[routes]]"
                     );
                     mistakes.push(document.mistake_at(&key.span(), "", None, &message));
                 }

@@ -1,6 +1,6 @@
 //! `[[routes]]`: which records go to which sinks.
 
-use muster_model::{Severity, Source, TenantLabel};
+use muster_model::{Severity, Source, SourcePattern, TenantLabel};
 use serde::Deserialize;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -14,26 +14,26 @@ pub struct RouteSettings {
     pub tenants: Vec<String>,
     /// Sources; all when it is missing.
     #[serde(default = "all_sources", deserialize_with = "sources")]
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourcePattern>,
     /// Only records of this severity and worse. Records without one always pass.
     #[serde(default, deserialize_with = "severity")]
     pub min_severity: Severity,
     pub sinks: Vec<String>,
 }
 
-fn everyone() -> Vec<String> {
+pub(super) fn everyone() -> Vec<String> {
     vec!["*".to_owned()]
 }
 
-fn all_sources() -> Vec<Source> {
-    Source::ALL.to_vec()
+fn all_sources() -> Vec<SourcePattern> {
+    SourcePattern::ALL.to_vec()
 }
 
-fn sources<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Source>, D::Error> {
+fn sources<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<SourcePattern>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     let (mut sources, mut wrong) = (Vec::new(), Vec::new());
     for name in &names {
-        match name.parse::<Source>() {
+        match name.parse::<SourcePattern>() {
             Ok(source) => sources.push(source),
             Err(error) => wrong.push(error.to_string()),
         }
@@ -67,7 +67,8 @@ impl RouteSettings {
 
     /// Whether records of `source` of this tenant take the route, where they are severe enough.
     pub fn serves(&self, tenant: &TenantLabel, source: Source) -> bool {
-        self.sources.contains(&source) && self.tenants.iter().any(|pattern| Self::names(pattern, tenant))
+        self.sources.iter().any(|pattern| pattern.fits(source))
+            && self.tenants.iter().any(|pattern| Self::names(pattern, tenant))
     }
 
     /// Whether a pattern of `tenants` fits a tenant.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use muster_model::SecretReference;
+use muster_model::{SecretReference, Source};
 use muster_siem::sinks::SinkSettings;
 use toml::de::DeTable;
 
@@ -11,8 +11,8 @@ use super::document::Document;
 use super::places::Places;
 use super::read::Read;
 use super::{
-    AppSettings, CloudSettings, CollectSettings, KeyVaultSettings, Mistake, Mistakes, NetworkSettings,
-    OnboardingSettings, RouteSettings, ServerSettings, StoreSettings, contradictions, files,
+    AppSettings, CloudSettings, CollectSettings, Hunt, HuntSettings, KeyVaultSettings, Mistake, Mistakes,
+    NetworkSettings, OnboardingSettings, RouteSettings, ServerSettings, StoreSettings, contradictions, files,
 };
 
 /// The settings of one Muster, checked.
@@ -31,6 +31,8 @@ pub struct Settings {
     /// `[onboarding]`; without it there are no pages for customers.
     pub onboarding: Option<OnboardingSettings>,
     pub apps: BTreeMap<String, AppSettings>,
+    /// `[hunts.NAME]`, as the sources that they are.
+    pub hunts: BTreeMap<Source, Hunt>,
     pub sinks: BTreeMap<String, SinkSettings>,
     pub routes: Vec<RouteSettings>,
     /// Where all of them stand.
@@ -108,6 +110,7 @@ impl Settings {
             key_vault: read.key_vault,
             onboarding: read.onboarding,
             apps: read.apps,
+            hunts: hunts(&read.hunts, folder),
             sinks: read.sinks,
             routes: read.routes,
             places: read.places,
@@ -137,6 +140,12 @@ impl Settings {
         references.extend(self.sinks.values().flat_map(|sink| sink.any().secrets()).map(|(_, place)| place));
         references
     }
+}
+
+/// Those that are right.
+fn hunts(read: &BTreeMap<String, HuntSettings>, folder: &Path) -> BTreeMap<Source, Hunt> {
+    let hunts = read.iter().filter_map(|(name, hunt)| hunt.hunt(name, folder).ok());
+    hunts.map(|hunt| (hunt.saved.source, hunt)).collect()
 }
 
 fn right((settings, mistakes): (Option<Settings>, Vec<Mistake>)) -> Result<Settings, Mistakes> {

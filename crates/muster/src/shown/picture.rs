@@ -225,7 +225,7 @@ fn source_status(
     let last_error = failure.or_else(|| check.map(|check| check.detail.clone())).or(missing);
     SourceStatus {
         source: state.source,
-        state: source_word(&facts, expected.late_after, now),
+        state: source_word(&facts, expected.late_after(state.source), now),
         fault,
         last_success_at: state.last_success_at,
         lag_seconds: known.map(|at| seconds_since(at, now)),

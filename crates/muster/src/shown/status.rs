@@ -23,6 +23,8 @@ use crate::shown::state;
 pub struct Expected {
     /// A source whose last complete round is older is late.
     pub late_after: Duration,
+    /// The same of saved queries, which are asked less often.
+    pub hunts_late_after: BTreeMap<Source, Duration>,
     pub sinks: BTreeSet<String>,
     pub routes: Router,
 }
@@ -31,9 +33,21 @@ impl Expected {
     pub fn of(settings: &Settings) -> Self {
         Self {
             late_after: settings.collect.late_after(),
+            hunts_late_after: settings
+                .hunts
+                .iter()
+                .map(|(source, hunt)| (*source, hunt.late_after()))
+                .collect(),
             sinks: settings.sinks.keys().cloned().collect(),
             routes: Router::new(settings.routes.clone()),
         }
+    }
+}
+
+impl Expected {
+    /// When the last complete round of `source` is older, it is late.
+    pub fn late_after(&self, source: Source) -> Duration {
+        self.hunts_late_after.get(&source).copied().unwrap_or(self.late_after)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What only shows when it is tried: whether Microsoft issues tokens, and whether sinks answer. Nothing is sent, nothing is
+//! What only shows when it is tried: whether Microsoft issues tokens and takes saved queries, and whether sinks answer. Nothing is sent, nothing is
 //! renewed, and all of it together takes no longer than is allowed.
 
 use std::collections::BTreeMap;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt, stream};
 use muster_microsoft::entra::credential::{Access, App};
 use muster_microsoft::{Microsoft, TenantAccess};
-use muster_model::{Clock, Source, TenantId, TenantState};
+use muster_model::{Clock, HuntName, Purpose, Source, Tenant, TenantId, TenantState};
 use muster_store::{OpenMode, StoreLook};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::access::apps::Apps;
-use crate::config::Settings;
+use crate::config::{Hunt, Settings};
 use crate::troubles::Troubles;
 use crate::wiring;
 
@@ -69,6 +69,7 @@ async fn apps(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Ve
     let stored = of_the_store(settings, look.as_ref()).await;
     let mut tried = Vec::new();
     let mut askings = Vec::new();
+    let mut usable = BTreeMap::new();
     for (name, of) in &settings.apps {
         let what = format!("app {name}");
         let not_tried = |finding: &str| Tried {
@@ -92,6 +93,7 @@ async fn apps(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Ve
             tried.push(not_tried(why));
             continue;
         }
+        usable.insert(name.clone(), app.clone());
         let tenants = look.iter().flat_map(|look| &look.tenants);
         let read = tenants.filter(|tenant| tenant.app == *name && tenant.state == TenantState::Active);
         let mut read: Vec<(TenantId, Option<Source>, String)> = read
@@ -106,11 +108,61 @@ async fn apps(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Ve
         askings.extend(read.into_iter().map(|(tenant, source, slug)| (app.clone(), tenant, source, slug)));
     }
     match wiring::microsoft(settings, Arc::clone(clock), None) {
-        Ok(microsoft) => tried.extend(ask(&microsoft, askings, until).await),
+        Ok(microsoft) => {
+            tried.extend(ask(&microsoft, askings, until).await);
+            let tenants = look.map(|look| look.tenants).unwrap_or_default();
+            let hunts = settings.hunts.values().map(|hunt| {
+                let mut asked = tenants.iter().filter(|tenant| {
+                    tenant.state == TenantState::Active
+                        && hunt.asks(&tenant.label())
+                        && usable.contains_key(&tenant.app)
+                });
+                (hunt, asked.next().and_then(|tenant| Some((tenant, usable.get(&tenant.app)?))))
+            });
+            let hunts = hunts.map(|(hunt, asked)| dry_run(&microsoft, hunt, asked, clock, until));
+            tried.extend(
+                stream::iter(hunts)
+                    .map(FutureExt::boxed)
+                    .buffer_unordered(SIDE_BY_SIDE)
+                    .collect::<Vec<_>>()
+                    .await,
+            );
+        }
         // Told already as what keeps Muster from starting.
         Err(_) => return tried,
     }
     tried
+}
+
+/// Asks a saved query of one tenant, in a window that holds nothing: whether Microsoft takes it, and whether its rows have
+/// the columns that are named.
+async fn dry_run(
+    microsoft: &Microsoft,
+    hunt: &Hunt,
+    asked: Option<(&Tenant, &App)>,
+    clock: &Arc<dyn Clock>,
+    until: Instant,
+) -> Tried {
+    let source = hunt.saved.source;
+    let what = format!("hunt {}", source.hunt().map_or("", HuntName::as_str));
+    let Some((tenant, app)) = asked else {
+        let finding = "there is no active tenant that it asks, with an app that can be tried".to_owned();
+        return Tried { what, outcome: Outcome::NotTried, finding, tenants: Vec::new() };
+    };
+    let target = hunt.saved.dry_run(clock.now());
+    let page = microsoft.fetch(app, tenant.id, source, Purpose::Live, &target);
+    let (outcome, finding) = match tokio::time::timeout_at(until, page).await {
+        Ok(Ok(page)) => match hunt.saved.page(page) {
+            Ok(_) => (Outcome::Works, "Microsoft takes the query".to_owned()),
+            Err(trouble) => (Outcome::Fails, trouble.to_string()),
+        },
+        Ok(Err(error)) => match TenantAccess::by_page(Some(&error)) {
+            TenantAccess::NotAsked { message } => (Outcome::NotTried, message),
+            _ => (Outcome::Fails, error.to_string()),
+        },
+        Err(_) => (Outcome::NotTried, "Microsoft did not answer in the time that was given".to_owned()),
+    };
+    Tried { what, outcome, finding, tenants: vec![tenant.slug.to_string()] }
 }
 
 /// Apps whose credential Muster keeps. A store of an earlier version is left as it is.

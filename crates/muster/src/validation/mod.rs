@@ -7,6 +7,7 @@
 mod apps;
 mod at_start;
 mod connect;
+mod hunts;
 mod listen;
 mod microsoft;
 mod routes;
@@ -47,6 +48,7 @@ const PARTS: &[Check] = &[
     sources::in_cloud,
     sources::twice,
     sources::announced_ends,
+    hunts::hunts,
     at_start::restart,
 ];
 

@@ -56,7 +56,7 @@ pub(super) fn announced_ends(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>)
 }
 
 /// When a source ends, and what to read in its place.
-fn ending(source: Source, end: &AnnouncedEnd) -> String {
+pub(super) fn ending(source: Source, end: &AnnouncedEnd) -> String {
     format!(
         "Microsoft ends the API of `{source}` on {}: read `{}` in its place ({})",
         end.date, end.replacement, end.announcement
@@ -111,7 +111,10 @@ fn tenants_by_source<'a>(subject: &'a Subject<'_>) -> BTreeMap<Source, Vec<&'a T
     let mut found: BTreeMap<Source, Vec<&Tenant>> = BTreeMap::new();
     for tenant in living(subject) {
         for source in &tenant.sources {
-            found.entry(*source).or_default().push(tenant);
+            // What the settings say of saved queries holds: see `hunts.rs`.
+            if source.hunt().is_none() {
+                found.entry(*source).or_default().push(tenant);
+            }
         }
     }
     found
@@ -119,6 +122,8 @@ fn tenants_by_source<'a>(subject: &'a Subject<'_>) -> BTreeMap<Source, Vec<&'a T
 
 #[cfg(test)]
 mod tests {
+    use muster_model::SourcePattern;
+
     use super::*;
 
     fn tenant(slug: &str, sources: &[Source]) -> Tenant {
@@ -139,7 +144,7 @@ mod tests {
         RouteSettings {
             name: None,
             tenants: vec!["*".to_owned()],
-            sources: sources.to_vec(),
+            sources: sources.iter().copied().map(SourcePattern::One).collect(),
             min_severity: Default::default(),
             sinks: sinks.iter().map(|sink| (*sink).to_owned()).collect(),
         }

@@ -101,6 +101,7 @@ fn every_key_of_the_settings_is_documented_and_no_other() {
         "[apps.NAME]",
         "[key_vault]",
         "[collect]",
+        "[hunts.NAME]",
         "[network]",
         "[server]",
         "[onboarding]",

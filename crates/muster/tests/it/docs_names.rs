@@ -28,6 +28,7 @@ fn keys_of(section: &str) -> Option<BTreeSet<String>> {
         }
         ["[routes]" | "routes"] => keys("[[routes]]"),
         ["apps", _] => keys(app),
+        ["hunts", _] => keys("[hunts.a]\nquery = \"T\""),
         ["sinks", _] => SINKS.iter().flat_map(|(kind, _)| keys(&sink(kind))).collect(),
         ["sinks", _, table] => {
             let kind = if keys(&sink("splunk_hec")).contains(*table) { "splunk_hec" } else { "syslog" };
@@ -49,6 +50,7 @@ fn all_keys() -> BTreeSet<String> {
         "key_vault",
         "routes",
         "apps.a",
+        "hunts.a",
         "sinks.a",
         "sinks.a.cef",
         "sinks.a.leef",

@@ -23,6 +23,7 @@ mod gate;
 mod health;
 mod hostile;
 mod hunt;
+mod hunts;
 mod identity;
 mod ledger;
 mod listener;

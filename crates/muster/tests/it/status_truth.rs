@@ -324,6 +324,7 @@ impl World {
     async fn look(&self) -> (u32, u32) {
         let mut expected = Expected {
             late_after: Duration::from_secs(360),
+            hunts_late_after: Default::default(),
             sinks: BTreeSet::new(),
             routes: muster::routing::Router::new(Vec::new()),
         };

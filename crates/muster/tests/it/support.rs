@@ -242,6 +242,7 @@ impl Bench {
             apps: Apps::load_what_can_be_had(&settings, &store, &troubles).await.expect("the store answers"),
             router: Router::new(settings.routes.clone()),
             settings: settings.collect.clone(),
+            hunts: settings.hunts.clone(),
             clock: Arc::clone(&dyn_clock),
             instance,
             accepted: Arc::clone(&accepted),

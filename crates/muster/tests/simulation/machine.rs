@@ -153,6 +153,7 @@ impl Machine {
             apps: Apps::load(&self.settings, &store).await.expect("the apps"),
             router: Router::new(self.settings.routes.clone()),
             settings: self.settings.collect.clone(),
+            hunts: self.settings.hunts.clone(),
             clock,
             instance,
             accepted: Arc::new(Notify::new()),

@@ -26,6 +26,8 @@ impl Content {
             Source::EndpointAlerts => ("evidence", "none"),
             Source::XdrIncidents => ("alerts", "alertId"),
             Source::GraphAlerts | Source::GraphIncidents => ("alerts", "id"),
+            // A row has nothing beside itself.
+            Source::GraphHunting(_) | Source::XdrHunting(_) => ("", ""),
         };
         let alerts = match record.remove(key) {
             // Where evidence was not asked for the list is empty.
@@ -106,7 +108,7 @@ impl Truth {
     pub(crate) fn belongs(&self, version: &Version, item: &Value) -> bool {
         let (tenant, text) = (version.tenant, |key: &str| item[key].as_str().unwrap_or_default().to_owned());
         match version.source {
-            Source::GraphAlerts => false,
+            Source::GraphAlerts | Source::GraphHunting(_) | Source::XdrHunting(_) => false,
             Source::GraphIncidents => self.find(tenant, Source::GraphAlerts, &text("id"), item).is_some(),
             Source::EndpointAlerts => {
                 self.evidence.get(&version.place).is_some_and(|evidence| evidence.contains(item))

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use muster_model::PageLimits;
 use muster_model::page::List;
+use muster_model::{PageLimits, Source};
 
 use crate::api::family::Api;
 use crate::entra::permissions::Permission;
@@ -52,6 +52,17 @@ pub struct AnnouncedEnd {
     pub replacement: &'static str,
     /// The notice.
     pub announcement: &'static str,
+}
+
+impl AnnouncedEnd {
+    /// When `source` ends, and what to read in its place.
+    #[must_use]
+    pub fn in_words(&self, source: Source) -> String {
+        format!(
+            "Microsoft ends the API of `{source}` on {}: read `{}` in its place ({})",
+            self.date, self.replacement, self.announcement
+        )
+    }
 }
 
 /// Microsoft Defender keeps alerts and incidents for 180 days. Source: Microsoft "Data retention information for Microsoft

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use muster_microsoft::Fault;
+use muster_microsoft::sources::{self, AnnouncedEnd};
 use muster_model::{Purpose, Source, Tenant, TenantId};
 use muster_store::{
     Check, CheckOutcome, CursorState, PartTrouble, SinkTotals, SourceState, Store, StoreError, UnroutedCause,
@@ -17,7 +18,7 @@ use crate::shown::run::Run;
 use crate::shown::sinks::{SinkFacts, nothing_yet, sink_word};
 use crate::shown::state::{self, SourceFacts, source_word};
 use crate::shown::status::{
-    AppStatus, Expected, SinkStatus, Snapshot, SourceStatus, Standing, TenantStatus, Totals, Unrouted,
+    AppStatus, Ending, Expected, SinkStatus, Snapshot, SourceStatus, Standing, TenantStatus, Totals, Unrouted,
 };
 
 /// How long it is shown that the store was put back from a copy.
@@ -47,11 +48,28 @@ impl Snapshot {
         let mut put_back = store.restorations().await?;
         put_back.retain(|restoration| now.duration_since(restoration.at).as_secs() < PUT_BACK_SHOWN_SECONDS);
         let causes = Vec::new();
-        let mut picture = Self { at: now, run, causes, totals, tenants, sinks, journal, apps, put_back };
+        let ends = ends(&tenants);
+        let mut picture =
+            Self { at: now, run, causes, totals, tenants, sinks, journal, apps, put_back, ends };
         picture.causes = causes::causes(&picture);
         picture.causes.splice(0..0, store.trouble().map(causes::of_store));
         Ok(picture)
     }
+}
+
+/// The sources that are read although Microsoft has said the end of their API.
+fn ends(tenants: &[TenantStatus]) -> Vec<Ending> {
+    let mut read: BTreeMap<Source, u64> = BTreeMap::new();
+    for tenant in tenants.iter().filter(|tenant| tenant.is_worked_on()) {
+        for source in &tenant.sources {
+            *read.entry(source.source).or_default() += 1;
+        }
+    }
+    let ending = |(source, tenants)| {
+        let AnnouncedEnd { date, replacement, announcement } = sources::declaration(source).end?;
+        Some(Ending { source, date, replacement, announcement, tenants })
+    };
+    read.into_iter().filter_map(ending).collect()
 }
 
 fn sink_status(totals: SinkTotals, expected: &Expected, run: &Run, now: Timestamp) -> SinkStatus {

@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 
 use crossterm::{cursor, execute, queue, terminal};
 use muster_microsoft::SourceWord;
+use muster_microsoft::sources::AnnouncedEnd;
 use muster_model::Purpose;
 
 use crate::access::checks::CLOCK;
@@ -16,7 +17,7 @@ use crate::shown::grid::{Align, Grid, cut, joined, painted, wrapped};
 use crate::shown::output::{Output, Tone, ago, duration, number, size};
 use crate::shown::passes::percent;
 use crate::shown::state;
-use crate::shown::status::{Snapshot, SourceStatus, Standing, TenantStatus};
+use crate::shown::status::{Ending, Snapshot, SourceStatus, Standing, TenantStatus};
 
 /// A message is cut behind so many letters; `muster tenant show` has all of it.
 const MESSAGE_LETTERS: usize = 300;
@@ -37,6 +38,7 @@ pub fn status(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, frame
     let mut text = head(output, now, earlier, frame.width);
     text.push_str(&trouble(output, now, frame.width));
     text.push_str(&put_back(now));
+    text.push_str(&ends(now, frame.width));
     text.push_str("\n\n");
     text.push_str(&sinks(output, now, earlier, frame.width));
     text.push_str("\n\n");
@@ -67,6 +69,17 @@ fn put_back(now: &Snapshot) -> String {
         latest.reason,
         number(latest.owed + latest.again),
     )
+}
+
+/// What Microsoft has said the end of, a line each.
+fn ends(now: &Snapshot, width: Option<usize>) -> String {
+    let line = |ending: &Ending| {
+        let Ending { source, date, replacement, announcement, tenants } = *ending;
+        let end = AnnouncedEnd { date, replacement, announcement };
+        let line = format!("! {}; {}", end.in_words(source), plural(tenants, "tenant"));
+        format!("\n{}", wrapped(&line, width, "  "))
+    };
+    now.ends.iter().map(line).collect()
 }
 
 /// Whether anything runs, and the totals.
@@ -371,6 +384,7 @@ mod tests {
             journal: JournalTotals::default(),
             apps: Vec::new(),
             put_back: Vec::new(),
+            ends: Vec::new(),
         }
     }
 

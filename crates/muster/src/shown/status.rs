@@ -69,6 +69,22 @@ pub struct Snapshot {
     pub apps: Vec<AppStatus>,
     /// When the store was put back from a copy in the last days, the latest first: what may have come twice.
     pub put_back: Vec<Restoration>,
+    /// Sources that are read although Microsoft has said the end of their API.
+    pub ends: Vec<Ending>,
+}
+
+/// A source that Microsoft has said the end of.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ending {
+    pub source: Source,
+    /// The day, as Microsoft's notice names it.
+    pub date: &'static str,
+    /// What to read in its place.
+    pub replacement: &'static str,
+    /// The notice.
+    pub announcement: &'static str,
+    /// How many tenants are read from it.
+    pub tenants: u64,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]

@@ -3,7 +3,7 @@
 use muster_microsoft::sources;
 use muster_model::TenantState;
 
-use super::sources::{ending, lacking};
+use super::sources::lacking;
 use super::subject::Subject;
 use crate::config::Mistake;
 
@@ -20,7 +20,7 @@ pub(super) fn hunts(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
         if let Some(message) = cloud.as_ref().and_then(|cloud| lacking(cloud, *source)) {
             mistakes.push(subject.down(&section, "api", &message));
         } else if let Some(end) = sources::declaration(*source).end {
-            mistakes.push(subject.advice(&section, "api", &ending(*source, &end)));
+            mistakes.push(subject.advice(&section, "api", &end.in_words(*source)));
         }
         if knows_tenants && !living.iter().any(|tenant| hunt.asks(tenant)) {
             let message = "it asks no tenant; `muster tenant list` shows all";

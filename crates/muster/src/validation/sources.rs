@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_microsoft::Cloud;
-use muster_microsoft::sources::{self, AnnouncedEnd};
+use muster_microsoft::sources;
 use muster_model::{Source, Tenant, TenantState};
 
 use super::subject::Subject;
-use crate::config::{Mistake, RouteSettings};
+use crate::config::{Hunt, Mistake, RouteSettings};
 
-/// Sources that give the same records in the words of two APIs.
+/// Sources that give the same records in the words of two APIs. Saved queries do where they ask the same.
 const SAME: [(Source, Source); 2] =
     [(Source::GraphAlerts, Source::EndpointAlerts), (Source::GraphIncidents, Source::XdrIncidents)];
 
@@ -46,7 +46,7 @@ pub(super) fn announced_ends(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>)
         if let Some(end) = sources::declaration(source).end {
             let message = format!(
                 "{}; {} tenant(s) have it, such as {}",
-                ending(source, &end),
+                end.in_words(source),
                 tenants.len(),
                 tenants[0].slug
             );
@@ -55,22 +55,16 @@ pub(super) fn announced_ends(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>)
     }
 }
 
-/// When a source ends, and what to read in its place.
-pub(super) fn ending(source: Source, end: &AnnouncedEnd) -> String {
-    format!(
-        "Microsoft ends the API of `{source}` on {}: read `{}` in its place ({})",
-        end.date, end.replacement, end.announcement
-    )
-}
-
 /// The same records to one sink by two sources.
 pub(super) fn twice(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
     if !subject.are_right("routes") {
         return;
     }
-    for ((one, other, sink), tenants) in doubled(&subject.settings.routes, living(subject)) {
+    let mut same = SAME.to_vec();
+    same.extend(same_hunts(&subject.settings.hunts));
+    for ((one, other, sink), tenants) in doubled(&same, &subject.settings.routes, living(subject)) {
         let message = format!(
-            "sink `{sink}` gets the same records twice from {} tenant(s), such as {}: `{one}` and `{other}` give them in the words of two APIs; read one of the two, or route them to different sinks",
+            "sink `{sink}` gets the same records twice from {} tenant(s), such as {}: `{one}` and `{other}` give them both; read one of the two, or route them to different sinks",
             tenants.len(),
             tenants[0]
         );
@@ -78,8 +72,22 @@ pub(super) fn twice(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
     }
 }
 
+/// Saved queries that ask the same, by whichever API.
+fn same_hunts(hunts: &BTreeMap<Source, Hunt>) -> Vec<(Source, Source)> {
+    let words = |hunt: &Hunt| hunt.saved.query.split_whitespace().collect::<Vec<_>>().join(" ");
+    let all: Vec<(Source, String)> = hunts.iter().map(|(source, hunt)| (*source, words(hunt))).collect();
+    let mut same = Vec::new();
+    for (place, (one, query)) in all.iter().enumerate() {
+        same.extend(
+            all[place + 1..].iter().filter(|(_, other)| other == query).map(|(other, _)| (*one, *other)),
+        );
+    }
+    same
+}
+
 /// For each pair of sources and each sink, the tenants whose records it gets twice.
 fn doubled<'a>(
+    same: &[(Source, Source)],
     routes: &'a [RouteSettings],
     tenants: impl Iterator<Item = &'a Tenant>,
 ) -> BTreeMap<(Source, Source, &'a str), Vec<&'a str>> {
@@ -90,7 +98,7 @@ fn doubled<'a>(
             let routes = routes.iter().filter(|route| route.serves(&label, source));
             routes.flat_map(|route| route.sinks.iter().map(String::as_str)).collect()
         };
-        for (one, other) in SAME {
+        for &(one, other) in same {
             if !tenant.sources.contains(&one) || !tenant.sources.contains(&other) {
                 continue;
             }
@@ -122,6 +130,7 @@ fn tenants_by_source<'a>(subject: &'a Subject<'_>) -> BTreeMap<Source, Vec<&'a T
 
 #[cfg(test)]
 mod tests {
+    use muster_microsoft::sources::AnnouncedEnd;
     use muster_model::SourcePattern;
 
     use super::*;
@@ -160,7 +169,7 @@ mod tests {
             tenant("incidents", &[GraphIncidents, XdrIncidents]),
         ];
         let found = |routes: &[RouteSettings]| -> Vec<String> {
-            let found = doubled(routes, tenants.iter());
+            let found = doubled(&SAME, routes, tenants.iter());
             found.into_iter().map(|((one, other, sink), of)| format!("{one} {other} {sink} {of:?}")).collect()
         };
         let all = [route(&Source::ALL, &["splunk", "archive"])];
@@ -186,7 +195,7 @@ mod tests {
     fn an_end_is_told_with_its_date_and_what_takes_its_place() {
         let end =
             AnnouncedEnd { date: "2027-02-01", replacement: "graph_hunting", announcement: "MC1220762" };
-        let said = ending(Source::XdrIncidents, &end);
+        let said = end.in_words(Source::XdrIncidents);
         assert!(
             said.contains("2027-02-01") && said.contains("`graph_hunting`") && said.contains("MC1220762")
         );

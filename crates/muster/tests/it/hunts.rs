@@ -299,12 +299,23 @@ async fn the_settings_say_whom_a_query_asks_and_where_its_rows_go() {
     world.rounds(1).await;
     assert_eq!(world.bench.errors().await, Vec::<String>::new());
     assert_eq!((world.rows("some").len(), world.rows("old").len() >= 15), (0, true));
+    let status = world.setup.muster(&["status"]).await;
+    let said = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(said.contains("! Microsoft ends the API of `xdr_hunting/old` on 31 January 2027"), "{said}");
+    assert!(said.contains("(MC1220762); 2 tenants"), "{said}");
     let ecs = std::fs::read_to_string(world.setup.path().join("rows.ndjson")).expect("rows");
     assert_eq!(ecs.lines().count(), world.rows("old").len(), "by its route as well");
 
     world.setup.write_settings(&setup(&format!("'{}'", slugs[1])));
     world.bench = Bench::at(&world.setup, world.bench.clock.now()).await;
     world.rounds(1).await;
+    let validated = world.setup.muster(&["validate"]).await;
+    let said = String::from_utf8_lossy(&validated.stdout).into_owned();
+    assert!(
+        said.contains("from 1 tenant(s)")
+            && said.contains("`graph_hunting/some` and `xdr_hunting/old` give them both"),
+        "the same query to the same sink: {said}"
+    );
     let one = world.rows("some").len();
     assert!((5..20).contains(&one), "{one}");
     assert!(!world.sources_of(&slugs[0]).await.contains("graph_hunting/some"));

@@ -1,5 +1,6 @@
-//! Microsoft's MSSP page, "Fetch alerts from MSSP customer tenant", walked to its end: the connector app with the page's own
-//! values, a person's sign-in, alerts, and the refresh token handed over to the SIEM's own connector.
+//! Microsoft's MSSP page, "Fetch alerts from MSSP customer tenant", walked to its end, statement by statement: the connector app
+//! with the page's own values, a person's sign-in, alerts, and the refresh token handed over to the SIEM's own connector. With
+//! `--nocapture` the walk is printed.
 
 use std::process::{Output, Stdio};
 
@@ -18,6 +19,13 @@ struct Customer {
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Prints a statement of a page, what was done for it, and how it was answered.
+fn walked(statement: &str, done: &str, answer: &str) {
+    let first = answer.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let first: String = first.chars().take(160).collect();
+    println!("{statement}\n    $ {done}\n    {first}");
 }
 
 impl Customer {
@@ -51,15 +59,31 @@ impl Customer {
         }
     }
 
-    /// Runs `app register` with an administrator of the customer, who signs in with a code.
-    async fn register(&self, arguments: &[&str]) -> Output {
+    /// Runs `app register` with an administrator of `domain`, who signs in with a code.
+    async fn register(&self, arguments: &[&str], domain: &str) -> Output {
         let arguments = [&["app", "register"], arguments, &["--flow", "device"]].concat();
         let (child, line) = self.told(&arguments, " and enter the code ").await;
         let (address, rest) =
             line.trim_start_matches("Open ").split_once(" and enter the code ").expect("both");
         let page = format!("{address}?otc={}", rest.split_once('.').expect("a code").0);
-        self.setup.emulator.sign_in(&page, &format!("admin@{}", self.domain), true).ok();
+        self.setup.emulator.sign_in(&page, &format!("admin@{domain}"), true).ok();
         child.wait_with_output().await.expect("it ends")
+    }
+
+    /// Runs a command that has to succeed, as a step of a walk; what it printed.
+    async fn step(&self, statement: &str, arguments: &[&str]) -> String {
+        let output = self.setup.muster(arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        walked(statement, &format!("muster {}", arguments.join(" ")), &printed);
+        printed
+    }
+
+    /// Has the tenant added anew, read by another app for one source.
+    async fn read_with(&self, app: &str, source: &str) {
+        assert!(self.setup.muster(&["tenant", "remove", "contoso", "--yes"]).await.status.success());
+        let add = ["tenant", "add", &self.domain, "--slug", "contoso", "--app", app, "--source", source];
+        self.step("(the customer in Muster)", &add).await;
     }
 
     fn settings(&self) -> String {
@@ -72,10 +96,15 @@ async fn the_mssp_page_is_walked_to_its_end() {
     let customer = Customer::start().await;
     let setup = &customer.setup;
     // Step 1: the app.
-    let made = customer.register(&["siem", "--connector-for", "contoso", "--write"]).await;
+    let made = customer.register(&["siem", "--connector-for", "contoso", "--write"], &customer.domain).await;
     assert!(made.status.success(), "{}", said(&made));
     let made: Value = serde_json::from_slice(&made.stdout).expect("JSON");
     assert_eq!(made["tenant"], customer.id.as_str(), "it is made where it can serve the customer");
+    walked(
+        "Step 1: create the application, for this directory only, with a secret of one year",
+        "muster app register siem --connector-for contoso --write",
+        &made["client_id"].to_string(),
+    );
     let ends: jiff::Timestamp =
         made["credential"]["not_after"].as_str().expect("a time").parse().expect("a time");
     let days = ends.duration_since(crate::identity::now()).as_secs() / 86_400;
@@ -97,12 +126,9 @@ async fn the_mssp_page_is_walked_to_its_end() {
         assert!(told.contains(words), "{words}: {told}");
     }
     // Step 2: a person of the customer signs in, and consents.
-    let read = ["tenant", "remove", "contoso", "--yes"];
-    assert!(setup.muster(&read).await.status.success());
     let source =
         made["connector"]["commands"][0].as_str().expect("a command").rsplit(' ').next().expect("a source");
-    let add = ["tenant", "add", &customer.domain, "--slug", "contoso", "--app", "siem", "--source", source];
-    assert!(setup.muster(&add).await.status.success());
+    customer.read_with("siem", source).await;
     // The guide marks the step done when it was checked, and not before.
     let step = async || {
         let guide = setup.muster(&["--output", "json", "tenant", "guide", "contoso", "--lang", "de"]).await;
@@ -127,6 +153,16 @@ async fn the_mssp_page_is_walked_to_its_end() {
     assert!(acquired.status.success(), "{}", said(&acquired));
     let acquired: Value = serde_json::from_slice(&acquired.stdout).expect("JSON");
     assert!(acquired["allows"].to_string().contains("Alert.Read"), "{acquired}");
+    walked(
+        "Step 2: get access and refresh tokens; a person of the customer signs in and consents",
+        &format!("muster {}", acquire.join(" ")),
+        &acquired.to_string(),
+    );
+    walked(
+        "Step 3: allow the application in the portal",
+        "muster tenant guide contoso",
+        &made["connector"]["portal"].to_string(),
+    );
     assert_eq!(step().await, "not_seen", "who has signed in may still be let read nothing");
     let checked = setup.muster(&["tenant", "check", "contoso"]).await;
     assert!(checked.status.success(), "{}", said(&checked));
@@ -167,6 +203,11 @@ async fn the_mssp_page_is_walked_to_its_end() {
     assert!(exported.status.success(), "{}", said(&exported));
     let exported: Value = serde_json::from_slice(&exported.stdout).expect("JSON");
     let text = |key: &str| exported[key].as_str().unwrap_or_else(|| panic!("no {key} in {exported}"));
+    walked(
+        "Step 4: write the secret and the refresh token into the SIEM's connector",
+        "muster token export --tenant contoso --for splunk --with-secret",
+        text("token_url"),
+    );
     // The connector's own request, as its documentation has it.
     let form: String = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("grant_type", "refresh_token")

@@ -10,6 +10,7 @@
 //! A sink that cannot be opened is down like one that does not answer (see [`SinkHandle`]). While a sink is down, each queue (one tenant's deliveries to it) waits longer and longer between attempts, up to a
 //! minute; what is owed stays in the journal, and goes out in order when the sink is back.
 
+mod asked;
 mod asking;
 mod keeping;
 
@@ -28,7 +29,8 @@ use crate::shown::cause::Subject;
 use crate::sink_handle::SinkHandle;
 use crate::told::{SINK, Told, Trouble};
 
-pub use self::asking::{AskOutcome, Asked};
+pub use self::asked::Asked;
+pub use self::asking::AskOutcome;
 
 use self::keeping::Keeper;
 
@@ -128,7 +130,15 @@ impl Deliverer {
                 return Report { outcomes: Vec::new(), trouble: Some(trouble) };
             }
         };
-        let keeper = Keeper { deliverer: self, lease };
+        let keeper = Keeper {
+            store: self.store.as_ref(),
+            clock: self.clock.as_ref(),
+            told: &self.told,
+            kept: &self.kept,
+            sink: &self.name,
+            lease,
+            patience: LEASE / 4,
+        };
         let mut delivering = std::pin::pin!(sink.deliver(batch, &keeper));
         loop {
             tokio::select! {

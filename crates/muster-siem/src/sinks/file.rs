@@ -30,6 +30,7 @@ mod per_tenant;
 mod recovery;
 mod settings;
 mod site;
+mod template;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -38,8 +39,8 @@ use muster_model::{DeliveryBatch, Outcome, Report, SinkMemory, Trouble};
 use tokio::sync::oneshot;
 
 pub use self::per_tenant::TenantFiles;
-pub(super) use self::per_tenant::template;
 pub use self::settings::FileSettings;
+pub(super) use self::template::template;
 
 use self::disk::Disk;
 use self::open_file::{Lines, OpenFile};

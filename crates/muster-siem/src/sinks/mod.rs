@@ -17,6 +17,7 @@ mod splunk_hec;
 mod syslog;
 mod tickets;
 mod tls;
+mod waiting;
 
 #[cfg(test)]
 mod suite;

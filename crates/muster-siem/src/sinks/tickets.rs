@@ -1,13 +1,7 @@
 //! How sinks hand over what their receivers handed out, and what receivers say when they are asked about it.
 
-use std::sync::Mutex;
-use std::time::Duration;
-
 use async_trait::async_trait;
-use muster_model::{DeliveryBatch, Outcome, Report, Ticket, Trouble};
-use tokio::time::Instant;
-
-use super::Sink;
+use muster_model::{Ticket, Trouble};
 
 /// Keeps tickets where they outlive the process.
 #[async_trait]
@@ -33,65 +27,4 @@ pub enum Said {
     Unclear(Trouble),
     /// It cannot be asked any more.
     Gone(String),
-}
-
-/// Keeps tickets for as long as the process lives.
-#[derive(Debug, Default)]
-struct InMemory(Mutex<Vec<(Ticket, Vec<usize>)>>);
-
-#[async_trait]
-impl KeepTickets for InMemory {
-    async fn keep(&self, tickets: Vec<(Ticket, Vec<usize>)>) -> Result<(), String> {
-        self.0.lock().expect("no panic while the lock is held").extend(tickets);
-        Ok(())
-    }
-}
-
-impl Sink {
-    /// Delivers, and waits here until the receiver has acknowledged everything or its time is over: for those who keep no
-    /// tickets, such as benchmarks and tests.
-    pub async fn deliver_and_wait(&self, batch: DeliveryBatch<'_>) -> Report {
-        let kept = InMemory::default();
-        let mut report = self.deliver(batch, &kept).await;
-        let mut waiting = std::mem::take(&mut *kept.0.lock().expect("no panic while the lock is held"));
-        let until = Instant::now() + self.patience();
-        let mut last = None;
-        let mut wait = Duration::from_millis(5);
-        while !waiting.is_empty() && Instant::now() < until {
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(1));
-            let asked: Vec<Ticket> = waiting.iter().map(|(ticket, _)| ticket.clone()).collect();
-            let answers = self.ask(&asked).await;
-            let mut left = Vec::new();
-            for (of, said) in waiting.into_iter().zip(answers) {
-                match said {
-                    Said::Stored => {}
-                    Said::NotYet => left.push(of),
-                    Said::Refused(trouble) | Said::Unclear(trouble) => {
-                        last = Some(trouble);
-                        left.push(of);
-                    }
-                    Said::Gone(reason) => {
-                        last = Some(Trouble { reason, after: None });
-                        left.push(of);
-                    }
-                }
-            }
-            waiting = left;
-        }
-        let lost: Vec<Ticket> = waiting.iter().map(|(ticket, _)| ticket.clone()).collect();
-        self.forget(&lost);
-        let records = waiting.iter().flat_map(|(_, records)| records);
-        for record in records {
-            report.outcomes[*record] = Outcome::Retry;
-        }
-        for outcome in report.outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Awaited) {
-            *outcome = Outcome::Delivered;
-        }
-        if !waiting.is_empty() && report.trouble.is_none() {
-            let reason = self.unacknowledged(last.as_ref());
-            report.trouble = Some(Trouble { reason, after: None });
-        }
-        report
-    }
 }

@@ -1,6 +1,6 @@
 //! Reading rows: words, tenants.
 
-use muster_model::{Tenant, TenantId, TenantState};
+use muster_model::{Selection, Tenant, TenantId, TenantState};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -98,4 +98,20 @@ pub(super) fn word<T: Copy, const N: usize>(
 /// An instance as it is stored.
 pub(super) fn owner(instance: InstanceId) -> Vec<u8> {
     instance.0.as_bytes().to_vec()
+}
+
+/// Selections as `group_concat(coalesce(hex(selection), 'all'))` gives them: one statement reads a delivery and what is
+/// waited for of it, so that nothing is settled in between.
+pub(super) fn awaited_of(listed: Option<&str>) -> Vec<Selection> {
+    let bytes = |hex: &str| {
+        let digits: Option<Vec<u8>> =
+            hex.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+        digits
+            .unwrap_or_default()
+            .chunks(2)
+            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+            .collect()
+    };
+    let listed = listed.into_iter().flat_map(|listed| listed.split(','));
+    listed.map(|hex| if hex == "all" { Selection::All } else { Selection::Some(bytes(hex)) }).collect()
 }

@@ -2,21 +2,15 @@
 //!
 //! One task for each sink, whatever its tenants and workers: no worker waits for an acknowledgement. It takes no input but the
 //! store's, so what was waited for before a crash is asked for after it as well.
-//!
-//! A receiver's time is over when it has said "not yet" for as long as the sink allows, counted from its first such answer to
-//! this process: while it gives no answer it has not said anything, and what it may have stored is not sent again.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use muster_model::{Ticket, Trouble};
-use muster_siem::sinks::{Said, Sink};
+use muster_model::Ticket;
 use muster_store::{KeptTicket, StoreError, TenantKey, TicketFate, TicketNumber};
 use tokio_util::sync::CancellationToken;
 
 use super::Deliverer;
-use crate::backoff;
+use super::asked::Asked;
 use crate::shown::cause::Subject;
 use crate::told;
 
@@ -28,15 +22,6 @@ const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_se
 const WAIT_PER_TICKET: Duration = Duration::from_millis(2);
 /// While nothing is waited for.
 const IDLE: Duration = Duration::from_secs(5);
-
-/// What is known of tickets from one round to the next.
-#[derive(Debug, Default)]
-pub struct Asked {
-    /// Since when a receiver has said "not yet" of each.
-    since: HashMap<TicketNumber, Timestamp>,
-    /// Why it was not asked, or gave no answer, last.
-    last: Option<Trouble>,
-}
 
 /// What a round came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,49 +142,5 @@ impl Deliverer {
         for ticket in kept.iter().filter(|ticket| confirmed(ticket)) {
             self.told.well(ticket.tenant, &self.member("unacknowledged"), self.clock.now());
         }
-    }
-}
-
-type Judged<'a> = (Vec<(TicketNumber, TicketFate)>, Vec<(&'a KeptTicket, String)>);
-
-impl Asked {
-    /// What becomes of each ticket, given what its receiver says.
-    fn judge<'a>(
-        &mut self,
-        sink: &Sink,
-        kept: &'a [KeptTicket],
-        answers: Vec<Said>,
-        now: Timestamp,
-    ) -> Judged<'a> {
-        let (mut settled, mut void) = (Vec::new(), Vec::new());
-        let mut lose = |of: &'a KeptTicket, reason: String, settled: &mut Vec<_>| {
-            let seed = backoff::seed(&[&of.tenant.to_string()]);
-            let wait = backoff::wait(0, Duration::from_secs(1), Duration::from_secs(1), seed);
-            let retry_at = now.checked_add(wait).unwrap_or(now);
-            settled.push((of.number, TicketFate::Void { reason: reason.clone(), retry_at }));
-            void.push((of, reason));
-        };
-        for (of, said) in kept.iter().zip(answers) {
-            match said {
-                Said::Stored => settled.push((of.number, TicketFate::Confirmed)),
-                Said::Gone(reason) => lose(of, reason, &mut settled),
-                Said::Unclear(trouble) => self.last = Some(trouble),
-                Said::NotYet | Said::Refused(_) => {
-                    if let Said::Refused(trouble) = said {
-                        self.last = Some(trouble);
-                    }
-                    let since = self.since.entry(of.number).or_insert(now);
-                    // A clock that has stepped back.
-                    *since = (*since).min(now);
-                    let waited = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
-                    if waited >= sink.patience() {
-                        lose(of, sink.unacknowledged(self.last.as_ref()), &mut settled);
-                    }
-                }
-            }
-        }
-        let there: std::collections::HashSet<TicketNumber> = kept.iter().map(|of| of.number).collect();
-        self.since.retain(|number, _| there.contains(number));
-        (settled, void)
     }
 }

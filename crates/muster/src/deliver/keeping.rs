@@ -1,22 +1,33 @@
 //! Tickets on their way from a sink into the store.
 
-use async_trait::async_trait;
-use muster_model::{DeliveryNumber, Selection, Ticket};
-use muster_siem::sinks::KeepTickets;
-use muster_store::{DeliveryLease, NewTicket, StoreError};
+use std::time::Duration;
 
-use super::{Deliverer, LEASE};
+use async_trait::async_trait;
+use muster_model::{Clock, DeliveryNumber, Selection, Ticket};
+use muster_siem::sinks::KeepTickets;
+use muster_store::{DeliveryLease, NewTicket, Store, StoreError};
+use tokio::sync::Notify;
+
+use crate::told::Told;
 
 /// Keeps tickets of one lease's deliveries in the store.
 pub(super) struct Keeper<'a> {
-    pub(super) deliverer: &'a Deliverer,
+    pub(super) store: &'a dyn Store,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) told: &'a Told,
+    /// Told when there is a new one.
+    pub(super) kept: &'a Notify,
+    /// The sink's name.
+    pub(super) sink: &'a str,
     pub(super) lease: &'a DeliveryLease,
+    /// For how long a store that fails is tried again.
+    pub(super) patience: Duration,
 }
 
 #[async_trait]
 impl KeepTickets for Keeper<'_> {
     async fn keep(&self, tickets: Vec<(Ticket, Vec<usize>)>) -> Result<(), String> {
-        let Deliverer { store, clock, told, kept, name, .. } = self.deliverer;
+        let Self { store, clock, told, sink, .. } = self;
         let new: Vec<NewTicket> = tickets
             .into_iter()
             .map(|(ticket, places)| NewTicket { ticket, records: by_delivery(self.lease, &places) })
@@ -26,14 +37,14 @@ impl KeepTickets for Keeper<'_> {
         loop {
             match store.keep_tickets(self.lease, new.clone(), clock.now()).await {
                 Ok(()) => {
-                    kept.notify_one();
+                    self.kept.notify_one();
                     return Ok(());
                 }
                 Err(error)
-                    if began.elapsed() < LEASE / 4 && !matches!(error, StoreError::LeaseLost { .. }) =>
+                    if began.elapsed() < self.patience && !matches!(error, StoreError::LeaseLost { .. }) =>
                 {
-                    told.store.failed(&format!("keep what sink `{name}` handed out"), &error, clock.now());
-                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                    told.store.failed(&format!("keep what sink `{sink}` handed out"), &error, clock.now());
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 Err(error) => {
                     return Err(format!(

@@ -46,16 +46,6 @@ struct OpenedFile {
     used_at: Instant,
 }
 
-/// The template in a path, where there is one; or what is wrong with it.
-pub(in crate::sinks) fn template(path: &Path) -> Result<Option<Template>, String> {
-    let Some(text) = path.to_str().filter(|text| text.contains("{{")) else { return Ok(None) };
-    let template = Template::try_from(text.to_owned()).map_err(|error| format!("path: {error}"))?;
-    if template.has_names() {
-        return Err("path: tenant.name may be anything and change: use tenant.slug or tenant.id".to_owned());
-    }
-    Ok(Some(template))
-}
-
 impl TenantFiles {
     /// Files by this template; none is opened yet, and the folder before the template must be there.
     pub(in crate::sinks) fn build(

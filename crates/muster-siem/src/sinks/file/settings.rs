@@ -81,6 +81,6 @@ impl Settings for FileSettings {
     }
 
     fn mistakes(&self) -> Vec<String> {
-        super::template(&self.path).err().into_iter().collect()
+        super::template::template(&self.path).err().into_iter().collect()
     }
 }

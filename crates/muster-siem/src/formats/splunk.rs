@@ -490,6 +490,29 @@ impl<'a> InnerAlert<'a> {
 #[serde(try_from = "String")]
 pub struct IndexTemplate(Template);
 
+impl IndexTemplate {
+    /// The longest name of an index, in bytes.
+    pub const BYTES_MAX: usize = 80;
+
+    /// What Splunk takes for the name of an index. A stanza `default` would change all others.
+    #[must_use]
+    pub fn takes(name: &str) -> bool {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+        !name.is_empty()
+            && name.len() <= Self::BYTES_MAX
+            && name.bytes().all(fits)
+            && !name.starts_with(['_', '-'])
+            && name != "default"
+            && !name.contains("kvstore")
+    }
+
+    /// The index of `tenant`.
+    #[must_use]
+    pub fn expand(&self, tenant: &TenantLabel) -> String {
+        self.0.expand(tenant)
+    }
+}
+
 impl FromStr for IndexTemplate {
     type Err = TemplateError;
 

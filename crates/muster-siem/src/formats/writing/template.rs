@@ -40,7 +40,8 @@ pub enum TemplateError {
 
 impl Template {
     /// The text for `tenant`.
-    pub(crate) fn expand(&self, tenant: &TenantLabel) -> String {
+    #[must_use]
+    pub fn expand(&self, tenant: &TenantLabel) -> String {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {

@@ -310,6 +310,16 @@ mod tests {
         })
     }
 
+    fn has_field(value: &Value, name: &str) -> bool {
+        match value {
+            Value::Object(fields) => {
+                fields.iter().any(|(field, value)| field == name || has_field(value, name))
+            }
+            Value::Array(items) => items.iter().any(|item| has_field(item, name)),
+            _ => false,
+        }
+    }
+
     proptest! {
         #[test]
         fn nothing_stays_that_was_to_go_and_the_rest_is_as_it_was(value in value()) {
@@ -319,7 +329,7 @@ mod tests {
             let (left, _) = applied(&redaction(&["a"], &["x"]), &body);
             prop_assert!(!left.to_string().contains("secret"), "{}", left);
             let (left, _) = applied(&redaction(&["**.b"], &["**.a"]), &body);
-            prop_assert!(!left.to_string().contains("\"b\":"), "{}", left);
+            prop_assert!(!has_field(&left, "b"), "{}", left);
         }
 
         #[test]

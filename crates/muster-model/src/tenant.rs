@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Source, text};
+use crate::{Source, Tag, text};
 
 /// The id of a customer's Entra tenant: a GUID, always shown in lower case with hyphens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -266,6 +266,8 @@ pub struct Tenant {
     pub app: String,
     /// What is read.
     pub sources: BTreeSet<Source>,
+    /// What it is grouped by, for routes.
+    pub tags: BTreeSet<Tag>,
     /// Whether it is worked on.
     pub state: TenantState,
     /// When it was added.

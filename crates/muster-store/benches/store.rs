@@ -39,6 +39,7 @@ async fn run(pages: usize) {
         domain: None,
         app: "main".to_owned(),
         sources: BTreeSet::from([Source::GraphAlerts]),
+        tags: BTreeSet::new(),
         since: at(0),
         state: TenantState::Active,
     };

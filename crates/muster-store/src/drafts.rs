@@ -52,8 +52,8 @@ pub(crate) struct NewUnrouted {
     pub(crate) selection: Selection,
     pub(crate) records: i64,
     pub(crate) batch_records: i64,
-    /// Whether a route serves their tenant and source, for more severe records.
-    pub(crate) by_severity: bool,
+    /// Whether routes serve their tenant and source, for records that say something else.
+    pub(crate) filtered: bool,
     /// The least and the greatest of their update times, as they are stored.
     pub(crate) between: (i64, i64),
 }
@@ -144,7 +144,8 @@ fn unrouted(records: &[usize], times: &[i64], destinations: &[Destination]) -> O
         selection,
         records: without().count() as i64,
         batch_records: records.len() as i64,
-        by_severity: destinations.iter().any(|destination| !destination.sinks.is_empty()),
+        // One that is missing a route makes all of the batch count so: it is told rather than not.
+        filtered: without().all(|index| destinations[records[index]].filtered),
         between: (known().min().unwrap_or(i64::MIN), known().max().unwrap_or(i64::MIN)),
     })
 }

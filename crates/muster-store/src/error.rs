@@ -20,6 +20,14 @@ pub enum StoreError {
         /// Its value.
         value: String,
     },
+    /// More tags than a tenant may have.
+    #[error("the tenant `{tenant}` would have {tags} tags; at most {max} are kept", max = muster_model::TAGS_MAX)]
+    ManyTags {
+        /// Its slug.
+        tenant: String,
+        /// How many there would be.
+        tags: usize,
+    },
     /// The tenant was offboarded: nothing of it can be changed any more.
     #[error(
         "the tenant `{0}` was offboarded; `muster tenant add` or `muster tenant invite` begins anew with it"
@@ -111,6 +119,16 @@ pub enum StoreError {
         store: String,
         /// What the database said.
         detail: String,
+    },
+    /// A journal batch that is asked for as it is, without whom it can be done.
+    #[error(
+        "a journal batch of the tenant {tenant} is damaged ({reason}); `muster replay --tenant {tenant}` has its records fetched again"
+    )]
+    DamagedBatch {
+        /// Whose it is.
+        tenant: muster_model::TenantId,
+        /// Why it cannot be read.
+        reason: String,
     },
     /// It was written by a later version of Muster.
     #[error(

@@ -98,13 +98,16 @@ pub struct Destination {
     pub sinks: Vec<String>,
     /// The routes, by name.
     pub routes: Vec<String>,
+    /// Whether there is no sink only because of what such records say: routes serve their tenant and source, and each leaves
+    /// out what is less severe, or of another status, service or category. Otherwise something is missing.
+    pub filtered: bool,
 }
 
 impl Destination {
     /// A destination that no route leads to, as for what is replayed.
     #[must_use]
     pub fn of(sinks: &[String]) -> Self {
-        Self { sinks: sinks.to_vec(), routes: Vec::new() }
+        Self { sinks: sinks.to_vec(), routes: Vec::new(), filtered: false }
     }
 }
 

@@ -28,6 +28,7 @@ mod lifetime;
 mod look;
 mod packing;
 mod passes;
+mod pull_clients;
 mod replays;
 mod sealing;
 mod settling;
@@ -64,8 +65,10 @@ pub use ledger::{HourState, Ledger, LedgerFilter, LedgerHour, LedgerSink};
 pub use lifetime::{CopyContents, Lifetime, OpenMode, Restoration};
 pub use look::StoreLook;
 pub use passes::{CursorState, Passes};
+pub use pull_clients::{NewPullClient, ProcessedBatch, ProcessedSpan, PullClient, PullClients, SecretHash};
 pub use replays::{
-    ReplayCounts, ReplayRequest, ReplayStep, ReplayedToSink, Replays, Unrouted, UnroutedCause,
+    RecordStandings, ReplayCounts, ReplayRequest, ReplayStep, ReplayTo, ReplayedToSink, Replays, Standing,
+    StandingsStep, Unrouted, UnroutedCause,
 };
 pub use sealing::{MasterKey, MasterKeyError, Sealed, SealingError};
 pub use sign_ins::{SignIn, SignInKind, SignIns};

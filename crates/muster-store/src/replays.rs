@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Source, TenantId};
+use muster_model::{ContentHash, Record, Source, TenantId};
 use serde::Serialize;
 
 use crate::{Destination, StoreError};
@@ -25,6 +25,15 @@ pub trait Replays: Send + Sync {
         after: u64,
         now: Timestamp,
     ) -> Result<ReplayStep, StoreError>;
+
+    /// Where these sinks stand with what `request` is about (its span, tenant and source), of some batches behind the one that
+    /// `after` names (0: from the first). Changes nothing.
+    async fn standings(
+        &self,
+        request: &ReplayRequest<'_>,
+        sinks: &[String],
+        after: u64,
+    ) -> Result<StandingsStep, StoreError>;
 
     /// Up to when batches of the tenant's sources had been accepted that were pruned. Sources of which none was are left
     /// out.
@@ -47,20 +56,20 @@ pub trait Replays: Send + Sync {
 pub enum UnroutedCause {
     /// No route served its tenant and source.
     NoRoute,
-    /// A route did, for records that are more severe.
-    Severity,
+    /// Routes did, and left them out for what they say: their severity, status, service or category.
+    Filtered,
 }
 
 impl UnroutedCause {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::NoRoute, Self::Severity];
+    pub const ALL: [Self; 2] = [Self::NoRoute, Self::Filtered];
 
     /// As it is written.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoRoute => "no_route",
-            Self::Severity => "severity",
+            Self::Filtered => "filtered",
         }
     }
 }
@@ -101,10 +110,38 @@ pub struct ReplayRequest<'a> {
     pub unrouted: bool,
     /// Also what a sink has had, or refused.
     pub again: bool,
-    /// Where records go: for each severity, by its number.
-    pub destinations: &'a [Destination],
+    /// Where records go.
+    pub to: ReplayTo<'a>,
     /// Nothing is changed.
     pub dry_run: bool,
+}
+
+/// Where replayed records go.
+#[derive(Clone, Copy)]
+pub enum ReplayTo<'a> {
+    /// All to one destination.
+    One(&'a Destination),
+    /// Each to its own.
+    Each(&'a (dyn Fn(Record<'_>) -> Destination + Send + Sync)),
+}
+
+impl ReplayTo<'_> {
+    /// Where this record goes.
+    pub(crate) fn of(self, record: Record<'_>) -> Destination {
+        match self {
+            Self::One(destination) => destination.clone(),
+            Self::Each(destination) => destination(record),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReplayTo<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::One(destination) => f.debug_tuple("One").field(destination).finish(),
+            Self::Each(_) => f.write_str("Each"),
+        }
+    }
 }
 
 /// What came of some batches.
@@ -113,6 +150,44 @@ pub struct ReplayStep {
     /// What became of their records.
     pub counts: ReplayCounts,
     /// The last of them; `None` when there are no more.
+    pub next: Option<u64>,
+}
+
+/// Where a sink stands with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It was never to have it.
+    Nothing,
+    /// It has refused it for good.
+    Refused,
+    /// It is owed it.
+    Owed,
+    /// It has acknowledged it.
+    Had,
+}
+
+/// A record of the journal, and where sinks stand with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordStandings {
+    /// Its id.
+    pub id: String,
+    /// When Microsoft last changed it.
+    pub updated_at: Option<Timestamp>,
+    /// Hash of its bytes: with the id it names the version.
+    pub hash: ContentHash,
+    /// For each sink that was asked for.
+    pub standings: Vec<Standing>,
+}
+
+/// Where sinks stand with the records of some batches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StandingsStep {
+    /// The records.
+    pub records: Vec<RecordStandings>,
+    /// Records of batches that cannot be read.
+    pub damaged: u64,
+    /// The last of the batches; `None` when there are no more.
     pub next: Option<u64>,
 }
 
@@ -125,8 +200,8 @@ pub struct ReplayCounts {
     pub sinks: BTreeMap<String, ReplayedToSink>,
     /// Records for which there is no sink because no route serves their tenant and source.
     pub no_route: u64,
-    /// Records for which there is none because of their severity.
-    pub severity: u64,
+    /// Records for which there is none because of what they say.
+    pub filtered: u64,
     /// Records of batches that cannot be read: they are fetched again.
     pub damaged: u64,
     /// Records of batches so old that it was not kept what sinks had of them. They are only brought again on request.
@@ -151,7 +226,7 @@ impl ReplayCounts {
     pub fn add(&mut self, other: &Self) {
         self.records += other.records;
         self.no_route += other.no_route;
-        self.severity += other.severity;
+        self.filtered += other.filtered;
         self.damaged += other.damaged;
         self.unknown += other.unknown;
         for (sink, counts) in &other.sinks {

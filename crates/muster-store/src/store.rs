@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Heartbeats, Invitations, Journal,
-    KeyRing, Keys, Leases, Ledger, Lifetime, OpenMode, Passes, ReadKeys, Replays, SignIns, Sources,
-    SqliteStore, StoreError, StoreLook, Tenants, Tickets,
+    KeyRing, Keys, Leases, Ledger, Lifetime, OpenMode, Passes, PullClients, ReadKeys, Replays, SignIns,
+    Sources, SqliteStore, StoreError, StoreLook, Tenants, Tickets,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.
@@ -30,6 +30,7 @@ pub trait Store:
     + Deliveries
     + Tickets
     + Replays
+    + PullClients
     + DeadLetters
     + Invitations
     + SignIns
@@ -54,6 +55,7 @@ impl<T> Store for T where
         + Deliveries
         + Tickets
         + Replays
+        + PullClients
         + DeadLetters
         + Invitations
         + SignIns

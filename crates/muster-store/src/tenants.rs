@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{DomainName, Slug, Source, Tenant, TenantId, TenantState};
+use muster_model::{DomainName, Slug, Source, Tag, Tenant, TenantId, TenantState};
 
 use crate::StoreError;
 
@@ -55,6 +55,8 @@ pub struct NewTenant {
     pub app: String,
     /// What is read.
     pub sources: BTreeSet<Source>,
+    /// What it is grouped by.
+    pub tags: BTreeSet<Tag>,
     /// From when on records are fetched the first time.
     pub since: Timestamp,
     /// How far it has come already: [`TenantState::Active`] for one whose consent is had, [`TenantState::Invited`]
@@ -73,6 +75,13 @@ pub enum TenantChange {
     Name(String),
     /// Another app.
     App(String),
+    /// Tags that it gets, and then tags that it loses: two who change them at once lose nothing of each other's.
+    Tags {
+        /// Those that it gets.
+        add: BTreeSet<Tag>,
+        /// Those that it loses.
+        remove: BTreeSet<Tag>,
+    },
 }
 
 /// Names a tenant that is known: by id, slug or domain.

@@ -25,6 +25,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff;
+use crate::redactions::Shown;
+use crate::routing::Router;
 use crate::shown::cause::Subject;
 use crate::sink_handle::SinkHandle;
 use crate::told::{SINK, Told, Trouble};
@@ -46,6 +48,8 @@ pub struct Deliverer {
     pub store: Arc<dyn Store>,
     pub name: String,
     pub sink: SinkHandle,
+    /// Says what the sink may not see.
+    pub router: Router,
     pub clock: Arc<dyn Clock>,
     pub instance: InstanceId,
     /// Told when there is something new to deliver.
@@ -112,11 +116,16 @@ impl Deliverer {
             return Ok(StepOutcome::Idle);
         };
         let label = lease.tenant.label();
-        let batch = DeliveryBatch { tenant: &label, deliveries: &lease.deliveries };
+        let shown = Shown::to(&self.router, &lease.tenant, &self.name, &lease.deliveries);
+        let deliveries = shown.as_ref().map_or(&lease.deliveries, |shown| &shown.deliveries);
+        let batch = DeliveryBatch { tenant: &label, deliveries };
         let began = tokio::time::Instant::now();
         let report = self.deliver_leased(&lease, batch).await;
         let seconds = began.elapsed().as_secs_f64();
         metrics::histogram!("muster_delivery_seconds", "sink" => self.name.clone()).record(seconds);
+        if let Some(shown) = &shown {
+            shown.count(&self.name, &report.outcomes);
+        }
         self.settle(&lease, &report).await
     }
 
@@ -332,6 +341,7 @@ pub(crate) mod tests {
             domain: None,
             app: "main".to_owned(),
             sources: BTreeSet::from([Source::GraphAlerts]),
+            tags: BTreeSet::new(),
             state: TenantState::Active,
             added_at: NOW,
             since: NOW,

@@ -41,9 +41,13 @@ use crate::validation::{self, AtStart};
 use crate::web::listener::descriptors;
 use crate::web::onboarding::OnboardingHandle;
 use crate::web::public::PublicListener;
+use crate::web::pull_api::PullHandle;
 use crate::web::server::{self, Served};
 use crate::wiring::{Parts, fetch_secrets, open_store};
-use crate::{outage, route_gaps, unrouted};
+use crate::{outage, route_changes, route_gaps, unrouted};
+
+/// So many changes of routes are told at a reload.
+const ROUTE_CHANGES_MAX: usize = 20;
 
 /// How long the first stage of stopping may take.
 const GRACE: Duration = Duration::from_secs(30);
@@ -71,8 +75,11 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
         None => None,
     };
     let handle = OnboardingHandle::default();
-    let mut pages = PublicListener::new(handle.clone(), Arc::clone(&clock), descriptors.public);
+    let mut pages = PublicListener::of_pages(handle.clone(), Arc::clone(&clock), descriptors.public);
     pages.update(&settings).await?;
+    let pull = PullHandle::default();
+    let mut pull_api = PublicListener::of_pull_api(pull.clone(), Arc::clone(&clock), descriptors.pull_api);
+    pull_api.update(&settings).await?;
     let store = open_store(&settings, OpenMode::Exclusive).await?;
     // What is only read now stays in use, whatever a reload says.
     let at_start = AtStart::of(&settings);
@@ -99,6 +106,7 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     let about = (&told, heart.troubles());
     let mut engine = Engine::start(&settings, &store, &clock, instance, about, None).await?;
     handle.set(engine.onboarding());
+    pull.set(&settings, &store, &clock);
     settings_loaded(&store, &settings, &at_start, &clock).await?;
     // What was found to be down is told at once.
     heart.beat().await?;
@@ -118,9 +126,13 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
             () = pages.ended() => {
                 break Err(Failed::say(Exit::Failure, "the listener of customers' pages ended by itself; see the log"));
             }
+            () = pull_api.ended() => {
+                break Err(Failed::say(Exit::Failure, "the listener of the pull API ended by itself; see the log"));
+            }
             _ = hang_up.recv() => match validation::settings_to_reload(config, &clock).await {
                 Err(failed) => {
                     pages.read_certificate_again();
+                    pull_api.read_certificate_again();
                     tracing::error!(mistakes = %failed.error, "the settings are not right; going on with the old ones");
                 }
                 Ok(new) => match reload(engine, settings, new, &at_start, (&store, &clock, instance), about).await {
@@ -132,6 +144,11 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
                             tracing::error!(%error, "customers' pages stay where they were");
                         }
                         pages.read_certificate_again();
+                        pull.set(&settings, &store, &clock);
+                        if let Err(error) = pull_api.update(&settings).await {
+                            tracing::error!(%error, "the pull API stays where it was");
+                        }
+                        pull_api.read_certificate_again();
                     }
                     Err(failed) => {
                         store.close().await;
@@ -152,6 +169,7 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
         .await;
     web_stop.cancel();
     pages.stop().await;
+    pull_api.stop().await;
     beats.cancel();
     beating.close();
     beating.wait().await;
@@ -173,7 +191,8 @@ async fn tell_ready(settings: &Settings, store: &Arc<dyn Store>) -> Result<(), F
     let pages =
         settings.onboarding.as_ref().map(|onboarding| format!("customers' pages at {}", onboarding.listen));
     let health = settings.server.listen.map(|address| format!("health and metrics at {address}"));
-    let listens = health.into_iter().chain(pages).collect::<Vec<_>>().join(", ");
+    let pull_api = settings.pull_api.as_ref().map(|pull_api| format!("the pull API at {}", pull_api.listen));
+    let listens = health.into_iter().chain(pages).chain(pull_api).collect::<Vec<_>>().join(", ");
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
@@ -216,6 +235,7 @@ async fn reload(
     for needed in at_start.differing(&AtStart::of(&new)) {
         tracing::warn!(key = format!("{}.{}", needed.section, needed.key), "{needed}");
     }
+    tell_route_changes(&old, &new, store).await;
     let microsoft = Arc::clone(&engine.microsoft);
     // What was issued to other apps, or by another cloud, is of no use.
     let same = old.apps == new.apps && old.cloud == new.cloud;
@@ -243,6 +263,24 @@ async fn reload(
     }
 }
 
+/// Tells what other routes change, before they are used.
+async fn tell_route_changes(old: &Settings, new: &Settings, store: &Arc<dyn Store>) {
+    match store.tenants().await {
+        Ok(tenants) => {
+            let changes = route_changes::changes(&old.routes, &new.routes, &tenants);
+            for change in changes.iter().take(ROUTE_CHANGES_MAX) {
+                tracing::info!("routes change: {}", change.in_words());
+            }
+            if let more @ 1.. = changes.len().saturating_sub(ROUTE_CHANGES_MAX) {
+                tracing::info!(
+                    "routes change: and {more} more changes; `muster route diff` shows all before a reload"
+                );
+            }
+        }
+        Err(error) => tracing::error!(%error, "cannot tell what the new routes change"),
+    }
+}
+
 /// Writes into the audit log which settings are used from now on: their hash and names, never a secret.
 async fn settings_loaded(
     store: &Arc<dyn Store>,
@@ -260,9 +298,12 @@ async fn settings_loaded(
             "apps": settings.apps.keys().collect::<Vec<_>>(),
             "sinks": settings.sinks.keys().collect::<Vec<_>>(),
             "routes": settings.routes.len(),
+            // What `muster route diff` holds other routes against.
+            "route_settings": settings.routes,
             // Of what is only read at the start, this is in use.
             "at_start": at_start,
             "pages_listen": settings.onboarding.as_ref().map(|onboarding| onboarding.listen),
+            "pull_api_listen": settings.pull_api.as_ref().map(|pull_api| pull_api.listen),
             "version": env!("CARGO_PKG_VERSION"),
         }),
     };

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::{Source, SourcePattern, Tenant, TenantState};
+use muster_model::{RecordKind, RouteFacts, Source, SourcePattern, Tenant, TenantState};
 use muster_store::{Store, StoreError};
 
-use crate::config::{RouteSettings, Settings};
+use crate::config::{Fit, RouteSettings, Settings};
 
 /// So many tenants are named; of others it is told how many there are.
 const NAMED_MAX: usize = 3;
@@ -64,10 +64,7 @@ fn gap(kind: GapKind, section: &str, key: &'static str, message: String) -> Rout
 
 /// Whether any record can take a route, given its tenants and what they are read from.
 fn leads(route: &RouteSettings, tenants: &[Tenant]) -> bool {
-    let served = |tenant: &Tenant| {
-        let label = tenant.label();
-        tenant.sources.iter().any(|source| route.serves(&label, *source))
-    };
+    let served = |tenant: &Tenant| tenant.sources.iter().any(|source| route.serves(tenant, *source));
     !route.sinks.is_empty() && tenants.iter().any(served)
 }
 
@@ -85,10 +82,26 @@ fn of_route(index: usize, route: &RouteSettings, tenants: Option<&[Tenant]>) -> 
             gaps.push(nobody(key, format!("`{key}` is empty, so no record takes this route anywhere")));
         }
     }
+    let kind = |pattern: &SourcePattern| match pattern {
+        SourcePattern::One(source) => source.kind(),
+        SourcePattern::GraphHunting | SourcePattern::XdrHunting => RecordKind::HuntingRow,
+    };
+    let silent = |pattern: &&SourcePattern| !RouteFacts::can_say(kind(pattern), route.asks());
+    if route.statuses.as_ref().is_some_and(|words| words.fit(&[]) == Fit::NotSaid)
+        && let silent = route.sources.iter().filter(silent).map(SourcePattern::to_string).collect::<Vec<_>>()
+        && silent.len() == route.sources.len()
+        && !silent.is_empty()
+    {
+        let message = format!(
+            "records of {} have no status, so none takes this route; add \"none\" for those without one",
+            silent.join(", ")
+        );
+        gaps.push(nobody("statuses", message));
+    }
     let Some(tenants) = tenants.filter(|tenants| gaps.is_empty() && !tenants.is_empty()) else { return gaps };
     let mut fitting = false;
     for pattern in &route.tenants {
-        if tenants.iter().any(|tenant| RouteSettings::names(pattern, &tenant.label())) {
+        if tenants.iter().any(|tenant| RouteSettings::names(pattern, (&tenant.slug, tenant.id))) {
             fitting = true;
         } else if pattern.contains('*') {
             gaps.push(nobody(
@@ -102,7 +115,26 @@ fn of_route(index: usize, route: &RouteSettings, tenants: Option<&[Tenant]>) -> 
             gaps.push(nobody("tenants", message));
         }
     }
-    if fitting && !leads(route, tenants) {
+    let tags = route.tags.iter().flatten();
+    let mut tagged = route.tags.is_none();
+    for pattern in tags {
+        match tenants.iter().any(|tenant| RouteSettings::tags(pattern, tenant)) {
+            true => tagged = true,
+            false => gaps.push(nobody(
+                "tags",
+                format!("no tenant has the tag `{pattern}`; `muster tenant tag add` gives it one, `muster tenant list` shows all"),
+            )),
+        }
+    }
+    let both = tenants.iter().any(|tenant| {
+        route.tenants.iter().any(|pattern| RouteSettings::names(pattern, (&tenant.slug, tenant.id)))
+            && route.tags.as_ref().is_none_or(|tags| tags.iter().any(|tag| RouteSettings::tags(tag, tenant)))
+    });
+    if fitting && tagged && !both {
+        let message = "none of the tenants that it names has one of its tags, so no record takes this route";
+        gaps.push(nobody("tags", message.to_owned()));
+    }
+    if both && !leads(route, tenants) {
         let sources = route.sources.iter().map(SourcePattern::to_string).collect::<Vec<_>>().join(", ");
         let message = format!(
             "none of its tenants is read from {sources}; `muster tenant show` tells a tenant's sources"
@@ -136,9 +168,8 @@ fn sinks_without_records(settings: &Settings, tenants: Option<&[Tenant]>) -> Vec
 fn unserved(routes: &[RouteSettings], tenants: &[Tenant]) -> Vec<RouteGap> {
     let mut unserved: BTreeMap<Source, Vec<&str>> = BTreeMap::new();
     for tenant in tenants {
-        let label = tenant.label();
         for source in &tenant.sources {
-            let served = |route: &RouteSettings| !route.sinks.is_empty() && route.serves(&label, *source);
+            let served = |route: &RouteSettings| !route.sinks.is_empty() && route.serves(tenant, *source);
             if !routes.iter().any(served) {
                 unserved.entry(*source).or_default().push(tenant.slug.as_str());
             }
@@ -210,6 +241,7 @@ mod tests {
             domain: None,
             app: "main".to_owned(),
             sources: sources.iter().copied().collect(),
+            tags: BTreeSet::new(),
             state: TenantState::Active,
             added_at: Timestamp::UNIX_EPOCH,
             since: Timestamp::UNIX_EPOCH,

@@ -318,6 +318,7 @@ pub(crate) mod tests {
             domain: None,
             app: "main".to_owned(),
             sources: BTreeSet::from(Source::ALL),
+            tags: BTreeSet::new(),
             state: TenantState::Active,
             added_at: at(0),
             since: at(0),

@@ -33,7 +33,7 @@ pub enum Notice {
 }
 
 impl Told {
-    /// What is to be told of what there is. Those that a route left out for their severity were meant to be.
+    /// What is to be told of what there is. Those that routes left out for what they say were meant to be.
     pub fn notices(&mut self, unrouted: &[Unrouted], keep: Duration, now: Timestamp) -> Vec<Notice> {
         let without =
             || unrouted.iter().filter(|found| found.cause == UnroutedCause::NoRoute && found.records > 0);
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(told.notices(&[], KEEP, at(7_700)), []);
         let anew = [unrouted(1, 1, 0)];
         assert_eq!(told.notices(&anew, KEEP, at(20_000)), [Notice::More { records: 1, tenants: 1, more: 1 }]);
-        let meant = [Unrouted { cause: UnroutedCause::Severity, ..unrouted(1, 99, 0) }];
+        let meant = [Unrouted { cause: UnroutedCause::Filtered, ..unrouted(1, 99, 0) }];
         assert_eq!(told.notices(&meant, KEEP, at(40_000)), []);
     }
 

@@ -65,8 +65,9 @@ impl Parts {
             let (store, clock, accepted) = (Arc::clone(store), Arc::clone(clock), Arc::clone(&accepted));
             let told = Arc::clone(told);
             let (kept, asked) = (Notify::new(), tokio::sync::Mutex::default());
+            let router = Router::new(settings.routes.clone());
             let deliverer =
-                Deliverer { store, name, sink: handle, clock, instance, accepted, told, kept, asked };
+                Deliverer { store, name, sink: handle, router, clock, instance, accepted, told, kept, asked };
             deliverers.push((Arc::new(deliverer), workers));
         }
         let onboarding = settings.onboarding.clone().map(|onboarding| {

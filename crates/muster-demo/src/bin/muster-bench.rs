@@ -534,6 +534,7 @@ impl BenchStore {
             domain: None,
             app: "main".to_owned(),
             sources: BTreeSet::from([Source::GraphAlerts]),
+            tags: Default::default(),
             since: now,
             state: muster_model::TenantState::Active,
         };

@@ -58,6 +58,7 @@ pub(super) fn new_tenant(number: u128) -> NewTenant {
         domain: Some(format!("customer{number}.example").parse().expect("a domain")),
         app: "main".to_owned(),
         sources: BTreeSet::from([Source::GraphAlerts]),
+        tags: BTreeSet::new(),
         since: at(-86_400),
         state: TenantState::Active,
     }

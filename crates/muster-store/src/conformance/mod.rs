@@ -18,6 +18,7 @@ mod kit;
 mod leases;
 mod ledger;
 mod passes;
+mod pull_clients;
 mod replays;
 mod sources;
 mod tenants;
@@ -38,6 +39,7 @@ pub async fn run_all(engine: &mut dyn Engine) {
     changes::run_all(engine).await;
     deliveries::run_all(engine).await;
     tickets::run_all(engine).await;
+    pull_clients::run_all(engine).await;
     replays::run_all(engine).await;
     dead_letters::run_all(engine).await;
     identity::run_all(engine).await;

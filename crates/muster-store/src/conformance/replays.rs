@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use muster_model::{DeliveryNumber, Severity, Source};
+use muster_model::{DeliveryNumber, Source};
 
 use super::kit::{
     BY, Engine, LEASE, ME, OTHER, PLENTY, accept, add, all_taken, at, body, ids, keep, lease_queue,
     lease_source, names, new_tenant, nothing_due, page_of, record, tenant_id,
 };
 use crate::{
-    DeliveryLimits, Destination, FinishedDelivery, LedgerFilter, ReplayCounts, ReplayRequest, ReplayedToSink,
-    SourceLease, Store, StoreError, UnroutedCause,
+    DeliveryLimits, Destination, FinishedDelivery, LedgerFilter, ReplayCounts, ReplayRequest, ReplayTo,
+    ReplayedToSink, SourceLease, Store, StoreError, UnroutedCause,
 };
 
 pub(super) async fn run_all(engine: &mut dyn Engine) {
@@ -24,15 +24,16 @@ pub(super) async fn run_all(engine: &mut dyn Engine) {
     what_was_pruned_unrouted_is_new_to_a_backfill(&*engine.fresh().await).await;
     nothing_of_a_tenant_that_is_gone_is_replayed(&*engine.fresh().await).await;
     a_letter_that_can_be_read_now_counts_as_any_record(&*engine.fresh().await).await;
+    where_sinks_stand_is_told_of_each_record(&*engine.fresh().await).await;
     a_replay_goes_on_after_a_kill(engine).await;
 }
 
-/// Every record goes to these sinks, whatever its severity.
-fn everything_to(sinks: &[&str]) -> Vec<Destination> {
-    vec![Destination::of(&names(sinks)); usize::from(Severity::High.number()) + 1]
+/// Every record goes to these sinks.
+fn everything_to(sinks: &[&str]) -> Destination {
+    Destination::of(&names(sinks))
 }
 
-fn request(destinations: &[Destination]) -> ReplayRequest<'_> {
+fn request(to: &Destination) -> ReplayRequest<'_> {
     ReplayRequest {
         tenant: tenant_id(1),
         source: Source::GraphAlerts,
@@ -41,7 +42,7 @@ fn request(destinations: &[Destination]) -> ReplayRequest<'_> {
         ids: &[],
         unrouted: false,
         again: false,
-        destinations,
+        to: ReplayTo::One(to),
         dry_run: false,
     }
 }
@@ -100,9 +101,10 @@ async fn what_no_route_took_is_counted_and_brought_once(store: &dyn Store) {
     let bodies = ["d", "e", "f"].map(|id| body(id, 1));
     let records = ["d", "e", "f"].iter().zip(&bodies).enumerate();
     let records = records.map(|(index, (id, body))| record(id, 10, body, usize::from(index == 1))).collect();
-    let destinations = [Destination::default(), Destination::of(&names(&["splunk"]))];
+    let left_out = Destination { filtered: true, ..Destination::default() };
+    let destinations = [left_out, Destination::of(&names(&["splunk"]))];
     store.accept_page(&source, page_of(records, &destinations), LEASE, at(2)).await.expect("accepted");
-    let both = [(UnroutedCause::NoRoute, 3, 0), (UnroutedCause::Severity, 2, 0)];
+    let both = [(UnroutedCause::NoRoute, 3, 0), (UnroutedCause::Filtered, 2, 0)];
     assert_eq!(unrouted(store).await, both);
     let all = store.unrouted().await.expect("read");
     assert_eq!((all[0].tenant, all[0].source, all[0].since), (tenant_id(1), source.source, Some(at(1))));
@@ -134,6 +136,43 @@ async fn what_no_route_took_is_counted_and_brought_once(store: &dyn Store) {
     assert_eq!((state.owed, state.delivered, state.owed_since), (0, 6, None));
     let had = store.trace(None, "a").await.expect("traced").remove(0).deliveries;
     assert!(matches!(had[0].state, crate::TracedState::Delivered { .. }), "{had:?}");
+}
+
+async fn where_sinks_stand_is_told_of_each_record(store: &dyn Store) {
+    add(store, 1).await;
+    let source = lease_source(store, at(0)).await;
+    accept(store, &source, &["a", "b", "c"], &names(&["archive", "splunk"]), at(1)).await;
+    accept(store, &source, &["d"], &[], at(2)).await;
+    let lease = lease_queue(store, "splunk", at(3)).await;
+    let part = FinishedDelivery {
+        number: lease.deliveries[0].number,
+        remaining: muster_model::Selection::of(3, |index| index == 2),
+        delivered: 1,
+        rejected: vec![(1, "too large".to_owned())],
+    };
+    let later = Some((at(30), "busy".to_owned()));
+    store.finish_deliveries(&lease, vec![part], later, at(4)).await.expect("finished");
+    assert_eq!(drain(store, "archive", at(5)).await, ["a", "b", "c"]);
+    let nowhere = Destination::default();
+    let sinks = names(&["archive", "splunk", "none"]);
+    let all = store.standings(&request(&nowhere), &sinks, 0).await.expect("read");
+    assert_eq!((all.damaged, all.next), (0, None));
+    let found: Vec<_> = all.records.iter().map(|of| (of.id.as_str(), of.standings.clone())).collect();
+    use crate::Standing::{Had, Nothing, Owed, Refused};
+    assert_eq!(
+        found,
+        [
+            ("a", vec![Had, Had, Nothing]),
+            ("b", vec![Had, Refused, Nothing]),
+            ("c", vec![Had, Owed, Nothing]),
+            ("d", vec![Nothing, Nothing, Nothing]),
+        ]
+    );
+    let some = ReplayRequest { since: at(2), ..request(&nowhere) };
+    let some = store.standings(&some, &sinks, 0).await.expect("read");
+    assert_eq!(some.records.len(), 1, "by the time of acceptance");
+    let stranger = ReplayRequest { tenant: tenant_id(9), ..request(&nowhere) };
+    assert!(store.standings(&stranger, &sinks, 0).await.is_err());
 }
 
 async fn what_a_sink_has_had_is_brought_on_request_only(store: &dyn Store) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use muster_model::{Slug, Source, Tenant, TenantState};
+use muster_model::{Slug, Source, TAGS_MAX, Tag, Tenant, TenantState};
 
 use super::kit::{
     BY, Engine, LEASE, ME, accept, add, all_taken, at, body, caught_up, cursor, is_lost, lease_queue,
@@ -16,6 +16,7 @@ use crate::{
 pub(super) async fn run_all(engine: &mut dyn Engine) {
     tenants_are_added_found_and_listed(&*engine.fresh().await).await;
     tenants_are_changed(&*engine.fresh().await).await;
+    tenants_have_tags(&*engine.fresh().await).await;
     strangers_see_and_touch_nothing(&*engine.fresh().await).await;
     removed_tenants_are_forgotten(&*engine.fresh().await).await;
 }
@@ -68,6 +69,39 @@ async fn tenants_are_changed(store: &dyn Store) {
     assert!(store.lease_due_sources(ME, 9, LEASE, at(5)).await.expect("asked").is_empty());
     let stranger = store.change_tenant(tenant_id(7), TenantChange::Name("x".to_owned()), BY, at(5)).await;
     assert!(matches!(stranger, Err(StoreError::NoTenant(_))));
+}
+
+async fn tenants_have_tags(store: &dyn Store) {
+    let tags = |tags: &[&str]| tags.iter().map(|tag| tag.parse().expect("a tag")).collect::<BTreeSet<Tag>>();
+    let new = NewTenant { tags: tags(&["gold", "emea"]), ..new_tenant(1) };
+    let tenant = store.add_tenant(new, BY, at(0)).await.expect("added");
+    assert_eq!(tenant.tags, tags(&["emea", "gold"]));
+    let other = add(store, 2).await;
+    let change = |add: &[&str], remove: &[&str]| {
+        store.change_tenant(tenant.id, TenantChange::Tags { add: tags(add), remove: tags(remove) }, BY, at(1))
+    };
+    let changed = change(&["soc:2", "gold"], &["emea", "never"]).await.expect("changed");
+    assert_eq!(changed.tags, tags(&["gold", "soc:2"]));
+    assert_eq!(store.tenant(TenantKey::Id(tenant.id)).await.expect("there"), changed);
+    assert_eq!(store.tenant(TenantKey::Id(other.id)).await.expect("there").tags, tags(&[]));
+    let lease = store.lease_due_sources(ME, 9, LEASE, at(2)).await.expect("leased");
+    let leased = lease.iter().find(|lease| lease.tenant.id == tenant.id).expect("leased");
+    assert_eq!(leased.tenant.tags, changed.tags, "whoever routes its records knows them");
+
+    let many = (0..TAGS_MAX).map(|number| format!("t{number}")).collect::<Vec<_>>();
+    let many = many.iter().map(String::as_str).collect::<Vec<_>>();
+    let refused = change(&many, &[]).await;
+    assert!(matches!(refused, Err(StoreError::ManyTags { tags: 66, .. })), "{refused:?}");
+    assert_eq!(store.tenant(TenantKey::Id(tenant.id)).await.expect("there").tags, changed.tags);
+    let events = store.audit(0, 100).await.expect("read");
+    let last = events.iter().max_by_key(|event| event.number).expect("written down");
+    assert_eq!(last.details["tags"]["to"], serde_json::json!(["gold", "soc:2"]), "{last:?}");
+
+    let left = store.offboard_tenant(tenant.id, BY, at(3)).await.expect("offboarded");
+    assert_eq!(left.tags, tags(&[]));
+    let again = store.add_tenant(new_tenant(1), BY, at(4)).await.expect("added again");
+    assert_eq!(again.tags, tags(&[]));
+    store.remove_tenant(other.id, BY, at(5)).await.expect("removed");
 }
 
 async fn strangers_see_and_touch_nothing(store: &dyn Store) {

@@ -5,6 +5,7 @@ use muster_model::Lineage;
 use sqlx::{Row, SqliteConnection};
 
 use super::failure::Failure;
+use super::pull_clients::processed_from;
 use super::unrouted::write_unrouted;
 use crate::drafts::{NewBatch, Owed};
 use crate::packing::PackedBatch;
@@ -32,7 +33,12 @@ pub(super) async fn write_batch(
 ) -> Result<(), Failure> {
     let body_bytes = batch.packed.body_bytes.cast_signed();
     let (packed, told) = (batch.packed, (batch.request_id, batch.routes));
-    let batch_no = insert_batch(connection, source_no, packed, told, now).await?;
+    // A copy of records that the journal holds already is nothing new to whoever asks for what was processed.
+    let processed_from = match is_indexed {
+        true => None,
+        false => Some(processed_from(connection, tenant_no, packed.records.into(), now).await?),
+    };
+    let batch_no = insert_batch(connection, source_no, packed, told, processed_from, now).await?;
     if !is_indexed {
         // As `version_columns!` takes a version apart, four characters further on.
         sqlx::query(
@@ -114,13 +120,14 @@ async fn insert_batch(
     source_no: i64,
     packed: PackedBatch,
     (request_id, routes): (Option<String>, Option<String>),
+    processed_from: Option<i64>,
     now: Timestamp,
 ) -> Result<i64, Failure> {
     let stored_bytes = i64::try_from(packed.sealed.len()).unwrap_or(i64::MAX);
     let inserted = sqlx::query(
         "INSERT INTO journal_batch (batch_id, source_no, records, body_bytes, accepted_at, stored_bytes, sealed,
-             request_id, routes)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             request_id, routes, processed_from)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(packed.batch_id)
     .bind(source_no)
@@ -131,6 +138,7 @@ async fn insert_batch(
     .bind(packed.sealed)
     .bind(request_id)
     .bind(routes)
+    .bind(processed_from)
     .execute(&mut *connection)
     .await?;
     Ok(inserted.last_insert_rowid())

@@ -34,11 +34,13 @@ mod owing;
 mod passes;
 mod promotion;
 mod pruning;
+mod pull_clients;
 mod recall;
 mod replays;
 mod rows;
 mod sign_ins;
 mod sources;
+mod standings;
 mod tenants;
 #[cfg(test)]
 mod tests;

@@ -24,14 +24,14 @@ pub(super) struct Candidate {
 
 /// Where a sink stands with a batch.
 #[derive(Default)]
-struct Standing {
-    owed: Vec<Selection>,
-    had: Vec<Selection>,
-    refused: Vec<Selection>,
+pub(super) struct Standing {
+    pub(super) owed: Vec<Selection>,
+    pub(super) had: Vec<Selection>,
+    pub(super) refused: Vec<Selection>,
 }
 
 impl Standing {
-    async fn read(
+    pub(super) async fn read(
         connection: &mut SqliteConnection,
         tenant_no: i64,
         batch_no: i64,

@@ -25,7 +25,9 @@ use crate::drafts::version;
 use crate::packing::unpack;
 use crate::sealing::DataKey;
 use crate::stored::{count, nanoseconds, timestamp};
-use crate::{ReplayCounts, ReplayRequest, ReplayStep, Replays, StoreError, Unrouted};
+use crate::{
+    Destination, ReplayCounts, ReplayRequest, ReplayStep, Replays, StandingsStep, StoreError, Unrouted,
+};
 
 /// So many batches are looked at in one step, or as many as have so many bytes.
 const BATCHES_MAX: i64 = 64;
@@ -67,6 +69,15 @@ impl Replays for SqliteStore {
         let of = Whose { tenant_no, key: Arc::new(data_key) };
         let step = self.replay_some(request, of, after.cast_signed(), now).await;
         step.map_err(|failure| failure.worded(&self.path, DOING))
+    }
+
+    async fn standings(
+        &self,
+        request: &ReplayRequest<'_>,
+        sinks: &[String],
+        after: u64,
+    ) -> Result<StandingsStep, StoreError> {
+        self.look_at_standings(request, sinks, after).await
     }
 
     async fn pruned_up_to(&self, tenant: TenantId) -> Result<Vec<(Source, Timestamp)>, StoreError> {
@@ -161,7 +172,7 @@ impl SqliteStore {
     }
 
     /// The next batches that a request may be about, and where it goes on behind them.
-    async fn batches_of(
+    pub(super) async fn batches_of(
         &self,
         request: &ReplayRequest<'_>,
         source_no: i64,
@@ -235,27 +246,24 @@ impl SqliteStore {
         let indexed = self.indexed((source_no, batch_no), &batch).await?;
         let named = |id: &str| request.ids.is_empty() || request.ids.iter().any(|wanted| wanted == id);
         let records = batch.records().enumerate().map(|(index, record)| {
-            (about(index) && indexed[index] && named(&record.head.id))
-                .then(|| usize::from(record.head.severity.number()))
+            (about(index) && indexed[index] && named(&record.head.id)).then(|| request.to.of(record))
         });
-        // For each record that it is about, the number of its severity.
-        let records: Vec<Option<usize>> = records.collect();
+        // For each record that it is about, where it goes.
+        let records: Vec<Option<Destination>> = records.collect();
         let asked = records.iter().flatten().count() as u64;
         counts.records += asked;
         if !known {
             counts.unknown += asked;
             return Ok(Looked::Nothing);
         }
-        let serves = request.destinations.iter().any(|destination| !destination.sinks.is_empty());
         let mut wanted: BTreeMap<&String, Vec<bool>> = BTreeMap::new();
-        for (index, severity) in records.iter().enumerate() {
-            let Some(severity) = *severity else { continue };
-            let sinks = request.destinations.get(severity).map_or(&[][..], |destination| &destination.sinks);
+        for (index, destination) in records.iter().enumerate() {
+            let Some(Destination { sinks, filtered, .. }) = destination else { continue };
             for sink in sinks {
                 wanted.entry(sink).or_insert_with(|| vec![false; records.len()])[index] = true;
             }
-            match (sinks.is_empty(), serves) {
-                (true, true) => counts.severity += 1,
+            match (sinks.is_empty(), *filtered) {
+                (true, true) => counts.filtered += 1,
                 (true, false) => counts.no_route += 1,
                 _ => {}
             }

@@ -15,7 +15,8 @@ macro_rules! select_tenant {
         concat!(
             "SELECT t.tenant_no, t.id, t.slug, t.name, t.domain, t.app, t.state, t.added_at, t.since, t.data_key, ",
             "(SELECT json_group_array(s.source) FROM source s ",
-            "WHERE s.tenant_no = t.tenant_no AND s.enabled = 1) AS sources FROM tenant t ",
+            "WHERE s.tenant_no = t.tenant_no AND s.enabled = 1) AS sources, ",
+            "(SELECT json_group_array(g.tag) FROM tenant_tag g WHERE g.tenant_no = t.tenant_no) AS tags FROM tenant t ",
             $tail
         )
     };
@@ -30,7 +31,7 @@ pub(super) struct StoredTenant {
 }
 
 pub(super) fn read_tenant(row: &SqliteRow) -> Result<StoredTenant, sqlx::Error> {
-    let sources: String = row.try_get("sources")?;
+    let (sources, tags): (String, String) = (row.try_get("sources")?, row.try_get("tags")?);
     let tenant = Tenant {
         id: parsed(row, "id")?,
         slug: parsed(row, "slug")?,
@@ -42,6 +43,7 @@ pub(super) fn read_tenant(row: &SqliteRow) -> Result<StoredTenant, sqlx::Error> 
             .map_err(odd)?,
         app: row.try_get("app")?,
         sources: serde_json::from_str(&sources).map_err(odd)?,
+        tags: serde_json::from_str(&tags).map_err(odd)?,
         state: parsed(row, "state")?,
         added_at: timestamp(row.try_get("added_at")?),
         since: timestamp(row.try_get("since")?),

@@ -1,10 +1,11 @@
 //! Tenants: adding, finding, changing, forgetting.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Tenant, TenantId, TenantState};
+use muster_model::{TAGS_MAX, Tag, Tenant, TenantId, TenantState};
 use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 
@@ -254,10 +255,12 @@ async fn add(
     .await?;
     let tenant_no = inserted.last_insert_rowid();
     set_sources(connection, tenant_no, &new.sources, new.since, deed.now).await?;
+    set_tags(connection, tenant_no, &new.tags, &BTreeSet::new()).await?;
     let tenant = find(connection, new.id).await?;
+    few_tags(&tenant)?;
     let details = json!({
         "slug": tenant.slug, "name": tenant.name, "domain": tenant.domain, "app": tenant.app,
-        "sources": tenant.sources, "state": tenant.state, "again": again,
+        "sources": tenant.sources, "tags": tenant.tags, "state": tenant.state, "again": again,
     });
     deed.write(connection, "tenant.added", details).await?;
     Ok(tenant)
@@ -275,6 +278,10 @@ async fn change_one(
             set_sources(connection, tenant_no, &sources, before.since, deed.now).await?;
             ("", String::new())
         }
+        TenantChange::Tags { add, remove } => {
+            set_tags(connection, tenant_no, &add, &remove).await?;
+            ("", String::new())
+        }
         TenantChange::State(state) => {
             if state == TenantState::Active {
                 make_sources_due(connection, tenant_no, deed.now).await?;
@@ -288,11 +295,36 @@ async fn change_one(
         sqlx::query(sql).bind(value).bind(tenant_no).execute(&mut *connection).await?;
     }
     let tenant = find(connection, deed.tenant).await?;
+    few_tags(&tenant)?;
     let details = differences(&before, &tenant);
     if !details.is_empty() {
         deed.write(connection, "tenant.changed", details.into()).await?;
     }
     Ok(tenant)
+}
+
+async fn set_tags(
+    connection: &mut SqliteConnection,
+    tenant_no: i64,
+    add: &BTreeSet<Tag>,
+    remove: &BTreeSet<Tag>,
+) -> Result<(), Failure> {
+    for (sql, tags) in [
+        ("INSERT OR IGNORE INTO tenant_tag (tenant_no, tag) VALUES (?, ?)", add),
+        ("DELETE FROM tenant_tag WHERE tenant_no = ? AND tag = ?", remove),
+    ] {
+        for tag in tags {
+            sqlx::query(sql).bind(tenant_no).bind(tag.as_str()).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+fn few_tags(tenant: &Tenant) -> Result<(), Failure> {
+    match tenant.tags.len() {
+        0..=TAGS_MAX => Ok(()),
+        tags => Err(StoreError::ManyTags { tenant: tenant.slug.to_string(), tags }.into()),
+    }
 }
 
 /// What has changed of a tenant, as it was and as it is.
@@ -302,6 +334,7 @@ fn differences(before: &Tenant, after: &Tenant) -> serde_json::Map<String, serde
             ("name", json!(tenant.name)),
             ("app", json!(tenant.app)),
             ("sources", json!(tenant.sources)),
+            ("tags", json!(tenant.tags)),
             ("state", json!(tenant.state)),
         ]
     };
@@ -328,6 +361,9 @@ async fn remove_belongings(connection: &mut SqliteConnection, id: TenantId) -> R
         "DELETE FROM sign_in WHERE tenant_no = ?",
         "DELETE FROM delegated_grant WHERE tenant_no = ?",
         "DELETE FROM tenant_check WHERE tenant_no = ?",
+        "DELETE FROM tenant_tag WHERE tenant_no = ?",
+        "DELETE FROM pull_client WHERE tenant_no = ?",
+        "DELETE FROM processed WHERE tenant_no = ?",
     ] {
         sqlx::query(sql).bind(tenant_no).execute(&mut *connection).await?;
     }

@@ -83,6 +83,7 @@ fn tenant(number: u128) -> NewTenant {
         domain: None,
         app: "main".to_owned(),
         sources: BTreeSet::from([Source::GraphAlerts]),
+        tags: BTreeSet::new(),
         since: at(0),
         state: TenantState::Active,
     }
@@ -437,7 +438,7 @@ async fn an_interrupted_removal_is_completed_at_the_next_start() {
     run(
         &store,
         "INSERT INTO removed VALUES ('source', 1), ('queue', 1); DELETE FROM queue; DELETE FROM cursor; DELETE FROM source;
-         DELETE FROM tenant",
+         DELETE FROM processed; DELETE FROM tenant",
     )
     .await;
     store.close().await;

@@ -29,7 +29,7 @@ pub(super) async fn write_unrouted(
     now: Timestamp,
 ) -> Result<(), Failure> {
     sqlx::query(
-        "INSERT INTO unrouted (batch_no, source_no, records, batch_records, selection, by_severity, accepted_at,
+        "INSERT INTO unrouted (batch_no, source_no, records, batch_records, selection, filtered, accepted_at,
              first_at, last_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
@@ -38,7 +38,7 @@ pub(super) async fn write_unrouted(
     .bind(unrouted.records)
     .bind(unrouted.batch_records)
     .bind(bits(unrouted.selection))
-    .bind(unrouted.by_severity)
+    .bind(unrouted.filtered)
     .bind(nanoseconds(now))
     .bind(unrouted.between.0)
     .bind(unrouted.between.1)
@@ -131,14 +131,14 @@ impl SqliteStore {
     pub(super) async fn read_all_unrouted(&self) -> Result<Vec<Unrouted>, StoreError> {
         let failed = self.failed("count what no route took");
         let rows = sqlx::query(
-            "SELECT t.id, s.source, u.by_severity,
+            "SELECT t.id, s.source, u.filtered,
                  coalesce(sum(u.records) FILTER (WHERE u.gone = 0), 0) AS here,
                  min(u.accepted_at) FILTER (WHERE u.gone = 0) AS since,
                  coalesce(sum(u.records) FILTER (WHERE u.gone = 1), 0) AS pruned,
                  min(u.first_at) FILTER (WHERE u.gone = 1 AND u.first_at > -9223372036854775808) AS first_at,
                  max(u.last_at) FILTER (WHERE u.gone = 1 AND u.last_at > -9223372036854775808) AS last_at
              FROM unrouted u JOIN source s ON s.source_no = u.source_no JOIN tenant t ON t.tenant_no = s.tenant_no
-             GROUP BY s.source_no, u.by_severity ORDER BY t.slug, s.source, u.by_severity",
+             GROUP BY s.source_no, u.filtered ORDER BY t.slug, s.source, u.filtered",
         )
         .fetch_all(&self.readers)
         .await
@@ -148,9 +148,9 @@ impl SqliteStore {
             Ok(Unrouted {
                 tenant: parsed(row, "id")?,
                 source: parsed(row, "source")?,
-                cause: match row.try_get::<bool, _>("by_severity")? {
+                cause: match row.try_get::<bool, _>("filtered")? {
                     false => UnroutedCause::NoRoute,
-                    true => UnroutedCause::Severity,
+                    true => UnroutedCause::Filtered,
                 },
                 records: count(row.try_get("here")?),
                 since: time("since")?,

@@ -99,6 +99,7 @@ impl Run {
             domain: None,
             app: "main".to_owned(),
             sources: [].into(),
+            tags: Default::default(),
             since: run.at(),
             state: TenantState::Active,
         };

@@ -107,6 +107,7 @@ async fn a_killed_process_leaves_everything_readable() {
         domain: None,
         app: "main".to_owned(),
         sources: [].into(),
+        tags: Default::default(),
         since: start(),
         state: TenantState::Active,
     };

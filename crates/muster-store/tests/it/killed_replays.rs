@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::{Cursor, RecordHead, Severity, Source, TenantId, TenantState};
+use muster_model::{Cursor, RecordHead, Source, TenantId, TenantState};
 use muster_store::{
     AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, KeyRing,
-    Leases, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, ReplayRequest, Replays, Sources,
+    Leases, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, ReplayRequest, ReplayTo, Replays, Sources,
     SqliteStore, Tenants,
 };
 use uuid::Uuid;
@@ -73,7 +73,7 @@ async fn deliver(store: &SqliteStore, folder: &Path, now: Timestamp, batches: u3
 }
 
 async fn replay(store: &SqliteStore, now: Timestamp) {
-    let destinations = vec![Destination::of(&["file".to_owned()]); usize::from(Severity::High.number()) + 1];
+    let to = Destination::of(&["file".to_owned()]);
     let request = ReplayRequest {
         tenant: tenant(),
         source: Source::GraphAlerts,
@@ -82,7 +82,7 @@ async fn replay(store: &SqliteStore, now: Timestamp) {
         ids: &[],
         unrouted: true,
         again: false,
-        destinations: &destinations,
+        to: ReplayTo::One(&to),
         dry_run: false,
     };
     let mut after = 0;
@@ -140,6 +140,7 @@ async fn a_killed_replay_loses_and_doubles_nothing() {
         domain: None,
         app: "main".to_owned(),
         sources: BTreeSet::from([Source::GraphAlerts]),
+        tags: BTreeSet::new(),
         since: at(0),
         state: TenantState::Active,
     };

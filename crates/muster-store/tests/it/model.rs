@@ -10,7 +10,7 @@ use muster_model::{ContentHash, Cursor, RecordHead, Selection, Severity, Slug, S
 use muster_store::{
     AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Leases,
     Ledger, LedgerFilter, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, PollResult, ReplayRequest,
-    Replays, SourceLease, Sources, SqliteStore, StoreError, Tenants,
+    ReplayTo, Replays, SourceLease, Sources, SqliteStore, StoreError, Tenants,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -171,6 +171,7 @@ impl Run {
                 domain: None,
                 app: "main".to_owned(),
                 sources: BTreeSet::from([Source::GraphAlerts]),
+                tags: BTreeSet::new(),
                 since: at(0),
                 state: TenantState::Active,
             };
@@ -256,7 +257,7 @@ impl Run {
     }
 
     async fn replay(&mut self, tenant: usize, sink: usize, unrouted: bool, again: bool) {
-        let destinations = vec![Destination::of(&[SINKS[sink].to_owned()]); 5];
+        let to = Destination::of(&[SINKS[sink].to_owned()]);
         let request = ReplayRequest {
             tenant: Uuid::from_u128(tenant as u128 + 1).into(),
             source: Source::GraphAlerts,
@@ -265,7 +266,7 @@ impl Run {
             ids: &[],
             unrouted,
             again,
-            destinations: &destinations,
+            to: ReplayTo::One(&to),
             dry_run: true,
         };
         let preview = self.store.replay(&request, 0, at(self.now)).await.expect("counted");

@@ -93,7 +93,7 @@ impl Collector {
         };
         let app = self.apps.find(&lease.tenant.app)?;
         let caller = self.caller(lease, &app, place);
-        let routes = self.router.routes(&lease.tenant.label(), source);
+        let routes = self.router.routes(&lease.tenant, source);
         if cursor.pass().is_none() {
             match self.new_sweep(lease, &live.cursor).await? {
                 Some(pass) => *cursor = pass,

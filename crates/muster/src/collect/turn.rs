@@ -148,7 +148,7 @@ impl Collector {
     ) -> Result<Step, TurnError> {
         let app = self.apps.find(&lease.tenant.app)?;
         let caller = self.caller(lease, &app, place);
-        let routes = self.router.routes(&lease.tenant.label(), lease.source);
+        let routes = self.router.routes(&lease.tenant, lease.source);
         // A kill may have left a hole under way: news goes first, so that "read to its end" is never said without it.
         if cursor.is_healing() {
             cursor.pause_healing();
@@ -296,6 +296,8 @@ impl Collector {
             reason: Reason::NoAnswer.as_str().to_owned(),
             body: body.as_bytes(),
         }));
+        let sorted = routes.sort(records.iter().map(|(head, body)| (head, body.as_ref())));
+        let mut sorted_of = sorted.of.iter().copied();
         // A great page would keep all other tenants waiting for the store. The cursor moves with the last part of it only.
         let mut parts = records.chunks(RECORDS_TOGETHER_MAX).peekable();
         let mut receipt = PageReceipt::default();
@@ -307,9 +309,9 @@ impl Collector {
                 false => (Vec::new(), before),
             };
             let page = AcceptedPage {
-                records: part.iter().map(|record| new_record(record, routes)).collect(),
+                records: part.iter().zip(&mut sorted_of).map(|(record, to)| new_record(record, to)).collect(),
                 dead_letters: letters,
-                destinations: routes.destinations(),
+                destinations: &sorted.destinations,
                 cursor: cursor.clone(),
                 request_id: origin.request_id.clone(),
                 proved_up_to: origin.proved_up_to,
@@ -468,8 +470,8 @@ fn hole_as_json(lease: &SourceLease, hole: &Hole) -> String {
         .to_string()
 }
 
-fn new_record<'a>((head, body): &'a (RecordHead, Body<'_>), routes: &Routes) -> NewRecord<'a> {
-    NewRecord { destination: routes.destination(head.severity), head: head.clone(), body }
+fn new_record<'a>((head, body): &'a (RecordHead, Body<'_>), destination: usize) -> NewRecord<'a> {
+    NewRecord { destination, head: head.clone(), body }
 }
 
 /// As much of an answer as is kept of one that cannot be read.

@@ -4,6 +4,7 @@ mod app;
 mod audit;
 mod backfill;
 mod backup;
+mod client;
 mod completions;
 mod confirm;
 mod context;
@@ -21,7 +22,9 @@ mod moment;
 mod recorded;
 mod replay;
 mod restore;
+mod route;
 mod run;
+mod siem_config;
 mod sink;
 mod splunk_app;
 mod status;
@@ -55,6 +58,12 @@ pub(crate) enum Command {
     Backfill(backfill::Args),
     /// Bring what the journal holds to sinks once more, first of all what no route took. `muster run` delivers it.
     Replay(replay::Args),
+    /// Programs that ask for a tenant's detections by the old pull API.
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    /// Where records go: which routes take a record and why not the others, and what other routes would change.
+    #[command(subcommand)]
+    Route(route::RouteCommand),
     /// What was seen and delivered hour by hour, and which hours are complete.
     Ledger(ledger::Args),
     /// What is new in what Microsoft sends: properties, values and types of evidence that are not known. Changes nothing.
@@ -65,6 +74,8 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Write the Splunk app for Muster's events to a folder: fields of data models, tags, macros, indexes.
     SplunkApp(splunk_app::Args),
+    /// Print what a SIEM's side needs, filled in: connectors, inputs, receivers.
+    SiemConfig(siem_config::Args),
     /// Show recorded records in several formats, side by side, and where each value comes from.
     Format(format::Args),
     /// Compare what the formats write for recorded records with what is expected.
@@ -109,14 +120,17 @@ impl Command {
             Self::Hunt(args) => call.open(async |context| hunt::run(args, context).await).await,
             Self::Backfill(args) => call.open(async |context| backfill::run(args, context).await).await,
             Self::Replay(args) => call.open(async |context| replay::run(args, context).await).await,
+            Self::Client(command) => call.open(async |context| client::run(command, context).await).await,
+            Self::Route(command) => call.open(async |context| route::run(command, context).await).await,
             Self::Ledger(args) => call.open(async |context| ledger::run(args, context).await).await,
             Self::Drift(args) => call.open(async |context| drift::run(args, context).await).await,
             Self::Trace(args) => call.open(async |context| trace::run(args, context).await).await,
             Self::Status(args) => status::call(args, call).await,
             Self::SplunkApp(args) => splunk_app::run(args, call.output),
+            Self::SiemConfig(args) => call.open(async |context| siem_config::run(args, context).await).await,
             Self::Format(args) => format::run(args, &call.config, call.output),
             Self::Test(args) => test::run(args, call.output),
-            Self::Sink(command) => sink::run(command, &call.config, call.output).await,
+            Self::Sink(command) => sink::run(command, call).await,
             Self::DeadLetter(command) => {
                 call.open(async |context| dead_letter::run(command, context).await).await
             }

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use muster_model::{Severity, Source, Tenant, TenantId, TenantState};
-use muster_store::{Destination, ReplayCounts, ReplayRequest, ReplayedToSink, TenantKey, Unrouted};
+use muster_model::{Record, Source, Tenant, TenantId, TenantState};
+use muster_store::{Destination, ReplayCounts, ReplayRequest, ReplayTo, ReplayedToSink, TenantKey, Unrouted};
 use serde::Serialize;
 
 use super::Context;
@@ -119,7 +119,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     for tenant in &tenants {
         let mut owed = BTreeMap::new();
         for source in &sources {
-            let routes = router.routes(&tenant.label(), *source);
+            let routes = router.routes(tenant, *source);
+            let each = |record: Record<'_>| routes.destination(record);
             let request = ReplayRequest {
                 tenant: tenant.id,
                 source: *source,
@@ -128,7 +129,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
                 ids: &args.ids,
                 unrouted: args.unrouted,
                 again: args.again,
-                destinations: fixed.as_deref().unwrap_or(routes.destinations()),
+                to: fixed.as_ref().map_or(ReplayTo::Each(&each), ReplayTo::One),
                 dry_run: args.dry_run,
             };
             let counts = replay(&request, tenant, context, &mut progress).await?;
@@ -217,7 +218,7 @@ async fn tenants(names: &[String], context: &Context) -> Result<Vec<Tenant>, Fai
 }
 
 /// Every record goes to one sink.
-fn to_one(sink: &str, context: &Context) -> Result<Vec<Destination>, Failed> {
+fn to_one(sink: &str, context: &Context) -> Result<Destination, Failed> {
     let sinks = &context.settings.sinks;
     if !sinks.contains_key(sink) {
         let names = || sinks.keys().map(String::as_str);
@@ -229,7 +230,7 @@ fn to_one(sink: &str, context: &Context) -> Result<Vec<Destination>, Failed> {
             format!("there is no sink `{sink}`{meant}; the sinks are: {known}"),
         ));
     }
-    Ok(vec![Destination::of(&[sink.to_owned()]); usize::from(Severity::High.number()) + 1])
+    Ok(Destination::of(&[sink.to_owned()]))
 }
 
 /// Up to when what was accepted has been pruned, where that lies in the span.
@@ -339,7 +340,10 @@ fn notes(verdict: &Verdict) -> Vec<String> {
         sum(|counts| counts.no_route),
         "no route serves their tenant and source; add one, or name a sink with --sink (`muster validate` tells which are missing)",
     );
-    note(sum(|counts| counts.severity), "not severe enough for any route; they stay as they are");
+    note(
+        sum(|counts| counts.filtered),
+        "every route leaves them out for what they say: severity, status, service or category; they stay as they are",
+    );
     note(
         sum(|counts| counts.damaged),
         match verdict.dry_run {

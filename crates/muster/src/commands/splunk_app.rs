@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use muster_siem::formats::IndexTemplate;
 use serde::Serialize;
 
 use crate::exit_code::{Exit, Failed};
@@ -44,12 +45,13 @@ struct Written {
 /// Writes the app to `folder/muster`, with a stanza for each index.
 pub(crate) fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     let Args { folder, index: indexes } = args;
-    if let Some(wrong) = indexes.iter().find(|index| !is_index(index)) {
+    if let Some(wrong) = indexes.iter().find(|index| !IndexTemplate::takes(index)) {
         return Err(Failed::say(
             Exit::Usage,
             format!(
-                "`{wrong}` cannot be the name of an index: at most {INDEX_BYTES_MAX} lower-case letters, digits, `_` \
-                 and `-`, the first one a letter or digit, and neither `default` nor anything with `kvstore`"
+                "`{wrong}` cannot be the name of an index: at most {max} lower-case letters, digits, `_` \
+                 and `-`, the first one a letter or digit, and neither `default` nor anything with `kvstore`",
+                max = IndexTemplate::BYTES_MAX,
             ),
         ));
     }
@@ -98,21 +100,7 @@ fn write(app: &Path, indexes: &[String]) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The longest name of an index.
-const INDEX_BYTES_MAX: usize = 80;
-
-/// What Splunk takes for the name of an index. A stanza `default` would change all others.
-fn is_index(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
-    !name.is_empty()
-        && name.len() <= INDEX_BYTES_MAX
-        && name.bytes().all(fits)
-        && !name.starts_with(['_', '-'])
-        && name != "default"
-        && !name.contains("kvstore")
-}
-
-fn stanzas(indexes: &[String]) -> String {
+pub(super) fn stanzas(indexes: &[String]) -> String {
     let stanza = |index: &String| {
         format!(
             "\n[{index}]\nhomePath = $SPLUNK_DB/{index}/db\ncoldPath = $SPLUNK_DB/{index}/colddb\n\
@@ -126,7 +114,9 @@ fn stanzas(indexes: &[String]) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::{FILES, is_index, stanzas};
+    use muster_siem::formats::IndexTemplate;
+
+    use super::{FILES, stanzas};
 
     #[test]
     fn every_file_of_the_app_is_written() {
@@ -152,8 +142,8 @@ mod tests {
                 .starts_with("\n[mssp_contoso]\nhomePath = $SPLUNK_DB/mssp_contoso/")
         );
         for wrong in ["", "_internal", "Main", "a b", "a]\n[b", "default", "my_kvstore"] {
-            assert!(!is_index(wrong), "{wrong}");
+            assert!(!IndexTemplate::takes(wrong), "{wrong}");
         }
-        assert!(is_index("mssp_contoso-1"));
+        assert!(IndexTemplate::takes("mssp_contoso-1"));
     }
 }

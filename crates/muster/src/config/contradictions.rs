@@ -16,7 +16,7 @@ use super::{CloudSettings, Mistake, RouteSettings};
 type Check = fn(&Read, &Path, &mut dyn FnMut(&str, &str, String));
 
 const CHECKS: &[Check] =
-    &[routes, hunts, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding];
+    &[routes, hunts, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding, pull_api];
 
 pub(super) fn of(read: &Read, folder: &Path) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
@@ -156,6 +156,24 @@ fn onboarding(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
         let message = "health and metrics are served there ([server]), which are not for those whom the pages are \
                        for: take another port";
         say("onboarding", "listen", message.to_owned());
+    }
+}
+
+fn pull_api(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    let Some(pull_api) = &read.pull_api else { return };
+    for (key, message) in pull_api.contradictions() {
+        say("pull_api", key, message);
+    }
+    let health = read
+        .server
+        .as_ref()
+        .and_then(|server| server.listen)
+        .map(|address| (address, "health and metrics are"));
+    let pages = read.onboarding.as_ref().map(|onboarding| (onboarding.listen, "customers' pages are"));
+    for (address, what) in health.into_iter().chain(pages) {
+        if address == pull_api.listen && address.port() != 0 {
+            say("pull_api", "listen", format!("{what} served there: take another port"));
+        }
     }
 }
 

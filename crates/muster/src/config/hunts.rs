@@ -136,7 +136,7 @@ fn read(file: &Path) -> Result<String, String> {
 impl Hunt {
     /// Whether a tenant is asked.
     pub fn asks(&self, tenant: &TenantLabel) -> bool {
-        self.tenants.iter().any(|pattern| RouteSettings::names(pattern, tenant))
+        self.tenants.iter().any(|pattern| RouteSettings::names(pattern, (&tenant.slug, tenant.id)))
     }
 
     /// The part that cursors need.

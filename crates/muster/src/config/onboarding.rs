@@ -10,6 +10,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::address_range::AddressRange;
+use super::public_address::{self, PublicAddress};
 use crate::web::language::Language;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -50,32 +51,15 @@ pub struct OnboardingSettings {
 impl OnboardingSettings {
     /// Mistakes that no key shows alone.
     pub(super) fn contradictions(&self) -> Vec<(&'static str, String)> {
-        let mut mistakes = Vec::new();
-        let tls = match (&self.certificate_file, &self.key_file) {
-            (Some(_), Some(_)) => true,
-            (None, None) => false,
-            _ => {
-                let key = if self.key_file.is_some() { "key_file" } else { "certificate_file" };
-                mistakes.push((
-                    key,
-                    "certificate_file and key_file belong together: name both or none".to_owned(),
-                ));
-                return mistakes;
-            }
+        let address = PublicAddress {
+            what: "the pages are",
+            listen: self.listen,
+            certificate_file: self.certificate_file.as_ref(),
+            key_file: self.key_file.as_ref(),
+            trusted_proxies: &self.trusted_proxies,
+            public_url: &self.public_url,
         };
-        if tls && self.public_url.scheme() != "https" {
-            let message = "the pages are served with TLS, so write it with https://".to_owned();
-            mistakes.push(("public_url", message));
-        }
-        if !tls && self.trusted_proxies.is_empty() && !self.listen.ip().is_loopback() {
-            let message = format!(
-                "the pages would be served to everybody at {} without TLS: name certificate_file and key_file, or in \
-                 trusted_proxies the proxy that speaks TLS, or listen on 127.0.0.1",
-                self.listen
-            );
-            mistakes.push(("listen", message));
-        }
-        mistakes
+        address.contradictions()
     }
 
     /// An address below [`public_url`](Self::public_url), which `path` is written behind as it is.
@@ -121,26 +105,8 @@ fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D:
 
 fn public_url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let wrong = |why: &str| serde::de::Error::custom(format!("this cannot be the public address: {why}"));
-    let url = Url::parse(&text).map_err(|_| wrong("it is not a URL such as https://muster.mssp.example"))?;
-    let loopback = match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("a user or password does not belong in it"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("it ends before any ? and #"));
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if loopback => Ok(url),
-        "http" => Err(wrong("Microsoft redirects to https only; plain http is for tests on this machine")),
-        _ => Err(wrong("it must begin with https://")),
-    }
+    let url = public_address::public_url(&text, "Microsoft redirects to https only");
+    url.map_err(serde::de::Error::custom)
 }
 
 fn consent_form<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<ConsentForm, D::Error> {

@@ -11,7 +11,7 @@ use super::document::Document;
 use super::places::Places;
 use super::{
     AppSettings, CloudSettings, CollectSettings, HuntSettings, KeyVaultSettings, Mistake, NetworkSettings,
-    OnboardingSettings, RouteSettings, ServerSettings, StoreSettings, sinks,
+    OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, StoreSettings, sinks,
 };
 
 /// The sections as they are found, in whatever file.
@@ -24,6 +24,7 @@ pub(super) struct Read {
     pub(super) server: Option<ServerSettings>,
     pub(super) key_vault: Option<KeyVaultSettings>,
     pub(super) onboarding: Option<OnboardingSettings>,
+    pub(super) pull_api: Option<PullApiSettings>,
     pub(super) apps: BTreeMap<String, AppSettings>,
     pub(super) hunts: BTreeMap<String, HuntSettings>,
     pub(super) sinks: BTreeMap<String, SinkSettings>,
@@ -38,7 +39,7 @@ pub(super) struct Read {
     pub(super) routes_met: usize,
 }
 
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "store",
     "cloud",
     "network",
@@ -46,6 +47,7 @@ const SECTIONS: [&str; 11] = [
     "server",
     "key_vault",
     "onboarding",
+    "pull_api",
     "apps",
     "hunts",
     "sinks",
@@ -65,6 +67,7 @@ impl Read {
                 "server" => document.once(&name, &mut self.server, value, places, mistakes),
                 "key_vault" => document.once(&name, &mut self.key_vault, value, places, mistakes),
                 "onboarding" => document.once(&name, &mut self.onboarding, value, places, mistakes),
+                "pull_api" => document.once(&name, &mut self.pull_api, value, places, mistakes),
                 "apps" => {
                     let found = (&mut self.apps, &mut self.app_names);
                     document.named(&name, found, value, places, mistakes, Document::section);
@@ -83,7 +86,7 @@ impl Read {
                 _ => {
                     let meant = did_you_mean(&name, SECTIONS);
                     let message = format!(
-                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, apps.NAME, hunts.NAME, sinks.NAME or [[routes]]"
+                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, pull_api, apps.NAME, hunts.NAME, sinks.NAME or [[routes]]"
                     );
                     mistakes.push(document.mistake_at(&key.span(), "", None, &message));
                 }

@@ -12,7 +12,8 @@ use super::places::Places;
 use super::read::Read;
 use super::{
     AppSettings, CloudSettings, CollectSettings, Hunt, HuntSettings, KeyVaultSettings, Mistake, Mistakes,
-    NetworkSettings, OnboardingSettings, RouteSettings, ServerSettings, StoreSettings, contradictions, files,
+    NetworkSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, StoreSettings,
+    contradictions, files,
 };
 
 /// The settings of one Muster, checked.
@@ -30,6 +31,8 @@ pub struct Settings {
     pub key_vault: Option<KeyVaultSettings>,
     /// `[onboarding]`; without it there are no pages for customers.
     pub onboarding: Option<OnboardingSettings>,
+    /// `[pull_api]`; without it the retired SIEM API is not served.
+    pub pull_api: Option<PullApiSettings>,
     pub apps: BTreeMap<String, AppSettings>,
     /// `[hunts.NAME]`, as the sources that they are.
     pub hunts: BTreeMap<Source, Hunt>,
@@ -109,6 +112,7 @@ impl Settings {
             server: read.server.unwrap_or_default(),
             key_vault: read.key_vault,
             onboarding: read.onboarding,
+            pull_api: read.pull_api,
             apps: read.apps,
             hunts: hunts(&read.hunts, folder),
             sinks: read.sinks,

@@ -95,7 +95,7 @@ fn set_tenant(tenant: &TenantStatus) {
         gauge!("muster_source_failures", &labels).set(f64::from(source.failures));
         let [tenant, of_source] = labels.clone();
         for (cause, records) in
-            [("no_route", source.unrouted.no_route), ("severity", source.unrouted.severity)]
+            [("no_route", source.unrouted.no_route), ("filtered", source.unrouted.filtered)]
         {
             let labels = [tenant.clone(), of_source.clone(), ("cause", cause.to_owned())];
             gauge!("muster_source_unrouted_records", &labels).set(records as f64);

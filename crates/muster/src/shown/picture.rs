@@ -155,7 +155,7 @@ impl Found {
                 UnroutedCause::NoRoute => {
                     Unrouted { no_route: records, since: unrouted.since, ..Unrouted::default() }
                 }
-                UnroutedCause::Severity => Unrouted { severity: records, ..Unrouted::default() },
+                UnroutedCause::Filtered => Unrouted { filtered: records, ..Unrouted::default() },
             });
         }
         Ok(found)
@@ -171,11 +171,11 @@ impl Found {
         let mut sources: Vec<SourceStatus> = Vec::new();
         for cursor in cursors {
             let source = cursor.state.source;
-            let routes = expected.routes.routes(&tenant.label(), source);
+            let routes = expected.routes.routes(&tenant, source);
             sources.push(SourceStatus {
                 passes: self.passes.remove(&(tenant.id, source)).unwrap_or_default(),
                 unrouted: self.unrouted.get(&(tenant.id, source)).copied().unwrap_or_default(),
-                has_route: routes.destinations().iter().any(|destination| !destination.sinks.is_empty()),
+                has_route: routes.lead_somewhere(),
                 ..source_status(&tenant, cursor, &checks, expected, now)
             });
         }

@@ -245,7 +245,7 @@ pub struct SourceStatus {
     pub next_at: Timestamp,
     /// Record versions that no route took.
     pub unrouted: Unrouted,
-    /// Whether a route takes records of the source now, if they are severe enough.
+    /// Whether a route takes records of the source now, if they say what it asks for.
     pub has_route: bool,
     /// Its sweeps and backfills.
     pub passes: Vec<PassStatus>,
@@ -297,8 +297,8 @@ impl Snapshot {
 pub struct Unrouted {
     /// Because no route served their tenant and source.
     pub no_route: u64,
-    /// Because they were not severe enough for any that did.
-    pub severity: u64,
+    /// Because every route that did left them out for what they say: their severity, status, service or category.
+    pub filtered: u64,
     /// Since when there have been some of the first.
     pub since: Option<Timestamp>,
 }
@@ -306,7 +306,7 @@ pub struct Unrouted {
 impl Unrouted {
     pub(super) fn add(&mut self, other: Self) {
         self.no_route += other.no_route;
-        self.severity += other.severity;
+        self.filtered += other.filtered;
         self.since = self.since.into_iter().chain(other.since).min();
     }
 }

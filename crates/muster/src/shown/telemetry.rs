@@ -81,6 +81,12 @@ fn describe() {
         "muster_delivery_seconds",
         "Time from handing records to a sink to its answer, by sink"
     );
+    describe_counter!("muster_pull_requests_total", "Requests to the pull API, by status and code");
+    describe_counter!("muster_pull_detections_total", "Detections that clients of the pull API were given");
+    describe_counter!(
+        "muster_fields_redacted_total",
+        "Fields that routes kept from a sink, of records that it acknowledged, by sink and how"
+    );
     describe_gauge!(
         "muster_source_lag_seconds",
         "Time since a source was last read to its end, by tenant and source"

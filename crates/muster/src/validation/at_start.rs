@@ -47,13 +47,15 @@ impl AtStart {
         serde_json::from_value(written.clone()).ok()
     }
 
-    /// Where the `muster run` that is at work listens, as it wrote it down: for `server`, or for the pages of `onboarding`.
+    /// Where the `muster run` that is at work listens, as it wrote it down: for `server`, for the pages of `onboarding`, or for
+    /// `pull_api`.
     pub(super) fn running_listens_at(subject: &Subject<'_>, section: &str) -> Option<String> {
         if section == "server" {
             return Self::of_running(subject)?.0.get("server.listen").cloned();
         }
         let store = subject.store.as_ref().ok().filter(|store| store.is_owned)?;
-        store.settings_loaded.as_ref()?.get("pages_listen")?.as_str().map(str::to_owned)
+        let key = if section == "pull_api" { "pull_api_listen" } else { "pages_listen" };
+        store.settings_loaded.as_ref()?.get(key)?.as_str().map(str::to_owned)
     }
 
     /// What is in use otherwise than `wanted` says, until the next start.

@@ -42,6 +42,7 @@ const PARTS: &[Check] = &[
     apps::tenants,
     sinks::some_sink,
     sinks::sinks,
+    sinks::indexes,
     routes::left_out,
     routes::forgotten_sinks,
     listen::certificate,

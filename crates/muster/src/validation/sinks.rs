@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use muster_model::{Tenant, TenantState};
+use muster_siem::formats::IndexTemplate;
+use muster_siem::sinks::{SinkSettings, SplunkHecSettings};
+
 use super::subject::Subject;
-use crate::config::Mistake;
+use crate::config::{Mistake, RouteSettings};
 use crate::wiring;
 
 /// Without a sink, records are kept for nobody.
@@ -34,6 +38,30 @@ pub(super) fn sinks(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
         let clock = Arc::clone(&subject.clock);
         if let Err(message) = wiring::inspect_sink(subject.settings, name, sink, clock) {
             mistakes.push(subject.down(&section, key_of(&message, sink.type_name()), &message));
+        }
+    }
+}
+
+/// Indexes that Splunk would not take: what such a tenant's records are owed waits, and others' go on.
+pub(super) fn indexes(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    for (name, sink) in &subject.settings.sinks {
+        let section = format!("sinks.{name}");
+        let SinkSettings::SplunkHec(SplunkHecSettings { index: Some(index), .. }) = sink else { continue };
+        let reached = |tenant: &&Tenant| {
+            let leads = |route: &RouteSettings| route.is_for(tenant) && route.sinks.contains(name);
+            tenant.state != TenantState::Offboarded && subject.settings.routes.iter().any(leads)
+        };
+        let tenants = subject.tenants().unwrap_or_default().iter().filter(reached);
+        let indexes = tenants.map(|tenant| (tenant, index.expand(&tenant.label())));
+        let wrong: Vec<_> = indexes.filter(|(_, index)| !IndexTemplate::takes(index)).collect();
+        if let Some((tenant, index)) = wrong.first() {
+            let message = format!(
+                "the index of {} tenant(s) is none that Splunk takes, such as `{index}` of {}: at most {} lower-case letters, digits, `_` and `-`, neither `default` nor anything with `kvstore`; what they are owed would wait",
+                wrong.len(),
+                tenant.slug,
+                IndexTemplate::BYTES_MAX
+            );
+            mistakes.push(subject.down(&section, "index", &message));
         }
     }
 }

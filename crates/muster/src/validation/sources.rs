@@ -93,9 +93,8 @@ fn doubled<'a>(
 ) -> BTreeMap<(Source, Source, &'a str), Vec<&'a str>> {
     let mut found: BTreeMap<(Source, Source, &str), Vec<&str>> = BTreeMap::new();
     for tenant in tenants {
-        let label = tenant.label();
         let sinks_of = |source: Source| -> BTreeSet<&str> {
-            let routes = routes.iter().filter(|route| route.serves(&label, source));
+            let routes = routes.iter().filter(|route| route.serves(tenant, source));
             routes.flat_map(|route| route.sinks.iter().map(String::as_str)).collect()
         };
         for &(one, other) in same {
@@ -144,18 +143,17 @@ mod tests {
             state: TenantState::Active,
             app: "main".to_owned(),
             sources: sources.iter().copied().collect(),
+            tags: BTreeSet::new(),
             since: jiff::Timestamp::UNIX_EPOCH,
             added_at: jiff::Timestamp::UNIX_EPOCH,
         }
     }
 
     fn route(sources: &[Source], sinks: &[&str]) -> RouteSettings {
+        let sinks = sinks.iter().map(|sink| (*sink).to_owned()).collect();
         RouteSettings {
-            name: None,
-            tenants: vec!["*".to_owned()],
             sources: sources.iter().copied().map(SourcePattern::One).collect(),
-            min_severity: Default::default(),
-            sinks: sinks.iter().map(|sink| (*sink).to_owned()).collect(),
+            ..RouteSettings::of_all(sinks)
         }
     }
 

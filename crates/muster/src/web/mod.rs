@@ -7,5 +7,6 @@ pub mod listener;
 pub mod onboarding;
 mod page;
 pub mod public;
+pub mod pull_api;
 pub mod server;
 mod wording;

@@ -105,6 +105,7 @@ fn every_key_of_the_settings_is_documented_and_no_other() {
         "[network]",
         "[server]",
         "[onboarding]",
+        "[pull_api]",
     ] {
         assert_eq!(documented.get(section), Some(&keys(section)), "{section}");
     }

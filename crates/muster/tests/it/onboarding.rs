@@ -177,6 +177,7 @@ consent = "{form}"
             domain: facts.domain.parse().ok(),
             app: "main".to_owned(),
             sources: muster_model::Source::DEFAULT.into(),
+            tags: Default::default(),
             since: now,
             state: TenantState::Invited,
         };

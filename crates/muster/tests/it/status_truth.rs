@@ -81,6 +81,7 @@ impl World {
             domain: None,
             app: "main".to_owned(),
             sources: BTreeSet::from(SOURCES),
+            tags: BTreeSet::new(),
             since: now,
             state: TenantState::Active,
         };

@@ -257,6 +257,7 @@ impl Bench {
             store: Arc::clone(&store),
             name: name.clone(),
             sink: wiring::sink_handle(&settings, name, &store, (&dyn_clock, &troubles)),
+            router: Router::new(settings.routes.clone()),
             clock: Arc::clone(&dyn_clock),
             instance,
             accepted: Arc::clone(&accepted),

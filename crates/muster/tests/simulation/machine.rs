@@ -120,6 +120,7 @@ impl Machine {
                 domain: None,
                 app: "main".to_owned(),
                 sources: plan.sources.iter().copied().collect(),
+                tags: Default::default(),
                 since: time.local().checked_sub(plan.backfill).expect("in range"),
                 state: TenantState::Active,
             };

@@ -187,7 +187,8 @@ impl Settings for SyslogSettings {
 
 impl SyslogSettings {
     /// The longest message that is sent where events can be split.
-    pub(super) fn message_bytes(&self) -> ByteSize {
+    #[must_use]
+    pub fn message_bytes(&self) -> ByteSize {
         let usual = if self.transport.is_relp() { RELP_SIZE_USUAL } else { MESSAGE_SIZE_USUAL };
         self.message_size_max.unwrap_or(usual)
     }

@@ -336,7 +336,9 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
     // What the first version had not yet.
     run(
         &store,
-        "DROP TABLE invitation; DROP TABLE sign_in; DROP TABLE delegated_grant; DROP TABLE app_credential;
+        "DROP TABLE tenant_tag; DROP TABLE pull_client; DROP TABLE processed; DROP INDEX journal_batch_processed;
+         ALTER TABLE journal_batch DROP COLUMN processed_from;
+         DROP TABLE invitation; DROP TABLE sign_in; DROP TABLE delegated_grant; DROP TABLE app_credential;
          DROP TABLE tenant_check; DROP TABLE app_check; DROP TABLE audit_event;
          DROP TABLE heartbeat; ALTER TABLE queue DROP COLUMN last_rejected_at; DROP INDEX dead_letter_of_sink;
          DROP INDEX record_version_of_record; ALTER TABLE record_version DROP COLUMN stage;

@@ -3,9 +3,9 @@
 use muster_model::{Reason, Source};
 
 use super::*;
-use crate::{ReplayRequest, Replays};
+use crate::{ReplayRequest, ReplayTo, Replays};
 
-fn request(destinations: &[Destination], tenant: TenantId) -> ReplayRequest<'_> {
+fn request(to: &Destination, tenant: TenantId) -> ReplayRequest<'_> {
     ReplayRequest {
         tenant,
         source: Source::GraphAlerts,
@@ -14,13 +14,13 @@ fn request(destinations: &[Destination], tenant: TenantId) -> ReplayRequest<'_> 
         ids: &[],
         unrouted: true,
         again: false,
-        destinations,
+        to: ReplayTo::One(to),
         dry_run: false,
     }
 }
 
-fn to_splunk() -> Vec<Destination> {
-    vec![Destination::of(&["splunk".to_owned()]); 5]
+fn to_splunk() -> Destination {
+    Destination::of(&["splunk".to_owned()])
 }
 
 /// Accepts one record that no route takes.

@@ -301,6 +301,7 @@ mod tests {
             state: TenantState::Active,
             app: "main".to_owned(),
             sources: Source::ALL.into(),
+            tags: BTreeSet::new(),
             since: now(),
             added_at: now(),
         }

@@ -233,6 +233,7 @@ mod tests {
             domain: None,
             app: "main".to_owned(),
             sources: std::collections::BTreeSet::new(),
+            tags: Default::default(),
             state: TenantState::Active,
             added_at: SystemClock.now(),
             since: SystemClock.now(),

@@ -101,6 +101,11 @@ impl Recorded<'_> {
         Ok(events)
     }
 
+    /// Its JSON.
+    pub(crate) fn body(&self) -> &str {
+        self.body
+    }
+
     fn record(&self) -> Record<'_> {
         Record { head: &self.head, body: self.body }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster_microsoft::Microsoft;
 use muster_microsoft::entra::discovery::{DiscoveryError, FoundTenant};
-use muster_model::{Slug, Source, Span, Tenant, TenantId, TenantReference, TenantState};
+use muster_model::{Slug, Source, Span, Tag, Tenant, TenantId, TenantReference, TenantState};
 use muster_store::NewTenant;
 
 use crate::audit::actor;
@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// What is read; Graph's alerts and incidents when left out.
     #[arg(long, value_name = "SOURCE")]
     pub(super) source: Vec<Source>,
+    /// What it is grouped by, for routes, such as gold; repeat for several.
+    #[arg(long, value_name = "TAG")]
+    pub(super) tag: Vec<Tag>,
     /// How far back it is read, such as 7d.
     #[arg(long, value_name = "DURATION")]
     pub(super) since: Option<Span>,
@@ -95,7 +98,8 @@ pub(super) async fn add_one(
         }
     }
     let since = now.checked_sub(back).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let tenant = NewTenant { id, slug, name, domain, app, sources, since, state };
+    let tags = args.tag.iter().cloned().collect();
+    let tenant = NewTenant { id, slug, name, domain, app, sources, tags, since, state };
     Ok(context.store.add_tenant(tenant, &actor(), now).await?)
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use muster_microsoft::Microsoft;
-use muster_model::{Span, TenantState};
+use muster_model::{Source, Span, Tag, TenantState};
 use muster_store::{StoreError, TenantKey};
 use serde::{Deserialize, Serialize};
 
@@ -87,9 +87,11 @@ struct Row {
     slug: Option<String>,
     #[serde(default)]
     app: Option<String>,
-    /// Separated by blanks or semicolons.
+    /// Separated by blanks or semicolons, as are tags.
     #[serde(default)]
     sources: Option<String>,
+    #[serde(default)]
+    tags: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -129,20 +131,15 @@ async fn import_row(
     ask: &mut bool,
 ) -> Result<bool, Failed> {
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let mut source = Vec::new();
-    for name in
-        row.sources.iter().flat_map(|sources| sources.split([' ', ';', ','])).filter(|name| !name.is_empty())
-    {
-        source.push(
-            name.parse().map_err(|error: muster_model::ParseSourceError| Failed::new(Exit::Usage, error))?,
-        );
-    }
+    let source = words::<Source>(row.sources.as_deref())?;
+    let tag = words::<Tag>(row.tags.as_deref())?;
     let args = add::Args {
         tenant: row.tenant,
         name: filled(row.name),
         slug: filled(row.slug),
         app: filled(row.app),
         source,
+        tag,
         since,
     };
     match context.store.tenant(TenantKey::Name(args.tenant.trim())).await {
@@ -157,4 +154,15 @@ async fn import_row(
             _ => Err(failed),
         },
     }
+}
+
+/// The words of a field, separated by blanks, semicolons or commas.
+fn words<T>(field: Option<&str>) -> Result<Vec<T>, Failed>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let words =
+        field.into_iter().flat_map(|field| field.split([' ', ';', ','])).filter(|word| !word.is_empty());
+    words.map(|word| word.parse().map_err(|error: T::Err| Failed::new(Exit::Usage, error))).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use muster_model::{Source, Tenant, TenantState};
+use muster_model::{Source, Tag, Tenant, TenantState};
 use muster_store::{StoreError, TenantChange, TenantKey};
 
 use super::add;
@@ -80,6 +80,10 @@ async fn changed(mut tenant: Tenant, wanted: &add::Args, context: &Context) -> R
     changes.extend(wanted.name.clone().filter(|name| *name != tenant.name).map(TenantChange::Name));
     if !sources.is_empty() && sources != tenant.sources {
         changes.push(TenantChange::Sources(sources));
+    }
+    let tags: BTreeSet<Tag> = wanted.tag.iter().cloned().collect();
+    if !tags.is_subset(&tenant.tags) {
+        changes.push(TenantChange::Tags { add: tags, remove: BTreeSet::new() });
     }
     for change in changes {
         tenant = context.store.change_tenant(tenant.id, change, &actor(), context.clock.now()).await?;

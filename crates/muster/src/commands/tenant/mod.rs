@@ -9,6 +9,7 @@ mod offboard;
 mod pause;
 mod remove;
 mod show;
+mod tag;
 
 use muster_model::TenantState;
 
@@ -46,9 +47,13 @@ pub(crate) enum TenantCommand {
         #[arg(required = true)]
         tenants: Vec<String>,
     },
+    /// Group tenants, for routes.
+    #[command(subcommand)]
+    Tag(tag::TagCommand),
     /// Forget a tenant: its key, journal, deliveries and dead letters. Cannot be undone.
     Remove(remove::Args),
-    /// Add the tenants of a CSV file with the columns `tenant`, and if you like `name`, `slug`, `app`, `sources`.
+    /// Add the tenants of a CSV file with the columns `tenant`, and if you like `name`, `slug`, `app`, `sources`,
+    /// `tags`.
     Import(import::Args),
 }
 
@@ -63,6 +68,7 @@ pub(crate) async fn run(command: &TenantCommand, context: &Context) -> Result<Ex
         TenantCommand::Show { tenant } => show::show(tenant, context).await,
         TenantCommand::Pause { tenants } => pause::run(tenants, TenantState::Paused, context).await,
         TenantCommand::Resume { tenants } => pause::run(tenants, TenantState::Active, context).await,
+        TenantCommand::Tag(command) => tag::run(command, context).await,
         TenantCommand::Remove(args) => remove::run(args, context).await,
         TenantCommand::Import(args) => import::run(args, context).await,
     }

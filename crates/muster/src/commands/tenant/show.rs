@@ -5,6 +5,7 @@ use muster_model::Tenant;
 use muster_store::{CheckOutcome, TenantKey};
 use serde::Serialize;
 
+use super::tag;
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::grid::{Align, Grid, painted, wrapped};
@@ -24,7 +25,7 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Failed> {
         if tenants.is_empty() {
             return "no tenants yet; `muster tenant add contoso.example` adds one".to_owned();
         }
-        let mut table = output.table(&["slug", "name", "id", "state", "app", "sources"]);
+        let mut table = output.table(&["slug", "name", "id", "state", "app", "sources", "tags"]);
         for tenant in &tenants {
             let standing = standing(tenant);
             table.add_row([
@@ -35,6 +36,7 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Failed> {
                 output.text(&tenant.app),
                 output
                     .text(tenant.sources.iter().map(|source| source.as_str()).collect::<Vec<_>>().join(", ")),
+                output.text(tag::listed(&tenant.tags)),
             ]);
         }
         table.to_string()
@@ -58,13 +60,14 @@ pub(super) async fn show(name: &str, context: &Context) -> Result<Exit, Failed> 
     context.output.print(&shown, |output| {
         let tenant = &shown.tenant;
         let mut text = format!(
-            "{}  {}\n\nid      {}\ndomain  {}\nstate   {}\napp     {}\nadded   {:.0}\nsince   {:.0}\nowed    {}\n\n",
+            "{}  {}\n\nid      {}\ndomain  {}\nstate   {}\napp     {}\ntags    {}\nadded   {:.0}\nsince   {:.0}\nowed    {}\n\n",
             tenant.slug,
             plain(&tenant.name),
             tenant.id,
             tenant.domain.as_ref().map_or("-", |domain| domain.as_str()),
             shown.status.as_ref().map_or(tenant.state.as_str(), |status| status.standing.as_str()),
             tenant.app,
+            tag::listed(&tenant.tags),
             tenant.added_at,
             tenant.since,
             number(shown.status.as_ref().map_or(0, |status| status.owed)),

@@ -1,11 +1,13 @@
 //! `muster sink …`
 
-use std::path::Path;
+mod diff;
+
 use std::sync::Arc;
 
 use muster_model::{Clock, SystemClock};
 use serde::Serialize;
 
+use super::Call;
 use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Output, Tone};
@@ -20,6 +22,8 @@ pub(crate) enum SinkCommand {
     },
     /// List the sinks of the settings.
     List,
+    /// What one sink has and another has not, of the records that the journal holds. Changes nothing.
+    Diff(diff::Args),
 }
 
 #[derive(Serialize)]
@@ -36,8 +40,10 @@ struct Listed<'a> {
     target: String,
 }
 
-pub(crate) async fn run(command: &SinkCommand, config: &Path, output: Output) -> Result<Exit, Failed> {
+pub(crate) async fn run(command: &SinkCommand, call: &Call) -> Result<Exit, Failed> {
+    let (config, output) = (call.config.as_path(), call.output);
     match command {
+        SinkCommand::Diff(args) => call.open(async |context| diff::run(args, context).await).await,
         SinkCommand::List => list(&Settings::read(config)?, output),
         SinkCommand::Test { sinks } => {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);

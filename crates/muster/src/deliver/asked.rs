@@ -25,6 +25,12 @@ pub struct Asked {
 type Judged<'a> = (Vec<(TicketNumber, TicketFate)>, Vec<(&'a KeptTicket, String)>);
 
 impl Asked {
+    /// Forgets whatever is not waited for any more.
+    pub(super) fn keep_only(&mut self, kept: &[KeptTicket]) {
+        let there: HashSet<TicketNumber> = kept.iter().map(|of| of.number).collect();
+        self.since.retain(|number, _| there.contains(number));
+    }
+
     /// What becomes of each ticket, given what its receiver says.
     pub(super) fn judge<'a>(
         &mut self,
@@ -60,8 +66,6 @@ impl Asked {
                 }
             }
         }
-        let there: HashSet<TicketNumber> = kept.iter().map(|of| of.number).collect();
-        self.since.retain(|number, _| there.contains(number));
         (settled, void)
     }
 }

@@ -16,6 +16,8 @@ use crate::told;
 
 /// Tickets that are asked for in one round.
 const TICKETS_MAX: u32 = 4096;
+/// Of these so many before what became of them is written down: a process that is killed forgets no more.
+const TICKETS_AT_ONCE: usize = 4;
 /// Between two rounds, at least and at most.
 const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// How much longer a round waits for each ticket that is asked for: receivers have other things to do.
@@ -83,21 +85,25 @@ impl Deliverer {
             return Ok(AskOutcome::Idle);
         }
         let Ok(sink) = self.sink.get().await else { return Ok(AskOutcome::Waiting(kept.len())) };
-        let tickets: Vec<Ticket> = kept.iter().map(|kept| kept.ticket.clone()).collect();
-        let answers = sink.ask(&tickets).await;
-        let mut asked = self.asked.lock().await;
-        let (settled, void) = asked.judge(&sink, &kept, answers, self.clock.now());
-        if settled.is_empty() {
-            return Ok(AskOutcome::Waiting(kept.len()));
+        self.asked.lock().await.keep_only(&kept);
+        let mut outcome = AskOutcome::Waiting(kept.len());
+        // Receivers tell a confirmation once: it is written down before many more are asked for.
+        for some in kept.chunks(TICKETS_AT_ONCE) {
+            let tickets: Vec<Ticket> = some.iter().map(|kept| kept.ticket.clone()).collect();
+            let answers = sink.ask(&tickets).await;
+            let (settled, void) = self.asked.lock().await.judge(&sink, some, answers, self.clock.now());
+            if settled.is_empty() {
+                continue;
+            }
+            let done = self.write_down_fates(&settled).await?;
+            let lost: Vec<Ticket> = void.iter().map(|(kept, _)| kept.ticket.clone()).collect();
+            sink.forget(&lost);
+            metrics::counter!("muster_records_delivered_total", "sink" => self.name.clone())
+                .increment(done.delivered);
+            self.tell(some, &settled, &void).await;
+            outcome = AskOutcome::Settled;
         }
-        drop(asked);
-        let done = self.write_down_fates(&settled).await?;
-        let lost: Vec<Ticket> = void.iter().map(|(kept, _)| kept.ticket.clone()).collect();
-        sink.forget(&lost);
-        metrics::counter!("muster_records_delivered_total", "sink" => self.name.clone())
-            .increment(done.delivered);
-        self.tell(&kept, &settled, &void).await;
-        Ok(AskOutcome::Settled)
+        Ok(outcome)
     }
 
     /// It is tried again for a while: a confirmation that is forgotten may not be told twice.

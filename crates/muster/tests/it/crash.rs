@@ -35,6 +35,11 @@ async fn killed_at_random_moments_nothing_is_lost() {
         "[collect]\npoll_interval = \"100ms\"\nrequests_per_minute = 100000\n",
     )
     .await;
+    // What a killed process was told and could not write down is sent again after this, not after minutes.
+    let path = setup.settings_path();
+    let settings = std::fs::read_to_string(&path).expect("the settings");
+    let settings = settings.replacen("[sinks.splunk]", "[sinks.splunk]\nack_timeout = \"5s\"", 1);
+    std::fs::write(&path, settings).expect("written");
     let mut chance = ChaCha8Rng::seed_from_u64(0x6d75_7374);
     let store = setup.store().await;
     let (mut owed_at_kills, mut accepted_at_kills) = (0, Vec::new());

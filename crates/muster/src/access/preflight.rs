@@ -8,7 +8,7 @@ use muster_model::{Clock, Source, Tenant, TenantId};
 use muster_store::{Check, Grant};
 use serde::Serialize;
 
-use super::checks;
+use super::{checks, probe};
 
 /// Delegated permissions that belong to signing in, and to no API's data.
 const OF_SIGN_IN: [&str; 5] = ["openid", "profile", "email", "offline_access", "User.Read"];
@@ -100,10 +100,8 @@ pub async fn tenant(
     if let Some(first) = passes.first() {
         checks.push(checks::token(&first.access, clock.now()));
     }
-    if app.access == Access::Delegated {
-        let grant = grants.iter().find(|grant| grant.app == app.name);
-        checks.push(checks::grant(grant, tenant.slug.as_str(), &app.name, clock.now()));
-    }
+    let token_came = passes.iter().any(|pass| pass.access == TenantAccess::Granted);
+    checks.extend(probe::grant(app, tenant, grants, token_came, clock.now()));
     let mut findings = Vec::new();
     for source in &tenant.sources {
         let api = sources::declaration(*source).api.app();

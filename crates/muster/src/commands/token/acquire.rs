@@ -11,7 +11,7 @@ use muster_store::{SignIn, SignInKind};
 use serde::Serialize;
 use serde_json::json;
 
-use super::app_in_tenant::AppInTenant;
+use super::app_in_tenant::{AppInTenant, WhichApp};
 use crate::access::checks;
 use crate::access::person::{self, Loopback, SignInFlow};
 use crate::access::sign_in::{self, Returned, SignInError, SignInRequest};
@@ -22,12 +22,8 @@ use crate::shown::output::{duration, plain};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Slug, id or domain.
-    #[arg(long, short)]
-    tenant: String,
-    /// The app; the tenant's own when left out.
-    #[arg(long)]
-    app: Option<String>,
+    #[command(flatten)]
+    which: WhichApp,
     /// How the person signs in.
     #[arg(long, value_enum)]
     flow: Option<SignInFlow>,
@@ -46,7 +42,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
-    let target = AppInTenant::of(context, &args.tenant, args.app.as_deref()).await?;
+    let target = AppInTenant::of(context, &args.which).await?;
     let resource = target.resource(args.resource.as_ref());
     let (token, account) = match target.app.access {
         Access::Application => {

@@ -11,6 +11,17 @@ use crate::commands::Context;
 use crate::config::OnboardingSettings;
 use crate::exit_code::{Exit, Failed};
 
+/// An app in a tenant, as it is named on the command line.
+#[derive(Debug, clap::Args)]
+pub(super) struct WhichApp {
+    /// Slug, id or domain.
+    #[arg(long, short)]
+    pub(super) tenant: String,
+    /// The app; the tenant's own when left out.
+    #[arg(long)]
+    pub(super) app: Option<String>,
+}
+
 pub(super) struct AppInTenant {
     pub(super) microsoft: Microsoft,
     pub(super) apps: Apps,
@@ -19,11 +30,11 @@ pub(super) struct AppInTenant {
 }
 
 impl AppInTenant {
-    pub(super) async fn of(context: &Context, tenant: &str, app: Option<&str>) -> Result<Self, Failed> {
-        let tenant = context.store.tenant(TenantKey::Name(tenant)).await?;
+    pub(super) async fn of(context: &Context, which: &WhichApp) -> Result<Self, Failed> {
+        let tenant = context.store.tenant(TenantKey::Name(&which.tenant)).await?;
         let microsoft = context.microsoft()?;
         let apps = context.apps().await?;
-        let name = app.unwrap_or(&tenant.app);
+        let name = which.app.as_ref().unwrap_or(&tenant.app);
         let app = apps.get(name).ok_or_else(|| {
             let known = apps.names().collect::<Vec<_>>().join(", ");
             Failed::say(

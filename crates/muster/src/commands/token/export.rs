@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::app_in_tenant::AppInTenant;
+use super::app_in_tenant::{AppInTenant, WhichApp};
 use crate::commands::Context;
 use crate::commands::confirm::confirm;
 use crate::exit_code::{Exit, Failed};
@@ -21,12 +21,8 @@ use crate::shown::output::plain;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Slug, id or domain.
-    #[arg(long, short)]
-    tenant: String,
-    /// The app; the tenant's own when left out.
-    #[arg(long)]
-    app: Option<String>,
+    #[command(flatten)]
+    which: WhichApp,
     /// Whose connector is to use it.
     #[arg(long = "for", value_enum)]
     siem: Siem,
@@ -52,7 +48,7 @@ const LEASE: Duration = Duration::from_secs(30);
 
 /// Renews the grant, so that what is handed over is known to work, and prints it as the connector wants it.
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
-    let target = AppInTenant::of(context, &args.tenant, args.app.as_deref()).await?;
+    let target = AppInTenant::of(context, &args.which).await?;
     let (tenant, app) = (&target.tenant, &target.app);
     if app.access == Access::Application {
         let message = format!(

@@ -9,7 +9,7 @@ use muster_store::{Grant, TenantKey};
 use serde::Serialize;
 use serde_json::json;
 
-use super::app_in_tenant::AppInTenant;
+use super::app_in_tenant::{AppInTenant, WhichApp};
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Tone, ago, duration};
@@ -33,12 +33,8 @@ pub(crate) struct ForgetArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RefreshArgs {
-    /// Slug, id or domain.
-    #[arg(long, short)]
-    tenant: String,
-    /// The app; the tenant's own when left out.
-    #[arg(long)]
-    app: Option<String>,
+    #[command(flatten)]
+    which: WhichApp,
 }
 
 pub(super) async fn list(args: &ListArgs, context: &Context) -> Result<Exit, Failed> {
@@ -106,7 +102,7 @@ pub(super) async fn forget(args: &ForgetArgs, context: &Context) -> Result<Exit,
 }
 
 pub(super) async fn refresh(args: &RefreshArgs, context: &Context) -> Result<Exit, Failed> {
-    let target = AppInTenant::of(context, &args.tenant, args.app.as_deref()).await?;
+    let target = AppInTenant::of(context, &args.which).await?;
     let token = target.token(&target.resource(None)).await?;
     let refreshed = Refreshed {
         tenant: target.tenant.id,

@@ -4,7 +4,7 @@ use muster_microsoft::entra::verify::{Expected, Verification};
 use muster_model::TenantId;
 use serde::Serialize;
 
-use super::app_in_tenant::AppInTenant;
+use super::app_in_tenant::{AppInTenant, WhichApp};
 use super::read::read_token;
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
@@ -12,12 +12,8 @@ use crate::shown::output::Tone;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Slug, id or domain.
-    #[arg(long, short)]
-    tenant: String,
-    /// The app; the tenant's own when left out.
-    #[arg(long)]
-    app: Option<String>,
+    #[command(flatten)]
+    which: WhichApp,
     /// The API that the token should be for; that of the tenant's first source when left out.
     #[arg(long, value_name = "URI")]
     resource: Option<String>,
@@ -26,7 +22,7 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
-    let target = AppInTenant::of(context, &args.tenant, args.app.as_deref()).await?;
+    let target = AppInTenant::of(context, &args.which).await?;
     let resource = target.resource(args.resource.as_ref());
     let token = match &args.token {
         Some(token) => read_token(Some(token))?,

@@ -15,6 +15,7 @@ pub(super) async fn run_all(engine: &mut dyn Engine) {
     a_void_ticket_is_owed_again(&*engine.fresh().await).await;
     a_record_in_several_requests_needs_all_of_them(&*engine.fresh().await).await;
     what_is_settled_meanwhile_stays_settled(&*engine.fresh().await).await;
+    a_ticket_that_settles_nothing_holds_nothing_back(&*engine.fresh().await).await;
     a_queue_has_so_many_tickets_at_once(&*engine.fresh().await).await;
     tickets_need_the_lease_and_go_with_the_tenant(&*engine.fresh().await).await;
     tickets_outlive_the_process(engine).await;
@@ -207,6 +208,23 @@ async fn what_is_settled_meanwhile_stays_settled(store: &dyn Store) {
     settle(store, 7, TicketFate::Confirmed, 4).await;
     let total = store.sink_totals().await.expect("added up").remove(0);
     assert_eq!((total.owed, total.delivered, total.dead_letters), (0, 3, 1));
+}
+
+async fn a_ticket_that_settles_nothing_holds_nothing_back(store: &dyn Store) {
+    let lease = leased(store, &[&["a", "b", "c"]]).await;
+    let number = lease.deliveries[0].number;
+    store.keep_tickets(&lease, vec![ticket(1, number, only(3, &[0]))], at(3)).await.expect("kept");
+    // What it is about was refused meanwhile, and the next record was taken at once.
+    let finished = FinishedDelivery {
+        number,
+        remaining: Some(only(3, &[2])),
+        delivered: 1,
+        rejected: vec![(0, "too odd".to_owned())],
+    };
+    store.finish_deliveries(&lease, vec![finished], None, at(4)).await.expect("finished");
+    let settled = settle(store, 1, TicketFate::Confirmed, 5).await;
+    assert_eq!(settled, SettledTickets::default());
+    assert_eq!(ids(&lease_queue(store, "splunk", at(6)).await.deliveries), ["c"]);
 }
 
 async fn a_queue_has_so_many_tickets_at_once(store: &dyn Store) {

@@ -10,6 +10,8 @@ pub(super) struct Outline<'q> {
     pub(super) text: &'q str,
     /// The first word of each stage of its last statement: the table, and then the operators.
     pub(super) stages: Vec<&'q str>,
+    /// The first function in it that goes by the time at which it is asked: `ago` or `now`.
+    pub(super) clock: Option<&'q str>,
 }
 
 impl<'q> Outline<'q> {
@@ -17,6 +19,7 @@ impl<'q> Outline<'q> {
         let bytes = query.as_bytes();
         let (mut at, mut depth, mut end) = (0, 0_i32, 0);
         let mut stages = Vec::new();
+        let (mut clock, mut word) = (None, "");
         // Whether a stage has begun whose first word has not been seen yet.
         let (mut awaited, mut after_semicolon) = (true, false);
         while let Some(&byte) = bytes.get(at) {
@@ -35,6 +38,10 @@ impl<'q> Outline<'q> {
                 awaited = true;
             }
             end = next;
+            if token == "(" && ["ago", "now"].contains(&word) {
+                clock = clock.or(Some(word));
+            }
+            word = token;
             match token {
                 "(" | "[" | "{" => depth += 1,
                 ")" | "]" | "}" => depth -= 1,
@@ -48,7 +55,7 @@ impl<'q> Outline<'q> {
                 stages.push(token);
             }
         }
-        Self { text: &query[..end], stages }
+        Self { text: &query[..end], stages, clock }
     }
 }
 
@@ -124,6 +131,18 @@ mod tests {
             (" // nothing", vec![]),
         ] {
             assert_eq!(Outline::of(query).stages, stages, "{query}");
+        }
+    }
+
+    #[test]
+    fn what_goes_by_the_clock_is_seen() {
+        for (query, clock) in [
+            ("T | where Timestamp > ago(1h)", Some("ago")),
+            ("let since = now ( -1d );\nT | where Timestamp > since", Some("now")),
+            ("T | where Note == 'ago(1h)' // now()", None),
+            ("T | extend ago = 1 | where ago > 2 and sago(3)", None),
+        ] {
+            assert_eq!(Outline::of(query).clock, clock, "{query}");
         }
     }
 

@@ -99,6 +99,17 @@ impl SavedHunt {
         mistakes
     }
 
+    /// What may not be meant in a query: the key of the setting, and why.
+    #[must_use]
+    pub fn advice(&self) -> Option<(&'static str, String)> {
+        let clock = Outline::of(&self.query).clock?;
+        let message = format!(
+            "`{clock}()` goes by the time at which it is asked, and it is asked for older windows, too (after an outage, by sweeps and backfills), of which it would leave rows out: Muster asks for each window by `{}` itself, so leave it off where it only bounds the time",
+            self.time_column
+        );
+        Some(("query", message))
+    }
+
     /// The API that it is asked by.
     #[must_use]
     pub fn api(&self) -> HuntingApi {
@@ -291,6 +302,9 @@ mod tests {
     #[test]
     fn what_can_be_seen_to_be_wrong_is_told_before_it_is_asked() {
         let found = |query: &str| hunt(query, &[]).mistakes().len();
+        let (key, said) = hunt("T | where Timestamp > ago(1h)", &[]).advice().expect("an advice");
+        assert!(key == "query" && said.contains("`ago()`") && said.contains("`Timestamp`"), "{said}");
+        assert_eq!(hunt("T | where A == 'ago(1h)'", &[]).advice(), None);
         for right in
             ["T | where A | order by B", "T | join (U | top 1 by A) on B", "let x = 1; T | where A > x"]
         {

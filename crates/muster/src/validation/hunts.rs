@@ -7,7 +7,8 @@ use super::sources::lacking;
 use super::subject::Subject;
 use crate::config::Mistake;
 
-/// Queries whose API the cloud does not have, or whose API Microsoft has said the end of, and queries that ask nobody.
+/// Queries whose API the cloud does not have, or whose API Microsoft has said the end of, queries that
+/// go by the clock, and queries that ask nobody.
 pub(super) fn hunts(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
     let cloud = subject.settings.cloud.cloud().ok();
     let tenants = subject.tenants().unwrap_or_default().iter();
@@ -21,6 +22,9 @@ pub(super) fn hunts(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
             mistakes.push(subject.down(&section, "api", &message));
         } else if let Some(end) = sources::declaration(*source).end {
             mistakes.push(subject.advice(&section, "api", &end.in_words(*source)));
+        }
+        if let Some((key, message)) = hunt.saved.advice() {
+            mistakes.push(subject.advice(&section, key, &message));
         }
         if knows_tenants && !living.iter().any(|tenant| hunt.asks(tenant)) {
             let message = "it asks no tenant; `muster tenant list` shows all";

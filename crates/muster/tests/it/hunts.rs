@@ -269,6 +269,9 @@ async fn the_settings_say_whom_a_query_asks_and_where_its_rows_go() {
             api = "xdr"
             query = "AlertInfo | project Timestamp, AlertId"
             look_back = "30d"
+            [hunts.by-the-clock]
+            query = "AlertInfo | where Timestamp > ago(1h)"
+            tenants = ["nobody"]
             [sinks.rows]
             type = "file"
             path = "rows.ndjson"
@@ -292,6 +295,7 @@ async fn the_settings_say_whom_a_query_asks_and_where_its_rows_go() {
     let validated = world.setup.muster(&["validate"]).await;
     let said = String::from_utf8_lossy(&validated.stdout).into_owned();
     assert!(said.contains("[hunts.some] tenants: it asks no tenant"), "{said}");
+    assert!(said.contains("[hunts.by-the-clock] query: `ago()` goes by the time"), "{said}");
     assert!(
         said.contains("[hunts.old] api: Microsoft ends the API of `xdr_hunting/old` on 31 January 2027: read `graph_hunting` in its place (MC1220762)"),
         "{said}"

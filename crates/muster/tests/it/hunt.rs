@@ -58,6 +58,16 @@ async fn all_customers_are_asked_and_those_that_failed_are_named() {
     }
     assert!(text(&all.stderr).contains("6 rows of 3 tenants"), "{}", text(&all.stderr));
 
+    // Who looked into whose data stands in the audit log.
+    let audited = setup.muster(&["--output", "json", "audit", "list"]).await;
+    let audited: Vec<Value> = serde_json::from_slice(&audited.stdout).expect("JSON");
+    let asked: Vec<_> = audited.iter().filter(|event| event["action"] == "hunt.asked").collect();
+    assert_eq!((asked.len(), &asked[0]["subject"]), (1, &Value::from("all")), "{asked:?}");
+    let details = serde_json::json!({
+        "query": "AlertInfo | take 2", "cut": false, "api": "graph", "timespan": null, "tenants": 3,
+    });
+    assert_eq!(asked[0]["details"], details);
+
     let two = format!("{},{}", slugs[0].0, slugs[2].0);
     let some = hunt(&setup, "AlertInfo | take 1", &["--tenant", &two, "-o", "csv"]).await;
     assert_eq!(text(&some.stdout).lines().count(), 3, "{}", text(&some.stdout));

@@ -1,5 +1,5 @@
-//! `muster hunt`: asks a hunting query of all customers at once. It changes nothing, and `run` is not in its way: hunting has
-//! a quota of its own.
+//! `muster hunt`: asks a hunting query of all customers at once. Who asked what stands in the audit log; nothing else changes, and
+//! `run` is not in its way: hunting has a quota of its own.
 
 mod ask;
 mod cells;
@@ -9,6 +9,7 @@ mod timespan;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use muster_microsoft::Fault;
 use muster_microsoft::hunting::{HuntError, HuntingApi, HuntingQuery};
@@ -33,6 +34,8 @@ use timespan::Timespan;
 const ALL: &str = "all";
 /// So many failed tenants are named once more at the end.
 const NAMED_MAX: usize = 20;
+/// How much of a query the audit log keeps, in characters.
+const AUDITED_MAX: usize = 10_000;
 /// How often the progress is shown while no answer comes.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -124,6 +127,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     // An app whose credential cannot be had is its tenants' trouble only.
     let apps = Apps::load_what_can_be_had(&context.settings, &context.store, &Troubles::default()).await?;
     let tenants = tenants(&args.tenant, context).await?;
+    // Before anything is asked: one that is interrupted has looked into customers' data, too.
+    context.audit("hunt.asked", &args.tenant.join(","), asked(args, &query, tenants.len())).await?;
     let asker = Arc::new(Asker { microsoft, apps, by, query });
     let mut printer = Printer::new(args.output);
     let come = ask_all(args, context, &asker, &tenants, &mut printer).await?;
@@ -133,6 +138,20 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         (0, 0) => Exit::Success,
         (failed, _) if failed == tenants.len() => Exit::Microsoft,
         _ => Exit::Partly,
+    })
+}
+
+/// What the audit log says of it.
+fn asked(args: &Args, query: &HuntingQuery, tenants: usize) -> serde_json::Value {
+    let text: String = query.text.chars().take(AUDITED_MAX).collect();
+    let cut = text.len() < query.text.len();
+    let api = args.api.to_possible_value().expect("no API is hidden");
+    serde_json::json!({
+        "query": text,
+        "cut": cut,
+        "api": api.get_name(),
+        "timespan": query.timespan,
+        "tenants": tenants,
     })
 }
 

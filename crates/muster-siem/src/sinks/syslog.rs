@@ -16,6 +16,7 @@
 
 mod connection;
 mod message;
+mod pace;
 mod relp;
 mod settings;
 
@@ -38,6 +39,7 @@ pub use self::settings::{Confirm, SyslogSettings};
 
 use self::connection::{CHATTER_BYTES_MAX, Connection, Stream};
 use self::message::MessageLayout;
+use self::pace::Pace;
 use self::relp::{Answered, Session};
 use self::settings::host_and_port;
 use super::error::{SinkError, shown};
@@ -62,6 +64,7 @@ pub struct Syslog {
     encoding: Encoding,
     layout: MessageLayout,
     confirm: Confirm,
+    pace: Option<Pace>,
     kept: Mutex<Vec<Connection>>,
     sessions: Mutex<Vec<Session>>,
 }
@@ -123,6 +126,7 @@ impl Syslog {
         let confirm = settings.confirm.unwrap_or_else(|| Confirm::usual_for(transport));
         Ok(Self {
             name: name.to_owned(),
+            pace: settings.events_per_second_max.map(Pace::new),
             settings,
             receivers,
             current: AtomicUsize::new(0),
@@ -198,11 +202,17 @@ impl Syslog {
         let mut frames = Vec::with_capacity(WRITE_BYTES + (16 << 10));
         let mut header = Vec::new();
         for (index, (source, record)) in batch.records().enumerate() {
-            let before = frames.len();
             if let Err(reason) = self.format(batch, source, record, &mut events, &mut header) {
                 outcomes.push(Outcome::Rejected(reason));
                 continue;
             }
+            if let Some(until) = self.must_wait(&events) {
+                if !frames.is_empty() {
+                    self.write(&mut frames, connection).await?;
+                }
+                tokio::time::sleep_until(until).await;
+            }
+            let before = frames.len();
             outcomes.push(Outcome::Delivered);
             for event in events.iter() {
                 match self.layout.frame(&header, event, &mut frames) {
@@ -220,6 +230,11 @@ impl Syslog {
             }
         }
         if frames.is_empty() { Ok(()) } else { self.write(&mut frames, connection).await }
+    }
+
+    /// Until when these events have to wait, so that the receiver gets no more a second than it may.
+    fn must_wait(&self, events: &Events) -> Option<Instant> {
+        self.pace.as_ref().and_then(|pace| pace.take(events.iter().count()))
     }
 
     async fn write(&self, frames: &mut Vec<u8>, connection: &mut Option<Connection>) -> Result<(), Trouble> {
@@ -279,6 +294,9 @@ impl Syslog {
             if let Err(reason) = self.format(batch, source, record, &mut events, &mut header) {
                 outcomes.push(Outcome::Rejected(reason));
                 continue;
+            }
+            if let Some(until) = self.must_wait(&events) {
+                tokio::time::sleep_until(until).await;
             }
             outcomes.push(Outcome::Delivered);
             for event in events.iter() {
@@ -374,6 +392,9 @@ impl Syslog {
                 *session = Some(self.open_session().await?);
             }
             let Some(session) = session.as_mut() else { continue };
+            if let Some(until) = self.must_wait(&events) {
+                tokio::time::sleep_until(until).await;
+            }
             outcomes.push(Outcome::Delivered);
             for event in events.iter() {
                 let sent = self.step("answering for messages", session.send(index, &header, event)).await;

@@ -1,6 +1,7 @@
 //! The settings of a syslog sink.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use muster_model::{ByteSize, SecretReference, Span};
@@ -73,6 +74,9 @@ pub struct SyslogSettings {
     /// The longest message, header included, that the receiver takes. Longer ones are rejected.
     #[serde(default)]
     pub message_size_max: Option<ByteSize>,
+    /// How many events a second the receiver gets at most, over all connections.
+    #[serde(default)]
+    pub events_per_second_max: Option<NonZeroU32>,
     /// PEM certificates trusted beside the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,

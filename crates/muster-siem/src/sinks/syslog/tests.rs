@@ -98,6 +98,21 @@ async fn the_header_says_what_the_settings_say() {
     assert_eq!(text, format!("{head} {data} {a}\n"));
 }
 
+/// Over real connections it is measured in `pace.rs` only: what a paused clock and a socket make of one another is chance.
+#[tokio::test(start_paused = true)]
+async fn a_receiver_gets_no_more_events_a_second_than_it_may() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let mut settings = plain(Transport::Udp, receiver.local_addr().expect("an address").port());
+    settings.events_per_second_max = Some(10.try_into().expect("more than none"));
+    let sink = sink(settings);
+    let bodies: Vec<String> = (0..40).map(|n| body(&n.to_string())).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let began = Instant::now();
+    all_delivered(&deliver(&sink, &bodies).await, 40);
+    let took = began.elapsed().as_secs_f64();
+    assert!((3.7..4.1).contains(&took), "{took} s");
+}
+
 #[tokio::test]
 async fn cef_stands_right_after_the_host() {
     let (listener, port) = listener().await;

@@ -69,6 +69,27 @@ async fn an_import_tells_each_bad_line_and_takes_the_rest() {
     assert_eq!(lines, [Some(3), Some(4)]);
 }
 
+/// Where nobody answers whether ids are tenants, they are taken, and how many is told; one warning is enough.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_tells_how_many_ids_nobody_was_asked_about() {
+    let setup = Setup::start(Config { tenants: 1, ..config() }, "").await;
+    let import = async |first: u32| {
+        let ids: String =
+            (first..first + 30).map(|n| format!("{n:08}-2222-3333-4444-555555555555,Tenant {n}\n")).collect();
+        std::fs::write(setup.path().join("more.csv"), format!("tenant,name\n{ids}")).expect("written");
+        let output = setup.muster(&["--output", "json", "tenant", "import", "more.csv"]).await;
+        let result = json(&output);
+        assert_eq!(result["added"], 30, "{result}");
+        (result["unverified"].as_u64(), error(&output).matches("warning:").count())
+    };
+    // Microsoft knows none of them, and is asked about each.
+    assert_eq!(import(1).await, (Some(30), 30));
+    let down = muster_emulator::FaultKind::Status { status: 503 };
+    let down = muster_emulator::Fault::new(muster_emulator::Area::Discovery, down);
+    setup.emulator.add_fault(down).expect("a fault");
+    assert_eq!(import(101).await, (Some(30), 1));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fetch_prints_every_format_and_changes_nothing() {
     let setup = Setup::start(Config { tenants: 2, alerts: Some(60), ..config() }, "").await;
@@ -85,6 +106,16 @@ async fn fetch_prints_every_format_and_changes_nothing() {
     let table = count(&[]).await;
     assert_eq!(table.last().map(String::as_str), Some("60 records"));
     assert!(count(&["--source", "graph_incidents", "--format", "raw"]).await.len() > 5);
+    // Without a source it is what the tenant is read by, not what most tenants are read by.
+    let other = &setup.emulator.tenants()[1].id;
+    setup.muster(&["tenant", "remove", other, "--yes"]).await;
+    let added =
+        setup.muster(&["tenant", "add", other, "--slug", "other", "--source", "graph_incidents"]).await;
+    assert!(added.status.success(), "{}", error(&added));
+    let first = setup.muster(&["fetch", "--tenant", "other", "--format", "raw"]).await;
+    let named = ["fetch", "--tenant", "other", "--format", "raw", "--source", "graph_incidents"];
+    assert_eq!(first.stdout, setup.muster(&named).await.stdout);
+    assert!(!first.stdout.is_empty());
     let status = json(&setup.muster(&["--output", "json", "status"]).await);
     assert_eq!(status["tenants"][0]["sources"][0]["accepted"], 0);
 }

@@ -42,25 +42,25 @@ pub(crate) struct Args {
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let microsoft = context.microsoft()?;
-    let added = add_one(args, TenantState::Active, context, &microsoft, &mut true).await?;
+    let found = find(&args.tenant, &microsoft).await?;
+    found.warn();
+    let added = add_one(args, found.id, TenantState::Active, context, &microsoft).await?;
     context.output.print(&added, |_| {
         let sources = added.sources.iter().map(|source| source.as_str()).collect::<Vec<_>>().join(", ");
         format!("added {} ({}): {sources}, from {:.0} on", added.slug, added.id, added.since)
     })
 }
 
-/// Adds a tenant in this state, found by its id or by asking Microsoft whose the domain is. Whether ids are looked up, too, is
-/// `ask`, which ends when nobody answers.
+/// Adds this tenant in this state.
 pub(super) async fn add_one(
     args: &Args,
+    id: TenantId,
     state: TenantState,
     context: &Context,
     microsoft: &Microsoft,
-    ask: &mut bool,
 ) -> Result<Tenant, Failed> {
     let wrong = |error: muster_model::ParseTenantError| Failed::new(Exit::Usage, error);
     let reference: TenantReference = args.tenant.trim().parse().map_err(wrong)?;
-    let id = find(&reference, microsoft, ask).await?;
     let domain = match reference {
         TenantReference::Id(_) => None,
         TenantReference::Domain(domain) => Some(domain),
@@ -106,36 +106,49 @@ pub(super) async fn add_one(
 /// How long a look at an id may take: it is a help, and nothing depends on it.
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
-/// The id of a tenant that can be looked after from here.
-async fn find(
-    reference: &TenantReference,
-    microsoft: &Microsoft,
-    ask: &mut bool,
-) -> Result<TenantId, Failed> {
-    let found = match reference {
-        TenantReference::Domain(_) => microsoft.find_tenant(reference).await.map_err(Failed::microsoft)?,
-        TenantReference::Id(id) if !*ask => return Ok(*id),
-        TenantReference::Id(id) => {
-            let why = match tokio::time::timeout(LOOK_MAX, microsoft.find_tenant(reference)).await {
-                Ok(Ok(found)) => return in_reach(found, microsoft),
-                Ok(Err(error @ DiscoveryError::UnknownTenant(_))) => error.to_string(),
-                Ok(Err(error)) => {
-                    *ask = false;
-                    format!("nobody says whether {id} is a tenant of this cloud: {error}")
-                }
-                Err(_) => {
-                    *ask = false;
-                    format!(
-                        "nobody says within {} s whether {id} is a tenant of this cloud",
-                        LOOK_MAX.as_secs()
-                    )
-                }
-            };
-            note!("warning: {}", plain(&why));
-            return Ok(*id);
+/// A tenant that can be looked after from here, as far as Microsoft was asked.
+pub(super) struct Found {
+    pub(super) id: TenantId,
+    /// Why the id was taken as it stands: Microsoft does not know it, or nobody answered.
+    pub(super) warning: Option<Warning>,
+}
+
+/// Why an id was taken as it stands.
+pub(super) enum Warning {
+    Unknown(String),
+    NobodyAnswers(String),
+}
+
+impl Found {
+    /// Tells the warning on standard error.
+    pub(super) fn warn(&self) {
+        if let Some(Warning::Unknown(why) | Warning::NobodyAnswers(why)) = &self.warning {
+            note!("warning: {}", plain(why));
         }
+    }
+}
+
+/// The id of the tenant that is named by its id or a domain. Microsoft is asked for both: to learn the id of a domain, and
+/// whether an id is a tenant of a cloud that is reached from here. An id is taken where nobody answers that.
+pub(super) async fn find(named: &str, microsoft: &Microsoft) -> Result<Found, Failed> {
+    let wrong = |error: muster_model::ParseTenantError| Failed::new(Exit::Usage, error);
+    let reference: TenantReference = named.trim().parse().map_err(wrong)?;
+    let sure = |found| Ok(Found { id: in_reach(found, microsoft)?, warning: None });
+    let TenantReference::Id(id) = reference else {
+        return sure(microsoft.find_tenant(&reference).await.map_err(Failed::microsoft)?);
     };
-    in_reach(found, microsoft)
+    let warning = match tokio::time::timeout(LOOK_MAX, microsoft.find_tenant(&reference)).await {
+        Ok(Ok(found)) => return sure(found),
+        Ok(Err(error @ DiscoveryError::UnknownTenant(_))) => Warning::Unknown(error.to_string()),
+        Ok(Err(error)) => {
+            Warning::NobodyAnswers(format!("nobody says whether {id} is a tenant of this cloud: {error}"))
+        }
+        Err(_) => Warning::NobodyAnswers(format!(
+            "nobody says within {} s whether {id} is a tenant of this cloud",
+            LOOK_MAX.as_secs()
+        )),
+    };
+    Ok(Found { id, warning: Some(warning) })
 }
 
 /// Refuses a tenant of a cloud that these settings do not reach; says so where only the Defender APIs are elsewhere.

@@ -1,17 +1,24 @@
 //! `muster tenant import`
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::{StreamExt, stream};
 use muster_microsoft::Microsoft;
-use muster_model::{Source, Span, Tag, TenantState};
-use muster_store::{StoreError, TenantKey};
+use muster_model::{Source, Span, Tag, Tenant, TenantReference, TenantState};
+use muster_store::StoreError;
 use serde::{Deserialize, Serialize};
 
-use super::add;
+use super::add::{self, Found, Warning};
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::Tone;
+use crate::shown::progress::Progress;
+
+/// How many tenants Microsoft is asked about at once.
+const SIDE_BY_SIDE: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -37,27 +44,36 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     // A file from a spreadsheet may name both an id and a domain; the id is surer.
     let heads = reader.headers().map_err(|error| Failed::new(Exit::Failure, error))?;
     let heads = rename_heads(heads);
-    let mut ask = true;
-    let mut imported = Imported { added: 0, existing: 0, failed: Vec::new() };
-    for record in reader.records() {
+    // Known beforehand: what is asked side by side must not wait for the store, which those that are added wait for, too.
+    let known = known(&context.store.tenants().await?);
+    let nobody_answers = AtomicBool::new(false);
+    let rows = reader.records().map(|record| {
         let (line, row) = match &record {
             Ok(record) => (
                 record.position(),
-                record.deserialize::<Row>(Some(&heads)).map_err(|error| error.to_string()),
+                record
+                    .deserialize::<Row>(Some(&heads))
+                    .map_err(|error| Failed::say(Exit::Failure, error.to_string())),
             ),
-            Err(error) => (error.position(), Err(error.to_string())),
+            Err(error) => (error.position(), Err(Failed::say(Exit::Failure, error.to_string()))),
         };
         let line = line.map_or(0, csv::Position::line);
-        let result = match row {
-            Ok(row) => import_row(row, args.since, context, &microsoft, &mut ask).await,
-            Err(error) => Err(Failed::say(Exit::Failure, error)),
-        };
-        match result {
+        let (known, microsoft, nobody_answers) = (&known, &microsoft, &nobody_answers);
+        async move { (line, look(row, known, microsoft, nobody_answers).await) }
+    });
+    // Microsoft is asked about several at once; they are added in the order of the file.
+    let mut looked = stream::iter(rows).buffered(SIDE_BY_SIDE);
+    let mut imported = Imported { added: 0, existing: 0, unverified: 0, failed: Vec::new() };
+    let mut progress = Progress::open();
+    while let Some((line, looked)) = looked.next().await {
+        progress.show(context.clock.now(), || format!("line {line}: {} added", imported.added));
+        match import_row(looked, args.since, context, &microsoft, &mut imported.unverified).await {
             Ok(true) => imported.added += 1,
             Ok(false) => imported.existing += 1,
             Err(failed) => imported.failed.push(FailedRow { line, reason: format!("{:#}", failed.error) }),
         }
     }
+    progress.wipe();
     context.output.print(&imported, |output| {
         let mut text = format!(
             "{} added, {} there already, {} failed",
@@ -65,6 +81,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
             imported.existing,
             imported.failed.len()
         );
+        if imported.unverified > 0 {
+            text.push_str(&format!(
+                "\n{} of those added without Microsoft's word that they are tenants of this cloud: `muster tenant check --all` asks again",
+                imported.unverified
+            ));
+        }
         if !imported.failed.is_empty() {
             let mut table = output.table(&["line", "why"]);
             for row in &imported.failed {
@@ -98,6 +120,8 @@ struct Row {
 struct Imported {
     added: usize,
     existing: usize,
+    /// Of those added, the ones whose ids Microsoft does not know, or that nobody was asked about.
+    unverified: usize,
     failed: Vec<FailedRow>,
 }
 
@@ -123,13 +147,55 @@ fn rename_heads(heads: &csv::StringRecord) -> csv::StringRecord {
         .collect()
 }
 
+/// A row, and what Microsoft says of its tenant; nothing where the tenant is known here, which is not asked for.
+type Looked = Result<(Row, Option<Found>), Failed>;
+
+/// Asks whose id or domain it is. Ids are no longer asked for once `nobody_answers`: each would wait as long.
+async fn look(
+    row: Result<Row, Failed>,
+    known: &BTreeSet<String>,
+    microsoft: &Microsoft,
+    nobody_answers: &AtomicBool,
+) -> Looked {
+    let row = row?;
+    if known.contains(&row.tenant.trim().to_lowercase()) {
+        return Ok((row, None));
+    }
+    let found = match row.tenant.trim().parse() {
+        Ok(TenantReference::Id(id)) if nobody_answers.load(Ordering::Relaxed) => {
+            Found { id, warning: Some(Warning::NobodyAnswers(String::new())) }
+        }
+        _ => {
+            let found = add::find(&row.tenant, microsoft).await?;
+            match &found.warning {
+                // Told once, of the first.
+                Some(Warning::NobodyAnswers(_)) if nobody_answers.swap(true, Ordering::Relaxed) => {}
+                _ => found.warn(),
+            }
+            found
+        }
+    };
+    Ok((row, Some(found)))
+}
+
+/// All by which these tenants may be named.
+fn known(tenants: &[Tenant]) -> BTreeSet<String> {
+    let names = tenants.iter().flat_map(|tenant| {
+        let domain = tenant.domain.as_ref().map(ToString::to_string);
+        [Some(tenant.id.to_string()), Some(tenant.slug.to_string()), domain]
+    });
+    names.flatten().map(|name| name.to_lowercase()).collect()
+}
+
+/// Whether the tenant is new.
 async fn import_row(
-    row: Row,
+    looked: Looked,
     since: Option<Span>,
     context: &Context,
     microsoft: &Microsoft,
-    ask: &mut bool,
+    unverified: &mut usize,
 ) -> Result<bool, Failed> {
+    let (row, Some(found)) = looked? else { return Ok(false) };
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     let source = words::<Source>(row.sources.as_deref())?;
     let tag = words::<Tag>(row.tags.as_deref())?;
@@ -142,13 +208,11 @@ async fn import_row(
         tag,
         since,
     };
-    match context.store.tenant(TenantKey::Name(args.tenant.trim())).await {
-        Ok(_) => return Ok(false),
-        Err(StoreError::NoTenant(_)) => {}
-        Err(error) => return Err(error.into()),
-    }
-    match add::add_one(&args, TenantState::Active, context, microsoft, ask).await {
-        Ok(_) => Ok(true),
+    match add::add_one(&args, found.id, TenantState::Active, context, microsoft).await {
+        Ok(_) => {
+            *unverified += usize::from(found.warning.is_some());
+            Ok(true)
+        }
         Err(failed) => match failed.error.downcast_ref::<StoreError>() {
             Some(StoreError::TenantExists { field: "id", .. }) => Ok(false),
             _ => Err(failed),

@@ -28,7 +28,11 @@ pub(crate) struct Args {
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let settings = settings(context)?;
     let microsoft = context.microsoft()?;
-    let add = async || add::add_one(&args.tenant, TenantState::Invited, context, &microsoft, &mut true).await;
+    let add = async || {
+        let found = add::find(&args.tenant.tenant, &microsoft).await?;
+        found.warn();
+        add::add_one(&args.tenant, found.id, TenantState::Invited, context, &microsoft).await
+    };
     let invited = match context.store.tenant(TenantKey::Name(args.tenant.tenant.trim())).await {
         Ok(known) if known.state != TenantState::Offboarded => changed(known, &args.tenant, context).await?,
         Ok(_) | Err(StoreError::NoTenant(_)) => match add().await {

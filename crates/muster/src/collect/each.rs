@@ -18,25 +18,32 @@ const PAGES_MAX: usize = 100;
 const ITEMS_MAX: usize = 10_000;
 /// The largest record that is put together.
 const RECORD_BYTES_MAX: usize = 32 << 20;
+/// When so much is put together, it is accepted before more is: fifty incidents with hundreds of alerts are 150 MB.
+const TOGETHER_BYTES: usize = 8 << 20;
 
-/// A page's records with what belongs to them.
+/// Some records with what belongs to them.
 pub(crate) struct Completed {
     pub(crate) records: Vec<(RecordHead, String)>,
     /// Hashes of those whose belongings could not be had: they come as they are.
     pub(crate) bare: Vec<u64>,
+    /// What ended it where it was not the record that stood in the way: access, budget, throttling, no connection.
+    pub(crate) ended: Option<FetchError>,
 }
 
-/// Puts what belongs to each record into it, as `rung` says. On other rungs it is there already.
-///
-/// # Errors
-/// When it is not the record that stands in the way: access, budget, throttling, no connection.
+/// Puts what belongs to each record into it, as `rung` says; on other rungs it is there already. Stops with some megabytes, and
+/// goes on with those that `records` has left then. What is complete is so whatever ends it: with a small budget it would begin
+/// anew for ever.
 pub(crate) async fn complete(
     caller: &Caller<'_>,
     rung: Rung,
-    records: Vec<(RecordHead, &str)>,
-) -> Result<Completed, FetchError> {
-    let mut completed = Completed { records: Vec::with_capacity(records.len()), bare: Vec::new() };
-    for (head, body) in records {
+    records: &mut std::vec::IntoIter<(RecordHead, &str)>,
+) -> Completed {
+    let mut completed =
+        Completed { records: Vec::with_capacity(records.len()), bare: Vec::new(), ended: None };
+    let mut bytes = 0;
+    while bytes < TOGETHER_BYTES
+        && let Some((head, body)) = records.next()
+    {
         let whole = match rung {
             Rung::Each(key) => {
                 list_of(caller, key, &head.id).await.map(|list| list.and_then(|list| with(body, key, &list)))
@@ -50,7 +57,10 @@ pub(crate) async fn complete(
                 FetchError::BadRequest { .. } | FetchError::Unavailable { .. } | FetchError::ForeignLink(_),
             ) => None,
             Err(FetchError::Transport(muster_http::TransportError::TooLarge { .. })) => None,
-            Err(error) => return Err(error),
+            Err(error) => {
+                completed.ended = Some(error);
+                break;
+            }
         };
         let whole = whole.and_then(|whole| {
             let read = RecordHead::read(caller.source.kind(), &whole).ok()?;
@@ -63,8 +73,9 @@ pub(crate) async fn complete(
                 completed.records.push((head, body.to_owned()));
             }
         }
+        bytes += completed.records.last().map_or(0, |(_, body)| body.len());
     }
-    Ok(completed)
+    completed
 }
 
 /// A record as it is by itself, which may be a newer version than the page's; `None` where it cannot be read whole.
@@ -123,7 +134,8 @@ async fn list_of(caller: &Caller<'_>, key: &str, id: &str) -> Result<Option<Stri
 fn with(body: &str, key: &str, list: &str) -> Option<String> {
     let open = body.trim_ascii_end().strip_suffix('}')?.trim_ascii_end();
     let comma = if open.ends_with('{') { "" } else { "," };
-    Some(format!("{open}{comma}\"{key}\":[{list}]}}"))
+    // Megabytes, and so of the right length from the beginning.
+    Some([open, comma, "\"", key, "\":[", list, "]}"].concat())
 }
 
 impl Collector {

@@ -20,7 +20,7 @@ mod turn;
 pub(crate) use caller::Caller;
 pub(crate) use collector::LEASE;
 pub use collector::{Collector, News, Swept};
-pub(crate) use each::{Completed, complete};
+pub(crate) use each::complete;
 pub(crate) use hunts::{saved, shaped};
 pub use missing::missing;
 pub use pace::Pace;

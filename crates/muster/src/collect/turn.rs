@@ -55,8 +55,9 @@ pub(super) enum TurnError {
     Store(#[from] StoreError),
 }
 
-/// So many records of a page are accepted in one transaction.
+/// So many records of a page are accepted in one transaction, and so many bytes of them.
 const RECORDS_TOGETHER_MAX: usize = 5_000;
+const BYTES_TOGETHER_MAX: usize = 8 << 20;
 
 /// Where a page comes from: what the journal is told beside its records.
 struct Origin {
@@ -64,8 +65,25 @@ struct Origin {
     proved_up_to: Option<Timestamp>,
 }
 
+impl Origin {
+    fn of(request_id: &Option<String>, cursor: &Cursor) -> Self {
+        Self { request_id: request_id.clone(), proved_up_to: cursor.proved_up_to() }
+    }
+}
+
 /// A record of a page: its body is the page's, or was put together.
 type Body<'a> = std::borrow::Cow<'a, str>;
+
+/// How many of these records are accepted in one transaction: one at least, where there is one.
+fn together(records: &[(RecordHead, Body<'_>)]) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, body): &&(RecordHead, Body<'_>)| {
+        let is_first = bytes == 0;
+        bytes += body.len();
+        is_first || bytes <= BYTES_TOGETHER_MAX
+    };
+    records.iter().take(RECORDS_TOGETHER_MAX).take_while(fits).count()
+}
 
 impl Collector {
     /// One turn. Whatever happens is written down, and the lease given back.
@@ -243,17 +261,28 @@ impl Collector {
         if summary.partial.is_some() && records.iter().any(bare) && sources::after_bare(source, cursor) {
             return Ok(Step::Continue);
         }
+        let mut receipt = PageReceipt::default();
         let records: Vec<(RecordHead, Body<'_>)> = match request.rung {
             Rung::Plain | Rung::Expand(_) => {
                 records.into_iter().map(|(head, body)| (head, body.into())).collect()
             }
             Rung::Each(key) | Rung::ByItself(key) => {
-                let records = self.not_whole_yet((tenant, source), key, records).await?;
-                let completed = each::complete(caller, request.rung, records).await;
-                let completed =
-                    completed.map_err(|error| TurnError::Fetch { error, after: AfterFailure::Wait })?;
-                summary.unreadable.extend(completed.bare);
-                completed.records.into_iter().map(|(head, body)| (head, body.into())).collect()
+                let mut left = self.not_whole_yet((tenant, source), key, records).await?.into_iter();
+                loop {
+                    let completed = each::complete(caller, request.rung, &mut left).await;
+                    summary.unreadable.extend(completed.bare);
+                    let records = completed.records.into_iter();
+                    let records: Vec<_> = records.map(|(head, body)| (head, body.into())).collect();
+                    if completed.ended.is_none() && left.as_slice().is_empty() {
+                        break records;
+                    }
+                    let origin = Origin::of(&page.request_id, cursor);
+                    let part = self.accept(lease, &records, Vec::new(), routes, (&*cursor, &*cursor), origin);
+                    receipt = receipt.and(part.await?);
+                    if let Some(error) = completed.ended {
+                        return Err(TurnError::Fetch { error, after: AfterFailure::Wait });
+                    }
+                }
             }
         };
         let limits = &sources::declaration(source).limits;
@@ -262,8 +291,9 @@ impl Collector {
         if summary.torn {
             tracing::warn!("a page was torn; its whole records were accepted");
         }
-        let origin = Origin { request_id: page.request_id.clone(), proved_up_to: cursor.proved_up_to() };
-        let receipt = self.accept(lease, &records, dead_letters, routes, (&*cursor, &next), origin).await?;
+        let origin = Origin::of(&page.request_id, cursor);
+        let last = self.accept(lease, &records, dead_letters, routes, (&*cursor, &next), origin).await?;
+        let receipt = receipt.and(last);
         if let Some(pass) = next.pass_mut() {
             pass.found += u64::from(receipt.accepted);
         }
@@ -299,11 +329,11 @@ impl Collector {
         let sorted = routes.sort(records.iter().map(|(head, body)| (head, body.as_ref())));
         let mut sorted_of = sorted.of.iter().copied();
         // A great page would keep all other tenants waiting for the store. The cursor moves with the last part of it only.
-        let mut parts = records.chunks(RECORDS_TOGETHER_MAX).peekable();
-        let mut receipt = PageReceipt::default();
+        let (mut left, mut receipt) = (records, PageReceipt::default());
         loop {
-            let part = parts.next().unwrap_or_default();
-            let is_last = parts.peek().is_none();
+            let (part, rest) = left.split_at(together(left));
+            left = rest;
+            let is_last = left.is_empty();
             let (letters, cursor) = match is_last {
                 true => (std::mem::take(&mut dead_letters), after),
                 false => (Vec::new(), before),

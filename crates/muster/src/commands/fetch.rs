@@ -22,7 +22,7 @@ use super::Context;
 use super::format_name::format_name;
 use super::moment::Moment;
 use crate::access::apps::Apps;
-use crate::collect::{Caller, Completed, Place, Taken, complete, missing, saved, shaped};
+use crate::collect::{Caller, Place, Taken, complete, missing, saved, shaped};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::cause::plural;
 use crate::shown::note::note;
@@ -55,9 +55,9 @@ pub(crate) struct Args {
     /// Every active tenant.
     #[arg(long)]
     all: bool,
-    /// What to fetch.
-    #[arg(long, default_value = "graph_alerts")]
-    source: Source,
+    /// What to fetch; else the first source of each tenant.
+    #[arg(long)]
+    source: Option<Source>,
     /// The beginning, by the time of the last update: 24h, 2026-11-01 or 2026-11-01T08:30:00Z.
     #[arg(long, default_value = "24h", value_name = "TIME")]
     since: Moment,
@@ -132,7 +132,11 @@ async fn one_tenant(
     let app = apps
         .get(&tenant.app)
         .ok_or_else(|| Failed::say(Exit::Settings, format!("the settings name no app `{}`", tenant.app)))?;
-    let reading = Reading { microsoft, app: &app, tenant, source: args.source, place: Place::uncounted() };
+    let Some(source) = args.source.or_else(|| tenant.sources.first().copied()) else {
+        let said = format!("it has no source: say --source {}", Source::GraphAlerts);
+        return Err(Failed::say(Exit::Usage, said));
+    };
+    let reading = Reading { microsoft, app: &app, tenant, source, place: Place::uncounted() };
     if args.id.is_empty() {
         span(args, context, &reading, print).await
     } else {
@@ -175,8 +179,16 @@ impl Reading<'_> {
             let as_they_are = records.into_iter().map(|(head, body)| (head, body.into())).collect();
             return Ok((as_they_are, Vec::new()));
         };
-        let Completed { records, bare } = complete(&self.caller(), rung, records).await?;
-        Ok((records.into_iter().map(|(head, body)| (head, body.into())).collect(), bare))
+        let (mut left, mut all, mut bare) = (records.into_iter(), Vec::new(), Vec::new());
+        while !left.as_slice().is_empty() {
+            let completed = complete(&self.caller(), rung, &mut left).await;
+            if let Some(error) = completed.ended {
+                return Err(error);
+            }
+            all.extend(completed.records.into_iter().map(|(head, body)| (head, body.into())));
+            bare.extend(completed.bare);
+        }
+        Ok((all, bare))
     }
 }
 
@@ -200,7 +212,7 @@ async fn span(
     reading: &Reading<'_>,
     print: &mut Printer<'_>,
 ) -> Result<(), Failed> {
-    let (source, now) = (args.source, context.clock.now());
+    let (source, now) = (reading.source, context.clock.now());
     let (since, mut cursor) = (args.since.seen_at(now), cursor(args, now)?);
     let limits = &sources::declaration(source).limits;
     let saved = saved(&context.settings.hunts, source).map_err(|error| Failed::new(Exit::NotFound, error))?;
@@ -264,7 +276,7 @@ async fn span(
         for (head, body) in &records {
             // What does not fit into one page is asked for in smaller parts, which give some of it again.
             if left > 0 && seen.insert((head.id.clone(), head.updated_at, head.hash)) {
-                print.record(reading.tenant, head, body)?;
+                print.record(reading, head, body)?;
                 left -= 1;
             }
         }
@@ -289,13 +301,13 @@ async fn span(
 
 /// Single records, each by a call of its own.
 async fn by_id(args: &Args, reading: &Reading<'_>, print: &mut Printer<'_>) -> Result<(), Failed> {
-    if args.source.hunt().is_some() {
+    if reading.source.hunt().is_some() {
         let said = "the rows of a saved query are asked for by time only: leave --id off";
         return Err(Failed::say(Exit::Usage, said));
     }
     for id in &args.id {
         let mut found = Err(Failed::say(Exit::Failure, "the source declares no way to read a record"));
-        for rung in sources::declaration(args.source).ladder {
+        for rung in sources::declaration(reading.source).ladder {
             found = one_record(id, *rung, reading, print).await;
             // Where what belongs to it cannot come with it, it is asked for by itself.
             if !matches!(&found, Err(failed) if failed.exit == Exit::Microsoft) {
@@ -326,7 +338,7 @@ async fn one_record(
     let rung = if matches!(rung, Rung::ByItself(_)) { Rung::Plain } else { rung };
     let (records, bare) = reading.completed(rung, vec![(head, body)]).await.map_err(Failed::microsoft)?;
     for (head, body) in &records {
-        print.record(reading.tenant, head, body)?;
+        print.record(reading, head, body)?;
     }
     match (&page.partial, bare.is_empty()) {
         (None, true) => Ok(()),
@@ -352,7 +364,8 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    fn record(&mut self, tenant: &Tenant, head: &RecordHead, body: &str) -> Result<(), Failed> {
+    fn record(&mut self, reading: &Reading<'_>, head: &RecordHead, body: &str) -> Result<(), Failed> {
+        let (tenant, kind) = (reading.tenant, reading.source.kind());
         self.printed += 1;
         let Some(format) = self.args.format else {
             self.rows.push(row(tenant, head, body));
@@ -360,8 +373,7 @@ impl Printer<'_> {
         };
         self.events.clear();
         let format = format.with(&FormatOptions::default());
-        let written =
-            format.write(self.args.source.kind(), Record { head, body }, &tenant.label(), &mut self.events);
+        let written = format.write(kind, Record { head, body }, &tenant.label(), &mut self.events);
         written.map_err(|error| Failed::say(Exit::Failure, format!("record {}: {error}", head.id)))?;
         self.progress.wipe();
         let mut out = std::io::stdout().lock();

@@ -19,10 +19,14 @@ struct World {
 impl World {
     /// One tenant with so many alerts.
     async fn with(alerts: u64) -> Self {
+        Self::settings(alerts, "").await
+    }
+
+    async fn settings(alerts: u64, extra: &str) -> Self {
         let now = muster_model::SystemClock.now();
         let clock = Arc::new(muster_emulator::ManualClock::new(now));
         let config = Config { tenants: 1, alerts: Some(alerts), clock: clock.clone(), ..config() };
-        let setup = Setup::start(config, "").await;
+        let setup = Setup::start(config, extra).await;
         let bench = Bench::at(&setup, now).await;
         Self { setup, bench, clock }
     }
@@ -288,6 +292,21 @@ async fn incidents_that_cannot_be_expanded_come_with_their_alerts() {
         assert_eq!(most, Some(30), "status {status}: the large incident has all its alerts");
         world.assert_all_arrives_afterwards().await;
     }
+}
+
+/// A page with more incidents than the budget has calls for: each is asked for once, and the page is done in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn incidents_that_come_one_by_one_go_on_where_the_budget_ended() {
+    let world = World::settings(0, "[collect]\nrequests_per_minute = 12\n").await;
+    world.fault(FaultKind::RefuseExpand { status: 500, above: 1 });
+    for _ in 0..30 {
+        world.change(WorldChange::AddIncident { tenant: world.tenant(), alerts: 3 });
+    }
+    world.rounds(30).await;
+    let with_alerts =
+        |record: &&serde_json::Value| record["alerts"].as_array().is_some_and(|all| all.len() == 3);
+    assert_eq!(world.archived().iter().filter(with_alerts).count(), 30, "{:?}", world.shown().await);
+    world.assert_all_arrives_afterwards().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,14 +29,15 @@ const MORE: [(&str, &str); 9] = [
         "SshConnectionInspected",
         r#"{"category":"AdvancedHunting-DeviceNetworkEvents","properties":{"Timestamp":"2026-03-02T08:00:00Z",
             "ActionType":"SshConnectionInspected","RemoteIP":"203.0.113.9","RemotePort":50022,"LocalIP":"10.0.0.7",
-            "LocalPort":22,"Protocol":"Tcp",
+            "LocalPort":22,"Protocol":"TcpV4",
             "AdditionalFields":"{\"direction\":\"In\",\"auth_success\":\"true\",\"client\":\"SSH-2.0-x\"}"}}"#,
     ),
     (
         "OpenProcessApiCall",
         r#"{"category":"AdvancedHunting-DeviceEvents","properties":{"Timestamp":"2026-03-02T08:00:00Z",
             "ActionType":"OpenProcessApiCall","DeviceId":"d1","FileName":"lsass.exe","FolderPath":"C:\\Windows\\System32",
-            "ProcessId":700,"ProcessCommandLine":"lsass.exe","InitiatingProcessFileName":"dump.exe",
+            "ProcessId":700,"ProcessCommandLine":"lsass.exe","ProcessCreationTime":"2026-03-02T07:00:00Z",
+            "InitiatingProcessFileName":"dump.exe",
             "InitiatingProcessFolderPath":"C:\\odd\\dump.exe","InitiatingProcessId":4711,
             "InitiatingProcessCommandLine":"dump.exe /all","InitiatingProcessIntegrityLevel":"High",
             "AdditionalFields":"{\"DesiredAccess\":5136}"}}"#,
@@ -136,17 +137,22 @@ fn snapshots() {
 /// What is no field of ECS, with its type: fields of Elastic Defend, which Elastic's integration writes into these
 /// documents and Elastic's detection rules ask for. ECS leaves names with capitals to others, so none of them will be
 /// another field of a later version.
-const ELASTIC_DEFEND: [(&str, &str); 10] = [
+const ELASTIC_DEFEND: [(&str, &str); 15] = [
     ("Target.process.command_line", "wildcard"),
     ("Target.process.executable", "keyword"),
     ("Target.process.name", "keyword"),
+    ("Target.process.pid", "long"),
+    ("Target.process.start", "date"),
     ("dll.Ext.size", "long"),
+    ("file.Ext.original.name", "keyword"),
+    ("file.Ext.original.path", "keyword"),
     ("process.Ext.api.name", "keyword"),
     ("process.Ext.api.parameters.address", "long"),
     ("process.Ext.api.parameters.desired_access_numeric", "long"),
     ("process.Ext.api.parameters.protection", "keyword"),
     ("process.Ext.api.parameters.size", "long"),
     ("process.Ext.token.integrity_level_name", "keyword"),
+    ("process.parent.Ext.token.integrity_level_name", "keyword"),
 ];
 
 /// One field of a version of ECS.
@@ -370,7 +376,8 @@ fn a_call_names_itself_and_the_process_it_acts_on() {
     assert_eq!(
         opened["Target"]["process"],
         serde_json::json!({
-            "name": "lsass.exe", "executable": "C:\\Windows\\System32\\lsass.exe", "command_line": "lsass.exe",
+            "name": "lsass.exe", "executable": "C:\\Windows\\System32\\lsass.exe", "command_line": "lsass.exe", "pid": 700,
+            "start": "2026-03-02T07:00:00Z",
         })
     );
     let allocated = written("NtAllocateVirtualMemoryApiCall");

@@ -13,7 +13,7 @@ use super::fields::Field;
 use super::options::EcsVersion;
 use super::url;
 use crate::formats::view::tables::{self, Direction};
-use crate::formats::view::{Evident, HuntingRow, InnerTapes, Process, User, bare_address};
+use crate::formats::view::{Evident, File, HuntingRow, InnerTapes, Process, User, bare_address};
 
 /// What Elastic's integration and ECS call a row of a table: the table's name or its beginning, `event.category`,
 /// `event.type`. The first that fits.
@@ -113,13 +113,14 @@ pub(super) fn add_row<'a>(
     outcome(document, row);
 
     let more = inner.get(row, "AdditionalFields");
-    let evident = row.evident(more);
+    let evident = inner.evident(row);
     add_host(document, row, inner, &evident);
     add_processes(document, row);
     if !evident.process.is_blank() {
         add_evident_process(document, row, &evident);
     }
     add_api_call(document, row, more);
+    add_target(document, row);
     if text("ActionType").as_written() == "PowerShellCommand" {
         document.add(field!("labels.entity"), more.text_of("Command"));
     }
@@ -127,7 +128,10 @@ pub(super) fn add_row<'a>(
     add_accounts(document, row, inner, &evident);
     add_network(document, row, more);
     add_mail(document, row, more);
-    add_urls(document, row, inner, more);
+    document.add(field!("threat.software.name"), evident.threat_family);
+    document.add(field!("related.ip"), evident.address);
+    add_attachments(document, &evident);
+    add_urls(document, row, inner, &evident);
     add_registry(
         document,
         Text::default(),
@@ -136,7 +140,49 @@ pub(super) fn add_row<'a>(
         text("RegistryValueData"),
         text("RegistryValueType"),
     );
+    document.add(field!("labels.previous_registry_data"), text("PreviousRegistryValueData"));
     add_cloud(document, row);
+    for entity in inner.entities(row) {
+        add_entity(document, &entity);
+    }
+}
+
+/// Adds an entity of an alert of Sentinel. The first account and device are those of the row where it has none of its own.
+fn add_entity<'a>(document: &mut Document<'a>, entity: &Evident<'a>) {
+    if !document.has(field!("host.name")) && !document.has(field!("host.id")) {
+        add_device(document, &entity.device);
+    }
+    if !document.has(field!("user.name")) && !document.has(field!("user.id")) {
+        add_user(document, &User { sid: entity.account.sid.or(entity.account.entra_id), ..entity.account });
+    }
+    for name in [entity.device.name(), entity.device.host_name, entity.device.id] {
+        document.add(field!("related.hosts"), name);
+    }
+    related_user(document, &entity.account);
+    document.add(field!("related.ip"), entity.address);
+    url::add_host(document, entity.url);
+    let Process { image, parent_image, .. } = entity.process;
+    for file in [entity.file, image, parent_image] {
+        document.add_all(field!("related.hash"), file.hashes());
+        document.add(field!("labels.entity"), file.name);
+    }
+    let message = &entity.message;
+    for address in message.recipients.iter().copied().chain([message.sender, message.envelope_sender]) {
+        document.add(field!("related.user"), address);
+    }
+    document.add(field!("related.ip"), message.sender_address);
+    add_attachments(document, entity);
+    document.add(field!("threat.software.name"), entity.threat_family);
+}
+
+/// What is attached to the mail that an entity is.
+fn add_attachments<'a>(document: &mut Document<'a>, entity: &Evident<'a>) {
+    for file in &entity.attachments {
+        document.add(field!("email.attachments.file.name"), file.name);
+        document.add(field!("email.attachments.file.size"), file.size);
+        document.add(field!("email.attachments.file.hash.sha256"), file.sha256);
+        document.add_all(field!("related.hash"), file.hashes());
+    }
 }
 
 /// `event.kind`, `category`, `type`, `action`, `id`, and what alert rows say.
@@ -161,6 +207,9 @@ fn add_kind<'a>(
             document.add(field!("event.action"), text("Action").or(text("DeliveryAction")));
         }
         _ => document.plain(field!("event.action"), action_type.decoded().to_lowercase().replace(' ', "-")),
+    }
+    if !action_type.is_blank() {
+        document.add(field!("labels.action"), text("Action"));
     }
     let known = TABLES.iter().find(|(name, _, _)| table.starts_with(name));
     let entity: Option<&str> = match text("EntityType").as_written() {
@@ -282,6 +331,10 @@ fn add_host<'a>(
     let device = row.device().or(evident.device);
     let more = inner.get(row, "AdditionalFields");
     add_device(document, &device);
+    // The columns may be about another device.
+    for name in [evident.device.name(), evident.device.id] {
+        document.add(field!("related.hosts"), name);
+    }
     document.add(field!("host.type"), text("DeviceType"));
     document.add(field!("host.architecture"), text("OSArchitecture"));
     document.add(field!("host.os.platform"), text("OSDistribution"));
@@ -370,6 +423,15 @@ fn add_processes<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
         document.add(field!("process.parent.command_line"), parent_line);
         document.add(field!("process.parent.name"), text("ParentProcessName"));
         document.add(field!("process.parent.pid"), text("ParentProcessId"));
+        // ECS ends at the parent.
+        document.add(field!("labels.grandparent_name"), acting.parent_image.name);
+        document.add(field!("labels.grandparent_pid"), acting.parent_id);
+        document.add(field!("labels.grandparent_start"), acting.parent_created_at);
+        document.add(field!("labels.process_size"), row.file().size);
+        let level = text("InitiatingProcessIntegrityLevel");
+        if !tables::says_nothing(level.as_written()) {
+            document.add(field!("process.parent.Ext.token.integrity_level_name"), level);
+        }
         add_words(document, parent_line, field!("process.parent.args"), field!("process.parent.args_count"));
         add_version(document, row, INITIATING_VERSION, PARENT_PE);
         signature(document, row);
@@ -405,8 +467,8 @@ fn api_call<'a>(row: &HuntingRow<'a>) -> Option<&'a str> {
     (row.table.as_written() == "DeviceEvents").then_some(name)
 }
 
-/// A call, and the process that it acts on: `process` is the one that calls. ECS has no fields for them; these are of
-/// Elastic Defend, and Elastic's rules ask for them (`LSASS Process Access via Windows API`).
+/// A call. ECS has no fields for it; these are of Elastic Defend, and Elastic's rules ask for them, and for what it acts
+/// on (`LSASS Process Access via Windows API`).
 fn add_api_call<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Value<'a>) {
     let Some(name) = api_call(row) else { return };
     document.plain(field!("process.Ext.api.name"), name);
@@ -418,10 +480,24 @@ fn add_api_call<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Val
     ] {
         document.add(field, more.text_of(key));
     }
-    let target = row.file();
-    document.add(field!("Target.process.name"), target.name);
-    document.plain(field!("Target.process.executable"), place(&target).1);
-    document.add(field!("Target.process.command_line"), row.text("ProcessCommandLine"));
+}
+
+/// The process that another one acted on, where a row of `DeviceEvents` is about two: `process` is the one that did it. ECS
+/// has no fields for it; these are of Elastic Defend.
+fn add_target<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>) {
+    let (acting, mut subject) = (row.initiating_process(), row.process());
+    if api_call(row).is_some() {
+        subject.image = row.file();
+    }
+    let nothing = subject.is_blank() && subject.created_at.is_blank();
+    if row.table.as_written() != "DeviceEvents" || acting.is_blank() || nothing {
+        return;
+    }
+    document.add(field!("Target.process.pid"), subject.id);
+    document.add(field!("Target.process.start"), subject.created_at);
+    document.add(field!("Target.process.name"), subject.image.name);
+    document.plain(field!("Target.process.executable"), place(&subject.image).1);
+    document.add(field!("Target.process.command_line"), subject.command_line);
 }
 
 /// How far the process is trusted, in a field of Elastic Defend that Elastic's rules ask for.
@@ -584,6 +660,9 @@ fn add_subject_file<'a>(
     } else if !own && row.process().is_blank() && !file.is_blank() {
         super::alert::add_file(document, &file);
     }
+    let before = File { name: text("PreviousFileName"), path: text("PreviousFolderPath"), ..File::default() };
+    document.add(field!("file.Ext.original.name"), before.name);
+    document.plain(field!("file.Ext.original.path"), place(&before).1);
     document.add(field!("file.code_signature.exists"), text("IsSigned"));
     document.add(field!("file.code_signature.trusted"), text("IsTrusted"));
     document.add(field!("file.code_signature.subject_name"), text("Signer"));
@@ -711,6 +790,10 @@ fn add_network<'a>(document: &mut Document<'a>, row: &HuntingRow<'a>, more: Valu
         None if protocol.contains("package") => {}
         None => document.plain(field!("network.protocol"), protocol.clone()),
     }
+    let family = [("v4", "ipv4"), ("v6", "ipv6")].into_iter().find(|(end, _)| protocol.ends_with(end));
+    if let (Some(_), Some((_, family))) = (transport, family) {
+        document.plain(field!("network.type"), family);
+    }
     document.plain(field!("network.protocol"), inspected.unwrap_or_default().to_lowercase());
     // Of a file that was asked for over a share. `Local` is the other value, and no protocol.
     let requested = text("RequestProtocol");
@@ -773,11 +856,13 @@ fn add_urls<'a>(
     document: &mut Document<'a>,
     row: &HuntingRow<'a>,
     inner: &'a InnerTapes<'a>,
-    more: Value<'a>,
+    evident: &Evident<'a>,
 ) {
     let text = |column| row.text(column);
+    let more = inner.get(row, "AdditionalFields");
     let listed = more.get("Urls").items().chain(inner.get(row, "UrlChain").items()).map(Value::text);
-    let mut all = [text("Url"), text("RemoteUrl")].into_iter().chain(listed).filter(|url| !url.is_blank());
+    let mut all =
+        [text("Url"), text("RemoteUrl"), evident.url].into_iter().chain(listed).filter(|url| !url.is_blank());
     if let Some(first) = all.next() {
         url::add(document, first);
     }

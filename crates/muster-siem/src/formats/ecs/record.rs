@@ -47,7 +47,7 @@ pub(crate) fn write(
         View::HuntingRow(row) => {
             // What is JSON inside a string is taken apart once more, and lives as long as the document.
             let inner = Inner::read(&row);
-            let inner = inner.tapes();
+            let inner = inner.tapes(&row);
             let mut document = frame.open();
             hunting::add_row(&mut document, options.ecs_version, &row, &inner);
             frame.close(document, events, |buffer| vendor::push_row(&row, &tape, buffer));

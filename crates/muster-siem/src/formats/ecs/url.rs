@@ -4,14 +4,14 @@
 use muster_model::json::Text;
 
 use super::document::{Document, field};
+use crate::formats::view::bare_url;
 
 /// Adds a URL and its parts, and its host to `related.hosts`.
 pub(super) fn add<'a>(document: &mut Document<'a>, text: Text<'a>) {
     if text.is_blank() {
         return;
     }
-    // Evidence of mail has it before some URLs.
-    let text = text.as_written().strip_prefix("uri=").map_or(text, Text::as_in_json);
+    let text = bare_url(text);
     let text_of = text.decoded();
     document.add(field!("url.original"), text);
     if let Some(parts) = Parts::of(&text_of) {
@@ -50,7 +50,7 @@ pub(super) fn add<'a>(document: &mut Document<'a>, text: Text<'a>) {
 
 /// Adds the host of a URL, or a bare host, to what is related.
 pub(super) fn add_host<'a>(document: &mut Document<'a>, text: Text<'a>) {
-    let text = text.decoded();
+    let text = bare_url(text).decoded();
     let host = match Parts::of(&text) {
         Some(parts) => parts.host.to_lowercase(),
         None if !text.contains('/') && text.contains('.') => text.trim().to_lowercase(),

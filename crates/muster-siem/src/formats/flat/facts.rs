@@ -6,7 +6,7 @@ use muster_model::json::Text;
 
 use super::fields::*;
 use super::line::Line;
-use crate::formats::view::{Alert, Connection, Evidence, EvidenceKind, Facts, File, Process, User};
+use crate::formats::view::{self, Alert, Connection, Evidence, EvidenceKind, Facts, File, Process, User};
 
 impl Line<'_> {
     /// The first of each kind of evidence in the flat fields, and the lists.
@@ -106,9 +106,9 @@ impl Line<'_> {
             if is(&connection.source_address) {
                 return connection.source_address;
             }
-            // The far end of a connection is no source.
-            let near = |text: &&Text<'_>| **text != connection.destination_address && is(text);
-            addresses.iter().find(near).copied().unwrap_or_default()
+            // The far end of a connection is no source. What stands around an address stays in the list of all.
+            let near = |text: &Text<'_>| *text != connection.destination_address && is(text);
+            addresses.iter().filter_map(|text| view::addresses(*text).next()).find(near).unwrap_or_default()
         };
         let (v4, v6) = (find(IpAddr::is_ipv4), find(IpAddr::is_ipv6));
         self.text(ADDRESS, v4);

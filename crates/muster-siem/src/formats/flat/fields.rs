@@ -180,12 +180,12 @@ slots! {
     EXECUTING: "cn1" "wasExecutingWhileDetected" "wasExecutingWhileDetected" FINDINGS "`detectionStatus` of processes; `WasExecutingWhileDetected`" "1 when any was `detected`, 0 when all were `blocked` or `prevented`";
     REMEDIATED: "cn2" "remediationIsSuccess" "remediationIsSuccess" NOT_ENDPOINT "`remediationStatus`; `RemediationIsSuccess`" "1 when evidence was remediated, blocked or prevented and none is left active, else 0";
     REMEDIATION: "act" "" "action" NOT_ENDPOINT "`remediationStatus`; `RemediationAction`" "the first that is not `none`";
-    ADDRESS: "src" "" "src" ALL "`ipAddress`, `lastIpAddress` and the like; `IpAddress`; `LocalIP`, else `IPAddress`" "the source of the first connection, else the first IPv4 address";
+    ADDRESS: "src" "" "src" ALL "`ipAddress`, `lastIpAddress` and the like; `IpAddress`; `LocalIP`, of what comes in `RemoteIP`, else `IPAddress`, `SenderIPv4`" "the source of the first connection, else the first IPv4 address";
     ADDRESS_V6: "c6a2" "Source IPv6 Address" "srcIPv6" ALL "the same" "the first IPv6 address";
-    DESTINATION: "dst" "" "dst" ALL "`destinationAddress`; `RemoteIP`" "of the first connection, when it is an IPv4 address";
+    DESTINATION: "dst" "" "dst" ALL "`destinationAddress`; `RemoteIP`, of what comes in `LocalIP`; else `DestinationIPAddress`" "of the first connection, when it is an IPv4 address";
     DESTINATION_V6: "c6a3" "Destination IPv6 Address" "dstIPv6" ALL "the same" "when it is an IPv6 address";
-    SOURCE_PORT: "spt" "" "srcPort" ALL "`sourcePort`; `LocalPort`" "of the same connection";
-    DESTINATION_PORT: "dpt" "" "dstPort" ALL "`destinationPort`; `RemotePort`" "of the same connection";
+    SOURCE_PORT: "spt" "" "srcPort" ALL "`sourcePort`; `LocalPort`, of what comes in `RemotePort`; else `Port`" "of the same connection";
+    DESTINATION_PORT: "dpt" "" "dstPort" ALL "`destinationPort`; `RemotePort`, of what comes in `LocalPort`; else `DestinationPort`" "of the same connection";
     PROTOCOL: "proto" "" "proto" ALL "`protocol`; `Protocol`" "of the same connection";
     ADDRESSES: "muAddresses" "" "addresses" FINDINGS "all addresses" "a list, where there are more than the flat fields";
     URL: "request" "" "url" ALL "`url` and the like; `Url`; `RemoteUrl`, else `Url`" "the first";

@@ -7,7 +7,8 @@ use muster_model::{Record, TenantLabel};
 
 use super::fields::*;
 use super::line::{Line, is_no_date};
-use crate::formats::view::{Connection, HuntingRow, Inner, bare_address};
+use crate::formats::view::tables::Direction;
+use crate::formats::view::{Connection, Evident, HuntingRow, Inner, addresses, bare_address, bare_url};
 use crate::formats::writing::distinct::Distinct;
 use crate::formats::writing::edit::Syntax;
 
@@ -21,35 +22,64 @@ pub(super) fn write_row(
 ) {
     line.common(Text::default(), Text::default(), name, record, tenant);
     line.text(CATEGORY, row.table);
-    // Of a row of alert evidence the entity stands whole in `AdditionalFields`.
-    let inner = if row.text("EntityType").is_blank() { Inner::default() } else { Inner::read(&row) };
-    let tapes = inner.tapes();
-    let evident = row.evident(tapes.get(&row, "AdditionalFields"));
-    let device = row.device().or(evident.device);
+    // Of a row of alert evidence the entity stands whole in `AdditionalFields`, of an inspected connection its direction.
+    let wants_inner = !row.text("EntityType").is_blank()
+        || row.fields.get("Entities").is_present()
+        || row.text("ActionType").as_written().starts_with("AirInvestigation")
+        || row.text("ActionType").as_written().ends_with("Inspected");
+    let inner = if wants_inner { Inner::read(&row) } else { Inner::default() };
+    let inner = inner.tapes(&row);
+    let evident = inner.evident(&row);
+    // Of an alert of Sentinel the first account and device.
+    let first = |told: fn(&Evident<'_>) -> bool| inner.entities(&row).find(told).unwrap_or_default();
+    let mut device = row.device().or(evident.device);
+    if device.is_blank() {
+        device = first(|entity| !entity.device.is_blank()).device;
+    }
     line.text(HOST, device.name());
     line.text(HOST_DOMAIN, device.domain());
     line.text(HOST_ID, device.id);
     line.text(OS, row.text("OSPlatform").or(evident.device.os_platform));
     line.text(HOST_GROUP, device.group);
-    let account = row.account().or(evident.account);
-    let user = if account.name().is_blank() { row.initiating_account() } else { account };
+    let mut user = row.account().or(evident.account);
+    if user.name().is_blank() {
+        user = row.initiating_account();
+    }
+    if user.name().is_blank() {
+        user = first(|entity| !entity.account.name().is_blank()).account;
+    }
     line.user(&user);
     // The columns name the program of a process as a file.
     let file = if evident.process.is_blank() { evident.file } else { evident.process.image };
     line.file(&row.file().or(file));
     let process = row.initiating_process();
     line.process(if process.is_blank() { &evident.process } else { &process });
-    line.connection(&Connection {
-        source_address: row.text("LocalIP").or(row.text("IPAddress")),
-        source_port: row.text("LocalPort"),
-        destination_address: row.text("RemoteIP"),
-        destination_port: row.text("RemotePort"),
-        protocol: row.text("Protocol"),
-    });
-    line.text(URL, row.text("RemoteUrl"));
-    line.text(RECIPIENT, bare_address(row.text("RecipientEmailAddress")));
-    line.text(SENDERS, bare_address(row.text("SenderFromAddress")));
+    let said = inner.get(&row, "AdditionalFields").text_of("direction");
+    line.connection(&connection(row, said, &evident));
+    line.text(URL, bare_url(row.text("RemoteUrl").or(row.text("Url")).or(evident.url)));
+    let recipient = evident.message.recipients.first().copied().unwrap_or_default();
+    line.text(RECIPIENT, bare_address(row.text("RecipientEmailAddress").or(recipient)));
+    line.text(SENDERS, bare_address(row.text("SenderFromAddress").or(evident.message.sender)));
     line.columns(row);
+}
+
+/// Both ends of what the row is about. What comes in, as a logon does, begins at the far side.
+fn connection<'a>(row: HuntingRow<'a>, said: Text<'a>, evident: &Evident<'a>) -> Connection<'a> {
+    let direction = Direction::of(row.text("ActionType").as_written(), said.as_written());
+    let address = |column| addresses(row.text(column)).next().unwrap_or_default();
+    let told = addresses(evident.address).next().unwrap_or_default();
+    let remote = (address("RemoteIP").or(told), row.text("RemotePort"));
+    let local = (address("LocalIP"), row.text("LocalPort"));
+    let comes_in = direction == Direction::Inbound || row.table.as_written().contains("Logon");
+    let (source, destination) = if comes_in { (remote, local) } else { (local, remote) };
+    let sender = address("SenderIPv4").or(address("SenderIPv6")).or(evident.message.sender_address);
+    Connection {
+        source_address: source.0.or(address("IPAddress")).or(sender),
+        source_port: source.1.or(row.text("Port")),
+        destination_address: destination.0.or(address("DestinationIPAddress")),
+        destination_port: destination.1.or(row.text("DestinationPort")),
+        protocol: row.text("Protocol"),
+    }
 }
 
 /// The columns of a hunting row that stand in fields of their own. Others keep their names.
@@ -130,7 +160,8 @@ impl Line<'_> {
             "RemoteIP" | "LocalIP" => row.text(name).as_written().parse::<IpAddr>().is_err(),
             "LocalPort" | "RemotePort" => row.text(name).as_written().parse::<u16>().is_err(),
             "Timestamp" | "TimeGenerated" => row.happened_at != row.text(name) && !is_no_date(row.text(name)),
-            // The name that stands before the address.
+            // What stands before the address.
+            "RemoteUrl" => bare_url(row.text(name)) != row.text(name),
             "RecipientEmailAddress" | "SenderFromAddress" => bare_address(row.text(name)) != row.text(name),
             "FileSize" => !row.text(name).as_written().bytes().all(|byte| byte.is_ascii_digit()),
             "AccountDomain" => row.text("AccountName").is_blank(),

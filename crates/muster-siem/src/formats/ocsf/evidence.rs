@@ -4,13 +4,16 @@
 //! in `data` Microsoft's object as it came. Evidence inside evidence becomes an item of its own behind it, unless the
 //! outer item says it all; its `data` is inside that of the outer one.
 
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
 use muster_model::json::Text;
 use muster_model::json::Value;
 
 use crate::formats::view::tables::{EvidenceKind, same, says_nothing};
-use crate::formats::view::{Alert, Device, Evidence, Facts, File, Pivot, User, addresses, bare_address};
+use crate::formats::view::{
+    Alert, Device, Evidence, Facts, File, Message, Pivot, User, addresses, bare_address, bare_url,
+};
 use crate::formats::writing::distinct::{Distinct, Fingerprint};
 
 use super::objects::{
@@ -223,30 +226,10 @@ impl<'a> EvidenceWriter<'_, 'a> {
     }
 
     fn message(&mut self, json: &mut Json<'_>, evidence: &Evidence<'a>) {
-        let message = evidence.message();
-        let recipients: Vec<_> =
-            message.recipients.iter().copied().filter(|text| is_mail_address(*text)).collect();
-        if !is_mail_address(message.sender) && recipients.is_empty() {
-            return self.resource(json, evidence);
+        let urls = evidence.fields.get("urls").items().map(|item| item.text_of("url").or(item.text()));
+        if !email(json, &evidence.message(), urls, self.version) {
+            self.resource(json, evidence);
         }
-        json.object("email", |json| {
-            mail_address(json, "from", message.sender);
-            json.texts("to", &recipients);
-            json.text("subject", message.subject);
-            json.text("message_uid", message.internet_id);
-            json.text("uid", message.network_ids.first().copied().unwrap_or_default());
-            if is_address(message.sender_address) {
-                json.texts("x_originating_ip", &[message.sender_address]);
-            }
-            if self.version == OcsfVersion::V1_8 {
-                mail_address(json, "return_path", message.envelope_sender);
-            }
-            json.list("urls", |json| {
-                for item in evidence.fields.get("urls").items() {
-                    json.item(|json| json.text("url_string", item.text_of("url").or(item.text())));
-                }
-            });
-        });
     }
 
     fn resource(&mut self, json: &mut Json<'_>, evidence: &Evidence<'a>) {
@@ -254,8 +237,41 @@ impl<'a> EvidenceWriter<'_, 'a> {
     }
 }
 
+/// Writes `email` of a message; `false` where no address tells from or to whom it went.
+pub(super) fn email<'a>(
+    json: &mut Json<'_>,
+    message: &Message<'a>,
+    urls: impl Iterator<Item = Text<'a>>,
+    version: OcsfVersion,
+) -> bool {
+    let recipients: Vec<_> =
+        message.recipients.iter().copied().filter(|text| is_mail_address(*text)).collect();
+    if !is_mail_address(message.sender) && recipients.is_empty() {
+        return false;
+    }
+    json.object("email", |json| {
+        mail_address(json, "from", message.sender);
+        json.texts("to", &recipients);
+        json.text("subject", message.subject);
+        json.text("message_uid", message.internet_id);
+        json.text("uid", message.network_ids.first().copied().unwrap_or_default());
+        if is_address(message.sender_address) {
+            json.texts("x_originating_ip", &[message.sender_address]);
+        }
+        if version == OcsfVersion::V1_8 {
+            mail_address(json, "return_path", message.envelope_sender);
+        }
+        json.list("urls", |json| {
+            for url in urls {
+                json.item(|json| json.text("url_string", bare_url(url)));
+            }
+        });
+    });
+    true
+}
+
 /// What a verdict of evidence means.
-fn verdict(text: Text<'_>) -> Option<(i64, &str)> {
+pub(super) fn verdict(text: Text<'_>) -> Option<(i64, &str)> {
     let known = [
         ("malicious", (2, "True Positive")),
         ("suspicious", (4, "Suspicious")),
@@ -502,13 +518,21 @@ pub(super) fn malware(json: &mut Json<'_>, alert: &Alert<'_>, all: &[Evidence<'_
             names.add((evidence.fields.text_of("name"), evidence.fields.text_of("category")));
         }
         for (name, category) in names.as_slice().iter().filter(|(name, _)| !name.is_blank()) {
-            json.item(|json| {
-                json.text("name", *name);
-                let (id, caption) = malware_class(category.or(*name));
-                json.list("classification_ids", |json| json.number_item(id));
-                json.list("classifications", |json| json.plain_item(caption));
-            });
+            malware_item(json, *name, *category);
         }
+    });
+}
+
+/// An item of `malware`; nothing without a name.
+pub(super) fn malware_item(json: &mut Json<'_>, name: Text<'_>, category: Text<'_>) {
+    if name.is_blank() {
+        return;
+    }
+    json.item(|json| {
+        json.text("name", name);
+        let (id, caption) = malware_class(category.or(name));
+        json.list("classification_ids", |json| json.number_item(id));
+        json.list("classifications", |json| json.plain_item(caption));
     });
 }
 
@@ -547,6 +571,16 @@ pub(super) struct Observable<'a> {
     /// What stands before the value, such as the folder of a file.
     before: Text<'a>,
     value: Text<'a>,
+}
+
+impl<'a> Observable<'a> {
+    /// The value with what stands before it.
+    fn whole(&self) -> Cow<'a, str> {
+        if self.before.is_blank() || self.before == self.value {
+            return Cow::Borrowed(self.value.as_written());
+        }
+        Cow::Owned([self.before.as_written(), r"\\", self.value.as_written()].concat())
+    }
 }
 
 impl PartialEq for Observable<'_> {
@@ -614,6 +648,8 @@ impl<'a> Observables<'a> {
             for address in addresses(value) {
                 add(ADDRESS, address);
             }
+        } else if kind == URL {
+            add(URL, bare_url(value));
         } else if kind == MAIL_ADDRESS {
             let address = bare_address(value);
             // Names of people stand in columns for addresses, too.
@@ -705,42 +741,27 @@ impl<'a> Observables<'a> {
     }
 
     /// Writes `observables`, each by the name of the attribute that holds its value in what `written` shows of the event.
-    /// One that stands nowhere word for word, such as an address of which the port was left out, keeps its name.
-    pub(super) fn write_by_place(&self, json: &mut Json<'_>, start: usize) {
+    /// One that stands nowhere word for word, such as an address of which the port was left out, has the name
+    /// `elsewhere`; without that it keeps its own.
+    pub(super) fn write(&self, json: &mut Json<'_>, start: usize, elsewhere: Option<&'static str>) {
+        let observables = self.0.as_slice();
+        let whole: Vec<Cow<'_, str>> = observables.iter().map(Observable::whole).collect();
         let name = |observable: &Observable<'a>| observable.name.rsplit('.').next().unwrap_or_default();
-        let values: Vec<(&str, &str)> = self
-            .0
-            .as_slice()
+        let values: Vec<(&str, &str)> = observables
             .iter()
-            .map(|observable| (name(observable).trim_end_matches("[]"), observable.value.as_written()))
+            .zip(&whole)
+            .map(|(observable, whole)| (name(observable).trim_end_matches("[]"), &**whole))
             .collect();
         let places = places(json.written_from(start), &values);
         json.list("observables", |json| {
-            for (observable, place) in self.0.as_slice().iter().zip(places.iter()) {
+            for ((observable, whole), place) in observables.iter().zip(&whole).zip(places.iter()) {
                 json.item(|json| {
                     match place {
                         Some(place) => json.text("name", Text::as_in_json(place)),
-                        None => json.word("name", observable.name),
+                        None => json.word("name", elsewhere.unwrap_or(observable.name)),
                     }
                     json.choice("type", observable.kind);
-                    json.text("value", observable.value);
-                });
-            }
-        });
-    }
-
-    /// Writes `observables`.
-    pub(super) fn write(&self, json: &mut Json<'_>) {
-        json.list("observables", |json| {
-            for observable in self.0.as_slice() {
-                json.item(|json| {
-                    json.word("name", observable.name);
-                    json.choice("type", observable.kind);
-                    if observable.before == observable.value {
-                        json.text("value", observable.value);
-                    } else {
-                        json.joined("value", &[observable.before, observable.value], '\\');
-                    }
+                    json.text("value", Text::as_in_json(whole));
                 });
             }
         });

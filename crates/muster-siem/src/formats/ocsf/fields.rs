@@ -124,6 +124,8 @@ pub(crate) const FIELDS: &[FieldDoc] = &[
     row("finding_info_list.*", INCIDENTS, "as `finding_info` of each alert; of the incident itself its title, `summary`, times, URL, `determination`", ""),
     row("malware.name", ALERTS, "`threatDisplayName`, `threatName`, `ThreatName`, else the family; `malwareEvidence.name`", ""),
     row("malware.*", ALERTS, "the name, SIEM `ThreatCategory`, `malwareEvidence.category`", "by the word before the colon: Trojan, Ransom, Backdoor, …"),
+    row("malware.name", ROWS, "`ThreatFamily`, else `MalwareFamily`, else `AdditionalFields.ThreatFamilyName` of `AlertEvidence`", ""),
+    row("malware.*", ROWS, "the name", "as of an alert"),
     row("evidences.name", ALERTS, "`@odata.type`; `entityType`", ""),
     row("evidences.name", ROWS, "`EntityType`", ""),
     row("evidences.verdict_id", ALERTS, "`verdict`", "malicious 2, suspicious 4, noThreatsFound 5, unknown 0, any other 99"),

@@ -48,6 +48,7 @@ impl Context<'_> {
         let created = head.created_at.or(time(alert.created_at));
         let updated = time(alert.updated_at);
         let mut traits = Traits::default();
+        let start = buffer.len();
         let mut observables = Observables::default();
         observables.add_facts(&facts);
         observables.add_evidence(std::slice::from_ref(alert), &all);
@@ -66,14 +67,13 @@ impl Context<'_> {
             json.boolean("is_alert", true);
             json.object("finding_info", |json| {
                 json.plain("uid", if head.id.is_empty() { &self.record.head.id } else { head.id });
-                finding(json, alert);
+                finding(json, self.kind, alert);
             });
             attacks(json, std::slice::from_ref(alert));
             evidence::malware(json, alert, &all);
             evidence::evidences(json, alert, version, &mut traits);
             evidence::resources(json, &all, version);
             objects::device(json, "device", &facts.device, &[]);
-            observables.write(json);
             json.object("remediation", |json| json.text("desc", alert.recommended_actions));
             if let Some((action, disposition)) = disposition(alert, &all, &facts) {
                 json.choice("action", action);
@@ -104,6 +104,9 @@ impl Context<'_> {
             self.metadata(json, &metadata);
             self.cloud(json);
             self.rest(json, alert.fields, alert_fields(self.kind), change);
+            // Lists in a text there.
+            let elsewhere = (self.kind == RecordKind::SiemDetection).then_some("unmapped.LogOnUsers");
+            observables.write(json, start, elsewhere);
             if head.incident.is_none() {
                 self.raw_data(json);
             }
@@ -118,6 +121,7 @@ impl Context<'_> {
         let head = self.record.head;
         let created = head.created_at.or(time(incident.created_at));
         let updated = time(incident.updated_at);
+        let start = buffer.len();
         let mut observables = Observables::default();
         observables.add_facts(&facts);
         observables.add_evidence(alerts, &all);
@@ -151,12 +155,11 @@ impl Context<'_> {
                 for alert in alerts.iter().filter(|alert| !alert.id.is_blank()) {
                     json.item(|json| {
                         json.text("uid", alert.id);
-                        finding(json, alert);
+                        finding(json, self.kind, alert);
                     });
                 }
             });
             attacks(json, alerts);
-            observables.write(json);
             person(json, "assignee", incident.assigned_to);
             json.choice(
                 "verdict",
@@ -188,6 +191,8 @@ impl Context<'_> {
                 _ => GRAPH_INCIDENT_FIELDS,
             };
             self.rest(json, incident.fields, mapped, change);
+            // Most stand in the events of its alerts.
+            observables.write(json, start, Some("finding_info_list[]"));
             self.raw_data(json);
         });
     }
@@ -281,9 +286,9 @@ const XDR_ALERT_FIELDS: &[&str] = &[
     "entities",
 ];
 
-/// Without those that its evidence is made of: that has no `data` of its own.
+/// Without those that its evidence is made of: that has no `data` of its own. Without `AlertId`, too: the record is
+/// identified by `FullId`.
 const SIEM_FIELDS: &[&str] = &[
-    "AlertId",
     "AlertTitle",
     "Description",
     "Category",
@@ -429,7 +434,7 @@ fn disposition(
 }
 
 /// What a finding tells of an alert, besides its id.
-fn finding(json: &mut Json<'_>, alert: &Alert<'_>) {
+fn finding(json: &mut Json<'_>, kind: RecordKind, alert: &Alert<'_>) {
     json.text("title", alert.title);
     json.text("desc", alert.description);
     json.text("uid_alt", alert.provider_alert_id);
@@ -447,8 +452,11 @@ fn finding(json: &mut Json<'_>, alert: &Alert<'_>) {
     }
     let source = alert.service_source;
     json.object("product", |json| {
+        // The older APIs of one product do not name it: what they name detected it.
+        let of_endpoint = matches!(kind, RecordKind::EndpointAlert | RecordKind::SiemDetection);
         match tables::product(source.as_written()) {
             Some(name) => json.plain("name", name),
+            None if of_endpoint => json.word("name", "Microsoft Defender for Endpoint"),
             None => json.text("name", alert.product_name.or(source).or(alert.detection_source)),
         }
         json.text("uid", source);

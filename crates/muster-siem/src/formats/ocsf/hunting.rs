@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 
 use crate::formats::view::tables::{Direction, same, tactic};
-use crate::formats::view::{File, HuntingRow, Inner, Process, addresses, bare_address};
+use crate::formats::view::{
+    Evident, File, HuntingRow, Inner, InnerTapes, Process, addresses, bare_address, bare_url,
+};
 
 use muster_model::Severity;
 use muster_model::json::Text;
@@ -17,7 +19,7 @@ use super::base::{
 };
 use super::evidence::{
     ADDRESS, COMMAND_LINE, DEVICE_ID, FILE_NAME, FILE_PATH, HASH, HOSTNAME, MAIL_ADDRESS, MESSAGE,
-    Observables, PORT, PROCESS_ID, REGISTRY, RESOURCE, URL, USER_ID, USER_NAME,
+    Observables, PORT, PROCESS_ID, REGISTRY, RESOURCE, URL, USER_ID, USER_NAME, email, malware_item, verdict,
 };
 use super::objects::{
     Endpoint, Location, ProcessMore, contains, device, endpoint, file, hash, is_address, is_mail_address,
@@ -64,7 +66,7 @@ impl Table {
             "DeviceInfo" => Self::DeviceInfo,
             "DeviceNetworkInfo" => Self::DeviceNetworkInfo,
             "AlertInfo" => Self::AlertInfo,
-            "AlertEvidence" => Self::AlertEvidence,
+            "AlertEvidence" | "BehaviorEntities" => Self::AlertEvidence,
             "BehaviorInfo" => Self::BehaviorInfo,
             "EmailEvents" => Self::EmailEvents,
             "EmailUrlInfo" => Self::EmailUrlInfo,
@@ -123,7 +125,7 @@ const LOOKED_UP_MAX: usize = 32;
 pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'_>, buffer: &mut Vec<u8>) {
     let table = Table::of(row);
     let inner = Inner::read(row);
-    let inner = inner.tapes();
+    let inner = inner.tapes(row);
     let more = inner.get(row, "AdditionalFields");
     let direction = match table {
         Table::DeviceNetworkEvents | Table::DeviceEvents => {
@@ -134,7 +136,8 @@ pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'
     };
     let start = buffer.len();
     let mut observables = Observables::default();
-    add_evident(&mut observables, row, more);
+    let evident = inner.evident(row);
+    add_evident(&mut observables, row, &evident);
     for (column, name, kind) in OBSERVABLES {
         let name = match *column {
             "RemoteIP" if direction == Direction::Inbound => "src_endpoint.ip",
@@ -144,6 +147,11 @@ pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'
         for text in row.fields.get(column).items().map(|item| item.text()) {
             observables.add(name, *kind, text);
         }
+    }
+    let listed =
+        if row.fields.get("Entities").is_present() { "unmapped.Entities" } else { "unmapped.RawEventData" };
+    for entity in inner.entities(row) {
+        add_entity(&mut observables, listed, &entity);
     }
     for object in row.fields.get("ActivityObjects").items() {
         observables.add("unmapped.ActivityObjects[].Name", RESOURCE, object.text_of("Name"));
@@ -156,7 +164,7 @@ pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'
     for server in inner.get(row, "DnsAddresses").items() {
         observables.add("unmapped.DnsAddresses", ADDRESS, server.text());
     }
-    let writer = RowWriter { context, row, record, more, direction };
+    let writer = RowWriter { context, row, record, more, inner: &inner, evident: &evident, direction };
     Json::write(buffer, |json| {
         let written = match table {
             Table::DeviceProcessEvents => writer.process_activity(json),
@@ -186,7 +194,7 @@ pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'
             writer.base_event(json)
         });
         writer.common(json, table, &written);
-        observables.write_by_place(json, start);
+        observables.write(json, start, None);
         context.raw_data(json);
     });
 }
@@ -218,6 +226,9 @@ struct RowWriter<'w, 'a> {
     record: Value<'a>,
     /// The value of `AdditionalFields`, taken apart where it is JSON in a string.
     more: Value<'a>,
+    inner: &'a InnerTapes<'a>,
+    /// What the entity of a row of alert evidence tells.
+    evident: &'w Evident<'a>,
     /// Of a connection or logon, as its device sees it.
     direction: Direction,
 }
@@ -633,13 +644,12 @@ impl<'a> RowWriter<'_, 'a> {
         this.onboarding_status = self.text("OnboardingStatus");
         this.mac = self.text("MacAddress");
         this.last_external_address = self.text("PublicIP");
-        let addresses = self.text("IPAddresses").decoded();
-        let addresses: serde_json::Value = serde_json::from_str(&addresses).unwrap_or_default();
-        let addresses: Vec<&str> = addresses
-            .as_array()
-            .map(|list| list.iter().filter_map(|item| item["IPAddress"].as_str()).collect())
-            .unwrap_or_default();
-        let interfaces: Vec<_> = addresses.iter().map(|address| Text::as_in_json(address)).collect();
+        let interfaces: Vec<_> = self
+            .inner
+            .get(self.row, "IPAddresses")
+            .items()
+            .map(|item| item.text_of("IPAddress").or(item.text()))
+            .collect();
         device(json, "device", &this, &interfaces);
         Some(Written::new(&[DEVICE]))
     }
@@ -709,9 +719,13 @@ impl<'a> RowWriter<'_, 'a> {
                 });
             }
         });
+        json.list("malware", |json| {
+            let family = self.text("ThreatFamily").or(self.text("MalwareFamily"));
+            malware_item(json, family.or(self.evident.threat_family), Text::default());
+        });
         json.list("evidences", |json| {
             json.item(|json| {
-                let evident = self.row.evident(self.more);
+                let evident = self.evident;
                 device(json, "device", &self.row.device().or(evident.device), &[]);
                 if evident.process.is_blank() {
                     user(json, "user", &self.row.account().or(evident.account));
@@ -728,11 +742,17 @@ impl<'a> RowWriter<'_, 'a> {
                     process(json, "process", &told, &more);
                     user(json, "user", &account);
                 }
-                let remote = Endpoint { address: self.address("RemoteIP"), ..Endpoint::default() };
+                let told = addresses(evident.address).next().unwrap_or_default();
+                let remote = Endpoint { address: self.address("RemoteIP").or(told), ..Endpoint::default() };
                 endpoint(json, "dst_endpoint", &remote);
                 let local = Endpoint { address: self.address("LocalIP"), ..Endpoint::default() };
                 endpoint(json, "src_endpoint", &local);
-                url_object(json, "url", self.text("RemoteUrl"));
+                url_object(json, "url", self.text("RemoteUrl").or(evident.url));
+                let urls = self.more.get("Urls").items().map(|item| item.text());
+                email(json, &evident.message, urls, self.context.options.version);
+                if let Some(verdict) = verdict(evident.verdict).filter(|_| !json.is_empty()) {
+                    json.choice("verdict", verdict);
+                }
                 if !json.is_empty() {
                     json.text("name", self.text("EntityType"));
                 }
@@ -942,6 +962,7 @@ impl<'a> RowWriter<'_, 'a> {
                     "Timestamp" | "TimeGenerated" => value.text() == row.happened_at,
                     // Where it is no address, or one with something around it.
                     "RemoteIP" | "LocalIP" | "IPAddress" if self.address(key) != value.text() => false,
+                    "RemoteUrl" | "Url" if bare_url(value.text()) != value.text() => false,
                     // A principal name that is no mail address is in the event where the account has no other name.
                     "AccountUpn" | "InitiatingProcessAccountUpn" if !is_mail_address(value.text()) => false,
                     _ if INITIATING.contains(&key) && !by_process => false,
@@ -956,20 +977,72 @@ impl<'a> RowWriter<'_, 'a> {
     }
 }
 
+/// Adds an entity of those that stand in the attribute `name`.
+fn add_entity<'a>(observables: &mut Observables<'a>, name: &'static str, entity: &Evident<'a>) {
+    let (device, account, message) = (entity.device, entity.account, &entity.message);
+    let Process { image, parent_image, command_line, parent_command_line, .. } = entity.process;
+    let mut add = |kind, text| observables.add(name, kind, text);
+    add(HOSTNAME, device.name());
+    add(DEVICE_ID, device.id);
+    add(USER_NAME, account.account);
+    add(USER_ID, account.sid);
+    add(USER_ID, account.entra_id);
+    for address in [account.principal, message.sender, message.envelope_sender] {
+        add(MAIL_ADDRESS, address);
+    }
+    message.recipients.iter().for_each(|recipient| add(MAIL_ADDRESS, *recipient));
+    add(ADDRESS, entity.address);
+    add(ADDRESS, message.sender_address);
+    add(URL, entity.url);
+    add(COMMAND_LINE, command_line);
+    add(COMMAND_LINE, parent_command_line);
+    for file in [entity.file, image, parent_image].iter().chain(&entity.attachments) {
+        add(FILE_NAME, file.name);
+        file.hashes().into_iter().for_each(|hash| add(HASH, hash));
+    }
+}
+
 /// Adds what the entity of a row of alert evidence tells besides the columns.
-fn add_evident<'a>(observables: &mut Observables<'a>, row: &HuntingRow<'a>, more: Value<'a>) {
-    let evident = row.evident(more);
+fn add_evident<'a>(observables: &mut Observables<'a>, row: &HuntingRow<'a>, evident: &Evident<'a>) {
     let (process, account, device) = (evident.process, evident.account, evident.device);
-    observables.add("evidences[].device.hostname", HOSTNAME, device.host_name);
-    observables.add("evidences[].device.uid", DEVICE_ID, device.id);
+    // Of another device or account than the columns' own nothing else is in the event.
+    let own = |is_own, name| if is_own { name } else { "unmapped.AdditionalFields" };
+    let merged = row.device().or(device);
+    observables.add(
+        own(merged.name() == device.name(), "evidences[].device.hostname"),
+        HOSTNAME,
+        device.name(),
+    );
+    observables.add(own(merged.id == device.id, "evidences[].device.uid"), DEVICE_ID, device.id);
     let of_process = !process.is_blank();
-    let (name, id) = if of_process {
-        ("evidences[].process.user.name", "evidences[].process.user.uid")
+    let (name, id, address) = if of_process {
+        (
+            "evidences[].process.user.name",
+            "evidences[].process.user.uid",
+            "evidences[].process.user.email_addr",
+        )
     } else {
-        ("evidences[].user.name", "evidences[].user.uid")
+        ("evidences[].user.name", "evidences[].user.uid", "evidences[].user.email_addr")
     };
-    observables.add(name, USER_NAME, account.account);
-    observables.add(id, USER_ID, account.sid.or(account.entra_id));
+    let merged = if of_process { account } else { row.account().or(account) };
+    observables.add(own(merged.account == account.account, name), USER_NAME, account.account);
+    let own_id = account.sid.or(account.entra_id);
+    observables.add(own(merged.sid.or(merged.entra_id) == own_id, id), USER_ID, own_id);
+    observables.add(own(merged.principal == account.principal, address), MAIL_ADDRESS, account.principal);
+    observables.add("evidences[].dst_endpoint.ip", ADDRESS, evident.address);
+    observables.add("evidences[].url.url_string", URL, evident.url);
+    let message = &evident.message;
+    observables.add("evidences[].email.from", MAIL_ADDRESS, message.sender);
+    for recipient in &message.recipients {
+        observables.add("evidences[].email.to[]", MAIL_ADDRESS, *recipient);
+    }
+    observables.add("evidences[].email.x_originating_ip[]", ADDRESS, message.sender_address);
+    observables.add("evidences[].email.message_uid", MESSAGE, message.internet_id);
+    observables.add("evidences[].email.subject", MESSAGE, message.subject);
+    for file in &evident.attachments {
+        observables.add("unmapped.AdditionalFields", FILE_NAME, file.name);
+        file.hashes().into_iter().for_each(|hash| observables.add("unmapped.AdditionalFields", HASH, hash));
+    }
     observables.add("evidences[].process.cmd_line", COMMAND_LINE, process.command_line);
     let parent = "evidences[].process.parent_process.cmd_line";
     observables.add(parent, COMMAND_LINE, process.parent_command_line);
@@ -1005,7 +1078,7 @@ fn listed(row: &HuntingRow<'_>, column: &str, single: &str) -> Vec<String> {
 
 /// The host of a URL; columns named for a URL hold bare host names too.
 fn host_of(text: Text<'_>) -> Text<'_> {
-    let written = text.as_written();
+    let written = bare_url(text).as_written();
     let rest = written.split_once("://").map_or(written, |(_, rest)| rest);
     let host = rest.split(['/', '?', '#', '\\', ':']).next().unwrap_or_default();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);

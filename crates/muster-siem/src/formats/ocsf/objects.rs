@@ -9,7 +9,7 @@ use muster_model::json::Text;
 use muster_model::json::Value;
 
 use crate::formats::view::tables::same;
-use crate::formats::view::{Device, File, Process, User};
+use crate::formats::view::{Device, File, Process, User, bare_url};
 
 use super::writer::{Json, time};
 
@@ -218,6 +218,7 @@ pub(super) fn file_with(json: &mut Json<'_>, key: &str, file: &File<'_>, hashes:
 
 /// A URL, with the host it leads to where that is beyond doubt.
 pub(super) fn url_object(json: &mut Json<'_>, key: &str, text: Text<'_>) {
+    let text = bare_url(text);
     json.object(key, |json| {
         json.text("url_string", text);
         if let Some((scheme, rest)) = text.as_written().split_once("://") {

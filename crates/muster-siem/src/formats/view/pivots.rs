@@ -4,7 +4,7 @@ use muster_model::json::names::Names;
 use muster_model::json::{Kind, Text, Value};
 
 use super::evidence::{Dialect, Evidence};
-use super::mail::bare_address;
+use super::mail::{bare_address, bare_url};
 use super::tables::EvidenceKind;
 
 /// How deep evidence inside evidence is followed. Microsoft's schema goes to five (service, namespace, cluster, …).
@@ -36,6 +36,7 @@ impl<'a> Evidence<'a> {
         let mut found = |pivot, text: Text<'a>| {
             let text = match pivot {
                 Pivot::Recipient | Pivot::Sender => bare_address(text),
+                Pivot::Url => bare_url(text),
                 _ => text,
             };
             if !text.is_blank() {
@@ -52,6 +53,8 @@ impl<'a> Evidence<'a> {
                         }
                         "value" if self.kind == EvidenceKind::FileHash => found(Pivot::Hash, value.text()),
                         "deviceId" if self.dialect == Dialect::Entity => {}
+                        // There it is the account's.
+                        "domainName" if self.dialect == Dialect::Entity && self.has_account() => {}
                         _ => {
                             if let Some(Meaning { pivot, .. }) = meaning(value) {
                                 value.items().for_each(|item| found(*pivot, item.text()));
@@ -75,6 +78,10 @@ impl<'a> Evidence<'a> {
             },
             Dialect::XdrDevice | Dialect::EndpointAlert => {}
         }
+    }
+
+    fn has_account(&self) -> bool {
+        !self.fields.text_of("accountName").is_blank()
     }
 
     /// The evidence inside this evidence.

@@ -49,11 +49,16 @@ impl<'a> Device<'a> {
         self.name().is_blank() && self.id.is_blank() && self.entra_id.is_blank()
     }
 
-    /// The same, with what only `other` tells of names, ids and the operating system.
+    /// The same, with what only `other` tells of names, ids and the operating system; all of `other` is of no use where
+    /// it is another device.
     pub(crate) fn or(self, other: Self) -> Self {
+        if differ(self.id, other.id) || differ(self.entra_id, other.entra_id) {
+            return self;
+        }
         Self {
             id: self.id.or(other.id),
             entra_id: self.entra_id.or(other.entra_id),
+            dns_name: self.dns_name.or(other.dns_name),
             host_name: self.host_name.or(other.host_name),
             dns_domain: self.dns_domain.or(other.dns_domain),
             os_platform: self.os_platform.or(other.os_platform),
@@ -61,6 +66,11 @@ impl<'a> Device<'a> {
             ..self
         }
     }
+}
+
+/// Whether both say something, and not the same.
+fn differ(one: Text<'_>, other: Text<'_>) -> bool {
+    !one.is_blank() && !other.is_blank() && !one.as_written().eq_ignore_ascii_case(other.as_written())
 }
 
 /// A person's or machine's account.
@@ -80,8 +90,17 @@ impl<'a> User<'a> {
         self.account.or(self.principal).or(self.display_name).or(self.sid).or(self.entra_id)
     }
 
-    /// The same, with what only `other` tells.
+    /// The same, with what only `other` tells; all of `other` is of no use where it is another account.
     pub(crate) fn or(self, other: Self) -> Self {
+        let others = [
+            (self.account, other.account),
+            (self.principal, other.principal),
+            (self.sid, other.sid),
+            (self.entra_id, other.entra_id),
+        ];
+        if others.into_iter().any(|(one, other)| differ(one, other)) {
+            return self;
+        }
         Self {
             account: self.account.or(other.account),
             domain: self.domain.or(other.domain),

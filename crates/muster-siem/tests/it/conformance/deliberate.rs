@@ -117,18 +117,6 @@ impl Case<'_> {
         !value.is_null() && self.is(&[&canonical(value, false)])
     }
 
-    /// Whether what is expected stands in a column whose name begins so.
-    pub(super) fn in_record(&self, beginning: &str) -> bool {
-        let columns = self.record.as_object().into_iter().flatten();
-        let columns: Vec<_> =
-            columns.filter(|(name, _)| name.starts_with(beginning)).map(|(_, value)| value).collect();
-        self.expected().all(|value| {
-            columns.iter().any(|column| {
-                canonical(column, false) == value || column.is_object() && column.to_string().contains(value)
-            })
-        })
-    }
-
     pub(super) fn table(&self, end: &str) -> bool {
         self.table.ends_with(end)
     }
@@ -301,8 +289,15 @@ pub(super) const DELIBERATE: &[Difference] = &[
         set: "elastic event",
         field: "process.parent.group_leader.*",
         count: 2,
-        when: |case| case.nothing() && case.in_record("InitiatingProcessParent"),
-        reason: "Elastic writes the parent's parent as leader of its group, which Microsoft does not say; ours is in Microsoft's own part",
+        when: |case| {
+            case.nothing()
+                && case.elsewhere(&[
+                    "labels.grandparent_name",
+                    "labels.grandparent_pid",
+                    "labels.grandparent_start",
+                ])
+        },
+        reason: "Elastic writes the parent's parent as leader of its group, which Microsoft does not say; ours is labels.grandparent_name, _pid and _start",
     },
     Difference {
         set: "elastic event",
@@ -368,35 +363,29 @@ pub(super) const DELIBERATE: &[Difference] = &[
         set: "elastic event",
         field: "process.pid",
         count: 2,
-        when: |case| case.table("DeviceEvents") && case.column("ProcessId") && case.written().count() == 1,
-        reason: "Elastic mixes the id of the process that is acted on into the process that acts",
+        when: |case| case.elsewhere(&["Target.process.pid"]) && case.written().count() == 1,
+        reason: "Elastic mixes the id of the process that is acted on into the process that acts; ours is Target.process.pid",
     },
     Difference {
         set: "elastic event",
         field: "process.start",
         count: 3,
-        when: |case| {
-            case.table("DeviceEvents") && case.column("ProcessCreationTime") && case.written().count() == 1
-        },
-        reason: "Elastic mixes the start of the process that is acted on into the process that acts",
+        when: |case| case.elsewhere(&["Target.process.start"]) && case.written().count() == 1,
+        reason: "Elastic mixes the start of the process that is acted on into the process that acts; ours is Target.process.start",
     },
     Difference {
         set: "elastic event",
         field: "process.command_line",
         count: 1,
-        when: |case| {
-            case.table("DeviceEvents") && case.column("ProcessCommandLine") && case.written().count() == 1
-        },
-        reason: "Elastic mixes the command line of the process that is acted on into the process that acts",
+        when: |case| case.elsewhere(&["Target.process.command_line"]) && case.written().count() == 1,
+        reason: "Elastic mixes the command line of the process that is acted on into the process that acts; ours is Target.process.command_line",
     },
     Difference {
         set: "elastic event",
         field: "process.args",
         count: 1,
-        when: |case| {
-            case.table("DeviceEvents") && case.column("ProcessCommandLine") && case.written().count() == 1
-        },
-        reason: "Elastic mixes the command line of the process that is acted on into the process that acts",
+        when: |case| case.elsewhere(&["Target.process.command_line"]) && case.written().count() == 1,
+        reason: "Elastic mixes the command line of the process that is acted on into the process that acts; ours is Target.process.command_line",
     },
     Difference {
         set: "elastic event",
@@ -412,11 +401,10 @@ pub(super) const DELIBERATE: &[Difference] = &[
         field: "process.Ext.token.integrity_level_name",
         count: 1,
         when: |case| {
-            case.table("DeviceProcessEvents")
-                && case.column("InitiatingProcessIntegrityLevel")
+            case.elsewhere(&["process.parent.Ext.token.integrity_level_name"])
                 && case.written().eq(case.record["ProcessIntegrityLevel"].as_str())
         },
-        reason: "of a process that was created Elastic writes its parent's; ours is its own",
+        reason: "of a process that was created Elastic writes its parent's, which is our process.parent.Ext; ours is its own",
     },
     Difference {
         set: "elastic event",
@@ -438,9 +426,10 @@ pub(super) const DELIBERATE: &[Difference] = &[
         count: 1,
         when: |case| {
             case.written().all(|data| case.record["RegistryValueData"] == *data)
-                && case.missing().eq(case.record["PreviousRegistryValueData"].as_str())
+                && case.missing().count() == 1
+                && case.missing().all(|data| case.has(&["labels.previous_registry_data"], data))
         },
-        reason: "Elastic adds the data before the change; ours is the data now, and the former is in Microsoft's own part",
+        reason: "Elastic adds the data before the change; ours is the data now, and the former is labels.previous_registry_data",
     },
     Difference {
         set: "elastic event",
@@ -634,12 +623,12 @@ pub(super) const DELIBERATE: &[Difference] = &[
         field: "event.action",
         count: 2,
         when: |case| {
-            case.column("Action")
+            case.elsewhere(&["labels.action"])
                 && case.record["ActionType"]
                     .as_str()
                     .is_some_and(|action| case.writes(&[&action.to_lowercase().replace(' ', "-")]))
         },
-        reason: "Sekoia writes what was done to the mail; ours is the row's action, as Elastic has it, and the other is in Microsoft's own part",
+        reason: "Sekoia writes what was done to the mail; ours is the row's action, as Elastic has it, and the other is labels.action",
     },
     Difference {
         set: "sekoia",
@@ -751,8 +740,8 @@ pub(super) const DELIBERATE: &[Difference] = &[
         set: "sekoia",
         field: "file.size",
         count: 3,
-        when: |case| case.nothing() && case.table("DeviceProcessEvents") && case.column("FileSize"),
-        reason: "of a row about a process the file is the process's own; ECS has no size of a process's image",
+        when: |case| case.nothing() && case.elsewhere(&["labels.process_size"]),
+        reason: "of a row about a process the file is the process's own; ECS has no size of a process's image, and ours is labels.process_size",
     },
     Difference {
         set: "sekoia",
@@ -840,22 +829,15 @@ pub(super) const DELIBERATE: &[Difference] = &[
         reason: "Sekoia writes `Unknown`, which says nothing",
     },
     Difference {
-        set: "sekoia",
-        field: "email.attachments.*",
-        count: 2,
-        when: |case| case.nothing() && case.table("CloudAppEvents") && case.in_record("RawEventData"),
-        reason: "Sekoia reads the log of another product that is inside this one; ours has it as Microsoft's own part",
-    },
-    Difference {
         set: "tenzir",
         field: "end_time",
         count: 2,
         when: |case| {
             case.nothing()
-                && case.column("lastUpdateDateTime")
+                && case.elsewhere(&["metadata.modified_time"])
                 && case.record["lastActivityDateTime"].is_null()
         },
-        reason: "Tenzir writes when the record was last changed; ours is the last activity, which these records lack",
+        reason: "Tenzir writes when the record was last changed, which is our metadata.modified_time; end_time is the last activity, which these records lack",
     },
     Difference {
         set: "tenzir",

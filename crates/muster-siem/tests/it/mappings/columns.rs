@@ -174,3 +174,99 @@ fn the_place_of_an_address_is_that_of_the_source() {
     }
     assert_eq!(ecs(GraphAlert, &alert(json!(["destination"]))).get("source"), None);
 }
+
+#[test]
+fn a_process_that_another_one_acts_on_is_told_apart() {
+    let columns = |action: &str| {
+        json!({
+            "Timestamp": "2026-03-02T08:15:30Z", "ActionType": action, "DeviceId": "d1", "DeviceName": "h",
+            "InitiatingProcessId": 7, "InitiatingProcessFileName": "odd.exe", "InitiatingProcessCommandLine": "odd.exe /x",
+            "ProcessId": 9, "FileName": "lsass.exe", "FolderPath": r"C:\Windows\System32\lsass.exe",
+            "ProcessCommandLine": "lsass.exe", "ProcessCreationTime": "2026-03-02T08:00:00Z",
+        })
+    };
+    for action in ["OpenProcessApiCall", "ProcessPrimaryTokenModified"] {
+        let document = ecs(HuntingRow, &row("DeviceEvents", &columns(action)));
+        assert_eq!(
+            (&document["process"]["pid"], &document["process"]["name"]),
+            (&json!(7), &json!("odd.exe"))
+        );
+        let target = json!({
+            "pid": 9, "name": "lsass.exe", "executable": r"C:\Windows\System32\lsass.exe", "command_line": "lsass.exe",
+            "start": "2026-03-02T08:00:00Z",
+        });
+        assert_eq!(document["Target"]["process"], target, "{action}");
+    }
+    assert_eq!(ecs(HuntingRow, &row("DeviceProcessEvents", &columns("ProcessCreated"))).get("Target"), None);
+}
+
+#[test]
+fn the_parent_of_a_parent_and_what_was_before_a_change() {
+    let document = ecs(
+        HuntingRow,
+        &row(
+            "DeviceProcessEvents",
+            &json!({
+                "ActionType": "ProcessCreated", "DeviceId": "d1", "ProcessId": 9, "FileName": "powershell.exe",
+                "InitiatingProcessId": 7, "InitiatingProcessFileName": "winword.exe", "InitiatingProcessParentId": 5,
+                "InitiatingProcessParentFileName": "outlook.exe",
+                "InitiatingProcessParentCreationTime": "2026-03-02T08:00:00Z", "FileSize": 4711,
+                "ProcessIntegrityLevel": "High", "InitiatingProcessIntegrityLevel": "Medium",
+            }),
+        ),
+    );
+    assert_eq!(
+        (&document["process"]["name"], &document["process"]["parent"]["name"]),
+        (&json!("powershell.exe"), &json!("winword.exe"))
+    );
+    let labels = &document["labels"];
+    assert_eq!(
+        (&labels["grandparent_name"], &labels["grandparent_pid"], &labels["grandparent_start"]),
+        (&json!("outlook.exe"), &json!("5"), &json!("2026-03-02T08:00:00Z"))
+    );
+    assert_eq!(labels["process_size"], 4711);
+    assert_eq!(document["process"]["Ext"]["token"]["integrity_level_name"], "High");
+    assert_eq!(document["process"]["parent"]["Ext"]["token"]["integrity_level_name"], "Medium");
+    let document = ecs(
+        HuntingRow,
+        &row(
+            "DeviceRegistryEvents",
+            &json!({
+                "ActionType": "RegistryValueSet", "RegistryKey": r"HKEY_LOCAL_MACHINE\SOFTWARE\Odd", "RegistryValueName": "Run",
+                "RegistryValueData": "odd.exe", "PreviousRegistryValueData": "good.exe",
+            }),
+        ),
+    );
+    assert_eq!(document["registry"]["data"]["strings"], json!(["odd.exe"]));
+    assert_eq!(document["labels"]["previous_registry_data"], "good.exe");
+    let document = ecs(
+        HuntingRow,
+        &row(
+            "DeviceFileEvents",
+            &json!({
+                "ActionType": "FileRenamed", "FileName": "a.locked", "FolderPath": r"C:\a\a.locked",
+                "PreviousFileName": "a.docx", "PreviousFolderPath": r"C:\a",
+            }),
+        ),
+    );
+    assert_eq!(document["file"]["name"], "a.locked");
+    assert_eq!(document["file"]["Ext"]["original"], json!({"name": "a.docx", "path": r"C:\a\a.docx"}));
+}
+
+#[test]
+fn addresses_of_a_device_are_read_from_a_list_and_from_a_text() {
+    let list = json!([{"IPAddress": "10.0.0.7", "SubnetPrefix": 24}, {"IPAddress": "fe80::1"}]);
+    for addresses in [list.clone(), json!(list.to_string())] {
+        let body =
+            row("DeviceNetworkInfo", &json!({"DeviceId": "d1", "MacAddress": "x", "IPAddresses": addresses}));
+        let device = ocsf(HuntingRow, &body)["device"].take();
+        let found: Vec<_> = device["network_interfaces"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|one| one["ip"].clone())
+            .collect();
+        assert_eq!(found, ["10.0.0.7", "fe80::1"], "{device}");
+        assert_eq!(ecs(HuntingRow, &body)["host"]["ip"], json!(["10.0.0.7", "fe80::1"]));
+    }
+}

@@ -2,6 +2,7 @@
 //! and the formats' documentation says of the fields.
 
 mod columns;
+mod ends;
 mod evident;
 mod mail;
 mod observables;
@@ -18,8 +19,8 @@ use crate::cef::read_cef;
 use crate::fixtures::{head, tenant};
 use crate::leef::read_leef;
 
-/// The first event of a record.
-fn event(format: &str, kind: RecordKind, body: &str) -> String {
+/// The events of a record.
+fn events(format: &str, kind: RecordKind, body: &str) -> Vec<String> {
     let format = match format {
         "cef" => Format::Cef(Default::default()),
         "leef" => Format::Leef(Default::default()),
@@ -29,8 +30,12 @@ fn event(format: &str, kind: RecordKind, body: &str) -> String {
     };
     let (mut events, head) = (Events::new(), head(kind, body));
     format.write(kind, Record { head: &head, body }, &tenant(), &mut events).expect("it can be written");
-    let first = events.iter().next().expect("an event").to_vec();
-    String::from_utf8(first).expect("text")
+    events.iter().map(|event| String::from_utf8(event.to_vec()).expect("text")).collect()
+}
+
+/// The first event of a record.
+fn event(format: &str, kind: RecordKind, body: &str) -> String {
+    events(format, kind, body).into_iter().next().expect("an event")
 }
 
 fn json(format: &str, kind: RecordKind, body: &str) -> Value {

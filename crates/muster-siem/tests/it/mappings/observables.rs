@@ -1,9 +1,9 @@
 //! OCSF's observables are what they say they are, and stand where they say; a Base Event says who and where.
 
-use muster_model::RecordKind::{self, GraphAlert, HuntingRow};
+use muster_model::RecordKind::{self, EndpointAlert, GraphAlert, HuntingRow};
 use serde_json::{Value, json};
 
-use super::ocsf;
+use super::{ecs, events, line, ocsf};
 use crate::corpus::corpus;
 use crate::fixtures::FIXTURES;
 
@@ -60,7 +60,8 @@ fn of_every_row_each_stands_where_its_name_says_and_is_what_it_is_called() {
             count += 1;
             let there = at(&event, &name);
             // Microsoft's text may have more around an address.
-            let stands = if matches!(kind, 2 | 5) || name == "unmapped.LoggedOnUsers" {
+            let in_more = ["unmapped.LoggedOnUsers", "unmapped.Entities", "unmapped.RawEventData"];
+            let stands = if matches!(kind, 2 | 5) || in_more.contains(&name.as_str()) {
                 there.iter().any(|text| text.contains(&value))
             } else {
                 there.contains(&value)
@@ -186,4 +187,51 @@ fn calls_and_connections_of_device_events_have_their_classes() {
         (&blocked["src_endpoint"]["port"], &blocked["dst_endpoint"]["port"]),
         (&json!(50022), &json!(22))
     );
+}
+
+#[test]
+fn of_every_alert_each_stands_where_its_name_says() {
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for (name, kind, body) in FIXTURES.iter().filter(|(_, kind, _)| *kind != HuntingRow) {
+        for event in events("ocsf", *kind, body) {
+            let event: Value = serde_json::from_str(&event).expect("JSON");
+            for (_, place, value) in observables(&event) {
+                count += 1;
+                let there = at(&event, &place);
+                // What an incident has of its alerts stands in their own events.
+                let elsewhere = place == "finding_info_list[]" && event["class_uid"] == 2005;
+                // Lists in a text, and what the record of an older API has in no evidence.
+                let in_text = there.iter().any(|text| text.contains(&value));
+                if there.is_empty() || !(in_text || elsewhere) {
+                    wrong.push(format!("{name} {place} {value:?}: {there:?}"));
+                }
+            }
+        }
+    }
+    assert!(count > 600, "{count}");
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_domain_of_an_account_is_no_entity_of_its_own() {
+    let body = json!({
+        "id": "1", "title": "x", "alertCreationTime": "2026-03-02T08:15:30Z", "detectionSource": "WindowsDefenderAv",
+        "evidence": [
+            {"entityType": "User", "accountName": "ida.sund", "domainName": "FABRIKAM", "userSid": "S-1-5-21-7"},
+            {"entityType": "SecurityGroup", "domainName": "CONTOSO"},
+        ],
+    })
+    .to_string();
+    let event = ocsf(EndpointAlert, &body);
+    let values: Vec<_> = observables(&event).into_iter().map(|(_, _, value)| value).collect();
+    assert!(!values.contains(&"FABRIKAM".to_owned()) && values.contains(&"CONTOSO".to_owned()), "{values:?}");
+    assert_eq!(event["evidences"][0]["user"]["domain"], "FABRIKAM");
+    // Of a product that does not say its name.
+    let product = &event["finding_info"]["product"];
+    assert_eq!(
+        (&product["name"], &product["feature"]["name"]),
+        (&json!("Microsoft Defender for Endpoint"), &json!("WindowsDefenderAv"))
+    );
+    assert_eq!(line("cef", EndpointAlert, &body)["muEntities"], "CONTOSO");
+    assert_eq!(ecs(EndpointAlert, &body)["labels"]["entity"], json!(["CONTOSO"]));
 }

@@ -315,6 +315,23 @@ fn counted() -> impl Iterator<Item = (&'static str, RecordKind, &'static str)> {
     FIXTURES.iter().copied().filter(move |(name, ..)| name.contains('/') || more.contains(name))
 }
 
+/// The texts and numbers of a record that a format's own part lacks, with the format and their place.
+pub(crate) fn lost(kind: RecordKind, body: &str) -> Vec<String> {
+    let record: Value = serde_json::from_str(body).expect("JSON");
+    // On one line, as it comes from Microsoft.
+    let body = record.to_string();
+    let mut lost = Vec::new();
+    for format in FORMATS {
+        let parts = Parts::of(format, kind, &body);
+        leaves(&record, &mut |path, text| {
+            if !parts.own.contains(&text) {
+                lost.push(format!("{format}: {}: {text}", path.join(".")));
+            }
+        });
+    }
+    lost
+}
+
 /// What was found.
 struct Report {
     page: String,

@@ -15,5 +15,6 @@ mod formats;
 mod leef;
 mod mappings;
 mod ocsf;
+mod payloads;
 mod peers;
 mod splunk_app;

@@ -116,16 +116,20 @@ impl Deliverer {
             return Ok(StepOutcome::Idle);
         };
         let label = lease.tenant.label();
-        let shown = Shown::to(&self.router, &lease.tenant, &self.name, &lease.deliveries);
-        let deliveries = shown.as_ref().map_or(&lease.deliveries, |shown| &shown.deliveries);
-        let batch = DeliveryBatch { tenant: &label, deliveries };
+        let shown = Shown::of(&self.router, &lease);
+        let seen = shown.as_ref().map_or(&lease, |shown| &shown.lease);
+        let batch = DeliveryBatch { tenant: &label, deliveries: &seen.deliveries };
         let began = tokio::time::Instant::now();
-        let report = self.deliver_leased(&lease, batch).await;
+        let report = match shown.as_ref().is_some_and(Shown::is_empty) {
+            true => Report { outcomes: Vec::new(), trouble: None },
+            false => self.deliver_leased(seen, batch).await,
+        };
         let seconds = began.elapsed().as_secs_f64();
         metrics::histogram!("muster_delivery_seconds", "sink" => self.name.clone()).record(seconds);
-        if let Some(shown) = &shown {
-            shown.count(&self.name, &report.outcomes);
-        }
+        let report = match &shown {
+            Some(shown) => shown.answer(report),
+            None => report,
+        };
         self.settle(&lease, &report).await
     }
 

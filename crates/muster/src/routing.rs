@@ -35,13 +35,23 @@ impl Router {
     }
 
     /// The routes for this tenant that lead to a sink.
-    pub fn routes_to(&self, tenant: &Tenant, sink: &str) -> impl Iterator<Item = &RouteSettings> {
-        self.0.iter().filter(move |route| route.is_for(tenant) && route.sinks.iter().any(|name| name == sink))
+    pub fn leading_to(&self, tenant: &Tenant, sink: &str) -> impl Iterator<Item = &RouteSettings> {
+        self.0.iter().filter(move |route| route.is_for(tenant) && route.leads_to(sink))
     }
 
     /// The routes that records of `source` of this tenant may take.
     pub fn routes(&self, tenant: &Tenant, source: Source) -> Routes {
-        let serving = self.0.iter().enumerate().filter(|(_, route)| route.serves(tenant, source));
+        self.routes_of(tenant, source, |_| true)
+    }
+
+    /// Those of them that lead to a sink.
+    pub fn routes_to(&self, tenant: &Tenant, source: Source, sink: &str) -> Routes {
+        self.routes_of(tenant, source, |route| route.leads_to(sink))
+    }
+
+    fn routes_of(&self, tenant: &Tenant, source: Source, wanted: impl Fn(&RouteSettings) -> bool) -> Routes {
+        let fits = |route: &RouteSettings| route.serves(tenant, source) && wanted(route);
+        let serving = self.0.iter().enumerate().filter(|(_, route)| fits(route));
         let serving: Vec<_> = serving.map(|(index, route)| (route.called(index), route.clone())).collect();
         let asked = serving.iter().fold(Asked::default(), |asked, (_, route)| asked.or(route.asks()));
         Routes { source, serving, asked }
@@ -79,6 +89,16 @@ impl Routes {
     pub fn destination(&self, record: Record<'_>) -> Destination {
         let (taken, filtered) = self.taken(record.head.severity, record.body);
         self.destination_of(&taken, filtered)
+    }
+
+    /// The route at a place that [`Routes::taking`] names.
+    pub fn at(&self, place: usize) -> &RouteSettings {
+        &self.serving[place].1
+    }
+
+    /// The places of the routes that take a record.
+    pub fn taking(&self, record: Record<'_>) -> Vec<usize> {
+        self.taken(record.head.severity, record.body).0
     }
 
     /// Which routes take a record; and where none leads it to a sink, whether that is only for what it says.

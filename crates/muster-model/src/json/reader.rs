@@ -35,6 +35,12 @@ impl<'a> Reader<'a> {
         Err(self.malformed())
     }
 
+    /// Whether nothing but blanks is left.
+    #[inline]
+    pub fn is_at_end(&mut self) -> bool {
+        self.peek().is_err()
+    }
+
     /// Calls `on_field` with each key (as written); it must take the value. What is not an object is skipped.
     #[inline]
     pub fn object(

@@ -200,8 +200,8 @@ impl RouteSettings {
 
     /// What of records its sinks do not get.
     pub fn redaction(&self) -> Redaction {
-        // The paths were looked at when the settings were read.
-        Redaction::new(&self.drop, &self.mask).unwrap_or_default()
+        // The paths were looked at when the settings were read. Whatever else cannot be told apart is kept back.
+        Redaction::new(&self.drop, &self.mask).unwrap_or_else(|_| Redaction::of_everything())
     }
 
     /// What of a record it asks for, beside its severity.
@@ -211,6 +211,11 @@ impl RouteSettings {
             service: self.services.is_some(),
             category: self.categories.is_some(),
         }
+    }
+
+    /// Whether it leads to this sink.
+    pub fn leads_to(&self, sink: &str) -> bool {
+        self.sinks.iter().any(|name| name == sink)
     }
 
     /// Whether it is for records of this source.

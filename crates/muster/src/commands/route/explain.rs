@@ -2,20 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use jiff::Timestamp;
 use muster_model::{
-    Asked, Record, RecordHead, RecordKind, RouteFacts, Severity, Source, Tenant, TenantState, json,
+    Asked, Record, RecordHead, RecordKind, Redacted, RouteFacts, Severity, Source, Tenant, TenantState, json,
 };
-use muster_store::{Destination, ReplayTo, TenantKey};
+use muster_store::TenantKey;
 use serde::Serialize;
 
 use crate::commands::Context;
 use crate::commands::recorded::{File, record_kind};
 use crate::config::{Fit, Objection, RouteSettings, Words};
 use crate::exit_code::{Exit, Failed};
-use crate::redactions::{Redactions, redacted};
+use crate::redactions::Redactions;
 use crate::routing::Router;
 use crate::shown::output::{Output, Tone, plain};
 
@@ -82,6 +81,9 @@ struct ToSink {
     /// Fields that it may not see.
     dropped: u64,
     masked: u64,
+    /// Why it gets none of it: the record would become a dead letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
@@ -155,51 +157,59 @@ fn tenant_id(body: &str) -> Option<String> {
     skimmed.ok().and(id)
 }
 
-/// The versions of records that the journal holds: a replay that changes nothing shows them.
+/// The versions of records that the journal holds. Only the batches are opened in which they stand.
 async fn of_journal(args: &Args, context: &Context) -> Result<Vec<Subject>, Failed> {
-    let tenants = match &args.tenant {
-        Some(name) => vec![context.store.tenant(TenantKey::Name(name)).await?],
-        None => context.store.tenants().await?,
+    let asked = match &args.tenant {
+        Some(name) => Some(context.store.tenant(TenantKey::Name(name)).await?.id),
+        None => None,
     };
-    let mut found = Vec::new();
-    for tenant in tenants.iter().filter(|tenant| tenant.state != TenantState::Offboarded) {
-        let read = tenant.sources.iter().copied().chain(Source::ALL).collect::<BTreeSet<_>>();
-        let sources = args.source.map_or(read, |source| BTreeSet::from([source]));
-        for source in &sources {
-            let seen: Mutex<Vec<(RecordHead, String)>> = Mutex::default();
-            let look = |record: Record<'_>| {
-                let mut seen = seen.lock().expect("no panic while the lock is held");
-                if seen.len() < RECORDS_MAX {
-                    seen.push((record.head.clone(), record.body.to_owned()));
-                }
-                Destination::default()
+    let tenants = context.store.tenants().await?;
+    let (mut found, mut damaged) = (Vec::new(), None);
+    for id in args.ids.iter().collect::<BTreeSet<_>>() {
+        for version in context.store.trace(asked, id).await? {
+            let tenant = tenants.iter().find(|tenant| tenant.id == version.tenant);
+            let Some(tenant) = tenant.filter(|tenant| tenant.state != TenantState::Offboarded) else {
+                continue;
             };
-            super::diff::look_through(
-                context,
-                tenant,
-                *source,
-                (Timestamp::MIN, &args.ids),
-                ReplayTo::Each(&look),
-            )
-            .await?;
-            let seen = seen.into_inner().expect("no panic while the lock is held");
-            found.extend(seen.into_iter().map(|(head, body)| Subject {
-                tenant: tenant.clone(),
-                source: *source,
-                head,
-                body,
-            }));
+            if args.source.is_some_and(|source| source != version.source) || found.len() == RECORDS_MAX {
+                continue;
+            }
+            let before = version.batch.saturating_sub(1);
+            let slice = context.store.journal_slice(before, Some(tenant.id), Timestamp::MIN).await?;
+            // Pruned, or about to be fetched again.
+            let Some(slice) = slice.filter(|slice| slice.batch == version.batch) else { continue };
+            match slice.records {
+                Ok(batch) => {
+                    let record = batch.record(usize::try_from(version.place).unwrap_or(usize::MAX));
+                    found.extend(record.map(|record| Subject {
+                        tenant: tenant.clone(),
+                        source: version.source,
+                        head: record.head.clone(),
+                        body: record.body.to_owned(),
+                    }));
+                }
+                Err(reason) => damaged = Some((id, version.batch, reason)),
+            }
         }
     }
-    if found.is_empty() {
-        let said = format!(
-            "the journal holds no record {}; what has left it can be given as a file (`muster fetch --id` asks Microsoft)",
-            args.ids.iter().map(|id| format!("`{}`", plain(id))).collect::<Vec<_>>().join(", ")
-        );
-        return Err(Failed::say(Exit::NotFound, said));
+    match (found.is_empty(), damaged) {
+        (false, _) => Ok(found),
+        (true, Some((id, batch, reason))) => {
+            let said = format!(
+                "batch {batch} of the journal, which holds record `{}`, cannot be read: {}; `muster run` fetches it again, and `muster fetch --id` asks Microsoft now",
+                plain(id),
+                plain(&reason)
+            );
+            Err(Failed::say(Exit::Failure, said))
+        }
+        (true, None) => {
+            let ids = args.ids.iter().map(|id| format!("`{}`", plain(id))).collect::<Vec<_>>().join(", ");
+            let said = format!(
+                "the journal holds no record {ids}; what has left it can be given as a file (`muster fetch --id` asks Microsoft)"
+            );
+            Err(Failed::say(Exit::NotFound, said))
+        }
     }
-    found.truncate(RECORDS_MAX);
-    Ok(found)
 }
 
 fn explain(asked: &Subject, routes: &[RouteSettings], router: &Router) -> Explained {
@@ -220,11 +230,14 @@ fn explain(asked: &Subject, routes: &[RouteSettings], router: &Router) -> Explai
     });
     let to_sink = |sink: &String| {
         let lost = Redactions::of(router, tenant, *source, sink).map(|mut redactions| {
-            let redaction = redactions.for_record(record);
-            redacted(&redaction, record, &mut String::new())
+            redactions.show(record, &mut String::new())
         });
-        let lost = lost.unwrap_or_default();
-        ToSink { sink: sink.clone(), dropped: lost.dropped, masked: lost.masked }
+        let (lost, trouble) = match lost {
+            Some(Err(reason)) => (Redacted::default(), Some(reason)),
+            Some(Ok(lost)) => (lost, None),
+            None => (Redacted::default(), None),
+        };
+        ToSink { sink: sink.clone(), dropped: lost.dropped, masked: lost.masked, trouble }
     };
     Explained {
         id: head.id.clone(),
@@ -303,9 +316,10 @@ fn shown(explained: &Explained, output: &Output) -> String {
             output.text(route.sinks.join(", ")),
         ]);
     }
-    let sinks = explained.sinks.iter().map(|to| match (to.dropped, to.masked) {
-        (0, 0) => to.sink.clone(),
-        (dropped, masked) => format!("{} (fields dropped: {dropped}, masked: {masked})", to.sink),
+    let sinks = explained.sinks.iter().map(|to| match (&to.trouble, to.dropped, to.masked) {
+        (Some(reason), ..) => format!("{} (not at all: {})", to.sink, plain(reason)),
+        (None, 0, 0) => to.sink.clone(),
+        (None, dropped, masked) => format!("{} (fields dropped: {dropped}, masked: {masked})", to.sink),
     });
     let sinks = sinks.collect::<Vec<_>>().join(", ");
     let goes = match (sinks.is_empty(), explained.filtered) {

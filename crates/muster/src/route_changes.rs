@@ -16,6 +16,7 @@ const NAMED_MAX: usize = 3;
 pub struct RouteChange {
     pub sink: String,
     pub source: Source,
+    pub what: WhatChanges,
     pub tenants: Vec<String>,
     /// Which records it got, a line for each way there; none where it got nothing.
     pub before: Vec<String>,
@@ -23,30 +24,53 @@ pub struct RouteChange {
     pub now: Vec<String>,
 }
 
-/// Which records of a tenant's source go to a sink, by what they say.
-type Ways = BTreeMap<(String, Source), BTreeSet<String>>;
+/// What of it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhatChanges {
+    /// The sink got nothing of it before.
+    New,
+    /// The sink gets nothing of it any more.
+    Gone,
+    /// The sink gets other records.
+    Records,
+    /// The sink gets the same records; what it sees of them changes.
+    Fields,
+}
 
-/// What changes: the sink, the source, what it got and what it gets.
-type What = (String, Source, Vec<String>, Vec<String>);
+/// Which records of a tenant's source go to a sink, by what they say.
+type Ways = BTreeMap<(String, Source), BTreeMap<String, Kept>>;
+
+/// What is kept from the sink of such records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Kept {
+    dropped: BTreeSet<String>,
+    masked: BTreeSet<String>,
+}
 
 /// What the new routes change for these tenants: a line for all tenants for whom the same changes.
 pub fn changes(old: &[RouteSettings], new: &[RouteSettings], tenants: &[Tenant]) -> Vec<RouteChange> {
-    let mut alike: BTreeMap<What, Vec<String>> = BTreeMap::new();
+    let mut alike: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for tenant in tenants.iter().filter(|tenant| tenant.state != TenantState::Offboarded) {
         let (before, now) = (ways(old, tenant), ways(new, tenant));
         let both = before.keys().chain(now.keys()).collect::<BTreeSet<_>>();
         for (sink, source) in both {
-            let of = |ways: &Ways| -> Vec<String> {
-                ways.get(&(sink.clone(), *source)).into_iter().flatten().cloned().collect()
-            };
+            let of = |ways: &Ways| ways.get(&(sink.clone(), *source)).cloned().unwrap_or_default();
             let (before, now) = (of(&before), of(&now));
             if before != now {
-                let key = (sink.clone(), *source, before, now);
-                alike.entry(key).or_default().push(tenant.slug.to_string());
+                alike.entry((sink.clone(), *source, before, now)).or_default().push(tenant.slug.to_string());
             }
         }
     }
-    let change = |((sink, source, before, now), tenants)| RouteChange { sink, source, tenants, before, now };
+    let change = |((sink, source, before, now), tenants): ((_, _, BTreeMap<String, Kept>, _), _)| {
+        let what = match () {
+            () if before.is_empty() => WhatChanges::New,
+            () if now.is_empty() => WhatChanges::Gone,
+            () if before.keys().eq(now.keys()) => WhatChanges::Fields,
+            () => WhatChanges::Records,
+        };
+        RouteChange { sink, source, what, tenants, before: lines(&before), now: lines(&now) }
+    };
     alike.into_iter().map(change).collect()
 }
 
@@ -55,25 +79,29 @@ fn ways(routes: &[RouteSettings], tenant: &Tenant) -> Ways {
     for source in &tenant.sources {
         for route in routes.iter().filter(|route| route.serves(tenant, *source)) {
             for sink in &route.sinks {
-                ways.entry((sink.clone(), *source)).or_default().insert(in_words(route));
+                let of = ways.entry((sink.clone(), *source)).or_default();
+                let kept = of.entry(taken_by(route)).or_default();
+                kept.dropped.extend(route.drop.iter().cloned());
+                kept.masked.extend(route.mask.iter().cloned());
             }
         }
     }
-    // What one way brings whole, others add nothing to.
-    for lines in ways.values_mut() {
-        if lines.contains(EVERYTHING) {
-            lines.retain(|line| line == EVERYTHING || line.contains(KEPT));
+    // What one way brings whole, others add nothing to, unless they keep more of it from the sink.
+    for of in ways.values_mut() {
+        if let Some(all) = of.get(EVERYTHING).cloned() {
+            of.retain(|taken, kept| {
+                let keeps_more = !kept.dropped.is_subset(&all.dropped) || !kept.masked.is_subset(&all.masked);
+                taken == EVERYTHING || keeps_more
+            });
         }
     }
     ways
 }
 
 const EVERYTHING: &str = "all records";
-/// Stands in a line that tells what is kept from the sink.
-const KEPT: &str = " without ";
 
-/// Which records a route takes, and what it keeps from the sink.
-fn in_words(route: &RouteSettings) -> String {
+/// Which records a route takes.
+fn taken_by(route: &RouteSettings) -> String {
     let mut asks = Vec::new();
     if route.min_severity != muster_model::Severity::Unknown {
         asks.push(format!("of severity {} or worse", route.min_severity));
@@ -86,15 +114,25 @@ fn in_words(route: &RouteSettings) -> String {
     add("status", &route.statuses);
     add("service", &route.services);
     add("category", &route.categories);
-    let mut line = match asks.is_empty() {
+    match asks.is_empty() {
         true => EVERYTHING.to_owned(),
         false => format!("records {}", asks.join(", ")),
-    };
-    let kept: Vec<&str> = route.drop.iter().chain(&route.mask).map(String::as_str).collect();
-    if !kept.is_empty() {
-        line.push_str(&format!("{KEPT}{}", kept.join(", ")));
     }
-    line
+}
+
+/// A line for each way.
+fn lines(ways: &BTreeMap<String, Kept>) -> Vec<String> {
+    let line = |(taken, kept): (&String, &Kept)| {
+        let mut line = taken.clone();
+        for (how, paths) in [(" without ", &kept.dropped), (" masking ", &kept.masked)] {
+            if !paths.is_empty() {
+                line.push_str(how);
+                line.push_str(&paths.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+            }
+        }
+        line
+    };
+    ways.iter().map(line).collect()
 }
 
 impl RouteChange {
@@ -105,18 +143,19 @@ impl RouteChange {
             0 => shown,
             more => format!("{shown} and {more} more tenants"),
         };
-        let lines = |lines: &[String]| lines.join("; ");
         let (sink, source) = (&self.sink, self.source);
-        match (self.before.is_empty(), self.now.is_empty()) {
-            (true, _) => format!("`{sink}` will get {source} of {of}: {}", lines(&self.now)),
-            (_, true) => {
-                format!("`{sink}` will get {source} of {of} no more (it got {})", lines(&self.before))
+        let (before, now) = (self.before.join("; "), self.now.join("; "));
+        match self.what {
+            WhatChanges::New => format!("`{sink}` will get {source} of {of}: {now}"),
+            WhatChanges::Gone => format!("`{sink}` will get {source} of {of} no more (it got {before})"),
+            WhatChanges::Records => {
+                format!("`{sink}` will get other {source} of {of}: {now} (before: {before})")
             }
-            _ => format!(
-                "`{sink}` will get other {source} of {of}: {} (before: {})",
-                lines(&self.now),
-                lines(&self.before)
-            ),
+            WhatChanges::Fields => {
+                format!(
+                    "`{sink}` will get the same {source} of {of}, with other fields: {now} (before: {before})"
+                )
+            }
         }
     }
 }
@@ -185,12 +224,43 @@ mod tests {
             ["`splunk` will get graph_alerts of b, c, d and 1 more tenants no more (it got all records)"]
         );
         assert_eq!(
-            told("[[routes]]\nmin_severity = \"low\"\nmask = [\"**.accountName\"]\nsinks = [\"splunk\"]\n"),
+            told("[[routes]]\nmin_severity = \"low\"\ndrop = [\"**.accountName\"]\nsinks = [\"splunk\"]\n"),
             [
                 "`splunk` will get other graph_alerts of a, b, c and 2 more tenants: records of severity low or worse without \
               **.accountName (before: all records)"
             ]
         );
+    }
+
+    #[test]
+    fn a_change_that_takes_records_away_is_told_from_one_that_takes_fields_away() {
+        let tenants = [tenant(1, "a", &[])];
+        let told = |old: &str, new: &str| -> Vec<(WhatChanges, String)> {
+            let changes = changes(&routes(old), &routes(new), &tenants);
+            changes.iter().map(|change| (change.what, change.in_words())).collect()
+        };
+        let all = "[[routes]]\nsinks = [\"splunk\"]\n";
+        let kept = "[[routes]]\nsinks = [\"splunk\"]\nmask = [\"**.accountName\"]\ndrop = [\"evidence.x\"]\n";
+        let line = "all records without evidence.x masking **.accountName";
+        assert_eq!(
+            told(all, kept),
+            [(
+                WhatChanges::Fields,
+                format!("`splunk` will get the same graph_alerts of a, with other fields: {line} (before: all records)")
+            )]
+        );
+        assert_eq!(told(kept, all)[0].0, WhatChanges::Fields);
+        // A second way for the same records keeps as much from the sink as the first.
+        assert_eq!(told(kept, &format!("{all}{kept}")), []);
+        let high = format!("{kept}[[routes]]\nmin_severity = \"high\"\nsinks = [\"splunk\"]\n");
+        assert_eq!(told(kept, &high), []);
+        let high = format!("{high}drop = [\"title\"]\n");
+        assert_eq!(told(kept, &high)[0].0, WhatChanges::Records);
+        // A path that reads like words is a path.
+        let odd = "[[routes]]\nsinks = [\"splunk\"]\ncategories = [\"a without b\"]\n";
+        assert_eq!(told(all, &format!("{all}{odd}")), []);
+        assert_eq!(told(all, "")[0].0, WhatChanges::Gone);
+        assert_eq!(told("", all)[0].0, WhatChanges::New);
     }
 
     #[test]

@@ -355,6 +355,21 @@ async fn a_route_is_explained_and_a_change_is_shown_before_it_is_applied() {
         words.contains("`gold` will get graph_alerts of") && words.contains("of severity high or worse"),
         "{words}"
     );
+
+    // Of one whose batch is damaged that is said, and of others nothing of it is opened.
+    use sqlx::Connection as _;
+    let path = setup.path().join("muster.db");
+    let mut database = sqlx::SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.expect("opened");
+    let sql = "UPDATE journal_batch SET sealed = zeroblob(length(sealed)) WHERE batch_no =
+        (SELECT batch_no FROM record_version WHERE id = ? AND ordinal >= 0)";
+    sqlx::query(sql).bind(id).execute(&mut database).await.expect("damaged");
+    let damaged = setup.muster(&["route", "explain", "--id", id]).await;
+    assert!(self::words(&damaged).contains("cannot be read"), "{damaged:?}");
+    let sql = "SELECT id FROM record_version v WHERE ordinal >= 0 AND source_no = (SELECT min(source_no) FROM source)
+        AND batch_no IN (SELECT batch_no FROM journal_batch WHERE sealed != zeroblob(length(sealed)))";
+    let id: String = sqlx::query_scalar(sql).fetch_one(&mut database).await.expect("another");
+    good(&setup, &["route", "explain", "--id", &id]).await;
+    database.close().await.expect("closed");
 }
 
 /// At a reload, the log says what the new routes change; and what `run` uses, other routes are held against.
@@ -436,4 +451,10 @@ async fn what_one_sink_has_and_another_has_not_is_told() {
     }
     let text = words(&setup.muster(&["sink", "diff", "archive", "splunk"]).await);
     assert!(text.contains("archive has it, splunk is owed it") && text.contains("they differ"), "{text}");
+    // The table, what differs and the verdict stand apart.
+    let lines: Vec<&str> = text.lines().collect();
+    let first = lines.iter().position(|line| line.contains("archive has it")).expect("a difference");
+    let verdict = lines.iter().position(|line| line.starts_with("they differ")).expect("a verdict");
+    assert_eq!((lines[first - 1], lines[verdict - 1]), ("", ""), "{text}");
+    assert!(!lines[first - 2].is_empty() && !lines[verdict - 2].is_empty(), "{text}");
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::commands::Context;
 use crate::config::{RouteSettings, Settings};
 use crate::exit_code::{Exit, Failed};
+use crate::redactions::Redactions;
 use crate::route_changes::{RouteChange, changes};
 use crate::routing::Router;
 use crate::shown::output::{number, plain};
@@ -37,6 +38,8 @@ struct Verdict {
     records: u64,
     more: BTreeMap<String, u64>,
     less: BTreeMap<String, u64>,
+    /// Records that a sink got and would get, of which it would see more or less.
+    fields: BTreeMap<String, u64>,
     /// Records that went to some sink, and would go to none.
     unrouted: u64,
 }
@@ -47,7 +50,25 @@ struct Counts {
     records: u64,
     more: BTreeMap<String, u64>,
     less: BTreeMap<String, u64>,
+    fields: BTreeMap<String, u64>,
     unrouted: u64,
+}
+
+/// What is kept from sinks of one tenant's records of one source, by old and new routes.
+struct Kept {
+    sink: String,
+    before: Option<Redactions>,
+    after: Option<Redactions>,
+}
+
+impl Kept {
+    /// Whether the sink would see more or less of a record.
+    fn differs(&mut self, record: Record<'_>) -> bool {
+        let of = |redactions: &mut Option<Redactions>| {
+            redactions.as_mut().map(|redactions| redactions.for_record(record)).unwrap_or_default()
+        };
+        of(&mut self.before) != of(&mut self.after)
+    }
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
@@ -68,6 +89,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let (before, after) = (Router::new(old), Router::new(new.clone()));
     for (slug, source) in touched {
         let Some(tenant) = tenants.iter().find(|tenant| tenant.slug.as_str() == slug) else { continue };
+        let kept = context.settings.sinks.keys().map(|sink| Kept {
+            sink: sink.clone(),
+            before: Redactions::of(&before, tenant, source, sink),
+            after: Redactions::of(&after, tenant, source, sink),
+        });
+        let kept = Mutex::new(kept.collect::<Vec<_>>());
         let (before, after) = (before.routes(tenant, source), after.routes(tenant, source));
         let look = |record: Record<'_>| {
             let sinks = |destination: Destination| destination.sinks.into_iter().collect::<BTreeSet<_>>();
@@ -77,18 +104,24 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
             counts.unrouted += u64::from(!had.is_empty() && has.is_empty());
             has.difference(&had).for_each(|sink| *counts.more.entry(sink.clone()).or_default() += 1);
             had.difference(&has).for_each(|sink| *counts.less.entry(sink.clone()).or_default() += 1);
+            let mut kept = kept.lock().expect("no panic while the lock is held");
+            for kept in kept.iter_mut().filter(|kept| had.contains(&kept.sink) && has.contains(&kept.sink)) {
+                if kept.differs(record) {
+                    *counts.fields.entry(kept.sink.clone()).or_default() += 1;
+                }
+            }
             Destination::default()
         };
         look_through(context, tenant, source, (since, &[]), ReplayTo::Each(&look)).await?;
     }
-    let Counts { records, more, less, unrouted } = counts.into_inner().expect("no panic while it was held");
-    let verdict = Verdict { against, changes, since, records, more, less, unrouted };
+    let Counts { records, more, less, fields, unrouted } = counts.into_inner().expect("no panic while it was held");
+    let verdict = Verdict { against, changes, since, records, more, less, fields, unrouted };
     context.output.print(&verdict, |_| shown(&verdict))
 }
 
 /// Shows every record of one source of one tenant that the journal holds, and that was accepted since: by a replay that
 /// changes nothing.
-pub(super) async fn look_through(
+async fn look_through(
     context: &Context,
     tenant: &Tenant,
     source: Source,
@@ -149,6 +182,9 @@ fn shown(verdict: &Verdict) -> String {
             .iter()
             .map(|(sink, count)| format!("  {} less would have gone to {sink}", number(*count))),
     );
+    counted.extend(verdict.fields.iter().map(|(sink, count)| {
+        format!("  {} would have gone to {sink} with other fields", number(*count))
+    }));
     if verdict.unrouted > 0 {
         counted.push(format!("  {} would have gone to no sink", number(verdict.unrouted)));
     }

@@ -134,7 +134,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
                 output.text(number(row.damaged)),
             ]);
         }
-        let mut text = format!("{table}");
+        let mut text = format!("{table}\n\n");
         for difference in some {
             text.push_str(&plain(&format!(
                 "{} {} {}: {one} {}, {other} {}",
@@ -146,9 +146,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
             )));
             text.push('\n');
         }
+        if !some.is_empty() {
+            text.push('\n');
+        }
         text.push_str(match same {
-            true => "\nboth have the same",
-            false => "\nthey differ; `muster replay --sink` brings what one lacks",
+            true => "both have the same",
+            false => "they differ; `muster replay --sink` brings what one lacks",
         });
         text
     })?;

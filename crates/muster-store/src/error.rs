@@ -120,16 +120,6 @@ pub enum StoreError {
         /// What the database said.
         detail: String,
     },
-    /// A journal batch that is asked for as it is, without whom it can be done.
-    #[error(
-        "a journal batch of the tenant {tenant} is damaged ({reason}); `muster replay --tenant {tenant}` has its records fetched again"
-    )]
-    DamagedBatch {
-        /// Whose it is.
-        tenant: muster_model::TenantId,
-        /// Why it cannot be read.
-        reason: String,
-    },
     /// It was written by a later version of Muster.
     #[error(
         "the store was written by a later version of Muster ({store}): install that version or a newer one"

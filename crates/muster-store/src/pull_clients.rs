@@ -56,13 +56,15 @@ pub trait PullClients: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Some of a tenant's journal batches that hold records of these sources with times of processing in a span, in the
-    /// order of these times: at least one, and no more than `bytes_max` of bodies where several are given.
+    /// order of these times: at least one, and no more than `bytes_max` of bodies where several are given. Batches that cannot be
+    /// read are set aside: what they held is fetched again, and processed then.
     async fn processed(
         &self,
         tenant: TenantId,
         sources: &BTreeSet<Source>,
         span: ProcessedSpan,
         bytes_max: u64,
+        now: Timestamp,
     ) -> Result<Vec<ProcessedBatch>, StoreError>;
 }
 
@@ -164,6 +166,8 @@ pub struct ProcessedBatch {
     pub batch: Batch,
     /// The first record's time; each other's is a tick after the one's before it.
     pub first_at: Timestamp,
+    /// The records that came in the place of the first versions of theirs, which were lost with a damaged batch.
+    pub fetched_again: BTreeSet<usize>,
 }
 
 impl ProcessedBatch {

@@ -77,7 +77,7 @@ async fn all(store: &dyn Store, tenant: TenantId, after: Timestamp) -> Vec<(Time
 
 async fn within(store: &dyn Store, tenant: TenantId, span: ProcessedSpan) -> Vec<(Timestamp, String)> {
     let sources = BTreeSet::from(Source::ALL);
-    let batches = store.processed(tenant, &sources, span, u64::MAX).await.expect("read");
+    let batches = store.processed(tenant, &sources, span, u64::MAX, at(0)).await.expect("read");
     let mut found = Vec::new();
     for batch in &batches {
         let records = batch.batch.records().enumerate();
@@ -133,6 +133,13 @@ async fn what_was_promised_is_kept(store: &dyn Store) {
     accept(store, &lease, &["c"], &[], at(14)).await;
     let later = all(store, tenant.id, found[0].0).await;
     assert_eq!(later.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>(), ["c"]);
+    // Whatever time is promised, clients have seven digits to name what comes then.
+    let within_a_tick = at(60) + jiff::SignedDuration::from_nanos(50);
+    store.nothing_new_before((client.id, tenant.id), within_a_tick, at(15)).await.expect("noted");
+    accept(store, &lease, &["d"], &[], at(16)).await;
+    let last = all(store, tenant.id, within_a_tick).await;
+    assert_eq!(last.len(), 1);
+    assert_eq!(last[0].0.as_nanosecond() % 100, 0, "{}", last[0].0);
 }
 
 async fn a_span_has_its_records_and_no_others(store: &dyn Store) {
@@ -157,8 +164,8 @@ async fn a_span_has_its_records_and_no_others(store: &dyn Store) {
     }
     let alerts = BTreeSet::from([Source::GraphIncidents]);
     let span = ProcessedSpan { after: Timestamp::MIN, up_to: None, latest_first: false };
-    assert!(store.processed(tenant.id, &alerts, span, u64::MAX).await.expect("read").is_empty());
-    let some = store.processed(tenant.id, &BTreeSet::from(Source::ALL), span, 1).await.expect("read");
+    assert!(store.processed(tenant.id, &alerts, span, u64::MAX, at(0)).await.expect("read").is_empty());
+    let some = store.processed(tenant.id, &BTreeSet::from(Source::ALL), span, 1, at(0)).await.expect("read");
     assert_eq!(some.len(), 1, "at least one");
     // One page of several batches goes on where the batch before it ended.
     let bodies = ["p", "q"].map(|id| format!(r#"{{"id":"{id}","x":"{}"}}"#, "x".repeat(2 << 20)));

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use muster_model::Lineage;
 use sqlx::{Row, SqliteConnection};
 
+use super::damage::note_fetched_again;
 use super::failure::Failure;
 use super::pull_clients::processed_from;
 use super::unrouted::write_unrouted;
@@ -53,6 +54,7 @@ pub(super) async fn write_batch(
         .bind(batch.versions)
         .execute(&mut *connection)
         .await?;
+        note_fetched_again(connection, source_no, batch_no).await?;
     }
     if let Some(unrouted) = batch.unrouted {
         write_unrouted(connection, (source_no, batch_no), unrouted, now).await?;

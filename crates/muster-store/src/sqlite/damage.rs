@@ -17,7 +17,7 @@ use super::ledger::{SinkRow, count_sinks};
 use super::notes::leave_notes;
 use super::unrouted::strike_off;
 use crate::counting::hour_of_stored;
-use crate::stored::timestamp;
+use crate::stored::{nanoseconds, timestamp};
 
 /// A tick of Microsoft's times: the end of a span is exclusive.
 const TICK: Duration = Duration::from_nanos(100);
@@ -79,6 +79,7 @@ pub(super) async fn fetch_again(
     let counts = hours.iter().map(|(hour, records)| (*hour, sink, 0, 0, *records));
     let counts = serde_json::to_string(&counts.collect::<Vec<SinkRow<'_>>>()).expect("numbers");
     count_sinks(connection, source_no, counts).await?;
+    unprocess(connection, batch_no).await?;
     let Some((first, last)) =
         versions.iter().map(|(_, updated_at)| *updated_at).fold(None, |span: Option<(i64, i64)>, at| {
             Some(span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))))
@@ -86,6 +87,7 @@ pub(super) async fn fetch_again(
     else {
         return Ok(());
     };
+    note_first_versions(connection, (source_no, batch_no), (first, last), now).await?;
     let done = sqlx::query(
         "DELETE FROM record_version WHERE source_no = ? AND updated_at BETWEEN ? AND ? AND batch_no = ?",
     )
@@ -111,4 +113,65 @@ pub(super) async fn fetch_again(
     let to = timestamp(last).checked_add(TICK).ok();
     let note = Note::Hole { from: timestamp(from), to, reason: Reason::Damaged, since: now };
     leave_notes(connection, source_no, &[note]).await
+}
+
+/// A batch that cannot be read is not among what was processed any more: what comes in its place is.
+pub(super) async fn unprocess(connection: &mut SqliteConnection, batch_no: i64) -> Result<(), Failure> {
+    sqlx::query("UPDATE journal_batch SET processed_from = NULL WHERE batch_no = ?")
+        .bind(batch_no)
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes the records whose first known version is lost with a batch: the next that is known counts as their first to whoever asks
+/// for what was processed, or the one that comes where there is none.
+async fn note_first_versions(
+    connection: &mut SqliteConnection,
+    (source_no, batch_no): (i64, i64),
+    (first, last): (i64, i64),
+    now: Timestamp,
+) -> Result<(), Failure> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO fetched_again (source_no, id, lost_at, batch_no, ordinal)
+         SELECT ?1, l.id, ?5, l.place / 1048576, l.place % 1048576 FROM (
+             SELECT v.id, (SELECT min(o.batch_no * 1048576 + o.ordinal)
+                 FROM record_version o INDEXED BY record_version_of_record
+                 WHERE o.source_no = ?1 AND o.id = v.id AND o.ordinal >= 0 AND o.batch_no > ?2) AS place
+             FROM record_version v
+             WHERE v.source_no = ?1 AND v.updated_at BETWEEN ?3 AND ?4 AND v.batch_no = ?2 AND v.ordinal >= 0
+                 AND NOT EXISTS (SELECT 1 FROM record_version o INDEXED BY record_version_of_record
+                     WHERE o.source_no = ?1 AND o.id = v.id AND o.ordinal >= 0 AND o.batch_no < ?2)
+             GROUP BY v.id) l",
+    )
+    .bind(source_no)
+    .bind(batch_no)
+    .bind(first)
+    .bind(last)
+    .bind(nanoseconds(now))
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes which of a batch's versions, which have just been written, come in the place of first ones that were lost.
+pub(super) async fn note_fetched_again(
+    connection: &mut SqliteConnection,
+    source_no: i64,
+    batch_no: i64,
+) -> Result<(), Failure> {
+    // As good as always there is none that is waited for.
+    sqlx::query(
+        "UPDATE fetched_again SET batch_no = ?2, ordinal = (
+             SELECT min(v.ordinal) FROM record_version v INDEXED BY record_version_of_record
+             WHERE v.source_no = ?1 AND v.id = fetched_again.id AND v.ordinal >= 0 AND v.batch_no = ?2)
+         WHERE source_no = ?1 AND batch_no IS NULL AND EXISTS (
+             SELECT 1 FROM record_version v INDEXED BY record_version_of_record
+             WHERE v.source_no = ?1 AND v.id = fetched_again.id AND v.ordinal >= 0 AND v.batch_no = ?2)",
+    )
+    .bind(source_no)
+    .bind(batch_no)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
 }

@@ -39,7 +39,7 @@ impl SqliteStore {
         let (batches, unrouted) = self.prune_batches(keep).await?;
         let versions = self.prune_versions(keep).await.map_err(worded)?;
         let hours = self.prune_ledger(keep).await.map_err(worded)?;
-        self.prune_unrouted(keep).await?;
+        self.prune_notes_of_gone(keep).await?;
         Ok(Pruned { batches, unrouted, versions, hours })
     }
 
@@ -70,11 +70,16 @@ impl SqliteStore {
         Ok((pruned, unrouted))
     }
 
-    /// Of what no route took and is not in the journal any more, nothing is said for longer than its versions are known.
-    async fn prune_unrouted(&self, keep: Retention) -> Result<(), StoreError> {
+    /// Of what no route took and is not in the journal any more, and of what was to be fetched again and never came, nothing is
+    /// said for longer than its versions are known.
+    async fn prune_notes_of_gone(&self, keep: Retention) -> Result<(), StoreError> {
         self.write(DOING, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 sqlx::query("DELETE FROM unrouted WHERE gone = 1 AND accepted_at < ?")
+                    .bind(nanoseconds(keep.versions))
+                    .execute(&mut *connection)
+                    .await?;
+                sqlx::query("DELETE FROM fetched_again WHERE batch_no IS NULL AND lost_at < ?")
                     .bind(nanoseconds(keep.versions))
                     .execute(&mut *connection)
                     .await?;

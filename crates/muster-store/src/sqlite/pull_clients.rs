@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Source, TenantId};
+use muster_model::{Selection, Source, TenantId};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use super::audit::append;
+use super::damage::{fetch_again, unprocess};
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::rows::{living, odd, parsed};
@@ -142,13 +143,16 @@ impl PullClients for SqliteStore {
         at: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        // Up to the next time that a client can name: a record that got a time within its tick would look no later.
+        let at = nanoseconds(at);
+        let at = at.saturating_add((TICK_NANOSECONDS - at.rem_euclid(TICK_NANOSECONDS)) % TICK_NANOSECONDS);
         self.write("note that a client asks", Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 sqlx::query(
                     "INSERT INTO processed (tenant_no, processed_at) SELECT tenant_no, ?1 FROM tenant WHERE id = ?2
                      ON CONFLICT (tenant_no) DO UPDATE SET processed_at = max(processed_at, excluded.processed_at)",
                 )
-                .bind(nanoseconds(at))
+                .bind(at)
                 .bind(tenant.to_string())
                     .execute(&mut *connection)
                     .await?;
@@ -169,29 +173,76 @@ impl PullClients for SqliteStore {
         sources: &BTreeSet<Source>,
         span: ProcessedSpan,
         bytes_max: u64,
+        now: Timestamp,
     ) -> Result<Vec<ProcessedBatch>, StoreError> {
         let LivingTenant { tenant_no, data_key } = self.living_tenant(tenant, READING).await?;
         let key = Arc::new(data_key);
         let read = async {
-            let mut found = Vec::new();
-            for (batch_no, source, first_at) in
-                self.batches_processed(tenant_no, sources, span, bytes_max).await?
-            {
-                // Pruned since it was listed.
-                let Some(stored) = self.stored_batch(batch_no).await? else { continue };
-                let key = Arc::clone(&key);
-                let batch = self.packer.run(move || unpack(stored, tenant, &key)).await;
-                let batch = batch
-                    .map_err(|unreadable| StoreError::DamagedBatch { tenant, reason: unreadable.reason })?;
-                found.push(ProcessedBatch { source, batch, first_at: timestamp(first_at) });
+            loop {
+                let (mut found, mut damaged) = (Vec::new(), Vec::new());
+                let listed = self.batches_processed(tenant_no, sources, span, bytes_max).await?;
+                let is_over = listed.is_empty();
+                for (batch_no, source, first_at) in listed {
+                    // Pruned since it was listed.
+                    let Some(stored) = self.stored_batch(batch_no).await? else { continue };
+                    let key = Arc::clone(&key);
+                    match self.packer.run(move || unpack(stored, tenant, &key)).await {
+                        Ok(batch) => {
+                            let (first_at, fetched_again) =
+                                (timestamp(first_at), self.fetched_again(batch_no).await?);
+                            found.push(ProcessedBatch { source, batch, first_at, fetched_again });
+                        }
+                        Err(unreadable) => damaged.push((batch_no, unreadable.reason)),
+                    }
+                }
+                for (batch_no, reason) in damaged {
+                    self.set_aside((tenant, tenant_no), batch_no, &reason, now).await?;
+                }
+                // Where none could be read, others may be behind them.
+                if is_over || !found.is_empty() {
+                    return Ok(found);
+                }
             }
-            Ok(found)
         };
         read.await.map_err(|failure: Failure| failure.worded(&self.path, READING))
     }
 }
 
 impl SqliteStore {
+    /// Has a batch that cannot be read fetched again, so that nobody who asks waits for it.
+    async fn set_aside(
+        &self,
+        (tenant, tenant_no): (TenantId, i64),
+        batch_no: i64,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let lost = self.versions_of(tenant_no, batch_no).await?;
+        let records = lost.iter().map(|lost| lost.count(|_| true)).sum::<u64>();
+        tracing::error!(
+            tenant.id = %tenant, batch = batch_no, records, reason,
+            "a journal batch that a client of the pull API asks for cannot be read; what it held is fetched again, and the client gets it then"
+        );
+        let nobody = Selection::Some(Vec::new());
+        let write = self.writes.run(Durability::Synced, move |connection| {
+            Box::pin(async move {
+                unprocess(connection, batch_no).await?;
+                for source in lost {
+                    fetch_again(connection, batch_no, "", &nobody, source, now).await?;
+                }
+                Ok(())
+            })
+        });
+        write.await
+    }
+
+    async fn fetched_again(&self, batch_no: i64) -> Result<BTreeSet<usize>, Failure> {
+        let rows = sqlx::query("SELECT ordinal FROM fetched_again WHERE batch_no = ?").bind(batch_no);
+        let rows = rows.fetch_all(&self.readers).await?;
+        let place = |row: &SqliteRow| row.try_get(0).map(|place: i64| usize::try_from(place).unwrap_or(usize::MAX));
+        Ok(rows.iter().map(place).collect::<Result<_, _>>()?)
+    }
+
     async fn batches_processed(
         &self,
         tenant_no: i64,

@@ -388,6 +388,8 @@ async fn sweep_step(connection: &mut SqliteConnection, kind: &str, no: i64) -> R
              (SELECT updated_at, id, hash FROM record_version WHERE source_no = ?1 LIMIT ?2)",
             "DELETE FROM unrouted WHERE batch_no IN
              (SELECT batch_no FROM unrouted WHERE source_no = ?1 LIMIT ?2)",
+            "DELETE FROM fetched_again WHERE source_no = ?1 AND id IN
+             (SELECT id FROM fetched_again WHERE source_no = ?1 LIMIT ?2)",
             "DELETE FROM ledger WHERE source_no = ?1 AND hour IN
              (SELECT hour FROM ledger WHERE source_no = ?1 LIMIT ?2)",
             "DELETE FROM ledger_sink WHERE source_no = ?1 AND (hour, sink) IN

@@ -3,6 +3,7 @@
 mod identity;
 mod keys;
 mod marks;
+mod pull_clients;
 mod replays;
 
 use std::collections::BTreeSet;

@@ -31,13 +31,18 @@ pub struct Answer {
 ///
 /// # Errors
 /// When the journal cannot be read. Part of an answer would be taken for all of it, so there is none then.
-pub async fn answer(store: &dyn Store, client: &PullClient, query: &Query) -> Result<Answer, StoreError> {
+pub async fn answer(
+    store: &dyn Store,
+    client: &PullClient,
+    query: &Query,
+    now: Timestamp,
+) -> Result<Answer, StoreError> {
     let mut answer = Answer { body: "[".to_owned(), ..Answer::default() };
     let items_max = query.limit.unwrap_or(ITEMS_MAX).min(ITEMS_MAX);
     let latest_first = query.limit.is_some();
     let mut span = ProcessedSpan { after: query.after, up_to: query.up_to, latest_first };
     'read: loop {
-        let batches = store.processed(client.tenant, &client.sources, span, STEP_BYTES_MAX).await?;
+        let batches = store.processed(client.tenant, &client.sources, span, STEP_BYTES_MAX, now).await?;
         let Some(last) = batches.last() else { break };
         let next = match latest_first {
             true => ProcessedSpan { up_to: Some(last.first_at - TICK), ..span },
@@ -88,7 +93,9 @@ fn detection(
     }
     let record = batch.batch.record(index)?;
     let is_update = |change: &Change| change.kind != ChangeKind::Created;
-    if !client.updates && record.head.change.as_ref().is_some_and(is_update) {
+    // What came in the place of one that was lost is the first that the client can have.
+    let is_first = || batch.fetched_again.contains(&index);
+    if !client.updates && record.head.change.as_ref().is_some_and(is_update) && !is_first() {
         return None;
     }
     let detection = Detection::of(batch.source.kind(), record, at)?;

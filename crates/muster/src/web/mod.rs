@@ -8,5 +8,6 @@ pub mod onboarding;
 mod page;
 pub mod public;
 pub mod pull_api;
+pub mod served;
 pub mod server;
 mod wording;

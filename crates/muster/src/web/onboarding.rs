@@ -1,24 +1,22 @@
 //! The web pages of [`crate::access::onboard`]: the page of an invitation, the way to Microsoft and back, and the redirect of the
 //! connector. Anybody on the internet may come in here, with anything.
 
-use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, Request, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{ACCEPT_LANGUAGE, RETRY_AFTER};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use minijinja::{Value, context};
 use muster_microsoft::entra::aadsts;
 use muster_store::StoreError;
-use tokio::sync::Semaphore;
 
-use super::gate::{self, PublicUrl};
-use super::listener::Visit as Connection;
+use super::gate;
 use super::page::{Frame, Pages};
+use super::served::{self, Bounded, Handle, Turned};
 use super::wording::{acts, asked, notice, shown_step};
 use crate::access::onboard::{
     Answered, Connected, Guest, Notice, Onboarding, Progress, Start, StepKind, Visit,
@@ -27,24 +25,13 @@ use crate::access::sign_in::{Returned, SignInError};
 use crate::shown::output::plain;
 use crate::web::language::Language;
 
-/// Requests at the same time; more are asked to come back.
-const SIDE_BY_SIDE: usize = 64;
-/// How long a request may take.
-const LIMIT: Duration = Duration::from_secs(60);
-/// Bytes of a body: Microsoft posts a code and a state.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How long a body may take to come.
-const BODY_LIMIT: Duration = Duration::from_secs(10);
+/// The longest address that is looked at, in bytes.
 const ADDRESS_BYTES_MAX: usize = 32 * 1024;
 
-/// The onboarding that is served: none before the settings name one, another after they were read again.
-#[derive(Clone, Default)]
-pub struct OnboardingHandle {
-    state: Arc<RwLock<Option<Arc<OnboardingState>>>>,
-    url: PublicUrl,
-}
+/// The onboarding that is served.
+pub type OnboardingHandle = Handle<OnboardingState>;
 
-struct OnboardingState {
+pub struct OnboardingState {
     onboarding: Arc<Onboarding>,
     pages: Pages,
 }
@@ -52,70 +39,50 @@ struct OnboardingState {
 impl OnboardingHandle {
     /// This onboarding is served from now on, or none.
     pub fn set(&self, onboarding: Option<Arc<Onboarding>>) {
-        self.url.set(onboarding.as_ref().map(|onboarding| onboarding.settings().public_url.clone()));
-        let state = onboarding.map(|onboarding| {
+        self.replace(onboarding.map(|onboarding| {
             let login = onboarding.microsoft().cloud().login_origin();
             let pages = Pages::new(onboarding.settings(), &login);
-            Arc::new(OnboardingState { onboarding, pages })
-        });
-        *self.state.write().expect("no panic while the lock is held") = state;
+            (onboarding.settings().public_url.clone(), OnboardingState { onboarding, pages })
+        }));
+    }
+}
+
+impl Bounded for OnboardingState {
+    const SIDE_BY_SIDE: usize = 64;
+    /// Microsoft posts a code and a state.
+    const BODY_BYTES_MAX: usize = 64 * 1024;
+    const ADDRESS_BYTES_MAX: usize = ADDRESS_BYTES_MAX;
+    type Asker = Language;
+
+    fn asker(&self, head: &Parts) -> Language {
+        spoken(&head.headers, head.uri.query(), None, self)
     }
 
-    fn state(&self) -> Option<Arc<OnboardingState>> {
-        self.state.read().expect("no panic while the lock is held").clone()
+    fn turn_away(&self, language: &Language, why: Turned) -> Response {
+        let (status, what) = match why {
+            Turned::LongAddress => (StatusCode::URI_TOO_LONG, "unknown"),
+            Turned::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Turned::Slow => (StatusCode::SERVICE_UNAVAILABLE, "trouble"),
+        };
+        let mut answer = self.message(Frame::once(*language, status), what);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+        }
+        answer
     }
 }
 
 /// Customers' pages, fit for strangers.
 pub fn routes(handle: OnboardingHandle) -> Router {
-    let places = Arc::new(Semaphore::new(SIDE_BY_SIDE));
-    let url = handle.url.clone();
-    Router::new()
+    let router = Router::new()
         .route("/onboard/callback", get(callback).post(callback_form))
         .route("/onboard/{link}", get(page))
         .route("/onboard/{link}/continue", post(go_on).get(go_back))
         .route("/onboard/{link}/sign-in", post(go_to_sign_in).get(go_back))
         .route("/onboard/", any(unknown))
         .route("/onboard/{link}/{elsewhere}", any(unknown))
-        .route("/SiemMsspConnector", get(connector).post(connector_form))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state((handle.clone(), places), bounded))
-        .with_state(handle)
-        .layer(middleware::from_fn_with_state(url, gate::pass))
-}
-
-/// Lets in as many as there is room for, each for a while, and nothing that is too long.
-async fn bounded(
-    State((handle, places)): State<(OnboardingHandle, Arc<Semaphore>)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let Some(state) = handle.state() else { return StatusCode::NOT_FOUND.into_response() };
-    let language = spoken(request.headers(), request.uri().query(), None, &state);
-    let wait = |title| {
-        let mut answer = state.message(Frame::once(language, StatusCode::SERVICE_UNAVAILABLE), title);
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
-        answer
-    };
-    let address = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
-    if address > ADDRESS_BYTES_MAX {
-        return state.message(Frame::once(language, StatusCode::URI_TOO_LONG), "unknown");
-    }
-    // Before a place is taken: who sends slowly takes none from others.
-    let (head, body) = request.into_parts();
-    let body = match tokio::time::timeout(BODY_LIMIT, axum::body::to_bytes(body, BODY_BYTES_MAX)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
-        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
-    };
-    let request = Request::from_parts(head, body.into());
-    let connection = request.extensions().get::<Arc<Connection>>().cloned();
-    let _at_work = connection.as_ref().map(|connection| connection.at_work());
-    let Ok(_place) = places.try_acquire() else { return wait("busy") };
-    match tokio::time::timeout(LIMIT, next.run(request)).await {
-        Ok(answer) => answer,
-        Err(_) => wait("trouble"),
-    }
+        .route("/SiemMsspConnector", get(connector).post(connector_form));
+    served::bound(router, handle)
 }
 
 /// The page of an invitation, whatever it has come to.

@@ -1,13 +1,12 @@
 //! The retired SIEM API as connectors know it: `GET /api/alerts`, and a token endpoint. Programs of customers and of their
 //! providers come in here, and whoever else finds the address.
 
-use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, Request, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::{self, Next};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -16,37 +15,22 @@ use base64::engine::general_purpose::STANDARD;
 use muster_model::Clock;
 use muster_store::{PullClient, Store, StoreError, TenantKey};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::gate::{self, PublicUrl};
-use super::listener::Visit as Connection;
+use super::served::{self, Bounded, Handle, Turned};
 use crate::config::Settings;
 use crate::pull::query::Query;
 use crate::pull::{answer, tokens};
 
-/// Answers that are made at the same time; more are asked to come back. Each takes up to some tens of megabytes.
-const SIDE_BY_SIDE: usize = 8;
-/// How long a request may take.
-const LIMIT: Duration = Duration::from_secs(60);
-/// Bytes of a body: a form with a secret and a token.
-const BODY_BYTES_MAX: usize = 16 * 1024;
-/// How long a body may take to come.
-const BODY_LIMIT: Duration = Duration::from_secs(10);
-const QUERY_BYTES_MAX: usize = 16 * 1024;
 /// What the old service's tokens were for, where a client does not say.
 const RESOURCE: &str = "https://graph.windows.net";
 /// Stands in an answer that does not hold all that there is.
 const CUT: HeaderName = HeaderName::from_static("muster-more");
 
-/// The API that is served: none before the settings name one, another after they were read again.
-#[derive(Clone, Default)]
-pub struct PullHandle {
-    state: Arc<RwLock<Option<Arc<PullState>>>>,
-    url: PublicUrl,
-}
+/// The API that is served.
+pub type PullHandle = Handle<PullState>;
 
-struct PullState {
+pub struct PullState {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
 }
@@ -54,56 +38,41 @@ struct PullState {
 impl PullHandle {
     /// The API is served from now on as these settings want it, or is not.
     pub fn set(&self, settings: &Settings, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) {
-        self.url.set(settings.pull_api.as_ref().map(|pull_api| pull_api.public_url.clone()));
-        let state = settings.pull_api.as_ref().map(|_| {
+        self.replace(settings.pull_api.as_ref().map(|pull_api| {
             let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-            Arc::new(PullState { store, clock })
-        });
-        *self.state.write().expect("no panic while the lock is held") = state;
+            (pull_api.public_url.clone(), PullState { store, clock })
+        }));
     }
+}
 
-    fn state(&self) -> Option<Arc<PullState>> {
-        self.state.read().expect("no panic while the lock is held").clone()
+impl Bounded for PullState {
+    /// Each answer takes up to some tens of megabytes.
+    const SIDE_BY_SIDE: usize = 8;
+    /// A form with a secret and a token.
+    const BODY_BYTES_MAX: usize = 16 * 1024;
+    const ADDRESS_BYTES_MAX: usize = 16 * 1024;
+    type Asker = ();
+
+    fn asker(&self, _: &Parts) {}
+
+    fn turn_away(&self, (): &(), why: Turned) -> Response {
+        match why {
+            Turned::LongAddress => StatusCode::URI_TOO_LONG.into_response(),
+            Turned::Busy | Turned::Slow => busy(),
+        }
     }
 }
 
 /// The API, fit for strangers.
 pub fn routes(handle: PullHandle) -> Router {
-    let places = Arc::new(Semaphore::new(SIDE_BY_SIDE));
-    let url = handle.url.clone();
-    Router::new()
+    let router = Router::new()
         .route("/api/alerts", get(alerts))
         .route("/api/alerts/", get(alerts))
         // As one of the old documents' samples calls it.
         .route("/api/alert", get(alerts))
         .route("/{tenant}/oauth2/token", post(token))
-        .route("/{tenant}/oauth2/v2.0/token", post(token))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(places, bounded))
-        .with_state(handle)
-        .layer(middleware::from_fn_with_state(url, gate::pass))
-}
-
-/// Lets in as many as there is room for, each for a while, and nothing that is too long.
-async fn bounded(State(places): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    if request.uri().path_and_query().map_or(0, |address| address.as_str().len()) > QUERY_BYTES_MAX {
-        return StatusCode::URI_TOO_LONG.into_response();
-    }
-    // Before a place is taken: who sends slowly takes none from others.
-    let (head, body) = request.into_parts();
-    let body = match tokio::time::timeout(BODY_LIMIT, axum::body::to_bytes(body, BODY_BYTES_MAX)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
-        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
-    };
-    let request = Request::from_parts(head, body.into());
-    let connection = request.extensions().get::<Arc<Connection>>().cloned();
-    let _at_work = connection.as_ref().map(|connection| connection.at_work());
-    let Ok(_place) = places.try_acquire() else { return busy() };
-    match tokio::time::timeout(LIMIT, next.run(request)).await {
-        Ok(answer) => answer,
-        Err(_) => busy(),
-    }
+        .route("/{tenant}/oauth2/v2.0/token", post(token));
+    served::bound(router, handle)
 }
 
 fn busy() -> Response {
@@ -141,7 +110,7 @@ async fn alerts(State(handle): State<PullHandle>, RawQuery(query): RawQuery, hea
     let store = state.store.as_ref();
     let answered = async {
         store.nothing_new_before((client.id, client.tenant), promised, now).await?;
-        let answer = answer::answer(store, &client, &query).await?;
+        let answer = answer::answer(store, &client, &query, now).await?;
         let pruned = store.pruned_up_to(client.tenant).await?;
         Ok((answer, pruned))
     };

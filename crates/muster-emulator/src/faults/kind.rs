@@ -400,6 +400,11 @@ pub enum FaultKind {
         /// One event in so many is refused, by its id; 0 for every request with events.
         one_event_in: u32,
     },
+    /// The Splunk receiver loses some events after it has acknowledged them.
+    Forgets {
+        /// One event in so many, by its id.
+        one_event_in: u32,
+    },
 }
 
 fn one() -> u32 {
@@ -558,6 +563,7 @@ impl Fault {
                 ReceiverFault::Unreliable { busy_one_in, lost_one_in }
             }
             FaultKind::Firewall { status, one_event_in } => ReceiverFault::Firewall { status, one_event_in },
+            FaultKind::Forgets { one_event_in } => ReceiverFault::Forgets { one_event_in },
             FaultKind::Status { status } => ReceiverFault::Status { status, retry_after_seconds: None },
             FaultKind::Throttle { retry_after_seconds } => {
                 ReceiverFault::Status { status: 429, retry_after_seconds: Some(retry_after_seconds) }

@@ -65,6 +65,11 @@ pub enum ReceiverFault {
         /// One event in so many is refused, by its id and always the same; 0 for every request with events.
         one_event_in: u32,
     },
+    /// Loses certain events after it has acknowledged them. The collector only.
+    Forgets {
+        /// One event in so many, by its id and always the same.
+        one_event_in: u32,
+    },
     /// Waits this long before each answer, or each read.
     Slow {
         /// The wait.

@@ -18,6 +18,7 @@
 //! - [`ReceiverFault::Unreliable`]: by the number of the request, so that it does not depend on chance. A lost request is
 //!   answered as ever, and lost as with [`ReceiverFault::NeverAcknowledge`].
 //! - [`ReceiverFault::Firewall`]: requests without events reach the collector.
+//! - [`ReceiverFault::Forgets`]: the events are lost, and their requests acknowledged as ever.
 //! - [`ReceiverFault::Status`]: every request, health included, is answered so; no event is kept.
 //! - [`ReceiverFault::Stall`]: requests are read and never answered; when the fault is gone, their connections are
 //!   reset and none of their events is kept, since their clients will have given up.
@@ -45,6 +46,7 @@ use uuid::Uuid;
 
 use super::fault::{ReceiverFault, lock};
 use super::identify::{EventField, JsonLine, Sighting};
+use super::search::Index;
 use super::tally::Ledger;
 use super::wire::{FaultSeen, Wire, is_stalled, until_not};
 
@@ -70,6 +72,8 @@ pub(super) struct Hec {
     /// Requests with events so far.
     requests: AtomicU64,
     fates: Mutex<Fates>,
+    /// What can be searched for.
+    index: Index,
 }
 
 /// The requests of one client that wait to be acknowledged.
@@ -161,7 +165,12 @@ impl Hec {
             acknowledge_delay: Mutex::default(),
             requests: AtomicU64::new(0),
             fates: Mutex::default(),
+            index: Index::default(),
         }
+    }
+
+    pub(super) fn keep_index(&self) {
+        self.index.keep();
     }
 
     pub(super) fn set_body_limit(&self, bytes: usize) {
@@ -200,6 +209,10 @@ impl Hec {
                 Method::GET => Ok(HecAnswer::Reply(Reply::HEALTHY)),
                 _ => Err(Reply::METHOD_NOT_ALLOWED),
             },
+            "/services/search/jobs/export" | "/services/search/v2/jobs/export" => match head.method {
+                Method::POST => return Ok(self.search(&head.headers, body)),
+                _ => Err(Reply::METHOD_NOT_ALLOWED),
+            },
             _ => Err(Reply::NOT_FOUND),
         };
         Ok(match reply {
@@ -230,7 +243,8 @@ impl Hec {
                 ReceiverFault::NeverAcknowledge
                 | ReceiverFault::CutAfterBytes(_)
                 | ReceiverFault::Unreliable { .. }
-                | ReceiverFault::Firewall { .. },
+                | ReceiverFault::Firewall { .. }
+                | ReceiverFault::Forgets { .. },
             )
             | None => Ok(None),
         }
@@ -261,9 +275,18 @@ impl Hec {
             _ => false,
         };
         let request = u32::try_from(number).unwrap_or(u32::MAX);
+        let forgotten = |event: &Sighting<'_>| match fault {
+            Some(ReceiverFault::Forgets { one_event_in }) => is_refused(event, one_event_in),
+            _ => false,
+        };
         if !lost {
+            if self.index.is_kept() {
+                let lost: Vec<bool> = sightings.iter().map(forgotten).collect();
+                self.index.add(std::str::from_utf8(&body).unwrap_or_default(), &lost);
+            }
             let mut ledger = lock(&self.ledger);
-            let copies = sightings.iter().filter_map(|sighting| ledger.record_in(sighting, request));
+            let kept = sightings.iter().filter(|event| !forgotten(event));
+            let copies = kept.filter_map(|sighting| ledger.record_in(sighting, request));
             let copies: Vec<u32> = copies.collect();
             drop(ledger);
             lock(&self.fates).came_again(copies);
@@ -276,6 +299,33 @@ impl Hec {
             _ => None,
         };
         Ok(HecAnswer::Reply(Reply { ack_id, ..Reply::SUCCESS }))
+    }
+
+    /// A search over what was indexed. The collector's token serves for that as well, as a bearer's.
+    fn search(&self, headers: &HeaderMap, body: Body) -> Response<Full<Bytes>> {
+        let fatal = |status: StatusCode, text: &str| {
+            json_response(
+                status,
+                &serde_json::json!({ "messages": [{ "type": "FATAL", "text": text }] }),
+                None,
+            )
+        };
+        let given = headers.get(AUTHORIZATION).and_then(|given| given.to_str().ok());
+        let token = given.and_then(|given| given.strip_prefix("Bearer ").or(given.strip_prefix("Splunk ")));
+        if token != Some(self.token.as_str()) {
+            return fatal(StatusCode::UNAUTHORIZED, "call not properly authenticated");
+        }
+        let Body::Whole(body) = body else { return fatal(StatusCode::PAYLOAD_TOO_LARGE, "too large") };
+        let form: Vec<(String, String)> = url::form_urlencoded::parse(&body).into_owned().collect();
+        match self.index.search(&form) {
+            Ok(lines) => {
+                let mut response = Response::new(Full::new(Bytes::from(lines)));
+                let content_type = hyper::header::HeaderValue::from_static("application/json; charset=UTF-8");
+                response.headers_mut().insert(CONTENT_TYPE, content_type);
+                response
+            }
+            Err(why) => fatal(StatusCode::BAD_REQUEST, &why),
+        }
     }
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Reply> {

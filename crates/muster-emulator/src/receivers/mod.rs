@@ -12,6 +12,7 @@ mod hec;
 mod identify;
 mod produced;
 mod running;
+mod search;
 mod syslog;
 mod tally;
 #[cfg(test)]

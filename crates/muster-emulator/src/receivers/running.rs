@@ -167,6 +167,13 @@ impl Receivers {
         }
     }
 
+    /// From now on, the HTTP Event Collector keeps what it indexes, to be searched for; that takes memory and time.
+    pub fn keep_index(&self) {
+        if let Some(hec) = &self.hec {
+            hec.keep_index();
+        }
+    }
+
     /// What came more than once at the HTTP Event Collector, by what its sender had been told.
     pub fn hec_doubled(&self) -> DoubledEvents {
         self.hec.as_ref().map(|hec| hec.doubled()).unwrap_or_default()

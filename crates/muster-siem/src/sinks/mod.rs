@@ -14,6 +14,7 @@ mod http;
 mod outcomes;
 mod settings;
 mod splunk_hec;
+mod splunk_search;
 mod syslog;
 mod tickets;
 mod tls;
@@ -34,6 +35,7 @@ pub use error::SinkError;
 pub use file::{FileSettings, FileSink, TenantFiles};
 pub use settings::{FormatName, FormatOptions, Settings, Surroundings};
 pub use splunk_hec::{Acknowledge, SplunkHec, SplunkHecSettings};
+pub use splunk_search::{FoundVersion, RECORDS_MAX, SearchedFor, SplunkSearch};
 pub use syslog::{Confirm, Framing, Rfc, Syslog, SyslogSettings, Transport};
 pub use tickets::{KeepTickets, Said};
 

@@ -38,6 +38,22 @@ fn name_parts(path: &Path) -> (String, String) {
     (text(path.file_stem()), extension)
 }
 
+impl FileSettings {
+    /// The files that hold what was written, the oldest first: those that were rotated away, and the one that is written.
+    ///
+    /// # Errors
+    /// When their folder cannot be read.
+    pub fn files(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let path = folder.join(&self.path);
+        let mut files: Vec<PathBuf> =
+            rotated_names(&path)?.iter().map(|name| path.with_file_name(name)).collect();
+        if path.try_exists()? {
+            files.push(path);
+        }
+        Ok(files)
+    }
+}
+
 /// A name that sorts by time and is not taken: `alerts-20260102T030405Z-001.ndjson`.
 pub(super) fn rotated_path(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     let (stem, extension) = name_parts(path);
@@ -53,6 +69,17 @@ pub(super) fn rotated_path(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
 
 /// Deletes the oldest rotated files beyond `keep`. What cannot be deleted is logged and tried again next time.
 pub(super) fn delete_oldest(path: &Path, keep: usize) {
+    let deleted = rotated_names(path).and_then(|names| {
+        let surplus = names.len().saturating_sub(keep);
+        names.iter().take(surplus).try_for_each(|name| std::fs::remove_file(path.with_file_name(name)))
+    });
+    if let Err(error) = deleted {
+        tracing::warn!(path = %path.display(), %error, "an old rotated file cannot be deleted");
+    }
+}
+
+/// The names of rotated files, the oldest first.
+pub(super) fn rotated_names(path: &Path) -> io::Result<Vec<String>> {
     let (stem, extension) = name_parts(path);
     let is_rotated = |name: &str| {
         let middle = name.strip_prefix(&stem).and_then(|rest| rest.strip_suffix(&extension));
@@ -66,18 +93,13 @@ pub(super) fn delete_oldest(path: &Path, keep: usize) {
                 && number.bytes().all(|byte| byte.is_ascii_digit())
         })
     };
-    let deleted = std::fs::read_dir(folder(path)).and_then(|entries| {
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| is_rotated(name))
-            .collect();
-        names.sort_unstable_by_key(|name| (name.len(), name.clone()));
-        let surplus = names.len().saturating_sub(keep);
-        names.iter().take(surplus).try_for_each(|name| std::fs::remove_file(path.with_file_name(name)))
-    });
-    if let Err(error) = deleted {
-        tracing::warn!(path = %path.display(), %error, "an old rotated file cannot be deleted");
-    }
+    let entries = std::fs::read_dir(folder(path))?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| is_rotated(name))
+        .collect();
+    names.sort_unstable_by_key(|name| (name.len(), name.clone()));
+    Ok(names)
 }
 
 /// What failed, and what to do. The disk is looked at, since a full one and one without inodes answer alike.

@@ -395,9 +395,16 @@ mod tests {
 
     #[test]
     fn what_a_record_is_known_by_stays() {
-        for needed in
-            ["id", "incidentId", "AlertId", "severity", "lastUpdateDateTime", "createdTime", "Timestamp", "tenantId"]
-        {
+        for needed in [
+            "id",
+            "incidentId",
+            "AlertId",
+            "severity",
+            "lastUpdateDateTime",
+            "createdTime",
+            "Timestamp",
+            "tenantId",
+        ] {
             let error = Redaction::new(&[needed.to_owned()], &[]).expect_err(needed);
             assert_eq!(error, [PathError::Needed(needed.to_owned())]);
         }
@@ -412,7 +419,8 @@ mod tests {
     fn what_a_record_is_known_by_is_hit_by_no_pattern() {
         let body = r#"{"id":"1","tenantId":"t","lastUpdateDateTime":"u","createdDateTime":"c","severity":"high",
             "evidence":[{"id":"2","tenantId":"t","severity":"low"}],"title":"x"}"#;
-        let everywhere = ["**.id", "**.tenantId", "**.lastUpdateDateTime", "**.createdDateTime", "**.severity"];
+        let everywhere =
+            ["**.id", "**.tenantId", "**.lastUpdateDateTime", "**.createdDateTime", "**.severity"];
         let head = json!({"id":"1","tenantId":"t","lastUpdateDateTime":"u","createdDateTime":"c","severity":"high",
             "evidence":[{}],"title":"x"});
         assert_eq!(
@@ -430,8 +438,12 @@ mod tests {
             out
         };
         let incident = r#"{"incidentId":7,"alerts":[{"incidentId":7}],"Severity":1}"#;
-        assert_eq!(of(RecordKind::XdrIncident, incident), r#"{"incidentId":7,"alerts":[{"incidentId":null}]}"#);
-        let row = r#"{"tenantId":"t","properties":{"Timestamp":"u","Severity":"high","a":{"Timestamp":"v"}}}"#;
+        assert_eq!(
+            of(RecordKind::XdrIncident, incident),
+            r#"{"incidentId":7,"alerts":[{"incidentId":null}]}"#
+        );
+        let row =
+            r#"{"tenantId":"t","properties":{"Timestamp":"u","Severity":"high","a":{"Timestamp":"v"}}}"#;
         let left = r#"{"tenantId":"t","properties":{"Timestamp":"u","Severity":"high","a":{"Timestamp":"[masked]"}}}"#;
         assert_eq!(of(RecordKind::HuntingRow, row), left);
         assert_eq!(of(RecordKind::GraphAlert, r#"{"incidentId":7}"#), r#"{"incidentId":null}"#);
@@ -454,10 +466,7 @@ mod tests {
         for (held, kept) in [
             (format!("[{name}]"), r#"[{"AccountName":"[masked]"}]"#.to_owned()),
             (json!(name).to_string(), json!(r#"{"AccountName":"[masked]"}"#).to_string()),
-            (
-                json!({"a": name}).to_string(),
-                json!({"a": r#"{"AccountName":"[masked]"}"#}).to_string(),
-            ),
+            (json!({"a": name}).to_string(), json!({"a": r#"{"AccountName":"[masked]"}"#}).to_string()),
             (
                 format!("\u{feff} {name}\r\n{name} "),
                 "{\"AccountName\":\"[masked]\"}\n{\"AccountName\":\"[masked]\"}".to_owned(),

@@ -145,7 +145,11 @@ pub struct SinkTotals {
     pub owed_since: Option<Timestamp>,
     /// Records refused for good.
     pub rejected: u64,
-    /// Those of them that still lie there as dead letters.
+    /// Records that were given up because the journal was full.
+    pub given_up: u64,
+    /// When one last was.
+    pub given_up_at: Option<Timestamp>,
+    /// Those of the refused that still lie there as dead letters.
     pub dead_letters: u64,
     /// When one was last refused.
     pub last_rejected_at: Option<Timestamp>,

@@ -104,6 +104,8 @@ pub struct LedgerSink {
     pub delivered: u64,
     /// Records that it refused for good, or that could not be read back from the journal.
     pub rejected: u64,
+    /// Records that were given up because the journal was full, and that it is never to have.
+    pub given_up: u64,
 }
 
 /// What may be said about an hour of a source, in the order in which one rules out the next.
@@ -114,6 +116,11 @@ pub enum HourState {
     Hole {
         /// Why.
         reason: Reason,
+    },
+    /// All was read as far as that is known, and sinks do without some of it: it was given up because the journal was full.
+    GivenUp {
+        /// How many records, of all sinks together.
+        records: u64,
     },
     /// A sweep that began at `as_of`, after the hour was over and after whatever came late before, read it whole.
     Complete {

@@ -5,6 +5,7 @@
 //! it has here. [`conformance`] is the suite that every engine must pass.
 
 mod audit;
+mod bound;
 mod changes;
 mod checks;
 pub mod conformance;
@@ -43,6 +44,7 @@ mod tickets;
 mod trace;
 
 pub use audit::{AuditEvent, AuditLog, AuditVerdict, NewAuditEvent};
+pub use bound::{GiveUp, GivenUp, JournalBacklog, JournalBound};
 pub use checks::{Check, CheckOutcome, Checks};
 pub use credentials::{CredentialKind, CredentialSlot, Credentials, StoredCredential};
 pub use dead_letters::{DeadLetter, DeadLetterNumber, DeadLetterOrigin, DeadLetters};

@@ -174,6 +174,8 @@ pub struct RecordStandings {
     pub id: String,
     /// When Microsoft last changed it.
     pub updated_at: Option<Timestamp>,
+    /// When Microsoft created it.
+    pub created_at: Option<Timestamp>,
     /// Hash of its bytes: with the id it names the version.
     pub hash: ContentHash,
     /// For each sink that was asked for.

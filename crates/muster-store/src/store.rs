@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Heartbeats, Invitations, Journal,
-    KeyRing, Keys, Leases, Ledger, Lifetime, OpenMode, Passes, PullClients, ReadKeys, Replays, SignIns,
-    Sources, SqliteStore, StoreError, StoreLook, Tenants, Tickets,
+    JournalBound, KeyRing, Keys, Leases, Ledger, Lifetime, OpenMode, Passes, PullClients, ReadKeys, Replays,
+    SignIns, Sources, SqliteStore, StoreError, StoreLook, Tenants, Tickets,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.
@@ -27,6 +27,7 @@ pub trait Store:
     + Sources
     + Passes
     + Journal
+    + JournalBound
     + Deliveries
     + Tickets
     + Replays
@@ -52,6 +53,7 @@ impl<T> Store for T where
         + Sources
         + Passes
         + Journal
+        + JournalBound
         + Deliveries
         + Tickets
         + Replays

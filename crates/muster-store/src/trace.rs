@@ -66,6 +66,11 @@ pub enum TracedState {
         /// When.
         at: Timestamp,
     },
+    /// It was given up because the journal was full, or as a shadow's that was behind for too long.
+    GivenUp {
+        /// When.
+        at: Timestamp,
+    },
     /// It could not be read back from the journal; it is fetched again.
     Damaged {
         /// When that was found.

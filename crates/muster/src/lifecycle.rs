@@ -33,6 +33,7 @@ use crate::config::{Mistake, Mistakes, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
 use crate::heartbeat::Heart;
+use crate::journal_bound::Keeper;
 use crate::shown::status::Expected;
 use crate::shown::telemetry;
 use crate::told::Told;
@@ -378,9 +379,16 @@ impl Engine {
         });
         let disk = (Arc::clone(store), Arc::clone(clock), settings.path(&settings.store.path));
         let (told, token) = (Arc::clone(about.0), stop.clone());
+        let shadows = settings.shadows().into_keys().collect();
         tasks.spawn(async move {
-            outage::watch(disk.0, disk.1, disk.2, told, token).await;
+            outage::watch(disk.0, disk.1, (disk.2, shadows), told, token).await;
             "watch over sinks that are down"
+        });
+        let keeper = Keeper::of(settings, store, clock);
+        let (told, token) = (Arc::clone(about.0), stop.clone());
+        tasks.spawn(async move {
+            keeper.run(told, token).await;
+            "keeping of the journal's bounds"
         });
         let (again, of_secrets, token) = (settings.clone(), Arc::clone(clock), stop.clone());
         tasks.spawn(async move {

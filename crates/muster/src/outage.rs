@@ -4,7 +4,7 @@
 //! It looks at how the store has grown and at the space that is left. What grows it may be something else; then the warning is
 //! as true.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use muster_model::Clock;
 use muster_store::{SinkTotals, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::often::Often;
 use crate::shown::output::duration;
 
 /// How often it is looked.
@@ -23,17 +24,11 @@ const DOWN_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// Growth is taken from this much of the past, and from no less than this.
 const WATCHED: (SignedDuration, SignedDuration) =
     (SignedDuration::from_mins(10), SignedDuration::from_hours(24));
-/// It is told when the disk is full within this time, so often; and within the second, so often.
-const SOON: [(SignedDuration, SignedDuration); 2] = [
-    (SignedDuration::from_hours(24 * 14), SignedDuration::from_hours(12)),
-    (SignedDuration::from_hours(24), SignedDuration::from_hours(1)),
-];
-
 /// How the store has grown, and when something was told.
 #[derive(Debug, Default)]
 pub struct Outage {
     sizes: VecDeque<(Timestamp, u64)>,
-    told_at: Option<Timestamp>,
+    told: Often,
 }
 
 /// Something to tell.
@@ -69,13 +64,11 @@ impl Outage {
         let watched = now.duration_since(first_at);
         let grown = size.checked_sub(first).filter(|grown| *grown > 0 && watched >= least)?;
         let seconds = u128::from(free) * u128::from(watched.as_secs().unsigned_abs()) / u128::from(grown);
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
         let left = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
-        let (_, every) = SOON.into_iter().rev().find(|(within, _)| left <= *within)?;
-        let is_silent = self.told_at.is_some_and(|told| told <= now && now.duration_since(told) < every);
-        if is_silent {
+        if !self.told.is_due(Often::soon(seconds)?, now) {
             return None;
         }
-        self.told_at = Some(now);
         let owed = down.iter().map(|sink| sink.owed).sum();
         Some(Notice { sinks: down.iter().map(|sink| sink.sink.clone()).collect(), since, owed, left })
     }
@@ -85,14 +78,16 @@ impl Outage {
 pub async fn watch(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    path: PathBuf,
+    (path, shadows): (PathBuf, BTreeSet<String>),
     log: Arc<crate::told::Told>,
     stop: CancellationToken,
 ) {
     let mut outage = Outage::default();
     loop {
         match store.sink_totals().await {
-            Ok(sinks) => {
+            Ok(mut sinks) => {
+                // What those are owed is given up in time.
+                sinks.retain(|sink| !shadows.contains(&sink.sink));
                 if let Some(space) = space(&path) {
                     outage
                         .notice(&sinks, space, clock.now())
@@ -151,6 +146,8 @@ mod tests {
             owed: 70,
             owed_since: Some(at(since)),
             rejected: 0,
+            given_up: 0,
+            given_up_at: None,
             dead_letters: 0,
             last_rejected_at: None,
             last_success_at: None,

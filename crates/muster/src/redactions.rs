@@ -186,7 +186,9 @@ mod tests {
     /// Of the second record nothing can be read, as after damage.
     fn damaged() -> DeliveryLease {
         let mut batch = Batch::new();
-        for body in [r#"{"id":"1","a":"{\"accountName\":\"ann\",\"id\":1}"}"#, r#"{"id":"2","accountName":"bob""#] {
+        for body in
+            [r#"{"id":"1","a":"{\"accountName\":\"ann\",\"id\":1}"}"#, r#"{"id":"2","accountName":"bob""#]
+        {
             let id = if body.contains("bob") { r#"{"id":"2"}"# } else { body };
             batch.push(RecordHead::read(RecordKind::GraphAlert, id).expect("a head"), body);
         }

@@ -39,7 +39,10 @@ pub enum WhatChanges {
 }
 
 /// Which records of a tenant's source go to a sink, by what they say.
-type Ways = BTreeMap<(String, Source), BTreeMap<String, Kept>>;
+type Ways = BTreeMap<(String, Source), OfOne>;
+
+/// The same of one sink and source.
+type OfOne = BTreeMap<String, Kept>;
 
 /// What is kept from the sink of such records.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +65,7 @@ pub fn changes(old: &[RouteSettings], new: &[RouteSettings], tenants: &[Tenant])
             }
         }
     }
-    let change = |((sink, source, before, now), tenants): ((_, _, BTreeMap<String, Kept>, _), _)| {
+    let change = |((sink, source, before, now), tenants): ((_, _, OfOne, OfOne), _)| {
         let what = match () {
             () if before.is_empty() => WhatChanges::New,
             () if now.is_empty() => WhatChanges::Gone,
@@ -246,7 +249,9 @@ mod tests {
             told(all, kept),
             [(
                 WhatChanges::Fields,
-                format!("`splunk` will get the same graph_alerts of a, with other fields: {line} (before: all records)")
+                format!(
+                    "`splunk` will get the same graph_alerts of a, with other fields: {line} (before: all records)"
+                )
             )]
         );
         assert_eq!(told(kept, all)[0].0, WhatChanges::Fields);

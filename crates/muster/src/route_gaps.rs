@@ -31,6 +31,8 @@ pub enum GapKind {
     RouteToNobody,
     /// No route leads records of these tenants and this source anywhere.
     UnservedSource,
+    /// Routes lead records of these tenants and this source to shadows only.
+    OnlyShadowed,
     /// No record reaches a sink.
     UnreachedSink,
     /// A sink is owed records, and the settings have none of that name.
@@ -55,6 +57,7 @@ pub fn gaps(settings: &Settings, tenants: Option<&[Tenant]>) -> Vec<RouteGap> {
     gaps.extend(sinks_without_records(settings, tenants));
     // Who has no tenants yet is not told that none is served.
     gaps.extend(unserved(&settings.routes, tenants.unwrap_or_default()));
+    gaps.extend(only_shadowed(settings, tenants.unwrap_or_default()));
     gaps
 }
 
@@ -181,6 +184,29 @@ fn unserved(routes: &[RouteSettings], tenants: &[Tenant]) -> Vec<RouteGap> {
             "no route takes {source} of {of}: what is collected stays in the journal and goes to no sink; `muster replay --unrouted` brings it once a route does"
         );
         gap(GapKind::UnservedSource, "", "", message)
+    });
+    told.collect()
+}
+
+/// Sources of tenants of which only shadows get anything: one gap for each source. Nothing waits for a shadow for long.
+fn only_shadowed(settings: &Settings, tenants: &[Tenant]) -> Vec<RouteGap> {
+    let shadows = settings.shadows();
+    let mut alone: BTreeMap<Source, Vec<&str>> = BTreeMap::new();
+    for tenant in tenants {
+        for source in &tenant.sources {
+            let serving = settings.routes.iter().filter(|route| route.serves(tenant, *source));
+            let mut sinks = serving.flat_map(|route| &route.sinks).peekable();
+            if sinks.peek().is_some() && sinks.all(|sink| shadows.contains_key(sink)) {
+                alone.entry(*source).or_default().push(tenant.slug.as_str());
+            }
+        }
+    }
+    let told = alone.into_iter().map(|(source, slugs)| {
+        let of = some_of(&slugs);
+        let message = format!(
+            "{source} of {of} goes to sinks with `shadow = true` only, which do without what they do not take in time; name another sink in a route, or take `shadow` away"
+        );
+        gap(GapKind::OnlyShadowed, "", "", message)
     });
     told.collect()
 }

@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use muster_http::ClientOptions;
 use muster_microsoft::entra::grant::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
-use muster_model::{Clock, Secret, SecretReference};
-use muster_siem::sinks::{Sink, SinkError, SinkSettings, Surroundings};
+use muster_model::{Clock, Secret, SecretReference, SystemClock};
+use muster_siem::sinks::{Sink, SinkError, SinkSettings, SplunkHecSettings, SplunkSearch, Surroundings};
 use muster_store::{InstanceId, KeyRing, MasterKeyError, OpenMode, ReadKeys, Store, StoreError, StoreLook};
 use tokio::sync::Notify;
 
@@ -19,7 +19,7 @@ use crate::access::onboard::Onboarding;
 use crate::access::vault::{self, VaultError};
 use crate::access::watch::Watcher;
 use crate::collect::{Collector, News, Pace, Skews, Swept};
-use crate::config::{ReadSecret, Settings};
+use crate::config::{ReadSecret, SearchSettings, Settings};
 use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
 use crate::routing::Router;
@@ -96,6 +96,7 @@ impl Parts {
             told: Arc::clone(told),
             swept: Swept::default(),
             skews: Skews::default(),
+            bound: settings.store.bound(),
         };
         Ok(Self { microsoft, collector: Arc::new(collector), watcher, onboarding, deliverers })
     }
@@ -123,6 +124,7 @@ pub(crate) async fn collector(
         told: Arc::default(),
         swept: Swept::default(),
         skews: Skews::default(),
+        bound: settings.store.bound(),
     })
 }
 
@@ -320,6 +322,19 @@ pub(crate) async fn test_sink(
 ) -> Result<String, String> {
     let read = secrets(settings);
     sink.test(name, &surroundings(settings, &read, clock)).await.map_err(without_name(name))
+}
+
+/// The way to the search that a sink's settings name, for `muster sink verify`.
+pub(crate) fn splunk_search(
+    settings: &Settings,
+    name: &str,
+    hec: &SplunkHecSettings,
+    search: &SearchSettings,
+) -> Result<SplunkSearch, String> {
+    let read = secrets(settings);
+    let token = read(&search.token)?;
+    let around = surroundings(settings, &read, Arc::new(SystemClock));
+    SplunkSearch::new(name, hec, (&search.url, &token), &around).map_err(without_name(name))
 }
 
 type ReadSecretFn<'a> = dyn Fn(&SecretReference) -> Result<Secret<String>, String> + Send + Sync + 'a;

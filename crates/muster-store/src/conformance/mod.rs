@@ -5,6 +5,7 @@
 //! Nothing here knows how an engine keeps things. Time is an argument throughout; nothing sleeps.
 
 mod audit;
+mod bound;
 mod changes;
 mod checks;
 mod credentials;
@@ -38,6 +39,7 @@ pub async fn run_all(engine: &mut dyn Engine) {
     journal::run_all(engine).await;
     changes::run_all(engine).await;
     deliveries::run_all(engine).await;
+    bound::run_all(engine).await;
     tickets::run_all(engine).await;
     pull_clients::run_all(engine).await;
     replays::run_all(engine).await;

@@ -213,7 +213,7 @@ impl Deliveries for SqliteStore {
             "SELECT l.sink, sum(l.delivered) AS delivered, sum(l.owed) AS owed, sum(l.rejected) AS rejected,
                  (SELECT count(*) FROM dead_letter d WHERE d.sink = l.sink) AS dead_letters,
                  max(l.last_rejected_at) AS last_rejected_at, max(l.last_success_at) AS last_success_at,
-                 sum(l.owed > 0) AS owing, sum(l.owed > 0 AND l.failures > 0) AS failing,
+                 sum(l.given_up) AS given_up, max(l.given_up_at) AS given_up_at, sum(l.owed > 0) AS owing, sum(l.owed > 0 AND l.failures > 0) AS failing,
                  min((SELECT min(owed_since) FROM (
                      SELECT * FROM (SELECT owed_since FROM delivery WHERE queue_no = l.queue_no ORDER BY number LIMIT 1)
                      UNION ALL SELECT owed_since FROM replay WHERE queue_no = l.queue_no))) AS owed_since,
@@ -231,6 +231,8 @@ impl Deliveries for SqliteStore {
                 owed: count(row.try_get("owed")?),
                 owed_since: row.try_get::<Option<i64>, _>("owed_since")?.map(timestamp),
                 rejected: count(row.try_get("rejected")?),
+                given_up: count(row.try_get("given_up")?),
+                given_up_at: row.try_get::<Option<i64>, _>("given_up_at")?.map(timestamp),
                 dead_letters: count(row.try_get("dead_letters")?),
                 last_rejected_at: row.try_get::<Option<i64>, _>("last_rejected_at")?.map(timestamp),
                 last_success_at: row.try_get::<Option<i64>, _>("last_success_at")?.map(timestamp),
@@ -524,7 +526,7 @@ pub(super) async fn settle_records(
     delete_delivery(connection, queue_no, number).await
 }
 
-async fn delete_delivery(
+pub(super) async fn delete_delivery(
     connection: &mut SqliteConnection,
     queue_no: i64,
     number: i64,

@@ -317,6 +317,10 @@ impl SqliteStore {
             for number in first..=last {
                 let mut hour = counted.remove(&number).unwrap_or_else(|| empty_hour(whose, number));
                 hour.state = known.state(number, hour.reopened_at, now);
+                let records = hour.sinks.iter().map(|sink| sink.given_up).sum();
+                if records > 0 && !matches!(hour.state, HourState::Hole { .. }) {
+                    hour.state = HourState::GivenUp { records };
+                }
                 hours.push(hour);
             }
         }
@@ -363,6 +367,7 @@ async fn counted_hours(
             owed: count(row.try_get("owed")?),
             delivered: count(row.try_get("delivered")?),
             rejected: count(row.try_get("rejected")?),
+            given_up: count(row.try_get("given_up")?),
         });
     }
     Ok(hours)

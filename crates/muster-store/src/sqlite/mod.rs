@@ -6,6 +6,7 @@
 mod answers;
 mod audit;
 mod batches;
+mod bound;
 mod checks;
 mod copies;
 mod credentials;

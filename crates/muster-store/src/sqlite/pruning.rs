@@ -243,7 +243,7 @@ impl SqliteStore {
 }
 
 /// Deletes those of some batches that nobody is owed: how many, and how many records of theirs no sink was ever to have.
-async fn prune_some(connection: &mut SqliteConnection, some: &str) -> Result<(u64, u64), Failure> {
+pub(super) async fn prune_some(connection: &mut SqliteConnection, some: &str) -> Result<(u64, u64), Failure> {
     sqlx::query(concat!(
         "UPDATE source SET pruned_up_to = max(coalesce(pruned_up_to, p.at), p.at)
          FROM (SELECT source_no, max(accepted_at) AS at FROM journal_batch WHERE ",

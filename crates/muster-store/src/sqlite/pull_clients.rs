@@ -239,7 +239,8 @@ impl SqliteStore {
     async fn fetched_again(&self, batch_no: i64) -> Result<BTreeSet<usize>, Failure> {
         let rows = sqlx::query("SELECT ordinal FROM fetched_again WHERE batch_no = ?").bind(batch_no);
         let rows = rows.fetch_all(&self.readers).await?;
-        let place = |row: &SqliteRow| row.try_get(0).map(|place: i64| usize::try_from(place).unwrap_or(usize::MAX));
+        let place =
+            |row: &SqliteRow| row.try_get(0).map(|place: i64| usize::try_from(place).unwrap_or(usize::MAX));
         Ok(rows.iter().map(place).collect::<Result<_, _>>()?)
     }
 

@@ -75,6 +75,7 @@ impl SqliteStore {
             step.records.push(RecordStandings {
                 id: record.head.id.clone(),
                 updated_at: record.head.updated_at,
+                created_at: record.head.created_at,
                 hash: record.head.hash,
                 standings: standings.collect(),
             });

@@ -120,6 +120,7 @@ impl SqliteStore {
                 "owed" => TracedState::Owed { since: at },
                 "delivered" => TracedState::Delivered { at },
                 "rejected" => TracedState::Rejected { at },
+                "given_up" => TracedState::GivenUp { at },
                 _ => TracedState::Damaged { at },
             };
             let number = row.try_get::<Option<i64>, _>("number")?.map(|number| DeliveryNumber(count(number)));

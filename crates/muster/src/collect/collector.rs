@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use muster_microsoft::Microsoft;
 use muster_model::{Clock, Source, TenantId};
-use muster_store::{InstanceId, Store};
+use muster_store::{InstanceId, Store, StoreError};
 use tokio::sync::Notify;
 
 use super::pace::Pace;
 use super::skews::Skews;
 use crate::access::apps::Apps;
-use crate::config::{CollectSettings, Hunt};
+use crate::config::{CollectSettings, Hunt, JournalBound, WhenFull};
 use crate::routing::Router;
 use crate::told::Told;
 
@@ -49,6 +49,20 @@ pub struct Collector {
     pub swept: Swept,
     /// What was last told of the clocks.
     pub skews: Skews,
+    /// How large the journal may become.
+    pub bound: Option<JournalBound>,
+}
+
+impl Collector {
+    /// Whether the journal is full, and nothing is collected until there is room.
+    pub(super) async fn is_stopped(&self) -> Result<bool, StoreError> {
+        match self.bound {
+            Some(bound) if bound.when_full == WhenFull::Stop => {
+                Ok(self.store.journal_bytes().await? >= bound.bytes)
+            }
+            _ => Ok(false),
+        }
+    }
 }
 
 /// The sources whose sweeps this process has seen to.

@@ -25,6 +25,8 @@ use super::hunts::LOOK_EVERY;
 use super::place::{Place, Places};
 use super::turn::later;
 
+/// How soon it is looked again whether a journal that was full has room.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 /// How long a sweep or a backfill waits for which there is no place.
 const PUT_OFF: Duration = Duration::from_secs(10);
 
@@ -51,8 +53,18 @@ impl Collector {
                 }
                 continue;
             }
-            let leases = match self.store.lease_due_sources(self.instance, free, LEASE, now).await {
-                Ok(leases) => leases,
+            let leased = async {
+                match self.is_stopped().await? {
+                    true => Ok(None),
+                    false => self.store.lease_due_sources(self.instance, free, LEASE, now).await.map(Some),
+                }
+            };
+            let leases = match leased.await {
+                Ok(Some(leases)) => leases,
+                Ok(None) => {
+                    stop.run_until_cancelled(tokio::time::sleep(FULL_PAUSE)).await;
+                    continue;
+                }
                 Err(error) => {
                     self.told.store.failed("look for due sources", &error, now);
                     stop.run_until_cancelled(tokio::time::sleep(STORE_PAUSE)).await;
@@ -104,6 +116,9 @@ impl Collector {
         let mut turns = 0;
         self.set_hunts().await?;
         loop {
+            if self.is_stopped().await? {
+                return Ok(turns);
+            }
             let leases = self.store.lease_due_sources(self.instance, 64, LEASE, self.clock.now()).await?;
             if leases.is_empty() {
                 return Ok(turns);

@@ -108,20 +108,24 @@ fn calendars(output: &Output, hours: &[LedgerHour], slugs: &BTreeMap<TenantId, S
 
 /// What each sink had of the hours.
 fn sinks(hours: &[LedgerHour]) -> String {
-    let mut totals: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
+    let mut totals: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
     for sink in hours.iter().flat_map(|hour| &hour.sinks) {
         let total = totals.entry(&sink.sink).or_default();
-        *total = (total.0 + sink.owed, total.1 + sink.delivered, total.2 + sink.rejected);
+        let counts = [sink.owed, sink.delivered, sink.rejected, sink.given_up];
+        total.iter_mut().zip(counts).for_each(|(sum, more)| *sum += more);
     }
     let mut text = String::new();
-    for (sink, (owed, delivered, rejected)) in totals {
-        let open = owed.saturating_sub(delivered + rejected);
+    for (sink, [owed, delivered, rejected, given_up]) in totals {
+        let open = owed.saturating_sub(delivered + rejected + given_up);
         text.push_str(&format!("{}: {} delivered", crate::shown::output::plain(sink), number(delivered)));
         if open > 0 {
             text.push_str(&format!(", {} owed", number(open)));
         }
         if rejected > 0 {
             text.push_str(&format!(", {} refused", number(rejected)));
+        }
+        if given_up > 0 {
+            text.push_str(&format!(", {} given up", number(given_up)));
         }
         text.push('\n');
     }
@@ -130,8 +134,9 @@ fn sinks(hours: &[LedgerHour]) -> String {
 
 /// The hours that need a look.
 fn listed(output: &Output, hours: &[LedgerHour]) -> String {
-    let bad: Vec<&LedgerHour> =
-        hours.iter().filter(|hour| matches!(hour.state, HourState::Hole { .. } | HourState::Late)).collect();
+    let is_bad =
+        |state| matches!(state, HourState::Hole { .. } | HourState::GivenUp { .. } | HourState::Late);
+    let bad: Vec<&LedgerHour> = hours.iter().filter(|hour| is_bad(hour.state)).collect();
     if bad.is_empty() {
         return String::new();
     }
@@ -139,6 +144,9 @@ fn listed(output: &Output, hours: &[LedgerHour]) -> String {
     for hour in bad.iter().take(LISTED_MAX) {
         let why = match hour.state {
             HourState::Hole { reason } => reason.as_str().to_owned(),
+            HourState::GivenUp { records } => {
+                format!("{} given up because the journal was full", number(records))
+            }
             _ => format!(
                 "{} came late, up to {} s; the next sweep confirms it",
                 hour.late, hour.late_seconds_max
@@ -159,7 +167,7 @@ fn overview(output: &Output, hours: &[LedgerHour], slugs: &BTreeMap<TenantId, St
         .map(|hours| {
             let count = |is: fn(&HourState) -> bool| hours.iter().filter(|hour| is(&hour.state)).count();
             (
-                count(|state| matches!(state, HourState::Hole { .. })),
+                count(|state| matches!(state, HourState::Hole { .. } | HourState::GivenUp { .. })),
                 count(|state| *state == HourState::Late),
                 hours,
             )
@@ -173,6 +181,7 @@ fn overview(output: &Output, hours: &[LedgerHour], slugs: &BTreeMap<TenantId, St
         "read",
         "late",
         "hole",
+        "given up",
         "open",
         "new",
         "came late",
@@ -191,6 +200,7 @@ fn overview(output: &Output, hours: &[LedgerHour], slugs: &BTreeMap<TenantId, St
             output.text(number(in_state("read"))),
             toned(in_state("late"), Tone::Fair),
             toned(in_state("hole"), Tone::Bad),
+            toned(in_state("given up"), Tone::Bad),
             output.text(number(in_state("open"))),
             output.text(number(sum(|hour| hour.new))),
             toned(sum(|hour| hour.late), Tone::Fair),
@@ -199,6 +209,6 @@ fn overview(output: &Output, hours: &[LedgerHour], slugs: &BTreeMap<TenantId, St
         ]);
     }
     format!(
-        "{table}\n\ncomplete, read, late, hole, open: hours; the rest: records. `--tenant` shows a calendar"
+        "{table}\n\ncomplete, read, late, hole, given up, open: hours; the rest: records. `--tenant` shows a calendar"
     )
 }

@@ -122,6 +122,9 @@ fn said_of(delivery: &TracedDelivery, updated_at: Option<Timestamp>) -> (Tone, S
             let said = format!("refused for good {at:.0} (delivery {number}); see `muster dead-letter list`");
             (Tone::Bad, said)
         }
+        TracedState::GivenUp { at } => {
+            (Tone::Bad, format!("given up {at:.0}: the journal was full, or a shadow too far behind"))
+        }
         TracedState::Damaged { at } => {
             let said = format!(
                 "could not be read back from the journal, {at:.0} (delivery {number}); it is fetched again"
@@ -158,6 +161,7 @@ fn now(output: &Output, versions: &[TracedVersion]) -> String {
         ("at", Tone::Good, of(|state| matches!(state, TracedState::Delivered { .. }))),
         ("owed to", Tone::Fair, of(|state| matches!(state, TracedState::Owed { .. }))),
         ("refused by", Tone::Bad, of(|state| matches!(state, TracedState::Rejected { .. }))),
+        ("given up for", Tone::Bad, of(|state| matches!(state, TracedState::GivenUp { .. }))),
         (
             "waiting to be fetched again for",
             Tone::Bad,

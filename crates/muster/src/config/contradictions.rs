@@ -15,8 +15,12 @@ use super::{CloudSettings, Mistake, RouteSettings};
 /// Looks at what was read, and tells of each mistake: its section, its key (or nothing), and the message.
 type Check = fn(&Read, &Path, &mut dyn FnMut(&str, &str, String));
 
-const CHECKS: &[Check] =
-    &[routes, hunts, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding, pull_api];
+/// The smallest journal.
+const JOURNAL_LEAST: u64 = 1 << 20;
+
+const CHECKS: &[Check] = &[
+    routes, hunts, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding, pull_api, journal,
+];
 
 pub(super) fn of(read: &Read, folder: &Path) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
@@ -68,7 +72,11 @@ fn hunts(read: &Read, folder: &Path, say: &mut dyn FnMut(&str, &str, String)) {
 
 fn sinks(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
     for (name, sink) in &read.sinks {
-        let sink = sink.any();
+        let (sink, keys) = (sink.settings.any(), &sink.keys);
+        if keys.shadow_backlog.is_some() && !keys.shadow {
+            let message = "it is only used with shadow = true".to_owned();
+            say(&format!("sinks.{name}"), "shadow_backlog", message);
+        }
         let section = format!("sinks.{name}");
         for message in sink.encoding().err().into_iter().flatten().chain(sink.mistakes()) {
             let key = read.places.key_in(&section, &message);
@@ -82,7 +90,7 @@ fn sinks(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
 fn sink_files(read: &Read, folder: &Path, say: &mut dyn FnMut(&str, &str, String)) {
     let mut files: BTreeMap<PathBuf, &str> = BTreeMap::new();
     for (name, sink) in &read.sinks {
-        let SinkSettings::File(file) = sink else { continue };
+        let SinkSettings::File(file) = &sink.settings else { continue };
         let path: PathBuf = folder.join(&file.path).components().collect();
         if let Some(other) = files.insert(path, name) {
             let message = format!("sink `{other}` writes the same file: give each sink its own");
@@ -174,6 +182,13 @@ fn pull_api(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
         if address == pull_api.listen && address.port() != 0 {
             say("pull_api", "listen", format!("{what} served there: take another port"));
         }
+    }
+}
+
+fn journal(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    let Some(store) = &read.store else { return };
+    if store.journal_max_size.is_some_and(|size| size.0 < JOURNAL_LEAST) {
+        say("store", "journal_max_size", "a few pages would fill that: give it 1MiB at least".to_owned());
     }
 }
 

@@ -46,5 +46,6 @@ pub use secret_reference::{ReadSecret, SecretReferenceError};
 pub use section::parse_redirect_uri;
 pub use server::{LogFormat, ServerSettings, listen_trouble};
 pub use settings::Settings;
-pub use store::StoreSettings;
+pub use sinks::{SearchSettings, SinkKeys};
+pub use store::{JournalBound, StoreSettings, WhenFull};
 pub use words::{Fit, Words};

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_model::text::did_you_mean;
-use muster_siem::sinks::SinkSettings;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::document::Document;
 use super::places::Places;
+use super::sinks::SinkSection;
 use super::{
     AppSettings, CloudSettings, CollectSettings, HuntSettings, KeyVaultSettings, Mistake, NetworkSettings,
     OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, StoreSettings, sinks,
@@ -27,7 +27,7 @@ pub(super) struct Read {
     pub(super) pull_api: Option<PullApiSettings>,
     pub(super) apps: BTreeMap<String, AppSettings>,
     pub(super) hunts: BTreeMap<String, HuntSettings>,
-    pub(super) sinks: BTreeMap<String, SinkSettings>,
+    pub(super) sinks: BTreeMap<String, SinkSection>,
     /// Also those of which a part had to be left out.
     pub(super) routes: Vec<RouteSettings>,
     /// Every app, query and sink that has a section, also a wrong one.

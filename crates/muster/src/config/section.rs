@@ -40,7 +40,18 @@ impl Document<'_> {
         value: Spanned<DeValue<'_>>,
         mistakes: &mut Vec<Mistake>,
     ) -> Option<T> {
-        self.part(name, value, mistakes).filter(|part| part.whole).map(|part| part.value)
+        self.section_beside(name, value, &[], mistakes)
+    }
+
+    /// The same of a section from which keys were taken that it may have, too.
+    pub(super) fn section_beside<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        value: Spanned<DeValue<'_>>,
+        taken: &[&str],
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<T> {
+        self.read(name, value, taken, mistakes).filter(|part| part.whole).map(|part| part.value)
     }
 
     /// Reads a section. When a key is wrong, it is told, left out, and the rest is read again.
@@ -48,6 +59,16 @@ impl Document<'_> {
         &self,
         name: &str,
         value: Spanned<DeValue<'_>>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Part<T>> {
+        self.read(name, value, &[], mistakes)
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        value: Spanned<DeValue<'_>>,
+        taken: &[&str],
         mistakes: &mut Vec<Mistake>,
     ) -> Option<Part<T>> {
         let span = value.span();
@@ -81,12 +102,16 @@ impl Document<'_> {
             let path = error.span().map(|at| entry_path(&table, &at)).unwrap_or_default();
             let values = texts_at(&table, &path);
             let key = (!path.is_empty()).then(|| path.join("."));
+            let unknown = error.message().starts_with("unknown field");
+            let mut said = error.message().to_owned();
+            if unknown && path.len() == 1 {
+                taken.iter().for_each(|key| said.push_str(&format!(", `{key}`")));
+            }
             let message = without_values(
-                &reworded(error.message()),
+                &reworded(&said),
                 key.as_deref().unwrap_or_default(),
                 &values.iter().map(String::as_str).collect::<Vec<_>>(),
             );
-            let unknown = error.message().starts_with("unknown field");
             let shown = key.as_deref().filter(|_| !unknown);
             mistakes.push(self.mistake_at(&error.span().unwrap_or(span.clone()), name, shown, &message));
             if !remove(&mut table, &path) {

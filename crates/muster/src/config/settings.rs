@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use muster_model::{SecretReference, Source};
 use muster_siem::sinks::SinkSettings;
@@ -12,8 +13,8 @@ use super::places::Places;
 use super::read::Read;
 use super::{
     AppSettings, CloudSettings, CollectSettings, Hunt, HuntSettings, KeyVaultSettings, Mistake, Mistakes,
-    NetworkSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, StoreSettings,
-    contradictions, files,
+    NetworkSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SinkKeys,
+    StoreSettings, contradictions, files,
 };
 
 /// The settings of one Muster, checked.
@@ -37,6 +38,8 @@ pub struct Settings {
     /// `[hunts.NAME]`, as the sources that they are.
     pub hunts: BTreeMap<Source, Hunt>,
     pub sinks: BTreeMap<String, SinkSettings>,
+    /// What their sections say of each, whatever its type.
+    pub sink_keys: BTreeMap<String, SinkKeys>,
     pub routes: Vec<RouteSettings>,
     /// Where all of them stand.
     places: Places,
@@ -115,7 +118,8 @@ impl Settings {
             pull_api: read.pull_api,
             apps: read.apps,
             hunts: hunts(&read.hunts, folder),
-            sinks: read.sinks,
+            sink_keys: read.sinks.iter().map(|(name, of)| (name.clone(), of.keys.clone())).collect(),
+            sinks: read.sinks.into_iter().map(|(name, of)| (name, of.settings)).collect(),
             routes: read.routes,
             places: read.places,
         });
@@ -142,7 +146,14 @@ impl Settings {
         let mut references = vec![&self.store.master_key];
         references.extend(self.apps.values().flat_map(AppSettings::secrets).map(|(_, place)| place));
         references.extend(self.sinks.values().flat_map(|sink| sink.any().secrets()).map(|(_, place)| place));
+        references.extend(self.sink_keys.values().flat_map(|keys| &keys.search).map(|search| &search.token));
         references
+    }
+
+    /// The sinks on which nothing depends, with how far the backlog of each may reach back.
+    pub fn shadows(&self) -> BTreeMap<String, Duration> {
+        let shadows = self.sink_keys.iter().filter(|(_, keys)| keys.shadow);
+        shadows.map(|(name, keys)| (name.clone(), keys.backlog())).collect()
     }
 }
 

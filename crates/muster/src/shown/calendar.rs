@@ -12,11 +12,12 @@ use muster_store::{HourState, LedgerHour};
 use crate::shown::output::{Output, Tone, number};
 
 /// The states, the best first: with the shape of their cells.
-const LEGEND: [(&str, char, &str); 5] = [
+const LEGEND: [(&str, char, &str); 6] = [
     ("complete", '■', "a sweep has confirmed it"),
     ("read", '□', "read; no sweep has confirmed it yet"),
     ("late", '~', "something came late, and no sweep has been there since"),
     ("hole", 'X', "part of it could not be read, and is asked for again"),
+    ("given up", '!', "sinks do without some of it: the journal was full"),
     ("open", '·', "not all read yet"),
 ];
 
@@ -27,6 +28,7 @@ pub fn word(state: HourState) -> &'static str {
         HourState::Read => "read",
         HourState::Late => "late",
         HourState::Hole { .. } => "hole",
+        HourState::GivenUp { .. } => "given up",
         HourState::Open => "open",
     }
 }
@@ -35,7 +37,7 @@ pub fn tone(state: HourState) -> Tone {
     match state {
         HourState::Complete { .. } => Tone::Good,
         HourState::Late => Tone::Fair,
-        HourState::Hole { .. } => Tone::Bad,
+        HourState::Hole { .. } | HourState::GivenUp { .. } => Tone::Bad,
         HourState::Read | HourState::Open => Tone::Plain,
     }
 }
@@ -84,7 +86,7 @@ fn colour(name: &str) -> Option<Color> {
     match name {
         "complete" => Some(Color::Green),
         "late" => Some(Color::Yellow),
-        "hole" => Some(Color::Red),
+        "hole" | "given up" => Some(Color::Red),
         "open" => Some(Color::DarkGrey),
         _ => None,
     }
@@ -137,12 +139,13 @@ mod tests {
             hour("2026-11-28T00:00:00Z", HourState::Late),
             hour("2026-11-28T06:00:00Z", HourState::Read),
             hour("2026-11-28T07:00:00Z", HourState::Open),
+            hour("2026-11-28T08:00:00Z", HourState::GivenUp { records: 3 }),
         ];
         let output = Output::new(OutputFormat::Table, ColourChoice::Never);
         let text = calendar(&output, &hours);
         let expected = "            00     06     12     18           new    late  healed
 2026-11-27                           ■X      2 400       2       0
-2026-11-28  ~      □·                        3 600       3       0
+2026-11-28  ~      □·!                       4 800       4       0
 ";
         assert_eq!(text.replace('\u{2009}', " "), expected);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");

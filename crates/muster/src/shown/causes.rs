@@ -1,6 +1,7 @@
 //! Trouble by its cause: whatever many tenants have for one reason is one line in `status`, in the metrics and in the log.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_microsoft::{Fault, SourceWord};
@@ -9,6 +10,7 @@ use muster_store::{CheckOutcome, PartTrouble};
 use crate::shown::cause::{Cause, Level, Subject, in_words, plural};
 use crate::shown::output::{duration, number};
 use crate::shown::sinks::SinkWord;
+use crate::shown::state::since;
 use crate::shown::status::{SinkStatus, Snapshot, Standing, TenantStatus};
 
 /// The store cannot be written: nothing is read or delivered until it can.
@@ -29,6 +31,8 @@ pub fn of_store(what: String) -> Cause {
 
 /// So many tenants are named.
 const EXAMPLES: usize = 3;
+/// For so long after something was given up, that is told.
+const GIVEN_UP_FOR: Duration = Duration::from_secs(86_400);
 
 #[derive(Default)]
 struct Suffering {
@@ -74,6 +78,7 @@ pub fn causes(now: &Snapshot) -> Vec<Cause> {
     unrouted(now, &mut found);
     let mut all: Vec<Cause> = found.into_iter().map(told).collect();
     all.extend(sinks);
+    all.extend(journal_causes(now));
     all.extend(run_causes(now));
     all.sort_by_key(|cause| (cause.level, std::cmp::Reverse(cause.tenants)));
     all
@@ -258,7 +263,52 @@ fn sink_causes(now: &Snapshot) -> Vec<Cause> {
             examples: Vec::new(),
         })
     };
-    now.sinks.iter().filter_map(tell).collect()
+    // On a shadow nothing depends.
+    now.sinks.iter().filter(|sink| !sink.shadow).filter_map(tell).collect()
+}
+
+/// A journal that is full or will be, and what was given up for that.
+fn journal_causes(now: &Snapshot) -> Vec<Cause> {
+    let subject = Subject::Part("journal".to_owned());
+    let cause = |about: &Subject, code: &str, level, what, remedy: &str, since| Cause {
+        about: about.to_string(),
+        code: code.to_owned(),
+        level,
+        what,
+        remedy: remedy.to_owned(),
+        since,
+        sources: 0,
+        tenants: 0,
+        records: 0,
+        examples: Vec::new(),
+    };
+    let mut found = Vec::new();
+    if let Some(room) = now.room.as_ref().filter(|room| room.warns) {
+        let (code, level) = match room.full {
+            true => ("full", Level::Critical),
+            false => ("filling", Level::Warning),
+        };
+        let what = format!("the journal {}", room.in_words());
+        let remedy = "mend the sinks that are down, or give it more room: [store] journal_max_size";
+        found.push(cause(&subject, code, level, what, remedy, room.owed_since));
+    }
+    let lately = |sink: &&SinkStatus| {
+        sink.given_up_at.is_some_and(|at| since(at, now.at) < GIVEN_UP_FOR && !sink.shadow)
+    };
+    for sink in now.sinks.iter().filter(lately) {
+        let subject = Subject::Sink(sink.sink.clone());
+        let meaning = format!(
+            "does without {} records that were given up because the journal was full",
+            number(sink.given_up)
+        );
+        let remedy = "`muster ledger` shows of which hours; what Microsoft still has, `muster fetch` brings";
+        let what = in_words(&subject, &meaning);
+        found.push(Cause {
+            records: sink.given_up,
+            ..cause(&subject, "given_up", Level::Critical, what, remedy, sink.given_up_at)
+        });
+    }
+    found
 }
 
 /// `muster run` that does not run, and parts of it that do not work. Sinks and apps among them are told as such.

@@ -73,6 +73,13 @@ pub fn set(snapshot: &Snapshot) {
     }
     gauge!("muster_dead_letters").set(snapshot.journal.dead_letters as f64);
     gauge!("muster_journal_bytes").set(snapshot.journal.stored_bytes as f64);
+    if let Some(room) = &snapshot.room {
+        gauge!("muster_journal_max_bytes").set(room.max_bytes as f64);
+        gauge!("muster_journal_owed_bytes").set(room.owed_bytes as f64);
+        // Where nothing tells how long it lasts, it lasts.
+        gauge!("muster_journal_seconds_left")
+            .set(room.seconds_left.map_or(f64::INFINITY, |left| left as f64));
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]

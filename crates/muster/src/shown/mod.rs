@@ -10,6 +10,7 @@ pub mod output;
 pub mod passes;
 mod picture;
 pub mod progress;
+pub mod room;
 pub mod run;
 pub mod screen;
 pub mod sinks;

@@ -14,6 +14,7 @@ use crate::access::checks;
 use crate::collect;
 use crate::shown::causes;
 use crate::shown::passes::PassStatus;
+use crate::shown::room::Room;
 use crate::shown::run::Run;
 use crate::shown::sinks::{SinkFacts, nothing_yet, sink_word};
 use crate::shown::state::{self, SourceFacts, source_word};
@@ -45,12 +46,17 @@ impl Snapshot {
         }
         let totals = totals(&tenants, &sinks);
         let journal = store.journal_totals().await?;
+        let shadows: Vec<String> = expected.shadows.iter().cloned().collect();
+        let room = match expected.bound {
+            Some(bound) => Some(Room::look(store, bound, &shadows, now).await?),
+            None => None,
+        };
         let mut put_back = store.restorations().await?;
         put_back.retain(|restoration| now.duration_since(restoration.at).as_secs() < PUT_BACK_SHOWN_SECONDS);
         let causes = Vec::new();
         let ends = ends(&tenants);
         let mut picture =
-            Self { at: now, run, causes, totals, tenants, sinks, journal, apps, put_back, ends };
+            Self { at: now, run, causes, totals, tenants, sinks, journal, room, apps, put_back, ends };
         picture.causes = causes::causes(&picture);
         picture.causes.splice(0..0, store.trouble().map(causes::of_store));
         Ok(picture)
@@ -83,6 +89,7 @@ fn sink_status(totals: SinkTotals, expected: &Expected, run: &Run, now: Timestam
     };
     SinkStatus {
         state: sink_word(facts, &totals, now),
+        shadow: expected.shadows.contains(&totals.sink),
         delivered: totals.delivered,
         last_success_at: totals.last_success_at,
         owed: totals.owed,
@@ -92,6 +99,8 @@ fn sink_status(totals: SinkTotals, expected: &Expected, run: &Run, now: Timestam
         failing_tenants: totals.failing.into(),
         rejected: totals.rejected,
         dead_letters: totals.dead_letters,
+        given_up: totals.given_up,
+        given_up_at: totals.given_up_at,
         last_error: broken.map(|broken| broken.reason.clone()).or(totals.last_error),
         sink: totals.sink,
     }

@@ -108,7 +108,8 @@ fn head(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, width: Opti
     if now.totals.unrouted.no_route > 0 {
         parts.push(format!("{} without a route", number(now.totals.unrouted.no_route)));
     }
-    parts.push(format!("journal {} in {}", size(now.journal.stored_bytes), batches(now.journal.batches)));
+    let of = now.room.as_ref().map_or_else(String::new, |room| format!(" of {}", size(room.max_bytes)));
+    parts.push(format!("journal {}{of} in {}", size(now.journal.stored_bytes), batches(now.journal.batches)));
     if now.journal.dead_letters > 0 {
         parts.push(plural(now.journal.dead_letters, "dead letter"));
     }
@@ -148,9 +149,13 @@ fn sinks(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, width: Opt
     for sink in &now.sinks {
         let oldest =
             sink.oldest_owed_seconds.map_or_else(|| "-".to_owned(), |_| duration(sink.oldest_owed()));
+        let state = match sink.shadow {
+            true => format!("{}, shadow", sink.state.in_words()),
+            false => sink.state.in_words().to_owned(),
+        };
         let mut row = vec![
             (sink.sink.clone(), Tone::Plain),
-            (sink.state.in_words().to_owned(), sink.state.tone(sink.owed)),
+            (state, sink.tone()),
             (number(sink.delivered), Tone::Plain),
         ];
         if earlier.is_some() {
@@ -168,7 +173,8 @@ fn sinks(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, width: Opt
         ]);
         grid.row(row);
         if let Some(error) = &sink.last_error {
-            grid.note(&cut(error, Some(MESSAGE_LETTERS)), Tone::Bad);
+            let tone = if sink.shadow { Tone::Plain } else { Tone::Bad };
+            grid.note(&cut(error, Some(MESSAGE_LETTERS)), tone);
         }
     }
     grid.render(output, width)
@@ -363,6 +369,7 @@ mod tests {
         let sink = SinkStatus {
             sink: "splunk".to_owned(),
             state: SinkWord::Delivering,
+            shadow: false,
             delivered,
             last_success_at: None,
             owed: 3,
@@ -372,6 +379,8 @@ mod tests {
             failing_tenants: 0,
             rejected: 0,
             dead_letters: 0,
+            given_up: 0,
+            given_up_at: None,
             last_error: None,
         };
         Snapshot {
@@ -382,6 +391,7 @@ mod tests {
             tenants: Vec::new(),
             sinks: vec![sink],
             journal: JournalTotals::default(),
+            room: None,
             apps: Vec::new(),
             put_back: Vec::new(),
             ends: Vec::new(),

@@ -164,6 +164,8 @@ pub fn nothing_yet(sink: &str) -> SinkTotals {
         owed: 0,
         owed_since: None,
         rejected: 0,
+        given_up: 0,
+        given_up_at: None,
         dead_letters: 0,
         last_rejected_at: None,
         last_success_at: None,

@@ -9,11 +9,12 @@ use muster_model::{Slug, Source, TenantId, TenantState};
 use muster_store::{Check, CheckOutcome, JournalTotals, Restoration};
 use serde::Serialize;
 
-use crate::config::Settings;
+use crate::config::{JournalBound, Settings};
 use crate::routing::Router;
 use crate::shown::cause::Cause;
 use crate::shown::output::Tone;
 use crate::shown::passes::PassStatus;
+use crate::shown::room::Room;
 use crate::shown::run::Run;
 use crate::shown::sinks::SinkWord;
 use crate::shown::state;
@@ -26,7 +27,11 @@ pub struct Expected {
     /// The same of saved queries, which are asked less often.
     pub hunts_late_after: BTreeMap<Source, Duration>,
     pub sinks: BTreeSet<String>,
+    /// Those of them on which nothing depends.
+    pub shadows: BTreeSet<String>,
     pub routes: Router,
+    /// How large the journal may become.
+    pub bound: Option<JournalBound>,
 }
 
 impl Expected {
@@ -39,6 +44,8 @@ impl Expected {
                 .map(|(source, hunt)| (*source, hunt.late_after()))
                 .collect(),
             sinks: settings.sinks.keys().cloned().collect(),
+            shadows: settings.shadows().into_keys().collect(),
+            bound: settings.store.bound(),
             routes: Router::new(settings.routes.clone()),
         }
     }
@@ -65,6 +72,9 @@ pub struct Snapshot {
     /// Every sink of the settings, and every other that has ever been owed something.
     pub sinks: Vec<SinkStatus>,
     pub journal: JournalTotals,
+    /// How full the journal is, where it is bounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<Room>,
     /// Every app whose credential was looked at.
     pub apps: Vec<AppStatus>,
     /// When the store was put back from a copy in the last days, the latest first: what may have come twice.
@@ -261,6 +271,8 @@ pub struct SinkStatus {
     pub sink: String,
     /// In a word, by the rules of `sinks.rs`.
     pub state: SinkWord,
+    /// Whether nothing depends on it.
+    pub shadow: bool,
     pub delivered: u64,
     pub last_success_at: Option<Timestamp>,
     pub owed: u64,
@@ -275,10 +287,22 @@ pub struct SinkStatus {
     pub rejected: u64,
     /// Those of them that still lie there.
     pub dead_letters: u64,
+    /// Records that were given up because the journal was full.
+    pub given_up: u64,
+    /// When one last was.
+    pub given_up_at: Option<Timestamp>,
     pub last_error: Option<String>,
 }
 
 impl SinkStatus {
+    /// How good its state is. A shadow's is nobody's trouble.
+    pub fn tone(&self) -> Tone {
+        match self.state.tone(self.owed) {
+            Tone::Bad | Tone::Fair if self.shadow => Tone::Plain,
+            tone => tone,
+        }
+    }
+
     /// How long the oldest record has been owed.
     pub fn oldest_owed(&self) -> Duration {
         Duration::from_secs_f64(self.oldest_owed_seconds.unwrap_or(0.0))

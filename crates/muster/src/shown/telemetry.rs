@@ -81,11 +81,15 @@ fn describe() {
         "muster_delivery_seconds",
         "Time from handing records to a sink to its answer, by sink"
     );
+    describe_counter!(
+        "muster_records_given_up_total",
+        "Records that a sink was owed and that were given up because the journal was full, by sink"
+    );
     describe_counter!("muster_pull_requests_total", "Requests to the pull API, by status and code");
     describe_counter!("muster_pull_detections_total", "Detections that clients of the pull API were given");
     describe_counter!(
         "muster_fields_redacted_total",
-        "Fields that routes kept from a sink, of records that it acknowledged, by sink and how"
+        "Fields that routes kept from a sink, of records that it has, by sink and how"
     );
     describe_gauge!(
         "muster_source_lag_seconds",
@@ -133,4 +137,7 @@ fn describe() {
     );
     describe_gauge!("muster_dead_letters", "Dead letters kept");
     describe_gauge!("muster_journal_bytes", "Size of the journal, compressed");
+    describe_gauge!("muster_journal_max_bytes", "Size that the journal may reach");
+    describe_gauge!("muster_journal_owed_bytes", "Size of what the journal keeps because sinks are owed it");
+    describe_gauge!("muster_journal_seconds_left", "When the journal is full, if it grows on as it does");
 }

@@ -15,7 +15,10 @@ pub(super) fn left_out(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
             // That there is no sink is told by itself.
             GapKind::NoRoute if subject.settings.sinks.is_empty() => continue,
             GapKind::NoRoute | GapKind::UnservedSource => Subject::down,
-            GapKind::RouteToNobody | GapKind::UnreachedSink | GapKind::ForgottenSink => Subject::advice,
+            GapKind::RouteToNobody
+            | GapKind::OnlyShadowed
+            | GapKind::UnreachedSink
+            | GapKind::ForgottenSink => Subject::advice,
         };
         mistakes.push(told(subject, &gap.section, gap.key, &gap.message));
     }

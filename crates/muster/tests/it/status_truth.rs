@@ -328,6 +328,8 @@ impl World {
             hunts_late_after: Default::default(),
             sinks: BTreeSet::new(),
             routes: muster::routing::Router::new(Vec::new()),
+            shadows: BTreeSet::new(),
+            bound: None,
         };
         if self.in_settings {
             expected.sinks.insert(SINK.to_owned());

@@ -12,6 +12,7 @@ use muster::access::grants::StoreGrants;
 use muster::collect::{Collector, News, Pace, Skews, Swept};
 use muster::config::Settings;
 use muster::deliver::{AskOutcome, Deliverer, StepOutcome};
+use muster::journal_bound::Keeper;
 use muster::routing::Router;
 use muster::troubles::Troubles;
 use muster::wiring;
@@ -216,6 +217,8 @@ pub(crate) struct Bench {
     pub(crate) deliverers: Vec<Deliverer>,
     /// What `muster run` would tell with its heartbeat.
     pub(crate) troubles: Troubles,
+    /// Holds the journal within its bounds.
+    pub(crate) keeper: Keeper,
 }
 
 impl Bench {
@@ -251,7 +254,9 @@ impl Bench {
             told: Arc::default(),
             swept: Swept::default(),
             skews: Skews::default(),
+            bound: settings.store.bound(),
         };
+        let keeper = Keeper::of(&settings, &store, &dyn_clock);
         let settings = Arc::new(settings);
         let deliverer = |name: &String| Deliverer {
             store: Arc::clone(&store),
@@ -266,7 +271,7 @@ impl Bench {
             asked: tokio::sync::Mutex::default(),
         };
         let deliverers = settings.sinks.keys().map(deliverer).collect();
-        Self { store, clock, collector, deliverers, troubles }
+        Self { store, clock, collector, deliverers, troubles, keeper }
     }
 
     /// Lets time pass.

@@ -82,7 +82,9 @@ impl Claims {
     ) -> Checked {
         for hour in hours {
             let begin = match hour.state {
-                HourState::Hole { .. } | HourState::Late | HourState::Open => continue,
+                HourState::Hole { .. } | HourState::GivenUp { .. } | HourState::Late | HourState::Open => {
+                    continue;
+                }
                 HourState::Read => None,
                 HourState::Complete { as_of } => Some(self.complete(key, hour, as_of)?),
             };

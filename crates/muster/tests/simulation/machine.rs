@@ -163,6 +163,7 @@ impl Machine {
             told: Arc::default(),
             swept: Swept::default(),
             skews: Skews::default(),
+            bound: None,
         };
         self.running = Some(Running { store, collector, instance });
     }

@@ -338,6 +338,9 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
         &store,
         "DROP TABLE tenant_tag; DROP TABLE pull_client; DROP TABLE processed; DROP INDEX journal_batch_processed;
          ALTER TABLE journal_batch DROP COLUMN processed_from;
+         DROP TRIGGER fetched_again_goes_with_its_batch; DROP TABLE fetched_again;
+         DROP TRIGGER journal_size_grows; DROP TRIGGER journal_size_shrinks; DROP TABLE journal_size;
+         ALTER TABLE queue DROP COLUMN given_up; ALTER TABLE queue DROP COLUMN given_up_at;
          DROP TABLE invitation; DROP TABLE sign_in; DROP TABLE delegated_grant; DROP TABLE app_credential;
          DROP TABLE tenant_check; DROP TABLE app_check; DROP TABLE audit_event;
          DROP TABLE heartbeat; ALTER TABLE queue DROP COLUMN last_rejected_at; DROP INDEX dead_letter_of_sink;

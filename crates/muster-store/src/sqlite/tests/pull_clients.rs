@@ -40,7 +40,8 @@ async fn got(store: &SqliteStore, tenant: TenantId) -> Vec<(String, Timestamp)> 
     let mut found = Vec::new();
     for batch in &batches {
         for (index, record) in batch.batch.records().enumerate() {
-            let is_first = record.head.change.as_ref().is_none_or(|change| change.kind == ChangeKind::Created);
+            let is_first =
+                record.head.change.as_ref().is_none_or(|change| change.kind == ChangeKind::Created);
             if is_first || batch.fetched_again.contains(&index) {
                 found.push((record.head.id.clone(), batch.at(index)));
             }

@@ -114,7 +114,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         };
         look_through(context, tenant, source, (since, &[]), ReplayTo::Each(&look)).await?;
     }
-    let Counts { records, more, less, fields, unrouted } = counts.into_inner().expect("no panic while it was held");
+    let Counts { records, more, less, fields, unrouted } =
+        counts.into_inner().expect("no panic while it was held");
     let verdict = Verdict { against, changes, since, records, more, less, fields, unrouted };
     context.output.print(&verdict, |_| shown(&verdict))
 }
@@ -182,9 +183,12 @@ fn shown(verdict: &Verdict) -> String {
             .iter()
             .map(|(sink, count)| format!("  {} less would have gone to {sink}", number(*count))),
     );
-    counted.extend(verdict.fields.iter().map(|(sink, count)| {
-        format!("  {} would have gone to {sink} with other fields", number(*count))
-    }));
+    counted.extend(
+        verdict
+            .fields
+            .iter()
+            .map(|(sink, count)| format!("  {} would have gone to {sink} with other fields", number(*count))),
+    );
     if verdict.unrouted > 0 {
         counted.push(format!("  {} would have gone to no sink", number(verdict.unrouted)));
     }

@@ -229,9 +229,8 @@ fn explain(asked: &Subject, routes: &[RouteSettings], router: &Router) -> Explai
         }
     });
     let to_sink = |sink: &String| {
-        let lost = Redactions::of(router, tenant, *source, sink).map(|mut redactions| {
-            redactions.show(record, &mut String::new())
-        });
+        let lost = Redactions::of(router, tenant, *source, sink)
+            .map(|mut redactions| redactions.show(record, &mut String::new()));
         let (lost, trouble) = match lost {
             Some(Err(reason)) => (Redacted::default(), Some(reason)),
             Some(Ok(lost)) => (lost, None),

@@ -159,7 +159,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
 }
 
 /// Those of the settings, and those that have ever been owed something.
-async fn known_sinks(context: &Context) -> Result<Vec<String>, Failed> {
+pub(super) async fn known_sinks(context: &Context) -> Result<Vec<String>, Failed> {
     let mut known: Vec<String> = context.settings.sinks.keys().cloned().collect();
     known.extend(context.store.sink_totals().await?.into_iter().map(|totals| totals.sink));
     known.sort();
@@ -203,7 +203,7 @@ async fn read(
     loop {
         let step = context.store.standings(&request, sinks, after).await?;
         damaged += step.damaged;
-        for RecordStandings { id, updated_at, hash, standings } in step.records {
+        for RecordStandings { id, updated_at, hash, standings, .. } in step.records {
             let of = found.entry((id, hash)).or_insert((updated_at, [Standing::Nothing; 2]));
             for (best, standing) in of.1.iter_mut().zip(standings) {
                 *best = (*best).max(standing);

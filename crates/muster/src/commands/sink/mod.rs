@@ -1,6 +1,8 @@
 //! `muster sink …`
 
 mod diff;
+mod verify;
+mod written;
 
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub(crate) enum SinkCommand {
     List,
     /// What one sink has and another has not, of the records that the journal holds. Changes nothing.
     Diff(diff::Args),
+    /// Ask the receiver whether what it acknowledged is there: Splunk by a search, a raw file by reading it.
+    Verify(verify::Args),
 }
 
 #[derive(Serialize)]
@@ -37,6 +41,8 @@ struct Tested {
 struct Listed<'a> {
     sink: &'a str,
     r#type: &'static str,
+    /// Whether nothing depends on it.
+    shadow: bool,
     target: String,
 }
 
@@ -44,6 +50,7 @@ pub(crate) async fn run(command: &SinkCommand, call: &Call) -> Result<Exit, Fail
     let (config, output) = (call.config.as_path(), call.output);
     match command {
         SinkCommand::Diff(args) => call.open(async |context| diff::run(args, context).await).await,
+        SinkCommand::Verify(args) => call.open(async |context| verify::run(args, context).await).await,
         SinkCommand::List => list(&Settings::read(config)?, output),
         SinkCommand::Test { sinks } => {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -53,15 +60,20 @@ pub(crate) async fn run(command: &SinkCommand, call: &Call) -> Result<Exit, Fail
 }
 
 fn list(settings: &Settings, output: Output) -> Result<Exit, Failed> {
+    let shadows = settings.shadows();
     let sinks: Vec<Listed<'_>> = settings
         .sinks
         .iter()
-        .map(|(sink, of)| Listed { sink, r#type: of.type_name(), target: of.any().target() })
+        .map(|(sink, of)| {
+            let (shadow, target) = (shadows.contains_key(sink), of.any().target());
+            Listed { sink, r#type: of.type_name(), shadow, target }
+        })
         .collect();
     output.print(&sinks, |output| {
         let mut table = output.table(&["sink", "type", "target"]);
         for sink in &sinks {
-            table.add_row([sink.sink, sink.r#type, &sink.target].map(|text| output.text(text)));
+            let kind = if sink.shadow { format!("{}, shadow", sink.r#type) } else { sink.r#type.to_owned() };
+            table.add_row([sink.sink, &kind, &sink.target].map(|text| output.text(text)));
         }
         table.to_string()
     })

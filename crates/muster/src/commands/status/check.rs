@@ -157,7 +157,7 @@ pub(crate) fn check(args: &CheckArgs, now: &Snapshot) -> (String, Verdict) {
         found.push((*level, format!("{which}{more} not read for {}", duration(*lag))));
     }
     let mut oldest = std::time::Duration::ZERO;
-    for sink in now.sinks.iter().filter(|sink| sink.owed > 0) {
+    for sink in now.sinks.iter().filter(|sink| sink.owed > 0 && !sink.shadow) {
         oldest = oldest.max(sink.oldest_owed());
         if let Some(level) = args.owed_age.reached(&Span(sink.oldest_owed())) {
             found.push((
@@ -166,7 +166,7 @@ pub(crate) fn check(args: &CheckArgs, now: &Snapshot) -> (String, Verdict) {
             ));
         }
     }
-    let rejected: u64 = now.sinks.iter().map(|sink| sink.dead_letters).sum();
+    let rejected: u64 = now.sinks.iter().filter(|sink| !sink.shadow).map(|sink| sink.dead_letters).sum();
     if let Some(level) = args.rejected.reached(&rejected) {
         found.push((level, format!("{rejected} records were refused for good")));
     }

@@ -33,4 +33,5 @@ pub use leef::{Delimiter, LeefOptions};
 pub use ocsf::{IncidentAlerts, OcsfOptions, OcsfVersion};
 pub use splunk::{IndexTemplate, Sourcetypes, SplunkOptions};
 pub use writing::field::{ALL_KINDS, Explained, FieldDoc, markdown};
+pub(crate) use writing::template::Piece;
 pub use writing::template::{Template, TemplateError};

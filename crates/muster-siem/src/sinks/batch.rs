@@ -48,6 +48,8 @@ pub(super) enum Sent {
     Awaited,
     /// The receiver has them, and its ticket is to be kept with those of the record's other events.
     Ticket(Ticket),
+    /// The receiver has answered for each event, in their order.
+    Each(Vec<Fate>),
     /// Not now; without a reason when another request has told it.
     Retry(Option<Trouble>),
     /// More than the receiver takes at once.
@@ -62,6 +64,17 @@ pub(super) enum Sent {
     /// All were refused, and not in the receiver's own words: by a firewall or a proxy on the way, or since the receiver
     /// fails at them.
     Refused(Trouble),
+}
+
+/// What became of one event.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// The receiver has it.
+    Delivered,
+    /// Not now.
+    Retry(Trouble),
+    /// It was refused, in the receiver's own words.
+    Refused(String),
 }
 
 /// What is known of the way to a receiver from one delivery to the next.
@@ -160,6 +173,29 @@ pub(super) async fn deliver<F: Future<Output = Sent>>(
                     Sent::Ticket(ticket) => pieces.entry(part.first_record()).or_default().push(ticket),
                     Sent::Awaited => part.records().for_each(|record| outcomes.await_ticket(record)),
                     _ => {}
+                }
+                continue;
+            }
+            Sent::Each(fates) => {
+                if fates.iter().any(|fate| matches!(fate, Fate::Delivered)) {
+                    way.took();
+                    (failures, is_open) = (0, true);
+                }
+                let mut has_failed = false;
+                for (one, fate) in part.singles().zip(fates) {
+                    match fate {
+                        Fate::Delivered => {}
+                        Fate::Retry(trouble) => {
+                            has_failed = true;
+                            outcomes.retry(one.first_record());
+                            outcomes.trouble(trouble);
+                        }
+                        Fate::Refused(reason) => suspects.push((one, reason)),
+                    }
+                }
+                failures += usize::from(has_failed);
+                if failures >= limits.failures_max {
+                    stopped.store(true, Ordering::Relaxed);
                 }
                 continue;
             }
@@ -336,6 +372,11 @@ impl Part {
             record_bytes += event.bytes.len();
         }
         self.cut(&cuts).collect()
+    }
+
+    /// Each event as a part of its own.
+    fn singles(&self) -> impl Iterator<Item = Self> + use<'_> {
+        self.range.clone().map(|event| Self { range: event..event + 1, ..self.clone() })
     }
 
     /// Two halves, between records where there are several.

@@ -8,6 +8,7 @@
 //! [`Outcome::Retry`]: muster_model::Outcome::Retry
 
 mod batch;
+mod elasticsearch;
 mod error;
 mod file;
 mod http;
@@ -21,6 +22,8 @@ mod tls;
 mod waiting;
 
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod suite;
 #[cfg(test)]
 mod testing;
@@ -31,6 +34,7 @@ use muster_model::{DeliveryBatch, Report, SinkMemory, Ticket};
 
 use crate::formats::Template;
 
+pub use elasticsearch::{Elasticsearch, ElasticsearchSettings};
 pub use error::SinkError;
 pub use file::{FileSettings, FileSink, TenantFiles};
 pub use settings::{FormatName, FormatOptions, Settings, Surroundings};
@@ -45,6 +49,8 @@ pub use tickets::{KeepTickets, Said};
 pub enum SinkSettings {
     /// Splunk's HTTP Event Collector.
     SplunkHec(SplunkHecSettings),
+    /// Elasticsearch or OpenSearch.
+    Elasticsearch(ElasticsearchSettings),
     /// A syslog receiver.
     Syslog(SyslogSettings),
     /// A local file.
@@ -53,13 +59,14 @@ pub enum SinkSettings {
 
 impl SinkSettings {
     /// The `type` of every sink.
-    pub const TYPES: [&'static str; 3] = ["splunk_hec", "syslog", "file"];
+    pub const TYPES: [&'static str; 4] = ["splunk_hec", "elasticsearch", "syslog", "file"];
 
     /// The `type`.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::SplunkHec(_) => "splunk_hec",
+            Self::Elasticsearch(_) => "elasticsearch",
             Self::Syslog(_) => "syslog",
             Self::File(_) => "file",
         }
@@ -70,6 +77,7 @@ impl SinkSettings {
     pub fn any(&self) -> &dyn Settings {
         match self {
             Self::SplunkHec(settings) => settings,
+            Self::Elasticsearch(settings) => settings,
             Self::Syslog(settings) => settings,
             Self::File(settings) => settings,
         }
@@ -82,6 +90,9 @@ impl SinkSettings {
     pub fn build(&self, name: &str, around: &Surroundings<'_>) -> Result<Sink, SinkError> {
         match self.clone() {
             Self::SplunkHec(settings) => SplunkHec::build(name, settings, around).map(Sink::SplunkHec),
+            Self::Elasticsearch(settings) => {
+                Elasticsearch::build(name, settings, around).map(Sink::Elasticsearch)
+            }
             Self::Syslog(settings) => Syslog::build(name, settings, around).map(Sink::Syslog),
             Self::File(settings) => match tenants_path(name, &settings)? {
                 Some(path) => TenantFiles::build(name, settings, path, around).map(Sink::TenantFiles),
@@ -96,7 +107,9 @@ impl SinkSettings {
     /// When the settings cannot work, or the file could not be used.
     pub fn inspect(&self, name: &str, around: &Surroundings<'_>) -> Result<(), SinkError> {
         match self {
-            Self::SplunkHec(_) | Self::Syslog(_) => self.build(name, around).map(drop),
+            Self::SplunkHec(_) | Self::Elasticsearch(_) | Self::Syslog(_) => {
+                self.build(name, around).map(drop)
+            }
             Self::File(settings) => match tenants_path(name, settings)? {
                 Some(_) => TenantFiles::inspect(name, settings, around),
                 None => FileSink::inspect(name, settings, around),
@@ -114,7 +127,7 @@ impl SinkSettings {
             Self::File(settings) if tenants_path(name, settings)?.is_none() => {
                 FileSink::try_place(name, settings, around).await
             }
-            Self::SplunkHec(_) | Self::Syslog(_) | Self::File(_) => {
+            Self::SplunkHec(_) | Self::Elasticsearch(_) | Self::Syslog(_) | Self::File(_) => {
                 let sink = self.build(name, around)?;
                 let found = sink.test().await;
                 sink.close().await;
@@ -135,6 +148,8 @@ fn tenants_path(name: &str, settings: &FileSettings) -> Result<Option<Template>,
 pub enum Sink {
     /// Splunk's HTTP Event Collector.
     SplunkHec(SplunkHec),
+    /// Elasticsearch or OpenSearch.
+    Elasticsearch(Elasticsearch),
     /// A syslog receiver.
     Syslog(Syslog),
     /// A local file.
@@ -149,6 +164,7 @@ impl Sink {
     pub async fn deliver(&self, batch: DeliveryBatch<'_>, tickets: &dyn KeepTickets) -> Report {
         match self {
             Self::SplunkHec(sink) => sink.deliver(batch, tickets).await,
+            Self::Elasticsearch(sink) => sink.deliver(batch, tickets).await,
             Self::Syslog(sink) => sink.deliver(batch).await,
             Self::File(sink) => sink.deliver(batch).await,
             Self::TenantFiles(sink) => sink.deliver(batch).await,
@@ -159,7 +175,7 @@ impl Sink {
     pub async fn ask(&self, tickets: &[Ticket]) -> Vec<Said> {
         match self {
             Self::SplunkHec(sink) => sink.ask(tickets).await,
-            Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => {
+            Self::Elasticsearch(_) | Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => {
                 tickets.iter().map(|_| Said::Gone("the sink hands out no tickets".to_owned())).collect()
             }
         }
@@ -177,7 +193,7 @@ impl Sink {
     pub fn unacknowledged(&self, last: Option<&muster_model::Trouble>) -> String {
         match self {
             Self::SplunkHec(sink) => sink.unacknowledged(last),
-            Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => String::new(),
+            Self::Elasticsearch(_) | Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => String::new(),
         }
     }
 
@@ -186,7 +202,7 @@ impl Sink {
     pub fn patience(&self) -> Duration {
         match self {
             Self::SplunkHec(sink) => sink.patience(),
-            Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => Duration::ZERO,
+            Self::Elasticsearch(_) | Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => Duration::ZERO,
         }
     }
 
@@ -197,6 +213,7 @@ impl Sink {
     pub async fn test(&self) -> Result<String, SinkError> {
         match self {
             Self::SplunkHec(sink) => sink.test().await,
+            Self::Elasticsearch(sink) => sink.test().await,
             Self::Syslog(sink) => sink.test().await,
             Self::File(sink) => sink.test().await,
             Self::TenantFiles(sink) => Ok(sink.test()),
@@ -206,7 +223,7 @@ impl Sink {
     /// What the sink's own files say about what is in them, where it keeps such files.
     pub async fn memory(&self) -> Option<SinkMemory> {
         match self {
-            Self::SplunkHec(_) | Self::Syslog(_) | Self::TenantFiles(_) => None,
+            Self::SplunkHec(_) | Self::Elasticsearch(_) | Self::Syslog(_) | Self::TenantFiles(_) => None,
             Self::File(sink) => sink.memory().await,
         }
     }
@@ -214,7 +231,7 @@ impl Sink {
     /// Flushes and closes. Nothing may be delivered afterwards.
     pub async fn close(&self) {
         match self {
-            Self::SplunkHec(_) => {}
+            Self::SplunkHec(_) | Self::Elasticsearch(_) => {}
             Self::Syslog(sink) => sink.close().await,
             Self::File(sink) => sink.close().await,
             Self::TenantFiles(sink) => sink.close().await,

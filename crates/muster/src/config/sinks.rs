@@ -100,6 +100,9 @@ pub(super) fn read(
     let section = Spanned::new(span.clone(), DeValue::Table(table));
     let settings = match kind.as_str() {
         "splunk_hec" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::SplunkHec),
+        "elasticsearch" => {
+            document.section_beside(name, section, taken, mistakes).map(SinkSettings::Elasticsearch)
+        }
         "syslog" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Syslog),
         "file" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::File),
         _ => {

@@ -114,6 +114,7 @@ fn every_key_of_the_settings_is_documented_and_no_other() {
     let settings = read("docs/settings.md");
     for (kind, needs) in [
         ("splunk_hec", "url = \"https://splunk.example\"\ntoken = { env = \"TOKEN\" }"),
+        ("elasticsearch", "url = \"https://elastic.example:9200\""),
         ("syslog", "address = \"siem.example:514\"\ntransport = \"tcp\""),
         ("file", "path = \"a\""),
     ] {

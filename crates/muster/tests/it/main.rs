@@ -16,6 +16,7 @@ mod defender;
 mod docs;
 mod docs_names;
 mod drift;
+mod elasticsearch;
 mod exact;
 mod examples;
 mod fairness;

@@ -1,6 +1,6 @@
 //! How ECS documents are made.
 
-use muster_model::Severity;
+use muster_model::{Severity, TenantLabel};
 use serde::Deserialize;
 
 use crate::formats::writing::template::Template;
@@ -16,6 +16,19 @@ pub struct EcsOptions {
     pub namespace: Option<Template>,
     /// Whether `event.original` holds Microsoft's record once more, as one string.
     pub event_original: bool,
+}
+
+impl EcsOptions {
+    /// `data_stream.namespace` of this tenant's documents.
+    #[must_use]
+    pub fn namespace_of(&self, tenant: &TenantLabel) -> String {
+        let Some(template) = &self.namespace else {
+            return "default".to_owned();
+        };
+        let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+        let letters = template.expand(tenant).to_lowercase();
+        letters.chars().map(|letter| if fits(letter) { letter } else { '_' }).take(100).collect()
+    }
 }
 
 /// A version of ECS that is written.

@@ -109,7 +109,7 @@ impl<'e> Frame<'e> {
         document.plain(field!("event.dataset"), dataset);
         document.plain(field!("data_stream.type"), "logs");
         document.plain(field!("data_stream.dataset"), dataset);
-        document.plain(field!("data_stream.namespace"), self.namespace());
+        document.plain(field!("data_stream.namespace"), self.options.namespace_of(self.tenant));
         document.plain(field!("observer.vendor"), "Microsoft");
         document.plain(field!("cloud.account.id"), tenant_id.clone());
         document.plain(field!("organization.id"), tenant_id);
@@ -147,19 +147,5 @@ impl<'e> Frame<'e> {
             push_vendor(buffer);
             buffer.push(b'}');
         });
-    }
-
-    fn namespace(&self) -> String {
-        let Some(template) = &self.options.namespace else {
-            return "default".to_owned();
-        };
-        let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
-        template
-            .expand(self.tenant)
-            .to_lowercase()
-            .chars()
-            .map(|letter| if fits(letter) { letter } else { '_' })
-            .take(100)
-            .collect()
     }
 }

@@ -56,6 +56,16 @@ impl Template {
 }
 
 impl Template {
+    /// The text with `*` where a tenant's own stands.
+    #[must_use]
+    pub fn pattern(&self) -> String {
+        let pieces = self.0.iter().map(|piece| match piece {
+            Piece::Literal(literal) => literal.as_str(),
+            Piece::Slug | Piece::Id | Piece::Name => "*",
+        });
+        pieces.collect()
+    }
+
     /// Whether a tenant's name is in it, which may be anything.
     pub(crate) fn has_names(&self) -> bool {
         self.0.contains(&Piece::Name)

@@ -14,21 +14,11 @@ use uuid::Uuid;
 
 use super::*;
 use crate::sinks::Sink;
+use crate::sinks::scripted::{HANGS, Receiver, Request, http, kept};
 use crate::sinks::suite::{self, Behaviour, Harness};
 use crate::sinks::testing::{body, check_page, delivery, delivery_batch, settings, surroundings, tenant};
 
-/// Instead of an answer: there is none, ever.
-const HANGS: &str = "hangs";
 const DONE: &str = r#"{"text":"Success","code":0}"#;
-
-#[derive(Debug, Clone)]
-struct Request {
-    /// Which of the connections, by the order in which they came.
-    connection: usize,
-    path: String,
-    headers: HashMap<String, String>,
-    body: Vec<u8>,
-}
 
 impl Request {
     fn ids(&self) -> Vec<String> {
@@ -43,50 +33,9 @@ impl Request {
 }
 
 /// A collector that answers as it is told, and remembers what it was asked.
-struct Collector {
-    url: Url,
-    seen: Arc<Mutex<Vec<Request>>>,
-    _tasks: JoinSet<()>,
-}
+type Collector = Receiver;
 
 impl Collector {
-    /// `answer` gives the bytes of a whole HTTP answer.
-    async fn start(answer: impl Fn(&Request) -> String + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let answer = Arc::new(answer);
-        let mut tasks = JoinSet::new();
-        let requests = seen.clone();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let (requests, answer) = (requests.clone(), answer.clone());
-                let connection = connections.len();
-                connections.spawn(async move {
-                    while let Some(request) = read_request(&mut stream, connection).await {
-                        requests.lock().expect("a lock").push(request.clone());
-                        let answer = answer(&request);
-                        if answer == HANGS {
-                            std::future::pending::<()>().await;
-                        }
-                        // The client may have gone, which is not the collector's business.
-                        drop(stream.write_all(answer.as_bytes()).await);
-                        if !answer.contains("keep-alive") {
-                            break;
-                        }
-                    }
-                    drop(stream.shutdown().await);
-                });
-            }
-        });
-        Self { url, seen, _tasks: tasks }
-    }
-
-    fn seen(&self) -> Vec<Request> {
-        self.seen.lock().expect("a lock").clone()
-    }
-
     fn settings(&self) -> SplunkHecSettings {
         settings(json!({ "url": self.url, "token": { "file": "token" } }))
     }
@@ -96,45 +45,6 @@ impl Collector {
         change(&mut settings);
         Sink::SplunkHec(SplunkHec::build("splunk", settings, &surroundings()).expect("a sink"))
     }
-}
-
-async fn read_request(stream: &mut tokio::net::TcpStream, connection: usize) -> Option<Request> {
-    let mut bytes = Vec::new();
-    let head = loop {
-        if let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n") {
-            break end;
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-    };
-    let text = String::from_utf8(bytes[..head].to_vec()).expect("a head");
-    let mut lines = text.lines();
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
-    let headers: HashMap<_, _> = lines
-        .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-        .collect();
-    let length: usize = headers.get("content-length").map_or(0, |length| length.parse().expect("a length"));
-    let mut body = bytes.split_off(head + 4);
-    while body.len() < length {
-        if stream.read_buf(&mut body).await.ok()? == 0 {
-            return None;
-        }
-    }
-    Some(Request { connection, path, headers, body })
-}
-
-fn http(status: u16, headers: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
-        body.len()
-    )
-}
-
-/// An answer after which the connection stays open.
-fn kept(status: u16, body: &str) -> String {
-    http(status, "", body).replace("Connection: close", "Connection: keep-alive")
 }
 
 fn said(status: u16, body: &str) -> String {

@@ -4,6 +4,7 @@
 //! capitals between angle brackets.
 
 mod arcsight;
+mod elasticsearch;
 mod known;
 mod qradar;
 mod rsyslog;
@@ -44,6 +45,8 @@ enum Siem {
     Arcsight,
     /// Indexes and HEC tokens, and the modular input of the old pull API.
     Splunk,
+    /// An API key, a life cycle and an index template.
+    Elasticsearch,
     /// Log sources for LEEF or CEF over syslog.
     Qradar,
     /// A receiver of the syslog sink.
@@ -80,6 +83,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let files = match args.siem {
         Siem::Arcsight => arcsight::files(&known)?,
         Siem::Splunk => splunk::files(&known)?,
+        Siem::Elasticsearch => elasticsearch::files(&known)?,
         Siem::Qradar => qradar::files(&known)?,
         Siem::Rsyslog => rsyslog::files(&known)?,
         Siem::SyslogNg => syslog_ng::files(&known)?,

@@ -212,6 +212,9 @@ async fn asked(sink: &str, context: &Context) -> Result<Asked, Failed> {
         (SinkSettings::SplunkHec(_), None) => cannot(format!(
             "name Splunk's REST API in [sinks.{sink}.search]: url = \"https://splunk.example:8089\" and a token that may search"
         )),
+        (SinkSettings::Elasticsearch(_), _) => cannot(format!(
+            "it need not be: `muster replay --tenant all --sink {sink} --again` creates what is missing there, and nothing twice"
+        )),
         (SinkSettings::Syslog(_), _) => {
             cannot("a syslog receiver only takes; `muster sink diff` holds what two sinks acknowledged against each other".to_owned())
         }

@@ -357,8 +357,9 @@ async fn suite() {
 #[tokio::test]
 async fn an_ecs_document_goes_into_the_data_stream_that_it_names() {
     let receiver = receiver(|_| (201, "")).await;
-    let mut usual: ElasticsearchSettings = settings(json!({ "url": receiver.url, "batch_size": 1 }));
-    assert_eq!((usual.format, usual.batch_size), (FormatName::Ecs, ByteSize(1)));
+    let mut usual: ElasticsearchSettings = settings(json!({ "url": receiver.url }));
+    assert_eq!((usual.format, usual.batch_size), (FormatName::Ecs, ByteSize(4 << 20)));
+    usual.batch_size = ByteSize(1);
     usual.ecs.namespace = Some("{{ tenant.slug }}".to_owned().try_into().expect("a template"));
     deliver(&sink(usual), &["a", "b"]).await;
     let seen = receiver.seen();

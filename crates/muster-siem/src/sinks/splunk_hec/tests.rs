@@ -7,9 +7,7 @@ use muster_http::Proxy;
 use muster_model::Outcome;
 use serde_json::json;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::*;

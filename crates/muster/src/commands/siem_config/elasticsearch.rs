@@ -23,7 +23,7 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
         return Err(Failed::say(Exit::NotFound, said));
     }
     let mut text = String::from(
-        "# For Kibana's console (Dev Tools), or by curl. OpenSearch has users and policies of its own.\n\n",
+        "# For Kibana's console (Dev Tools), or by curl. OpenSearch has users and policies of its own,\n# and calls the type `flattened` `flat_object`.\n\n",
     );
     put(
         &mut text,
@@ -68,6 +68,22 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
             .ok();
             continue;
         };
+        // The longest term that Lucene takes has 32,766 bytes: what is longer is kept, and not searched.
+        let mut dynamic = vec![
+            json!({ "texts": { "match_mapping_type": "string", "mapping": { "type": "keyword", "ignore_above": 8191 } } }),
+        ];
+        // What Microsoft's own objects hold has one type in one kind of evidence, and another in the next: the second would be
+        // refused, with the whole document.
+        let flat = |path: &str| {
+            json!({ format!("own {path}"): {
+                "match_mapping_type": "object", "path_match": path, "mapping": { "type": "flattened" },
+            } })
+        };
+        match settings.format {
+            FormatName::Ecs => dynamic.extend(["m365_defender.*", "microsoft.*"].map(flat)),
+            FormatName::Ocsf => dynamic.extend(["*.data", "unmapped"].map(flat)),
+            _ => dynamic.push(flat("*")),
+        }
         let mut template = json!({
             "settings": {
                 // One alert has hundreds of fields, and Microsoft adds more.
@@ -76,8 +92,7 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
             },
             "mappings": {
                 "date_detection": false,
-                // The longest term that Lucene takes has 32,766 bytes: what is longer is kept, and not searched.
-                "dynamic_templates": [{ "texts": { "match_mapping_type": "string", "mapping": { "type": "keyword", "ignore_above": 8191 } } }],
+                "dynamic_templates": dynamic,
                 "properties": { "message": { "type": "text" } },
             },
         });

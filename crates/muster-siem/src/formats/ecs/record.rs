@@ -10,7 +10,7 @@ use super::options::EcsOptions;
 use super::{alert, hunting, vendor};
 use crate::formats::error::FormatError;
 use crate::formats::events::Events;
-use crate::formats::view::{Inner, View};
+use crate::formats::view::{Inner, JSON_COLUMNS, View};
 use crate::formats::writing::quote::tenant_id;
 use crate::formats::writing::unit::{Shape, Unit};
 
@@ -46,7 +46,7 @@ pub(crate) fn write(
         }
         View::HuntingRow(row) => {
             // What is JSON inside a string is taken apart once more, and lives as long as the document.
-            let inner = Inner::read(&row);
+            let inner = Inner::read(&row, &JSON_COLUMNS);
             let inner = inner.tapes(&row);
             let mut document = frame.open();
             hunting::add_row(&mut document, options.ecs_version, &row, &inner);

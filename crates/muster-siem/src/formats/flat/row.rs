@@ -25,9 +25,9 @@ pub(super) fn write_row(
     // Of a row of alert evidence the entity stands whole in `AdditionalFields`, of an inspected connection its direction.
     let wants_inner = !row.text("EntityType").is_blank()
         || row.fields.get("Entities").is_present()
-        || row.text("ActionType").as_written().starts_with("AirInvestigation")
         || row.text("ActionType").as_written().ends_with("Inspected");
-    let inner = if wants_inner { Inner::read(&row) } else { Inner::default() };
+    let columns: &[_] = if wants_inner { &["AdditionalFields", "Entities"] } else { &[] };
+    let inner = Inner::read(&row, columns);
     let inner = inner.tapes(&row);
     let evident = inner.evident(&row);
     // Of an alert of Sentinel the first account and device.

@@ -13,6 +13,7 @@ use crate::formats::view::{
 use muster_model::Severity;
 use muster_model::json::Text;
 use muster_model::json::Value;
+use muster_model::json::names::Names;
 
 use super::base::{
     Class, Context, DETECTION_FINDING, Metadata, classified, log_name, milliseconds, severity,
@@ -124,7 +125,7 @@ const LOOKED_UP_MAX: usize = 32;
 /// Appends the event of a row.
 pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'_>, buffer: &mut Vec<u8>) {
     let table = Table::of(row);
-    let inner = Inner::read(row);
+    let inner = Inner::read(row, if wants_more(row, table) { &WITH_MORE } else { &WITH_MORE[1..] });
     let inner = inner.tapes(row);
     let more = inner.get(row, "AdditionalFields");
     let direction = match table {
@@ -138,14 +139,15 @@ pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'
     let mut observables = Observables::default();
     let evident = inner.evident(row);
     add_evident(&mut observables, row, &evident);
-    for (column, name, kind) in OBSERVABLES {
-        let name = match *column {
+    for (at, value) in observed(row) {
+        let (column, name, kind) = OBSERVABLES[at];
+        let name = match column {
             "RemoteIP" if direction == Direction::Inbound => "src_endpoint.ip",
             "LocalIP" if direction == Direction::Inbound => "dst_endpoint.ip",
             _ => name,
         };
-        for text in row.fields.get(column).items().map(|item| item.text()) {
-            observables.add(name, *kind, text);
+        for text in value.items().map(|item| item.text()) {
+            observables.add(name, kind, text);
         }
     }
     let listed =
@@ -197,6 +199,26 @@ pub(super) fn write(context: &Context<'_>, row: &HuntingRow<'_>, record: Value<'
         observables.write(json, start, None);
         context.raw_data(json);
     });
+}
+
+/// The columns with JSON inside a string that are looked into: `AdditionalFields`, and those of every row.
+const WITH_MORE: [&str; 5] = ["AdditionalFields", "DnsAddresses", "Entities", "IPAddresses", "LoggedOnUsers"];
+
+/// Whether anything in `AdditionalFields` has a place in the event; the text itself is in `unmapped`.
+fn wants_more(row: &HuntingRow<'_>, table: Table) -> bool {
+    matches!(table, Table::DeviceNetworkEvents | Table::DeviceEvents) || !row.entity_kind().is_empty()
+}
+
+/// The columns of [`OBSERVABLES`] that a row has, in the order of the table: of a name that comes again the last.
+fn observed<'a>(row: &HuntingRow<'a>) -> Vec<(usize, Value<'a>)> {
+    let column = |(key, value): (&str, Value<'a>)| {
+        let at = OBSERVABLES_BY_NAME.find(&OBSERVABLE_NAMES, key, value.key_hash())?;
+        Some((at, value))
+    };
+    let mut found: Vec<_> = row.fields.fields().filter_map(column).collect();
+    found.sort_by_key(|(at, _)| *at);
+    let last = |at: &usize| found.get(at + 1).is_none_or(|(next, _)| *next != found[*at].0);
+    (0..found.len()).filter(last).map(|at| found[at]).collect()
 }
 
 /// What the part of an event that its class demands leaves for the rest of it.
@@ -965,8 +987,8 @@ impl<'a> RowWriter<'_, 'a> {
                     "RemoteUrl" | "Url" if bare_url(value.text()) != value.text() => false,
                     // A principal name that is no mail address is in the event where the account has no other name.
                     "AccountUpn" | "InitiatingProcessAccountUpn" if !is_mail_address(value.text()) => false,
-                    _ if INITIATING.contains(&key) && !by_process => false,
-                    _ if ACCOUNT.contains(&key) && !by_account => false,
+                    _ if !by_process && INITIATING.contains(&key) => false,
+                    _ if !by_account && ACCOUNT.contains(&key) => false,
                     _ => written.columns.iter().any(|columns| columns.contains(&key)),
                 };
                 if !said {
@@ -1173,3 +1195,14 @@ const OBSERVABLES: &[(&str, &str, (i64, &str))] = &[
     ("EmailClusterId", "unmapped.EmailClusterId", RESOURCE),
     ("EmailActionPolicyGuid", "unmapped.EmailActionPolicyGuid", RESOURCE),
 ];
+
+const OBSERVABLE_NAMES: [&str; OBSERVABLES.len()] = {
+    let mut names = [""; OBSERVABLES.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = OBSERVABLES[at].0;
+        at += 1;
+    }
+    names
+};
+static OBSERVABLES_BY_NAME: Names<256> = Names::of(&OBSERVABLE_NAMES);

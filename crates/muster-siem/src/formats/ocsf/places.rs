@@ -15,7 +15,8 @@ const COMPARED_MAX: usize = 64;
 /// `event` is an event, or the beginning of one, behind which only closing brackets are missing.
 pub(super) fn places(event: &[u8], values: &[(&str, &str)]) -> Places {
     let mut wanted = Wanted::of(values);
-    let mut around: Vec<Around> = Vec::new();
+    let Ok(text) = std::str::from_utf8(event) else { return wanted.places };
+    let mut around: Vec<Around> = Vec::with_capacity(16);
     let (mut key, mut at) = (0..0, 0);
     while let Some(byte) = event.get(at) {
         match byte {
@@ -28,7 +29,7 @@ pub(super) fn places(event: &[u8], values: &[(&str, &str)]) -> Places {
                         object.key_is_next = false;
                         key = inside;
                     }
-                    _ => wanted.look(event, &around, &key, inside),
+                    _ => wanted.look(text, &around, &key, inside),
                 }
                 continue;
             }
@@ -49,7 +50,7 @@ pub(super) fn places(event: &[u8], values: &[(&str, &str)]) -> Places {
             b'-' | b'0'..=b'9' => {
                 let rest = &event[at..];
                 let length = rest.iter().position(|byte| b",]} ".contains(byte)).unwrap_or(rest.len());
-                wanted.look(event, &around, &key, at..at + length);
+                wanted.look(text, &around, &key, at..at + length);
                 at += length;
                 continue;
             }
@@ -83,12 +84,19 @@ struct Around {
     key_is_next: bool,
 }
 
+/// About how long a path is.
+const PATH_USUAL: usize = 32;
+
+/// How many lengths of values are told apart; longer ones share them.
+const LENGTHS: usize = 64;
+
 struct Wanted<'v> {
     values: &'v [(&'v str, &'v str)],
     /// The places of the values among them, where there are many. A value may be wanted under several names.
-    many: Option<HashMap<&'v [u8], Vec<usize>>>,
-    /// A bit for each length, of 64 lengths, that a value has.
-    lengths: u64,
+    many: Option<HashMap<&'v str, Vec<usize>>>,
+    /// For each length the first value that has it, from 1 on, and for each value the next of its length.
+    of_length: [usize; LENGTHS],
+    next: Vec<usize>,
     places: Places,
 }
 
@@ -97,43 +105,45 @@ impl<'v> Wanted<'v> {
         let many = (values.len() > COMPARED_MAX).then(|| {
             let mut many: HashMap<_, Vec<_>> = HashMap::with_capacity(values.len());
             for (number, (_, value)) in values.iter().enumerate() {
-                many.entry(value.as_bytes()).or_default().push(number);
+                many.entry(*value).or_default().push(number);
             }
             many
         });
-        let lengths = values.iter().fold(0, |lengths, (_, value)| lengths | 1 << (value.len() % 64));
-        let places = Places { text: String::new(), found: vec![None; values.len()] };
-        Self { values, many, lengths, places }
+        let (mut of_length, mut next) = ([0; LENGTHS], vec![0; values.len()]);
+        for (number, (_, value)) in values.iter().enumerate().rev() {
+            let first = &mut of_length[value.len() % LENGTHS];
+            next[number] = std::mem::replace(first, number + 1);
+        }
+        let text = String::with_capacity(values.len() * PATH_USUAL);
+        let places = Places { text, found: vec![None; values.len()] };
+        Self { values, many, of_length, next, places }
     }
 
-    fn look(&mut self, event: &[u8], around: &[Around], key: &Range<usize>, value: Range<usize>) {
+    fn look(&mut self, event: &str, around: &[Around], key: &Range<usize>, value: Range<usize>) {
         let value = event.get(value).unwrap_or_default();
-        if self.lengths >> (value.len() % 64) & 1 == 0 {
+        let mut at = self.of_length[value.len() % LENGTHS];
+        if at == 0 {
             return;
         }
-        match &self.many {
-            Some(many) => {
-                for number in many.get(value).cloned().unwrap_or_default() {
-                    self.note(event, around, key, number);
-                }
+        if let Some(many) = &self.many {
+            for number in many.get(value).cloned().unwrap_or_default() {
+                self.note(event, around, key, number);
             }
-            None => {
-                for number in 0..self.values.len() {
-                    if self.values.get(number).is_some_and(|(_, wanted)| wanted.as_bytes() == value) {
-                        self.note(event, around, key, number);
-                    }
-                }
+            return;
+        }
+        while let Some(number) = at.checked_sub(1) {
+            if self.values.get(number).is_some_and(|(_, wanted)| *wanted == value) {
+                self.note(event, around, key, number);
             }
+            at = self.next.get(number).copied().unwrap_or_default();
         }
     }
 
     /// Takes the place for one of the values, unless a better one is known.
-    fn note(&mut self, event: &[u8], around: &[Around], key: &Range<usize>, number: usize) {
+    fn note(&mut self, event: &str, around: &[Around], key: &Range<usize>, number: usize) {
         let list = around.last().is_some_and(|outer| outer.list);
         let own = if list { around.last().map_or(0..0, |outer| outer.key.clone()) } else { key.clone() };
-        let text =
-            |range: &Range<usize>| event.get(range.clone()).and_then(|text| std::str::from_utf8(text).ok());
-        let fits = text(&own) == self.values.get(number).map(|(name, _)| *name);
+        let fits = event.get(own) == self.values.get(number).map(|(name, _)| *name);
         let Places { text: path, found } = &mut self.places;
         let Some(found) = found.get_mut(number) else { return };
         if found.as_ref().is_some_and(|(fit, _)| *fit || !fits) {
@@ -141,7 +151,7 @@ impl<'v> Wanted<'v> {
         }
         let start = path.len();
         for outer in around {
-            if let Some(name) = text(&outer.key).filter(|name| !name.is_empty()) {
+            if let Some(name) = event.get(outer.key.clone()).filter(|name| !name.is_empty()) {
                 if path.len() > start {
                     path.push('.');
                 }
@@ -155,7 +165,7 @@ impl<'v> Wanted<'v> {
             if path.len() > start {
                 path.push('.');
             }
-            path.push_str(text(key).unwrap_or_default());
+            path.push_str(event.get(key.clone()).unwrap_or_default());
         }
         *found = Some((fits, start..path.len()));
     }

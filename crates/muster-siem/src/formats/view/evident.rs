@@ -55,7 +55,7 @@ struct Around<'a> {
 
 impl<'a> HuntingRow<'a> {
     /// What kind of entity is in `AdditionalFields`; blank where the row is none of evidence.
-    pub(super) fn entity_kind(&self) -> &'a str {
+    pub(crate) fn entity_kind(&self) -> &'a str {
         self.text("EntityType").as_written()
     }
 }

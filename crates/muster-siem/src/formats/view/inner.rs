@@ -6,7 +6,7 @@ use super::evident::{Evident, Joined, kind_of_item};
 use super::hunting::HuntingRow;
 
 /// The columns that hold JSON inside a string.
-const JSON_COLUMNS: [&str; 10] = [
+pub(crate) const JSON_COLUMNS: [&str; 10] = [
     "AdditionalFields",
     "AttackTechniques",
     "Categories",
@@ -27,10 +27,11 @@ pub(crate) struct Inner(Vec<(&'static str, String)>);
 const AUDITED: &str = "RawEventData.Data";
 
 impl Inner {
-    pub(crate) fn read(row: &HuntingRow<'_>) -> Self {
+    /// The text of those of `columns` that look like JSON.
+    pub(crate) fn read(row: &HuntingRow<'_>, columns: &[&'static str]) -> Self {
         let decoded = |column: &&'static str| Some((*column, decoded(row.fields.get(column))?));
         let audited = audited(row).map(|text| (AUDITED, text));
-        Self(JSON_COLUMNS.iter().filter_map(decoded).chain(audited).collect())
+        Self(columns.iter().filter_map(decoded).chain(audited).collect())
     }
 
     /// The values in them. What is no JSON after all is left a string.

@@ -34,7 +34,7 @@ pub(super) use evidence::Evidence;
 pub(super) use evident::Evident;
 pub(super) use facts::{Facts, all_evidence};
 pub(super) use hunting::HuntingRow;
-pub(super) use inner::{Inner, InnerTapes, read_inner};
+pub(super) use inner::{Inner, InnerTapes, JSON_COLUMNS, read_inner};
 pub(super) use mail::{bare_address, bare_url};
 pub(super) use pivots::Pivot;
 pub(super) use record::View;

@@ -124,6 +124,7 @@ fn cases() -> Vec<Case> {
         cases.named("long values and then a short one again and again"),
     );
     blanks_before_names_of_evidence(cases.named("blanks before names of evidence"));
+    many_entities(cases.named("many entities"));
     cases.cases
 }
 
@@ -244,5 +245,25 @@ fn blanks_before_names_of_evidence(cases: &mut Cases) {
         for format in [cef(), ecs(), ocsf()] {
             cases.add(RecordKind::GraphAlert, format, evidence);
         }
+    }
+}
+
+fn many_entities(cases: &mut Cases) {
+    let entities = |bytes| {
+        let entity = |number| {
+            format!(
+                r#"{{"Type":"account","Name":"u{number:06}","UPNSuffix":"x.example"}},{{"Type":"host","HostName":"h{number:06}"}}"#
+            )
+        };
+        format!("{{\"Entities\":[{}]}}", list(bytes / 100, entity))
+    };
+    let hashes = |bytes| {
+        let hash = |number| format!(r#"{{"Algorithm":"MD5","Value":"{number:06}"}}"#);
+        let hashes = list(bytes / 40, hash);
+        format!(r#"{{"EntityType":"File","AdditionalFields":{{"Name":"a","FileHashes":[{hashes}]}}}}"#)
+    };
+    for format in [cef, ecs, ocsf] {
+        cases.add(RecordKind::HuntingRow, format(), entities);
+        cases.add(RecordKind::HuntingRow, format(), hashes);
     }
 }

@@ -26,7 +26,6 @@ const NOT_SIEM: &[RecordKind] = &[GraphAlert, GraphIncident, EndpointAlert, XdrI
 const NOT_ENDPOINT: &[RecordKind] = &[GraphAlert, GraphIncident, XdrIncident, SiemDetection];
 const GRAPH_AND_SIEM: &[RecordKind] = &[GraphAlert, GraphIncident, SiemDetection];
 const DEFENDER: &[RecordKind] = &[GraphAlert, EndpointAlert];
-const DEFENDER_AND_SIEM: &[RecordKind] = &[GraphAlert, EndpointAlert, SiemDetection];
 const XDR: &[RecordKind] = &[GraphAlert, GraphIncident, XdrIncident];
 
 const SIGNATURE_SOURCE: &str =
@@ -110,7 +109,7 @@ slots! {
     CHANGE_FROM: "muChangeFrom" "" "changeFrom" FINDINGS "the incident that an alert belonged to before" "";
     CHANGE_TO: "muChangeTo" "" "changeTo" FINDINGS "the incident that an alert belongs to now, or that an incident was merged into" "";
     TITLE: "muTitle" "" "title" ALL "`title`; `displayName`; `incidentName`; `AlertTitle`; a hunting row's `ActionType`, else its table" "in CEF the head's name, and here only where that is another text";
-    DESCRIPTION: "msg" "" "msg" FINDINGS "`description`, of a Graph incident else `summary`; `Description`" "";
+    DESCRIPTION: "msg" "" "msg" FINDINGS "`description`, of a Graph incident else `summary`; `Description`" "of an incident without any that of its first alert that has one";
     SUMMARY: "muSummary" "" "summary" GRAPH "`summary` of an incident with a `description`" "";
     START: "start" "" "firstActivityTime" NOT_SIEM "`firstActivityDateTime`; `firstEventTime`; `alerts[].firstActivity`" "a time; of an incident the earliest of its alerts";
     END: "end" "" "lastActivityTime" NOT_SIEM "`lastActivityDateTime`; `lastEventTime`; `alerts[].lastActivity`" "a time; of an incident the latest of its alerts";
@@ -134,7 +133,7 @@ slots! {
     POLICY_ID: "muAlertPolicyId" "" "alertPolicyId" GRAPH "`alertPolicyId`" "";
     PROVIDER_ALERT_ID: "muProviderAlertId" "" "providerAlertId" GRAPH_AND_SIEM "`providerAlertId`; `ExternalId`" "";
     INCIDENT_URL: "muIncidentWebUrl" "" "incidentWebUrl" NOT_ENDPOINT "`incidentWebUrl`; `incidentUri`; `IncidentLinkToMTP`, else `IncidentLinkToWDATP`" "in CEF of an incident in `flexString1`, with the label `incidentWebUrl`";
-    THREAT_FAMILY: "muThreatFamily" "" "threatFamily" DEFENDER_AND_SIEM "`threatFamilyName`; `ThreatFamily`" "";
+    THREAT_FAMILY: "muThreatFamily" "" "threatFamily" FINDINGS "`threatFamilyName`; `ThreatFamily`" "of an incident a list over its alerts";
     PRIORITY: "muPriorityScore" "" "priorityScore" GRAPH "`priorityScore`" "";
     REDIRECT: "muRedirectIncidentId" "" "redirectIncidentId" INCIDENTS "`redirectIncidentId`" "";
     RESOLVING_COMMENT: "muResolvingComment" "" "resolvingComment" GRAPH "`resolvingComment`" "";

@@ -123,7 +123,8 @@ fn write_incident(
     let facts = Facts::of(alerts);
     line.common(incident.id, incident.severity, name, record, tenant);
     line.change(record.head.change.as_ref());
-    line.text(DESCRIPTION, incident.description.or(incident.summary));
+    let description = incident.description.or(incident.summary);
+    line.text(DESCRIPTION, description.or(first(alerts, |alert| alert.description)));
     if !incident.description.is_blank() {
         line.text(SUMMARY, incident.summary);
     }
@@ -156,6 +157,7 @@ fn write_incident(
     line.each(ALERT_IDS, alerts, |alert, add| add(alert.id));
     line.each(ALERT_TITLES, alerts, |alert, add| add(alert.title));
     line.each(DETECTOR_ID, alerts, |alert, add| add(alert.detector_id));
+    line.each(THREAT_FAMILY, alerts, |alert, add| add(alert.threat_family));
     line.each(CATEGORIES, alerts, |alert, add| alert.categories.iter().for_each(|text| add(*text)));
     line.each(TECHNIQUES, alerts, |alert, add| alert.techniques.iter().for_each(|text| add(*text)));
     line.list(TAGS, &incident.tags);

@@ -82,3 +82,20 @@ fn alerts_that_did_not_come_are_not_counted() {
         assert_eq!(line("leef", kind, &body).get("alertCount"), told.as_ref(), "{body}");
     }
 }
+
+#[test]
+fn an_incident_that_says_nothing_of_itself_is_told_by_its_alerts() {
+    let alerts = r#""alerts":[{"alertId":"a","title":"x"},
+        {"alertId":"b","title":"y","description":"Odd tool","threatFamilyName":"Oddkatz"},
+        {"alertId":"c","title":"z","description":"Other","threatFamilyName":"Oddloader"}]"#;
+    let body =
+        format!(r#"{{"incidentId":1,"incidentName":"x","createdTime":"2026-03-02T08:15:30Z",{alerts}}}"#);
+    let (cef, leef) = (line("cef", XdrIncident, &body), line("leef", XdrIncident, &body));
+    assert_eq!((cef["msg"].as_str(), leef["msg"].as_str()), ("Odd tool", "Odd tool"));
+    assert_eq!(
+        (cef["muThreatFamily"].as_str(), leef["threatFamily"].as_str()),
+        ("Oddkatz; Oddloader", "Oddkatz; Oddloader")
+    );
+    let body = r#"{"id":"1","displayName":"x","summary":"Short","alerts":[{"id":"a","description":"Long"}]}"#;
+    assert_eq!(line("cef", GraphIncident, body)["msg"], "Short");
+}

@@ -450,40 +450,53 @@ impl Syslog {
         &self.receivers[self.current.load(Ordering::Relaxed) % self.receivers.len()]
     }
 
-    /// Connects to the receiver in use; where it is not there, to the next one that is, which is in use from then on.
+    /// Connects to the receiver in use; where it is not there, to the next one that is, which is in use from then on. Others that
+    /// connect at the same time try receivers of their own.
     async fn connect(&self) -> Result<Connection, Trouble> {
-        let mut first = None;
-        for _ in 0..self.receivers.len() {
-            match self.connect_to(self.receiver()).await {
-                Ok(connection) => return Ok(connection),
-                Err(trouble) => {
-                    first.get_or_insert(trouble);
-                    self.current.fetch_add(1, Ordering::Relaxed);
+        let (first, count) = (self.current.load(Ordering::Relaxed), self.receivers.len());
+        let mut trouble = None;
+        for place in (first..first + count).map(|place| place % count) {
+            match self.connect_to(&self.receivers[place]).await {
+                Ok(connection) => {
+                    self.current.store(place, Ordering::Relaxed);
+                    return Ok(connection);
+                }
+                Err(failed) => {
+                    trouble.get_or_insert(failed);
                 }
             }
         }
-        Err(first.expect("there is one receiver at least"))
+        Err(trouble.expect("there is one receiver at least"))
     }
 
     async fn connect_to(&self, receiver: &Receiver) -> Result<Connection, Trouble> {
         let start = Instant::now();
         let address = (receiver.host.as_str(), receiver.port);
-        let tcp = self.step("connecting", TcpStream::connect(address)).await?;
+        let tcp = self.step_at(receiver, "connecting", TcpStream::connect(address)).await?;
         let took_to_connect = start.elapsed();
         let nodelay = tcp.set_nodelay(true);
         let stream = match &receiver.tls {
             None => Stream::Tcp(tcp),
             Some(tls) => {
                 let shaking = tls.connector.connect(tls.server_name.clone(), tcp);
-                Stream::Tls(Box::new(self.step("shaking hands for TLS", shaking).await?))
+                Stream::Tls(Box::new(self.step_at(receiver, "shaking hands for TLS", shaking).await?))
             }
         };
-        nodelay.map_err(|error| self.trouble(&error.to_string(), None))?;
+        nodelay.map_err(|error| self.trouble_at(receiver, &error.to_string(), None))?;
         Ok(Connection { stream, took_to_connect })
     }
 
     /// One step with the timeout, its failure in words.
     async fn step<T>(&self, what: &str, step: impl Future<Output = io::Result<T>>) -> Result<T, Trouble> {
+        self.step_at(self.receiver(), what, step).await
+    }
+
+    async fn step_at<T>(
+        &self,
+        receiver: &Receiver,
+        what: &str,
+        step: impl Future<Output = io::Result<T>>,
+    ) -> Result<T, Trouble> {
         match tokio::time::timeout(self.settings.timeout.0, step).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
@@ -494,12 +507,14 @@ impl Syslog {
                     }
                     _ => "check the host, the network and the receiver's own log",
                 };
-                Err(self.trouble(
+                Err(self.trouble_at(
+                    receiver,
                     &format!("it failed at {what} ({}): {advice}", shown(&with_causes(&error))),
                     None,
                 ))
             }
-            Err(_) => Err(self.trouble(
+            Err(_) => Err(self.trouble_at(
+                receiver,
                 &format!(
                     "it took longer than {:?} at {what}: it is stalled or overloaded",
                     self.settings.timeout.0
@@ -510,7 +525,11 @@ impl Syslog {
     }
 
     fn trouble(&self, reason: &str, after: Option<Duration>) -> Trouble {
-        let Receiver { host, port, .. } = self.receiver();
+        self.trouble_at(self.receiver(), reason, after)
+    }
+
+    fn trouble_at(&self, receiver: &Receiver, reason: &str, after: Option<Duration>) -> Trouble {
+        let Receiver { host, port, .. } = receiver;
         Trouble { reason: format!("sink `{}` ({}:{port}): {reason}", self.name, shown(host)), after }
     }
 

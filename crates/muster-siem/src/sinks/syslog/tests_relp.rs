@@ -182,6 +182,17 @@ async fn of_several_receivers_the_first_that_is_there_is_used() {
     assert_eq!(receiver.connections.load(Ordering::Relaxed), 1);
 }
 
+/// Deliveries that begin at the same time each try all receivers, whatever the others have found.
+#[tokio::test]
+async fn connections_that_begin_together_find_the_receiver_that_is_there() {
+    let receiver = Receiver::start(|_| Some("200 OK")).await;
+    let sink = sink(json!(["127.0.0.1:9", format!("127.0.0.1:{}", receiver.port)]));
+    let (few, more) = (bodies(2), bodies(3));
+    let (first, second) = tokio::join!(deliver(&sink, &few), deliver(&sink, &more));
+    assert_eq!(first, Report { outcomes: vec![Outcome::Delivered; 2], trouble: None });
+    assert_eq!(second, Report { outcomes: vec![Outcome::Delivered; 3], trouble: None });
+}
+
 #[test]
 fn settings_that_do_not_go_with_relp_are_told() {
     let mistakes = |section: serde_json::Value| settings::<SyslogSettings>(section).mistakes().join("; ");

@@ -27,7 +27,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -48,6 +48,7 @@ use super::fault::{ReceiverFault, lock};
 use super::identify::{EventField, JsonLine, Sighting};
 use super::search::Index;
 use super::tally::Ledger;
+use super::tokens::HecTokens;
 use super::wire::{FaultSeen, Wire, is_stalled, until_not};
 
 /// The default largest body, packed and unpacked.
@@ -62,11 +63,12 @@ const CHANNEL_HEADER: &str = "x-splunk-request-channel";
 
 /// The collector behind all its connections.
 pub(super) struct Hec {
-    token: String,
+    tokens: Mutex<HecTokens>,
     acknowledge: bool,
     fault: FaultSeen,
     ledger: Arc<Mutex<Ledger>>,
-    channels: Mutex<HashMap<Uuid, Channel>>,
+    /// Each belongs to the token that it was begun with.
+    channels: Mutex<HashMap<(String, Uuid), Channel>>,
     body_limit: AtomicUsize,
     acknowledge_delay: Mutex<Duration>,
     /// Requests with events so far.
@@ -156,7 +158,7 @@ impl Hec {
         ledger: Arc<Mutex<Ledger>>,
     ) -> Self {
         Hec {
-            token,
+            tokens: Mutex::new(HecTokens::new(token)),
             acknowledge,
             fault,
             ledger,
@@ -179,6 +181,11 @@ impl Hec {
 
     pub(super) fn set_acknowledge_delay(&self, delay: Duration) {
         *lock(&self.acknowledge_delay) = delay;
+    }
+
+    /// The tokens that it takes.
+    pub(super) fn tokens(&self) -> MutexGuard<'_, HecTokens> {
+        lock(&self.tokens)
     }
 
     /// What came more than once, and what its sender had been told.
@@ -251,10 +258,14 @@ impl Hec {
     }
 
     fn collect(&self, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<HecAnswer, Reply> {
-        self.authorize(headers)?;
-        let channel = self.channel(headers, uri)?;
+        let token = self.authorize(headers)?;
+        let channel = self.channel(headers, uri)?.map(|channel| (token.clone(), channel));
         let body = self.unpack(headers, body)?;
-        let (sightings, invalid) = read_events(&body);
+        let is_allowed = |index: Option<&str>| self.tokens().allows(&token, index);
+        let (sightings, invalid) = read_events(&body, is_allowed);
+        if invalid.is_some_and(|reply| reply.code == Reply::INCORRECT_INDEX.code) {
+            self.tokens().refused(&token);
+        }
         let fault = *self.fault.borrow();
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let is_one_in =
@@ -289,6 +300,13 @@ impl Hec {
             let copies = kept.filter_map(|sighting| ledger.record_in(sighting, request));
             let copies: Vec<u32> = copies.collect();
             drop(ledger);
+            let mut tokens = self.tokens();
+            for sighting in &sightings {
+                if let Sighting::Record(record) = sighting {
+                    tokens.took(&token, &record.tenant);
+                }
+            }
+            drop(tokens);
             lock(&self.fates).came_again(copies);
         }
         if let Some(invalid) = invalid {
@@ -312,7 +330,7 @@ impl Hec {
         };
         let given = headers.get(AUTHORIZATION).and_then(|given| given.to_str().ok());
         let token = given.and_then(|given| given.strip_prefix("Bearer ").or(given.strip_prefix("Splunk ")));
-        if token != Some(self.token.as_str()) {
+        if !token.is_some_and(|token| self.tokens().takes(token)) {
             return fatal(StatusCode::UNAUTHORIZED, "call not properly authenticated");
         }
         let Body::Whole(body) = body else { return fatal(StatusCode::PAYLOAD_TOO_LARGE, "too large") };
@@ -328,7 +346,8 @@ impl Hec {
         }
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Reply> {
+    /// The token of a request.
+    fn authorize(&self, headers: &HeaderMap) -> Result<String, Reply> {
         let given = headers.get(AUTHORIZATION).ok_or(Reply::TOKEN_REQUIRED)?;
         let (scheme, credentials) = given
             .to_str()
@@ -348,7 +367,7 @@ impl Hec {
         } else {
             return Err(Reply::INVALID_AUTHORIZATION);
         };
-        if token == self.token { Ok(()) } else { Err(Reply::INVALID_TOKEN) }
+        if self.tokens().takes(&token) { Ok(token) } else { Err(Reply::INVALID_TOKEN) }
     }
 
     /// The channel that the request names, which must be there where acknowledgements are on.
@@ -389,7 +408,7 @@ impl Hec {
         }
     }
 
-    fn next_ack_id(&self, channel: Uuid, request: u32, lost: bool) -> Result<u64, Reply> {
+    fn next_ack_id(&self, channel: (String, Uuid), request: u32, lost: bool) -> Result<u64, Reply> {
         let delay = *lock(&self.acknowledge_delay);
         let mut channels = lock(&self.channels);
         if channels.len() >= CHANNELS_MAX && !channels.contains_key(&channel) {
@@ -406,7 +425,7 @@ impl Hec {
 
     /// Which of the ids asked for have become acknowledged.
     fn acknowledged(&self, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<HecAnswer, Reply> {
-        self.authorize(headers)?;
+        let token = self.authorize(headers)?;
         if !self.acknowledge {
             return Err(Reply::ACK_DISABLED);
         }
@@ -418,7 +437,7 @@ impl Hec {
         let wanted: AckQuery = serde_json::from_slice(&body).map_err(|_| Reply::INVALID_FORMAT)?;
         let now = Instant::now();
         let mut channels = lock(&self.channels);
-        let mut pending = channels.get_mut(&channel).map(|channel| &mut channel.pending);
+        let mut pending = channels.get_mut(&(token, channel)).map(|channel| &mut channel.pending);
         let wanted: HashSet<u64> = wanted.acks.into_iter().collect();
         let acks = wanted.into_iter().map(|id| {
             let waiting = pending.as_mut().and_then(|pending| Some((pending.get(&id).copied()?, pending)));
@@ -485,7 +504,7 @@ async fn read_body(mut body: Incoming, limit: usize) -> Result<Body, hyper::Erro
 }
 
 /// Reads the events of a request up to the first invalid one, and says what is wrong with that.
-fn read_events(body: &[u8]) -> (Vec<Sighting<'_>>, Option<Reply>) {
+fn read_events(body: &[u8], is_allowed: impl Fn(Option<&str>) -> bool) -> (Vec<Sighting<'_>>, Option<Reply>) {
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
         // The events before the bad byte are whole, and the reader below stops where they end.
@@ -505,6 +524,10 @@ fn read_events(body: &[u8]) -> (Vec<Sighting<'_>>, Option<Reply>) {
             Ok(JsonLine { event: EventField::Blank, .. }) => {
                 let number = sightings.len();
                 return (sightings, invalid(Reply::EVENT_BLANK, number));
+            }
+            Ok(event) if !is_allowed(event.index()) => {
+                // Nothing of such a request is kept.
+                return (Vec::new(), invalid(Reply::INCORRECT_INDEX, sightings.len()));
             }
             Ok(event) => sightings.push(event.identify()),
             Err(_) => {
@@ -578,6 +601,7 @@ impl Reply {
     const INVALID_TOKEN: Reply = Reply::new(403, 4, "Invalid token");
     const NO_DATA: Reply = Reply::new(400, 5, "No data");
     const INVALID_FORMAT: Reply = Reply::new(400, 6, "Invalid data format");
+    const INCORRECT_INDEX: Reply = Reply::new(400, 7, "Incorrect index");
     const INTERNAL_ERROR: Reply = Reply::new(500, 8, "Internal server error");
     const BUSY: Reply = Reply::new(503, 9, "Server is busy");
     const CHANNEL_MISSING: Reply = Reply::new(400, 10, "Data channel is missing");

@@ -134,6 +134,9 @@ pub(super) struct JsonLine<'a> {
     /// The payload of a HEC event.
     #[serde(borrow, default)]
     pub(super) event: EventField<'a>,
+    /// Splunk's index.
+    #[serde(borrow, default)]
+    index: Text<'a>,
     #[serde(borrow, default)]
     sourcetype: Text<'a>,
     #[serde(borrow, default)]
@@ -161,6 +164,11 @@ pub(super) struct JsonLine<'a> {
 }
 
 impl<'a> JsonLine<'a> {
+    /// The index of Splunk's that it names.
+    pub(super) fn index(&self) -> Option<&str> {
+        self.index.0.as_deref()
+    }
+
     /// Which record this is.
     pub(super) fn identify(self) -> Sighting<'a> {
         match self.event {

@@ -17,6 +17,7 @@ mod syslog;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod wire;
 
 pub use balancer::{Balancer, Balancing};
@@ -25,3 +26,4 @@ pub use hec::DoubledEvents;
 pub use produced::{Produced, RecordKind};
 pub use running::{HecConfig, Receivers, ReceiversConfig, StartReceiverError, SyslogConfig};
 pub use tally::{ReceiverTally, TenantTally, tally_file};
+pub use tokens::HecTokenTally;

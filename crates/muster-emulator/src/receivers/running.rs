@@ -1,5 +1,6 @@
 //! Starting the receivers, and what is asked of them while they run.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,7 @@ use super::hec::{self, DoubledEvents, Hec};
 use super::produced::Produced;
 use super::syslog;
 use super::tally::{Ledger, ProducedIndex, ReceiverTally};
+use super::tokens::HecTokenTally;
 use super::wire::{self, FaultSeen, accept_connections};
 
 /// Which receivers to start, and where.
@@ -32,7 +34,7 @@ pub struct ReceiversConfig {
 pub struct HecConfig {
     /// Its address; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The only token it takes.
+    /// The token it takes; [`Receivers::add_hec_token`] adds more.
     pub token: String,
     /// Whether the token has indexer acknowledgement turned on.
     pub acknowledge: bool,
@@ -172,6 +174,26 @@ impl Receivers {
         if let Some(hec) = &self.hec {
             hec.keep_index();
         }
+    }
+
+    /// Takes a further token at the HTTP Event Collector, which may write to these indexes only.
+    pub fn add_hec_token(&self, token: &str, indexes: &[&str]) {
+        if let Some(hec) = &self.hec {
+            let indexes = indexes.iter().map(|&index| index.to_owned()).collect();
+            hec.tokens().add(token.to_owned(), indexes);
+        }
+    }
+
+    /// Takes a token no more at the HTTP Event Collector.
+    pub fn remove_hec_token(&self, token: &str) {
+        if let Some(hec) = &self.hec {
+            hec.tokens().remove(token);
+        }
+    }
+
+    /// What came at the HTTP Event Collector with each token.
+    pub fn hec_tokens(&self) -> HashMap<String, HecTokenTally> {
+        self.hec.as_ref().map(|hec| hec.tokens().tallies()).unwrap_or_default()
     }
 
     /// What came more than once at the HTTP Event Collector, by what its sender had been told.

@@ -120,6 +120,39 @@ async fn hec_takes_batches_plain_and_packed() {
     splunk.receivers.stop().await;
 }
 
+/// A further token may write to its own indexes only, and its acknowledgements are its own.
+#[tokio::test]
+async fn hec_tokens_have_indexes_and_channels_of_their_own() {
+    let splunk = Splunk::start(true).await;
+    splunk.receivers.add_hec_token("second", &["contoso"]);
+    let in_index = |id: &str, index: &str| {
+        let mut event: Value = serde_json::from_str(&hec_event(id)).unwrap();
+        event["index"] = json!(index);
+        event.to_string()
+    };
+    let post = |token: &'static str, path: &str, body: String| {
+        let request = splunk.client.post(format!("{}{path}", splunk.base)).body(body);
+        let request = request.header("Authorization", format!("Splunk {token}"));
+        answer(request.header("X-Splunk-Request-Channel", CHANNEL))
+    };
+    let taken = post("second", "/event", in_index("a", "contoso")).await;
+    assert_eq!(taken, (200, json!({ "text": "Success", "code": 0, "ackId": 0 })));
+    let two = format!("{}{}", in_index("b", "contoso"), in_index("c", "fabrikam"));
+    let refused = json!({ "text": "Incorrect index", "code": 7, "invalid-event-number": 1 });
+    assert_eq!(post("second", "/event", two).await, (400, refused));
+    assert_eq!(splunk.send(in_index("d", "fabrikam")).await.0, 200, "the first token may write everywhere");
+    assert_eq!(splunk.acks(&[0]).await, json!({ "0": true }), "its own");
+    let question = json!({ "acks": [0] }).to_string();
+    let said = post("second", "/ack", question.clone()).await;
+    assert_eq!(said.1["acks"], json!({ "0": true }), "and that of the other is there still");
+    let tally = splunk.receivers.hec_tokens()["second"].clone();
+    assert_eq!((tally.events.values().sum::<u64>(), tally.wrong_indexes), (1, 1));
+    assert!(tally.first_at.is_some() && tally.first_at == tally.last_at);
+    splunk.receivers.remove_hec_token("second");
+    assert_eq!(post("second", "/event", hec_event("e")).await.0, 403);
+    splunk.receivers.stop().await;
+}
+
 #[tokio::test]
 async fn hec_answers_as_splunk_does() {
     let splunk = Splunk::start(false).await;

@@ -199,6 +199,58 @@ async fn a_failing_request_takes_back_nothing_but_itself() {
     store.close().await;
 }
 
+/// Inserts a row; how many were committed by then.
+async fn insert_and_count(
+    connection: &mut sqlx::SqliteConnection,
+    readers: sqlx::SqlitePool,
+    what: &'static str,
+) -> Result<i64, super::failure::Failure> {
+    sqlx::query("INSERT INTO t VALUES (?)").bind(what).execute(&mut *connection).await?;
+    Ok(readers.fetch_one("SELECT count(*) FROM t").await?.try_get::<i64, _>(0)?)
+}
+
+/// What a receiver has said once does not wait behind others: a group at work takes it in and is cut short for it.
+#[tokio::test]
+async fn what_is_urgent_goes_before_what_waits() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    run(&store, "CREATE TABLE t (what TEXT) STRICT").await;
+    let (go, wait) = oneshot::channel::<()>();
+    let (started, has_started) = oneshot::channel::<()>();
+    let busy = store.write("test", Durability::Relaxed, move |connection| {
+        Box::pin(async move {
+            started.send(()).unwrap();
+            wait.await.unwrap();
+            connection.execute("INSERT INTO t VALUES ('busy')").await?;
+            Ok(())
+        })
+    });
+    let usual = |what: &'static str| {
+        let readers = store.readers.clone();
+        store.write("test", Durability::Synced, move |connection| {
+            Box::pin(async move { insert_and_count(connection, readers, what).await })
+        })
+    };
+    let urgent = |what: &'static str| {
+        let readers = store.readers.clone();
+        store.write_at_once("test", move |connection| {
+            Box::pin(async move { insert_and_count(connection, readers, what).await })
+        })
+    };
+    let release = async {
+        has_started.await.unwrap();
+        go.send(()).unwrap();
+    };
+    let (busy, first, second, said, told, ()) =
+        tokio::join!(busy, usual("first"), usual("second"), urgent("said"), urgent("told"), release);
+    busy.unwrap();
+    // Each tells how much was committed when it was written.
+    assert_eq!((said.unwrap(), told.unwrap()), (0, 0), "in one transaction with what was at work");
+    assert_eq!((first.unwrap(), second.unwrap()), (3, 3), "and then whoever waited");
+    assert_eq!(number(&store, "SELECT count(*) FROM t").await, 5);
+    store.close().await;
+}
+
 #[tokio::test]
 async fn what_finds_nothing_writes_nothing() {
     let fixture = Fixture::new();

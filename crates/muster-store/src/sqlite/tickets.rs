@@ -13,7 +13,6 @@ use super::deliveries::{QueueLease, settle_records};
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::rows::{odd, parsed};
-use super::writer::Durability;
 use crate::counting::hour_of;
 use crate::sealing::Sealed;
 use crate::settling::{Answer, selected};
@@ -81,7 +80,7 @@ impl Tickets for SqliteStore {
             sealed.push(SealedTicket { ticket, ticket_id, cookies, records });
         }
         let lease = QueueLease::of(lease);
-        self.write(KEEP, Durability::Synced, move |connection| {
+        self.write_at_once(KEEP, move |connection| {
             Box::pin(async move {
                 let (queue_no, _) = lease.held(connection).await?;
                 let kept = sealed.len() as i64;
@@ -141,7 +140,7 @@ impl Tickets for SqliteStore {
         settled: Vec<(TicketNumber, TicketFate)>,
         now: Timestamp,
     ) -> Result<SettledTickets, StoreError> {
-        self.write("write down what a receiver confirmed", Durability::Synced, move |connection| {
+        self.write_at_once("write down what a receiver confirmed", move |connection| {
             Box::pin(async move {
                 let mut sums = SettledTickets::default();
                 let mut failed = HashMap::new();

@@ -4,10 +4,15 @@
 //! [`GROUP_MAX`]), runs each in a savepoint of its own within one transaction, commits once and answers all. So many
 //! tenants share one sync, and a request that fails takes back nothing but itself.
 //!
+//! What a receiver has said must be written down at once, since it says it only once: such requests have a queue of their own.
+//! When one comes, the group that is at work takes it in after the request of the moment and is committed; its rest waits for the
+//! next.
+//!
 //! A request that needs no sync is committed with `synchronous=NORMAL`, which in WAL mode writes without waiting for
 //! the disk. It survives the end of the process; only a failing machine can undo it, and then in order: never a
 //! later commit without an earlier one.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -41,9 +46,16 @@ struct Request {
     answer: oneshot::Sender<Result<(), Failure>>,
 }
 
+/// The two queues of the writer, from the outside.
+#[derive(Clone)]
+struct Queues {
+    usual: mpsc::Sender<Request>,
+    urgent: mpsc::Sender<Request>,
+}
+
 /// Hands requests to the writer; closed by [`WriterHandle::close`].
 pub(super) struct WriterHandle {
-    requests: Mutex<Option<mpsc::Sender<Request>>>,
+    queues: Mutex<Option<Queues>>,
     /// How often something was written that had to be on disk.
     synced: AtomicU64,
     trouble: Arc<Trouble>,
@@ -55,7 +67,12 @@ type Trouble = Mutex<Option<String>>;
 /// The task that owns the writing connection.
 pub(super) struct WriterTask {
     connection: SqliteConnection,
-    requests: mpsc::Receiver<Request>,
+    usual: mpsc::Receiver<Request>,
+    urgent: mpsc::Receiver<Request>,
+    /// The rest of a group that was cut short.
+    left: VecDeque<Request>,
+    /// Whether the group before was urgent: the next one is not, where others wait.
+    was_urgent: bool,
     path: String,
     trouble: Arc<Trouble>,
     /// What `PRAGMA synchronous` is set to.
@@ -64,14 +81,25 @@ pub(super) struct WriterTask {
 
 /// A writer on `connection` and the queue that leads to it.
 pub(super) fn writer(connection: SqliteConnection, path: String) -> (WriterHandle, WriterTask) {
-    let (sender, requests) = mpsc::channel(QUEUE_MAX);
+    let (to_usual, usual) = mpsc::channel(QUEUE_MAX);
+    let (to_urgent, urgent) = mpsc::channel(QUEUE_MAX);
     let trouble = Arc::<Trouble>::default();
     let handle = WriterHandle {
-        requests: Mutex::new(Some(sender)),
+        queues: Mutex::new(Some(Queues { usual: to_usual, urgent: to_urgent })),
         synced: AtomicU64::new(0),
         trouble: Arc::clone(&trouble),
     };
-    (handle, WriterTask { connection, requests, path, trouble, durability: None })
+    let task = WriterTask {
+        connection,
+        usual,
+        urgent,
+        left: VecDeque::new(),
+        was_urgent: false,
+        path,
+        trouble,
+        durability: None,
+    };
+    (handle, task)
 }
 
 impl WriterHandle {
@@ -82,8 +110,34 @@ impl WriterHandle {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T> + Send + 'static,
     {
-        let sender =
-            self.requests.lock().expect("no panic while the lock is held").clone().ok_or(Failure::Closed)?;
+        let Queues { usual, .. } = self.queues()?;
+        self.run_in(usual, durability, work).await
+    }
+
+    /// The same on disk, before whatever else waits.
+    pub(super) async fn run_at_once<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T> + Send + 'static,
+    {
+        let Queues { urgent, .. } = self.queues()?;
+        self.run_in(urgent, Durability::Synced, work).await
+    }
+
+    fn queues(&self) -> Result<Queues, Failure> {
+        self.queues.lock().expect("no panic while the lock is held").clone().ok_or(Failure::Closed)
+    }
+
+    async fn run_in<T, F>(
+        &self,
+        queue: mpsc::Sender<Request>,
+        durability: Durability,
+        work: F,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T> + Send + 'static,
+    {
         if durability == Durability::Synced {
             self.synced.fetch_add(1, Ordering::AcqRel);
         }
@@ -97,8 +151,8 @@ impl WriterHandle {
             })
         });
         let (answer, answered) = oneshot::channel();
-        sender.send(Request { durability, job, answer }).await.map_err(|_| Failure::Closed)?;
-        drop(sender);
+        queue.send(Request { durability, job, answer }).await.map_err(|_| Failure::Closed)?;
+        drop(queue);
         answered.await.map_err(|_| Failure::Closed)??;
         let value = result.lock().expect("no panic while the lock is held").take();
         Ok(value.expect("a job that succeeded left its result"))
@@ -116,20 +170,15 @@ impl WriterHandle {
 
     /// Takes no more requests; the writer ends when it has worked off those that wait.
     pub(super) fn close(&self) {
-        self.requests.lock().expect("no panic while the lock is held").take();
+        self.queues.lock().expect("no panic while the lock is held").take();
     }
 }
 
 impl WriterTask {
-    /// Works until the queue is closed and empty, then empties the WAL into the database.
+    /// Works until the queues are closed and empty, then empties the WAL into the database.
     pub(super) async fn run(mut self) {
-        while let Some(first) = self.requests.recv().await {
-            let mut group = vec![first];
-            while group.len() < GROUP_MAX {
-                let Ok(next) = self.requests.try_recv() else { break };
-                group.push(next);
-            }
-            self.commit(group).await;
+        while let Some(group) = self.next_group().await {
+            self.left = self.commit(group).await;
         }
         let closed = async {
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
@@ -140,16 +189,43 @@ impl WriterTask {
         }
     }
 
-    async fn commit(&mut self, group: Vec<Request>) {
+    /// What waits to be written; `None` when nothing ever will.
+    async fn next_group(&mut self) -> Option<VecDeque<Request>> {
+        let mut group = std::mem::take(&mut self.left);
+        let nobody_else_waits = group.is_empty() && self.usual.is_empty();
+        let is_urgent = !self.urgent.is_empty() && (nobody_else_waits || !self.was_urgent);
+        if is_urgent {
+            self.left = std::mem::take(&mut group);
+        } else if group.is_empty() {
+            group.push_back(tokio::select! {
+                biased;
+                Some(request) = self.usual.recv() => request,
+                Some(request) = self.urgent.recv() => request,
+                else => return None,
+            });
+        }
+        let queue = if is_urgent { &mut self.urgent } else { &mut self.usual };
+        while group.len() < GROUP_MAX {
+            let Ok(next) = queue.try_recv() else { break };
+            group.push_back(next);
+        }
+        self.was_urgent = is_urgent;
+        Some(group)
+    }
+
+    /// Commits a group; what is to be done after it.
+    async fn commit(&mut self, mut group: VecDeque<Request>) -> VecDeque<Request> {
+        // What an urgent group goes before, or what is left of one that something urgent goes before.
+        let mut rest = std::mem::take(&mut self.left);
         let synced = group.iter().any(|request| request.durability == Durability::Synced);
         let durability = if synced { Durability::Synced } else { Durability::Relaxed };
         if let Err(error) = self.begin(durability).await {
             self.refuse(group.into_iter().map(|request| request.answer).collect(), &error);
-            return;
+            return rest;
         }
+        let mut is_cut = false;
         let mut done = Vec::with_capacity(group.len());
-        let mut group = group.into_iter();
-        while let Some(request) = group.next() {
+        while let Some(request) = group.pop_front() {
             match self.run_within_savepoint(request.job).await {
                 Ok(Ok(())) => done.push(request.answer),
                 // A caller that has gone away needs no answer.
@@ -157,22 +233,33 @@ impl WriterTask {
                 Err(error) => {
                     // The database has given the whole transaction up, as it does when the disk is full.
                     done.push(request.answer);
-                    done.extend(group.map(|request| request.answer));
+                    done.extend(group.into_iter().map(|request| request.answer));
                     self.roll_back().await;
                     self.refuse(done, &error);
-                    return;
+                    return rest;
+                }
+            }
+            if !is_cut && !self.was_urgent && !self.urgent.is_empty() {
+                is_cut = true;
+                rest.append(&mut group);
+                // What need not be synced cannot take in what must be.
+                while durability == Durability::Synced
+                    && let Ok(urgent) = self.urgent.try_recv()
+                {
+                    group.push_back(urgent);
                 }
             }
         }
         if let Err(error) = self.connection.execute("COMMIT").await {
             self.roll_back().await;
             self.refuse(done, &error);
-            return;
+            return rest;
         }
         *self.trouble.lock().expect("no panic while the lock is held") = None;
         for answer in done {
             drop(answer.send(Ok(())));
         }
+        rest
     }
 
     async fn begin(&mut self, durability: Durability) -> Result<(), sqlx::Error> {

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{DeliveryNumber, Secret, Selection, TenantId, Ticket};
+use muster_model::{DeliveryNumber, Secret, Selection, TenantId, TenantLabel, Ticket};
 use uuid::Uuid;
 
 use crate::sealing::{Binding, DataKey, Sealed, random};
@@ -22,11 +22,20 @@ pub trait Tickets: Send + Sync {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// The tickets of `sink` that are waited for, oldest first, at most `limit` of them.
-    async fn tickets(&self, sink: &str, limit: u32) -> Result<Vec<KeptTicket>, StoreError>;
+    /// The tickets of `sink` that are waited for and were kept after `after`, oldest first, at most `limit` of them.
+    async fn tickets(
+        &self,
+        sink: &str,
+        after: TicketNumber,
+        limit: u32,
+    ) -> Result<Vec<KeptTicket>, StoreError>;
 
-    /// Writes down what became of tickets, in one transaction. Records whose tickets are all confirmed are delivered; those
-    /// of one that is void are owed again at once, or when it says. Tickets that are gone meanwhile change nothing.
+    /// Writes down that a receiver has confirmed a ticket, as fast as can be: it says so once. On disk when it returns; the ticket
+    /// is there until it is settled.
+    async fn confirm_ticket(&self, number: TicketNumber, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Settles tickets, in one transaction. Records whose tickets are all confirmed are delivered; those of one that is void are
+    /// owed again at once, or when it says. Tickets that are gone meanwhile change nothing.
     async fn settle_tickets(
         &self,
         settled: Vec<(TicketNumber, TicketFate)>,
@@ -34,8 +43,8 @@ pub trait Tickets: Send + Sync {
     ) -> Result<SettledTickets, StoreError>;
 }
 
-/// Number of a ticket; never given twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Number of a ticket; never given twice, and rising. The default is before all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TicketNumber(pub u64);
 
 /// A ticket with the records that were in the request. A record that went in several requests has several tickets, and is
@@ -54,11 +63,13 @@ pub struct KeptTicket {
     /// Its number.
     pub number: TicketNumber,
     /// Whose records were in the request.
-    pub tenant: TenantId,
+    pub tenant: TenantLabel,
     /// The ticket.
     pub ticket: Ticket,
     /// Since when it is kept.
     pub kept_at: Timestamp,
+    /// Whether its receiver has confirmed it, and the process ended before its records were settled: it is not to be asked again.
+    pub is_confirmed: bool,
 }
 
 /// What became of a ticket.

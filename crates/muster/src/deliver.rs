@@ -59,7 +59,7 @@ pub struct Deliverer {
     /// Told when there is a new ticket to ask about.
     pub kept: Notify,
     /// What is known of tickets.
-    pub asked: tokio::sync::Mutex<Asked>,
+    pub asked: std::sync::Mutex<Asked>,
 }
 
 /// What a worker's single step came to.

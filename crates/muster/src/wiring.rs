@@ -8,8 +8,10 @@ use anyhow::Context as _;
 use muster_http::ClientOptions;
 use muster_microsoft::entra::grant::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
-use muster_model::{Clock, Secret, SecretReference, SystemClock};
-use muster_siem::sinks::{Sink, SinkError, SinkSettings, SplunkHecSettings, SplunkSearch, Surroundings};
+use muster_model::{Clock, SecretReference, SystemClock};
+use muster_siem::sinks::{
+    NoSecret, Sink, SinkError, SinkSettings, SplunkHecSettings, SplunkSearch, Surroundings,
+};
 use muster_store::{InstanceId, KeyRing, MasterKeyError, OpenMode, ReadKeys, Store, StoreError, StoreLook};
 use tokio::sync::Notify;
 
@@ -64,7 +66,7 @@ impl Parts {
             let (name, workers) = (name.clone(), sink.any().concurrency());
             let (store, clock, accepted) = (Arc::clone(store), Arc::clone(clock), Arc::clone(&accepted));
             let told = Arc::clone(told);
-            let (kept, asked) = (Notify::new(), tokio::sync::Mutex::default());
+            let (kept, asked) = (Notify::new(), std::sync::Mutex::default());
             let router = Router::new(settings.routes.clone());
             let deliverer =
                 Deliverer { store, name, sink: handle, router, clock, instance, accepted, told, kept, asked };
@@ -298,8 +300,7 @@ pub fn open_sink(
     sink: &SinkSettings,
     clock: Arc<dyn Clock>,
 ) -> Result<Sink, String> {
-    let read = secrets(settings);
-    sink.build(name, &surroundings(settings, &read, clock)).map_err(without_name(name))
+    sink.build(name, &surroundings(settings, clock)).map_err(without_name(name))
 }
 
 /// What would keep a sink from being opened, without opening it.
@@ -309,8 +310,7 @@ pub(crate) fn inspect_sink(
     sink: &SinkSettings,
     clock: Arc<dyn Clock>,
 ) -> Result<(), String> {
-    let read = secrets(settings);
-    sink.inspect(name, &surroundings(settings, &read, clock)).map_err(without_name(name))
+    sink.inspect(name, &surroundings(settings, clock)).map_err(without_name(name))
 }
 
 /// Tries the way to a sink, without a record and without leaving anything behind.
@@ -320,8 +320,7 @@ pub(crate) async fn test_sink(
     sink: &SinkSettings,
     clock: Arc<dyn Clock>,
 ) -> Result<String, String> {
-    let read = secrets(settings);
-    sink.test(name, &surroundings(settings, &read, clock)).await.map_err(without_name(name))
+    sink.test(name, &surroundings(settings, clock)).await.map_err(without_name(name))
 }
 
 /// The way to the search that a sink's settings name, for `muster sink verify`.
@@ -331,23 +330,18 @@ pub(crate) fn splunk_search(
     hec: &SplunkHecSettings,
     search: &SearchSettings,
 ) -> Result<SplunkSearch, String> {
-    let read = secrets(settings);
-    let token = read(&search.token)?;
-    let around = surroundings(settings, &read, Arc::new(SystemClock));
+    let token = search.token.read(&settings.folder).map_err(|error| error.to_string())?;
+    let around = surroundings(settings, Arc::new(SystemClock));
     SplunkSearch::new(name, hec, (&search.url, &token), &around).map_err(without_name(name))
 }
 
-type ReadSecretFn<'a> = dyn Fn(&SecretReference) -> Result<Secret<String>, String> + Send + Sync + 'a;
-
-fn secrets(settings: &Settings) -> impl Fn(&SecretReference) -> Result<Secret<String>, String> + Send + Sync {
-    |place| place.read(&settings.folder).map_err(|error| error.to_string())
-}
-
-fn surroundings<'a>(
-    settings: &'a Settings,
-    secret: &'a ReadSecretFn<'a>,
-    clock: Arc<dyn Clock>,
-) -> Surroundings<'a> {
+fn surroundings(settings: &Settings, clock: Arc<dyn Clock>) -> Surroundings<'_> {
+    let folder = settings.folder.clone();
+    let secret = Arc::new(move |place: &SecretReference| {
+        place
+            .read(&folder)
+            .map_err(|error| NoSecret { is_missing: error.is_missing(), reason: error.to_string() })
+    });
     Surroundings { folder: &settings.folder, secret, proxy: settings.network.proxy(), clock }
 }
 

@@ -2,11 +2,12 @@
 //! parts, what is refused is halved until the event that was meant stands alone, and each record gets its outcome.
 //!
 //! A record is refused for good only where the way is open to others: something else was taken meanwhile, by the same
-//! receiver. Whoever refuses everything is in trouble itself, and its records stay owed.
+//! receiver. Whoever refuses everything is in trouble itself, and its records stay owed. Several receivers of equal rank are
+//! *places*, each with a way of its own: what one takes says nothing of another.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -37,6 +38,21 @@ pub(super) struct Limits {
     pub(super) requests_max: usize,
     /// Requests that may fail before what has not started does not start.
     pub(super) failures_max: usize,
+}
+
+/// What became of the events of one part, and at which places.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) sent: Sent,
+    /// The place that took them, or those that refused them.
+    pub(super) by: Vec<usize>,
+}
+
+impl Answered {
+    /// Nobody has answered.
+    pub(super) fn retry(trouble: Option<Trouble>) -> Self {
+        Self { sent: Sent::Retry(trouble), by: Vec::new() }
+    }
 }
 
 /// What became of the events of one part.
@@ -77,21 +93,47 @@ pub(super) enum Fate {
     Refused(String),
 }
 
-/// What is known of the way to a receiver from one delivery to the next.
+impl Sent {
+    /// Why they were refused.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Retry(Some(trouble)) | Self::Refused(trouble) => &trouble.reason,
+            Self::TooLarge(reason) | Self::Invalid { reason, .. } => reason,
+            Self::Delivered | Self::Awaited | Self::Ticket(_) | Self::Each(_) | Self::Retry(None) => "",
+        }
+    }
+}
+
+/// By place, how many requests had been taken there when something was refused first.
+type Refusals = BTreeMap<usize, u64>;
+
+/// What is known of the ways to receivers from one delivery to the next.
 #[derive(Debug)]
 pub(super) struct Way {
-    /// Whose it is, for messages.
+    /// Whose they are, for messages.
     name: String,
+    state: Mutex<WayState>,
+}
+
+#[derive(Debug, Default)]
+struct WayState {
+    places: BTreeMap<usize, PlaceState>,
+    /// What was refused: events alone, and groups of them by their first.
+    suspects: HashMap<(ContentHash, bool), Refusals>,
+}
+
+#[derive(Debug, Default)]
+struct PlaceState {
     /// Requests that were taken.
-    taken: AtomicU64,
-    /// What was refused, by its first event, and how many requests had been taken by then.
-    suspects: Mutex<HashMap<ContentHash, u64>>,
+    taken: u64,
+    /// Requests that were refused since.
+    refused: usize,
 }
 
 impl Way {
-    /// The way of the sink that is called so in messages.
+    /// The ways of the sink that is called so in messages.
     pub(super) fn of(name: String) -> Self {
-        Self { name, taken: AtomicU64::new(0), suspects: Mutex::default() }
+        Self { name, state: Mutex::default() }
     }
 
     /// What is told of a receiver that has taken nothing.
@@ -105,20 +147,43 @@ impl Way {
     }
 
     /// A request was taken.
-    fn took(&self) {
-        self.taken.fetch_add(1, Ordering::AcqRel);
+    fn took(&self, by: &[usize]) {
+        let mut state = self.state.lock().expect("no panic while the lock is held");
+        for place in by {
+            let at_place = state.places.entry(*place).or_default();
+            (at_place.taken, at_place.refused) = (at_place.taken + 1, 0);
+        }
     }
 
-    /// Whether something else was taken since this was refused first.
-    fn is_open_since(&self, refused: &Part) -> bool {
-        let taken = self.taken.load(Ordering::Acquire);
-        let first = refused.events().next().map(|event| ContentHash::of(event.bytes));
-        let Some(first) = first else { return false };
-        let mut suspects = self.suspects.lock().expect("no panic while the lock is held");
+    /// A request was refused: what had been taken at each of these places by then.
+    fn refused(&self, by: &[usize]) -> Refusals {
+        let mut state = self.state.lock().expect("no panic while the lock is held");
+        let mut refusals = Refusals::new();
+        for place in by {
+            let at_place = state.places.entry(*place).or_default();
+            at_place.refused += 1;
+            refusals.insert(*place, at_place.taken);
+        }
+        refusals
+    }
+
+    /// Whether a place has taken something else since it refused these events first, alone or, in this delivery, among others: the
+    /// latter counts only while the place does not refuse everything that comes.
+    fn is_open_since(&self, refused: &Part, by: &[usize]) -> bool {
+        let Some(event) = refused.events().next() else { return false };
+        let first = (ContentHash::of(event.bytes), refused.len() == 1);
+        let mut guard = self.state.lock().expect("no panic while the lock is held");
+        let WayState { places, suspects } = &mut *guard;
         if suspects.len() >= SUSPECTS_MAX && !suspects.contains_key(&first) {
             suspects.clear();
         }
-        *suspects.entry(first).or_insert(taken) < taken
+        let known = suspects.entry(first).or_default();
+        by.iter().any(|place| {
+            let Some(PlaceState { taken, refused: in_a_row }) = places.get(place) else { return false };
+            let before = *known.entry(*place).or_insert(*taken);
+            let among_others = refused.refusals.get(place).is_some_and(|then| then < taken);
+            before < *taken || among_others && *in_a_row < REFUSALS_MAX
+        })
     }
 }
 
@@ -128,6 +193,10 @@ pub(super) struct Part {
     load: Arc<Events>,
     bytes: Bytes,
     range: Range<usize>,
+    /// When those were refused in this delivery among which these were sent first.
+    refusals: Refusals,
+    /// Whether others were taken since something was refused that these were sent with: then it is worth the search.
+    is_searched: bool,
 }
 
 /// The right to one of the requests that are on their way at once. Dropped when the request is answered: waiting for an
@@ -137,11 +206,18 @@ pub(super) struct RequestPermit {
     _permit: OwnedSemaphorePermit,
 }
 
+/// Who keeps tickets, and who forgets those that cannot be kept.
+#[derive(Clone, Copy)]
+pub(super) struct Keeping<'a> {
+    pub(super) tickets: &'a dyn KeepTickets,
+    pub(super) forget: &'a (dyn Fn(&Ticket) + Send + Sync),
+}
+
 /// Sends what was formatted and tells what became of each record. `send` makes one request; it never retries by itself.
-pub(super) async fn deliver<F: Future<Output = Sent>>(
+pub(super) async fn deliver<F: Future<Output = Answered>>(
     formatted: Formatted,
     limits: Limits,
-    (way, tickets): (&Way, &dyn KeepTickets),
+    (way, keeping): (&Way, Keeping<'_>),
     send: impl Fn(Part, RequestPermit) -> F,
 ) -> Report {
     let Formatted { events, mut outcomes } = formatted;
@@ -149,26 +225,27 @@ pub(super) async fn deliver<F: Future<Output = Sent>>(
         (Part::all(events), Arc::new(Semaphore::new(limits.requests_max)), AtomicBool::new(false));
     let attempt = async |part: Part| {
         let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
-        let sent = match stopped.load(Ordering::Relaxed) {
-            true => Sent::Retry(None),
+        let answered = match stopped.load(Ordering::Relaxed) {
+            true => Answered::retry(None),
             false => send(part.clone(), RequestPermit { _permit: permit }).await,
         };
-        (part, sent)
+        (part, answered)
     };
     let mut parts = all.split(limits);
     let mut work = FuturesUnordered::new();
     let mut pieces: BTreeMap<usize, Vec<Ticket>> = BTreeMap::new();
-    let mut suspects: Vec<(Part, String)> = Vec::new();
-    let (mut failures, mut refusals, mut is_open) = (0, 0, false);
+    let mut suspects: Vec<(Part, Vec<usize>, String)> = Vec::new();
+    // Refusals since something was taken last.
+    let (mut failures, mut refusals) = (0, 0);
     loop {
         while let Some(part) = parts.pop_front() {
             work.push(attempt(part));
         }
-        let Some((part, sent)) = work.next().await else { break };
-        let reason = match sent {
+        let Some((part, Answered { sent, by })) = work.next().await else { break };
+        let (suspect, reason) = match sent {
             Sent::Delivered | Sent::Awaited | Sent::Ticket(_) => {
-                way.took();
-                (failures, is_open) = (0, true);
+                way.took(&by);
+                (failures, refusals) = (0, 0);
                 match sent {
                     Sent::Ticket(ticket) => pieces.entry(part.first_record()).or_default().push(ticket),
                     Sent::Awaited => part.records().for_each(|record| outcomes.await_ticket(record)),
@@ -177,9 +254,14 @@ pub(super) async fn deliver<F: Future<Output = Sent>>(
                 continue;
             }
             Sent::Each(fates) => {
+                // What was refused beside what was taken is the events' own fault.
+                let refused = match fates.iter().any(|fate| matches!(fate, Fate::Refused(_))) {
+                    true => way.refused(&by),
+                    false => Refusals::new(),
+                };
                 if fates.iter().any(|fate| matches!(fate, Fate::Delivered)) {
-                    way.took();
-                    (failures, is_open) = (0, true);
+                    way.took(&by);
+                    (failures, refusals) = (0, 0);
                 }
                 let mut has_failed = false;
                 for (one, fate) in part.singles().zip(fates) {
@@ -190,7 +272,9 @@ pub(super) async fn deliver<F: Future<Output = Sent>>(
                             outcomes.retry(one.first_record());
                             outcomes.trouble(trouble);
                         }
-                        Fate::Refused(reason) => suspects.push((one, reason)),
+                        Fate::Refused(reason) => {
+                            suspects.push((one.among_refused(&refused, false), by.clone(), reason));
+                        }
                     }
                 }
                 failures += usize::from(has_failed);
@@ -209,40 +293,40 @@ pub(super) async fn deliver<F: Future<Output = Sent>>(
                 trouble.into_iter().for_each(|trouble| outcomes.trouble(trouble));
                 continue;
             }
-            Sent::Invalid { suspect, reason } => {
-                if part.len() > 1 {
-                    // Without a number that can be right, halves find the event as surely.
-                    let suspect = suspect.filter(|suspect| *suspect < part.len()).unwrap_or(part.len() / 2);
-                    parts.extend(part.cut(&[suspect, suspect + 1]));
-                }
-                reason
-            }
-            Sent::TooLarge(reason) | Sent::Refused(Trouble { reason, .. }) => {
-                if part.len() > 1 {
-                    parts.extend(part.halves());
-                }
-                reason
-            }
+            Sent::Invalid { suspect, reason } => (Some(suspect), reason),
+            Sent::TooLarge(reason) | Sent::Refused(Trouble { reason, .. }) => (None, reason),
         };
         refusals += 1;
-        is_open |= way.is_open_since(&part);
+        let refused = way.refused(&by);
+        let is_searched = part.is_searched || way.is_open_since(&part, &by);
         if part.len() == 1 {
-            suspects.push((part, reason));
-        } else if refusals >= REFUSALS_MAX && !is_open {
+            suspects.push((part, by, reason));
+            continue;
+        }
+        if refusals >= REFUSALS_MAX && !is_searched {
             stopped.store(true, Ordering::Relaxed);
             outcomes.trouble(way.closed(&reason));
         }
+        let smaller: Vec<Part> = match suspect {
+            Some(suspect) => {
+                // Without a number that can be right, halves find the event as surely.
+                let suspect = suspect.filter(|suspect| *suspect < part.len()).unwrap_or(part.len() / 2);
+                part.cut(&[suspect, suspect + 1]).collect()
+            }
+            None => part.halves().collect(),
+        };
+        parts.extend(smaller.into_iter().map(|part| part.among_refused(&refused, is_searched)));
     }
-    for (part, reason) in suspects {
+    for (part, by, reason) in suspects {
         let record = part.first_record();
-        if is_open || way.is_open_since(&part) {
+        if way.is_open_since(&part, &by) {
             outcomes.reject(record, &reason);
         } else {
             outcomes.retry(record);
             outcomes.trouble(way.closed(&reason));
         }
     }
-    keep_pieces(pieces, &mut outcomes, tickets).await;
+    keep_pieces(pieces, &mut outcomes, keeping).await;
     outcomes.report()
 }
 
@@ -250,15 +334,18 @@ pub(super) async fn deliver<F: Future<Output = Sent>>(
 async fn keep_pieces(
     pieces: BTreeMap<usize, Vec<Ticket>>,
     outcomes: &mut Outcomes,
-    keeper: &dyn KeepTickets,
+    Keeping { tickets: keeper, forget }: Keeping<'_>,
 ) {
     for (record, tickets) in pieces {
         if !outcomes.is_delivered(record) {
+            tickets.iter().for_each(forget);
             continue;
         }
-        match keeper.keep(tickets.into_iter().map(|ticket| (ticket, vec![record])).collect()).await {
+        let new = tickets.iter().map(|ticket| (ticket.clone(), vec![record])).collect();
+        match keeper.keep(new).await {
             Ok(()) => outcomes.await_ticket(record),
             Err(reason) => {
+                tickets.iter().for_each(forget);
                 outcomes.retry(record);
                 outcomes.trouble(Trouble { reason, after: None });
             }
@@ -311,7 +398,17 @@ impl Formatted {
 impl Part {
     fn all(events: Events) -> Self {
         let load = Arc::new(events);
-        Self { bytes: Bytes::from_owner(Owner(Arc::clone(&load))), range: 0..load.len(), load }
+        let (bytes, range) = (Bytes::from_owner(Owner(Arc::clone(&load))), 0..load.len());
+        Self { bytes, range, load, refusals: Refusals::new(), is_searched: false }
+    }
+
+    /// A part of one that was refused, when so much had been taken.
+    fn among_refused(mut self, refused: &Refusals, is_searched: bool) -> Self {
+        for (place, taken) in refused {
+            self.refusals.entry(*place).or_insert(*taken);
+        }
+        self.is_searched = is_searched;
+        self
     }
 
     /// The events, without anything between them.
@@ -406,5 +503,124 @@ struct Owner(Arc<Events>);
 impl AsRef<[u8]> for Owner {
     fn as_ref(&self) -> &[u8] {
         &self.0.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::formats::Format;
+    use crate::sinks::testing::{delivery, delivery_batch, tenant};
+
+    struct KeepsNothing;
+
+    #[async_trait]
+    impl KeepTickets for KeepsNothing {
+        async fn keep(&self, _: Vec<(Ticket, Vec<usize>)>) -> Result<(), String> {
+            Err("the disk is full".to_owned())
+        }
+    }
+
+    /// Delivers bodies one request after the other, `part_events_max` in each, to a receiver that answers like this.
+    async fn run(
+        way: &Way,
+        part_events_max: usize,
+        bodies: &[&str],
+        mut answer: impl FnMut(&str) -> Answered,
+    ) -> Report {
+        let encoding = Encoding { format: Format::Raw, mapping: None, bounds: None };
+        let formatted = Formatted::new(&encoding, delivery_batch(&tenant(0), &[delivery(1, bodies)])).await;
+        let limits = Limits { part_bytes_max: usize::MAX, part_events_max, requests_max: 1, failures_max: 1 };
+        let keeping = Keeping { tickets: &KeepsNothing, forget: &|_| {} };
+        let answer = std::cell::RefCell::new(&mut answer);
+        let send = |part: Part, permit: RequestPermit| {
+            let answered = (answer.borrow_mut())(std::str::from_utf8(&part.bytes()).expect("text"));
+            drop(permit);
+            std::future::ready(answered)
+        };
+        deliver(formatted, limits, (way, keeping), send).await
+    }
+
+    fn taken(place: usize) -> Answered {
+        Answered { sent: Sent::Delivered, by: vec![place] }
+    }
+
+    fn refused(places: &[usize]) -> Answered {
+        let trouble = Trouble { reason: "Request Rejected".to_owned(), after: None };
+        Answered { sent: Sent::Refused(trouble), by: places.to_vec() }
+    }
+
+    fn is_rejected(outcome: &Outcome) -> bool {
+        matches!(outcome, Outcome::Rejected(_))
+    }
+
+    /// A firewall begins to refuse everything in the middle of a delivery: what was taken before says nothing of what it refuses
+    /// from then on.
+    #[tokio::test]
+    async fn what_was_taken_before_a_refusal_judges_nothing() {
+        let way = Way::of("sink `x`".to_owned());
+        let report = run(&way, 1, &["a", "b", "c"], |body| match body {
+            "a" => taken(0),
+            _ => refused(&[0]),
+        });
+        let report = report.await;
+        assert_eq!(report.outcomes, [Outcome::Delivered, Outcome::Retry, Outcome::Retry]);
+        // It is open again, and refuses one still.
+        let report = run(&way, 1, &["b", "c"], |body| if body == "b" { refused(&[0]) } else { taken(0) });
+        let report = report.await;
+        assert!(is_rejected(&report.outcomes[0]) && report.outcomes[1] == Outcome::Delivered, "{report:?}");
+    }
+
+    /// The same, of events that stood beside a bad one in a request.
+    #[tokio::test]
+    async fn those_that_were_refused_beside_another_are_judged_alone() {
+        let way = Way::of("sink `x`".to_owned());
+        let bodies: Vec<String> = (0..64).map(|number| format!("good-{number}")).collect();
+        let bodies: Vec<&str> = ["bad"].into_iter().chain(bodies.iter().map(String::as_str)).collect();
+        let mut requests = 0;
+        // Whole requests are refused for the bad one; some are taken, and then nothing is any more.
+        let report = run(&way, usize::MAX, &bodies, |body| {
+            requests += 1;
+            if requests < 4 && !body.contains("bad") { taken(0) } else { refused(&[0]) }
+        });
+        let report = report.await;
+        let buried = report.outcomes.iter().skip(1).filter(|outcome| is_rejected(outcome)).count();
+        assert_eq!(buried, 0, "{report:?}");
+    }
+
+    /// What one receiver takes says nothing of what another refuses.
+    #[tokio::test]
+    async fn a_receiver_that_refuses_everything_judges_nothing() {
+        let way = Way::of("sink `x`".to_owned());
+        for _ in 0..3 {
+            let report = run(&way, 1, &["a", "b", "c"], |body| match body {
+                "b" => refused(&[1]),
+                _ => taken(0),
+            });
+            assert_eq!(report.await.outcomes, [Outcome::Delivered, Outcome::Retry, Outcome::Delivered]);
+        }
+        let report = run(&way, 1, &["b", "c"], |body| if body == "b" { refused(&[1, 0]) } else { taken(0) });
+        assert!(
+            is_rejected(&report.await.outcomes[0]),
+            "and once the other refuses it, too, it is the event's fault"
+        );
+    }
+
+    /// A search ends when refusals come one after the other, not when there were many in all.
+    #[tokio::test]
+    async fn many_bad_events_among_good_ones_are_all_found() {
+        let way = Way::of("sink `x`".to_owned());
+        let bodies: Vec<String> = (0..120)
+            .map(|number| format!("{}-{number}", if number % 2 == 0 { "bad" } else { "good" }))
+            .collect();
+        let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        let report =
+            run(&way, 1, &bodies, |body| if body.contains("bad") { refused(&[0]) } else { taken(0) });
+        let report = report.await;
+        for (place, outcome) in report.outcomes.iter().enumerate() {
+            assert_eq!(is_rejected(outcome), place % 2 == 0, "{place}: {outcome:?}");
+        }
     }
 }

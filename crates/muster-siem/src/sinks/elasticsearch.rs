@@ -28,7 +28,7 @@ pub use self::settings::ElasticsearchSettings;
 
 use self::answer::BulkAnswer;
 use self::document::{Place, RecordIds, bulk_body};
-use super::batch::{self, Formatted, Limits, Part, RequestPermit, Sent, Way};
+use super::batch::{self, Answered, Formatted, Keeping, Limits, Part, RequestPermit, Sent, Way};
 use super::error::{SinkError, shown};
 use super::http::{self, ReceiverWords};
 use super::settings::{Settings, Surroundings, bytes};
@@ -104,8 +104,10 @@ impl Elasticsearch {
             failures_max: 1,
         };
         let (place, ids) = (&place, &ids);
-        batch::deliver(formatted, limits, (&self.way, tickets), async |part, permit| {
-            self.send(&part, permit, place, ids).await
+        let keeping = Keeping { tickets, forget: &|_| {} };
+        batch::deliver(formatted, limits, (&self.way, keeping), async |part, permit| {
+            // The nodes of a cluster are one place.
+            Answered { sent: self.send(&part, permit, place, ids).await, by: vec![0] }
         })
         .await
     }

@@ -37,11 +37,11 @@ use crate::formats::Template;
 pub use elasticsearch::{Elasticsearch, ElasticsearchSettings};
 pub use error::SinkError;
 pub use file::{FileSettings, FileSink, TenantFiles};
-pub use settings::{FormatName, FormatOptions, Settings, Surroundings};
+pub use settings::{FormatName, FormatOptions, NoSecret, ReadSecret, Settings, Surroundings};
 pub use splunk_hec::{Acknowledge, SplunkHec, SplunkHecSettings};
 pub use splunk_search::{FoundVersion, RECORDS_MAX, SearchedFor, SplunkSearch};
 pub use syslog::{Confirm, Framing, Rfc, Syslog, SyslogSettings, Transport};
-pub use tickets::{KeepTickets, Said};
+pub use tickets::{AskedTicket, HearAnswers, KeepTickets, Said};
 
 /// A sink's section of the settings.
 #[derive(Debug, Clone)]
@@ -171,12 +171,15 @@ impl Sink {
         }
     }
 
-    /// Asks the receiver what became of requests, and answers for each ticket, in their order.
-    pub async fn ask(&self, tickets: &[Ticket]) -> Vec<Said> {
+    /// Asks the receiver what became of requests. What it says is told as it comes; of some tickets nothing may be said this
+    /// time.
+    pub async fn ask(&self, asked: &[AskedTicket<'_>], hears: &dyn HearAnswers) {
         match self {
-            Self::SplunkHec(sink) => sink.ask(tickets).await,
+            Self::SplunkHec(sink) => sink.ask(asked, hears).await,
             Self::Elasticsearch(_) | Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => {
-                tickets.iter().map(|_| Said::Gone("the sink hands out no tickets".to_owned())).collect()
+                for place in 0..asked.len() {
+                    hears.said(place, Said::Gone("the sink hands out no tickets".to_owned())).await;
+                }
             }
         }
     }
@@ -188,11 +191,11 @@ impl Sink {
         }
     }
 
-    /// What is told of requests that were not acknowledged in time, given what the receiver said last when it was asked.
+    /// What is told of a request that was not acknowledged in time, given what its receiver said last when it was asked.
     #[must_use]
-    pub fn unacknowledged(&self, last: Option<&muster_model::Trouble>) -> String {
+    pub fn unacknowledged(&self, ticket: &Ticket, last: Option<&muster_model::Trouble>) -> String {
         match self {
-            Self::SplunkHec(sink) => sink.unacknowledged(last),
+            Self::SplunkHec(sink) => sink.unacknowledged(ticket, last),
             Self::Elasticsearch(_) | Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => String::new(),
         }
     }

@@ -47,12 +47,24 @@ pub trait Settings: fmt::Debug {
 pub struct Surroundings<'a> {
     /// Where relative paths start from.
     pub folder: &'a Path,
-    /// Reads a secret, or says why it cannot be had.
-    pub secret: &'a (dyn Fn(&SecretReference) -> Result<Secret<String>, String> + Send + Sync),
+    /// Reads a secret, or says why it cannot be had. It may take its time.
+    pub secret: ReadSecret,
     /// The proxy on the way, or what is wrong with it.
     pub proxy: Result<Option<Proxy>, String>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+}
+
+/// Reads a secret, or says why it cannot be had.
+pub type ReadSecret = Arc<dyn Fn(&SecretReference) -> Result<Secret<String>, NoSecret> + Send + Sync>;
+
+/// Why a secret cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoSecret {
+    /// In words for the operator, with what to do.
+    pub reason: String,
+    /// Whether there is none at its place, which is no mistake where another would do.
+    pub is_missing: bool,
 }
 
 impl Surroundings<'_> {

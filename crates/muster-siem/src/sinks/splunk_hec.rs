@@ -21,31 +21,32 @@
 mod acknowledgement;
 mod collector;
 mod lines;
+mod tokens;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use muster_http::Client;
 use muster_model::{
-    ByteSize, ContentHash, DeliveryBatch, Report, Secret, SecretReference, Span, Ticket, Trouble,
+    ByteSize, ContentHash, DeliveryBatch, Report, SecretReference, Span, TenantLabel, Ticket, Trouble,
 };
 use reqwest::StatusCode;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::HeaderMap;
 use serde::{Deserialize, Deserializer};
-use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
-use self::collector::{Call, Collector, NoAnswer, Reply, Said};
+use self::collector::{Call, Collector, NoAnswer, Reply, Said, Whose};
 use self::lines::{Channel, Lines, Turn};
-use super::batch::{self, Formatted, Limits, Part, RequestPermit, Sent, Way};
+use self::tokens::{Token, TokenTemplate, Tokens};
+use super::batch::{self, Answered, Formatted, Keeping, Limits, Part, RequestPermit, Sent};
 use super::error::SinkError;
 use super::http;
 use super::settings::{EncodingKeys, Settings, Surroundings, Urls, bytes, seconds, word};
-use super::tickets::{self, KeepTickets};
+use super::tickets::{self, AskedTicket, HearAnswers, KeepTickets};
 use crate::formats::{
     BigEvents, Encoding, Format, IndexTemplate, MappingOptions, Sourcetypes, SplunkOptions, Template,
 };
@@ -58,8 +59,6 @@ const LINES_MAX: usize = 64;
 const SHRUNK_MAX: u32 = 10;
 /// Requests that may fail while they are small, before what has not started does not start.
 const FAILURES_WHILE_SMALL: usize = 8;
-/// How long it is believed that the token is good.
-const TOKEN_GOOD: Duration = Duration::from_secs(5);
 
 /// `type = "splunk_hec"`: Splunk's HTTP Event Collector.
 #[derive(Debug, Clone, Deserialize)]
@@ -68,8 +67,11 @@ pub struct SplunkHecSettings {
     /// Where the collector is, such as `https://splunk.example:8088`; or a list of several.
     #[serde(deserialize_with = "urls")]
     pub url: Urls,
-    /// Its token.
+    /// Its token; with `{{ tenant.slug }}` or `{{ tenant.id }}` in its place, each tenant's own.
     pub token: SecretReference,
+    /// The token for tenants that have none of their own.
+    #[serde(default)]
+    pub default_token: Option<SecretReference>,
     /// The index; `{{ tenant.slug }}`, `{{ tenant.id }}` and `{{ tenant.name }}` may stand in it, as in `host` and
     /// `source`.
     #[serde(default)]
@@ -156,7 +158,37 @@ impl Settings for SplunkHecSettings {
     }
 
     fn secrets(&self) -> Vec<(&'static str, &SecretReference)> {
-        vec![("token", &self.token)]
+        let token = (!self.has_token_for_each_tenant()).then_some(("token", &self.token));
+        token.into_iter().chain(self.default_token.iter().map(|token| ("default_token", token))).collect()
+    }
+
+    fn mistakes(&self) -> Vec<String> {
+        match (TokenTemplate::of(&self.token), &self.default_token) {
+            (Err(mistake), _) => vec![mistake],
+            (Ok(None), Some(_)) => vec![
+                "default_token is only used where token is each tenant's own, as with { file = \"tokens/{{ tenant.slug }}.token\" }"
+                    .to_owned(),
+            ],
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl SplunkHecSettings {
+    /// Whether each tenant has a token of its own.
+    #[must_use]
+    pub fn has_token_for_each_tenant(&self) -> bool {
+        matches!(TokenTemplate::of(&self.token), Ok(Some(_)))
+    }
+
+    /// Where the tenant's token is kept, in the order in which it is looked for.
+    #[must_use]
+    pub fn tokens_of(&self, tenant: &TenantLabel) -> Vec<SecretReference> {
+        let own = match TokenTemplate::of(&self.token) {
+            Ok(Some(template)) => template.expand(tenant),
+            _ => self.token.clone(),
+        };
+        [own].into_iter().chain(self.default_token.clone()).collect()
     }
 }
 
@@ -166,13 +198,9 @@ pub struct SplunkHec {
     settings: SplunkHecSettings,
     encoding: Encoding,
     lines: Lines,
-    way: Way,
+    tokens: Tokens,
     /// How often requests have been halved.
     shrunk: AtomicU32,
-    /// When an empty request showed last that the token is good.
-    token_good_at: Mutex<Option<Instant>>,
-    /// Whether the collector has shown that it acknowledges, for `Acknowledge::Required`.
-    acknowledges: AtomicBool,
 }
 
 impl SplunkHec {
@@ -183,35 +211,42 @@ impl SplunkHec {
         around: &Surroundings<'_>,
     ) -> Result<Self, SinkError> {
         let made = settings.encoding().map_err(|mistakes| mistakes.join("; ")).and_then(|encoding| {
-            let token = (around.secret)(&settings.token)?;
-            let client = client(&settings, &token, around)?;
+            if let Some(mistake) = settings.mistakes().first() {
+                return Err(mistake.clone());
+            }
+            let client = client(&settings, around)?;
             let collectors = settings.url.0.iter().map(|url| {
                 let (sink, client, timeout) = (sink.to_owned(), client.clone(), settings.timeout.0);
                 Ok(Collector { sink, client, base: base(url)?, timeout })
             });
-            Ok((encoding, collectors.collect::<Result<Vec<_>, String>>()?))
+            let collectors = collectors.collect::<Result<Vec<_>, String>>()?;
+            let way = format!("sink `{sink}` ({})", collectors[0].base);
+            let places = (&settings.token, settings.default_token.as_ref());
+            let tokens = Tokens::of((sink, way), places, collectors.len(), around)?;
+            Ok((encoding, collectors, tokens))
         });
-        let (encoding, collectors) =
+        let (encoding, collectors, tokens) =
             made.map_err(|problem| SinkError::Settings { sink: sink.to_owned(), problem })?;
-        let way = Way::of(format!("sink `{sink}` ({})", collectors[0].base));
         let lines_max = (settings.concurrency() as usize * REQUESTS_MAX).min(LINES_MAX);
         Ok(Self {
             settings,
             encoding,
-            way,
             lines: Lines::new(collectors, lines_max),
+            tokens,
             shrunk: AtomicU32::new(0),
-            token_good_at: Mutex::default(),
-            acknowledges: AtomicBool::new(false),
         })
     }
 
     pub(super) async fn deliver(&self, batch: DeliveryBatch<'_>, tickets: &dyn KeepTickets) -> Report {
         let formatted = Formatted::new(&self.encoding, batch).await;
+        let whose = match self.whose(batch.tenant).await {
+            Ok(whose) => whose,
+            Err(trouble) => return formatted.keep_owed(trouble),
+        };
         if self.settings.acknowledge == Acknowledge::Required
             && !formatted.is_empty()
-            && !self.acknowledges.load(Ordering::Relaxed)
-            && let Err(trouble) = self.insist_on_acknowledgement().await
+            && !whose.token.acknowledges()
+            && let Err(trouble) = self.insist_on_acknowledgement(&whose).await
         {
             return formatted.keep_owed(trouble);
         }
@@ -222,15 +257,34 @@ impl SplunkHec {
             requests_max: REQUESTS_MAX,
             failures_max: if shrunk == 0 { 1 } else { FAILURES_WHILE_SMALL },
         };
-        batch::deliver(formatted, limits, (&self.way, tickets), |part, permit| {
-            self.send(part, permit, tickets)
+        let forget = |ticket: &Ticket| self.lines.forget(ticket.channel);
+        let keeping = Keeping { tickets, forget: &forget };
+        batch::deliver(formatted, limits, (&whose.token.way, keeping), |part, permit| {
+            self.send(&whose, part, permit, tickets)
         })
         .await
     }
 
+    /// With which token something is sent for a tenant, and to which index.
+    async fn whose(&self, tenant: &TenantLabel) -> Result<Whose, Trouble> {
+        let token = self.tokens.for_tenant(tenant).await;
+        let token = token.map_err(|reason| self.lines.collectors[0].trouble(reason, None))?;
+        let index = self.settings.index.as_ref().map(|index| index.expand(tenant));
+        let (tenant, is_own) = (Some((tenant.id, tenant.slug.clone())), self.tokens.are_each_tenants());
+        Ok(Whose { tenant, token, is_own, index })
+    }
+
     /// Asks what became of requests.
-    pub(super) async fn ask(&self, tickets: &[Ticket]) -> Vec<tickets::Said> {
-        acknowledgement::ask(&self.lines, tickets).await
+    pub(super) async fn ask(&self, asked: &[AskedTicket<'_>], hears: &dyn HearAnswers) {
+        let mut answerable = Vec::with_capacity(asked.len());
+        for (place, of) in asked.iter().enumerate() {
+            match self.whose(of.tenant).await {
+                Ok(whose) => answerable.push((place, of.ticket, whose)),
+                // Without its token nobody can ask.
+                Err(trouble) => hears.said(place, tickets::Said::Unclear(trouble)).await,
+            }
+        }
+        acknowledgement::ask((&self.lines, &self.tokens), &answerable, hears).await;
     }
 
     /// Nothing is waited for on these channels any more.
@@ -238,7 +292,7 @@ impl SplunkHec {
         tickets.iter().for_each(|ticket| self.lines.forget(ticket.channel));
     }
 
-    pub(super) fn unacknowledged(&self, last: Option<&Trouble>) -> String {
+    pub(super) fn unacknowledged(&self, ticket: &Ticket, last: Option<&Trouble>) -> String {
         let why =
             last.map(|last| format!(" (the last question failed: {})", last.reason)).unwrap_or_default();
         let reason = format!(
@@ -246,48 +300,76 @@ impl SplunkHec {
              keeps a client on one of them. They are sent again",
             self.settings.ack_timeout.0
         );
-        self.lines.collectors[0].trouble(reason, None).reason
+        let its = |collector: &&Collector| collector.base == ticket.endpoint;
+        let collector = self.lines.collectors.iter().find(its).unwrap_or(&self.lines.collectors[0]);
+        collector.trouble(reason, None).reason
     }
 
     pub(super) fn patience(&self) -> Duration {
         self.settings.ack_timeout.0
     }
 
-    /// Sends the events of `part` in one request, to another collector where one is down or busy.
-    async fn send(&self, part: Part, permit: RequestPermit, tickets: &dyn KeepTickets) -> Sent {
+    /// Sends the events of `part` in one request, to another collector where one is down or busy or refuses it.
+    async fn send(
+        &self,
+        whose: &Whose,
+        part: Part,
+        permit: RequestPermit,
+        tickets: &dyn KeepTickets,
+    ) -> Answered {
         let _permit = permit;
         let plain = part.bytes();
+        // Not when the answer has come: until its ticket is kept, a crash doubles the request.
+        let digest = ContentHash::of(&plain);
         let body = match self.settings.gzip {
             true => http::gzip(plain.clone()).await,
             false => Ok(plain),
         };
         let body = match body {
             Ok(body) => body,
-            Err(error) => return Sent::Retry(Some(self.lines.collectors[0].trouble(error, None))),
+            Err(error) => return Answered::retry(Some(self.lines.collectors[0].trouble(error, None))),
         };
-        let (mut others, mut gone, mut has_failed) = (self.lines.collectors.len() - 1, LINES_MAX, false);
+        // Those that were asked; of those, what they refused the events with.
+        let (mut tried, mut refused) = (Vec::new(), Vec::<(usize, Sent)>::new());
+        let (mut gone, mut has_failed, mut not_taken) = (LINES_MAX, false, None);
         loop {
-            let mut turn = match self.lines.turn().await {
-                Ok(turn) => turn,
-                Err(error) => return Sent::Retry(Some(self.lines.collectors[0].trouble(error, None))),
+            let mut turn = match self.lines.turn(&whose.token, &tried).await {
+                Ok(Some(turn)) => turn,
+                Ok(None) => break,
+                Err(error) => return Answered::retry(Some(self.lines.collectors[0].trouble(error, None))),
             };
             let (place, is_proven) = (turn.line.place, turn.state.is_proven);
-            let channel = turn.channel();
-            let trouble = match self.post(&mut turn, &channel, body.clone()).await {
+            let channel = turn.channel(&whose.token);
+            match self.post(&mut turn, (whose, &channel), body.clone()).await {
                 Ok(reply) => {
                     let has_crashed = reply.status.is_server_error();
-                    match self.judge(turn, channel, &part, reply, tickets).await {
+                    match self.judge(turn, channel, (whose, &part, digest), reply, tickets).await {
                         // A failure that is not the way's: the same bytes once more, and then it is theirs.
                         Judged::As(Sent::Refused(_))
-                            if has_crashed && !std::mem::replace(&mut has_failed, true) =>
-                        {
-                            continue;
+                            if has_crashed && !std::mem::replace(&mut has_failed, true) => {}
+                        // One that refuses what others take does not judge it.
+                        Judged::As(sent @ Sent::Refused(_)) => {
+                            tried.push(place);
+                            refused.push((place, sent));
                         }
-                        Judged::As(sent) => return sent,
-                        Judged::NotTaken(trouble) => trouble,
+                        Judged::As(sent @ (Sent::TooLarge(_) | Sent::Invalid { .. })) if part.len() == 1 => {
+                            tried.push(place);
+                            refused.push((place, sent));
+                        }
+                        Judged::As(sent) => {
+                            let is_taken = matches!(sent, Sent::Delivered | Sent::Awaited | Sent::Ticket(_));
+                            for (place, refusal) in refused.iter().filter(|_| is_taken) {
+                                self.lines.refused_alone(*place, refusal.reason());
+                            }
+                            return Answered { sent, by: vec![place] };
+                        }
+                        Judged::NotTaken(trouble) => {
+                            tried.push(place);
+                            not_taken = Some(trouble);
+                        }
                     }
                 }
-                Err(NoAnswer { was_not_sent, trouble }) => {
+                Err(NoAnswer { was_not_sent, trouble, .. }) => {
                     turn.line.leave();
                     // A connection that has been good is gone: that says nothing about the collector.
                     if was_not_sent && is_proven && gone > 0 {
@@ -297,22 +379,30 @@ impl SplunkHec {
                     self.lines.failed(place);
                     if !was_not_sent {
                         self.shrink();
-                        return Sent::Retry(Some(trouble));
+                        return Answered::retry(Some(trouble));
                     }
-                    trouble
+                    // Nobody has it, for certain: another collector may take it.
+                    tried.push(place);
+                    not_taken = Some(trouble);
                 }
-            };
-            // Nobody has it, for certain: another collector may take it.
-            if others == 0 || !self.lines.has_other(place) {
-                return Sent::Retry(Some(trouble));
             }
-            others -= 1;
+        }
+        let by = refused.iter().map(|(place, _)| *place).collect();
+        match refused.into_iter().next() {
+            Some((_, sent)) => Answered { sent, by },
+            None => Answered::retry(not_taken),
         }
     }
 
-    async fn post(&self, turn: &mut Turn, channel: &Channel, body: Bytes) -> Result<Reply, NoAnswer> {
+    async fn post(
+        &self,
+        turn: &mut Turn,
+        (whose, channel): (&Whose, &Channel),
+        body: Bytes,
+    ) -> Result<Reply, NoAnswer> {
         let cookies = turn.state.cookies.header();
         let call = Call {
+            token: Some(&whose.token),
             endpoint: "event",
             channel: channel.id,
             body: Some(body),
@@ -333,7 +423,7 @@ impl SplunkHec {
         &self,
         mut turn: Turn,
         channel: Channel,
-        part: &Part,
+        (whose, part, digest): (&Whose, &Part, ContentHash),
         reply: Reply,
         tickets: &dyn KeepTickets,
     ) -> Judged {
@@ -342,16 +432,17 @@ impl SplunkHec {
         match (reply.status, reply.said.as_ref()) {
             (StatusCode::OK, Some(Said { code: Some(0), ack_id, .. })) => {
                 self.lines.succeeded(place);
+                whose.token.accepted_at(place);
                 self.grow();
                 Judged::As(match (self.settings.acknowledge, ack_id) {
                     (Acknowledge::Off, _) | (Acknowledge::Auto, None) => {
                         turn.give_back(channel);
                         Sent::Delivered
                     }
-                    (_, Some(id)) => self.keep_ticket(turn, channel, *id, part, tickets).await,
+                    (_, Some(id)) => self.keep_ticket(turn, channel, *id, (part, digest), tickets).await,
                     (Acknowledge::Required, None) => {
-                        self.acknowledges.store(false, Ordering::Relaxed);
-                        Sent::Retry(Some(collector.trouble(NO_ACKNOWLEDGEMENT.to_owned(), None)))
+                        whose.token.set_acknowledges(false);
+                        Sent::Retry(Some(collector.trouble(no_acknowledgement(whose), None)))
                     }
                 })
             }
@@ -371,13 +462,13 @@ impl SplunkHec {
                 })
             }
             _ => {
-                let trouble = collector.refusal(&reply);
+                let trouble = collector.refusal(&reply, Some(whose));
                 let may_be_the_events = may_be_the_events(&reply);
                 if reply.status.is_server_error() || reply.status == StatusCode::TOO_MANY_REQUESTS {
                     turn.line.leave();
                 }
                 drop(turn);
-                if may_be_the_events && self.token_is_good(place).await {
+                if may_be_the_events && self.token_is_good(place, &whose.token).await {
                     return Judged::As(Sent::Refused(Trouble {
                         reason: format!(
                             "{} refuses the event though it knows the token: something on the way to Splunk, such as a firewall \
@@ -388,8 +479,11 @@ impl SplunkHec {
                         after: None,
                     }));
                 }
-                // What HEC says of an index or a channel says nothing of the collector.
-                if reply.status != StatusCode::BAD_REQUEST {
+                if reply.refuses_the_token() {
+                    whose.token.refused_at(place);
+                    self.tokens.refused(whose.tenant_id());
+                } else if reply.status != StatusCode::BAD_REQUEST {
+                    // What HEC says of an index or a channel says nothing of the collector.
                     self.lines.failed(place);
                 }
                 Judged::NotTaken(trouble)
@@ -403,7 +497,7 @@ impl SplunkHec {
         turn: Turn,
         mut channel: Channel,
         ack_id: u64,
-        part: &Part,
+        (part, digest): (&Part, ContentHash),
         tickets: &dyn KeepTickets,
     ) -> Sent {
         let collector = self.lines.collector(&turn.line);
@@ -422,41 +516,40 @@ impl SplunkHec {
             endpoint: collector.base.clone(),
             channel: channel.id,
             ack_id,
-            digest: ContentHash::of(&part.bytes()),
+            digest,
             cookies: turn.state.cookies.header(),
         };
-        let Some(records) = part.whole_records() else {
-            self.lines.wait_on(&turn.line, channel);
-            return Sent::Ticket(ticket);
-        };
+        let id = channel.id;
+        // Whoever finds the ticket in the store must find the line, too.
+        self.lines.wait_on(&turn.line, channel);
+        let Some(records) = part.whole_records() else { return Sent::Ticket(ticket) };
         // With the turn in hand: nobody may ask before it is kept, since an answer is given once.
         match tickets.keep(vec![(ticket, records)]).await {
-            Ok(()) => {
-                self.lines.wait_on(&turn.line, channel);
-                Sent::Awaited
+            Ok(()) => Sent::Awaited,
+            Err(reason) => {
+                self.lines.forget(id);
+                Sent::Retry(Some(collector.trouble(reason, None)))
             }
-            Err(reason) => Sent::Retry(Some(collector.trouble(reason, None))),
         }
     }
 
     /// Whether an empty request is refused for being empty, and so gets through to a collector that knows the token.
-    async fn token_is_good(&self, place: usize) -> bool {
-        let known = *self.token_good_at.lock().expect("no panic while the lock is held");
-        if known.is_some_and(|at| at.elapsed() < TOKEN_GOOD) {
+    async fn token_is_good(&self, place: usize, token: &Token) -> bool {
+        if token.is_good_at(place) {
             return true;
         }
-        let is_good = self.empty(place).await.is_ok_and(|reply| reply.code() == Some(5));
+        let is_good = self.empty(place, token).await.is_ok_and(|reply| reply.code() == Some(5));
         if is_good {
-            *self.token_good_at.lock().expect("no panic while the lock is held") = Some(Instant::now());
+            token.accepted_at(place);
         }
         is_good
     }
 
     /// A request without an event: refused for just that when the token is good, and leaves nothing behind.
-    async fn empty(&self, place: usize) -> Result<Reply, NoAnswer> {
+    async fn empty(&self, place: usize, token: &Token) -> Result<Reply, NoAnswer> {
         let collector = &self.lines.collectors[place];
         let (channel, body) = (Uuid::new_v4(), Some(Bytes::new()));
-        let call = Call { endpoint: "event", channel, body, gzip: false, cookies: None };
+        let call = Call { token: Some(token), endpoint: "event", channel, body, gzip: false, cookies: None };
         collector.call(&collector.client, call).await
     }
 
@@ -472,45 +565,55 @@ impl SplunkHec {
     }
 
     /// Asks, before anything is sent, whether the collectors acknowledge.
-    async fn insist_on_acknowledgement(&self) -> Result<(), Trouble> {
+    async fn insist_on_acknowledgement(&self, whose: &Whose) -> Result<(), Trouble> {
         for collector in &self.lines.collectors {
-            if !acknowledgement::offered_by(collector).await? {
-                return Err(collector.trouble(NO_ACKNOWLEDGEMENT.to_owned(), None));
+            if !acknowledgement::offered_by(collector, whose).await? {
+                return Err(collector.trouble(no_acknowledgement(whose), None));
             }
         }
-        self.acknowledges.store(true, Ordering::Relaxed);
+        whose.token.set_acknowledges(true);
         Ok(())
     }
 
     pub(super) async fn test(&self) -> Result<String, SinkError> {
+        let token = self.tokens.for_trying().await;
+        let token = token.map_err(|problem| SinkError::Unusable {
+            sink: self.lines.collectors[0].sink.clone(),
+            problem,
+        })?;
         let mut found = Vec::new();
         for place in 0..self.lines.collectors.len() {
-            found.push(self.test_one(place).await?);
+            found.push(self.test_one(place, token.clone()).await?);
         }
         Ok(found.join("; "))
     }
 
-    async fn test_one(&self, place: usize) -> Result<String, SinkError> {
+    async fn test_one(&self, place: usize, token: Option<Arc<Token>>) -> Result<String, SinkError> {
         let collector = &self.lines.collectors[place];
         let unusable = |trouble: Trouble| SinkError::unusable(&collector.sink, &trouble);
-        let health =
-            Call { endpoint: "health", channel: Uuid::new_v4(), body: None, gzip: false, cookies: None };
-        let health = collector.call(&collector.client, health).await;
+        let health = collector.health().await;
         let health = health.map_err(|no_answer| unusable(no_answer.trouble))?;
         if health.status != StatusCode::OK || health.code() != Some(17) {
-            return Err(unusable(collector.refusal(&health)));
+            return Err(unusable(collector.refusal(&health, None)));
         }
-        let empty = self.empty(place).await.map_err(|no_answer| unusable(no_answer.trouble))?;
+        let Some(token) = token else {
+            return Ok(format!(
+                "Splunk HEC at {} is healthy; each tenant's own token is tried when something is delivered for it",
+                collector.base
+            ));
+        };
+        let whose = Whose { tenant: None, token, is_own: false, index: None };
+        let empty = self.empty(place, &whose.token).await.map_err(|no_answer| unusable(no_answer.trouble))?;
         if empty.code() != Some(5) {
-            return Err(unusable(collector.refusal(&empty)));
+            return Err(unusable(collector.refusal(&empty, Some(&whose))));
         }
-        let acknowledges = acknowledgement::offered_by(collector).await.map_err(unusable)?;
+        let acknowledges = acknowledgement::offered_by(collector, &whose).await.map_err(unusable)?;
         let how = match (self.settings.acknowledge, acknowledges) {
             (Acknowledge::Off, _) => "acknowledgement is switched off in the settings",
             (_, true) => "it acknowledges what was indexed",
             (Acknowledge::Auto, false) => "it does not acknowledge: what it accepts counts as delivered",
             (Acknowledge::Required, false) => {
-                return Err(unusable(collector.trouble(NO_ACKNOWLEDGEMENT.to_owned(), None)));
+                return Err(unusable(collector.trouble(no_acknowledgement(&whose), None)));
             }
         };
         Ok(format!("Splunk HEC at {} is healthy and takes the token; {how}", collector.base))
@@ -535,22 +638,18 @@ fn may_be_the_events(reply: &Reply) -> bool {
     }
 }
 
-const NO_ACKNOWLEDGEMENT: &str = "the token does not acknowledge what was indexed, and the settings require it: enable \
-     indexer acknowledgement for the token in Splunk, or set acknowledge to auto";
+fn no_acknowledgement(whose: &Whose) -> String {
+    format!(
+        "the token{} does not acknowledge what was indexed, and the settings require it: enable indexer acknowledgement for the \
+         token in Splunk, or set acknowledge to auto",
+        whose.of_tenant()
+    )
+}
 
-fn client(
-    settings: &SplunkHecSettings,
-    token: &Secret<String>,
-    around: &Surroundings<'_>,
-) -> Result<Client, String> {
-    let mut authorization = HeaderValue::from_str(&format!("Splunk {}", token.expose()))
-        .ok()
-        .filter(|_| !token.expose().is_empty() && !token.expose().contains(char::is_whitespace))
-        .ok_or("its token is empty or holds a character that no token has, such as a space or a line end")?;
-    authorization.set_sensitive(true);
-    let headers = HeaderMap::from_iter([(AUTHORIZATION, authorization)]);
+fn client(settings: &SplunkHecSettings, around: &Surroundings<'_>) -> Result<Client, String> {
     let ca_file = around.path(settings.ca_file.as_ref());
-    http::client(headers, settings.timeout.0, ca_file.as_deref(), around.proxy.clone()?, REQUESTS_MAX)
+    let proxy = around.proxy.clone()?;
+    http::client(HeaderMap::new(), settings.timeout.0, ca_file.as_deref(), proxy, REQUESTS_MAX)
 }
 
 /// The address without the collector's own path, which may be typed or not.

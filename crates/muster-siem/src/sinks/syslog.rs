@@ -641,7 +641,10 @@ fn tls(settings: &SyslogSettings, host: &str, around: &Surroundings<'_>) -> Resu
     // The configuration holds the cache by which later connections resume the session.
     let certificate = around.path(settings.client_certificate.as_ref());
     let identity = match (&certificate, &settings.client_key) {
-        (Some(certificate), Some(key)) => Some((certificate.as_path(), (around.secret)(key)?)),
+        (Some(certificate), Some(key)) => {
+            let key = (around.secret)(key).map_err(|no_secret| no_secret.reason)?;
+            Some((certificate.as_path(), key))
+        }
         _ => None,
     };
     let connector = TlsConnector::from(tls::client_config(ca_file.as_deref(), identity)?);

@@ -22,7 +22,7 @@ pub(super) fn settings<T: DeserializeOwned>(section: serde_json::Value) -> T {
 pub(super) fn surroundings() -> Surroundings<'static> {
     Surroundings {
         folder: Path::new("/nonexistent"),
-        secret: &|_| Ok("a-token".into()),
+        secret: Arc::new(|_| Ok("a-token".into())),
         proxy: Ok(None),
         clock: Arc::new(SystemClock),
     }

@@ -4,11 +4,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_model::{DeliveryBatch, Outcome, Report, Ticket, Trouble};
+use muster_model::{DeliveryBatch, Outcome, Report, TenantLabel, Ticket, Trouble};
 use tokio::time::Instant;
 
 use super::Sink;
-use super::tickets::{KeepTickets, Said};
+use super::tickets::{AskedTicket, HearAnswers, KeepTickets, Said};
 
 /// Keeps tickets for as long as the process lives.
 #[derive(Debug, Default)]
@@ -22,7 +22,30 @@ impl KeepTickets for InMemory {
     }
 }
 
+/// What was said of each ticket.
+#[derive(Debug)]
+struct Answers(Mutex<Vec<Option<Said>>>);
+
+#[async_trait]
+impl HearAnswers for Answers {
+    async fn said(&self, place: usize, said: Said) {
+        self.0.lock().expect("no panic while the lock is held")[place] = Some(said);
+    }
+
+    fn goes_on(&self) -> bool {
+        true
+    }
+}
+
 impl Sink {
+    /// Asks about tickets of one tenant, and answers for each; `None` where nothing was said.
+    pub(super) async fn answers(&self, tenant: &TenantLabel, tickets: &[Ticket]) -> Vec<Option<Said>> {
+        let asked: Vec<_> = tickets.iter().map(|ticket| AskedTicket { tenant, ticket }).collect();
+        let answers = Answers(Mutex::new(vec![None; tickets.len()]));
+        self.ask(&asked, &answers).await;
+        answers.0.into_inner().expect("no panic while the lock is held")
+    }
+
     /// Delivers, and waits here until the receiver has acknowledged everything or its time is over: for those who keep no
     /// tickets, such as benchmarks and tests.
     pub async fn deliver_and_wait(&self, batch: DeliveryBatch<'_>) -> Report {
@@ -36,17 +59,17 @@ impl Sink {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));
             let asked: Vec<Ticket> = waiting.iter().map(|(ticket, _)| ticket.clone()).collect();
-            let answers = self.ask(&asked).await;
+            let answers = self.answers(batch.tenant, &asked).await;
             let mut left = Vec::new();
             for (of, said) in waiting.into_iter().zip(answers) {
                 match said {
-                    Said::Stored => {}
-                    Said::NotYet => left.push(of),
-                    Said::Refused(trouble) | Said::Unclear(trouble) => {
+                    Some(Said::Stored) => {}
+                    Some(Said::NotYet) | None => left.push(of),
+                    Some(Said::Refused(trouble) | Said::Unclear(trouble)) => {
                         last = Some(trouble);
                         left.push(of);
                     }
-                    Said::Gone(reason) => {
+                    Some(Said::Gone(reason)) => {
                         last = Some(Trouble { reason, after: None });
                         left.push(of);
                     }
@@ -63,8 +86,10 @@ impl Sink {
         for outcome in report.outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Awaited) {
             *outcome = Outcome::Delivered;
         }
-        if !waiting.is_empty() && report.trouble.is_none() {
-            let reason = self.unacknowledged(last.as_ref());
+        if let Some((ticket, _)) = waiting.first()
+            && report.trouble.is_none()
+        {
+            let reason = self.unacknowledged(ticket, last.as_ref());
             report.trouble = Some(Trouble { reason, after: None });
         }
         report

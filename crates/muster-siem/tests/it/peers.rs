@@ -264,12 +264,12 @@ fn delivery(number: u64, source: Source, batch: Batch) -> Delivery {
 fn sink(settings: SyslogSettings) -> Sink {
     let around = Surroundings {
         folder: Path::new("/"),
-        secret: &|key| match key {
+        secret: Arc::new(|key| match key {
             muster_model::SecretReference::File(file) => {
                 Ok(std::fs::read_to_string(file).expect("a key").as_str().into())
             }
             other => unreachable!("no secret lies at {other}"),
-        },
+        }),
         proxy: Ok(None),
         clock: Arc::new(SystemClock),
     };

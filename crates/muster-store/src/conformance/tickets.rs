@@ -43,7 +43,7 @@ async fn state(store: &dyn Store) -> QueueState {
 
 /// The numbers of the tickets that are waited for, by the number that the receiver gave.
 async fn numbers(store: &dyn Store) -> Vec<(u64, TicketNumber)> {
-    let kept = store.tickets("splunk", 1000).await.expect("listed");
+    let kept = store.tickets("splunk", TicketNumber::default(), 1000).await.expect("listed");
     kept.into_iter().map(|kept| (kept.ticket.ack_id, kept.number)).collect()
 }
 
@@ -89,20 +89,35 @@ async fn what_is_waited_for_is_not_sent_again(store: &dyn Store) {
         },
     ];
     store.keep_tickets(&lease, tickets, at(3)).await.expect("kept");
-    let kept = store.tickets("splunk", 10).await.expect("listed");
+    let kept = store.tickets("splunk", TicketNumber::default(), 10).await.expect("listed");
     assert_eq!((kept.len(), kept[0].ticket.ack_id, kept[0].kept_at), (2, u64::MAX, at(3)));
     assert_eq!(kept[0].ticket.digest, ContentHash::of(b"a request"));
     assert_eq!(kept[0].ticket.cookies.as_ref().expect("sealed").expose(), "route=indexer-1");
-    assert_eq!(kept[0].tenant, lease.tenant.id);
-    assert!(store.tickets("file", 10).await.expect("listed").is_empty(), "another sink's");
-    assert_eq!(store.tickets("splunk", 1).await.expect("listed").len(), 1);
+    assert_eq!(kept[0].tenant, lease.tenant.label());
+    assert!(
+        store.tickets("file", TicketNumber::default(), 10).await.expect("listed").is_empty(),
+        "another sink's"
+    );
+    // In pages, so that those behind are reached whatever becomes of the first.
+    let first = store.tickets("splunk", TicketNumber::default(), 1).await.expect("listed");
+    assert_eq!((first.len(), first[0].number), (1, kept[0].number));
+    let second = store.tickets("splunk", first[0].number, 1).await.expect("listed");
+    assert_eq!((second.len(), second[0].number), (1, kept[1].number));
+    assert!(store.tickets("splunk", second[0].number, 1).await.expect("listed").is_empty());
     give_back(store, &lease, 4).await;
     assert_eq!((state(store).await.owed, state(store).await.delivered), (4, 0), "it is owed still");
     assert!(nothing_due(store, "splunk", at(100)).await, "and not given out");
     assert_eq!(store.next_delivery_due_at("splunk").await.expect("asked"), None);
 
+    // That it is confirmed is written down first, and settled afterwards.
+    assert!(!kept[0].is_confirmed);
+    store.confirm_ticket(kept[0].number, at(5)).await.expect("confirmed");
+    let noted = store.tickets("splunk", TicketNumber::default(), 10).await.expect("listed");
+    assert!(noted[0].is_confirmed && !noted[1].is_confirmed);
+    assert_eq!(state(store).await.delivered, 0);
     let settled = settle(store, u64::MAX, TicketFate::Confirmed, 5).await;
     assert_eq!(settled, SettledTickets { delivered: 2, owed_again: 0 });
+    store.confirm_ticket(kept[0].number, at(5)).await.expect("one that is gone changes nothing");
     let now = state(store).await;
     assert_eq!((now.owed, now.delivered, now.last_success_at), (2, 2, Some(at(5))));
     assert!(nothing_due(store, "splunk", at(100)).await);
@@ -269,11 +284,12 @@ async fn tickets_outlive_the_process(engine: &mut dyn Engine) {
     let lease = leased(&*store, &[&["a"], &["b"]]).await;
     let first = lease.deliveries[0].number;
     store.keep_tickets(&lease, vec![ticket(1, first, Selection::All)], at(3)).await.expect("kept");
+    store.confirm_ticket(numbers(&*store).await[0].1, at(3)).await.expect("confirmed");
     drop(store);
     let store = engine.reopened().await;
     store.take_over(super::kit::OTHER, at(4)).await.expect("taken over");
-    let kept = store.tickets("splunk", 10).await.expect("listed");
-    assert_eq!((kept.len(), kept[0].ticket.ack_id), (1, 1));
+    let kept = store.tickets("splunk", TicketNumber::default(), 10).await.expect("listed");
+    assert_eq!((kept.len(), kept[0].ticket.ack_id, kept[0].is_confirmed), (1, 1, true));
     assert_eq!(kept[0].ticket.cookies.as_ref().expect("sealed").expose(), "route=indexer-1");
     let rest = store.lease_due_deliveries(ME, "splunk", PLENTY, LEASE, at(5)).await.expect("leased");
     assert_eq!(ids(&rest.expect("due").deliveries), ["b"], "what was answered is asked for, not sent again");

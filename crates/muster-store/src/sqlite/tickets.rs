@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{ContentHash, Selection, Source, Ticket};
+use muster_model::{ContentHash, Selection, Source, TenantLabel, Ticket};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -13,6 +13,7 @@ use super::deliveries::{QueueLease, settle_records};
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::rows::{odd, parsed};
+use super::writer::Durability;
 use crate::counting::hour_of;
 use crate::sealing::Sealed;
 use crate::settling::{Answer, selected};
@@ -101,28 +102,39 @@ impl Tickets for SqliteStore {
         .await
     }
 
-    async fn tickets(&self, sink: &str, limit: u32) -> Result<Vec<KeptTicket>, StoreError> {
+    async fn tickets(
+        &self,
+        sink: &str,
+        after: TicketNumber,
+        limit: u32,
+    ) -> Result<Vec<KeptTicket>, StoreError> {
         let failed = self.failed("list what receivers are asked for");
         let rows = sqlx::query(
-            "SELECT k.*, t.id AS tenant, CASE WHEN k.cookies IS NULL THEN NULL ELSE t.data_key END AS data_key
+            "SELECT k.*, t.id AS tenant, t.slug, t.name, CASE WHEN k.cookies IS NULL THEN NULL ELSE t.data_key END AS data_key
              FROM queue q JOIN ticket k ON k.queue_no = q.queue_no JOIN tenant t ON t.tenant_no = q.tenant_no
-             WHERE q.sink = ? AND q.tickets > 0 ORDER BY k.ticket_no LIMIT ?",
+             WHERE q.sink = ? AND q.tickets > 0 AND k.ticket_no > ? ORDER BY k.ticket_no LIMIT ?",
         );
-        let rows = rows.bind(sink).bind(limit).fetch_all(&self.readers).await.map_err(&failed)?;
+        let rows = rows
+            .bind(sink)
+            .bind(after.0.cast_signed())
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(&failed)?;
         let mut tickets = Vec::with_capacity(rows.len());
         for row in rows {
             let (mut kept, sealed) = read_ticket(&row).map_err(&failed)?;
             if let Some(SealedCookies { ticket_id, cookies, data_key }) = sealed {
                 // Without them a balancer may ask another of Splunk's nodes, which costs an answer. One row that does not open
                 // must not keep the sink from being asked for all others.
-                let opened = match self.keys.data_key(data_key, kept.tenant).await {
-                    Ok(key) => open_cookies(&key, kept.tenant, &ticket_id, cookies),
+                let opened = match self.keys.data_key(data_key, kept.tenant.id).await {
+                    Ok(key) => open_cookies(&key, kept.tenant.id, &ticket_id, cookies),
                     Err(error) => Err(error),
                 };
                 match opened {
                     Ok(cookies) => kept.ticket.cookies = Some(cookies),
                     Err(error) => tracing::debug!(
-                        tenant = %kept.tenant,
+                        tenant = %kept.tenant.id,
                         sink,
                         ticket = kept.number.0,
                         %error,
@@ -135,12 +147,27 @@ impl Tickets for SqliteStore {
         Ok(tickets)
     }
 
+    async fn confirm_ticket(&self, number: TicketNumber, now: Timestamp) -> Result<(), StoreError> {
+        self.write_at_once("write down what a receiver confirmed", move |connection| {
+            Box::pin(async move {
+                // One statement and no more: until it is committed, a process that is killed has the request sent again.
+                sqlx::query("UPDATE ticket SET confirmed_at = ? WHERE ticket_no = ?")
+                    .bind(nanoseconds(now))
+                    .bind(number.0.cast_signed())
+                    .execute(&mut *connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     async fn settle_tickets(
         &self,
         settled: Vec<(TicketNumber, TicketFate)>,
         now: Timestamp,
     ) -> Result<SettledTickets, StoreError> {
-        self.write_at_once("write down what a receiver confirmed", move |connection| {
+        self.write("settle what a receiver confirmed", Durability::Synced, move |connection| {
             Box::pin(async move {
                 let mut sums = SettledTickets::default();
                 let mut failed = HashMap::new();
@@ -202,9 +229,14 @@ fn read_ticket(row: &SqliteRow) -> Result<(KeptTicket, Option<SealedCookies>), s
     };
     let kept = KeptTicket {
         number: TicketNumber(count(row.try_get("ticket_no")?)),
-        tenant: parsed(row, "tenant")?,
+        tenant: TenantLabel {
+            id: parsed(row, "tenant")?,
+            slug: parsed(row, "slug")?,
+            name: row.try_get("name")?,
+        },
         ticket,
         kept_at: timestamp(row.try_get("kept_at")?),
+        is_confirmed: row.try_get::<Option<i64>, _>("confirmed_at")?.is_some(),
     };
     let sealed = match row.try_get::<Option<Vec<u8>>, _>("cookies")? {
         Some(cookies) => Some(SealedCookies {

@@ -105,6 +105,17 @@ impl ReadSecret for SecretReference {
     }
 }
 
+impl SecretReferenceError {
+    /// Whether there is nothing at the place at all.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::File { error, .. } => error.kind() == std::io::ErrorKind::NotFound,
+            Self::Env(_) | Self::Systemd(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// What to do about a file that cannot be read.
 fn hint(error: &std::io::Error) -> &'static str {
     match error.kind() {

@@ -43,6 +43,7 @@ const PARTS: &[Check] = &[
     sinks::some_sink,
     sinks::sinks,
     sinks::indexes,
+    sinks::tokens,
     routes::left_out,
     routes::forgotten_sinks,
     listen::certificate,

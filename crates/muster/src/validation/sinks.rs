@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_model::{Tenant, TenantState};
+use muster_model::{SecretReference, Tenant, TenantState};
 use muster_siem::formats::IndexTemplate;
 use muster_siem::sinks::{SinkSettings, SplunkHecSettings};
 
@@ -47,12 +47,7 @@ pub(super) fn indexes(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
     for (name, sink) in &subject.settings.sinks {
         let section = format!("sinks.{name}");
         let SinkSettings::SplunkHec(SplunkHecSettings { index: Some(index), .. }) = sink else { continue };
-        let reached = |tenant: &&Tenant| {
-            let leads = |route: &RouteSettings| route.is_for(tenant) && route.sinks.contains(name);
-            tenant.state != TenantState::Offboarded && subject.settings.routes.iter().any(leads)
-        };
-        let tenants = subject.tenants().unwrap_or_default().iter().filter(reached);
-        let indexes = tenants.map(|tenant| (tenant, index.expand(&tenant.label())));
+        let indexes = reached(subject, name).map(|tenant| (tenant, index.expand(&tenant.label())));
         let wrong: Vec<_> = indexes.filter(|(_, index)| !IndexTemplate::takes(index)).collect();
         if let Some((tenant, index)) = wrong.first() {
             let message = format!(
@@ -64,6 +59,45 @@ pub(super) fn indexes(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
             mistakes.push(subject.down(&section, "index", &message));
         }
     }
+}
+
+/// Tokens of tenants that cannot be read: what such a tenant's records are owed waits, and others' go on.
+pub(super) fn tokens(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    for (name, sink) in &subject.settings.sinks {
+        let section = format!("sinks.{name}");
+        let SinkSettings::SplunkHec(settings) = sink else { continue };
+        if !subject.is_right(&section) || !settings.has_token_for_each_tenant() {
+            continue;
+        }
+        // A command is not run for each tenant: it may ask somebody, and take its time.
+        let has_none = |tenant: &&Tenant| {
+            let places = settings.tokens_of(&tenant.label());
+            let is_file = |place: &SecretReference| !matches!(place, SecretReference::Command(_));
+            places.iter().all(|place| is_file(place) && subject.secret(place, true).is_err())
+        };
+        let none: Vec<&Tenant> = reached(subject, name).filter(has_none).collect();
+        if let Some(tenant) = none.first() {
+            let own = settings.tokens_of(&tenant.label()).swap_remove(0);
+            let why = subject.secret(&own, true).err().unwrap_or_default();
+            let message = format!(
+                "{} tenant(s) have no token, such as {}: {why}; what they are owed would wait",
+                none.len(),
+                tenant.slug
+            );
+            mistakes.push(subject.down(&section, "token", &message));
+        }
+    }
+}
+
+/// The tenants whose records may go to a sink.
+fn reached<'a>(subject: &'a Subject<'_>, sink: &'a str) -> impl Iterator<Item = &'a Tenant> {
+    let is_reached = move |tenant: &&Tenant| {
+        let leads = |route: &RouteSettings| {
+            route.is_for(tenant) && route.sinks.iter().any(|other| other.as_str() == sink)
+        };
+        tenant.state != TenantState::Offboarded && subject.settings.routes.iter().any(leads)
+    };
+    subject.tenants().unwrap_or_default().iter().filter(is_reached)
 }
 
 /// The key that trouble with a sink is about.

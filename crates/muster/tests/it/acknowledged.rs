@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use muster_emulator::{Area, Config, Fault, FaultKind};
+use muster_store::TicketNumber;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
@@ -61,8 +62,11 @@ async fn killed_while_waiting(killing: Killing) -> Killed {
         )))
         .await;
         muster.kill().await.expect("killed");
-        let waiting =
-            store.tickets("splunk", 10_000).await.expect("the store can be read after a kill").len();
+        let waiting = store
+            .tickets("splunk", TicketNumber::default(), 10_000)
+            .await
+            .expect("the store can be read after a kill")
+            .len();
         waited_for_at_kills += waiting;
         kills_at_work += u64::from(waiting > 0);
     }
@@ -137,7 +141,7 @@ async fn what_is_never_acknowledged_delays_nobody_and_is_sent_again() {
     setup.emulator.add_fault(Fault::new(Area::Hec, FaultKind::NeverAcknowledge)).expect("a fault");
     bench.collect().await;
     bench.deliver().await;
-    let waiting = bench.store.tickets("splunk", 1_000).await.expect("listed").len();
+    let waiting = bench.store.tickets("splunk", TicketNumber::default(), 1_000).await.expect("listed").len();
     assert!(waiting >= 6, "every tenant's requests are waited for: {waiting}");
     assert_eq!(setup.tallies()[0].received, 0);
     setup.emulator.clear_faults();
@@ -152,7 +156,10 @@ async fn what_is_never_acknowledged_delays_nobody_and_is_sent_again() {
     let totals = bench.store.sink_totals().await.expect("the store answers");
     let splunk = totals.iter().find(|sink| sink.sink == "splunk").expect("a sink");
     assert!(splunk.delivered >= 6 && splunk.owed > 0, "{splunk:?}");
-    assert_eq!(bench.store.tickets("splunk", 1_000).await.expect("listed").len(), waiting);
+    assert_eq!(
+        bench.store.tickets("splunk", TicketNumber::default(), 1_000).await.expect("listed").len(),
+        waiting
+    );
 
     bench.pass(301);
     bench.deliver().await;
@@ -172,14 +179,17 @@ async fn after_a_crash_what_was_answered_is_asked_for_and_not_sent() {
     before.collect().await;
     before.deliver().await;
     let received = setup.tallies()[0].received;
-    let waiting = before.store.tickets("splunk", 1_000).await.expect("listed");
+    let waiting = before.store.tickets("splunk", TicketNumber::default(), 1_000).await.expect("listed");
     assert!(received >= 40 && !waiting.is_empty());
     drop(before);
     // Those that were handed out meanwhile are acknowledged after the time that was said then; another process has lost it.
     let after = Bench::new(&setup).await;
     after.deliver().await;
     assert_eq!(setup.tallies()[0].received, received, "nothing is sent again");
-    assert_eq!(after.store.tickets("splunk", 1_000).await.expect("listed").len(), waiting.len());
+    assert_eq!(
+        after.store.tickets("splunk", TicketNumber::default(), 1_000).await.expect("listed").len(),
+        waiting.len()
+    );
 }
 
 /// A firewall that refuses some events costs those events; one that refuses everything costs nothing.

@@ -47,6 +47,7 @@ mod status_trouble;
 mod status_truth;
 mod support;
 mod sweeps;
+mod tenant_tokens;
 mod terminals;
 mod validate;
 mod verify;

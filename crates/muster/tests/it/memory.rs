@@ -6,15 +6,7 @@ use std::time::Duration;
 use muster_emulator::{Config, WorldChange};
 use muster_model::Clock as _;
 
-use crate::support::{Setup, config, eventually};
-
-/// The most that a process has held so far, in megabytes.
-fn peak_rss_mb(process: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux tells");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
-    let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kibibytes * 1_024.0 / 1e6
-}
+use crate::support::{Setup, config, eventually, peak_rss_mb};
 
 /// 10,000 alerts of 20 kB at once, and 50 incidents with 400 alerts each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,6 +24,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 /// An emulator with all receivers, and a Muster set up for it.
 pub(crate) struct Setup {
@@ -189,6 +190,14 @@ pub(crate) async fn ask(method: &str, address: &str, headers: &[(&str, &str)], b
     (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
+/// The most that a process has held so far, in megabytes.
+pub(crate) fn peak_rss_mb(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux tells");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+    let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kibibytes * 1_024.0 / 1e6
+}
+
 /// Sends a signal to a process that runs.
 pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
@@ -268,7 +277,7 @@ impl Bench {
             accepted: Arc::clone(&accepted),
             told: Arc::default(),
             kept: Notify::new(),
-            asked: tokio::sync::Mutex::default(),
+            asked: std::sync::Mutex::default(),
         };
         let deliverers = settings.sinks.keys().map(deliverer).collect();
         Self { store, clock, collector, deliverers, troubles, keeper }
@@ -289,7 +298,8 @@ impl Bench {
         for deliverer in &self.deliverers {
             loop {
                 while deliverer.step().await.expect("the store answers") != StepOutcome::Idle {}
-                if deliverer.ask().await.expect("the store answers") != AskOutcome::Settled {
+                let asked = deliverer.ask(&CancellationToken::new()).await.expect("the store answers");
+                if !matches!(asked, AskOutcome::Settled(_)) {
                     break;
                 }
             }

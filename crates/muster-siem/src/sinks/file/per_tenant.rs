@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{FileSettings, FileSink};
 use crate::formats::Template;
 use crate::sinks::error::SinkError;
-use crate::sinks::settings::{Settings, Surroundings};
+use crate::sinks::settings::{NoSecret, ReadSecret, Settings, Surroundings};
 
 /// Files that are open at once: each takes a few descriptors.
 const OPEN_MAX: usize = 64;
@@ -149,8 +149,9 @@ fn open_file(
         })?;
     }
     let proxy: Result<Option<Proxy>, String> = Ok(None);
-    let secret = |_: &muster_model::SecretReference| Err("a file has no secrets".to_owned());
-    FileSink::build(name, settings, &Surroundings { folder: &folder, secret: &secret, proxy, clock })
+    let no_secret = NoSecret { reason: "a file has no secrets".to_owned(), is_missing: true };
+    let secret: ReadSecret = Arc::new(move |_| Err(no_secret.clone()));
+    FileSink::build(name, settings, &Surroundings { folder: &folder, secret, proxy, clock })
 }
 
 /// The folder before the first part with a template.

@@ -3,156 +3,237 @@
 //! A channel whose line is alive is asked on it, so that the same indexer answers behind any balancer. Others are asked over
 //! a new connection each time: a balancer that knows no cookies leads to another indexer each time, and one that has never
 //! heard of a channel says no.
+//!
+//! Collectors are asked side by side, a few connections of each at a time. One that is silent is not asked any further in this
+//! round, nor in the next ones for a while, and holds up no other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream;
 use muster_http::Client;
 use muster_model::{Secret, Ticket, Trouble};
 use reqwest::StatusCode;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::collector::{self, Call, Collector, Reply};
+use super::collector::{self, Call, Collector, NoAnswer, Reply, Whose};
 use super::lines::{Line, Lines};
-use crate::sinks::tickets::Said;
+use super::tokens::Tokens;
+use crate::sinks::tickets::{HearAnswers, Said};
 
-/// Connections that are asked over at the same time.
-const AT_ONCE_MAX: usize = 16;
+/// Connections to a collector that are asked over at the same time, where many requests are waited for. What was told and is not
+/// on disk yet comes twice if Muster is killed, so they are few, and only one where one is enough.
+const AT_ONCE_MAX: usize = 4;
+/// So many requests that are waited for are many.
+const MANY: usize = 256;
+/// A collector that gives no answer for so long is silent: the question is small.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 
-/// Those that are asked over one connection, as places among the tickets.
+/// Those that are asked over one connection.
 enum Group<'a> {
-    OnLine(Arc<Line>, Vec<usize>),
-    Anew(&'a Collector, Option<&'a Secret<String>>, Vec<usize>),
+    OnLine(Arc<Line>, Vec<&'a Answerable<'a>>),
+    Anew(Option<&'a Secret<String>>, Vec<&'a Answerable<'a>>),
 }
 
-/// Asks about all tickets, and answers for each.
-pub(super) async fn ask(lines: &Lines, tickets: &[Ticket]) -> Vec<Said> {
-    let mut said: Vec<Said> = tickets.iter().map(|_| gone()).collect();
-    let asked: Vec<_> =
-        groups(lines, tickets).into_iter().map(|group| ask_group(lines, tickets, group)).collect();
-    let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE_MAX);
-    while let Some(answered) = answers.next().await {
-        for (place, answer) in answered {
-            said[place] = answer;
+/// A ticket, its place among all that are asked about, and with which token it is asked about.
+pub(super) type Answerable<'a> = (usize, &'a Ticket, Whose);
+
+/// A collector that is asked.
+struct Questioning<'a> {
+    lines: &'a Lines,
+    tokens: &'a Tokens,
+    place: usize,
+    hears: &'a dyn HearAnswers,
+    is_silent: AtomicBool,
+}
+
+/// Asks about all tickets; the answers are told as they come.
+pub(super) async fn ask(
+    (lines, tokens): (&Lines, &Tokens),
+    asked: &[Answerable<'_>],
+    hears: &dyn HearAnswers,
+) {
+    let mut of_each: BTreeMap<usize, Vec<&Answerable<'_>>> = BTreeMap::new();
+    for of in asked {
+        let (place, ticket, _) = of;
+        let is_its = |collector: &Collector| collector.base == ticket.endpoint;
+        match lines.collectors.iter().position(is_its) {
+            Some(collector) => of_each.entry(collector).or_default().push(of),
+            // The token is for the addresses of the settings only.
+            None => hears.said(*place, gone()).await,
         }
     }
-    said
+    let questionings = of_each.into_iter().map(|(place, asked)| async move {
+        let is_silent = AtomicBool::new(false);
+        Questioning { lines, tokens, place, hears, is_silent }.ask(&asked).await;
+    });
+    join_all(questionings).await;
 }
 
 fn gone() -> Said {
     Said::Gone("its address is not in the sink's settings any more, and nobody else can be asked".to_owned())
 }
 
-fn groups<'a>(lines: &'a Lines, tickets: &'a [Ticket]) -> Vec<Group<'a>> {
-    let mut on_lines: HashMap<*const Line, (Arc<Line>, Vec<usize>)> = HashMap::new();
-    let mut anew: BTreeMap<(usize, Option<&str>), Vec<usize>> = BTreeMap::new();
-    for (place, ticket) in tickets.iter().enumerate() {
-        let collector = lines.collectors.iter().position(|collector| collector.base == ticket.endpoint);
-        match (lines.line_of(ticket.channel), collector) {
-            (Some(line), _) => {
-                on_lines.entry(Arc::as_ptr(&line)).or_insert_with(|| (line, Vec::new())).1.push(place);
+impl Questioning<'_> {
+    async fn ask(&self, asked: &[&Answerable<'_>]) {
+        if self.lines.is_silent(self.place) {
+            return;
+        }
+        let at_once = if asked.len() < MANY { 1 } else { AT_ONCE_MAX };
+        let groups = self.groups(asked).into_iter().map(|group| self.ask_group(group));
+        let groups: Vec<_> = groups.collect();
+        stream::iter(groups).buffer_unordered(at_once).collect::<()>().await;
+    }
+
+    fn collector(&self) -> &Collector {
+        &self.lines.collectors[self.place]
+    }
+
+    fn goes_on(&self) -> bool {
+        self.hears.goes_on() && !self.is_silent.load(Ordering::Relaxed)
+    }
+
+    fn groups<'a>(&self, asked: &[&'a Answerable<'a>]) -> Vec<Group<'a>> {
+        let mut on_lines: HashMap<*const Line, (Arc<Line>, Vec<_>)> = HashMap::new();
+        let mut anew: BTreeMap<Option<&str>, Vec<_>> = BTreeMap::new();
+        for of in asked.iter().copied() {
+            let (_, ticket, _) = of;
+            match self.lines.line_of(ticket.channel) {
+                Some(line) => {
+                    on_lines.entry(Arc::as_ptr(&line)).or_insert_with(|| (line, Vec::new())).1.push(of);
+                }
+                None => {
+                    let cookies = ticket.cookies.as_ref().map(|cookies| cookies.expose().as_str());
+                    anew.entry(cookies).or_default().push(of);
+                }
             }
-            (None, Some(collector)) => {
-                let cookies = ticket.cookies.as_ref().map(|cookies| cookies.expose().as_str());
-                anew.entry((collector, cookies)).or_default().push(place);
-            }
-            // The token is for the addresses of the settings only.
-            (None, None) => {}
+        }
+        let on_lines = on_lines.into_values().map(|(line, asked)| Group::OnLine(line, asked));
+        let anew = anew.into_values().flat_map(|asked| {
+            let cookies = asked.first().and_then(|(_, ticket, _)| ticket.cookies.as_ref());
+            // Those of before a restart may be many.
+            let share = asked.len().div_ceil(AT_ONCE_MAX);
+            let shares: Vec<_> = asked.chunks(share).map(<[_]>::to_vec).collect();
+            shares.into_iter().map(move |share| Group::Anew(cookies, share))
+        });
+        on_lines.chain(anew).collect()
+    }
+
+    async fn ask_group(&self, group: Group<'_>) {
+        match group {
+            Group::OnLine(line, asked) => self.ask_on(&line, asked).await,
+            Group::Anew(cookies, asked) => self.ask_anew(cookies, asked).await,
         }
     }
-    let on_lines = on_lines.into_values().map(|(line, places)| Group::OnLine(line, places));
-    let anew = anew.into_iter().map(|((collector, _), places)| {
-        let cookies = places.first().and_then(|place| tickets[*place].cookies.as_ref());
-        Group::Anew(&lines.collectors[collector], cookies, places)
-    });
-    on_lines.chain(anew).collect()
-}
 
-async fn ask_group(lines: &Lines, tickets: &[Ticket], group: Group<'_>) -> Vec<(usize, Said)> {
-    match group {
-        Group::OnLine(line, places) => {
-            let mut turn = lines.turn_on(line).await;
+    /// Asks over the line on which the requests went. When that is lost, what is left is asked over another in the next round.
+    async fn ask_on(&self, line: &Arc<Line>, asked: Vec<&Answerable<'_>>) {
+        for (place, ticket, whose) in asked {
+            if !self.goes_on() || !line.is_alive() {
+                return;
+            }
+            // A request that takes its time holds up the questions of its line only.
+            let Ok(mut turn) = timeout(SILENT_AFTER, self.lines.turn_on(Arc::clone(line))).await else {
+                return;
+            };
             let cookies = turn.state.cookies.header();
-            let (collector, client) = (lines.collector(&turn.line), turn.line.client.clone());
-            let asked = places.iter().map(|place| &tickets[*place]);
-            let (answers, is_lost) = ask_over(collector, Some(client), cookies.as_ref(), asked).await;
-            if is_lost {
-                turn.line.leave();
+            let said = match self.question(&line.client, cookies.as_ref(), (ticket, whose)).await {
+                Ok(reply) => {
+                    if reply.closes() {
+                        line.leave();
+                    }
+                    self.heard(&reply, (ticket, whose))
+                }
+                Err(trouble) => {
+                    line.leave();
+                    Said::Unclear(trouble)
+                }
+            };
+            if said == Said::Stored {
+                self.lines.is_free(ticket.channel, Some(&mut turn));
             }
-            for (place, _) in places.iter().zip(&answers).filter(|(_, said)| **said == Said::Stored) {
-                lines.is_free(tickets[*place].channel, Some(&mut turn));
-            }
-            places.into_iter().zip(answers).collect()
-        }
-        Group::Anew(collector, cookies, places) => {
-            let asked = places.iter().map(|place| &tickets[*place]);
-            let (answers, _) = ask_over(collector, None, cookies, asked).await;
-            for (place, _) in places.iter().zip(&answers).filter(|(_, said)| **said == Said::Stored) {
-                lines.is_free(tickets[*place].channel, None);
-            }
-            places.into_iter().zip(answers).collect()
+            drop(turn);
+            self.hears.said(*place, said).await;
         }
     }
-}
 
-/// Asks about tickets one after the other over one connection; whether that was lost. What was not asked for then is as
-/// unclear as what was. Without a `client` they may be asked over any connection, and a collector that closes each is asked
-/// over one after the other.
-async fn ask_over<'a>(
-    collector: &Collector,
-    client: Option<Client>,
-    cookies: Option<&Secret<String>>,
-    tickets: impl Iterator<Item = &'a Ticket>,
-) -> (Vec<Said>, bool) {
-    let (mut answers, mut lost): (Vec<Said>, Option<Said>) = (Vec::new(), None);
-    let (is_on_a_line, mut client) = (client.is_some(), client);
-    for ticket in tickets {
-        if let Some(lost) = &lost {
-            answers.push(lost.clone());
-            continue;
+    /// Asks over any connection; a collector that closes each is asked over one after the other.
+    async fn ask_anew(&self, cookies: Option<&Secret<String>>, asked: Vec<&Answerable<'_>>) {
+        let mut client: Option<Client> = None;
+        for (place, ticket, whose) in asked {
+            if !self.goes_on() {
+                return;
+            }
+            let over = match client.take().map_or_else(|| self.collector().client.of_one_connection(), Ok) {
+                Ok(over) => over,
+                Err(error) => {
+                    let trouble = self.collector().trouble(error.to_string(), None);
+                    return self.hears.said(*place, Said::Unclear(trouble)).await;
+                }
+            };
+            let said = match self.question(&over, cookies, (ticket, whose)).await {
+                Ok(reply) => {
+                    client = Some(over).filter(|_| !reply.closes());
+                    self.heard(&reply, (ticket, whose))
+                }
+                Err(trouble) => return self.hears.said(*place, Said::Unclear(trouble)).await,
+            };
+            if said == Said::Stored {
+                self.lines.is_free(ticket.channel, None);
+            }
+            self.hears.said(*place, said).await;
         }
+    }
+
+    async fn question(
+        &self,
+        client: &Client,
+        cookies: Option<&Secret<String>>,
+        (ticket, whose): (&Ticket, &Whose),
+    ) -> Result<Reply, Trouble> {
         let question = serde_json::json!({ "acks": [ticket.ack_id] }).to_string();
         let (channel, body) = (ticket.channel, Some(Bytes::from(question)));
-        let over = match client.take().map_or_else(|| collector.client.of_one_connection(), Ok) {
-            Ok(over) => over,
-            Err(error) => {
-                let unclear = Said::Unclear(collector.trouble(error.to_string(), None));
-                lost = Some(unclear.clone());
-                answers.push(unclear);
-                continue;
+        let token = Some(whose.token.as_ref());
+        let call = Call { token, endpoint: "ack", channel, body, gzip: false, cookies };
+        // No longer than any other request may take.
+        let patience = SILENT_AFTER.min(self.collector().timeout);
+        match timeout(patience, self.collector().call(client, call)).await {
+            Ok(Err(NoAnswer { is_silence: false, trouble, .. })) => Err(trouble),
+            Ok(Ok(reply)) => {
+                self.lines.answers(self.place);
+                Ok(reply)
             }
-        };
-        match collector.call(&over, Call { endpoint: "ack", channel, body, gzip: false, cookies }).await {
-            Ok(reply) => {
-                let said = said(collector, &reply, ticket.ack_id);
-                if !reply.closes() {
-                    client = Some(over);
-                } else if is_on_a_line {
-                    let why = "the collector closes connections; asked again over another".to_owned();
-                    lost = Some(Said::Unclear(collector.trouble(why, None)));
-                }
-                answers.push(said);
-            }
-            Err(no_answer) => {
-                let unclear = Said::Unclear(no_answer.trouble);
-                lost = Some(unclear.clone());
-                answers.push(unclear);
+            Ok(Err(NoAnswer { is_silence: true, .. })) | Err(_) => {
+                self.is_silent.store(true, Ordering::Relaxed);
+                self.lines.is_not_answering(self.place);
+                let why = format!("no answer within {patience:?} when it was asked what it has stored");
+                Err(self.collector().trouble(why, None))
             }
         }
     }
-    (answers, lost.is_some())
+
+    /// What an answer means for a ticket.
+    fn heard(&self, reply: &Reply, (ticket, whose): (&Ticket, &Whose)) -> Said {
+        if reply.refuses_the_token() {
+            self.tokens.refused(whose.tenant_id());
+        }
+        said(self.collector(), reply, (ticket, whose))
+    }
 }
 
 /// What an answer means for the request with this number.
-fn said(collector: &Collector, reply: &Reply, ack_id: u64) -> Said {
+fn said(collector: &Collector, reply: &Reply, (ticket, whose): (&Ticket, &Whose)) -> Said {
     if let (StatusCode::OK, Some(collector::Said { acks: Some(acks), .. })) = (reply.status, &reply.said) {
         // Only of what was asked for: what is said of other numbers belongs to others.
-        return if acks.get(&ack_id.to_string()) == Some(&true) { Said::Stored } else { Said::NotYet };
+        return if acks.get(&ticket.ack_id.to_string()) == Some(&true) { Said::Stored } else { Said::NotYet };
     }
-    let trouble = collector.refusal(reply);
+    let trouble = collector.refusal(reply, Some(whose));
     match reply.status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Said::Unclear(trouble),
         status if status.is_client_error() => Said::Refused(trouble),
@@ -161,14 +242,15 @@ fn said(collector: &Collector, reply: &Reply, ack_id: u64) -> Said {
 }
 
 /// Whether the collector acknowledges, for this token.
-pub(super) async fn offered_by(collector: &Collector) -> Result<bool, Trouble> {
+pub(super) async fn offered_by(collector: &Collector, whose: &Whose) -> Result<bool, Trouble> {
     let body = Some(Bytes::from_static(b"{\"acks\":[0]}"));
     // On a channel of its own: an acknowledgement is told once, and this must not take one that is waited for.
-    let call = Call { endpoint: "ack", channel: Uuid::new_v4(), body, gzip: false, cookies: None };
+    let (token, channel) = (Some(whose.token.as_ref()), Uuid::new_v4());
+    let call = Call { token, endpoint: "ack", channel, body, gzip: false, cookies: None };
     let reply = collector.call(&collector.client, call).await.map_err(|no_answer| no_answer.trouble)?;
     match (reply.status, &reply.said) {
         (StatusCode::OK, Some(collector::Said { acks: Some(_), .. })) => Ok(true),
         (_, Some(collector::Said { code: Some(14), .. })) | (StatusCode::NOT_FOUND, _) => Ok(false),
-        _ => Err(collector.refusal(&reply)),
+        _ => Err(collector.refusal(&reply, Some(whose))),
     }
 }

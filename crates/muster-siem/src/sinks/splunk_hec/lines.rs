@@ -10,10 +10,12 @@
 //! - A channel on which a number is handed out twice is left, and its request counts as not answered.
 //!
 //! Requests on one line go one after the other, questions included, so a line's answers are an indexer's.
+//!
+//! A channel belongs to the token that it began with, a line to no token: tenants with tokens of their own share the lines.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use muster_http::Client;
@@ -24,6 +26,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::collector::Collector;
+use super::tokens::Token;
 
 /// Numbers that a channel remembers; it is left when it has had so many.
 const NUMBERS_MAX: usize = 1_000;
@@ -33,6 +36,8 @@ const FREE_MAX: usize = 64;
 const UNUSED_MAX: Duration = Duration::from_secs(25);
 /// How long a collector that failed is passed over, at first and at most.
 const PASSED_OVER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// So often in a row a collector may refuse what another takes.
+const REFUSED_ALONE_MAX: u32 = 3;
 /// The longest cookies that are kept.
 const COOKIES_BYTES_MAX: usize = 4096;
 
@@ -52,6 +57,12 @@ pub(super) struct Lines {
 struct Health {
     failures: u32,
     passed_over_until: Option<Instant>,
+    /// How often in a row it gave no answer when it was asked about requests.
+    silences: u32,
+    silent_until: Option<Instant>,
+    /// Since it took something last, what it has refused and another has taken.
+    refused_alone: u32,
+    is_out_of_use: bool,
 }
 
 /// One connection to one collector.
@@ -80,12 +91,14 @@ pub(super) struct LineState {
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) id: Uuid,
+    /// The token that it belongs to.
+    token: Arc<Token>,
     numbers: HashSet<u64>,
 }
 
 impl Channel {
-    pub(super) fn new() -> Self {
-        Self { id: Uuid::new_v4(), numbers: HashSet::new() }
+    fn new(token: &Arc<Token>) -> Self {
+        Self { id: Uuid::new_v4(), token: Arc::clone(token), numbers: HashSet::new() }
     }
 
     /// Takes a number down; `false` when it was handed out before.
@@ -108,9 +121,13 @@ impl Drop for Turn {
 }
 
 impl Turn {
-    /// A channel that nothing is under way on.
-    pub(super) fn channel(&mut self) -> Channel {
-        self.state.free.pop().unwrap_or_else(Channel::new)
+    /// A channel of this token that nothing is under way on.
+    pub(super) fn channel(&mut self, token: &Arc<Token>) -> Channel {
+        let free = &mut self.state.free;
+        match free.iter().rposition(|channel| Arc::ptr_eq(&channel.token, token)) {
+            Some(place) => free.remove(place),
+            None => Channel::new(token),
+        }
     }
 
     /// Gives a channel back on which nothing is waited for.
@@ -120,7 +137,11 @@ impl Turn {
 }
 
 fn give_back(state: &mut LineState, channel: Channel) {
-    if state.free.len() < FREE_MAX && channel.numbers.len() < NUMBERS_MAX {
+    if channel.numbers.len() < NUMBERS_MAX {
+        if state.free.len() >= FREE_MAX {
+            // The one that has waited longest: its token may never come again.
+            state.free.remove(0);
+        }
         state.free.push(channel);
     }
 }
@@ -135,12 +156,12 @@ impl Lines {
         &self.collectors[line.place]
     }
 
-    /// The turn on the line with the least to do, to a collector that is well. A new line while those that there are are
-    /// busy.
-    pub(super) async fn turn(&self) -> Result<Turn, String> {
-        let line = self.choose()?;
+    /// The turn on the line with the least to do, to a collector that is well and takes the token. A new line while those that
+    /// there are are busy. `None` where none is left beside those that were `tried`.
+    pub(super) async fn turn(&self, token: &Token, tried: &[usize]) -> Result<Option<Turn>, String> {
+        let Some(line) = self.choose(token, tried)? else { return Ok(None) };
         let state = Arc::clone(&line.state).lock_owned().await;
-        Ok(Turn { line, state })
+        Ok(Some(Turn { line, state }))
     }
 
     /// The turn on this line, for a question.
@@ -150,18 +171,20 @@ impl Lines {
         Turn { line, state }
     }
 
-    fn choose(&self) -> Result<Arc<Line>, String> {
+    fn choose(&self, token: &Token, tried: &[usize]) -> Result<Option<Arc<Line>>, String> {
         let mut open = self.open.lock().expect("no panic while the lock is held");
         open.retain(|line| line.is_alive() && (!line.is_unused() || line.has_load()));
-        let well = self.well();
+        let well = self.well(token, tried);
         let least = open.iter().filter(|line| well.contains(&line.place)).min_by_key(|line| line.load());
         if let Some(line) = least.filter(|line| !line.has_load() || open.len() >= self.lines_max) {
             line.load.fetch_add(1, Ordering::AcqRel);
-            return Ok(Arc::clone(line));
+            return Ok(Some(Arc::clone(line)));
         }
         // To the collector that has the fewest.
         let lines_to = |place: usize| open.iter().filter(|line| line.place == place).count();
-        let place = well.iter().copied().min_by_key(|place| lines_to(*place)).unwrap_or(0);
+        let Some(place) = well.iter().copied().min_by_key(|place| lines_to(*place)) else {
+            return Ok(None);
+        };
         let client = self.collectors[place].client.of_one_connection().map_err(|error| error.to_string())?;
         let line = Arc::new(Line {
             place,
@@ -172,38 +195,82 @@ impl Lines {
             used_at: Mutex::new(Instant::now()),
         });
         open.push(Arc::clone(&line));
-        Ok(line)
+        Ok(Some(line))
     }
 
-    /// The collectors that are well; where none is, the one that is tried again first.
-    fn well(&self) -> Vec<usize> {
+    /// Of the collectors that were not tried, those that are well and take the token; where none was tried and none is well,
+    /// the one that is tried again first.
+    fn well(&self, token: &Token, tried: &[usize]) -> Vec<usize> {
         let now = Instant::now();
         let until = |place: usize| {
-            let health = self.health[place].lock().expect("no panic while the lock is held");
-            health.passed_over_until.filter(|until| *until > now)
+            let passed_over_until = self.health(place).passed_over_until;
+            passed_over_until.max(token.refused_until(place)).filter(|until| *until > now)
         };
-        let well: Vec<usize> = (0..self.collectors.len()).filter(|place| until(*place).is_none()).collect();
-        match well.is_empty() {
+        let left = (0..self.collectors.len()).filter(|place| !tried.contains(place));
+        let well: Vec<usize> = left.clone().filter(|place| until(*place).is_none()).collect();
+        match well.is_empty() && tried.is_empty() {
             false => well,
-            true => (0..self.collectors.len()).min_by_key(|place| until(*place)).into_iter().collect(),
+            true => left.min_by_key(|place| until(*place)).into_iter().collect(),
         }
     }
 
-    /// Whether another collector than this one is well.
-    pub(super) fn has_other(&self, place: usize) -> bool {
-        self.well().iter().any(|other| *other != place)
+    fn health(&self, place: usize) -> MutexGuard<'_, Health> {
+        self.health[place].lock().expect("no panic while the lock is held")
     }
 
     /// A collector has answered as it should.
     pub(super) fn succeeded(&self, place: usize) {
-        *self.health[place].lock().expect("no panic while the lock is held") = Health::default();
+        let before = std::mem::take(&mut *self.health(place));
+        if before.is_out_of_use {
+            let Collector { sink, base, .. } = &self.collectors[place];
+            tracing::info!(sink.name = sink, url = base, "the collector takes events again");
+        }
+    }
+
+    /// A collector has refused what another took. One that does so again and again refuses everything: it is out of use, but for
+    /// a try now and then.
+    pub(super) fn refused_alone(&self, place: usize, reason: &str) {
+        let mut health = self.health(place);
+        health.refused_alone += 1;
+        if health.refused_alone < REFUSED_ALONE_MAX {
+            return;
+        }
+        health.passed_over_until = Some(Instant::now() + PASSED_OVER.1);
+        if !std::mem::replace(&mut health.is_out_of_use, true) {
+            let Collector { sink, base, .. } = &self.collectors[place];
+            tracing::warn!(
+                sink.name = sink,
+                url = base,
+                reason,
+                "the collector refuses what the others take, so it is out of use; it is tried again every minute"
+            );
+        }
+    }
+
+    /// A collector gives no answer when it is asked about requests: it is not asked for a while.
+    pub(super) fn is_not_answering(&self, place: usize) {
+        let mut health = self.health(place);
+        let wait = wait(health.silences);
+        health.silences += 1;
+        health.silent_until = Some(Instant::now() + wait);
+    }
+
+    /// A collector answers when it is asked about requests, or refuses connections at once.
+    pub(super) fn answers(&self, place: usize) {
+        let mut health = self.health(place);
+        (health.silences, health.silent_until) = (0, None);
+    }
+
+    /// Whether a collector was silent when it was asked last, and is not to be asked yet.
+    pub(super) fn is_silent(&self, place: usize) -> bool {
+        let health = self.health(place);
+        health.silent_until.is_some_and(|until| until > Instant::now())
     }
 
     /// A collector is down or busy: others are asked before it for a while.
     pub(super) fn failed(&self, place: usize) {
-        let mut health = self.health[place].lock().expect("no panic while the lock is held");
-        let (first, most) = PASSED_OVER;
-        let wait = first.saturating_mul(1 << health.failures.min(6)).min(most);
+        let mut health = self.health(place);
+        let wait = wait(health.failures);
         health.failures += 1;
         health.passed_over_until = Some(Instant::now() + wait);
     }
@@ -242,8 +309,14 @@ impl Lines {
     }
 }
 
+/// How long a collector is passed over after so many failures in a row.
+fn wait(failures: u32) -> Duration {
+    let (first, most) = PASSED_OVER;
+    first.saturating_mul(1 << failures.min(6)).min(most)
+}
+
 impl Line {
-    fn is_alive(&self) -> bool {
+    pub(super) fn is_alive(&self) -> bool {
         self.is_alive.load(Ordering::Acquire)
     }
 
@@ -300,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_number_is_handed_out_once_on_a_channel() {
-        let mut channel = Channel::new();
+        let mut channel = Channel::new(&Arc::new(Token::in_tests()));
         assert!(channel.hand_out(0) && channel.hand_out(u64::MAX));
         assert!(!channel.hand_out(0));
     }

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::sinks::Sink;
 use crate::sinks::scripted::{HANGS, Receiver, Request, http, kept};
 use crate::sinks::suite::{self, Behaviour, Harness};
 use crate::sinks::testing::{body, check_page, delivery, delivery_batch, settings, surroundings, tenant};
+use crate::sinks::tickets;
 
 const DONE: &str = r#"{"text":"Success","code":0}"#;
 
@@ -400,7 +402,8 @@ async fn settings_that_cannot_work_are_told() {
     let refused = |url: &str, token: &str| {
         let settings =
             SplunkHecSettings { url: Urls(vec![url.parse().expect("a URL")]), ..collector.settings() };
-        let around = Surroundings { secret: &|_| Ok(token.into()), ..surroundings() };
+        let token = token.to_owned();
+        let around = Surroundings { secret: Arc::new(move |_| Ok(token.as_str().into())), ..surroundings() };
         SplunkHec::build("splunk", settings, &around).expect_err("refused").to_string()
     };
     assert!(refused("ftp://x", "a-token").contains("https://splunk.example"));
@@ -559,6 +562,9 @@ async fn who_refuses_everything_is_in_trouble_and_buries_nothing() {
         all_delivered(&deliver(&sink, &["a"]).await, 1);
         let report = deliver(&sink, &["bad0"]).await;
         assert!(matches!(&report.outcomes[..], [Outcome::Rejected(_)]), "{report:?}");
+        // Now that it takes something, the search goes to its end; and each is judged when it has taken something again.
+        deliver(&sink, &ids).await;
+        all_delivered(&deliver(&sink, &["a"]).await, 1);
         let report = deliver(&sink, &ids).await;
         assert!(report.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Rejected(_))), "{report:?}");
     }
@@ -619,7 +625,7 @@ async fn of_several_collectors_those_that_are_well_take_everything() {
 #[tokio::test]
 async fn a_ticket_of_an_address_that_is_gone_is_not_asked_about() {
     let collector = Collector::start(indexer()).await;
-    let Sink::SplunkHec(sink) = collector.sink(|_| {}) else { unreachable!() };
+    let sink = collector.sink(|_| {});
     let mut ticket = Ticket {
         endpoint: "https://gone.example:8088".to_owned(),
         channel: Uuid::from_u128(1),
@@ -627,10 +633,300 @@ async fn a_ticket_of_an_address_that_is_gone_is_not_asked_about() {
         digest: ContentHash::of(b""),
         cookies: None,
     };
-    assert!(matches!(&sink.ask(&[ticket.clone()]).await[..], [tickets::Said::Gone(_)]));
+    let said = sink.answers(&tenant(0), &[ticket.clone()]).await;
+    assert!(matches!(&said[..], [Some(tickets::Said::Gone(_))]), "{said:?}");
     assert!(collector.seen().is_empty());
     ticket.endpoint = collector.url.as_str().trim_end_matches('/').to_owned();
-    assert_eq!(sink.ask(&[ticket]).await, [tickets::Said::Stored], "one of before a restart is");
+    let said = sink.answers(&tenant(0), &[ticket]).await;
+    assert_eq!(said, [Some(tickets::Said::Stored)], "one of before a restart is");
+}
+
+/// One of several collectors stands behind a firewall that refuses every event, and lets empty requests through.
+#[tokio::test]
+async fn of_several_collectors_one_that_refuses_everything_buries_nothing_and_is_left() {
+    let all = |request: &Request| match request.body.is_empty() {
+        true => said(400, r#"{"text":"No data","code":5}"#),
+        false => said(403, "<html>Request Rejected</html>"),
+    };
+    let (well, refusing) = (Collector::start(firewall(403)).await, Collector::start(all).await);
+    let sink = well.sink(|settings| {
+        settings.url = Urls(vec![refusing.url.clone(), well.url.clone()]);
+        settings.batch_size = ByteSize(1);
+    });
+    for _ in 0..5 {
+        all_delivered(&deliver(&sink, &["a", "b", "c", "d"]).await, 4);
+    }
+    let asked = refusing.seen().len();
+    assert!(asked < 12, "it is out of use: {asked} requests");
+    let report = deliver(&sink, &["e", "bad1", "f"]).await;
+    assert!(matches!(&report.outcomes[1], Outcome::Rejected(_)), "one that both refuse is: {report:?}");
+    assert_eq!((&report.outcomes[0], &report.outcomes[2]), (&Outcome::Delivered, &Outcome::Delivered));
+}
+
+/// That one collector knows the token says nothing of another.
+#[tokio::test]
+async fn whether_the_token_is_good_is_asked_of_each_collector() {
+    let (first, second) = (Collector::start(firewall(403)).await, Collector::start(firewall(403)).await);
+    let sink = first.sink(|settings| settings.url = Urls(vec![first.url.clone(), second.url.clone()]));
+    let report = deliver(&sink, &["a", "bad1", "b"]).await;
+    assert!(matches!(&report.outcomes[1], Outcome::Rejected(_)), "{report:?}");
+    for collector in [first, second] {
+        assert!(collector.seen().iter().any(|request| request.body.is_empty()), "each is asked");
+    }
+}
+
+/// A collector that does not know the token is passed over, and the others take everything.
+#[tokio::test]
+async fn a_collector_that_does_not_know_the_token_is_passed_over() {
+    let wrong = |_: &Request| said(403, r#"{"text":"Invalid token","code":4}"#);
+    let (well, wrong) = (Collector::start(indexer()).await, Collector::start(wrong).await);
+    let sink = well.sink(|settings| {
+        settings.url = Urls(vec![wrong.url.clone(), well.url.clone()]);
+        settings.batch_size = ByteSize(1);
+    });
+    for _ in 0..3 {
+        all_delivered(&deliver(&sink, &["a", "b", "c", "d"]).await, 4);
+    }
+    assert!(wrong.seen().len() < 8, "{} requests", wrong.seen().len());
+}
+
+/// Answers about some requests only.
+struct Hearing(Mutex<Vec<(usize, tickets::Said)>>, usize);
+
+#[async_trait::async_trait]
+impl HearAnswers for Hearing {
+    async fn said(&self, place: usize, said: tickets::Said) {
+        self.0.lock().expect("a lock").push((place, said));
+    }
+
+    fn goes_on(&self) -> bool {
+        self.0.lock().expect("a lock").len() < self.1
+    }
+}
+
+fn ticket(collector: &Collector, number: u64) -> Ticket {
+    Ticket {
+        endpoint: collector.url.as_str().trim_end_matches('/').to_owned(),
+        channel: Uuid::from_u128(u128::from(number)),
+        ack_id: 0,
+        digest: ContentHash::of(b""),
+        cookies: None,
+    }
+}
+
+/// A collector that is silent ends its own round, and is left alone for a while; others are asked as ever.
+#[tokio::test]
+async fn collectors_are_asked_side_by_side() {
+    let silent = Collector::start(|_| HANGS.to_owned()).await;
+    let well = Collector::start(indexer()).await;
+    let sink = well.sink(|settings| {
+        settings.url = Urls(vec![silent.url.clone(), well.url.clone()]);
+        settings.timeout = Span(Duration::from_secs(2));
+    });
+    let tickets: Vec<Ticket> =
+        (0..40).map(|number| ticket(if number % 2 == 0 { &silent } else { &well }, number)).collect();
+    let said = sink.answers(&tenant(0), &tickets).await;
+    let of = |parity: usize| said.iter().skip(parity).step_by(2);
+    assert!(of(1).all(|said| *said == Some(tickets::Said::Stored)), "{said:?}");
+    assert!(of(0).all(|said| matches!(said, None | Some(tickets::Said::Unclear(_)))), "{said:?}");
+    assert!(silent.seen().len() <= 4, "{} of 20 questions to a silent collector", silent.seen().len());
+    let told = of(0).flatten().next().expect("that it is silent is told");
+    assert!(format!("{told:?}").contains("no answer within 2s when it was asked"), "{told:?}");
+    // At once again.
+    let before = silent.seen().len();
+    let said = sink.answers(&tenant(0), &tickets).await;
+    assert_eq!(silent.seen().len(), before, "it is not asked again so soon");
+    assert!(said.iter().skip(1).step_by(2).all(|said| *said == Some(tickets::Said::Stored)));
+}
+
+/// Whoever is told to stop asks nothing more, but waits for what was asked: an answer is given once.
+#[tokio::test]
+async fn nothing_more_is_asked_when_it_is_to_stop() {
+    let collector = Collector::start(indexer()).await;
+    let sink = collector.sink(|_| {});
+    let tickets: Vec<Ticket> = (0..100).map(|number| ticket(&collector, number)).collect();
+    let label = tenant(0);
+    let asked: Vec<_> = tickets.iter().map(|ticket| AskedTicket { tenant: &label, ticket }).collect();
+    let hearing = Hearing(Mutex::default(), 5);
+    sink.ask(&asked, &hearing).await;
+    let heard = hearing.0.into_inner().expect("a lock");
+    assert_eq!(heard.len(), collector.seen().len(), "every question was waited for");
+    assert!((5..9).contains(&heard.len()), "{} answers", heard.len());
+    assert!(heard.iter().all(|(_, said)| *said == tickets::Said::Stored));
+}
+
+/// The ticket of one event of a record is no use when another event of it was not taken: nothing waits for it.
+#[tokio::test]
+async fn what_is_not_kept_is_not_waited_for() {
+    let answers = indexer();
+    let collector = Collector::start(move |request| {
+        let text = String::from_utf8_lossy(&request.body).into_owned();
+        if text.contains("second") {
+            kept(503, r#"{"text":"Server is busy","code":9}"#)
+        } else {
+            answers(request)
+        }
+    })
+    .await;
+    let incident = r#"{"id":"7","displayName":"x","alerts":[{"id":"first"},{"id":"second"}]}"#;
+    let mut incidents = delivery(1, &[incident]);
+    incidents.source = muster_model::Source::GraphIncidents;
+    let sink = collector.sink(|settings| settings.batch_size = ByteSize(1));
+    let report = sink.deliver_and_wait(delivery_batch(&tenant(0), &[incidents])).await;
+    assert_eq!(report.outcomes, [Outcome::Retry]);
+    assert!(collector.seen().len() > 1);
+    let Sink::SplunkHec(sink) = sink else { unreachable!() };
+    assert_eq!(sink.lines.waiting(), 0);
+}
+
+/// Fails to keep tickets, and looks whether the one who asks would find the line.
+struct Forgetful<'a>(&'a SplunkHec, Mutex<Vec<bool>>);
+
+#[async_trait::async_trait]
+impl KeepTickets for Forgetful<'_> {
+    async fn keep(&self, tickets: Vec<(Ticket, Vec<usize>)>) -> Result<(), String> {
+        let is_known = tickets.iter().all(|(ticket, _)| self.0.lines.line_of(ticket.channel).is_some());
+        self.1.lock().expect("a lock").push(is_known);
+        Err("the disk is full".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn the_line_is_known_before_the_ticket_is_kept_and_forgotten_when_it_is_not() {
+    let collector = Collector::start(indexer()).await;
+    let Sink::SplunkHec(sink) = collector.sink(|_| {}) else { unreachable!() };
+    let (a, label) = (body("a"), tenant(0));
+    let deliveries = [delivery(1, &[&a])];
+    let keeper = Forgetful(&sink, Mutex::default());
+    let report = sink.deliver(delivery_batch(&label, &deliveries), &keeper).await;
+    is_retry(&report, "the disk is full");
+    assert_eq!(keeper.1.into_inner().expect("a lock"), [true]);
+    assert_eq!(sink.lines.waiting(), 0);
+}
+
+/// Tokens by place, which a test can change, and how often each was read.
+#[derive(Clone, Default)]
+struct Tokens(Arc<Mutex<HashMap<String, String>>>, Arc<Mutex<Vec<String>>>);
+
+impl Tokens {
+    fn set(&self, place: &str, token: &str) {
+        self.0.lock().expect("a lock").insert(place.to_owned(), token.to_owned());
+    }
+
+    fn around(&self) -> crate::sinks::Surroundings<'static> {
+        let Self(tokens, read) = self.clone();
+        let secret = move |place: &SecretReference| {
+            let place = place.to_string();
+            read.lock().expect("a lock").push(place.clone());
+            let found = tokens.lock().expect("a lock").get(&place).cloned();
+            let reason = format!("there is no {place}");
+            let found = found.ok_or(crate::sinks::NoSecret { reason, is_missing: true });
+            found.map(|token| token.as_str().into())
+        };
+        crate::sinks::Surroundings { secret: Arc::new(secret), ..surroundings() }
+    }
+}
+
+/// A collector that takes each token for one index only, and numbers requests by token and channel.
+fn by_token(known: HashMap<String, String>) -> impl Fn(&Request) -> String + Send + Sync {
+    let answers = indexer();
+    move |request| {
+        let token = request.headers["authorization"].trim_start_matches("Splunk ").to_owned();
+        let Some(index) = known.get(&token) else {
+            return kept(403, r#"{"text":"Invalid token","code":4}"#);
+        };
+        let events = serde_json::Deserializer::from_slice(&request.body).into_iter::<serde_json::Value>();
+        if request.is_event() && events.flatten().any(|event| event["index"] != index.as_str()) {
+            return kept(400, r#"{"text":"Incorrect index","code":7,"invalid-event-number":0}"#);
+        }
+        let channel = format!("{token}{}", request.headers["x-splunk-request-channel"]);
+        let mut of_token = request.clone();
+        of_token.headers.insert("x-splunk-request-channel".to_owned(), channel);
+        answers(&of_token)
+    }
+}
+
+async fn deliver_for(sink: &Sink, of: u128, ids: &[&str]) -> Report {
+    let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    sink.deliver_and_wait(delivery_batch(&tenant(of), &[delivery(1, &bodies)])).await
+}
+
+#[tokio::test]
+async fn each_tenant_has_a_token_and_an_index_of_its_own() {
+    let known = [
+        ("secret-one", "muster_tenant-1"),
+        ("secret-two", "muster_tenant-2"),
+        ("secret-new", "muster_tenant-3"),
+    ]
+    .map(|(token, index)| (token.to_owned(), index.to_owned()));
+    let collector = Collector::start(by_token(HashMap::from(known))).await;
+    let tokens = Tokens::default();
+    tokens.set("tokens/tenant-1", "secret-one");
+    tokens.set("tokens/tenant-2", "secret-two");
+    tokens.set("tokens/tenant-3", "secret-old");
+    let section = json!({
+        "url": collector.url, "token": { "file": "tokens/{{ tenant.slug }}" }, "index": "muster_{{ tenant.slug }}",
+    });
+    let sink = SplunkHec::build("splunk", settings(section), &tokens.around()).expect("a sink");
+    let sink = Sink::SplunkHec(sink);
+    for _ in 0..2 {
+        all_delivered(&deliver_for(&sink, 1, &["a", "b"]).await, 2);
+        all_delivered(&deliver_for(&sink, 2, &["c"]).await, 1);
+    }
+    // Neither a token that is refused nor one that is missing costs others anything.
+    is_retry(&deliver_for(&sink, 3, &["d"]).await, "the token of tenant tenant-3 is not taken");
+    let missing = deliver_for(&sink, 4, &["e"]).await;
+    is_retry(&missing, "there is no token for tenant tenant-4: there is no tokens/tenant-4");
+    all_delivered(&deliver_for(&sink, 1, &["f"]).await, 1);
+    // They are read again by themselves; those that are good are not.
+    tokens.set("tokens/tenant-3", "secret-new");
+    all_delivered(&deliver_for(&sink, 3, &["d"]).await, 1);
+    tokens.set("tokens/tenant-4", "secret-two");
+    is_retry(
+        &deliver_for(&sink, 4, &["e"]).await,
+        "the index `muster_tenant-4` of tenant tenant-4 is not one that the token may write to",
+    );
+    let read = tokens.1.lock().expect("a lock").clone();
+    let times = |place: &str| read.iter().filter(|read| *read == place).count();
+    assert_eq!(["tokens/tenant-1", "tokens/tenant-2", "tokens/tenant-3"].map(times), [1, 1, 2]);
+    // A channel belongs to its token.
+    let mut token_of = HashMap::new();
+    for request in collector.seen() {
+        let token = request.headers["authorization"].clone();
+        let channel = request.headers["x-splunk-request-channel"].clone();
+        assert_eq!(*token_of.entry(channel).or_insert(token.clone()), token);
+    }
+    assert!(!format!("{sink:?}").contains("secret-"), "no token is shown");
+}
+
+#[tokio::test]
+async fn tenants_without_a_token_of_their_own_have_the_default_one() {
+    let known = HashMap::from([("all".to_owned(), "main".to_owned()), ("one".to_owned(), "main".to_owned())]);
+    let collector = Collector::start(by_token(known)).await;
+    let tokens = Tokens::default();
+    tokens.set("tokens/tenant-1", "one");
+    tokens.set("all", "all");
+    let section = json!({
+        "url": collector.url, "token": { "file": "tokens/{{ tenant.slug }}" }, "default_token": { "file": "all" },
+        "index": "main",
+    });
+    let sink = SplunkHec::build("splunk", settings(section), &tokens.around()).expect("a sink");
+    let sink = Sink::SplunkHec(sink);
+    all_delivered(&deliver_for(&sink, 1, &["a"]).await, 1);
+    all_delivered(&deliver_for(&sink, 2, &["b"]).await, 1);
+    let used: Vec<String> = collector
+        .seen()
+        .iter()
+        .filter(|request| request.is_event())
+        .map(|request| request.headers["authorization"].clone())
+        .collect();
+    assert_eq!(used, ["Splunk one", "Splunk all"]);
+
+    let section =
+        json!({ "url": collector.url, "token": { "file": "t" }, "default_token": { "file": "all" } });
+    let error = SplunkHec::build("splunk", settings(section), &tokens.around()).expect_err("refused");
+    assert!(error.to_string().contains("default_token is only used where"), "{error}");
 }
 
 struct Misbehaving {

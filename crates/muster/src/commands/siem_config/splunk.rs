@@ -23,7 +23,8 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
     let mut indexes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut inputs = String::new();
     for (name, settings) in &sinks {
-        let mut of_sink: Vec<String> = Vec::new();
+        // By the stanza's name: where its token is kept, and its indexes.
+        let mut tokens: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
         for tenant in &known.tenants {
             let index = settings
                 .index
@@ -38,25 +39,34 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
                 return Err(Failed::say(Exit::Settings, said));
             }
             indexes.entry(index.clone()).or_default().push(tenant.slug.as_str());
-            if !of_sink.contains(&index) {
-                of_sink.push(index);
+            let (stanza, place) = match settings.has_token_for_each_tenant() {
+                true => {
+                    let own = settings.tokens_of(&tenant.label()).swap_remove(0);
+                    (format!("muster_{name}_{}", tenant.slug), own.to_string())
+                }
+                false => (format!("muster_{name}"), settings.token.to_string()),
+            };
+            let (_, of_token) = tokens.entry(stanza).or_insert_with(|| (place, Vec::new()));
+            if !of_token.contains(&index) {
+                of_token.push(index);
             }
         }
         let acknowledges = match settings.acknowledge {
             Acknowledge::Off => "false",
             Acknowledge::Auto | Acknowledge::Required => "true",
         };
-        // Writing to a String cannot fail.
-        write!(
-            inputs,
-            "# What sink `{name}` of Muster sends, to {}\n[http://muster_{name}]\ndisabled = 0\n\
-             token = <THE TOKEN THAT {} NAMES>\nindex = {}\nindexes = {}\nuseACK = {acknowledges}\n\n",
-            plain(&settings.url.0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
-            settings.token,
-            of_sink[0],
-            of_sink.join(","),
-        )
-        .ok();
+        let url = plain(&settings.url.0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        for (stanza, (place, of_token)) in &tokens {
+            // Writing to a String cannot fail.
+            write!(
+                inputs,
+                "# What sink `{name}` of Muster sends, to {url}\n[http://{stanza}]\ndisabled = 0\n\
+                 token = <THE TOKEN THAT {place} NAMES>\nindex = {}\nindexes = {}\nuseACK = {acknowledges}\n\n",
+                of_token[0],
+                of_token.join(","),
+            )
+            .ok();
+        }
     }
     let mut files = Vec::new();
     if !sinks.is_empty() {

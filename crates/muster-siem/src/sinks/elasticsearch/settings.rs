@@ -153,11 +153,11 @@ impl ElasticsearchSettings {
     pub(super) fn headers(&self, around: &Surroundings<'_>) -> Result<HeaderMap, String> {
         let authorization = match (&self.api_key, &self.user, &self.password) {
             (Some(api_key), ..) => {
-                let key = (around.secret)(api_key)?;
+                let key = (around.secret)(api_key).map_err(|no_secret| no_secret.reason)?;
                 Secret::new(format!("ApiKey {}", key.expose()))
             }
             (None, Some(user), Some(password)) => {
-                let password = (around.secret)(password)?;
+                let password = (around.secret)(password).map_err(|no_secret| no_secret.reason)?;
                 let pair = Secret::new(format!("{user}:{}", password.expose()));
                 let pair = base64::engine::general_purpose::STANDARD.encode(pair.expose());
                 Secret::new(format!("Basic {pair}"))

@@ -10,6 +10,7 @@ use hyper::header::{DATE, HOST};
 use hyper::{Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
+use crate::defender::feed;
 use crate::defender::service as defender;
 use crate::faults::kind::{Area, FaultKind};
 use crate::faults::spoil::spoil;
@@ -23,6 +24,7 @@ use crate::http::listener::Listener;
 use crate::hunting::service::HuntingApi;
 use crate::identity::endpoints::USER_INFO_PATH;
 use crate::identity::platform::Identity;
+use crate::identity::resources::AAD_GRAPH_APP_ID;
 use crate::identity::traffic::TokenTraffic;
 use crate::shared::Shared;
 use crate::world::view::View;
@@ -81,6 +83,11 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) 
         (Destination::Anywhere, Some((vault, path))) => answer_vault(shared, &call, vault, path).await,
         (Destination::Anywhere | Destination::Graph, _) if call.path.starts_with(graph::PREFIX) => {
             answer_graph(shared, &call).await
+        }
+        (Destination::Feed, _) => answer_feed(shared, &call).await,
+        // A custom cloud has one address for all: the token tells, and who has none is known by what is asked.
+        (Destination::Anywhere, _) if feed::is_path(call.path) && is_for_feed(shared, &call) => {
+            answer_feed(shared, &call).await
         }
         (Destination::Anywhere | Destination::Defender { .. }, _)
             if call.path.starts_with(defender::PREFIX) =>
@@ -199,12 +206,37 @@ async fn answer_defender(shared: &Shared, call: &Call<'_>, destination: Destinat
     }
 }
 
+/// Whether a request is meant for the retired SIEM API, by its token or its words.
+fn is_for_feed(shared: &Shared, call: &Call<'_>) -> bool {
+    let token = shared.identity.check(&shared.api.world, call, AAD_GRAPH_APP_ID);
+    token.is_ok() || feed::speaks(call.query)
+}
+
+async fn answer_feed(shared: &Shared, call: &Call<'_>) -> Sent {
+    let api = &shared.api;
+    if !feed::is_path(call.path) {
+        return finish(shared, api.defender.no_such_path(), None).await;
+    }
+    let (asked, area) = (Asked::Feed, Asked::Feed.area());
+    match api.defender.authenticate(&api.world, &shared.identity, &api.faults, call, (View::Siem, area)) {
+        Ok(caller) => {
+            let answer = api.respond(call, &caller, asked);
+            shared.count(area, Some(caller.tenant), &answer);
+            answer.send().await
+        }
+        Err(answer) => {
+            shared.count(area, None, &answer);
+            finish(shared, answer, None).await
+        }
+    }
+}
+
 /// An API's answer for somebody at a terminal, who names the tenant in the address in place of a token.
 async fn answer_asked(shared: &Shared, call: &Call<'_>, asked: &str) -> Sent {
     let (name, path) = asked.split_once('/').unwrap_or((asked, ""));
     let (path, base) = (format!("/{path}"), format!("{}/control/ask/{name}", call.base));
     let inner = Call { path: &path, base: &base, body: call.body.clone(), ..*call };
-    match (shared.api.world.tenant(name), Asked::of(&path)) {
+    match (shared.api.world.tenant(name), Asked::of(&path, call.query)) {
         (Ok(tenant), Some(asked)) => shared.api.respond(&inner, &Caller::trusted(tenant), asked).send().await,
         (Err(error), _) => sent(shared, Answer::text(StatusCode::NOT_FOUND, error.to_string())).await,
         (_, None) => nothing(shared).await,

@@ -23,7 +23,7 @@ use crate::entra::permissions::Permission;
 use crate::entra::platform::Platform;
 use crate::entra::token::TokenCache;
 use crate::hunting::{self, HuntingApi, HuntingQuery};
-use crate::sources::{self, Target};
+use crate::sources::{self, Api, SiemFeed, Target};
 
 /// How Microsoft is spoken to.
 #[derive(Clone)]
@@ -38,13 +38,22 @@ pub struct MicrosoftOptions {
     pub grants: Option<Arc<dyn GrantKeeper>>,
     /// Whether tokens are asked for that live long and may be revoked at any time (continuous access evaluation).
     pub continuous_access: bool,
+    /// How the retired SIEM feed is asked.
+    pub siem_feed: SiemFeed,
 }
 
 impl MicrosoftOptions {
     /// The usual: the documented rate, no grants, no continuous access evaluation.
     #[must_use]
     pub fn new(cloud: Cloud, client: ClientOptions) -> Self {
-        Self { cloud, client, requests_per_minute: 150, grants: None, continuous_access: false }
+        Self {
+            cloud,
+            client,
+            requests_per_minute: 150,
+            grants: None,
+            continuous_access: false,
+            siem_feed: SiemFeed::default(),
+        }
     }
 }
 
@@ -70,6 +79,7 @@ pub struct Microsoft {
     pub(crate) platform: Platform,
     pub(crate) tokens: Arc<TokenCache>,
     budgets: Budgets,
+    siem_feed: SiemFeed,
     /// For hunting queries, which run for minutes before a byte comes.
     patient: Client,
 }
@@ -149,6 +159,7 @@ impl Microsoft {
             ),
             tokens: Arc::default(),
             budgets: Budgets::new(options.requests_per_minute),
+            siem_feed: options.siem_feed,
             patient,
         })
     }
@@ -191,16 +202,20 @@ impl Microsoft {
         let api = sources::declaration(source).api;
         let url = match target {
             Target::Hunt(by, query) => return self.hunt_page(app, tenant, source, purpose, *by, query).await,
+            Target::Path(path) if api == Api::SiemFeed => self.siem_feed.address(cloud, tenant, path),
             Target::Path(path) => cloud.api_address(api, path),
             Target::Link(link) => {
                 let url = Url::parse(link).ok().filter(|url| cloud.owns(api, url));
                 url.ok_or_else(|| FetchError::ForeignLink(shown(link)))?.into()
             }
         };
-        let permissions = sources::permissions(source);
+        let permissions = sources::in_tokens(source);
         let needs = Needs { quota: api.into(), purpose, permissions, patient: false };
         let request = |client: &Client, token: &str| client.get(&url, Some(token));
-        Ok(self.call(app, tenant, needs, request).await?.into())
+        let answer = self.call(app, tenant, needs, request).await?;
+        // Another Muster's pull API, which stands in for the feed, says so where an answer is full before its time.
+        let cut = api == Api::SiemFeed && answer.header("muster-more").is_some();
+        Ok(FetchedPage { cut, ..answer.into() })
     }
 
     /// The rows of a window of a saved query, as they came.
@@ -293,6 +308,7 @@ impl Microsoft {
                 let wait = self.budgets.throttled(quota, tenant, &app.name, told, now);
                 Err(FetchError::Throttled { wait, told: told.is_some() })
             }
+            _ if api == Api::SiemFeed => Err(failure::of_feed(&answer)),
             _ if permitted => Err(failure::of(&answer).for_permitted(app.access)),
             _ => Err(failure::of(&answer)),
         }
@@ -320,6 +336,9 @@ impl Microsoft {
     ) -> Result<bool, FetchError> {
         // A token that cannot be read is not judged; the API will.
         let Some(granted) = token.permissions(app.access) else { return Ok(false) };
+        if needed.is_empty() {
+            return Ok(false);
+        }
         let mut wanted = needed.iter().filter_map(|known| known.name(app.access));
         let least = wanted.clone().next().unwrap_or_default();
         if wanted.any(|name| granted.iter().any(|granted| granted == name)) {

@@ -56,7 +56,7 @@ impl RecordKind {
             Self::GraphIncident => "graph_incidents",
             Self::EndpointAlert => "endpoint_alerts",
             Self::XdrIncident => "xdr_incidents",
-            Self::SiemDetection => "siem_detections",
+            Self::SiemDetection => "siem_feed",
             Self::HuntingRow => "hunting",
         }
     }

@@ -20,6 +20,8 @@ pub enum Source {
     EndpointAlerts,
     /// Microsoft Defender XDR `GET /api/incidents`.
     XdrIncidents,
+    /// The retired SIEM API of Defender for Endpoint, `GET /api/alerts` at `wdatp-alertexporter-…`.
+    SiemFeed,
     /// A saved query, asked by Microsoft Graph `POST /security/runHuntingQuery`.
     GraphHunting(HuntName),
     /// A saved query, asked by Defender XDR `POST /api/advancedhunting/run`.
@@ -28,8 +30,8 @@ pub enum Source {
 
 impl Source {
     /// Every source that is not a saved query, in the order in which they are shown.
-    pub const ALL: [Self; 4] =
-        [Self::GraphAlerts, Self::GraphIncidents, Self::EndpointAlerts, Self::XdrIncidents];
+    pub const ALL: [Self; 5] =
+        [Self::GraphAlerts, Self::GraphIncidents, Self::EndpointAlerts, Self::XdrIncidents, Self::SiemFeed];
 
     /// What a tenant is read for unless its operator names sources. A source that gives the records of another once more,
     /// in the words of another API, does not belong here.
@@ -51,7 +53,11 @@ impl Source {
     pub fn hunt(self) -> Option<HuntName> {
         match self {
             Self::GraphHunting(name) | Self::XdrHunting(name) => Some(name),
-            Self::GraphAlerts | Self::GraphIncidents | Self::EndpointAlerts | Self::XdrIncidents => None,
+            Self::GraphAlerts
+            | Self::GraphIncidents
+            | Self::EndpointAlerts
+            | Self::XdrIncidents
+            | Self::SiemFeed => None,
         }
     }
 
@@ -63,6 +69,7 @@ impl Source {
             Self::GraphIncidents => RecordKind::GraphIncident,
             Self::EndpointAlerts => RecordKind::EndpointAlert,
             Self::XdrIncidents => RecordKind::XdrIncident,
+            Self::SiemFeed => RecordKind::SiemDetection,
             Self::GraphHunting(_) | Self::XdrHunting(_) => RecordKind::HuntingRow,
         }
     }
@@ -186,11 +193,12 @@ pub enum SourcePattern {
 
 impl SourcePattern {
     /// All of them together mean every source.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::One(Source::GraphAlerts),
         Self::One(Source::GraphIncidents),
         Self::One(Source::EndpointAlerts),
         Self::One(Source::XdrIncidents),
+        Self::One(Source::SiemFeed),
         Self::GraphHunting,
         Self::XdrHunting,
     ];

@@ -233,6 +233,7 @@ fn microsoft_options(
         requests_per_minute: settings.collect.requests_per_minute,
         grants,
         continuous_access: settings.cloud.continuous_access,
+        siem_feed: settings.siem_feed.feed(),
     })
 }
 

@@ -19,6 +19,7 @@ use crate::http::answer::{Answer, throttled_with};
 use crate::http::call::Call;
 use crate::identity::claims::TokenError;
 use crate::identity::platform::Identity;
+use crate::identity::resources::AAD_GRAPH_APP_ID;
 use crate::world::dice::Dice;
 use crate::world::query::List;
 use crate::world::tenants::World;
@@ -79,6 +80,7 @@ pub(crate) fn target(path: &str) -> Option<(View, Target<'_>)> {
 pub(crate) fn area(view: View) -> Area {
     match view {
         View::Xdr => Area::XdrIncidents,
+        View::Siem => Area::SiemFeed,
         View::Endpoint | View::Graph => Area::EndpointAlerts,
     }
 }
@@ -117,6 +119,7 @@ impl Defender {
         // Microsoft's pages name several audiences for Defender XDR; what counts in the end is the permission.
         let audiences: &[&str] = match view {
             View::Xdr => &[XDR_APP_ID, ENDPOINT_APP_ID],
+            View::Siem => &[AAD_GRAPH_APP_ID],
             View::Endpoint | View::Graph => &[ENDPOINT_APP_ID],
         };
         let mut checked = Err(TokenError::Audience);
@@ -305,7 +308,7 @@ fn check_permission(faults: &Faults, caller: &Caller, view: View) -> Result<(), 
         View::Xdr => {
             (["Incident.Read.All", "Incident.ReadWrite.All"], ["Incident.Read", "Incident.ReadWrite"])
         }
-        View::Endpoint | View::Graph => {
+        View::Endpoint | View::Graph | View::Siem => {
             (["Alert.Read.All", "Alert.ReadWrite.All"], ["Alert.Read", "Alert.ReadWrite"])
         }
     };

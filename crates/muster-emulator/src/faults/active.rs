@@ -41,7 +41,11 @@ impl Active {
         );
         let defender = matches!(
             area,
-            Area::EndpointAlerts | Area::XdrIncidents | Area::XdrHunting | Area::EndpointHunting
+            Area::EndpointAlerts
+                | Area::XdrIncidents
+                | Area::SiemFeed
+                | Area::XdrHunting
+                | Area::EndpointHunting
         );
         let here = self.fault.area == area
             || (self.fault.area == Area::Graph && graph)

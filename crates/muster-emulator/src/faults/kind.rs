@@ -27,7 +27,7 @@
 //! | `refuse` | x | | the refusal of an AADSTS code, also on the sign-in pages (area `authorize`) |
 //!
 //! The lists of Graph (areas `graph`, `graph_alerts`, `graph_incidents`) and of the Defender APIs (`defender`,
-//! `endpoint_alerts`, `xdr_incidents`) have the same quirks, as far as they make sense there.
+//! `endpoint_alerts`, `xdr_incidents`, `siem_feed`) have the same quirks, as far as they make sense there.
 //!
 //! Hunting queries (areas `graph_hunting`, `xdr_hunting`, `endpoint_hunting`) suffer the answers and the states, and of the quirks
 //! those that are no list's.
@@ -100,6 +100,8 @@ pub enum Area {
     EndpointAlerts,
     /// Incidents of Defender XDR only.
     XdrIncidents,
+    /// Detections of the retired SIEM API only.
+    SiemFeed,
     /// Hunting queries of Defender XDR only.
     XdrHunting,
     /// Hunting queries of Defender for Endpoint only.

@@ -10,6 +10,7 @@ use hyper::header::{DATE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
 use crate::client_config::Tenant;
+use crate::defender::feed;
 use crate::defender::service::{self as defender, Defender};
 use crate::errors::RequestError;
 use crate::faults::active::{Faults, Met};
@@ -132,12 +133,17 @@ impl GraphAnswer {
 pub(crate) enum Asked<'a> {
     Graph(Target<'a>),
     Defender(View, Target<'a>),
+    /// The retired SIEM API.
+    Feed,
     Hunting(HuntingApi),
 }
 
 impl Asked<'_> {
-    /// What a path names.
-    pub(crate) fn of(path: &str) -> Option<Asked<'_>> {
+    /// What a path and query name, where no host tells.
+    pub(crate) fn of<'a>(path: &'a str, query: &str) -> Option<Asked<'a>> {
+        if feed::is_path(path) && feed::speaks(query) {
+            return Some(Asked::Feed);
+        }
         let defender = || defender::target(path).map(|(view, target)| Asked::Defender(view, target));
         let hunting = || HuntingApi::of(path).map(Asked::Hunting);
         Target::of(path).map(Asked::Graph).or_else(defender).or_else(hunting)
@@ -148,6 +154,7 @@ impl Asked<'_> {
         match self {
             Self::Graph(target) => Area::of(target.list()),
             Self::Defender(view, _) => defender::area(view),
+            Self::Feed => defender::area(View::Siem),
             Self::Hunting(api) => api.area(),
         }
     }
@@ -159,6 +166,7 @@ impl Asked<'_> {
             Self::Defender(View::Endpoint, _) | Self::Hunting(HuntingApi::Endpoint) => {
                 "https://api.securitycenter.microsoft.com"
             }
+            Self::Feed => "https://wdatp-alertexporter-eu.securitycenter.windows.com",
             Self::Defender(..) | Self::Hunting(HuntingApi::Xdr) => "https://api.security.microsoft.com",
         }
     }
@@ -198,7 +206,7 @@ impl GraphApi {
                 headers.append(name, value);
             }
         }
-        let asked = Asked::of(request.path);
+        let asked = Asked::of(request.path, request.query);
         let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
         let call = Call {
             method: &method,
@@ -235,6 +243,7 @@ impl GraphApi {
             Asked::Defender(view, target) => {
                 self.defender.answer(world, faults, call, caller, (view, target), &met)
             }
+            Asked::Feed => self.defender.feed(world, faults, call, caller, &met),
             Asked::Hunting(api) => self.hunt(call, caller, api, &met),
         };
         let answer = match &met.quirks.date {

@@ -220,6 +220,8 @@ impl Parser<'_> {
                 "status" => Some(Field::Status),
                 _ => None,
             },
+            // It has parameters of its own, and no filter.
+            View::Siem => None,
             View::Xdr => match word {
                 "createdTime" => Some(Field::CreatedDateTime),
                 "lastUpdateTime" => Some(Field::LastUpdateDateTime),

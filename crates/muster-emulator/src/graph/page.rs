@@ -9,6 +9,7 @@ use hyper::StatusCode;
 use hyper::header::WARNING;
 use serde_json::json;
 
+use crate::defender::devices::Devices;
 use crate::faults::quirks::{LinkQuirk, OrderQuirk, Quirks};
 use crate::faults::spoil::first_title;
 use crate::http::answer::Answer;
@@ -92,21 +93,62 @@ impl PageWriter<'_> {
                 self.record(&mut body, list, *index, row, query.expanded)?;
             }
         }
-        let (junk, different) = self.quirks.junk_items;
-        for piece in 0..junk {
-            separate(&mut body.text);
-            match different {
-                true => body.text.extend_from_slice(piece.to_string().as_bytes()),
-                false => {
-                    body.text.extend_from_slice([&b"{}"[..], b"7", b"null", b"\"junk\""][piece as usize % 4]);
-                }
-            }
-        }
+        self.junk(&mut body.text);
         body.text.extend_from_slice(b"]}");
         if self.quirks.updates_while_paged > 0 && !page.rows.is_empty() {
             self.world.update_some(self.tenant, self.quirks.updates_while_paged);
         }
         Ok(self.finished(body))
+    }
+
+    /// The detections of the retired SIEM API: a bare list, which names no next page.
+    pub(crate) fn feed(&self, mut query: Query, devices: &Devices) -> Result<Answer, PageFailure> {
+        if let Some(OrderQuirk::Shuffled { ascending_pages }) = self.quirks.order {
+            let seed = derive(&[self.world.seed(), u64::from(self.tenant)]);
+            query.order = Order::Shuffled { seed, ascending_pages };
+        }
+        let most = query.top.unwrap_or(usize::MAX);
+        let facts = self.world.facts(self.tenant);
+        let wanted = if devices.are_all() { most } else { usize::MAX };
+        let mut rows = self.world.select(self.tenant, List::Alerts, &query, wanted).rows;
+        rows.retain(|(_, row)| {
+            devices.are_all() || row.siem(facts).is_some_and(|detection| devices.have(detection))
+        });
+        rows.truncate(most);
+        self.check_poison(rows.iter().map(|row| &row.1))?;
+        let mut body = Body { text: b"[".to_vec(), partial: false };
+        if let Some(depth) = self.quirks.nested_record {
+            body.text.extend_from_slice(nested_record(depth, self.world.now()).as_bytes());
+        }
+        for (place, (index, row)) in rows.iter().enumerate() {
+            if self.is_missing(row) {
+                continue;
+            }
+            separate(&mut body.text);
+            if self.quirks.unreadable_record == Some(place) {
+                body.text.extend_from_slice(b"{\"FullId\":\"unreadable\",,}");
+            } else {
+                self.record(&mut body, List::Alerts, *index, row, true)?;
+            }
+        }
+        self.junk(&mut body.text);
+        body.text.push(b']');
+        if self.quirks.updates_while_paged > 0 && !rows.is_empty() {
+            self.world.update_some(self.tenant, self.quirks.updates_while_paged);
+        }
+        Ok(self.finished(body))
+    }
+
+    /// Pieces that are no records.
+    fn junk(&self, text: &mut Vec<u8>) {
+        let (junk, different) = self.quirks.junk_items;
+        for piece in 0..junk {
+            separate(text);
+            match different {
+                true => text.extend_from_slice(piece.to_string().as_bytes()),
+                false => text.extend_from_slice([&b"{}"[..], b"7", b"null", b"\"junk\""][piece as usize % 4]),
+            }
+        }
     }
 
     pub(crate) fn one(&self, list: List, id: &str, query: &Query) -> Result<Answer, PageFailure> {
@@ -145,7 +187,8 @@ impl PageWriter<'_> {
                 ("https://graph.microsoft.com/v1.0", "security/incidents(alerts())")
             }
             (View::Graph, List::Incidents) => ("https://graph.microsoft.com/v1.0", "security/incidents"),
-            (View::Endpoint, _) => ("https://api.securitycenter.microsoft.com/api", "Alerts"),
+            // The old SIEM API's lists are bare.
+            (View::Endpoint | View::Siem, _) => ("https://api.securitycenter.microsoft.com/api", "Alerts"),
             (View::Xdr, _) => ("https://api.security.microsoft.com/api", "Incidents"),
         };
         format!("{{\"@odata.context\":\"{base}/$metadata#{name}\"")
@@ -198,6 +241,10 @@ impl PageWriter<'_> {
             View::Graph => self.graph_record(body, list, index, row, expand)?,
             View::Endpoint => self.endpoint_alert(body, row, expand)?,
             View::Xdr => self.xdr_incident(body, index, row),
+            View::Siem => match row.siem(self.world.facts(self.tenant)) {
+                Some(detection) => body.text.extend_from_slice(detection),
+                None => self.body_of(&mut body.text, row),
+            },
         }
         if self.quirks.rewritten && row.is_made() {
             rewrite(&mut body.text, begin);

@@ -45,6 +45,18 @@ const XDR: &[&str] = &[
     "api-gov.security.microsoft.us",
 ];
 
+/// The hosts of the retired SIEM API.
+const FEED: &[&str] = &[
+    "wdatp-alertexporter-us.windows.com",
+    "wdatp-alertexporter-eu.windows.com",
+    "wdatp-alertexporter-uk.windows.com",
+    "wdatp-alertexporter-us.securitycenter.windows.com",
+    "wdatp-alertexporter-eu.securitycenter.windows.com",
+    "wdatp-alertexporter-uk.securitycenter.windows.com",
+    "wdatp-alertexporter-us.gcc.securitycenter.windows.us",
+    "wdatp-alertexporter-us.securitycenter.windows.us",
+];
+
 const VAULT_DOMAINS: &[&str] = &["vault.azure.net", "vault.azure.cn", "vault.usgovcloudapi.net"];
 
 /// The part of the outside world that a host name stands for.
@@ -56,6 +68,8 @@ pub(crate) enum Destination<'a> {
     Defender {
         has_incidents: bool,
     },
+    /// The retired SIEM API.
+    Feed,
     /// A key vault, by its name.
     Vault(&'a str),
     /// A virtual machine's own metadata.
@@ -92,6 +106,9 @@ pub(crate) fn destination(host: &str) -> Destination<'_> {
     if is_one_of(XDR) || is_one_of(ENDPOINT) {
         return Destination::Defender { has_incidents: is_one_of(XDR) };
     }
+    if is_one_of(FEED) {
+        return Destination::Feed;
+    }
     if host == "169.254.169.254" {
         return Destination::Metadata;
     }
@@ -120,6 +137,8 @@ mod tests {
         assert_eq!(destination("eu.api.security.microsoft.com"), incidents);
         let alerts = Destination::Defender { has_incidents: false };
         assert_eq!(destination("api-eu.securitycenter.microsoft.com:443"), alerts);
+        assert_eq!(destination("wdatp-alertexporter-eu.windows.com"), Destination::Feed);
+        assert_eq!(destination("WDATP-alertexporter-us.securitycenter.windows.com:443"), Destination::Feed);
         assert_eq!(destination("contoso.vault.azure.net"), Destination::Vault("contoso"));
         assert_eq!(destination("169.254.169.254"), Destination::Metadata);
         for other in ["127.0.0.1:9800", "localhost", "[::1]:9800", "a.vault.azure.net.evil.example", ""] {

@@ -265,7 +265,8 @@ pub(crate) const RESOURCES: &[Resource] = &[
     Resource {
         app_id: AAD_GRAPH_APP_ID,
         name: "Windows Azure Active Directory",
-        audiences: &["https://graph.windows.net"],
+        // The second is what the SIEM feed's tokens were asked for by before the portal made apps for it.
+        audiences: &["https://graph.windows.net", "https://wdatpalertexport.seville.onmicrosoft.com"],
         permissions: &[
             user_scope(
                 "User.Read",

@@ -14,6 +14,8 @@ pub enum RecordKind {
     EndpointAlert,
     /// An incident of Defender XDR.
     XdrIncident,
+    /// A detection of the retired SIEM API.
+    SiemDetection,
 }
 
 impl RecordKind {
@@ -25,6 +27,7 @@ impl RecordKind {
             "graph_incidents" => Some(Self::Incident),
             "endpoint_alerts" => Some(Self::EndpointAlert),
             "xdr_incidents" => Some(Self::XdrIncident),
+            "siem_feed" => Some(Self::SiemDetection),
             _ => None,
         }
     }

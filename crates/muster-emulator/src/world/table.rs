@@ -1,10 +1,12 @@
 //! The alerts or incidents of one tenant, kept so that a page is a range of an ordered set.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::defender::detection;
 use crate::defender::translate::{self, EndpointAlert};
 use crate::receivers::RecordKind;
 use crate::world::cast::TenantFacts;
@@ -24,6 +26,7 @@ pub(crate) struct Row {
     body: OnceLock<Body>,
     endpoint: OnceLock<Option<EndpointAlert>>,
     xdr: OnceLock<Option<Bytes>>,
+    siem: OnceLock<Option<Bytes>>,
 }
 
 #[derive(Debug)]
@@ -55,6 +58,7 @@ impl Row {
             body: OnceLock::new(),
             endpoint: OnceLock::new(),
             xdr: OnceLock::new(),
+            siem: OnceLock::new(),
         }
     }
 
@@ -67,6 +71,7 @@ impl Row {
             body: OnceLock::new(),
             endpoint: OnceLock::new(),
             xdr: OnceLock::new(),
+            siem: OnceLock::new(),
         }
     }
 
@@ -86,6 +91,7 @@ impl Row {
             body: OnceLock::from(Body::untouched(body)),
             endpoint: OnceLock::new(),
             xdr: OnceLock::new(),
+            siem: OnceLock::new(),
         }
     }
 
@@ -122,12 +128,27 @@ impl Row {
         self.endpoint.get_or_init(|| EndpointAlert::of(&self.body(tenant).full)).as_ref()
     }
 
+    /// An alert as a detection of the retired SIEM API; `None` where its text makes no sense.
+    pub(crate) fn siem(&self, tenant: &TenantFacts) -> Option<&Bytes> {
+        self.siem.get_or_init(|| detection::of(&self.body(tenant).full)).as_ref()
+    }
+
+    /// Its id among records of a kind.
+    pub(crate) fn id_as(&self, kind: RecordKind) -> Cow<'_, str> {
+        match kind {
+            RecordKind::SiemDetection => Cow::Owned(detection::full_id(&self.id)),
+            _ => Cow::Borrowed(&self.id),
+        }
+    }
+
     /// An incident as Defender XDR shows it, without the alerts that the world knows of it; or an alert as it stands in one.
     /// `None` where its text makes no sense.
     pub(crate) fn xdr(&self, kind: RecordKind, tenant: &TenantFacts) -> Option<&Bytes> {
         let translate = |graph: &[u8]| match kind.family() {
             RecordKind::Incident | RecordKind::XdrIncident => translate::xdr_incident(graph),
-            RecordKind::Alert | RecordKind::EndpointAlert => translate::xdr_alert(graph),
+            RecordKind::Alert | RecordKind::EndpointAlert | RecordKind::SiemDetection => {
+                translate::xdr_alert(graph)
+            }
         };
         self.xdr.get_or_init(|| translate(&self.body(tenant).full)).as_ref()
     }
@@ -138,6 +159,7 @@ impl Row {
             View::Graph => None,
             View::Endpoint => self.endpoint(tenant).map(|alert| alert.whole.clone()),
             View::Xdr => self.xdr(kind, tenant).cloned(),
+            View::Siem => self.siem(tenant).cloned(),
         };
         other.unwrap_or_else(|| self.body(tenant).full.clone())
     }
@@ -191,6 +213,9 @@ impl Fields for Row {
     }
 }
 
+/// In how many APIs beside Graph a record is seen at most.
+const ELSEWHERE_MAX: usize = 2;
+
 /// The records of one kind of one tenant, in the order they were made: what they are, and what of them is visible.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -208,8 +233,8 @@ struct Slot {
     visible: Option<Arc<Row>>,
     /// Its newest version in the log of truth.
     logged: Option<u32>,
-    /// The same as the Defender APIs show it.
-    logged_elsewhere: Option<u32>,
+    /// The same as other APIs show it, in the order of [`RecordKind::elsewhere`].
+    logged_elsewhere: [Option<u32>; ELSEWHERE_MAX],
 }
 
 /// A page of rows.
@@ -254,7 +279,12 @@ impl Table {
         let index = u32::try_from(self.slots.len()).expect("a tenant has fewer than 4 billion records");
         self.out_of_order |= self.slots.last().is_some_and(|last| last.newest.created > row.created);
         self.by_id.insert(row.id.clone(), index);
-        self.slots.push(Slot { newest: row, visible: None, logged: None, logged_elsewhere: None });
+        self.slots.push(Slot {
+            newest: row,
+            visible: None,
+            logged: None,
+            logged_elsewhere: [None; ELSEWHERE_MAX],
+        });
         index
     }
 
@@ -278,14 +308,17 @@ impl Table {
         self.slots[index as usize].logged
     }
 
-    /// The same as the Defender APIs show it.
-    pub(crate) fn logged_elsewhere(&self, index: u32) -> Option<u32> {
-        self.slots[index as usize].logged_elsewhere
+    /// The same as other APIs show it, by its number among them.
+    pub(crate) fn logged_elsewhere(&self, index: u32, number: usize) -> Option<u32> {
+        self.slots[index as usize].logged_elsewhere[number]
     }
 
-    pub(crate) fn set_logged(&mut self, index: u32, place: u32, elsewhere: Option<u32>) {
-        let slot = &mut self.slots[index as usize];
-        (slot.logged, slot.logged_elsewhere) = (Some(place), elsewhere.or(slot.logged_elsewhere));
+    pub(crate) fn set_logged(&mut self, index: u32, place: u32) {
+        self.slots[index as usize].logged = Some(place);
+    }
+
+    pub(crate) fn set_logged_elsewhere(&mut self, index: u32, number: usize, place: u32) {
+        self.slots[index as usize].logged_elsewhere[number] = Some(place);
     }
 
     /// The rows that a query asks for.

@@ -232,17 +232,24 @@ impl World {
         index: u32,
         new: NewEntry,
     ) -> u32 {
-        let elsewhere = new.kind.elsewhere();
-        let shown = self.kinds.contains(&elsewhere) && new.row.is_seen_elsewhere(new.kind);
-        let other = shown.then(|| NewEntry {
-            kind: elsewhere,
-            row: Arc::clone(&new.row),
-            before: table.logged_elsewhere(index),
-            ..new
-        });
+        let seen = new.row.is_seen_elsewhere(new.kind);
+        let others: Vec<(usize, NewEntry)> = new
+            .kind
+            .elsewhere()
+            .iter()
+            .enumerate()
+            .filter(|(_, kind)| seen && self.kinds.contains(kind))
+            .map(|(number, kind)| {
+                let before = table.logged_elsewhere(index, number);
+                (number, NewEntry { kind: *kind, row: Arc::clone(&new.row), before, ..new })
+            })
+            .collect();
         let place = truth.write(NewEntry { before: table.logged(index), ..new });
-        let other = other.map(|other| truth.write(other));
-        table.set_logged(index, place, other);
+        table.set_logged(index, place);
+        for (number, other) in others {
+            let place = truth.write(other);
+            table.set_logged_elsewhere(index, number, place);
+        }
         place
     }
 
@@ -325,7 +332,7 @@ impl World {
         seen.map(|entry| Produced {
             tenant: self.facts(entry.tenant).id.clone(),
             kind: entry.kind,
-            id: entry.row.id.clone(),
+            id: entry.row.id_as(entry.kind).into_owned(),
             updated_ms: entry.row.updated.milliseconds(),
         })
         .collect()
@@ -368,7 +375,7 @@ impl World {
             match entry.kind {
                 RecordKind::Alert => counts.alert_versions += 1,
                 RecordKind::Incident => counts.incident_versions += 1,
-                RecordKind::EndpointAlert | RecordKind::XdrIncident => {}
+                RecordKind::EndpointAlert | RecordKind::XdrIncident | RecordKind::SiemDetection => {}
             }
         }
         for tenant in 0..u32::try_from(self.tenants.len()).unwrap_or(u32::MAX) {
@@ -397,7 +404,7 @@ impl TenantState {
 
     fn table_of(&mut self, kind: RecordKind) -> &mut Table {
         match kind.family() {
-            RecordKind::Alert | RecordKind::EndpointAlert => &mut self.alerts,
+            RecordKind::Alert | RecordKind::EndpointAlert | RecordKind::SiemDetection => &mut self.alerts,
             RecordKind::Incident | RecordKind::XdrIncident => &mut self.incidents,
         }
     }

@@ -81,7 +81,7 @@ impl Entry {
         TruthVersion {
             tenant: tenant.to_owned(),
             kind: self.kind,
-            id: self.row.id.clone(),
+            id: self.row.id_as(self.kind).into_owned(),
             version: self.version,
             what: self.what,
             updated: self.row.updated.to_string(),

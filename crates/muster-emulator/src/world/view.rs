@@ -12,6 +12,8 @@ pub(crate) enum View {
     Endpoint,
     /// Defender XDR: incidents, each with its alerts.
     Xdr,
+    /// The retired SIEM API: detections of Defender for Endpoint.
+    Siem,
 }
 
 /// The service whose alerts Defender for Endpoint shows.
@@ -24,6 +26,7 @@ impl View {
             Self::Graph => list.page_limit(),
             Self::Endpoint => 10_000,
             Self::Xdr => 100,
+            Self::Siem => usize::MAX,
         }
     }
 
@@ -33,6 +36,7 @@ impl View {
             Self::Graph => list.page_default(),
             Self::Endpoint => 10_000,
             Self::Xdr => 100,
+            Self::Siem => usize::MAX,
         }
     }
 }
@@ -44,22 +48,25 @@ impl RecordKind {
             Self::Alert | Self::Incident => View::Graph,
             Self::EndpointAlert => View::Endpoint,
             Self::XdrIncident => View::Xdr,
+            Self::SiemDetection => View::Siem,
         }
     }
 
     /// What it is, whichever API shows it.
     pub(crate) fn family(self) -> Self {
         match self {
-            Self::Alert | Self::EndpointAlert => Self::Alert,
+            Self::Alert | Self::EndpointAlert | Self::SiemDetection => Self::Alert,
             Self::Incident | Self::XdrIncident => Self::Incident,
         }
     }
 
-    /// The kind under which the Defender APIs show records of a kind of Graph's.
-    pub(crate) fn elsewhere(self) -> Self {
+    /// The kinds under which other APIs show records of a kind of Graph's.
+    pub(crate) fn elsewhere(self) -> &'static [Self] {
         match self.family() {
-            Self::Alert | Self::EndpointAlert => Self::EndpointAlert,
-            Self::Incident | Self::XdrIncident => Self::XdrIncident,
+            Self::Incident | Self::XdrIncident => &[Self::XdrIncident],
+            Self::Alert | Self::EndpointAlert | Self::SiemDetection => {
+                &[Self::EndpointAlert, Self::SiemDetection]
+            }
         }
     }
 }

@@ -23,8 +23,13 @@ struct Desk {
 impl Desk {
     fn with(alerts: u64) -> Self {
         let clock = Arc::new(ManualClock::new("2026-11-21T08:00:00Z".parse().unwrap()));
-        let kinds =
-            vec![RecordKind::Alert, RecordKind::Incident, RecordKind::EndpointAlert, RecordKind::XdrIncident];
+        let kinds = vec![
+            RecordKind::Alert,
+            RecordKind::Incident,
+            RecordKind::EndpointAlert,
+            RecordKind::XdrIncident,
+            RecordKind::SiemDetection,
+        ];
         let config = GraphConfig {
             tenants: 1,
             alerts,
@@ -201,6 +206,62 @@ fn the_log_of_truth_has_what_each_api_shows() {
     assert_eq!(versions, [1, 2]);
 }
 
+/// The retired SIEM API: the same alerts in a bare list, by the time at which they were processed.
+#[test]
+fn the_siem_feed_shows_the_same_alerts() {
+    let desk = Desk::with(300);
+    let feed = |query: &str| -> Vec<Value> {
+        let answer = desk.get(ENDPOINT, query);
+        assert_eq!(answer.status, 200, "{query}: {}", String::from_utf8_lossy(&answer.body));
+        read(&answer).as_array().expect("a bare list").clone()
+    };
+    let all = feed("ago=P30D");
+    let alerts = desk.list(ENDPOINT, "$expand=evidence");
+    let ids = |records: &[Value], key: &str| -> BTreeSet<String> {
+        records.iter().map(|record| record[key].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&all, "AlertId"), ids(&alerts, "id"));
+    assert_eq!(ids(&all, "FullId").len(), all.len());
+    let of = |time: &Value| time.as_str().unwrap().to_owned();
+    for alert in &alerts {
+        let detection = all.iter().find(|detection| detection["AlertId"] == alert["id"]).unwrap();
+        for (own, other) in [
+            ("AlertTitle", "title"),
+            ("Severity", "severity"),
+            ("LastProcessedTimeUtc", "lastUpdateTime"),
+            ("AlertTime", "alertCreationTime"),
+            ("IoaDefinitionId", "detectorId"),
+        ] {
+            assert_eq!(detection[own], alert[other], "{own}");
+        }
+    }
+    let times: Vec<String> = all.iter().map(|detection| of(&detection["LastProcessedTimeUtc"])).collect();
+    assert!(times.is_sorted_by(|one, other| one >= other), "the newest first");
+    assert_eq!(feed("ago=P30D&limit=5"), all[..5]);
+    let span = format!("sinceTimeUtc={}&untilTimeUtc={}", times[20], times[10]);
+    assert_eq!(feed(&span), all[10..=20], "both bounds are in it");
+    assert!(feed("limit=1000000").len() < all.len(), "two hours where nothing is said");
+    let group = all.iter().find_map(|one| one["MachineGroup"].as_str().filter(|group| !group.is_empty()));
+    let group = group.expect("devices have groups");
+    let some = feed(&format!("ago=P30D&machinegroups=none&machinegroups={}", group.replace(' ', "%20")));
+    assert!(!some.is_empty() && some.len() < all.len());
+    assert!(some.iter().all(|detection| detection["MachineGroup"] == group));
+    for wrong in ["sinceTimeUtc=x", "limit=0", "ago=1h"] {
+        assert_eq!(desk.get(ENDPOINT, wrong).status, 400, "{wrong}");
+    }
+    // Each detection is in the log of truth as it is shown.
+    let truth = desk.api.truth();
+    let told = (0..truth.len()).filter(|place| truth[*place].kind == RecordKind::SiemDetection);
+    for place in told.filter(|place| truth[*place].newest) {
+        let body: Value = serde_json::from_slice(&desk.api.truth_body(place).unwrap()).unwrap();
+        assert_eq!(body["FullId"], truth[place].id.as_str());
+        assert!(all.contains(&body), "{body}");
+    }
+    desk.api.add_fault(Fault::new(Area::SiemFeed, FaultKind::Status { status: 503 })).unwrap();
+    assert_eq!(desk.get(ENDPOINT, "ago=PT1H").status, 503);
+    assert_eq!(desk.get(ENDPOINT, "").status, 200, "the other API has no fault");
+}
+
 struct House {
     emulator: Handle,
     http: reqwest::Client,
@@ -267,6 +328,22 @@ async fn tokens_permissions_and_hosts() {
     assert_eq!((status, error["error"]["code"].as_str()), (403, Some("Forbidden")));
     assert_eq!(house.get("api.securitycenter.microsoft.com", XDR, &own).await.0, 404, "not at this host");
     assert_eq!(house.get("graph.microsoft.com", ENDPOINT, &own).await.0, 404);
+
+    // The SIEM feed takes tokens for Azure AD Graph at its own hosts, and at any other name by the token.
+    let feed = text(house.token(v1.0, app, (v1.1, "https://graph.windows.net")).await);
+    for host in [
+        "wdatp-alertexporter-eu.windows.com",
+        "wdatp-alertexporter-us.securitycenter.windows.com",
+        "localhost",
+    ] {
+        let (status, page) = house.get(host, "/api/alerts?ago=P30D", &feed).await;
+        assert!(status == 200 && !page.as_array().unwrap().is_empty(), "{host}: {status} {page}");
+    }
+    assert_eq!(house.get("localhost", "/api/alerts/", &feed).await.0, 200, "as connectors ask");
+    let (status, _) = house.get("wdatp-alertexporter-eu.windows.com", ENDPOINT, &own).await;
+    assert_eq!(status, 401, "a token of another API");
+    assert_eq!(house.get("wdatp-alertexporter-eu.windows.com", XDR, &feed).await.0, 404);
+    assert_eq!(house.get("api.securitycenter.microsoft.com", ENDPOINT, &feed).await.0, 401);
 
     let registration = AppRegistration {
         name: "less".to_owned(),

@@ -57,6 +57,18 @@ pub enum FetchError {
         /// Microsoft's message.
         message: String,
     },
+    /// The retired SIEM feed refuses the caller.
+    #[error(
+        "the SIEM feed refuses access (status {status}, {code}): {message}; have the app allowed in the customer's portal (Settings > Endpoints > APIs > SIEM), and see that [siem_feed] names the region that the tenant is in"
+    )]
+    NotAllowed {
+        /// HTTP status: 401 or 403.
+        status: u16,
+        /// Microsoft's code, if any.
+        code: String,
+        /// Microsoft's message.
+        message: String,
+    },
     /// The API refuses the caller, although the token has what the source needs: consent is not what is missing.
     #[error("Microsoft refuses access (status {status}, {code}): {message}; {}", withheld(*status, *access))]
     Withheld {
@@ -146,7 +158,7 @@ impl FetchError {
             Self::MissingRole { .. } => "missing_role",
             Self::Throttled { .. } => "throttled",
             Self::OverBudget { .. } => "budget",
-            Self::Denied { .. } => "denied",
+            Self::Denied { .. } | Self::NotAllowed { .. } => "denied",
             Self::Withheld { .. } => "withheld",
             Self::Blocked { .. } => "blocked",
             Self::NoLicence { .. } => "no_licence",
@@ -250,6 +262,19 @@ pub(crate) fn of(answer: &Response) -> FetchError {
     }
 }
 
+/// What a refusal of the retired SIEM feed means. The shape of its errors is not documented: what is no web page is its own.
+pub(crate) fn of_feed(answer: &Response) -> FetchError {
+    let status = answer.status;
+    let is_web_page = answer.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<');
+    match of(answer) {
+        FetchError::Denied { code, message, .. } => FetchError::NotAllowed { status, code, message },
+        FetchError::Blocked { code, message, .. } if !is_web_page => {
+            FetchError::NotAllowed { status, code, message }
+        }
+        other => other,
+    }
+}
+
 /// What the service says is left out of its answer: status 206, or a `Warning` of code 199 that names a provider, as
 /// `199 - "Microsoft/PROVIDER/STATUS/MILLISECONDS"`. Other warnings, such as a proxy's 110, say nothing of it.
 ///
@@ -271,5 +296,23 @@ pub(crate) fn left_out(answer: &Response) -> Option<String> {
         (false, _) => Some(providers.join(", ")),
         (true, 206) => Some("a provider that it does not name (status 206)".to_owned()),
         (true, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_siem_feed_refuses_in_whatever_shape() {
+        let kind = |status: u16, body: &str| {
+            of_feed(&Response { status, body: body.as_bytes().to_vec(), ..Response::default() }).kind()
+        };
+        let json = r#"{"error":{"code":"Forbidden","message":"no"}}"#;
+        assert_eq!((kind(403, json), kind(403, ""), kind(401, "no")), ("denied", "denied", "denied"));
+        assert_eq!(kind(403, " <html>"), "blocked", "a proxy's page is none of it");
+        assert_eq!((kind(400, json), kind(503, "")), ("bad_request", "unavailable"));
+        let said = of_feed(&Response { status: 403, ..Response::default() }).to_string();
+        assert!(said.contains("allowed in the customer's portal") && said.contains("[siem_feed]"), "{said}");
     }
 }

@@ -8,6 +8,9 @@ use super::national::{CloudError, GLOBAL, NationalCloud};
 use crate::api::family::Api;
 use crate::entra::permissions::ResourceApp;
 
+/// What tokens for Azure AD Graph are asked for by, which the retired SIEM API takes.
+const AZURE_AD_GRAPH: &str = "https://graph.windows.net";
+
 /// Where the identity platform and the APIs are, and what their tokens are for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cloud {
@@ -82,6 +85,7 @@ impl Cloud {
         let there = match api {
             Api::Graph => self.national.has_graph_security(),
             Api::DefenderForEndpoint | Api::DefenderXdr => self.resource(api.app()).is_some(),
+            Api::SiemFeed => !self.national.hosts().siem.is_empty(),
         };
         !self.custom && !there
     }
@@ -119,6 +123,36 @@ impl Cloud {
         format!("{}{path}", self.base(api).as_str().trim_end_matches('/'))
     }
 
+    /// An address on the retired SIEM API at its host of `region`; of the region of the Defender APIs, where none is named.
+    pub(crate) fn siem_address(&self, region: Option<&str>, path: &str) -> String {
+        format!("{}{path}", self.siem(region).as_str().trim_end_matches('/'))
+    }
+
+    /// The regions in which the retired SIEM API has a host.
+    #[must_use]
+    pub fn siem_regions(&self) -> Vec<&'static str> {
+        let hosts = if self.custom { &[] } else { self.national.hosts().siem };
+        hosts.iter().map(|(region, _)| *region).collect()
+    }
+
+    /// Whether it is known at which host of the retired SIEM API is asked where nobody names a region.
+    #[must_use]
+    pub fn knows_siem_region(&self) -> bool {
+        let regions = self.siem_regions();
+        regions.len() < 2 || self.region.is_some_and(|region| regions.contains(&region))
+    }
+
+    fn siem(&self, region: Option<&str>) -> Cow<'_, Url> {
+        let hosts = self.national.hosts().siem;
+        let of = |wanted: &str| hosts.iter().find(|(region, _)| *region == wanted);
+        let named = region.and_then(of).or_else(|| self.region.and_then(of)).or(hosts.first());
+        match named {
+            _ if self.custom => Cow::Borrowed(&self.graph),
+            Some((_, host)) => Cow::Owned(built_in(host)),
+            None => Cow::Owned(built_in(GLOBAL.siem[0].1)),
+        }
+    }
+
     /// The audience of an API's tokens.
     #[must_use]
     pub fn api_resource(&self, api: Api) -> &str {
@@ -130,6 +164,7 @@ impl Cloud {
         match (api.app(), self.region) {
             _ if self.custom => Cow::Borrowed(&self.graph),
             (ResourceApp::Graph, _) => Cow::Borrowed(&self.graph),
+            (ResourceApp::AzureAdGraph, _) => self.siem(None),
             (_, Some(region)) => Cow::Owned(regional(region)),
             (app, None) => Cow::Owned(built_in(self.resource(app).unwrap_or_else(|| elsewhere(api)))),
         }
@@ -140,7 +175,7 @@ impl Cloud {
     #[must_use]
     pub fn owns(&self, api: Api, link: &Url) -> bool {
         let base = self.base(api);
-        let elsewhere = api != Api::Graph
+        let elsewhere = matches!(api, Api::DefenderForEndpoint | Api::DefenderXdr)
             && !self.custom
             && self.national.hosts().regions.iter().any(|region| regional(region).origin() == link.origin());
         let ours = link.origin() == base.origin() || elsewhere;
@@ -155,7 +190,7 @@ impl Cloud {
             ResourceApp::Graph => Some(&self.graph_resource),
             ResourceApp::DefenderForEndpoint => hosts.defender,
             ResourceApp::DefenderXdr => hosts.xdr,
-            ResourceApp::AzureAdGraph => hosts.defender.map(|_| "https://graph.windows.net"),
+            ResourceApp::AzureAdGraph => hosts.defender.map(|_| AZURE_AD_GRAPH),
         }
     }
 
@@ -230,7 +265,8 @@ fn elsewhere(api: Api) -> &'static str {
     match api.app() {
         ResourceApp::DefenderForEndpoint => GLOBAL.defender,
         ResourceApp::DefenderXdr => GLOBAL.xdr,
-        ResourceApp::Graph | ResourceApp::AzureAdGraph => None,
+        ResourceApp::AzureAdGraph => Some(AZURE_AD_GRAPH),
+        ResourceApp::Graph => None,
     }
     .unwrap_or(GLOBAL.graph)
 }
@@ -350,7 +386,9 @@ mod tests {
             let known = Cloud::national(cloud);
             for api in Api::ALL {
                 let address = known.api_address(api, "/x");
-                assert_eq!(address, format!("{}/x", known.api_resource(api)), "{cloud}");
+                if api != Api::SiemFeed {
+                    assert_eq!(address, format!("{}/x", known.api_resource(api)), "{cloud}");
+                }
                 for other in Api::ALL {
                     assert_eq!(known.owns(other, &link(&address)), api == other, "{cloud} {address}");
                 }
@@ -388,6 +426,34 @@ mod tests {
         let error = global().in_region("xx").expect_err("no region").to_string();
         assert!(error.contains("use us, eu"), "{error}");
         assert!(Cloud::national(NationalCloud::GccHigh).in_region("eu").is_err());
+    }
+
+    #[test]
+    fn the_siem_api_has_hosts_by_region_and_tokens_of_another_api() {
+        let at = |cloud: Cloud, region: Option<&str>| cloud.siem_address(region, "/api/alerts");
+        let global = || Cloud::national(NationalCloud::Global);
+        let of = |host: &str| format!("https://wdatp-alertexporter-{host}/api/alerts");
+        assert_eq!(at(global(), Some("uk")), of("uk.securitycenter.windows.com"));
+        assert_eq!(
+            at(global().in_region("eu").expect("a region"), None),
+            of("eu.securitycenter.windows.com")
+        );
+        assert_eq!(
+            at(Cloud::national(NationalCloud::Gcc), None),
+            of("us.gcc.securitycenter.windows.us"),
+            "the only one"
+        );
+        assert_eq!(at(Cloud::national(NationalCloud::Dod), None), of("us.securitycenter.windows.us"));
+        let knows = |cloud: Cloud| cloud.knows_siem_region();
+        assert!(!knows(global()) && !knows(global().in_region("au").expect("a region")));
+        assert!(knows(global().in_region("us").expect("a region")));
+        assert!(knows(Cloud::national(NationalCloud::GccHigh)));
+        let custom = Cloud::custom("http://127.0.0.1:9800", "http://127.0.0.1:9801", None).expect("a cloud");
+        assert_eq!(at(custom.clone(), Some("eu")), "http://127.0.0.1:9801/api/alerts");
+        assert!(knows(custom));
+        assert_eq!(global().api_resource(Api::SiemFeed), "https://graph.windows.net");
+        let defender = Url::parse("https://eu.api.security.microsoft.com/x").expect("a URL");
+        assert!(!global().owns(Api::SiemFeed, &defender), "a token of one goes to none of the others");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Microsoft's clouds and their hosts.
 //!
-//! Source: Microsoft Graph "National cloud deployments"; Defender for Endpoint "Supported APIs" (hosts by region). App registrations, tokens and consent do not cross clouds.
+//! Source: Microsoft Graph "National cloud deployments"; Defender for Endpoint "Supported APIs" (hosts by region), "Pull detections"
+//! and the government page of 2021 (hosts of the SIEM API). App registrations, tokens and consent do not cross clouds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,6 +42,8 @@ pub(super) struct Hosts {
     pub(super) xdr: Option<&'static str>,
     /// Regions in which the Defender APIs have a host of their own.
     pub(super) regions: &'static [&'static str],
+    /// The retired SIEM API: its regions, and the host of each.
+    pub(super) siem: &'static [(&'static str, &'static str)],
     /// Azure Key Vault: the resource, and what a vault's host ends with.
     pub(super) key_vault: Option<&'static str>,
 }
@@ -52,6 +55,11 @@ pub(super) const GLOBAL: Hosts = Hosts {
     defender: Some("https://api.securitycenter.microsoft.com"),
     xdr: Some("https://api.security.microsoft.com"),
     regions: &["us", "eu", "uk", "au", "swa", "ina", "aea"],
+    siem: &[
+        ("us", "https://wdatp-alertexporter-us.securitycenter.windows.com"),
+        ("eu", "https://wdatp-alertexporter-eu.securitycenter.windows.com"),
+        ("uk", "https://wdatp-alertexporter-uk.securitycenter.windows.com"),
+    ],
     key_vault: Some("https://vault.azure.net"),
 };
 
@@ -59,6 +67,7 @@ const GCC: Hosts = Hosts {
     defender: Some("https://api-gcc.securitycenter.microsoft.us"),
     xdr: Some("https://api-gcc.security.microsoft.us"),
     regions: &[],
+    siem: &[("us", "https://wdatp-alertexporter-us.gcc.securitycenter.windows.us")],
     ..GLOBAL
 };
 
@@ -69,6 +78,7 @@ const GCC_HIGH: Hosts = Hosts {
     defender: Some("https://api-gov.securitycenter.microsoft.us"),
     xdr: Some("https://api-gov.security.microsoft.us"),
     regions: &[],
+    siem: &[("us", "https://wdatp-alertexporter-us.securitycenter.windows.us")],
     key_vault: Some("https://vault.usgovcloudapi.net"),
 };
 
@@ -81,12 +91,22 @@ const CHINA: Hosts = Hosts {
     defender: None,
     xdr: None,
     regions: &[],
+    siem: &[],
     key_vault: Some("https://vault.azure.cn"),
 };
 
 /// The newer sovereign clouds, of which only the login and Graph hosts are known.
 const fn sovereign(login: &'static str, graph: &'static str) -> Hosts {
-    Hosts { login, login_aliases: &[], graph, defender: None, xdr: None, regions: &[], key_vault: None }
+    Hosts {
+        login,
+        login_aliases: &[],
+        graph,
+        defender: None,
+        xdr: None,
+        regions: &[],
+        siem: &[],
+        key_vault: None,
+    }
 }
 
 impl NationalCloud {

@@ -95,6 +95,7 @@ impl HuntingApi {
             Self::Graph => None,
             Self::Xdr | Self::Endpoint => Some(AnnouncedEnd {
                 date: "31 January 2027",
+                any_time_since: false,
                 replacement: "graph",
                 announcement: "MC1220762",
             }),

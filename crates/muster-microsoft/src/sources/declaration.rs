@@ -15,10 +15,14 @@ pub struct Declaration {
     pub api: Api,
     /// What it needs: any one of these will do, the first is the least.
     pub permissions: &'static [&'static Permission],
+    /// Whether its tokens say that it may be read with them.
+    pub tokens_tell: bool,
     /// The product whose records it gives, in Microsoft's words, for pages that customers read.
     pub product: &'static str,
     /// Its path below the API's address.
     pub path: &'static str,
+    /// How it is asked.
+    pub dialect: Dialect,
     /// Where the list of records stands in its pages.
     pub list: List,
     /// The field by which records are asked for: when they last changed.
@@ -43,11 +47,22 @@ pub struct Declaration {
     pub ladder: &'static [Rung],
 }
 
+/// How the records of a span are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// OData: `$filter`, `$top`, `$skip`.
+    OData,
+    /// `sinceTimeUtc`, `untilTimeUtc` and `limit`, as the retired SIEM API wants it.
+    Since,
+}
+
 /// That Microsoft ends an API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnnouncedEnd {
     /// The day, as Microsoft's notice names it.
     pub date: &'static str,
+    /// Whether it is the day from which on the API may be gone any time, rather than the one on which it goes.
+    pub any_time_since: bool,
     /// The source to read in its place.
     pub replacement: &'static str,
     /// The notice.
@@ -58,10 +73,14 @@ impl AnnouncedEnd {
     /// When `source` ends, and what to read in its place.
     #[must_use]
     pub fn in_words(&self, source: Source) -> String {
-        format!(
-            "Microsoft ends the API of `{source}` on {}: read `{}` in its place ({})",
-            self.date, self.replacement, self.announcement
-        )
+        let Self { date, any_time_since, replacement, announcement } = self;
+        let ends = match any_time_since {
+            false => format!("Microsoft ends the API of `{source}` on {date}"),
+            true => {
+                format!("Microsoft may turn the API of `{source}` off any time since {date}, without notice")
+            }
+        };
+        format!("{ends}: read `{replacement}` in its place ({announcement})")
     }
 }
 

@@ -7,7 +7,7 @@
 use muster_model::PageLimits;
 use muster_model::page::List;
 
-use super::declaration::{DEFENDER_KEEPS, Declaration, Field, Rung, values};
+use super::declaration::{DEFENDER_KEEPS, Declaration, Dialect, Field, Rung, values};
 use crate::api::family::Api;
 use crate::entra::permissions::{ResourceApp, known};
 
@@ -27,8 +27,10 @@ pub(super) const DECLARATION: Declaration = Declaration {
         known(ResourceApp::DefenderForEndpoint, "Alert.Read.All"),
         known(ResourceApp::DefenderForEndpoint, "Alert.ReadWrite.All"),
     ],
+    tokens_tell: true,
     product: "Microsoft Defender for Endpoint",
     path: "/api/alerts",
+    dialect: Dialect::OData,
     list: List::Field("value"),
     updated: "lastUpdateTime",
     sorts: false,

@@ -6,7 +6,7 @@
 use muster_model::PageLimits;
 use muster_model::page::List;
 
-use super::declaration::{DEFENDER_KEEPS, Declaration, Field, Rung, values};
+use super::declaration::{DEFENDER_KEEPS, Declaration, Dialect, Field, Rung, values};
 use crate::api::family::Api;
 use crate::entra::permissions::{ResourceApp, known};
 
@@ -29,8 +29,10 @@ pub(super) const DECLARATION: Declaration = Declaration {
         known(ResourceApp::Graph, "SecurityIncident.Read.All"),
         known(ResourceApp::Graph, "SecurityIncident.ReadWrite.All"),
     ],
+    tokens_tell: true,
     product: "Microsoft Defender",
     path: "/v1.0/security/incidents",
+    dialect: Dialect::OData,
     list: List::Field("value"),
     updated: "lastUpdateDateTime",
     sorts: true,

@@ -11,6 +11,7 @@ mod graph_alerts;
 mod graph_hunting;
 mod graph_incidents;
 mod plan;
+mod siem_feed;
 mod xdr_hunting;
 mod xdr_incidents;
 
@@ -20,16 +21,24 @@ use crate::entra::permissions::Permission;
 
 pub use crate::api::family::Api;
 pub use count::{count, read_count};
-pub use declaration::{AnnouncedEnd, Declaration, Field, Rung};
+pub use declaration::{AnnouncedEnd, Declaration, Dialect, Field, Rung};
 pub use plan::{
     AfterFailure, PageRequest, Target, after_bare, after_failure, after_unreadable, belongings, glance,
     is_bare, one, request,
 };
+pub use siem_feed::SiemFeed;
 
 /// What `source` needs: any one of these will do, the first is the least.
 #[must_use]
 pub fn permissions(source: Source) -> &'static [&'static Permission] {
     declaration(source).permissions
+}
+
+/// What a token must hold for `source`: any one of these. None: its tokens do not say whether it may be read.
+#[must_use]
+pub fn in_tokens(source: Source) -> &'static [&'static Permission] {
+    let Declaration { permissions, tokens_tell, .. } = declaration(source);
+    if *tokens_tell { permissions } else { &[] }
 }
 
 /// What a source declares.
@@ -40,6 +49,7 @@ pub fn declaration(source: Source) -> &'static Declaration {
         Source::GraphIncidents => &graph_incidents::DECLARATION,
         Source::EndpointAlerts => &endpoint_alerts::DECLARATION,
         Source::XdrIncidents => &xdr_incidents::DECLARATION,
+        Source::SiemFeed => &siem_feed::DECLARATION,
         Source::GraphHunting(_) => &graph_hunting::DECLARATION,
         Source::XdrHunting(_) => &xdr_hunting::DECLARATION,
     }

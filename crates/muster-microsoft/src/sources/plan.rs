@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use muster_model::json::skim;
 use muster_model::{Clocks, Cursor, PageQuery, Source};
 
-use super::declaration::{Declaration, Rung};
+use super::declaration::{Declaration, Dialect, Rung};
+use super::siem_feed;
 use crate::FetchError;
 use crate::api::answers::{self, Next};
 use crate::hunting::{HuntingApi, HuntingQuery};
@@ -54,7 +55,11 @@ pub fn request(source: Source, cursor: &Cursor, clocks: Clocks, top: Option<u32>
     let page_size = top.map_or(declaration.page_size, |top| declaration.page_size.min(top.max(1)));
     let rung = declaration.ladder[usize::from(plan.rung).min(declaration.ladder.len() - 1)];
     let query = cursor.query(clocks);
-    let top = if query.single { 1 } else { plan.page_size(page_size) };
+    let top = match declaration.dialect {
+        _ if query.single => 1,
+        Dialect::Since if top.is_none() && siem_feed::is_an_instant(&query) => declaration.page_size_max,
+        _ => plan.page_size(page_size),
+    };
     let target = match query.link {
         Some(link) => Target::Link(link),
         None => Target::Path(path_and_query(
@@ -68,7 +73,7 @@ pub fn request(source: Source, cursor: &Cursor, clocks: Clocks, top: Option<u32>
     PageRequest { target, top, rung }
 }
 
-/// The query that all lists understand. Blanks are `%20`; nothing else needs escaping.
+/// The query in the words of the source. In OData's, blanks are `%20`; nothing else needs escaping.
 pub(super) fn path_and_query(
     declaration: &Declaration,
     query: &PageQuery,
@@ -77,6 +82,9 @@ pub(super) fn path_and_query(
     rung: Rung,
 ) -> String {
     let Declaration { path, updated, fields, .. } = declaration;
+    if declaration.dialect == Dialect::Since {
+        return siem_feed::path_and_query(path, query, top);
+    }
     let mut text = format!("{path}?$filter={updated}%20ge%20{}", query.from);
     if let Some(to) = query.to {
         text.push_str(&format!("%20and%20{updated}%20lt%20{to}"));
@@ -296,6 +304,15 @@ mod tests {
         assert_eq!(
             asked(Source::EndpointAlerts),
             "/api/alerts?$filter=lastUpdateTime%20ge%202026-01-01T00:00:00Z&$top=500&$expand=evidence"
+        );
+        assert_eq!(
+            asked(Source::SiemFeed),
+            "/api/alerts?sinceTimeUtc=2025-12-31T23:59:59.9999999Z&limit=1000"
+        );
+        let feed = crate::sources::declaration(Source::SiemFeed);
+        assert_eq!(
+            path_and_query(feed, &PageQuery { to, ..query("2026-01-01T00:00:00Z") }, 7, false, Rung::Plain),
+            "/api/alerts?sinceTimeUtc=2025-12-31T23:59:59.9999999Z&untilTimeUtc=2026-01-01T23:59:59.9999999Z&limit=7"
         );
         let slice = vec![muster_model::Part { field: 0, value: 4 }];
         let part = PageQuery { to, slice, ..query("2026-01-01T00:00:00Z") };

@@ -4,14 +4,16 @@
 
 use muster_model::page::List;
 
-use super::declaration::{Declaration, HUNTING_KEEPS, HUNTING_LIMITS, Rung};
+use super::declaration::{Declaration, Dialect, HUNTING_KEEPS, HUNTING_LIMITS, Rung};
 use crate::hunting::{HuntingApi, ROWS_MAX};
 
 pub(super) const DECLARATION: Declaration = Declaration {
     api: HuntingApi::Xdr.api(),
     permissions: HuntingApi::Xdr.permissions(),
+    tokens_tell: true,
     product: "Microsoft Defender XDR (advanced hunting)",
     path: HuntingApi::Xdr.path(),
+    dialect: Dialect::OData,
     list: List::Field("value"),
     updated: "Timestamp",
     sorts: false,

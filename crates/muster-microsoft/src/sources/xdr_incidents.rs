@@ -7,7 +7,7 @@
 use muster_model::PageLimits;
 use muster_model::page::List;
 
-use super::declaration::{DEFENDER_KEEPS, Declaration, Field, Rung, values};
+use super::declaration::{DEFENDER_KEEPS, Declaration, Dialect, Field, Rung, values};
 use crate::api::family::Api;
 use crate::entra::permissions::{ResourceApp, known};
 
@@ -21,8 +21,10 @@ pub(super) const DECLARATION: Declaration = Declaration {
         known(ResourceApp::DefenderXdr, "Incident.Read.All"),
         known(ResourceApp::DefenderXdr, "Incident.ReadWrite.All"),
     ],
+    tokens_tell: true,
     product: "Microsoft Defender XDR",
     path: "/api/incidents",
+    dialect: Dialect::OData,
     list: List::Field("value"),
     updated: "lastUpdateTime",
     sorts: false,

@@ -50,6 +50,8 @@ impl World {
             .into_iter()
             .map(|name| format!("{GRAPH}/{name}"))
             .collect();
+        // What a person's tokens for the old SIEM feed hold.
+        let of_feed = "https://graph.windows.net/User.Read".to_owned();
         let registration = AppRegistration {
             name: "Muster".to_owned(),
             multitenant: true,
@@ -59,7 +61,7 @@ impl World {
             secret: Some(SECRET.to_owned()),
             certificate: Some(text[begin..].to_owned()),
             roles: permissions.iter().cloned().chain(of_defender(".All")).collect(),
-            scopes: permissions.into_iter().chain(of_defender("")).collect(),
+            scopes: permissions.into_iter().chain(of_defender("")).chain([of_feed]).collect(),
             ..AppRegistration::default()
         };
         let client_id = emulator.register_app(registration).expect("an app");
@@ -103,7 +105,7 @@ impl World {
             read.unwrap_or_else(|error| panic!("{} {source}: {error}", app.name));
         }
         // Each API's token is checked for what is read with it, and for nothing else.
-        for (resource, sources) in [(GRAPH, 2), (ENDPOINT, 1), (XDR, 1)] {
+        for (resource, sources) in [(GRAPH, 2), (ENDPOINT, 1), (XDR, 1), ("https://graph.windows.net", 1)] {
             let token = microsoft.access_token(app, self.tenant, resource).await.expect("the one in hand");
             let expected = Expected {
                 tenant: Some(self.tenant),

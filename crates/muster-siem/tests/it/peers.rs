@@ -362,6 +362,7 @@ impl Sent {
             Source::GraphAlerts | Source::EndpointAlerts => "title",
             Source::GraphIncidents => "displayName",
             Source::XdrIncidents => "incidentName",
+            Source::SiemFeed => "AlertTitle",
             Source::GraphHunting(_) | Source::XdrHunting(_) => "ActionType",
         };
         assert_eq!(cef.header[..4], ["CEF:0", "Microsoft", "Microsoft Defender ATP", "2.0"]);

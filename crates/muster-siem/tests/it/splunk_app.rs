@@ -136,7 +136,7 @@ const SOURCES: [(&str, RecordKind); 6] = [
     ("source::muster:graph_incidents", RecordKind::GraphIncident),
     ("source::muster:endpoint_alerts", RecordKind::EndpointAlert),
     ("source::muster:xdr_incidents", RecordKind::XdrIncident),
-    ("source::muster:siem_detections", RecordKind::SiemDetection),
+    ("source::muster:siem_feed", RecordKind::SiemDetection),
     ("source::muster:hunting", RecordKind::HuntingRow),
 ];
 

@@ -34,7 +34,7 @@ pub struct Preflight {
 pub struct Finding {
     /// The source; none where only the permission is wanted.
     pub source: Option<Source>,
-    /// The least permission that does, as `API/NAME`.
+    /// The least permission that does, as `API/NAME`; empty where tokens do not say what may be read.
     pub permission: String,
     /// `application` or `delegated`.
     pub kind: &'static str,
@@ -106,7 +106,7 @@ pub async fn tenant(
     for source in &tenant.sources {
         let api = sources::declaration(*source).api.app();
         let pass = passes.iter().find(|pass| pass.api == api).expect("each API was asked for");
-        let accepted = sources::permissions(*source);
+        let accepted = sources::in_tokens(*source);
         let (access, works) = match &pass.access {
             TenantAccess::Granted => {
                 let access = microsoft.probe_source(app, tenant.id, *source).await;
@@ -160,10 +160,14 @@ fn finding(
         Access::Delegated => "delegated",
     };
     let names: Vec<&str> = accepted.iter().filter_map(|permission| permission.name(app.access)).collect();
-    let held = pass.allows.as_ref().map(|allows| allows.iter().find(|name| names.contains(&name.as_str())));
+    let told = pass.allows.as_ref().filter(|_| !accepted.is_empty());
+    let held = told.map(|allows| allows.iter().find(|name| names.contains(&name.as_str())));
     let granted = held.map(|held| held.is_some());
     let least = names.first().copied().unwrap_or_default();
-    let permission = format!("{}/{least}", pass.api.name());
+    let permission = match accepted.is_empty() {
+        true => String::new(),
+        false => format!("{}/{least}", pass.api.name()),
+    };
     let (code, detail, remedy) = match (access, granted) {
         (TenantAccess::Granted, Some(false)) => {
             let allows = pass.allows.as_deref().unwrap_or_default();
@@ -207,7 +211,7 @@ fn least_privilege(
     passes: &[Pass],
 ) -> LeastPrivilege {
     let mut least = LeastPrivilege::default();
-    let accepted = tenant.sources.iter().map(|source| sources::permissions(*source));
+    let accepted = tenant.sources.iter().map(|source| sources::in_tokens(*source));
     let wanted: Vec<&[&'static Permission]> = accepted.chain(further.chunks(1)).collect();
     let add = |list: &mut Vec<String>, name: String| {
         if !list.contains(&name) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use comfy_table::Table;
 use muster_microsoft::entra::credential::App;
 use muster_microsoft::hunting::HuntTrouble;
-use muster_microsoft::sources::{self, AfterFailure, Rung, Target};
+use muster_microsoft::sources::{self, AfterFailure, Dialect, Rung, Target};
 use muster_microsoft::{FetchError, FetchedPage, Microsoft};
 use muster_model::{
     Clocks, Cursor, CursorPolicy, Purpose, Record, RecordHead, Severity, Source, Step, Tenant, TenantState,
@@ -303,6 +303,10 @@ async fn span(
 async fn by_id(args: &Args, reading: &Reading<'_>, print: &mut Printer<'_>) -> Result<(), Failed> {
     if reading.source.hunt().is_some() {
         let said = "the rows of a saved query are asked for by time only: leave --id off";
+        return Err(Failed::say(Exit::Usage, said));
+    }
+    if sources::declaration(reading.source).dialect == Dialect::Since {
+        let said = "the detections of the SIEM feed are asked for by time only: leave --id off";
         return Err(Failed::say(Exit::Usage, said));
     }
     for id in &args.id {

@@ -19,7 +19,8 @@ type Check = fn(&Read, &Path, &mut dyn FnMut(&str, &str, String));
 const JOURNAL_LEAST: u64 = 1 << 20;
 
 const CHECKS: &[Check] = &[
-    routes, hunts, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding, pull_api, journal,
+    routes, hunts, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding, pull_api,
+    journal, siem_feed,
 ];
 
 pub(super) fn of(read: &Read, folder: &Path) -> Vec<Mistake> {
@@ -114,6 +115,14 @@ fn key_vault(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
         let meant = did_you_mean(&opener.app, read.app_names.iter().map(String::as_str));
         let known = known(&read.app_names, "none yet; add [apps.NAME]");
         say("key_vault", "app", format!("there is no app `{}`{meant}; the apps are: {known}", opener.app));
+    }
+}
+
+fn siem_feed(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    // What is wrong with the cloud is told there.
+    let Ok(cloud) = read.cloud.clone().unwrap_or_default().cloud() else { return };
+    for (key, message) in read.siem_feed.iter().flat_map(|feed| feed.mistakes(&cloud)) {
+        say("siem_feed", key, message);
     }
 }
 

@@ -11,7 +11,8 @@ use super::places::Places;
 use super::sinks::SinkSection;
 use super::{
     AppSettings, CloudSettings, CollectSettings, HuntSettings, KeyVaultSettings, Mistake, NetworkSettings,
-    OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, StoreSettings, sinks,
+    OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SiemFeedSettings, StoreSettings,
+    sinks,
 };
 
 /// The sections as they are found, in whatever file.
@@ -25,6 +26,7 @@ pub(super) struct Read {
     pub(super) key_vault: Option<KeyVaultSettings>,
     pub(super) onboarding: Option<OnboardingSettings>,
     pub(super) pull_api: Option<PullApiSettings>,
+    pub(super) siem_feed: Option<SiemFeedSettings>,
     pub(super) apps: BTreeMap<String, AppSettings>,
     pub(super) hunts: BTreeMap<String, HuntSettings>,
     pub(super) sinks: BTreeMap<String, SinkSection>,
@@ -39,7 +41,7 @@ pub(super) struct Read {
     pub(super) routes_met: usize,
 }
 
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "store",
     "cloud",
     "network",
@@ -48,6 +50,7 @@ const SECTIONS: [&str; 12] = [
     "key_vault",
     "onboarding",
     "pull_api",
+    "siem_feed",
     "apps",
     "hunts",
     "sinks",
@@ -68,6 +71,7 @@ impl Read {
                 "key_vault" => document.once(&name, &mut self.key_vault, value, places, mistakes),
                 "onboarding" => document.once(&name, &mut self.onboarding, value, places, mistakes),
                 "pull_api" => document.once(&name, &mut self.pull_api, value, places, mistakes),
+                "siem_feed" => document.once(&name, &mut self.siem_feed, value, places, mistakes),
                 "apps" => {
                     let found = (&mut self.apps, &mut self.app_names);
                     document.named(&name, found, value, places, mistakes, Document::section);
@@ -86,7 +90,7 @@ impl Read {
                 _ => {
                     let meant = did_you_mean(&name, SECTIONS);
                     let message = format!(
-                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, pull_api, apps.NAME, hunts.NAME, sinks.NAME or [[routes]]"
+                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, pull_api, siem_feed, apps.NAME, hunts.NAME, sinks.NAME or [[routes]]"
                     );
                     mistakes.push(document.mistake_at(&key.span(), "", None, &message));
                 }

@@ -13,8 +13,8 @@ use super::places::Places;
 use super::read::Read;
 use super::{
     AppSettings, CloudSettings, CollectSettings, Hunt, HuntSettings, KeyVaultSettings, Mistake, Mistakes,
-    NetworkSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SinkKeys,
-    StoreSettings, contradictions, files,
+    NetworkSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SiemFeedSettings,
+    SinkKeys, StoreSettings, contradictions, files,
 };
 
 /// The settings of one Muster, checked.
@@ -34,6 +34,8 @@ pub struct Settings {
     pub onboarding: Option<OnboardingSettings>,
     /// `[pull_api]`; without it the retired SIEM API is not served.
     pub pull_api: Option<PullApiSettings>,
+    /// `[siem_feed]`: where the retired SIEM API is read.
+    pub siem_feed: SiemFeedSettings,
     pub apps: BTreeMap<String, AppSettings>,
     /// `[hunts.NAME]`, as the sources that they are.
     pub hunts: BTreeMap<Source, Hunt>,
@@ -116,6 +118,7 @@ impl Settings {
             key_vault: read.key_vault,
             onboarding: read.onboarding,
             pull_api: read.pull_api,
+            siem_feed: read.siem_feed.unwrap_or_default(),
             apps: read.apps,
             hunts: hunts(&read.hunts, folder),
             sink_keys: read.sinks.iter().map(|(name, of)| (name.clone(), of.keys.clone())).collect(),

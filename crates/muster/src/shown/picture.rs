@@ -72,8 +72,9 @@ fn ends(tenants: &[TenantStatus]) -> Vec<Ending> {
         }
     }
     let ending = |(source, tenants)| {
-        let AnnouncedEnd { date, replacement, announcement } = sources::declaration(source).end?;
-        Some(Ending { source, date, replacement, announcement, tenants })
+        let AnnouncedEnd { date, any_time_since, replacement, announcement } =
+            sources::declaration(source).end?;
+        Some(Ending { source, date, any_time_since, replacement, announcement, tenants })
     };
     read.into_iter().filter_map(ending).collect()
 }

@@ -74,8 +74,8 @@ fn put_back(now: &Snapshot) -> String {
 /// What Microsoft has said the end of, a line each.
 fn ends(now: &Snapshot, width: Option<usize>) -> String {
     let line = |ending: &Ending| {
-        let Ending { source, date, replacement, announcement, tenants } = *ending;
-        let end = AnnouncedEnd { date, replacement, announcement };
+        let Ending { source, date, any_time_since, replacement, announcement, tenants } = *ending;
+        let end = AnnouncedEnd { date, any_time_since, replacement, announcement };
         let line = format!("! {}; {}", end.in_words(source), plural(tenants, "tenant"));
         format!("\n{}", wrapped(&line, width, "  "))
     };

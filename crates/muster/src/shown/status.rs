@@ -89,6 +89,8 @@ pub struct Ending {
     pub source: Source,
     /// The day, as Microsoft's notice names it.
     pub date: &'static str,
+    /// Whether the API may be gone any time since that day, rather than goes on it.
+    pub any_time_since: bool,
     /// What to read in its place.
     pub replacement: &'static str,
     /// The notice.

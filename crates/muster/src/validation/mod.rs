@@ -48,6 +48,7 @@ const PARTS: &[Check] = &[
     routes::forgotten_sinks,
     listen::certificate,
     sources::in_cloud,
+    sources::region_of_the_feed,
     sources::twice,
     sources::announced_ends,
     hunts::hunts,

@@ -10,8 +10,12 @@ use super::subject::Subject;
 use crate::config::{Hunt, Mistake, RouteSettings};
 
 /// Sources that give the same records in the words of two APIs. Saved queries do where they ask the same.
-const SAME: [(Source, Source); 2] =
-    [(Source::GraphAlerts, Source::EndpointAlerts), (Source::GraphIncidents, Source::XdrIncidents)];
+const SAME: [(Source, Source); 4] = [
+    (Source::GraphAlerts, Source::EndpointAlerts),
+    (Source::GraphIncidents, Source::XdrIncidents),
+    (Source::GraphAlerts, Source::SiemFeed),
+    (Source::EndpointAlerts, Source::SiemFeed),
+];
 
 /// A source whose API the cloud does not have is never read.
 pub(super) fn in_cloud(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
@@ -52,6 +56,28 @@ pub(super) fn announced_ends(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>)
             );
             mistakes.push(subject.advice("", "", &message));
         }
+    }
+}
+
+/// The retired SIEM feed has a host in each region, and only the operator knows which one a tenant is in.
+pub(super) fn region_of_the_feed(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
+    let Ok(cloud) = subject.settings.cloud.cloud() else { return };
+    let feed = &subject.settings.siem_feed;
+    if feed.region.is_some() || cloud.knows_siem_region() || !subject.is_right("siem_feed") {
+        return;
+    }
+    let by_source = tenants_by_source(subject);
+    let read = by_source.get(&Source::SiemFeed).into_iter().flatten();
+    let told: BTreeSet<_> = feed.regions.values().flatten().collect();
+    let untold: Vec<&str> =
+        read.filter(|tenant| !told.contains(&tenant.id)).map(|tenant| tenant.slug.as_str()).collect();
+    if let Some(first) = untold.first() {
+        let message = format!(
+            "`siem_feed` has a host in each region, and none is named: say which (`region`, or `regions` for single tenants) of {}; {} tenant(s) have it, such as {first}",
+            cloud.siem_regions().join(", "),
+            untold.len(),
+        );
+        mistakes.push(subject.down("siem_feed", "region", &message));
     }
 }
 
@@ -191,14 +217,25 @@ mod tests {
 
     #[test]
     fn an_end_is_told_with_its_date_and_what_takes_its_place() {
-        let end =
-            AnnouncedEnd { date: "2027-02-01", replacement: "graph_hunting", announcement: "MC1220762" };
+        let end = AnnouncedEnd {
+            date: "2027-02-01",
+            any_time_since: false,
+            replacement: "graph_hunting",
+            announcement: "MC1220762",
+        };
         let said = end.in_words(Source::XdrIncidents);
         assert!(
             said.contains("2027-02-01") && said.contains("`graph_hunting`") && said.contains("MC1220762")
         );
-        // None of the APIs that are read has an official end: none is said.
-        assert!(Source::ALL.iter().all(|source| sources::declaration(*source).end.is_none()));
+        // Of the others no official end is known: none is said.
+        let ending: Vec<_> =
+            Source::ALL.into_iter().filter(|source| sources::declaration(*source).end.is_some()).collect();
+        assert_eq!(ending, [Source::SiemFeed]);
+        let feed = sources::declaration(Source::SiemFeed).end.expect("an end").in_words(Source::SiemFeed);
+        assert!(
+            feed.contains("off any time since 31 December 2024") && feed.contains("`graph_alerts`"),
+            "{feed}"
+        );
     }
 
     #[test]

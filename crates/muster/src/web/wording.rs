@@ -15,7 +15,12 @@ pub(super) fn asked(guest: &Guest) -> Vec<Value> {
     for source in &guest.tenant.sources {
         let Some(permission) = muster_microsoft::sources::permissions(*source).first() else { continue };
         let named = if guest.delegated { permission.scope } else { permission.role };
-        let Some((name, _)) = named.or(permission.role).or(permission.scope) else { continue };
+        // Tokens of the old SIEM feed hold nothing of the kind for an app: there is nothing to ask for.
+        let named = match muster_microsoft::sources::in_tokens(*source).is_empty() {
+            true => named,
+            false => named.or(permission.role).or(permission.scope),
+        };
+        let Some((name, _)) = named else { continue };
         if names.contains(&(permission.resource, name)) {
             continue;
         }

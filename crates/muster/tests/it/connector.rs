@@ -122,7 +122,7 @@ async fn the_mssp_page_is_walked_to_its_end() {
     let checked = checked.0.wait_with_output().await.expect("it ends");
     let told = said(&checked);
     assert!(checked.status.success(), "{told}");
-    for words in ["Contoso SIEM MSSP Connector", "AzureADMyOrg", &redirect, "Alert.Read"] {
+    for words in ["Contoso SIEM MSSP Connector", "AzureADMyOrg", &redirect, "User.Read"] {
         assert!(told.contains(words), "{words}: {told}");
     }
     // Step 2: a person of the customer signs in, and consents.
@@ -152,7 +152,7 @@ async fn the_mssp_page_is_walked_to_its_end() {
     let acquired = child.wait_with_output().await.expect("it ends");
     assert!(acquired.status.success(), "{}", said(&acquired));
     let acquired: Value = serde_json::from_slice(&acquired.stdout).expect("JSON");
-    assert!(acquired["allows"].to_string().contains("Alert.Read"), "{acquired}");
+    assert!(acquired["allows"].to_string().contains("User.Read"), "{acquired}");
     walked(
         "Step 2: get access and refresh tokens; a person of the customer signs in and consents",
         &format!("muster {}", acquire.join(" ")),

@@ -1,13 +1,15 @@
 //! The sources of the Defender APIs, end to end: the emulator, the collector, the journal, every format, and what goes wrong.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_emulator::receivers::RecordKind;
-use muster_emulator::{Area, Config, Fault, FaultKind, WorldChange};
+use muster_emulator::{Area, Clock as _, Config, Fault, FaultKind, WorldChange};
 use muster_microsoft::sources::is_bare;
 use muster_model::{Clock as _, Source};
 use muster_store::TenantChange;
+use serde_json::Value;
 
 use crate::support::{Bench, Setup, config};
 
@@ -245,4 +247,150 @@ async fn validate_tells_what_would_come_twice() {
     world.bench.store.change_tenant(id, tenant, "a test", world.bench.clock.now()).await.expect("changed");
     let said = world.setup.muster(&["validate"]).await;
     assert!(!String::from_utf8_lossy(&said.stdout).contains("twice"));
+}
+
+/// The detections of the old SIEM feed, as the world wrote them down: those that are visible now, by id.
+fn detections(world: &World) -> BTreeMap<String, Value> {
+    let now = world.clock.now();
+    let truth = world.setup.emulator.truth();
+    let visible = truth
+        .iter()
+        .enumerate()
+        .filter(|(_, version)| version.kind == RecordKind::SiemDetection && version.is_visible_at(now));
+    let body = |place: usize| {
+        let body = world.setup.emulator.graph().truth_body(place).expect("a body");
+        serde_json::from_slice(&body).expect("JSON")
+    };
+    visible.map(|(place, version)| (version.id.clone(), body(place))).collect()
+}
+
+/// Each version once, and the last of each as it is.
+fn assert_detections_arrived(world: &World) {
+    let mut arrived: BTreeMap<String, Value> = BTreeMap::new();
+    let mut versions = BTreeSet::new();
+    for record in world.archived() {
+        let text = |field: &str| record[field].as_str().expect("a text").to_owned();
+        let version = (text("FullId"), text("LastProcessedTimeUtc"));
+        assert!(versions.insert(version.clone()), "twice: {version:?}");
+        let is_later = |known: &Value| known["LastProcessedTimeUtc"].as_str() > Some(version.1.as_str());
+        if !arrived.get(&version.0).is_some_and(is_later) {
+            arrived.insert(version.0, record);
+        }
+    }
+    let expected = detections(world);
+    assert_eq!(arrived.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (id, body) in expected {
+        assert_eq!(arrived[&id], body, "{id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_siem_feed_is_read_to_its_end_and_delivered_in_every_format() {
+    let further = r#"
+        [sinks.ecs]
+        type = "file"
+        path = "ecs.ndjson"
+        format = "ecs"
+        [sinks.ocsf]
+        type = "file"
+        path = "ocsf.ndjson"
+        format = "ocsf"
+        [sinks.leef]
+        type = "file"
+        path = "leef.log"
+        format = "leef"
+        [[routes]]
+        sinks = ["ecs", "ocsf", "leef"]
+    "#;
+    let world = World::with(400, &[Source::SiemFeed], further).await;
+    world.rounds(6).await;
+    assert_detections_arrived(&world);
+    let tenant = world.tenant();
+    world.change(WorldChange::UpdateSome { tenant: tenant.clone(), count: 40 });
+    world.change(WorldChange::AddAlerts { tenant: tenant.clone(), count: 60, title: None, at: None });
+    world.rounds(6).await;
+    assert_detections_arrived(&world);
+    let archived = world.archived();
+    assert!(archived.len() > 80, "{}", archived.len());
+    for file in ["ecs.ndjson", "ocsf.ndjson", "leef.log"] {
+        let text = std::fs::read_to_string(world.setup.path().join(file)).expect("written");
+        let alerts = archived.iter().filter_map(|record| record["AlertId"].as_str());
+        let missing: Vec<&str> = alerts.filter(|id| !text.contains(id)).collect();
+        assert!(missing.is_empty(), "{file} lacks {missing:?}");
+        assert_eq!(text.lines().count(), archived.len(), "{file}");
+    }
+    assert_eq!(world.shown().await, Vec::<String>::new());
+    assert_eq!(world.bench.dead_letters().await, Vec::<String>::new());
+}
+
+/// A full answer halves its window, down to one instant, of which more is asked for than of a span.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_detections_of_one_instant_than_a_page_are_read_whole() {
+    let world = World::with(50, &[Source::SiemFeed], "").await;
+    world.rounds(2).await;
+    let at = world.clock.now() - Duration::from_secs(30);
+    let many = WorldChange::AddAlerts {
+        tenant: world.tenant(),
+        count: 5_000,
+        title: None,
+        at: Some(at.to_string()),
+    };
+    world.change(many);
+    let of_the_instant = detections(&world).len();
+    assert!(of_the_instant > 1_100, "{of_the_instant}");
+    world.rounds(6).await;
+    assert_detections_arrived(&world);
+    assert_eq!(world.shown().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_of_the_siem_feed_names_the_portal_and_the_region() {
+    let world = World::with(20, &[Source::SiemFeed], "").await;
+    let refused = FaultKind::Error { status: 403, code: "Forbidden".to_owned(), message: "no".to_owned() };
+    world.fault(Area::SiemFeed, refused);
+    world.rounds(2).await;
+    let shown = world.shown().await.join("");
+    for words in
+        ["the SIEM feed refuses access (status 403", "Settings > Endpoints > APIs > SIEM", "[siem_feed]"]
+    {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    world.setup.emulator.clear_faults();
+    world.pass(600);
+    world.rounds(4).await;
+    assert_detections_arrived(&world);
+}
+
+/// Only devices that are wanted, and what Microsoft says of the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_siem_feed_gives_what_the_settings_ask_for() {
+    let world = World::with(200, &[Source::SiemFeed], "").await;
+    let all = detections(&world);
+    let group = |detection: &Value| detection["MachineGroup"].as_str().unwrap_or_default().to_owned();
+    let wanted = all.values().map(group).find(|group| !group.is_empty()).expect("devices have groups");
+    let expected: BTreeSet<&String> =
+        all.iter().filter(|(_, detection)| group(detection) == wanted).map(|(id, _)| id).collect();
+    assert!(!expected.is_empty() && expected.len() < all.len());
+    world.setup.write_settings(&format!("[siem_feed]\nmachine_groups = [\"{wanted}\"]\n"));
+    let tenant = world.tenant();
+    let fetch = ["fetch", "--tenant", &tenant, "--source", "siem_feed", "--since", "30d", "--format", "raw"];
+    let fetched = world.setup.muster(&fetch).await;
+    assert!(fetched.status.success(), "{fetched:?}");
+    let fetched = String::from_utf8(fetched.stdout).expect("UTF-8");
+    let ids: BTreeSet<String> = fetched
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a record"))
+        .map(|record| record["FullId"].as_str().expect("an id").to_owned())
+        .collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>(), expected);
+    let by_id = world.setup.muster(&[&fetch[..5], &["--id", "x"]].concat()).await;
+    assert!(String::from_utf8_lossy(&by_id.stderr).contains("by time only"), "{by_id:?}");
+    for command in [&["validate"][..], &["status"]] {
+        let told = world.setup.muster(command).await;
+        let told = [told.stdout, told.stderr].concat();
+        let told = String::from_utf8_lossy(&told).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains("31 December 2024") && told.contains("`graph_alerts`"), "{command:?}: {told}");
+    }
+    let checked = world.setup.muster(&["--output", "json", "tenant", "check", &tenant]).await;
+    assert!(checked.status.success(), "{checked:?}");
 }

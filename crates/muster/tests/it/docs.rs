@@ -106,6 +106,7 @@ fn every_key_of_the_settings_is_documented_and_no_other() {
         "[server]",
         "[onboarding]",
         "[pull_api]",
+        "[siem_feed]",
     ] {
         assert_eq!(documented.get(section), Some(&keys(section)), "{section}");
     }

@@ -24,7 +24,7 @@ fn keys_of(section: &str) -> Option<BTreeSet<String>> {
     let app = "[apps.a]\nclient_id = \"11111111-2222-3333-4444-555555555555\"";
     let parts: Vec<&str> = section.split('.').collect();
     Some(match parts.as_slice() {
-        ["store" | "cloud" | "collect" | "network" | "server" | "onboarding" | "key_vault"] => {
+        ["store" | "cloud" | "collect" | "network" | "server" | "onboarding" | "key_vault" | "siem_feed"] => {
             keys(&format!("[{section}]"))
         }
         ["[routes]" | "routes"] => keys("[[routes]]"),
@@ -49,6 +49,7 @@ fn all_keys() -> BTreeSet<String> {
         "server",
         "onboarding",
         "key_vault",
+        "siem_feed",
         "routes",
         "apps.a",
         "hunts.a",

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use muster_emulator::Config;
-use muster_model::{Clock as _, SystemClock};
+use muster_model::{Clock as _, Source, SystemClock};
+use muster_store::TenantChange;
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::routes::records;
-use crate::support::{Setup, ask, config, eventually, signal};
+use crate::support::{Bench, Setup, ask, config, eventually, signal};
 
 fn free_port() -> u16 {
     let bound = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr());
@@ -418,4 +419,54 @@ async fn its_section_is_looked_at_before_a_start() {
         let said = String::from_utf8_lossy(&[verdict.stdout, verdict.stderr].concat()).into_owned();
         assert!(said.contains(words), "{section}: {said}");
     }
+}
+
+/// One Muster's pull API is a SIEM feed to another, by an app's own token and by a refresh token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_muster_reads_it_as_the_siem_feed() {
+    let port = free_port();
+    let setup = Setup::start(Config { alerts: Some(300), ..config() }, &section(port)).await;
+    let tenant = setup.emulator.tenants()[0].id.clone();
+    let client = Client::add(&setup, port, &tenant, &[]).await;
+    let mut run = setup.run();
+    serving(&client).await;
+    eventually("everything has arrived", async || setup.lost() == 0).await;
+    let other = Setup::start(config(), "").await;
+    let host = format!("http://localhost:{port}");
+    let text = std::fs::read_to_string(other.settings_path()).expect("settings");
+    let text = text.replace(&other.emulator.base_url(), &host).replace(other.emulator.app_id(), &client.id);
+    assert!(text.contains(&host) && text.contains(&client.id), "{text}");
+    std::fs::write(other.settings_path(), text).expect("written");
+    for file in std::fs::read_dir(other.path()).expect("a folder").filter_map(Result::ok) {
+        // The app's secret, in whatever file it is.
+        if std::fs::read_to_string(file.path()).is_ok_and(|text| text.trim() == other.emulator.secret()) {
+            std::fs::write(file.path(), &client.secret).expect("written");
+        }
+    }
+    let bench = Bench::new(&other).await;
+    let only_feed = TenantChange::Sources([Source::SiemFeed].into());
+    let id = tenant.parse().expect("a GUID");
+    bench.store.change_tenant(id, only_feed, "a test", bench.clock.now()).await.expect("changed");
+    let feed = |records: &[Value]| -> Vec<String> {
+        let detections = records.iter().filter(|record| record.get("FullId").is_some());
+        let mut ids: Vec<String> =
+            detections.map(|one| format!("{} {}", one["FullId"], one["LastProcessedTimeUtc"])).collect();
+        ids.sort();
+        ids
+    };
+    let token = client.by_secret().await;
+    for round in 0..3 {
+        bench.collect().await;
+        bench.deliver().await;
+        assert_eq!(bench.errors_of(Source::SiemFeed).await, Vec::<String>::new());
+        let (_, all) = client.get(&token, "?sinceTimeUtc=2020-01-01T00:00:00Z").await;
+        let expected = feed(all.as_array().expect("an array"));
+        assert!(expected.len() > 20 + round, "{}", expected.len());
+        assert_eq!(feed(&records(&other, "archive.ndjson")), expected, "round {round}");
+        setup.emulator.add_alerts(&tenant, 20, None).expect("added");
+        eventually("the first has them", async || setup.lost() == 0).await;
+        bench.pass(90);
+    }
+    signal(&run, Signal::TERM);
+    run.wait().await.expect("it ends");
 }

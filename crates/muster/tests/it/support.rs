@@ -18,7 +18,7 @@ use muster::troubles::Troubles;
 use muster::wiring;
 use muster_emulator::receivers::ReceiverTally;
 use muster_emulator::{Config, Handle, SettingsText, loopback};
-use muster_model::{Clock, ManualClock};
+use muster_model::{Clock, ManualClock, Source};
 use muster_store::{InstanceId, OpenMode, Store};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -319,6 +319,13 @@ impl Bench {
     pub(crate) async fn errors(&self) -> Vec<String> {
         let states = self.store.source_states().await.expect("the store answers");
         states.into_iter().filter_map(|state| state.last_error).collect()
+    }
+
+    /// What is wrong with the sources of this name.
+    pub(crate) async fn errors_of(&self, source: Source) -> Vec<String> {
+        let states = self.store.source_states().await.expect("the store answers");
+        let own = states.into_iter().filter(|state| state.source == source);
+        own.filter_map(|state| state.last_error).collect()
     }
 
     /// Why the dead letters are dead.

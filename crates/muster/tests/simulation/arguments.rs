@@ -2,12 +2,12 @@
 
 use muster_model::Source;
 
-/// How many histories `cargo test` lives through.
-const IN_TESTS: u64 = 150;
-/// How many more of each source of the Defender APIs.
-const OF_DEFENDER_IN_TESTS: u64 = 20;
-/// The sources that have histories of their own in tests.
-const OF_DEFENDER: [Source; 2] = [Source::EndpointAlerts, Source::XdrIncidents];
+/// How many histories `cargo test` lives through with Graph's lists.
+const IN_TESTS: u64 = 130;
+/// How many more of each of the others.
+const OF_OTHERS_IN_TESTS: u64 = 20;
+/// The sources that have histories of their own in tests: those that are not Graph's lists.
+const OTHERS: [&str; 3] = ["endpoint_alerts", "xdr_incidents", "siem_feed"];
 
 /// What is to be lived through.
 pub(crate) struct Arguments {
@@ -72,7 +72,7 @@ impl Arguments {
         }
         parsed.seed = seed.unwrap_or(0);
         parsed.in_tests = histories.is_none() && seed.is_none() && parsed.source.is_none();
-        let in_tests = IN_TESTS + OF_DEFENDER_IN_TESTS * OF_DEFENDER.len() as u64;
+        let in_tests = IN_TESTS + OF_OTHERS_IN_TESTS * OTHERS.len() as u64;
         let usual = if parsed.in_tests { in_tests } else { IN_TESTS };
         parsed.histories = histories.unwrap_or(if seed.is_some() { 1 } else { usual });
         Ok(Some(parsed))
@@ -82,8 +82,9 @@ impl Arguments {
     pub(crate) fn history(&self, number: u64) -> (u64, Option<Source>) {
         match number.checked_sub(IN_TESTS) {
             Some(beyond) if self.in_tests => {
-                let source = OF_DEFENDER[usize::from(beyond % 2 == 1)];
-                (beyond / 2, Some(source))
+                let others = OTHERS.len() as u64;
+                let name = OTHERS[usize::try_from(beyond % others).expect("few sources")];
+                (beyond / others, Some(name.parse::<Source>().expect("a source")))
             }
             _ => (self.seed + number, self.source),
         }

@@ -128,7 +128,10 @@ impl Cloud {
         }
         let answer = match request.url().host_str() {
             Some(
-                "graph.microsoft.com" | "api.security.microsoft.com" | "api.securitycenter.microsoft.com",
+                "graph.microsoft.com"
+                | "api.security.microsoft.com"
+                | "api.securitycenter.microsoft.com"
+                | "wdatp-alertexporter-us.securitycenter.windows.com",
             ) => self.api(&request),
             _ => self.token(&request),
         };
@@ -227,10 +230,18 @@ impl Cloud {
     }
 }
 
-/// The bound of `lastUpdateDateTime ge BOUND`, or `lastUpdateTime ge BOUND`.
+/// The bound of `lastUpdateDateTime ge BOUND`, `lastUpdateTime ge BOUND`, or what is asked for behind `sinceTimeUtc=BOUND`:
+/// the SIEM feed is asked from the tick before.
 fn lower_bound(query: &str) -> Option<Timestamp> {
-    let filter = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "$filter")?.1;
-    filter.split_once("Time ge ")?.1.split(' ').next()?.parse().ok()
+    let option = |wanted: &str| {
+        let mut options = url::form_urlencoded::parse(query.as_bytes());
+        options.find(|(key, _)| key == wanted).map(|(_, value)| value)
+    };
+    if let Some(since) = option("sinceTimeUtc") {
+        let since: Timestamp = since.parse().ok()?;
+        return since.checked_add(Duration::from_nanos(100)).ok();
+    }
+    option("$filter")?.split_once("Time ge ")?.1.split(' ').next()?.parse().ok()
 }
 
 fn builder(status: u16, headers: &[(&str, &str)]) -> http::response::Builder {

@@ -105,30 +105,51 @@ impl Plan {
                 }
             }
         }
-        if only.is_some_and(is_of_defender) {
-            plan.strike_defender();
+        if let Some(only) = only {
+            plan.strike(only);
         }
         plan
     }
 
-    /// The same trouble for the Defender APIs.
-    fn strike_defender(&mut self) {
+    /// The same trouble for the API of this source.
+    fn strike(&mut self, source: Source) {
+        // So many that a page of the feed does not hold them.
+        if source == Source::SiemFeed && self.seed % 8 == 1 {
+            self.alerts = 6_000;
+        }
+        for step in &mut self.steps {
+            match step {
+                // The feed's time is when the service processed a record, which it never has in the future.
+                Step::Change(_, Change::AtOnce(_, ago @ ..0)) if source == Source::SiemFeed => *ago = 0,
+                // Nor at a time that is none.
+                Step::Change(_, change @ Change::OddTimes) if source == Source::SiemFeed => {
+                    *change = Change::Alerts(3);
+                }
+                _ => {}
+            }
+        }
+        let (all, alerts, incidents) = match source {
+            Source::GraphAlerts
+            | Source::GraphIncidents
+            | Source::GraphHunting(_)
+            | Source::XdrHunting(_) => return,
+            Source::EndpointAlerts | Source::XdrIncidents => {
+                (Area::Defender, Area::EndpointAlerts, Area::XdrIncidents)
+            }
+            Source::SiemFeed => (Area::Defender, Area::SiemFeed, Area::SiemFeed),
+        };
         for step in &mut self.steps {
             let Step::Faults(faults) = step else { continue };
             for fault in faults {
                 fault.area = match fault.area {
-                    Area::Graph => Area::Defender,
-                    Area::GraphAlerts => Area::EndpointAlerts,
-                    Area::GraphIncidents => Area::XdrIncidents,
+                    Area::Graph => all,
+                    Area::GraphAlerts => alerts,
+                    Area::GraphIncidents => incidents,
                     other => other,
                 };
             }
         }
     }
-}
-
-pub(crate) fn is_of_defender(source: Source) -> bool {
-    matches!(source, Source::EndpointAlerts | Source::XdrIncidents)
 }
 
 impl Plan {

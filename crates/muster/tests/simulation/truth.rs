@@ -27,7 +27,7 @@ impl Content {
             Source::XdrIncidents => ("alerts", "alertId"),
             Source::GraphAlerts | Source::GraphIncidents => ("alerts", "id"),
             // A row has nothing beside itself.
-            Source::GraphHunting(_) | Source::XdrHunting(_) => ("", ""),
+            Source::GraphHunting(_) | Source::XdrHunting(_) | Source::SiemFeed => ("", ""),
         };
         let alerts = match record.remove(key) {
             // Where evidence was not asked for the list is empty.
@@ -83,6 +83,7 @@ impl Truth {
                 RecordKind::Incident => Source::GraphIncidents,
                 RecordKind::EndpointAlert => Source::EndpointAlerts,
                 RecordKind::XdrIncident => Source::XdrIncidents,
+                RecordKind::SiemDetection => Source::SiemFeed,
             };
             let updated_at = told.updated.parse().expect("a time");
             self.by_id.entry((tenant, source, told.id.clone())).or_default().push(place);
@@ -108,7 +109,7 @@ impl Truth {
     pub(crate) fn belongs(&self, version: &Version, item: &Value) -> bool {
         let (tenant, text) = (version.tenant, |key: &str| item[key].as_str().unwrap_or_default().to_owned());
         match version.source {
-            Source::GraphAlerts | Source::GraphHunting(_) | Source::XdrHunting(_) => false,
+            Source::GraphAlerts | Source::SiemFeed | Source::GraphHunting(_) | Source::XdrHunting(_) => false,
             Source::GraphIncidents => self.find(tenant, Source::GraphAlerts, &text("id"), item).is_some(),
             Source::EndpointAlerts => {
                 self.evidence.get(&version.place).is_some_and(|evidence| evidence.contains(item))

@@ -186,7 +186,18 @@ impl Witness {
     pub(crate) fn update(&mut self, api: &GraphApi) {
         let before = self.truth.versions.len();
         self.truth.update(api);
-        self.absent.extend(before..self.truth.versions.len());
+        for place in before..self.truth.versions.len() {
+            let version = &self.truth.versions[place];
+            // A detection says less than its alert: where nothing of it changed, it is in the journal already.
+            let says_less = version.source == Source::SiemFeed;
+            let key = (version.tenant, version.source, version.told.id.clone());
+            let kept = self.kept.get(&key).filter(|_| says_less);
+            if kept.into_iter().flatten().any(|kept| &kept.body == self.truth.body(place)) {
+                self.held.insert(place);
+            } else {
+                self.absent.insert(place);
+            }
+        }
     }
 
     /// A backfill of a span begins.

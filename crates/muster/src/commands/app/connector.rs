@@ -67,10 +67,9 @@ pub(super) async fn connector(
         );
         return Err(Failed::say(Exit::Usage, message));
     }
-    // The feed that the page is about, where it is read; what took its place otherwise.
-    let source = "siem_feed".parse().unwrap_or(Source::EndpointAlerts);
     let display_name = format!("{} SIEM MSSP Connector", tenant.name);
-    Ok(Connector { tenant, display_name, redirect_uris, source })
+    // The feed that the page is about.
+    Ok(Connector { tenant, display_name, redirect_uris, source: Source::SiemFeed })
 }
 
 /// An app of one directory that is registered in another than the customer's.

@@ -143,7 +143,7 @@ fn in_full(found: &Preflight, output: &Output) -> String {
         let (call, call_tone) = word(*works, ["works", "fails", "-"]);
         table.add_row([
             output.text(source.map_or("-", Source::as_str)),
-            output.text(permission),
+            output.text(if permission.is_empty() { "-" } else { permission }),
             output.cell(has, has_tone),
             output.cell(call, call_tone),
             output.text(detail),

@@ -22,6 +22,7 @@ use crate::graph::service::{self, Caller, Graph, Target};
 use crate::http::answer::{Answer, Transport};
 use crate::http::call::Call;
 use crate::hunting::service::{Hunting, HuntingApi, NoRows};
+use crate::hunting::tables;
 use crate::receivers::RecordKind;
 use crate::world::changes::WorldChange;
 use crate::world::clock::{Clock, SystemClock};
@@ -93,6 +94,8 @@ pub struct GraphRequest<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The tenant whose data is asked for: GUID or domain.
     pub tenant: &'a str,
+    /// What is sent, which hunting queries are.
+    pub body: &'a [u8],
 }
 
 /// An answer of Graph.
@@ -213,7 +216,7 @@ impl GraphApi {
             path: request.path,
             query: request.query,
             headers: &headers,
-            body: Bytes::new(),
+            body: Bytes::copy_from_slice(request.body),
             base: asked.map_or("https://graph.microsoft.com", Asked::base),
         };
         let answer = match (self.world.find_tenant(request.tenant), asked) {
@@ -367,6 +370,12 @@ impl GraphApi {
     /// incident without its alerts, an alert with its evidence.
     pub fn truth_body(&self, place: usize) -> Option<Bytes> {
         self.world.truth_body(place)
+    }
+
+    /// What a version of an alert says as a row of the hunting table `AlertInfo`, by its place in [`GraphApi::truth`]. `None`
+    /// where it has no time, or is no alert of Graph's.
+    pub fn truth_row(&self, place: usize) -> Option<Bytes> {
+        self.world.truth_alert(place).and_then(|alert| tables::alert_info_row(&alert))
     }
 
     /// What a version of an alert says inside an incident of Defender XDR, by its place in [`GraphApi::truth`].

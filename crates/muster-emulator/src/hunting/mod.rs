@@ -3,4 +3,4 @@
 mod kql;
 mod rows;
 pub(crate) mod service;
-mod tables;
+pub(crate) mod tables;

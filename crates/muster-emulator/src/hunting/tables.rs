@@ -1,5 +1,6 @@
 //! The tables that can be asked, made from the alerts of a tenant.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::rows::{Column, Kind, Row, Rows};
@@ -78,6 +79,17 @@ pub(super) fn table(world: &World, tenant: u32, name: &str, from: Ticks) -> Opti
         }
     }
     Some(Rows { columns, rows })
+}
+
+/// An alert as its row of `AlertInfo`, as an object; `None` where a query by time cannot meet it.
+pub(crate) fn alert_info_row(alert: &[u8]) -> Option<Bytes> {
+    let mut rows = Vec::new();
+    alert_info(&serde_json::from_slice(alert).ok()?, &mut rows);
+    let row = rows.pop()?;
+    row[0].as_str().and_then(Ticks::parse)?;
+    let names = ALERT_INFO.iter().map(|(name, _)| (*name).to_owned());
+    let row: serde_json::Map<String, Value> = names.zip(row).collect();
+    Some(Value::Object(row).to_string().into())
 }
 
 fn text(value: &Value) -> Value {

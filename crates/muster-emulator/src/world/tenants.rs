@@ -361,6 +361,13 @@ impl World {
         Some(entry.row.text_as(entry.kind, self.facts(entry.tenant)))
     }
 
+    /// An alert's version as Graph has it, by its place in the log of truth.
+    pub(crate) fn truth_alert(&self, place: usize) -> Option<Bytes> {
+        let truth = lock(&self.truth);
+        let entry = truth.entries().get(place).filter(|entry| entry.kind == RecordKind::Alert)?;
+        Some(entry.row.body(self.facts(entry.tenant)).full.clone())
+    }
+
     /// An alert's version as an incident of Defender XDR holds it, by its place in the log of truth.
     pub(crate) fn truth_body_in_xdr(&self, place: usize) -> Option<Bytes> {
         let truth = lock(&self.truth);

@@ -45,7 +45,14 @@ impl Desk {
 
     fn get(&self, path: &str, query: &str) -> GraphAnswer {
         let headers = &[("prefer", "include-unknown-enum-members")];
-        self.api.answer(&GraphRequest { method: "GET", path, query, headers, tenant: &self.tenant })
+        self.api.answer(&GraphRequest {
+            method: "GET",
+            path,
+            query,
+            headers,
+            tenant: &self.tenant,
+            body: &[],
+        })
     }
 
     fn list(&self, path: &str, query: &str) -> Vec<Value> {

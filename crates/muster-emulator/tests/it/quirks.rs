@@ -47,7 +47,14 @@ impl Desk {
     }
 
     fn get_with(&self, path: &str, query: &str, headers: &[(&str, &str)]) -> GraphAnswer {
-        self.api.answer(&GraphRequest { method: "GET", path, query, headers, tenant: &self.tenant })
+        self.api.answer(&GraphRequest {
+            method: "GET",
+            path,
+            query,
+            headers,
+            tenant: &self.tenant,
+            body: &[],
+        })
     }
 
     /// All pages of a list, following links. No list here has more than a thousand.
@@ -146,8 +153,9 @@ fn a_strict_service_keeps_to_microsofts_caps() {
     let api = GraphApi::new(&GraphConfig { tenants: 1, alerts: 1100, clock, ..GraphConfig::default() });
     let tenant = api.tenants()[0].id.clone();
     api.clear_faults();
-    let get =
-        |path, query| api.answer(&GraphRequest { method: "GET", path, query, headers: &[], tenant: &tenant });
+    let get = |path, query| {
+        api.answer(&GraphRequest { method: "GET", path, query, headers: &[], tenant: &tenant, body: &[] })
+    };
     assert_eq!((get(ALERTS, "$skip=500").status, get(ALERTS, "$skip=501").status), (200, 400));
     let most = get(ALERTS, "$top=1001");
     assert_eq!((records(&json(&most)).len(), link(&most)), (1000, None));
@@ -639,8 +647,14 @@ fn a_history_is_cheap() {
             api.change(&WorldChange::UpdateSome { tenant: tenant.clone(), count: 1 }).unwrap();
             for path in [ALERTS, INCIDENTS] {
                 let query = "$orderby=lastUpdateDateTime asc&$top=20";
-                let answer =
-                    api.answer(&GraphRequest { method: "GET", path, query, headers: &[], tenant: &tenant });
+                let answer = api.answer(&GraphRequest {
+                    method: "GET",
+                    path,
+                    query,
+                    headers: &[],
+                    tenant: &tenant,
+                    body: &[],
+                });
                 (answers, bytes) = (answers + 1, bytes + answer.body.len());
             }
         }

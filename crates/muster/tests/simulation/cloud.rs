@@ -164,26 +164,37 @@ impl Cloud {
         let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         let tenant =
             text("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        let headers: Vec<(&str, &str)> = text("prefer").into_iter().map(|value| ("prefer", value)).collect();
+        let headers: Vec<(&str, &str)> =
+            ["prefer", "content-type"].into_iter().filter_map(|name| Some((name, text(name)?))).collect();
+        let sent = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
         let url = request.url();
         let (path, query) = (url.path(), url.query().unwrap_or_default());
         let took = self.took();
         self.time.advance(took);
-        if ["alerts_v2", "alerts", "incidents"].contains(&path.rsplit('/').next().unwrap_or_default())
+        const LISTS: [&str; 5] = ["alerts_v2", "alerts", "incidents", "runHuntingQuery", "run"];
+        if LISTS.contains(&path.rsplit('/').next().unwrap_or_default())
             && !path.contains("/security/incidents/")
         {
             // What changes while the answer is made was not visible when it was asked for.
             let at = self.time.world().checked_sub(Duration::from_micros(1)).expect("in range");
-            let asked = Asked { at, from: lower_bound(query) };
+            let asked = Asked { at, from: lower_bound(query, sent) };
             self.state().asked.push(asked);
         }
-        let answer = self.api.answer(&GraphRequest { method: "GET", path, query, headers: &headers, tenant });
+        let answer = self.api.answer(&GraphRequest {
+            method: request.method().as_str(),
+            path,
+            query,
+            headers: &headers,
+            tenant,
+            body: sent,
+        });
         self.log.line_with(|| {
             let size = answer.body.len();
             let transport = format!("{:?}", answer.transport);
             let beginning = String::from_utf8_lossy(&answer.body[..size.min(600)]).into_owned();
             let now = self.time.world();
-            format!("  {now} {path}?{query} -> {} {transport} {size} bytes: {beginning}", answer.status)
+            let sent = String::from_utf8_lossy(sent);
+            format!("  {now} {path}?{query}{sent} -> {} {transport} {size} bytes: {beginning}", answer.status)
         });
         let host = || url.host_str().unwrap_or_default().to_owned();
         let timeout = || {
@@ -230,9 +241,12 @@ impl Cloud {
     }
 }
 
-/// The bound of `lastUpdateDateTime ge BOUND`, `lastUpdateTime ge BOUND`, or what is asked for behind `sinceTimeUtc=BOUND`:
-/// the SIEM feed is asked from the tick before.
-fn lower_bound(query: &str) -> Option<Timestamp> {
+/// The bound of `lastUpdateDateTime ge BOUND`, `lastUpdateTime ge BOUND`, `Timestamp >= datetime(BOUND)`, or what is asked
+/// for behind `sinceTimeUtc=BOUND`: the SIEM feed is asked from the tick before.
+fn lower_bound(query: &str, sent: &[u8]) -> Option<Timestamp> {
+    if let Some((_, bound)) = std::str::from_utf8(sent).ok()?.split_once(">= datetime(") {
+        return bound.split(')').next()?.parse().ok();
+    }
     let option = |wanted: &str| {
         let mut options = url::form_urlencoded::parse(query.as_bytes());
         options.find(|(key, _)| key == wanted).map(|(_, value)| value)

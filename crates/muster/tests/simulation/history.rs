@@ -53,7 +53,8 @@ pub(crate) async fn run(workshop: &Workshop, plan: &Plan, verbose: bool) -> Outc
     let cloud = Cloud::new(plan.seed, &time, config, &log);
     let machine = Machine::new(workshop, plan, &cloud, &time).await;
     let began_at = time.world();
-    let witness = Witness::default();
+    let mut witness = Witness::default();
+    witness.truth.hunt = plan.sources.iter().copied().find(|source| source.hunt().is_some());
     let mut history = History { plan, machine, cloud, time, log, witness, restarts: 0, began_at };
     let violation = history.live().await.err();
     let History { machine, cloud, log, witness, restarts, .. } = history;

@@ -31,6 +31,10 @@ const PLENTY: DeliveryLimits = DeliveryLimits { batches: 100, body_bytes: 1 << 3
 /// No answer may be larger than this.
 const BODY_BYTES_MAX: usize = 2 << 20;
 
+/// The saved queries that histories have.
+pub(crate) const GRAPH_HUNT: &str = "graph_hunting/alerts";
+pub(crate) const XDR_HUNT: &str = "xdr_hunting/xdr-alerts";
+
 /// What all histories share: an empty store, its key and the settings.
 pub(crate) struct Workshop {
     folder: tempfile::TempDir,
@@ -55,6 +59,15 @@ impl Workshop {
             [apps.main]
             client_id = "11111111-2222-3333-4444-555555555555"
             secret = { file = "app.secret" }
+            [hunts.alerts]
+            query = "AlertInfo"
+            key_columns = ["AlertId"]
+            every = "5m"
+            [hunts.xdr-alerts]
+            query = "AlertInfo"
+            key_columns = ["AlertId"]
+            every = "5m"
+            api = "xdr"
             [sinks.archive]
             type = "file"
             path = "archive.ndjson"
@@ -124,7 +137,12 @@ impl Machine {
                 since: time.local().checked_sub(plan.backfill).expect("in range"),
                 state: TenantState::Active,
             };
-            machine.running().store.add_tenant(new, "the simulation", time.local()).await.expect("added");
+            let (id, since) = (new.id, new.since);
+            let hunts = plan.sources.iter().filter(|source| source.hunt().is_some());
+            let hunts = hunts.map(|source| (*source, since)).collect();
+            let store = &machine.running().store;
+            store.add_tenant(new, "the simulation", time.local()).await.expect("added");
+            store.set_hunts(id, hunts, time.local()).await.expect("set");
         }
         machine
     }

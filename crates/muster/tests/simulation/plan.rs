@@ -121,22 +121,23 @@ impl Plan {
             match step {
                 // The feed's time is when the service processed a record, which it never has in the future.
                 Step::Change(_, Change::AtOnce(_, ago @ ..0)) if source == Source::SiemFeed => *ago = 0,
-                // Nor at a time that is none.
-                Step::Change(_, change @ Change::OddTimes) if source == Source::SiemFeed => {
+                // A time that is none is met by no query, and by the feed as little.
+                Step::Change(_, change @ Change::OddTimes)
+                    if source == Source::SiemFeed || source.hunt().is_some() =>
+                {
                     *change = Change::Alerts(3);
                 }
                 _ => {}
             }
         }
         let (all, alerts, incidents) = match source {
-            Source::GraphAlerts
-            | Source::GraphIncidents
-            | Source::GraphHunting(_)
-            | Source::XdrHunting(_) => return,
+            Source::GraphAlerts | Source::GraphIncidents => return,
             Source::EndpointAlerts | Source::XdrIncidents => {
                 (Area::Defender, Area::EndpointAlerts, Area::XdrIncidents)
             }
             Source::SiemFeed => (Area::Defender, Area::SiemFeed, Area::SiemFeed),
+            Source::GraphHunting(_) => (Area::Graph, Area::GraphHunting, Area::GraphHunting),
+            Source::XdrHunting(_) => (Area::Defender, Area::XdrHunting, Area::XdrHunting),
         };
         for step in &mut self.steps {
             let Step::Faults(faults) = step else { continue };

@@ -27,7 +27,11 @@ impl Content {
             Source::XdrIncidents => ("alerts", "alertId"),
             Source::GraphAlerts | Source::GraphIncidents => ("alerts", "id"),
             // A row has nothing beside itself.
-            Source::GraphHunting(_) | Source::XdrHunting(_) | Source::SiemFeed => ("", ""),
+            Source::GraphHunting(_) | Source::XdrHunting(_) => {
+                record.remove("Hunt");
+                ("", "")
+            }
+            Source::SiemFeed => ("", ""),
         };
         let alerts = match record.remove(key) {
             // Where evidence was not asked for the list is empty.
@@ -54,6 +58,8 @@ pub(crate) struct Version {
 /// All versions of all records up to now.
 #[derive(Default)]
 pub(crate) struct Truth {
+    /// The saved query that is asked in this history: its rows are what the log says of Graph's alerts.
+    pub(crate) hunt: Option<Source>,
     pub(crate) versions: Vec<Version>,
     by_id: HashMap<(TenantId, Source, String), Vec<usize>>,
     bodies: HashMap<usize, Value>,
@@ -85,9 +91,14 @@ impl Truth {
                 RecordKind::XdrIncident => Source::XdrIncidents,
                 RecordKind::SiemDetection => Source::SiemFeed,
             };
-            let updated_at = told.updated.parse().expect("a time");
+            let mut updated_at = told.updated.parse().expect("a time");
+            let mut body = api.truth_body(place).expect("every version has a body");
+            let mut source = source;
+            if let Some((hunt, row)) = self.hunt.zip(api.truth_row(place)) {
+                (source, body) = (hunt, row);
+                updated_at = row_time(&body);
+            }
             self.by_id.entry((tenant, source, told.id.clone())).or_default().push(place);
-            let body = api.truth_body(place).expect("every version has a body");
             let content = Content::read(source, &body).expect("a record");
             self.bodies.insert(place, content.body);
             if let (Source::EndpointAlerts, Some(evidence)) = (source, content.alerts) {
@@ -130,4 +141,13 @@ impl Truth {
         let places = self.places(tenant, source, id);
         places.iter().find(|place| self.body(**place) == body).map(|place| &self.versions[*place])
     }
+}
+
+/// When a row of a saved query was, by its `Timestamp`.
+fn row_time(row: &[u8]) -> Timestamp {
+    let row: Value = serde_json::from_slice(row).expect("a row");
+    row["Timestamp"]
+        .as_str()
+        .and_then(|time| time.parse().ok())
+        .expect("only rows with a time are in the log")
 }

@@ -188,8 +188,8 @@ impl Witness {
         self.truth.update(api);
         for place in before..self.truth.versions.len() {
             let version = &self.truth.versions[place];
-            // A detection says less than its alert: where nothing of it changed, it is in the journal already.
-            let says_less = version.source == Source::SiemFeed;
+            // A row or a detection says less than its alert: where nothing of it changed, it is in the journal already.
+            let says_less = version.source == Source::SiemFeed || version.source.hunt().is_some();
             let key = (version.tenant, version.source, version.told.id.clone());
             let kept = self.kept.get(&key).filter(|_| says_less);
             if kept.into_iter().flatten().any(|kept| &kept.body == self.truth.body(place)) {
@@ -215,6 +215,9 @@ impl Witness {
             let wrong =
                 |what: &str| Violation(format!("{source} {id} of {updated_at:?}: {what}: {body:.2000}"));
             let content = Content::read(source, body.as_bytes()).ok_or_else(|| wrong("no JSON"))?;
+            // A row has no id; the key that the settings name is the alert's.
+            let of_alert = content.body["AlertId"].as_str().filter(|_| source.hunt().is_some());
+            let id = of_alert.map_or_else(|| id.clone(), str::to_owned);
             let Some(version) = self.truth.find(tenant, source, &id, &content.body) else {
                 return Err(wrong("the journal holds what never was"));
             };
@@ -435,7 +438,9 @@ impl Witness {
             // Whatever shows late is the sweeps' to heal, as far as they reach: to where the first round began. A clock that
             // was behind has let a later one begin before that, of which nothing is promised.
             let swept_from = reading.rounds.first().map_or(first, |round| round.from);
+            // A saved query is swept at night only.
             let healed = end.swept
+                && version.source.hunt().is_none()
                 && version.updated_at >= swept_from
                 && end.now.duration_since(told.visible_from) > SWEPT_WITHIN
                 && end.now.duration_since(version.updated_at) < SWEPT_BACK;

@@ -331,8 +331,8 @@ pub(crate) fn splunk_search(
     hec: &SplunkHecSettings,
     search: &SearchSettings,
 ) -> Result<SplunkSearch, String> {
-    let token = search.token.read(&settings.folder).map_err(|error| error.to_string())?;
     let around = surroundings(settings, Arc::new(SystemClock));
+    let token = (around.secret)(&search.token).map_err(|no_secret| no_secret.reason)?;
     SplunkSearch::new(name, hec, (&search.url, &token), &around).map_err(without_name(name))
 }
 

@@ -301,7 +301,7 @@ impl Hec {
             let copies: Vec<u32> = copies.collect();
             drop(ledger);
             let mut tokens = self.tokens();
-            for sighting in &sightings {
+            for sighting in sightings.iter().filter(|event| !forgotten(event)) {
                 if let Sighting::Record(record) = sighting {
                     tokens.took(&token, &record.tenant);
                 }

@@ -155,6 +155,12 @@ impl Way {
         }
     }
 
+    /// What was taken at each of these places.
+    fn taken(&self, by: &[usize]) -> Refusals {
+        let mut state = self.state.lock().expect("no panic while the lock is held");
+        by.iter().map(|place| (*place, state.places.entry(*place).or_default().taken)).collect()
+    }
+
     /// A request was refused: what had been taken at each of these places by then.
     fn refused(&self, by: &[usize]) -> Refusals {
         let mut state = self.state.lock().expect("no panic while the lock is held");
@@ -254,11 +260,8 @@ pub(super) async fn deliver<F: Future<Output = Answered>>(
                 continue;
             }
             Sent::Each(fates) => {
-                // What was refused beside what was taken is the events' own fault.
-                let refused = match fates.iter().any(|fate| matches!(fate, Fate::Refused(_))) {
-                    true => way.refused(&by),
-                    false => Refusals::new(),
-                };
+                // One request: what was taken of it was taken after what was refused of it came.
+                let before = way.taken(&by);
                 if fates.iter().any(|fate| matches!(fate, Fate::Delivered)) {
                     way.took(&by);
                     (failures, refusals) = (0, 0);
@@ -273,7 +276,7 @@ pub(super) async fn deliver<F: Future<Output = Answered>>(
                             outcomes.trouble(trouble);
                         }
                         Fate::Refused(reason) => {
-                            suspects.push((one.among_refused(&refused, false), by.clone(), reason));
+                            suspects.push((one.among_refused(&before, false), by.clone(), reason));
                         }
                     }
                 }

@@ -71,7 +71,8 @@ impl OpenSearch {
             let (name, rest) = template.split_once('\n').expect("a body");
             let body = rest.split("\n\n").next().expect("a body");
             let json = [("Content-Type", "application/json")];
-            let (status, said) = ask("PUT", &format!("{}/_index_template/{name}", self.url), &json, body).await;
+            let (status, said) =
+                ask("PUT", &format!("{}/_index_template/{name}", self.url), &json, body).await;
             assert_eq!(status, 200, "{said} to {body}");
         }
     }
@@ -202,7 +203,8 @@ async fn what_comes_while_the_cluster_is_gone_waits_for_it() {
     let versions = setup.tallies()[2].received;
     // What came before the templates were there may have been refused for its types, and is kept.
     let letters = store.dead_letters(None, 1_000).await.expect("the store answers");
-    let refused = letters.iter().filter(|letter| format!("{:?}", letter.origin).contains("\"raw\"")).count() as u64;
+    let refused =
+        letters.iter().filter(|letter| format!("{:?}", letter.origin).contains("\"raw\"")).count() as u64;
     assert_eq!(opensearch.count("raw-*").await + refused, versions);
     tokio::time::timeout(Duration::from_secs(5), muster.kill()).await.expect("in time").expect("killed");
 }

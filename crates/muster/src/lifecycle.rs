@@ -333,6 +333,7 @@ impl Engine {
         about: (&Arc<Told>, &Troubles),
         before: Option<&Microsoft>,
     ) -> Result<Self, Failed> {
+        about.0.set_shadows(settings.shadows().into_keys().collect());
         let Parts { microsoft, collector, watcher, onboarding, deliverers: sinks } =
             Parts::build(settings, store, clock, instance, about, before).await?;
         let apps = watcher.apps.clone();

@@ -24,6 +24,8 @@ pub struct SinkHandle {
     store: Arc<dyn Store>,
     troubles: Troubles,
     clock: Arc<dyn Clock>,
+    /// Whether nothing depends on it.
+    is_shadow: bool,
     state: Mutex<State>,
 }
 
@@ -42,7 +44,13 @@ impl SinkHandle {
         troubles: Troubles,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { name, open, store, troubles, clock, state: Mutex::new(State::Untried) }
+        Self { name, open, store, troubles, clock, is_shadow: false, state: Mutex::new(State::Untried) }
+    }
+
+    /// The same of a sink on which nothing depends, if it is one.
+    #[must_use]
+    pub fn as_shadow(self, is_shadow: bool) -> Self {
+        Self { is_shadow, ..self }
     }
 
     /// The sink; or why there is none, as it was found at most a few seconds ago.
@@ -131,6 +139,11 @@ impl SinkHandle {
         match (before, trouble) {
             (State::Down { .. }, None) => tracing::info!(sink.name = name, "the sink can be used again"),
             (State::Down { reason, .. }, Some(trouble)) if reason == trouble => {}
+            (_, Some(reason)) if self.is_shadow => tracing::info!(
+                sink.name = name,
+                reason,
+                "the sink, a shadow on which nothing depends, is down; it is tried again"
+            ),
             (_, Some(reason)) => tracing::error!(
                 sink.name = name,
                 reason,

@@ -41,6 +41,8 @@ pub struct Told {
     apps: Mutex<HashMap<(String, String), String>>,
     tried: Mutex<HashMap<(TenantId, String), Timestamp>>,
     first: Mutex<First>,
+    /// Sinks on which nothing depends.
+    shadows: Mutex<BTreeSet<String>>,
 }
 
 /// What was read to its end by this process.
@@ -90,6 +92,11 @@ pub struct Trouble<'a> {
 }
 
 impl Told {
+    /// The trouble of these sinks is nobody's from now on.
+    pub fn set_shadows(&self, shadows: BTreeSet<String>) {
+        *self.shadows.lock().expect("no panic while the lock is held") = shadows;
+    }
+
     /// `what` of the tenant is in trouble.
     pub fn trouble(&self, tenant: &Tenant, what: &str, trouble: Trouble<'_>, now: Timestamp) {
         self.begins((tenant.id, what.to_owned()), tenant.slug.as_str(), trouble, now);
@@ -116,7 +123,12 @@ impl Told {
         let words = in_words(&subject, meaning);
         // What was seen often says the same in Microsoft's words.
         let seen = if detail.is_empty() || detail == meaning { String::new() } else { format!(": {detail}") };
+        let shadows = self.shadows.lock().expect("no panic while the lock is held");
+        let is_shadow = matches!(&subject, Subject::Sink(sink) if shadows.contains(sink));
         match severe {
+            _ if is_shadow => {
+                tracing::info!(about = %subject, code, tenant.id = %tenant, tenant.slug = slug, remedy, "{words}, a shadow on which nothing depends{seen}");
+            }
             true => {
                 tracing::error!(about = %subject, code, tenant.id = %tenant, tenant.slug = slug, remedy, "{words}{seen}");
             }

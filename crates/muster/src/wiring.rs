@@ -287,11 +287,13 @@ pub fn sink_handle(
 ) -> SinkHandle {
     let (settings, sink) = (Arc::clone(settings), name.to_owned());
     let for_sink = Arc::clone(clock);
+    let is_shadow = settings.sink_keys.get(name).is_some_and(|keys| keys.shadow);
     let open = move || match settings.sinks.get(&sink) {
         None => Err("it is not in the settings".to_owned()),
         Some(found) => open_sink(&settings, &sink, found, Arc::clone(&for_sink)),
     };
-    SinkHandle::new(name.to_owned(), Arc::new(open), Arc::clone(store), troubles.clone(), Arc::clone(clock))
+    let (name, open) = (name.to_owned(), Arc::new(open));
+    SinkHandle::new(name, open, Arc::clone(store), troubles.clone(), Arc::clone(clock)).as_shadow(is_shadow)
 }
 
 /// Makes a sink. Connects to nothing yet; a file is opened. What is wrong is said in words for the operator.

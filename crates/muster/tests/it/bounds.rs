@@ -3,7 +3,7 @@
 use muster_emulator::{Area, Config, Fault, FaultKind};
 use serde_json::Value;
 
-use crate::support::{Bench, Setup, config};
+use crate::support::{Bench, Setup, config, eventually};
 
 /// Puts keys into a section of the settings.
 fn put(setup: &Setup, section: &str, keys: &str) {
@@ -192,4 +192,26 @@ async fn settings_of_bounds_are_looked_at() {
     let verdict = setup.muster(&["validate"]).await;
     let said = String::from_utf8_lossy(&[verdict.stdout, verdict.stderr].concat()).into_owned();
     assert!(said.contains("goes to sinks with `shadow = true` only"), "{said}");
+}
+
+/// What is wrong with shadows stands in the log as theirs, and as nothing to be alarmed by.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trouble_of_a_shadow_is_no_warning() {
+    let gone = "[sinks.gone]\ntype = \"file\"\npath = \"later/gone.ndjson\"\nshadow = true\n\n[[routes]]\nsinks = [\"gone\"]\n";
+    let setup = Setup::start(Config { alerts: Some(40), ..config() }, gone).await;
+    put(&setup, "sinks.splunk", "shadow = true");
+    setup.emulator.add_fault(Fault::new(Area::Hec, FaultKind::Down)).expect("a fault");
+    let _running = setup.run();
+    let log = || std::fs::read_to_string(setup.path().join("muster.log")).unwrap_or_default();
+    let told = |name: &str| {
+        log().lines().any(|line| line.contains(name) && line.contains("on which nothing depends"))
+    };
+    eventually("both are told of", async || told("splunk") && told("gone")).await;
+    let alarms: Vec<String> = log()
+        .lines()
+        .filter(|line| line.contains(" WARN ") || line.contains("ERROR"))
+        .filter(|line| line.contains("splunk") || line.contains("gone"))
+        .map(str::to_owned)
+        .collect();
+    assert!(alarms.is_empty(), "{alarms:#?}");
 }

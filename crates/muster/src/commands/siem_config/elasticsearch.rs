@@ -12,6 +12,10 @@ use super::known::{File, Known};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::plain;
 
+/// The data streams that ECS documents name. Elastic's templates for its integrations go before at 200, its `logs-*-*` after at 100.
+const OWN_STREAMS: [&str; 2] = ["logs-m365_defender.*-*", "logs-microsoft_defender_endpoint.*-*"];
+const OWN_ABOUT: &str = "the data streams of Elastic's integrations. Where their assets\n# are installed (Kibana, Integrations, Microsoft Defender XDR, Settings), theirs goes before this one; where not, this one is needed";
+
 pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
     let sinks = known.sinks("elasticsearch", |sink| match sink {
         SinkSettings::Elasticsearch(settings) => Some(settings),
@@ -23,7 +27,7 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
         return Err(Failed::say(Exit::NotFound, said));
     }
     let mut text = String::from(
-        "# For Kibana's console (Dev Tools), or by curl. OpenSearch has users and policies of its own,\n# and calls the type `flattened` `flat_object`.\n\n",
+        "# For Kibana's console (Dev Tools), or by curl. OpenSearch has users and policies of its own (leave\n# index.lifecycle.name off), and calls the type `flattened` `flat_object`.\n\n",
     );
     put(
         &mut text,
@@ -58,15 +62,9 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
                 "indices": [{ "names": names, "privileges": ["create_doc", "auto_configure"] }],
             } } }),
         );
-        let Some(index) = &settings.index else {
-            writeln!(
-                text,
-                "# Mappings and dashboards of sink `{name}` are those of Elastic's integrations: in Kibana, Integrations,\n\
-                 # `Microsoft Defender XDR` and `Microsoft Defender for Endpoint`, Settings, install the assets. To have the life\n\
-                 # cycle above in place of theirs: PUT _component_template/logs-m365_defender.alert@custom, and so on for each.\n",
-            )
-            .ok();
-            continue;
+        let (patterns, priority, about) = match &settings.index {
+            Some(index) => (vec![index.pattern()], 250, plain(&index.pattern())),
+            None => (OWN_STREAMS.map(str::to_owned).to_vec(), 150, OWN_ABOUT.to_owned()),
         };
         // The longest term that Lucene takes has 32,766 bytes: what is longer is kept, and not searched.
         let mut dynamic = vec![
@@ -96,7 +94,7 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
                 "properties": { "message": { "type": "text" } },
             },
         });
-        let mut whole = json!({ "index_patterns": [index.pattern()], "priority": 250 });
+        let mut whole = json!({ "index_patterns": patterns, "priority": priority });
         // Only a data stream rolls over by itself; an index that is deleted at an age takes its newest documents along.
         if settings.format == FormatName::Ecs {
             whole["data_stream"] = json!({});
@@ -111,11 +109,7 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
         whole["template"] = template;
         put(
             &mut text,
-            &format!(
-                "What sink `{name}` writes: {}, into {}",
-                settings.format.as_str(),
-                plain(&index.pattern())
-            ),
+            &format!("What sink `{name}` writes: {}, into {about}", settings.format.as_str()),
             &format!("PUT _index_template/muster-{name}"),
             &whole,
         );

@@ -222,7 +222,7 @@ async fn a_request_is_about_what_it_says(store: &dyn Store) {
         let new = crate::NewTenant { sources: BTreeSet::from(Source::ALL), ..new_tenant(number) };
         store.add_tenant(new, BY, at(0)).await.expect("added");
     }
-    let leases = store.lease_due_sources(ME, 9, LEASE, at(0)).await.expect("leased");
+    let leases = store.lease_due_sources(ME, 99, LEASE, at(0)).await.expect("leased");
     assert_eq!(leases.len(), 2 * Source::ALL.len());
     for (second, lease) in leases.iter().enumerate() {
         accept(store, lease, &["a", "b"], &[], at(second as i64)).await;

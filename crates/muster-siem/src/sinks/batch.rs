@@ -239,7 +239,7 @@ pub(super) async fn deliver<F: Future<Output = Answered>>(
     };
     let mut parts = all.split(limits);
     let mut work = FuturesUnordered::new();
-    let mut pieces: BTreeMap<usize, Vec<Ticket>> = BTreeMap::new();
+    let mut pieces: Vec<(Ticket, Vec<usize>)> = Vec::new();
     let mut suspects: Vec<(Part, Vec<usize>, String)> = Vec::new();
     // Refusals since something was taken last.
     let (mut failures, mut refusals) = (0, 0);
@@ -253,7 +253,11 @@ pub(super) async fn deliver<F: Future<Output = Answered>>(
                 way.took(&by);
                 (failures, refusals) = (0, 0);
                 match sent {
-                    Sent::Ticket(ticket) => pieces.entry(part.first_record()).or_default().push(ticket),
+                    Sent::Ticket(ticket) => {
+                        let mut records: Vec<usize> = part.records().collect();
+                        records.dedup();
+                        pieces.push((ticket, records));
+                    }
                     Sent::Awaited => part.records().for_each(|record| outcomes.await_ticket(record)),
                     _ => {}
                 }
@@ -333,25 +337,28 @@ pub(super) async fn deliver<F: Future<Output = Answered>>(
     outcomes.report()
 }
 
-/// Keeps the tickets of records that went in several requests, all of a record's or none.
+/// Keeps the tickets of requests that hold a part of a record: each stands for every record of which something was in it, and
+/// all are kept or none.
 async fn keep_pieces(
-    pieces: BTreeMap<usize, Vec<Ticket>>,
+    pieces: Vec<(Ticket, Vec<usize>)>,
     outcomes: &mut Outcomes,
     Keeping { tickets: keeper, forget }: Keeping<'_>,
 ) {
-    for (record, tickets) in pieces {
-        if !outcomes.is_delivered(record) {
-            tickets.iter().for_each(forget);
-            continue;
-        }
-        let new = tickets.iter().map(|ticket| (ticket.clone(), vec![record])).collect();
-        match keeper.keep(new).await {
-            Ok(()) => outcomes.await_ticket(record),
-            Err(reason) => {
-                tickets.iter().for_each(forget);
-                outcomes.retry(record);
-                outcomes.trouble(Trouble { reason, after: None });
-            }
+    let mut new = Vec::new();
+    for (ticket, mut records) in pieces {
+        records.retain(|record| outcomes.is_delivered(*record));
+        if records.is_empty() { forget(&ticket) } else { new.push((ticket, records)) }
+    }
+    if new.is_empty() {
+        return;
+    }
+    let records = new.iter().flat_map(|(_, records)| records).copied();
+    match keeper.keep(new.clone()).await {
+        Ok(()) => records.for_each(|record| outcomes.await_ticket(record)),
+        Err(reason) => {
+            new.iter().for_each(|(ticket, _)| forget(ticket));
+            records.for_each(|record| outcomes.retry(record));
+            outcomes.trouble(Trouble { reason, after: None });
         }
     }
 }
@@ -591,6 +598,25 @@ mod tests {
         let report = report.await;
         let buried = report.outcomes.iter().skip(1).filter(|outcome| is_rejected(outcome)).count();
         assert_eq!(buried, 0, "{report:?}");
+    }
+
+    /// A ticket stands for every record of its request, also where a record's other events went in another: none of them is
+    /// delivered by it.
+    #[tokio::test]
+    async fn a_ticket_that_is_not_kept_leaves_every_record_of_its_request_owed() {
+        let way = Way::of("sink `x`".to_owned());
+        let ticket = Ticket {
+            endpoint: "https://splunk.example:8088".to_owned(),
+            channel: uuid::Uuid::from_u128(1),
+            ack_id: 0,
+            digest: ContentHash::of(b""),
+            cookies: None,
+        };
+        let report = run(&way, usize::MAX, &["a", "b"], |_| Answered {
+            sent: Sent::Ticket(ticket.clone()),
+            by: vec![0],
+        });
+        assert_eq!(report.await.outcomes, [Outcome::Retry, Outcome::Retry]);
     }
 
     /// What one receiver takes says nothing of what another refuses.

@@ -14,7 +14,9 @@ mod answer;
 mod document;
 mod settings;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,7 +57,8 @@ pub struct Elasticsearch {
     nodes: Vec<String>,
     /// Which of them answered last.
     current: AtomicUsize,
-    way: Way,
+    /// By where events go: an index that refuses everything of one tenant is no judge of others', nor they of it.
+    ways: Mutex<HashMap<String, Arc<Way>>>,
 }
 
 impl Elasticsearch {
@@ -80,7 +83,7 @@ impl Elasticsearch {
         let nodes: Vec<String> =
             settings.url.0.iter().map(|url| url.as_str().trim_end_matches('/').to_owned()).collect();
         Ok(Self {
-            way: Way::of(format!("sink `{name}` ({})", nodes.join(", "))),
+            ways: Mutex::default(),
             name: name.to_owned(),
             settings,
             encoding,
@@ -97,6 +100,7 @@ impl Elasticsearch {
         };
         let ids = RecordIds::of(batch);
         let formatted = Formatted::new(&self.encoding, batch).await;
+        let way = self.way(&place);
         let limits = Limits {
             part_bytes_max: bytes(self.settings.batch_size),
             part_events_max: EVENTS_MAX,
@@ -105,11 +109,20 @@ impl Elasticsearch {
         };
         let (place, ids) = (&place, &ids);
         let keeping = Keeping { tickets, forget: &|_| {} };
-        batch::deliver(formatted, limits, (&self.way, keeping), async |part, permit| {
+        batch::deliver(formatted, limits, (&way, keeping), async |part, permit| {
             // The nodes of a cluster are one place.
             Answered { sent: self.send(&part, permit, place, ids).await, by: vec![0] }
         })
         .await
+    }
+
+    fn way(&self, place: &Place) -> Arc<Way> {
+        let (Place::Index(name) | Place::OwnDataStream(name)) = place;
+        let mut ways = self.ways.lock().expect("no panic while the lock is held");
+        let way = ways.entry(name.clone()).or_insert_with(|| {
+            Arc::new(Way::of(format!("sink `{}` ({})", self.name, self.nodes.join(", "))))
+        });
+        Arc::clone(way)
     }
 
     /// Sends the events of `part` in one request.
@@ -174,9 +187,10 @@ impl Elasticsearch {
             let node = &self.nodes[place];
             let mut request = self.client.request(method.clone(), &format!("{node}{path}"));
             if let Some(body) = &body {
-                let kind = if path.contains("/_bulk") { "application/x-ndjson" } else { "application/json" };
+                let is_bulk = path.starts_with("/_bulk");
+                let kind = if is_bulk { "application/x-ndjson" } else { "application/json" };
                 request = request.header(CONTENT_TYPE, kind).body(body.clone());
-                if self.settings.gzip {
+                if is_bulk && self.settings.gzip {
                     request = request.header(CONTENT_ENCODING, "gzip");
                 }
             }

@@ -130,6 +130,26 @@ async fn who_refuses_everything_refuses_no_event() {
     assert!(reason(&report).contains("nothing else was taken meanwhile"), "{}", reason(&report));
 }
 
+/// The same where another tenant's index takes what comes.
+#[tokio::test]
+async fn an_index_that_refuses_everything_is_not_judged_by_another() {
+    let receiver = Receiver::start(|request| {
+        let refuses = created(request)[0].0 == "alerts-tenant-0";
+        bulk(request, |_| if refuses { (400, "illegal_argument_exception") } else { (201, "") })
+    })
+    .await;
+    let mut settings = section(&receiver);
+    settings.index = Some("alerts-{{ tenant.slug }}".to_owned().try_into().expect("a template"));
+    let sink = sink(settings);
+    let body = body("a");
+    for _ in 0..3 {
+        let report = sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, &[&body])])).await;
+        assert_eq!(report.outcomes, [Outcome::Retry]);
+        let report = sink.deliver_and_wait(delivery_batch(&tenant(1), &[delivery(1, &[&body])])).await;
+        assert_eq!(report.outcomes, [Outcome::Delivered]);
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_is_not_about_what_was_sent_counts_for_nothing() {
     let others = |_: &Request| {
@@ -261,6 +281,10 @@ async fn a_test_says_what_is_there_and_what_is_not_allowed() {
     let start = |has: &'static str| {
         Receiver::start(move |request| match request.path.as_str() {
             "/" => answer(200, "", who),
+            // What is not compressed does not say that it is.
+            "/_security/user/_has_privileges" if request.headers.contains_key("content-encoding") => {
+                answer(400, "", "")
+            }
             "/_security/user/_has_privileges" => answer(200, "", has),
             _ => answer(404, "", ""),
         })
@@ -275,7 +299,8 @@ async fn a_test_says_what_is_there_and_what_is_not_allowed() {
     usual.ecs.namespace = Some("{{ tenant.slug }}".to_owned().try_into().expect("a template"));
     let found = sink(usual).test().await.expect("usable");
     assert!(found.contains("`logs-*-*`"), "{found}");
-    let refused = sink(section(&start(r#"{"has_all_requested":false}"#).await)).test().await;
+    let refusing = start(r#"{"has_all_requested":false}"#).await;
+    let refused = sink(ElasticsearchSettings { gzip: true, ..section(&refusing) }).test().await;
     let refused = refused.expect_err("not allowed").to_string();
     assert!(refused.contains("`create_doc`") && refused.contains(INDEX), "{refused}");
 }

@@ -220,7 +220,11 @@ impl Lines {
 
     /// A collector has answered as it should.
     pub(super) fn succeeded(&self, place: usize) {
-        let before = std::mem::take(&mut *self.health(place));
+        let mut health = self.health(place);
+        // That it takes events says nothing of its silence when it is asked about them.
+        let Health { silences, silent_until, .. } = *health;
+        let before = std::mem::replace(&mut *health, Health { silences, silent_until, ..Health::default() });
+        drop(health);
         if before.is_out_of_use {
             let Collector { sink, base, .. } = &self.collectors[place];
             tracing::info!(sink.name = sink, url = base, "the collector takes events again");

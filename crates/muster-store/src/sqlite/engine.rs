@@ -121,15 +121,6 @@ impl SqliteStore {
         self.writes.run(durability, work).await.map_err(|failure| failure.worded(&self.path, doing))
     }
 
-    /// Runs `work` in a transaction of the writer, before whatever else waits: what a receiver has said once.
-    pub(super) async fn write_at_once<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T> + Send + 'static,
-    {
-        self.writes.run_at_once(work).await.map_err(|failure| failure.worded(&self.path, doing))
-    }
-
     /// Runs `work` in a transaction of the writer, and overwrites with zeros what it deletes or replaces.
     pub(super) async fn write_erasing<T, F>(
         &self,

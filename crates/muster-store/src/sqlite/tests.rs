@@ -233,7 +233,7 @@ async fn what_is_urgent_goes_before_what_waits() {
     };
     let urgent = |what: &'static str| {
         let readers = store.readers.clone();
-        store.write_at_once("test", move |connection| {
+        store.write("test", Durability::AtOnce, move |connection| {
             Box::pin(async move { insert_and_count(connection, readers, what).await })
         })
     };

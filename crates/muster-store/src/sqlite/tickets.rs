@@ -81,7 +81,7 @@ impl Tickets for SqliteStore {
             sealed.push(SealedTicket { ticket, ticket_id, cookies, records });
         }
         let lease = QueueLease::of(lease);
-        self.write_at_once(KEEP, move |connection| {
+        self.write(KEEP, Durability::AtOnce, move |connection| {
             Box::pin(async move {
                 let (queue_no, _) = lease.held(connection).await?;
                 let kept = sealed.len() as i64;
@@ -148,7 +148,7 @@ impl Tickets for SqliteStore {
     }
 
     async fn confirm_ticket(&self, number: TicketNumber, now: Timestamp) -> Result<(), StoreError> {
-        self.write_at_once("write down what a receiver confirmed", move |connection| {
+        self.write("write down what a receiver confirmed", Durability::AtOnce, move |connection| {
             Box::pin(async move {
                 // One statement and no more: until it is committed, a process that is killed has the request sent again.
                 sqlx::query("UPDATE ticket SET confirmed_at = ? WHERE ticket_no = ?")

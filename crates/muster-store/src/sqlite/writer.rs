@@ -36,6 +36,8 @@ type Job = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, ()> + S
 pub(super) enum Durability {
     /// It must.
     Synced,
+    /// It must, and before whatever else waits: what a receiver has said, which it says only once.
+    AtOnce,
     /// It may be lost when the machine fails, since it is found out again.
     Relaxed,
 }
@@ -47,7 +49,6 @@ struct Request {
 }
 
 /// The two queues of the writer, from the outside.
-#[derive(Clone)]
 struct Queues {
     usual: mpsc::Sender<Request>,
     urgent: mpsc::Sender<Request>,
@@ -110,35 +111,13 @@ impl WriterHandle {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T> + Send + 'static,
     {
-        let Queues { usual, .. } = self.queues()?;
-        self.run_in(usual, durability, work).await
-    }
-
-    /// The same on disk, before whatever else waits.
-    pub(super) async fn run_at_once<T, F>(&self, work: F) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T> + Send + 'static,
-    {
-        let Queues { urgent, .. } = self.queues()?;
-        self.run_in(urgent, Durability::Synced, work).await
-    }
-
-    fn queues(&self) -> Result<Queues, Failure> {
-        self.queues.lock().expect("no panic while the lock is held").clone().ok_or(Failure::Closed)
-    }
-
-    async fn run_in<T, F>(
-        &self,
-        queue: mpsc::Sender<Request>,
-        durability: Durability,
-        work: F,
-    ) -> Result<T, Failure>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Doing<'c, T> + Send + 'static,
-    {
-        if durability == Durability::Synced {
+        let queue = match (self.queues.lock().expect("no panic while the lock is held").as_ref(), durability)
+        {
+            (None, _) => return Err(Failure::Closed),
+            (Some(queues), Durability::AtOnce) => queues.urgent.clone(),
+            (Some(queues), Durability::Synced | Durability::Relaxed) => queues.usual.clone(),
+        };
+        if durability != Durability::Relaxed {
             self.synced.fetch_add(1, Ordering::AcqRel);
         }
         let slot = Arc::new(Mutex::new(None));
@@ -217,7 +196,7 @@ impl WriterTask {
     async fn commit(&mut self, mut group: VecDeque<Request>) -> VecDeque<Request> {
         // What an urgent group goes before, or what is left of one that something urgent goes before.
         let mut rest = std::mem::take(&mut self.left);
-        let synced = group.iter().any(|request| request.durability == Durability::Synced);
+        let synced = group.iter().any(|request| request.durability != Durability::Relaxed);
         let durability = if synced { Durability::Synced } else { Durability::Relaxed };
         if let Err(error) = self.begin(durability).await {
             self.refuse(group.into_iter().map(|request| request.answer).collect(), &error);
@@ -267,7 +246,7 @@ impl WriterTask {
         if self.durability != Some(durability) {
             self.connection
                 .execute(match durability {
-                    Durability::Synced => "PRAGMA synchronous = FULL",
+                    Durability::Synced | Durability::AtOnce => "PRAGMA synchronous = FULL",
                     Durability::Relaxed => "PRAGMA synchronous = NORMAL",
                 })
                 .await?;

@@ -74,6 +74,16 @@ impl Origin {
 /// A record of a page: its body is the page's, or was put together.
 type Body<'a> = std::borrow::Cow<'a, str>;
 
+/// What was accepted, as the cursor has to know it. It is stored with the next page, or when the turn ends.
+fn note_receipt(cursor: &mut Cursor, receipt: &PageReceipt, purpose: Purpose) {
+    if let Some(pass) = cursor.pass_mut() {
+        pass.found += u64::from(receipt.accepted);
+    }
+    if let Some(late) = receipt.late.filter(|_| purpose == Purpose::Live) {
+        cursor.came_late(late.delay);
+    }
+}
+
 /// How many of these records are accepted in one transaction: one at least, where there is one.
 fn together(records: &[(RecordHead, Body<'_>)]) -> usize {
     let mut bytes = 0;
@@ -261,7 +271,6 @@ impl Collector {
         if summary.partial.is_some() && records.iter().any(bare) && sources::after_bare(source, cursor) {
             return Ok(Step::Continue);
         }
-        let mut receipt = PageReceipt::default();
         let records: Vec<(RecordHead, Body<'_>)> = match request.rung {
             Rung::Plain | Rung::Expand(_) => {
                 records.into_iter().map(|(head, body)| (head, body.into())).collect()
@@ -278,7 +287,8 @@ impl Collector {
                     }
                     let origin = Origin::of(&page.request_id, cursor);
                     let part = self.accept(lease, &records, Vec::new(), routes, (&*cursor, &*cursor), origin);
-                    receipt = receipt.and(part.await?);
+                    // At once: what is accepted is not asked for again, whatever ends the rest.
+                    note_receipt(cursor, &part.await?, lease.purpose);
                     if let Some(error) = completed.ended {
                         return Err(TurnError::Fetch { error, after: AfterFailure::Wait });
                     }
@@ -292,16 +302,9 @@ impl Collector {
             tracing::warn!("a page was torn; its whole records were accepted");
         }
         let origin = Origin::of(&page.request_id, cursor);
-        let last = self.accept(lease, &records, dead_letters, routes, (&*cursor, &next), origin).await?;
-        let receipt = receipt.and(last);
-        if let Some(pass) = next.pass_mut() {
-            pass.found += u64::from(receipt.accepted);
-        }
+        let receipt = self.accept(lease, &records, dead_letters, routes, (&*cursor, &next), origin).await?;
         *cursor = next;
-        if let Some(late) = receipt.late.filter(|_| lease.purpose == Purpose::Live) {
-            // Stored with the next page, or when the turn ends.
-            cursor.came_late(late.delay);
-        }
+        note_receipt(cursor, &receipt, lease.purpose);
         Ok(step)
     }
 

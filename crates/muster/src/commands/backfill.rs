@@ -1,6 +1,5 @@
 //! `muster backfill …`: reads a span that lies behind, beside what is read live.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -283,8 +282,11 @@ async fn list(context: &Context) -> Result<Exit, Failed> {
 async fn cancel(name: &str, wanted: &[Source], context: &Context) -> Result<Exit, Failed> {
     let tenant = context.store.tenant(TenantKey::Name(name)).await?;
     let mut ended = Vec::new();
-    let all: BTreeSet<Source> = tenant.sources.iter().copied().chain(Source::ALL).collect();
-    for source in all.into_iter().filter(|source| wanted.is_empty() || wanted.contains(source)) {
+    for source in context
+        .every_source(std::slice::from_ref(&tenant))
+        .into_iter()
+        .filter(|source| wanted.is_empty() || wanted.contains(source))
+    {
         if context.store.remove_cursor(tenant.id, source, Purpose::Backfill).await? {
             let details = serde_json::json!({ "source": source });
             context.audit("backfill.cancelled", tenant.slug.as_str(), details).await?;

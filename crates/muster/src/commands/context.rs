@@ -1,11 +1,12 @@
 //! What a command is given, and what most of them open.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster_microsoft::Microsoft;
-use muster_model::{Clock, SystemClock};
-use muster_store::{InstanceId, NewAuditEvent, OpenMode, Store};
+use muster_model::{Clock, Source, SystemClock, Tenant, TenantState};
+use muster_store::{InstanceId, NewAuditEvent, OpenMode, Store, TenantKey};
 use uuid::Uuid;
 
 use crate::access::apps::Apps;
@@ -64,6 +65,29 @@ impl Context {
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, Failed> {
         let expected = Expected::of(&self.settings);
         Ok(Snapshot::take(self.store.as_ref(), &expected, self.clock.now()).await?)
+    }
+
+    /// The tenants that are named, once each; all where none is. Of one that was offboarded nothing is left.
+    pub(crate) async fn living(&self, names: &[String]) -> Result<Vec<Tenant>, Failed> {
+        let mut tenants: Vec<Tenant> = Vec::new();
+        for name in names {
+            let tenant = self.store.tenant(TenantKey::Name(name)).await?;
+            if tenants.iter().all(|other| other.id != tenant.id) {
+                tenants.push(tenant);
+            }
+        }
+        if names.is_empty() {
+            tenants = self.store.tenants().await?;
+        }
+        tenants.retain(|tenant| tenant.state != TenantState::Offboarded);
+        Ok(tenants)
+    }
+
+    /// Every source that these tenants may have records of: also those that nobody is read from any more, as far as the settings
+    /// name them.
+    pub(crate) fn every_source(&self, tenants: &[Tenant]) -> BTreeSet<Source> {
+        let read = tenants.iter().flat_map(|tenant| tenant.sources.iter().copied());
+        read.chain(Source::ALL).chain(self.settings.hunts.keys().copied()).collect()
     }
 
     pub(crate) async fn apps(&self) -> Result<Apps, Failed> {

@@ -3,7 +3,7 @@
 //! It owes the records to the sinks, and nothing else: `muster run` delivers them as it delivers all that is owed, behind
 //! what is owed already. So it may be killed and called again: what a sink is owed, it is not owed twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use muster_model::{Record, Source, Tenant, TenantId, TenantState};
@@ -91,14 +91,6 @@ struct Verdict {
     pruned: Vec<Left>,
 }
 
-/// Also those that nobody is read from any more, as far as the settings name them.
-fn every_source(tenants: &[Tenant], context: &Context) -> Vec<Source> {
-    let read = tenants.iter().flat_map(|tenant| tenant.sources.iter().copied());
-    let all: BTreeSet<Source> =
-        read.chain(Source::ALL).chain(context.settings.hunts.keys().copied()).collect();
-    all.into_iter().collect()
-}
-
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let now = context.clock.now();
     let since = args.since.map_or(Timestamp::MIN, |since| since.seen_at(now));
@@ -111,7 +103,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let fixed = args.sink.as_deref().map(|sink| to_one(sink, context)).transpose()?;
     let router = Router::new(context.settings.routes.clone());
     let sources = match args.source.is_empty() {
-        true => every_source(&tenants, context),
+        true => context.every_source(&tenants).into_iter().collect(),
         false => args.source.clone(),
     };
     let mut rows = Vec::new();

@@ -13,8 +13,6 @@ mod syslog_ng;
 
 use std::path::{Path, PathBuf};
 
-use muster_model::TenantState;
-use muster_store::TenantKey;
 use uuid::Uuid;
 
 use self::known::{File, Known};
@@ -56,14 +54,7 @@ enum Siem {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
-    let mut tenants = Vec::new();
-    for name in &args.tenant {
-        tenants.push(context.store.tenant(TenantKey::Name(name)).await?);
-    }
-    if tenants.is_empty() {
-        tenants = context.store.tenants().await?;
-    }
-    tenants.retain(|tenant| tenant.state != TenantState::Offboarded);
+    let tenants = context.living(&args.tenant).await?;
     if tenants.is_empty() {
         return Err(Failed::say(Exit::NotFound, "there is no tenant yet; `muster tenant add` adds one"));
     }

@@ -1,10 +1,10 @@
 //! `muster sink diff`: what one sink has and another has not, of the records that the journal holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use muster_model::{ContentHash, Source, Span, Tenant, TenantState};
-use muster_store::{Destination, RecordStandings, ReplayRequest, ReplayTo, Standing, TenantKey};
+use muster_model::{ContentHash, Source, Span, Tenant};
+use muster_store::{Destination, RecordStandings, ReplayRequest, ReplayTo, Standing};
 use serde::Serialize;
 
 use crate::commands::Context;
@@ -82,18 +82,11 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     if args.one == args.other {
         return Err(Failed::say(Exit::Usage, "a sink has what it has: name two"));
     }
-    let mut tenants: Vec<Tenant> = Vec::new();
-    for name in &args.tenant {
-        tenants.push(context.store.tenant(TenantKey::Name(name)).await?);
-    }
-    if tenants.is_empty() {
-        tenants = context.store.tenants().await?;
-    }
-    tenants.retain(|tenant| tenant.state != TenantState::Offboarded);
+    let tenants = context.living(&args.tenant).await?;
     let sinks = [args.one.clone(), args.other.clone()];
     let (mut rows, mut some, mut progress) = (Vec::new(), Vec::new(), Progress::open());
     for tenant in &tenants {
-        for source in tenant.sources.iter().copied().chain(Source::ALL).collect::<BTreeSet<_>>() {
+        for source in context.every_source(std::slice::from_ref(tenant)) {
             let standings = read(context, tenant, source, since, &sinks).await?;
             let (row, differing) = compare(tenant, source, &standings.0);
             let row = Compared { damaged: standings.1, ..row };

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
-use muster_model::{Record, Source, Tenant, TenantState};
+use muster_model::{Record, Source, Tenant};
 use muster_siem::sinks::{FormatName, RECORDS_MAX, SearchedFor, SinkSettings, SplunkSearch};
-use muster_store::{Destination, ReplayRequest, ReplayTo, Standing, StandingsStep, TenantKey};
+use muster_store::{Destination, ReplayRequest, ReplayTo, Standing, StandingsStep};
 use serde::Serialize;
 
 use super::diff::known_sinks;
@@ -108,14 +108,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     if since >= until {
         return Err(Failed::say(Exit::Usage, format!("there is nothing between {since:.0} and {until:.0}")));
     }
-    let mut tenants: Vec<Tenant> = Vec::new();
-    for name in &args.tenant {
-        tenants.push(context.store.tenant(TenantKey::Name(name)).await?);
-    }
-    if tenants.is_empty() {
-        tenants = context.store.tenants().await?;
-    }
-    tenants.retain(|tenant| tenant.state != TenantState::Offboarded);
+    let tenants = context.living(&args.tenant).await?;
     let mut look = Look {
         context,
         sink: &args.sink,
@@ -126,7 +119,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     };
     let (mut rows, mut progress) = (Vec::new(), Progress::open());
     for tenant in &tenants {
-        for source in tenant.sources.iter().copied().chain(Source::ALL).collect::<BTreeSet<_>>() {
+        for source in context.every_source(std::slice::from_ref(tenant)) {
             progress.show(now, || format!("{} · {source}", tenant.slug));
             let row = look.at(tenant, source).await?;
             if row.delivered + row.damaged > 0 {

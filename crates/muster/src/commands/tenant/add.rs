@@ -120,9 +120,11 @@ pub(super) enum Warning {
 }
 
 impl Found {
-    /// Tells the warning on standard error.
+    /// Tells the warning on standard error; one without words has been told.
     pub(super) fn warn(&self) {
-        if let Some(Warning::Unknown(why) | Warning::NobodyAnswers(why)) = &self.warning {
+        if let Some(Warning::Unknown(why) | Warning::NobodyAnswers(why)) = &self.warning
+            && !why.is_empty()
+        {
             note!("warning: {}", plain(why));
         }
     }

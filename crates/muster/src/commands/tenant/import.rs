@@ -66,6 +66,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let mut imported = Imported { added: 0, existing: 0, unverified: 0, failed: Vec::new() };
     let mut progress = Progress::open();
     while let Some((line, looked)) = looked.next().await {
+        if let Ok((_, Some(found))) = &looked {
+            progress.wipe();
+            found.warn();
+        }
         progress.show(context.clock.now(), || format!("line {line}: {} added", imported.added));
         match import_row(looked, args.since, context, &microsoft, &mut imported.unverified).await {
             Ok(true) => imported.added += 1,
@@ -166,11 +170,12 @@ async fn look(
             Found { id, warning: Some(Warning::NobodyAnswers(String::new())) }
         }
         _ => {
-            let found = add::find(&row.tenant, microsoft).await?;
-            match &found.warning {
-                // Told once, of the first.
-                Some(Warning::NobodyAnswers(_)) if nobody_answers.swap(true, Ordering::Relaxed) => {}
-                _ => found.warn(),
+            let mut found = add::find(&row.tenant, microsoft).await?;
+            // Told once, of the first.
+            if let Some(Warning::NobodyAnswers(why)) = &mut found.warning
+                && nobody_answers.swap(true, Ordering::Relaxed)
+            {
+                why.clear();
             }
             found
         }

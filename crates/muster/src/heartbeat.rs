@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::WhenFull;
+use crate::journal_bound;
 use crate::shown::output::duration;
 use crate::shown::run::{BEAT_EVERY, SILENT_AFTER};
 use crate::shown::state::since;
@@ -190,11 +190,8 @@ pub async fn stuck(
 ) -> Result<Option<String>, StoreError> {
     let overdue = |due: Option<Timestamp>| due.filter(|due| since(*due, now) > STUCK_AFTER);
     // Where the journal is full, nothing is read on purpose; `status` says so.
-    let is_full = match expected.bound {
-        Some(bound) if bound.when_full == WhenFull::Stop => store.journal_bytes().await? >= bound.bytes,
-        _ => false,
-    };
-    if !is_full && let Some(due) = overdue(store.next_source_due_at().await?) {
+    let is_stopped = journal_bound::is_stopped(expected.bound, store).await?;
+    if !is_stopped && let Some(due) = overdue(store.next_source_due_at().await?) {
         let for_so_long = duration(since(due, now));
         return Ok(Some(format!("sources are due for {for_so_long}, and nobody reads them; see the log")));
     }

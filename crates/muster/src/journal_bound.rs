@@ -29,6 +29,17 @@ const SHRINK_TO: u64 = 90;
 /// It is told that the journal is full so often.
 const TOLD_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
+/// Whether the journal is full, and nothing is collected until there is room.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn is_stopped(bound: Option<JournalBound>, store: &dyn Store) -> Result<bool, StoreError> {
+    match bound {
+        Some(bound) if bound.when_full == WhenFull::Stop => Ok(store.journal_bytes().await? >= bound.bytes),
+        _ => Ok(false),
+    }
+}
+
 /// What is done about it, for one reading of the settings.
 pub struct Keeper {
     pub store: Arc<dyn Store>,

@@ -151,7 +151,7 @@ fn of_route(index: usize, route: &RouteSettings, tenants: Option<&[Tenant]>) -> 
 fn sinks_without_records(settings: &Settings, tenants: Option<&[Tenant]>) -> Vec<RouteGap> {
     let mut gaps = Vec::new();
     for name in settings.sinks.keys() {
-        let mut routes = settings.routes.iter().filter(|route| route.sinks.contains(name)).peekable();
+        let mut routes = settings.routes.iter().filter(|route| route.leads_to(name)).peekable();
         let message = if routes.peek().is_none() {
             "no route leads to this sink: it gets no record; name it in `sinks` of a route".to_owned()
         } else if tenants

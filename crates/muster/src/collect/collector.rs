@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use super::pace::Pace;
 use super::skews::Skews;
 use crate::access::apps::Apps;
-use crate::config::{CollectSettings, Hunt, JournalBound, WhenFull};
+use crate::config::{CollectSettings, Hunt, JournalBound};
+use crate::journal_bound;
 use crate::routing::Router;
 use crate::told::Told;
 
@@ -56,12 +57,7 @@ pub struct Collector {
 impl Collector {
     /// Whether the journal is full, and nothing is collected until there is room.
     pub(super) async fn is_stopped(&self) -> Result<bool, StoreError> {
-        match self.bound {
-            Some(bound) if bound.when_full == WhenFull::Stop => {
-                Ok(self.store.journal_bytes().await? >= bound.bytes)
-            }
-            _ => Ok(false),
-        }
+        journal_bound::is_stopped(self.bound, self.store.as_ref()).await
     }
 }
 

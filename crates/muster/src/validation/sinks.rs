@@ -92,9 +92,7 @@ pub(super) fn tokens(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
 /// The tenants whose records may go to a sink.
 fn reached<'a>(subject: &'a Subject<'_>, sink: &'a str) -> impl Iterator<Item = &'a Tenant> {
     let is_reached = move |tenant: &&Tenant| {
-        let leads = |route: &RouteSettings| {
-            route.is_for(tenant) && route.sinks.iter().any(|other| other.as_str() == sink)
-        };
+        let leads = |route: &RouteSettings| route.is_for(tenant) && route.leads_to(sink);
         tenant.state != TenantState::Offboarded && subject.settings.routes.iter().any(leads)
     };
     subject.tenants().unwrap_or_default().iter().filter(is_reached)

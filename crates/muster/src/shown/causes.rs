@@ -267,10 +267,16 @@ fn sink_causes(now: &Snapshot) -> Vec<Cause> {
     now.sinks.iter().filter(|sink| !sink.shadow).filter_map(tell).collect()
 }
 
-/// A journal that is full or will be, and what was given up for that.
-fn journal_causes(now: &Snapshot) -> Vec<Cause> {
-    let subject = Subject::Part("journal".to_owned());
-    let cause = |about: &Subject, code: &str, level, what, remedy: &str, since| Cause {
+/// A cause that is Muster's own, and no tenant's or source's.
+fn cause(
+    about: &Subject,
+    code: &str,
+    level: Level,
+    what: String,
+    remedy: &str,
+    since: Option<Timestamp>,
+) -> Cause {
+    Cause {
         about: about.to_string(),
         code: code.to_owned(),
         level,
@@ -281,7 +287,12 @@ fn journal_causes(now: &Snapshot) -> Vec<Cause> {
         tenants: 0,
         records: 0,
         examples: Vec::new(),
-    };
+    }
+}
+
+/// A journal that is full or will be, and what was given up for that.
+fn journal_causes(now: &Snapshot) -> Vec<Cause> {
+    let subject = Subject::Part("journal".to_owned());
     let mut found = Vec::new();
     if let Some(room) = now.room.as_ref().filter(|room| room.warns) {
         let (code, level) = match room.full {
@@ -301,7 +312,7 @@ fn journal_causes(now: &Snapshot) -> Vec<Cause> {
             "does without {} records that were given up because the journal was full",
             number(sink.given_up)
         );
-        let remedy = "`muster ledger` shows of which hours; what Microsoft still has, `muster fetch` brings";
+        let remedy = "`muster ledger` shows of which hours; `muster replay --sink` brings what the journal still has, and `muster fetch` shows what Microsoft has";
         let what = in_words(&subject, &meaning);
         found.push(Cause {
             records: sink.given_up,
@@ -313,27 +324,15 @@ fn journal_causes(now: &Snapshot) -> Vec<Cause> {
 
 /// `muster run` that does not run, and parts of it that do not work. Sinks and apps among them are told as such.
 fn run_causes(now: &Snapshot) -> Vec<Cause> {
-    let cause = |about: Subject, code: &str, what: String, remedy: &str, since| Cause {
-        about: about.to_string(),
-        code: code.to_owned(),
-        level: Level::Critical,
-        what,
-        remedy: remedy.to_owned(),
-        since,
-        sources: 0,
-        tenants: 0,
-        records: 0,
-        examples: Vec::new(),
-    };
     if !now.run.is_running() {
         let (state, words) = (now.run.state.as_str(), now.run.in_words(now.at));
-        return vec![cause(Subject::Run, state, words, now.run.remedy(), now.run.since)];
+        return vec![cause(&Subject::Run, state, Level::Critical, words, now.run.remedy(), now.run.since)];
     }
     let parts = parts(now).filter(|part| !part.part.starts_with("sink ") && !part.part.starts_with(APP));
     let told = |part: &PartTrouble| {
         let subject = Subject::Part(part.part.clone());
         let what = in_words(&subject, &part.reason);
-        cause(subject, "part", what, MEND, None)
+        cause(&subject, "part", Level::Critical, what, MEND, None)
     };
     parts.map(told).collect()
 }

@@ -57,7 +57,7 @@ pub fn request(source: Source, cursor: &Cursor, clocks: Clocks, top: Option<u32>
     let query = cursor.query(clocks);
     let top = match declaration.dialect {
         _ if query.single => 1,
-        Dialect::Since if top.is_none() && siem_feed::is_an_instant(&query) => declaration.page_size_max,
+        Dialect::Since if siem_feed::is_an_instant(&query) => declaration.page_size_max,
         _ => plan.page_size(page_size),
     };
     let target = match query.link {

@@ -186,7 +186,9 @@ fn finding(
         (TenantAccess::NotAsked { message }, _) => {
             (Fault::Throttled.as_str(), message.clone(), "run the command again in a minute".to_owned())
         }
-        (TenantAccess::Failing { fault: fault @ (Fault::LostConsent | Fault::MissingRole), message }, _) => {
+        (TenantAccess::Failing { fault: fault @ (Fault::LostConsent | Fault::MissingRole), message }, _)
+            if !permission.is_empty() =>
+        {
             (fault.as_str(), message.clone(), ask_for(app, tenant, &permission))
         }
         (TenantAccess::Failing { fault, message }, _) => {

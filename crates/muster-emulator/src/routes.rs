@@ -192,7 +192,12 @@ async fn answer_defender(shared: &Shared, call: &Call<'_>, destination: Destinat
     let Some((view, asked)) = listed.or_else(hunted).filter(|(view, _)| !elsewhere(*view)) else {
         return finish(shared, api.defender.no_such_path(), None).await;
     };
-    let area = asked.area();
+    answer_as(shared, call, view, asked).await
+}
+
+/// Answers whoever may ask this of the Defender API.
+async fn answer_as(shared: &Shared, call: &Call<'_>, view: View, asked: Asked<'_>) -> Sent {
+    let (api, area) = (&shared.api, asked.area());
     match api.defender.authenticate(&api.world, &shared.identity, &api.faults, call, (view, area)) {
         Ok(caller) => {
             let answer = api.respond(call, &caller, asked);
@@ -213,21 +218,9 @@ fn is_for_feed(shared: &Shared, call: &Call<'_>) -> bool {
 }
 
 async fn answer_feed(shared: &Shared, call: &Call<'_>) -> Sent {
-    let api = &shared.api;
-    if !feed::is_path(call.path) {
-        return finish(shared, api.defender.no_such_path(), None).await;
-    }
-    let (asked, area) = (Asked::Feed, Asked::Feed.area());
-    match api.defender.authenticate(&api.world, &shared.identity, &api.faults, call, (View::Siem, area)) {
-        Ok(caller) => {
-            let answer = api.respond(call, &caller, asked);
-            shared.count(area, Some(caller.tenant), &answer);
-            answer.send().await
-        }
-        Err(answer) => {
-            shared.count(area, None, &answer);
-            finish(shared, answer, None).await
-        }
+    match feed::is_path(call.path) {
+        true => answer_as(shared, call, View::Siem, Asked::Feed).await,
+        false => finish(shared, shared.api.defender.no_such_path(), None).await,
     }
 }
 

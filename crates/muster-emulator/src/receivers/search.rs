@@ -72,6 +72,9 @@ impl Index {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn search(&self, form: &[(String, String)]) -> Result<String, String> {
+        if !self.is_kept() {
+            return Err("nothing that was indexed is kept here to be searched for".to_owned());
+        }
         let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         if field("output_mode") != Some("json") {
             return Err("only output_mode=json is answered here".to_owned());

@@ -13,6 +13,24 @@ use serde_json::Value;
 
 use crate::support::{Bench, Setup, config};
 
+/// A file for each format that the usual sinks do not write.
+const OTHER_FORMATS: &str = r#"
+        [sinks.ecs]
+        type = "file"
+        path = "ecs.ndjson"
+        format = "ecs"
+        [sinks.ocsf]
+        type = "file"
+        path = "ocsf.ndjson"
+        format = "ocsf"
+        [sinks.leef]
+        type = "file"
+        path = "leef.log"
+        format = "leef"
+        [[routes]]
+        sinks = ["ecs", "ocsf", "leef"]
+"#;
+
 const OF_DEFENDER: [Source; 2] = [Source::EndpointAlerts, Source::XdrIncidents];
 
 /// Muster and the emulated cloud, with one clock that both go by. One tenant is read by the Defender APIs only.
@@ -87,23 +105,7 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_are_read_to_the_end_and_delivered_in_every_format() {
-    let further = r#"
-        [sinks.ecs]
-        type = "file"
-        path = "ecs.ndjson"
-        format = "ecs"
-        [sinks.ocsf]
-        type = "file"
-        path = "ocsf.ndjson"
-        format = "ocsf"
-        [sinks.leef]
-        type = "file"
-        path = "leef.log"
-        format = "leef"
-        [[routes]]
-        sinks = ["ecs", "ocsf", "leef"]
-    "#;
-    let world = World::with(400, &OF_DEFENDER, further).await;
+    let world = World::with(400, &OF_DEFENDER, OTHER_FORMATS).await;
     world.rounds(6).await;
     let tenant = world.tenant();
     world.change(WorldChange::UpdateSome { tenant: tenant.clone(), count: 20 });
@@ -286,23 +288,7 @@ fn assert_detections_arrived(world: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_siem_feed_is_read_to_its_end_and_delivered_in_every_format() {
-    let further = r#"
-        [sinks.ecs]
-        type = "file"
-        path = "ecs.ndjson"
-        format = "ecs"
-        [sinks.ocsf]
-        type = "file"
-        path = "ocsf.ndjson"
-        format = "ocsf"
-        [sinks.leef]
-        type = "file"
-        path = "leef.log"
-        format = "leef"
-        [[routes]]
-        sinks = ["ecs", "ocsf", "leef"]
-    "#;
-    let world = World::with(400, &[Source::SiemFeed], further).await;
+    let world = World::with(400, &[Source::SiemFeed], OTHER_FORMATS).await;
     world.rounds(6).await;
     assert_detections_arrived(&world);
     let tenant = world.tenant();

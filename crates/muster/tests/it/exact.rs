@@ -294,7 +294,7 @@ async fn incidents_that_cannot_be_expanded_come_with_their_alerts() {
     }
 }
 
-/// A page with more incidents than the budget has calls for: each is asked for once, and the page is done in the end.
+/// A page with more incidents than the budget has calls for is done in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incidents_that_come_one_by_one_go_on_where_the_budget_ended() {
     let world = World::settings(0, "[collect]\nrequests_per_minute = 12\n").await;

@@ -35,7 +35,7 @@ const TOLD_EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// When the store does not answer.
 pub async fn is_stopped(bound: Option<JournalBound>, store: &dyn Store) -> Result<bool, StoreError> {
     match bound {
-        Some(bound) if bound.when_full == WhenFull::Stop => Ok(store.journal_bytes().await? >= bound.bytes),
+        Some(bound) if bound.when_full == WhenFull::Stop => Ok(bound.stops_at(store.journal_bytes().await?)),
         _ => Ok(false),
     }
 }

@@ -44,6 +44,11 @@ impl JournalBound {
     pub fn share(self, percent: u64) -> u64 {
         u64::try_from(u128::from(self.bytes) * u128::from(percent) / 100).unwrap_or(u64::MAX)
     }
+
+    /// Whether nothing is collected while the journal takes so many bytes.
+    pub fn stops_at(self, bytes: u64) -> bool {
+        self.when_full == WhenFull::Stop && bytes >= self.bytes
+    }
 }
 
 impl StoreSettings {

@@ -32,8 +32,10 @@ pub struct Room {
     pub seconds_left: Option<u64>,
     /// What happens then.
     pub when_full: WhenFull,
-    /// Whether it is.
+    /// Whether it is, with what sinks are owed.
     pub full: bool,
+    /// Whether nothing is collected until there is room, whoever is owed what fills it.
+    pub stopped: bool,
     /// Whether somebody should do something about it.
     pub warns: bool,
 }
@@ -49,6 +51,7 @@ impl Room {
         });
         // What nobody is owed makes room within a moment.
         let full = bytes >= bound.bytes && backlog.bytes >= bound.share(FULL_FROM);
+        let stopped = bound.stops_at(bytes);
         let soon = left.is_some_and(|left| Often::soon(left).is_some());
         let owed_long = owed_for.is_some_and(|owed_for| owed_for >= WARN_FROM);
         Self {
@@ -59,7 +62,8 @@ impl Room {
             seconds_left: left,
             when_full: bound.when_full,
             full,
-            warns: full || backlog.bytes >= bound.share(50) || (owed_long && soon),
+            stopped,
+            warns: full || stopped || backlog.bytes >= bound.share(50) || (owed_long && soon),
         }
     }
 
@@ -89,6 +93,11 @@ impl Room {
                     format!("is full ({of}): the oldest that sinks are owed is given up")
                 }
             };
+        }
+        if self.stopped {
+            return format!(
+                "has reached its bound ({of}) with what shadows are owed or is being sent: nothing new is collected until there is room; it waits at Microsoft meanwhile"
+            );
         }
         let left = self.seconds_left.map(Duration::from_secs).map(duration);
         let left = left.map_or_else(String::new, |left| format!(", and is full in about {left}"));
@@ -145,5 +154,9 @@ mod tests {
         let full = Room::of(dropping, 11 * GB, backlog, at(0));
         assert!(full.in_words().contains("is given up"), "{}", full.in_words());
         assert!(!Room::of(BOUND, 10 * GB, JournalBacklog::default(), at(0)).full, "nobody is owed it");
+        // But what fills it may be a shadow's that is slow: then nothing is collected either, and that is told.
+        let stopped = Room::of(BOUND, 10 * GB, JournalBacklog::default(), at(0));
+        assert!(stopped.warns && stopped.in_words().contains("nothing new is collected"), "{stopped:?}");
+        assert!(!Room::of(dropping, 11 * GB, JournalBacklog::default(), at(0)).warns, "it goes on");
     }
 }

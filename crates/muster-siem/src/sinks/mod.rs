@@ -106,14 +106,10 @@ impl SinkSettings {
     /// # Errors
     /// When the settings cannot work, or the file could not be used.
     pub fn inspect(&self, name: &str, around: &Surroundings<'_>) -> Result<(), SinkError> {
-        match self {
-            Self::SplunkHec(_) | Self::Elasticsearch(_) | Self::Syslog(_) => {
-                self.build(name, around).map(drop)
-            }
-            Self::File(settings) => match tenants_path(name, settings)? {
-                Some(_) => TenantFiles::inspect(name, settings, around),
-                None => FileSink::inspect(name, settings, around),
-            },
+        let Self::File(settings) = self else { return self.build(name, around).map(drop) };
+        match tenants_path(name, settings)? {
+            Some(_) => TenantFiles::inspect(name, settings, around),
+            None => FileSink::inspect(name, settings, around),
         }
     }
 
@@ -123,17 +119,15 @@ impl SinkSettings {
     /// # Errors
     /// When a record could not be delivered that way: what is wrong, and what to do.
     pub async fn test(&self, name: &str, around: &Surroundings<'_>) -> Result<String, SinkError> {
-        match self {
-            Self::File(settings) if tenants_path(name, settings)?.is_none() => {
-                FileSink::try_place(name, settings, around).await
-            }
-            Self::SplunkHec(_) | Self::Elasticsearch(_) | Self::Syslog(_) | Self::File(_) => {
-                let sink = self.build(name, around)?;
-                let found = sink.test().await;
-                sink.close().await;
-                found
-            }
+        if let Self::File(settings) = self
+            && tenants_path(name, settings)?.is_none()
+        {
+            return FileSink::try_place(name, settings, around).await;
         }
+        let sink = self.build(name, around)?;
+        let found = sink.test().await;
+        sink.close().await;
+        found
     }
 }
 
@@ -174,13 +168,11 @@ impl Sink {
     /// Asks the receiver what became of requests. What it says is told as it comes; of some tickets nothing may be said this
     /// time.
     pub async fn ask(&self, asked: &[AskedTicket<'_>], hears: &dyn HearAnswers) {
-        match self {
-            Self::SplunkHec(sink) => sink.ask(asked, hears).await,
-            Self::Elasticsearch(_) | Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => {
-                for place in 0..asked.len() {
-                    hears.said(place, Said::Gone("the sink hands out no tickets".to_owned())).await;
-                }
-            }
+        if let Self::SplunkHec(sink) = self {
+            return sink.ask(asked, hears).await;
+        }
+        for place in 0..asked.len() {
+            hears.said(place, Said::Gone("the sink hands out no tickets".to_owned())).await;
         }
     }
 
@@ -196,7 +188,7 @@ impl Sink {
     pub fn unacknowledged(&self, ticket: &Ticket, last: Option<&muster_model::Trouble>) -> String {
         match self {
             Self::SplunkHec(sink) => sink.unacknowledged(ticket, last),
-            Self::Elasticsearch(_) | Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => String::new(),
+            _ => String::new(),
         }
     }
 
@@ -205,7 +197,7 @@ impl Sink {
     pub fn patience(&self) -> Duration {
         match self {
             Self::SplunkHec(sink) => sink.patience(),
-            Self::Elasticsearch(_) | Self::Syslog(_) | Self::File(_) | Self::TenantFiles(_) => Duration::ZERO,
+            _ => Duration::ZERO,
         }
     }
 
@@ -226,8 +218,8 @@ impl Sink {
     /// What the sink's own files say about what is in them, where it keeps such files.
     pub async fn memory(&self) -> Option<SinkMemory> {
         match self {
-            Self::SplunkHec(_) | Self::Elasticsearch(_) | Self::Syslog(_) | Self::TenantFiles(_) => None,
             Self::File(sink) => sink.memory().await,
+            _ => None,
         }
     }
 

@@ -19,7 +19,7 @@ pub trait JournalBound: Send + Sync {
     async fn journal_backlog(&self, without: &[String]) -> Result<JournalBacklog, StoreError>;
 
     /// Gives up some of the oldest that sinks are owed, in one transaction: they are never to have it, unless it is replayed to
-    /// them. What a worker has leased, and what waits for an acknowledgement, stays. To be called until it says that there
+    /// them. What a worker is at work on, and what waits for an acknowledgement, stays. To be called until it says that there
     /// is no more.
     async fn give_up(&self, what: &GiveUp, now: Timestamp) -> Result<GivenUp, StoreError>;
 

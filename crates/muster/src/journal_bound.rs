@@ -78,24 +78,30 @@ impl Keeper {
     /// # Errors
     /// When the store fails. What was given up until then is.
     pub async fn hold(&self) -> Result<Held, StoreError> {
-        let now = self.clock.now();
         let mut held = Held::default();
+        self.hold_counting(&mut held).await?;
+        Ok(held)
+    }
+
+    /// Holds the bounds, once. What was done until the store failed is in `held`.
+    async fn hold_counting(&self, held: &mut Held) -> Result<(), StoreError> {
+        let now = self.clock.now();
         for (shadow, backlog) in &self.shadows {
             let owed_before = now.checked_sub(*backlog).unwrap_or(Timestamp::MIN);
-            self.shorten(shadow, owed_before, &mut held).await?;
+            self.shorten(shadow, owed_before, held).await?;
         }
-        let Some(bound) = self.bound else { return Ok(held) };
-        if !self.is_over(bound, &mut held).await? {
-            return Ok(held);
+        let Some(bound) = self.bound else { return Ok(()) };
+        if !self.is_over(bound, held).await? {
+            return Ok(());
         }
         let shadows: Vec<String> = self.shadows.keys().cloned().collect();
         if !shadows.is_empty() {
-            self.make_room(bound, shadows, &mut held).await?;
+            self.make_room(bound, shadows, held).await?;
         }
         if bound.when_full == WhenFull::DropOldest {
-            self.make_room(bound, Vec::new(), &mut held).await?;
+            self.make_room(bound, Vec::new(), held).await?;
         }
-        Ok(held)
+        Ok(())
     }
 
     /// Gives up the oldest that these shadows are owed, or all sinks where there are none: no more than has to go.
@@ -147,10 +153,11 @@ impl Keeper {
         let (mut warned, mut full) = (Often::default(), Often::default());
         loop {
             let now = self.clock.now();
-            match self.hold().await {
-                Ok(held) => tell(&held),
-                Err(error) => told.store.failed("hold the journal within its bounds", &error, now),
+            let mut held = Held::default();
+            if let Err(error) = self.hold_counting(&mut held).await {
+                told.store.failed("hold the journal within its bounds", &error, now);
             }
+            tell(&held);
             if let Some(bound) = self.bound {
                 let shadows: Vec<String> = self.shadows.keys().cloned().collect();
                 match Room::look(self.store.as_ref(), bound, &shadows, now).await {

@@ -2,14 +2,18 @@
 
 use jiff::Timestamp;
 
-use super::kit::{Engine, accept, add, all_taken, at, ids, lease_queue, lease_source, names, nothing_due};
+use super::kit::{
+    Engine, LEASE, ME, PLENTY, accept, add, all_taken, at, ids, lease_queue, lease_source, names, nothing_due,
+};
 use crate::{
-    Destination, GiveUp, HourState, JournalBacklog, LedgerFilter, ReplayRequest, ReplayTo, Store, TracedState,
+    DeliveryLimits, Destination, GiveUp, HourState, JournalBacklog, LedgerFilter, ReplayRequest, ReplayTo,
+    Store, TracedState,
 };
 
 pub(super) async fn run_all(engine: &mut dyn Engine) {
     the_oldest_is_given_up_and_counted(&*engine.fresh().await).await;
     what_is_worked_on_is_not_given_up(&*engine.fresh().await).await;
+    what_comes_after_what_is_worked_on_is_given_up(&*engine.fresh().await).await;
     a_shadow_does_without_and_nothing_is_missing(&*engine.fresh().await).await;
     the_journal_shrinks_from_its_oldest_end(&*engine.fresh().await).await;
 }
@@ -86,6 +90,22 @@ async fn what_is_worked_on_is_not_given_up(store: &dyn Store) {
     store.finish_deliveries(&lease, all_taken(&lease), None, at(12)).await.expect("finished");
     let queue = store.queue_states().await.expect("read").remove(0);
     assert_eq!((queue.owed, queue.delivered), (0, 8));
+}
+
+/// A sink that is slow, and always at work, is no exception.
+async fn what_comes_after_what_is_worked_on_is_given_up(store: &dyn Store) {
+    four(store, &["splunk"]).await;
+    let limits = DeliveryLimits { batches: 1, ..PLENTY };
+    let lease = store.lease_due_deliveries(ME, "splunk", limits, LEASE, at(10)).await;
+    let lease = lease.expect("leased").expect("something is due");
+    assert_eq!(lease.deliveries.len(), 1);
+    let gone = store.give_up(&all_before(100), at(11)).await.expect("given up");
+    assert_eq!(gone.records.get("splunk"), Some(&6));
+    store.finish_deliveries(&lease, all_taken(&lease), None, at(12)).await.expect("finished");
+    let queue = store.queue_states().await.expect("read").remove(0);
+    assert_eq!((queue.owed, queue.delivered), (0, 2));
+    let totals = store.sink_totals().await.expect("added up").remove(0);
+    assert_eq!((totals.owed, totals.given_up), (0, 6));
 }
 
 async fn a_shadow_does_without_and_nothing_is_missing(store: &dyn Store) {

@@ -36,16 +36,15 @@ const OWED: &str = "SELECT d.batch_no, d.owed_since FROM delivery d JOIN queue q
      UNION ALL SELECT r.batch_no, r.owed_since FROM replay r JOIN queue q ON q.queue_no = r.queue_no
          WHERE q.sink NOT IN (SELECT value FROM json_each(?1))";
 
-/// The oldest that the sinks `?1` (`[]` for all) are owed since before `?2`, and that nobody is at work on at `?3`.
-const OLDEST: &str = "SELECT * FROM (
-     SELECT q.queue_no, q.sink, d.number, d.batch_no, d.selection FROM delivery d
-         JOIN queue q ON q.queue_no = d.queue_no
+/// The oldest that the sinks `?1` (`[]` for all) are owed since before `?2`, and that nobody is at work on at `?3`. By batch, so
+/// that a long backlog is walked over no further than it has to be.
+const OLDEST: &str = "SELECT d.batch_no AS batch_no, q.queue_no AS queue_no, q.sink, d.number, d.selection
+         FROM delivery d INDEXED BY delivery_of_batch CROSS JOIN queue q ON q.queue_no = d.queue_no
          WHERE (?1 = '[]' OR q.sink IN (SELECT value FROM json_each(?1))) AND d.owed_since < ?2 AND d.awaited = 0
-             AND q.leased_until <= ?3
-     UNION ALL SELECT q.queue_no, q.sink, 0, r.batch_no, r.selection FROM replay r
+             AND (q.leased_until <= ?3 OR d.number > q.leased_to)
+     UNION ALL SELECT r.batch_no, q.queue_no, q.sink, 0, r.selection FROM replay r
          JOIN queue q ON q.queue_no = r.queue_no
          WHERE (?1 = '[]' OR q.sink IN (SELECT value FROM json_each(?1))) AND r.owed_since < ?2
-             AND q.leased_until <= ?3)
      ORDER BY batch_no, queue_no LIMIT ?4";
 
 /// Something that a queue is owed. Deliveries are numbered from 1; 0 stands for what waits to be replayed.
@@ -112,10 +111,10 @@ impl SqliteStore {
             .await?;
         let owed = |row: &SqliteRow| -> Result<Owed, sqlx::Error> {
             Ok(Owed {
-                queue_no: row.try_get(0)?,
-                sink: row.try_get(1)?,
-                number: row.try_get(2)?,
-                batch_no: row.try_get(3)?,
+                batch_no: row.try_get(0)?,
+                queue_no: row.try_get(1)?,
+                sink: row.try_get(2)?,
+                number: row.try_get(3)?,
                 selection: row.try_get(4)?,
             })
         };
@@ -183,7 +182,7 @@ impl SqliteStore {
 
     async fn shrink(&self, bytes: u64) -> Result<(u64, u64), Failure> {
         let (mut pruned, mut unrouted) = (0, 0);
-        while self.journal_bytes().await.is_ok_and(|now| now > bytes) {
+        while self.journal_bytes().await.map_err(Failure::Store)? > bytes {
             let rows = sqlx::query(
                 "SELECT batch_no FROM journal_batch b
                  WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.batch_no = b.batch_no)
@@ -217,17 +216,20 @@ async fn give_one_up(
     now: Timestamp,
 ) -> Result<u64, Failure> {
     let Owed { queue_no, sink, number, batch_no, selection } = owed;
-    let sql = match number {
-        0 => {
-            "SELECT r.selection, 0 FROM replay r JOIN queue q ON q.queue_no = r.queue_no
-             WHERE r.queue_no = ?1 AND r.batch_no = ?2 AND q.leased_until <= ?4 AND ?3 = 0"
-        }
-        _ => {
+    let row = match number {
+        0 => sqlx::query("SELECT selection, 0 FROM replay WHERE queue_no = ? AND batch_no = ?")
+            .bind(queue_no)
+            .bind(batch_no),
+        number => sqlx::query(
             "SELECT d.selection, d.lineage_no FROM delivery d JOIN queue q ON q.queue_no = d.queue_no
-             WHERE d.queue_no = ?1 AND d.batch_no = ?2 AND d.number = ?3 AND d.awaited = 0 AND q.leased_until <= ?4"
-        }
+             WHERE d.queue_no = ? AND d.batch_no = ? AND d.number = ? AND d.awaited = 0
+                 AND (q.leased_until <= ? OR d.number > q.leased_to)",
+        )
+        .bind(queue_no)
+        .bind(batch_no)
+        .bind(number)
+        .bind(nanoseconds(now)),
     };
-    let row = sqlx::query(sql).bind(queue_no).bind(batch_no).bind(number).bind(nanoseconds(now));
     let Some(row) = row.fetch_optional(&mut *connection).await? else { return Ok(0) };
     if row.try_get::<Option<Vec<u8>>, _>(0)? != selection {
         return Ok(0);

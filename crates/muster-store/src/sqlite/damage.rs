@@ -137,7 +137,9 @@ async fn note_first_versions(
          SELECT ?1, l.id, ?5, l.place / 1048576, l.place % 1048576 FROM (
              SELECT v.id, (SELECT min(o.batch_no * 1048576 + o.ordinal)
                  FROM record_version o INDEXED BY record_version_of_record
-                 WHERE o.source_no = ?1 AND o.id = v.id AND o.ordinal >= 0 AND o.batch_no > ?2) AS place
+                 WHERE o.source_no = ?1 AND o.id = v.id AND o.ordinal >= 0 AND o.batch_no > ?2
+                     -- A version is known for longer than its batch is kept.
+                     AND EXISTS (SELECT 1 FROM journal_batch b WHERE b.batch_no = o.batch_no)) AS place
              FROM record_version v
              WHERE v.source_no = ?1 AND v.updated_at BETWEEN ?3 AND ?4 AND v.batch_no = ?2 AND v.ordinal >= 0
                  AND NOT EXISTS (SELECT 1 FROM record_version o INDEXED BY record_version_of_record

@@ -44,6 +44,8 @@ struct LeasedQueue {
     queue_no: i64,
     fence: i64,
     failures: u32,
+    /// The last delivery that may be worked on under the lease.
+    leased_to: i64,
     stored: StoredTenant,
 }
 
@@ -57,10 +59,11 @@ impl Deliveries for SqliteStore {
         lease_for: Duration,
         now: Timestamp,
     ) -> Result<Option<DeliveryLease>, StoreError> {
-        while let Some(queue) = self.lease_queue(instance, sink, lease_for, now).await? {
-            self.promote((queue.queue_no, queue.fence), limits, now).await?;
+        while let Some(mut queue) = self.lease_queue(instance, sink, limits, lease_for, now).await? {
+            let promoted = self.promote((queue.queue_no, queue.fence), limits, now).await?;
+            queue.leased_to = promoted.unwrap_or(queue.leased_to);
             loop {
-                let stored = self.first_deliveries(queue.queue_no, limits).await?;
+                let stored = self.first_deliveries(&queue, limits).await?;
                 if stored.is_empty() {
                     // The counter of what is owed was wrong, as after a repair by hand.
                     self.settle_queue(&queue).await?;
@@ -250,6 +253,7 @@ impl SqliteStore {
         &self,
         instance: InstanceId,
         sink: &str,
+        limits: DeliveryLimits,
         lease_for: Duration,
         now: Timestamp,
     ) -> Result<Option<LeasedQueue>, StoreError> {
@@ -266,18 +270,22 @@ impl SqliteStore {
         if any.fetch_optional(&self.readers).await.map_err(self.failed(DOING))?.is_none() {
             return Ok(None);
         }
-        let sink = sink.to_owned();
+        let (sink, batches) = (sink.to_owned(), limits.batches.max(1));
         self.write(DOING, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let row = sqlx::query(concat!(
-                    "UPDATE queue SET lease_owner = ?3, leased_until = ?4, set_at = ?1, fence = fence + 1 WHERE queue_no = (",
+                    "UPDATE queue SET lease_owner = ?3, leased_until = ?4, set_at = ?1, fence = fence + 1, leased_to = coalesce(
+                         (SELECT max(number) FROM (SELECT d.number FROM delivery d
+                             WHERE d.queue_no = queue.queue_no AND d.awaited < d.records ORDER BY d.number LIMIT ?5)), 0)
+                     WHERE queue_no = (",
                     due_queue!(),
-                    ") RETURNING queue_no, tenant_no, fence, failures"
+                    ") RETURNING queue_no, tenant_no, fence, failures, leased_to"
                 ))
                 .bind(nanoseconds(now))
                 .bind(sink)
                 .bind(owner(instance))
                 .bind(lease_end(now, lease_for))
+                .bind(batches)
                 .fetch_optional(&mut *connection)
                 .await?;
                 let Some(row) = row else { return Ok(None) };
@@ -287,6 +295,7 @@ impl SqliteStore {
                     queue_no: row.try_get("queue_no")?,
                     fence: row.try_get("fence")?,
                     failures: row.try_get("failures")?,
+                    leased_to: row.try_get("leased_to")?,
                     stored: read_tenant(&tenant.fetch_one(&mut *connection).await?)?,
                 }))
             })
@@ -294,15 +303,16 @@ impl SqliteStore {
         .await
     }
 
-    /// The first deliveries of a queue within the limits; one at least.
+    /// The first deliveries of a queue within the limits, one at least, of those that its lease is for.
     async fn first_deliveries(
         &self,
-        queue_no: i64,
+        queue: &LeasedQueue,
         limits: DeliveryLimits,
     ) -> Result<Vec<StoredDelivery>, StoreError> {
         let failed = self.failed(DOING);
         let rows = sqlx::query(
-            "WITH first AS (SELECT * FROM delivery WHERE queue_no = ?1 AND awaited < records ORDER BY number LIMIT ?2),
+            "WITH first AS (SELECT * FROM delivery WHERE queue_no = ?1 AND number <= ?4 AND awaited < records
+                 ORDER BY number LIMIT ?2),
                  summed AS (SELECT *, sum(body_bytes) OVER (ORDER BY number) AS bytes_up_to,
                      row_number() OVER (ORDER BY number) AS place FROM first)
              SELECT (SELECT group_concat(coalesce(hex(k.selection), 'all')) FROM ticket_record k
@@ -313,9 +323,10 @@ impl SqliteStore {
                  LEFT JOIN lineage n ON n.lineage_no = d.lineage_no
              WHERE d.place = 1 OR d.bytes_up_to <= ?3",
         )
-        .bind(queue_no)
+        .bind(queue.queue_no)
         .bind(limits.batches.max(1))
         .bind(i64::try_from(limits.body_bytes).unwrap_or(i64::MAX))
+        .bind(queue.leased_to)
         .fetch_all(&self.readers)
         .await
         .map_err(&failed)?;

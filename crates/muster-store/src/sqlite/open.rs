@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0013_fetched_again.sql"),
     include_str!("../../migrations/sqlite/0014_bound.sql"),
     include_str!("../../migrations/sqlite/0015_confirmed.sql"),
+    include_str!("../../migrations/sqlite/0016_leased_to.sql"),
 ];
 /// The step that makes the place of the signing key and of the audit log.
 pub(super) const IDENTITY: i64 = 2;

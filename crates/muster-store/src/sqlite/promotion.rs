@@ -20,17 +20,18 @@ const WAITING: &str = "SELECT 1 FROM replay WHERE queue_no = ?1
 
 impl SqliteStore {
     /// Makes deliveries of what a leased queue owes once more. Synced: a number that a sink has seen must never be given
-    /// again to other records, since sinks that remember numbers would take those for written.
+    /// again to other records, since sinks that remember numbers would take those for written. The last of them, where there
+    /// are any: the lease is for all up to it.
     pub(super) async fn promote(
         &self,
         (queue_no, fence): (i64, i64),
         limits: DeliveryLimits,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         let doing = "step in what is replayed";
         let waiting = sqlx::query(WAITING).bind(queue_no).fetch_optional(&self.readers);
         if waiting.await.map_err(self.failed(doing))?.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let lineage = self.lineage;
         self.write(doing, Durability::Synced, move |connection| {
@@ -45,13 +46,13 @@ async fn step_in(
     (queue_no, fence): (i64, i64),
     limits: DeliveryLimits,
     (lineage, now): (Lineage, Timestamp),
-) -> Result<(), Failure> {
+) -> Result<Option<i64>, Failure> {
     let held =
         sqlx::query("SELECT 1 FROM queue WHERE queue_no = ? AND fence = ? AND lease_owner IS NOT NULL");
     let held = held.bind(queue_no).bind(fence).fetch_optional(&mut *connection).await?.is_some();
     let waiting = sqlx::query(WAITING).bind(queue_no).fetch_optional(&mut *connection).await?.is_some();
     if !held || !waiting {
-        return Ok(());
+        return Ok(None);
     }
     let rows =
         sqlx::query("SELECT batch_no, body_bytes FROM replay WHERE queue_no = ? ORDER BY batch_no LIMIT ?")
@@ -60,16 +61,21 @@ async fn step_in(
             .fetch_all(&mut *connection)
             .await?;
     let lineage_no = lineage_no(connection, lineage, now).await?;
-    let mut bytes = 0_u64;
+    let (mut bytes, mut last) = (0_u64, None);
     for (place, row) in rows.iter().enumerate() {
         let batch_no: i64 = row.try_get(0)?;
         bytes = bytes.saturating_add(row.try_get::<i64, _>(1)?.unsigned_abs());
         if place > 0 && bytes > limits.body_bytes {
             break;
         }
-        step_one_in(connection, queue_no, batch_no, lineage_no).await?;
+        last = Some(step_one_in(connection, queue_no, batch_no, lineage_no).await?);
     }
-    Ok(())
+    sqlx::query("UPDATE queue SET leased_to = coalesce(?, leased_to) WHERE queue_no = ?")
+        .bind(last)
+        .bind(queue_no)
+        .execute(&mut *connection)
+        .await?;
+    Ok(last)
 }
 
 async fn step_one_in(
@@ -77,7 +83,7 @@ async fn step_one_in(
     queue_no: i64,
     batch_no: i64,
     lineage_no: i64,
-) -> Result<(), Failure> {
+) -> Result<i64, Failure> {
     let number = next_number(connection, queue_no).await?;
     for sql in [
         "INSERT INTO delivery (queue_no, number, batch_no, records, body_bytes, owed_since, selection, replayed, lineage_no)
@@ -90,7 +96,7 @@ async fn step_one_in(
         let step = if sql.starts_with("INSERT") { step.bind(number).bind(lineage_no) } else { step };
         step.execute(&mut *connection).await?;
     }
-    Ok(())
+    Ok(number)
 }
 
 /// The next number of a queue for what it was owed before.

@@ -5,8 +5,8 @@
 //! tenants share one sync, and a request that fails takes back nothing but itself.
 //!
 //! What a receiver has said must be written down at once, since it says it only once: such requests have a queue of their own.
-//! When one comes, the group that is at work takes it in after the request of the moment and is committed; its rest waits for the
-//! next.
+//! When one comes, the group that is at work takes it in after the request of the moment, and is committed within [`CUT_AFTER`] of
+//! its beginning; its rest waits for the next.
 //!
 //! A request that needs no sync is committed with `synchronous=NORMAL`, which in WAL mode writes without waiting for
 //! the disk. It survives the end of the process; only a failing machine can undo it, and then in order: never a
@@ -16,14 +16,18 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sqlx::{Connection, Executor, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::failure::{Failure, worded};
 
 /// How many requests share a commit at most.
 const GROUP_MAX: usize = 64;
+/// For so long a group with something urgent in it goes on: less than a sync often takes.
+pub(super) const CUT_AFTER: Duration = Duration::from_millis(20);
 /// How many requests may wait.
 const QUEUE_MAX: usize = 256;
 
@@ -202,7 +206,7 @@ impl WriterTask {
             self.refuse(group.into_iter().map(|request| request.answer).collect(), &error);
             return rest;
         }
-        let mut is_cut = false;
+        let (begun, mut has_urgent) = (Instant::now(), false);
         let mut done = Vec::with_capacity(group.len());
         while let Some(request) = group.pop_front() {
             match self.run_within_savepoint(request.job).await {
@@ -218,15 +222,20 @@ impl WriterTask {
                     return rest;
                 }
             }
-            if !is_cut && !self.was_urgent && !self.urgent.is_empty() {
-                is_cut = true;
-                rest.append(&mut group);
-                // What need not be synced cannot take in what must be.
-                while durability == Durability::Synced
-                    && let Ok(urgent) = self.urgent.try_recv()
-                {
-                    group.push_back(urgent);
-                }
+            if self.was_urgent {
+                continue;
+            }
+            // What need not be synced cannot take in what must be.
+            if durability == Durability::Synced {
+                let urgent: Vec<Request> = std::iter::from_fn(|| self.urgent.try_recv().ok()).collect();
+                has_urgent |= !urgent.is_empty();
+                urgent.into_iter().rev().for_each(|request| group.push_front(request));
+            }
+            if (has_urgent || !self.urgent.is_empty()) && begun.elapsed() >= CUT_AFTER {
+                let is_urgent = |request: &Request| request.durability == Durability::AtOnce;
+                let (urgent, usual): (VecDeque<_>, VecDeque<_>) = group.into_iter().partition(is_urgent);
+                group = urgent;
+                rest.extend(usual);
             }
         }
         if let Err(error) = self.connection.execute("COMMIT").await {

@@ -341,6 +341,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
          DROP TRIGGER fetched_again_goes_with_its_batch; DROP TABLE fetched_again;
          DROP TRIGGER journal_size_grows; DROP TRIGGER journal_size_shrinks; DROP TABLE journal_size;
          ALTER TABLE queue DROP COLUMN given_up; ALTER TABLE queue DROP COLUMN given_up_at;
+         ALTER TABLE queue DROP COLUMN leased_to;
          DROP TABLE invitation; DROP TABLE sign_in; DROP TABLE delegated_grant; DROP TABLE app_credential;
          DROP TABLE tenant_check; DROP TABLE app_check; DROP TABLE audit_event;
          DROP TABLE heartbeat; ALTER TABLE queue DROP COLUMN last_rejected_at; DROP INDEX dead_letter_of_sink;

@@ -564,15 +564,24 @@ impl SplunkHec {
         self.shrunk.store(shrunk.saturating_sub(1), Ordering::Relaxed);
     }
 
-    /// Asks, before anything is sent, whether the collectors acknowledge.
+    /// Asks, before anything is sent, whether the collectors acknowledge. One that cannot be asked stops no other: nothing goes
+    /// to it while it is down, and what it takes later without an `ackId` does not count.
     async fn insist_on_acknowledgement(&self, whose: &Whose) -> Result<(), Trouble> {
+        let (mut acknowledges, mut silent) = (false, None);
         for collector in &self.lines.collectors {
-            if !acknowledgement::offered_by(collector, whose).await? {
-                return Err(collector.trouble(no_acknowledgement(whose), None));
+            match acknowledgement::offered_by(collector, whose).await {
+                Ok(true) => acknowledges = true,
+                Ok(false) => return Err(collector.trouble(no_acknowledgement(whose), None)),
+                Err(trouble) => silent = Some(trouble),
             }
         }
-        whose.token.set_acknowledges(true);
-        Ok(())
+        match silent {
+            Some(trouble) if !acknowledges => Err(trouble),
+            _ => {
+                whose.token.set_acknowledges(true);
+                Ok(())
+            }
+        }
     }
 
     pub(super) async fn test(&self) -> Result<String, SinkError> {

@@ -84,6 +84,10 @@ impl Item<'_> {
             (400, "invalid_index_name_exception" | "index_closed_exception") => {
                 Fate::Retry(trouble(&format!("the index cannot be written ({said}): check the sink's index")))
             }
+            // The index that the event would begin: no event's fault.
+            (400, _) if reason.contains("this action would add") => Fate::Retry(trouble(&format!(
+                "the cluster has no room for another index ({said}): delete old ones, or raise cluster.max_shards_per_node"
+            ))),
             (400 | 413, _) => Fate::Refused(format!("Elasticsearch refuses the event ({said})")),
             _ => Fate::Retry(trouble(&format!(
                 "Elasticsearch is busy or down ({said}); tried again later, by itself"

@@ -179,6 +179,19 @@ async fn an_answer_that_is_not_about_what_was_sent_counts_for_nothing() {
     }
 }
 
+/// An index that cannot be begun is no event's fault.
+#[test]
+fn a_cluster_without_room_for_another_index_refuses_no_event() {
+    let reason = "Validation Failed: 1: this action would add [2] shards, but this cluster currently has [1000]/[1000] maximum normal shards open;";
+    let error = json!({ "type": "validation_exception", "reason": reason });
+    let body = json!({ "items": [{ "create": { "_id": "a", "status": 400, "error": error } }] }).to_string();
+    let answer = super::answer::BulkAnswer::read(body.as_bytes()).expect("an answer");
+    let trouble = |reason: &str| muster_model::Trouble { reason: reason.to_owned(), after: None };
+    let fates = answer.fates(&["a".to_owned()], trouble).expect("an answer for it");
+    let [super::batch::Fate::Retry(trouble)] = &fates[..] else { panic!("{fates:?}") };
+    assert!(trouble.reason.contains("cluster.max_shards_per_node"), "{}", trouble.reason);
+}
+
 #[tokio::test]
 async fn a_request_that_is_too_large_is_halved() {
     let receiver = Receiver::start(|request| match documents(request).len() {

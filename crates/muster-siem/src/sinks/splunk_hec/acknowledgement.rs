@@ -114,7 +114,10 @@ impl Questioning<'_> {
                 }
             }
         }
-        let on_lines = on_lines.into_values().map(|(line, asked)| Group::OnLine(line, asked));
+        // Those first that nothing is sent on: a request that takes its time holds up no question but its own line's.
+        let mut on_lines: Vec<_> = on_lines.into_values().collect();
+        on_lines.sort_by_key(|(line, _)| line.load());
+        let on_lines = on_lines.into_iter().map(|(line, asked)| Group::OnLine(line, asked));
         let anew = anew.into_values().flat_map(|asked| {
             let cookies = asked.first().and_then(|(_, ticket, _)| ticket.cookies.as_ref());
             // Those of before a restart may be many.

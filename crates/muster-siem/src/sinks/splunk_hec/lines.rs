@@ -329,7 +329,8 @@ impl Line {
         self.is_alive.store(false, Ordering::Release);
     }
 
-    fn load(&self) -> usize {
+    /// Requests on it and those that wait for it.
+    pub(super) fn load(&self) -> usize {
         self.load.load(Ordering::Acquire)
     }
 

@@ -359,6 +359,17 @@ async fn where_acknowledgement_is_required_nothing_is_sent_without() {
     assert!(collector.seen().iter().all(|request| !request.is_event()));
 }
 
+/// One of several that is down stops nothing, and one that is there must acknowledge.
+#[tokio::test]
+async fn where_acknowledgement_is_required_a_collector_that_is_down_stops_no_other() {
+    let collector = Collector::start(acknowledging(1)).await;
+    let sink = collector.sink(|settings| {
+        settings.acknowledge = Acknowledge::Required;
+        settings.url.0.insert(0, "http://127.0.0.1:9".parse().expect("a URL"));
+    });
+    assert_eq!(deliver(&sink, &["a"]).await.outcomes, [Outcome::Delivered]);
+}
+
 /// A collector tells each acknowledgement once. Asking whether it acknowledges at all must not use one up that a
 /// delivery batch beside it waits for.
 #[tokio::test]

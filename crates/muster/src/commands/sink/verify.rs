@@ -128,7 +128,11 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         }
     }
     progress.wipe();
-    let all_there = rows.iter().all(|row| row.missing == 0 && row.doubled == 0 && row.damaged == 0);
+    let sum = |of: fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
+    let (there, unknown, wrong) =
+        (sum(|row| row.there), sum(|row| row.unknown), sum(|row| row.missing + row.doubled + row.damaged));
+    // Where none of it can be asked for, nothing was verified.
+    let all_there = wrong == 0 && (there > 0 || unknown == 0);
     let verdict = Verdict { sink: args.sink.clone(), since, until, rows, some: look.some, all_there };
     context.output.print(&verdict, |output| {
         let Verdict { sink, since, until, rows, some, all_there } = &verdict;
@@ -173,7 +177,14 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
             text.push('\n');
         }
         text.push_str(&match (all_there, args.send_again) {
+            (true, _) if unknown > 0 => format!(
+                "all that can be asked for is there, once; {} cannot be: they have no id or no time of update",
+                number(unknown)
+            ),
             (true, _) => "all that was acknowledged is there, once".to_owned(),
+            (false, _) if wrong == 0 => {
+                "nothing of it can be asked for: it has no id or no time of update".to_owned()
+            }
             (false, true) => {
                 "not all of it is there, once; what is missing is owed again, and `muster run` sends it"
                     .to_owned()

@@ -12,6 +12,7 @@
 
 mod asked;
 mod asking;
+mod breaker;
 mod keeping;
 
 use std::collections::HashSet;
@@ -33,7 +34,9 @@ use crate::told::{SINK, Told, Trouble};
 
 pub use self::asked::Asked;
 pub use self::asking::AskOutcome;
+pub use self::breaker::Breaker;
 
+use self::breaker::Took;
 use self::keeping::Keeper;
 
 /// How long deliveries are leased; extended while a sink is waited for.
@@ -58,6 +61,8 @@ pub struct Deliverer {
     pub told: Arc<Told>,
     /// Told when there is a new ticket to ask about.
     pub kept: Notify,
+    /// How many of the workers may be at work.
+    pub breaker: Breaker,
     /// What is known of tickets.
     pub asked: std::sync::Mutex<Asked>,
 }
@@ -73,9 +78,13 @@ pub enum StepOutcome {
 }
 
 impl Deliverer {
-    /// One worker: delivers until told to stop. What is under way then is finished first.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+    /// One worker, counted from 0: delivers until told to stop. What is under way then is finished first.
+    pub async fn run(self: Arc<Self>, worker: u32, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            if let Some(wait) = self.breaker.wait(worker) {
+                stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+                continue;
+            }
             // Listening begins before looking, so that nothing accepted in between is slept through.
             let accepted = self.accepted.notified();
             match self.step().await {
@@ -126,6 +135,9 @@ impl Deliverer {
         };
         let seconds = began.elapsed().as_secs_f64();
         metrics::histogram!("muster_delivery_seconds", "sink" => self.name.clone()).record(seconds);
+        if let Some(took) = took(&report) {
+            self.breaker.learn(lease.tenant.id, took);
+        }
         let report = match &shown {
             Some(shown) => shown.answer(report),
             None => report,
@@ -239,6 +251,18 @@ impl Deliverer {
             }
             _ => most,
         }
+    }
+}
+
+/// What a sink did, as its report says; `None` where it had nothing to do.
+fn took(report: &Report) -> Option<Took> {
+    let is_taken = |outcome: &Outcome| !matches!(outcome, Outcome::Retry);
+    let (taken, left) = report.outcomes.iter().partition::<Vec<_>, _>(|outcome| is_taken(outcome));
+    match (taken.is_empty(), left.is_empty()) {
+        (true, true) => report.trouble.as_ref().map(|_| Took::Nothing),
+        (true, false) => Some(Took::Nothing),
+        (false, false) => Some(Took::Some),
+        (false, true) => Some(Took::All),
     }
 }
 

@@ -357,10 +357,10 @@ impl Engine {
         }
         let mut deliverers = Vec::new();
         for (deliverer, workers) in sinks {
-            for _ in 0..workers {
+            for worker in 0..workers {
                 let (deliverer, token) = (Arc::clone(&deliverer), stop.clone());
                 tasks.spawn(async move {
-                    deliverer.run(token).await;
+                    deliverer.run(worker, token).await;
                     "delivery worker"
                 });
             }

@@ -22,7 +22,7 @@ use crate::access::vault::{self, VaultError};
 use crate::access::watch::Watcher;
 use crate::collect::{Collector, News, Pace, Skews, Swept};
 use crate::config::{ReadSecret, SearchSettings, Settings};
-use crate::deliver::Deliverer;
+use crate::deliver::{Breaker, Deliverer};
 use crate::exit_code::{Exit, Failed};
 use crate::routing::Router;
 use crate::sink_handle::SinkHandle;
@@ -67,9 +67,21 @@ impl Parts {
             let (store, clock, accepted) = (Arc::clone(store), Arc::clone(clock), Arc::clone(&accepted));
             let told = Arc::clone(told);
             let (kept, asked) = (Notify::new(), std::sync::Mutex::default());
-            let router = Router::new(settings.routes.clone());
-            let deliverer =
-                Deliverer { store, name, sink: handle, router, clock, instance, accepted, told, kept, asked };
+            let (router, breaker) = (Router::new(settings.routes.clone()), Breaker::new(workers));
+            let sink = handle;
+            let deliverer = Deliverer {
+                store,
+                name,
+                sink,
+                router,
+                clock,
+                instance,
+                accepted,
+                told,
+                kept,
+                breaker,
+                asked,
+            };
             deliverers.push((Arc::new(deliverer), workers));
         }
         let onboarding = settings.onboarding.clone().map(|onboarding| {

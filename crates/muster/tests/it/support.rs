@@ -11,7 +11,7 @@ use muster::access::apps::Apps;
 use muster::access::grants::StoreGrants;
 use muster::collect::{Collector, News, Pace, Skews, Swept};
 use muster::config::Settings;
-use muster::deliver::{AskOutcome, Deliverer, StepOutcome};
+use muster::deliver::{AskOutcome, Breaker, Deliverer, StepOutcome};
 use muster::journal_bound::Keeper;
 use muster::routing::Router;
 use muster::troubles::Troubles;
@@ -277,6 +277,7 @@ impl Bench {
             accepted: Arc::clone(&accepted),
             told: Arc::default(),
             kept: Notify::new(),
+            breaker: Breaker::new(1),
             asked: std::sync::Mutex::default(),
         };
         let deliverers = settings.sinks.keys().map(deliverer).collect();

@@ -23,7 +23,7 @@ use crate::formats::{Encoding, Event, Events};
 /// Formatting this many bytes is about a millisecond of work; others get a turn then.
 const TURN_BYTES: usize = 256 << 10;
 /// So many refusals without anything taken end the search for the event that is meant: the way itself is closed.
-const REFUSALS_MAX: usize = 24;
+pub(super) const REFUSALS_MAX: usize = 24;
 /// Suspects that are remembered from one delivery to the next.
 const SUSPECTS_MAX: usize = 4096;
 
@@ -105,7 +105,7 @@ impl Sent {
 }
 
 /// By place, how many requests had been taken there when something was refused first.
-type Refusals = BTreeMap<usize, u64>;
+pub(super) type Refusals = BTreeMap<usize, u64>;
 
 /// What is known of the ways to receivers from one delivery to the next.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Way {
     }
 
     /// What is told of a receiver that has taken nothing.
-    fn closed(&self, reason: &str) -> Trouble {
+    pub(super) fn closed(&self, reason: &str) -> Trouble {
         let reason = format!(
             "{}: {reason}; nothing else was taken meanwhile, so it is not the event's fault for all that is known: it stays \
              owed, and is judged when the receiver has taken something else",
@@ -147,7 +147,7 @@ impl Way {
     }
 
     /// A request was taken.
-    fn took(&self, by: &[usize]) {
+    pub(super) fn took(&self, by: &[usize]) {
         let mut state = self.state.lock().expect("no panic while the lock is held");
         for place in by {
             let at_place = state.places.entry(*place).or_default();
@@ -162,7 +162,7 @@ impl Way {
     }
 
     /// A request was refused: what had been taken at each of these places by then.
-    fn refused(&self, by: &[usize]) -> Refusals {
+    pub(super) fn refused(&self, by: &[usize]) -> Refusals {
         let mut state = self.state.lock().expect("no panic while the lock is held");
         let mut refusals = Refusals::new();
         for place in by {
@@ -177,7 +177,13 @@ impl Way {
     /// latter counts only while the place does not refuse everything that comes.
     fn is_open_since(&self, refused: &Part, by: &[usize]) -> bool {
         let Some(event) = refused.events().next() else { return false };
-        let first = (ContentHash::of(event.bytes), refused.len() == 1);
+        self.is_open((event.bytes, refused.len() == 1), &refused.refusals, by)
+    }
+
+    /// The same of events that are known by the first of them, and by whether that is alone, which were refused among others when
+    /// so much had been taken.
+    pub(super) fn is_open(&self, first: (&[u8], bool), among: &Refusals, by: &[usize]) -> bool {
+        let first = (ContentHash::of(first.0), first.1);
         let mut guard = self.state.lock().expect("no panic while the lock is held");
         let WayState { places, suspects } = &mut *guard;
         if suspects.len() >= SUSPECTS_MAX && !suspects.contains_key(&first) {
@@ -187,7 +193,7 @@ impl Way {
         by.iter().any(|place| {
             let Some(PlaceState { taken, refused: in_a_row }) = places.get(place) else { return false };
             let before = *known.entry(*place).or_insert(*taken);
-            let among_others = refused.refusals.get(place).is_some_and(|then| then < taken);
+            let among_others = among.get(place).is_some_and(|then| then < taken);
             before < *taken || among_others && *in_a_row < REFUSALS_MAX
         })
     }
@@ -395,6 +401,11 @@ impl Formatted {
     /// Whether there is nothing to send.
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
+    }
+
+    /// The events, and the outcomes of the records for all that is known yet: for those that send in their own way.
+    pub(super) fn into_parts(self) -> (Events, Outcomes) {
+        (self.events, self.outcomes)
     }
 
     /// Nothing is sent, since it could not arrive.

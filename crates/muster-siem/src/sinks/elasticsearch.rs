@@ -29,10 +29,11 @@ use serde::Deserialize;
 pub use self::settings::ElasticsearchSettings;
 
 use self::answer::BulkAnswer;
-use self::document::{Place, RecordIds, bulk_body};
+use self::document::{Place, bulk_body};
 use super::batch::{self, Answered, Formatted, Keeping, Limits, Part, RequestPermit, Sent, Way};
 use super::error::{SinkError, shown};
 use super::http::{self, ReceiverWords};
+use super::record_ids::RecordIds;
 use super::settings::{Settings, Surroundings, bytes};
 use crate::formats::{Encoding, Template};
 

@@ -12,7 +12,9 @@ mod elasticsearch;
 mod error;
 mod file;
 mod http;
+mod kafka;
 mod outcomes;
+mod record_ids;
 mod settings;
 mod splunk_hec;
 mod splunk_search;
@@ -37,6 +39,9 @@ use crate::formats::Template;
 pub use elasticsearch::{Elasticsearch, ElasticsearchSettings};
 pub use error::SinkError;
 pub use file::{FileSettings, FileSink, TenantFiles};
+pub use kafka::{
+    Kafka, KafkaCompression, KafkaSettings, Mechanism as SaslMechanism, OauthSettings, SecurityProtocol,
+};
 pub use settings::{FormatName, FormatOptions, NoSecret, ReadSecret, Settings, Surroundings};
 pub use splunk_hec::{Acknowledge, SplunkHec, SplunkHecSettings};
 pub use splunk_search::{FoundVersion, RECORDS_MAX, SearchedFor, SplunkSearch};
@@ -51,6 +56,8 @@ pub enum SinkSettings {
     SplunkHec(SplunkHecSettings),
     /// Elasticsearch or OpenSearch.
     Elasticsearch(ElasticsearchSettings),
+    /// Kafka, or Azure Event Hubs.
+    Kafka(KafkaSettings),
     /// A syslog receiver.
     Syslog(SyslogSettings),
     /// A local file.
@@ -59,7 +66,7 @@ pub enum SinkSettings {
 
 impl SinkSettings {
     /// The `type` of every sink.
-    pub const TYPES: [&'static str; 4] = ["splunk_hec", "elasticsearch", "syslog", "file"];
+    pub const TYPES: [&'static str; 5] = ["splunk_hec", "elasticsearch", "kafka", "syslog", "file"];
 
     /// The `type`.
     #[must_use]
@@ -67,6 +74,7 @@ impl SinkSettings {
         match self {
             Self::SplunkHec(_) => "splunk_hec",
             Self::Elasticsearch(_) => "elasticsearch",
+            Self::Kafka(_) => "kafka",
             Self::Syslog(_) => "syslog",
             Self::File(_) => "file",
         }
@@ -78,6 +86,7 @@ impl SinkSettings {
         match self {
             Self::SplunkHec(settings) => settings,
             Self::Elasticsearch(settings) => settings,
+            Self::Kafka(settings) => settings,
             Self::Syslog(settings) => settings,
             Self::File(settings) => settings,
         }
@@ -93,6 +102,7 @@ impl SinkSettings {
             Self::Elasticsearch(settings) => {
                 Elasticsearch::build(name, settings, around).map(Sink::Elasticsearch)
             }
+            Self::Kafka(settings) => Kafka::build(name, settings, around).map(Sink::Kafka),
             Self::Syslog(settings) => Syslog::build(name, settings, around).map(Sink::Syslog),
             Self::File(settings) => match tenants_path(name, &settings)? {
                 Some(path) => TenantFiles::build(name, settings, path, around).map(Sink::TenantFiles),
@@ -144,6 +154,8 @@ pub enum Sink {
     SplunkHec(SplunkHec),
     /// Elasticsearch or OpenSearch.
     Elasticsearch(Elasticsearch),
+    /// Kafka, or Azure Event Hubs.
+    Kafka(Kafka),
     /// A syslog receiver.
     Syslog(Syslog),
     /// A local file.
@@ -159,6 +171,7 @@ impl Sink {
         match self {
             Self::SplunkHec(sink) => sink.deliver(batch, tickets).await,
             Self::Elasticsearch(sink) => sink.deliver(batch, tickets).await,
+            Self::Kafka(sink) => sink.deliver(batch).await,
             Self::Syslog(sink) => sink.deliver(batch).await,
             Self::File(sink) => sink.deliver(batch).await,
             Self::TenantFiles(sink) => sink.deliver(batch).await,
@@ -209,6 +222,7 @@ impl Sink {
         match self {
             Self::SplunkHec(sink) => sink.test().await,
             Self::Elasticsearch(sink) => sink.test().await,
+            Self::Kafka(sink) => sink.test().await,
             Self::Syslog(sink) => sink.test().await,
             Self::File(sink) => sink.test().await,
             Self::TenantFiles(sink) => Ok(sink.test()),
@@ -227,6 +241,7 @@ impl Sink {
     pub async fn close(&self) {
         match self {
             Self::SplunkHec(_) | Self::Elasticsearch(_) => {}
+            Self::Kafka(sink) => sink.close().await,
             Self::Syslog(sink) => sink.close().await,
             Self::File(sink) => sink.close().await,
             Self::TenantFiles(sink) => sink.close().await,

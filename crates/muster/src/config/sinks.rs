@@ -103,6 +103,7 @@ pub(super) fn read(
         "elasticsearch" => {
             document.section_beside(name, section, taken, mistakes).map(SinkSettings::Elasticsearch)
         }
+        "kafka" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Kafka),
         "syslog" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Syslog),
         "file" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::File),
         _ => {

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use crate::docs::{documents, keys, muster, read, root, spans};
 
 /// What a sink of each type needs at least.
-const SINKS: [(&str, &str); 4] = [
+const SINKS: [(&str, &str); 5] = [
     ("splunk_hec", "url = \"https://splunk.example\"\ntoken = { env = \"TOKEN\" }"),
     ("elasticsearch", "url = \"https://elastic.example:9200\""),
+    ("kafka", "brokers = [\"kafka.example:9093\"]\ntopic = \"alerts\""),
     ("syslog", "address = \"siem.example:514\"\ntransport = \"tcp\""),
     ("file", "path = \"a\""),
 ];

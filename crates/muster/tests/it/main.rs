@@ -27,6 +27,7 @@ mod hostile;
 mod hunt;
 mod hunts;
 mod identity;
+mod kafka;
 mod ledger;
 mod listener;
 mod matrix;

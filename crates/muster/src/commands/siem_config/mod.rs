@@ -5,6 +5,7 @@
 
 mod arcsight;
 mod elasticsearch;
+mod kafka;
 mod known;
 mod qradar;
 mod rsyslog;
@@ -45,6 +46,8 @@ enum Siem {
     Splunk,
     /// An API key, a life cycle and an index template.
     Elasticsearch,
+    /// Topics, the rights of the sink's user, and what consumers need to know; Kafka or Azure Event Hubs.
+    Kafka,
     /// Log sources for LEEF or CEF over syslog.
     Qradar,
     /// A receiver of the syslog sink.
@@ -75,6 +78,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         Siem::Arcsight => arcsight::files(&known)?,
         Siem::Splunk => splunk::files(&known)?,
         Siem::Elasticsearch => elasticsearch::files(&known)?,
+        Siem::Kafka => kafka::files(&known)?,
         Siem::Qradar => qradar::files(&known)?,
         Siem::Rsyslog => rsyslog::files(&known)?,
         Siem::SyslogNg => syslog_ng::files(&known)?,

@@ -219,6 +219,11 @@ async fn asked(sink: &str, context: &Context) -> Result<Asked, Failed> {
         (SinkSettings::Elasticsearch(_), _) => cannot(format!(
             "it need not be: `muster replay --tenant all --sink {sink} --again` creates what is missing there, and nothing twice"
         )),
+        (SinkSettings::Kafka(_), _) => cannot(
+            "a producer only writes; count `event_id` in its topic with a consumer of your own, or hold what two sinks \
+             acknowledged against each other with `muster sink diff`"
+                .to_owned(),
+        ),
         (SinkSettings::Syslog(_), _) => {
             cannot("a syslog receiver only takes; `muster sink diff` holds what two sinks acknowledged against each other".to_owned())
         }

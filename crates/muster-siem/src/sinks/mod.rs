@@ -7,21 +7,27 @@
 //!
 //! [`Outcome::Retry`]: muster_model::Outcome::Retry
 
+mod address;
 mod batch;
 mod elasticsearch;
 mod error;
 mod file;
 mod http;
 mod kafka;
+mod kept;
+mod nats;
 mod outcomes;
+mod place;
 mod record_ids;
 mod settings;
 mod splunk_hec;
 mod splunk_search;
+mod stream;
 mod syslog;
 mod tickets;
 mod tls;
 mod waiting;
+mod wire;
 
 #[cfg(test)]
 mod scripted;
@@ -36,12 +42,15 @@ use muster_model::{DeliveryBatch, Report, SinkMemory, Ticket};
 
 use crate::formats::Template;
 
+pub use address::{Address, Addresses};
 pub use elasticsearch::{Elasticsearch, ElasticsearchSettings};
 pub use error::SinkError;
 pub use file::{FileSettings, FileSink, TenantFiles};
 pub use kafka::{
     Kafka, KafkaCompression, KafkaSettings, Mechanism as SaslMechanism, OauthSettings, SecurityProtocol,
 };
+pub use nats::{Deduplicate, Nats, NatsSettings};
+pub use place::PlaceTemplate;
 pub use settings::{FormatName, FormatOptions, NoSecret, ReadSecret, Settings, Surroundings};
 pub use splunk_hec::{Acknowledge, SplunkHec, SplunkHecSettings};
 pub use splunk_search::{FoundVersion, RECORDS_MAX, SearchedFor, SplunkSearch};
@@ -58,6 +67,8 @@ pub enum SinkSettings {
     Elasticsearch(ElasticsearchSettings),
     /// Kafka, or Azure Event Hubs.
     Kafka(KafkaSettings),
+    /// NATS JetStream.
+    Nats(NatsSettings),
     /// A syslog receiver.
     Syslog(SyslogSettings),
     /// A local file.
@@ -66,7 +77,7 @@ pub enum SinkSettings {
 
 impl SinkSettings {
     /// The `type` of every sink.
-    pub const TYPES: [&'static str; 5] = ["splunk_hec", "elasticsearch", "kafka", "syslog", "file"];
+    pub const TYPES: [&'static str; 6] = ["splunk_hec", "elasticsearch", "kafka", "nats", "syslog", "file"];
 
     /// The `type`.
     #[must_use]
@@ -75,6 +86,7 @@ impl SinkSettings {
             Self::SplunkHec(_) => "splunk_hec",
             Self::Elasticsearch(_) => "elasticsearch",
             Self::Kafka(_) => "kafka",
+            Self::Nats(_) => "nats",
             Self::Syslog(_) => "syslog",
             Self::File(_) => "file",
         }
@@ -87,6 +99,7 @@ impl SinkSettings {
             Self::SplunkHec(settings) => settings,
             Self::Elasticsearch(settings) => settings,
             Self::Kafka(settings) => settings,
+            Self::Nats(settings) => settings,
             Self::Syslog(settings) => settings,
             Self::File(settings) => settings,
         }
@@ -103,6 +116,7 @@ impl SinkSettings {
                 Elasticsearch::build(name, settings, around).map(Sink::Elasticsearch)
             }
             Self::Kafka(settings) => Kafka::build(name, settings, around).map(Sink::Kafka),
+            Self::Nats(settings) => Nats::build(name, settings, around).map(Sink::Nats),
             Self::Syslog(settings) => Syslog::build(name, settings, around).map(Sink::Syslog),
             Self::File(settings) => match tenants_path(name, &settings)? {
                 Some(path) => TenantFiles::build(name, settings, path, around).map(Sink::TenantFiles),
@@ -156,6 +170,8 @@ pub enum Sink {
     Elasticsearch(Elasticsearch),
     /// Kafka, or Azure Event Hubs.
     Kafka(Kafka),
+    /// NATS JetStream.
+    Nats(Nats),
     /// A syslog receiver.
     Syslog(Syslog),
     /// A local file.
@@ -172,6 +188,7 @@ impl Sink {
             Self::SplunkHec(sink) => sink.deliver(batch, tickets).await,
             Self::Elasticsearch(sink) => sink.deliver(batch, tickets).await,
             Self::Kafka(sink) => sink.deliver(batch).await,
+            Self::Nats(sink) => sink.deliver(batch, tickets).await,
             Self::Syslog(sink) => sink.deliver(batch).await,
             Self::File(sink) => sink.deliver(batch).await,
             Self::TenantFiles(sink) => sink.deliver(batch).await,
@@ -223,6 +240,7 @@ impl Sink {
             Self::SplunkHec(sink) => sink.test().await,
             Self::Elasticsearch(sink) => sink.test().await,
             Self::Kafka(sink) => sink.test().await,
+            Self::Nats(sink) => sink.test().await,
             Self::Syslog(sink) => sink.test().await,
             Self::File(sink) => sink.test().await,
             Self::TenantFiles(sink) => Ok(sink.test()),
@@ -242,6 +260,7 @@ impl Sink {
         match self {
             Self::SplunkHec(_) | Self::Elasticsearch(_) => {}
             Self::Kafka(sink) => sink.close().await,
+            Self::Nats(sink) => sink.close().await,
             Self::Syslog(sink) => sink.close().await,
             Self::File(sink) => sink.close().await,
             Self::TenantFiles(sink) => sink.close().await,

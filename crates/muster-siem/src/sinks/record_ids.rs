@@ -1,21 +1,31 @@
-//! What each event is known by at receivers that keep one of each.
+//! What a record version is known by at receivers that tell repetitions: tenant, source, id, time of update and content.
 
 use muster_model::{ContentHash, DeliveryBatch};
 
 use super::batch::Part;
 use crate::formats::Event;
 
-/// What each record of a delivery batch is known by: tenant, source, id, time of update and content.
+/// What each record of a delivery batch is known by.
 pub(super) struct RecordIds(Vec<String>);
 
 impl RecordIds {
     pub(super) fn of(batch: DeliveryBatch<'_>) -> Self {
+        Self::within(&[], batch)
+    }
+
+    /// The same where several sinks send to one receiver, each of them things of its own: what one has sent there must not pass
+    /// for what another is about to send.
+    pub(super) fn of_sink(sink: &str, batch: DeliveryBatch<'_>) -> Self {
+        Self::within(&[sink], batch)
+    }
+
+    fn within(scope: &[&str], batch: DeliveryBatch<'_>) -> Self {
         let tenant = batch.tenant.id.to_string();
         let records = batch.records().map(|(source, record)| {
             let updated_at = record.head.updated_at.map(|at| at.to_string()).unwrap_or_default();
             let source = source.to_string();
             let mut known_by = Vec::new();
-            for part in [&tenant, &source, &record.head.id, &updated_at] {
+            for part in scope.iter().copied().chain([&*tenant, &*source, &*record.head.id, &*updated_at]) {
                 // With the length before it, no two rows of texts read alike.
                 known_by.extend_from_slice(&(part.len() as u64).to_le_bytes());
                 known_by.extend_from_slice(part.as_bytes());
@@ -26,7 +36,7 @@ impl RecordIds {
         Self(records.collect())
     }
 
-    /// What each event of `part` is known by.
+    /// What each event of `part` is known by: one of several that a record became has its number behind it.
     pub(super) fn of_part(&self, part: &Part) -> Vec<String> {
         part.events().map(|event| self.of_event(&event)).collect()
     }

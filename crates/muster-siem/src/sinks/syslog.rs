@@ -37,7 +37,7 @@ use tokio_rustls::TlsConnector;
 pub use self::message::{Framing, Rfc, Transport};
 pub use self::settings::{Confirm, SyslogSettings};
 
-use self::connection::{CHATTER_BYTES_MAX, Connection, Stream};
+use self::connection::{CHATTER_BYTES_MAX, Connection};
 use self::message::MessageLayout;
 use self::pace::Pace;
 use self::relp::{Answered, Session};
@@ -45,6 +45,7 @@ use self::settings::host_and_port;
 use super::error::{SinkError, shown};
 use super::outcomes::Outcomes;
 use super::settings::{Settings, Surroundings, bytes};
+use super::stream::Stream;
 use super::tls;
 use crate::formats::{Encoding, Events, Format};
 

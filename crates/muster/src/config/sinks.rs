@@ -104,6 +104,7 @@ pub(super) fn read(
             document.section_beside(name, section, taken, mistakes).map(SinkSettings::Elasticsearch)
         }
         "kafka" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Kafka),
+        "nats" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Nats),
         "syslog" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Syslog),
         "file" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::File),
         _ => {

@@ -117,6 +117,7 @@ fn every_key_of_the_settings_is_documented_and_no_other() {
         ("splunk_hec", "url = \"https://splunk.example\"\ntoken = { env = \"TOKEN\" }"),
         ("elasticsearch", "url = \"https://elastic.example:9200\""),
         ("kafka", "brokers = [\"kafka.example:9093\"]\ntopic = \"alerts\""),
+        ("nats", "url = \"nats://nats.example\"\nstream = \"MUSTER\""),
         ("syslog", "address = \"siem.example:514\"\ntransport = \"tcp\""),
         ("file", "path = \"a\""),
     ] {

@@ -11,6 +11,7 @@ const SINKS: [(&str, &str); 5] = [
     ("splunk_hec", "url = \"https://splunk.example\"\ntoken = { env = \"TOKEN\" }"),
     ("elasticsearch", "url = \"https://elastic.example:9200\""),
     ("kafka", "brokers = [\"kafka.example:9093\"]\ntopic = \"alerts\""),
+    ("nats", "url = \"nats://nats.example\"\nstream = \"MUSTER\""),
     ("syslog", "address = \"siem.example:514\"\ntransport = \"tcp\""),
     ("file", "path = \"a\""),
 ];

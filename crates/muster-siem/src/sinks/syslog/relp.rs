@@ -9,7 +9,8 @@ use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::connection::{Connection, Stream};
+use super::connection::Connection;
+use crate::sinks::stream::Stream;
 
 /// Messages that are on their way without an answer, as librelp has them.
 const WINDOW: usize = 128;

@@ -7,6 +7,7 @@ mod arcsight;
 mod elasticsearch;
 mod kafka;
 mod known;
+mod nats;
 mod qradar;
 mod rsyslog;
 mod splunk;
@@ -48,6 +49,8 @@ enum Siem {
     Elasticsearch,
     /// Topics, the rights of the sink's user, and what consumers need to know; Kafka or Azure Event Hubs.
     Kafka,
+    /// A stream, and the permissions of its user.
+    Nats,
     /// Log sources for LEEF or CEF over syslog.
     Qradar,
     /// A receiver of the syslog sink.
@@ -79,6 +82,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         Siem::Splunk => splunk::files(&known)?,
         Siem::Elasticsearch => elasticsearch::files(&known)?,
         Siem::Kafka => kafka::files(&known)?,
+        Siem::Nats => nats::files(&known)?,
         Siem::Qradar => qradar::files(&known)?,
         Siem::Rsyslog => rsyslog::files(&known)?,
         Siem::SyslogNg => syslog_ng::files(&known)?,

@@ -224,6 +224,9 @@ async fn asked(sink: &str, context: &Context) -> Result<Asked, Failed> {
              acknowledged against each other with `muster sink diff`"
                 .to_owned(),
         ),
+        (SinkSettings::Nats(_), _) => cannot(format!(
+            "with deduplicate = \"subject\" it need not be: `muster replay --tenant all --sink {sink} --again` stores what is missing there, and nothing twice"
+        )),
         (SinkSettings::Syslog(_), _) => {
             cannot("a syslog receiver only takes; `muster sink diff` holds what two sinks acknowledged against each other".to_owned())
         }

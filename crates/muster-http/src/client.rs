@@ -14,6 +14,7 @@ use crate::error::{ClientError, TransportError, shown, without_url};
 use crate::local::Local;
 use crate::memory::{Held, Memory};
 use crate::one_connection::OneConnection;
+use crate::public::{PublicOnly, not_public, refusal};
 use crate::response::Response;
 use crate::roots;
 
@@ -53,6 +54,10 @@ pub struct ClientOptions {
     pub idle_connection_life: Duration,
     /// PEM certificates trusted beside the system's.
     pub extra_roots_pem: Option<Vec<u8>>,
+    /// TLS in place of that with the system's roots and `extra_roots_pem`, for a client certificate.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Whether only public addresses are connected to. Without effect behind a proxy, which looks names up by itself.
+    pub public_only: bool,
     /// The proxy on the way, if there is one. The environment is not looked at.
     pub proxy: Option<Proxy>,
     /// Answers every request in place of the network.
@@ -82,6 +87,8 @@ impl Default for ClientOptions {
             idle_connections_max: 16,
             idle_connection_life: Duration::from_secs(90),
             extra_roots_pem: None,
+            tls: None,
+            public_only: false,
             proxy: None,
             local: None,
         }
@@ -149,6 +156,7 @@ impl Recipe {
             .pool_idle_timeout(options.idle_connection_life)
             .gzip(options.gzip)
             .no_proxy();
+        let builder = if options.public_only { builder.dns_resolver(Arc::new(PublicOnly)) } else { builder };
         let Some(Proxy { url, no_proxy }) = &options.proxy else { return Ok(builder) };
         let proxy =
             reqwest::Proxy::all(url.clone()).map_err(|error| ClientError::Proxy(without_url(error)))?;
@@ -165,7 +173,10 @@ impl Client {
     pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
         // HTTP/1.1, since the TLS settings offer nothing else: over HTTP/2 all tenants would share one connection and its
         // window, and a body that is not read on would hold up everybody's.
-        let tls = roots::tls_config(options.extra_roots_pem.as_deref())?;
+        let tls = match &options.tls {
+            Some(tls) => (**tls).clone(),
+            None => roots::tls_config(options.extra_roots_pem.as_deref())?,
+        };
         let recipe = Recipe { options: options.clone(), tls };
         Ok(Self {
             inner: recipe.builder()?.build().map_err(|error| ClientError::Setup(without_url(error)))?,
@@ -247,6 +258,10 @@ impl Client {
             detail: without_url(error),
         })?;
         let host = request.url().host_str().unwrap_or("the server").to_owned();
+        // What is an address already is not looked up.
+        if let Some(detail) = self.refuses(request.url()) {
+            return Err(TransportError::Connect { host, detail });
+        }
         let started = Instant::now();
         let mut answer = match &self.local {
             None => self.inner.execute(request).await.map_err(|error| self.transport_error(&host, error))?,
@@ -260,6 +275,17 @@ impl Client {
         }
         let (held, body) = self.read(&host, answer, started + self.total_timeout).await?;
         Ok(Response { status, headers, body, held })
+    }
+
+    /// Why nothing is sent to an address that is written as such.
+    fn refuses(&self, url: &Url) -> Option<String> {
+        let address = match url.host()? {
+            url::Host::Ipv4(address) => address.into(),
+            url::Host::Ipv6(address) => address.into(),
+            url::Host::Domain(_) => return None,
+        };
+        let why = not_public(address).filter(|_| self.recipe.options.public_only)?;
+        Some(refusal(url.host_str().unwrap_or_default(), address, why))
     }
 
     /// Reads a body as it comes, with what it holds of the memory.

@@ -12,7 +12,7 @@ use crate::api::answers::Case;
 use crate::entra::access_token::AccessToken;
 use crate::entra::applications::Applications;
 use crate::entra::consent::{self, ConsentForm};
-use crate::entra::credential::{Access, App};
+use crate::entra::credential::{Access, App, Credential};
 use crate::entra::delegated::{self, AuthorizeRequest, Granted};
 use crate::entra::device_code::{self, DeviceCode, DevicePoll};
 use crate::entra::error::TokenError;
@@ -49,6 +49,14 @@ impl Microsoft {
         resource: &str,
     ) -> Result<AccessToken, TokenError> {
         self.tokens.fresh(&self.platform, app, tenant, resource).await
+    }
+
+    /// A receiver refused a token of `app` before its time: it is forgotten, unless another has taken its place already.
+    pub async fn forget_token(&self, app: &App, tenant: TenantId, resource: &str, token: &Secret<String>) {
+        if matches!(app.credential, Credential::ManagedIdentity(_)) {
+            self.platform.machine.forget();
+        }
+        self.tokens.discard_secret(app, tenant, resource, token).await;
     }
 
     /// The sign-in page to send a browser to.

@@ -227,6 +227,30 @@ impl Cloud {
         plain && (ours || (self.custom && address.origin() == self.login.origin()))
     }
 
+    /// The audience of the tokens of Azure Monitor's Logs Ingestion API.
+    #[must_use]
+    pub fn monitor_resource(&self) -> &str {
+        self.national.hosts().monitor.unwrap_or("https://monitor.azure.com")
+    }
+
+    /// Whether a token of Azure Monitor may be sent to this address: a data collection endpoint, or the endpoint of a data
+    /// collection rule, of this cloud over HTTPS. A custom cloud's are on its login host, at any port.
+    #[must_use]
+    pub fn is_log_ingestion(&self, address: &Url) -> bool {
+        let plain = address.username().is_empty() && address.password().is_none();
+        let host = address.host_str().unwrap_or_default();
+        let suffix = self.monitor_resource().trim_start_matches("https://");
+        let named = host.strip_suffix(suffix).and_then(|name| name.strip_suffix(".ingest."));
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        let ours = named.is_some_and(|name| name.split('.').all(is_label))
+            && self.national.hosts().monitor.is_some()
+            && address.scheme() == "https"
+            && address.port_or_known_default() == Some(443);
+        plain && (ours || (self.custom && address.host() == self.login.host()))
+    }
+
     /// What the names of Key Vaults look like here, for messages.
     pub(crate) fn key_vault_form(&self) -> String {
         match self.custom {
@@ -499,6 +523,35 @@ mod tests {
         }
         let custom = Cloud::custom("https://gate.example", "https://gate.example", None).expect("addresses");
         assert!(!custom.is_login(&Url::parse("https://login.windows.net/").expect("a URL")));
+    }
+
+    #[test]
+    fn monitor_tokens_go_to_ingestion_endpoints_of_the_cloud_only() {
+        let is_one = |cloud: &Cloud, link: &str| cloud.is_log_ingestion(&Url::parse(link).expect("a URL"));
+        let global = Cloud::national(NationalCloud::Global);
+        assert!(is_one(&global, "https://mssp-dce-5kyl.eastus-1.ingest.monitor.azure.com"));
+        for elsewhere in [
+            "http://mssp-5kyl.eastus-1.ingest.monitor.azure.com",
+            "https://mssp-5kyl.eastus-1.ingest.monitor.azure.com:8443",
+            "https://mssp-5kyl.eastus-1.ingest.monitor.azure.com.evil.example",
+            "https://evilingest.monitor.azure.com",
+            "https://.ingest.monitor.azure.com",
+            "https://x:y@mssp.eastus-1.ingest.monitor.azure.com",
+            "https://mssp.eastus-1.ingest.monitor.azure.us",
+            "https://monitor.azure.com",
+        ] {
+            assert!(!Url::parse(elsewhere).is_ok_and(|link| global.is_log_ingestion(&link)), "{elsewhere}");
+        }
+        let government = Cloud::national(NationalCloud::GccHigh);
+        assert!(is_one(&government, "https://mssp.usgovvirginia-1.ingest.monitor.azure.us"));
+        assert_eq!(government.monitor_resource(), "https://monitor.azure.us");
+        let china = Cloud::national(NationalCloud::China);
+        assert!(is_one(&china, "https://mssp.chinaeast2-1.ingest.monitor.azure.cn"));
+        assert!(!is_one(&Cloud::national(NationalCloud::France), "https://a.b.ingest.monitor.azure.com"));
+        let custom =
+            Cloud::custom("http://127.0.0.1:9800", "http://127.0.0.1:9800", None).expect("addresses");
+        assert!(is_one(&custom, "http://127.0.0.1:9803"));
+        assert!(!is_one(&custom, "http://127.0.0.2:9803"));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(super) struct Hosts {
     pub(super) siem: &'static [(&'static str, &'static str)],
     /// Azure Key Vault: the resource, and what a vault's host ends with.
     pub(super) key_vault: Option<&'static str>,
+    /// Azure Monitor: the resource of its Logs Ingestion API, and what an endpoint's host ends with, behind `ingest.`.
+    pub(super) monitor: Option<&'static str>,
 }
 
 pub(super) const GLOBAL: Hosts = Hosts {
@@ -61,6 +63,7 @@ pub(super) const GLOBAL: Hosts = Hosts {
         ("uk", "https://wdatp-alertexporter-uk.securitycenter.windows.com"),
     ],
     key_vault: Some("https://vault.azure.net"),
+    monitor: Some("https://monitor.azure.com"),
 };
 
 const GCC: Hosts = Hosts {
@@ -80,6 +83,7 @@ const GCC_HIGH: Hosts = Hosts {
     regions: &[],
     siem: &[("us", "https://wdatp-alertexporter-us.securitycenter.windows.us")],
     key_vault: Some("https://vault.usgovcloudapi.net"),
+    monitor: Some("https://monitor.azure.us"),
 };
 
 const DOD: Hosts = Hosts { graph: "https://dod-graph.microsoft.us", ..GCC_HIGH };
@@ -93,6 +97,7 @@ const CHINA: Hosts = Hosts {
     regions: &[],
     siem: &[],
     key_vault: Some("https://vault.azure.cn"),
+    monitor: Some("https://monitor.azure.cn"),
 };
 
 /// The newer sovereign clouds, of which only the login and Graph hosts are known.
@@ -106,6 +111,7 @@ const fn sovereign(login: &'static str, graph: &'static str) -> Hosts {
         regions: &[],
         siem: &[],
         key_vault: None,
+        monitor: None,
     }
 }
 

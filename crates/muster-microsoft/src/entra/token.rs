@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
-use muster_model::TenantId;
+use muster_model::{Secret, TenantId};
 use serde_json::{Map, Value};
 
 use super::access_token::{AccessToken, lives_on};
@@ -101,11 +101,22 @@ impl TokenCache {
 
     /// Throws a token away that an API refused, unless it was renewed meanwhile.
     pub(crate) async fn discard(&self, app: &App, tenant: TenantId, resource: &str, refused: &AccessToken) {
+        self.discard_secret(app, tenant, resource, &refused.secret).await;
+    }
+
+    /// The same, where only the token itself is at hand.
+    pub(crate) async fn discard_secret(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        resource: &str,
+        refused: &Secret<String>,
+    ) {
         let key = (tenant, app.name.clone(), resource.to_owned());
         let entry = self.entries.lock().expect("no panic while the lock is held").get(&key).cloned();
         let Some(entry) = entry else { return };
         let mut held = entry.lock().await;
-        if held.as_ref().is_some_and(|token| token.secret.expose() == refused.secret.expose()) {
+        if held.as_ref().is_some_and(|token| token.secret.expose() == refused.expose()) {
             *held = None;
         }
     }

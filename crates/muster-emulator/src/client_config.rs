@@ -55,6 +55,9 @@ pub struct Addresses {
     pub syslog_tcp: Option<SocketAddr>,
     /// Syslog over TLS.
     pub syslog_tls: Option<SocketAddr>,
+    /// Azure Monitor's data collection rule.
+    #[serde(default)]
+    pub ingest: Option<SocketAddr>,
 }
 
 impl Addresses {

@@ -82,6 +82,8 @@ pub struct Config {
     pub syslog_tcp: Option<SocketAddr>,
     /// Where syslog over TLS is received.
     pub syslog_tls: Option<SocketAddr>,
+    /// Where Azure Monitor's data collection rule listens; absent: not at all.
+    pub ingest: Option<SocketAddr>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -136,6 +138,7 @@ impl Default for Config {
             syslog_udp: None,
             syslog_tcp: None,
             syslog_tls: None,
+            ingest: None,
             clock: Arc::new(SystemClock),
         }
     }

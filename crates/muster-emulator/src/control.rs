@@ -21,6 +21,7 @@
 //! | `GET requests` | counts per area, tenant and status |
 //! | `POST alerts` `{tenant, count, title}` | new alerts now; answers with their ids |
 //! | `POST update` `{tenant, id}` | a new version of an alert now |
+//! | `POST ingest` `{columns}` | declares the columns of Azure Monitor's data collection rule |
 //! | `POST pause`, `POST resume` | production over time |
 //! | `GET ca.pem` | the CA's certificate |
 //! | `POST stop` | ends the emulator |
@@ -104,6 +105,11 @@ struct VaultAccess {
     vault: String,
     client: String,
     allowed: bool,
+}
+
+#[derive(Deserialize)]
+struct IngestColumns {
+    columns: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -202,6 +208,10 @@ pub(crate) async fn answer(shared: &Arc<Shared>, call: &Call<'_>) -> Answer {
         }),
         ("POST", "vault/access") => read(call, |wanted: VaultAccess| {
             shared.key_vaults.allow(&wanted.vault, &wanted.client, wanted.allowed);
+            Ok(done())
+        }),
+        ("POST", "ingest") => read(call, |wanted: IngestColumns| {
+            shared.receivers.declare_columns(wanted.columns);
             Ok(done())
         }),
         ("POST", "sign-in") => read(call, |wanted: SignIn| {

@@ -82,6 +82,9 @@ struct Run {
     /// Where syslog over TLS is received
     #[arg(long, value_name = "ADDR")]
     syslog_tls: Option<SocketAddr>,
+    /// Where Azure Monitor's data collection rule listens; its columns are declared over the control API
+    #[arg(long, value_name = "ADDR")]
+    ingest: Option<SocketAddr>,
     /// Requests a minute for each app and tenant before Graph answers 429
     #[arg(long, value_name = "N")]
     quota_per_minute: Option<u32>,
@@ -189,6 +192,7 @@ fn run_emulator(run: Run) -> anyhow::Result<ExitCode> {
         syslog_udp: run.syslog.0,
         syslog_tcp: run.syslog.0,
         syslog_tls: run.syslog_tls,
+        ingest: run.ingest,
         ..usual
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

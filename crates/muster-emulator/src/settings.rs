@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::client_config::ClientConfig;
+use crate::receivers::{INGEST_RULE, INGEST_STREAM};
 
 /// Settings in the making: what all users of an emulator have in common, and what one of them wants besides.
 pub struct SettingsText<'a> {
@@ -151,6 +152,14 @@ impl<'a> SettingsText<'a> {
             sinks.push((
                 "arcsight",
                 format!("type = \"syslog\"\naddress = \"{address}\"\ntransport = \"{transport}\"{ca}\nformat = \"cef\""),
+            ));
+        }
+        if let Some(address) = addresses.ingest {
+            let (rule, stream) = (quoted(INGEST_RULE), quoted(INGEST_STREAM));
+            let tenant = quoted(&self.config.provider.id);
+            sinks.push((
+                "sentinel",
+                format!("type = \"sentinel\"\nendpoint = \"http://{address}\"\nrule = {rule}\nstream = {stream}\napp = \"main\"\ntenant = {tenant}"),
             ));
         }
         sinks.push(("archive", "type = \"file\"\npath = \"archive.ndjson\"\nformat = \"raw\"".to_owned()));

@@ -18,7 +18,7 @@ use crate::identity::platform::Identity;
 use crate::identity::traffic::TokenTraffic;
 use crate::identity::walk::{Platform, walk};
 use crate::key_vault::KeyVaults;
-use crate::receivers::{ReceiverTally, Receivers};
+use crate::receivers::{IngestTally, ReceiverTally, Receivers};
 use crate::world::records::Skipped;
 use crate::world::tenants::{ProducedCounts, UpdatePolicy};
 
@@ -73,6 +73,9 @@ pub struct Tally {
     pub doubled: u64,
     /// Each receiver's own numbers.
     pub receivers: Vec<ReceiverTally>,
+    /// What Azure Monitor's rule has done to rows in silence, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingest: Option<IngestTally>,
 }
 
 fn lost(receivers: &[ReceiverTally]) -> u64 {
@@ -118,7 +121,7 @@ impl Shared {
     }
 
     pub(crate) fn add_fault(&self, fault: Fault) -> Result<(), RequestError> {
-        if matches!(fault.area, Area::Hec | Area::Syslog) {
+        if matches!(fault.area, Area::Hec | Area::Syslog | Area::Ingest) {
             let (receivers, what) = fault
                 .for_receivers()
                 .ok_or_else(|| RequestError::MeaninglessFault(fault.kind.clone(), fault.area))?;
@@ -183,6 +186,7 @@ impl Shared {
             lost: lost(&receivers),
             doubled: receivers.iter().map(|receiver| receiver.doubled).sum(),
             receivers,
+            ingest: self.receivers.ingest_tally(),
         }
     }
 

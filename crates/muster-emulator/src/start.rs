@@ -14,8 +14,10 @@ use crate::config::Config;
 use crate::errors::StartError;
 use crate::graph::api::GraphApi;
 use crate::handle::Handle;
+use crate::http::call::Call;
 use crate::http::tls;
 use crate::identity::platform::{Identity, IdentityConfig};
+use crate::identity::resources::MONITOR_APP_ID;
 use crate::identity::traffic::TokenTraffic;
 use crate::key_vault::KeyVaults;
 use crate::receivers::{HecConfig, Receivers, ReceiversConfig, StartReceiverError, SyslogConfig};
@@ -52,6 +54,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         syslog_udp: receivers.syslog_udp_address(),
         syslog_tcp: receivers.syslog_tcp_address(),
         syslog_tls: receivers.syslog_tls_address(),
+        ingest: receivers.ingest_address(),
     };
     let secret = config.secret.clone().unwrap_or_else(|| {
         let letters = secret_from(config.seed, 2).base64(27).replace(['+', '/'], "_");
@@ -108,11 +111,34 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         tasks: TaskTracker::new(),
         cancel: CancellationToken::new(),
     });
+    check_ingest_tokens(&shared);
     shared.tasks.spawn(routes::serve(Arc::clone(&shared), listener));
     let rate = config.rate.filter(|_| config.records.is_none());
     shared.all_appeared.store(rate.is_none(), Ordering::Release);
     shared.tasks.spawn(Arc::clone(&shared).produce(config.alerts, rate));
     Ok(Handle { shared })
+}
+
+/// The rule of Azure Monitor takes tokens of the provider's tenant for its own address.
+fn check_ingest_tokens(shared: &Arc<Shared>) {
+    let directory = Arc::downgrade(shared);
+    shared.receivers.check_ingest_tokens(move |headers| {
+        let Some(shared) = directory.upgrade() else { return Err("the emulator ends".to_owned()) };
+        let world = &shared.api.world;
+        let call = Call {
+            method: &hyper::Method::POST,
+            path: "",
+            query: "",
+            headers,
+            body: bytes::Bytes::new(),
+            base: "https://monitor.azure.com",
+        };
+        match shared.identity.check(world, &call, MONITOR_APP_ID) {
+            Ok((_, tenant)) if tenant == world.provider() => Ok(()),
+            Ok(_) => Err("The token is of another tenant than the subscription's.".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    });
 }
 
 fn check(config: &Config) -> Result<(), StartError> {
@@ -168,7 +194,7 @@ async fn start_receivers(
     });
     let syslog =
         SyslogConfig { udp: config.syslog_udp, tcp: config.syslog_tcp, tls: config.syslog_tls.zip(tls) };
-    Receivers::start(ReceiversConfig { hec, syslog: Some(syslog) }).await
+    Receivers::start(ReceiversConfig { hec, syslog: Some(syslog), ingest: config.ingest }).await
 }
 
 /// Listens, or says in words why not.

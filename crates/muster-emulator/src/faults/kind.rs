@@ -62,7 +62,7 @@
 //! | `late_visibility` | new versions become visible later than their update time |
 //! | `hostile` (at once) | records with control characters, wrong types and missing ids |
 //!
-//! `down` and `never_acknowledge` are for the areas `hec` and `syslog` only, with `status`, `throttle`, `stall`, `cut` and
+//! `down` and `never_acknowledge` are for the areas `hec`, `syslog` and `ingest` only, with `status`, `throttle`, `stall`, `cut` and
 //! `slow`.
 
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,8 @@ pub enum Area {
     Hec,
     /// The syslog receivers.
     Syslog,
+    /// The data collection rule of Azure Monitor.
+    Ingest,
 }
 
 impl Area {
@@ -407,6 +409,11 @@ pub enum FaultKind {
         /// One event in so many, by its id.
         one_event_in: u32,
     },
+    /// The rule of Azure Monitor takes rows and closes the connection in place of an answer.
+    LosesAnswers {
+        /// One request in so many.
+        one_in: u32,
+    },
 }
 
 fn one() -> u32 {
@@ -555,6 +562,7 @@ impl Fault {
     pub(crate) fn for_receivers(&self) -> Option<(&'static [ReceiverName], ReceiverFault)> {
         let receivers: &[ReceiverName] = match self.area {
             Area::Hec => &[ReceiverName::Hec],
+            Area::Ingest => &[ReceiverName::Ingest],
             Area::Syslog => &[ReceiverName::SyslogUdp, ReceiverName::SyslogTcp, ReceiverName::SyslogTls],
             _ => return None,
         };
@@ -566,6 +574,7 @@ impl Fault {
             }
             FaultKind::Firewall { status, one_event_in } => ReceiverFault::Firewall { status, one_event_in },
             FaultKind::Forgets { one_event_in } => ReceiverFault::Forgets { one_event_in },
+            FaultKind::LosesAnswers { one_in } => ReceiverFault::LosesAnswers { one_in },
             FaultKind::Status { status } => ReceiverFault::Status { status, retry_after_seconds: None },
             FaultKind::Throttle { retry_after_seconds } => {
                 ReceiverFault::Status { status: 429, retry_after_seconds: Some(retry_after_seconds) }

@@ -310,7 +310,7 @@ impl GraphApi {
     /// If there is no such tenant, or the fault means nothing to an API.
     pub fn add_fault(&self, fault: Fault) -> Result<(), RequestError> {
         let tenant = fault.tenant.as_deref().map(|name| self.world.tenant(name)).transpose()?;
-        if matches!(fault.area, Area::Hec | Area::Syslog) {
+        if matches!(fault.area, Area::Hec | Area::Syslog | Area::Ingest) {
             return Err(RequestError::MeaninglessFault(fault.kind, fault.area));
         }
         let tenants = || match tenant {

@@ -52,6 +52,8 @@ const fn user_scope(name: &'static str, scope_id: &'static str, allows: &'static
 pub(crate) const GRAPH_APP_ID: &str = "00000003-0000-0000-c000-000000000000";
 /// The app id of Azure Key Vault.
 pub(crate) const KEY_VAULT_APP_ID: &str = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093";
+/// The app id of Azure Monitor.
+pub(crate) const MONITOR_APP_ID: &str = "e933bd07-d2ee-4f1d-933c-3752b819567b";
 /// The app id of the retired Azure AD Graph, which v1 falls back to where no resource is named.
 pub(crate) const AAD_GRAPH_APP_ID: &str = "00000002-0000-0000-c000-000000000000";
 /// The tenant that Microsoft's own apps belong to.
@@ -290,6 +292,12 @@ pub(crate) const RESOURCES: &[Resource] = &[
             "f53da476-18e3-4152-8e01-aec403e6edc0",
             "Have full access to the Azure Key Vault service",
         )],
+    },
+    Resource {
+        app_id: MONITOR_APP_ID,
+        name: "Azure Monitor",
+        audiences: &["https://monitor.azure.com", "https://monitor.azure.us", "https://monitor.azure.cn"],
+        permissions: &[],
     },
     Resource {
         app_id: "797f4846-ba00-4fd7-ba43-dac1f8f63013",

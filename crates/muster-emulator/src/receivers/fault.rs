@@ -17,6 +17,8 @@ pub enum ReceiverName {
     SyslogTcp,
     /// Syslog over TLS.
     SyslogTls,
+    /// The data collection rule of Azure Monitor.
+    Ingest,
 }
 
 impl fmt::Display for ReceiverName {
@@ -26,6 +28,7 @@ impl fmt::Display for ReceiverName {
             ReceiverName::SyslogUdp => "syslog_udp",
             ReceiverName::SyslogTcp => "syslog_tcp",
             ReceiverName::SyslogTls => "syslog_tls",
+            ReceiverName::Ingest => "ingest",
         })
     }
 }
@@ -69,6 +72,11 @@ pub enum ReceiverFault {
     Forgets {
         /// One event in so many, by its id and always the same.
         one_event_in: u32,
+    },
+    /// Takes what comes and closes the connection in place of an answer. Azure Monitor's rule only.
+    LosesAnswers {
+        /// One request in so many.
+        one_in: u32,
     },
     /// Waits this long before each answer, or each read.
     Slow {

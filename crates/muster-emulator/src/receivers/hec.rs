@@ -251,7 +251,8 @@ impl Hec {
                 | ReceiverFault::CutAfterBytes(_)
                 | ReceiverFault::Unreliable { .. }
                 | ReceiverFault::Firewall { .. }
-                | ReceiverFault::Forgets { .. },
+                | ReceiverFault::Forgets { .. }
+                | ReceiverFault::LosesAnswers { .. },
             )
             | None => Ok(None),
         }
@@ -475,12 +476,12 @@ impl Fates {
 }
 
 /// The body of a request, or that it was too large to keep.
-enum Body {
+pub(super) enum Body {
     Whole(Bytes),
     TooLarge,
 }
 
-async fn read_body(mut body: Incoming, limit: usize) -> Result<Body, hyper::Error> {
+pub(super) async fn read_body(mut body: Incoming, limit: usize) -> Result<Body, hyper::Error> {
     let mut parts: Vec<Bytes> = Vec::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
@@ -542,7 +543,7 @@ fn read_events(body: &[u8], is_allowed: impl Fn(Option<&str>) -> bool) -> (Vec<S
 }
 
 /// Whether a firewall that refuses one event in so many refuses this one.
-fn is_refused(event: &Sighting<'_>, one_event_in: u32) -> bool {
+pub(super) fn is_refused(event: &Sighting<'_>, one_event_in: u32) -> bool {
     match event {
         _ if one_event_in == 0 => true,
         Sighting::Record(record) => {

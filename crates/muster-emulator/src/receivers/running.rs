@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::fault::{ReceiverFault, ReceiverName, lock};
 use super::hec::{self, DoubledEvents, Hec};
+use super::ingest::{self, Ingest, IngestTally};
 use super::produced::Produced;
 use super::syslog;
 use super::tally::{Ledger, ProducedIndex, ReceiverTally};
@@ -27,6 +28,8 @@ pub struct ReceiversConfig {
     pub hec: Option<HecConfig>,
     /// Syslog.
     pub syslog: Option<SyslogConfig>,
+    /// Where Azure Monitor's data collection rule listens; port 0 takes a free one.
+    pub ingest: Option<SocketAddr>,
 }
 
 /// Where the Splunk HTTP Event Collector listens, and how it answers.
@@ -80,6 +83,7 @@ pub enum StartReceiverError {
 pub struct Receivers {
     running: Vec<Receiver>,
     hec: Option<Arc<Hec>>,
+    ingest: Option<Arc<Ingest>>,
     tracker: TaskTracker,
     cancel: CancellationToken,
 }
@@ -102,6 +106,7 @@ impl Receivers {
         let mut receivers = Receivers {
             running: Vec::new(),
             hec: None,
+            ingest: None,
             tracker: TaskTracker::new(),
             cancel: CancellationToken::new(),
         };
@@ -117,6 +122,9 @@ impl Receivers {
         }
         if let Some((address, tls)) = syslog.tls {
             receivers.start_syslog_tls(address, tls).await?;
+        }
+        if let Some(address) = config.ingest {
+            receivers.start_ingest(address).await?;
         }
         Ok(receivers)
     }
@@ -139,6 +147,33 @@ impl Receivers {
     /// Where syslog over TLS is received.
     pub fn syslog_tls_address(&self) -> Option<SocketAddr> {
         self.address(ReceiverName::SyslogTls)
+    }
+
+    /// Where Azure Monitor's data collection rule listens.
+    pub fn ingest_address(&self) -> Option<SocketAddr> {
+        self.address(ReceiverName::Ingest)
+    }
+
+    /// Declares the columns of the rule's stream, in place of those it had; at first it has none.
+    pub fn declare_columns(&self, columns: impl IntoIterator<Item = String>) {
+        if let Some(ingest) = &self.ingest {
+            ingest.declare(columns);
+        }
+    }
+
+    /// What the rule has done to rows without telling.
+    pub fn ingest_tally(&self) -> Option<IngestTally> {
+        self.ingest.as_ref().map(|ingest| ingest.tally())
+    }
+
+    /// From now on, requests to the rule must have a token that `check` takes. Before, none is taken.
+    pub(crate) fn check_ingest_tokens(
+        &self,
+        check: impl Fn(&hyper::header::HeaderMap) -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        if let Some(ingest) = &self.ingest {
+            ingest.check_tokens_by(Box::new(check));
+        }
     }
 
     /// Makes a receiver misbehave, in place of what it did wrong before. A receiver that does not run is ignored.
@@ -229,6 +264,17 @@ impl Receivers {
         self.hec = Some(Arc::clone(&hec));
         self.accept(ReceiverName::Hec, listener, fault, move |wire| {
             hec::serve(wire, acceptor.clone(), Arc::clone(&hec))
+        });
+        Ok(())
+    }
+
+    async fn start_ingest(&mut self, address: SocketAddr) -> Result<(), StartReceiverError> {
+        let listener = listen(ReceiverName::Ingest, address).await?;
+        let (fault, ledger) = self.add(ReceiverName::Ingest, address, listener.local_addr())?;
+        let ingest = Arc::new(Ingest::new(fault.clone(), ledger));
+        self.ingest = Some(Arc::clone(&ingest));
+        self.accept(ReceiverName::Ingest, listener, fault, move |wire| {
+            ingest::serve(wire, Arc::clone(&ingest))
         });
         Ok(())
     }

@@ -69,7 +69,8 @@ impl Splunk {
     async fn start(acknowledge: bool) -> Splunk {
         drop(rustls::crypto::ring::default_provider().install_default());
         let hec = HecConfig { listen: anywhere(), token: TOKEN.into(), acknowledge, tls: None };
-        let receivers = Receivers::start(ReceiversConfig { hec: Some(hec), syslog: None }).await.unwrap();
+        let receivers =
+            Receivers::start(ReceiversConfig { hec: Some(hec), syslog: None, ingest: None }).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
         let base = format!("http://{}/services/collector", receivers.hec_address().unwrap());
         Splunk { receivers, client, base }
@@ -278,7 +279,8 @@ async fn hec_faults() {
 async fn hec_over_tls() {
     let (tls, _, pem) = certificate();
     let hec = HecConfig { listen: anywhere(), token: TOKEN.into(), acknowledge: false, tls: Some(tls) };
-    let receivers = Receivers::start(ReceiversConfig { hec: Some(hec), syslog: None }).await.unwrap();
+    let receivers =
+        Receivers::start(ReceiversConfig { hec: Some(hec), syslog: None, ingest: None }).await.unwrap();
     let root = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([root]).build().unwrap();
     let url = format!("https://{}/services/collector", receivers.hec_address().unwrap());
@@ -289,7 +291,7 @@ async fn hec_over_tls() {
 }
 
 async fn start_syslog(syslog: SyslogConfig) -> Receivers {
-    Receivers::start(ReceiversConfig { hec: None, syslog: Some(syslog) }).await.unwrap()
+    Receivers::start(ReceiversConfig { hec: None, syslog: Some(syslog), ingest: None }).await.unwrap()
 }
 
 async fn start_syslog_tcp() -> (Receivers, SocketAddr) {
@@ -424,7 +426,10 @@ async fn syslog_tcp_faults() {
 async fn a_port_in_use_is_told() {
     let (receivers, address) = start_syslog_tcp().await;
     let syslog = SyslogConfig { tcp: Some(address), ..SyslogConfig::default() };
-    let refused = Receivers::start(ReceiversConfig { hec: None, syslog: Some(syslog) }).await.err().unwrap();
+    let refused = Receivers::start(ReceiversConfig { hec: None, syslog: Some(syslog), ingest: None })
+        .await
+        .err()
+        .unwrap();
     assert_eq!(refused.to_string(), format!("start receiver syslog_tcp: port in use: {address}"));
     receivers.stop().await;
     // The port is free again.
@@ -439,4 +444,114 @@ fn faults_are_spelled_in_snake_case() {
     let status: ReceiverFault = serde_json::from_value(json!({ "status": { "status": 503 } })).unwrap();
     assert_eq!(status, ReceiverFault::Status { status: 503, retry_after_seconds: None });
     assert_eq!(serde_json::to_value(ReceiverName::SyslogTls).unwrap(), json!("syslog_tls"));
+}
+
+/// A data collection rule that lets `Bearer good` in, and a client of it.
+struct Azure {
+    receivers: Receivers,
+    client: reqwest::Client,
+    url: String,
+}
+
+impl Azure {
+    async fn start(columns: &[&str]) -> Azure {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let config = ReceiversConfig { hec: None, syslog: None, ingest: Some(anywhere()) };
+        let receivers = Receivers::start(config).await.unwrap();
+        receivers.check_ingest_tokens(|headers| match headers.get("authorization") {
+            Some(token) if token == "Bearer good" => Ok(()),
+            _ => Err("no".to_owned()),
+        });
+        receivers.declare_columns(columns.iter().map(|&name| name.to_owned()));
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
+        let address = receivers.ingest_address().unwrap();
+        let url = format!("http://{address}/dataCollectionRules/{INGEST_RULE}/streams/{INGEST_STREAM}");
+        Azure { receivers, client, url }
+    }
+
+    fn post(&self, url: &str, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
+        let request = self.client.post(format!("{url}?api-version=2023-01-01")).bearer_auth("good");
+        request.header("Content-Type", "application/json").body(body)
+    }
+
+    async fn send(&self, rows: &[Value]) -> u16 {
+        let request = self.post(&self.url, serde_json::to_vec(rows).unwrap());
+        request.send().await.unwrap().status().as_u16()
+    }
+}
+
+fn row(id: &str, part: u64, parts: u64, event: Value) -> Value {
+    json!({
+        "CustomerId": "t", "RecordSource": "graph_alerts", "RecordId": id, "RecordVersion": "v",
+        "RecordUpdated": "1970-01-01T00:00:00.001Z", "Part": part, "Parts": parts, "Event": event,
+    })
+}
+
+const COLUMNS: [&str; 8] =
+    ["CustomerId", "RecordSource", "RecordId", "RecordVersion", "RecordUpdated", "Part", "Parts", "Event"];
+
+#[tokio::test]
+async fn a_rule_counts_what_it_leaves_out_and_cuts() {
+    let azure = Azure::start(&COLUMNS).await;
+    let mut more = row("a", 1, 1, json!({ "id": "a" }));
+    more["Title"] = "x".into();
+    assert_eq!(azure.send(&[more, row("b", 1, 2, json!({}))]).await, 204);
+    let tally = azure.receivers.tally(&produced(&["a", "b", "c"])).remove(0);
+    assert_eq!((tally.distinct, tally.lost, tally.doubled), (1, 2, 0), "of `b` the other half is missing");
+    assert_eq!(azure.send(&[row("b", 2, 2, json!({})), row("b", 1, 2, json!({}))]).await, 204);
+    assert_eq!(azure.send(&[row("c", 1, 1, json!({ "long": "x".repeat(70_000) }))]).await, 204);
+    let tally = azure.receivers.tally(&produced(&["a", "b", "c"])).remove(0);
+    assert_eq!((tally.receiver.as_str(), tally.distinct, tally.doubled), ("ingest", 2, 0), "{tally:?}");
+    assert_eq!((tally.lost, tally.unreadable), (1, 1), "what was cut is no JSON any more");
+    let silent = azure.receivers.ingest_tally().unwrap();
+    assert_eq!((silent.rows, silent.doubled_rows, silent.rows_max), (5, 1, 2));
+    assert_eq!((silent.dropped_fields, silent.truncated_fields), (1, 1));
+    assert!(silent.dropped_columns.contains("Title"));
+    azure.receivers.stop().await;
+}
+
+#[tokio::test]
+async fn a_rule_is_strict() {
+    let azure = Azure::start(&COLUMNS).await;
+    let status = async |request: reqwest::RequestBuilder| request.send().await.unwrap().status().as_u16();
+    let elsewhere = azure.url.replace("/dcr-", "/dcr-0");
+    assert_eq!(status(azure.post(&elsewhere, "[]")).await, 404);
+    assert_eq!(status(azure.post(&azure.url.replace("Custom-", "Custom-x"), "[]")).await, 400);
+    assert_eq!(status(azure.post(&azure.url, "[]")).await, 204);
+    assert_eq!(status(azure.post(&azure.url, "{}")).await, 400);
+    assert_eq!(status(azure.post(&azure.url, "[]").header("Content-Encoding", "br")).await, 415);
+    assert_eq!(status(azure.post(&azure.url, "[]").header("Content-Encoding", "gzip")).await, 400);
+    let plain = |url: String| azure.client.post(url).body("[]");
+    let version = format!("{}?api-version=2023-01-01", azure.url);
+    assert_eq!(status(plain(version.clone())).await, 401);
+    assert_eq!(status(plain(version).bearer_auth("good")).await, 415);
+    let old = format!("{}?api-version=2021-11-01-preview", azure.url);
+    assert_eq!(status(plain(old).bearer_auth("good")).await, 400);
+    // A megabyte, also where it is packed small.
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(format!("[{}]", " ".repeat(1_000_000)).as_bytes()).unwrap();
+    let packed = azure.post(&azure.url, packer.finish().unwrap()).header("Content-Encoding", "gzip");
+    assert_eq!(status(packed).await, 413);
+    assert_eq!(status(azure.post(&azure.url, " ".repeat(1_000_001))).await, 413);
+    assert_eq!(azure.receivers.ingest_tally().unwrap().too_large, 2);
+    azure.receivers.stop().await;
+}
+
+#[tokio::test]
+async fn a_rules_faults() {
+    let azure = Azure::start(&COLUMNS).await;
+    let fault = |fault| azure.receivers.set_fault(ReceiverName::Ingest, fault);
+    fault(ReceiverFault::Status { status: 403, retry_after_seconds: None });
+    assert_eq!(azure.send(&[row("a", 1, 1, json!({}))]).await, 403);
+    fault(ReceiverFault::Firewall { status: 400, one_event_in: 0 });
+    assert_eq!(azure.send(&[row("a", 1, 1, json!({}))]).await, 400);
+    fault(ReceiverFault::LosesAnswers { one_in: 1 });
+    let lost = azure.post(&azure.url, serde_json::to_vec(&[row("a", 1, 1, json!({}))]).unwrap());
+    lost.send().await.unwrap_err();
+    azure.receivers.clear_faults();
+    assert_eq!(azure.send(&[row("a", 1, 1, json!({}))]).await, 204);
+    let (tally, silent) =
+        (azure.receivers.tally(&produced(&["a"])).remove(0), azure.receivers.ingest_tally().unwrap());
+    assert_eq!((tally.lost, tally.doubled, silent.unanswered_rows), (0, 1, 1), "{tally:?}");
+    azure.receivers.stop().await;
 }

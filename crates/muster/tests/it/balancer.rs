@@ -21,7 +21,8 @@ struct Indexer {
 impl Indexer {
     async fn start() -> Self {
         let hec = HecConfig { listen: loopback(), token: TOKEN.to_owned(), acknowledge: true, tls: None };
-        let receivers = Receivers::start(ReceiversConfig { hec: Some(hec), syslog: None }).await;
+        let receivers =
+            Receivers::start(ReceiversConfig { hec: Some(hec), syslog: None, ingest: None }).await;
         Self { receivers: receivers.expect("it starts") }
     }
 

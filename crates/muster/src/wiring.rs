@@ -10,7 +10,7 @@ use muster_microsoft::entra::grant::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
 use muster_model::{Clock, SecretReference, SystemClock};
 use muster_siem::sinks::{
-    NoSecret, Sink, SinkError, SinkSettings, SplunkHecSettings, SplunkSearch, Surroundings,
+    NoSecret, Sink, SinkError, SinkSettings, SplunkHecSettings, SplunkSearch, Surroundings, WantedTokens,
 };
 use muster_store::{InstanceId, KeyRing, MasterKeyError, OpenMode, ReadKeys, Store, StoreError, StoreLook};
 use tokio::sync::Notify;
@@ -18,10 +18,11 @@ use tokio::sync::Notify;
 use crate::access::apps::{Apps, AppsError};
 use crate::access::grants::StoreGrants;
 use crate::access::onboard::Onboarding;
+use crate::access::sink_tokens;
 use crate::access::vault::{self, VaultError};
 use crate::access::watch::Watcher;
 use crate::collect::{Collector, News, Pace, Skews, Swept};
-use crate::config::{ReadSecret, SearchSettings, Settings};
+use crate::config::{AppSettings, ReadSecret, SearchSettings, Settings};
 use crate::deliver::{Breaker, Deliverer};
 use crate::exit_code::{Exit, Failed};
 use crate::routing::Router;
@@ -298,24 +299,28 @@ pub fn sink_handle(
     (clock, troubles): (&Arc<dyn Clock>, &Troubles),
 ) -> SinkHandle {
     let (settings, sink) = (Arc::clone(settings), name.to_owned());
-    let for_sink = Arc::clone(clock);
+    let (for_sink, its_store) = (Arc::clone(clock), Arc::clone(store));
     let is_shadow = settings.sink_keys.get(name).is_some_and(|keys| keys.shadow);
     let open = move || match settings.sinks.get(&sink) {
         None => Err("it is not in the settings".to_owned()),
-        Some(found) => open_sink(&settings, &sink, found, Arc::clone(&for_sink)),
+        Some(found) => {
+            open_sink(&settings, &sink, found, Arc::clone(&for_sink), Some(Arc::clone(&its_store)))
+        }
     };
     let (name, open) = (name.to_owned(), Arc::new(open));
     SinkHandle::new(name, open, Arc::clone(store), troubles.clone(), Arc::clone(clock)).as_shadow(is_shadow)
 }
 
-/// Makes a sink. Connects to nothing yet; a file is opened. What is wrong is said in words for the operator.
+/// Makes a sink. Connects to nothing yet; a file is opened. What is wrong is said in words for the operator. An app whose
+/// credential lies in the store needs that for its tokens.
 pub fn open_sink(
     settings: &Settings,
     name: &str,
     sink: &SinkSettings,
     clock: Arc<dyn Clock>,
+    store: Option<Arc<dyn Store>>,
 ) -> Result<Sink, String> {
-    sink.build(name, &surroundings(settings, clock)).map_err(without_name(name))
+    sink.build(name, &surroundings(settings, clock, store)).map_err(without_name(name))
 }
 
 /// What would keep a sink from being opened, without opening it.
@@ -325,7 +330,7 @@ pub(crate) fn inspect_sink(
     sink: &SinkSettings,
     clock: Arc<dyn Clock>,
 ) -> Result<(), String> {
-    sink.inspect(name, &surroundings(settings, clock)).map_err(without_name(name))
+    sink.inspect(name, &surroundings(settings, clock, None)).map_err(without_name(name))
 }
 
 /// Tries the way to a sink, without a record and without leaving anything behind.
@@ -335,7 +340,16 @@ pub(crate) async fn test_sink(
     sink: &SinkSettings,
     clock: Arc<dyn Clock>,
 ) -> Result<String, String> {
-    sink.test(name, &surroundings(settings, clock)).await.map_err(without_name(name))
+    // A credential that Muster keeps is in the store; what else is there needs none.
+    let store = match settings.apps.values().any(AppSettings::keeps_credential_in_store) {
+        true => open_store(settings, OpenMode::Shared).await.ok(),
+        false => None,
+    };
+    let tested = sink.test(name, &surroundings(settings, clock, store.clone())).await;
+    if let Some(store) = store {
+        store.close().await;
+    }
+    tested.map_err(without_name(name))
 }
 
 /// The way to the search that a sink's settings name, for `muster sink verify`.
@@ -345,19 +359,30 @@ pub(crate) fn splunk_search(
     hec: &SplunkHecSettings,
     search: &SearchSettings,
 ) -> Result<SplunkSearch, String> {
-    let around = surroundings(settings, Arc::new(SystemClock));
+    let around = surroundings(settings, Arc::new(SystemClock), None);
     let token = (around.secret)(&search.token).map_err(|no_secret| no_secret.reason)?;
     SplunkSearch::new(name, hec, (&search.url, &token), &around).map_err(without_name(name))
 }
 
-fn surroundings(settings: &Settings, clock: Arc<dyn Clock>) -> Surroundings<'_> {
+/// What a sink needs beside its section. Without the store, an app whose credential lies there has no tokens.
+fn surroundings(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    store: Option<Arc<dyn Store>>,
+) -> Surroundings<'_> {
     let folder = settings.folder.clone();
     let secret = Arc::new(move |place: &SecretReference| {
         place
             .read(&folder)
             .map_err(|error| NoSecret { is_missing: error.is_missing(), reason: error.to_string() })
     });
-    Surroundings { folder: &settings.folder, secret, proxy: settings.network.proxy(), clock }
+    let (own, its_clock) = (Arc::new(settings.clone()), Arc::clone(&clock));
+    let tokens = Arc::new(move |wanted: &WantedTokens<'_>| {
+        let microsoft =
+            || microsoft(&own, Arc::clone(&its_clock), None).map_err(|error| format!("{error:#}"));
+        sink_tokens::open(wanted, &own, store.clone(), microsoft)
+    });
+    Surroundings { folder: &settings.folder, secret, proxy: settings.network.proxy(), clock, tokens }
 }
 
 /// The message without the sink's name, which stands beside it wherever it is shown.

@@ -471,7 +471,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     say("Splunk format", meter.stop())?;
 
     let sink = settings.sinks.get("splunk").context("there is no sink")?;
-    let sink = wiring::open_sink(&settings, "splunk", sink, clock);
+    let sink = wiring::open_sink(&settings, "splunk", sink, clock, None);
     let sink = Arc::new(sink.map_err(anyhow::Error::msg)?);
     let mut deliveries = Vec::new();
     for (number, page) in pages.iter().enumerate() {

@@ -143,6 +143,33 @@ impl Events {
         result
     }
 
+    /// Appends the only event of a record.
+    pub(crate) fn push_record(&mut self, kind: RecordKind, record: Record<'_>, bytes: &[u8]) {
+        let mark = self.mark();
+        self.push(false, |buffer| buffer.extend_from_slice(bytes));
+        self.close_record(mark, kind, record);
+    }
+
+    /// Appends an event of others as `write` writes it: what is known about it stays. Nothing is appended when it cannot be
+    /// written.
+    pub(crate) fn push_rewritten<E>(
+        &mut self,
+        event: &Event<'_>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mark = self.mark();
+        if let Err(error) = self.push(event.envelope.is_inner_alert, write) {
+            self.back_to(mark);
+            return Err(error);
+        }
+        let id = self.ids.len();
+        self.ids.push_str(event.id);
+        if let Some(entry) = self.entries.last_mut() {
+            entry.envelope = Some((event.envelope, id..self.ids.len()));
+        }
+        Ok(())
+    }
+
     /// The events since `mark` are all of this record's.
     pub(super) fn close_record(&mut self, mark: Mark, kind: RecordKind, record: Record<'_>) {
         self.ids.truncate(mark.ids);

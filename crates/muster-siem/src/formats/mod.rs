@@ -25,6 +25,7 @@ pub use cef::CefOptions;
 pub use ecs::{EcsOptions, EcsVersion};
 pub use encoding::Encoding;
 pub use encoding::big::{BigEvents, Bounds};
+pub(crate) use encoding::body::BodyTemplate;
 pub use encoding::mapping::{FieldTemplate, JsonTemplate, Mapping, MappingError, MappingOptions};
 pub use error::FormatError;
 pub use events::{Envelope, Event, Events};

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use muster_model::{ContentHash, DeliveryBatch, Outcome, Report, Ticket, Trouble};
+use muster_model::{ContentHash, DeliveryBatch, Outcome, Record, RecordKind, Report, Ticket, Trouble};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::outcomes::Outcomes;
@@ -68,6 +68,8 @@ pub(super) enum Sent {
     Each(Vec<Fate>),
     /// Not now; without a reason when another request has told it.
     Retry(Option<Trouble>),
+    /// The receiver has taken some of them and not others, and does not say which: none is sent again by itself.
+    Uncertain(String),
     /// More than the receiver takes at once.
     TooLarge(String),
     /// All were refused because of one of them.
@@ -98,7 +100,7 @@ impl Sent {
     pub(super) fn reason(&self) -> &str {
         match self {
             Self::Retry(Some(trouble)) | Self::Refused(trouble) => &trouble.reason,
-            Self::TooLarge(reason) | Self::Invalid { reason, .. } => reason,
+            Self::TooLarge(reason) | Self::Uncertain(reason) | Self::Invalid { reason, .. } => reason,
             Self::Delivered | Self::Awaited | Self::Ticket(_) | Self::Each(_) | Self::Retry(None) => "",
         }
     }
@@ -296,6 +298,12 @@ pub(super) async fn deliver<F: Future<Output = Answered>>(
                 }
                 continue;
             }
+            Sent::Uncertain(reason) => {
+                way.took(&by);
+                (failures, refusals) = (0, 0);
+                part.records().for_each(|record| outcomes.uncertain(record, &reason));
+                continue;
+            }
             Sent::Retry(trouble) => {
                 failures += usize::from(trouble.is_some());
                 // One refused connection tells about the others: what has not started does not start.
@@ -398,6 +406,52 @@ impl Formatted {
         Self { events, outcomes }
     }
 
+    /// One event for each record of `batch`, as `write` writes it. The record of one that cannot be written is refused.
+    pub(super) async fn of_bodies(
+        batch: DeliveryBatch<'_>,
+        write: impl Fn(RecordKind, Record<'_>) -> Result<Vec<u8>, String>,
+    ) -> Self {
+        let (mut events, mut outcomes) = (Events::new(), Outcomes::default());
+        let mut turn_at = TURN_BYTES;
+        for (number, (source, record)) in batch.records().enumerate() {
+            events.start_record(number);
+            outcomes.push(match write(source.kind(), record) {
+                Ok(body) => {
+                    events.push_record(source.kind(), record, &body);
+                    Outcome::Delivered
+                }
+                Err(reason) => Outcome::Rejected(reason),
+            });
+            if events.bytes.len() >= turn_at {
+                turn_at = events.bytes.len() + TURN_BYTES;
+                tokio::task::yield_now().await;
+            }
+        }
+        Self { events, outcomes }
+    }
+
+    /// Each event as `write` writes it: in the row, message or request that a receiver wants. The record of one that cannot
+    /// be written is refused.
+    pub(super) async fn rewritten(
+        self,
+        mut write: impl FnMut(&Event<'_>, &mut Vec<u8>) -> Result<(), String>,
+    ) -> Self {
+        let Self { events: old, mut outcomes } = self;
+        let mut events = Events::new();
+        events.bytes.reserve(old.bytes.len() + old.bytes.len() / 4);
+        let mut turn_at = TURN_BYTES;
+        for event in old.events() {
+            if let Err(reason) = events.push_rewritten(&event, |buffer| write(&event, buffer)) {
+                outcomes.reject(event.envelope.record, &reason);
+            }
+            if events.bytes.len() >= turn_at {
+                turn_at = events.bytes.len() + TURN_BYTES;
+                tokio::task::yield_now().await;
+            }
+        }
+        Self { events, outcomes }
+    }
+
     /// Whether there is nothing to send.
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
@@ -406,6 +460,16 @@ impl Formatted {
     /// The events, and the outcomes of the records for all that is known yet: for those that send in their own way.
     pub(super) fn into_parts(self) -> (Events, Outcomes) {
         (self.events, self.outcomes)
+    }
+
+    /// The events, without anything between them.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.events.bytes
+    }
+
+    /// All of them are taken.
+    pub(super) fn delivered(self) -> Report {
+        self.outcomes.report()
     }
 
     /// Nothing is sent, since it could not arrive.

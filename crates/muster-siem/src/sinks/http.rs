@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,15 @@ pub(super) struct ReceiverWords {
     pub(super) place: &'static str,
 }
 
+/// How a client connects beside what is usual.
+#[derive(Default)]
+pub(super) struct Connection {
+    /// TLS with a client certificate.
+    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    /// Whether only public addresses are connected to.
+    pub(super) public_only: bool,
+}
+
 /// A client for one sink, or what is wrong with its settings. `headers` go with every request.
 pub(super) fn client(
     headers: HeaderMap,
@@ -36,6 +46,18 @@ pub(super) fn client(
     ca_file: Option<&Path>,
     proxy: Option<Proxy>,
     requests_max: usize,
+) -> Result<Client, String> {
+    client_with(headers, timeout, ca_file, proxy, requests_max, Connection::default())
+}
+
+/// The same, connecting in this way.
+pub(super) fn client_with(
+    headers: HeaderMap,
+    timeout: Duration,
+    ca_file: Option<&Path>,
+    proxy: Option<Proxy>,
+    requests_max: usize,
+    Connection { tls, public_only }: Connection,
 ) -> Result<Client, String> {
     let client = Client::new(&ClientOptions {
         headers,
@@ -50,6 +72,8 @@ pub(super) fn client(
         idle_connections_max: 2 * requests_max,
         idle_connection_life: Duration::from_secs(30),
         extra_roots_pem: tls::extra_roots(ca_file)?,
+        tls,
+        public_only,
         proxy,
         ..ClientOptions::default()
     });

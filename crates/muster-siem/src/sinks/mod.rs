@@ -9,24 +9,30 @@
 
 mod address;
 mod batch;
+mod bearer;
 mod elasticsearch;
 mod error;
 mod file;
+mod headers;
 mod http;
 mod kafka;
 mod kept;
 mod nats;
+mod otlp;
 mod outcomes;
 mod place;
 mod record_ids;
+mod sentinel;
 mod settings;
 mod splunk_hec;
 mod splunk_search;
+mod stdout;
 mod stream;
 mod syslog;
 mod tickets;
 mod tls;
 mod waiting;
+mod webhook;
 mod wire;
 
 #[cfg(test)]
@@ -43,19 +49,27 @@ use muster_model::{DeliveryBatch, Report, SinkMemory, Ticket};
 use crate::formats::Template;
 
 pub use address::{Address, Addresses};
+pub use bearer::{BearerTokens, OpenTokens, TokenApi, WantedTokens};
 pub use elasticsearch::{Elasticsearch, ElasticsearchSettings};
 pub use error::SinkError;
 pub use file::{FileSettings, FileSink, TenantFiles};
+pub use headers::HeaderSource;
 pub use kafka::{
     Kafka, KafkaCompression, KafkaSettings, Mechanism as SaslMechanism, OauthSettings, SecurityProtocol,
 };
 pub use nats::{Deduplicate, Nats, NatsSettings};
+pub use otlp::{Otlp, OtlpSettings};
 pub use place::PlaceTemplate;
+pub use sentinel::{
+    COLUMNS as SENTINEL_COLUMNS, Column, ColumnType, FIELD_BYTES_MAX, Sentinel, SentinelSettings,
+};
 pub use settings::{FormatName, FormatOptions, NoSecret, ReadSecret, Settings, Surroundings};
 pub use splunk_hec::{Acknowledge, SplunkHec, SplunkHecSettings};
 pub use splunk_search::{FoundVersion, RECORDS_MAX, SearchedFor, SplunkSearch};
+pub use stdout::{Stdout, StdoutSettings};
 pub use syslog::{Confirm, Framing, Rfc, Syslog, SyslogSettings, Transport};
 pub use tickets::{AskedTicket, HearAnswers, KeepTickets, Said};
+pub use webhook::{BatchAs, Webhook, WebhookSettings};
 
 /// A sink's section of the settings.
 #[derive(Debug, Clone)]
@@ -69,15 +83,34 @@ pub enum SinkSettings {
     Kafka(KafkaSettings),
     /// NATS JetStream.
     Nats(NatsSettings),
+    /// Microsoft Sentinel.
+    Sentinel(SentinelSettings),
+    /// A webhook.
+    Webhook(WebhookSettings),
+    /// OpenTelemetry logs.
+    Otlp(OtlpSettings),
     /// A syslog receiver.
     Syslog(SyslogSettings),
     /// A local file.
     File(FileSettings),
+    /// The standard output.
+    Stdout(StdoutSettings),
 }
 
 impl SinkSettings {
     /// The `type` of every sink.
-    pub const TYPES: [&'static str; 6] = ["splunk_hec", "elasticsearch", "kafka", "nats", "syslog", "file"];
+    pub const TYPES: [&'static str; 10] = [
+        "splunk_hec",
+        "elasticsearch",
+        "sentinel",
+        "kafka",
+        "nats",
+        "webhook",
+        "otlp",
+        "syslog",
+        "file",
+        "stdout",
+    ];
 
     /// The `type`.
     #[must_use]
@@ -87,8 +120,12 @@ impl SinkSettings {
             Self::Elasticsearch(_) => "elasticsearch",
             Self::Kafka(_) => "kafka",
             Self::Nats(_) => "nats",
+            Self::Sentinel(_) => "sentinel",
+            Self::Webhook(_) => "webhook",
+            Self::Otlp(_) => "otlp",
             Self::Syslog(_) => "syslog",
             Self::File(_) => "file",
+            Self::Stdout(_) => "stdout",
         }
     }
 
@@ -100,8 +137,12 @@ impl SinkSettings {
             Self::Elasticsearch(settings) => settings,
             Self::Kafka(settings) => settings,
             Self::Nats(settings) => settings,
+            Self::Sentinel(settings) => settings,
+            Self::Webhook(settings) => settings,
+            Self::Otlp(settings) => settings,
             Self::Syslog(settings) => settings,
             Self::File(settings) => settings,
+            Self::Stdout(settings) => settings,
         }
     }
 
@@ -117,7 +158,11 @@ impl SinkSettings {
             }
             Self::Kafka(settings) => Kafka::build(name, settings, around).map(Sink::Kafka),
             Self::Nats(settings) => Nats::build(name, settings, around).map(Sink::Nats),
+            Self::Sentinel(settings) => Sentinel::build(name, settings, around).map(Sink::Sentinel),
+            Self::Webhook(settings) => Webhook::build(name, settings, around).map(Sink::Webhook),
+            Self::Otlp(settings) => Otlp::build(name, settings, around).map(Sink::Otlp),
             Self::Syslog(settings) => Syslog::build(name, settings, around).map(Sink::Syslog),
+            Self::Stdout(settings) => Stdout::build(name, settings, around).map(Sink::Stdout),
             Self::File(settings) => match tenants_path(name, &settings)? {
                 Some(path) => TenantFiles::build(name, settings, path, around).map(Sink::TenantFiles),
                 None => FileSink::build(name, settings, around).map(Sink::File),
@@ -172,12 +217,20 @@ pub enum Sink {
     Kafka(Kafka),
     /// NATS JetStream.
     Nats(Nats),
+    /// Microsoft Sentinel.
+    Sentinel(Sentinel),
+    /// A webhook.
+    Webhook(Webhook),
+    /// OpenTelemetry logs.
+    Otlp(Otlp),
     /// A syslog receiver.
     Syslog(Syslog),
     /// A local file.
     File(FileSink),
     /// A local file for each tenant.
     TenantFiles(TenantFiles),
+    /// The standard output.
+    Stdout(Stdout),
 }
 
 impl Sink {
@@ -189,9 +242,13 @@ impl Sink {
             Self::Elasticsearch(sink) => sink.deliver(batch, tickets).await,
             Self::Kafka(sink) => sink.deliver(batch).await,
             Self::Nats(sink) => sink.deliver(batch, tickets).await,
+            Self::Sentinel(sink) => sink.deliver(batch, tickets).await,
+            Self::Webhook(sink) => sink.deliver(batch, tickets).await,
+            Self::Otlp(sink) => sink.deliver(batch, tickets).await,
             Self::Syslog(sink) => sink.deliver(batch).await,
             Self::File(sink) => sink.deliver(batch).await,
             Self::TenantFiles(sink) => sink.deliver(batch).await,
+            Self::Stdout(sink) => sink.deliver(batch).await,
         }
     }
 
@@ -241,9 +298,13 @@ impl Sink {
             Self::Elasticsearch(sink) => sink.test().await,
             Self::Kafka(sink) => sink.test().await,
             Self::Nats(sink) => sink.test().await,
+            Self::Sentinel(sink) => sink.test().await,
+            Self::Webhook(sink) => sink.test().await,
+            Self::Otlp(sink) => sink.test().await,
             Self::Syslog(sink) => sink.test().await,
             Self::File(sink) => sink.test().await,
             Self::TenantFiles(sink) => Ok(sink.test()),
+            Self::Stdout(sink) => Ok(sink.test()),
         }
     }
 
@@ -258,12 +319,17 @@ impl Sink {
     /// Flushes and closes. Nothing may be delivered afterwards.
     pub async fn close(&self) {
         match self {
-            Self::SplunkHec(_) | Self::Elasticsearch(_) => {}
             Self::Kafka(sink) => sink.close().await,
             Self::Nats(sink) => sink.close().await,
+            Self::SplunkHec(_)
+            | Self::Elasticsearch(_)
+            | Self::Sentinel(_)
+            | Self::Webhook(_)
+            | Self::Otlp(_) => {}
             Self::Syslog(sink) => sink.close().await,
             Self::File(sink) => sink.close().await,
             Self::TenantFiles(sink) => sink.close().await,
+            Self::Stdout(sink) => sink.close().await,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The outcomes of a delivery batch's records, gathered while their events go their ways.
 
+use std::collections::BTreeMap;
+
 use muster_model::{Outcome, Report, Trouble};
 
 /// One outcome for each record, and why some are to be retried.
@@ -11,6 +13,8 @@ pub(super) struct Outcomes {
     outcomes: Vec<Outcome>,
     /// What was refused, while it is not known whether that is the records' fault.
     refused: Vec<(usize, String)>,
+    /// Of which it is not known whether the receiver has taken them: they are never sent again by themselves.
+    uncertain: BTreeMap<usize, String>,
     trouble: Option<Trouble>,
 }
 
@@ -31,6 +35,11 @@ impl Outcomes {
         if let Some(outcome @ Outcome::Delivered) = self.outcomes.get_mut(record) {
             *outcome = Outcome::Awaited;
         }
+    }
+
+    /// The receiver has taken it or not, and does not say: that stays so, whatever becomes of its other events.
+    pub(super) fn uncertain(&mut self, record: usize, reason: &str) {
+        self.uncertain.entry(record).or_insert_with(|| reason.to_owned());
     }
 
     /// Whether nothing speaks against its delivery yet.
@@ -80,7 +89,31 @@ impl Outcomes {
         }
     }
 
-    pub(super) fn report(self) -> Report {
+    pub(super) fn report(mut self) -> Report {
+        for (record, reason) in self.uncertain {
+            if let Some(outcome) = self.outcomes.get_mut(record) {
+                *outcome = Outcome::Rejected(reason);
+            }
+        }
         Report { outcomes: self.outcomes, trouble: self.trouble }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of its events may be there, and must not be sent again by itself, whatever becomes of the others.
+    #[test]
+    fn a_record_that_is_uncertain_stays_so() {
+        let mut outcomes = Outcomes::default();
+        (0..3).for_each(|_| outcomes.push(Outcome::Delivered));
+        outcomes.uncertain(0, "uncertain: 1 of 2");
+        outcomes.retry(0);
+        outcomes.retry(1);
+        outcomes.uncertain(1, "uncertain: 1 of 2");
+        outcomes.reject(1, "too long");
+        let uncertain = Outcome::Rejected("uncertain: 1 of 2".to_owned());
+        assert_eq!(outcomes.report().outcomes, [uncertain.clone(), uncertain, Outcome::Delivered]);
     }
 }

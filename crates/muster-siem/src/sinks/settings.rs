@@ -10,6 +10,7 @@ use muster_model::{ByteSize, Clock, Secret, SecretReference, Span};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+use super::bearer::OpenTokens;
 use crate::formats::{
     BigEvents, Bounds, CefOptions, EcsOptions, Encoding, Format, LeefOptions, Mapping, MappingOptions,
     OcsfOptions, SplunkOptions,
@@ -53,6 +54,8 @@ pub struct Surroundings<'a> {
     pub proxy: Result<Option<Proxy>, String>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Opens the way to bearer tokens.
+    pub tokens: OpenTokens,
 }
 
 /// Reads a secret, or says why it cannot be had.
@@ -250,6 +253,22 @@ impl Urls {
         }
         Ok(Self(urls))
     }
+}
+
+/// One address of HTTP without user, password, `?` or `#`; or what is wrong, with `example` shown. What was given is not, since
+/// a secret may stand in it.
+pub(super) fn one_url<'de, D: Deserializer<'de>>(deserializer: D, example: &str) -> Result<Url, D::Error> {
+    let wrong = |why: &str| serde::de::Error::custom(format!("it must be an address such as {example}{why}"));
+    let url = Url::parse(String::deserialize(deserializer)?.trim()).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.ok_or_else(|| wrong(""))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong(", without user and password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong(", without `?` or `#`"));
+    }
+    Ok(url)
 }
 
 pub(super) fn bytes(size: ByteSize) -> usize {

@@ -18,13 +18,14 @@ pub(super) fn settings<T: DeserializeOwned>(section: serde_json::Value) -> T {
     serde_json::from_value(section).expect("settings")
 }
 
-/// What a sink has around it in tests: `a-token` for every secret, no proxy.
+/// What a sink has around it in tests: `a-token` for every secret, no proxy, and no bearer tokens.
 pub(super) fn surroundings() -> Surroundings<'static> {
     Surroundings {
         folder: Path::new("/nonexistent"),
         secret: Arc::new(|_| Ok("a-token".into())),
         proxy: Ok(None),
         clock: Arc::new(SystemClock),
+        tokens: Arc::new(|_| Err("there are no tokens here".to_owned())),
     }
 }
 

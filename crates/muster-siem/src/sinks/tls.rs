@@ -1,13 +1,15 @@
 //! How a sink's receiver proves who it is: the system's trusted roots, and a CA file beside them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use muster_http::RootsError;
-use muster_model::Secret;
+use muster_model::{Secret, SecretReference};
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::settings::Surroundings;
 
 /// The client configuration that trusts `ca_file`, and proves itself by a certificate with its key where one is given; or what
 /// is wrong with them and what to do.
@@ -38,6 +40,17 @@ pub(super) fn client_config(
         .with_client_auth_cert(chain, key)
         .map_err(|error| wrong(format!("{error}; client_key must be its key")))?;
     Ok(Arc::new(config))
+}
+
+/// TLS with a client certificate, where the settings name one and its key.
+pub(super) fn with_identity(
+    ca_file: Option<&Path>,
+    (certificate, key): (Option<PathBuf>, Option<&SecretReference>),
+    around: &Surroundings<'_>,
+) -> Result<Option<Arc<ClientConfig>>, String> {
+    let (Some(certificate), Some(key)) = (certificate, key) else { return Ok(None) };
+    let key = (around.secret)(key).map_err(|no_secret| no_secret.reason)?;
+    client_config(ca_file, Some((&certificate, key))).map(Some)
 }
 
 /// What the CA file holds, or what is wrong with it and what to do.

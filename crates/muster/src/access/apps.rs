@@ -198,7 +198,7 @@ fn is_same(one: &Credential, other: &Credential) -> bool {
 }
 
 /// The credential that the store keeps for an app, as it is used now.
-async fn current(store: &Arc<dyn Store>, name: &str) -> Result<Option<Credential>, AppsError> {
+pub(super) async fn current(store: &Arc<dyn Store>, name: &str) -> Result<Option<Credential>, AppsError> {
     let stored = store.app_credentials(name).await?;
     // An empty one only remembers which credential lies where the settings said.
     let current = stored.into_iter().find(|credential| {

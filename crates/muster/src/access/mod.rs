@@ -11,5 +11,6 @@ pub mod probe;
 pub mod registration;
 pub mod rotation;
 pub mod sign_in;
+pub(crate) mod sink_tokens;
 pub mod vault;
 pub mod watch;

@@ -98,6 +98,13 @@ fn sink_files(read: &Read, folder: &Path, say: &mut dyn FnMut(&str, &str, String
             say(&format!("sinks.{name}"), "path", message);
         }
     }
+    let mut outputs = read.sinks.iter().filter(|(_, sink)| matches!(sink.settings, SinkSettings::Stdout(_)));
+    let first = outputs.next().map(|(name, _)| name);
+    for (name, _) in outputs {
+        let other = first.map(String::as_str).unwrap_or_default();
+        let message = format!("sink `{other}` writes to the standard output already, and there is only one");
+        say(&format!("sinks.{name}"), "type", message);
+    }
 }
 
 fn apps(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {

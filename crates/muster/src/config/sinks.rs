@@ -105,8 +105,12 @@ pub(super) fn read(
         }
         "kafka" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Kafka),
         "nats" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Nats),
+        "sentinel" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Sentinel),
+        "webhook" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Webhook),
+        "otlp" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Otlp),
         "syslog" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Syslog),
         "file" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::File),
+        "stdout" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Stdout),
         _ => {
             let types = one_of(&SinkSettings::TYPES.map(str::to_owned));
             let meant = did_you_mean(&kind, SinkSettings::TYPES);

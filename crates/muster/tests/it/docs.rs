@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use muster::config::Settings;
 
+/// What a section of a Sentinel sink needs at least.
+pub(crate) const SENTINEL: &str = "endpoint = \"https://a.b.ingest.monitor.azure.com\"\nrule = \"dcr-1\"\n\
+                                   stream = \"Custom-a\"\napp = \"main\"";
+
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -118,6 +122,10 @@ fn every_key_of_the_settings_is_documented_and_no_other() {
         ("elasticsearch", "url = \"https://elastic.example:9200\""),
         ("kafka", "brokers = [\"kafka.example:9093\"]\ntopic = \"alerts\""),
         ("nats", "url = \"nats://nats.example\"\nstream = \"MUSTER\""),
+        ("sentinel", SENTINEL),
+        ("webhook", "url = \"https://hooks.example\""),
+        ("otlp", "url = \"https://otel.example:4318\""),
+        ("stdout", ""),
         ("syslog", "address = \"siem.example:514\"\ntransport = \"tcp\""),
         ("file", "path = \"a\""),
     ] {
@@ -185,6 +193,26 @@ fn the_example_names_nothing_that_does_not_exist() {
         .collect();
     assert!(whole.iter().any(|line| line.starts_with("[onboarding]")), "comments are read too");
     assert_eq!(unknown(&whole.join("\n")), [""; 0]);
+}
+
+/// Each of the others is a whole file of settings for one sink.
+#[test]
+fn every_example_is_taken_as_it_stands() {
+    let mut found = 0;
+    for entry in std::fs::read_dir(root().join("examples")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "toml") || path.ends_with("muster.toml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a text");
+        let read = Settings::parse(Path::new("."), &[(path.clone(), text)]);
+        if let Err(mistakes) = read {
+            let mistakes: Vec<String> = mistakes.0.iter().map(ToString::to_string).collect();
+            panic!("{}: {}", path.display(), mistakes.join("\n"));
+        }
+        found += 1;
+    }
+    assert!(found >= 4, "{found}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::docs::{documents, keys, muster, read, root, spans};
+use crate::docs::{SENTINEL, documents, keys, muster, read, root, spans};
 
 /// What a sink of each type needs at least.
 const SINKS: [(&str, &str); 5] = [
@@ -12,6 +12,13 @@ const SINKS: [(&str, &str); 5] = [
     ("elasticsearch", "url = \"https://elastic.example:9200\""),
     ("kafka", "brokers = [\"kafka.example:9093\"]\ntopic = \"alerts\""),
     ("nats", "url = \"nats://nats.example\"\nstream = \"MUSTER\""),
+const SINKS: [(&str, &str); 8] = [
+    ("splunk_hec", "url = \"https://splunk.example\"\ntoken = { env = \"TOKEN\" }"),
+    ("elasticsearch", "url = \"https://elastic.example:9200\""),
+    ("sentinel", SENTINEL),
+    ("webhook", "url = \"https://hooks.example\""),
+    ("otlp", "url = \"https://otel.example:4318\""),
+    ("stdout", ""),
     ("syslog", "address = \"siem.example:514\"\ntransport = \"tcp\""),
     ("file", "path = \"a\""),
 ];

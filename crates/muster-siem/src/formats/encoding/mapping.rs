@@ -194,7 +194,7 @@ impl Mapping {
         let mut compiled = |fields: Vec<(Computed, String)>| {
             let mut all = Vec::new();
             for (field, source) in fields {
-                match compile(&mut environment, &field, source) {
+                match compile(&mut environment, &field.template, source) {
                     Ok(()) => all.push(field),
                     Err(reason) => {
                         mistakes.push(MappingError::Template { field: field.name.clone(), reason });
@@ -252,7 +252,7 @@ impl Mapping {
     }
 
     /// What the templates of this mapping see of a record. It is made once for all events of the record.
-    pub(crate) fn context(kind: RecordKind, record: Record<'_>, tenant: &TenantLabel) -> Value {
+    pub(in crate::formats) fn context(kind: RecordKind, record: Record<'_>, tenant: &TenantLabel) -> Value {
         Value::from_object(Context {
             record: json_value(&Arc::from(record.body), 0..record.body.len()),
             tenant: Value::from_pairs([
@@ -261,6 +261,15 @@ impl Mapping {
                 ("name", Value::from(tenant.name.as_str())),
             ]),
             kind,
+        })
+    }
+
+    /// What they see of a record that has nothing.
+    pub(super) fn nothing() -> Value {
+        Value::from_object(Context {
+            record: json_value(&Arc::from("{}"), 0..2),
+            tenant: Value::from_pairs([("id", ""), ("slug", ""), ("name", "")]),
+            kind: RecordKind::GraphAlert,
         })
     }
 
@@ -293,11 +302,7 @@ impl Mapping {
                 UnknownFilter | UnknownFunction | UnknownMethod | UnknownTest | TooManyArguments
             )
         };
-        let empty = Value::from_object(Context {
-            record: json_value(&Arc::from("{}"), 0..2),
-            tenant: Value::from_pairs([("id", ""), ("slug", ""), ("name", "")]),
-            kind: RecordKind::GraphAlert,
-        });
+        let empty = Self::nothing();
         let fields = self.set.iter().chain(&self.add);
         fields
             .filter_map(|field| Some((field.name.clone(), self.value(field, &empty).err().filter(never)?)))
@@ -313,7 +318,7 @@ fn note(failed: &mut String, field: &Computed, error: &Error) {
 }
 
 /// What is wrong, without the template's own text.
-fn shown(error: &Error) -> String {
+pub(super) fn shown(error: &Error) -> String {
     match error.detail() {
         _ if error.kind() == ErrorKind::WriteFailure => {
             format!("its result is longer than {RESULT_BYTES_MAX} bytes")
@@ -348,7 +353,7 @@ fn name_rule(syntax: Syntax) -> &'static str {
 }
 
 /// The template engine, with what is bounded and nothing else.
-fn environment() -> Environment<'static> {
+pub(super) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(RECURSION_MAX);
@@ -402,7 +407,7 @@ fn join(values: Value, separator: Option<String>) -> Result<String, Error> {
 }
 
 /// `value|json`, bounded: the value as JSON.
-fn to_json(value: Value) -> Result<String, Error> {
+pub(super) fn to_json(value: Value) -> Result<String, Error> {
     let mut json = String::new();
     push_json(&value, &mut json, 0)?;
     Ok(json)
@@ -450,7 +455,12 @@ fn push_json(value: &Value, json: &mut String, depth: usize) -> Result<(), Error
     if json.len() > RESULT_BYTES_MAX { Err(too_long()) } else { Ok(()) }
 }
 
-fn compile(environment: &mut Environment<'static>, field: &Computed, source: String) -> Result<(), String> {
+/// Adds a template under this name, or says why it cannot work.
+pub(super) fn compile(
+    environment: &mut Environment<'static>,
+    name: &str,
+    source: String,
+) -> Result<(), String> {
     if source.len() > TEMPLATE_BYTES_MAX {
         return Err(format!("it is longer than {TEMPLATE_BYTES_MAX} bytes"));
     }
@@ -465,8 +475,8 @@ fn compile(environment: &mut Environment<'static>, field: &Computed, source: Str
             return Err(format!("`{word}` is not one of the statements if, elif, else, endif, for, endfor"));
         }
     }
-    environment.add_template_owned(field.template.clone(), source).map_err(|error| shown(&error))?;
-    let template = environment.get_template(&field.template).map_err(|error| shown(&error))?;
+    environment.add_template_owned(name.to_owned(), source).map_err(|error| shown(&error))?;
+    let template = environment.get_template(name).map_err(|error| shown(&error))?;
     let mut unknown: Vec<_> = template
         .undeclared_variables(false)
         .into_iter()
@@ -591,7 +601,14 @@ fn json_value(text: &Arc<str>, place: Range<usize>) -> Value {
 }
 
 /// Takes a result up to its longest length.
-struct Bounded(Vec<u8>);
+#[derive(Default)]
+pub(super) struct Bounded(Vec<u8>);
+
+impl Bounded {
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
 
 impl io::Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,6 +1,7 @@
 //! How one sink wants its events: a format, its own changes to the fields, and the longest event it takes.
 
 pub(super) mod big;
+pub(super) mod body;
 pub(super) mod mapping;
 
 use std::sync::Arc;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::{FileSettings, FileSink};
 use crate::formats::Template;
+use crate::sinks::bearer::OpenTokens;
 use crate::sinks::error::SinkError;
 use crate::sinks::settings::{NoSecret, ReadSecret, Settings, Surroundings};
 
@@ -151,7 +152,8 @@ fn open_file(
     let proxy: Result<Option<Proxy>, String> = Ok(None);
     let no_secret = NoSecret { reason: "a file has no secrets".to_owned(), is_missing: true };
     let secret: ReadSecret = Arc::new(move |_| Err(no_secret.clone()));
-    FileSink::build(name, settings, &Surroundings { folder: &folder, secret, proxy, clock })
+    let tokens: OpenTokens = Arc::new(|_| Err("a file needs no tokens".to_owned()));
+    FileSink::build(name, settings, &Surroundings { folder: &folder, secret, proxy, clock, tokens })
 }
 
 /// The folder before the first part with a template.

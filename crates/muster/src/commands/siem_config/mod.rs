@@ -8,10 +8,13 @@ mod elasticsearch;
 mod kafka;
 mod known;
 mod nats;
+mod otlp;
 mod qradar;
 mod rsyslog;
+mod sentinel;
 mod splunk;
 mod syslog_ng;
+mod webhook;
 
 use std::path::{Path, PathBuf};
 
@@ -51,6 +54,12 @@ enum Siem {
     Kafka,
     /// A stream, and the permissions of its user.
     Nats,
+    /// Table, data collection rule and role as an ARM template, and the function that takes each version once.
+    Sentinel,
+    /// What a webhook's receiver has to know.
+    Webhook,
+    /// A receiver of an OpenTelemetry Collector.
+    Otlp,
     /// Log sources for LEEF or CEF over syslog.
     Qradar,
     /// A receiver of the syslog sink.
@@ -83,6 +92,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         Siem::Elasticsearch => elasticsearch::files(&known)?,
         Siem::Kafka => kafka::files(&known)?,
         Siem::Nats => nats::files(&known)?,
+        Siem::Sentinel => sentinel::files(&known)?,
+        Siem::Webhook => webhook::files(&known)?,
+        Siem::Otlp => otlp::files(&known)?,
         Siem::Qradar => qradar::files(&known)?,
         Siem::Rsyslog => rsyslog::files(&known)?,
         Siem::SyslogNg => syslog_ng::files(&known)?,

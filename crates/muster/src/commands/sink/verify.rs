@@ -227,6 +227,16 @@ async fn asked(sink: &str, context: &Context) -> Result<Asked, Failed> {
         (SinkSettings::Nats(_), _) => cannot(format!(
             "with deduplicate = \"subject\" it need not be: `muster replay --tenant all --sink {sink} --again` stores what is missing there, and nothing twice"
         )),
+        (SinkSettings::Sentinel(_), _) => cannot(
+            "Muster may only write there; in the workspace, the function that `muster siem-config sentinel` prints counts what is there"
+                .to_owned(),
+        ),
+        (SinkSettings::Webhook(_) | SinkSettings::Otlp(_), _) => {
+            cannot("such a receiver only takes; `muster sink diff` holds what two sinks acknowledged against each other".to_owned())
+        }
+        (SinkSettings::Stdout(_), _) => {
+            cannot("what stood on the standard output, only the program behind it knows".to_owned())
+        }
         (SinkSettings::Syslog(_), _) => {
             cannot("a syslog receiver only takes; `muster sink diff` holds what two sinks acknowledged against each other".to_owned())
         }

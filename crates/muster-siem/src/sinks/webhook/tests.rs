@@ -1,0 +1,319 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use muster_model::{ByteSize, ManualClock, Outcome, Secret, SecretReference, Span};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::sinks::Sink;
+use crate::sinks::scripted::{HANGS, Receiver, Request, http as answer};
+use crate::sinks::suite::{self, BAD, Behaviour, Harness};
+use crate::sinks::testing::{body, check_page, delivery, delivery_batch, settings, surroundings, tenant};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn section(receiver: &Receiver, keys: Value) -> WebhookSettings {
+    let mut section = json!({ "url": receiver.url, "allow_private": true });
+    section.as_object_mut().expect("an object").extend(keys.as_object().expect("an object").clone());
+    settings(section)
+}
+
+fn sink(settings: WebhookSettings) -> Sink {
+    let mut around = surroundings();
+    around.secret = Arc::new(|place| match place {
+        SecretReference::File(file) if file.ends_with("second") => {
+            Ok(Secret::new(format!("whsec_{}", STANDARD.encode([7; 32]))))
+        }
+        SecretReference::File(file) if file.ends_with("token") => Ok("a-token\n".into()),
+        _ => Ok(SECRET.into()),
+    });
+    let now = "2026-01-02T03:04:05Z".parse().expect("a time");
+    around.clock = Arc::new(ManualClock::new(now));
+    Sink::Webhook(Webhook::build("hook", settings, &around).expect("a sink"))
+}
+
+async fn deliver(sink: &Sink, ids: &[&str]) -> Report {
+    let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, &bodies)])).await
+}
+
+fn reason(report: &Report) -> &str {
+    &report.trouble.as_ref().expect("it is said why").reason
+}
+
+/// The ids of the records of a request, in whichever way they were batched.
+fn ids(request: &Request) -> Vec<String> {
+    let text = std::str::from_utf8(&request.body).expect("UTF-8");
+    let events: Vec<Value> = match serde_json::from_str(text) {
+        Ok(Value::Array(events)) => events,
+        Ok(event) => vec![event],
+        Err(_) => text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect(),
+    };
+    events.iter().map(|event| event["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn each_record_is_a_message_with_an_id_that_stays_and_a_signature_of_each_secret() {
+    let receiver = Receiver::start(|_| answer(204, "", "")).await;
+    let keys = json!({
+        "signing_secrets": [{ "file": "first" }, { "file": "second" }],
+        "headers": { "Authorization": { "file": "token" }, "X-Team": "soc" },
+    });
+    let sink = sink(section(&receiver, keys));
+    for _ in 0..2 {
+        let report = deliver(&sink, &["a", "b"]).await;
+        assert_eq!(report, Report { outcomes: vec![Outcome::Delivered; 2], trouble: None });
+    }
+    let mut seen = receiver.seen();
+    assert_eq!(seen.len(), 4);
+    seen.sort_by_key(ids);
+    let id_of = |request: &Request| request.headers["webhook-id"].clone();
+    assert_eq!(id_of(&seen[0]), id_of(&seen[1]), "what comes again has the id that it had");
+    assert_ne!(id_of(&seen[0]), id_of(&seen[2]));
+    let request = &seen[0];
+    assert_eq!(request.body, body("a").as_bytes());
+    assert_eq!(request.headers["content-type"], "application/json");
+    assert_eq!(
+        (request.headers["authorization"].as_str(), request.headers["x-team"].as_str()),
+        ("a-token", "soc")
+    );
+    assert_eq!(request.headers["webhook-timestamp"], "1767323045");
+    let signed = [id_of(request).as_bytes(), b".1767323045.", &request.body].concat();
+    let keys = [STANDARD.decode(&SECRET[6..]).expect("Base64"), vec![7; 32]];
+    let signatures = keys.map(|key| {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key);
+        format!("v1,{}", STANDARD.encode(ring::hmac::sign(&key, &signed)))
+    });
+    assert_eq!(request.headers["webhook-signature"], signatures.join(" "));
+    let shown = format!("{sink:?}");
+    assert!(!shown.contains("a-token") && !shown.contains("MfKQ9r8"), "{shown}");
+}
+
+#[tokio::test]
+async fn records_go_together_where_that_is_asked_for() {
+    for (batch, kind) in [("array", "application/json"), ("ndjson", "application/x-ndjson")] {
+        let receiver = Receiver::start(|_| answer(200, "", "")).await;
+        let sink = sink(section(&receiver, json!({ "batch": batch, "batch_size": "200B" })));
+        let bodies: Vec<String> = ["a", "b", "c", "d"].iter().map(|id| body(id)).collect();
+        let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        for _ in 0..2 {
+            let report = sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, &bodies)])).await;
+            assert_eq!(report.outcomes, [const { Outcome::Delivered }; 4]);
+        }
+        let seen = receiver.seen();
+        assert!(
+            seen.iter().all(|request| request.body.len() <= 200 && request.headers["content-type"] == kind)
+        );
+        let mut messages: Vec<(Vec<String>, String)> =
+            seen.iter().map(|request| (ids(request), request.headers["webhook-id"].clone())).collect();
+        messages.sort();
+        assert_eq!(messages.len(), 4);
+        assert_eq!(messages[0], messages[1], "the same records have the same id: {messages:?}");
+        assert_eq!(messages[0].0, ["a", "b"]);
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_ones_own_takes_the_events_place() {
+    let receiver = Receiver::start(|_| answer(200, "", "")).await;
+    let template = r#"{"text": {{ tenant.name ~ ": " ~ record.title }}, "kind": {{ kind }}}"#;
+    let sink = sink(section(&receiver, json!({ "body": template })));
+    let written = r#"{"id":"a","title":"x\"}, \"y"}"#;
+    // What is too long for a template is told of its record, and costs no other.
+    let long = format!(r#"{{"id":"b","title":"{}"}}"#, "x".repeat(100_000));
+    let report = sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, &[written, &long])])).await;
+    assert_eq!(report.outcomes[0], Outcome::Delivered);
+    assert!(
+        matches!(&report.outcomes[1], Outcome::Rejected(why) if why.contains("longer than")),
+        "{report:?}"
+    );
+    let body: Value = serde_json::from_slice(&receiver.seen()[0].body).expect("JSON");
+    assert_eq!(body, json!({ "text": "Tenant 0: x\"}, \"y", "kind": "graph_alert" }));
+}
+
+#[tokio::test]
+async fn refusals_of_the_way_keep_everything_owed_and_say_what_to_do() {
+    for (status, words, wait) in [
+        (410, "wants no more", 7),
+        (401, "signing_secrets", 7),
+        (404, "no webhook at this address", 7),
+        (429, "busy or down", 7),
+        (503, "HTTP 503: so it \u{fffd} is", 7),
+    ] {
+        let receiver =
+            Receiver::start(move |_| answer(status, "Retry-After: 7\r\n", "so it \u{fffd} is")).await;
+        let report = deliver(&sink(section(&receiver, json!({}))), &["a", "b"]).await;
+        assert_eq!(report.outcomes, [Outcome::Retry, Outcome::Retry], "{status}");
+        let said = reason(&report);
+        assert!(said.starts_with("sink `hook` (http://127.0.0.1:") && said.contains(words), "{said}");
+        assert_eq!(report.trouble.expect("trouble").after, Some(Duration::from_secs(wait)));
+    }
+    let receiver = Receiver::start(|_| answer(410, "", "")).await;
+    let report = deliver(&sink(section(&receiver, json!({}))), &["a"]).await;
+    assert_eq!(report.trouble.expect("trouble").after, Some(GONE_WAIT), "nobody is asked all the time");
+}
+
+#[tokio::test]
+async fn one_record_that_is_refused_costs_itself_and_who_refuses_everything_nothing() {
+    for (status, batch) in [(400, "off"), (422, "array"), (422, "ndjson")] {
+        let receiver = Receiver::start(move |request| {
+            answer(if ids(request).contains(&BAD.to_owned()) { status } else { 200 }, "", "")
+        })
+        .await;
+        let sink = sink(section(&receiver, json!({ "batch": batch })));
+        deliver(&sink, &["x"]).await;
+        let report = deliver(&sink, &["a", "b", BAD, "c"]).await;
+        let rejected: Vec<bool> =
+            report.outcomes.iter().map(|outcome| matches!(outcome, Outcome::Rejected(_))).collect();
+        assert_eq!(rejected, [false, false, true, false], "{status} {batch}: {report:?}");
+    }
+    let receiver = Receiver::start(|_| answer(400, "", "")).await;
+    let report = deliver(&sink(section(&receiver, json!({}))), &["a", "b"]).await;
+    assert_eq!(report.outcomes, [Outcome::Retry, Outcome::Retry]);
+    assert!(reason(&report).contains("nothing else was taken meanwhile"), "{}", reason(&report));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_large_is_halved() {
+    let receiver =
+        Receiver::start(|request| answer(if ids(request).len() > 2 { 413 } else { 200 }, "", "")).await;
+    let report =
+        deliver(&sink(section(&receiver, json!({ "batch": "array" }))), &["a", "b", "c", "d", "e"]).await;
+    assert!(report.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered), "{report:?}");
+}
+
+/// A name that leads into the own network, an address as such, a redirect there: nothing is sent.
+#[tokio::test]
+async fn private_networks_are_not_connected_to_unless_that_is_meant() {
+    let receiver = Receiver::start(|_| answer(200, "", "")).await;
+    let port = receiver.url.port().expect("a port");
+    // Only looking a name up tells where it leads.
+    let named: WebhookSettings = settings(json!({ "url": format!("http://localhost:{port}/") }));
+    let report = deliver(&sink(named.clone()), &["a"]).await;
+    assert_eq!(report.outcomes, [Outcome::Retry]);
+    assert!(reason(&report).contains("only public addresses are connected to"), "{}", reason(&report));
+    let tested = sink(named.clone()).test().await.expect_err("private").to_string();
+    assert!(tested.contains("of this machine"), "{tested}");
+    assert!(receiver.seen().is_empty());
+    let meant = WebhookSettings { allow_private: true, ..named };
+    assert_eq!(deliver(&sink(meant), &["a"]).await.outcomes, [Outcome::Delivered]);
+    for host in ["127.0.0.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:169.254.169.254]", "169.254.169.254"]
+    {
+        let typed: WebhookSettings = settings(json!({ "url": format!("http://{host}:{port}/") }));
+        let said = typed.mistakes().join("; ");
+        assert!(said.contains("set allow_private = true if that is meant"), "{host}: {said}");
+    }
+    let elsewhere = Receiver::start(|_| answer(200, "", "")).await;
+    let location = format!("Location: {}\r\n", elsewhere.url);
+    let redirecting = Receiver::start(move |_| answer(307, &location, "")).await;
+    let report = deliver(&sink(section(&redirecting, json!({}))), &["a"]).await;
+    assert!(reason(&report).contains("redirects elsewhere"), "{}", reason(&report));
+    assert!(elsewhere.seen().is_empty(), "a redirect is not followed");
+}
+
+#[test]
+fn mistakes_are_told() {
+    let given = |keys: Value| {
+        let mut section = json!({ "url": "https://hooks.example/muster" });
+        section.as_object_mut().expect("an object").extend(keys.as_object().expect("an object").clone());
+        let settings: WebhookSettings = settings(section);
+        let mut around = surroundings();
+        around.secret = Arc::new(|_| Ok("a-token".into()));
+        let built = Webhook::build("hook", settings, &around).map(drop);
+        built.map_or_else(|error| error.to_string(), |()| String::new())
+    };
+    assert_eq!(given(json!({ "headers": { "X-Team": "soc" }, "format": "cef", "batch": "ndjson" })), "");
+    for (keys, words) in [
+        (json!({ "headers": { "Host": "x" } }), "written by the sink itself"),
+        (json!({ "headers": { "webhook-id": "x" } }), "written by the sink itself"),
+        (json!({ "headers": { "a b": "x" } }), "no name of a header"),
+        (json!({ "headers": { "a": "x\ny" } }), "a character that no header has"),
+        (json!({ "headers": { "Authorization": "Bearer x" } }), "is a secret"),
+        (json!({ "batch": "array", "format": "leef" }), "no JSON list"),
+        (json!({ "body": "{{ record }}", "format": "ecs" }), "takes the place"),
+        (json!({ "body": "{{ nobody }}" }), "`nobody` is not known"),
+        (json!({ "client_key": { "file": "k" } }), "belong together"),
+        (json!({ "signing_secrets": [{ "file": "s" }] }), "must be `whsec_`"),
+    ] {
+        let said = given(keys);
+        assert!(said.contains(words) && !said.contains("a-token"), "{said}");
+    }
+    let mut around = surroundings();
+    around.proxy = Ok(Some(muster_http::Proxy {
+        url: "http://proxy.example:3128".parse().expect("a URL"),
+        no_proxy: None,
+    }));
+    let settings: WebhookSettings = settings(json!({ "url": "https://hooks.example/" }));
+    let said = Webhook::build("hook", settings, &around).map(drop).expect_err("unseen").to_string();
+    assert!(said.contains("the proxy of [network] connects in its place"), "{said}");
+}
+
+struct Misbehaving {
+    receiver: Receiver,
+    behaviour: Arc<Mutex<Behaviour>>,
+    taken: Arc<Mutex<Vec<String>>>,
+}
+
+impl Misbehaving {
+    async fn start() -> Self {
+        let behaviour = Arc::new(Mutex::new(Behaviour::Well));
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let (now, taking) = (Arc::clone(&behaviour), Arc::clone(&taken));
+        let receiver = Receiver::start(move |request| {
+            if request.body.is_empty() {
+                return answer(405, "", "");
+            }
+            let ids = ids(request);
+            let behaviour = *now.lock().expect("a lock");
+            match behaviour {
+                Behaviour::Down => return answer(503, "", ""),
+                Behaviour::Slow => return HANGS.to_owned(),
+                Behaviour::RefusesOne if ids.contains(&BAD.to_owned()) => return answer(422, "", "no"),
+                _ => {}
+            }
+            taking.lock().expect("a lock").extend(ids);
+            match behaviour {
+                Behaviour::Cuts => "HTTP/1.1 20".to_owned(),
+                _ => answer(204, "", ""),
+            }
+        });
+        Self { receiver: receiver.await, behaviour, taken }
+    }
+}
+
+impl Harness for Misbehaving {
+    async fn sink(&mut self, behaviour: Behaviour, timeout: Duration) -> Sink {
+        *self.behaviour.lock().expect("a lock") = behaviour;
+        // In one request, so that they arrive in their order.
+        let settings = WebhookSettings {
+            timeout: Span(timeout),
+            ..section(&self.receiver, json!({ "batch": "array" }))
+        };
+        Sink::Webhook(Webhook::build("suite", settings, &surroundings()).expect("a sink"))
+    }
+
+    async fn taken(&self) -> Vec<String> {
+        self.taken.lock().expect("a lock").clone()
+    }
+
+    fn impossible(behaviour: Behaviour) -> Option<&'static str> {
+        (behaviour == Behaviour::Nonsense).then_some("a webhook may answer 2xx with whatever it likes")
+    }
+
+    const TELLS_REPETITIONS: bool = false;
+}
+
+#[tokio::test]
+async fn suite() {
+    suite::run(Misbehaving::start).await;
+}
+
+#[test]
+fn the_page_names_only_keys_that_exist() {
+    check_page::<WebhookSettings>("webhook");
+    let usual: WebhookSettings = settings(json!({ "url": "https://hooks.example/" }));
+    assert_eq!((usual.batch_size, usual.allow_private), (ByteSize(1 << 20), false));
+}

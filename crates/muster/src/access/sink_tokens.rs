@@ -1,0 +1,161 @@
+//! Bearer tokens for sinks whose receiver wants Entra's: those of an app of the settings, by the code that gets tokens for
+//! customers' tenants.
+
+use std::sync::Arc;
+
+use muster_http::{NoToken, TokenSource};
+use muster_microsoft::Microsoft;
+use muster_microsoft::entra::credential::App;
+use muster_microsoft::entra::error::TokenError;
+use muster_model::{Secret, TenantId};
+use muster_siem::sinks::{BearerTokens, TokenApi, WantedTokens};
+use muster_store::Store;
+
+use super::apps;
+use crate::config::{AppSettings, Settings};
+
+/// The way to the tokens that a sink wants; or why there is none, and what to do. Nobody is asked yet.
+pub(crate) fn open(
+    wanted: &WantedTokens<'_>,
+    settings: &Settings,
+    store: Option<Arc<dyn Store>>,
+    microsoft: impl FnOnce() -> Result<Microsoft, String>,
+) -> Result<BearerTokens, String> {
+    let name = wanted.app;
+    let app = settings.apps.get(name).ok_or_else(|| {
+        let meant = muster_model::text::did_you_mean(name, settings.apps.keys().map(String::as_str));
+        format!("app `{name}` is not in the settings{meant}: add [apps.{name}], or name another in `app`")
+    })?;
+    let tenant = wanted.tenant.or(app.tenant).ok_or_else(|| {
+        format!(
+            "neither the sink nor [apps.{name}] names the Entra tenant that issues its tokens: set `tenant`"
+        )
+    })?;
+    let cloud = settings.cloud.cloud().map_err(|error| error.to_string())?;
+    let resource = match wanted.api {
+        TokenApi::LogIngestion if !cloud.is_log_ingestion(wanted.receiver) => {
+            return Err(format!(
+                "its endpoint is no data collection endpoint of this cloud, and a token is not sent elsewhere: it must be like \
+                 https://NAME.REGION.ingest.{}, over HTTPS",
+                cloud.monitor_resource().trim_start_matches("https://")
+            ));
+        }
+        TokenApi::LogIngestion => cloud.monitor_resource().to_owned(),
+    };
+    let source = SinkTokens {
+        name: name.to_owned(),
+        settings: app.clone(),
+        folder: settings.folder.clone(),
+        tenant,
+        store,
+        microsoft: microsoft()?,
+        in_hand: tokio::sync::Mutex::default(),
+    };
+    Ok(BearerTokens { source: Arc::new(source), resource })
+}
+
+/// The tokens of one app in one tenant.
+struct SinkTokens {
+    name: String,
+    settings: AppSettings,
+    folder: std::path::PathBuf,
+    tenant: TenantId,
+    /// Where a credential lies that Muster keeps by itself.
+    store: Option<Arc<dyn Store>>,
+    microsoft: Microsoft,
+    /// The app with its credential, until that is refused: it may have been renewed at its place.
+    in_hand: tokio::sync::Mutex<Option<App>>,
+}
+
+impl std::fmt::Debug for SinkTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SinkTokens")
+            .field("app", &self.name)
+            .field("tenant", &self.tenant)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait::async_trait]
+impl TokenSource for SinkTokens {
+    async fn token(&self, resource: &str) -> Result<Secret<String>, NoToken> {
+        let app = self.app().await.map_err(|reason| NoToken { reason, retry_after: None })?;
+        match self.microsoft.access_token(&app, self.tenant, resource).await {
+            Ok(token) => Ok(token.secret),
+            Err(error) => {
+                *self.in_hand.lock().await = None;
+                let retry_after = match &error {
+                    TokenError::Busy { retry_after, .. } => *retry_after,
+                    _ => None,
+                };
+                Err(NoToken { reason: error.to_string(), retry_after })
+            }
+        }
+    }
+
+    async fn refused(&self, resource: &str, token: &Secret<String>) {
+        let app = self.in_hand.lock().await.take();
+        if let Some(app) = app {
+            self.microsoft.forget_token(&app, self.tenant, resource, token).await;
+        }
+    }
+}
+
+impl SinkTokens {
+    /// The app, with its credential read from its place where none is in hand.
+    async fn app(&self) -> Result<App, String> {
+        let mut in_hand = self.in_hand.lock().await;
+        if let Some(app) = &*in_hand {
+            return Ok(app.clone());
+        }
+        let stored = match (&self.store, self.settings.keeps_credential_in_store()) {
+            (_, false) => None,
+            (None, true) => {
+                return Err("its credential lies in Muster's store, which is not open here".to_owned());
+            }
+            (Some(store), true) => {
+                apps::current(store, &self.name).await.map_err(|error| error.to_string())?
+            }
+        };
+        let (settings, folder, name) = (self.settings.clone(), self.folder.clone(), self.name.clone());
+        // Files may be slow, and programs that give secrets slower.
+        let app = tokio::task::spawn_blocking(move || settings.app(&name, &folder, stored)).await;
+        let app = app.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        *in_hand = Some(app.clone());
+        Ok(app)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn opened(text: &str, endpoint: &str, app: &str) -> Result<String, String> {
+        let settings = Settings::parse(Path::new("."), &[(PathBuf::from("muster.toml"), text.to_owned())]);
+        let settings = settings.expect("settings");
+        let receiver = endpoint.parse().expect("a URL");
+        let wanted = WantedTokens { api: TokenApi::LogIngestion, app, tenant: None, receiver: &receiver };
+        let microsoft = || {
+            crate::wiring::microsoft(&settings, Arc::new(muster_model::SystemClock), None)
+                .map_err(|error| format!("{error:#}"))
+        };
+        open(&wanted, &settings, None, microsoft).map(|tokens| tokens.resource)
+    }
+
+    #[test]
+    fn tokens_are_for_a_known_app_and_an_endpoint_of_the_cloud_only() {
+        let app =
+            "[apps.main]\nclient_id = \"11111111-2222-3333-4444-555555555555\"\nsecret = { file = \"s\" }\n";
+        let own = format!("{app}tenant = \"99999999-2222-3333-4444-555555555555\"\n");
+        let endpoint = "https://a-b.westeurope-1.ingest.monitor.azure.com";
+        assert_eq!(opened(&own, endpoint, "main").as_deref(), Ok("https://monitor.azure.com"));
+        let said = |text: &str, endpoint: &str, app: &str| opened(text, endpoint, app).expect_err("refused");
+        assert!(said(&own, endpoint, "mian").contains("did you mean"), "{}", said(&own, endpoint, "mian"));
+        assert!(said(app, endpoint, "main").contains("set `tenant`"));
+        assert!(said(&own, "https://evil.example", "main").contains("a token is not sent elsewhere"));
+        let government = format!("{own}[cloud]\nname = \"gcc_high\"\n");
+        assert!(said(&government, endpoint, "main").contains("ingest.monitor.azure.us"));
+    }
+}

@@ -1,0 +1,95 @@
+//! Webhooks to a server that nobody here wrote, whose signatures Standard Webhooks' own library checks: over kills, an outage, wrong
+//! credentials, refusals. Skipped, and says so, where `.ci/install-peers` has not been run.
+
+use std::collections::BTreeSet;
+
+use muster_emulator::Config;
+
+use crate::python_receiver::{Receiver, all_delivered, python};
+use crate::support::{Setup, config};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const OTHER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+async fn receiver() -> Option<Receiver> {
+    Some(Receiver::new(python("standardwebhooks").await?, "webhook.py", "hook"))
+}
+
+async fn start(alerts: u64, port: u16) -> Setup {
+    let settings = format!(
+        "[sinks.hook]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:{port}/hook\"\nallow_private = true\ntimeout = \"5s\"\n\
+         signing_secrets = [{{ file = \"hook.secret\" }}]\n[[routes]]\nsinks = [\"hook\"]\n"
+    );
+    let setup = Setup::start(Config { alerts: Some(alerts), ..config() }, &settings).await;
+    std::fs::write(setup.path().join("hook.secret"), SECRET).expect("written");
+    setup
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_kills_nothing_is_lost_and_what_comes_again_has_its_id() {
+    let Some(receiver) = receiver().await else { return };
+    let (_server, port) = receiver.serve(0, SECRET).await;
+    let setup = start(300, port).await;
+    let tested = setup.muster(&["sink", "test", "hook"]).await;
+    assert!(tested.status.success() && receiver.lines("taken.ndjson").is_empty(), "{tested:?}");
+    let printed = setup.muster(&["siem-config", "webhook"]).await;
+    let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
+    assert!(
+        printed.contains("one record in the format `raw`") && printed.contains("1 secret(s)"),
+        "{printed}"
+    );
+    assert!(!printed.contains("MfKQ9r8"), "no secret is printed: {printed}");
+    let told = receiver.through_kills(&setup, "webhook").await;
+    // A receiver that remembers ids has each version once.
+    let different: BTreeSet<String> = receiver.lines("ids").into_iter().collect();
+    assert_eq!(different.len() as u64, told.versions());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn through_an_outage_wrong_credentials_and_refusals_nothing_is_lost() {
+    let Some(receiver) = receiver().await else { return };
+    let (mut server, port) = receiver.serve(0, SECRET).await;
+    let setup = start(60, port).await;
+    let mut muster = setup.run();
+    all_delivered(&setup).await;
+
+    server.kill().await.expect("killed");
+    receiver.says(&setup, "no way to the webhook").await;
+    // Back, and with another secret than Muster signs with.
+    let (mut server, _) = receiver.serve(port, OTHER).await;
+    receiver.says(&setup, "check the sink's headers, its signing_secrets").await;
+    server.kill().await.expect("killed");
+    let (_server, _) = receiver.serve(port, SECRET).await;
+    all_delivered(&setup).await;
+    let told = receiver.row(&setup, "webhook", "gone for a while, and wrong credentials").await;
+    assert_eq!((told.tally.doubled, told.letters), (0, 0));
+
+    receiver.mode("422");
+    receiver.says(&setup, "nothing else was taken meanwhile").await;
+    receiver.mode("ok");
+    all_delivered(&setup).await;
+    let told = receiver.row(&setup, "webhook", "everything refused").await;
+    assert_eq!((told.tally.doubled, told.letters), (0, 0));
+
+    // Who wants no more is asked again in an hour; meanwhile everything stays owed, and it is said plainly.
+    receiver.mode("410");
+    receiver.says(&setup, "wants no more").await;
+    assert_eq!(receiver.told(&setup).await.letters, 0);
+    let store = setup.store().await;
+    let totals = store.sink_totals().await.expect("the store answers");
+    assert!(totals.iter().any(|sink| sink.sink == "hook" && sink.owed >= 5), "{totals:?}");
+    muster.kill().await.expect("killed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poisonous_record_costs_itself() {
+    let Some(receiver) = receiver().await else { return };
+    let (_server, port) = receiver.serve(0, SECRET).await;
+    let setup = start(30, port).await;
+    let mut muster = setup.run();
+    receiver.poison(&setup).await;
+    muster.kill().await.expect("killed");
+    let told = receiver.row(&setup, "webhook", "one record in 25 refused").await;
+    assert!(told.letters > 0 && told.tally.doubled == 0, "{}", told.letters);
+    assert_eq!(told.tally.received, told.delivered);
+}

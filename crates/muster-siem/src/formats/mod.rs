@@ -31,6 +31,7 @@ pub use error::FormatError;
 pub use events::{Envelope, Event, Events};
 pub use format::Format;
 pub use leef::{Delimiter, LeefOptions};
+pub(crate) use ocsf::columns;
 pub use ocsf::{IncidentAlerts, OcsfOptions, OcsfVersion};
 pub use splunk::{IndexTemplate, Sourcetypes, SplunkOptions};
 pub use writing::field::{ALL_KINDS, Explained, FieldDoc, markdown};

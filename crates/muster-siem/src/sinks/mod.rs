@@ -18,6 +18,7 @@ mod http;
 mod kafka;
 mod kept;
 mod nats;
+mod object_store;
 mod otlp;
 mod outcomes;
 mod place;
@@ -58,6 +59,7 @@ pub use kafka::{
     Kafka, KafkaCompression, KafkaSettings, Mechanism as SaslMechanism, OauthSettings, SecurityProtocol,
 };
 pub use nats::{Deduplicate, Nats, NatsSettings};
+pub use object_store::{ObjectKind, ObjectStoreSettings, ObjectStoreSink, ObjectUrl, PathTemplate};
 pub use otlp::{Otlp, OtlpSettings};
 pub use place::PlaceTemplate;
 pub use sentinel::{
@@ -95,11 +97,13 @@ pub enum SinkSettings {
     File(FileSettings),
     /// The standard output.
     Stdout(StdoutSettings),
+    /// A bucket, container or folder of objects.
+    ObjectStore(ObjectStoreSettings),
 }
 
 impl SinkSettings {
     /// The `type` of every sink.
-    pub const TYPES: [&'static str; 10] = [
+    pub const TYPES: [&'static str; 11] = [
         "splunk_hec",
         "elasticsearch",
         "sentinel",
@@ -110,6 +114,7 @@ impl SinkSettings {
         "syslog",
         "file",
         "stdout",
+        "object_store",
     ];
 
     /// The `type`.
@@ -126,6 +131,7 @@ impl SinkSettings {
             Self::Syslog(_) => "syslog",
             Self::File(_) => "file",
             Self::Stdout(_) => "stdout",
+            Self::ObjectStore(_) => "object_store",
         }
     }
 
@@ -143,6 +149,7 @@ impl SinkSettings {
             Self::Syslog(settings) => settings,
             Self::File(settings) => settings,
             Self::Stdout(settings) => settings,
+            Self::ObjectStore(settings) => settings,
         }
     }
 
@@ -163,6 +170,9 @@ impl SinkSettings {
             Self::Otlp(settings) => Otlp::build(name, settings, around).map(Sink::Otlp),
             Self::Syslog(settings) => Syslog::build(name, settings, around).map(Sink::Syslog),
             Self::Stdout(settings) => Stdout::build(name, settings, around).map(Sink::Stdout),
+            Self::ObjectStore(settings) => {
+                ObjectStoreSink::build(name, settings, around).map(Sink::ObjectStore)
+            }
             Self::File(settings) => match tenants_path(name, &settings)? {
                 Some(path) => TenantFiles::build(name, settings, path, around).map(Sink::TenantFiles),
                 None => FileSink::build(name, settings, around).map(Sink::File),
@@ -231,6 +241,8 @@ pub enum Sink {
     TenantFiles(TenantFiles),
     /// The standard output.
     Stdout(Stdout),
+    /// A bucket, container or folder of objects.
+    ObjectStore(ObjectStoreSink),
 }
 
 impl Sink {
@@ -249,6 +261,7 @@ impl Sink {
             Self::File(sink) => sink.deliver(batch).await,
             Self::TenantFiles(sink) => sink.deliver(batch).await,
             Self::Stdout(sink) => sink.deliver(batch).await,
+            Self::ObjectStore(sink) => sink.deliver(batch).await,
         }
     }
 
@@ -305,6 +318,7 @@ impl Sink {
             Self::File(sink) => sink.test().await,
             Self::TenantFiles(sink) => Ok(sink.test()),
             Self::Stdout(sink) => Ok(sink.test()),
+            Self::ObjectStore(sink) => sink.test().await,
         }
     }
 
@@ -325,7 +339,8 @@ impl Sink {
             | Self::Elasticsearch(_)
             | Self::Sentinel(_)
             | Self::Webhook(_)
-            | Self::Otlp(_) => {}
+            | Self::Otlp(_)
+            | Self::ObjectStore(_) => {}
             Self::Syslog(sink) => sink.close().await,
             Self::File(sink) => sink.close().await,
             Self::TenantFiles(sink) => sink.close().await,

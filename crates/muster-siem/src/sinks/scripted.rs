@@ -16,6 +16,7 @@ pub(super) const HANGS: &str = "hangs";
 pub(super) struct Request {
     /// Which of the connections, by the order in which they came.
     pub(super) connection: usize,
+    pub(super) method: String,
     pub(super) path: String,
     pub(super) headers: HashMap<String, String>,
     pub(super) body: Vec<u8>,
@@ -79,7 +80,8 @@ async fn read_request(stream: &mut tokio::net::TcpStream, connection: usize) -> 
     };
     let text = String::from_utf8(bytes[..head].to_vec()).expect("a head");
     let mut lines = text.lines();
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let mut words = lines.next()?.split(' ');
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
     let headers: HashMap<_, _> = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
@@ -91,7 +93,7 @@ async fn read_request(stream: &mut tokio::net::TcpStream, connection: usize) -> 
             return None;
         }
     }
-    Some(Request { connection, path, headers, body })
+    Some(Request { connection, method, path, headers, body })
 }
 
 /// The bytes of an answer, after which the connection is closed.

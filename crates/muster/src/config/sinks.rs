@@ -111,6 +111,9 @@ pub(super) fn read(
         "syslog" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Syslog),
         "file" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::File),
         "stdout" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Stdout),
+        "object_store" => {
+            document.section_beside(name, section, taken, mistakes).map(SinkSettings::ObjectStore)
+        }
         _ => {
             let types = one_of(&SinkSettings::TYPES.map(str::to_owned));
             let meant = did_you_mean(&kind, SinkSettings::TYPES);

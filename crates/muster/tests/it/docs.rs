@@ -128,6 +128,7 @@ fn every_key_of_the_settings_is_documented_and_no_other() {
         ("stdout", ""),
         ("syslog", "address = \"siem.example:514\"\ntransport = \"tcp\""),
         ("file", "path = \"a\""),
+        ("object_store", "url = \"file:///a\""),
     ] {
         let sink = format!("[sinks.a]\ntype = \"{kind}\"\n{needs}");
         let (mut found, mut there) = (BTreeSet::new(), BTreeSet::new());

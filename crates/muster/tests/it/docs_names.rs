@@ -7,20 +7,18 @@ use std::path::PathBuf;
 use crate::docs::{SENTINEL, documents, keys, muster, read, root, spans};
 
 /// What a sink of each type needs at least.
-const SINKS: [(&str, &str); 5] = [
-    ("splunk_hec", "url = \"https://splunk.example\"\ntoken = { env = \"TOKEN\" }"),
-    ("elasticsearch", "url = \"https://elastic.example:9200\""),
-    ("kafka", "brokers = [\"kafka.example:9093\"]\ntopic = \"alerts\""),
-    ("nats", "url = \"nats://nats.example\"\nstream = \"MUSTER\""),
-const SINKS: [(&str, &str); 8] = [
+const SINKS: [(&str, &str); 11] = [
     ("splunk_hec", "url = \"https://splunk.example\"\ntoken = { env = \"TOKEN\" }"),
     ("elasticsearch", "url = \"https://elastic.example:9200\""),
     ("sentinel", SENTINEL),
+    ("kafka", "brokers = [\"kafka.example:9093\"]\ntopic = \"alerts\""),
+    ("nats", "url = \"nats://nats.example\"\nstream = \"MUSTER\""),
     ("webhook", "url = \"https://hooks.example\""),
     ("otlp", "url = \"https://otel.example:4318\""),
     ("stdout", ""),
     ("syslog", "address = \"siem.example:514\"\ntransport = \"tcp\""),
     ("file", "path = \"a\""),
+    ("object_store", "url = \"file:///a\""),
 ];
 
 fn sink(kind: &str) -> String {

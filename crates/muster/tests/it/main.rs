@@ -34,6 +34,7 @@ mod listener;
 mod matrix;
 mod memory;
 mod nats;
+mod object_store;
 mod onboarding;
 mod otlp;
 mod partner_page;

@@ -7,6 +7,7 @@
 //! fewer words. JSON is escaped as JSON; a text that is not right there is written anew (`writer`).
 
 mod base;
+pub(crate) mod columns;
 mod evidence;
 mod fields;
 mod finding;

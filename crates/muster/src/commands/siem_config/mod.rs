@@ -8,6 +8,7 @@ mod elasticsearch;
 mod kafka;
 mod known;
 mod nats;
+mod object_store;
 mod otlp;
 mod qradar;
 mod rsyslog;
@@ -60,6 +61,9 @@ enum Siem {
     Webhook,
     /// A receiver of an OpenTelemetry Collector.
     Otlp,
+    /// What a bucket, container or folder must allow, and the custom sources of Amazon Security Lake.
+    #[value(name = "object_store")]
+    ObjectStore,
     /// Log sources for LEEF or CEF over syslog.
     Qradar,
     /// A receiver of the syslog sink.
@@ -95,6 +99,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         Siem::Sentinel => sentinel::files(&known)?,
         Siem::Webhook => webhook::files(&known)?,
         Siem::Otlp => otlp::files(&known)?,
+        Siem::ObjectStore => object_store::files(&known)?,
         Siem::Qradar => qradar::files(&known)?,
         Siem::Rsyslog => rsyslog::files(&known)?,
         Siem::SyslogNg => syslog_ng::files(&known)?,

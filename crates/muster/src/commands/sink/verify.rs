@@ -240,6 +240,10 @@ async fn asked(sink: &str, context: &Context) -> Result<Asked, Failed> {
         (SinkSettings::Syslog(_), _) => {
             cannot("a syslog receiver only takes; `muster sink diff` holds what two sinks acknowledged against each other".to_owned())
         }
+        (SinkSettings::ObjectStore(_), _) => cannot(
+            "each delivery is an object named by its numbers, made once and looked at; `muster sink diff` holds what two sinks acknowledged against each other"
+                .to_owned(),
+        ),
         (SinkSettings::File(file), _) => {
             if file.format != FormatName::Raw || file.path.to_string_lossy().contains("{{") {
                 return cannot("only one file with format = \"raw\" is read back".to_owned());

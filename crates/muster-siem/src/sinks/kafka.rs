@@ -198,7 +198,7 @@ fn proof(settings: &KafkaSettings, around: &Surroundings<'_>) -> Result<Proof, S
         proxy: around.proxy.clone()?,
         ..ClientOptions::default()
     });
-    Ok(Proof::Token(Tokens {
+    Ok(Proof::Token(Box::new(Tokens {
         client: client.map_err(|error| error.to_string())?,
         url: token_url.clone(),
         client_id: client_id.clone(),
@@ -206,7 +206,7 @@ fn proof(settings: &KafkaSettings, around: &Surroundings<'_>) -> Result<Proof, S
         scope: scope.clone(),
         clock: Arc::clone(&around.clock),
         kept: tokio::sync::Mutex::default(),
-    }))
+    })))
 }
 
 /// Key and headers of each record of a delivery batch.
@@ -431,12 +431,13 @@ impl<'s> Sending<'s> {
     }
 
     fn batch_bytes(&self) -> usize {
-        bytes(self.sink.settings.batch_size)
+        bytes(self.sink.settings.batch_size).min(self.sink.producer.request_bytes_max())
     }
 
     /// Sends what waits, round by round: one request to each broker, with the next chunk of as many partitions as fit.
     async fn run(&mut self, known: &Topic) {
         let mut queues = self.queues(known.leaders.len());
+        let request_bytes_max = self.batch_bytes();
         loop {
             let mut requests: BTreeMap<Address, Vec<(i32, Chunk)>> = BTreeMap::new();
             let mut leaderless = Vec::new();
@@ -449,7 +450,7 @@ impl<'s> Sending<'s> {
                 };
                 let request = requests.entry(leader.clone()).or_default();
                 let under_way: usize = request.iter().map(|(_, chunk)| chunk.bytes).sum();
-                if request.is_empty() || under_way + next.bytes <= bytes(self.sink.settings.batch_size) {
+                if request.is_empty() || under_way + next.bytes <= request_bytes_max {
                     request.extend(queue.pop_front().map(|chunk| (*partition, chunk)));
                 }
             }
@@ -479,8 +480,7 @@ impl<'s> Sending<'s> {
     }
 
     async fn send(&self, at: &Address, chunks: Vec<(i32, Chunk)>) -> Vec<(i32, Chunk, Said)> {
-        let partitions: Vec<(i32, usize)> =
-            chunks.iter().map(|(partition, chunk)| (*partition, chunk.events.len())).collect();
+        let partitions: Vec<i32> = chunks.iter().map(|(partition, _)| *partition).collect();
         let mut chunks: HashMap<i32, Chunk> = chunks.into_iter().collect();
         let pack = |partition: i32| {
             let events = chunks.get(&partition).map_or(&[][..], |chunk| &chunk.events);
@@ -519,15 +519,6 @@ impl<'s> Sending<'s> {
                 // What follows in the partition waits for it.
                 let left = queues.remove(&partition).into_iter().flatten();
                 self.owe(std::iter::once(chunk).chain(left));
-                return;
-            }
-            Said::Fewer(most) => {
-                let most = most.max(1);
-                let parts = chunk.events.chunks(most);
-                let parts =
-                    parts.map(|part| self.chunk(part.to_vec(), chunk.refusals.clone(), chunk.is_refused));
-                let parts: Vec<Chunk> = parts.collect();
-                put_first(queues, partition, parts);
                 return;
             }
             Said::TooLarge(reason) => (reason, Vec::new()),
@@ -590,5 +581,7 @@ fn put_first(queues: &mut BTreeMap<i32, VecDeque<Chunk>>, partition: i32, parts:
 
 #[cfg(test)]
 mod broker;
+#[cfg(test)]
+mod peers;
 #[cfg(test)]
 mod tests;

@@ -98,9 +98,12 @@ pub(super) struct State {
     pub(super) connections: usize,
     pub(super) clients: Vec<String>,
     pub(super) next_producer: i64,
-    /// What is known of each producer in each partition: the next number, and the last batches with their places.
-    sequences: HashMap<(String, i32, i64), (i32, VecDeque<(i32, i32, i64)>)>,
+    /// What is known of each producer in each partition.
+    sequences: HashMap<(String, i32, i64), Sequences>,
 }
+
+/// The next number, and the last batches: first number, count, and place in the log.
+type Sequences = (i32, VecDeque<(i32, i32, i64)>);
 
 impl State {
     fn new() -> Self {

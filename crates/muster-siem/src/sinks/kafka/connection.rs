@@ -46,7 +46,7 @@ pub(super) enum Proof {
     /// A user's password.
     Password { mechanism: Mechanism, user: String, password: Secret<String> },
     /// A token.
-    Token(Tokens),
+    Token(Box<Tokens>),
 }
 
 impl Proof {

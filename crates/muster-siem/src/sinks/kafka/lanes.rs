@@ -95,8 +95,6 @@ pub(super) struct Lane {
     /// The number of the next record.
     pub(super) next: i32,
     doubt: Option<Doubt>,
-    /// How many events go at once at most, after the broker would not have more.
-    pub(super) most: Option<usize>,
     sign: Arc<Sign>,
 }
 

@@ -2,7 +2,7 @@
 //! the broker knows what comes twice.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
@@ -37,6 +37,8 @@ pub(super) struct Producer {
     /// The number that is in use. Held while one is fetched.
     current: tokio::sync::Mutex<Option<ProducerId>>,
     poisons: Mutex<HashMap<EventKey, String>>,
+    /// The bytes of one request, as far as closed connections have taught it.
+    request_bytes_max: AtomicUsize,
     /// Events that may have been written before they were given up, and come again.
     maybe_doubled: AtomicU64,
 }
@@ -60,8 +62,6 @@ pub(super) enum Said {
     Acknowledged,
     /// Not now; without a reason when another has told it.
     Owed(Option<Trouble>),
-    /// Fewer of them at once: at most so many.
-    Fewer(usize),
     /// More than the broker takes at once.
     TooLarge(String),
     /// Some are invalid: their places, with a reason for each; none where the broker does not say which.
@@ -92,6 +92,7 @@ impl Producer {
             acknowledged: Acknowledged::default(),
             current: tokio::sync::Mutex::default(),
             poisons: Mutex::default(),
+            request_bytes_max: AtomicUsize::new(usize::MAX),
             maybe_doubled: AtomicU64::new(0),
         }
     }
@@ -104,6 +105,11 @@ impl Producer {
     /// Why an event is taken for the reason that connections are closed. Told once: it is tried again after that.
     pub(super) fn take_poison(&self, key: &EventKey) -> Option<String> {
         self.poisons.lock().expect("no panic while the lock is held").remove(key)
+    }
+
+    /// The bytes that may go out in one request, as far as closed connections have taught it.
+    pub(super) fn request_bytes_max(&self) -> usize {
+        self.request_bytes_max.load(Ordering::Relaxed)
     }
 
     /// How many events may have been written before they were given up.
@@ -190,14 +196,14 @@ impl Producer {
         &self,
         at: &Address,
         topic: &Arc<str>,
-        partitions: &[(i32, usize)],
+        partitions: &[i32],
         pack: impl Fn(i32) -> Packed,
     ) -> Vec<(i32, Said)> {
         let mut outcomes = Vec::with_capacity(partitions.len());
         let mut lanes: Vec<(i32, OwnedMutexGuard<Lane>)> = Vec::with_capacity(partitions.len());
         // Whether the broker answers, and whether it can be asked at all.
         let (mut is_heard, mut is_open) = (true, true);
-        for (partition, count) in partitions {
+        for partition in partitions {
             let place = (Arc::clone(topic), *partition);
             // In ascending order, so that no two wait for each other.
             let mut lane = self.lanes.lock(&place).await;
@@ -212,10 +218,6 @@ impl Producer {
                     outcomes.push((*partition, Said::Owed(Some(trouble))));
                     continue;
                 }
-            }
-            if let Some(most) = lane.most.filter(|most| most < count) {
-                outcomes.push((*partition, Said::Fewer(most)));
-                continue;
             }
             let producer = match lane.producer {
                 Some(producer) => Ok(producer),
@@ -339,7 +341,6 @@ impl Producer {
     fn taken(&self, lane: &mut Lane) {
         if let Some(doubt) = lane.end() {
             lane.next = next_sequence(lane.next, doubt.count);
-            lane.most = None;
             self.acknowledged.add(doubt.events.iter().copied());
         }
     }
@@ -386,7 +387,9 @@ impl Producer {
                 }
                 poisons.insert(*event, reason);
             }
-            events => lane.most = Some((events.len() / 2).max(1)),
+            _ => {
+                self.request_bytes_max.fetch_min(bytes / 2, Ordering::Relaxed);
+            }
         }
         Settled::GivenUp
     }

@@ -599,6 +599,9 @@ async fn tokens_are_fetched_once_and_anew_when_they_are_refused() {
     }
     assert_eq!(issuer.seen().len(), 1);
     brokers.set(|state| state.user = Some(user("another")));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(2)).await;
+    tokio::time::resume();
     let refused = deliver(&sink, 5, &["b"]).await;
     all_owed(&refused);
     assert!(!reason(&refused).contains("the-token"), "{refused:?}");

@@ -340,8 +340,12 @@ pub(crate) async fn test_sink(
     sink: &SinkSettings,
     clock: Arc<dyn Clock>,
 ) -> Result<String, String> {
-    // A credential that Muster keeps is in the store; what else is there needs none.
-    let store = match settings.apps.values().any(AppSettings::keeps_credential_in_store) {
+    // A credential that Muster keeps is in the store, and only a sink that wants tokens needs it.
+    let app = match sink {
+        SinkSettings::Sentinel(sentinel) => settings.apps.get(&sentinel.app),
+        _ => None,
+    };
+    let store = match app.is_some_and(AppSettings::keeps_credential_in_store) {
         true => open_store(settings, OpenMode::Shared).await.ok(),
         false => None,
     };

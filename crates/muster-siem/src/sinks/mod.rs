@@ -75,7 +75,6 @@ pub use webhook::{BatchAs, Webhook, WebhookSettings};
 
 /// A sink's section of the settings.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each sink, and none is moved about")]
 pub enum SinkSettings {
     /// Splunk's HTTP Event Collector.
     SplunkHec(SplunkHecSettings),

@@ -196,7 +196,8 @@ impl Otlp {
 fn taken(response: &Response) -> Taken {
     let kind = response.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
     let is_protobuf = kind.is_some_and(|kind| kind.starts_with(PROTOBUF.as_bytes()));
-    if !is_protobuf && !(kind.is_none() && response.body.is_empty()) {
+    let says_nothing = kind.is_none() && response.body.is_empty();
+    if !is_protobuf && !says_nothing {
         return Taken::Nothing;
     }
     match ExportLogsServiceResponse::decode(&response.body[..]) {

@@ -1,20 +1,21 @@
-//! Objects in S3, Azure Blob Storage, Google Cloud Storage or a folder: NDJSON compressed with zstd, or Parquet of OCSF.
+//! Objects in S3, Azure Blob Storage, Google Cloud Storage or a folder: NDJSON compressed with zstd, or Parquet of
+//! OCSF.
 //!
-//! Each delivery becomes an object, or some: named by its range in the journal (tenant, lineage, number), always with the
-//! same bytes, and made only where there is none of that name. So a delivery that comes again, after a crash or a lost answer,
-//! meets its own object, and that counts as delivered only when it holds these very bytes: by a digest in its metadata, or by
-//! reading it. Where something else has the name, the object is made under a name with its digest: nothing is overwritten, and
-//! nothing kept waiting by what somebody put there.
+//! Each delivery becomes an object, or some: named by its range in the journal (tenant, lineage, number), always with
+//! the same bytes, and made only where there is none of that name. So a delivery that comes again, after a crash or a
+//! lost answer, meets its own object, and that counts as delivered only when it holds these very bytes: by a digest in
+//! its metadata, or by reading it. Where something else has the name, the object is made under a name with its digest:
+//! nothing is overwritten, and nothing kept waiting by what somebody put there.
 //!
-//! A delivery is delivered as a whole or not at all: its name stays that of the same records. Several deliveries are never in
-//! one object: what comes again together may be others than the first time, and only the range of one delivery is always the
-//! same.
+//! A delivery is delivered as a whole or not at all: its name stays that of the same records. Several deliveries are
+//! never in one object: what comes again together may be others than the first time, and only the range of one
+//! delivery is always the same.
 //!
 //! What may double: a delivery whose object was made and not acknowledged, when before it came again the settings, the
 //! version of Muster, or which of its records are owed were changed. A replay makes new objects.
 //!
-//! Source: Amazon S3 "Conditional writes"; Azure "Specifying conditional headers for Blob service operations"; Google "Request
-//! preconditions".
+//! Source: Amazon S3 "Conditional writes"; Azure "Specifying conditional headers for Blob service operations"; Google
+//! "Request preconditions".
 
 mod address;
 mod bucket;
@@ -61,7 +62,6 @@ pub struct ObjectStoreSink {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each sink, and none is moved about")]
 enum Place {
     Bucket(Bucket),
     Folder(PathBuf),
@@ -128,8 +128,8 @@ impl ObjectStoreSink {
         outcomes.report()
     }
 
-    /// Delivers a delivery, unless another has failed: one refused object tells about the others, and what has not started does not
-    /// start.
+    /// Delivers a delivery, unless another has failed: one refused object tells about the others, and what has not
+    /// started does not start.
     async fn attempt(
         &self,
         tenant: &TenantLabel,
@@ -192,11 +192,15 @@ impl ObjectStoreSink {
 
     /// Makes the object where there is none, and says what is there then.
     async fn make(&self, object: &Object) -> Result<Found, Trouble> {
-        // Until all of this went well, the next object is looked at, too.
-        let was_known = self.is_known.swap(false, Ordering::Relaxed);
-        let made = self.create(object).await?;
-        if made == Made::Created && was_known {
-            self.is_known.store(true, Ordering::Relaxed);
+        let made = match self.create(object).await {
+            Ok(made) => made,
+            Err(trouble) => {
+                // The next one that is made is looked at again.
+                self.is_known.store(false, Ordering::Relaxed);
+                return Err(trouble);
+            }
+        };
+        if made == Made::Created && self.is_known.load(Ordering::Relaxed) {
             return Ok(Found::Same);
         }
         let found = self.look(object).await?;

@@ -139,12 +139,12 @@ def parquet(folder, ndjson):
     assert not any("muster_without_column" in event for event in events)
     # And by DuckDB, all files of a class as one table.
     for class_uid in schemas:
-        pattern = f"{folder}/**/muster_{class_uid}/**/*.parquet"
+        pattern = f"{folder}/ext/muster_{class_uid}/**/*.parquet"
         query = (
             "select count(*), count(distinct metadata.uid), sum((time is null)::int), min(class_uid), max(class_uid), "
             f"count(distinct eventDay) from read_parquet('{pattern}', hive_partitioning = true)"
         )
-        count, _, without_time, first, last, _ = duckdb.sql(query).fetchone()
+        ((count, _, without_time, first, last, _),) = duckdb.sql(query).fetchall()
         counted = sum(count for event, count in events.items() if json.loads(event)["class_uid"] == class_uid)
         assert (count, without_time, first, last) == (counted, 0, class_uid, class_uid), (class_uid, count)
     smallest = min(sizes)

@@ -1,5 +1,6 @@
-//! The attributes of each class as columns: what an event of this format can hold, with its types, for files that want to know
-//! that beforehand. What is not here, or of another type, is no mistake: whoever writes columns keeps it as JSON.
+//! The attributes of each class as columns: what an event of this format can hold, with its types, for files that want
+//! to know that beforehand. What is not here, or of another type, is no mistake: whoever writes columns keeps it as
+//! JSON.
 
 /// An attribute of a class or object.
 #[derive(Debug, Clone, Copy)]

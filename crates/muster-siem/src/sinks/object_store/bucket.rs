@@ -25,8 +25,8 @@ use crate::sinks::error::shown;
 use crate::sinks::http::{self, ReceiverWords};
 use crate::sinks::settings::Surroundings;
 
-/// The name under which an object's metadata says its digest. Letters and digits only: Azure wants a name of C#, and proxies
-/// drop headers with `_`.
+/// The name under which an object's metadata says its digest. Letters and digits only: Azure wants a name of C#, and
+/// proxies drop headers with `_`.
 const DIGEST: &str = "mustersha256";
 /// How much of an object is read back at once, below the bound on answers.
 const PIECE_BYTES: u64 = 512 << 10;
@@ -120,7 +120,8 @@ impl Bucket {
                     .with_conditional_put(S3ConditionalPut::ETagMatch)
                     // One object is removed, by a plain request.
                     .with_disable_bulk_delete(true)
-                    // A wildcard certificate has one name before the dot. What is like S3 elsewhere has seldom names for buckets.
+                    // A wildcard certificate has one name before the dot. What is like S3 elsewhere has seldom names
+                    // for buckets.
                     .with_virtual_hosted_style_request(endpoint.is_none() && !bucket.contains('.'))
                     .with_client_options(options)
                     .with_retry(retry)
@@ -212,8 +213,8 @@ impl Bucket {
         }
     }
 
-    /// What there is under the object's name: by the digest in its metadata, and its length; or, where it has no such metadata,
-    /// by reading it.
+    /// What there is under the object's name: by the digest in its metadata, and its length; or, where it has no such
+    /// metadata, by reading it.
     pub(super) async fn look(&self, object: &Object) -> Result<Found, Trouble> {
         let heard = Heard::default();
         let path = self.path(&object.name);
@@ -332,6 +333,9 @@ impl Bucket {
             (401, _) | (403, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthenticationFailed") => {
                 format!("{product} does not take the credentials ({said}): check the sink's keys")
             }
+            (403, "AuthorizationFailure") => format!(
+                "{product} does not take the request ({said}): check the sink's keys, and which networks the account lets in"
+            ),
             (403, _) => format!(
                 "the credentials do not allow to {doing} objects there ({said}): give them {rights}; `muster siem-config \
                  object_store` prints what is needed"

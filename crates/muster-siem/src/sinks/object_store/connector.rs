@@ -1,5 +1,5 @@
-//! The HTTP client that the stores' clients speak through: Muster's own, with its roots, its proxy, its time-outs and its bound
-//! on answers. It follows no redirect and tries nothing twice.
+//! The HTTP client that the stores' clients speak through: Muster's own, with its roots, its proxy, its time-outs and
+//! its bound on answers. It follows no redirect and tries nothing twice.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,7 +24,8 @@ impl HttpConnector for Connector {
     }
 }
 
-/// What was answered last to the requests of one operation: the stores' own errors leave it out, or hold it as text only.
+/// What was answered last to the requests of one operation: the stores' own errors leave it out, or hold it as text
+/// only.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Heard(Arc<Mutex<Option<Answer>>>);
 

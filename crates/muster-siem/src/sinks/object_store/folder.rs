@@ -1,8 +1,8 @@
 //! Objects in a folder of this machine.
 //!
-//! A file is written under another name, synced, and given its own by a hard link, which never replaces anything; then the
-//! folder is synced. So under its own name a file is whole, whatever happens. `object_store`'s own store for folders does not
-//! sync.
+//! A file is written under another name, synced, and given its own by a hard link, which never replaces anything; then
+//! the folder is synced. So under its own name a file is whole, whatever happens. `object_store`'s own store for
+//! folders does not sync.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -108,8 +108,8 @@ fn is_same(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     Ok(rest.is_empty())
 }
 
-/// Makes the folders below `root` that are missing, each synced into the one above it. The root is not made: where it is missing,
-/// a disk may not be mounted.
+/// Makes the folders below `root` that are missing, each synced into the one above it. The root is not made: where it
+/// is missing, a disk may not be mounted.
 fn make_folders(root: &Path, folder: &Path) -> io::Result<()> {
     let mut path = root.to_owned();
     if !root.is_dir() {

@@ -1,5 +1,5 @@
-//! The objects of a delivery: what each is called and holds. Of the same delivery always the same, byte for byte, as long as
-//! settings and version are.
+//! The objects of a delivery: what each is called and holds. Of the same delivery always the same, byte for byte, as
+//! long as settings and version are.
 
 use bytes::Bytes;
 use muster_model::{ContentHash, Delivery, DeliveryBatch, Selection, TenantLabel};
@@ -154,8 +154,8 @@ fn parts<'e, 's>(events: &'s [&'e [u8]], bytes_max: usize) -> Vec<&'s [&'e [u8]]
     parts
 }
 
-/// What no other delivery is called: whose it is, its range in the journal (a lineage, the first number and the last, which are
-/// one), which of its records are in it where not all are, and which part it is.
+/// What no other delivery is called: whose it is, its range in the journal (a lineage, the first number and the last,
+/// which are one), which of its records are in it where not all are, and which part it is.
 fn file_name(tenant: &TenantLabel, delivery: &Delivery, part: usize) -> String {
     let number = delivery.number.0;
     let selection = match &delivery.selection {

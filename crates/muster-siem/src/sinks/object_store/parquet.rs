@@ -1,8 +1,8 @@
 //! Parquet of OCSF: a class for each file, with the same columns in each file of a class.
 //!
-//! An event is taken apart into columns by the tables of the format (`formats/ocsf/columns.rs`). An attribute that has no column,
-//! or is not what its column is, stands whole as JSON in the column `unmapped`, under [`WITHOUT_COLUMN`], so that every
-//! event can be put together again.
+//! An event is taken apart into columns by the tables of the format (`formats/ocsf/columns.rs`). An attribute that has
+//! no column, or is not what its column is, stands whole as JSON in the column `unmapped`, under [`WITHOUT_COLUMN`],
+//! so that every event can be put together again.
 //!
 //! The bytes are the same whenever they are made: no time is in them, nobody's version, and one thread makes them.
 

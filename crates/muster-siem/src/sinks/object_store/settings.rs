@@ -20,8 +20,8 @@ const OBJECT_SIZE_MOST: u64 = 256 << 20;
 pub struct ObjectStoreSettings {
     /// Where objects go: `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix` or `file:///folder`.
     pub url: ObjectUrl,
-    /// The folders below it, with `{{ tenant.slug }}`, `{{ tenant.id }}`, `{source}`, `{yyyy}`, `{mm}`, `{dd}`, `{class}` and
-    /// `{region}`.
+    /// The folders below it, with `{{ tenant.slug }}`, `{{ tenant.id }}`, `{source}`, `{yyyy}`, `{mm}`, `{dd}`,
+    /// `{class}` and `{region}`.
     #[serde(default)]
     pub path: Option<PathTemplate>,
     /// What an object is: NDJSON or Parquet.
@@ -198,8 +198,8 @@ impl ObjectStoreSettings {
         ]
     }
 
-    /// What is wrong with the credentials and the address: keys of another service are refused, so that nobody thinks that
-    /// they are used.
+    /// What is wrong with the credentials and the address: keys of another service are refused, so that nobody thinks
+    /// that they are used.
     fn wrong_way(&self) -> Vec<String> {
         let words: [(&str, bool); 4] = [
             ("account", self.account.is_some()),

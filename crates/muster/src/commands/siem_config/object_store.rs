@@ -1,6 +1,6 @@
-//! Object stores: what a sink must be allowed, and no more (Amazon S3 "Actions, resources, and condition keys", Azure "Built-in
-//! roles for Storage", Google "IAM roles for Cloud Storage"); for Parquet the custom sources of Amazon Security Lake
-//! ("Collecting data from custom sources").
+//! Object stores: what a sink must be allowed, and no more (Amazon S3 "Actions, resources, and condition keys", Azure
+//! "Built-in roles for Storage", Google "IAM roles for Cloud Storage"); for Parquet the custom sources of Amazon
+//! Security Lake ("Collecting data from custom sources").
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,5 @@
-//! Connections that stay open between deliveries, for a while: what nobody takes is closed before its receiver, or a firewall
-//! on the way, wonders about the silence.
+//! Connections that stay open between deliveries, for a while: what nobody takes is closed before its receiver, or a
+//! firewall on the way, wonders about the silence.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

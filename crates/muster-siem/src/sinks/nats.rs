@@ -1,16 +1,16 @@
 //! NATS JetStream: each event is a message of its own, stored by one stream.
 //!
-//! Delivered is what that stream has answered for: a PubAck that names it and gives a number. The stream is named in each message
-//! (`Nats-Expected-Stream`), so that no other one takes what has come to be its subject. An answer that names no number, or
-//! another stream, or comes from a service that listens on the subject, counts for nothing.
+//! Delivered is what that stream has answered for: a PubAck that names it and gives a number. The stream is named in
+//! each message (`Nats-Expected-Stream`), so that no other one takes what has come to be its subject. An answer that
+//! names no number, or another stream, or comes from a service that listens on the subject, counts for nothing.
 //!
-//! An event that comes again has the same `Nats-Msg-Id`, made from the sink's name and what its record is known by (tenant, source,
-//! id, update time, content), and the stream knows it for as long as its `duplicate_window` is, two minutes where nobody says
-//! otherwise. With `deduplicate = "subject"` that digest is the last name of its subject, and a stream that keeps the first message
-//! of each subject has it once, for as long as it keeps it.
+//! An event that comes again has the same `Nats-Msg-Id`, made from the sink's name and what its record is known by
+//! (tenant, source, id, update time, content), and the stream knows it for as long as its `duplicate_window` is, two
+//! minutes where nobody says otherwise. With `deduplicate = "subject"` that digest is the last name of its subject, and
+//! a stream that keeps the first message of each subject has it once, for as long as it keeps it.
 //!
-//! What was published and not answered for stays owed: the connection is closed, with what was not sent of it, and nothing is
-//! retried here.
+//! What was published and not answered for stays owed: the connection is closed, with what was not sent of it, and
+//! nothing is retried here.
 //!
 //! Source: NATS "JetStream, publishing to streams", "Streams", ADR-4 and the server's `errors.json`.
 
@@ -187,7 +187,8 @@ impl Nats {
         Sent::Each(fates.collect())
     }
 
-    /// A connection by which can be published: one that is open, or a new one, by which it was seen that the stream is as it must be.
+    /// A connection by which can be published: one that is open, or a new one, by which it was seen that the stream is
+    /// as it must be.
     async fn connection(&self, until: Instant) -> Result<Connection, Trouble> {
         while let Some(mut connection) = self.kept.take() {
             if connection.is_usable().await {
@@ -216,7 +217,7 @@ impl Nats {
     async fn connect(&self, until: Instant) -> Result<Connection, Trouble> {
         let addresses = &self.settings.url.0;
         let first = self.current.load(Ordering::Relaxed);
-        let mut trouble = None;
+        let (mut trouble, mut has_said) = (None, false);
         for step in 0..addresses.len() {
             let place = (first + step) % addresses.len();
             let now = Instant::now();
@@ -229,17 +230,13 @@ impl Nats {
                     return Ok(connection);
                 }
                 Err(ended) => {
-                    trouble.get_or_insert_with(|| {
+                    // What one of them says tells more than that others are not there.
+                    let says = matches!(ended, Ended::Said(_));
+                    if trouble.is_none() || says && !has_said {
                         let words = ended.words(PRODUCT, self.settings.timeout.0);
-                        Trouble {
-                            reason: format!(
-                                "sink `{}` ({}): {words}",
-                                self.name,
-                                shown(&addresses[place].to_string())
-                            ),
-                            after: None,
-                        }
-                    });
+                        trouble = Some(self.trouble_at(&addresses[place].to_string(), &words));
+                    }
+                    has_said |= says;
                 }
             }
         }
@@ -281,11 +278,16 @@ impl Nats {
     fn trouble(&self, reason: &str) -> Trouble {
         let place = self.current.load(Ordering::Relaxed);
         let address = self.settings.url.0.get(place).map(ToString::to_string).unwrap_or_default();
-        Trouble { reason: format!("sink `{}` ({}): {reason}", self.name, shown(&address)), after: None }
+        self.trouble_at(&address, reason)
     }
 
-    /// Asks what the stream is like, and publishes what it cannot store: a message that wants to stand behind one that there will
-    /// never be. Its refusal shows that the subject leads to this stream, and that the user may publish to it.
+    fn trouble_at(&self, address: &str, reason: &str) -> Trouble {
+        Trouble { reason: format!("sink `{}` ({}): {reason}", self.name, shown(address)), after: None }
+    }
+
+    /// Asks what the stream is like, and publishes what it cannot store: a message that wants to stand behind one that
+    /// there will never be. Its refusal shows that the subject leads to this stream, and that the user may publish to
+    /// it.
     pub(super) async fn test(&self) -> Result<String, SinkError> {
         let unusable = |trouble: Trouble| SinkError::unusable(&self.name, &trouble);
         let until = Instant::now() + self.settings.timeout.0;

@@ -1,5 +1,5 @@
-//! Where an event goes at a broker: a text of the settings, such as a subject or a routing key, with places for the tenant and
-//! the source.
+//! Where an event goes at a broker: a text of the settings, such as a subject or a routing key, with places for the
+//! tenant and the source.
 
 use std::str::FromStr;
 
@@ -23,8 +23,8 @@ enum PlacePiece {
 }
 
 impl PlaceTemplate {
-    /// The text for a tenant and a source. The `/` before a saved query's name becomes `-`: at brokers it has no meaning, and
-    /// in their commands it may.
+    /// The text for a tenant and a source. The `/` before a saved query's name becomes `-`: at brokers it has no
+    /// meaning, and in their commands it may.
     #[must_use]
     pub fn expand(&self, tenant: &TenantLabel, source: Source) -> String {
         let pieces = self.0.iter().map(|piece| match piece {

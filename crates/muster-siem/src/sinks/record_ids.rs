@@ -1,4 +1,5 @@
-//! What a record version is known by at receivers that tell repetitions: tenant, source, id, time of update and content.
+//! What a record version is known by at receivers that tell repetitions: tenant, source, id, time of update and
+//! content.
 
 use muster_model::{ContentHash, DeliveryBatch};
 
@@ -13,8 +14,8 @@ impl RecordIds {
         Self::within(&[], batch)
     }
 
-    /// The same where several sinks send to one receiver, each of them things of its own: what one has sent there must not pass
-    /// for what another is about to send.
+    /// The same where several sinks send to one receiver, each of them things of its own: what one has sent there must
+    /// not pass for what another is about to send.
     pub(super) fn of_sink(sink: &str, batch: DeliveryBatch<'_>) -> Self {
         Self::within(&[sink], batch)
     }

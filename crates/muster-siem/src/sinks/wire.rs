@@ -159,7 +159,8 @@ impl Wire {
         self.sent = 0;
     }
 
-    /// Sends the first `limit` bytes of what is to go out, for as long as nothing is heard; answers when something was heard.
+    /// Sends the first `limit` bytes of what is to go out, for as long as nothing is heard; answers when something was
+    /// heard.
     pub(super) async fn turn(&mut self, limit: usize, until: Instant) -> Result<(), Ended> {
         let turn = std::future::poll_fn(|context| {
             // Why it takes nothing more it may have said before.

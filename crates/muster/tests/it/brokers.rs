@@ -1,9 +1,10 @@
-//! What the tests with message brokers have in common: programs that nobody here wrote, and what was read back with them, held
-//! against the archive.
+//! What the tests with message brokers have in common: programs that nobody here wrote, and what was read back with
+//! them, held against the archive.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use muster_model::ContentHash;
 use muster_store::{DeadLetterOrigin, SinkTotals, Store};
@@ -38,10 +39,17 @@ pub(crate) fn missing<T>(what: &str) -> Option<T> {
     None
 }
 
-/// A port that nobody listens at.
+/// A port that nobody listens at, below those that connections are given: whoever tries to connect to one of these
+/// while nobody listens may be connected to itself, and takes the port away.
 pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = std::process::id().wrapping_mul(31).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(20_000 + next % 12_000).expect("a port");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Runs a script with these arguments; what it prints.
@@ -75,8 +83,8 @@ pub(crate) async fn all_is_delivered(setup: &Setup, store: &Arc<dyn Store>) {
     .await;
 }
 
-/// Holds the bodies that a broker has against the archive, which has each version once, and prints it as a line of the matrix.
-/// What is called delivered must be there.
+/// Holds the bodies that a broker has against the archive, which has each version once, and prints it as a line of the
+/// matrix. What is called delivered must be there.
 pub(crate) async fn judge(
     (sink, trouble): (&str, &str),
     setup: &Setup,
@@ -134,7 +142,8 @@ pub(crate) async fn takes_example(example: &str, secrets: &[(&str, &str)]) {
     assert!(validated.status.success(), "{validated:?}");
 }
 
-/// Certificates in `folder`: `ca.pem`, `server.pem` and `server.key` of `localhost`, `client.pem` and `client.key` of this name.
+/// Certificates in `folder`: `ca.pem`, `server.pem` and `server.key` of `localhost`, `client.pem` and `client.key` of
+/// this name.
 pub(crate) fn write_certificates(folder: &Path, client_name: &str) {
     let mut params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

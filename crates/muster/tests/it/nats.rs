@@ -1,6 +1,6 @@
-//! NATS JetStream as the nats-server of Debian (2.9) and of PyPI (2.15) play it, read back by NATS's own client for Python: over
-//! kills of either side, an outage, a poisonous record, wrong credentials and a stream that is full. Skipped, and says so, where
-//! `.ci/install-peers` has not been run.
+//! NATS JetStream as the nats-server of Debian (2.9) and of PyPI (2.15) play it, read back by NATS's own client for
+//! Python: over kills of either side, an outage, a poisonous record, wrong credentials and a stream that is full.
+//! Skipped, and says so, where `.ci/install-peers` has not been run.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -69,7 +69,7 @@ impl NatsServer {
         let settings = format!(
             "listen: 127.0.0.1:{port}\njetstream {{ store_dir: \"{}\" }}\n\
              authorization {{ users: [ {{ user: muster, password: right, permissions: {{\n\
-               publish: [\"muster.>\", \"$JS.API.>\", \"$JS.ACK.>\"], subscribe: [\"_INBOX.>\"] }} }} ] }}\n",
+               publish: [\"muster.>\", \"$JS.API.>\", \"$JS.ACK.>\", \"$JS.FC.>\"], subscribe: [\"_INBOX.>\"] }} }} ] }}\n",
             folder.path().join("store").display()
         );
         std::fs::write(folder.path().join("nats.conf"), settings).expect("written");
@@ -275,7 +275,8 @@ async fn what_is_refused_is_owed_and_what_is_poisonous_is_alone() {
     says(&store, "check the sink's user and password").await;
     let tested = setup.muster(&["sink", "test", "nats"]).await;
     assert!(!tested.status.success(), "{tested:?}");
-    assert!(!String::from_utf8_lossy(&tested.stderr).contains("wrong"), "{tested:?}");
+    let said = String::from_utf8_lossy(&[tested.stdout, tested.stderr].concat()).into_owned();
+    assert!(!said.contains("wrong"), "{said}");
     muster.kill().await.expect("killed");
     password(&setup, "right");
     let mut muster = setup.run();

@@ -1,9 +1,9 @@
 //! A connection to a server, by which messages are published and answered for.
 //!
-//! It is ours, and not that of NATS's own crate `async-nats` (0.51), of which a sink that keeps nothing and retries nothing cannot
-//! be made:
-//! - it reconnects for ever by itself, and then sends what waited in its queue, long after that was given up here. A client that
-//!   is dropped while it has no connection goes on trying;
+//! It is ours, and not that of NATS's own crate `async-nats` (0.51), of which a sink that keeps nothing and retries
+//! nothing cannot be made:
+//! - it reconnects for ever by itself, and then sends what waited in its queue, long after that was given up here. A
+//!   client that is dropped while it has no connection goes on trying;
 //! - of a request that has no answer in time it keeps the entry for as long as it lives;
 //! - it reads lines and messages of any length into memory, whatever a server says;
 //! - with the log at `trace` it writes down its CONNECT, with the password in it.
@@ -172,8 +172,8 @@ impl Connection {
         true
     }
 
-    /// Publishes all of `messages` and gathers the answers, in their order; with what ended it before all had one. Then the
-    /// connection is of no more use.
+    /// Publishes all of `messages` and gathers the answers, in their order; with what ended it before all had one. Then
+    /// the connection is of no more use.
     pub(super) async fn publish(
         &mut self,
         messages: &[Publish<'_>],

@@ -46,8 +46,8 @@ pub(super) struct Message {
     pub(super) payload: Bytes,
 }
 
-/// Takes the next thing out of what was heard; none where it is not all there yet. An error says what is wrong with it, and ends
-/// the conversation.
+/// Takes the next thing out of what was heard; none where it is not all there yet. An error says what is wrong with it,
+/// and ends the conversation.
 pub(super) fn read(heard: &mut BytesMut) -> Result<Option<Heard>, String> {
     let Some(end) = memchr::memmem::find(heard, b"\r\n") else {
         return if heard.len() > LINE_BYTES_MAX { Err(not_nats("a line without an end")) } else { Ok(None) };

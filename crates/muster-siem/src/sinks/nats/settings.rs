@@ -202,8 +202,8 @@ impl Settings for NatsSettings {
 }
 
 impl NatsSettings {
-    /// The subjects that the stream must take, as its configuration has them: a name of which a part is a tenant's or a source's
-    /// becomes `*`.
+    /// The subjects that the stream must take, as its configuration has them: a name of which a part is a tenant's or a
+    /// source's becomes `*`.
     #[must_use]
     pub fn stream_subject(&self) -> String {
         let pattern = self.subject.pattern();

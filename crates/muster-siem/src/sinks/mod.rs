@@ -8,6 +8,7 @@
 //! [`Outcome::Retry`]: muster_model::Outcome::Retry
 
 mod address;
+mod amqp;
 mod batch;
 mod bearer;
 mod elasticsearch;
@@ -50,6 +51,7 @@ use muster_model::{DeliveryBatch, Report, SinkMemory, Ticket};
 use crate::formats::Template;
 
 pub use address::{Address, Addresses};
+pub use amqp::{Amqp, AmqpSettings, Mechanism};
 pub use bearer::{BearerTokens, OpenTokens, TokenApi, WantedTokens};
 pub use elasticsearch::{Elasticsearch, ElasticsearchSettings};
 pub use error::SinkError;
@@ -90,6 +92,8 @@ pub enum SinkSettings {
     Webhook(WebhookSettings),
     /// OpenTelemetry logs.
     Otlp(OtlpSettings),
+    /// RabbitMQ, by AMQP.
+    Amqp(AmqpSettings),
     /// A syslog receiver.
     Syslog(SyslogSettings),
     /// A local file.
@@ -102,12 +106,13 @@ pub enum SinkSettings {
 
 impl SinkSettings {
     /// The `type` of every sink.
-    pub const TYPES: [&'static str; 11] = [
+    pub const TYPES: [&'static str; 12] = [
         "splunk_hec",
         "elasticsearch",
         "sentinel",
         "kafka",
         "nats",
+        "amqp",
         "webhook",
         "otlp",
         "syslog",
@@ -127,6 +132,7 @@ impl SinkSettings {
             Self::Sentinel(_) => "sentinel",
             Self::Webhook(_) => "webhook",
             Self::Otlp(_) => "otlp",
+            Self::Amqp(_) => "amqp",
             Self::Syslog(_) => "syslog",
             Self::File(_) => "file",
             Self::Stdout(_) => "stdout",
@@ -145,6 +151,7 @@ impl SinkSettings {
             Self::Sentinel(settings) => settings,
             Self::Webhook(settings) => settings,
             Self::Otlp(settings) => settings,
+            Self::Amqp(settings) => settings,
             Self::Syslog(settings) => settings,
             Self::File(settings) => settings,
             Self::Stdout(settings) => settings,
@@ -167,6 +174,7 @@ impl SinkSettings {
             Self::Sentinel(settings) => Sentinel::build(name, settings, around).map(Sink::Sentinel),
             Self::Webhook(settings) => Webhook::build(name, settings, around).map(Sink::Webhook),
             Self::Otlp(settings) => Otlp::build(name, settings, around).map(Sink::Otlp),
+            Self::Amqp(settings) => Amqp::build(name, settings, around).map(Sink::Amqp),
             Self::Syslog(settings) => Syslog::build(name, settings, around).map(Sink::Syslog),
             Self::Stdout(settings) => Stdout::build(name, settings, around).map(Sink::Stdout),
             Self::ObjectStore(settings) => {
@@ -232,6 +240,8 @@ pub enum Sink {
     Webhook(Webhook),
     /// OpenTelemetry logs.
     Otlp(Otlp),
+    /// RabbitMQ, by AMQP.
+    Amqp(Amqp),
     /// A syslog receiver.
     Syslog(Syslog),
     /// A local file.
@@ -256,6 +266,7 @@ impl Sink {
             Self::Sentinel(sink) => sink.deliver(batch, tickets).await,
             Self::Webhook(sink) => sink.deliver(batch, tickets).await,
             Self::Otlp(sink) => sink.deliver(batch, tickets).await,
+            Self::Amqp(sink) => sink.deliver(batch, tickets).await,
             Self::Syslog(sink) => sink.deliver(batch).await,
             Self::File(sink) => sink.deliver(batch).await,
             Self::TenantFiles(sink) => sink.deliver(batch).await,
@@ -313,6 +324,7 @@ impl Sink {
             Self::Sentinel(sink) => sink.test().await,
             Self::Webhook(sink) => sink.test().await,
             Self::Otlp(sink) => sink.test().await,
+            Self::Amqp(sink) => sink.test().await,
             Self::Syslog(sink) => sink.test().await,
             Self::File(sink) => sink.test().await,
             Self::TenantFiles(sink) => Ok(sink.test()),
@@ -340,6 +352,7 @@ impl Sink {
             | Self::Webhook(_)
             | Self::Otlp(_)
             | Self::ObjectStore(_) => {}
+            Self::Amqp(sink) => sink.close().await,
             Self::Syslog(sink) => sink.close().await,
             Self::File(sink) => sink.close().await,
             Self::TenantFiles(sink) => sink.close().await,

@@ -108,6 +108,7 @@ pub(super) fn read(
         "sentinel" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Sentinel),
         "webhook" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Webhook),
         "otlp" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Otlp),
+        "amqp" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Amqp),
         "syslog" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Syslog),
         "file" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::File),
         "stdout" => document.section_beside(name, section, taken, mistakes).map(SinkSettings::Stdout),

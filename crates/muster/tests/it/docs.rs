@@ -126,6 +126,7 @@ fn every_key_of_the_settings_is_documented_and_no_other() {
         ("webhook", "url = \"https://hooks.example\""),
         ("otlp", "url = \"https://otel.example:4318\""),
         ("stdout", ""),
+        ("amqp", "url = \"amqp://rabbit.example/soc\"\nexchange = \"muster\""),
         ("syslog", "address = \"siem.example:514\"\ntransport = \"tcp\""),
         ("file", "path = \"a\""),
         ("object_store", "url = \"file:///a\""),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::docs::{SENTINEL, documents, keys, muster, read, root, spans};
 
 /// What a sink of each type needs at least.
-const SINKS: [(&str, &str); 11] = [
+const SINKS: [(&str, &str); 12] = [
     ("splunk_hec", "url = \"https://splunk.example\"\ntoken = { env = \"TOKEN\" }"),
     ("elasticsearch", "url = \"https://elastic.example:9200\""),
     ("sentinel", SENTINEL),
@@ -16,6 +16,7 @@ const SINKS: [(&str, &str); 11] = [
     ("webhook", "url = \"https://hooks.example\""),
     ("otlp", "url = \"https://otel.example:4318\""),
     ("stdout", ""),
+    ("amqp", "url = \"amqp://rabbit.example/soc\"\nexchange = \"muster\""),
     ("syslog", "address = \"siem.example:514\"\ntransport = \"tcp\""),
     ("file", "path = \"a\""),
     ("object_store", "url = \"file:///a\""),

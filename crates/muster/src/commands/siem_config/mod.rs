@@ -3,6 +3,7 @@
 //! What only its operators know (where certificates lie, secrets that Muster keeps hashes of) is left to be filled in, in
 //! capitals between angle brackets.
 
+mod amqp;
 mod arcsight;
 mod elasticsearch;
 mod kafka;
@@ -64,6 +65,8 @@ enum Siem {
     /// What a bucket, container or folder must allow, and the custom sources of Amazon Security Lake.
     #[value(name = "object_store")]
     ObjectStore,
+    /// An exchange, queues and bindings of RabbitMQ, and the permissions of its user.
+    Amqp,
     /// Log sources for LEEF or CEF over syslog.
     Qradar,
     /// A receiver of the syslog sink.
@@ -100,6 +103,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         Siem::Webhook => webhook::files(&known)?,
         Siem::Otlp => otlp::files(&known)?,
         Siem::ObjectStore => object_store::files(&known)?,
+        Siem::Amqp => amqp::files(&known)?,
         Siem::Qradar => qradar::files(&known)?,
         Siem::Rsyslog => rsyslog::files(&known)?,
         Siem::SyslogNg => syslog_ng::files(&known)?,

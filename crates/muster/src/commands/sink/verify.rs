@@ -237,6 +237,9 @@ async fn asked(sink: &str, context: &Context) -> Result<Asked, Failed> {
         (SinkSettings::Stdout(_), _) => {
             cannot("what stood on the standard output, only the program behind it knows".to_owned())
         }
+        (SinkSettings::Amqp(_), _) => {
+            cannot("a queue is read once, by its consumers; `muster sink diff` holds what two sinks acknowledged against each other".to_owned())
+        }
         (SinkSettings::Syslog(_), _) => {
             cannot("a syslog receiver only takes; `muster sink diff` holds what two sinks acknowledged against each other".to_owned())
         }

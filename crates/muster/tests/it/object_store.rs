@@ -294,7 +294,8 @@ async fn what_comes_while_the_store_is_gone_or_refuses_waits_for_it() {
     assert_eq!(totals(&*store, "azure").await.delivered, 0);
     muster.kill().await.expect("killed");
     std::fs::write(setup.path().join("azure.key"), AZURITE_KEY).expect("written");
-    // S3 stands still while objects come, and answers when nobody listens any more; Azurite is killed, and comes back.
+    // S3 stands still while objects come, and answers when nobody listens any more; Azurite ends, and comes back. It is asked to
+    // end: killed, it forgets even its container, which it keeps in memory for some seconds.
     let mut muster = setup.run();
     for round in 0..3 {
         for tenant in setup.emulator.tenants() {
@@ -305,7 +306,8 @@ async fn what_comes_while_the_store_is_gone_or_refuses_waits_for_it() {
         }
         signal(&moto.process, Signal::STOP);
         let port = azurite.port().to_owned();
-        azurite.process.kill().await.expect("killed");
+        signal(&azurite.process, Signal::TERM);
+        azurite.process.wait().await.expect("ended");
         for sink in ["s3", "azure"] {
             eventually("it is told that there is no way", async || {
                 let told = store.sink_totals().await.expect("the store answers");

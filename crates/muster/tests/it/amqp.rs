@@ -199,6 +199,8 @@ fn command(program: &str, folder: &Path, (node, port, dist_port): (&str, u16, u1
     let mut command = Command::new(Path::new(PROGRAMS).join(program));
     let path = |name: &str| folder.join(name);
     command
+        // Where a node that cannot start leaves its dump.
+        .current_dir(folder)
         .env("HOME", folder)
         .env("RABBITMQ_NODENAME", node)
         .env("RABBITMQ_NODE_PORT", port.to_string())

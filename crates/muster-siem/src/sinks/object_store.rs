@@ -29,6 +29,7 @@ mod path;
 mod settings;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
@@ -55,7 +56,7 @@ const REQUESTS_MAX: usize = 4;
 pub struct ObjectStoreSink {
     name: String,
     target: String,
-    shape: Shape,
+    shape: Arc<Shape>,
     place: Place,
     /// Whether an object was found as it was written: something that answers 200 to everything is no bucket.
     is_known: AtomicBool,
@@ -96,7 +97,7 @@ impl ObjectStoreSink {
                 region: settings.region.clone().unwrap_or_default(),
                 bytes_max: bytes(settings.batch_size),
             };
-            Ok((shape, place))
+            Ok((Arc::new(shape), place))
         });
         let (shape, place) =
             made.map_err(|problem| SinkError::Settings { sink: name.to_owned(), problem })?;
@@ -152,7 +153,7 @@ impl ObjectStoreSink {
         tenant: &TenantLabel,
         delivery: &Delivery,
     ) -> Result<Vec<Option<String>>, Trouble> {
-        let (shape, tenant, delivery) = (self.shape.clone(), tenant.clone(), delivery.clone());
+        let (shape, tenant, delivery) = (Arc::clone(&self.shape), tenant.clone(), delivery.clone());
         // Formatting, compressing and hashing take tens of milliseconds: too long for a thread that others wait for.
         let cut = tokio::task::spawn_blocking(move || object::cut(&shape, &tenant, &delivery)).await;
         let Cut { objects, unwritable } = match cut {
@@ -204,9 +205,10 @@ impl ObjectStoreSink {
             return Ok(Found::Same);
         }
         let found = self.look(object).await?;
-        if (made, found) == (Made::Created, Found::Other) {
+        if made == Made::Created && found != Found::Same {
+            let there = if found == Found::Other { "something else" } else { "nothing" };
             return Err(self.trouble(&format!(
-                "it says that `{}` was made, and something else is there: check the url, and that nobody else writes there",
+                "it says that `{}` was made, and {there} is there: check the url, and that nobody else writes there",
                 object.name
             )));
         }
@@ -234,10 +236,14 @@ impl ObjectStoreSink {
         }
     }
 
-    async fn remove(&self, name: &str) -> Result<(), String> {
+    /// Removes an object, and says whether it could.
+    async fn remove(&self, name: &str) -> bool {
         match &self.place {
             Place::Bucket(bucket) => bucket.remove(name).await,
-            Place::Folder(root) => folder::remove(root, name),
+            Place::Folder(root) => {
+                let (root, name) = (root.clone(), name.to_owned());
+                self.on_disk(move || Ok(folder::remove(&root, &name))).await.unwrap_or(false)
+            }
         }
     }
 
@@ -270,11 +276,7 @@ impl ObjectStoreSink {
     pub(super) async fn test(&self) -> Result<String, SinkError> {
         let unusable = |trouble: Trouble| SinkError::unusable(&self.name, &trouble);
         let name = format!("muster-sink-test/{}.txt", Uuid::new_v4().simple());
-        let probe = |text: &'static str| Object {
-            name: name.clone(),
-            bytes: bytes::Bytes::from_static(text.as_bytes()),
-            media_type: "text/plain",
-        };
+        let probe = |text: &'static str| Object::new(name.clone(), text.as_bytes(), "text/plain");
         let (first, second) = (
             probe("Written by `muster sink test`. It holds no record, and can be removed.\n"),
             probe("Written by `muster sink test`, which tried to replace an object. It can be removed.\n"),
@@ -285,8 +287,8 @@ impl ObjectStoreSink {
         outcome.map_err(unusable)?;
         let place = &self.target;
         Ok(match removed {
-            Ok(()) => format!("{place} makes an object once, gives it back, and lets it be removed"),
-            Err(_) => format!(
+            true => format!("{place} makes an object once, gives it back, and lets it be removed"),
+            false => format!(
                 "{place} makes an object once and gives it back; `{name}` could not be removed, which deliveries do not need: \
                  remove it, or leave it"
             ),

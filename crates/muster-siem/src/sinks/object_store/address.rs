@@ -50,11 +50,10 @@ impl TryFrom<String> for ObjectUrl {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
+        // What was given is not shown: somebody may have put keys into it.
         let expected = || {
-            format!(
-                "`{text}` must be s3://BUCKET/PREFIX, az://CONTAINER/PREFIX, gs://BUCKET/PREFIX or file:///FOLDER, without \
-                 a user, a port, `?` or `#`"
-            )
+            "it must be s3://BUCKET/PREFIX, az://CONTAINER/PREFIX, gs://BUCKET/PREFIX or file:///FOLDER, without a user, a port, `?` or `#`"
+                .to_owned()
         };
         if let Some(folder) = text.strip_prefix("file://") {
             // As it stands there: a folder's name may hold anything.
@@ -76,7 +75,7 @@ impl TryFrom<String> for ObjectUrl {
         }
         let prefix = prefix.trim_end_matches('/');
         if !prefix.is_empty() {
-            safe_segments(prefix).map_err(|why| format!("the path of `{text}` {why}"))?;
+            safe_segments(prefix).map_err(|why| format!("its path {why}"))?;
         }
         let (name, prefix) = (name.to_owned(), prefix.to_owned());
         match scheme {

@@ -199,7 +199,7 @@ impl Bucket {
         let heard = Heard::default();
         let mut attributes = Attributes::new();
         attributes.insert(Attribute::ContentType, object.media_type.into());
-        attributes.insert(Attribute::Metadata(DIGEST.into()), object.digest().into());
+        attributes.insert(Attribute::Metadata(DIGEST.into()), object.digest.clone().into());
         let mut options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
         options.extensions.insert(heard.clone());
         let put = self.store.put_opts(&self.path(&object.name), object.bytes.clone().into(), options).await;
@@ -234,7 +234,7 @@ impl Bucket {
             return Ok(Found::Other);
         }
         if let Some(digest) = found.attributes.get(&Attribute::Metadata(DIGEST.into())) {
-            return Ok(if digest.as_ref() == object.digest() { Found::Same } else { Found::Other });
+            return Ok(if digest.as_ref() == object.digest { Found::Same } else { Found::Other });
         }
         let mut start = 0;
         while start < length {
@@ -256,9 +256,9 @@ impl Bucket {
         Ok(Found::Same)
     }
 
-    /// Removes an object, as far as that is allowed.
-    pub(super) async fn remove(&self, name: &str) -> Result<(), String> {
-        self.store.delete(&self.path(name)).await.map_err(|error| shown(&error.to_string()))
+    /// Removes an object, and says whether that is allowed.
+    pub(super) async fn remove(&self, name: &str) -> bool {
+        self.store.delete(&self.path(name)).await.is_ok()
     }
 
     fn lacks_the_bucket(&self, answer: &Answer) -> bool {

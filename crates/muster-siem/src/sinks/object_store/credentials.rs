@@ -16,10 +16,10 @@ const KEPT: Duration = Duration::from_secs(60);
 
 /// Reads credentials at their places.
 pub(super) struct Credentials {
-    pub(super) read: ReadSecret,
-    pub(super) access_key_id: SecretReference,
-    pub(super) secret_access_key: SecretReference,
-    pub(super) session_token: Option<SecretReference>,
+    read: ReadSecret,
+    access_key_id: SecretReference,
+    secret_access_key: SecretReference,
+    session_token: Option<SecretReference>,
     kept: Mutex<Option<(Arc<AwsCredential>, Instant)>>,
 }
 

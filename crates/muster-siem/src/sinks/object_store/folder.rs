@@ -4,23 +4,19 @@
 //! the folder is synced. So under its own name a file is whole, whatever happens. `object_store`'s own store for
 //! folders does not sync.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
 use super::found::{Found, Made};
 
-/// Where an object with this name lies.
-pub(super) fn place(root: &Path, name: &str) -> PathBuf {
-    root.join(name)
-}
-
 /// Makes the file, unless there is one of this name.
 pub(super) fn create(root: &Path, name: &str, bytes: &[u8]) -> Result<Made, String> {
-    let path = place(root, name);
+    let path = root.join(name);
     let folder = path.parent().unwrap_or(root);
     make_folders(root, folder).map_err(|error| failed("make the folder", folder, &error))?;
     if path.symlink_metadata().is_ok() {
@@ -42,7 +38,7 @@ pub(super) fn create(root: &Path, name: &str, bytes: &[u8]) -> Result<Made, Stri
 
 /// Whether the file of this name holds these bytes. They are on disk then, whoever wrote them.
 pub(super) fn look(root: &Path, name: &str, bytes: &Bytes) -> Result<Found, String> {
-    let path = place(root, name);
+    let path = root.join(name);
     match is_same(&path, bytes) {
         Ok(true) => {
             // The link may have been made by a process that was killed before it synced the folder.
@@ -60,15 +56,17 @@ pub(super) fn look(root: &Path, name: &str, bytes: &Bytes) -> Result<Found, Stri
     }
 }
 
-/// Removes a file, and its folder where nothing else is in it.
-pub(super) fn remove(root: &Path, name: &str) -> Result<(), String> {
-    let path = place(root, name);
-    fs::remove_file(&path).map_err(|error| failed("remove", &path, &error))?;
+/// Removes a file, and its folder where nothing else is in it; whether it could.
+pub(super) fn remove(root: &Path, name: &str) -> bool {
+    let path = root.join(name);
+    if fs::remove_file(&path).is_err() {
+        return false;
+    }
     if let Some(folder) = path.parent().filter(|folder| *folder != root) {
         // Where something is in it, it stays.
         fs::remove_dir(folder).ok();
     }
-    Ok(())
+    true
 }
 
 fn failed(doing: &str, path: &Path, error: &io::Error) -> String {
@@ -84,7 +82,7 @@ fn failed(doing: &str, path: &Path, error: &io::Error) -> String {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -121,7 +119,7 @@ fn make_folders(root: &Path, folder: &Path) -> io::Result<()> {
     for segment in folder.strip_prefix(root).unwrap_or(Path::new("")) {
         let above = path.clone();
         path.push(segment);
-        match fs::create_dir(&path) {
+        match DirBuilder::new().mode(0o750).create(&path) {
             // One that is there may have been made by a process that was killed before it synced this.
             Ok(()) => sync_folder(&above)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => sync_folder(&above)?,
@@ -137,6 +135,8 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -148,6 +148,12 @@ mod tests {
         assert_eq!(create(root.path(), "a/b/c", &two), Ok(Made::Exists));
         assert_eq!(look(root.path(), "a/b/c", &one), Ok(Found::Same));
         assert_eq!(look(root.path(), "a/b/c", &two), Ok(Found::Other));
+        let mode = |path: &str| fs::metadata(root.path().join(path)).expect("there").permissions().mode();
+        assert_eq!(
+            (mode("a/b/c") & 0o137, mode("a/b") & 0o027),
+            (0, 0),
+            "records are for their owner and its group"
+        );
         fs::write(root.path().join("a/b/longer"), vec![7; 200_000]).expect("written");
         assert_eq!(look(root.path(), "a/b/longer", &Bytes::from(vec![7; 200_000])), Ok(Found::Same));
         assert_eq!(look(root.path(), "a/b/longer", &Bytes::from(vec![8; 200_000])), Ok(Found::Other));
@@ -172,7 +178,7 @@ mod tests {
             1,
             "{names:?}"
         );
-        remove(root.path(), "a/b/d").expect("removed");
+        assert!(remove(root.path(), "a/b/d") && !remove(root.path(), "a/b/d"));
         let missing = root.path().join("missing");
         let why = create(&missing, "a", &one).expect_err("no root");
         assert!(why.contains("make it, or mount"), "{why}");

@@ -18,21 +18,24 @@ pub(super) struct Object {
     /// Its folders and its name, below the url.
     pub(super) name: String,
     pub(super) bytes: Bytes,
+    /// What says that an object is this one: the SHA-256 of its bytes.
+    pub(super) digest: String,
     pub(super) media_type: &'static str,
 }
 
 impl Object {
-    /// What says that an object is this one.
-    pub(super) fn digest(&self) -> String {
-        sha256(&self.bytes)
+    /// Hashes the bytes, which takes its time where there are many.
+    pub(super) fn new(name: String, bytes: impl Into<Bytes>, media_type: &'static str) -> Self {
+        let bytes = bytes.into();
+        Self { name, digest: sha256(&bytes), bytes, media_type }
     }
 
     /// The same under a name of its own content, for where something else has its name.
     pub(super) fn renamed(&self) -> Self {
-        let digest = self.digest();
+        let digest = &self.digest;
         let (folders, file) = self.name.rsplit_once('/').unwrap_or(("", &self.name));
         let (stem, extension) = file.split_once('.').unwrap_or((file, ""));
-        let name = format!("{folders}/{stem}-{}.{extension}", digest.get(..16).unwrap_or(&digest));
+        let name = format!("{folders}/{stem}-{}.{extension}", digest.get(..16).unwrap_or(digest));
         Self { name, ..self.clone() }
     }
 }
@@ -103,16 +106,14 @@ fn ndjson(
             text.push(b'\n');
         }
         let bytes = zstd::bulk::compress(&text, LEVEL).map_err(|error| error.to_string())?;
-        objects.push(Object {
-            name: format!("{folders}/{}.ndjson.zst", file_name(tenant, delivery, part)),
-            bytes: bytes.into(),
-            media_type: "application/zstd",
-        });
+        let name = format!("{folders}/{}.ndjson.zst", file_name(tenant, delivery, part));
+        objects.push(Object::new(name, bytes, "application/zstd"));
     }
     Ok(objects)
 }
 
-/// An object for each class of OCSF and each day, sorted by time.
+/// An object for each class of OCSF and each day, sorted by time. The parts are numbered over all of them: a path need not tell
+/// days or classes apart.
 fn of_classes(
     shape: &Shape,
     tenant: &TenantLabel,
@@ -126,13 +127,10 @@ fn of_classes(
         let folders = shape.path.expand(tenant, contents);
         let sizes: Vec<&[u8]> = rows.iter().map(|row| row.bytes).collect();
         let mut rows = rows.into_iter();
-        for (part, lines) in parts(&sizes, shape.bytes_max).into_iter().enumerate() {
+        for lines in parts(&sizes, shape.bytes_max) {
             let rows: Vec<parquet::Row<'_>> = rows.by_ref().take(lines.len()).collect();
-            objects.push(Object {
-                name: format!("{folders}/{}-{class}.parquet", file_name(tenant, delivery, part)),
-                bytes: parquet::file(class, &rows)?.into(),
-                media_type: "application/vnd.apache.parquet",
-            });
+            let name = format!("{folders}/{}-{class}.parquet", file_name(tenant, delivery, objects.len()));
+            objects.push(Object::new(name, parquet::file(class, &rows)?, "application/vnd.apache.parquet"));
         }
     }
     Ok(objects)

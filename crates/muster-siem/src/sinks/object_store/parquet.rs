@@ -272,9 +272,12 @@ fn shred(nodes: &[Node], event: Value<'_>, columns: &mut [Column]) {
     let mut homes: Vec<Option<Value<'_>>> = vec![None; nodes.len()];
     let mut unmapped = None;
     for (key, value) in event.fields() {
-        // Microsoft could have a field of that name one day, and an attacker today.
-        let is_plain = value.fields().next().is_some() && value.get(WITHOUT_COLUMN).kind().is_none();
-        if key == UNMAPPED && unmapped.is_none() && is_plain {
+        if key == UNMAPPED
+            && unmapped.is_none()
+            && value.fields().next().is_some()
+            // Microsoft could have a field of that name one day, and an attacker today.
+            && value.get(WITHOUT_COLUMN).kind().is_none()
+        {
             unmapped = Some(value);
             continue;
         }

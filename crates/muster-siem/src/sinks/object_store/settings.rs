@@ -9,7 +9,7 @@ use url::Url;
 use super::address::ObjectUrl;
 use super::path::PathTemplate;
 use crate::formats::{BigEvents, EcsOptions, Encoding, MappingOptions, OcsfOptions};
-use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings, seconds, word};
+use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings, one_url, seconds, word};
 
 /// The events of one object that cannot be held in memory several times over.
 const OBJECT_SIZE_MOST: u64 = 256 << 20;
@@ -270,22 +270,7 @@ impl ObjectStoreSettings {
 }
 
 fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let url = Url::parse(&text).ok();
-    let fits = |url: &Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none()
-    };
-    let url = url.filter(fits).ok_or_else(|| {
-        serde::de::Error::custom(
-            "it must be an address such as https://s3.example:9000, without a user, `?` or `#`",
-        )
-    });
-    url.map(Some)
+    one_url(deserializer, "https://s3.example:9000").map(Some)
 }
 
 fn minute() -> Span {

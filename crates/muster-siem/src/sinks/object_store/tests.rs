@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use muster_model::{ByteSize, Selection, Span};
+use muster_model::{Batch, ByteSize, RecordHead, Selection, Span};
 use serde_json::{Value, json};
 
 use super::*;
@@ -236,6 +236,85 @@ async fn an_object_is_named_by_its_range_and_always_the_same() {
     }
 }
 
+/// A path need not tell days apart, and none of a delivery's objects meets another.
+#[tokio::test]
+async fn the_objects_of_a_delivery_have_names_of_their_own_in_one_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sink = folder_sink(&folder, json!({ "objects": "parquet", "path": "{class}" }));
+    let (template, mut batch) = (delivery(1, &[&body("a")]), Batch::new());
+    for day in 2..5_i64 {
+        let (_, record) = template.records().next().expect("a record");
+        let created_at = record.head.created_at.map(|at| at + jiff::SignedDuration::from_hours(24 * day));
+        batch.push(RecordHead { id: day.to_string(), created_at, ..record.head.clone() }, &body("a"));
+    }
+    let deliveries = [Delivery { batch: batch.into(), ..template }];
+    let report = sink.deliver_and_wait(delivery_batch(&tenant(0), &deliveries)).await;
+    assert_eq!(report, Report { outcomes: vec![Outcome::Delivered; 3], trouble: None });
+    let names: Vec<String> = files(folder.path()).into_keys().collect();
+    let ends: Vec<&str> =
+        names.iter().filter_map(|name| name.rsplit_once("-0000000001-")).map(|(_, end)| end).collect();
+    assert_eq!(ends, ["0000-2004.parquet", "0001-2004.parquet", "0002-2004.parquet"], "{names:?}");
+}
+
+/// What was refused, or has been used for a minute, is read again at its place: temporary keys are renewed there.
+#[tokio::test]
+async fn keys_are_read_again_after_a_refusal_and_after_a_minute() {
+    let objects = Objects::default();
+    let (there, keys) = (Arc::clone(&objects), Arc::new(Mutex::new("old")));
+    let receiver =
+        Receiver::start(move |request| match request.headers["authorization"].contains("Credential=old/") {
+            true => error(403, "InvalidAccessKeyId"),
+            false => s3_answer(&there, request),
+        })
+        .await;
+    let read = Arc::clone(&keys);
+    let around = Surroundings {
+        secret: Arc::new(move |_| Ok((*read.lock().expect("a lock")).into())),
+        ..surroundings()
+    };
+    let of_bucket: ObjectStoreSettings = settings(section(&receiver));
+    let sink = Sink::ObjectStore(ObjectStoreSink::build("suite", of_bucket, &around).expect("a sink"));
+    assert_eq!(deliver(&sink, 1, &["a"]).await.outcomes, [Outcome::Retry]);
+    *keys.lock().expect("a lock") = "new";
+    assert_eq!(deliver(&sink, 1, &["a"]).await.outcomes, [Outcome::Delivered]);
+    *keys.lock().expect("a lock") = "newer";
+    let used = |receiver: &Receiver| {
+        let last = receiver.seen().pop().expect("a request").headers["authorization"].clone();
+        last.split_once("Credential=")
+            .and_then(|(_, rest)| rest.split_once('/'))
+            .map(|(key, _)| key.to_owned())
+    };
+    deliver(&sink, 2, &["b"]).await;
+    assert_eq!(used(&receiver).as_deref(), Some("new"));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    deliver(&sink, 3, &["c"]).await;
+    assert_eq!(used(&receiver).as_deref(), Some("newer"));
+}
+
+/// After any doubt what is said to be made is looked at: here by somebody who took the bucket's place.
+#[tokio::test]
+async fn after_a_refusal_what_is_made_next_is_looked_at() {
+    let (objects, place) = (Objects::default(), Arc::new(Mutex::new("bucket")));
+    let (there, now) = (Arc::clone(&objects), Arc::clone(&place));
+    let receiver = Receiver::start(move |request| match *now.lock().expect("a lock") {
+        "bucket" => s3_answer(&there, request),
+        "busy" => error(503, "SlowDown"),
+        _ if request.method == "HEAD" => error(404, "").replace("Content-Length", "X"),
+        _ => answer(200, "ETag: \"x\"\r\n", ""),
+    })
+    .await;
+    let sink = built(section(&receiver));
+    assert_eq!(deliver(&sink, 1, &["a"]).await.outcomes, [Outcome::Delivered]);
+    *place.lock().expect("a lock") = "busy";
+    assert_eq!(deliver(&sink, 2, &["b"]).await.outcomes, [Outcome::Retry]);
+    *place.lock().expect("a lock") = "liar";
+    let report = deliver(&sink, 2, &["b"]).await;
+    assert_eq!(report.outcomes, [Outcome::Retry]);
+    assert!(reason(&report).contains("was made, and nothing is there"), "{report:?}");
+}
+
 #[tokio::test]
 async fn what_is_too_much_for_one_object_is_several() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -288,11 +367,7 @@ async fn without_metadata_the_object_is_read_back() {
     let objects = Objects::default();
     let receiver = s3(&objects).await;
     let ours = br#"{"a":1}"#;
-    let object = |text: &'static [u8]| Object {
-        name: "x/y".to_owned(),
-        bytes: bytes::Bytes::from_static(text),
-        media_type: "text/plain",
-    };
+    let object = |text: &'static [u8]| Object::new("x/y".to_owned(), text, "text/plain");
     let settings: ObjectStoreSettings = settings(section(&receiver));
     let sink = ObjectStoreSink::build("suite", settings, &surroundings()).expect("a sink");
     let put = |bytes: &[u8]| {

@@ -256,13 +256,13 @@ impl Deliverer {
 
 /// What a sink did, as its report says; `None` where it had nothing to do.
 fn took(report: &Report) -> Option<Took> {
-    let is_taken = |outcome: &Outcome| !matches!(outcome, Outcome::Retry);
-    let (taken, left) = report.outcomes.iter().partition::<Vec<_>, _>(|outcome| is_taken(outcome));
-    match (taken.is_empty(), left.is_empty()) {
-        (true, true) => report.trouble.as_ref().map(|_| Took::Nothing),
-        (true, false) => Some(Took::Nothing),
-        (false, false) => Some(Took::Some),
-        (false, true) => Some(Took::All),
+    let is_left = report.outcomes.contains(&Outcome::Retry);
+    let is_taken = report.outcomes.iter().any(|outcome| *outcome != Outcome::Retry);
+    match (is_taken, is_left) {
+        (true, true) => Some(Took::Some),
+        (true, false) => Some(Took::All),
+        (false, true) => Some(Took::Nothing),
+        (false, false) => report.trouble.as_ref().map(|_| Took::Nothing),
     }
 }
 

@@ -73,18 +73,11 @@ impl Keeper {
         }
     }
 
-    /// Holds the bounds, once.
+    /// Holds the bounds, once, and adds up what was done.
     ///
     /// # Errors
-    /// When the store fails. What was given up until then is.
-    pub async fn hold(&self) -> Result<Held, StoreError> {
-        let mut held = Held::default();
-        self.hold_counting(&mut held).await?;
-        Ok(held)
-    }
-
-    /// Holds the bounds, once. What was done until the store failed is in `held`.
-    async fn hold_counting(&self, held: &mut Held) -> Result<(), StoreError> {
+    /// When the store fails. What was done until then is in `held`.
+    pub async fn hold(&self, held: &mut Held) -> Result<(), StoreError> {
         let now = self.clock.now();
         for (shadow, backlog) in &self.shadows {
             let owed_before = now.checked_sub(*backlog).unwrap_or(Timestamp::MIN);
@@ -154,7 +147,7 @@ impl Keeper {
         loop {
             let now = self.clock.now();
             let mut held = Held::default();
-            if let Err(error) = self.hold_counting(&mut held).await {
+            if let Err(error) = self.hold(&mut held).await {
                 told.store.failed("hold the journal within its bounds", &error, now);
             }
             tell(&held);

@@ -37,6 +37,13 @@ struct State {
     closed_until: Option<Instant>,
 }
 
+impl State {
+    /// Of a sink that takes something.
+    fn open(allowed: u32) -> Self {
+        Self { allowed, failed: BTreeSet::new(), closed: 0, closed_until: None }
+    }
+}
+
 /// What a sink did with one tenant's delivery batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Took {
@@ -52,8 +59,8 @@ impl Breaker {
     /// Of a sink with so many workers.
     #[must_use]
     pub fn new(workers: u32) -> Self {
-        let state = State { allowed: workers.max(1), failed: BTreeSet::new(), closed: 0, closed_until: None };
-        Self { workers: workers.max(1), state: Mutex::new(state) }
+        let workers = workers.max(1);
+        Self { workers, state: Mutex::new(State::open(workers)) }
     }
 
     /// Whether this worker, counted from 0, may take something up; if not, how long it waits before it asks again.
@@ -70,14 +77,8 @@ impl Breaker {
     pub(super) fn learn(&self, tenant: TenantId, took: Took) {
         let mut state = self.state.lock().expect("no panic while the lock is held");
         match took {
-            Took::All => {
-                let allowed = (state.allowed + 1).min(self.workers);
-                *state = State { allowed, failed: BTreeSet::new(), closed: 0, closed_until: None };
-            }
-            Took::Some => {
-                let allowed = (state.allowed / 2).max(1);
-                *state = State { allowed, failed: BTreeSet::new(), closed: 0, closed_until: None };
-            }
+            Took::All => *state = State::open((state.allowed + 1).min(self.workers)),
+            Took::Some => *state = State::open((state.allowed / 2).max(1)),
             Took::Nothing => {
                 state.allowed = (state.allowed / 2).max(1);
                 if state.failed.len() < TENANTS {

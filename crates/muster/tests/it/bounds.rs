@@ -1,5 +1,6 @@
 //! The journal's bounds, and sinks on which nothing depends.
 
+use muster::journal_bound::Held;
 use muster_emulator::{Area, Config, Fault, FaultKind};
 use serde_json::Value;
 
@@ -54,7 +55,7 @@ async fn full(when_full: &str) -> (Setup, Bench) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_journal_stops_collecting_and_loses_nothing() {
     let (setup, bench) = full("stop").await;
-    let held = bench.keeper.hold().await.expect("held");
+    let held = bench.hold().await;
     assert!(held.given_up.is_empty(), "{held:?}");
     let before = accepted(&bench).await;
     setup.emulator.add_alerts(&setup.emulator.tenants()[0].id.to_string(), 20, None).expect("added");
@@ -70,12 +71,12 @@ async fn a_full_journal_stops_collecting_and_loses_nothing() {
     // The sink is back: what it has makes room, and reading goes on where it stopped.
     setup.emulator.clear_faults();
     bench.deliver().await;
-    let held = bench.keeper.hold().await.expect("held");
+    let held = bench.hold().await;
     assert!(held.batches > 0 && held.given_up.is_empty(), "{held:?}");
     assert!(bench.store.journal_bytes().await.expect("known") <= 1 << 20);
     for _ in 0..6 {
         bench.rounds(1).await;
-        bench.keeper.hold().await.expect("held");
+        bench.hold().await;
     }
     assert!(accepted(&bench).await >= before + 20);
     setup.assert_all_arrived_once();
@@ -87,14 +88,14 @@ async fn a_full_journal_stops_collecting_and_loses_nothing() {
 async fn the_oldest_is_given_up_where_that_was_chosen_and_each_record_is_counted() {
     let (setup, bench) = full("drop_oldest").await;
     let owed = totals(&bench, "splunk").await.owed;
-    let held = bench.keeper.hold().await.expect("held");
+    let held = bench.hold().await;
     let gone = held.given_up.get("splunk").copied().unwrap_or_default();
     assert!(gone > 0 && gone < owed && held.given_up.len() == 1, "{held:?} of {owed}");
     assert!(bench.store.journal_bytes().await.expect("known") <= 1 << 20);
     let splunk = totals(&bench, "splunk").await;
     assert_eq!((splunk.owed, splunk.given_up), (owed - gone, gone));
     // Nothing more goes than has to.
-    assert_eq!(bench.keeper.hold().await.expect("held"), muster::journal_bound::Held::default());
+    assert_eq!(bench.hold().await, Held::default());
 
     let status = json(&setup, &["status"]).await;
     assert!(causes(&status).contains(&("sink splunk", "given_up")), "{status:#}");
@@ -111,7 +112,7 @@ async fn the_oldest_is_given_up_where_that_was_chosen_and_each_record_is_counted
     setup.emulator.clear_faults();
     for _ in 0..4 {
         bench.rounds(1).await;
-        assert!(bench.keeper.hold().await.expect("held").given_up.is_empty());
+        assert!(bench.hold().await.given_up.is_empty());
     }
     let [splunk, arcsight, file] = setup.tallies();
     assert_eq!((splunk.lost, splunk.doubled), (gone, 0), "{splunk:?}");
@@ -143,9 +144,9 @@ async fn nothing_depends_on_a_shadow() {
 
     // What it is owed for longer than an hour it does without: then nothing keeps the journal.
     assert!(totals(&bench, "splunk").await.owed >= 9);
-    assert_eq!(bench.keeper.hold().await.expect("held").of_shadows.len(), 0, "not yet");
+    assert_eq!(bench.hold().await.of_shadows.len(), 0, "not yet");
     bench.pass(3_600);
-    let held = bench.keeper.hold().await.expect("held");
+    let held = bench.hold().await;
     let gone = held.of_shadows.get("splunk").copied().unwrap_or_default();
     assert!(gone >= 9 && held.given_up.is_empty(), "{held:?}");
     let splunk = totals(&bench, "splunk").await;

@@ -12,7 +12,7 @@ use muster::access::grants::StoreGrants;
 use muster::collect::{Collector, News, Pace, Skews, Swept};
 use muster::config::Settings;
 use muster::deliver::{AskOutcome, Breaker, Deliverer, StepOutcome};
-use muster::journal_bound::Keeper;
+use muster::journal_bound::{Held, Keeper};
 use muster::routing::Router;
 use muster::troubles::Troubles;
 use muster::wiring;
@@ -292,6 +292,13 @@ impl Bench {
     /// Polls all that is due.
     pub(crate) async fn collect(&self) -> u32 {
         self.collector.collect_due().await.expect("the store answers")
+    }
+
+    /// Holds the journal within its bounds, once.
+    pub(crate) async fn hold(&self) -> Held {
+        let mut held = Held::default();
+        self.keeper.hold(&mut held).await.expect("the store answers");
+        held
     }
 
     /// Delivers all that is due, and asks for acknowledgements while there are any.

@@ -106,6 +106,23 @@ async fn what_a_damaged_batch_held_comes_again_to_clients_without_updates() {
     store.close().await;
 }
 
+/// A later version is known for longer than its batch is kept: what is gone stands in for nothing.
+#[tokio::test]
+async fn a_version_whose_batch_has_left_the_journal_is_not_the_first_in_place_of_a_damaged_one() {
+    let fixture = Fixture::new();
+    let store = fixture.create().await;
+    let lease = leased(&store, 1).await;
+    accept_alerts(&store, &lease, &[("a", 1)], 1).await;
+    accept_alerts(&store, &lease, &[("a", 2)], 2).await;
+    run(&store, "DELETE FROM journal_batch WHERE batch_no = 2").await;
+    damage(&store, 1).await;
+    assert!(got(&store, lease.tenant.id).await.is_empty());
+    accept_alerts(&store, &lease, &[("a", 1)], 9).await;
+    let again = got(&store, lease.tenant.id).await;
+    assert_eq!(again.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["a"]);
+    store.close().await;
+}
+
 /// Where all that is asked for is damaged, the answer is what lies behind it.
 #[tokio::test]
 async fn a_step_full_of_damaged_batches_is_not_the_end() {

@@ -4,23 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::docs::{SENTINEL, documents, keys, muster, read, root, spans};
-
-/// What a sink of each type needs at least.
-const SINKS: [(&str, &str); 12] = [
-    ("splunk_hec", "url = \"https://splunk.example\"\ntoken = { env = \"TOKEN\" }"),
-    ("elasticsearch", "url = \"https://elastic.example:9200\""),
-    ("sentinel", SENTINEL),
-    ("kafka", "brokers = [\"kafka.example:9093\"]\ntopic = \"alerts\""),
-    ("nats", "url = \"nats://nats.example\"\nstream = \"MUSTER\""),
-    ("webhook", "url = \"https://hooks.example\""),
-    ("otlp", "url = \"https://otel.example:4318\""),
-    ("stdout", ""),
-    ("amqp", "url = \"amqp://rabbit.example/soc\"\nexchange = \"muster\""),
-    ("syslog", "address = \"siem.example:514\"\ntransport = \"tcp\""),
-    ("file", "path = \"a\""),
-    ("object_store", "url = \"file:///a\""),
-];
+use crate::docs::{SINKS, documents, keys, muster, read, root, spans};
 
 fn sink(kind: &str) -> String {
     let needs = SINKS.iter().find(|(name, _)| *name == kind).expect("a type of sink").1;

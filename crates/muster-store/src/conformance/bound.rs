@@ -76,10 +76,32 @@ async fn the_oldest_is_given_up_and_counted(store: &dyn Store) {
     };
     let counts = store.replay(&request, 0, at(40)).await.expect("replayed").counts;
     assert_eq!((counts.owed(), counts.sinks["splunk"].had), (4, 4));
+    let of_ledger = async || {
+        let hours = store.ledger(filter, at(45)).await.expect("read");
+        let hour = hours.into_iter().find(|hour| hour.new > 0).expect("an hour");
+        let given_up = hour.sinks.iter().map(|of| of.given_up).sum::<u64>();
+        (given_up, matches!(hour.state, HourState::GivenUp { .. }))
+    };
+    assert_eq!(of_ledger().await, (0, false), "the sink is to have them after all");
+    let journey = store.trace(Some(tenant), "a").await.expect("traced").remove(0);
+    let states = journey.deliveries.iter().filter(|of| of.sink == "splunk").map(|of| &of.state);
+    assert_eq!(states.collect::<Vec<_>>(), [&TracedState::Owed { since: at(40) }]);
     // And given up once more, while it waits for its turn.
     let gone = store.give_up(&all_before(50), at(50)).await.expect("given up");
     assert_eq!(gone.records.get("splunk"), Some(&4));
     assert!(nothing_due(store, "splunk", at(60)).await);
+    assert_eq!(of_ledger().await, (4, true), "each is counted once");
+    // One of them is brought.
+    let one = ReplayRequest { ids: &["a".to_owned()], ..request };
+    assert_eq!(store.replay(&one, 0, at(70)).await.expect("replayed").counts.owed(), 1);
+    assert_eq!(of_ledger().await, (3, true));
+    let brought = lease_queue(store, "splunk", at(71)).await;
+    store.finish_deliveries(&brought, all_taken(&brought), None, at(71)).await.expect("finished");
+    assert_eq!(
+        store.replay(&ReplayRequest { again: true, ..one }, 0, at(72)).await.expect("replayed").counts.owed(),
+        1
+    );
+    assert_eq!(of_ledger().await, (3, true), "what it had is not what it does without");
 }
 
 async fn what_is_worked_on_is_not_given_up(store: &dyn Store) {

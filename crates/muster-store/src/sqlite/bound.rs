@@ -29,6 +29,9 @@ const AT_ONCE: i64 = 256;
 const BATCHES_AT_ONCE: i64 = 50;
 const GIVING_UP: &str = "give up what sinks are owed";
 const SHRINKING: &str = "make the journal smaller";
+/// What `acknowledgement.outcome` says of what a sink is to do without, and of what a shadow is.
+pub(super) const GIVEN_UP: &str = "given_up";
+pub(super) const OF_SHADOW: &str = "given_up_of_shadow";
 
 /// The batches of which a sink that is not in `?1` is owed something, with when it was owed.
 const OWED: &str = "SELECT d.batch_no, d.owed_since FROM delivery d JOIN queue q ON q.queue_no = d.queue_no
@@ -241,15 +244,16 @@ async fn give_one_up(
     for (_, hour) in hours.iter().enumerate().filter(|(index, _)| selection.contains(*index)) {
         *counts.entry(*hour).or_default() += 1;
     }
-    // So that the record's journey tells it.
+    // So that the record's journey tells it. The ledger counts what no shadow does without.
     sqlx::query(
         "INSERT OR REPLACE INTO acknowledgement (batch_no, sink, number, at, outcome, records, selection, lineage_no)
-         VALUES (?, ?, ?, ?, 'given_up', ?, ?, ?)",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(batch_no)
     .bind(&sink)
     .bind(number)
     .bind(nanoseconds(now))
+    .bind(if of_shadows { OF_SHADOW } else { GIVEN_UP })
     .bind(records)
     .bind(bits(selection))
     .bind(row.try_get::<i64, _>(1)?)
@@ -271,7 +275,7 @@ async fn give_one_up(
         let rows = serde_json::to_string(&rows.collect::<Vec<SinkRow<'_>>>()).map_err(odd)?;
         count_sinks(connection, source_no, rows).await?;
     } else {
-        count_given_up(connection, source_no, &sink, &counts).await?;
+        count_given_up(connection, source_no, &sink, counts).await?;
     }
     sqlx::query(
         "UPDATE queue SET owed = max(owed - ?2, 0), failures = CASE WHEN owed <= ?2 THEN 0 ELSE failures END,
@@ -289,17 +293,18 @@ async fn give_one_up(
     Ok(count(records))
 }
 
+/// Adds to what sinks do without, by hour.
 async fn count_given_up(
     connection: &mut SqliteConnection,
     source_no: i64,
     sink: &str,
-    counts: &BTreeMap<i64, i64>,
+    counts: BTreeMap<i64, i64>,
 ) -> Result<(), Failure> {
-    let rows = serde_json::to_string(&counts.iter().collect::<Vec<_>>()).map_err(odd)?;
+    let rows = serde_json::to_string(&counts.into_iter().collect::<Vec<_>>()).map_err(odd)?;
     sqlx::query(
         "INSERT INTO ledger_sink (source_no, hour, sink, given_up)
          SELECT ?1, j.value ->> 0, ?2, j.value ->> 1 FROM json_each(?3) j WHERE true
-         ON CONFLICT (source_no, hour, sink) DO UPDATE SET given_up = given_up + excluded.given_up",
+         ON CONFLICT (source_no, hour, sink) DO UPDATE SET given_up = max(given_up + excluded.given_up, 0)",
     )
     .bind(source_no)
     .bind(sink)
@@ -307,4 +312,50 @@ async fn count_given_up(
     .execute(&mut *connection)
     .await?;
     Ok(())
+}
+
+/// What of `selection` had been given up is owed once more: the sink does not do without it any longer. `hours` says in
+/// which hour the ledger counts each record of the batch.
+pub(super) async fn take_back(
+    connection: &mut SqliteConnection,
+    (source_no, batch_no): (i64, i64),
+    sink: &str,
+    selection: &Selection,
+    hours: &[i64],
+) -> Result<(), Failure> {
+    let rows = sqlx::query(
+        "SELECT number, at, outcome, selection FROM acknowledgement WHERE batch_no = ? AND sink = ? AND outcome IN (?, ?)",
+    );
+    let rows =
+        rows.bind(batch_no).bind(sink).bind(GIVEN_UP).bind(OF_SHADOW).fetch_all(&mut *connection).await?;
+    let mut counts: BTreeMap<i64, i64> = BTreeMap::new();
+    for row in rows {
+        let gone = row.try_get::<Option<Vec<u8>>, _>("selection")?.map_or(Selection::All, Selection::Some);
+        let is_back = |index: usize| gone.contains(index) && selection.contains(index);
+        let outcome: &str = row.try_get("outcome")?;
+        if outcome == GIVEN_UP {
+            for (_, hour) in hours.iter().enumerate().filter(|(index, _)| is_back(*index)) {
+                *counts.entry(*hour).or_default() -= 1;
+            }
+        }
+        let left = Selection::of(hours.len(), |index| gone.contains(index) && !selection.contains(index));
+        let query = match left {
+            None => sqlx::query(
+                "DELETE FROM acknowledgement WHERE batch_no = ? AND sink = ? AND number = ? AND at = ? AND outcome = ?",
+            ),
+            Some(left) => sqlx::query(
+                "UPDATE acknowledgement SET records = ?, selection = ?
+                 WHERE batch_no = ? AND sink = ? AND number = ? AND at = ? AND outcome = ?",
+            )
+            .bind(selected(hours.len(), &left))
+            .bind(bits(left)),
+        };
+        let (number, at): (i64, i64) = (row.try_get("number")?, row.try_get("at")?);
+        let query = query.bind(batch_no).bind(sink).bind(number).bind(at).bind(outcome);
+        query.execute(&mut *connection).await?;
+    }
+    match counts.is_empty() {
+        true => Ok(()),
+        false => count_given_up(connection, source_no, sink, counts).await,
+    }
 }

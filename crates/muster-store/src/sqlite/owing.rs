@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use muster_model::Selection;
 use sqlx::{Row, SqliteConnection};
 
+use super::bound::take_back;
 use super::failure::Failure;
 use super::ledger::{SinkRow, count_sinks};
 use super::unrouted::strike_off;
@@ -127,6 +128,7 @@ pub(super) async fn owe(
         let rows = counts.iter().map(|(hour, records)| (*hour, sink.as_str(), *records, 0, 0));
         let rows = serde_json::to_string(&rows.collect::<Vec<SinkRow<'_>>>()).expect("names and numbers");
         count_sinks(connection, source_no, rows).await?;
+        take_back(connection, (source_no, batch_no), sink, selection, &hours).await?;
     }
     let to_a_sink = |index: usize| owed.iter().any(|(_, selection)| selection.contains(index));
     strike_off(connection, batch_no, to_a_sink, |index| hours.get(index).copied(), now).await

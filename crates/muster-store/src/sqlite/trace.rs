@@ -4,6 +4,7 @@ use muster_model::{DeliveryNumber, Selection, TenantId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::bound::{GIVEN_UP, OF_SHADOW};
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::rows::parsed;
@@ -120,7 +121,7 @@ impl SqliteStore {
                 "owed" => TracedState::Owed { since: at },
                 "delivered" => TracedState::Delivered { at },
                 "rejected" => TracedState::Rejected { at },
-                "given_up" => TracedState::GivenUp { at },
+                GIVEN_UP | OF_SHADOW => TracedState::GivenUp { at },
                 _ => TracedState::Damaged { at },
             };
             let number = row.try_get::<Option<i64>, _>("number")?.map(|number| DeliveryNumber(count(number)));

@@ -26,32 +26,30 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
-use muster_http::{Client, ClientOptions};
 use muster_model::{DeliveryBatch, Report, Trouble};
-use tokio_rustls::TlsConnector;
+use reqwest::header::HeaderMap;
 
 pub use self::settings::{
-    Compression as KafkaCompression, KafkaSettings, Mechanism, OauthSettings, SecurityProtocol,
+    BrokerAddress, Compression as KafkaCompression, KafkaSettings, Mechanism, OauthSettings, SecurityProtocol,
 };
 
-use self::cluster::{Address, Cluster, Topic};
+use self::cluster::{Cluster, Topic};
 use self::connection::{Proof, Way};
 use self::lanes::{EventKey, event_keys};
 use self::oauth::Tokens;
-use self::producer::{Packed, Producer, Said};
+use self::producer::{Packed, Producer, Said, Sent};
 use self::record::{RECORD_BYTES, Records};
 use super::batch::{self, Formatted, REFUSALS_MAX, Refusals};
 use super::error::SinkError;
+use super::http;
 use super::outcomes::Outcomes;
 use super::record_ids::RecordIds;
 use super::settings::{Settings, Surroundings, bytes};
-use super::tls;
+use super::wire::Tls;
 use crate::formats::{Encoding, Event, Events};
 
 /// Events of one partition that go out at once: what a batch holds is answered for as one.
 const EVENTS_MAX: usize = 10_000;
-/// The longest answer of a token endpoint.
-const TOKEN_ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// A Kafka cluster.
 #[derive(Debug)]
@@ -75,10 +73,13 @@ impl Kafka {
             if let Some(mistake) = settings.mistakes().into_iter().next() {
                 return Err(mistake);
             }
-            let brokers: Result<Vec<_>, String> =
-                settings.brokers.iter().map(|address| settings::host_and_port(address)).collect();
-            let way = Way { tls: tls_connector(&settings, around)?, proof: proof(&settings, around)? };
-            Ok((encoding, Cluster::new(name, brokers?, way, settings.timeout.0)))
+            let KafkaSettings { ca_file, client_certificate: certificate, client_key: key, .. } = &settings;
+            let tls = match settings.security().is_encrypted() {
+                true => Some(Tls::new(ca_file.as_ref(), certificate.as_ref(), key.as_ref(), around)?),
+                false => None,
+            };
+            let way = Way { tls, proof: proof(&settings, around)? };
+            Ok((encoding, Cluster::new(name, settings.brokers.clone(), way, settings.timeout.0)))
         });
         let (encoding, cluster) =
             made.map_err(|problem| SinkError::Settings { sink: name.to_owned(), problem })?;
@@ -154,26 +155,6 @@ impl Kafka {
     }
 }
 
-/// What TLS needs, where it is used; or why the settings cannot work.
-fn tls_connector(
-    settings: &KafkaSettings,
-    around: &Surroundings<'_>,
-) -> Result<Option<TlsConnector>, String> {
-    if !settings.security().is_encrypted() {
-        return Ok(None);
-    }
-    let ca_file = around.path(settings.ca_file.as_ref());
-    let certificate = around.path(settings.client_certificate.as_ref());
-    let identity = match (&certificate, &settings.client_key) {
-        (Some(certificate), Some(key)) => {
-            let key = (around.secret)(key).map_err(|no_secret| no_secret.reason)?;
-            Some((certificate.as_path(), key))
-        }
-        _ => None,
-    };
-    Ok(Some(TlsConnector::from(tls::client_config(ca_file.as_deref(), identity)?)))
-}
-
 /// What the sink proves itself by; or why the settings cannot work.
 fn proof(settings: &KafkaSettings, around: &Surroundings<'_>) -> Result<Proof, String> {
     if let (Some(mechanism), Some(user), Some(password)) =
@@ -187,19 +168,9 @@ fn proof(settings: &KafkaSettings, around: &Surroundings<'_>) -> Result<Proof, S
     };
     let client_secret = (around.secret)(client_secret).map_err(|no_secret| no_secret.reason)?;
     let ca_file = around.path(settings.ca_file.as_ref());
-    let timeout = settings.timeout.0;
-    let client = Client::new(&ClientOptions {
-        connect_timeout: timeout,
-        idle_timeout: timeout,
-        total_timeout: timeout,
-        body_bytes_max: TOKEN_ANSWER_BYTES_MAX,
-        memory_bytes: 2 * TOKEN_ANSWER_BYTES_MAX,
-        extra_roots_pem: tls::extra_roots(ca_file.as_deref())?,
-        proxy: around.proxy.clone()?,
-        ..ClientOptions::default()
-    });
+    let (timeout, proxy) = (settings.timeout.0, around.proxy.clone()?);
     Ok(Proof::Token(Box::new(Tokens {
-        client: client.map_err(|error| error.to_string())?,
+        client: http::client(HeaderMap::new(), timeout, ca_file.as_deref(), proxy, 1)?,
         url: token_url.clone(),
         client_id: client_id.clone(),
         client_secret,
@@ -303,9 +274,30 @@ struct Sending<'s> {
     states: Vec<State>,
     /// Events that were refused alone, and why.
     suspects: Vec<(usize, Refusals, String)>,
-    /// Refusals since something was taken last.
-    refusals: usize,
+    /// Partitions of which nobody knows what was written last: they were asked in vain.
+    in_doubt: HashSet<i32>,
+    /// Rounds since something was taken last, in which something was refused.
+    refused_rounds: usize,
 }
+
+/// What became of a chunk.
+struct Heard {
+    partition: i32,
+    chunk: Chunk,
+    said: Said,
+}
+
+/// A chunk that was refused.
+struct Refused {
+    partition: i32,
+    chunk: Chunk,
+    reason: String,
+    /// Which of its events are meant, where that was said, and what is wrong with each.
+    bad: Vec<(usize, String)>,
+}
+
+/// What waits, by partition, in chunks that go out one after the other.
+type Queues = BTreeMap<i32, VecDeque<Chunk>>;
 
 /// The one place of a topic's way.
 const PLACE: [usize; 1] = [0];
@@ -338,7 +330,8 @@ impl<'s> Sending<'s> {
             outcomes,
             states,
             suspects: Vec::new(),
-            refusals: 0,
+            in_doubt: HashSet::new(),
+            refused_rounds: 0,
         };
         sending.leave_out_what_is_too_large();
         sending
@@ -367,8 +360,9 @@ impl<'s> Sending<'s> {
         let producer = &self.sink.producer;
         let unknown = producer.settle(&self.topic, self.keys).await;
         let mut open: HashSet<EventKey> = HashSet::new();
-        for (events, trouble) in unknown {
+        for ((topic, partition), events, trouble) in unknown {
             open.extend(events.iter().copied());
+            self.in_doubt.extend((topic == self.topic).then_some(partition));
             self.outcomes.trouble(trouble);
         }
         for event in 0..self.events.len() {
@@ -405,9 +399,8 @@ impl<'s> Sending<'s> {
         }
     }
 
-    /// What waits, by partition, in chunks that go out one after the other.
-    fn queues(&self, partitions: usize) -> BTreeMap<i32, VecDeque<Chunk>> {
-        let mut queues: BTreeMap<i32, VecDeque<Chunk>> = BTreeMap::new();
+    fn queues(&self, partitions: usize) -> Queues {
+        let mut queues = Queues::new();
         for event in (0..self.events.len()).filter(|event| self.states[*event] == State::Waiting) {
             let partition = record::partition(self.heads.key(&self.events[event]), partitions);
             let queue = queues.entry(partition as i32).or_default();
@@ -437,49 +430,55 @@ impl<'s> Sending<'s> {
     /// Sends what waits, round by round: one request to each broker, with the next chunk of as many partitions as fit.
     async fn run(&mut self, known: &Topic) {
         let mut queues = self.queues(known.leaders.len());
-        let request_bytes_max = self.batch_bytes();
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        self.leave_out(&mut queues, |partition| in_doubt.contains(&partition));
+        let leaderless = queues.keys().copied().filter(|partition| leader(known, *partition).is_none());
+        for partition in leaderless.collect::<Vec<_>>() {
+            self.sink.producer.cluster.forget_topic(&self.topic);
+            self.outcomes.trouble(self.sink.producer.leaderless(&self.topic, partition));
+        }
+        self.leave_out(&mut queues, |partition| leader(known, partition).is_none());
         loop {
-            let mut requests: BTreeMap<Address, Vec<(i32, Chunk)>> = BTreeMap::new();
-            let mut leaderless = Vec::new();
-            for (partition, queue) in &mut queues {
-                let Some(next) = queue.front() else { continue };
-                let leader = usize::try_from(*partition).ok().and_then(|place| known.leaders.get(place));
-                let Some(Some(leader)) = leader else {
-                    leaderless.push(*partition);
-                    continue;
-                };
-                let request = requests.entry(leader.clone()).or_default();
-                let under_way: usize = request.iter().map(|(_, chunk)| chunk.bytes).sum();
-                if request.is_empty() || under_way + next.bytes <= request_bytes_max {
-                    request.extend(queue.pop_front().map(|chunk| (*partition, chunk)));
-                }
-            }
-            for partition in leaderless {
-                self.sink.producer.cluster.forget_topic(&self.topic);
-                self.outcomes.trouble(self.sink.producer.leaderless(&self.topic, partition));
-                self.owe(queues.remove(&partition).into_iter().flatten());
-            }
+            let requests = self.requests(known, &mut queues);
             if requests.is_empty() {
                 break;
             }
-            let sent = join_all(requests.into_iter().map(async |(at, chunks)| self.send(&at, chunks).await));
-            for (partition, chunk, said) in sent.await.into_iter().flatten() {
-                self.hear(partition, chunk, said, &mut queues);
+            let sent = join_all(requests.into_iter().map(async |(at, chunks)| self.send(at, chunks).await));
+            let (mut heard, mut silent) = (Vec::new(), HashSet::new());
+            for (at, of_broker, is_silent) in sent.await {
+                heard.extend(of_broker);
+                silent.extend(is_silent.then_some(at));
             }
-            if self.refusals >= REFUSALS_MAX {
-                // Nothing is taken any more: the way itself is closed.
-                let left = queues.values_mut().flat_map(std::mem::take).collect::<Vec<_>>();
-                if let Some(reason) = self.suspects.last().map(|(.., reason)| reason.clone())
-                    && !left.is_empty()
-                {
-                    self.outcomes.trouble(self.way.closed(&reason));
-                }
-                self.owe(left);
-            }
+            self.hear_round(heard, &mut queues);
+            // Who does not answer is left alone for the rest of this delivery.
+            let is_silent = |leader: &BrokerAddress| silent.contains(leader);
+            self.leave_out(&mut queues, |partition| leader(known, partition).is_some_and(is_silent));
         }
     }
 
-    async fn send(&self, at: &Address, chunks: Vec<(i32, Chunk)>) -> Vec<(i32, Chunk, Said)> {
+    /// What waits for these partitions stays owed.
+    fn leave_out(&mut self, queues: &mut Queues, is_left_out: impl Fn(i32) -> bool) {
+        let left = queues.extract_if(.., |partition, _| is_left_out(*partition));
+        self.owe(left.flat_map(|(_, chunks)| chunks));
+    }
+
+    /// Takes the next round out of what waits.
+    fn requests(&self, known: &Topic, queues: &mut Queues) -> BTreeMap<BrokerAddress, Vec<(i32, Chunk)>> {
+        let request_bytes_max = self.batch_bytes();
+        let mut requests: BTreeMap<BrokerAddress, Vec<(i32, Chunk)>> = BTreeMap::new();
+        for (partition, queue) in queues {
+            let (Some(next), Some(leader)) = (queue.front(), leader(known, *partition)) else { continue };
+            let request = requests.entry(leader.clone()).or_default();
+            let under_way: usize = request.iter().map(|(_, chunk)| chunk.bytes).sum();
+            if request.is_empty() || under_way + next.bytes <= request_bytes_max {
+                request.extend(queue.pop_front().map(|chunk| (*partition, chunk)));
+            }
+        }
+        requests
+    }
+
+    /// Sends one request. What became of its chunks, and whether the broker was silent.
+    async fn send(&self, at: BrokerAddress, chunks: Vec<(i32, Chunk)>) -> (BrokerAddress, Vec<Heard>, bool) {
         let partitions: Vec<i32> = chunks.iter().map(|(partition, _)| *partition).collect();
         let mut chunks: HashMap<i32, Chunk> = chunks.into_iter().collect();
         let pack = |partition: i32| {
@@ -492,48 +491,68 @@ impl<'s> Sending<'s> {
             let events = events.iter().map(|event| self.keys[*event]).collect();
             Packed { records, events }
         };
-        let said = self.sink.producer.send(at, &self.topic, &partitions, pack).await;
-        let with_chunk = said
-            .into_iter()
-            .filter_map(|(partition, said)| Some((partition, chunks.remove(&partition)?, said)));
-        with_chunk.collect()
+        let Sent { said, is_silent } = self.sink.producer.send(&at, &self.topic, &partitions, pack).await;
+        let heard = said.into_iter().filter_map(|(partition, said)| {
+            Some(Heard { partition, chunk: chunks.remove(&partition)?, said })
+        });
+        let heard = heard.collect();
+        (at, heard, is_silent)
     }
 
-    /// Does what follows from what became of a chunk.
-    fn hear(
-        &mut self,
-        partition: i32,
-        chunk: Chunk,
-        said: Said,
-        queues: &mut BTreeMap<i32, VecDeque<Chunk>>,
-    ) {
-        let (reason, bad) = match said {
-            Said::Acknowledged => {
-                self.way.took(&PLACE);
-                self.refusals = 0;
-                chunk.events.iter().for_each(|event| self.states[*event] = State::Done);
-                return;
+    /// Does what follows from what became of the chunks of one round: however many partitions refuse something in it, it is
+    /// one refusal.
+    fn hear_round(&mut self, heard: Vec<Heard>, queues: &mut Queues) {
+        let (mut is_taken, mut refused) = (false, Vec::new());
+        for Heard { partition, chunk, said } in heard {
+            match said {
+                Said::Acknowledged => {
+                    is_taken = true;
+                    chunk.events.iter().for_each(|event| self.states[*event] = State::Done);
+                }
+                Said::Owed(trouble) => {
+                    trouble.into_iter().for_each(|trouble| self.outcomes.trouble(trouble));
+                    // What follows in the partition waits for it.
+                    let left = queues.remove(&partition).into_iter().flatten();
+                    self.owe(std::iter::once(chunk).chain(left));
+                }
+                Said::TooLarge(reason) => refused.push(Refused { partition, chunk, reason, bad: Vec::new() }),
+                Said::Invalid(bad, reason) => refused.push(Refused { partition, chunk, reason, bad }),
             }
-            Said::Owed(trouble) => {
-                trouble.into_iter().for_each(|trouble| self.outcomes.trouble(trouble));
-                // What follows in the partition waits for it.
-                let left = queues.remove(&partition).into_iter().flatten();
-                self.owe(std::iter::once(chunk).chain(left));
-                return;
-            }
-            Said::TooLarge(reason) => (reason, Vec::new()),
-            Said::Invalid(bad, reason) => (reason, bad),
+        }
+        // What was taken in the same round was taken after what was refused in it came.
+        let before = if refused.is_empty() { Refusals::new() } else { self.way.refused(&PLACE) };
+        if is_taken {
+            self.way.took(&PLACE);
+        }
+        let Some(last_reason) = refused.last().map(|refused| refused.reason.clone()) else {
+            self.refused_rounds = if is_taken { 0 } else { self.refused_rounds };
+            return;
         };
-        let refused = self.way.refused(&PLACE);
+        let mut is_searched = is_taken;
+        for refused in refused {
+            is_searched |= self.search(refused, &before, queues);
+        }
+        self.refused_rounds = if is_searched { 0 } else { self.refused_rounds + 1 };
+        if self.refused_rounds >= REFUSALS_MAX {
+            // Nothing is taken any more: the way itself is closed.
+            self.outcomes.trouble(self.way.closed(&last_reason));
+            self.owe(std::mem::take(queues).into_values().flatten());
+        }
+    }
+
+    /// Looks among refused events for those that are meant, when so much had been taken `before`. Whether that is worth it:
+    /// something was taken since they were refused first.
+    fn search(&mut self, refused: Refused, before: &Refusals, queues: &mut Queues) -> bool {
+        let Refused { partition, chunk, reason, bad } = refused;
         let first = chunk.events.first().map_or(&[][..], |event| self.events[*event].bytes);
-        let is_searched = self.way.is_open((first, chunk.events.len() == 1), &chunk.refusals, &PLACE);
-        self.refusals = if is_searched && chunk.is_refused { 0 } else { self.refusals + 1 };
+        let is_open = self.way.is_open((first, chunk.events.len() == 1), &chunk.refusals, &PLACE);
+        let is_searched = is_open && chunk.is_refused;
+        let refusals = if chunk.is_refused { chunk.refusals } else { before.clone() };
         if let [event] = chunk.events[..] {
             let reason = bad.into_iter().next().map_or(reason, |(_, why)| why);
-            self.suspect(event, chunk.refusals, reason);
-            return;
+            self.suspect(event, refusals, reason);
+            return is_searched;
         }
-        let refusals = if chunk.is_refused { chunk.refusals } else { refused };
         let mut named: BTreeMap<usize, String> = bad.into_iter().collect();
         named.retain(|place, _| *place < chunk.events.len());
         let parts: Vec<Vec<usize>> = if named.is_empty() {
@@ -547,9 +566,11 @@ impl<'s> Sending<'s> {
             }
             if good.is_empty() { Vec::new() } else { vec![good] }
         };
-        let parts: Vec<Chunk> =
-            parts.into_iter().map(|events| self.chunk(events, refusals.clone(), true)).collect();
-        put_first(queues, partition, parts);
+        let queue = queues.entry(partition).or_default();
+        for events in parts.into_iter().rev() {
+            queue.push_front(self.chunk(events, refusals.clone(), true));
+        }
+        is_searched
     }
 
     /// An event was refused alone: whether for good shows at the end.
@@ -574,13 +595,15 @@ impl<'s> Sending<'s> {
     }
 }
 
-fn put_first(queues: &mut BTreeMap<i32, VecDeque<Chunk>>, partition: i32, parts: Vec<Chunk>) {
-    let queue = queues.entry(partition).or_default();
-    parts.into_iter().rev().for_each(|part| queue.push_front(part));
+/// Who leads a partition.
+fn leader(known: &Topic, partition: i32) -> Option<&BrokerAddress> {
+    known.leaders.get(usize::try_from(partition).ok()?)?.as_ref()
 }
 
 #[cfg(test)]
 mod broker;
+#[cfg(test)]
+mod doubts;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]

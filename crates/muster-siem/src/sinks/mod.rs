@@ -58,7 +58,8 @@ pub use error::SinkError;
 pub use file::{FileSettings, FileSink, TenantFiles};
 pub use headers::HeaderSource;
 pub use kafka::{
-    Kafka, KafkaCompression, KafkaSettings, Mechanism as SaslMechanism, OauthSettings, SecurityProtocol,
+    BrokerAddress, Kafka, KafkaCompression, KafkaSettings, Mechanism as SaslMechanism, OauthSettings,
+    SecurityProtocol,
 };
 pub use nats::{Deduplicate, Nats, NatsSettings};
 pub use object_store::{ObjectKind, ObjectStoreSettings, ObjectStoreSink, ObjectUrl, PathTemplate};

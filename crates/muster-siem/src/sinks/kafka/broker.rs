@@ -89,6 +89,8 @@ pub(super) struct State {
     pub(super) init_versions: (i16, i16),
     pub(super) init_error: i16,
     pub(super) topic_error: i16,
+    /// A topic that is not for this user.
+    pub(super) forbidden: Option<String>,
     pub(super) may_write: bool,
     pub(super) user: Option<User>,
     pub(super) session_ms: i64,
@@ -120,6 +122,7 @@ impl State {
             init_versions: (0, 5),
             init_error: 0,
             topic_error: 0,
+            forbidden: None,
             may_write: true,
             user: None,
             session_ms: 0,
@@ -333,6 +336,9 @@ impl Broker {
         let topics = asked.topics.as_ref().expect("topics are named").iter().map(|topic| {
             let name = topic.name.clone().expect("a name");
             let of = MetadataResponseTopic::default().with_name(Some(name.clone()));
+            if state.forbidden.as_deref() == Some(name.0.as_str()) {
+                return of.with_error_code(29);
+            }
             let Some(count) = state.topics.get(name.0.as_str()).filter(|_| state.topic_error == 0) else {
                 let error = if state.topic_error == 0 { 3 } else { state.topic_error };
                 return of.with_error_code(error);

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::connection::{Connection, Failed, Way};
 use super::errors;
 use super::record::ProducerId;
+use super::settings::{BrokerAddress, HOST_BYTES_MAX};
 use super::wire::{self, Api, Metadata, PartitionMetadata, TopicMetadata};
-use crate::sinks::error::shown;
 
 /// How long it is believed who leads which partition, where nothing speaks against it.
 const METADATA_AGE_MAX: Duration = Duration::from_secs(300);
@@ -22,29 +22,18 @@ const BROKERS_MAX: usize = 4096;
 const PARTITIONS_MAX: usize = 100_000;
 /// Connections to one broker that are kept while nobody uses them.
 const KEPT_MAX: usize = 8;
-/// The longest name of a host (RFC 1035).
-const HOST_BYTES_MAX: usize = 253;
 /// The longest that a broker may make its producers wait.
 const THROTTLE_MAX: Duration = Duration::from_secs(300);
-
-/// Where a broker listens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Address {
-    pub(super) host: Arc<str>,
-    pub(super) port: u16,
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", shown(&self.host), self.port)
-    }
-}
+/// So long nobody is shown credentials that were refused: many refusals lock an account.
+const REFUSED_WAIT: Duration = Duration::from_secs(60);
+/// One that is far away or silent takes the whole of its time: so many of them are enough for one question.
+const SILENT_MAX: usize = 2;
 
 /// What is known of a topic.
 #[derive(Debug)]
 pub(super) struct Topic {
     /// The leader of each partition, where it has one.
-    pub(super) leaders: Vec<Option<Address>>,
+    pub(super) leaders: Vec<Option<BrokerAddress>>,
     /// Whether records may be written to it, where the brokers say so.
     pub(super) may_write: Option<bool>,
     read_at: Instant,
@@ -54,7 +43,7 @@ pub(super) struct Topic {
 #[derive(Debug)]
 pub(super) struct NoTopic {
     pub(super) trouble: Trouble,
-    /// The brokers say that there is none.
+    /// The brokers say that there is none, or none for this user.
     pub(super) is_missing: bool,
 }
 
@@ -67,7 +56,7 @@ impl From<Trouble> for NoTopic {
 pub(super) struct Cluster {
     /// The sink's, for messages.
     name: String,
-    bootstrap: Vec<Address>,
+    bootstrap: Vec<BrokerAddress>,
     way: Way,
     timeout: Duration,
     state: Mutex<State>,
@@ -77,12 +66,14 @@ pub(super) struct Cluster {
 struct State {
     topics: HashMap<String, Arc<Topic>>,
     /// The brokers that the cluster named last.
-    brokers: Vec<Address>,
+    brokers: Vec<BrokerAddress>,
     /// Who answered last.
-    current: Option<Address>,
-    kept: HashMap<Address, Vec<Connection>>,
+    current: Option<BrokerAddress>,
+    kept: HashMap<BrokerAddress, Vec<Connection>>,
     /// Until when each broker wants to be left alone.
-    throttled: HashMap<Address, Instant>,
+    throttled: HashMap<BrokerAddress, Instant>,
+    /// Until when nobody is shown the credentials, and why.
+    refused: Option<(Instant, String)>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -93,9 +84,7 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(name: &str, bootstrap: Vec<(String, u16)>, way: Way, timeout: Duration) -> Self {
-        let bootstrap =
-            bootstrap.into_iter().map(|(host, port)| Address { host: host.into(), port }).collect();
+    pub(super) fn new(name: &str, bootstrap: Vec<BrokerAddress>, way: Way, timeout: Duration) -> Self {
         Self { name: name.to_owned(), bootstrap, way, timeout, state: Mutex::default() }
     }
 
@@ -103,7 +92,7 @@ impl Cluster {
         self.state.lock().expect("no panic while the lock is held")
     }
 
-    pub(super) fn trouble_at(&self, at: &Address, reason: &str, after: Option<Duration>) -> Trouble {
+    pub(super) fn trouble_at(&self, at: &BrokerAddress, reason: &str, after: Option<Duration>) -> Trouble {
         Trouble { reason: format!("sink `{}` ({at}): {reason}", self.name), after }
     }
 
@@ -137,7 +126,7 @@ impl Cluster {
         if error != errors::NONE {
             return Err(NoTopic {
                 trouble: wrong(&format!("topic `{name}`: {}", errors::words(error))),
-                is_missing: error == errors::UNKNOWN_TOPIC_OR_PARTITION,
+                is_missing: errors::is_without_topic(error),
             });
         }
         let leaders = leaders(partitions, &brokers)
@@ -181,8 +170,8 @@ impl Cluster {
         &self,
         api: Api,
         body: impl Fn(i16) -> Vec<u8>,
-    ) -> Result<(Address, i16, Vec<u8>), Trouble> {
-        let mut addresses: Vec<Address> = Vec::new();
+    ) -> Result<(BrokerAddress, i16, Vec<u8>), Trouble> {
+        let mut addresses: Vec<BrokerAddress> = Vec::new();
         {
             let state = self.state();
             for address in state.current.iter().chain(&self.bootstrap).chain(&state.brokers) {
@@ -191,23 +180,24 @@ impl Cluster {
                 }
             }
         }
-        // One that is far away or silent takes the whole of its time: two of them are enough for one delivery.
         let (mut silent, mut trouble) = (0, None);
         for at in addresses {
             let asked = self.with_connection(&at, async |connection| connection.ask(api, &body).await);
-            match asked.await {
+            let failed = match asked.await {
                 Ok((version, answer)) => {
                     self.state().current = Some(at.clone());
                     return Ok((at, version, answer));
                 }
-                Err(failed) => {
-                    silent += usize::from(matches!(failed, Failed::Unanswered(_)));
-                    let after = if let Failed::NotSent { after, .. } = &failed { *after } else { None };
-                    trouble.get_or_insert(self.trouble_at(&at, failed.why(), after));
-                    if silent >= 2 {
-                        break;
-                    }
-                }
+                Err(failed) => failed,
+            };
+            let told = self.trouble_at(&at, failed.why(), failed.after());
+            if matches!(failed, Failed::Refused { .. }) {
+                return Err(told);
+            }
+            trouble.get_or_insert(told);
+            silent += usize::from(matches!(failed, Failed::Unanswered(_) | Failed::NotReached(_)));
+            if silent >= SILENT_MAX {
+                break;
             }
         }
         self.state().current = None;
@@ -217,7 +207,7 @@ impl Cluster {
     /// Asks one broker to write batches for partitions of a topic that it leads. The version, and the answer.
     pub(super) async fn produce(
         &self,
-        at: &Address,
+        at: &BrokerAddress,
         topic: &str,
         batches: &[(i32, &[u8])],
     ) -> Result<(i16, Vec<u8>), Failed> {
@@ -241,7 +231,7 @@ impl Cluster {
     /// while connecting has sent nothing.
     async fn with_connection<T>(
         &self,
-        at: &Address,
+        at: &BrokerAddress,
         with: impl AsyncFnOnce(&mut Connection) -> Result<T, Failed>,
     ) -> Result<T, Failed> {
         self.wait_for(at).await?;
@@ -266,23 +256,41 @@ impl Cluster {
         }
     }
 
-    async fn open(&self, at: &Address) -> Result<Connection, Failed> {
-        let opening = tokio::time::timeout(self.timeout, Connection::open(&self.way, &at.host, at.port));
-        match opening.await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(failed @ Failed::NotSent { .. })) => Err(failed),
-            Ok(Err(failed)) => Err(Failed::NotSent { why: failed.why().to_owned(), after: None }),
-            Err(_) => Err(Failed::NotSent {
-                why: format!(
+    async fn open(&self, at: &BrokerAddress) -> Result<Connection, Failed> {
+        self.may_show_credentials()?;
+        let opening = tokio::time::timeout(self.timeout, Connection::open(&self.way, at));
+        let failed = match opening.await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(failed)) => failed,
+            Err(_) => {
+                return Err(Failed::NotReached(format!(
                     "it takes longer than {:?} to connect: check the network and security_protocol",
                     self.timeout
-                ),
-                after: None,
-            }),
-        }
+                )));
+            }
+        };
+        Err(match failed {
+            Failed::Refused { why, after } => {
+                let wait = after.unwrap_or_default().max(REFUSED_WAIT);
+                self.state().refused = Some((Instant::now() + wait, format!("{at}: {why}")));
+                Failed::Refused { why, after: Some(wait) }
+            }
+            // What matters has not been sent yet.
+            Failed::Closed(why) | Failed::Unanswered(why) => Failed::NotSent { why, after: None },
+            unsent @ (Failed::NotSent { .. } | Failed::NotReached(_)) => unsent,
+        })
     }
 
-    async fn kept(&self, at: &Address) -> Option<Connection> {
+    /// Credentials that were refused are shown to nobody for a while.
+    fn may_show_credentials(&self) -> Result<(), Failed> {
+        let state = self.state();
+        let Some((until, why)) = &state.refused else { return Ok(()) };
+        let Some(wait) = until.checked_duration_since(Instant::now()) else { return Ok(()) };
+        let why = format!("{why}; nobody is asked again for {} s", wait.as_secs());
+        Err(Failed::Refused { why, after: Some(wait) })
+    }
+
+    async fn kept(&self, at: &BrokerAddress) -> Option<Connection> {
         loop {
             let mut connection = self.state().kept.get_mut(at)?.pop()?;
             if connection.is_usable().await {
@@ -292,7 +300,7 @@ impl Cluster {
     }
 
     /// Waits while a broker wants to be left alone, or says how long that will be where it is too long.
-    async fn wait_for(&self, at: &Address) -> Result<(), Failed> {
+    async fn wait_for(&self, at: &BrokerAddress) -> Result<(), Failed> {
         let until = self.state().throttled.get(at).copied();
         let Some(wait) = until.and_then(|until| until.checked_duration_since(Instant::now())) else {
             return Ok(());
@@ -306,7 +314,7 @@ impl Cluster {
     }
 
     /// A broker asks to be left alone for so long.
-    pub(super) fn throttle(&self, at: &Address, milliseconds: i32) {
+    pub(super) fn throttle(&self, at: &BrokerAddress, milliseconds: i32) {
         let Ok(milliseconds @ 1..) = u64::try_from(milliseconds) else { return };
         let wait = Duration::from_millis(milliseconds).min(THROTTLE_MAX);
         self.state().throttled.insert(at.clone(), Instant::now() + wait);
@@ -316,19 +324,19 @@ impl Cluster {
     pub(super) async fn who(&self) -> Result<String, Trouble> {
         let mut first = None;
         for at in &self.bootstrap {
-            match self.open(at).await {
+            let failed = match self.open(at).await {
                 Ok(connection) => {
-                    let how = connection
-                        .tls
-                        .clone()
-                        .map_or("in the clear".to_owned(), |tls| format!("under {tls}"));
+                    let how = connection.tls.map_or("in the clear".to_owned(), |tls| format!("under {tls}"));
                     connection.close().await;
                     return Ok(format!("{at} answers like a Kafka broker {how}"));
                 }
-                Err(failed) => {
-                    first.get_or_insert(self.trouble_at(at, failed.why(), None));
-                }
+                Err(failed) => failed,
+            };
+            let told = self.trouble_at(at, failed.why(), None);
+            if matches!(failed, Failed::Refused { .. }) {
+                return Err(told);
             }
+            first.get_or_insert(told);
         }
         Err(first.expect("there is one broker at least"))
     }
@@ -342,14 +350,14 @@ impl Cluster {
 }
 
 /// The brokers by their numbers; none where one cannot be.
-fn believable(brokers: Vec<(i32, String, i32)>) -> Option<HashMap<i32, Address>> {
+fn believable(brokers: Vec<(i32, String, i32)>) -> Option<HashMap<i32, BrokerAddress>> {
     if brokers.len() > BROKERS_MAX {
         return None;
     }
     let read = brokers.into_iter().map(|(number, host, port)| {
         let port = u16::try_from(port).ok().filter(|port| *port != 0)?;
         let fits = !host.is_empty() && host.len() <= HOST_BYTES_MAX;
-        fits.then(|| (number, Address { host: host.into(), port }))
+        fits.then(|| (number, BrokerAddress { host: host.into(), port }))
     });
     read.collect()
 }
@@ -357,8 +365,8 @@ fn believable(brokers: Vec<(i32, String, i32)>) -> Option<HashMap<i32, Address>>
 /// The leader of each partition; none where they are not numbered from 0 on.
 fn leaders(
     mut partitions: Vec<PartitionMetadata>,
-    brokers: &HashMap<i32, Address>,
-) -> Option<Vec<Option<Address>>> {
+    brokers: &HashMap<i32, BrokerAddress>,
+) -> Option<Vec<Option<BrokerAddress>>> {
     partitions.sort_unstable_by_key(|partition| partition.index);
     if partitions.is_empty() || partitions.len() > PARTITIONS_MAX {
         return None;

@@ -6,18 +6,18 @@ use std::task::Poll;
 use std::time::Duration;
 
 use muster_model::Secret;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 
 use super::errors;
 use super::oauth::Tokens;
 use super::sasl::{self, Scram, ScramHash};
-use super::settings::Mechanism;
+use super::settings::{BrokerAddress, Mechanism};
 use super::wire::{self, Api, Versions};
+use crate::sinks::address::Address;
 use crate::sinks::error::shown;
+use crate::sinks::stream::Stream;
+use crate::sinks::wire::{Tls, connect};
 
 /// The longest answer that is read: Metadata of a topic of tens of thousands of partitions.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -30,12 +30,9 @@ const IDLE_MAX: Duration = Duration::from_secs(170);
 /// Of a session that the broker ends at a time, so much is used.
 const SESSION_SHARE: f64 = 0.8;
 
-trait Wire: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Wire for T {}
-
 /// How brokers are reached, and what is shown to them.
 pub(super) struct Way {
-    pub(super) tls: Option<TlsConnector>,
+    pub(super) tls: Option<Tls>,
     pub(super) proof: Proof,
 }
 
@@ -69,6 +66,16 @@ pub(super) enum Failed {
         /// How long to wait, where somebody asked for it.
         after: Option<Duration>,
     },
+    /// The same, and all the time is over.
+    NotReached(String),
+    /// The same: what Muster proves itself by is refused, or not to be had. Others would refuse it as well, and may count
+    /// that.
+    Refused {
+        /// In words, with what to do.
+        why: String,
+        /// How long to wait, where somebody asked for it.
+        after: Option<Duration>,
+    },
     /// It may have been sent; the connection is gone.
     Closed(String),
     /// It may have been sent; there was no answer, or none that means anything.
@@ -80,23 +87,39 @@ impl Failed {
         Self::NotSent { why: why.into(), after: None }
     }
 
+    fn refused(why: String) -> Self {
+        Self::Refused { why, after: None }
+    }
+
     /// In words.
     pub(super) fn why(&self) -> &str {
         match self {
-            Self::NotSent { why, .. } | Self::Closed(why) | Self::Unanswered(why) => why,
+            Self::NotSent { why, .. }
+            | Self::Refused { why, .. }
+            | Self::NotReached(why)
+            | Self::Closed(why)
+            | Self::Unanswered(why) => why,
+        }
+    }
+
+    /// How long to wait, where somebody asked for it.
+    pub(super) fn after(&self) -> Option<Duration> {
+        match self {
+            Self::NotSent { after, .. } | Self::Refused { after, .. } => *after,
+            Self::NotReached(_) | Self::Closed(_) | Self::Unanswered(_) => None,
         }
     }
 }
 
 pub(super) struct Connection {
-    stream: Box<dyn Wire>,
+    stream: Stream,
     correlation: i32,
     versions: Versions,
     used_at: Instant,
     /// When the broker ends the session.
     until: Option<Instant>,
     /// The TLS version, where there is one.
-    pub(super) tls: Option<String>,
+    pub(super) tls: Option<&'static str>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -107,7 +130,7 @@ impl std::fmt::Debug for Connection {
 
 impl Connection {
     /// Connects, greets and proves itself. Nothing that matters is sent.
-    pub(super) async fn open(way: &Way, host: &str, port: u16) -> Result<Self, Failed> {
+    pub(super) async fn open(way: &Way, at: &BrokerAddress) -> Result<Self, Failed> {
         let failed = |what: &str, error: &io::Error| {
             let advice = match error.kind() {
                 io::ErrorKind::ConnectionRefused => "check that it runs and listens on this port",
@@ -119,19 +142,19 @@ impl Connection {
             let causes = muster_http::with_causes(error);
             Failed::not_sent(format!("it failed at {what} ({}): {advice}", shown(&causes)))
         };
-        let tcp = TcpStream::connect((host, port)).await.map_err(|error| failed("connecting", &error))?;
-        tcp.set_nodelay(true).map_err(|error| failed("connecting", &error))?;
-        let mut version = None;
-        let stream: Box<dyn Wire> = match &way.tls {
-            None => Box::new(tcp),
-            Some(connector) => {
-                let name = ServerName::try_from(host.to_owned())
-                    .map_err(|_| Failed::not_sent("its name is none that a certificate could have"))?;
-                let stream = connector.connect(name, tcp).await;
-                let stream = stream.map_err(|error| failed("shaking hands for TLS", &error))?;
-                version = stream.get_ref().1.protocol_version().and_then(|version| version.as_str());
-                Box::new(stream)
+        let address =
+            Address { host: at.host.to_string(), port: at.port, is_encrypted: way.tls.is_some(), path: None };
+        let tcp = connect(&address).await.map_err(|error| failed("connecting", &error))?;
+        let stream = match &way.tls {
+            None => Stream::Tcp(tcp),
+            Some(tls) => {
+                let shaken = tls.shake(&address, tcp).await;
+                shaken.map_err(|error| failed("shaking hands for TLS", &error))?
             }
+        };
+        let tls = match &stream {
+            Stream::Tcp(_) => None,
+            Stream::Tls(tls) => tls.get_ref().1.protocol_version().and_then(|version| version.as_str()),
         };
         let mut connection = Self {
             stream,
@@ -139,7 +162,7 @@ impl Connection {
             versions: Versions::default(),
             used_at: Instant::now(),
             until: None,
-            tls: version.map(str::to_owned),
+            tls,
         };
         connection.greet().await?;
         connection.prove(&way.proof).await?;
@@ -187,7 +210,7 @@ impl Connection {
                 self.scram(Scram::new(hash, user, password.clone()), user).await?;
             }
             Proof::Token(tokens) => {
-                let token = tokens.token().await.map_err(|no_token| Failed::NotSent {
+                let token = tokens.token().await.map_err(|no_token| Failed::Refused {
                     why: no_token.reason,
                     after: no_token.retry_after,
                 })?;
@@ -197,7 +220,7 @@ impl Connection {
                     // RFC 7628 section 3.2.2: a refusal is a challenge, which is answered before it counts.
                     Ok(said) => {
                         let why = shown(&String::from_utf8_lossy(&said));
-                        Failed::not_sent(format!(
+                        Failed::refused(format!(
                             "it does not take the token ({why}): check oauth.scope, and what the client may do"
                         ))
                     }
@@ -235,7 +258,7 @@ impl Connection {
         let asked = self.ask(wire::SASL_AUTHENTICATE, |_| wire::sasl_authenticate(message.expose())).await;
         let (version, answer) = asked.map_err(|failed| match failed {
             // Brokers of before KIP-152 say no by hanging up.
-            Failed::Closed(why) => Failed::not_sent(format!(
+            Failed::Closed(why) => Failed::refused(format!(
                 "it hangs up on the credentials ({why}): check the sink's user and password"
             )),
             other => other,
@@ -243,7 +266,7 @@ impl Connection {
         let said = wire::read_sasl_authenticate(version, &answer).map_err(|_| odd("SaslAuthenticate"))?;
         if said.error != errors::NONE {
             let message = said.message.unwrap_or_default();
-            return Err(Failed::not_sent(format!(
+            return Err(Failed::refused(format!(
                 "it does not take the credentials of {} (error {}: {}): check them, and that the broker knows them for this sasl_mechanism",
                 shown(who),
                 said.error,

@@ -12,10 +12,16 @@
 pub(super) enum Verdict {
     /// It is in the log.
     Taken,
+    /// The broker has had its numbers: a batch that was sent before is in the log, and one that was not is not.
+    Repeated,
     /// It is in the log or not: the same batch is sent again, with the same numbers.
     Unknown,
+    /// The same, and nobody knows whether that will ever help.
+    Unclear,
     /// It was not written; nothing is wrong with its records.
     NotTaken,
+    /// It was not written, and never will be as it is; put together anew, it may be.
+    Unfit,
     /// It was not written since it is too large.
     TooLarge,
     /// It was not written since the broker takes some of its records for invalid.
@@ -36,8 +42,9 @@ pub(super) struct Meaning {
 
 /// No error.
 pub(super) const NONE: i16 = 0;
-pub(super) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 pub(super) const LEADER_NOT_AVAILABLE: i16 = 5;
+const INVALID_TOPIC_EXCEPTION: i16 = 17;
 pub(super) const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 
 const fn meaning(code: i16, name: &'static str, verdict: Verdict, advice: &'static str) -> Meaning {
@@ -51,11 +58,11 @@ const NO_TOPIC: &str =
 const NO_RIGHT: &str =
     "give the sink's user WRITE and DESCRIBE on the topic (`muster siem-config kafka` prints the command)";
 
-use Verdict::{Forgotten, Invalid, NotTaken, Taken, TooLarge, Unknown};
+use Verdict::{Forgotten, Invalid, NotTaken, Repeated, Taken, TooLarge, Unclear, Unfit, Unknown};
 
 static MEANINGS: [Meaning; 34] = [
     meaning(NONE, "NONE", Taken, ""),
-    meaning(-1, "UNKNOWN_SERVER_ERROR", Unknown, "look into the broker's own log"),
+    meaning(-1, "UNKNOWN_SERVER_ERROR", Unclear, "look into the broker's own log"),
     meaning(2, "CORRUPT_MESSAGE", NotTaken, "it was damaged on the way; tried again, by itself"),
     meaning(UNKNOWN_TOPIC_OR_PARTITION, "UNKNOWN_TOPIC_OR_PARTITION", Unknown, NO_TOPIC),
     meaning(LEADER_NOT_AVAILABLE, "LEADER_NOT_AVAILABLE", Unknown, MOVED),
@@ -75,7 +82,7 @@ static MEANINGS: [Meaning; 34] = [
         "raise the topic's max.message.bytes, or lower the sink's record_size_max",
     ),
     meaning(13, "NETWORK_EXCEPTION", Unknown, BUSY),
-    meaning(17, "INVALID_TOPIC_EXCEPTION", NotTaken, "check the sink's topic"),
+    meaning(INVALID_TOPIC_EXCEPTION, "INVALID_TOPIC_EXCEPTION", NotTaken, "check the sink's topic"),
     meaning(
         18,
         "RECORD_LIST_TOO_LARGE",
@@ -105,7 +112,7 @@ static MEANINGS: [Meaning; 34] = [
     meaning(
         32,
         "INVALID_TIMESTAMP",
-        NotTaken,
+        Unfit,
         "the clock of this machine or of the broker is wrong, for the topic's message.timestamp bounds",
     ),
     meaning(35, "UNSUPPORTED_VERSION", NotTaken, "Muster needs Kafka 1.0 or later"),
@@ -119,7 +126,7 @@ static MEANINGS: [Meaning; 34] = [
     meaning(
         44,
         "POLICY_VIOLATION",
-        Unknown,
+        Unclear,
         "a policy of the cluster refuses it, or Event Hubs throttles: more throughput units help",
     ),
     meaning(
@@ -128,7 +135,12 @@ static MEANINGS: [Meaning; 34] = [
         Forgotten,
         "the broker lacks what it acknowledged before, as after an unclean leader election: look into its log",
     ),
-    meaning(46, "DUPLICATE_SEQUENCE_NUMBER", Taken, ""),
+    meaning(
+        46,
+        "DUPLICATE_SEQUENCE_NUMBER",
+        Repeated,
+        "the broker has had other records under these numbers; another producer's number is taken, by itself",
+    ),
     meaning(
         47,
         "INVALID_PRODUCER_EPOCH",
@@ -144,22 +156,22 @@ static MEANINGS: [Meaning; 34] = [
     ),
     meaning(72, "LISTENER_NOT_FOUND", Unknown, MOVED),
     meaning(74, "FENCED_LEADER_EPOCH", Unknown, MOVED),
-    meaning(
-        76,
-        "UNSUPPORTED_COMPRESSION_TYPE",
-        NotTaken,
-        "set the sink's compression to \"gzip\" or \"none\"",
-    ),
+    meaning(76, "UNSUPPORTED_COMPRESSION_TYPE", Unfit, "set the sink's compression to \"gzip\" or \"none\""),
     meaning(87, "INVALID_RECORD", Invalid, "the broker takes a record for invalid"),
     meaning(89, "THROTTLING_QUOTA_EXCEEDED", Unknown, BUSY),
     meaning(90, "PRODUCER_FENCED", Forgotten, "another number is taken, by itself"),
 ];
 
-static OTHER: Meaning = meaning(0, "an error that is not known", Unknown, "look into the broker's own log");
+static OTHER: Meaning = meaning(0, "an error that is not known", Unclear, "look into the broker's own log");
 
 /// What `code` means.
 pub(super) fn of(code: i16) -> &'static Meaning {
     MEANINGS.iter().find(|meaning| meaning.code == code).unwrap_or(&OTHER)
+}
+
+/// Whether it says that there is no such topic, or none for this user.
+pub(super) fn is_without_topic(code: i16) -> bool {
+    [UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, TOPIC_AUTHORIZATION_FAILED].contains(&code)
 }
 
 /// The error in words, with what to do.

@@ -6,19 +6,18 @@
 //! not what is owed: that stays in the store. Another batch must never go out under the same numbers, since the broker
 //! would take it for the first one and acknowledge what it has never seen.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use muster_model::{ContentHash, DeliveryBatch};
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 
 use super::record::ProducerId;
 use crate::formats::Events;
 
 /// Events that are remembered as acknowledged.
 const ACKNOWLEDGED_MAX: usize = 64 << 10;
-/// What the batches that are in doubt may take together.
-const DOUBT_BYTES_MAX: usize = 64 << 20;
 
 /// What one event that is owed is known by, to the delivery: the store never gives the same to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,41 +83,46 @@ pub(super) struct Doubt {
     pub(super) events: Arc<[EventKey]>,
     /// How often the connection was closed over it.
     pub(super) closes: u32,
+    pub(super) since: Instant,
 }
 
 /// What is known of a partition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lane {
+    place: Place,
     pub(super) producer: Option<ProducerId>,
     /// The one before, whose numbers are used up.
     pub(super) left: Option<ProducerId>,
     /// The number of the next record.
     pub(super) next: i32,
-    doubt: Option<Doubt>,
-    sign: Arc<Sign>,
+    /// With its place among all of them.
+    doubt: Option<(u64, Doubt)>,
+    doubts: Arc<Doubts>,
 }
 
 impl Lane {
     /// A batch goes out: nobody knows what becomes of it until it is answered for.
     pub(super) fn begin(&mut self, doubt: Doubt) {
-        self.sign.set(Some((Arc::clone(&doubt.events), doubt.batch.len())));
-        self.doubt = Some(doubt);
+        self.end();
+        let number = self.doubts.add(&self.place, &doubt);
+        self.doubt = Some((number, doubt));
     }
 
     /// It is known what became of the batch, or it will never be.
     pub(super) fn end(&mut self) -> Option<Doubt> {
-        self.sign.set(None);
-        self.doubt.take()
+        let (number, doubt) = self.doubt.take()?;
+        self.doubts.remove(number);
+        Some(doubt)
     }
 
     /// The batch that has no answer.
     pub(super) fn doubt(&self) -> Option<&Doubt> {
-        self.doubt.as_ref()
+        self.doubt.as_ref().map(|(_, doubt)| doubt)
     }
 
     /// The connection was closed over the batch; how often that was.
     pub(super) fn closed(&mut self) -> u32 {
-        self.doubt.as_mut().map_or(0, |doubt| {
+        self.doubt.as_mut().map_or(0, |(_, doubt)| {
             doubt.closes += 1;
             doubt.closes
         })
@@ -131,75 +135,96 @@ impl Lane {
     }
 }
 
-/// What can be seen of a partition while somebody sends to it: the events that have no answer, and their bytes.
-#[derive(Debug, Default)]
-struct Sign(Mutex<Option<(Arc<[EventKey]>, usize)>>);
-
-impl Sign {
-    fn set(&self, to: Option<(Arc<[EventKey]>, usize)>) {
-        *self.0.lock().expect("no panic while the lock is held") = to;
-    }
-
-    fn read<T>(&self, read: impl FnOnce(&[EventKey], usize) -> T) -> Option<T> {
-        let guard = self.0.lock().expect("no panic while the lock is held");
-        guard.as_ref().map(|(events, bytes)| read(events, *bytes))
-    }
-}
-
 /// Where a partition's records go.
 pub(super) type Place = (Arc<str>, i32);
 
+/// The batches that have no answer, in the order in which they went out: what can be seen of a partition while somebody
+/// sends to it.
 #[derive(Debug, Default)]
-struct Entry {
-    lane: Arc<tokio::sync::Mutex<Lane>>,
-    sign: Arc<Sign>,
+struct Doubts(Mutex<BTreeMap<u64, Sign>>);
+
+#[derive(Debug)]
+struct Sign {
+    place: Place,
+    events: Arc<[EventKey]>,
+    bytes: usize,
+}
+
+impl Doubts {
+    fn add(&self, place: &Place, doubt: &Doubt) -> u64 {
+        let mut signs = self.signs();
+        let number = signs.last_key_value().map_or(0, |(last, _)| last + 1);
+        let (events, bytes) = (Arc::clone(&doubt.events), doubt.batch.len());
+        signs.insert(number, Sign { place: place.clone(), events, bytes });
+        number
+    }
+
+    fn remove(&self, number: u64) {
+        self.signs().remove(&number);
+    }
+
+    fn signs(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Sign>> {
+        self.0.lock().expect("no panic while the lock is held")
+    }
 }
 
 /// All partitions that were written to.
 #[derive(Debug, Default)]
-pub(super) struct Lanes(Mutex<HashMap<Place, Entry>>);
+pub(super) struct Lanes {
+    lanes: Mutex<HashMap<Place, Arc<tokio::sync::Mutex<Lane>>>>,
+    doubts: Arc<Doubts>,
+}
 
 impl Lanes {
     /// The partition, for one request at a time.
     pub(super) async fn lock(&self, place: &Place) -> OwnedMutexGuard<Lane> {
-        let lane = {
-            let mut lanes = self.0.lock().expect("no panic while the lock is held");
-            let entry = lanes.entry(place.clone()).or_insert_with(|| {
-                let sign = Arc::new(Sign::default());
-                let lane = Lane { sign: Arc::clone(&sign), ..Lane::default() };
-                Entry { lane: Arc::new(tokio::sync::Mutex::new(lane)), sign }
-            });
-            Arc::clone(&entry.lane)
-        };
-        lane.lock_owned().await
+        self.lane(place).lock_owned().await
+    }
+
+    fn lane(&self, place: &Place) -> Arc<tokio::sync::Mutex<Lane>> {
+        let mut lanes = self.lanes.lock().expect("no panic while the lock is held");
+        let lane = lanes.entry(place.clone()).or_insert_with(|| {
+            let (place, doubts) = (place.clone(), Arc::clone(&self.doubts));
+            let lane = Lane { place, producer: None, left: None, next: 0, doubt: None, doubts };
+            Arc::new(tokio::sync::Mutex::new(lane))
+        });
+        Arc::clone(lane)
     }
 
     /// The partitions in which some of these events have no answer: they may be others than those that the events
     /// belong to by now, when a topic has got more of them.
     pub(super) fn with_any(&self, events: &[EventKey]) -> Vec<Place> {
-        let mut wanted = None;
-        let lanes = self.0.lock().expect("no panic while the lock is held");
-        let has_any = |entry: &Entry, wanted: &mut Option<HashSet<EventKey>>| {
-            let wanted_of = |unanswered: &[EventKey], _| {
-                let wanted = wanted.get_or_insert_with(|| events.iter().copied().collect());
-                unanswered.iter().any(|key| wanted.contains(key))
-            };
-            entry.sign.read(wanted_of).unwrap_or(false)
-        };
-        let mut found: Vec<Place> = Vec::new();
-        for (place, entry) in lanes.iter() {
-            if has_any(entry, &mut wanted) {
-                found.push(place.clone());
-            }
+        let signs = self.doubts.signs();
+        if signs.is_empty() {
+            return Vec::new();
         }
-        found.sort_unstable();
-        found
+        let wanted: HashSet<&EventKey> = events.iter().collect();
+        let with_any = signs.values().filter(|sign| sign.events.iter().any(|event| wanted.contains(event)));
+        let mut places: Vec<Place> = with_any.map(|sign| sign.place.clone()).collect();
+        places.sort_unstable();
+        places
     }
 
-    /// Whether more has no answer than may be kept.
-    pub(super) fn are_full(&self) -> bool {
-        let lanes = self.0.lock().expect("no panic while the lock is held");
-        let bytes = lanes.values().filter_map(|entry| entry.sign.read(|_, bytes| bytes));
-        bytes.sum::<usize>() > DOUBT_BYTES_MAX
+    /// The partitions whose batches have no answer and are more than `bytes` together with the later ones, while nobody
+    /// sends to them: the oldest last. The latest is never among them.
+    pub(super) fn beyond(&self, bytes: usize) -> Vec<OwnedMutexGuard<Lane>> {
+        let places: Vec<Place> = {
+            let signs = self.doubts.signs();
+            if signs.values().map(|sign| sign.bytes).sum::<usize>() <= bytes {
+                return Vec::new();
+            }
+            signs.values().rev().map(|sign| sign.place.clone()).collect()
+        };
+        let (mut kept, mut beyond) = (0, Vec::new());
+        for place in places {
+            // What somebody sends to is about to be answered.
+            let Ok(lane) = self.lane(&place).try_lock_owned() else { continue };
+            let of_lane = lane.doubt().map_or(0, |doubt| doubt.batch.len());
+            kept += of_lane;
+            if kept > bytes && kept > of_lane {
+                beyond.push(lane);
+            }
+        }
+        beyond
     }
 }

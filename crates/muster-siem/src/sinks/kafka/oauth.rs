@@ -31,8 +31,16 @@ pub(super) struct Tokens {
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokens").field("url", &self.url.as_str()).finish_non_exhaustive()
+        f.debug_struct("Tokens").field("url", &shown_url(&self.url)).finish_non_exhaustive()
     }
+}
+
+/// The address of a token endpoint without what may be a secret in it.
+pub(super) fn shown_url(url: &url::Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    shown(url.as_str())
 }
 
 #[derive(Deserialize)]
@@ -76,7 +84,7 @@ impl Tokens {
         ];
         form.extend(self.scope.as_deref().map(|scope| ("scope", scope)));
         let no_token = |reason: String, retry_after| NoToken {
-            reason: format!("no token from {}: {reason}", shown(self.url.as_str())),
+            reason: format!("no token from {}: {reason}", shown_url(&self.url)),
             retry_after,
         };
         let answer = self.client.send(self.client.post_form(self.url.as_str(), &form)).await;

@@ -4,17 +4,19 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use muster_model::{Clock, Trouble};
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 
-use super::cluster::{Address, Cluster};
+use super::cluster::Cluster;
 use super::connection::Failed;
 use super::errors::{self, Verdict};
 use super::lanes::{Acknowledged, Doubt, EventKey, Lane, Lanes, Place};
 use super::record::{ProducerId, Records, next_sequence};
-use super::settings::Compression;
+use super::settings::{BrokerAddress, Compression};
 use super::wire::{self, PartitionProduced};
 use crate::sinks::error::shown;
 
@@ -25,6 +27,13 @@ const CLOSES_MAX: u32 = 5;
 const CLOSED_BYTES_LEAST: usize = 1_000_000;
 /// Events that are remembered as the reason for closed connections.
 const POISONS_MAX: usize = 1024;
+/// What the batches that are in doubt may take together, beside the latest.
+const DOUBT_BYTES_MAX: usize = 64 << 20;
+/// Brokers forget a producer that was silent for a day (`producer.id.expiration.ms`): what is in doubt for longer stays
+/// so.
+const DOUBT_LIFE: Duration = Duration::from_secs(86_400);
+/// The same where brokers refuse a batch for a reason that nobody knows.
+const UNCLEAR_LIFE: Duration = Duration::from_secs(3600);
 
 pub(super) struct Producer {
     /// The sink's name, for the log.
@@ -39,6 +48,7 @@ pub(super) struct Producer {
     poisons: Mutex<HashMap<EventKey, String>>,
     /// The bytes of one request, as far as closed connections have taught it.
     request_bytes_max: AtomicUsize,
+    pub(super) doubt_bytes_max: usize,
     /// Events that may have been written before they were given up, and come again.
     maybe_doubled: AtomicU64,
 }
@@ -68,6 +78,17 @@ pub(super) enum Said {
     Invalid(Vec<(usize, String)>, String),
 }
 
+/// What became of a request.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// By partition.
+    pub(super) said: Vec<(i32, Said)>,
+    /// Whether the broker could not be asked, or gave no answer: others of its partitions need not be tried.
+    pub(super) is_silent: bool,
+}
+
+type Free = (i32, OwnedMutexGuard<Lane>);
+
 /// What became of a batch that had no answer.
 #[derive(Debug)]
 enum Settled {
@@ -93,6 +114,7 @@ impl Producer {
             current: tokio::sync::Mutex::default(),
             poisons: Mutex::default(),
             request_bytes_max: AtomicUsize::new(usize::MAX),
+            doubt_bytes_max: DOUBT_BYTES_MAX,
             maybe_doubled: AtomicU64::new(0),
         }
     }
@@ -119,21 +141,40 @@ impl Producer {
     }
 
     /// Settles what became of those of these events, of a delivery to `topic`, that were sent before and have no
-    /// answer. What nobody knows yet: the events of such batches, and why.
-    pub(super) async fn settle(&self, topic: &str, events: &[EventKey]) -> Vec<(Arc<[EventKey]>, Trouble)> {
+    /// answer. What nobody knows yet: where such batches went, their events, and why.
+    pub(super) async fn settle(
+        &self,
+        topic: &str,
+        events: &[EventKey],
+    ) -> Vec<(Place, Arc<[EventKey]>, Trouble)> {
         let settling = self.lanes.with_any(events).into_iter().map(async |place| {
             let mut lane = self.lanes.lock(&place).await;
             let events = lane.doubt().map(|doubt| Arc::clone(&doubt.events))?;
             match self.settle_lane(&place, topic, &mut lane).await {
                 Settled::Acknowledged | Settled::GivenUp => None,
-                Settled::Open(trouble) | Settled::Silent(trouble) => Some((events, trouble)),
+                Settled::Open(trouble) | Settled::Silent(trouble) => Some((place, events, trouble)),
             }
         });
         join_all(settling).await.into_iter().flatten().collect()
     }
 
-    /// Sends the batch that has no answer once more, as it is and alone, while something is delivered to `now`.
+    /// Settles what became of the batch that has no answer, while something is delivered to the topic `now`; what nobody
+    /// has told for too long, nobody ever will.
     async fn settle_lane(&self, place: &Place, now: &str, lane: &mut Lane) -> Settled {
+        let settled = self.send_again(place, now, lane).await;
+        match (&settled, lane.doubt()) {
+            (Settled::Open(trouble) | Settled::Silent(trouble), Some(doubt))
+                if doubt.since.elapsed() >= DOUBT_LIFE =>
+            {
+                self.give_up(lane, &format!("it has no answer for a day ({})", trouble.reason));
+                Settled::GivenUp
+            }
+            _ => settled,
+        }
+    }
+
+    /// Sends the batch that has no answer once more, as it is and alone.
+    async fn send_again(&self, place: &Place, now: &str, lane: &mut Lane) -> Settled {
         let (topic, partition) = place;
         let known = match self.cluster.topic(topic).await {
             Ok(known) => known,
@@ -156,90 +197,64 @@ impl Producer {
             }
         };
         let Some(doubt) = lane.doubt() else { return Settled::Acknowledged };
+        let is_large = doubt.batch.len() > CLOSED_BYTES_LEAST;
         let produced = self.cluster.produce(at, topic, &[(*partition, &doubt.batch)]).await;
-        let mut answers = match self.read(at, topic, produced) {
-            Ok(answers) => answers,
+        match self.read(at, topic, produced) {
+            Ok(mut answers) => match answers.remove(partition) {
+                Some(answer) => self.judge_again(at, (topic, now), lane, &answer),
+                None => Settled::Open(self.unnamed(at, *partition)),
+            },
             Err(failed) => {
                 self.cluster.forget_topic(topic);
-                let is_large = lane.doubt().is_some_and(|doubt| doubt.batch.len() > CLOSED_BYTES_LEAST);
                 if matches!(failed, Failed::Closed(_)) && lane.closed() >= CLOSES_MAX && is_large {
                     return self.give_up_poison(lane, failed.why());
                 }
-                return Settled::Silent(self.trouble(at, &failed));
-            }
-        };
-        let Some(answer) = answers.remove(partition) else {
-            return Settled::Open(self.unnamed(at, *partition));
-        };
-        let meaning = errors::of(answer.error);
-        match meaning.verdict {
-            Verdict::Taken if is_proof(&answer) => {
-                self.taken(lane);
-                Settled::Acknowledged
-            }
-            Verdict::Taken => Settled::Open(self.unnamed(at, *partition)),
-            // What was refused now may have been written before.
-            Verdict::Unknown | Verdict::NotTaken => {
-                self.cluster.forget_topic(topic);
-                Settled::Open(self.cluster.trouble_at(at, &said(topic, &answer), None))
-            }
-            Verdict::TooLarge | Verdict::Invalid | Verdict::Forgotten => {
-                self.give_up(lane, &said(topic, &answer));
-                Settled::GivenUp
+                Settled::Silent(self.trouble(at, &failed))
             }
         }
+    }
+
+    /// What an answer says of a batch of `topic` that was sent before, while something is delivered to `now`.
+    fn judge_again(
+        &self,
+        at: &BrokerAddress,
+        (topic, now): (&str, &str),
+        lane: &mut Lane,
+        answer: &PartitionProduced,
+    ) -> Settled {
+        let verdict = errors::of(answer.error).verdict;
+        let is_hopeless = match verdict {
+            Verdict::Taken if !is_proof(answer) => return Settled::Open(self.unnamed(at, answer.index)),
+            Verdict::Taken | Verdict::Repeated => {
+                self.taken(lane);
+                return Settled::Acknowledged;
+            }
+            Verdict::TooLarge | Verdict::Invalid | Verdict::Forgotten | Verdict::Unfit => true,
+            Verdict::Unclear => lane.doubt().is_some_and(|doubt| doubt.since.elapsed() >= UNCLEAR_LIFE),
+            Verdict::Unknown | Verdict::NotTaken => false,
+        };
+        let is_gone = topic != now && errors::is_without_topic(answer.error);
+        // What is refused now may have been written before.
+        if is_hopeless || is_gone {
+            self.give_up(lane, &said(topic, answer));
+            return Settled::GivenUp;
+        }
+        self.cluster.forget_topic(topic);
+        Settled::Open(self.cluster.trouble_at(at, &said(topic, answer), None))
     }
 
     /// Sends events for partitions of one topic that one broker leads, and says what became of each partition's.
     /// `pack` is asked for them once their partition is free.
     pub(super) async fn send(
         &self,
-        at: &Address,
+        at: &BrokerAddress,
         topic: &Arc<str>,
         partitions: &[i32],
         pack: impl Fn(i32) -> Packed,
-    ) -> Vec<(i32, Said)> {
-        let mut outcomes = Vec::with_capacity(partitions.len());
-        let mut lanes: Vec<(i32, OwnedMutexGuard<Lane>)> = Vec::with_capacity(partitions.len());
-        // Whether the broker answers, and whether it can be asked at all.
-        let (mut is_heard, mut is_open) = (true, true);
-        for partition in partitions {
-            let place = (Arc::clone(topic), *partition);
-            // In ascending order, so that no two wait for each other.
-            let mut lane = self.lanes.lock(&place).await;
-            if !is_open || !is_heard && lane.doubt().is_some() {
-                outcomes.push((*partition, Said::Owed(None)));
-                continue;
-            }
-            if lane.doubt().is_some() {
-                let settled = self.settle_lane(&place, topic, &mut lane).await;
-                is_heard &= !matches!(settled, Settled::Silent(_));
-                if let Settled::Open(trouble) | Settled::Silent(trouble) = settled {
-                    outcomes.push((*partition, Said::Owed(Some(trouble))));
-                    continue;
-                }
-            }
-            let producer = match lane.producer {
-                Some(producer) => Ok(producer),
-                None => self.producer(lane.left).await,
-            };
-            match producer {
-                Ok(producer) => lane.producer = Some(producer),
-                Err(trouble) => {
-                    is_open = false;
-                    outcomes.push((*partition, Said::Owed(Some(trouble))));
-                    continue;
-                }
-            }
-            lanes.push((*partition, lane));
-        }
-        // No new producer, no new batch.
-        if !is_open {
-            outcomes.extend(lanes.into_iter().map(|(partition, _)| (partition, Said::Owed(None))));
-            return outcomes;
-        }
+    ) -> Sent {
+        let (mut lanes, mut sent) = self.free_lanes(topic, partitions).await;
         if lanes.is_empty() {
-            return outcomes;
+            return sent;
         }
         for (partition, lane) in &mut lanes {
             self.begin(lane, pack(*partition)).await;
@@ -251,32 +266,74 @@ impl Producer {
         // From here on nobody knows, until it is answered: also where this is given up in the middle.
         let produced = self.cluster.produce(at, topic, &batches).await;
         drop(batches);
-        match self.read(at, topic, produced) {
-            Ok(mut answers) => {
-                for (partition, mut lane) in lanes {
-                    let said = match answers.remove(&partition) {
-                        Some(answer) => self.judge(at, topic, &mut lane, answer),
-                        None => Said::Owed(Some(self.unnamed(at, partition))),
-                    };
-                    self.bound(&mut lane);
-                    outcomes.push((partition, said));
-                }
-            }
+        let answers = self.read(at, topic, produced);
+        sent.is_silent = answers.is_err();
+        match answers {
+            Ok(mut answers) => sent.said.extend(lanes.into_iter().map(|(partition, mut lane)| {
+                let said = match answers.remove(&partition) {
+                    Some(answer) => self.judge(at, topic, &mut lane, answer),
+                    None => Said::Owed(Some(self.unnamed(at, partition))),
+                };
+                (partition, said)
+            })),
             Err(failed) => {
                 self.cluster.forget_topic(topic);
                 let mut trouble = Some(self.trouble(at, &failed));
-                for (partition, mut lane) in lanes {
+                sent.said.extend(lanes.into_iter().map(|(partition, mut lane)| {
                     match failed {
-                        Failed::NotSent { .. } => drop(lane.end()),
                         Failed::Closed(_) => drop(lane.closed()),
                         Failed::Unanswered(_) => {}
+                        Failed::NotSent { .. } | Failed::NotReached(_) | Failed::Refused { .. } => {
+                            drop(lane.end());
+                        }
                     }
-                    self.bound(&mut lane);
-                    outcomes.push((partition, Said::Owed(trouble.take())));
+                    (partition, Said::Owed(trouble.take()))
+                }));
+            }
+        }
+        self.bound();
+        sent
+    }
+
+    /// Those of the partitions that a new batch may go to, each with a producer's number; and what is to be said of the
+    /// others.
+    async fn free_lanes(&self, topic: &Arc<str>, partitions: &[i32]) -> (Vec<Free>, Sent) {
+        let (mut free, mut said): (Vec<Free>, _) = (Vec::with_capacity(partitions.len()), Vec::new());
+        let mut is_silent = false;
+        for partition in partitions {
+            let place = (Arc::clone(topic), *partition);
+            // In ascending order, so that no two wait for each other.
+            let mut lane = self.lanes.lock(&place).await;
+            if lane.doubt().is_some() {
+                if is_silent {
+                    said.push((*partition, Said::Owed(None)));
+                    continue;
+                }
+                let settled = self.settle_lane(&place, topic, &mut lane).await;
+                is_silent = matches!(settled, Settled::Silent(_));
+                if let Settled::Open(trouble) | Settled::Silent(trouble) = settled {
+                    said.push((*partition, Said::Owed(Some(trouble))));
+                    continue;
+                }
+            }
+            free.push((*partition, lane));
+        }
+        for place in 0..free.len() {
+            let lane = &mut free[place].1;
+            if lane.producer.is_some() {
+                continue;
+            }
+            match self.producer(lane.left).await {
+                Ok(producer) => lane.producer = Some(producer),
+                Err(trouble) => {
+                    // No new producer, no new batch.
+                    let mut trouble = Some(trouble);
+                    said.extend(free.drain(..).map(|(partition, _)| (partition, Said::Owed(trouble.take()))));
+                    return (free, Sent { said, is_silent: true });
                 }
             }
         }
-        outcomes
+        (free, Sent { said, is_silent })
     }
 
     /// Puts a batch together, which has no answer from then on.
@@ -294,11 +351,11 @@ impl Producer {
                 tokio::task::spawn_blocking(packing).await.expect("compressing does not panic")
             }
         };
-        lane.begin(Doubt { batch, count, events, closes: 0 });
+        lane.begin(Doubt { batch, count, events, closes: 0, since: Instant::now() });
     }
 
     /// What an answer says of a batch that was sent for the first time.
-    fn judge(&self, at: &Address, topic: &str, lane: &mut Lane, answer: PartitionProduced) -> Said {
+    fn judge(&self, at: &BrokerAddress, topic: &str, lane: &mut Lane, answer: PartitionProduced) -> Said {
         let said = said(topic, &answer);
         let trouble = |reason: &str| Some(self.cluster.trouble_at(at, reason, None));
         match errors::of(answer.error).verdict {
@@ -307,11 +364,11 @@ impl Producer {
                 Said::Acknowledged
             }
             Verdict::Taken => Said::Owed(Some(self.unnamed(at, answer.index))),
-            Verdict::Unknown => {
+            Verdict::Unknown | Verdict::Unclear => {
                 self.cluster.forget_topic(topic);
                 Said::Owed(trouble(&said))
             }
-            Verdict::NotTaken => {
+            Verdict::NotTaken | Verdict::Unfit => {
                 lane.end();
                 Said::Owed(trouble(&said))
             }
@@ -328,7 +385,8 @@ impl Producer {
                 });
                 Said::Invalid(records.collect(), said)
             }
-            Verdict::Forgotten => {
+            // Numbers that are used up stand for other records than these.
+            Verdict::Forgotten | Verdict::Repeated => {
                 lane.end();
                 lane.leave_producer();
                 tracing::warn!(sink.name = self.name, reason = said, "the producer takes another number");
@@ -360,10 +418,10 @@ impl Producer {
         );
     }
 
-    /// What has no answer is remembered within a bound.
-    fn bound(&self, lane: &mut Lane) {
-        if lane.doubt().is_some() && self.lanes.are_full() {
-            self.give_up(lane, "too much has no answer to remember all of it");
+    /// What has no answer is remembered within a bound, the latest first.
+    fn bound(&self) {
+        for mut lane in self.lanes.beyond(self.doubt_bytes_max) {
+            self.give_up(&mut lane, "too much has no answer to remember all of it");
         }
     }
 
@@ -411,7 +469,7 @@ impl Producer {
     /// What a broker says of each partition, where that is an answer to what was asked.
     fn read(
         &self,
-        at: &Address,
+        at: &BrokerAddress,
         topic: &str,
         produced: Result<(i16, Vec<u8>), Failed>,
     ) -> Result<HashMap<i32, PartitionProduced>, Failed> {
@@ -440,12 +498,11 @@ impl Producer {
         Trouble { reason, after: None }
     }
 
-    fn trouble(&self, at: &Address, failed: &Failed) -> Trouble {
-        let after = if let Failed::NotSent { after, .. } = failed { *after } else { None };
-        self.cluster.trouble_at(at, failed.why(), after)
+    fn trouble(&self, at: &BrokerAddress, failed: &Failed) -> Trouble {
+        self.cluster.trouble_at(at, failed.why(), failed.after())
     }
 
-    fn unnamed(&self, at: &Address, partition: i32) -> Trouble {
+    fn unnamed(&self, at: &BrokerAddress, partition: i32) -> Trouble {
         let reason = format!(
             "its answer says no place in the log for partition {partition}, and counts for nothing: look into the broker's log"
         );
@@ -453,9 +510,9 @@ impl Producer {
     }
 }
 
-/// Whether an answer names a place in the log: one that says "no error" and nothing else proves nothing.
+/// Whether an answer without an error names a place in the log: one that says "no error" and nothing else proves nothing.
 fn is_proof(answer: &PartitionProduced) -> bool {
-    answer.error != errors::NONE || answer.base_offset >= 0
+    answer.base_offset >= 0
 }
 
 /// What a broker says of a partition, in words.

@@ -1,17 +1,25 @@
 //! The settings of a Kafka sink.
 
+use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use muster_model::{ByteSize, SecretReference, Span};
 use serde::{Deserialize, Deserializer};
-use url::Url;
+use url::{Host, Url};
 
+use super::oauth::shown_url;
 use crate::formats::{
     BigEvents, CefOptions, EcsOptions, Encoding, LeefOptions, MappingOptions, OcsfOptions, Piece,
     SplunkOptions, Template,
 };
-use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings, bytes, seconds, word};
+use crate::sinks::error::shown;
+use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings, seconds, word};
 
+/// The longest name of a host (RFC 1035).
+pub(super) const HOST_BYTES_MAX: usize = 253;
 /// The longest name of a topic.
 const TOPIC_BYTES_MAX: usize = 249;
 /// The longest text that a placeholder of a template becomes: a slug, or an id.
@@ -20,6 +28,8 @@ const PLACEHOLDER_BYTES_MAX: usize = 64;
 const HEADER_BYTES: u64 = 2048;
 /// Below Kafka's own `message.max.bytes` (1,048,588), and below what Event Hubs takes.
 const SIZE_USUAL: ByteSize = ByteSize(1_000_000);
+/// What has no answer is kept in memory until it has one.
+const SIZE_MAX: ByteSize = ByteSize(64 << 20);
 /// Azure Event Hubs closes the connection over requests of more bytes than this.
 const EVENT_HUBS_REQUEST_BYTES_MAX: u64 = 1_046_528;
 /// How the names of Event Hubs' hosts end, in each of Azure's clouds.
@@ -34,7 +44,7 @@ const REQUEST_HEAD_BYTES: u64 = 16 << 10;
 pub struct KafkaSettings {
     /// Hosts and ports of some brokers, such as `kafka-1.example:9093`; the others are learnt from them.
     #[serde(deserialize_with = "addresses")]
-    pub brokers: Vec<String>,
+    pub brokers: Vec<BrokerAddress>,
     /// The topic; `{{ tenant.slug }}` and `{{ tenant.id }}` may stand in it.
     pub topic: Template,
     /// `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`; without it, `ssl`, or `sasl_ssl` with a mechanism.
@@ -108,11 +118,21 @@ pub struct KafkaSettings {
     pub concurrency: u32,
 }
 
+/// Where a broker listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BrokerAddress {
+    /// A name or an address, without brackets.
+    pub host: Arc<str>,
+    /// Its port.
+    pub port: u16,
+}
+
 /// `[sinks.NAME.oauth]`: a token by the client credentials flow (RFC 6749 section 4.4).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OauthSettings {
-    /// The token endpoint, such as `https://login.microsoftonline.com/TENANT/oauth2/v2.0/token`.
+    /// The token endpoint, such as `https://login.microsoftonline.com/TENANT/oauth2/v2.0/token`. In the clear only on this
+    /// machine.
     #[serde(deserialize_with = "token_url")]
     pub token_url: Url,
     /// The client.
@@ -162,6 +182,46 @@ pub enum Compression {
     Zstd,
 }
 
+impl fmt::Debug for OauthSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OauthSettings")
+            .field("token_url", &shown_url(&self.token_url))
+            .field("client_id", &self.client_id)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for BrokerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A broker may have told it.
+        let host = shown(&self.host);
+        match host.contains(':') {
+            true => write!(f, "[{host}]:{}", self.port),
+            false => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+impl FromStr for BrokerAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // What is wrong may be a password in it: it is not shown.
+        const WRONG: &str =
+            "is not an address such as kafka-1.example:9093 or [2001:db8::1]:9093, without anything else";
+        let (host, port) = text.trim().rsplit_once(':').ok_or(WRONG)?;
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or(WRONG)?;
+        let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let host = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']').filter(|host| host.parse::<Ipv6Addr>().is_ok()),
+            None => Some(host).filter(|host| !host.is_empty() && host.bytes().all(is_of_name)),
+        };
+        let host = host.filter(|host| host.len() <= HOST_BYTES_MAX).ok_or(WRONG)?;
+        Ok(Self { host: host.into(), port })
+    }
+}
+
 impl SecurityProtocol {
     pub(super) fn is_encrypted(self) -> bool {
         matches!(self, Self::Ssl | Self::SaslSsl)
@@ -185,7 +245,8 @@ impl Mechanism {
 
 impl Settings for KafkaSettings {
     fn target(&self) -> String {
-        self.brokers.join(", ")
+        let brokers: Vec<String> = self.brokers.iter().map(ToString::to_string).collect();
+        brokers.join(", ")
     }
 
     fn encoding(&self) -> Result<Encoding, Vec<String>> {
@@ -214,8 +275,7 @@ impl Settings for KafkaSettings {
     }
 
     fn mistakes(&self) -> Vec<String> {
-        let mut mistakes: Vec<String> =
-            self.brokers.iter().filter_map(|address| host_and_port(address).err()).collect();
+        let mut mistakes = Vec::new();
         mistakes.extend(wrong_topic(&self.topic).map(|why| format!("topic {why}")));
         mistakes.extend(self.wrong_credentials());
         if self.client_certificate.is_some() != self.client_key.is_some() {
@@ -228,10 +288,8 @@ impl Settings for KafkaSettings {
         if self.record_size_max.0 < 2 * HEADER_BYTES {
             mistakes.push(format!("record_size_max must be at least {} B", 2 * HEADER_BYTES));
         }
-        if bytes(self.batch_size) > i32::MAX as usize / 4
-            || bytes(self.record_size_max) > i32::MAX as usize / 4
-        {
-            mistakes.push("batch_size and record_size_max must be less than 512MiB".to_owned());
+        if self.batch_size.0.max(self.record_size_max.0) > SIZE_MAX.0 {
+            mistakes.push("batch_size and record_size_max must be at most 64MiB".to_owned());
         }
         if self.is_event_hubs() {
             let most = EVENT_HUBS_REQUEST_BYTES_MAX - REQUEST_HEAD_BYTES;
@@ -265,8 +323,8 @@ impl KafkaSettings {
     /// Whether the brokers are Azure Event Hubs.
     #[must_use]
     pub fn is_event_hubs(&self) -> bool {
-        self.brokers.iter().filter_map(|address| host_and_port(address).ok()).any(|(host, _)| {
-            let host = host.to_ascii_lowercase();
+        self.brokers.iter().any(|broker| {
+            let host = broker.host.to_ascii_lowercase();
             EVENT_HUBS.iter().any(|end| host.ends_with(end))
         })
     }
@@ -352,44 +410,51 @@ fn wrong_topic(topic: &Template) -> Option<String> {
     (bytes > TOPIC_BYTES_MAX).then(|| format!("may become longer than {TOPIC_BYTES_MAX} bytes"))
 }
 
-pub(super) fn host_and_port(address: &str) -> Result<(String, u16), String> {
-    let wrong =
-        || format!("`{address}` is not an address such as kafka-1.example:9093 or [2001:db8::1]:9093");
-    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
-    if host.is_empty() || host.contains(['/', '@', ' ']) { Err(wrong()) } else { Ok((host.to_owned(), port)) }
-}
-
-fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<BrokerAddress>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Given {
         One(String),
         Several(Vec<String>),
     }
-    match Given::deserialize(deserializer) {
-        Ok(Given::One(one)) => Ok(vec![one]),
-        Ok(Given::Several(several)) if !several.is_empty() => Ok(several),
-        _ => Err(serde::de::Error::custom(
+    let given = match Given::deserialize(deserializer) {
+        Ok(Given::One(one)) => vec![one],
+        Ok(Given::Several(several)) => several,
+        Err(_) => Vec::new(),
+    };
+    if given.is_empty() {
+        return Err(serde::de::Error::custom(
             "it must be a list of addresses such as [\"kafka-1.example:9093\", \"kafka-2.example:9093\"]",
-        )),
+        ));
     }
+    let addresses = given.iter().enumerate().map(|(place, text)| {
+        text.parse().map_err(|why| serde::de::Error::custom(format!("its entry {} {why}", place + 1)))
+    });
+    addresses.collect()
 }
 
 fn token_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    // What is wrong may be a secret in it: it is not shown.
     let url = Url::parse(String::deserialize(deserializer)?.trim()).ok();
     let url = url.filter(|url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
+        let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_on_this_machine(url);
+        is_safe && url.has_host() && url.username().is_empty() && url.password().is_none()
     });
     url.ok_or_else(|| {
         serde::de::Error::custom(
-            "it must be an address such as https://login.microsoftonline.com/TENANT/oauth2/v2.0/token",
+            "it must be an address such as https://login.microsoftonline.com/TENANT/oauth2/v2.0/token; http:// is for this \
+             machine only, since client_secret goes there",
         )
     })
+}
+
+fn is_on_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }
 
 fn security_protocol<'de, D: Deserializer<'de>>(

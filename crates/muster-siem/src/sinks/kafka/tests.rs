@@ -9,21 +9,32 @@ use crate::sinks::Sink;
 use crate::sinks::suite::{self, BAD, Behaviour, Harness};
 use crate::sinks::testing::{body, check_page, delivery, delivery_batch, settings, surroundings, tenant};
 
-fn section(brokers: &Brokers) -> KafkaSettings {
+pub(super) fn section(brokers: &Brokers) -> KafkaSettings {
     settings(json!({ "brokers": brokers.addresses, "topic": "alerts", "security_protocol": "plaintext" }))
 }
 
-fn kafka(settings: KafkaSettings) -> Kafka {
+fn at(host: &str, port: u16) -> BrokerAddress {
+    BrokerAddress { host: host.into(), port }
+}
+
+/// So much time passes, and nothing happens in it.
+pub(super) async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+pub(super) fn kafka(settings: KafkaSettings) -> Kafka {
     Kafka::build("kafka", settings, &surroundings()).expect("a sink")
 }
 
-async fn deliver(sink: &Kafka, number: u64, ids: &[&str]) -> Report {
+pub(super) async fn deliver(sink: &Kafka, number: u64, ids: &[&str]) -> Report {
     let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
     sink.deliver(delivery_batch(&tenant(0), &[delivery(number, &bodies)])).await
 }
 
-fn ids(brokers: &Brokers) -> Vec<String> {
+pub(super) fn ids(brokers: &Brokers) -> Vec<String> {
     let values = brokers.values("alerts");
     let id = |value: &String| {
         let read: Value = serde_json::from_str(value).expect("JSON");
@@ -32,16 +43,16 @@ fn ids(brokers: &Brokers) -> Vec<String> {
     values.iter().map(id).collect()
 }
 
-fn all_delivered(report: &Report) {
+pub(super) fn all_delivered(report: &Report) {
     let all = report.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered);
     assert!(all && report.trouble.is_none(), "{report:?}");
 }
 
-fn all_owed(report: &Report) {
+pub(super) fn all_owed(report: &Report) {
     assert!(report.outcomes.iter().all(|outcome| *outcome == Outcome::Retry), "{report:?}");
 }
 
-fn reason(report: &Report) -> &str {
+pub(super) fn reason(report: &Report) -> &str {
     &report.trouble.as_ref().expect("it is said why").reason
 }
 
@@ -502,7 +513,7 @@ async fn side_by_side_and_with_faults_nothing_is_lost_or_doubled() {
     assert!(brokers.get(|state| state.faults.is_empty()), "all of them happened");
 }
 
-fn with_user(brokers: &Brokers, user: &User, secret: &'static str) -> Kafka {
+pub(super) fn with_user(brokers: &Brokers, user: &User, secret: &'static str) -> Kafka {
     brokers.set(|state| state.user = Some(user.clone()));
     let own: KafkaSettings = settings(json!({
         "brokers": brokers.addresses, "topic": "alerts", "security_protocol": "sasl_plaintext",
@@ -551,18 +562,14 @@ async fn connections_are_left_before_they_are_closed() {
         all_delivered(&deliver(&sink, number, &["a"]).await);
     }
     assert_eq!(brokers.get(|state| state.connections), 1);
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(171)).await;
-    tokio::time::resume();
+    pass(Duration::from_secs(171)).await;
     all_delivered(&deliver(&sink, 5, &["a"]).await);
     assert_eq!(brokers.get(|state| state.connections), 2);
     brokers.set(|state| state.session_ms = 1);
     let sink = with_user(&brokers, &user, "pencil");
     for number in 6..9 {
         all_delivered(&deliver(&sink, number, &["a"]).await);
-        tokio::time::pause();
-        tokio::time::advance(Duration::from_millis(2)).await;
-        tokio::time::resume();
+        pass(Duration::from_millis(2)).await;
     }
     assert!(brokers.get(|state| state.connections) >= 5);
 }
@@ -599,12 +606,11 @@ async fn tokens_are_fetched_once_and_anew_when_they_are_refused() {
     }
     assert_eq!(issuer.seen().len(), 1);
     brokers.set(|state| state.user = Some(user("another")));
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_millis(2)).await;
-    tokio::time::resume();
+    pass(Duration::from_millis(2)).await;
     let refused = deliver(&sink, 5, &["b"]).await;
     all_owed(&refused);
     assert!(!reason(&refused).contains("the-token"), "{refused:?}");
+    pass(Duration::from_secs(61)).await;
     deliver(&sink, 5, &["b"]).await;
     assert_eq!(issuer.seen().len(), 2, "a refused token is not used again");
     let report = deliver(&kafka(section("wrong")), 6, &["c"]).await;
@@ -637,7 +643,7 @@ async fn brokers_prove_themselves_by_their_certificates() {
     let report = deliver(&stranger, 2, &["b"]).await;
     all_owed(&report);
     assert!(reason(&report).contains("ca_file"), "{report:?}");
-    let by_number = own.brokers.iter().map(|address| address.replace("localhost", "127.0.0.1")).collect();
+    let by_number = own.brokers.iter().map(|address| at("127.0.0.1", address.port)).collect();
     let other =
         Kafka::build("kafka", KafkaSettings { brokers: by_number, ..own.clone() }, &around).expect("a sink");
     all_owed(&deliver(&other, 3, &["c"]).await);
@@ -682,7 +688,7 @@ async fn a_test_sends_nothing_and_says_what_would_not_work() {
     assert!(said.contains("check that it runs and listens"), "{said}");
     // One of several is enough.
     let mut own = section(&brokers);
-    own.brokers.insert(0, "127.0.0.1:9".to_owned());
+    own.brokers.insert(0, at("127.0.0.1", 9));
     brokers.set(|state| {
         state.init_error = 0;
         state.leaders.clear();
@@ -709,7 +715,6 @@ fn mistakes_are_told() {
     assert_eq!(given(json!({ "topic": "a.b-{{ tenant.slug }}_C" })), "");
     assert_eq!(with(json!({ "compression": "gzip" })), "");
     for (said, words) in [
-        (given(json!({ "brokers": ["kafka.example"] })), "is not an address such as"),
         (given(json!({ "topic": "a b" })), "`a b` cannot be in the name of a topic"),
         (given(json!({ "topic": ".." })), "cannot be `.` or `..`"),
         (given(json!({ "topic": "{{ tenant.name }}" })), "tenant.name, which may be anything"),
@@ -726,6 +731,8 @@ fn mistakes_are_told() {
         (given(json!({ "user": "u", "password": { "file": "p" } })), "credentials need sasl_mechanism"),
         (given(json!({ "client_key": { "file": "k" } })), "belong together"),
         (given(json!({ "record_size_max": "1KiB" })), "at least 4096 B"),
+        (given(json!({ "batch_size": "65MiB" })), "at most 64MiB"),
+        (given(json!({ "record_size_max": "65MiB" })), "at most 64MiB"),
         (with(json!({ "batch_size": "1MiB" })), "batch_size must be at most 1030144 B"),
         (with(json!({ "record_size_max": "2MiB" })), "record_size_max must be at most"),
         (with(json!({ "compression": "zstd" })), "Event Hubs takes no zstd"),
@@ -741,6 +748,46 @@ fn mistakes_are_told() {
     });
     assert_eq!(hub.security(), SecurityProtocol::SaslSsl);
     assert_eq!(hub.secrets().len(), 1);
+}
+
+/// What is wrong may be a secret, and so may what stands behind an address.
+#[test]
+fn addresses_are_read_or_it_is_said_what_is_wrong_without_showing_it() {
+    let read = |brokers: Value| {
+        let section = json!({ "brokers": brokers, "topic": "alerts" });
+        serde_json::from_value::<KafkaSettings>(section).map_err(|error| error.to_string())
+    };
+    let several = read(json!(["kafka-1.example:9093", "[2001:db8::1]:9092"])).expect("two");
+    assert_eq!(several.target(), "kafka-1.example:9093, [2001:db8::1]:9092");
+    assert_eq!(&*several.brokers[1].host, "2001:db8::1");
+    for wrong in [
+        "kafka.example",
+        "kafka.example:0",
+        "user:geheim@kafka.example:9093",
+        "kafka://kafka.example:9093",
+        "2001:db8::1:9093",
+        "[geheim]:9093",
+        ":9093",
+        "kafka.example:9093/geheim",
+    ] {
+        let said = read(json!(["a:1", wrong])).expect_err(wrong);
+        assert!(said.contains("its entry 2 is not an address such as") && !said.contains("geheim"), "{said}");
+    }
+    assert!(read(json!([])).is_err());
+    let oauth = |token_url: &str| {
+        let oauth = json!({ "token_url": token_url, "client_id": "me", "client_secret": { "file": "s" } });
+        serde_json::from_value::<OauthSettings>(oauth).map_err(|error| error.to_string())
+    };
+    for wrong in ["http://login.example/token", "https://me:geheim@login.example/token", "token"] {
+        let said = oauth(wrong).expect_err(wrong);
+        assert!(said.contains("this machine only") && !said.contains("geheim"), "{said}");
+    }
+    for right in
+        ["http://localhost:8080/token", "http://[::1]/token", "https://login.example/token?code=geheim"]
+    {
+        let said = format!("{:?}", oauth(right).expect(right));
+        assert!(said.contains("/token") && !said.contains("geheim"), "{said}");
+    }
 }
 
 struct Misbehaving(Brokers);

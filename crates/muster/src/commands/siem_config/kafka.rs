@@ -51,8 +51,9 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
 }
 
 fn kafka(text: &mut String, name: &str, settings: &KafkaSettings, topics: &BTreeSet<String>) {
+    let brokers: Vec<String> = settings.brokers.iter().map(ToString::to_string).collect();
     let server =
-        format!("--bootstrap-server {} --command-config <ADMIN.PROPERTIES>", settings.brokers.join(","));
+        format!("--bootstrap-server {} --command-config <ADMIN.PROPERTIES>", quoted(&brokers.join(",")));
     let message_bytes = settings.record_size_max.0.max(settings.batch_size.0) + BATCH_HEAD_BYTES;
     // Writing to a String cannot fail.
     write!(
@@ -75,7 +76,7 @@ fn kafka(text: &mut String, name: &str, settings: &KafkaSettings, topics: &BTree
         (_, Some(user)) => user,
         _ => "<THE CERTIFICATE'S NAME>",
     };
-    let principal = format!("'User:{}'", user.replace('\'', "'\\''"));
+    let principal = quoted(&format!("User:{user}"));
     writeln!(text, "# What its user may do, and nothing else\n").ok();
     for topic in topics {
         writeln!(
@@ -96,15 +97,21 @@ fn kafka(text: &mut String, name: &str, settings: &KafkaSettings, topics: &BTree
         let hash = if mechanism == SaslMechanism::ScramSha256 { "SCRAM-SHA-256" } else { "SCRAM-SHA-512" };
         writeln!(
             text,
-            "# The user itself\n\nkafka-configs.sh {server} --alter --entity-type users --entity-name {user} \\\n  --add-config \
-             '{hash}=[password=<PASSWORD>]'\n"
+            "# The user itself\n\nkafka-configs.sh {server} --alter --entity-type users --entity-name {} \\\n  --add-config \
+             '{hash}=[password=<PASSWORD>]'\n",
+            quoted(user)
         )
         .ok();
     }
 }
 
+/// A text as one word of a shell, whatever is in it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 fn event_hubs(text: &mut String, name: &str, settings: &KafkaSettings, topics: &BTreeSet<String>) {
-    let host = settings.brokers.first().map_or("", |broker| broker.split(':').next().unwrap_or_default());
+    let host = settings.brokers.first().map_or("", |broker| &*broker.host);
     let namespace = host.split('.').next().unwrap_or_default();
     let at = format!("--resource-group <RESOURCE GROUP> --namespace-name {namespace}");
     writeln!(
@@ -125,7 +132,7 @@ fn event_hubs(text: &mut String, name: &str, settings: &KafkaSettings, topics: &
             text,
             "# What its app may do\n\naz role assignment create --role 'Azure Event Hubs Data Sender' --assignee {} \\\n  --scope \
              <THE NAMESPACE'S RESOURCE ID>\n",
-            settings.oauth.as_ref().map_or("<CLIENT ID>", |oauth| oauth.client_id.as_str())
+            settings.oauth.as_ref().map_or("<CLIENT ID>".to_owned(), |oauth| quoted(&oauth.client_id))
         )
         .ok(),
         _ => writeln!(

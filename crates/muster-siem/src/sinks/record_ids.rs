@@ -37,7 +37,8 @@ impl RecordIds {
         Self(records.collect())
     }
 
-    /// What each event of `part` is known by: one of several that a record became has its number behind it.
+    /// What each event of `part` is known by: one of several that a record became has its number and a digest of its own
+    /// content behind it.
     pub(super) fn of_part(&self, part: &Part) -> Vec<String> {
         part.events().map(|event| self.of_event(&event)).collect()
     }
@@ -47,7 +48,12 @@ impl RecordIds {
         let record = self.0.get(event.envelope.record).map(String::as_str).unwrap_or_default();
         match event.envelope.parts {
             1 => record.to_owned(),
-            _ => format!("{record}-{}", event.envelope.part),
+            // A record that is split anew, since another length is allowed by now, becomes other events of the same
+            // numbers: the old ones must not pass for them.
+            _ => {
+                let content = u128::from_be_bytes(ContentHash::of(event.bytes).0);
+                format!("{record}-{}-{content:032x}", event.envelope.part)
+            }
         }
     }
 }

@@ -86,9 +86,7 @@ impl FromStr for PlaceTemplate {
             Ok(template) if template.has_names() => {
                 Err("cannot hold tenant.name, which may be anything: use tenant.slug or tenant.id".to_owned())
             }
-            Ok(template) if template.pattern().contains("**") || text.contains('*') => {
-                Err("cannot hold `*`".to_owned())
-            }
+            Ok(_) if text.contains('*') => Err("cannot hold `*`".to_owned()),
             Ok(template) => Ok(PlacePiece::Tenant(template)),
             Err(TemplateError::Placeholder(other)) => {
                 Err(format!("`{other}` is no placeholder: use tenant.slug, tenant.id or source"))
@@ -142,6 +140,8 @@ mod tests {
             "muster.graph_hunting-encoded-commands.tenant-0.x-00000000-0000-0000-0000-000000000001"
         );
         assert_eq!(template.pattern(), "muster.*.*.x-*");
+        let adjacent: PlaceTemplate = "{{ tenant.slug }}{{ tenant.id }}".parse().expect("one");
+        assert_eq!(adjacent.expand(&tenant(0), hunt), "tenant-000000000-0000-0000-0000-000000000001");
         for (text, why) in [
             ("", "empty"),
             ("a.{{ source", "has no `}}`"),

@@ -70,7 +70,18 @@ impl Addresses {
             return Err(serde::de::Error::custom(expected));
         }
         let addresses = given.iter().map(|text| address(text, schemes, example));
-        addresses.collect::<Result<_, _>>().map(Self).map_err(serde::de::Error::custom)
+        let addresses = addresses.collect::<Result<_, _>>().map(Self).map_err(serde::de::Error::custom)?;
+        if addresses.0.iter().any(|address| address.is_encrypted != addresses.is_encrypted()) {
+            // Whoever can keep the encrypted ones from answering would be given the password in the clear.
+            let mixed = "its addresses are one cluster: let all of them be encrypted, or none";
+            return Err(serde::de::Error::custom(format!("{mixed}, such as {example}")));
+        }
+        Ok(addresses)
+    }
+
+    /// Whether TLS is spoken there: at all of them, or at none.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.0.iter().any(|address| address.is_encrypted)
     }
 }
 
@@ -131,11 +142,13 @@ mod tests {
 
     #[test]
     fn addresses_are_read_or_it_is_said_what_is_wrong() {
-        let several = serde_json::json!(["nats://a.example", "tls://[2001:db8::1]:99/%2fa%20b"]);
+        let several = serde_json::json!(["tls://a.example", "tls://[2001:db8::1]:99/%2fa%20b"]);
         let several = read(several).expect("two");
         assert_eq!(several.to_string(), "a.example:4222, [2001:db8::1]:99");
         assert_eq!(several.0[1].path.as_deref(), Some("/a b"));
-        assert!(several.0[1].is_encrypted && !several.0[0].is_encrypted);
+        assert!(several.0.iter().all(|address| address.is_encrypted));
+        let mixed = read(serde_json::json!(["tls://a.example", "nats://b.example"])).expect_err("mixed");
+        assert!(mixed.contains("all of them be encrypted, or none"), "{mixed}");
         for (text, why) in [
             ("nats://user:geheim@a.example", "settings of their own"),
             ("http://a.example", "not an address such as tls://nats.example:4222"),

@@ -34,6 +34,7 @@ pub(super) struct StreamConfig {
     sealed: bool,
     duplicate_window: i64,
     mirror: Option<serde::de::IgnoredAny>,
+    subject_transform: Option<serde::de::IgnoredAny>,
 }
 
 impl Default for StreamConfig {
@@ -55,6 +56,7 @@ impl Default for StreamConfig {
             sealed: false,
             duplicate_window: 0,
             mirror: None,
+            subject_transform: None,
         }
     }
 }
@@ -86,8 +88,18 @@ impl StreamConfig {
                  sink's subject"
             ));
         }
+        if settings.deduplicate == Deduplicate::Window {
+            return None;
+        }
+        if self.subject_transform.is_some() {
+            // Of two events whose subjects become one it would keep the first, and say that it has the other.
+            return Some(format!(
+                "deduplicate = \"subject\" needs a stream that keeps each event under its own subject, and `{stream}` changes \
+                 subjects: take its subject_transform away, or name another stream"
+            ));
+        }
         let is_once = self.max_msgs_per_subject == 1 && self.discard == "new" && self.discard_new_per_subject;
-        (settings.deduplicate == Deduplicate::Subject && !is_once).then(|| {
+        (!is_once).then(|| {
             format!(
                 "deduplicate = \"subject\" needs a stream that keeps the first message of each subject, and `{stream}` does not: \
                  set max_msgs_per_subject to 1, discard to new and discard_new_per_subject to true (`muster siem-config nats`)"

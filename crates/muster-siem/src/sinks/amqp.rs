@@ -22,7 +22,6 @@ mod frames;
 mod settings;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use muster_model::{DeliveryBatch, Report, Trouble};
@@ -34,9 +33,10 @@ use self::connection::{Auth, Connection, Stopped, Verdict, refused};
 use self::frames::Message;
 use super::batch::{self, Answered, Fate, Formatted, Keeping, Limits, Part, RequestPermit, Sent, Way};
 use super::error::{SinkError, shown};
-use super::kept::{Close as _, Kept};
+use super::kept::Close as _;
 use super::place::{PlaceTemplate, Places};
 use super::record_ids::RecordIds;
+use super::servers::{Converse as _, Servers};
 use super::settings::{FormatName, Settings, Surroundings, bytes};
 use super::wire::{Ended, Tls};
 use crate::formats::Encoding;
@@ -49,7 +49,6 @@ const EVENTS_MAX: usize = 1_000;
 const SIZE_KNOWN_FOR: Duration = Duration::from_secs(600);
 /// The longest record id that goes into a header.
 const HEADER_BYTES_MAX: usize = 1_024;
-const PRODUCT: &str = "the broker";
 
 /// A broker that speaks AMQP 0.9.1, such as RabbitMQ.
 #[derive(Debug)]
@@ -58,10 +57,7 @@ pub struct Amqp {
     settings: AmqpSettings,
     encoding: Encoding,
     routing_key: PlaceTemplate,
-    connecting: connection::Way,
-    /// Which of the nodes was there last.
-    current: AtomicUsize,
-    kept: Kept<Connection>,
+    nodes: Servers<Connection>,
     way: Way,
     /// The longest message that the broker takes, where it has said so, and when.
     size_max: Mutex<Option<(usize, Instant)>>,
@@ -94,22 +90,21 @@ impl Amqp {
                 }
                 _ => Auth::External,
             };
-            let is_encrypted = settings.url.0.iter().any(|address| address.is_encrypted);
             let (certificate, key) = (settings.client_certificate.as_ref(), settings.client_key.as_ref());
-            let tls = is_encrypted.then(|| Tls::new(settings.ca_file.as_ref(), certificate, key, around));
+            let tls = || Tls::new(settings.ca_file.as_ref(), certificate, key, around);
+            let tls = settings.url.is_encrypted().then(tls);
             Ok((encoding, connection::Way { auth, tls: tls.transpose()? }))
         });
         let (encoding, connecting) =
             made.map_err(|problem| SinkError::Settings { sink: name.to_owned(), problem })?;
+        let kept_max = REQUESTS_MAX * settings.concurrency() as usize;
         Ok(Self {
             way: Way::of(format!("sink `{name}` ({})", settings.url)),
+            nodes: Servers::new(name, &settings.url, connecting, settings.timeout.0, kept_max),
             name: name.to_owned(),
             routing_key: settings.key(),
             settings,
             encoding,
-            connecting,
-            current: AtomicUsize::new(0),
-            kept: Kept::new(),
             size_max: Mutex::new(None),
         })
     }
@@ -195,20 +190,21 @@ impl Amqp {
             let open: Vec<usize> = (0..messages.len()).filter(|place| fates[*place].is_none()).collect();
             let next = if is_one_by_one { open.get(..1).unwrap_or_default() } else { &open };
             if next.is_empty() {
-                break None;
+                return fates.into_iter().flatten().collect();
             }
             let mut connection = match self.connection(until).await {
                 Ok(connection) => connection,
-                Err(trouble) => break Some(trouble),
+                Err(trouble) => break trouble,
             };
+            let node = connection.server().to_owned();
             let sent: Vec<Message<'_>> = next.iter().map(|place| messages[*place].clone()).collect();
             let (verdicts, done) = connection.publish(&sent, until).await;
             for (place, verdict) in next.iter().zip(verdicts) {
-                fates[*place] = self.fate(&messages[*place], verdict);
+                fates[*place] = self.fate(&node, &messages[*place], verdict);
             }
             let stopped = match done {
                 Ok(()) => {
-                    self.kept.put(connection);
+                    self.nodes.keep(connection);
                     continue;
                 }
                 Err(stopped) => stopped,
@@ -217,11 +213,11 @@ impl Amqp {
             let (code, text) = match stopped {
                 Stopped::Channel { code, text } => (code, text),
                 Stopped::Ended(ended) => {
-                    break Some(self.trouble(&ended.words(PRODUCT, self.settings.timeout.0)));
+                    break self.nodes.ended(&node, &ended);
                 }
             };
             if !is_about_a_message(code, &text) {
-                break Some(self.trouble(&refused(code, &text)));
+                break self.nodes.trouble(&node, &refused(code, &text));
             }
             let left: Vec<usize> = next.iter().copied().filter(|place| fates[*place].is_none()).collect();
             let bytes_max = size_named(&text)
@@ -234,22 +230,21 @@ impl Amqp {
                 (None, _) => is_one_by_one = true,
             }
         };
-        let unanswered =
-            || Fate::Retry(trouble.clone().unwrap_or_else(|| self.trouble("it was not confirmed")));
+        let unanswered = || Fate::Retry(trouble.clone());
         fates.into_iter().map(|fate| fate.unwrap_or_else(unanswered)).collect()
     }
 
     /// What became of a message, where the broker has said it.
-    fn fate(&self, message: &Message<'_>, verdict: Verdict) -> Option<Fate> {
+    fn fate(&self, node: &str, message: &Message<'_>, verdict: Verdict) -> Option<Fate> {
         Some(match verdict {
             Verdict::Unknown => return None,
             Verdict::Confirmed => Fate::Delivered,
-            Verdict::NotTaken => Fate::Retry(self.trouble(&format!(
+            Verdict::NotTaken => Fate::Retry(self.nodes.trouble(node, &format!(
                 "a queue does not take `{}` (nack): it is full and refuses what is new (x-overflow), or the broker has lost it; \
                  let consumers take from it",
                 shown(message.routing_key)
             ))),
-            Verdict::Returned(words) => Fate::Retry(self.trouble(&format!(
+            Verdict::Returned(words) => Fate::Retry(self.nodes.trouble(node, &format!(
                 "no queue is bound to exchange `{}` for routing key `{}` ({words}): bind one (`muster siem-config amqp`), or check \
                  the sink's exchange and routing_key",
                 shown(message.exchange),
@@ -269,64 +264,23 @@ impl Amqp {
 
     /// A connection by which can be published with confirms: one that is open, or a new one.
     async fn connection(&self, until: Instant) -> Result<Connection, Trouble> {
-        while let Some(mut connection) = self.kept.take() {
-            if connection.is_usable().await {
-                return Ok(connection);
-            }
+        if let Some(connection) = self.nodes.kept().await {
+            return Ok(connection);
         }
-        let mut connection = self.connect(until).await?;
+        let mut connection = self.nodes.connect(until).await?;
         match connection.select_confirms(until).await {
             Ok(()) => Ok(connection),
-            Err(ended) => Err(self.trouble(&ended.words(PRODUCT, self.settings.timeout.0))),
+            Err(ended) => Err(self.nodes.ended(connection.server(), &ended)),
         }
-    }
-
-    /// Connects to the node that was there last, or to the next one that is.
-    async fn connect(&self, until: Instant) -> Result<Connection, Trouble> {
-        let addresses = &self.settings.url.0;
-        let first = self.current.load(Ordering::Relaxed);
-        let (mut trouble, mut has_said) = (None, false);
-        for step in 0..addresses.len() {
-            let place = (first + step) % addresses.len();
-            let now = Instant::now();
-            // One that does not answer leaves time for the others.
-            let others = u32::try_from(addresses.len() - step).unwrap_or(u32::MAX);
-            let until = now + until.saturating_duration_since(now) / others;
-            match Connection::open(&addresses[place], &self.connecting, until).await {
-                Ok(connection) => {
-                    self.current.store(place, Ordering::Relaxed);
-                    return Ok(connection);
-                }
-                Err(ended) => {
-                    // What one of them says tells more than that others are not there.
-                    let says = matches!(ended, Ended::Said(_));
-                    if trouble.is_none() || says && !has_said {
-                        let words = ended.words(PRODUCT, self.settings.timeout.0);
-                        trouble = Some(self.trouble_at(&addresses[place].to_string(), &words));
-                    }
-                    has_said |= says;
-                }
-            }
-        }
-        Err(trouble.unwrap_or_else(|| self.trouble("it has no address")))
-    }
-
-    fn trouble(&self, reason: &str) -> Trouble {
-        let place = self.current.load(Ordering::Relaxed);
-        let address = self.settings.url.0.get(place).map(ToString::to_string).unwrap_or_default();
-        self.trouble_at(&address, reason)
-    }
-
-    fn trouble_at(&self, address: &str, reason: &str) -> Trouble {
-        Trouble { reason: format!("sink `{}` ({}): {reason}", self.name, shown(address)), after: None }
     }
 
     /// Looks for the exchange, or for the queue that is named, and publishes in a transaction that is taken back.
     pub(super) async fn test(&self) -> Result<String, SinkError> {
         let unusable = |trouble: Trouble| SinkError::unusable(&self.name, &trouble);
-        let failed = |ended: Ended| unusable(self.trouble(&ended.words(PRODUCT, self.settings.timeout.0)));
         let until = Instant::now() + self.settings.timeout.0;
-        let mut connection = self.connect(until).await.map_err(unusable)?;
+        let mut connection = self.nodes.connect(until).await.map_err(unusable)?;
+        let node = connection.server().to_owned();
+        let failed = |ended: Ended| unusable(self.nodes.ended(&node, &ended));
         let (exchange, pattern) = (&self.settings.exchange, self.routing_key.pattern());
         let routing_key = pattern.replace('*', "muster-sink-test");
         let found = match exchange.as_str() {
@@ -357,14 +311,13 @@ impl Amqp {
         };
         connection.try_publish(&probe, until).await.map_err(failed)?;
         connection.close().await;
-        let address = &self.settings.url.0[self.current.load(Ordering::Relaxed)];
-        let vhost = address.path.as_deref().unwrap_or("/");
-        Ok(format!("{address} takes the credentials for virtual host `{vhost}`, and messages; {found}"))
+        let vhost = self.settings.vhost();
+        Ok(format!("{node} takes the credentials for virtual host `{vhost}`, and messages; {found}"))
     }
 
     /// Closes the connections.
     pub(super) async fn close(&self) {
-        self.kept.close().await;
+        self.nodes.close().await;
     }
 }
 

@@ -8,8 +8,6 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Connections of one sink that stay open.
-const KEPT_MAX: usize = 8;
 /// How long they do so unused. Brokers ask for a sign of life every minute or two.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 
@@ -22,14 +20,16 @@ pub(super) trait Close: Send + 'static {
 /// The connections of one sink that are open and unused.
 #[derive(Debug)]
 pub(super) struct Kept<C> {
+    max: usize,
     idle: Arc<Mutex<VecDeque<(C, Instant)>>>,
     /// Closes those that are unused for too long; it ends with the sink.
     keeper: Mutex<JoinSet<()>>,
 }
 
 impl<C: Close> Kept<C> {
-    pub(super) fn new() -> Self {
-        Self { idle: Arc::default(), keeper: Mutex::default() }
+    /// None yet, and `max` at most.
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, idle: Arc::default(), keeper: Mutex::default() }
     }
 
     /// The connection that was used last.
@@ -41,7 +41,7 @@ impl<C: Close> Kept<C> {
     /// Keeps a connection for the next one who wants it. What is too many is dropped.
     pub(super) fn put(&self, connection: C) {
         let mut idle = self.idle.lock().expect("no panic while the lock is held");
-        if idle.len() < KEPT_MAX {
+        if idle.len() < self.max {
             idle.push_back((connection, Instant::now()));
         }
         drop(idle);
@@ -94,7 +94,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_nobody_takes_is_closed() {
-        let (kept, closed) = (Kept::new(), Arc::new(AtomicUsize::new(0)));
+        let (kept, closed) = (Kept::new(2), Arc::new(AtomicUsize::new(0)));
         kept.put(Told(closed.clone()));
         assert!(kept.take().is_some() && kept.take().is_none());
         for _ in 0..2 {
@@ -111,9 +111,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_sink_that_closes_closes_all_of_them() {
-        let (kept, closed) = (Kept::new(), Arc::new(AtomicUsize::new(0)));
-        (0..KEPT_MAX + 3).for_each(|_| kept.put(Told(closed.clone())));
+        let (kept, closed) = (Kept::new(8), Arc::new(AtomicUsize::new(0)));
+        (0..11).for_each(|_| kept.put(Told(closed.clone())));
         kept.close().await;
-        assert_eq!(closed.load(Ordering::Relaxed), KEPT_MAX);
+        assert_eq!(closed.load(Ordering::Relaxed), 8);
     }
 }

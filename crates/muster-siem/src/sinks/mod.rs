@@ -25,6 +25,7 @@ mod outcomes;
 mod place;
 mod record_ids;
 mod sentinel;
+mod servers;
 mod settings;
 mod splunk_hec;
 mod splunk_search;

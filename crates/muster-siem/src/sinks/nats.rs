@@ -21,7 +21,7 @@ mod protocol;
 mod settings;
 mod stream;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use muster_model::{DeliveryBatch, Report, Secret, SecretReference, Trouble};
 use tokio::time::Instant;
@@ -32,12 +32,12 @@ use self::answer::{WRONG_LAST_SEQUENCE, fate, forbidden, nobody_listens};
 use self::connection::{Answer, Auth, Connection};
 use self::nkey::{Nkey, read_credentials};
 use self::protocol::Publish;
-use self::stream::StreamInfo;
+use self::stream::{StreamConfig, StreamInfo};
 use super::batch::{self, Answered, Fate, Formatted, Keeping, Limits, Part, RequestPermit, Sent, Way};
 use super::error::{SinkError, shown};
-use super::kept::Kept;
 use super::place::Places;
 use super::record_ids::RecordIds;
+use super::servers::{Converse as _, Servers};
 use super::settings::{Settings, Surroundings, bytes};
 use super::wire::{Ended, Tls};
 use crate::formats::Encoding;
@@ -46,7 +46,6 @@ use crate::formats::Encoding;
 const REQUESTS_MAX: usize = 2;
 /// Events that are published together.
 const EVENTS_MAX: usize = 1_000;
-const PRODUCT: &str = "NATS";
 
 /// A stream of NATS JetStream.
 #[derive(Debug)]
@@ -54,10 +53,7 @@ pub struct Nats {
     name: String,
     settings: NatsSettings,
     encoding: Encoding,
-    connecting: connection::Way,
-    /// Which of the servers was there last.
-    current: AtomicUsize,
-    kept: Kept<Connection>,
+    servers: Servers<Connection>,
     way: Way,
     /// Whether it was told already what is odd about the stream.
     has_warned: AtomicBool,
@@ -75,12 +71,9 @@ impl Nats {
                 return Err(mistake);
             }
             let auth = auth(&settings, around)?;
-            let is_encrypted = settings.url.0.iter().any(|address| address.is_encrypted);
-            if !is_encrypted && settings.client_certificate.is_some() {
-                return Err("client_certificate is for servers whose url begins with tls://".to_owned());
-            }
             let (certificate, key) = (settings.client_certificate.as_ref(), settings.client_key.as_ref());
-            let tls = is_encrypted.then(|| Tls::new(settings.ca_file.as_ref(), certificate, key, around));
+            let tls = || Tls::new(settings.ca_file.as_ref(), certificate, key, around);
+            let tls = settings.url.is_encrypted().then(tls);
             let connecting = connection::Way {
                 auth,
                 tls: tls.transpose()?,
@@ -91,14 +84,13 @@ impl Nats {
         });
         let (encoding, connecting) =
             made.map_err(|problem| SinkError::Settings { sink: name.to_owned(), problem })?;
+        let kept_max = REQUESTS_MAX * settings.concurrency() as usize;
         Ok(Self {
             way: Way::of(format!("sink `{name}` ({})", settings.url)),
+            servers: Servers::new(name, &settings.url, connecting, settings.timeout.0, kept_max),
             name: name.to_owned(),
             settings,
             encoding,
-            connecting,
-            current: AtomicUsize::new(0),
-            kept: Kept::new(),
             has_warned: AtomicBool::new(false),
         })
     }
@@ -152,18 +144,20 @@ impl Nats {
             .zip(subjects.iter().zip(&headers))
             .map(|(event, (subject, headers))| Publish { subject, headers, payload: event.bytes })
             .collect();
+        let server = connection.server().to_owned();
+        let trouble = |reason: &str| self.servers.trouble(&server, reason);
         let max_payload = connection.info.max_payload;
         let fits = |message: &Publish<'_>| max_payload == 0 || message.bytes() <= max_payload;
         let sent: Vec<Publish<'_>> = messages.iter().copied().filter(|message| fits(message)).collect();
         let (answers, done) = connection.publish(&sent, until).await;
         let unanswered = match done {
             Ok(()) => {
-                self.kept.put(connection);
+                self.servers.keep(connection);
                 None
             }
             Err(ended) => {
                 connection.abandon();
-                Some(self.trouble(&ended.words(PRODUCT, self.settings.timeout.0)))
+                Some(self.servers.ended(&server, &ended))
             }
         };
         let mut answers = answers.into_iter();
@@ -178,10 +172,10 @@ impl Nats {
             match (answers.next().flatten(), &unanswered) {
                 (Some(answer), _) => {
                     let place = (self.settings.stream.as_str(), message.subject);
-                    fate(&answer, place, self.settings.deduplicate, |reason| self.trouble(reason))
+                    fate(&answer, place, self.settings.deduplicate, trouble)
                 }
                 (None, Some(trouble)) => Fate::Retry(trouble.clone()),
-                (None, None) => Fate::Retry(self.trouble("it was not answered for")),
+                (None, None) => Fate::Retry(trouble("it was not answered for")),
             }
         });
         Sent::Each(fates.collect())
@@ -190,57 +184,43 @@ impl Nats {
     /// A connection by which can be published: one that is open, or a new one, by which it was seen that the stream is
     /// as it must be.
     async fn connection(&self, until: Instant) -> Result<Connection, Trouble> {
-        while let Some(mut connection) = self.kept.take() {
-            if connection.is_usable().await {
-                return Ok(connection);
-            }
+        if let Some(connection) = self.servers.kept().await {
+            return Ok(connection);
         }
-        let mut connection = self.connect(until).await?;
-        // Whoever may not ask is protected by the name of the stream in each message all the same.
-        if let Ok(config) = self.ask(&mut connection, until).await? {
-            if let Some(unfit) = config.unfit(&self.settings) {
-                return Err(self.trouble(&unfit));
-            }
-            let warnings = config.warnings(&self.settings);
-            if !warnings.is_empty() && !self.has_warned.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    sink.name = self.name,
-                    "the stream that this sink delivers to may lose or double what it has acknowledged: {}",
-                    warnings.join("; ")
-                );
-            }
+        let mut connection = self.servers.connect(until).await?;
+        let Ok(config) = self.look(&mut connection, until).await? else { return Ok(connection) };
+        let warnings = config.warnings(&self.settings);
+        if !warnings.is_empty() && !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                sink.name = self.name,
+                "the stream that this sink delivers to may lose or double what it has acknowledged: {}",
+                warnings.join("; ")
+            );
         }
         Ok(connection)
     }
 
-    /// Connects to the server that was there last, or to the next one that is.
-    async fn connect(&self, until: Instant) -> Result<Connection, Trouble> {
-        let addresses = &self.settings.url.0;
-        let first = self.current.load(Ordering::Relaxed);
-        let (mut trouble, mut has_said) = (None, false);
-        for step in 0..addresses.len() {
-            let place = (first + step) % addresses.len();
-            let now = Instant::now();
-            // One that does not answer leaves time for the others.
-            let others = u32::try_from(addresses.len() - step).unwrap_or(u32::MAX);
-            let until = now + until.saturating_duration_since(now) / others;
-            match Connection::open(&addresses[place], &self.connecting, until).await {
-                Ok(connection) => {
-                    self.current.store(place, Ordering::Relaxed);
-                    return Ok(connection);
-                }
-                Err(ended) => {
-                    // What one of them says tells more than that others are not there.
-                    let says = matches!(ended, Ended::Said(_));
-                    if trouble.is_none() || says && !has_said {
-                        let words = ended.words(PRODUCT, self.settings.timeout.0);
-                        trouble = Some(self.trouble_at(&addresses[place].to_string(), &words));
-                    }
-                    has_said |= says;
-                }
-            }
+    /// Looks whether the stream is one that can be delivered to: what it is like; or, where that does not have to be
+    /// known, why it is not.
+    async fn look(
+        &self,
+        connection: &mut Connection,
+        until: Instant,
+    ) -> Result<Result<StreamConfig, String>, Trouble> {
+        let config = self.ask(connection, until).await?;
+        let unfit = match (&config, self.settings.deduplicate) {
+            (Ok(config), _) => config.unfit(&self.settings),
+            // The name of the stream in each message is protection enough.
+            (Err(_), Deduplicate::Window) => None,
+            // A stream of another kind would refuse events in the words by which a fit one says that it has them.
+            (Err(unknown), Deduplicate::Subject) => Some(format!(
+                "with deduplicate = \"subject\" nothing is sent before it is known what the stream is like: {unknown}"
+            )),
+        };
+        match unfit {
+            Some(unfit) => Err(self.servers.trouble(connection.server(), &unfit)),
+            None => Ok(config),
         }
-        Err(trouble.unwrap_or_else(|| self.trouble("it has no address")))
     }
 
     /// What the stream is like; or, where the user may not ask or nobody answers, why that is not known.
@@ -248,41 +228,35 @@ impl Nats {
         &self,
         connection: &mut Connection,
         until: Instant,
-    ) -> Result<Result<stream::StreamConfig, String>, Trouble> {
+    ) -> Result<Result<StreamConfig, String>, Trouble> {
         let (subject, stream) = (self.settings.info_subject(), &self.settings.stream);
-        let message = match connection.ask(&subject, until).await {
+        let answer = connection.ask(&subject, until).await;
+        let trouble = |reason: &str| self.servers.trouble(connection.server(), reason);
+        let message = match answer {
             Ok(Answer::Message(message)) => message,
             Ok(Answer::Forbidden(said)) => return Ok(Err(forbidden(&said, &subject))),
-            Err(ended) => return Err(self.trouble(&ended.words(PRODUCT, self.settings.timeout.0))),
+            Err(ended) => return Err(self.servers.ended(connection.server(), &ended)),
         };
         if message.status == Some(503) {
             return Ok(Err(nobody_listens(stream, &subject)));
         }
         let Ok(info) = serde_json::from_slice::<StreamInfo>(&message.payload) else {
-            return Err(self.trouble("what it answers about the stream cannot be read: check the sink's url"));
+            return Err(trouble("what it answers about the stream cannot be read: check the sink's url"));
         };
         match (info.error, info.config) {
             (None, Some(config)) => Ok(Ok(config)),
-            (Some(error), _) if error.code == 404 => Err(self.trouble(&format!(
+            (Some(error), _) if error.code == 404 => Err(trouble(&format!(
                 "there is no stream `{stream}` ({}): create it (`muster siem-config nats`), or change the sink's stream",
                 error.words()
             ))),
-            (Some(error), _) => Err(self.trouble(&format!(
+            (Some(error), _) => Err(trouble(&format!(
                 "JetStream does not answer for stream `{stream}` ({}): check the server's own log",
                 error.words()
             ))),
-            (None, None) => Err(self.trouble("what it answers about the stream cannot be read: check the sink's url")),
+            (None, None) => {
+                Err(trouble("what it answers about the stream cannot be read: check the sink's url"))
+            }
         }
-    }
-
-    fn trouble(&self, reason: &str) -> Trouble {
-        let place = self.current.load(Ordering::Relaxed);
-        let address = self.settings.url.0.get(place).map(ToString::to_string).unwrap_or_default();
-        self.trouble_at(&address, reason)
-    }
-
-    fn trouble_at(&self, address: &str, reason: &str) -> Trouble {
-        Trouble { reason: format!("sink `{}` ({}): {reason}", self.name, shown(address)), after: None }
     }
 
     /// Asks what the stream is like, and publishes what it cannot store: a message that wants to stand behind one that
@@ -291,18 +265,14 @@ impl Nats {
     pub(super) async fn test(&self) -> Result<String, SinkError> {
         let unusable = |trouble: Trouble| SinkError::unusable(&self.name, &trouble);
         let until = Instant::now() + self.settings.timeout.0;
-        let mut connection = self.connect(until).await.map_err(unusable)?;
+        let mut connection = self.servers.connect(until).await.map_err(unusable)?;
+        let server = connection.server().to_owned();
+        let trouble = |reason: &str| self.servers.trouble(&server, reason);
         let (version, stream) = (shown(&connection.info.version), &self.settings.stream);
-        let mut found = format!(
-            "NATS {version} at {} answers",
-            self.settings.url.0[self.current.load(Ordering::Relaxed)]
-        );
+        let mut found = format!("NATS {version} at {server} answers");
         let mut warnings = Vec::new();
-        match self.ask(&mut connection, until).await.map_err(unusable)? {
+        match self.look(&mut connection, until).await.map_err(unusable)? {
             Ok(config) => {
-                if let Some(unfit) = config.unfit(&self.settings) {
-                    return Err(unusable(self.trouble(&unfit)));
-                }
                 warnings = config.warnings(&self.settings);
                 found.push_str(&format!(", and has stream `{stream}`"));
             }
@@ -324,7 +294,7 @@ impl Nats {
             (Some(answer), _) => answer,
             (None, done) => {
                 let ended = done.err().unwrap_or(Ended::Closed);
-                return Err(unusable(self.trouble(&ended.words(PRODUCT, self.settings.timeout.0))));
+                return Err(unusable(self.servers.ended(&server, &ended)));
             }
         };
         let is_refused_as_wanted = match &answer {
@@ -337,10 +307,10 @@ impl Nats {
         };
         if !is_refused_as_wanted {
             let place = (stream.as_str(), subject.as_str());
-            return match fate(&answer, place, self.settings.deduplicate, |reason| self.trouble(reason)) {
+            return match fate(&answer, place, self.settings.deduplicate, trouble) {
                 Fate::Retry(trouble) => Err(unusable(trouble)),
-                Fate::Refused(reason) => Err(unusable(self.trouble(&reason))),
-                Fate::Delivered => Err(unusable(self.trouble(
+                Fate::Refused(reason) => Err(unusable(trouble(&reason))),
+                Fate::Delivered => Err(unusable(trouble(
                     "what answers does not keep to JetStream's headers, so it cannot be told what it stores",
                 ))),
             };
@@ -355,7 +325,7 @@ impl Nats {
 
     /// Closes the connections.
     pub(super) async fn close(&self) {
-        self.kept.close().await;
+        self.servers.close().await;
     }
 }
 

@@ -153,10 +153,12 @@ impl Wire {
         self.sent
     }
 
-    /// Forgets what has gone out.
-    pub(super) fn begin(&mut self) {
-        self.out.drain(..self.sent);
-        self.sent = 0;
+    /// Forgets what has gone out, and gives its memory back: a connection that is kept open holds none of it.
+    pub(super) fn forget_sent(&mut self) {
+        if self.sent > 0 {
+            self.out = self.out.split_off(self.sent);
+            self.sent = 0;
+        }
     }
 
     /// Sends the first `limit` bytes of what is to go out, for as long as nothing is heard; answers when something was

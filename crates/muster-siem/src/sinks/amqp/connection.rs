@@ -20,6 +20,7 @@ use super::frames::{self, FRAME_MAX, Frame, Kind, Message, Method, not_amqp};
 use crate::sinks::address::Address;
 use crate::sinks::error::shown;
 use crate::sinks::kept::Close;
+use crate::sinks::servers::Converse;
 use crate::sinks::stream::Stream;
 use crate::sinks::wire::{self, Ended, Tls, Wire};
 
@@ -45,6 +46,7 @@ pub(super) enum Auth {
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) auth: Auth,
+    /// None where nothing is encrypted.
     pub(super) tls: Option<Tls>,
 }
 
@@ -79,6 +81,7 @@ impl From<Ended> for Stopped {
 #[derive(Debug)]
 pub(super) struct Connection {
     wire: Wire,
+    server: String,
     frame_max: usize,
     /// What was published on the channel so far: the last delivery tag.
     published: u64,
@@ -90,17 +93,21 @@ pub(super) struct Connection {
     returning: Option<(String, Option<(String, u64)>)>,
 }
 
-impl Connection {
-    /// Connects, proves who it is, and opens the channel.
-    pub(super) async fn open(address: &Address, way: &Way, until: Instant) -> Result<Self, Ended> {
+impl Converse for Connection {
+    type Way = Way;
+
+    const PRODUCT: &'static str = "the broker";
+
+    /// It also opens the channel.
+    async fn open(address: &Address, way: &Way, until: Instant) -> Result<Self, Ended> {
         let tcp = wire::step(until, wire::connect(address)).await?;
-        let stream = match (&way.tls, address.is_encrypted) {
-            (Some(tls), true) => wire::step(until, tls.shake(address, tcp)).await?,
-            (_, false) => Stream::Tcp(tcp),
-            (None, true) => return Err(Ended::Said("there is no TLS set up".to_owned())),
+        let stream = match &way.tls {
+            Some(tls) => wire::step(until, tls.shake(address, tcp)).await?,
+            None => Stream::Tcp(tcp),
         };
         let mut connection = Self {
             wire: Wire::new(stream),
+            server: address.to_string(),
             frame_max: FRAME_MAX as usize,
             published: 0,
             ends: Vec::new(),
@@ -113,6 +120,32 @@ impl Connection {
         Ok(connection)
     }
 
+    fn server(&self) -> &str {
+        &self.server
+    }
+
+    async fn is_usable(&mut self) -> bool {
+        if !self.wire.is_open().await {
+            return false;
+        }
+        loop {
+            match frames::read(&mut self.wire.heard) {
+                Ok(None) => return true,
+                Ok(Some(Frame { kind: Kind::Heartbeat, .. })) => {}
+                Ok(Some(Frame { kind: Kind::Method, payload, .. })) => {
+                    let Some(method) = Method::read(&payload) else { return false };
+                    match (self.learn(&method), method) {
+                        (Ok(true), _) | (Ok(false), Method::Ack { .. }) => {}
+                        _ => return false,
+                    }
+                }
+                _ => return false,
+            }
+        }
+    }
+}
+
+impl Connection {
     async fn greet(&mut self, address: &Address, auth: &Auth, until: Instant) -> Result<(), Ended> {
         self.wire.out.extend_from_slice(frames::PROTOCOL);
         let Method::Start { mechanisms } = self.answer(until).await? else { return Err(out_of_turn()) };
@@ -281,6 +314,10 @@ impl Connection {
     ) -> (Vec<Verdict>, Result<(), Stopped>) {
         let mut verdicts = vec![Verdict::Unknown; messages.len()];
         let done = self.publish_into(messages, &mut verdicts, until).await;
+        if done.is_ok() {
+            self.wire.forget_sent();
+            self.ends.clear();
+        }
         (verdicts, done)
     }
 
@@ -290,7 +327,7 @@ impl Connection {
         verdicts: &mut [Verdict],
         until: Instant,
     ) -> Result<(), Stopped> {
-        self.wire.begin();
+        self.wire.forget_sent();
         self.ends.clear();
         let mut by_id: HashMap<&str, Vec<usize>> = HashMap::new();
         for (place, message) in messages.iter().enumerate() {
@@ -416,35 +453,14 @@ impl Connection {
     fn say_closed(&mut self) {
         if self.is_between_messages() {
             self.wire.out.truncate(self.wire.sent());
+            self.ends = vec![self.wire.sent()];
             frames::method(&mut self.wire.out, CHANNEL, (20, 41), |_| {});
-            self.ends.clear();
         }
     }
 
     fn is_between_messages(&self) -> bool {
         let sent = self.wire.sent();
         sent == 0 || sent == self.wire.out.len() || self.ends.contains(&sent)
-    }
-
-    /// Whether it can be used for more.
-    pub(super) async fn is_usable(&mut self) -> bool {
-        if !self.wire.is_open().await {
-            return false;
-        }
-        loop {
-            match frames::read(&mut self.wire.heard) {
-                Ok(None) => return true,
-                Ok(Some(Frame { kind: Kind::Heartbeat, .. })) => {}
-                Ok(Some(Frame { kind: Kind::Method, payload, .. })) => {
-                    let Some(method) = Method::read(&payload) else { return false };
-                    match (self.learn(&method), method) {
-                        (Ok(true), _) | (Ok(false), Method::Ack { .. }) => {}
-                        _ => return false,
-                    }
-                }
-                _ => return false,
-            }
-        }
     }
 
     /// Ends it, with what it has not sent. Where nothing stands half-sent, the broker is told, so that its log has no

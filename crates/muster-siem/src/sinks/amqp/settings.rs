@@ -134,7 +134,6 @@ impl Settings for AmqpSettings {
         if self.user.is_some() != self.password.is_some() {
             mistakes.push("user and password belong together".to_owned());
         }
-        let is_encrypted = self.url.0.iter().all(|address| address.is_encrypted);
         match self.mechanism {
             Mechanism::Plain if self.user.is_none() => mistakes.push(
                 "user and password are missing, or mechanism = \"external\" and a client_certificate"
@@ -151,15 +150,23 @@ impl Settings for AmqpSettings {
         if self.client_certificate.is_some() != self.client_key.is_some() {
             mistakes.push("client_certificate and client_key belong together".to_owned());
         }
-        if self.client_certificate.is_some() && !is_encrypted {
-            mistakes.push("client_certificate is for brokers whose url begins with amqps://".to_owned());
+        if !self.url.is_encrypted() {
+            let without_use = [("client_certificate", &self.client_certificate), ("ca_file", &self.ca_file)];
+            for (key, _) in without_use.into_iter().filter(|(_, path)| path.is_some()) {
+                mistakes.push(format!("{key} is for brokers whose url begins with amqps://"));
+            }
         }
         let is_name = |name: &str| name.len() <= NAME_BYTES_MAX && !name.contains(char::is_control);
         if !is_name(&self.exchange) {
             mistakes.push(format!("exchange is a name of up to {NAME_BYTES_MAX} bytes, without line ends"));
         }
-        if self.url.0.iter().filter_map(|address| address.path.as_deref()).any(|path| !is_name(path)) {
+        if !is_name(self.vhost()) {
             mistakes.push(format!("the virtual host of url is a name of up to {NAME_BYTES_MAX} bytes"));
+        }
+        if self.url.0.iter().any(|address| address.path != self.url.0[0].path) {
+            mistakes.push(
+                "the addresses of url are one cluster: let all end with the same virtual host".to_owned(),
+            );
         }
         match &self.routing_key {
             None if self.exchange.is_empty() => mistakes
@@ -174,6 +181,12 @@ impl Settings for AmqpSettings {
 }
 
 impl AmqpSettings {
+    /// The virtual host.
+    #[must_use]
+    pub fn vhost(&self) -> &str {
+        self.url.0.first().and_then(|address| address.path.as_deref()).unwrap_or("/")
+    }
+
     /// The routing key as it is where nothing is said.
     #[must_use]
     pub fn key(&self) -> PlaceTemplate {

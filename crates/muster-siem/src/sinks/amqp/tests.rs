@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::BytesMut;
 use muster_model::{Outcome, Span};
@@ -100,6 +101,8 @@ struct Broker {
     url: String,
     seen: Arc<Mutex<Vec<Published>>>,
     opened: Arc<AtomicUsize>,
+    /// How many clients have said goodbye.
+    left: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -109,20 +112,21 @@ impl Broker {
         let url = format!("amqp://{}/soc", listener.local_addr().expect("an address"));
         let (seen, opened, replies): (_, _, Replies) =
             (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)), Arc::new(replies));
+        let left = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
-        let (to_see, to_open) = (seen.clone(), opened.clone());
+        let (to_see, to_open, to_leave) = (seen.clone(), opened.clone(), left.clone());
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 to_open.fetch_add(1, Ordering::Relaxed);
-                let (seen, replies) = (to_see.clone(), replies.clone());
+                let (seen, left, replies) = (to_see.clone(), to_leave.clone(), replies.clone());
                 connections.spawn(async move {
                     // A client that goes away is its own affair.
-                    drop(serve(stream, &seen, &replies).await);
+                    drop(serve(stream, (&seen, &left), &replies).await);
                 });
             }
         });
-        Self { url, seen, opened, _tasks: tasks }
+        Self { url, seen, opened, left, _tasks: tasks }
     }
 
     fn seen(&self) -> Vec<Published> {
@@ -149,7 +153,7 @@ fn simple(channel: u16, number: (u16, u16), arguments: &[u8]) -> Vec<u8> {
 
 async fn serve(
     mut stream: TcpStream,
-    seen: &Mutex<Vec<Published>>,
+    (seen, left): (&Mutex<Vec<Published>>, &AtomicUsize),
     replies: &Replies,
 ) -> std::io::Result<()> {
     let mut protocol = [0; 8];
@@ -179,6 +183,7 @@ async fn serve(
                         simple(0, (10, 41), &[0])
                     }
                     (10, 50) => {
+                        left.fetch_add(1, Ordering::Relaxed);
                         stream.write_all(&simple(0, (10, 51), &[])).await?;
                         return Ok(());
                     }
@@ -391,6 +396,9 @@ async fn a_message_that_is_too_large_costs_itself() {
         assert_eq!([&report.outcomes[0], &report.outcomes[2]], [&Outcome::Delivered; 2], "{says_size}");
         let times = |id: &str| broker.seen().iter().filter(|message| message.id() == id).count();
         assert_eq!((times("a"), times("b")), (1, 1), "what was confirmed or dropped is not doubled");
+        // One that does not say how long they may be is asked once more, by what was too long alone.
+        let channels = if says_size { 1 } else { 2 };
+        assert_eq!(broker.left.load(Ordering::Relaxed), channels, "whoever lost its channel says goodbye");
         // Alone it is judged when something else was taken.
         let alone = amqp.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, &[&big])])).await;
         assert!(matches!(alone.outcomes[0], Outcome::Retry | Outcome::Rejected(_)), "{alone:?}");
@@ -418,6 +426,28 @@ async fn a_broker_that_blocks_is_waited_for() {
     assert!(reason(&report).contains("free disk or memory there"), "{}", reason(&report));
     let report = deliver(&amqp, &["over", "b"]).await;
     assert_eq!(report.outcomes, [Outcome::Delivered, Outcome::Delivered]);
+}
+
+/// What has begun is ended, so that the broker is not left with half a message; nothing else goes out.
+#[tokio::test]
+async fn nothing_is_begun_while_the_broker_blocks() {
+    let broker = Broker::start(move |message| {
+        Reply::Says(if message.tag == 1 { simple(0, (10, 60), b"\x0blow on disk") } else { Vec::new() })
+    })
+    .await;
+    let mut settings = section(&broker.url);
+    settings.timeout = Span(Duration::from_secs(2));
+    settings.batch_size = muster_model::ByteSize(64 << 20);
+    let amqp = sink(settings);
+    let bodies: Vec<String> =
+        (0..40).map(|number| format!(r#"{{"id":"{number}","title":"{}"}}"#, "x".repeat(500_000))).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let report = amqp.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, &bodies)])).await;
+    assert!(report.outcomes.iter().all(|outcome| *outcome == Outcome::Retry), "{:?}", report.trouble);
+    assert!(reason(&report).contains("free disk or memory there"), "{}", reason(&report));
+    // What was on its way when the broker said so is some megabytes.
+    let seen = broker.seen().len();
+    assert!((1..30).contains(&seen), "{seen} of 40");
 }
 
 #[tokio::test]
@@ -473,6 +503,8 @@ fn settings_that_cannot_work_say_why() {
         (json!({ "mechanism": "external" }), "not for mechanism"),
         (json!({ "mechanism": "external", "user": null, "password": null }), "needs client_certificate"),
         (json!({ "client_certificate": "a.pem", "client_key": reference }), "begins with amqps://"),
+        (json!({ "ca_file": "ca.pem" }), "ca_file is for brokers whose url begins with amqps://"),
+        (json!({ "url": ["amqp://a.example/soc", "amqp://b.example"] }), "the same virtual host"),
     ] {
         let mut section = json!({
             "url": "amqp://rabbit.example/soc", "exchange": "muster", "user": "muster", "password": reference,

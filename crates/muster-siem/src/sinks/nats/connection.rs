@@ -19,6 +19,7 @@ use super::protocol::{self, Heard, Message, Publish, ServerInfo};
 use crate::sinks::address::Address;
 use crate::sinks::error::shown;
 use crate::sinks::kept::Close;
+use crate::sinks::servers::Converse;
 use crate::sinks::stream::Stream;
 use crate::sinks::wire::{self, Ended, Tls, Wire};
 
@@ -36,6 +37,7 @@ pub(super) enum Auth {
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) auth: Auth,
+    /// None where nothing is encrypted.
     pub(super) tls: Option<Tls>,
     pub(super) tls_first: bool,
     pub(super) inbox_prefix: String,
@@ -52,6 +54,7 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) struct Connection {
     wire: Wire,
+    server: String,
     pub(super) info: ServerInfo,
     /// What subjects for answers begin with, with the dot.
     inbox: String,
@@ -61,17 +64,21 @@ pub(super) struct Connection {
     complaint: Option<String>,
 }
 
-impl Connection {
-    /// Connects, proves who it is, and subscribes to answers.
-    pub(super) async fn open(address: &Address, way: &Way, until: Instant) -> Result<Self, Ended> {
+impl Converse for Connection {
+    type Way = Way;
+
+    const PRODUCT: &'static str = "NATS";
+
+    /// It also subscribes to answers.
+    async fn open(address: &Address, way: &Way, until: Instant) -> Result<Self, Ended> {
         let tcp = wire::step(until, wire::connect(address)).await?;
-        let is_first = way.tls_first && address.is_encrypted;
         let stream = match &way.tls {
-            Some(tls) if is_first => wire::step(until, tls.shake(address, tcp)).await?,
+            Some(tls) if way.tls_first => wire::step(until, tls.shake(address, tcp)).await?,
             _ => Stream::Tcp(tcp),
         };
         let mut connection = Self {
             wire: Wire::new(stream),
+            server: address.to_string(),
             info: ServerInfo::default(),
             inbox: format!("{}.{}.", way.inbox_prefix, uuid::Uuid::new_v4().simple()),
             next: 0,
@@ -83,14 +90,17 @@ impl Connection {
             ));
         };
         connection.info = *info;
-        if address.is_encrypted && !is_first {
-            // Whatever came in the clear behind the INFO could be anybody's.
-            let tcp = connection.wire.into_tcp()?;
-            let tls = way.tls.as_ref().ok_or_else(|| Ended::Said("there is no TLS set up".to_owned()))?;
-            connection.wire = Wire::new(wire::step(until, tls.shake(address, tcp)).await?);
-        } else if connection.info.tls_required && !address.is_encrypted {
-            let why = "it takes TLS only: begin the sink's url with tls:// in place of nats://";
-            return Err(Ended::Said(why.to_owned()));
+        match &way.tls {
+            Some(tls) if !way.tls_first => {
+                // Whatever came in the clear behind the INFO could be anybody's.
+                let tcp = connection.wire.into_tcp()?;
+                connection.wire = Wire::new(wire::step(until, tls.shake(address, tcp)).await?);
+            }
+            None if connection.info.tls_required => {
+                let why = "it takes TLS only: begin the sink's url with tls:// in place of nats://";
+                return Err(Ended::Said(why.to_owned()));
+            }
+            _ => {}
         }
         if !connection.info.headers {
             let why = format!("NATS {} knows no headers: 2.9 is needed", shown(&connection.info.version));
@@ -100,6 +110,26 @@ impl Connection {
         Ok(connection)
     }
 
+    fn server(&self) -> &str {
+        &self.server
+    }
+
+    async fn is_usable(&mut self) -> bool {
+        if !self.wire.is_open().await {
+            return false;
+        }
+        loop {
+            match protocol::read(&mut self.wire.heard) {
+                Ok(None) => return !self.info.ldm,
+                Ok(Some(heard)) if self.learn(&heard) || matches!(heard, Heard::Message(_)) => {}
+                // After an error comes its end, mostly; and what is no NATS makes all that follows worthless.
+                _ => return false,
+            }
+        }
+    }
+}
+
+impl Connection {
     async fn greet(&mut self, address: &Address, auth: &Auth, until: Instant) -> Result<(), Ended> {
         let mut connect = json!({
             "verbose": false, "pedantic": false, "tls_required": address.is_encrypted, "name": "muster",
@@ -181,6 +211,9 @@ impl Connection {
     ) -> (Vec<Option<Answer>>, Result<(), Ended>) {
         let mut answers = vec![None; messages.len()];
         let done = self.publish_into(messages, &mut answers, until).await;
+        if done.is_ok() {
+            self.wire.forget_sent();
+        }
         (answers, done)
     }
 
@@ -192,7 +225,7 @@ impl Connection {
     ) -> Result<(), Ended> {
         let first = self.next;
         self.next += messages.len() as u64;
-        self.wire.begin();
+        self.wire.forget_sent();
         let bytes: usize = messages.iter().map(|message| message.bytes() + 160).sum();
         self.wire.out.reserve(bytes);
         let mut ends = Vec::with_capacity(messages.len());
@@ -252,20 +285,6 @@ impl Connection {
             Some(answer) => Ok(answer),
             None => Err(done.err().unwrap_or(Ended::Closed)),
         }
-    }
-
-    /// Whether it can be used for more.
-    pub(super) async fn is_usable(&mut self) -> bool {
-        if !self.wire.is_open().await {
-            return false;
-        }
-        while let Ok(Some(heard)) = protocol::read(&mut self.wire.heard) {
-            // After an error comes its end, mostly.
-            if !self.learn(&heard) && !matches!(heard, Heard::Message(_)) {
-                return false;
-            }
-        }
-        !self.info.ldm
     }
 
     /// Ends it, with what it has not sent.

@@ -29,7 +29,6 @@ pub(super) enum Heard {
 pub(super) struct ServerInfo {
     pub(super) version: String,
     pub(super) headers: bool,
-    pub(super) jetstream: bool,
     pub(super) max_payload: usize,
     pub(super) tls_required: bool,
     pub(super) nonce: Option<String>,

@@ -170,6 +170,16 @@ impl Settings for NatsSettings {
         if self.client_certificate.is_some() != self.client_key.is_some() {
             mistakes.push("client_certificate and client_key belong together".to_owned());
         }
+        if !self.url.is_encrypted() {
+            let without_use = [
+                ("client_certificate", self.client_certificate.is_some()),
+                ("ca_file", self.ca_file.is_some()),
+                ("tls_first", self.tls_first),
+            ];
+            for (key, _) in without_use.into_iter().filter(|(_, is_set)| *is_set) {
+                mistakes.push(format!("{key} is for servers whose url begins with tls://"));
+            }
+        }
         if self.url.0.iter().any(|address| address.path.is_some()) {
             mistakes.push("its url must end with the port: the stream is a setting of its own".to_owned());
         }

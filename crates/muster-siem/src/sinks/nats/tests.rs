@@ -105,7 +105,7 @@ impl Server {
 }
 
 fn usual_info() -> Value {
-    json!({ "server_id": "x", "version": "2.10.1", "headers": true, "jetstream": true, "max_payload": 1 << 20, "nonce": "abc" })
+    json!({ "server_id": "x", "version": "2.10.1", "headers": true, "max_payload": 1 << 20, "nonce": "abc" })
 }
 
 async fn serve(
@@ -141,6 +141,11 @@ async fn serve(
                 let (headers, body) = (text(&message[..headers]), text(&message[headers..bytes]));
                 if subject.starts_with("$JS.") {
                     assert_eq!(subject, format!("$JS.API.STREAM.INFO.{STREAM}"));
+                    if config.is_null() {
+                        let said = format!("-ERR 'Permissions Violation for Publish to \"{subject}\"'\r\n");
+                        stream.write_all(said.as_bytes()).await?;
+                        continue;
+                    }
                     let answer =
                         json!({ "type": "io.nats.jetstream.api.v1.stream_info_response", "config": config });
                     let answer = answer.to_string();
@@ -363,6 +368,12 @@ async fn a_stream_that_cannot_keep_the_promise_gets_nothing() {
         ("discard", json!("old"), Deduplicate::Subject, "discard to new"),
         ("discard_new_per_subject", json!(false), Deduplicate::Subject, "discard_new_per_subject"),
         ("max_msgs_per_subject", json!(2), Deduplicate::Subject, "max_msgs_per_subject to 1"),
+        (
+            "subject_transform",
+            json!({ "src": "muster.>", "dest": "all" }),
+            Deduplicate::Subject,
+            "take its subject_transform away",
+        ),
     ] {
         let mut config = stream_config();
         config[key] = value;
@@ -376,6 +387,135 @@ async fn a_stream_that_cannot_keep_the_promise_gets_nothing() {
         assert!(nats.test().await.expect_err(key).to_string().contains(why), "{key}");
         assert!(server.seen().is_empty());
     }
+}
+
+/// A stream of another kind refuses a second event of a subject in the words by which a fit one says that it has it.
+#[tokio::test]
+async fn a_stream_that_is_not_known_gets_nothing_where_its_kind_matters() {
+    let server = Server::start(usual_info(), Value::Null, Arc::new(|_| stored(1))).await;
+    let mut settings = section(&server.url);
+    settings.deduplicate = Deduplicate::Subject;
+    let nats = sink(settings);
+    let report = deliver(&nats, &["a"]).await;
+    assert_eq!(report.outcomes, [Outcome::Retry]);
+    for said in [reason(&report).to_owned(), nats.test().await.expect_err("not known").to_string()] {
+        assert!(said.contains("known what the stream is like") && said.contains("allow it"), "{said}");
+    }
+    assert!(server.seen().is_empty());
+    // By its window it tells repetitions whatever it is like.
+    let nats = sink(section(&server.url));
+    assert_eq!(deliver(&nats, &["a"]).await.outcomes, [Outcome::Delivered]);
+    assert!(nats.test().await.expect("it works").contains("what the stream is like is not known"));
+}
+
+/// Parts of a record that was split otherwise before, when another length was allowed.
+#[tokio::test]
+async fn parts_that_are_cut_otherwise_are_others() {
+    let server = Server::usual(|_| stored(1)).await;
+    let evidence: Vec<Value> =
+        (0..12).map(|number| json!({ "number": number, "x": "x".repeat(200) })).collect();
+    let long = json!({ "id": "long", "severity": "high", "evidence": evidence }).to_string();
+    let mut ids = Vec::new();
+    for bytes in [1_200, 1_200, 1_600] {
+        let mut settings = section(&server.url);
+        settings.event_size_max = Some(muster_model::ByteSize(bytes));
+        let before = server.seen().len();
+        let nats = sink(settings);
+        let report = nats.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, &[&long])])).await;
+        assert_eq!(report.outcomes, [Outcome::Delivered]);
+        let seen = server.seen().split_off(before);
+        assert!(seen.len() > 1, "it is split");
+        ids.push(
+            seen.iter().map(|part| part.header("Nats-Msg-Id").expect("an id").to_owned()).collect::<Vec<_>>(),
+        );
+    }
+    assert_eq!(ids[0], ids[1], "what comes again has the same ids");
+    assert!(ids[2].iter().all(|id| !ids[0].contains(id)), "{ids:?}");
+}
+
+/// A user's JWT and the signature of the server's nonce, out of a credentials file.
+#[tokio::test]
+async fn a_credentials_file_is_shown_as_its_jwt_and_a_signature() {
+    let server = Server::usual(|_| stored(1)).await;
+    let mut settings = section(&server.url);
+    settings.credentials = Some(serde_json::from_value(json!({ "env": "X" })).expect("a reference"));
+    let around = Surroundings {
+        secret: Arc::new(|_| {
+            Ok("-----BEGIN NATS USER JWT-----\neyJ0.e30.x\n------END NATS USER JWT------\n\n\
+                -----BEGIN USER NKEY SEED-----\n\
+                SUAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y\n\
+                ------END USER NKEY SEED------\n"
+                .into())
+        }),
+        ..surroundings()
+    };
+    let nats = Sink::Nats(Nats::build("nats", settings, &around).expect("a sink"));
+    assert_eq!(deliver(&nats, &["a"]).await.outcomes, [Outcome::Delivered]);
+    let connect = server.connects.lock().expect("a lock")[0].clone();
+    assert_eq!(connect["jwt"].as_str(), Some("eyJ0.e30.x"));
+    // Of Ed25519: 64 bytes, in letters that go into a URL.
+    assert_eq!(connect["sig"].as_str().map(str::len), Some(86), "{connect}");
+    assert!(connect["nkey"].is_null() && connect["pass"].is_null(), "{connect}");
+}
+
+/// What says nonsense behind an answer is not used again.
+#[tokio::test]
+async fn a_connection_on_which_nonsense_came_is_not_used_again() {
+    let server = Server::usual(|_| {
+        Reply::Says("MSG REPLY 1 27\r\n{\"stream\":\"MUSTER\",\"seq\":1}\r\nnonsense\r\n".to_owned())
+    })
+    .await;
+    let nats = sink(section(&server.url));
+    for connects in 1..=2 {
+        assert_eq!(deliver(&nats, &["a"]).await.outcomes, [Outcome::Delivered]);
+        assert_eq!(server.connects.lock().expect("a lock").len(), connects);
+    }
+}
+
+/// What was given up stays with the system that would send it when the server reads again: it must not.
+#[tokio::test]
+async fn what_was_given_up_is_not_sent_later() {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a short buffer");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let listener = socket.listen(1).expect("it listens");
+    let url = format!("nats://{}", listener.local_addr().expect("an address"));
+    let given_up = Arc::new(tokio::sync::Notify::new());
+    let told = Arc::clone(&given_up);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        stream.write_all(format!("INFO {}\r\n", usual_info()).as_bytes()).await.expect("written");
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"PING\r\n") {
+            assert!(stream.read_buf(&mut heard).await.expect("a CONNECT") > 0);
+        }
+        stream.write_all(b"PONG\r\n").await.expect("written");
+        heard.clear();
+        while !heard.ends_with(b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut heard).await.expect("a question") > 0);
+        }
+        let text = String::from_utf8(heard).expect("text");
+        let answer = json!({ "config": stream_config() }).to_string();
+        let reply = text.split(' ').nth(2).expect("a subject for the answer");
+        let answer = format!("MSG {reply} 1 {}\r\n{answer}\r\n", answer.len());
+        stream.write_all(answer.as_bytes()).await.expect("written");
+        // From here on it reads nothing, until the sink has given up.
+        told.notified().await;
+        let mut rest = Vec::new();
+        // It ends with a reset.
+        drop(stream.read_to_end(&mut rest).await);
+        rest.len()
+    });
+    let mut settings = section(&url);
+    settings.timeout = Span(Duration::from_millis(500));
+    let long = format!(r#"{{"id":"long","title":"{}"}}"#, "x".repeat(900_000));
+    let nats = sink(settings);
+    let report = nats.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, &[&long])])).await;
+    assert_eq!(report.outcomes, [Outcome::Retry]);
+    given_up.notify_one();
+    let read = tasks.join_next().await.expect("a server").expect("no panic");
+    assert!(read < 200_000, "{read} bytes came after it was given up");
 }
 
 #[tokio::test]
@@ -472,6 +612,9 @@ fn settings_that_cannot_work_say_why() {
         ("domain", json!("a.b"), "domain is a name"),
         ("user", json!("muster"), "belong together"),
         ("client_key", reference.clone(), "belong together"),
+        ("ca_file", json!("ca.pem"), "ca_file is for servers whose url begins with tls://"),
+        ("tls_first", json!(true), "tls_first is for servers"),
+        ("client_certificate", json!("a.pem"), "client_certificate is for servers"),
     ] {
         let mut section = json!({ "url": "nats://nats.example", "stream": STREAM });
         section[key] = value;

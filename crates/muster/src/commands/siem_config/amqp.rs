@@ -13,10 +13,7 @@ use crate::exit_code::{Exit, Failed};
 use crate::shown::output::plain;
 
 pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
-    let sinks = known.sinks("amqp", |sink| match sink {
-        SinkSettings::Amqp(settings) => Some(settings),
-        _ => None,
-    })?;
+    let sinks = known.sinks("amqp", amqp)?;
     if sinks.is_empty() {
         let said = "the settings have no sink of type amqp; add one, and this tells what its broker needs";
         return Err(Failed::say(Exit::NotFound, said));
@@ -26,30 +23,62 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
          # become is for you to say (max-length, max-length-bytes): with overflow reject-publish, what does not fit stays owed in Muster.\n\
          # A dead-letter exchange or a policy with drop-head would lose what was confirmed.\n",
     );
-    let mut files = Vec::new();
+    let (mut files, all) = (Vec::new(), known.all_sinks(amqp));
+    let mut written: Vec<&AmqpSettings> = Vec::new();
     for (name, settings) in sinks {
         let file = format!("amqp-{}.json", plain(name));
         let queues = queues(known, settings);
-        write_commands(&mut text, (name, &file), settings, &queues);
+        // Writing to a String cannot fail.
+        writeln!(
+            text,
+            "\n# Sink `{name}`: {count} queue(s) in virtual host {vhost}\nrabbitmqctl import_definitions {file}",
+            name = plain(name),
+            count = queues.len(),
+            vhost = plain(settings.vhost()),
+        )
+        .ok();
+        if !written.iter().any(|other| share_user(other, settings)) {
+            let sharing = all.iter().map(|(_, other)| *other).filter(|other| share_user(other, settings));
+            write_user(&mut text, settings, &sharing.map(exchange).collect());
+            written.push(settings);
+        }
         files.push(File::new(file, format!("{:#}\n", definitions(settings, &queues))));
     }
     files.insert(0, File::new("amqp.txt", text));
     Ok(files)
 }
 
-fn vhost(settings: &AmqpSettings) -> &str {
-    settings.url.0.first().and_then(|address| address.path.as_deref()).unwrap_or("/")
+fn amqp(sink: &SinkSettings) -> Option<&AmqpSettings> {
+    match sink {
+        SinkSettings::Amqp(settings) => Some(settings),
+        _ => None,
+    }
+}
+
+/// Whether both are the same user of the same virtual host: permissions that are set for one are then the other's, too.
+fn share_user(one: &AmqpSettings, other: &AmqpSettings) -> bool {
+    let share_host = one.url.0.iter().any(|address| other.url.0.contains(address));
+    let share_certificate = one.client_certificate == other.client_certificate;
+    share_host && one.user == other.user && (one.user.is_some() || share_certificate)
+}
+
+/// The exchange as permissions name it: the default one is `amq.default` there.
+fn exchange(settings: &AmqpSettings) -> &str {
+    if settings.exchange.is_empty() { "amq.default" } else { &settings.exchange }
 }
 
 /// Queues, each with the routing key that leads to it: one for each tenant where the key has the tenant in it.
 fn queues(known: &Known<'_>, settings: &AmqpSettings) -> BTreeSet<(String, String)> {
     let key = settings.key();
+    // Where there is no exchange, the key is a queue's name; otherwise any source's records go into the tenant's
+    // queue.
+    let hunts = known.context.settings.hunts.keys();
+    let sources: Vec<Source> = match settings.exchange.is_empty() {
+        true => Source::ALL.iter().chain(hunts).copied().collect(),
+        false => vec![Source::ALL[0]],
+    };
     let of_tenants = known.tenants.iter().flat_map(|tenant| {
-        let label = tenant.label();
-        let key = key.clone();
-        // Where there is no exchange, the key is a queue's name; otherwise any source's records go into the tenant's
-        // queue.
-        let sources = if settings.exchange.is_empty() { &Source::ALL[..] } else { &Source::ALL[..1] };
+        let (label, key) = (tenant.label(), &key);
         sources.iter().map(move |source| {
             let whole = key.expand(&label, *source);
             match settings.exchange.is_empty() {
@@ -68,7 +97,7 @@ fn queues(known: &Known<'_>, settings: &AmqpSettings) -> BTreeSet<(String, Strin
 
 /// What `rabbitmqctl import_definitions` takes.
 fn definitions(settings: &AmqpSettings, queues: &BTreeSet<(String, String)>) -> Value {
-    let vhost = vhost(settings);
+    let vhost = settings.vhost();
     let queue = |name: &str| {
         json!({
             "name": name, "vhost": vhost, "durable": true, "auto_delete": false,
@@ -95,22 +124,23 @@ fn definitions(settings: &AmqpSettings, queues: &BTreeSet<(String, String)>) -> 
     definitions
 }
 
-fn write_commands(
-    text: &mut String,
-    (name, file): (&str, &str),
-    settings: &AmqpSettings,
-    queues: &BTreeSet<(String, String)>,
-) {
-    let (vhost, user) = (vhost(settings), settings.user.as_deref().unwrap_or("<USER-OF-THE-CERTIFICATE>"));
-    // The default exchange is written to as `amq.default`.
-    let exchange = if settings.exchange.is_empty() { "amq.default" } else { &settings.exchange };
-    let write: String = exchange
-        .chars()
-        .flat_map(|letter| match letter.is_alphanumeric() || "_-".contains(letter) {
-            true => vec![letter],
-            false => vec!['\\', letter],
-        })
-        .collect();
+/// The user, who may write to these exchanges.
+fn write_user(text: &mut String, settings: &AmqpSettings, exchanges: &BTreeSet<&str>) {
+    let user = settings.user.as_deref().unwrap_or("<USER-OF-THE-CERTIFICATE>");
+    let literal = |exchange: &&str| -> String {
+        exchange
+            .chars()
+            .flat_map(|letter| match letter.is_alphanumeric() || "_-".contains(letter) {
+                true => vec![letter],
+                false => vec!['\\', letter],
+            })
+            .collect()
+    };
+    let exchanges: Vec<String> = exchanges.iter().map(literal).collect();
+    let (write, what) = match &exchanges[..] {
+        [one] => (one.clone(), "the exchange"),
+        several => (format!("({})", several.join("|")), "the exchanges of its sinks"),
+    };
     let password = match settings.mechanism {
         Mechanism::Plain => "rabbitmqctl add_user USER '<PASSWORD>'",
         Mechanism::External => "rabbitmqctl add_user USER '<NONE>' && rabbitmqctl clear_password USER",
@@ -118,14 +148,10 @@ fn write_commands(
     // Writing to a String cannot fail.
     write!(
         text,
-        "\n# Sink `{name}`: {count} queue(s) in virtual host {vhost}\n\
-         rabbitmqctl import_definitions {file}\n\
-         {password}\n\
-         # It may write to the exchange, and no more.\n\
+        "{password}\n\
+         # It may write to {what}, and no more.\n\
          rabbitmqctl set_permissions -p '{vhost}' '{user}' '^$' '^{write}$' '^$'\n",
-        name = plain(name),
-        count = queues.len(),
-        vhost = plain(vhost),
+        vhost = plain(settings.vhost()),
         user = plain(user),
         password = password.replace("USER", &format!("'{}'", plain(user))),
     )

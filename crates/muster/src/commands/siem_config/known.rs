@@ -61,7 +61,13 @@ impl<'c> Known<'c> {
                 None => Err(Failed::say(Exit::Usage, format!("sink `{name}` is not of the type {kind}"))),
             };
         }
-        Ok(sinks.iter().filter_map(|(name, sink)| Some((name.as_str(), of(sink)?))).collect())
+        Ok(self.all_sinks(of))
+    }
+
+    /// All sinks of a kind, whichever is named: for what several of them share.
+    pub(super) fn all_sinks<T>(&self, of: impl Fn(&'c SinkSettings) -> Option<T>) -> Vec<(&'c str, T)> {
+        let sinks = self.context.settings.sinks.iter();
+        sinks.filter_map(|(name, sink)| Some((name.as_str(), of(sink)?))).collect()
     }
 
     /// The syslog sink that is meant: the one that is named, or the only one that writes one of these formats, if any are

@@ -558,7 +558,7 @@ impl Fault {
         self.for_seconds.is_none_or(|lasting| within < lasting)
     }
 
-    /// What a receiver is to do, for the areas of receivers.
+    /// What a receiver is to do, for the areas of receivers; `None` also for what such a receiver cannot do.
     pub(crate) fn for_receivers(&self) -> Option<(&'static [ReceiverName], ReceiverFault)> {
         let receivers: &[ReceiverName] = match self.area {
             Area::Hec => &[ReceiverName::Hec],
@@ -566,6 +566,21 @@ impl Fault {
             Area::Syslog => &[ReceiverName::SyslogUdp, ReceiverName::SyslogTcp, ReceiverName::SyslogTls],
             _ => return None,
         };
+        let (is_hec, is_ingest) = (self.area == Area::Hec, self.area == Area::Ingest);
+        let is_possible = match self.kind {
+            FaultKind::Forgets { .. } => is_hec,
+            FaultKind::LosesAnswers { .. } => is_ingest,
+            FaultKind::NeverAcknowledge => !is_ingest,
+            // Only the collector acknowledges later, so that it can lose what it has answered.
+            FaultKind::Unreliable { lost_one_in, .. } => is_hec || is_ingest && lost_one_in == 0,
+            FaultKind::Firewall { .. } | FaultKind::Status { .. } | FaultKind::Throttle { .. } => {
+                is_hec || is_ingest
+            }
+            _ => true,
+        };
+        if !is_possible {
+            return None;
+        }
         let fault = match self.kind {
             FaultKind::Down => ReceiverFault::Down,
             FaultKind::NeverAcknowledge => ReceiverFault::NeverAcknowledge,

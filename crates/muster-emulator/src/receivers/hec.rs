@@ -33,11 +33,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -45,16 +44,15 @@ use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
 use super::fault::{ReceiverFault, lock};
+use super::http::{self, Body, Unanswered, is_refused, misbehave, read_body};
 use super::identify::{EventField, JsonLine, Sighting};
 use super::search::Index;
 use super::tally::Ledger;
 use super::tokens::HecTokens;
-use super::wire::{FaultSeen, Wire, is_stalled, until_not};
+use super::wire::{FaultSeen, Wire};
 
 /// The default largest body, packed and unpacked.
 const BODY_BYTES_MAX: usize = 100_000_000;
-/// How much more of a body that is too large is read away, so that its sender gets to read the answer.
-const DRAIN_BYTES_MAX: usize = 64 << 20;
 /// More ids than this that nobody asked for are no longer remembered, as in Splunk's own limit per channel.
 const PENDING_PER_CHANNEL_MAX: usize = 1_000_000;
 const CHANNELS_MAX: usize = 100_000;
@@ -120,15 +118,6 @@ pub struct DoubledEvents {
     pub not_yet: u64,
 }
 
-/// Why a connection ends without an answer.
-#[derive(Debug, thiserror::Error)]
-enum Unanswered {
-    #[error("cut by a fault")]
-    Cut,
-    #[error("the request could not be read")]
-    Read(#[from] hyper::Error),
-}
-
 /// Serves one connection until either side closes it.
 pub(super) async fn serve(wire: Wire, acceptor: Option<TlsAcceptor>, hec: Arc<Hec>) {
     let Some(acceptor) = acceptor else { return serve_http(wire, hec).await };
@@ -140,14 +129,11 @@ pub(super) async fn serve(wire: Wire, acceptor: Option<TlsAcceptor>, hec: Arc<He
 }
 
 async fn serve_http<S: AsyncRead + AsyncWrite + Unpin>(stream: S, hec: Arc<Hec>) {
-    let service = hyper::service::service_fn(move |request| {
+    http::serve(stream, move |request| {
         let hec = Arc::clone(&hec);
         async move { hec.answer(request).await }
-    });
-    let connection = hyper::server::conn::http1::Builder::new();
-    if let Err(error) = connection.serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!(%error, "a HEC connection broke");
-    }
+    })
+    .await;
 }
 
 impl Hec {
@@ -197,7 +183,7 @@ impl Hec {
         let (head, body) = request.into_parts();
         // The body is read even for a refusal: to a client that is still sending, an early answer is lost.
         let body = read_body(body, self.body_limit.load(Ordering::Relaxed)).await?;
-        if let Some((status, retry_after_seconds)) = self.misbehave().await? {
+        if let Some((status, retry_after_seconds)) = misbehave(&self.fault).await? {
             return Ok(Reply::of_fault(status).response(retry_after_seconds));
         }
         let reply = match head.uri.path() {
@@ -227,35 +213,6 @@ impl Hec {
             Ok(HecAnswer::Page(status)) => page(status),
             Ok(HecAnswer::Acknowledged(acks)) => json_response(StatusCode::OK, &acks, None),
         })
-    }
-
-    /// Does what the fault of the moment asks for; gives the status to answer with, if it asks for one.
-    async fn misbehave(&self) -> Result<Option<(u16, Option<u32>)>, Unanswered> {
-        let mut fault = self.fault.clone();
-        let now = *fault.borrow();
-        match now {
-            Some(ReceiverFault::Status { status, retry_after_seconds }) => {
-                Ok(Some((status, retry_after_seconds)))
-            }
-            Some(ReceiverFault::Stall) => {
-                until_not(&mut fault, is_stalled).await;
-                Err(Unanswered::Cut)
-            }
-            Some(ReceiverFault::Slow { milliseconds }) => {
-                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-                Ok(None)
-            }
-            Some(ReceiverFault::Down) => Err(Unanswered::Cut),
-            Some(
-                ReceiverFault::NeverAcknowledge
-                | ReceiverFault::CutAfterBytes(_)
-                | ReceiverFault::Unreliable { .. }
-                | ReceiverFault::Firewall { .. }
-                | ReceiverFault::Forgets { .. }
-                | ReceiverFault::LosesAnswers { .. },
-            )
-            | None => Ok(None),
-        }
     }
 
     fn collect(&self, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<HecAnswer, Reply> {
@@ -475,35 +432,6 @@ impl Fates {
     }
 }
 
-/// The body of a request, or that it was too large to keep.
-pub(super) enum Body {
-    Whole(Bytes),
-    TooLarge,
-}
-
-pub(super) async fn read_body(mut body: Incoming, limit: usize) -> Result<Body, hyper::Error> {
-    let mut parts: Vec<Bytes> = Vec::new();
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        let Ok(part) = frame?.into_data() else { continue };
-        length += part.len();
-        if length > limit {
-            parts.clear();
-            if length > limit + DRAIN_BYTES_MAX {
-                return Ok(Body::TooLarge);
-            }
-        } else {
-            parts.push(part);
-        }
-    }
-    Ok(match parts.len() {
-        _ if length > limit => Body::TooLarge,
-        0 => Body::Whole(Bytes::new()),
-        1 => Body::Whole(parts.swap_remove(0)),
-        _ => Body::Whole(parts.concat().into()),
-    })
-}
-
 /// Reads the events of a request up to the first invalid one, and says what is wrong with that.
 fn read_events(body: &[u8], is_allowed: impl Fn(Option<&str>) -> bool) -> (Vec<Sighting<'_>>, Option<Reply>) {
     let text = match std::str::from_utf8(body) {
@@ -540,20 +468,6 @@ fn read_events(body: &[u8], is_allowed: impl Fn(Option<&str>) -> bool) -> (Vec<S
     let number = sightings.len();
     let damaged = text.len() < body.len();
     (sightings, if damaged { invalid(Reply::INVALID_FORMAT, number) } else { None })
-}
-
-/// Whether a firewall that refuses one event in so many refuses this one.
-pub(super) fn is_refused(event: &Sighting<'_>, one_event_in: u32) -> bool {
-    match event {
-        _ if one_event_in == 0 => true,
-        Sighting::Record(record) => {
-            let hash = record.id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
-            (hash >> 16).is_multiple_of(u64::from(one_event_in))
-        }
-        Sighting::IncidentAlert | Sighting::Unreadable => false,
-    }
 }
 
 /// What a firewall says.

@@ -18,23 +18,21 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Read as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::fault::{ReceiverFault, lock};
-use super::hec::{Body, is_refused, read_body};
+use super::http::{self, Body, Unanswered, is_refused, misbehave, read_body};
 use super::identify::{SeenRecord, Sighting};
 use super::produced::RecordKind;
 use super::tally::Ledger;
-use super::wire::{FaultSeen, Wire, is_stalled, until_not};
+use super::wire::{FaultSeen, Wire};
 
 /// The immutable id of the only rule.
 pub const INGEST_RULE: &str = "dcr-5a1e0000000000000000000000000001";
@@ -86,28 +84,16 @@ struct State {
     parts: HashMap<(String, String, String, u64), Vec<u32>>,
 }
 
-/// Why a connection ends without an answer.
-#[derive(Debug, thiserror::Error)]
-enum Unanswered {
-    #[error("cut by a fault")]
-    Cut,
-    #[error("the request could not be read")]
-    Read(#[from] hyper::Error),
-}
-
 /// Status, code and message of a refusal.
 type Refusal = (u16, &'static str, String);
 
 /// Serves one connection until either side closes it.
 pub(super) async fn serve(wire: Wire, ingest: Arc<Ingest>) {
-    let service = hyper::service::service_fn(move |request| {
+    http::serve(wire, move |request| {
         let ingest = Arc::clone(&ingest);
         async move { ingest.answer(request).await }
-    });
-    let connection = hyper::server::conn::http1::Builder::new();
-    if let Err(error) = connection.serve_connection(TokioIo::new(wire), service).await {
-        tracing::debug!(%error, "an ingestion connection broke");
-    }
+    })
+    .await;
 }
 
 impl Ingest {
@@ -138,22 +124,10 @@ impl Ingest {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Unanswered> {
         let (head, body) = request.into_parts();
         let body = read_body(body, BODY_BYTES_MAX).await?;
-        let mut fault = self.fault.clone();
-        let now = *fault.borrow();
-        match now {
-            Some(ReceiverFault::Status { status, retry_after_seconds }) => {
-                return Ok(of_fault(status, retry_after_seconds));
-            }
-            Some(ReceiverFault::Stall) => {
-                until_not(&mut fault, is_stalled).await;
-                return Err(Unanswered::Cut);
-            }
-            Some(ReceiverFault::Slow { milliseconds }) => {
-                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-            }
-            Some(ReceiverFault::Down) => return Err(Unanswered::Cut),
-            _ => {}
+        if let Some((status, retry_after_seconds)) = misbehave(&self.fault).await? {
+            return Ok(of_fault(status, retry_after_seconds));
         }
+        let now = *self.fault.borrow();
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         if let Some(ReceiverFault::Unreliable { busy_one_in, .. }) = now
             && busy_one_in > 0

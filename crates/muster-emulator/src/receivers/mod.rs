@@ -10,6 +10,7 @@ mod cef;
 mod fault;
 mod framing;
 mod hec;
+mod http;
 mod identify;
 mod ingest;
 mod produced;

@@ -137,8 +137,12 @@ fn function(table: &str) -> String {
          | summarize Rows = count() by CustomerId, RecordSource, RecordId, RecordVersion, Part, Parts\n\
          | summarize Rows = sum(Rows), Doubled = sum(Rows - 1)\n\
          \n\
-         // The newest version of each record, as it stands now:\n\
+         // The newest version of each record, in all of its parts: first which it is, and then its rows. An older one may have\n\
+         // had more parts.\n\
          {name}\n\
-         | summarize arg_max(RecordUpdated, *) by CustomerId, RecordSource, RecordId, Part\n"
+         | join kind=leftsemi (\n    \
+             {name}\n    \
+             | summarize arg_max(RecordUpdated, RecordVersion) by CustomerId, RecordSource, RecordId\n\
+         ) on CustomerId, RecordSource, RecordId, RecordVersion\n"
     )
 }

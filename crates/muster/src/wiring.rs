@@ -345,10 +345,16 @@ pub(crate) async fn test_sink(
         SinkSettings::Sentinel(sentinel) => settings.apps.get(&sentinel.app),
         _ => None,
     };
-    let store = match app.is_some_and(AppSettings::keeps_credential_in_store) {
-        true => open_store(settings, OpenMode::Shared).await.ok(),
-        false => None,
-    };
+    let store =
+        match app.is_some_and(AppSettings::keeps_credential_in_store) {
+            true => {
+                let opened = open_store(settings, OpenMode::Shared).await;
+                Some(opened.map_err(|failed| {
+                    format!("its app's credential lies in the store: {:#}", failed.error)
+                })?)
+            }
+            false => None,
+        };
     let tested = sink.test(name, &surroundings(settings, clock, store.clone())).await;
     if let Some(store) = store {
         store.close().await;
@@ -380,11 +386,11 @@ fn surroundings(
             .read(&folder)
             .map_err(|error| NoSecret { is_missing: error.is_missing(), reason: error.to_string() })
     });
-    let (own, its_clock) = (Arc::new(settings.clone()), Arc::clone(&clock));
-    let tokens = Arc::new(move |wanted: &WantedTokens<'_>| {
+    let its_clock = Arc::clone(&clock);
+    let tokens = Box::new(move |wanted: &WantedTokens<'_>| {
         let microsoft =
-            || microsoft(&own, Arc::clone(&its_clock), None).map_err(|error| format!("{error:#}"));
-        sink_tokens::open(wanted, &own, store.clone(), microsoft)
+            || microsoft(settings, Arc::clone(&its_clock), None).map_err(|error| format!("{error:#}"));
+        sink_tokens::open(wanted, settings, store.clone(), microsoft)
     });
     Surroundings { folder: &settings.folder, secret, proxy: settings.network.proxy(), clock, tokens }
 }

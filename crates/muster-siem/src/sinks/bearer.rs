@@ -37,4 +37,4 @@ pub struct BearerTokens {
 }
 
 /// Opens the way to tokens, or says why there is none and what to do. Nobody is asked for a token yet.
-pub type OpenTokens = Arc<dyn Fn(&WantedTokens<'_>) -> Result<BearerTokens, String> + Send + Sync>;
+pub type OpenTokens<'a> = Box<dyn Fn(&WantedTokens<'_>) -> Result<BearerTokens, String> + Send + Sync + 'a>;

@@ -55,7 +55,7 @@ pub struct Surroundings<'a> {
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Opens the way to bearer tokens.
-    pub tokens: OpenTokens,
+    pub tokens: OpenTokens<'a>,
 }
 
 /// Reads a secret, or says why it cannot be had.

@@ -25,7 +25,7 @@ pub(super) fn surroundings() -> Surroundings<'static> {
         secret: Arc::new(|_| Ok("a-token".into())),
         proxy: Ok(None),
         clock: Arc::new(SystemClock),
-        tokens: Arc::new(|_| Err("there are no tokens here".to_owned())),
+        tokens: Box::new(|_| Err("there are no tokens here".to_owned())),
     }
 }
 

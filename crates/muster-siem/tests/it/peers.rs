@@ -272,7 +272,7 @@ fn sink(settings: SyslogSettings) -> Sink {
         }),
         proxy: Ok(None),
         clock: Arc::new(SystemClock),
-        tokens: Arc::new(|_| Err("there are no tokens here".to_owned())),
+        tokens: Box::new(|_| Err("there are no tokens here".to_owned())),
     };
     SinkSettings::Syslog(settings).build("peer", &around).expect("a sink")
 }

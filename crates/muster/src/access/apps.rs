@@ -4,7 +4,7 @@
 //! up again every now and then, and at once when Microsoft refuses the one in hand.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -44,6 +44,9 @@ pub enum AppsError {
         "app `{name}`: the credential in the store cannot be used: {reason}; `muster app rotate-secret {name}` makes a new one"
     )]
     Stored { name: String, reason: String },
+    /// What the store holds for it cannot be seen.
+    #[error("app `{name}`: its credential lies in Muster's store, which is not open here")]
+    NoStore { name: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -170,15 +173,7 @@ impl Apps {
 
     async fn read_credential(&self, name: &str) -> Result<bool, AppsError> {
         let Some(settings) = self.settings.get(name) else { return Ok(false) };
-        let stored = match settings.keeps_credential_in_store() {
-            true => current(&self.store, name).await?,
-            false => None,
-        };
-        // Files may be slow and programs slower: nothing else waits for them.
-        let (settings, folder, named) = (settings.clone(), Arc::clone(&self.folder), name.to_owned());
-        let app = tokio::task::spawn_blocking(move || settings.app(&named, &folder, stored));
-        let app = app.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        let app = app.map_err(|error| AppsError::App { name: name.to_owned(), error })?;
+        let app = read_app(name, settings, &self.folder, Some(&self.store)).await?;
         let mut in_hand = self.in_hand.write().expect("no panic while the lock is held");
         let changed = in_hand.get(name).is_none_or(|before| !is_same(&before.credential, &app.credential));
         in_hand.insert(name.to_owned(), app);
@@ -197,8 +192,30 @@ fn is_same(one: &Credential, other: &Credential) -> bool {
     }
 }
 
+/// An app with its credential, read from wherever that is kept.
+///
+/// # Errors
+/// When it cannot be had; without a store, also when it lies there.
+pub(super) async fn read_app(
+    name: &str,
+    settings: &AppSettings,
+    folder: &Path,
+    store: Option<&Arc<dyn Store>>,
+) -> Result<App, AppsError> {
+    let stored = match (settings.keeps_credential_in_store(), store) {
+        (false, _) => None,
+        (true, Some(store)) => current(store, name).await?,
+        (true, None) => return Err(AppsError::NoStore { name: name.to_owned() }),
+    };
+    // Files may be slow and programs slower: nothing else waits for them.
+    let (settings, folder, named) = (settings.clone(), folder.to_owned(), name.to_owned());
+    let app = tokio::task::spawn_blocking(move || settings.app(&named, &folder, stored));
+    let app = app.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    app.map_err(|error| AppsError::App { name: name.to_owned(), error })
+}
+
 /// The credential that the store keeps for an app, as it is used now.
-pub(super) async fn current(store: &Arc<dyn Store>, name: &str) -> Result<Option<Credential>, AppsError> {
+async fn current(store: &Arc<dyn Store>, name: &str) -> Result<Option<Credential>, AppsError> {
     let stored = store.app_credentials(name).await?;
     // An empty one only remembers which credential lies where the settings said.
     let current = stored.into_iter().find(|credential| {

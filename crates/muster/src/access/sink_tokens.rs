@@ -11,7 +11,7 @@ use muster_model::{Secret, TenantId};
 use muster_siem::sinks::{BearerTokens, TokenApi, WantedTokens};
 use muster_store::Store;
 
-use super::apps;
+use super::apps::{self, AppsError};
 use crate::config::{AppSettings, Settings};
 
 /// The way to the tokens that a sink wants; or why there is none, and what to do. Nobody is asked yet.
@@ -63,7 +63,7 @@ struct SinkTokens {
     /// Where a credential lies that Muster keeps by itself.
     store: Option<Arc<dyn Store>>,
     microsoft: Microsoft,
-    /// The app with its credential, until that is refused: it may have been renewed at its place.
+    /// The app with its credential, until Microsoft refuses that.
     in_hand: tokio::sync::Mutex<Option<App>>,
 }
 
@@ -79,11 +79,15 @@ impl std::fmt::Debug for SinkTokens {
 #[async_trait::async_trait]
 impl TokenSource for SinkTokens {
     async fn token(&self, resource: &str) -> Result<Secret<String>, NoToken> {
-        let app = self.app().await.map_err(|reason| NoToken { reason, retry_after: None })?;
+        let app = self.app().await;
+        let app = app.map_err(|error| NoToken { reason: error.to_string(), retry_after: None })?;
         match self.microsoft.access_token(&app, self.tenant, resource).await {
             Ok(token) => Ok(token.secret),
             Err(error) => {
-                *self.in_hand.lock().await = None;
+                // It may have been renewed at its place; no other trouble is over when it is read again.
+                if error.fault().is_of_the_credential() {
+                    *self.in_hand.lock().await = None;
+                }
                 let retry_after = match &error {
                     TokenError::Busy { retry_after, .. } => *retry_after,
                     _ => None,
@@ -94,7 +98,7 @@ impl TokenSource for SinkTokens {
     }
 
     async fn refused(&self, resource: &str, token: &Secret<String>) {
-        let app = self.in_hand.lock().await.take();
+        let app = self.in_hand.lock().await.clone();
         if let Some(app) = app {
             self.microsoft.forget_token(&app, self.tenant, resource, token).await;
         }
@@ -103,24 +107,12 @@ impl TokenSource for SinkTokens {
 
 impl SinkTokens {
     /// The app, with its credential read from its place where none is in hand.
-    async fn app(&self) -> Result<App, String> {
+    async fn app(&self) -> Result<App, AppsError> {
         let mut in_hand = self.in_hand.lock().await;
         if let Some(app) = &*in_hand {
             return Ok(app.clone());
         }
-        let stored = match (&self.store, self.settings.keeps_credential_in_store()) {
-            (_, false) => None,
-            (None, true) => {
-                return Err("its credential lies in Muster's store, which is not open here".to_owned());
-            }
-            (Some(store), true) => {
-                apps::current(store, &self.name).await.map_err(|error| error.to_string())?
-            }
-        };
-        let (settings, folder, name) = (self.settings.clone(), self.folder.clone(), self.name.clone());
-        // Files may be slow, and programs that give secrets slower.
-        let app = tokio::task::spawn_blocking(move || settings.app(&name, &folder, stored)).await;
-        let app = app.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let app = apps::read_app(&self.name, &self.settings, &self.folder, self.store.as_ref()).await?;
         *in_hand = Some(app.clone());
         Ok(app)
     }

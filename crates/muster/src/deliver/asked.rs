@@ -131,7 +131,7 @@ mod tests {
             secret: std::sync::Arc::new(|_| Ok("a-token".into())),
             proxy: Ok(None),
             clock: std::sync::Arc::new(muster_model::SystemClock),
-            tokens: std::sync::Arc::new(|_| Err("there are no tokens here".to_owned())),
+            tokens: Box::new(|_| Err("there are no tokens here".to_owned())),
         };
         settings.build("splunk", &around).expect("a sink")
     }

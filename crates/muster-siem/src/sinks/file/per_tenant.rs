@@ -152,7 +152,7 @@ fn open_file(
     let proxy: Result<Option<Proxy>, String> = Ok(None);
     let no_secret = NoSecret { reason: "a file has no secrets".to_owned(), is_missing: true };
     let secret: ReadSecret = Arc::new(move |_| Err(no_secret.clone()));
-    let tokens: OpenTokens = Arc::new(|_| Err("a file needs no tokens".to_owned()));
+    let tokens: OpenTokens<'_> = Box::new(|_| Err("a file needs no tokens".to_owned()));
     FileSink::build(name, settings, &Surroundings { folder: &folder, secret, proxy, clock, tokens })
 }
 

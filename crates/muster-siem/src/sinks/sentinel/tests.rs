@@ -55,7 +55,7 @@ fn section(receiver: &Receiver) -> SentinelSettings {
 
 fn built(name: &str, settings: SentinelSettings, source: Arc<dyn TokenSource>) -> Sink {
     let mut around = surroundings();
-    around.tokens = Arc::new(move |wanted| {
+    around.tokens = Box::new(move |wanted| {
         assert_eq!((wanted.app, wanted.api), ("main", TokenApi::LogIngestion));
         let source = Arc::clone(&source);
         Ok(BearerTokens { source, resource: "https://monitor.azure.com".to_owned() })

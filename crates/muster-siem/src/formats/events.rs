@@ -63,6 +63,18 @@ pub(super) struct Mark {
     ids: usize,
 }
 
+impl Event<'_> {
+    /// Appends the event as a line: between the tokens of JSON a line end is a blank, and within a text it does not stand.
+    pub(crate) fn push_line(&self, buffer: &mut Vec<u8>) {
+        let start = buffer.len();
+        buffer.extend_from_slice(self.bytes);
+        for byte in buffer[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+            *byte = b' ';
+        }
+        buffer.push(b'\n');
+    }
+}
+
 impl Events {
     /// No events.
     #[must_use]

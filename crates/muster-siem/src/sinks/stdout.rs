@@ -10,11 +10,12 @@
 mod settings;
 
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::os::fd::AsFd;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use muster_model::{ContentHash, DeliveryBatch, Report, Trouble};
+use rustix::fs::FileType;
 use tokio::sync::{Mutex, oneshot};
 
 pub use self::settings::StdoutSettings;
@@ -27,8 +28,8 @@ use crate::formats::Encoding;
 /// How long is waited for a reader when Muster ends.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Gives the output, when something is to be written.
-type Open = Arc<dyn Fn() -> Output + Send + Sync>;
+/// Gives the output, when something is to be written; or says why nothing can be.
+type Open = Box<dyn Fn() -> Result<Output, String> + Send + Sync>;
 
 /// Where lines go.
 pub(super) struct Output {
@@ -76,7 +77,7 @@ impl Stdout {
         settings: StdoutSettings,
         _: &Surroundings<'_>,
     ) -> Result<Self, SinkError> {
-        Self::with(name, settings, Arc::new(standard_output))
+        Self::with(name, settings, Box::new(standard_output))
     }
 
     fn with(name: &str, settings: StdoutSettings, open: Open) -> Result<Self, SinkError> {
@@ -91,15 +92,9 @@ impl Stdout {
     pub(super) async fn deliver(&self, batch: DeliveryBatch<'_>) -> Report {
         let formatted = Formatted::new(&self.encoding, batch).await;
         let formatted = formatted
-            .rewritten(|event, line| {
-                let start = line.len();
-                line.extend_from_slice(event.bytes);
-                // Between the tokens of JSON a line end is a blank, and within a text it does not stand.
-                for byte in line[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
-                    *byte = b' ';
-                }
-                line.push(b'\n');
-                Ok::<(), String>(())
+            .rewritten(|event, lines| {
+                event.push_line(lines);
+                Ok(())
             })
             .await;
         if formatted.is_empty() {
@@ -166,11 +161,10 @@ impl Stdout {
                 Err(std::sync::mpsc::TrySendError::Full(_)) => return Err(self.unread()),
             },
         };
+        let mut output = (self.open)()?;
         let (writer, jobs) = sync_channel::<Job>(1);
-        let (open, has_failed) = (Arc::clone(&self.open), state.has_failed);
+        let mut begins_anew = state.has_failed || output.has_lines;
         let started = std::thread::Builder::new().name("stdout".to_owned()).spawn(move || {
-            let mut output = open();
-            let mut begins_anew = has_failed || output.has_lines;
             while let Ok(Job { mut lines, done }) = jobs.recv() {
                 if output.is_terminal {
                     lines = escaped(&lines);
@@ -240,17 +234,24 @@ fn escaped(lines: &[u8]) -> Vec<u8> {
     safe.into_bytes()
 }
 
-fn standard_output() -> Output {
-    let stdout = std::io::stdout();
-    // What was appended to a file before may end in the middle of a line.
-    let length = rustix::fs::fstat(&stdout).ok().filter(|stat| {
-        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
-    });
-    Output {
-        is_terminal: stdout.is_terminal(),
-        has_lines: length.is_some_and(|stat| stat.st_size > 0),
-        writer: Box::new(stdout),
+fn standard_output() -> Result<Output, String> {
+    output_to(std::io::stdout())
+}
+
+/// Lines to a file, a pipe, a socket or a terminal. A device that is none of them, such as /dev/null, keeps nothing: what it
+/// takes is not delivered. An output that was closed at the start is /dev/null, too.
+fn output_to(output: impl Write + AsFd + IsTerminal + Send + 'static) -> Result<Output, String> {
+    let stat = rustix::fs::fstat(&output).map_err(|error| format!("there is no standard output: {error}"))?;
+    let (kind, is_terminal) = (FileType::from_raw_mode(stat.st_mode), output.is_terminal());
+    if kind == FileType::CharacterDevice && !is_terminal {
+        return Err("the standard output leads nowhere: it is /dev/null or was closed when Muster started, so records would be \
+                    thrown away; everything stays owed. Start `muster run` with a pipe or a file as its standard output, or take \
+                    the sink out of the settings and its routes"
+            .to_owned());
     }
+    // What was appended to a file before may end in the middle of a line.
+    let has_lines = kind == FileType::RegularFile && stat.st_size > 0;
+    Ok(Output { is_terminal, has_lines, writer: Box::new(output) })
 }
 
 #[cfg(test)]

@@ -28,6 +28,13 @@ async fn delivered(setup: &Setup) -> u64 {
     totals.iter().find(|sink| sink.sink == "out").map_or(0, |sink| sink.delivered)
 }
 
+async fn dead_letters(setup: &Setup) -> usize {
+    let store = setup.store().await;
+    let letters = store.dead_letters(None, 10_000).await.expect("the store answers").len();
+    store.close().await;
+    letters
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_kills_nothing_is_lost_and_nothing_else_stands_in_it() {
     let setup = Setup::start(Config { alerts: Some(300), ..config() }, SETTINGS).await;
@@ -58,11 +65,12 @@ async fn over_kills_nothing_is_lost_and_nothing_else_stands_in_it() {
     all_delivered(&setup).await;
     muster.kill().await.expect("killed");
     let tally = setup.emulator.tally_file(&path).expect("read");
+    let letters = dead_letters(&setup).await;
     println!(
-        "matrix: stdout × kill -9 under load, six times: lost {}, doubled {}, dead letters 0",
+        "matrix: stdout × kill -9 under load, six times: lost {}, doubled {}, dead letters {letters}",
         tally.lost, tally.doubled
     );
-    assert_eq!((tally.lost, tally.unknown), (0, 0), "{tally:?}");
+    assert_eq!((tally.lost, tally.unknown, letters), (0, 0, 0), "{tally:?}");
     // A line that a kill cut short stands alone.
     assert!(tally.unreadable <= 6 && tally.doubled <= unsettled, "{tally:?}, {unsettled} unsettled");
     assert_eq!(
@@ -84,9 +92,15 @@ async fn a_closed_pipe_is_told_and_everything_stays_owed() {
     let mut command = setup.command(&["run"]);
     let mut muster = command.stdout(Stdio::piped()).stderr(log).spawn().expect("muster starts");
     let mut pipe = muster.stdout.take().expect("its output");
-    let mut first = [0; 1];
-    pipe.read_exact(&mut first).await.expect("a record");
-    assert_eq!(first, *b"{");
+    // A reader that keeps what it has read, and goes when that is all there is.
+    let (path, mut kept) = (setup.path().join("out.ndjson"), Vec::new());
+    loop {
+        assert!(pipe.read_buf(&mut kept).await.expect("read") > 0, "the output ends");
+        std::fs::write(&path, &kept).expect("written");
+        if setup.emulator.tally_file(&path).expect("read").lost == 0 {
+            break;
+        }
+    }
     drop(pipe);
     let store = setup.store().await;
     for tenant in setup.emulator.tenants() {
@@ -107,9 +121,41 @@ async fn a_closed_pipe_is_told_and_everything_stays_owed() {
     let mut muster = run(&setup);
     all_delivered(&setup).await;
     muster.kill().await.expect("killed");
-    let letters = setup.store().await.dead_letters(None, 10).await.expect("the store answers");
-    println!("matrix: stdout × gone for a while: lost 0, doubled 0, dead letters {}", letters.len());
-    assert!(letters.is_empty(), "{letters:?}");
+    matrix(&setup, "gone for a while").await;
+}
+
+/// What nobody keeps is not delivered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_output_that_leads_nowhere_gets_nothing() {
+    let setup = Setup::start(Config { alerts: Some(30), ..config() }, SETTINGS).await;
+    let log = std::fs::File::create(setup.path().join("muster.log")).expect("a log");
+    let mut command = setup.command(&["run"]);
+    let mut muster = command.stdout(Stdio::null()).stderr(log).spawn().expect("muster starts");
+    let store = setup.store().await;
+    eventually("it is told", async || {
+        let totals = store.sink_totals().await.expect("the store answers");
+        let out = totals.into_iter().find(|sink| sink.sink == "out");
+        out.is_some_and(|sink| sink.last_error.is_some_and(|why| why.contains("it is /dev/null")))
+    })
+    .await;
+    store.close().await;
+    muster.kill().await.expect("killed");
+    assert_eq!(delivered(&setup).await, 0);
+    let mut muster = run(&setup);
+    all_delivered(&setup).await;
+    muster.kill().await.expect("killed");
+    matrix(&setup, "an output that leads nowhere").await;
+}
+
+/// Prints a row of the matrix, of what stands in the file and the store: all of it, once.
+async fn matrix(setup: &Setup, trouble: &str) {
+    let tally = setup.emulator.tally_file(&setup.path().join("out.ndjson")).expect("read");
+    let letters = dead_letters(setup).await;
+    println!(
+        "matrix: stdout × {trouble}: lost {}, doubled {}, dead letters {letters}",
+        tally.lost, tally.doubled
+    );
+    assert_eq!((tally.lost, tally.doubled, tally.unknown, letters), (0, 0, 0, 0), "{tally:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -31,13 +31,7 @@ pub(super) fn bulk_body(part: &Part, ids: &[String], place: &Place, format: &For
         body.extend_from_slice(br#"","_id":""#);
         body.extend_from_slice(id.as_bytes());
         body.extend_from_slice(b"\"}}\n");
-        let start = body.len();
-        body.extend_from_slice(event.bytes);
-        // Between the tokens of JSON a line end is a blank, and within a text it does not stand.
-        for byte in body[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
-            *byte = b' ';
-        }
-        body.push(b'\n');
+        event.push_line(&mut body);
     }
     body.into()
 }

@@ -1,5 +1,5 @@
 use std::io;
-use std::sync::{Condvar, Mutex as StdMutex};
+use std::sync::{Arc, Condvar, Mutex as StdMutex};
 
 use muster_model::{Outcome, Span};
 use serde_json::{Value, json};
@@ -63,8 +63,8 @@ impl Pipe {
 
 fn sink(name: &str, pipe: &Arc<Pipe>, is_terminal: bool, keys: Value) -> Sink {
     let (pipe, settings) = (Arc::clone(pipe), settings(keys));
-    let open = move || Output { writer: Box::new(End(Arc::clone(&pipe))), is_terminal, has_lines: false };
-    Sink::Stdout(Stdout::with(name, settings, Arc::new(open)).expect("a sink"))
+    let open = move || Ok(Output { writer: Box::new(End(Arc::clone(&pipe))), is_terminal, has_lines: false });
+    Sink::Stdout(Stdout::with(name, settings, Box::new(open)).expect("a sink"))
 }
 
 async fn deliver(sink: &Sink, bodies: &[&str]) -> Report {
@@ -96,6 +96,22 @@ async fn a_closed_pipe_is_told_and_everything_stays_owed() {
     pipe.set(|now| (now.cuts_after, now.is_closed) = (None, false));
     assert_eq!(deliver(&sink, &[&body("a")]).await.outcomes, [Outcome::Delivered]);
     assert_eq!(pipe.text(), format!("{}\n{}\n", &body("a")[..10], body("a")));
+}
+
+/// What nobody keeps is not delivered.
+#[tokio::test]
+async fn an_output_that_leads_nowhere_is_told_and_everything_stays_owed() {
+    let open = || output_to(std::fs::OpenOptions::new().write(true).open("/dev/null").expect("it is there"));
+    let sink = Sink::Stdout(Stdout::with("out", settings(json!({})), Box::new(open)).expect("a sink"));
+    let report = deliver(&sink, &[&body("a")]).await;
+    assert_eq!(report.outcomes, [Outcome::Retry]);
+    let why = report.trouble.expect("it is said why").reason;
+    assert!(why.starts_with("sink `out`: ") && why.contains("it is /dev/null or was closed"), "{why}");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let open = |path| output_to(std::fs::OpenOptions::new().append(true).open(path).expect("it is there"));
+    assert!(!open(file.path()).expect("a file keeps it").has_lines);
+    std::fs::write(file.path(), "{\"id\"").expect("written");
+    assert!(open(file.path()).expect("a file keeps it").has_lines);
 }
 
 /// What was written after it had been given up is not written twice.
@@ -146,9 +162,10 @@ impl Harness for Misbehaving {
         });
         let settings = StdoutSettings { timeout: Span(timeout), ..settings(json!({})) };
         let pipe = Arc::clone(&self.0);
-        let open =
-            move || Output { writer: Box::new(End(Arc::clone(&pipe))), is_terminal: false, has_lines: true };
-        Sink::Stdout(Stdout::with("suite", settings, Arc::new(open)).expect("a sink"))
+        let open = move || {
+            Ok(Output { writer: Box::new(End(Arc::clone(&pipe))), is_terminal: false, has_lines: true })
+        };
+        Sink::Stdout(Stdout::with("suite", settings, Box::new(open)).expect("a sink"))
     }
 
     async fn taken(&self) -> Vec<String> {

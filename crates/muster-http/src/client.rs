@@ -14,7 +14,7 @@ use crate::error::{ClientError, TransportError, shown, without_url};
 use crate::local::Local;
 use crate::memory::{Held, Memory};
 use crate::one_connection::OneConnection;
-use crate::public::{PublicOnly, not_public, refusal};
+use crate::public::{PublicOnly, not_public_host, refusal};
 use crate::response::Response;
 use crate::roots;
 
@@ -128,6 +128,9 @@ pub struct Client {
     local: Option<Local>,
     recipe: Arc<Recipe>,
 }
+
+/// A body with what it holds of the memory, or why it cannot be read.
+type ReadBody = Result<(Held, Vec<u8>), TransportError>;
 
 /// What more clients of the same kind are made from.
 struct Recipe {
@@ -249,7 +252,25 @@ impl Client {
     ///
     /// # Errors
     /// See [`TransportError`].
-    pub async fn send(&self, mut request: RequestBuilder) -> Result<Response, TransportError> {
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, TransportError> {
+        let (head, body) = self.exchange(request).await?;
+        let (held, body) = body?;
+        Ok(Response { held, body, ..head })
+    }
+
+    /// The same, for those to whom the status tells enough: an answer whose body cannot be read, since it is too large, too
+    /// slow or breaks off, is one without a body.
+    ///
+    /// # Errors
+    /// See [`TransportError`]; only for what happens before a body.
+    pub async fn send_for_status(&self, request: RequestBuilder) -> Result<Response, TransportError> {
+        let (head, body) = self.exchange(request).await?;
+        let (held, body) = body.unwrap_or_default();
+        Ok(Response { held, body, ..head })
+    }
+
+    /// Sends a request; an answer without its body, and what became of that.
+    async fn exchange(&self, mut request: RequestBuilder) -> Result<(Response, ReadBody), TransportError> {
         if let Some(header) = self.request_id_header {
             request = request.header(header, uuid::Uuid::new_v4().to_string());
         }
@@ -273,28 +294,18 @@ impl Client {
             let to = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
             return Err(TransportError::Redirect { host, status, to: shown(to) });
         }
-        let (held, body) = self.read(&host, answer, started + self.total_timeout).await?;
-        Ok(Response { status, headers, body, held })
+        let body = self.read(&host, answer, started + self.total_timeout).await;
+        Ok((Response { status, headers, ..Response::default() }, body))
     }
 
     /// Why nothing is sent to an address that is written as such.
     fn refuses(&self, url: &Url) -> Option<String> {
-        let address = match url.host()? {
-            url::Host::Ipv4(address) => address.into(),
-            url::Host::Ipv6(address) => address.into(),
-            url::Host::Domain(_) => return None,
-        };
-        let why = not_public(address).filter(|_| self.recipe.options.public_only)?;
+        let (address, why) = not_public_host(url).filter(|_| self.recipe.options.public_only)?;
         Some(refusal(url.host_str().unwrap_or_default(), address, why))
     }
 
     /// Reads a body as it comes, with what it holds of the memory.
-    async fn read(
-        &self,
-        host: &str,
-        answer: reqwest::Response,
-        until: Instant,
-    ) -> Result<(Held, Vec<u8>), TransportError> {
+    async fn read(&self, host: &str, answer: reqwest::Response, until: Instant) -> ReadBody {
         let host = || host.to_owned();
         let (mut held, mut body) = (Held::default(), Vec::new());
         let mut pieces = answer.bytes_stream();
@@ -393,6 +404,21 @@ mod tests {
         let any = ClientOptions { least_bytes_per_second: 0, ..ClientOptions::default() };
         let pieces = || vec![(SECOND, b"x".to_vec()); 100];
         assert_eq!(get(&client(any, pieces)).await.expect("an answer").body.len(), 100);
+    }
+
+    /// Who needs no more than the status has it, whatever becomes of the body.
+    #[tokio::test(start_paused = true)]
+    async fn a_status_is_known_without_a_body() {
+        let options = || ClientOptions { body_bytes_max: 1 << 20, ..ClientOptions::default() };
+        let trickles: fn() -> Vec<(Duration, Vec<u8>)> = || vec![(SECOND, b"x".to_vec()); 1_000];
+        let too_large: fn() -> Vec<(Duration, Vec<u8>)> = || vec![(Duration::ZERO, vec![b'x'; 1 << 20]); 2];
+        for pieces in [trickles, too_large] {
+            let client = client(options(), pieces);
+            get(&client).await.expect_err("no body");
+            let request = client.get("https://slow.example/", None);
+            let answer = client.send_for_status(request).await.expect("a status");
+            assert_eq!((answer.status, answer.body.len()), (200, 0));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ pub use client::{Client, ClientOptions, Proxy, RATE_WINDOW};
 pub use error::{ClientError, TransportError, shown, with_causes};
 pub use local::Local;
 pub use memory::Held;
-pub use public::not_public;
+pub use public::not_public_host;
 pub use response::Response;
 pub use roots::{RootsError, check_roots, read_roots, tls_config, trusted_roots};
 pub use token_source::{NoToken, TokenSource};

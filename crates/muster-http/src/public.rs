@@ -4,14 +4,27 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
 
 /// Why an address is not on the public internet; `None` where it is. Source: IANA's registries of special-purpose addresses.
 #[must_use]
-pub fn not_public(address: IpAddr) -> Option<&'static str> {
+fn not_public(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => v4(address),
         IpAddr::V6(address) => v6(address),
     }
+}
+
+/// The address that a url names without a look-up, and why it is not on the public internet; `None` where it is, or where only
+/// a look-up tells.
+#[must_use]
+pub fn not_public_host(url: &Url) -> Option<(IpAddr, &'static str)> {
+    let address = match url.host()? {
+        Host::Ipv4(address) => address.into(),
+        Host::Ipv6(address) => address.into(),
+        Host::Domain(_) => return None,
+    };
+    not_public(address).map(|why| (address, why))
 }
 
 fn v4(address: Ipv4Addr) -> Option<&'static str> {

@@ -134,6 +134,8 @@ pub enum Outcome {
     Retry,
     /// The sink will never take it, for this reason: it becomes a dead letter.
     Rejected(String),
+    /// The sink has it or not, and nobody can say which: it becomes a dead letter, since what is there would be there twice.
+    Uncertain(String),
 }
 
 /// What kept a sink from taking everything.

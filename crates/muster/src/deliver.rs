@@ -180,7 +180,8 @@ impl Deliverer {
 
     /// Writes down what the sink answered.
     async fn settle(&self, lease: &DeliveryLease, report: &Report) -> Result<StepOutcome, StoreError> {
-        let Settlement { finished, delivered, rejected, again } = settlement(lease, report, self.clock.now());
+        let Settlement { finished, delivered, rejected, uncertain, again } =
+            settlement(lease, report, self.clock.now());
         metrics::counter!("muster_records_delivered_total", "sink" => self.name.clone()).increment(delivered);
         if rejected > 0 {
             metrics::counter!("muster_records_rejected_total", "sink" => self.name.clone())
@@ -188,6 +189,13 @@ impl Deliverer {
             self.trouble(lease, "refused", &format!("{rejected} records, now dead letters"));
         } else if delivered > 0 {
             self.told.well(lease.tenant.id, &self.member("refused"), self.clock.now());
+        }
+        if uncertain > 0 {
+            metrics::counter!("muster_records_uncertain_total", "sink" => self.name.clone())
+                .increment(uncertain as u64);
+            self.trouble(lease, "uncertain", &format!("{uncertain} records, now dead letters"));
+        } else if delivered > 0 {
+            self.told.well(lease.tenant.id, &self.member("uncertain"), self.clock.now());
         }
         if let Some(Again { wait, reason, .. }) = &again {
             metrics::counter!("muster_delivery_failures_total", "sink" => self.name.clone()).increment(1);
@@ -208,6 +216,10 @@ impl Deliverer {
     fn trouble(&self, lease: &DeliveryLease, code: &'static str, detail: &str) {
         let (meaning, remedy) = match code {
             "refused" => ("refuses records for good", "see `muster dead-letter list`"),
+            "uncertain" => (
+                "took some records of a request and does not say which",
+                "look there for those that `muster dead-letter list` calls uncertain; `muster dead-letter replay` sends them again",
+            ),
             _ => ("takes no records now; they stay owed", "try the way to it with `muster sink test`"),
         };
         let subject = Subject::Sink(self.name.clone());
@@ -271,6 +283,8 @@ struct Settlement {
     finished: Vec<FinishedDelivery>,
     delivered: u64,
     rejected: usize,
+    /// Those of the rejected of which nobody knows whether the sink has them.
+    uncertain: usize,
     /// When what stays owed is tried again; `None` when nothing does.
     again: Option<Again>,
 }
@@ -285,6 +299,7 @@ struct Again {
 fn settlement(lease: &DeliveryLease, report: &Report, now: Timestamp) -> Settlement {
     let (finished, stays_owed) = finished(lease, &report.outcomes);
     let delivered: u64 = finished.iter().map(|delivery| u64::from(delivery.delivered)).sum();
+    let uncertain = report.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Uncertain(_))).count();
     let rejected = finished.iter().map(|delivery| delivery.rejected.len()).sum();
     let again = stays_owed.then(|| {
         let trouble = report.trouble.as_ref();
@@ -298,7 +313,7 @@ fn settlement(lease: &DeliveryLease, report: &Report, now: Timestamp) -> Settlem
         let wait = trouble.and_then(|trouble| trouble.after).map_or(own, |asked| asked.max(own));
         Again { at: now.checked_add(wait).unwrap_or(now), wait, reason }
     });
-    Settlement { finished, delivered, rejected, again }
+    Settlement { finished, delivered, rejected, uncertain, again }
 }
 
 /// Sorts a sink's answers by delivery; whether some of it is to be sent again.
@@ -322,7 +337,7 @@ fn finished(lease: &DeliveryLease, outcomes: &[Outcome]) -> (Vec<FinishedDeliver
                 Outcome::Awaited => {
                     owed.insert(index);
                 }
-                Outcome::Rejected(reason) => {
+                Outcome::Rejected(reason) | Outcome::Uncertain(reason) => {
                     rejected.push((u32::try_from(index).unwrap_or(u32::MAX), reason.clone()))
                 }
             }
@@ -394,7 +409,7 @@ pub(crate) mod tests {
     #[test]
     fn what_is_delivered_and_refused_is_owed_no_more() {
         let all = vec![Outcome::Delivered, rejected(), Outcome::Delivered, rejected()];
-        let Settlement { finished, delivered, rejected, again } = settled(3, all, None);
+        let Settlement { finished, delivered, rejected, again, .. } = settled(3, all, None);
         assert_eq!((delivered, rejected, again), (2, 2, None));
         assert!(finished.iter().all(|delivery| delivery.remaining.is_none()));
         let numbers: Vec<_> = finished.iter().map(|delivery| delivery.number).collect();
@@ -404,10 +419,21 @@ pub(crate) mod tests {
         assert_eq!(finished[1].rejected, [(2, "too odd".to_owned())]);
     }
 
+    /// It is owed no more, and counted beside what was refused.
+    #[test]
+    fn what_is_uncertain_becomes_a_dead_letter_and_is_counted() {
+        let uncertain = Outcome::Uncertain("uncertain: 1 of 2".to_owned());
+        let some = vec![uncertain.clone(), uncertain, rejected(), Outcome::Retry];
+        let Settlement { finished, rejected, uncertain, again, .. } = settled(0, some, trouble(None));
+        assert_eq!((rejected, uncertain), (3, 2));
+        assert_eq!(finished[0].rejected[0], (0, "uncertain: 1 of 2".to_owned()));
+        assert!(finished[0].remaining.is_none() && again.is_some());
+    }
+
     #[test]
     fn what_is_to_be_retried_stays_owed_and_nothing_else() {
         let some = vec![Outcome::Delivered, Outcome::Retry, Outcome::Retry, rejected()];
-        let Settlement { finished, delivered, rejected, again } = settled(0, some, trouble(None));
+        let Settlement { finished, delivered, rejected, again, .. } = settled(0, some, trouble(None));
         assert_eq!((delivered, rejected), (1, 1));
         assert_eq!(finished[0].remaining, Selection::of(2, |index| index == 1));
         assert_eq!(finished[1].remaining, Selection::of(3, |index| index == 0));

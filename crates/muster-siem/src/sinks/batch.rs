@@ -4,6 +4,9 @@
 //! A record is refused for good only where the way is open to others: something else was taken meanwhile, by the same
 //! receiver. Whoever refuses everything is in trouble itself, and its records stay owed. Several receivers of equal rank are
 //! *places*, each with a way of its own: what one takes says nothing of another.
+//!
+//! What a receiver says may be about the record or about the way, such as a 403 or a 500, is *doubtful*: such a record does not
+//! hold up the others, and is refused for good only when that has come again and again while others were taken in between.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
@@ -26,6 +29,11 @@ const TURN_BYTES: usize = 256 << 10;
 pub(super) const REFUSALS_MAX: usize = 24;
 /// Suspects that are remembered from one delivery to the next.
 const SUSPECTS_MAX: usize = 4096;
+/// While everything is refused, one in so many is sent still.
+const NARROW_ONE_IN: usize = 16;
+/// So often an event is refused doubtfully, each time with something taken since the last, before it is the event's fault. Three,
+/// since a receiver that begins to refuse everything may still take what was on its way to it.
+const STRIKES: u32 = 3;
 
 /// What a receiver takes.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +76,8 @@ pub(super) enum Sent {
     Each(Vec<Fate>),
     /// Not now; without a reason when another request has told it.
     Retry(Option<Trouble>),
-    /// The receiver has taken some of them and not others, and does not say which: none is sent again by itself.
+    /// The receiver has taken some of them and not others, and does not say which: none is sent again by itself, and what has
+    /// not started waits.
     Uncertain(String),
     /// More than the receiver takes at once.
     TooLarge(String),
@@ -80,8 +89,10 @@ pub(super) enum Sent {
         suspect: Option<usize>,
     },
     /// All were refused, and not in the receiver's own words: by a firewall or a proxy on the way, or since the receiver
-    /// fails at them.
+    /// fails at them. The way is known to be good.
     Refused(Trouble),
+    /// The same, where nobody knows whether the way is good.
+    Doubtful(Trouble),
 }
 
 /// What became of one event.
@@ -99,7 +110,7 @@ impl Sent {
     /// Why they were refused.
     pub(super) fn reason(&self) -> &str {
         match self {
-            Self::Retry(Some(trouble)) | Self::Refused(trouble) => &trouble.reason,
+            Self::Retry(Some(trouble)) | Self::Refused(trouble) | Self::Doubtful(trouble) => &trouble.reason,
             Self::TooLarge(reason) | Self::Uncertain(reason) | Self::Invalid { reason, .. } => reason,
             Self::Delivered | Self::Awaited | Self::Ticket(_) | Self::Each(_) | Self::Retry(None) => "",
         }
@@ -122,6 +133,9 @@ struct WayState {
     places: BTreeMap<usize, PlaceState>,
     /// What was refused: events alone, and groups of them by their first.
     suspects: HashMap<(ContentHash, bool), Refusals>,
+    /// What was refused doubtfully, alone: what had been taken at the last strike, and how many there were.
+    strikes: HashMap<ContentHash, (u64, u32)>,
+    deliveries: usize,
 }
 
 #[derive(Debug, Default)]
@@ -138,14 +152,24 @@ impl Way {
         Self { name, state: Mutex::default() }
     }
 
+    /// Trouble with the sink.
+    fn trouble(&self, reason: &str) -> Trouble {
+        Trouble { reason: format!("{}: {reason}", self.name), after: None }
+    }
+
     /// What is told of a receiver that has taken nothing.
     pub(super) fn closed(&self, reason: &str) -> Trouble {
-        let reason = format!(
-            "{}: {reason}; nothing else was taken meanwhile, so it is not the event's fault for all that is known: it stays \
-             owed, and is judged when the receiver has taken something else",
-            self.name
-        );
-        Trouble { reason, after: None }
+        self.trouble(&format!(
+            "{reason}; nothing else was taken meanwhile, so it is not the event's fault for all that is known: it stays owed, and \
+             is judged when the receiver has taken something else"
+        ))
+    }
+
+    /// The number of a delivery that begins.
+    fn next_delivery(&self) -> usize {
+        let mut state = self.state.lock().expect("no panic while the lock is held");
+        state.deliveries = state.deliveries.wrapping_add(1);
+        state.deliveries
     }
 
     /// A request was taken.
@@ -178,8 +202,27 @@ impl Way {
     /// Whether a place has taken something else since it refused these events first, alone or, in this delivery, among others: the
     /// latter counts only while the place does not refuse everything that comes.
     fn is_open_since(&self, refused: &Part, by: &[usize]) -> bool {
-        let Some(event) = refused.events().next() else { return false };
-        self.is_open((event.bytes, refused.len() == 1), &refused.refusals, by)
+        self.is_open((&refused.key(), refused.len() == 1), &refused.refusals, by)
+    }
+
+    /// An event was refused doubtfully, alone: whether that is its own fault by now.
+    fn strikes(&self, refused: &Part, by: &[usize]) -> bool {
+        let event = ContentHash::of(&refused.key());
+        let mut guard = self.state.lock().expect("no panic while the lock is held");
+        let WayState { places, strikes, .. } = &mut *guard;
+        let taken = by.iter().filter_map(|place| places.get(place)).map(|place| place.taken).sum();
+        if strikes.len() >= SUSPECTS_MAX && !strikes.contains_key(&event) {
+            strikes.clear();
+        }
+        let (at_last, count) = strikes.entry(event).or_default();
+        if *count == 0 || *at_last < taken {
+            (*at_last, *count) = (taken, *count + 1);
+        }
+        let is_its_fault = *count >= STRIKES;
+        if is_its_fault {
+            strikes.remove(&event);
+        }
+        is_its_fault
     }
 
     /// The same of events that are known by the first of them, and by whether that is alone, which were refused among others when
@@ -187,7 +230,7 @@ impl Way {
     pub(super) fn is_open(&self, first: (&[u8], bool), among: &Refusals, by: &[usize]) -> bool {
         let first = (ContentHash::of(first.0), first.1);
         let mut guard = self.state.lock().expect("no panic while the lock is held");
-        let WayState { places, suspects } = &mut *guard;
+        let WayState { places, suspects, .. } = &mut *guard;
         if suspects.len() >= SUSPECTS_MAX && !suspects.contains_key(&first) {
             suspects.clear();
         }
@@ -234,99 +277,215 @@ pub(super) async fn deliver<F: Future<Output = Answered>>(
     (way, keeping): (&Way, Keeping<'_>),
     send: impl Fn(Part, RequestPermit) -> F,
 ) -> Report {
-    let Formatted { events, mut outcomes } = formatted;
-    let (all, permits, stopped) =
-        (Part::all(events), Arc::new(Semaphore::new(limits.requests_max)), AtomicBool::new(false));
+    let Formatted { events, outcomes, cuts } = formatted;
+    let permits = Arc::new(Semaphore::new(limits.requests_max));
+    let gate = Gate { delivery: way.next_delivery(), ..Gate::default() };
     let attempt = async |part: Part| {
         let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
-        let answered = match stopped.load(Ordering::Relaxed) {
-            true => Answered::retry(None),
-            false => send(part.clone(), RequestPermit { _permit: permit }).await,
+        let answered = match gate.lets_through(&part) {
+            true => send(part.clone(), RequestPermit { _permit: permit }).await,
+            false => Answered::retry(None),
         };
         (part, answered)
     };
-    let mut parts = all.split(limits);
+    let mut parts = Part::all(events).split(limits, &cuts);
+    let mut course = Course {
+        way,
+        gate: &gate,
+        failures_max: limits.failures_max,
+        outcomes,
+        pieces: Vec::new(),
+        suspects: Vec::new(),
+        failures: 0,
+        refusals: 0,
+    };
     let mut work = FuturesUnordered::new();
-    let mut pieces: Vec<(Ticket, Vec<usize>)> = Vec::new();
-    let mut suspects: Vec<(Part, Vec<usize>, String)> = Vec::new();
-    // Refusals since something was taken last.
-    let (mut failures, mut refusals) = (0, 0);
     loop {
         while let Some(part) = parts.pop_front() {
             work.push(attempt(part));
         }
-        let Some((part, Answered { sent, by })) = work.next().await else { break };
-        let (suspect, reason) = match sent {
-            Sent::Delivered | Sent::Awaited | Sent::Ticket(_) => {
-                way.took(&by);
-                (failures, refusals) = (0, 0);
-                match sent {
-                    Sent::Ticket(ticket) => {
-                        let mut records: Vec<usize> = part.records().collect();
-                        records.dedup();
-                        pieces.push((ticket, records));
-                    }
-                    Sent::Awaited => part.records().for_each(|record| outcomes.await_ticket(record)),
-                    _ => {}
-                }
-                continue;
+        let Some((part, answered)) = work.next().await else { break };
+        parts.extend(course.answered(part, answered));
+    }
+    course.report(keeping).await
+}
+
+/// The same for those with one receiver, which hands out no tickets.
+pub(super) async fn deliver_to_one<F: Future<Output = Sent>>(
+    formatted: Formatted,
+    limits: Limits,
+    (way, tickets): (&Way, &dyn KeepTickets),
+    send: impl Fn(Part) -> F,
+) -> Report {
+    let keeping = Keeping { tickets, forget: &|_| {} };
+    let send = &send;
+    deliver(formatted, limits, (way, keeping), async |part, permit| {
+        let sent = send(part).await;
+        drop(permit);
+        Answered { sent, by: vec![0] }
+    })
+    .await
+}
+
+/// Whether what has not started still starts.
+#[derive(Debug, Default)]
+struct Gate {
+    is_shut: AtomicBool,
+    /// So much was refused, and nothing taken, that only some are sent still, to see whether that is so of all.
+    is_narrow: AtomicBool,
+    /// The delivery's number.
+    delivery: usize,
+}
+
+impl Gate {
+    fn shut(&self) {
+        self.is_shut.store(true, Ordering::Relaxed);
+    }
+
+    fn narrow(&self) {
+        self.is_narrow.store(true, Ordering::Relaxed);
+    }
+
+    fn widen(&self) {
+        self.is_narrow.store(false, Ordering::Relaxed);
+    }
+
+    /// A narrow one lets through few, and each in one of so many deliveries: however many bad ones stand in a row, a good one
+    /// behind them is found.
+    fn lets_through(&self, part: &Part) -> bool {
+        if self.is_shut.load(Ordering::Relaxed) {
+            return false;
+        }
+        !self.is_narrow.load(Ordering::Relaxed)
+            || part.key().first().is_some_and(|byte| {
+                self.delivery.wrapping_add(usize::from(*byte)).is_multiple_of(NARROW_ONE_IN)
+            })
+    }
+}
+
+/// A delivery on its way: what has come of it so far.
+struct Course<'a> {
+    way: &'a Way,
+    gate: &'a Gate,
+    failures_max: usize,
+    outcomes: Outcomes,
+    /// Tickets that stand for a part of a record, with the records.
+    pieces: Vec<(Ticket, Vec<usize>)>,
+    /// What was refused alone, by which places and why.
+    suspects: Vec<(Part, Vec<usize>, String)>,
+    /// Requests without an answer since something was taken last.
+    failures: usize,
+    /// Refusals since something was taken last.
+    refusals: usize,
+}
+
+impl Course<'_> {
+    /// A request was answered: what is to be sent of it now, in smaller parts.
+    fn answered(&mut self, part: Part, Answered { sent, by }: Answered) -> Vec<Part> {
+        match sent {
+            Sent::Delivered => self.took(&by),
+            Sent::Awaited => {
+                self.took(&by);
+                part.records().for_each(|record| self.outcomes.await_ticket(record));
             }
-            Sent::Each(fates) => {
-                // One request: what was taken of it was taken after what was refused of it came.
-                let before = way.taken(&by);
-                if fates.iter().any(|fate| matches!(fate, Fate::Delivered)) {
-                    way.took(&by);
-                    (failures, refusals) = (0, 0);
-                }
-                let mut has_failed = false;
-                for (one, fate) in part.singles().zip(fates) {
-                    match fate {
-                        Fate::Delivered => {}
-                        Fate::Retry(trouble) => {
-                            has_failed = true;
-                            outcomes.retry(one.first_record());
-                            outcomes.trouble(trouble);
-                        }
-                        Fate::Refused(reason) => {
-                            suspects.push((one.among_refused(&before, false), by.clone(), reason));
-                        }
-                    }
-                }
-                failures += usize::from(has_failed);
-                if failures >= limits.failures_max {
-                    stopped.store(true, Ordering::Relaxed);
-                }
-                continue;
+            Sent::Ticket(ticket) => {
+                self.took(&by);
+                let mut records: Vec<usize> = part.records().collect();
+                records.dedup();
+                self.pieces.push((ticket, records));
             }
+            Sent::Each(fates) => self.each(&part, &by, fates),
             Sent::Uncertain(reason) => {
-                way.took(&by);
-                (failures, refusals) = (0, 0);
-                part.records().for_each(|record| outcomes.uncertain(record, &reason));
-                continue;
+                self.took(&by);
+                // Whoever does so with one request may do it with every one.
+                self.gate.shut();
+                part.records().for_each(|record| self.outcomes.uncertain(record, &reason));
+                self.outcomes.trouble(self.way.trouble(&reason));
             }
             Sent::Retry(trouble) => {
-                failures += usize::from(trouble.is_some());
-                // One refused connection tells about the others: what has not started does not start.
-                if failures >= limits.failures_max {
-                    stopped.store(true, Ordering::Relaxed);
+                part.records().for_each(|record| self.outcomes.retry(record));
+                if let Some(trouble) = trouble {
+                    self.failed();
+                    self.outcomes.trouble(trouble);
                 }
-                part.records().for_each(|record| outcomes.retry(record));
-                trouble.into_iter().for_each(|trouble| outcomes.trouble(trouble));
-                continue;
             }
-            Sent::Invalid { suspect, reason } => (Some(suspect), reason),
-            Sent::TooLarge(reason) | Sent::Refused(Trouble { reason, .. }) => (None, reason),
-        };
-        refusals += 1;
-        let refused = way.refused(&by);
-        let is_searched = part.is_searched || way.is_open_since(&part, &by);
-        if part.len() == 1 {
-            suspects.push((part, by, reason));
-            continue;
+            Sent::Invalid { suspect, reason } => return self.refused(part, by, Some(suspect), reason, None),
+            Sent::TooLarge(reason) | Sent::Refused(Trouble { reason, .. }) => {
+                return self.refused(part, by, None, reason, None);
+            }
+            Sent::Doubtful(trouble) => {
+                return self.refused(part, by, None, trouble.reason.clone(), Some(trouble));
+            }
         }
-        if refusals >= REFUSALS_MAX && !is_searched {
-            stopped.store(true, Ordering::Relaxed);
-            outcomes.trouble(way.closed(&reason));
+        Vec::new()
+    }
+
+    fn took(&mut self, by: &[usize]) {
+        self.way.took(by);
+        self.gate.widen();
+        (self.failures, self.refusals) = (0, 0);
+    }
+
+    /// One refused connection tells about the others: what has not started does not start.
+    fn failed(&mut self) {
+        self.failures += 1;
+        if self.failures >= self.failures_max {
+            self.gate.shut();
+        }
+    }
+
+    fn each(&mut self, part: &Part, by: &[usize], fates: Vec<Fate>) {
+        // One request: what was taken of it was taken after what was refused of it came.
+        let before = self.way.taken(by);
+        if fates.iter().any(|fate| matches!(fate, Fate::Delivered)) {
+            self.took(by);
+        }
+        let mut has_failed = false;
+        for (one, fate) in part.singles().zip(fates) {
+            match fate {
+                Fate::Delivered => {}
+                Fate::Retry(trouble) => {
+                    has_failed = true;
+                    self.outcomes.retry(one.first_record());
+                    self.outcomes.trouble(trouble);
+                }
+                Fate::Refused(reason) => {
+                    self.suspects.push((one.among_refused(&before, false), by.to_vec(), reason));
+                }
+            }
+        }
+        if has_failed {
+            self.failed();
+        }
+    }
+
+    /// All of a part was refused. `suspect` is the receiver's hint which event is meant, where it means one; `doubt` is what is
+    /// told while it is not known whether that is the event's fault or the way's.
+    fn refused(
+        &mut self,
+        part: Part,
+        by: Vec<usize>,
+        suspect: Option<Option<usize>>,
+        reason: String,
+        doubt: Option<Trouble>,
+    ) -> Vec<Part> {
+        self.refusals += 1;
+        let refused = self.way.refused(&by);
+        let is_searched = part.is_searched || self.way.is_open_since(&part, &by);
+        let is_hopeless = self.refusals >= REFUSALS_MAX && !is_searched;
+        if part.len() == 1 {
+            if is_hopeless {
+                self.gate.narrow();
+            }
+            match doubt {
+                Some(trouble) => self.doubt(&part, &by, trouble),
+                None => self.suspects.push((part, by, reason)),
+            }
+            return Vec::new();
+        }
+        if is_hopeless {
+            self.gate.shut();
+            self.outcomes.trouble(self.way.closed(&reason));
         }
         let smaller: Vec<Part> = match suspect {
             Some(suspect) => {
@@ -336,19 +495,37 @@ pub(super) async fn deliver<F: Future<Output = Answered>>(
             }
             None => part.halves().collect(),
         };
-        parts.extend(smaller.into_iter().map(|part| part.among_refused(&refused, is_searched)));
+        smaller.into_iter().map(|part| part.among_refused(&refused, is_searched)).collect()
     }
-    for (part, by, reason) in suspects {
+
+    /// An event was refused alone, and doubtfully.
+    fn doubt(&mut self, part: &Part, by: &[usize], trouble: Trouble) {
         let record = part.first_record();
-        if way.is_open_since(&part, &by) {
-            outcomes.reject(record, &reason);
+        if self.way.strikes(part, by) {
+            let reason = &trouble.reason;
+            self.outcomes.reject(
+                record,
+                &format!("refused {STRIKES} times while others were taken in between: {reason}"),
+            );
         } else {
-            outcomes.retry(record);
-            outcomes.trouble(way.closed(&reason));
+            self.outcomes.retry(record);
+            self.outcomes.trouble(trouble);
         }
     }
-    keep_pieces(pieces, &mut outcomes, keeping).await;
-    outcomes.report()
+
+    async fn report(mut self, keeping: Keeping<'_>) -> Report {
+        for (part, by, reason) in self.suspects {
+            let record = part.first_record();
+            if self.way.is_open_since(&part, &by) {
+                self.outcomes.reject(record, &reason);
+            } else {
+                self.outcomes.retry(record);
+                self.outcomes.trouble(self.way.closed(&reason));
+            }
+        }
+        keep_pieces(self.pieces, &mut self.outcomes, keeping).await;
+        self.outcomes.report()
+    }
 }
 
 /// Keeps the tickets of requests that hold a part of a record: each stands for every record of which something was in it, and
@@ -383,43 +560,32 @@ pub(super) struct Formatted {
     events: Events,
     /// What cannot be written is refused already.
     outcomes: Outcomes,
+    /// The records with which a new request begins, however much room there is in the one before.
+    cuts: Vec<usize>,
 }
 
 impl Formatted {
     /// Formats every record of `batch`.
     pub(super) async fn new(encoding: &Encoding, batch: DeliveryBatch<'_>) -> Self {
+        Self::of(batch, |kind, record, events| {
+            encoding.write(kind, record, batch.tenant, events).map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    /// The events of each record of `batch`, as `write` appends them. The record of one that cannot be written is refused.
+    pub(super) async fn of(
+        batch: DeliveryBatch<'_>,
+        write: impl Fn(RecordKind, Record<'_>, &mut Events) -> Result<(), String>,
+    ) -> Self {
         let (mut events, mut outcomes) = (Events::new(), Outcomes::default());
         let bodies: usize = batch.deliveries.iter().map(|delivery| delivery.batch.body_bytes()).sum();
         events.bytes.reserve(bodies + bodies / 16);
         let mut turn_at = TURN_BYTES;
         for (number, (source, record)) in batch.records().enumerate() {
             events.start_record(number);
-            outcomes.push(match encoding.write(source.kind(), record, batch.tenant, &mut events) {
+            outcomes.push(match write(source.kind(), record, &mut events) {
                 Ok(()) => Outcome::Delivered,
-                Err(error) => Outcome::Rejected(error.to_string()),
-            });
-            if events.bytes.len() >= turn_at {
-                turn_at = events.bytes.len() + TURN_BYTES;
-                tokio::task::yield_now().await;
-            }
-        }
-        Self { events, outcomes }
-    }
-
-    /// One event for each record of `batch`, as `write` writes it. The record of one that cannot be written is refused.
-    pub(super) async fn of_bodies(
-        batch: DeliveryBatch<'_>,
-        write: impl Fn(RecordKind, Record<'_>) -> Result<Vec<u8>, String>,
-    ) -> Self {
-        let (mut events, mut outcomes) = (Events::new(), Outcomes::default());
-        let mut turn_at = TURN_BYTES;
-        for (number, (source, record)) in batch.records().enumerate() {
-            events.start_record(number);
-            outcomes.push(match write(source.kind(), record) {
-                Ok(body) => {
-                    events.push_record(source.kind(), record, &body);
-                    Outcome::Delivered
-                }
                 Err(reason) => Outcome::Rejected(reason),
             });
             if events.bytes.len() >= turn_at {
@@ -427,7 +593,14 @@ impl Formatted {
                 tokio::task::yield_now().await;
             }
         }
-        Self { events, outcomes }
+        Self { events, outcomes, cuts: Vec::new() }
+    }
+
+    /// The same, with no request across two deliveries of `batch`: what comes again is cut as it was, whatever comes beside it.
+    pub(super) fn cut_at_deliveries(self, batch: DeliveryBatch<'_>) -> Self {
+        let counts = batch.deliveries.iter().map(|delivery| delivery.records().count());
+        let begins = counts.scan(0, |begin, count| Some(std::mem::replace(begin, *begin + count)));
+        Self { cuts: begins.collect(), ..self }
     }
 
     /// Each event as `write` writes it: in the row, message or request that a receiver wants. The record of one that cannot
@@ -436,7 +609,7 @@ impl Formatted {
         self,
         mut write: impl FnMut(&Event<'_>, &mut Vec<u8>) -> Result<(), String>,
     ) -> Self {
-        let Self { events: old, mut outcomes } = self;
+        let Self { events: old, mut outcomes, cuts } = self;
         let mut events = Events::new();
         events.bytes.reserve(old.bytes.len() + old.bytes.len() / 4);
         let mut turn_at = TURN_BYTES;
@@ -449,7 +622,7 @@ impl Formatted {
                 tokio::task::yield_now().await;
             }
         }
-        Self { events, outcomes }
+        Self { events, outcomes, cuts }
     }
 
     /// Whether there is nothing to send.
@@ -515,6 +688,12 @@ impl Part {
         self.events().map(|event| event.envelope.record)
     }
 
+    /// What its first event is known by from one delivery to the next, however it is written.
+    fn key(&self) -> Vec<u8> {
+        let Some(Event { envelope, .. }) = self.events().next() else { return Vec::new() };
+        [&envelope.hash.0[..], &envelope.part.to_le_bytes()].concat()
+    }
+
     fn first_record(&self) -> usize {
         self.records().next().unwrap_or_default()
     }
@@ -531,15 +710,23 @@ impl Part {
         is_whole.then_some(records)
     }
 
-    /// Runs of events within the limits, or of one event. A record that fits is not cut.
-    fn split(&self, limits: Limits) -> VecDeque<Self> {
+    /// Runs of events within the limits, or of one event, each of `begin_at` the first record of one. A record that fits is not
+    /// cut.
+    fn split(&self, limits: Limits, begin_at: &[usize]) -> VecDeque<Self> {
         let mut cuts = Vec::new();
         // Where the part and where its last record begin; what is in both.
         let (mut start, mut of_record) = (0, 0);
         let (mut bytes, mut record_bytes, mut record) = (0, 0, None);
         for (number, event) in self.events().enumerate() {
             if record != Some(event.envelope.record) {
-                (of_record, record_bytes, record) = (number, 0, Some(event.envelope.record));
+                (of_record, record_bytes) = (number, 0);
+                // Records that could not be written are not among the events.
+                let before = record.replace(event.envelope.record);
+                let begins = |at: &usize| before < Some(*at) && *at <= event.envelope.record;
+                if number > start && begin_at.iter().any(begins) {
+                    cuts.push(number);
+                    (start, bytes) = (number, 0);
+                }
             }
             let is_full = |start: usize, bytes: usize| {
                 number - start >= limits.part_events_max || bytes + event.bytes.len() > limits.part_bytes_max
@@ -635,6 +822,105 @@ mod tests {
     fn refused(places: &[usize]) -> Answered {
         let trouble = Trouble { reason: "Request Rejected".to_owned(), after: None };
         Answered { sent: Sent::Refused(trouble), by: places.to_vec() }
+    }
+
+    fn doubtful() -> Answered {
+        let trouble = Trouble { reason: "HTTP 403".to_owned(), after: None };
+        Answered { sent: Sent::Doubtful(trouble), by: vec![0] }
+    }
+
+    /// A 403 may be a firewall's about one record: the others go on, and it is that record's fault once it has been refused again
+    /// and again with something taken in between.
+    #[tokio::test]
+    async fn what_is_refused_doubtfully_holds_up_nothing_and_is_judged_in_the_end() {
+        for part_events_max in [1, usize::MAX] {
+            let way = Way::of("sink `x`".to_owned());
+            let answer = |body: &str| if body.contains("bad") { doubtful() } else { taken(0) };
+            let report = run(&way, part_events_max, &["bad", "a", "b"], answer).await;
+            assert_eq!(report.outcomes, [Outcome::Retry, Outcome::Delivered, Outcome::Delivered]);
+            assert_eq!(report.trouble.expect("it is said why").reason, "HTTP 403");
+            // However often that comes again without another being taken, it says nothing more.
+            for _ in 0..5 {
+                assert_eq!(run(&way, part_events_max, &["bad"], answer).await.outcomes, [Outcome::Retry]);
+            }
+            run(&way, part_events_max, &["c"], answer).await;
+            let report = run(&way, part_events_max, &["bad"], answer).await;
+            let Outcome::Rejected(why) = &report.outcomes[0] else { panic!("{report:?}") };
+            assert!(why.contains("refused 3 times") && why.ends_with("HTTP 403"), "{why}");
+            assert_eq!(report.trouble, None);
+        }
+    }
+
+    /// Who refuses everything buries nothing, whatever was still on its way when that began or ended, and is not asked for each.
+    #[tokio::test]
+    async fn who_refuses_everything_doubtfully_is_in_trouble_itself() {
+        let way = Way::of("sink `x`".to_owned());
+        let bodies: Vec<String> = (0..100).map(|number| format!("event-{number}")).collect();
+        let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        let mut requests = 0;
+        let report = run(&way, 1, &bodies, |_| {
+            requests += 1;
+            // What was on its way is taken.
+            if requests <= 2 { taken(0) } else { doubtful() }
+        });
+        assert!(!report.await.outcomes.iter().any(is_rejected));
+        assert!(requests < 2 + REFUSALS_MAX + 100 / 4, "{requests}");
+        for _ in 0..10 {
+            let report = run(&way, 1, &bodies, |_| doubtful()).await;
+            assert!(report.outcomes.iter().all(|outcome| *outcome == Outcome::Retry), "{report:?}");
+        }
+        let report = run(&way, 1, &bodies, |_| taken(0)).await;
+        assert!(report.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered), "{report:?}");
+    }
+
+    /// However many are bad at the head of what is owed, those behind them are reached.
+    #[tokio::test]
+    async fn a_good_event_behind_many_bad_ones_is_found() {
+        for bad in [doubtful as fn() -> Answered, || refused(&[0])] {
+            let way = Way::of("sink `x`".to_owned());
+            let mut owed: Vec<String> = (0..150).map(|number| format!("bad-{number}")).collect();
+            owed.extend((0..5).map(|number| format!("good-{number}")));
+            let mut rounds = 0;
+            while owed.iter().any(|body| body.starts_with("good")) {
+                let bodies: Vec<&str> = owed.iter().map(String::as_str).collect();
+                let report =
+                    run(&way, 1, &bodies, |body| if body.starts_with("bad") { bad() } else { taken(0) });
+                let report = report.await;
+                let mut outcomes = report.outcomes.iter();
+                owed.retain(|_| outcomes.next() == Some(&Outcome::Retry));
+                rounds += 1;
+                assert!(rounds <= NARROW_ONE_IN, "{} are left", owed.len());
+            }
+        }
+    }
+
+    /// One that does not say which it has taken may do so with all that comes: it gets no more, and the operator is told.
+    #[tokio::test]
+    async fn an_uncertain_answer_stops_the_delivery_and_is_told() {
+        let way = Way::of("sink `x`".to_owned());
+        let mut requests = 0;
+        let report = run(&way, 2, &["a", "b", "c", "d", "e"], |_| {
+            requests += 1;
+            Answered { sent: Sent::Uncertain("1 of 2".to_owned()), by: vec![0] }
+        });
+        let report = report.await;
+        let uncertain = Outcome::Uncertain("1 of 2".to_owned());
+        let (retry, uncertain) = ([const { Outcome::Retry }; 3], [uncertain.clone(), uncertain]);
+        assert_eq!((&report.outcomes[..2], &report.outcomes[2..]), (&uncertain[..], &retry[..]));
+        assert_eq!((requests, report.trouble.expect("it is told").reason.as_str()), (1, "sink `x`: 1 of 2"));
+    }
+
+    /// What comes again beside other deliveries is in requests of its own, as it was.
+    #[tokio::test]
+    async fn no_request_crosses_two_deliveries_where_that_is_asked_for() {
+        let encoding = Encoding { format: Format::Raw, mapping: None, bounds: None };
+        let (label, deliveries) = (tenant(0), [delivery(1, &["a", "b"]), delivery(2, &["c", "d", "e"])]);
+        let batch = delivery_batch(&label, &deliveries);
+        let formatted = Formatted::new(&encoding, batch).await.cut_at_deliveries(batch);
+        let limits = Limits { part_bytes_max: 2, part_events_max: 10, requests_max: 1, failures_max: 1 };
+        let parts = Part::all(formatted.events).split(limits, &formatted.cuts);
+        let parts: Vec<Bytes> = parts.iter().map(Part::bytes).collect();
+        assert_eq!(parts, ["ab", "cd", "e"]);
     }
 
     fn is_rejected(outcome: &Outcome) -> bool {

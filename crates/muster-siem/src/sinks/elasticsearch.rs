@@ -30,7 +30,7 @@ pub use self::settings::ElasticsearchSettings;
 
 use self::answer::BulkAnswer;
 use self::document::{Place, bulk_body};
-use super::batch::{self, Answered, Formatted, Keeping, Limits, Part, RequestPermit, Sent, Way};
+use super::batch::{self, Formatted, Limits, Part, Sent, Way};
 use super::error::{SinkError, shown};
 use super::http::{self, ReceiverWords};
 use super::record_ids::RecordIds;
@@ -109,10 +109,9 @@ impl Elasticsearch {
             failures_max: 1,
         };
         let (place, ids) = (&place, &ids);
-        let keeping = Keeping { tickets, forget: &|_| {} };
-        batch::deliver(formatted, limits, (&way, keeping), async |part, permit| {
-            // The nodes of a cluster are one place.
-            Answered { sent: self.send(&part, permit, place, ids).await, by: vec![0] }
+        // The nodes of a cluster are one receiver.
+        batch::deliver_to_one(formatted, limits, (&way, tickets), async |part| {
+            self.send(&part, place, ids).await
         })
         .await
     }
@@ -127,8 +126,7 @@ impl Elasticsearch {
     }
 
     /// Sends the events of `part` in one request.
-    async fn send(&self, part: &Part, permit: RequestPermit, place: &Place, ids: &RecordIds) -> Sent {
-        let _permit = permit;
+    async fn send(&self, part: &Part, place: &Place, ids: &RecordIds) -> Sent {
         let sent = ids.of_part(part);
         let body = bulk_body(part, &sent, place, &self.encoding.format);
         let body = match self.settings.gzip {

@@ -1,6 +1,6 @@
 //! Headers that the settings add to every request: text, or secrets by reference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use muster_model::SecretReference;
@@ -49,9 +49,12 @@ pub(super) fn secrets(headers: &Headers) -> impl Iterator<Item = (&'static str, 
 /// What is wrong with them. `own` are those that the sink writes by itself, in lower case.
 pub(super) fn mistakes(headers: &Headers, own: &[&str]) -> Vec<String> {
     let mut mistakes = Vec::new();
+    let mut known = BTreeSet::new();
     for (name, value) in headers {
         let lower = name.to_ascii_lowercase();
-        if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        if !known.insert(lower.clone()) {
+            mistakes.push(format!("headers: `{name}` stands there twice, since case makes no difference"));
+        } else if HeaderName::from_bytes(name.as_bytes()).is_err() {
             mistakes.push(format!("`{}` is no name of a header", muster_model::text::shown(name, 40)));
         } else if FRAMING.contains(&lower.as_str()) || own.contains(&lower.as_str()) {
             mistakes.push(format!("headers: `{name}` is written by the sink itself"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_http::{Client, ClientError, ClientOptions, Proxy, Response, TransportError};
 use reqwest::header::HeaderMap;
+use url::Url;
 
 use super::error::shown;
 use super::tls;
@@ -90,9 +91,9 @@ pub(super) fn no_answer(error: &TransportError, timeout: Duration, words: Receiv
     let why = match error {
         TransportError::Redirect { status, to, .. } => {
             return format!(
-                "it redirects elsewhere (HTTP {status} to {}), which is not followed since the token is for this \
-                 host only: set the sink's url to where {place} is",
-                shown(to)
+                "it redirects elsewhere (HTTP {status} to {}), which is not followed since what is secret is for this \
+                 address only: set the sink's url to where {place} is",
+                Url::parse(to).map_or("another path of its own".to_owned(), |to| origin(&to))
             );
         }
         TransportError::TooLarge { limit_bytes, .. } => {
@@ -110,6 +111,35 @@ pub(super) fn no_answer(error: &TransportError, timeout: Duration, words: Receiv
 /// How long the receiver asks to wait, within reason.
 pub(super) fn asked_wait(response: &Response) -> Option<Duration> {
     response.retry_after().map(|wait| wait.min(RETRY_AFTER_MAX))
+}
+
+/// An address without its path, in which a secret may stand.
+pub(super) fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// Whether a refusal may be about what was sent as well as about the way, such as a firewall's 403 or the 500 of a receiver that
+/// fails at it. Where a wait is asked for, it is the way.
+pub(super) fn is_doubtful(response: &Response) -> bool {
+    let is_of_the_way = matches!(response.status, 401 | 404 | 405 | 407 | 408 | 410 | 415 | 425 | 429);
+    (400..=501).contains(&response.status) && !is_of_the_way && response.retry_after().is_none()
+}
+
+/// Status and text of an answer, short and safe to print.
+pub(super) fn words(status: u16, body: &[u8]) -> String {
+    match body.trim_ascii() {
+        [] => format!("HTTP {status}"),
+        body => format!("HTTP {status}: {}", beginning(body)),
+    }
+}
+
+/// Values of JSON, each of which ends with a comma, as a list.
+pub(super) fn json_list(values: &[u8]) -> Bytes {
+    let mut list = Vec::with_capacity(values.len() + 1);
+    list.push(b'[');
+    list.extend_from_slice(values.strip_suffix(b",").unwrap_or(values));
+    list.push(b']');
+    list.into()
 }
 
 /// How a body that cannot be read begins: enough to recognise a login page by.

@@ -3,7 +3,7 @@
 //! Delivered is what a 200 has answered for whose `partial_success` says that nothing was rejected. A collector that says
 //! that it rejected some of a request's records does not say which, and may not be asked again: the whole request is *uncertain* then.
 //! Its records become dead letters that say so, and are sent again by command only, since those that were taken would be there
-//! twice. Requests are small, so that few are. Where all were rejected, none was taken, and the search for the one that is
+//! twice. Requests are small, so that few are; and from then on each holds one record, so that no more are. Where all were rejected, none was taken, and the search for the one that is
 //! meant doubles nothing.
 //!
 //! OTLP knows no repetition: what had no answer is sent again and may be there twice. Each log record has as attributes what its
@@ -15,6 +15,7 @@ mod message;
 mod settings;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,7 +28,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 pub use self::settings::OtlpSettings;
 
 use self::message::{ExportLogsServiceResponse, LogRecords, Status};
-use super::batch::{self, Answered, Formatted, Keeping, Limits, Part, RequestPermit, Sent, Way};
+use super::batch::{self, Formatted, Limits, Part, Sent, Way};
 use super::error::{SinkError, shown};
 use super::headers;
 use super::http::{self, ReceiverWords};
@@ -52,6 +53,8 @@ pub struct Otlp {
     url: String,
     clock: Arc<dyn Clock>,
     way: Way,
+    /// Whether the collector has refused some records of a request without saying which: then each goes alone.
+    is_careful: AtomicBool,
 }
 
 /// What an answer is worth.
@@ -90,7 +93,8 @@ impl Otlp {
             made.map_err(|problem| SinkError::Settings { sink: name.to_owned(), problem })?;
         let way = Way::of(format!("sink `{name}` ({})", settings.target()));
         let (url, clock) = (settings.logs_url(), Arc::clone(&around.clock));
-        Ok(Self { name: name.to_owned(), settings, encoding, client, url, clock, way })
+        let is_careful = AtomicBool::new(false);
+        Ok(Self { name: name.to_owned(), settings, encoding, client, url, clock, way, is_careful })
     }
 
     pub(super) async fn deliver(&self, batch: DeliveryBatch<'_>, tickets: &dyn super::KeepTickets) -> Report {
@@ -99,21 +103,19 @@ impl Otlp {
         let formatted = formatted.rewritten(|event, buffer| records.write(event, buffer)).await;
         let limits = Limits {
             part_bytes_max: bytes(self.settings.batch_size),
-            part_events_max: RECORDS_MAX,
+            part_events_max: if self.is_careful.load(Ordering::Relaxed) { 1 } else { RECORDS_MAX },
             requests_max: REQUESTS_MAX,
             failures_max: 1,
         };
-        let (keeping, records) = (Keeping { tickets, forget: &|_| {} }, &records);
-        batch::deliver(formatted, limits, (&self.way, keeping), async |part, permit| Answered {
-            sent: self.send(&part, permit, records).await,
-            by: vec![0],
+        let records = &records;
+        batch::deliver_to_one(formatted, limits, (&self.way, tickets), async |part| {
+            self.send(&part, records).await
         })
         .await
     }
 
     /// Sends the log records of `part` in one request.
-    async fn send(&self, part: &Part, permit: RequestPermit, records: &LogRecords) -> Sent {
-        let _permit = permit;
+    async fn send(&self, part: &Part, records: &LogRecords) -> Sent {
         let response = match self.post(records.request(&part.bytes())).await {
             Ok(response) => response,
             Err(trouble) => return Sent::Retry(Some(trouble)),
@@ -124,12 +126,16 @@ impl Otlp {
             (200..=299, Taken::Partly(rejected, why)) if i64::try_from(count) == Ok(rejected) => {
                 Sent::Invalid { reason: format!("the collector rejects it: {why}"), suspect: None }
             }
-            (200..=299, Taken::Partly(rejected, why)) => Sent::Uncertain(format!(
-                "uncertain: of a request of {count} log records the collector rejected {rejected} and does not say which ({why}); \
-                 `dead-letter replay` sends this one again, and it is there twice then if it was among those that were taken"
-            )),
+            (200..=299, Taken::Partly(rejected, why)) => {
+                self.is_careful.store(true, Ordering::Relaxed);
+                Sent::Uncertain(format!(
+                    "uncertain: of a request of {count} log records the collector rejected {rejected} and does not say which ({why}); \
+                     `dead-letter replay` sends such a one again, and it is there twice then if it was among those that were taken"
+                ))
+            }
             (400, _) => Sent::Invalid { reason: format!("the collector refuses it ({said})"), suspect: None },
             (413, _) => Sent::TooLarge(format!("the collector takes no request of this size ({said})")),
+            _ if http::is_doubtful(&response) => Sent::Doubtful(self.refusal(&response)),
             _ => Sent::Retry(Some(self.refusal(&response))),
         }
     }
@@ -154,7 +160,8 @@ impl Otlp {
         let said = words(response);
         let reason = match response.status {
             401 | 403 => format!(
-                "the collector does not let it in ({said}): check the sink's headers, in which a token stands, and its client certificate"
+                "the collector does not let it in ({said}): check the sink's headers, in which a token stands, and its client \
+                 certificate; where it takes other records, a firewall before it may refuse this one"
             ),
             404 | 405 => format!(
                 "no logs are taken at this address ({said}): check the sink's url, and that the collector has a pipeline for logs \
@@ -163,7 +170,8 @@ impl Otlp {
             415 => format!(
                 "the collector does not take protobuf or gzip ({said}): check the sink's url, and try gzip = false"
             ),
-            408 | 429 | 500..=599 => {
+            500 => format!("the collector fails at it ({said}); tried again later, by itself"),
+            408 | 425 | 429 | 501..=599 => {
                 format!("the collector is busy or down ({said}); tried again later, by itself")
             }
             200..=299 => format!(
@@ -222,8 +230,7 @@ fn words(response: &Response) -> String {
         Ok(said) if is_protobuf && !said.message.is_empty() => {
             format!("HTTP {status}: {}", shown(&said.message))
         }
-        _ if response.body.trim_ascii().is_empty() => format!("HTTP {status}"),
-        _ => format!("HTTP {status}: {}", http::beginning(&response.body)),
+        _ => http::words(status, &response.body),
     }
 }
 

@@ -92,7 +92,7 @@ impl Outcomes {
     pub(super) fn report(mut self) -> Report {
         for (record, reason) in self.uncertain {
             if let Some(outcome) = self.outcomes.get_mut(record) {
-                *outcome = Outcome::Rejected(reason);
+                *outcome = Outcome::Uncertain(reason);
             }
         }
         Report { outcomes: self.outcomes, trouble: self.trouble }
@@ -113,7 +113,7 @@ mod tests {
         outcomes.retry(1);
         outcomes.uncertain(1, "uncertain: 1 of 2");
         outcomes.reject(1, "too long");
-        let uncertain = Outcome::Rejected("uncertain: 1 of 2".to_owned());
+        let uncertain = Outcome::Uncertain("uncertain: 1 of 2".to_owned());
         assert_eq!(outcomes.report().outcomes, [uncertain.clone(), uncertain, Outcome::Delivered]);
     }
 }

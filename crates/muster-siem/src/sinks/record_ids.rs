@@ -1,10 +1,19 @@
 //! What a record version is known by at receivers that tell repetitions: tenant, source, id, time of update and
 //! content.
 
-use muster_model::{ContentHash, DeliveryBatch};
+use muster_model::{ContentHash, DeliveryBatch, RecordHead};
 
 use super::batch::Part;
 use crate::formats::Event;
+
+/// Which version of its record it is, in words: the time of update, and the content's digest.
+pub(super) fn version(head: &RecordHead) -> String {
+    let digest = u128::from_be_bytes(head.hash.0);
+    match head.updated_at {
+        Some(at) => format!("{at}#{digest:032x}"),
+        None => format!("{digest:032x}"),
+    }
+}
 
 /// What each record of a delivery batch is known by.
 pub(super) struct RecordIds(Vec<String>);

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use url::Url;
+
+use super::suite::{BAD, Behaviour};
 
 /// Instead of an answer: there is none, ever.
 pub(super) const HANGS: &str = "hangs";
@@ -22,6 +25,10 @@ pub(super) struct Request {
     pub(super) body: Vec<u8>,
 }
 
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// A receiver that answers as it is told, and remembers what it was asked.
 pub(super) struct Receiver {
     pub(super) url: Url,
@@ -32,18 +39,38 @@ pub(super) struct Receiver {
 impl Receiver {
     /// `answer` gives the bytes of a whole HTTP answer.
     pub(super) async fn start(answer: impl Fn(&Request) -> String + Send + Sync + 'static) -> Self {
+        Self::start_with(None, answer).await
+    }
+
+    /// The same, over TLS where that is given, at `localhost`.
+    pub(super) async fn start_with(
+        tls: Option<TlsAcceptor>,
+        answer: impl Fn(&Request) -> String + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
+        let address = listener.local_addr().expect("an address");
+        let url = match &tls {
+            None => format!("http://{address}"),
+            Some(_) => format!("https://localhost:{}", address.port()),
+        };
+        let url = url.parse().expect("a URL");
         let seen = Arc::new(Mutex::new(Vec::new()));
         let answer = Arc::new(answer);
         let mut tasks = JoinSet::new();
         let requests = seen.clone();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let (requests, answer) = (requests.clone(), answer.clone());
+            while let Ok((stream, _)) = listener.accept().await {
+                let (requests, answer, tls) = (requests.clone(), answer.clone(), tls.clone());
                 let connection = connections.len();
                 connections.spawn(async move {
+                    let mut stream: Box<dyn Stream> = match tls {
+                        None => Box::new(stream),
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => Box::new(stream),
+                            Err(_) => return,
+                        },
+                    };
                     while let Some(request) = read_request(&mut stream, connection).await {
                         requests.lock().expect("a lock").push(request.clone());
                         let answer = answer(&request);
@@ -68,7 +95,57 @@ impl Receiver {
     }
 }
 
-async fn read_request(stream: &mut tokio::net::TcpStream, connection: usize) -> Option<Request> {
+/// A receiver that behaves as it is told, and what it has taken.
+pub(super) struct Misbehaving {
+    pub(super) receiver: Receiver,
+    behaviour: Arc<Mutex<Behaviour>>,
+    taken: Arc<Mutex<Vec<String>>>,
+}
+
+/// What a receiver says, as whole HTTP answers.
+pub(super) struct Answers {
+    pub(super) well: String,
+    /// To a request with the one that it refuses.
+    pub(super) refused: String,
+    pub(super) nonsense: String,
+}
+
+impl Misbehaving {
+    /// One that behaves well. `ids` reads the records of a request.
+    pub(super) async fn start(
+        ids: impl Fn(&Request) -> Vec<String> + Send + Sync + 'static,
+        answers: Answers,
+    ) -> Self {
+        let behaviour = Arc::new(Mutex::new(Behaviour::Well));
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let (now, taking) = (Arc::clone(&behaviour), Arc::clone(&taken));
+        let receiver = Receiver::start(move |request| {
+            let ids = ids(request);
+            let behaviour = *now.lock().expect("a lock");
+            let answer = match behaviour {
+                Behaviour::Down => return http(503, "", ""),
+                Behaviour::Slow => return HANGS.to_owned(),
+                Behaviour::Nonsense => return answers.nonsense.clone(),
+                Behaviour::RefusesOne if ids.contains(&BAD.to_owned()) => return answers.refused.clone(),
+                Behaviour::Cuts => "HTTP/1.1 20".to_owned(),
+                Behaviour::Well | Behaviour::RefusesOne => answers.well.clone(),
+            };
+            taking.lock().expect("a lock").extend(ids);
+            answer
+        });
+        Self { receiver: receiver.await, behaviour, taken }
+    }
+
+    pub(super) fn behave(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().expect("a lock") = behaviour;
+    }
+
+    pub(super) fn taken(&self) -> Vec<String> {
+        self.taken.lock().expect("a lock").clone()
+    }
+}
+
+async fn read_request(stream: &mut Box<dyn Stream>, connection: usize) -> Option<Request> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n") {

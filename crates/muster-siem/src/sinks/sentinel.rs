@@ -1,6 +1,6 @@
 //! Microsoft Sentinel and Log Analytics, by Azure Monitor's Logs Ingestion API: rows for one stream of one data collection rule.
 //!
-//! Delivered is what a 204 without a body has answered for; any other answer, a 200 too, counts for nothing. The service tells
+//! Delivered is what a 204 has answered for; any other answer, a 200 too, counts for nothing. The service tells
 //! no repetition: rows whose answer was lost are sent again and are there twice then. Each row carries what its record is known
 //! by, and the function that `muster siem-config sentinel` prints takes the newest row of each.
 //!
@@ -27,7 +27,7 @@ pub use self::row::{COLUMNS, Column, ColumnType, FIELD_BYTES_MAX};
 pub use self::settings::SentinelSettings;
 
 use self::row::RecordColumns;
-use super::batch::{self, Answered, Formatted, Keeping, Limits, Part, RequestPermit, Sent, Way};
+use super::batch::{self, Formatted, Limits, Part, Sent, Way};
 use super::bearer::{BearerTokens, TokenApi, WantedTokens};
 use super::error::{SinkError, shown};
 use super::http::{self, ReceiverWords};
@@ -103,24 +103,18 @@ impl Sentinel {
             requests_max: REQUESTS_MAX,
             failures_max: 1,
         };
-        let keeping = Keeping { tickets, forget: &|_| {} };
-        batch::deliver(rows, limits, (&self.way, keeping), async |part, permit| Answered {
-            sent: self.send(&part, permit).await,
-            by: vec![0],
-        })
-        .await
+        batch::deliver_to_one(rows, limits, (&self.way, tickets), async |part| self.send(&part).await).await
     }
 
     /// Sends the rows of `part` in one request.
-    async fn send(&self, part: &Part, permit: RequestPermit) -> Sent {
-        let _permit = permit;
-        let response = match self.post(list(&part.bytes()), part.len()).await {
+    async fn send(&self, part: &Part) -> Sent {
+        let response = match self.post(http::json_list(&part.bytes()), part.len()).await {
             Ok(response) => response,
             Err(trouble) => return Sent::Retry(Some(trouble)),
         };
         let said = words(&response);
         match response.status {
-            204 if response.body.is_empty() => Sent::Delivered,
+            204 => Sent::Delivered,
             413 => Sent::TooLarge(format!("Azure Monitor takes no request of this size ({said})")),
             // Nothing of a request that is refused so was taken: the search for the row that is meant doubles nothing.
             400 if !is_about_the_way(&response) => {
@@ -222,9 +216,7 @@ impl Sentinel {
         let SentinelSettings { app, rule, stream, .. } = &self.settings;
         let found = format!("{} takes the token of app `{app}`", self.settings.target());
         match response.status {
-            204 if response.body.is_empty() => {
-                Ok(format!("{found} for stream `{stream}` of rule `{rule}`; an empty list was sent"))
-            }
+            204 => Ok(format!("{found} for stream `{stream}` of rule `{rule}`; an empty list was sent")),
             400 if !is_about_the_way(&response) => Ok(format!(
                 "{found} for rule `{rule}`; it takes no empty list ({}), so whether stream `{stream}` takes rows shows with the first",
                 words(&response)
@@ -232,15 +224,6 @@ impl Sentinel {
             _ => Err(unusable(self.refusal(&response))),
         }
     }
-}
-
-/// The rows, each of which ends with a comma, as a list.
-fn list(rows: &[u8]) -> Bytes {
-    let mut body = Vec::with_capacity(rows.len() + 1);
-    body.push(b'[');
-    body.extend_from_slice(rows.strip_suffix(b",").unwrap_or(rows));
-    body.push(b']');
-    body.into()
 }
 
 #[derive(Deserialize)]
@@ -274,8 +257,7 @@ fn words(response: &Response) -> String {
             let said: String = format!("{code}: {message}").chars().take(300).collect();
             format!("HTTP {status}, {}", shown(&said))
         }
-        None if response.body.trim_ascii().is_empty() => format!("HTTP {status}"),
-        None => format!("HTTP {status}: {}", http::beginning(&response.body)),
+        None => http::words(status, &response.body),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_model::{Outcome, Report};
 
 use super::Sink;
-use super::testing::{body, delivery, delivery_batch, tenant};
+use super::testing::deliver_as as deliver;
 
 /// How a receiver behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,10 +122,4 @@ async fn refuses_one<H: Harness>(harness: &mut H) {
 fn is_delivered(report: &Report) {
     assert!(report.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered), "{report:?}");
     assert!(!report.outcomes.is_empty() && report.trouble.is_none(), "{report:?}");
-}
-
-async fn deliver(sink: &Sink, number: u64, ids: &[&str]) -> Report {
-    let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
-    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
-    sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(number, &bodies)])).await
 }

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use muster_model::{
-    Batch, ContentHash, Delivery, DeliveryBatch, DeliveryNumber, Lineage, RecordHead, Selection, Severity,
-    Source, SystemClock, TenantId, TenantLabel,
+    Batch, ContentHash, Delivery, DeliveryBatch, DeliveryNumber, Lineage, RecordHead, Report, Selection,
+    Severity, Source, SystemClock, TenantId, TenantLabel,
 };
 use serde::de::DeserializeOwned;
 
 use uuid::Uuid;
 
-use super::Surroundings;
+use super::{Sink, Surroundings};
 
 /// Settings as they would be read from a file.
 pub(super) fn settings<T: DeserializeOwned>(section: serde_json::Value) -> T {
@@ -70,6 +70,23 @@ pub(super) fn body(id: &str) -> String {
 /// Deliveries together.
 pub(super) fn delivery_batch<'a>(tenant: &'a TenantLabel, deliveries: &'a [Delivery]) -> DeliveryBatch<'a> {
     DeliveryBatch { tenant, deliveries }
+}
+
+/// Delivers records with these ids.
+pub(super) async fn deliver(sink: &Sink, ids: &[&str]) -> Report {
+    deliver_as(sink, 1, ids).await
+}
+
+/// The same, in a delivery of this number.
+pub(super) async fn deliver_as(sink: &Sink, number: u64, ids: &[&str]) -> Report {
+    let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(number, &bodies)])).await
+}
+
+/// Why something is owed still.
+pub(super) fn reason(report: &Report) -> &str {
+    &report.trouble.as_ref().expect("it is said why").reason
 }
 
 /// Whether the page of a sink names only keys that its section may have.

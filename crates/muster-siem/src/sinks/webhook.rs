@@ -4,6 +4,8 @@
 //! by, so that what is sent again has the id that it had, and a receiver that remembers ids takes it once; nothing else tells
 //! a repetition.
 //!
+//! The address itself is a secret with many receivers: only its origin is shown.
+//!
 //! An address that somebody typed may lead into the own network. So only public addresses are connected to, judged by the
 //! address that a connection goes to, and no redirect is followed.
 //!
@@ -20,11 +22,11 @@ use muster_model::{DeliveryBatch, Report, Trouble};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 
-pub use self::settings::{BatchAs, WebhookSettings};
+pub use self::settings::{BatchAs, HookUrl, WebhookSettings};
 
 use self::message::Messages;
 use self::signature::Signer;
-use super::batch::{self, Answered, Formatted, Keeping, Limits, Part, RequestPermit, Sent, Way};
+use super::batch::{self, Formatted, Limits, Part, Sent, Way};
 use super::error::SinkError;
 use super::http::{self, ReceiverWords};
 use super::settings::{Settings, Surroundings, bytes};
@@ -79,9 +81,15 @@ impl Webhook {
         let formatted = match &self.body {
             None => Formatted::new(&self.encoding, batch).await,
             Some(body) => {
-                Formatted::of_bodies(batch, |kind, record| body.write(kind, record, batch.tenant)).await
+                Formatted::of(batch, |kind, record, events| {
+                    events.push_record(kind, record, &body.write(kind, record, batch.tenant)?);
+                    Ok(())
+                })
+                .await
             }
         };
+        // So that a message has the id that it had when it comes again beside others.
+        let formatted = formatted.cut_at_deliveries(batch);
         let formatted = formatted.rewritten(|event, buffer| messages.write(event, buffer)).await;
         let limits = Limits {
             // A list's brackets.
@@ -90,45 +98,44 @@ impl Webhook {
             requests_max: REQUESTS_MAX,
             failures_max: 1,
         };
-        let (keeping, messages) = (Keeping { tickets, forget: &|_| {} }, &messages);
-        batch::deliver(formatted, limits, (&self.way, keeping), async |part, permit| Answered {
-            sent: self.send(&part, permit, messages).await,
-            by: vec![0],
+        let messages = &messages;
+        batch::deliver_to_one(formatted, limits, (&self.way, tickets), async |part| {
+            self.send(&part, messages).await
         })
         .await
     }
 
     /// Sends the events of `part` in one request.
-    async fn send(&self, part: &Part, permit: RequestPermit, messages: &Messages) -> Sent {
-        let _permit = permit;
+    async fn send(&self, part: &Part, messages: &Messages) -> Sent {
         let (id, body) = (messages.id_of(part), messages.body_of(part));
         let mut request = self
             .client
-            .request(Method::POST, self.settings.url.as_str())
+            .request(Method::POST, self.settings.url.expose().as_str())
             .header(CONTENT_TYPE, self.settings.content_type());
         for (name, value) in self.signer.headers(&id, &body) {
             request = request.header(name, value);
         }
-        let response = match self.client.send(request.body(body)).await {
+        // Whatever becomes of the rest of an answer, a 2xx is one.
+        let response = match self.client.send_for_status(request.body(body)).await {
             Ok(response) => response,
-            // What it said is too long to be read, and its status is not known then.
             Err(error) => {
                 let reason = http::no_answer(&error, self.settings.timeout.0, WORDS);
                 return Sent::Retry(Some(self.trouble(&reason, None)));
             }
         };
-        let said = words(&response);
+        let said = self.words(&response);
         match response.status {
             200..=299 => Sent::Delivered,
             413 => Sent::TooLarge(format!("the receiver takes no request of this size ({said})")),
             400 | 422 => Sent::Invalid { reason: format!("the receiver refuses it ({said})"), suspect: None },
+            _ if http::is_doubtful(&response) => Sent::Doubtful(self.refusal(&response)),
             _ => Sent::Retry(Some(self.refusal(&response))),
         }
     }
 
     /// Why a request was refused as a whole, and what to do about it.
     fn refusal(&self, response: &Response) -> Trouble {
-        let said = words(response);
+        let said = self.words(response);
         let (reason, wait) = match response.status {
             410 => (
                 format!(
@@ -140,7 +147,7 @@ impl Webhook {
             401 | 403 => (
                 format!(
                     "the receiver does not let it in ({said}): check the sink's headers, its signing_secrets, and the clock of \
-                     this machine, which a signature depends on"
+                     this machine, which a signature depends on; where it takes other records, a firewall before it may refuse this one"
                 ),
                 None,
             ),
@@ -150,12 +157,19 @@ impl Webhook {
             415 => {
                 (format!("the receiver does not take the type of the body ({said}): set content_type"), None)
             }
-            408 | 425 | 429 | 500..=599 => {
+            500 => (format!("the receiver fails at it ({said}); tried again later, by itself"), None),
+            408 | 425 | 429 | 501..=599 => {
                 (format!("the receiver is busy or down ({said}); tried again later, by itself"), None)
             }
             _ => (format!("the request was refused ({said})"), None),
         };
         self.trouble(&reason, http::asked_wait(response).or(wait))
+    }
+
+    /// What it said, short and safe to print. Many say back the address that was asked for.
+    fn words(&self, response: &Response) -> String {
+        let said = self.settings.url.hidden_in(&String::from_utf8_lossy(&response.body));
+        http::words(response.status, said.as_bytes())
     }
 
     fn trouble(&self, reason: &str, after: Option<Duration>) -> Trouble {
@@ -166,8 +180,8 @@ impl Webhook {
     /// webhook tells without one.
     pub(super) async fn test(&self) -> Result<String, SinkError> {
         let unusable = |trouble: Trouble| SinkError::unusable(&self.name, &trouble);
-        let request = self.client.request(Method::HEAD, self.settings.url.as_str());
-        let response = self.client.send(request).await.map_err(|error| {
+        let request = self.client.request(Method::HEAD, self.settings.url.expose().as_str());
+        let response = self.client.send_for_status(request).await.map_err(|error| {
             unusable(self.trouble(&http::no_answer(&error, self.settings.timeout.0, WORDS), None))
         })?;
         let target = self.settings.target();
@@ -178,15 +192,6 @@ impl Webhook {
                 "{target} answers (HTTP {status} to HEAD); whether it takes records shows with the first, since a webhook cannot be asked"
             )),
         }
-    }
-}
-
-/// What it said, short and safe to print.
-fn words(response: &Response) -> String {
-    let status = response.status;
-    match response.body.trim_ascii() {
-        [] => format!("HTTP {status}"),
-        body => format!("HTTP {status}: {}", http::beginning(body)),
     }
 }
 

@@ -74,6 +74,10 @@ fn describe() {
     describe_counter!("muster_records_delivered_total", "Records acknowledged, by sink");
     describe_counter!("muster_records_rejected_total", "Records refused for good, by sink");
     describe_counter!(
+        "muster_records_uncertain_total",
+        "Of those, records of which nobody knows whether the sink has them, by sink"
+    );
+    describe_counter!(
         "muster_delivery_failures_total",
         "Attempts to deliver after which something stayed owed, by sink"
     );

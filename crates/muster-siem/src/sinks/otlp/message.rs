@@ -10,6 +10,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::settings::OtlpSettings;
 use crate::formats::Event;
+use crate::sinks::record_ids;
 
 /// The answer to a request.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -131,11 +132,6 @@ impl LogRecords {
         let observed_time_unix_nano = nanoseconds(Some(now));
         let records = batch.records().map(|(source, record)| {
             let head = record.head;
-            let digest = u128::from_be_bytes(head.hash.0);
-            let version = match head.updated_at {
-                Some(at) => format!("{at}#{digest:032x}"),
-                None => format!("{digest:032x}"),
-            };
             let (severity_number, severity_text) = severity(head.severity);
             LogRecord {
                 time_unix_nano: nanoseconds(head.created_at.or(head.updated_at)),
@@ -144,7 +140,7 @@ impl LogRecords {
                 body: None,
                 attributes: vec![
                     text("muster.record.id", &*head.id),
-                    text("muster.record.version", version),
+                    text("muster.record.version", record_ids::version(head)),
                     text("muster.tenant.id", tenant.id.to_string()),
                     text("muster.source", source.as_str()),
                     text("muster.format", settings.format.as_str()),

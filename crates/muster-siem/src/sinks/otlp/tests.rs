@@ -1,5 +1,5 @@
 use std::io::Read as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{ByteSize, ManualClock, Outcome, Span};
@@ -9,9 +9,11 @@ use super::message::reading::ExportLogsServiceRequest;
 use super::message::{ExportLogsPartialSuccess, LogRecord, any_value};
 use super::*;
 use crate::sinks::Sink;
-use crate::sinks::scripted::{HANGS, Receiver, Request, http as answer};
+use crate::sinks::scripted::{Answers, Misbehaving, Receiver, Request, http as answer};
 use crate::sinks::suite::{self, BAD, Behaviour, Harness};
-use crate::sinks::testing::{body, check_page, delivery, delivery_batch, settings, surroundings, tenant};
+use crate::sinks::testing::{
+    body, check_page, deliver, delivery, delivery_batch, reason, settings, surroundings, tenant,
+};
 
 fn section(receiver: &Receiver, keys: Value) -> OtlpSettings {
     let mut section = json!({ "url": receiver.url });
@@ -23,16 +25,6 @@ fn sink(settings: OtlpSettings) -> Sink {
     let mut around = surroundings();
     around.clock = Arc::new(ManualClock::new("2026-01-02T03:04:06Z".parse().expect("a time")));
     Sink::Otlp(Otlp::build("otel", settings, &around).expect("a sink"))
-}
-
-async fn deliver(sink: &Sink, ids: &[&str]) -> Report {
-    let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
-    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
-    sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, &bodies)])).await
-}
-
-fn reason(report: &Report) -> &str {
-    &report.trouble.as_ref().expect("it is said why").reason
 }
 
 fn read(request: &Request) -> ExportLogsServiceRequest {
@@ -133,7 +125,7 @@ async fn a_partial_refusal_makes_the_whole_request_uncertain_and_no_other() {
     let sent: Vec<Vec<String>> = receiver.seen().iter().map(ids).collect();
     assert_eq!(receiver.seen().len(), 2, "{sent:?}");
     for outcome in &report.outcomes[..2] {
-        let Outcome::Rejected(why) = outcome else { panic!("{report:?}") };
+        let Outcome::Uncertain(why) = outcome else { panic!("{report:?}") };
         assert!(
             why.starts_with("uncertain: of a request of 2 log records the collector rejected 1"),
             "{why}"
@@ -144,7 +136,45 @@ async fn a_partial_refusal_makes_the_whole_request_uncertain_and_no_other() {
         );
     }
     assert_eq!(report.outcomes[2..], [Outcome::Delivered, Outcome::Delivered]);
-    assert_eq!(report.trouble, None);
+    assert!(reason(&report).starts_with("sink `otel` (http://127.0.0.1:"), "{}", reason(&report));
+    assert!(reason(&report).contains("uncertain: of a request of 2"), "{}", reason(&report));
+}
+
+/// Once is enough: from then on each record goes alone, and what is refused is known.
+#[tokio::test]
+async fn after_a_partial_refusal_no_other_record_becomes_uncertain() {
+    let receiver = Receiver::start(|request| match ids(request).contains(&BAD.to_owned()) {
+        true => rejected(1, "too old"),
+        false => taken_all(),
+    })
+    .await;
+    let sink = sink(section(&receiver, json!({})));
+    let report = deliver(&sink, &["a", BAD]).await;
+    assert!(report.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Uncertain(_))), "{report:?}");
+    let report = deliver(&sink, &["b", BAD, "c"]).await;
+    let is_delivered = |place: usize| report.outcomes[place] == Outcome::Delivered;
+    assert!(is_delivered(0) && is_delivered(2), "{report:?}");
+    assert!(matches!(&report.outcomes[1], Outcome::Rejected(why) if why.contains("too old")), "{report:?}");
+}
+
+/// A firewall, or a collector that fails at one record: the others go on, and that one becomes a dead letter in the end.
+#[tokio::test]
+async fn a_403_or_500_for_one_record_costs_itself() {
+    for status in [403, 500] {
+        let receiver = Receiver::start(move |request| match ids(request).contains(&BAD.to_owned()) {
+            true => answer(status, "", ""),
+            false => taken_all(),
+        })
+        .await;
+        let sink = sink(section(&receiver, json!({})));
+        let report = deliver(&sink, &["a", BAD, "c"]).await;
+        assert_eq!(report.outcomes, [Outcome::Delivered, Outcome::Retry, Outcome::Delivered], "{status}");
+        assert_eq!(deliver(&sink, &[BAD]).await.outcomes, [Outcome::Retry]);
+        deliver(&sink, &["d"]).await;
+        let report = deliver(&sink, &[BAD]).await;
+        let Outcome::Rejected(why) = &report.outcomes[0] else { panic!("{report:?}") };
+        assert!(why.contains("refused 3 times") && why.contains(&format!("HTTP {status}")), "{why}");
+    }
 }
 
 /// None was taken: the search doubles nothing, and who rejects everything buries nothing.
@@ -195,10 +225,11 @@ async fn only_a_collectors_own_answer_is_believed() {
 async fn refusals_of_the_whole_keep_everything_owed_and_say_what_to_do() {
     for (status, words) in [
         (401, "check the sink's headers"),
+        (403, "does not let it in"),
         (404, "4318 as a rule"),
         (415, "gzip = false"),
         (429, "busy or down"),
-        (500, "busy or down"),
+        (500, "fails at it"),
         (503, "HTTP 503: so it is"),
     ] {
         let said = Status { code: 14, message: "so it is".to_owned() };
@@ -245,6 +276,7 @@ fn mistakes_are_told() {
     assert_eq!(given(json!({ "headers": { "x-scope-orgid": "1" } })), "");
     for (keys, words) in [
         (json!({ "headers": { "Authorization": "Bearer x" } }), "is a secret"),
+        (json!({ "headers": { "x-a": "1", "X-A": "2" } }), "stands there twice"),
         (json!({ "service_name": " " }), "service_name is empty"),
         (json!({ "resource": { "service.name": "x" } }), "written by the sink itself"),
         (json!({ "client_certificate": "c.pem" }), "belong together"),
@@ -261,46 +293,25 @@ fn mistakes_are_told() {
     }
 }
 
-struct Misbehaving {
-    receiver: Receiver,
-    behaviour: Arc<Mutex<Behaviour>>,
-    taken: Arc<Mutex<Vec<String>>>,
-}
+struct Collector(Misbehaving);
 
-impl Misbehaving {
+impl Collector {
     async fn start() -> Self {
-        let behaviour = Arc::new(Mutex::new(Behaviour::Well));
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let (now, taking) = (Arc::clone(&behaviour), Arc::clone(&taken));
-        let receiver = Receiver::start(move |request| {
-            let ids = ids(request);
-            let behaviour = *now.lock().expect("a lock");
-            match behaviour {
-                Behaviour::Down => return answer(503, "", ""),
-                Behaviour::Slow => return HANGS.to_owned(),
-                Behaviour::Nonsense => return answer(200, "", "<html>Please log in</html>"),
-                Behaviour::RefusesOne if ids.contains(&BAD.to_owned()) => return answer(400, "", "no"),
-                Behaviour::Well | Behaviour::RefusesOne | Behaviour::Cuts => {}
-            }
-            taking.lock().expect("a lock").extend(ids);
-            match behaviour {
-                Behaviour::Cuts => "HTTP/1.1 20".to_owned(),
-                _ => taken_all(),
-            }
-        });
-        Self { receiver: receiver.await, behaviour, taken }
+        let nonsense = answer(200, "", "<html>Please log in</html>");
+        let answers = Answers { well: taken_all(), refused: answer(400, "", "no"), nonsense };
+        Self(Misbehaving::start(ids, answers).await)
     }
 }
 
-impl Harness for Misbehaving {
+impl Harness for Collector {
     async fn sink(&mut self, behaviour: Behaviour, timeout: Duration) -> Sink {
-        *self.behaviour.lock().expect("a lock") = behaviour;
-        let settings = OtlpSettings { timeout: Span(timeout), ..section(&self.receiver, json!({})) };
+        self.0.behave(behaviour);
+        let settings = OtlpSettings { timeout: Span(timeout), ..section(&self.0.receiver, json!({})) };
         Sink::Otlp(Otlp::build("suite", settings, &surroundings()).expect("a sink"))
     }
 
     async fn taken(&self) -> Vec<String> {
-        self.taken.lock().expect("a lock").clone()
+        self.0.taken()
     }
 
     fn impossible(_: Behaviour) -> Option<&'static str> {
@@ -312,7 +323,7 @@ impl Harness for Misbehaving {
 
 #[tokio::test]
 async fn suite() {
-    suite::run(Misbehaving::start).await;
+    suite::run(Collector::start).await;
 }
 
 #[test]

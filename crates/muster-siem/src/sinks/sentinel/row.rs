@@ -6,6 +6,7 @@ use muster_model::json::Reader;
 use muster_model::{ContentHash, DeliveryBatch, Record, TenantLabel};
 
 use crate::formats::Event;
+use crate::sinks::record_ids;
 use crate::sinks::settings::FormatName;
 
 /// The longest value of a field, in bytes of UTF-8. The service cuts at 64 KB in silence, and does not say of what: this many
@@ -117,11 +118,7 @@ impl RecordColumns {
 
 fn of_record(tenant: &TenantLabel, source: &str, record: Record<'_>) -> Vec<u8> {
     let head = record.head;
-    let digest: String = head.hash.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    let version = match head.updated_at {
-        Some(at) => format!("{at}#{digest}"),
-        None => digest,
-    };
+    let version = record_ids::version(head);
     let mut row = vec![b'{'];
     let mut text = |name: &str, value: &str| {
         row.push(b'"');

@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::sinks::Sink;
-use crate::sinks::scripted::{HANGS, Receiver, Request, http as answer};
-use crate::sinks::suite::{self, BAD, Behaviour, Harness};
-use crate::sinks::testing::{body, check_page, delivery, delivery_batch, settings, surroundings, tenant};
+use crate::sinks::scripted::{Answers, Misbehaving, Receiver, Request, http as answer};
+use crate::sinks::suite::{self, Behaviour, Harness};
+use crate::sinks::testing::{
+    body, check_page, deliver, delivery, delivery_batch, reason, settings, surroundings, tenant,
+};
 
 /// Numbers its tokens, and counts on when one is refused.
 #[derive(Debug, Default)]
@@ -71,11 +73,6 @@ async fn deliver_bodies(sink: &Sink, bodies: &[&str]) -> Report {
     sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, bodies)])).await
 }
 
-async fn deliver(sink: &Sink, ids: &[&str]) -> Report {
-    let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
-    deliver_bodies(sink, &bodies.iter().map(String::as_str).collect::<Vec<_>>()).await
-}
-
 /// The rows of a request, checked against what the service takes whole.
 fn rows(request: &Request) -> Vec<Value> {
     assert_eq!(request.headers["content-type"], "application/json");
@@ -103,10 +100,6 @@ fn rows(request: &Request) -> Vec<Value> {
 
 fn ids(request: &Request) -> Vec<String> {
     rows(request).iter().map(|row| row["Event"]["id"].as_str().expect("an id").to_owned()).collect()
-}
-
-fn reason(report: &Report) -> &str {
-    &report.trouble.as_ref().expect("it is said why").reason
 }
 
 #[tokio::test]
@@ -188,9 +181,9 @@ async fn a_record_that_is_too_long_for_a_field_becomes_several_rows() {
     assert!(referred[0]["EventBytes"].as_u64().is_some_and(|bytes| bytes < 32_000));
 }
 
-/// A 200 is not the service's answer, nor is anything with a body.
+/// A 200 is not the service's answer.
 #[tokio::test]
-async fn only_204_without_a_body_is_delivered() {
+async fn only_204_is_delivered() {
     for (status, body) in [(200, ""), (200, "{}"), (202, ""), (201, "")] {
         let receiver = Receiver::start(move |_| answer(status, "", body)).await;
         let report = deliver(&sink(section(&receiver)), &["a"]).await;
@@ -332,48 +325,28 @@ async fn a_test_sends_an_empty_list_and_says_what_was_found() {
     sink(section(&receiver)).test().await.expect_err("somebody else answers");
 }
 
-struct Misbehaving {
-    receiver: Receiver,
-    behaviour: Arc<Mutex<Behaviour>>,
-    taken: Arc<Mutex<Vec<String>>>,
-}
+struct Rule(Misbehaving);
 
-impl Misbehaving {
+impl Rule {
     async fn start() -> Self {
-        let behaviour = Arc::new(Mutex::new(Behaviour::Well));
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let (now, taking) = (Arc::clone(&behaviour), Arc::clone(&taken));
-        let receiver = Receiver::start(move |request| {
-            let ids = ids(request);
-            let behaviour = *now.lock().expect("a lock");
-            match behaviour {
-                Behaviour::Down => return answer(503, "", ""),
-                Behaviour::Slow => return HANGS.to_owned(),
-                Behaviour::Nonsense => return answer(200, "", "<html>Please log in</html>"),
-                Behaviour::RefusesOne if ids.contains(&BAD.to_owned()) => {
-                    return answer(400, "", r#"{"error":{"code":"InvalidBody","message":"no"}}"#);
-                }
-                Behaviour::Well | Behaviour::RefusesOne | Behaviour::Cuts => {}
-            }
-            taking.lock().expect("a lock").extend(ids);
-            match behaviour {
-                Behaviour::Cuts => "HTTP/1.1 20".to_owned(),
-                _ => answer(204, "", ""),
-            }
-        });
-        Self { receiver: receiver.await, behaviour, taken }
+        let answers = Answers {
+            well: answer(204, "", ""),
+            refused: answer(400, "", r#"{"error":{"code":"InvalidBody","message":"no"}}"#),
+            nonsense: answer(200, "", "<html>Please log in</html>"),
+        };
+        Self(Misbehaving::start(ids, answers).await)
     }
 }
 
-impl Harness for Misbehaving {
+impl Harness for Rule {
     async fn sink(&mut self, behaviour: Behaviour, timeout: Duration) -> Sink {
-        *self.behaviour.lock().expect("a lock") = behaviour;
-        let settings = SentinelSettings { timeout: Span(timeout), ..section(&self.receiver) };
+        self.0.behave(behaviour);
+        let settings = SentinelSettings { timeout: Span(timeout), ..section(&self.0.receiver) };
         built("suite", settings, Arc::new(Numbered::default()))
     }
 
     async fn taken(&self) -> Vec<String> {
-        self.taken.lock().expect("a lock").clone()
+        self.0.taken()
     }
 
     fn impossible(_: Behaviour) -> Option<&'static str> {
@@ -385,7 +358,7 @@ impl Harness for Misbehaving {
 
 #[tokio::test]
 async fn suite() {
-    suite::run(Misbehaving::start).await;
+    suite::run(Rule::start).await;
 }
 
 #[test]

@@ -6,6 +6,7 @@ use muster_model::{ContentHash, DeliveryBatch};
 use super::settings::{BatchAs, WebhookSettings};
 use crate::formats::Event;
 use crate::sinks::batch::Part;
+use crate::sinks::http;
 use crate::sinks::record_ids::RecordIds;
 
 /// What each message of a delivery batch is.
@@ -21,18 +22,13 @@ impl Messages {
 
     /// Appends an event as it stands in a message: on a line of its own, or before a comma.
     pub(super) fn write(&self, event: &Event<'_>, buffer: &mut Vec<u8>) -> Result<(), String> {
-        let start = buffer.len();
+        if self.batch == BatchAs::Ndjson {
+            event.push_line(buffer);
+            return Ok(());
+        }
         buffer.extend_from_slice(event.bytes);
-        match self.batch {
-            BatchAs::Off => {}
-            BatchAs::Array => buffer.push(b','),
-            BatchAs::Ndjson => {
-                // Between the tokens of JSON a line end is a blank, and within a text it does not stand.
-                for byte in buffer[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
-                    *byte = b' ';
-                }
-                buffer.push(b'\n');
-            }
+        if self.batch == BatchAs::Array {
+            buffer.push(b',');
         }
         Ok(())
     }
@@ -52,13 +48,6 @@ impl Messages {
 
     pub(super) fn body_of(&self, part: &Part) -> Bytes {
         let events = part.bytes();
-        if self.batch != BatchAs::Array {
-            return events;
-        }
-        let mut body = Vec::with_capacity(events.len() + 1);
-        body.push(b'[');
-        body.extend_from_slice(events.strip_suffix(b",").unwrap_or(&events));
-        body.push(b']');
-        body.into()
+        if self.batch == BatchAs::Array { http::json_list(&events) } else { events }
     }
 }

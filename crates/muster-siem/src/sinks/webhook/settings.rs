@@ -1,5 +1,6 @@
 //! The settings of a webhook.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use muster_http::Client;
@@ -18,6 +19,8 @@ use crate::sinks::settings::{
 };
 use crate::sinks::tls;
 
+/// Shorter parts of a path are no secrets.
+const SECRET_LEAST: usize = 8;
 /// Headers that the sink writes by itself.
 const OWN_HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
@@ -26,8 +29,7 @@ const OWN_HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-sign
 #[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
     /// Where records are posted.
-    #[serde(deserialize_with = "url")]
-    pub url: Url,
+    pub url: HookUrl,
     /// Whether addresses of private networks, of this machine and of metadata services may be connected to.
     #[serde(default)]
     pub allow_private: bool,
@@ -96,6 +98,37 @@ pub struct WebhookSettings {
     pub concurrency: u32,
 }
 
+/// An address whose path may be a secret, as with the incoming webhooks of chat services: only its origin is shown.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct HookUrl(#[serde(deserialize_with = "url")] Url);
+
+impl HookUrl {
+    /// The whole address, for the call that goes there. Never for a message.
+    #[must_use]
+    pub fn expose(&self) -> &Url {
+        &self.0
+    }
+
+    /// Scheme, host and port.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        http::origin(&self.0)
+    }
+
+    /// A text without what of the path could be a secret.
+    pub(super) fn hidden_in(&self, text: &str) -> String {
+        let secrets = self.0.path_segments().into_iter().flatten().filter(|part| part.len() >= SECRET_LEAST);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[…]"))
+    }
+}
+
+impl fmt::Debug for HookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin())
+    }
+}
+
 /// Whether a request holds one event or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BatchAs {
@@ -110,7 +143,7 @@ pub enum BatchAs {
 
 impl Settings for WebhookSettings {
     fn target(&self) -> String {
-        self.url.as_str().to_owned()
+        self.url.origin()
     }
 
     fn encoding(&self) -> Result<Encoding, Vec<String>> {
@@ -161,7 +194,7 @@ impl Settings for WebhookSettings {
         if self.client_certificate.is_some() != self.client_key.is_some() {
             mistakes.push("client_certificate and client_key belong together".to_owned());
         }
-        let at = host_address(&self.url);
+        let at = muster_http::not_public_host(self.url.expose());
         if let Some((address, why)) = at.filter(|_| !self.allow_private) {
             mistakes.push(format!(
                 "its url leads to {address}, which is {why}: set allow_private = true if that is meant"
@@ -197,16 +230,6 @@ impl WebhookSettings {
         let options = http::Connection { tls, public_only: !self.allow_private };
         http::client_with(headers, self.timeout.0, ca_file.as_deref(), proxy, requests_max, options)
     }
-}
-
-/// The address that a url names without a look-up, and why it is no public one.
-fn host_address(url: &Url) -> Option<(std::net::IpAddr, &'static str)> {
-    let address = match url.host()? {
-        url::Host::Ipv4(address) => address.into(),
-        url::Host::Ipv6(address) => address.into(),
-        url::Host::Domain(_) => return None,
-    };
-    muster_http::not_public(address).map(|why| (address, why))
 }
 
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {

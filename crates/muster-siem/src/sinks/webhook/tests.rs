@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::sinks::Sink;
-use crate::sinks::scripted::{HANGS, Receiver, Request, http as answer};
+use crate::sinks::scripted::{Answers, Misbehaving, Receiver, Request, http as answer};
 use crate::sinks::suite::{self, BAD, Behaviour, Harness};
-use crate::sinks::testing::{body, check_page, delivery, delivery_batch, settings, surroundings, tenant};
+use crate::sinks::testing::{
+    body, check_page, deliver, delivery, delivery_batch, reason, settings, surroundings, tenant,
+};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -32,16 +34,6 @@ fn sink(settings: WebhookSettings) -> Sink {
     let now = "2026-01-02T03:04:05Z".parse().expect("a time");
     around.clock = Arc::new(ManualClock::new(now));
     Sink::Webhook(Webhook::build("hook", settings, &around).expect("a sink"))
-}
-
-async fn deliver(sink: &Sink, ids: &[&str]) -> Report {
-    let bodies: Vec<String> = ids.iter().map(|id| body(id)).collect();
-    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
-    sink.deliver_and_wait(delivery_batch(&tenant(0), &[delivery(1, &bodies)])).await
-}
-
-fn reason(report: &Report) -> &str {
-    &report.trouble.as_ref().expect("it is said why").reason
 }
 
 /// The ids of the records of a request, in whichever way they were batched.
@@ -139,8 +131,10 @@ async fn refusals_of_the_way_keep_everything_owed_and_say_what_to_do() {
     for (status, words, wait) in [
         (410, "wants no more", 7),
         (401, "signing_secrets", 7),
+        (403, "signing_secrets", 7),
         (404, "no webhook at this address", 7),
         (429, "busy or down", 7),
+        (500, "fails at it", 7),
         (503, "HTTP 503: so it \u{fffd} is", 7),
     ] {
         let receiver =
@@ -176,6 +170,87 @@ async fn one_record_that_is_refused_costs_itself_and_who_refuses_everything_noth
     assert!(reason(&report).contains("nothing else was taken meanwhile"), "{}", reason(&report));
 }
 
+/// A firewall, or a receiver that fails at one record: the others go on, and that one becomes a dead letter in the end.
+#[tokio::test]
+async fn a_403_or_500_for_one_record_costs_itself_and_for_everything_nothing() {
+    for (status, batch) in [(403, "off"), (500, "off"), (403, "array"), (500, "ndjson")] {
+        let receiver = Receiver::start(move |request| {
+            answer(if ids(request).contains(&BAD.to_owned()) { status } else { 200 }, "", "")
+        })
+        .await;
+        let sink = sink(section(&receiver, json!({ "batch": batch })));
+        let report = deliver(&sink, &["a", BAD, "c"]).await;
+        assert_eq!(report.outcomes, [Outcome::Delivered, Outcome::Retry, Outcome::Delivered], "{status}");
+        assert!(reason(&report).contains(&format!("HTTP {status}")), "{}", reason(&report));
+        assert_eq!(deliver(&sink, &[BAD]).await.outcomes, [Outcome::Retry]);
+        deliver(&sink, &["d"]).await;
+        let report = deliver(&sink, &[BAD]).await;
+        let Outcome::Rejected(why) = &report.outcomes[0] else { panic!("{report:?}") };
+        assert!(why.contains("refused 3 times") && why.contains(&format!("HTTP {status}")), "{why}");
+        let closed = Receiver::start(move |_| answer(status, "", "")).await;
+        let sink = self::sink(section(&closed, json!({ "batch": batch })));
+        for _ in 0..5 {
+            assert_eq!(deliver(&sink, &["a", "b"]).await.outcomes, [Outcome::Retry, Outcome::Retry]);
+        }
+    }
+}
+
+/// A 2xx is a 2xx, whatever becomes of the rest of the answer.
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_counts_by_its_status() {
+    for (status, is_taken) in [(200, true), (503, false)] {
+        let long = answer(status, "", &"x".repeat(3 << 20));
+        let broken = format!("{}x", answer(status, "", "").replace("Content-Length: 0", "Content-Length: 9"));
+        for said in [long, broken] {
+            let receiver = Receiver::start(move |_| said.clone()).await;
+            let report = deliver(&sink(section(&receiver, json!({}))), &["a"]).await;
+            assert_eq!(report.outcomes[0] == Outcome::Delivered, is_taken, "{status}: {report:?}");
+        }
+    }
+}
+
+/// The path of an incoming webhook is its secret: also where the receiver says it back.
+#[tokio::test]
+async fn of_the_address_only_its_origin_is_ever_shown() {
+    const KEY: &str = "XXXXsecretXXXX";
+    for status in [404, 403, 422, 503, 307] {
+        let receiver = Receiver::start(move |request| {
+            let location = format!("Location: http://elsewhere.example{}\r\n", request.path);
+            answer(status, &location, &format!("Cannot POST {}", request.path))
+        })
+        .await;
+        let mut url = receiver.url.clone();
+        url.set_path(&format!("/services/T0/{KEY}"));
+        let settings: WebhookSettings = settings(json!({ "url": url, "allow_private": true }));
+        let sink = sink(settings.clone());
+        let report = deliver(&sink, &["a"]).await;
+        let tested = sink.test().await.map_or_else(|error| error.to_string(), |found| found);
+        assert_eq!(receiver.seen()[0].path, format!("/services/T0/{KEY}"));
+        for said in [reason(&report), &tested, &settings.target(), &format!("{sink:?} {settings:?}")] {
+            assert!(!said.contains(KEY) && said.contains("http://127.0.0.1:"), "{said}");
+        }
+        if status == 307 {
+            assert!(reason(&report).contains("HTTP 307 to http://elsewhere.example)"), "{}", reason(&report));
+        }
+    }
+}
+
+/// What had no answer comes again with the id that it had, also when more stands beside it by then.
+#[tokio::test]
+async fn the_id_of_a_batch_stays_when_more_is_owed() {
+    let receiver = Receiver::start(|_| answer(200, "", "")).await;
+    let sink = sink(section(&receiver, json!({ "batch": "array" })));
+    let (tenant, bodies) = (tenant(0), ["a", "b", "c"].map(body));
+    let [first, second] = [delivery(1, &[&bodies[0], &bodies[1]]), delivery(2, &[&bodies[2]])];
+    sink.deliver_and_wait(delivery_batch(&tenant, std::slice::from_ref(&first))).await;
+    sink.deliver_and_wait(delivery_batch(&tenant, &[first, second])).await;
+    let mut seen = receiver.seen();
+    assert_eq!(seen.len(), 3);
+    seen.sort_by_key(ids);
+    assert_eq!(seen[0].headers["webhook-id"], seen[1].headers["webhook-id"]);
+    assert_eq!((ids(&seen[1]), ids(&seen[2])), (vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]));
+}
+
 #[tokio::test]
 async fn a_batch_that_is_too_large_is_halved() {
     let receiver =
@@ -208,10 +283,60 @@ async fn private_networks_are_not_connected_to_unless_that_is_meant() {
     }
     let elsewhere = Receiver::start(|_| answer(200, "", "")).await;
     let location = format!("Location: {}\r\n", elsewhere.url);
-    let redirecting = Receiver::start(move |_| answer(307, &location, "")).await;
-    let report = deliver(&sink(section(&redirecting, json!({}))), &["a"]).await;
-    assert!(reason(&report).contains("redirects elsewhere"), "{}", reason(&report));
-    assert!(elsewhere.seen().is_empty(), "a redirect is not followed");
+    for status in [301, 302, 303, 307, 308] {
+        let location = location.clone();
+        let redirecting = Receiver::start(move |_| answer(status, &location, "")).await;
+        let secrets = json!({ "headers": { "Authorization": { "file": "token" } }, "signing_secrets": [{ "file": "s" }] });
+        let report = deliver(&sink(section(&redirecting, secrets)), &["a"]).await;
+        assert_eq!(report.outcomes, [Outcome::Retry], "{status}");
+        assert!(reason(&report).contains("redirects elsewhere"), "{}", reason(&report));
+        assert_eq!(redirecting.seen()[0].headers["authorization"], "a-token");
+        assert!(elsewhere.seen().is_empty(), "a redirect is not followed, and no secret goes there");
+    }
+}
+
+/// Whoever knows Muster by a certificate lets nobody else in.
+#[tokio::test]
+async fn muster_proves_itself_by_its_client_certificate() {
+    let made = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+    let (server, client) = (made("localhost"), made("muster"));
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("ca.pem"), server.cert.pem()).expect("written");
+    std::fs::write(folder.path().join("client.pem"), client.cert.pem()).expect("written");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut known = rustls::RootCertStore::empty();
+    known.add(client.cert.der().clone()).expect("a root");
+    let verifier =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(known), provider.clone());
+    let key = rustls::pki_types::PrivateKeyDer::try_from(server.signing_key.serialize_der()).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(verifier.build().expect("a verifier"))
+        .with_single_cert(vec![server.cert.der().clone()], key)
+        .expect("a certificate");
+    let tls = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let receiver = Receiver::start_with(Some(tls), |_| answer(204, "", "")).await;
+    let key = client.signing_key.serialize_pem();
+    let around = || Surroundings {
+        folder: folder.path(),
+        secret: Arc::new({
+            let key = key.clone();
+            move |_| Ok(Secret::new(key.clone()))
+        }),
+        ..surroundings()
+    };
+    let built = |keys: Value| {
+        Sink::Webhook(Webhook::build("hook", section(&receiver, keys), &around()).expect("a sink"))
+    };
+    let own = json!({
+        "ca_file": "ca.pem", "client_certificate": "client.pem", "client_key": { "file": "client.key" },
+    });
+    assert_eq!(deliver(&built(own), &["a"]).await.outcomes, [Outcome::Delivered]);
+    let report = deliver(&built(json!({ "ca_file": "ca.pem" })), &["b"]).await;
+    assert_eq!(report.outcomes, [Outcome::Retry]);
+    assert!(reason(&report).to_lowercase().contains("certificate"), "{}", reason(&report));
+    assert_eq!(receiver.seen().len(), 1, "nothing is taken of a stranger");
 }
 
 #[test]
@@ -228,6 +353,7 @@ fn mistakes_are_told() {
     assert_eq!(given(json!({ "headers": { "X-Team": "soc" }, "format": "cef", "batch": "ndjson" })), "");
     for (keys, words) in [
         (json!({ "headers": { "Host": "x" } }), "written by the sink itself"),
+        (json!({ "headers": { "X-Team": "soc", "x-team": "noc" } }), "stands there twice"),
         (json!({ "headers": { "webhook-id": "x" } }), "written by the sink itself"),
         (json!({ "headers": { "a b": "x" } }), "no name of a header"),
         (json!({ "headers": { "a": "x\ny" } }), "a character that no header has"),
@@ -251,52 +377,29 @@ fn mistakes_are_told() {
     assert!(said.contains("the proxy of [network] connects in its place"), "{said}");
 }
 
-struct Misbehaving {
-    receiver: Receiver,
-    behaviour: Arc<Mutex<Behaviour>>,
-    taken: Arc<Mutex<Vec<String>>>,
-}
+struct Hook(Misbehaving);
 
-impl Misbehaving {
+impl Hook {
     async fn start() -> Self {
-        let behaviour = Arc::new(Mutex::new(Behaviour::Well));
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let (now, taking) = (Arc::clone(&behaviour), Arc::clone(&taken));
-        let receiver = Receiver::start(move |request| {
-            if request.body.is_empty() {
-                return answer(405, "", "");
-            }
-            let ids = ids(request);
-            let behaviour = *now.lock().expect("a lock");
-            match behaviour {
-                Behaviour::Down => return answer(503, "", ""),
-                Behaviour::Slow => return HANGS.to_owned(),
-                Behaviour::RefusesOne if ids.contains(&BAD.to_owned()) => return answer(422, "", "no"),
-                _ => {}
-            }
-            taking.lock().expect("a lock").extend(ids);
-            match behaviour {
-                Behaviour::Cuts => "HTTP/1.1 20".to_owned(),
-                _ => answer(204, "", ""),
-            }
-        });
-        Self { receiver: receiver.await, behaviour, taken }
+        let refused = answer(422, "", "no");
+        let answers = Answers { well: answer(204, "", ""), refused, nonsense: String::new() };
+        Self(Misbehaving::start(ids, answers).await)
     }
 }
 
-impl Harness for Misbehaving {
+impl Harness for Hook {
     async fn sink(&mut self, behaviour: Behaviour, timeout: Duration) -> Sink {
-        *self.behaviour.lock().expect("a lock") = behaviour;
+        self.0.behave(behaviour);
         // In one request, so that they arrive in their order.
         let settings = WebhookSettings {
             timeout: Span(timeout),
-            ..section(&self.receiver, json!({ "batch": "array" }))
+            ..section(&self.0.receiver, json!({ "batch": "array" }))
         };
         Sink::Webhook(Webhook::build("suite", settings, &surroundings()).expect("a sink"))
     }
 
     async fn taken(&self) -> Vec<String> {
-        self.taken.lock().expect("a lock").clone()
+        self.0.taken()
     }
 
     fn impossible(behaviour: Behaviour) -> Option<&'static str> {
@@ -308,7 +411,7 @@ impl Harness for Misbehaving {
 
 #[tokio::test]
 async fn suite() {
-    suite::run(Misbehaving::start).await;
+    suite::run(Hook::start).await;
 }
 
 #[test]

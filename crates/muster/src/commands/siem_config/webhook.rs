@@ -6,7 +6,6 @@ use muster_siem::sinks::{BatchAs, SinkSettings};
 
 use super::known::{File, Known};
 use crate::exit_code::{Exit, Failed};
-use crate::shown::output::plain;
 
 pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
     let sinks = known.sinks("webhook", |sink| match sink {
@@ -43,11 +42,11 @@ pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {
         // Writing to a String cannot fail.
         write!(
             text,
-            "\nSink `{name}`: POST {target}\n\nA request holds {what}.\n\n{signed}\n\nAnswer 2xx within {timeout:?} once the message is kept: it \
+            "\nSink `{name}`: POST to its address at {target}, which may be a secret and stands in Muster's settings\n\nA request holds {what}.\n\n{signed}\n\nAnswer 2xx within {timeout:?} once the message is kept: it \
              counts as delivered then. What had no answer comes again with\nthe same webhook-id: keep the ids of some days, and \
              answer 2xx to one that is known. Answer 400 or 422 only to a message\nthat can never be taken, 429 or 503 with \
              Retry-After when it is too much, and 410 when nothing is wanted any more.\n",
-            target = plain(settings.url.as_str()),
+            target = settings.url.origin(),
             timeout = settings.timeout.0,
         )
         .ok();

@@ -4,8 +4,9 @@
 //! `acks=all`: all replicas in sync have it. Events go out under a producer's number and numbers of their own (Kafka's
 //! idempotent producer), by which a broker knows what it has already: while the process lives, a lost answer doubles
 //! nothing, since the same batch is sent again, byte for byte, before anything else. A process that is killed leaves
-//! its number: what it sent and got no answer for is sent by the next one, and may be there twice. So may what went
-//! out under numbers that the brokers have forgotten meanwhile. Consumers tell such events by their header `event_id`.
+//! its number: what it sent and the store does not know to be delivered is sent by the next one, and may be there twice.
+//! So may what was given up since no broker said for too long what became of it, or since brokers have forgotten its
+//! numbers. Consumers tell such events by their header `event_id`.
 //!
 //! Events of one record have the same key, so that they stay in one partition, in their order.
 //!
@@ -14,6 +15,7 @@
 mod cluster;
 mod connection;
 mod errors;
+mod heads;
 mod lanes;
 mod oauth;
 mod producer;
@@ -35,6 +37,7 @@ pub use self::settings::{
 
 use self::cluster::{Cluster, Topic};
 use self::connection::{Proof, Way};
+use self::heads::Heads;
 use self::lanes::{EventKey, event_keys};
 use self::oauth::Tokens;
 use self::producer::{Packed, Producer, Said, Sent};
@@ -43,7 +46,6 @@ use super::batch::{self, Formatted, REFUSALS_MAX, Refusals};
 use super::error::SinkError;
 use super::http;
 use super::outcomes::Outcomes;
-use super::record_ids::RecordIds;
 use super::settings::{Settings, Surroundings, bytes};
 use super::wire::Tls;
 use crate::formats::{Encoding, Event, Events};
@@ -178,65 +180,6 @@ fn proof(settings: &KafkaSettings, around: &Surroundings<'_>) -> Result<Proof, S
         clock: Arc::clone(&around.clock),
         kept: tokio::sync::Mutex::default(),
     })))
-}
-
-/// Key and headers of each record of a delivery batch.
-struct Heads {
-    ids: RecordIds,
-    tenant: String,
-    content_type: &'static str,
-    records: Vec<Head>,
-}
-
-struct Head {
-    key: String,
-    source: String,
-    id: String,
-    version: String,
-    digest: String,
-}
-
-impl Heads {
-    fn of(batch: DeliveryBatch<'_>, content_type: &'static str) -> Self {
-        let tenant = batch.tenant.id.to_string();
-        let records = batch.records().map(|(source, record)| {
-            let head = record.head;
-            Head {
-                key: format!("{tenant}/{source}/{}", head.id),
-                source: source.to_string(),
-                id: head.id.clone(),
-                version: head.updated_at.map(|at| at.to_string()).unwrap_or_default(),
-                digest: format!("{:032x}", u128::from_be_bytes(head.hash.0)),
-            }
-        });
-        Self { ids: RecordIds::of(batch), records: records.collect(), tenant, content_type }
-    }
-
-    /// The record of an event: key, value, headers.
-    fn with<T>(&self, event: &Event<'_>, take: impl FnOnce(&[u8], &[u8], &[(&str, &[u8])]) -> T) -> T {
-        let Some(head) = self.records.get(event.envelope.record) else { return take(&[], event.bytes, &[]) };
-        let event_id = self.ids.of_event(event);
-        let mut headers: Vec<(&str, &[u8])> = vec![
-            ("event_id", event_id.as_bytes()),
-            ("tenant_id", self.tenant.as_bytes()),
-            ("source", head.source.as_bytes()),
-            ("record_id", head.id.as_bytes()),
-            ("record_digest", head.digest.as_bytes()),
-            ("content_type", self.content_type.as_bytes()),
-        ];
-        if !head.version.is_empty() {
-            headers.push(("record_version", head.version.as_bytes()));
-        }
-        let part = format!("{}/{}", event.envelope.part, event.envelope.parts);
-        if event.envelope.parts > 1 {
-            headers.push(("part", part.as_bytes()));
-        }
-        take(head.key.as_bytes(), event.bytes, &headers)
-    }
-
-    fn key(&self, event: &Event<'_>) -> &[u8] {
-        self.records.get(event.envelope.record).map_or(&[], |head| head.key.as_bytes())
-    }
 }
 
 /// How an event stands.

@@ -199,10 +199,16 @@ impl Amqp {
             let node = connection.server().to_owned();
             let sent: Vec<Message<'_>> = next.iter().map(|place| messages[*place].clone()).collect();
             let (verdicts, done) = connection.publish(&sent, until).await;
+            let is_nacked = verdicts.contains(&Verdict::NotTaken);
             for (place, verdict) in next.iter().zip(verdicts) {
                 fates[*place] = self.fate(&node, &messages[*place], verdict);
             }
             let stopped = match done {
+                // A quorum queue that was full goes on refusing what comes by the same channel, also when its limit was raised.
+                Ok(()) if is_nacked => {
+                    connection.close().await;
+                    continue;
+                }
                 Ok(()) => {
                     self.nodes.keep(connection);
                     continue;

@@ -307,9 +307,16 @@ async fn confirms_come_in_any_order_and_a_return_before_its_own() {
     assert_eq!(report.outcomes, [Delivered, Retry, Delivered, Retry, Delivered, Retry, Delivered, Delivered]);
     assert!(reason(&report).contains("no queue is bound to exchange `muster`"), "{}", reason(&report));
     assert!(reason(&report).starts_with("sink `amqp` (127.0.0.1:"), "{}", reason(&report));
+    assert_eq!(
+        broker.left.load(Ordering::Relaxed),
+        1,
+        "a channel by which something was nacked is of no more use"
+    );
+    let report = deliver(&amqp, &["unroutable", "last"]).await;
+    assert_eq!(report.outcomes, [Retry, Delivered]);
     let report = deliver(&amqp, &["nacked", "last"]).await;
     assert!(reason(&report).contains("x-overflow"), "{}", reason(&report));
-    assert_eq!(broker.opened.load(Ordering::Relaxed), 1, "none of it is the connection's fault");
+    assert_eq!(broker.opened.load(Ordering::Relaxed), 2, "what comes back is not the connection's fault");
 }
 
 /// What might pass for a confirm, and is none.

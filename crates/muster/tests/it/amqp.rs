@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use muster::deliver::StepOutcome;
 use muster_emulator::Config;
 use muster_store::Store;
 use rustix::process::{Pid, Signal};
@@ -14,20 +15,27 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::brokers::{
-    all_is_delivered, free_port, judge, missing, python, run_python, takes_example, totals,
-    write_certificates, write_secret,
+    all_is_delivered, all_is_settled, free_port, is_told, judge, missing, python, run_python, takes_example,
+    totals, write_certificates, write_secret,
 };
-use crate::support::{Setup, config, eventually};
+use crate::support::{Bench, Setup, config, eventually};
 
-const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
+const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
-/// `wait QUEUES`, until they are there; `count QUEUES`; `read QUEUES FILE`.
+/// `wait QUEUES`, until the broker and they are there; `count QUEUES`, when their number does not grow any more; `read
+/// QUEUES FILE`.
 const SCRIPT: &str = r#"
 import sys, time
 import pika
-port, what, queues, rest = int(sys.argv[1]), sys.argv[2], sys.argv[3].split(","), sys.argv[4:]
-connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", port, "soc", pika.PlainCredentials("reader", "reader")))
+port, what, queues, rest = int(sys.argv[1]), sys.argv[2], [name for name in sys.argv[3].split(",") if name], sys.argv[4:]
 until = time.monotonic() + 120
+while True:
+    try:
+        connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", port, "soc", pika.PlainCredentials("reader", "reader")))
+        break
+    except pika.exceptions.AMQPConnectionError:
+        assert what == "wait" and time.monotonic() < until, "there is no broker"
+        time.sleep(0.1)
 while what == "wait" and queues:
     try:
         connection.channel().queue_declare(queues[0], passive=True)
@@ -36,9 +44,14 @@ while what == "wait" and queues:
         assert time.monotonic() < until, queues
         time.sleep(0.2)
 channel = connection.channel()
-count = sum(channel.queue_declare(queue, passive=True).method.message_count for queue in queues)
+def count():
+    return sum(channel.queue_declare(queue, passive=True).method.message_count for queue in queues)
 if what == "count":
-    print(count)
+    before, now = -1, count()
+    while before != now:
+        time.sleep(0.1)
+        before, now = now, count()
+    print(now)
 elif what == "read":
     ids = set()
     with open(rest[0], "wb") as out:
@@ -68,9 +81,8 @@ struct RabbitMq {
 impl RabbitMq {
     async fn start() -> Option<Self> {
         let python = python("pika").await?;
-        let server = Path::new(PROGRAMS).join("rabbitmq-server");
-        if !server.exists() {
-            return missing(&server.display().to_string());
+        if !Path::new(SERVER).exists() {
+            return missing(SERVER);
         }
         let (folder, port, dist_port, tls_port) =
             (tempfile::tempdir().expect("a folder"), free_port(), free_port(), free_port());
@@ -80,45 +92,60 @@ impl RabbitMq {
             "listeners.tcp.1 = 127.0.0.1:{port}\nlisteners.ssl.1 = 127.0.0.1:{tls_port}\nloopback_users = none\n\
              max_message_size = 200000\nauth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\n\
              ssl_cert_login_from = common_name\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
-             ssl_options.keyfile = {}\nssl_options.verify = verify_peer\n",
+             ssl_options.keyfile = {}\nssl_options.verify = verify_peer\nload_definitions = {}\n",
             path("ca.pem"),
             path("server.pem"),
-            path("server.key")
+            path("server.key"),
+            path("definitions.json")
         );
+        let user = |name: &str, password: &str| json!({ "name": name, "password": password, "tags": "" });
+        let definitions = json!({
+            "vhosts": [{ "name": "soc" }],
+            "users": [user("reader", "reader"), user("muster", "right"), user("muster-cert", "none")],
+            "permissions": [{ "user": "reader", "vhost": "soc", "configure": ".*", "write": ".*", "read": ".*" }],
+        });
+        std::fs::write(path("definitions.json"), definitions.to_string()).expect("written");
         std::fs::write(folder.path().join("rabbitmq.conf"), settings).expect("written");
         std::fs::write(folder.path().join("plugins"), "[rabbitmq_auth_mechanism_ssl].\n").expect("written");
         let node = format!("muster-test-{port}@localhost");
-        let process =
-            command("rabbitmq-server", folder.path(), (&node, port, dist_port)).spawn().expect("it starts");
+        let process = command(folder.path(), (&node, port, dist_port)).spawn().expect("it starts");
         let broker = Self { python, folder, port, tls_port, node, dist_port, process };
-        broker.is_there().await;
-        broker.control(&["add_vhost", "soc"]).await;
-        broker.control(&["add_user", "reader", "reader"]).await;
-        broker.control(&["set_permissions", "-p", "soc", "reader", ".*", ".*", ".*"]).await;
-        broker.control(&["add_user", "muster", "right"]).await;
+        broker.is_there("").await;
         Some(broker)
     }
 
-    fn command(&self, program: &str) -> Command {
-        command(program, self.folder.path(), (&self.node, self.port, self.dist_port))
+    /// Waits until it has started, and has these queues.
+    async fn is_there(&self, queues: &str) {
+        run_python(&self.python, SCRIPT, &[&*self.port.to_string(), "wait", queues]).await;
     }
 
-    async fn is_there(&self) {
-        eventually("RabbitMQ listens", async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok()
-        })
-        .await;
-        // What was stored is there once it has started altogether.
-        eventually("RabbitMQ has started", async || {
-            let waited = self.command("rabbitmqctl").arg("await_startup").output().await;
-            waited.expect("rabbitmqctl starts").status.success()
-        })
-        .await;
+    /// Has the node itself do something, as `rabbitmqctl` would, which is a virtual machine of its own each time: that
+    /// takes longer than all the rest of a test.
+    async fn control(&self, erlang: &str) {
+        use tokio::io::AsyncWriteExt as _;
+        let cookie = std::fs::read_to_string(self.folder.path().join(".erlang.cookie")).expect("a cookie");
+        let mut call = Command::new("erl_call")
+            .args(["-sname", &self.node, "-c", cookie.trim(), "-e"])
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("erl_call starts");
+        let line = format!("{erlang}\n");
+        call.stdin.take().expect("a pipe").write_all(line.as_bytes()).await.expect("written");
+        let output = call.wait_with_output().await.expect("it ends");
+        assert!(output.stdout.starts_with(b"{ok, ok}"), "{erlang}: {output:?}");
     }
 
-    async fn control(&self, arguments: &[&str]) {
-        let output = self.command("rabbitmqctl").args(arguments).output().await.expect("rabbitmqctl starts");
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    /// What a user may write to in the virtual host.
+    async fn permit(&self, user: &str, write: &str) {
+        let [user, write] = [user, write].map(|text| text.replace('\\', "\\\\"));
+        let rights = format!("<<\"^$\">>, <<\"{write}\">>, <<\"^$\">>");
+        self.control(&format!(
+            "rabbit_auth_backend_internal:set_permissions(<<\"{user}\">>, <<\"soc\">>, {rights}, <<\"test\">>)."
+        ))
+        .await;
     }
 
     /// SIGKILL, to the node itself and to the script that started it.
@@ -137,10 +164,11 @@ impl RabbitMq {
         self.process.start_kill().ok();
     }
 
-    async fn restart(&mut self) {
+    /// Starts it again; [`is_there`](Self::is_there) waits for it.
+    fn restart(&mut self) {
         std::fs::remove_file(self.folder.path().join("pid")).expect("a pid file");
-        self.process = self.command("rabbitmq-server").spawn().expect("it starts");
-        self.is_there().await;
+        let named = (&*self.node, self.port, self.dist_port);
+        self.process = command(self.folder.path(), named).spawn().expect("it starts");
     }
 
     fn url(&self) -> String {
@@ -171,20 +199,21 @@ impl RabbitMq {
         let mut definitions: Value = serde_json::from_str(&text).expect("JSON");
         changes(&mut definitions);
         std::fs::write(&file, definitions.to_string()).expect("written");
-        self.control(&["import_definitions", file.to_str().expect("UTF-8")]).await;
+        self.control(&format!(
+            "{{ok, Text}} = file:read_file(\"{}\"), {{ok, Read}} = rabbit_json:try_decode(Text), \
+             rabbit_definitions:import_parsed(Read).",
+            file.display()
+        ))
+        .await;
         let commands = std::fs::read_to_string(folder.join("amqp.txt")).expect("written");
         let permissions = commands.lines().find(|line| line.starts_with("rabbitmqctl set_permissions"));
-        let words = permissions.expect("permissions").split(' ').skip(1).map(|word| word.trim_matches('\''));
-        // Both sinks are one user's here.
-        let words: Vec<&str> =
-            words.map(|word| if word == r"^muster$" { "^(muster|classic)$" } else { word }).collect();
-        if sink == "rabbit" {
-            self.control(&words).await;
-        }
+        let words: Vec<&str> = permissions.expect("permissions").split('\'').skip(1).step_by(2).collect();
+        let ["soc", "muster", "^$", write, "^$"] = words[..] else { panic!("{permissions:?}") };
+        self.permit("muster", write).await;
         let queues = definitions["queues"].as_array().expect("queues").iter();
         let names: Vec<&str> = queues.map(|queue| queue["name"].as_str().expect("a name")).collect();
         // They are made by and by.
-        run_python(&self.python, SCRIPT, &[&*self.port.to_string(), "wait", &names.join(",")]).await;
+        self.is_there(&names.join(",")).await;
         names.join(",")
     }
 }
@@ -195,8 +224,9 @@ impl Drop for RabbitMq {
     }
 }
 
-fn command(program: &str, folder: &Path, (node, port, dist_port): (&str, u16, u16)) -> Command {
-    let mut command = Command::new(Path::new(PROGRAMS).join(program));
+/// What starts a node.
+fn command(folder: &Path, (node, port, dist_port): (&str, u16, u16)) -> Command {
+    let mut command = Command::new(SERVER);
     let path = |name: &str| folder.join(name);
     command
         // Where a node that cannot start leaves its dump.
@@ -215,13 +245,10 @@ fn command(program: &str, folder: &Path, (node, port, dist_port): (&str, u16, u1
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    if program == "rabbitmqctl" {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    }
     command
 }
 
-async fn setup(broker: &RabbitMq, of: Config) -> (Setup, Arc<dyn Store>) {
+async fn setup(broker: &RabbitMq, of: Config, timeout: &str) -> (Setup, Arc<dyn Store>) {
     let url = broker.url();
     let sink = |name: &str, exchange: &str| {
         format!(
@@ -233,7 +260,7 @@ async fn setup(broker: &RabbitMq, of: Config) -> (Setup, Arc<dyn Store>) {
             routing_key = "{exchange}.{{{{ tenant.slug }}}}.{{{{ source }}}}"
             user = "muster"
             password = {{ file = "rabbit.password" }}
-            timeout = "5s"
+            timeout = "{timeout}"
             batch_size = "64KiB"
             "#
         )
@@ -258,143 +285,172 @@ fn classic(definitions: &mut Value) {
 }
 
 async fn says(store: &Arc<dyn Store>, sink: &str, what: &str) {
-    eventually(&format!("it is told of {sink}: {what}"), async || {
-        let error = totals(store, sink).await.and_then(|totals| totals.last_error);
-        error.is_some_and(|error| error.contains(what))
-    })
-    .await;
+    eventually(&format!("it is told of {sink}: {what}"), async || is_told(store, sink, what).await).await;
 }
 
-async fn owed(store: &Arc<dyn Store>) -> [u64; 2] {
-    let mut owed = [0; 2];
-    for (owed, sink) in owed.iter_mut().zip(["rabbit", "classic"]) {
-        *owed = totals(store, sink).await.map_or(0, |totals| totals.owed);
+const SINKS: [&str; 2] = ["rabbit", "classic"];
+
+/// By sink, how many messages are there beyond what is written down as delivered: those that are there twice already,
+/// and those that will be when they are sent again.
+async fn unwritten(broker: &RabbitMq, queues: &[String; 2], store: &Arc<dyn Store>) -> [u64; 2] {
+    let mut unwritten = [0; 2];
+    for (place, sink) in SINKS.into_iter().enumerate() {
+        let delivered = totals(store, sink).await.map_or(0, |totals| totals.delivered);
+        unwritten[place] = broker.count(&queues[place]).await.saturating_sub(delivered);
     }
-    owed
+    unwritten
+}
+
+/// Holds what each sink's queues have against the archive; nothing is there twice but so many.
+async fn judge_all(
+    broker: &RabbitMq,
+    queues: &[String; 2],
+    (setup, store): (&Setup, &Arc<dyn Store>),
+    (trouble, doubled_max): (&str, [u64; 2]),
+) {
+    for (place, sink) in SINKS.into_iter().enumerate() {
+        let verdict = judge((sink, trouble), setup, store, &broker.read(&queues[place]).await).await;
+        assert_eq!(verdict.dead_letters, 0);
+        assert!(verdict.doubled <= doubled_max[place], "{verdict:?}, and not more than {doubled_max:?}");
+    }
+}
+
+fn add_alerts(setup: &Setup, count: usize) {
+    for tenant in setup.emulator.tenants() {
+        setup.emulator.add_alerts(&tenant.id, count, None).expect("new alerts");
+    }
 }
 
 /// Kills of Muster, six times, and of the node under load; with quorum queues and with durable classic ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_kills_of_either_side_nothing_is_lost() {
     let Some(mut broker) = RabbitMq::start().await else { return };
-    let (setup, store) = setup(&broker, Config { alerts: Some(300), ..config() }).await;
+    // Nothing is given up because the machine is slow: that would double it, too.
+    let (setup, store) = setup(&broker, Config { alerts: Some(200), ..config() }, "60s").await;
     let queues = [broker.make(&setup, "rabbit", |_| {}).await, broker.make(&setup, "classic", classic).await];
     let tested = setup.muster(&["sink", "test", "rabbit"]).await;
     let said = String::from_utf8_lossy(&tested.stdout).into_owned();
     assert!(tested.status.success() && said.contains("it has the exchange `muster`"), "{tested:?}");
     assert_eq!(broker.count(&queues[0]).await, 0, "a test leaves nothing behind");
-    let mut owed_at_kills = [0; 2];
     for _ in 0..6 {
+        let before = totals(&store, "rabbit").await.map_or(0, |totals| totals.delivered);
         let mut muster = setup.run();
-        let before = broker.count(&queues[0]).await;
-        eventually("it has published something, or has done all", async || {
-            broker.count(&queues[0]).await > before || setup.lost() == 0
+        eventually("some of it is delivered", async || {
+            totals(&store, "rabbit").await.is_some_and(|totals| totals.delivered > before)
         })
         .await;
         muster.kill().await.expect("killed");
-        owed(&store).await.iter().zip(&mut owed_at_kills).for_each(|(owed, sum)| *sum += owed);
-        for tenant in setup.emulator.tenants() {
-            setup.emulator.add_alerts(&tenant.id, 10, None).expect("new alerts");
-        }
+        add_alerts(&setup, 10);
     }
+    let mut doubled_max = unwritten(&broker, &queues, &store).await;
     let mut muster = setup.run();
     all_is_delivered(&setup, &store).await;
-    let mut doubled = [0; 2];
-    for (place, sink) in ["rabbit", "classic"].into_iter().enumerate() {
-        let trouble = "kill -9 of Muster six times";
-        let verdict = judge((sink, trouble), &setup, &store, &broker.read(&queues[place]).await).await;
-        assert_eq!(verdict.dead_letters, 0);
-        assert!(
-            verdict.doubled <= owed_at_kills[place],
-            "more than was owed at the kills: {owed_at_kills:?}"
-        );
-        doubled[place] = verdict.doubled;
-    }
+    let trouble = ("kill -9 of Muster six times", doubled_max);
+    judge_all(&broker, &queues, (&setup, &store), trouble).await;
+
+    // What two workers have under way: two requests each.
+    let archive = std::fs::read_to_string(setup.path().join("archive.ndjson")).expect("the archive");
+    let shortest = archive.lines().map(str::len).min().expect("a record") as u64;
+    let under_way = 2 * 2 * ((64 << 10) / shortest + 1);
     for _ in 0..2 {
-        for tenant in setup.emulator.tenants() {
-            setup.emulator.add_alerts(&tenant.id, 60, None).expect("new alerts");
-        }
+        add_alerts(&setup, 60);
         let before = totals(&store, "rabbit").await.map_or(0, |totals| totals.delivered);
         eventually("some of it is delivered", async || {
             totals(&store, "rabbit").await.is_some_and(|totals| totals.delivered > before)
         })
         .await;
         broker.kill().await;
-        owed(&store).await.iter().zip(&mut owed_at_kills).for_each(|(owed, sum)| *sum += owed);
-        for tenant in setup.emulator.tenants() {
-            setup.emulator.add_alerts(&tenant.id, 5, None).expect("new alerts");
-        }
-        for sink in ["rabbit", "classic"] {
+        doubled_max = doubled_max.map(|doubled| doubled + under_way);
+        add_alerts(&setup, 5);
+        // It takes its time to start, and nobody listens meanwhile.
+        broker.restart();
+        for sink in SINKS {
             says(&store, sink, "no way to the broker").await;
         }
-        broker.restart().await;
+        broker.is_there(&queues.join(",")).await;
     }
     all_is_delivered(&setup, &store).await;
-    for (place, sink) in ["rabbit", "classic"].into_iter().enumerate() {
-        let trouble = "kill -9 of RabbitMQ twice, away for a while";
-        let verdict = judge((sink, trouble), &setup, &store, &broker.read(&queues[place]).await).await;
-        assert_eq!(verdict.dead_letters, 0);
-        assert!(
-            verdict.doubled <= owed_at_kills[place],
-            "more than was owed at the kills: {owed_at_kills:?}"
-        );
-        assert!(verdict.doubled >= doubled[place]);
-    }
+    let trouble = ("kill -9 of RabbitMQ twice, away for a while", doubled_max);
+    judge_all(&broker, &queues, (&setup, &store), trouble).await;
     muster.kill().await.expect("killed");
 }
 
+async fn tells(store: &Arc<dyn Store>, sink: &str, what: &str) {
+    let told = totals(store, sink).await.and_then(|totals| totals.last_error);
+    assert!(told.as_ref().is_some_and(|told| told.contains(what)), "{what}: {told:?}");
+}
+
+/// Brings what one tenant owes to sink `rabbit`: for what the broker takes its time to refuse.
+async fn try_once(bench: &Bench) {
+    bench.collect().await;
+    let deliverer = bench.deliverers.iter().find(|deliverer| deliverer.name == "rabbit").expect("a sink");
+    assert_eq!(deliverer.step().await.expect("the store answers"), StepOutcome::Retry);
+}
+
+/// Muster's parts are in this process, with a clock of their own, so that no pause between two attempts is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_is_owed_and_what_is_too_large_is_alone() {
     let Some(broker) = RabbitMq::start().await else { return };
     over_tls_by_its_certificate(&broker).await;
-    let (setup, store) = setup(&broker, Config { alerts: Some(40), large_one_in: 20, ..config() }).await;
-    broker.control(&["set_permissions", "-p", "soc", "muster", "^$", "^(muster|classic)$", "^$"]).await;
+    let of = Config { alerts: Some(40), large_one_in: 20, ..config() };
+    let (setup, store) = setup(&broker, of, "5s").await;
+    broker.permit("muster", "^(muster|classic)$").await;
     let password = setup.path().join("rabbit.password");
     write_secret(&password, "wrong");
-    let mut muster = setup.run();
-    says(&store, "rabbit", "check the sink's user and password").await;
+    let bench = Bench::new(&setup).await;
+    try_once(&bench).await;
+    tells(&store, "rabbit", "check the sink's user and password").await;
     let tested = setup.muster(&["sink", "test", "rabbit"]).await;
     assert!(!tested.status.success(), "{tested:?}");
-    muster.kill().await.expect("killed");
+    drop(bench);
     write_secret(&password, "right");
-    let mut muster = setup.run();
-    says(&store, "rabbit", "make the exchange").await;
+    let bench = Bench::new(&setup).await;
+    bench.pass(90);
+    bench.rounds(1).await;
+    tells(&store, "rabbit", "make the exchange").await;
     let tested = setup.muster(&["sink", "test", "rabbit"]).await;
     assert!(String::from_utf8_lossy(&tested.stdout).contains("make the exchange"), "{tested:?}");
     // An exchange that nothing is bound to confirms everything.
     broker.make(&setup, "rabbit", |definitions| definitions["bindings"] = json!([])).await;
     broker.make(&setup, "classic", classic).await;
-    says(&store, "rabbit", "no queue is bound to exchange `muster`").await;
+    bench.rounds(1).await;
+    tells(&store, "rabbit", "no queue is bound to exchange `muster`").await;
     let none = totals(&store, "rabbit").await.map(|totals| (totals.delivered, totals.rejected));
     assert_eq!(none, Some((0, 0)), "confirmed is not delivered");
     // A policy makes the queues full.
-    broker
-        .control(&[
-            "set_policy",
-            "-p",
-            "soc",
-            "full",
-            "^muster",
-            r#"{"max-length":1,"overflow":"reject-publish"}"#,
-        ])
-        .await;
+    let policy = r#"[{<<"max-length">>, 1}, {<<"overflow">>, <<"reject-publish">>}]"#;
+    let at = r#"<<"soc">>, <<"full">>"#;
+    let set = format!(r#"rabbit_policy:set({at}, <<"^muster">>, {policy}, 0, <<"queues">>, <<"test">>)."#);
+    broker.control(&set).await;
     let queues = broker.make(&setup, "rabbit", |_| {}).await;
-    says(&store, "rabbit", "x-overflow").await;
+    bench.rounds(2).await;
+    tells(&store, "rabbit", "x-overflow").await;
     // Each queue has taken one message, so what is too large is judged; nothing else is buried.
     let letters = store.dead_letters(None, 10_000).await.expect("the store answers");
     assert!(letters.iter().all(|letter| letter.reason.contains("max_message_size")), "{letters:?}");
-    broker.control(&["clear_policy", "-p", "soc", "full"]).await;
-    all_is_delivered(&setup, &store).await;
-    let trouble = "wrong credentials, no exchange, no queue, a full queue, too large";
+    broker.control(&format!(r#"rabbit_policy:delete({at}, <<"test">>)."#)).await;
+    all_is_settled(&setup, &bench).await;
+    over_an_alarm(&broker, &setup, (&bench, &store)).await;
+    let trouble = "wrong credentials, no exchange, no queue, a full queue, too large, blocked";
     let verdict = judge(("rabbit", trouble), &setup, &store, &broker.read(&queues).await).await;
     assert!(verdict.dead_letters > 0, "half a megabyte is more than the broker takes");
     let letters = store.dead_letters(None, 10_000).await.expect("the store answers");
-    assert!(letters.iter().any(|letter| letter.reason.contains("max_message_size")), "{letters:?}");
-    muster.kill().await.expect("killed");
+    assert!(letters.iter().all(|letter| letter.reason.contains("max_message_size")), "{letters:?}");
+}
+
+/// The broker has too little memory, and blocks whoever publishes.
+async fn over_an_alarm(broker: &RabbitMq, setup: &Setup, (bench, store): (&Bench, &Arc<dyn Store>)) {
+    let limit = |limit: &str| format!("vm_memory_monitor:set_vm_memory_high_watermark({limit}).");
+    broker.control(&limit("{absolute, 1000}")).await;
+    let tenant = &setup.emulator.tenants()[0].id;
+    setup.emulator.add_alerts(tenant, 1, None).expect("a new alert");
+    try_once(bench).await;
+    tells(store, "rabbit", "the broker takes nothing from publishers at present").await;
+    broker.control(&limit("0.4")).await;
+    all_is_settled(setup, bench).await;
 }
 
 async fn over_tls_by_its_certificate(broker: &RabbitMq) {
-    broker.control(&["add_user", "muster-cert", "none"]).await;
     let path = |name: &str| broker.folder.path().join(name).display().to_string();
     let tls = format!(
         "url = \"amqps://localhost:{}/soc\"\nca_file = \"{}\"\nexchange = \"amq.topic\"\n",
@@ -419,13 +475,37 @@ async fn over_tls_by_its_certificate(broker: &RabbitMq) {
     let said = test("external").await;
     assert!(said.contains("permissions in it"), "{said}");
     for (user, sink) in [("muster-cert", "external"), ("muster", "plain")] {
-        broker.control(&["set_permissions", "-p", "soc", user, "^$", "^$", "^$"]).await;
+        broker.permit(user, "^$").await;
         let said = test(sink).await;
         assert!(said.contains("permission to write to the exchange"), "{said}");
-        broker.control(&["set_permissions", "-p", "soc", user, "^$", "^amq\\.topic$", "^$"]).await;
+        broker.permit(user, r"^amq\.topic$").await;
         let said = test(sink).await;
         assert!(said.contains("takes the credentials for virtual host `soc`, and messages"), "{said}");
     }
+}
+
+/// Permissions that are set for one sink are those of its user, who may be another sink's, too; and a saved query is a
+/// source like the others.
+#[tokio::test]
+async fn a_user_of_two_sinks_may_write_for_both_and_saved_queries_have_queues() {
+    let sink = |name: &str, keys: &str| {
+        format!(
+            "[sinks.{name}]\ntype = \"amqp\"\nurl = \"amqp://rabbit.example/soc\"\nuser = \"muster\"\n\
+             password = {{ file = \"rabbit.password\" }}\n{keys}\n"
+        )
+    };
+    let extra = [
+        sink("first", "exchange = \"alerts\""),
+        sink("second", "routing_key = \"{{ tenant.slug }}.{{ source }}\""),
+        "[hunts.encoded-commands]\nquery = \"DeviceProcessEvents\"\nevery = \"1h\"\n".to_owned(),
+    ]
+    .concat();
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(0), ..config() }, &extra).await;
+    let printed = setup.muster(&["siem-config", "amqp"]).await;
+    let said = String::from_utf8_lossy(&printed.stdout).into_owned();
+    assert_eq!(said.matches("add_user 'muster'").count(), 1, "{printed:?}");
+    assert!(said.contains(r"'^$' '^(alerts|amq\.default)$' '^$'"), "{said}");
+    assert!(said.contains(".graph_hunting-encoded-commands\""), "{said}");
 }
 
 #[tokio::test]

@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::brokers::{
-    all_is_delivered, free_port, judge, missing, python, run_python, takes_example, totals,
-    write_certificates, write_secret,
+    all_is_delivered, all_is_settled, free_port, is_told, judge, missing, python, run_python, takes_example,
+    totals, write_certificates, write_secret,
 };
-use crate::support::{Setup, config, eventually};
+use crate::support::{Bench, Setup, config, eventually};
 
 /// `create JSON`, `update JSON`, `count`, `read FILE`.
 const SCRIPT: &str = r#"
@@ -178,11 +178,7 @@ fn password(setup: &Setup, password: &str) {
 }
 
 async fn says(store: &Arc<dyn Store>, what: &str) {
-    eventually(&format!("it is told: {what}"), async || {
-        let error = totals(store, "nats").await.and_then(|totals| totals.last_error);
-        error.is_some_and(|error| error.contains(what))
-    })
-    .await;
+    eventually(&format!("it is told: {what}"), async || is_told(store, "nats", what).await).await;
 }
 
 /// Kills of Muster, six times, and of the server under load.
@@ -264,37 +260,46 @@ async fn the_newest_server_tells_repetitions_by_its_window() {
     over_kills(true, "window").await;
 }
 
-/// Wrong credentials, no stream, a stream that is full, and records that it refuses for their length.
+/// Wrong credentials, no stream, a stream that is full, and records that it refuses for their length. Muster's parts are
+/// in this process, with a clock of their own, so that no pause between two attempts is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_is_owed_and_what_is_poisonous_is_alone() {
     let Some(server) = NatsServer::start(false).await else { return };
     let of = Config { alerts: Some(60), large_one_in: 20, ..config() };
     let (setup, store) = setup(&server, of, "subject").await;
     password(&setup, "wrong");
-    let mut muster = setup.run();
-    says(&store, "check the sink's user and password").await;
+    let bench = Bench::new(&setup).await;
+    bench.rounds(1).await;
+    tells(&store, "check the sink's user and password").await;
     let tested = setup.muster(&["sink", "test", "nats"]).await;
     assert!(!tested.status.success(), "{tested:?}");
     let said = String::from_utf8_lossy(&[tested.stdout, tested.stderr].concat()).into_owned();
     assert!(!said.contains("wrong"), "{said}");
-    muster.kill().await.expect("killed");
+    drop(bench);
     password(&setup, "right");
-    let mut muster = setup.run();
-    says(&store, "there is no stream `MUSTER`").await;
+    let bench = Bench::new(&setup).await;
+    bench.pass(90);
+    bench.rounds(1).await;
+    tells(&store, "there is no stream `MUSTER`").await;
     assert_eq!(totals(&store, "nats").await.map(|totals| (totals.delivered, totals.rejected)), Some((0, 0)));
     server.create(&setup, "create", &[("max_msgs", 1)]).await;
-    says(&store, "raise its limits").await;
+    bench.rounds(2).await;
+    tells(&store, "raise its limits").await;
     assert_eq!(totals(&store, "nats").await.map(|totals| totals.rejected), Some(0), "nothing is buried");
     assert!(server.count().await <= 1);
     server.create(&setup, "update", &[("max_msgs", -1), ("max_msg_size", 100_000)]).await;
-    all_is_delivered(&setup, &store).await;
+    all_is_settled(&setup, &bench).await;
     let trouble = "wrong credentials, no stream, a full stream, poisonous records";
     let verdict = judge(("nats", trouble), &setup, &store, &server.read().await).await;
     assert_eq!(verdict.doubled, 0);
     assert!(verdict.dead_letters > 0, "half a megabyte is more than the stream takes");
     let letters = store.dead_letters(None, 10_000).await.expect("the store answers");
-    assert!(letters.iter().any(|letter| letter.reason.contains("max_msg_size")), "{letters:?}");
-    muster.kill().await.expect("killed");
+    assert!(letters.iter().all(|letter| letter.reason.contains("max_msg_size")), "{letters:?}");
+}
+
+async fn tells(store: &Arc<dyn Store>, what: &str) {
+    let told = totals(store, "nats").await.and_then(|totals| totals.last_error);
+    assert!(told.as_ref().is_some_and(|told| told.contains(what)), "{what}: {told:?}");
 }
 
 /// The server wants a certificate, and a signature by an nkey; or a JWT of an account that it knows nothing of.
@@ -361,6 +366,100 @@ async fn over_tls_a_certificate_and_an_nkey_are_shown() {
         );
     }
     process.kill().await.expect("killed");
+}
+
+/// Writes `server.conf` of an operator with one account, and credentials files of a user of it and of a stranger, as
+/// `nsc` would. What NATS's keys and tokens look like stands in its `nkeys` and `jwt`.
+const CREDENTIALS: &str = r#"
+import base64, json, os, sys, time
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+folder, port = sys.argv[1:]
+def text(data):
+    crc = 0
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xffff
+    return base64.b32encode(data + crc.to_bytes(2, "little")).rstrip(b"=").decode()
+class Key:
+    def __init__(self, letter):
+        kind = (ord(letter) - ord("A")) << 3
+        self.private = Ed25519PrivateKey.generate()
+        self.public = text(bytes([kind]) + self.private.public_key().public_bytes_raw())
+        self.seed = text(bytes([18 << 3 | kind >> 5, (kind & 31) << 3]) + self.private.private_bytes_raw())
+def part(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+def token(by, of, nats):
+    claims = {"jti": of.public, "iat": int(time.time()), "iss": by.public, "name": "x", "sub": of.public, "nats": {**nats, "version": 2}}
+    signed = part(json.dumps({"typ": "JWT", "alg": "ed25519-nkey"}).encode()) + "." + part(json.dumps(claims).encode())
+    return signed + "." + part(by.private.sign(signed.encode()))
+operator, account, other = Key("O"), Key("A"), Key("A")
+limits = {name: -1 for name in ["subs", "data", "payload", "imports", "exports", "conn", "leaf", "mem_storage", "disk_storage", "streams", "consumer"]}
+held = token(operator, account, {"type": "account", "limits": {**limits, "wildcards": True}})
+with open(os.path.join(folder, "nats.conf"), "w") as out:
+    out.write(f'listen: "127.0.0.1:{port}"\n')
+    out.write(f'operator: {token(operator, operator, {"type": "operator"})}\nresolver: MEMORY\nresolver_preload: {{ {account.public}: {held} }}\n')
+for name, of in [("user", account), ("stranger", other)]:
+    user = Key("U")
+    jwt = token(of, user, {"type": "user", "subs": -1, "data": -1, "payload": -1, "pub": {}, "sub": {}})
+    with open(os.open(os.path.join(folder, name + ".creds"), os.O_CREAT | os.O_WRONLY, 0o600), "w") as out:
+        out.write(f"-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n")
+        out.write(f"-----BEGIN USER NKEY SEED-----\n{user.seed}\n------END USER NKEY SEED------\n")
+"#;
+
+/// A user whose account's operator the server trusts is let in by a credentials file, and nobody else.
+#[tokio::test]
+async fn a_credentials_file_is_shown() {
+    let Some(python) = python("nats, cryptography").await else { return };
+    let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
+    let path = folder.path().to_str().expect("UTF-8");
+    run_python(&python, CREDENTIALS, &[path, &port.to_string()]).await;
+    let mut process = spawn(&python.with_file_name("nats-server"), folder.path());
+    eventually("nats-server listens", async || {
+        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+    })
+    .await;
+    let sink = |name: &str| {
+        format!(
+            "[sinks.{name}]\ntype = \"nats\"\nurl = \"nats://127.0.0.1:{port}\"\nstream = \"MUSTER\"\n\
+             credentials = {{ file = \"{path}/{name}.creds\" }}\n"
+        )
+    };
+    let extra = [sink("user"), sink("stranger")].concat();
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(0), ..config() }, &extra).await;
+    // Let in: this server has no JetStream.
+    for (sink, why) in [("user", "switch JetStream on"), ("stranger", "token, nkey_seed or credentials")] {
+        let tested = setup.muster(&["sink", "test", sink]).await;
+        let said = String::from_utf8_lossy(&[tested.stdout, tested.stderr].concat()).into_owned();
+        assert!(!tested.status.success() && said.contains(why), "{sink}: {said}");
+    }
+    process.kill().await.expect("killed");
+}
+
+/// It is made once, and tells repetitions in one way.
+#[tokio::test]
+async fn a_stream_of_two_sinks_has_the_subjects_of_both() {
+    let sink = |name: &str, deduplicate: &str| {
+        format!(
+            "[sinks.{name}]\ntype = \"nats\"\nurl = \"nats://nats.example\"\nstream = \"MUSTER\"\n\
+             subject = \"{name}.{{{{ source }}}}\"\ndeduplicate = \"{deduplicate}\"\n"
+        )
+    };
+    for (deduplicate, is_possible) in [("subject", true), ("window", false)] {
+        let extra = [sink("first", "subject"), sink("second", deduplicate)].concat();
+        let setup = Setup::start(Config { tenants: 1, alerts: Some(0), ..config() }, &extra).await;
+        for named in [&[][..], &["--sink", "second"][..]] {
+            let printed = setup.muster(&[&["siem-config", "nats"][..], named].concat()).await;
+            let said = String::from_utf8_lossy(&[printed.stdout, printed.stderr].concat()).into_owned();
+            assert_eq!(printed.status.success(), is_possible, "{said}");
+            if is_possible {
+                assert_eq!(said.matches("stream add MUSTER").count(), 1, "{said}");
+                assert!(said.contains("\"first.*.*\",") && said.contains("\"second.*.*\"\n"), "{said}");
+            } else {
+                assert!(said.contains("share stream `MUSTER` and differ in deduplicate"), "{said}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

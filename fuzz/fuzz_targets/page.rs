@@ -1,4 +1,4 @@
-//! Pages of records, whole and torn: what is found lies in the page, a whole page is read as a parser reads it, and
+//! Pages of records, whole and torn, and rows of blobs in pieces: what is found lies in the page, a whole page is read as a parser reads it, and
 //! of a page that breaks off anywhere every record before the break is found. Headers that ask for claims, and error
 //! codes in any text.
 #![no_main]
@@ -20,7 +20,28 @@ fn split(data: &[u8]) -> Result<Page<'_>, NotAPage> {
     page::split(data, RecordKind::GraphAlert, List::Field("value"), ITEMS_MAX)
 }
 
+/// The rows of a blob, and what of it is none.
+fn rows(data: &[u8], is_end: bool) -> (Vec<&[u8]>, usize) {
+    let found = page::rows(data, is_end);
+    let items = found.items.into_iter().map(|row| row.item.body.as_bytes());
+    (items.chain(found.broken.into_iter().map(|broken| broken.body)).collect(), found.consumed)
+}
+
+/// It does not matter where a piece of a blob ends.
+fn streamed(data: &[u8]) {
+    let (mut whole, consumed) = rows(data, true);
+    let cut = data.iter().fold(7_usize, |sum, byte| sum * 31 % 65_521 + usize::from(*byte)) % (data.len() + 1);
+    let (mut pieces, first) = rows(&data[..cut], cut == data.len());
+    let (rest, second) = rows(&data[first..], true);
+    pieces.extend(rest);
+    // Rows and what is none are told apart from each other, each in its order.
+    whole.sort_unstable();
+    pieces.sort_unstable();
+    assert_eq!((pieces, first + second), (whole, consumed));
+}
+
 fuzz_target!(|data: &[u8]| {
+    streamed(data);
     let page = split(data);
     match &page {
         Ok(page) => found(page, data),

@@ -33,8 +33,8 @@ pub use batch::{Batch, BatchError};
 pub use change::{Change, ChangeKind};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cursor::{
-    Clocks, Cursor, CursorPolicy, Hole, Note, PageLimits, PageQuery, PageSummary, Part, Partial, Pass, Plan,
-    Reason, Step, Unreadable,
+    BlobRead, BlobState, Blobs, Clocks, Cursor, CursorPolicy, Hole, ListedBlob, Note, PageLimits, PageQuery,
+    PageSummary, Part, Partial, Pass, Plan, Reason, Step, Unreadable,
 };
 pub use delivery::{
     Delivery, DeliveryBatch, DeliveryNumber, Lineage, Outcome, Report, Selection, SinkMemory, Trouble,

@@ -4,6 +4,8 @@
 //! its end is found by strings and brackets only. Whatever is wrong with a page, it keeps all it says about going on, and
 //! says that it was not whole. A byte-order mark in front costs nothing, so a page with one is whole.
 
+mod rows;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -12,6 +14,8 @@ use crate::json::{self, skim};
 use crate::record::HeadFacts;
 use crate::text::shown;
 use crate::{RecordError, RecordHead, RecordKind};
+
+pub use rows::{Row, Rows, rows};
 
 /// Where a page's list of records stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

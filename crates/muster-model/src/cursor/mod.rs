@@ -12,6 +12,7 @@
 //! - that beginning is believed only where our clock and the server's agree on it; otherwise nothing but update times
 //!   that were seen moves the bound.
 
+mod blobs;
 mod clocks;
 mod hole;
 mod note;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use blobs::{BlobRead, BlobState, Blobs, ListedBlob};
 pub use clocks::Clocks;
 use hole::HOLE_WAIT_MAX;
 pub use hole::{Hole, Reason};
@@ -80,6 +82,9 @@ pub struct Cursor {
     /// Where it is one reading of spans that lie behind: how far that has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pass: Option<Pass>,
+    /// Where it is of a stream: which blobs have been read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    blobs: Option<Blobs>,
 }
 
 /// A span that rounds have read from end to end, but for the holes in it.
@@ -121,6 +126,7 @@ impl Cursor {
             delay_seconds: 0,
             plan: Plan::default(),
             pass: None,
+            blobs: None,
         }
     }
 
@@ -133,6 +139,27 @@ impl Cursor {
             ..like.plan.clone()
         });
         Self { to: Some(to), plan, ..Self::starting(from) }
+    }
+
+    /// How far the blobs of a stream have been read.
+    #[must_use]
+    pub fn blobs(&self) -> Blobs {
+        self.blobs.clone().unwrap_or_else(|| Blobs::starting(self.next_from))
+    }
+
+    /// What is the matter with blobs of a stream, in words for the operator.
+    #[must_use]
+    pub fn blobs_missing(&self) -> Option<String> {
+        self.blobs.as_ref().and_then(Blobs::missing)
+    }
+
+    /// The cursor of a stream after some of its blobs were read, in which the newest row was of that time.
+    #[must_use]
+    pub fn with_blobs(&self, blobs: Blobs, newest: Option<Timestamp>) -> Self {
+        let seen_up_to = newest.map_or(self.seen_up_to, |newest| newest.max(self.seen_up_to));
+        // What is older need not be known much longer.
+        let next_from = self.next_from.max(blobs.settled_before());
+        Self { blobs: Some(blobs), seen_up_to, next_from, ..self.clone() }
     }
 
     /// The newest update time that was seen.

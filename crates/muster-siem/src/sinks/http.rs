@@ -17,6 +17,9 @@ use super::tls;
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// What the answers that are being read may take together.
 const ANSWERS_BYTES_MAX: usize = 16 << 20;
+/// The same where pieces of objects are read.
+const LARGE_ANSWER_BYTES_MAX: usize = 18 << 20;
+const LARGE_ANSWERS_BYTES_MAX: usize = 72 << 20;
 /// The longest wait that a receiver may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
@@ -38,6 +41,8 @@ pub(super) struct Connection {
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     /// Whether only public addresses are connected to.
     pub(super) public_only: bool,
+    /// Whether answers may be large.
+    pub(super) large_answers: bool,
 }
 
 /// A client for one sink, or what is wrong with its settings. `headers` go with every request.
@@ -58,15 +63,19 @@ pub(super) fn client_with(
     ca_file: Option<&Path>,
     proxy: Option<Proxy>,
     requests_max: usize,
-    Connection { tls, public_only }: Connection,
+    Connection { tls, public_only, large_answers }: Connection,
 ) -> Result<Client, String> {
+    let (body_bytes_max, memory_bytes) = match large_answers {
+        true => (LARGE_ANSWER_BYTES_MAX, LARGE_ANSWERS_BYTES_MAX),
+        false => (ANSWER_BYTES_MAX, ANSWERS_BYTES_MAX),
+    };
     let client = Client::new(&ClientOptions {
         headers,
         connect_timeout: timeout.min(Duration::from_secs(10)),
         idle_timeout: timeout,
         total_timeout: timeout,
-        body_bytes_max: ANSWER_BYTES_MAX,
-        memory_bytes: ANSWERS_BYTES_MAX,
+        body_bytes_max,
+        memory_bytes,
         // A receiver that trickles is bounded by the time that one request may take.
         least_bytes_per_second: 0,
         gzip: false,

@@ -63,7 +63,10 @@ pub use kafka::{
     SecurityProtocol,
 };
 pub use nats::{Deduplicate, Nats, NatsSettings};
-pub use object_store::{ObjectKind, ObjectStoreSettings, ObjectStoreSink, ObjectUrl, PathTemplate};
+pub use object_store::{
+    Listing, ObjectKind, ObjectPlace, ObjectReader, ObjectStoreSettings, ObjectStoreSink, ObjectUrl,
+    PathTemplate, Piece, ReadTrouble, endpoint,
+};
 pub use otlp::{Otlp, OtlpSettings};
 pub use place::PlaceTemplate;
 pub use sentinel::{

@@ -26,6 +26,8 @@ mod found;
 mod object;
 mod parquet;
 mod path;
+mod place;
+mod reader;
 mod settings;
 
 use std::path::PathBuf;
@@ -38,9 +40,11 @@ use uuid::Uuid;
 
 pub use self::address::ObjectUrl;
 pub use self::path::PathTemplate;
+pub use self::place::{ObjectPlace, endpoint};
+pub use self::reader::{Listing, ObjectReader, Piece, ReadTrouble};
 pub use self::settings::{ObjectKind, ObjectStoreSettings};
 
-use self::bucket::Bucket;
+use self::bucket::{Bucket, UsedBy};
 use self::found::{Found, Made};
 use self::object::{Cut, Object, Shape};
 use super::error::SinkError;
@@ -87,7 +91,7 @@ impl ObjectStoreSink {
                     let (proxy, timeout) = (around.proxy.clone()?, settings.timeout.0);
                     let headers = reqwest::header::HeaderMap::new();
                     let client = http::client(headers, timeout, ca_file.as_deref(), proxy, REQUESTS_MAX)?;
-                    Place::Bucket(Bucket::build(&settings, around, client)?)
+                    Place::Bucket(Bucket::build(&settings.place(), around, client, UsedBy::Sink)?)
                 }
             };
             let shape = Shape {

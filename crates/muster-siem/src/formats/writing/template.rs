@@ -67,7 +67,7 @@ impl Template {
     }
 
     /// Whether a tenant's name is in it, which may be anything.
-    pub(crate) fn has_names(&self) -> bool {
+    pub fn has_names(&self) -> bool {
         self.0.contains(&Piece::Name)
     }
 }

@@ -1,26 +1,31 @@
 //! Objects in S3, Azure Blob Storage or Google Cloud Storage.
 
 use std::error::Error as _;
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use ::object_store::azure::{MicrosoftAzureBuilder, split_sas};
 use ::object_store::gcp::GoogleCloudStorageBuilder;
+use ::object_store::list::{PaginatedListOptions, PaginatedListStore};
 use ::object_store::path::Path;
 use ::object_store::{
-    Attribute, Attributes, ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode,
-    PutOptions, RetryConfig,
+    Attribute, Attributes, ClientOptions, Error, GetOptions, GetRange, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMode, PutOptions, RetryConfig,
 };
+use jiff::Timestamp;
 use muster_http::{Client, TransportError};
-use muster_model::{SecretReference, Trouble};
+use muster_model::{ListedBlob, SecretReference, Trouble};
 
 use super::address::ObjectUrl;
 use super::connector::{Answer, Connector, Heard};
 use super::credentials::{Credentials, NoCredentials};
 use super::found::{Found, Made};
 use super::object::Object;
-use super::settings::ObjectStoreSettings;
+use super::place::ObjectPlace;
+use super::reader::{Piece, ReadTrouble};
 use crate::sinks::error::shown;
 use crate::sinks::http::{self, ReceiverWords};
 use crate::sinks::settings::Surroundings;
@@ -30,17 +35,46 @@ use crate::sinks::settings::Surroundings;
 const DIGEST: &str = "mustersha256";
 /// How much of an object is read back at once, below the bound on answers.
 const PIECE_BYTES: u64 = 512 << 10;
+/// So many objects are listed by one request.
+const LISTED_MAX: usize = 1_000;
 
 /// A bucket or container.
-#[derive(Debug)]
 pub(super) struct Bucket {
     store: Arc<dyn ObjectStore>,
+    /// The same, to be listed page by page.
+    lists: Arc<dyn PaginatedListStore>,
     /// What every name begins with.
     prefix: String,
     /// What it is called in messages.
     service: Service,
+    used_by: UsedBy,
     timeout: Duration,
     credentials: Option<Arc<Credentials>>,
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bucket")
+            .field("store", &self.store)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// For whom a place is used: what has to be allowed, and where the settings of it stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UsedBy {
+    Sink,
+    Stream,
+}
+
+impl UsedBy {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Sink => "sink",
+            Self::Stream => "stream",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,12 +109,21 @@ fn is_of_a_name(Answer { status, code, .. }: &Answer) -> bool {
     *status != 409 || OF_A_NAME.contains(&code.as_str())
 }
 
+/// The tag of an object's content, which listings write with quotes or without; what is known of it, where there is none.
+fn etag_of(meta: &ObjectMeta) -> String {
+    match &meta.e_tag {
+        Some(tag) => tag.trim_start_matches("W/").trim_matches('"').to_owned(),
+        None => format!("{}-{}", meta.last_modified.timestamp(), meta.size),
+    }
+}
+
 impl Bucket {
     /// The bucket of the settings, to which nothing is sent yet; or what is wrong with them.
     pub(super) fn build(
-        settings: &ObjectStoreSettings,
+        settings: &ObjectPlace,
         around: &Surroundings<'_>,
         client: Client,
+        used_by: UsedBy,
     ) -> Result<Self, String> {
         // A sink tries nothing twice: what failed stays owed.
         let retry =
@@ -97,94 +140,98 @@ impl Bucket {
         let connector = Connector(client);
         let mut credentials = None;
         let wrong = |error: Error| shown(&error.to_string());
-        let (store, service): (Arc<dyn ObjectStore>, Service) = match &settings.url {
-            ObjectUrl::S3 { bucket, .. } => {
-                let (Some(id), Some(key)) = (&settings.access_key_id, &settings.secret_access_key) else {
-                    return Err("s3 needs access_key_id and secret_access_key".to_owned());
-                };
-                // Secrets that are not there are told now.
-                secret(&settings.access_key_id)?;
-                secret(&settings.secret_access_key)?;
-                secret(&settings.session_token)?;
-                let provider = Arc::new(Credentials::new(
-                    Arc::clone(&around.secret),
-                    id.clone(),
-                    key.clone(),
-                    settings.session_token.clone(),
-                ));
-                credentials = Some(Arc::clone(&provider));
-                let mut builder = AmazonS3Builder::new()
-                    .with_bucket_name(bucket)
-                    .with_region(settings.region.clone().unwrap_or_default())
-                    .with_credentials(provider)
-                    .with_conditional_put(S3ConditionalPut::ETagMatch)
-                    // One object is removed, by a plain request.
-                    .with_disable_bulk_delete(true)
-                    // A wildcard certificate has one name before the dot. What is like S3 elsewhere has seldom names
-                    // for buckets.
-                    .with_virtual_hosted_style_request(endpoint.is_none() && !bucket.contains('.'))
-                    .with_client_options(options)
-                    .with_retry(retry)
-                    .with_http_connector(connector);
-                if let Some(endpoint) = endpoint {
-                    builder = builder.with_endpoint(endpoint);
+        let (store, lists, service): (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>, Service) =
+            match &settings.url {
+                ObjectUrl::S3 { bucket, .. } => {
+                    let (Some(id), Some(key)) = (&settings.access_key_id, &settings.secret_access_key) else {
+                        return Err("s3 needs access_key_id and secret_access_key".to_owned());
+                    };
+                    // Secrets that are not there are told now.
+                    secret(&settings.access_key_id)?;
+                    secret(&settings.secret_access_key)?;
+                    secret(&settings.session_token)?;
+                    let provider = Arc::new(Credentials::new(
+                        Arc::clone(&around.secret),
+                        id.clone(),
+                        key.clone(),
+                        settings.session_token.clone(),
+                    ));
+                    credentials = Some(Arc::clone(&provider));
+                    let mut builder = AmazonS3Builder::new()
+                        .with_bucket_name(bucket)
+                        .with_region(settings.region.clone().unwrap_or_default())
+                        .with_credentials(provider)
+                        .with_conditional_put(S3ConditionalPut::ETagMatch)
+                        // One object is removed, by a plain request.
+                        .with_disable_bulk_delete(true)
+                        // A wildcard certificate has one name before the dot. What is like S3 elsewhere has seldom names
+                        // for buckets.
+                        .with_virtual_hosted_style_request(endpoint.is_none() && !bucket.contains('.'))
+                        .with_client_options(options)
+                        .with_retry(retry)
+                        .with_http_connector(connector);
+                    if let Some(endpoint) = endpoint {
+                        builder = builder.with_endpoint(endpoint);
+                    }
+                    let store = Arc::new(builder.build().map_err(wrong)?);
+                    (Arc::clone(&store) as _, store, Service::S3)
                 }
-                (Arc::new(builder.build().map_err(wrong)?), Service::S3)
-            }
-            ObjectUrl::Azure { container, .. } => {
-                let mut builder = MicrosoftAzureBuilder::new()
-                    .with_container_name(container)
-                    .with_account(settings.account.clone().unwrap_or_default())
-                    .with_client_options(options)
-                    .with_retry(retry)
-                    .with_http_connector(connector);
-                if let Some(key) = secret(&settings.account_key)? {
-                    builder = builder.with_access_key(key);
-                }
-                if let Some(sas) = secret(&settings.sas)? {
-                    let pairs = split_sas(&sas).map_err(|_| {
-                        "sas is no shared access signature, such as sv=2024-11-04&sr=c&sp=rcw&sig=…"
-                            .to_owned()
-                    })?;
-                    builder = builder.with_sas_authorization(pairs);
-                }
-                if let (Some(tenant), Some(id), Some(secret)) =
-                    (&settings.entra_tenant, &settings.client_id, secret(&settings.client_secret)?)
-                {
-                    builder = builder.with_client_secret_authorization(id, secret, tenant);
-                }
-                if let Some(endpoint) = endpoint {
-                    builder = builder.with_endpoint(endpoint);
-                }
-                // What is wrong with a key may hold some of it.
-                let store = builder.build().map_err(|_| {
+                ObjectUrl::Azure { container, .. } => {
+                    let mut builder = MicrosoftAzureBuilder::new()
+                        .with_container_name(container)
+                        .with_account(settings.account.clone().unwrap_or_default())
+                        .with_client_options(options)
+                        .with_retry(retry)
+                        .with_http_connector(connector);
+                    if let Some(key) = secret(&settings.account_key)? {
+                        builder = builder.with_access_key(key);
+                    }
+                    if let Some(sas) = secret(&settings.sas)? {
+                        let pairs = split_sas(&sas).map_err(|_| {
+                            "sas is no shared access signature, such as sv=2024-11-04&sr=c&sp=rcw&sig=…"
+                                .to_owned()
+                        })?;
+                        builder = builder.with_sas_authorization(pairs);
+                    }
+                    if let (Some(tenant), Some(id), Some(secret)) =
+                        (&settings.entra_tenant, &settings.client_id, secret(&settings.client_secret)?)
+                    {
+                        builder = builder.with_client_secret_authorization(id, secret, tenant);
+                    }
+                    if let Some(endpoint) = endpoint {
+                        builder = builder.with_endpoint(endpoint);
+                    }
+                    // What is wrong with a key may hold some of it.
+                    let store = builder.build().map_err(|_| {
                     "the account, its key or the endpoint cannot be used: account_key is the base64 text that Azure shows"
                         .to_owned()
                 })?;
-                (Arc::new(store), Service::Azure)
-            }
-            ObjectUrl::Google { bucket, .. } => {
-                let mut builder = GoogleCloudStorageBuilder::new()
-                    .with_bucket_name(bucket)
-                    .with_client_options(options)
-                    .with_retry(retry)
-                    .with_http_connector(connector);
-                if let Some(key) = secret(&settings.service_account)? {
-                    builder = builder.with_service_account_key(key);
+                    let store = Arc::new(store);
+                    (Arc::clone(&store) as _, store, Service::Azure)
                 }
-                if let Some(endpoint) = &endpoint {
-                    builder = builder.with_base_url(endpoint);
+                ObjectUrl::Google { bucket, .. } => {
+                    let mut builder = GoogleCloudStorageBuilder::new()
+                        .with_bucket_name(bucket)
+                        .with_client_options(options)
+                        .with_retry(retry)
+                        .with_http_connector(connector);
+                    if let Some(key) = secret(&settings.service_account)? {
+                        builder = builder.with_service_account_key(key);
+                    }
+                    if let Some(endpoint) = &endpoint {
+                        builder = builder.with_base_url(endpoint);
+                    }
+                    let store = builder.build().map_err(|_| {
+                        "service_account is no key of a service account, as the JSON that Google gives out"
+                            .to_owned()
+                    })?;
+                    let store = Arc::new(store);
+                    (Arc::clone(&store) as _, store, Service::Google)
                 }
-                let store = builder.build().map_err(|_| {
-                    "service_account is no key of a service account, as the JSON that Google gives out"
-                        .to_owned()
-                })?;
-                (Arc::new(store), Service::Google)
-            }
-            ObjectUrl::Folder(_) => return Err("a folder is no bucket".to_owned()),
-        };
+                ObjectUrl::Folder(_) => return Err("a folder is no bucket".to_owned()),
+            };
         let prefix = settings.url.prefix().to_owned();
-        Ok(Self { store, prefix, service, timeout: settings.timeout.0, credentials })
+        Ok(Self { store, lists, prefix, service, used_by, timeout: settings.timeout.0, credentials })
     }
 
     fn path(&self, name: &str) -> Path {
@@ -261,6 +308,81 @@ impl Bucket {
         self.store.delete(&self.path(name)).await.is_ok()
     }
 
+    /// A page of the objects below the prefix, and by what the next one is asked for.
+    pub(super) async fn list(
+        &self,
+        token: Option<String>,
+    ) -> Result<(Vec<ListedBlob>, Option<String>), Trouble> {
+        let heard = Heard::default();
+        let prefix = match self.prefix.as_str() {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        };
+        let mut options = PaginatedListOptions {
+            max_keys: Some(LISTED_MAX),
+            page_token: token,
+            ..PaginatedListOptions::default()
+        };
+        options.extensions.insert(heard.clone());
+        let listed = self
+            .lists
+            .list_paginated(Some(&prefix).filter(|prefix| !prefix.is_empty()).map(String::as_str), options);
+        let page = match listed.await {
+            Ok(page) => page,
+            Err(Error::InvalidPath { source }) => {
+                let reason = format!(
+                    "something lies there whose name cannot be a path ({}): move it away, or set the {}'s url to the folder with \
+                     the blobs",
+                    shown(&source.to_string()),
+                    self.used_by.word()
+                );
+                return Err(Trouble { reason, after: None });
+            }
+            Err(error) => return Err(self.trouble("list", &error, &heard)),
+        };
+        let blob = |meta: ObjectMeta| {
+            let name = meta.location.as_ref().strip_prefix(&prefix)?.to_owned();
+            let modified =
+                Timestamp::from_nanosecond(meta.last_modified.timestamp_nanos_opt()?.into()).ok()?;
+            Some(ListedBlob { name, etag: etag_of(&meta), size: meta.size, modified })
+        };
+        Ok((page.result.objects.into_iter().filter_map(blob).collect(), page.page_token))
+    }
+
+    /// Some bytes of an object as it is now, fewer where it ends; its tag, and its whole length.
+    pub(super) async fn read(&self, name: &str, range: Range<u64>) -> Result<Piece, ReadTrouble> {
+        let heard = Heard::default();
+        let mut options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        options.extensions.insert(heard.clone());
+        // As it was listed: a name that is made anew has what is odd in it escaped.
+        let path = match self.prefix.as_str() {
+            "" => Path::parse(name),
+            prefix => Path::parse(format!("{prefix}/{name}")),
+        };
+        let found = match path {
+            Ok(path) => match self.store.get_opts(&path, options).await {
+                Ok(found) => {
+                    let (etag, size) = (etag_of(&found.meta), found.meta.size);
+                    found.bytes().await.map(|bytes| Piece { bytes, etag, size })
+                }
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error.into()),
+        };
+        found.map_err(|error| {
+            let answer = heard.answer();
+            let of_the_bucket = answer.as_ref().is_some_and(|answer| self.lacks_the_bucket(answer));
+            match (&error, answer.map(|answer| answer.status)) {
+                (Error::NotFound { .. }, _) if !of_the_bucket => ReadTrouble::Gone,
+                (_, Some(412 | 416)) => ReadTrouble::Changed,
+                (_, Some(400..=407 | 409..=428)) => {
+                    ReadTrouble::Refused(self.trouble("read", &error, &heard))
+                }
+                _ => ReadTrouble::Down(self.trouble("read", &error, &heard)),
+            }
+        })
+    }
+
     fn lacks_the_bucket(&self, answer: &Answer) -> bool {
         matches!(answer.code.as_str(), "NoSuchBucket" | "ContainerNotFound")
     }
@@ -284,8 +406,9 @@ impl Bucket {
             let words = self.service.words();
             let said = shown(&error.to_string());
             let reason = format!(
-                "it answers, but not like {} ({said}): check the sink's url and endpoint, and its credentials",
-                words.product
+                "it answers, but not like {} ({said}): check the {}'s url and endpoint, and its credentials",
+                words.product,
+                self.used_by.word()
             );
             return Trouble { reason, after: None };
         };
@@ -295,6 +418,31 @@ impl Bucket {
             credentials.forget();
         }
         Trouble { reason: self.refusal(doing, &answer), after: answer.wait }
+    }
+
+    /// What has to be allowed.
+    fn rights(&self) -> &'static str {
+        match (self.used_by, self.service) {
+            (UsedBy::Sink, Service::S3) => {
+                "`s3:PutObject` and `s3:GetObject` on the objects, and `s3:ListBucket` on the bucket; `muster siem-config \
+                 object_store` prints what is needed"
+            }
+            (UsedBy::Sink, Service::Azure) => {
+                "the role `Storage Blob Data Contributor` on the container, or a SAS with `rcw`; `muster siem-config \
+                 object_store` prints what is needed"
+            }
+            (UsedBy::Sink, Service::Google) => {
+                "the roles `Storage Object Creator` and `Storage Object Viewer` on the bucket; `muster siem-config \
+                 object_store` prints what is needed"
+            }
+            (UsedBy::Stream, Service::S3) => {
+                "`s3:ListBucket` on the bucket, and `s3:GetObject` on its objects"
+            }
+            (UsedBy::Stream, Service::Azure) => {
+                "the role `Storage Blob Data Reader` on the container, or a SAS with `rl`"
+            }
+            (UsedBy::Stream, Service::Google) => "the role `Storage Object Viewer` on the bucket",
+        }
     }
 
     fn no_answer(&self, error: &TransportError) -> String {
@@ -311,15 +459,7 @@ impl Bucket {
         let words = self.service.words();
         let (product, place) = (words.product, words.place);
         let said = if code.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {code}") };
-        let rights = match self.service {
-            Service::S3 => {
-                "`s3:PutObject` and `s3:GetObject` on the objects, and `s3:ListBucket` on the bucket"
-            }
-            Service::Azure => {
-                "the role `Storage Blob Data Contributor` on the container, or a SAS with `rcw`"
-            }
-            Service::Google => "the roles `Storage Object Creator` and `Storage Object Viewer` on the bucket",
-        };
+        let whose = self.used_by.word();
         match (*status, code.as_str()) {
             (400 | 403, "RequestTimeTooSkewed") => {
                 format!("{product} finds this machine's clock wrong ({said}): set it right")
@@ -331,16 +471,16 @@ impl Bucket {
                 format!("the temporary credentials are over ({said}): renew them at their place")
             }
             (401, _) | (403, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthenticationFailed") => {
-                format!("{product} does not take the credentials ({said}): check the sink's keys")
+                format!("{product} does not take the credentials ({said}): check the {whose}'s keys")
             }
             (403, "AuthorizationFailure") => format!(
-                "{product} does not take the request ({said}): check the sink's keys, and which networks the account lets in"
+                "{product} does not take the request ({said}): check the {whose}'s keys, and which networks the account lets in"
             ),
             (403, _) => format!(
-                "the credentials do not allow to {doing} objects there ({said}): give them {rights}; `muster siem-config \
-                 object_store` prints what is needed"
+                "the credentials do not allow to {doing} objects there ({said}): give them {}",
+                self.rights()
             ),
-            (404, _) => format!("{place} is not there ({said}): check the sink's url, or make it"),
+            (404, _) => format!("{place} is not there ({said}): check the {whose}'s url, or make it"),
             (400 | 413, "EntityTooLarge") | (413, _) => {
                 format!("{product} takes no object of this size ({said}): set a smaller batch_size")
             }

@@ -8,8 +8,9 @@ use url::Url;
 
 use super::address::ObjectUrl;
 use super::path::PathTemplate;
+use super::place::{ObjectPlace, endpoint};
 use crate::formats::{BigEvents, EcsOptions, Encoding, MappingOptions, OcsfOptions};
-use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings, one_url, seconds, word};
+use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings, seconds, word};
 
 /// The events of one object that cannot be held in memory several times over.
 const OBJECT_SIZE_MOST: u64 = 256 << 20;
@@ -115,6 +116,28 @@ impl<'de> Deserialize<'de> for ObjectKind {
 }
 
 impl ObjectStoreSettings {
+    /// Where objects go, and by what right.
+    #[must_use]
+    pub fn place(&self) -> ObjectPlace {
+        ObjectPlace {
+            url: self.url.clone(),
+            region: self.region.clone(),
+            endpoint: self.endpoint.clone(),
+            access_key_id: self.access_key_id.clone(),
+            secret_access_key: self.secret_access_key.clone(),
+            session_token: self.session_token.clone(),
+            account: self.account.clone(),
+            account_key: self.account_key.clone(),
+            sas: self.sas.clone(),
+            entra_tenant: self.entra_tenant.clone(),
+            client_id: self.client_id.clone(),
+            client_secret: self.client_secret.clone(),
+            service_account: self.service_account.clone(),
+            timeout: self.timeout,
+            ca_file: self.ca_file.clone(),
+        }
+    }
+
     /// How records are written.
     #[must_use]
     pub fn format_name(&self) -> FormatName {
@@ -149,7 +172,18 @@ impl Settings for ObjectStoreSettings {
     }
 
     fn secrets(&self) -> Vec<(&'static str, &SecretReference)> {
-        self.named_secrets().into_iter().filter_map(|(key, secret)| Some((key, secret?))).collect()
+        [
+            ("access_key_id", &self.access_key_id),
+            ("secret_access_key", &self.secret_access_key),
+            ("session_token", &self.session_token),
+            ("account_key", &self.account_key),
+            ("sas", &self.sas),
+            ("client_secret", &self.client_secret),
+            ("service_account", &self.service_account),
+        ]
+        .into_iter()
+        .filter_map(|(key, secret)| Some((key, secret.as_ref()?)))
+        .collect()
     }
 
     fn mistakes(&self) -> Vec<String> {
@@ -180,97 +214,9 @@ impl Settings for ObjectStoreSettings {
         if !(1..=OBJECT_SIZE_MOST).contains(&self.batch_size.0) {
             mistakes.push("batch_size must be between 1 B and 256 MiB".to_owned());
         }
-        mistakes.extend(self.wrong_way());
+        mistakes.extend(self.place().mistakes());
         mistakes
     }
-}
-
-impl ObjectStoreSettings {
-    fn named_secrets(&self) -> [(&'static str, Option<&SecretReference>); 7] {
-        [
-            ("access_key_id", self.access_key_id.as_ref()),
-            ("secret_access_key", self.secret_access_key.as_ref()),
-            ("session_token", self.session_token.as_ref()),
-            ("account_key", self.account_key.as_ref()),
-            ("sas", self.sas.as_ref()),
-            ("client_secret", self.client_secret.as_ref()),
-            ("service_account", self.service_account.as_ref()),
-        ]
-    }
-
-    /// What is wrong with the credentials and the address: keys of another service are refused, so that nobody thinks
-    /// that they are used.
-    fn wrong_way(&self) -> Vec<String> {
-        let words: [(&str, bool); 4] = [
-            ("account", self.account.is_some()),
-            ("entra_tenant", self.entra_tenant.is_some()),
-            ("client_id", self.client_id.is_some()),
-            ("endpoint", self.endpoint.is_some()),
-        ];
-        let secrets = self.named_secrets().into_iter().map(|(key, secret)| (key, secret.is_some()));
-        let set = secrets.chain(words).filter(|(_, is_set)| *is_set).map(|(key, _)| key);
-        let (scheme, taken): (&str, &[&str]) = match &self.url {
-            ObjectUrl::S3 { .. } => {
-                ("s3", &["access_key_id", "secret_access_key", "session_token", "endpoint"])
-            }
-            ObjectUrl::Azure { .. } => (
-                "az",
-                &["account", "account_key", "sas", "entra_tenant", "client_id", "client_secret", "endpoint"],
-            ),
-            ObjectUrl::Google { .. } => ("gs", &["service_account", "endpoint"]),
-            ObjectUrl::Folder(_) => ("file", &[]),
-        };
-        let mut mistakes: Vec<String> = set
-            .filter(|key| !taken.contains(key))
-            .map(|key| format!("{key} means nothing with a url of `{scheme}:`"))
-            .collect();
-        match &self.url {
-            ObjectUrl::S3 { .. } => {
-                if self.access_key_id.is_none() || self.secret_access_key.is_none() {
-                    mistakes.push(
-                        "s3 needs access_key_id and secret_access_key (and session_token, where the key is temporary)"
-                            .to_owned(),
-                    );
-                }
-                if self.region.is_none() {
-                    mistakes.push(
-                        "s3 needs region, such as \"eu-west-1\": requests are signed for it".to_owned(),
-                    );
-                }
-            }
-            ObjectUrl::Azure { .. } => {
-                let of_app =
-                    [self.entra_tenant.is_some(), self.client_id.is_some(), self.client_secret.is_some()];
-                let ways = usize::from(self.account_key.is_some())
-                    + usize::from(self.sas.is_some())
-                    + usize::from(of_app.contains(&true));
-                if self.account.is_none() {
-                    mistakes.push("az needs account, the name of the storage account".to_owned());
-                }
-                if ways != 1 || of_app.contains(&true) && of_app.contains(&false) {
-                    mistakes.push(
-                        "az needs one of: account_key; sas; or entra_tenant, client_id and client_secret together"
-                            .to_owned(),
-                    );
-                }
-            }
-            ObjectUrl::Google { .. } if self.service_account.is_none() => {
-                mistakes.push("gs needs service_account, the JSON key of a service account".to_owned());
-            }
-            ObjectUrl::Google { .. } | ObjectUrl::Folder(_) => {}
-        }
-        if let Some(region) = &self.region
-            && (region.is_empty()
-                || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
-        {
-            mistakes.push("region has letters, digits, `-` and `_` only".to_owned());
-        }
-        mistakes
-    }
-}
-
-fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
-    one_url(deserializer, "https://s3.example:9000").map(Some)
 }
 
 fn minute() -> Span {

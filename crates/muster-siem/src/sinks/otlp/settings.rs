@@ -155,7 +155,7 @@ impl OtlpSettings {
         let ca_file = around.path(self.ca_file.as_ref());
         let identity = (around.path(self.client_certificate.as_ref()), self.client_key.as_ref());
         let tls = tls::with_identity(ca_file.as_deref(), identity, around)?;
-        let options = http::Connection { tls, public_only: false };
+        let options = http::Connection { tls, ..http::Connection::default() };
         let proxy = around.proxy.clone()?;
         http::client_with(headers, self.timeout.0, ca_file.as_deref(), proxy, requests_max, options)
     }

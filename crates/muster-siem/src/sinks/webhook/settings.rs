@@ -227,7 +227,8 @@ impl WebhookSettings {
         let ca_file = around.path(self.ca_file.as_ref());
         let identity = (around.path(self.client_certificate.as_ref()), self.client_key.as_ref());
         let tls = tls::with_identity(ca_file.as_deref(), identity, around)?;
-        let options = http::Connection { tls, public_only: !self.allow_private };
+        let options =
+            http::Connection { tls, public_only: !self.allow_private, ..http::Connection::default() };
         http::client_with(headers, self.timeout.0, ca_file.as_deref(), proxy, requests_max, options)
     }
 }

@@ -38,6 +38,8 @@ pub struct Config {
     pub write_bodies_at_start: bool,
     /// A folder of recorded alerts and incidents, served to the first tenant instead of made-up ones.
     pub records: Option<PathBuf>,
+    /// A folder into which the world's alerts are streamed, as Defender streams its tables into a storage account.
+    pub stream: Option<PathBuf>,
     /// Requests a minute for each app and tenant before Graph answers 429; absent: no limit.
     pub quota_per_minute: Option<u32>,
     /// The kinds of records that receivers are measured by: those of the sources that a client reads.
@@ -104,6 +106,7 @@ impl Default for Config {
             history: Duration::from_secs(6 * 3600),
             write_bodies_at_start: false,
             records: None,
+            stream: None,
             quota_per_minute: None,
             kinds: vec![RecordKind::Alert, RecordKind::Incident],
             strict: false,

@@ -21,6 +21,7 @@ mod routes;
 mod settings;
 mod shared;
 mod start;
+mod streaming;
 mod world;
 
 pub use client_config::{Addresses, ClientConfig, Tenant};
@@ -36,6 +37,7 @@ pub use identity::traffic::TokenRequests;
 pub use settings::SettingsText;
 pub use shared::{RequestCount, Tally};
 pub use start::start;
+pub use streaming::{StreamFolder, StreamedRow};
 pub use world::changes::WorldChange;
 pub use world::clock::{Clock, ManualClock, SystemClock};
 pub use world::records::Skipped;

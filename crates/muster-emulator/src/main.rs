@@ -67,6 +67,9 @@ struct Run {
     /// Serve recorded alerts and incidents of this folder instead of made-up ones
     #[arg(long, value_name = "DIR")]
     records: Option<PathBuf>,
+    /// A folder into which the alerts are streamed, as Defender streams its tables into a storage account
+    #[arg(long, value_name = "DIR")]
+    stream: Option<PathBuf>,
     /// Where the HTTP Event Collector listens, or "off"
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9801")]
     hec: Listen,
@@ -182,6 +185,7 @@ fn run_emulator(run: Run) -> anyhow::Result<ExitCode> {
         large_one_in: run.large_one_in,
         write_bodies_at_start: run.write_bodies_at_start,
         records: run.records,
+        stream: run.stream,
         quota_per_minute: run.quota_per_minute,
         strict: run.strict,
         kinds: run.sources,

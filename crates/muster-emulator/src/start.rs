@@ -23,6 +23,7 @@ use crate::key_vault::KeyVaults;
 use crate::receivers::{HecConfig, Receivers, ReceiversConfig, StartReceiverError, SyslogConfig};
 use crate::routes;
 use crate::shared::Shared;
+use crate::streaming::StreamFolder;
 use crate::world::records;
 use crate::world::tenants::{UpdatePolicy, World, secret_from};
 
@@ -116,7 +117,30 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
     let rate = config.rate.filter(|_| config.records.is_none());
     shared.all_appeared.store(rate.is_none(), Ordering::Release);
     shared.tasks.spawn(Arc::clone(&shared).produce(config.alerts, rate));
+    if let Some(folder) = &config.stream {
+        shared.tasks.spawn(stream(Arc::clone(&shared), StreamFolder::new(folder)));
+    }
     Ok(Handle { shared })
+}
+
+/// Streams what is made, every second.
+async fn stream(shared: Arc<Shared>, mut folder: StreamFolder) {
+    loop {
+        let of = Arc::clone(&shared);
+        let written = tokio::task::spawn_blocking(move || {
+            let written = folder.write(&of.api);
+            (folder, written)
+        });
+        let Ok((again, written)) = written.await else { return };
+        folder = again;
+        if let Err(error) = written {
+            tracing::error!(%error, "the streamed tables cannot be written");
+        }
+        let pause = tokio::time::sleep(std::time::Duration::from_secs(1));
+        if shared.cancel.run_until_cancelled(pause).await.is_none() {
+            return;
+        }
+    }
 }
 
 /// The rule of Azure Monitor takes tokens of the provider's tenant for its own address.

@@ -378,6 +378,11 @@ impl GraphApi {
         self.world.truth_alert(place).and_then(|alert| tables::alert_info_row(&alert))
     }
 
+    /// The rows of the hunting table `AlertEvidence` that a version of an alert makes.
+    pub(crate) fn truth_evidence_rows(&self, place: usize) -> Vec<serde_json::Value> {
+        self.world.truth_alert(place).map(|alert| tables::alert_evidence_rows(&alert)).unwrap_or_default()
+    }
+
     /// What a version of an alert says inside an incident of Defender XDR, by its place in [`GraphApi::truth`].
     pub fn truth_body_in_xdr(&self, place: usize) -> Option<Bytes> {
         self.world.truth_body_in_xdr(place)

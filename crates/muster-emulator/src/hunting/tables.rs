@@ -92,6 +92,19 @@ pub(crate) fn alert_info_row(alert: &[u8]) -> Option<Bytes> {
     Some(Value::Object(row).to_string().into())
 }
 
+/// The rows of `AlertEvidence` that an alert makes, as objects.
+pub(crate) fn alert_evidence_rows(alert: &[u8]) -> Vec<Value> {
+    let mut rows = Vec::new();
+    if let Ok(alert) = serde_json::from_slice(alert) {
+        alert_evidence(&alert, &mut rows);
+    }
+    let named = |row: Row| {
+        let names = ALERT_EVIDENCE.iter().map(|(name, _)| (*name).to_owned());
+        Value::Object(names.zip(row).collect())
+    };
+    rows.into_iter().map(named).collect()
+}
+
 fn text(value: &Value) -> Value {
     match value {
         Value::String(_) => value.clone(),

@@ -87,10 +87,26 @@ pub struct LedgerHour {
     pub counted_at: Option<Timestamp>,
     /// When a late record came last, so that whatever was said about the hour before counts no more.
     pub reopened_at: Option<Timestamp>,
+    /// What streams say of its alerts, where the tenant has one: a witness beside Microsoft's APIs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Witness>,
     /// What may be said about it.
     pub state: HourState,
     /// What each sink had of it.
     pub sinks: Vec<LedgerSink>,
+}
+
+/// The alerts of an hour that streams name, by when each was made, against those that the source has brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Witness {
+    /// How many they name.
+    pub named: u64,
+    /// How many of these the source has never brought.
+    pub missing: u64,
+    /// The ids of the first of them.
+    pub first_missing: Vec<String>,
+    /// Whether one of them is missing for longer than an alert takes from one to the other.
+    pub is_overdue: bool,
 }
 
 /// What one sink had of an hour.

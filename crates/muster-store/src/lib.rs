@@ -63,7 +63,7 @@ pub use key_ring::KeyRing;
 pub use keys::{Keys, RotateError, Rotation, rotate_key_file};
 pub use known_keys::ReadKeys;
 pub use leases::{InstanceId, Leases, NamedLease};
-pub use ledger::{HourState, Ledger, LedgerFilter, LedgerHour, LedgerSink};
+pub use ledger::{HourState, Ledger, LedgerFilter, LedgerHour, LedgerSink, Witness};
 pub use lifetime::{CopyContents, Lifetime, OpenMode, Restoration};
 pub use look::StoreLook;
 pub use passes::{CursorState, Passes};

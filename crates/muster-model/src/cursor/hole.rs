@@ -61,6 +61,8 @@ pub enum Reason {
     Gone,
     /// It was read, but the journal batch that held it is damaged.
     Damaged,
+    /// A stream names alerts that were never brought.
+    Named,
 }
 
 impl Reason {
@@ -82,6 +84,7 @@ impl Reason {
             }
             Self::Gone => "nothing could be read for longer than Microsoft keeps records",
             Self::Partial => "the service left a provider's records out of its answers",
+            Self::Named => "a stream names alerts that this source has not brought",
             Self::Damaged => "the journal batch that held these records is damaged",
         }
     }

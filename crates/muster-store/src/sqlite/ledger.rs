@@ -11,6 +11,7 @@ use sqlx::{Row, SqliteConnection};
 use super::engine::SqliteStore;
 use super::failure::Failure;
 use super::rows::{odd, parsed};
+use super::witness;
 use super::writer::Durability;
 use crate::counting::{hour_begin, hour_begins_at, hour_of};
 use crate::coverage::{Covered, covered_as_of, overlay};
@@ -314,9 +315,18 @@ impl SqliteStore {
             let known = Known::of(live, &notes, read_coverage(&mut reading, source_no).await?);
             let whose = (parsed(&row, "id")?, parsed(&row, "source")?);
             let mut counted = counted_hours(&mut reading, source_no, whose, (first, last)).await?;
+            let mut named = match whose.1 {
+                Source::GraphAlerts => witness::named(&mut reading, source_no, (first, last), now).await?,
+                _ => HashMap::new(),
+            };
             for number in first..=last {
                 let mut hour = counted.remove(&number).unwrap_or_else(|| empty_hour(whose, number));
                 hour.state = known.state(number, hour.reopened_at, now);
+                hour.witness = named.remove(&number);
+                let is_overdue = hour.witness.as_ref().is_some_and(|witness| witness.is_overdue);
+                if is_overdue && !matches!(hour.state, HourState::Hole { .. }) {
+                    hour.state = HourState::Hole { reason: Reason::Named };
+                }
                 let records = hour.sinks.iter().map(|sink| sink.given_up).sum();
                 if records > 0 && !matches!(hour.state, HourState::Hole { .. }) {
                     hour.state = HourState::GivenUp { records };
@@ -387,6 +397,7 @@ fn empty_hour((tenant, source): (TenantId, Source), number: i64) -> LedgerHour {
         source_count: None,
         counted_at: None,
         reopened_at: None,
+        witness: None,
         state: HourState::Open,
         sinks: Vec::new(),
     }

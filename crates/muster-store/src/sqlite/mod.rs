@@ -50,6 +50,7 @@ mod trace;
 mod unrouted;
 mod waits;
 mod whole;
+mod witness;
 mod writer;
 
 pub use self::copies::CheckedCopy;

@@ -23,6 +23,7 @@ use super::engine::SqliteStore;
 use super::history::LATEST_OF_RECORDS;
 use super::known::{KNOWN_BY_ID_AND_TIME, KNOWN_VERSIONS};
 use super::trace::TRACED_VERSIONS;
+use super::witness::NAMED;
 use super::writer::{CUT_AFTER, Durability};
 use crate::{
     AcceptedPage, AuditLog, Credentials, DeadLetters, Deliveries, DeliveryLimits, Destination,
@@ -300,6 +301,7 @@ async fn versions_are_looked_up_by_their_keys() {
         (LATEST_OF_RECORDS, "SCAN j", by_record),
         (VERSIONS_OF_BATCH, "SEARCH s", "SEARCH v USING PRIMARY KEY (source_no=?)"),
         (TRACED_VERSIONS, "SCAN s", by_record),
+        (NAMED, "SEARCH g", "SEARCH v USING PRIMARY KEY (source_no=? AND updated_at>? AND updated_at<?)"),
     ] {
         let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
         let rows = sqlx::query(sql).bind(1).bind("[]").fetch_all(&store.readers).await.unwrap();

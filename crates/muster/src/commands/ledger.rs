@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use muster_model::{Source, TenantId};
+use muster_model::{Reason, Source, TenantId};
 use muster_store::{HourState, LedgerFilter, LedgerHour, TenantKey};
 
 use super::Context;
@@ -98,6 +98,7 @@ fn calendars(output: &Output, hours: &[LedgerHour], slugs: &BTreeMap<TenantId, S
         ));
         text.push_str(&calendar::calendar(output, of_source));
         text.push('\n');
+        text.push_str(&witnessed(of_source));
         text.push_str(&sinks(of_source));
         text.push_str(&listed(output, of_source));
         text.push('\n');
@@ -132,6 +133,30 @@ fn sinks(hours: &[LedgerHour]) -> String {
     text
 }
 
+/// What streams say of the alerts of these hours, where there are any.
+fn witnessed(hours: &[LedgerHour]) -> String {
+    let mut said = hours.iter().filter_map(|hour| hour.witness.as_ref()).peekable();
+    if said.peek().is_none() {
+        return String::new();
+    }
+    let (named, missing) = said.fold((0, 0), |sums, hour| (sums.0 + hour.named, sums.1 + hour.missing));
+    format!("streams name {} alerts; {} of them have not been brought\n", number(named), number(missing))
+}
+
+/// The alerts of an hour that a stream names and the source has not brought.
+fn not_brought(hour: &LedgerHour) -> String {
+    let witness = hour.witness.clone().unwrap_or_default();
+    let ids: Vec<String> = witness.first_missing.iter().map(|id| crate::shown::output::plain(id)).collect();
+    let more = if witness.missing > ids.len() as u64 { ", …" } else { "" };
+    let alerts = if witness.missing == 1 { "alert" } else { "alerts" };
+    format!(
+        "a stream names {} {alerts} that {} has not brought: {}{more}",
+        number(witness.missing),
+        hour.source,
+        ids.join(", ")
+    )
+}
+
 /// The hours that need a look.
 fn listed(output: &Output, hours: &[LedgerHour]) -> String {
     let is_bad =
@@ -143,6 +168,7 @@ fn listed(output: &Output, hours: &[LedgerHour]) -> String {
     let mut table = output.table(&["hour", "state", "why"]);
     for hour in bad.iter().take(LISTED_MAX) {
         let why = match hour.state {
+            HourState::Hole { reason: Reason::Named } => not_brought(hour),
             HourState::Hole { reason } => reason.as_str().to_owned(),
             HourState::GivenUp { records } => {
                 format!("{} given up because the journal was full", number(records))

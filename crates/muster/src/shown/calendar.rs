@@ -125,6 +125,7 @@ mod tests {
             source_count: None,
             counted_at: None,
             reopened_at: None,
+            witness: None,
             state,
             sinks: vec![],
         }

@@ -191,7 +191,7 @@ impl Microsoft {
     /// The API that a tenant with these sources is asked about first: that of its first source, or Graph.
     #[must_use]
     pub fn first_resource(&self, sources: impl IntoIterator<Item = Source>) -> &str {
-        let first = sources.into_iter().next().map(|source| sources::declaration(source).api);
+        let first = sources.into_iter().find_map(|source| sources::declaration(source).api);
         first.map_or(self.cloud().graph_resource(), |api| self.cloud().api_resource(api))
     }
 

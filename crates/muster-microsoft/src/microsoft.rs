@@ -199,7 +199,7 @@ impl Microsoft {
         target: &Target,
     ) -> Result<FetchedPage, FetchError> {
         let cloud = &self.platform.cloud;
-        let api = sources::declaration(source).api;
+        let api = sources::api(source);
         let url = match target {
             Target::Hunt(by, query) => return self.hunt_page(app, tenant, source, purpose, *by, query).await,
             Target::Path(path) if api == Api::SiemFeed => self.siem_feed.address(cloud, tenant, path),
@@ -238,7 +238,7 @@ impl Microsoft {
     /// Whether a link that an answer named may be followed with the tokens of this source.
     #[must_use]
     pub fn owns(&self, source: Source, link: &str) -> bool {
-        let api = sources::declaration(source).api;
+        let api = sources::api(source);
         Url::parse(link).is_ok_and(|url| self.platform.cloud.owns(api, &url))
     }
 

@@ -1,11 +1,11 @@
-//! The name of a saved hunting query.
+//! The name of a saved hunting query or a stream.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
-/// The name of a saved hunting query: `[a-z0-9_-]`, at most 63.
+/// The name of a saved hunting query, or of a stream of such rows: `[a-z0-9_-]`, at most 63.
 ///
 /// It is copied as freely as the names of all other sources. For that each name, and each spelling of it that is shown,
 /// is kept once for as long as the process lives; they come from settings and stores, which hold a few.
@@ -39,9 +39,9 @@ impl HuntName {
     }
 }
 
-/// A text that cannot name a saved query.
+/// A text that cannot be such a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` cannot name a query: use lower-case letters, digits, `-` and `_`, at most 63")]
+#[error("`{0}` cannot name a query or stream: use lower-case letters, digits, `-` and `_`, at most 63")]
 pub struct ParseHuntNameError(String);
 
 impl FromStr for HuntName {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{HuntName, RecordKind};
 
-/// One API read for one tenant, or one saved hunting query.
+/// One API read for one tenant, one saved hunting query, or one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Source {
@@ -26,10 +26,12 @@ pub enum Source {
     GraphHunting(HuntName),
     /// A saved query, asked by Defender XDR `POST /api/advancedhunting/run`.
     XdrHunting(HuntName),
+    /// Rows that Defender XDR streams into a storage account, read there.
+    Streaming(HuntName),
 }
 
 impl Source {
-    /// Every source that is not a saved query, in the order in which they are shown.
+    /// Every source that has no section of its own in the settings, in the order in which they are shown.
     pub const ALL: [Self; 5] =
         [Self::GraphAlerts, Self::GraphIncidents, Self::EndpointAlerts, Self::XdrIncidents, Self::SiemFeed];
 
@@ -37,13 +39,14 @@ impl Source {
     /// in the words of another API, does not belong here.
     pub const DEFAULT: [Self; 2] = [Self::GraphAlerts, Self::GraphIncidents];
 
-    /// The name in settings, commands, tables and metrics: that of a saved query stands behind its API's, as in
-    /// `graph_hunting/encoded-commands`.
+    /// The name in settings, commands, tables and metrics: that of a saved query or a stream stands behind its kind's, as
+    /// in `graph_hunting/encoded-commands`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::GraphHunting(name) => name.behind(SourcePattern::GraphHunting.as_str()),
             Self::XdrHunting(name) => name.behind(SourcePattern::XdrHunting.as_str()),
+            Self::Streaming(name) => name.behind(SourcePattern::Streaming.as_str()),
             other => other.kind().source_name(),
         }
     }
@@ -57,8 +60,25 @@ impl Source {
             | Self::GraphIncidents
             | Self::EndpointAlerts
             | Self::XdrIncidents
-            | Self::SiemFeed => None,
+            | Self::SiemFeed
+            | Self::Streaming(_) => None,
         }
+    }
+
+    /// The stream that it is, if it is one. Microsoft is not asked for it, and no app needs a permission: its rows lie in
+    /// a storage account.
+    #[must_use]
+    pub fn stream(self) -> Option<HuntName> {
+        match self {
+            Self::Streaming(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether a section of the settings names it, which says also which tenants have it: a saved query or a stream.
+    #[must_use]
+    pub fn is_named(self) -> bool {
+        self.hunt().or(self.stream()).is_some()
     }
 
     /// What its records are.
@@ -70,7 +90,7 @@ impl Source {
             Self::EndpointAlerts => RecordKind::EndpointAlert,
             Self::XdrIncidents => RecordKind::XdrIncident,
             Self::SiemFeed => RecordKind::SiemDetection,
-            Self::GraphHunting(_) | Self::XdrHunting(_) => RecordKind::HuntingRow,
+            Self::GraphHunting(_) | Self::XdrHunting(_) | Self::Streaming(_) => RecordKind::HuntingRow,
         }
     }
 }
@@ -142,7 +162,7 @@ impl fmt::Display for Source {
 /// A name that is no source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a source{meant}: use {names}, or a saved query as graph_hunting/NAME or xdr_hunting/NAME",
+    "`{0}` is not a source{meant}: use {names}, a saved query as graph_hunting/NAME or xdr_hunting/NAME, or a stream as streaming/NAME",
     meant = crate::text::did_you_mean(.0, Source::ALL.map(Source::as_str)),
     names = Source::ALL.map(Source::as_str).join(" or ")
 )]
@@ -152,17 +172,18 @@ impl FromStr for Source {
     type Err = ParseSourceError;
 
     fn from_str(value: &str) -> Result<Self, Self::Err> {
-        let hunt = || {
+        let named = || {
             let (api, name) = value.split_once('/')?;
             let name: HuntName = name.parse().ok()?;
             match SourcePattern::ALL.into_iter().find(|pattern| pattern.as_str() == api)? {
                 SourcePattern::GraphHunting => Some(Self::GraphHunting(name)),
                 SourcePattern::XdrHunting => Some(Self::XdrHunting(name)),
+                SourcePattern::Streaming => Some(Self::Streaming(name)),
                 SourcePattern::One(_) => None,
             }
         };
         let known = Self::ALL.into_iter().find(|source| source.as_str() == value);
-        known.or_else(hunt).ok_or_else(|| ParseSourceError(value.to_owned()))
+        known.or_else(named).ok_or_else(|| ParseSourceError(value.to_owned()))
     }
 }
 
@@ -180,7 +201,7 @@ impl From<Source> for String {
     }
 }
 
-/// The sources that a route means: one, or all saved queries of an API.
+/// The sources that a route means: one, all saved queries of an API, or all streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SourcePattern {
     /// This one.
@@ -189,11 +210,13 @@ pub enum SourcePattern {
     GraphHunting,
     /// Every saved query that Defender XDR is asked.
     XdrHunting,
+    /// Every stream.
+    Streaming,
 }
 
 impl SourcePattern {
     /// All of them together mean every source.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::One(Source::GraphAlerts),
         Self::One(Source::GraphIncidents),
         Self::One(Source::EndpointAlerts),
@@ -201,6 +224,7 @@ impl SourcePattern {
         Self::One(Source::SiemFeed),
         Self::GraphHunting,
         Self::XdrHunting,
+        Self::Streaming,
     ];
 
     /// The name in settings.
@@ -210,6 +234,7 @@ impl SourcePattern {
             Self::One(source) => source.as_str(),
             Self::GraphHunting => "graph_hunting",
             Self::XdrHunting => "xdr_hunting",
+            Self::Streaming => "streaming",
         }
     }
 
@@ -220,6 +245,7 @@ impl SourcePattern {
             Self::One(one) => one == source,
             Self::GraphHunting => matches!(source, Source::GraphHunting(_)),
             Self::XdrHunting => matches!(source, Source::XdrHunting(_)),
+            Self::Streaming => matches!(source, Source::Streaming(_)),
         }
     }
 }
@@ -239,7 +265,7 @@ impl fmt::Display for SourcePattern {
 /// A name that means no source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a source{meant}: use {names}, or one saved query as graph_hunting/NAME",
+    "`{0}` is not a source{meant}: use {names}, or one saved query or stream as graph_hunting/NAME or streaming/NAME",
     meant = crate::text::did_you_mean(.0, SourcePattern::ALL.map(SourcePattern::as_str)),
     names = SourcePattern::ALL.map(SourcePattern::as_str).join(" or ")
 )]
@@ -271,6 +297,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_a_source_with_a_name_and_no_saved_query() {
+        let stream = Source::Streaming("defender".parse().expect("a name"));
+        assert_eq!((stream.as_str(), "streaming/defender".parse()), ("streaming/defender", Ok(stream)));
+        assert_eq!((stream.hunt(), stream.is_named()), (None, true));
+        assert_eq!(stream.kind(), RecordKind::HuntingRow);
+        assert!(Source::ALL.into_iter().all(|source| !source.is_named()));
+        assert!("streaming".parse::<Source>().is_err());
+    }
+
+    #[test]
     fn a_saved_query_is_a_source_with_a_name() {
         let name: HuntName = "encoded-commands".parse().expect("a name");
         let (graph, xdr) = (Source::GraphHunting(name), Source::XdrHunting(name));
@@ -292,7 +328,8 @@ mod tests {
     #[test]
     fn all_patterns_together_mean_every_source_once() {
         let name: HuntName = "one".parse().expect("a name");
-        let sources = Source::ALL.into_iter().chain([Source::GraphHunting(name), Source::XdrHunting(name)]);
+        let named = [Source::GraphHunting(name), Source::XdrHunting(name), Source::Streaming(name)];
+        let sources = Source::ALL.into_iter().chain(named);
         for source in sources {
             let fitting = SourcePattern::ALL.into_iter().filter(|pattern| pattern.fits(source));
             assert_eq!(fitting.count(), 1, "{source}");

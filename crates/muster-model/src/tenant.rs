@@ -282,6 +282,11 @@ impl Tenant {
     pub fn label(&self) -> TenantLabel {
         TenantLabel { id: self.id, slug: self.slug.clone(), name: self.name.clone() }
     }
+
+    /// Those of its sources of which Microsoft is asked: all but streams, which are read where they lie.
+    pub fn asked(&self) -> impl Iterator<Item = Source> + Clone + '_ {
+        self.sources.iter().copied().filter(|source| source.stream().is_none())
+    }
 }
 
 /// The names of a tenant that formats write into events.

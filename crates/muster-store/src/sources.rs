@@ -21,7 +21,7 @@ pub trait Sources: Send + Sync {
         purpose: Purpose,
     ) -> Result<bool, StoreError>;
 
-    /// Makes `hunts` the saved queries that a tenant is asked; its other sources stay as they are. One that is new begins
+    /// Makes `hunts` the saved queries and streams that a tenant has; its other sources stay as they are. One that is new begins
     /// where it says, and one that comes back goes on where it stopped. Returns whether anything changed.
     async fn set_hunts(
         &self,

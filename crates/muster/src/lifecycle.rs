@@ -296,6 +296,7 @@ async fn settings_loaded(
         details: serde_json::json!({
             "fingerprint": settings.fingerprint,
             "hunts": settings.hunts.keys().collect::<Vec<_>>(),
+            "streams": settings.streams.keys().collect::<Vec<_>>(),
             "apps": settings.apps.keys().collect::<Vec<_>>(),
             "sinks": settings.sinks.keys().collect::<Vec<_>>(),
             "routes": settings.routes.len(),

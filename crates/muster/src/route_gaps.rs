@@ -87,7 +87,9 @@ fn of_route(index: usize, route: &RouteSettings, tenants: Option<&[Tenant]>) -> 
     }
     let kind = |pattern: &SourcePattern| match pattern {
         SourcePattern::One(source) => source.kind(),
-        SourcePattern::GraphHunting | SourcePattern::XdrHunting => RecordKind::HuntingRow,
+        SourcePattern::GraphHunting | SourcePattern::XdrHunting | SourcePattern::Streaming => {
+            RecordKind::HuntingRow
+        }
     };
     let silent = |pattern: &&SourcePattern| !RouteFacts::can_say(kind(pattern), route.asks());
     if route.statuses.as_ref().is_some_and(|words| words.fit(&[]) == Fit::NotSaid)

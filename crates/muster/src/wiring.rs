@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use muster_http::ClientOptions;
+use muster_http::{Client, ClientOptions};
 use muster_microsoft::entra::grant::GrantKeeper;
 use muster_microsoft::{Microsoft, MicrosoftOptions};
 use muster_model::{Clock, SecretReference, SystemClock};
 use muster_siem::sinks::{
-    NoSecret, Sink, SinkError, SinkSettings, SplunkHecSettings, SplunkSearch, Surroundings, WantedTokens,
+    NoSecret, ObjectPlace, ObjectReader, Sink, SinkError, SinkSettings, SplunkHecSettings, SplunkSearch,
+    Surroundings, WantedTokens,
 };
 use muster_store::{InstanceId, KeyRing, MasterKeyError, OpenMode, ReadKeys, Store, StoreError, StoreLook};
 use tokio::sync::Notify;
@@ -21,7 +22,7 @@ use crate::access::onboard::Onboarding;
 use crate::access::sink_tokens;
 use crate::access::vault::{self, VaultError};
 use crate::access::watch::Watcher;
-use crate::collect::{Collector, News, Pace, Skews, Swept};
+use crate::collect::{Collector, News, Pace, Skews, Streams, Swept};
 use crate::config::{AppSettings, ReadSecret, SearchSettings, Settings};
 use crate::deliver::{Breaker, Deliverer};
 use crate::exit_code::{Exit, Failed};
@@ -103,6 +104,7 @@ impl Parts {
             router: Router::new(settings.routes.clone()),
             settings: settings.collect.clone(),
             hunts: settings.hunts.clone(),
+            streams: streams(settings, clock),
             clock: Arc::clone(clock),
             instance,
             accepted,
@@ -131,6 +133,7 @@ pub(crate) async fn collector(
         router: Router::new(settings.routes.clone()),
         settings: settings.collect.clone(),
         hunts: settings.hunts.clone(),
+        streams: streams(settings, clock),
         clock: Arc::clone(clock),
         instance,
         accepted: Arc::default(),
@@ -372,6 +375,20 @@ pub(crate) fn splunk_search(
     let around = surroundings(settings, Arc::new(SystemClock), None);
     let token = (around.secret)(&search.token).map_err(|no_secret| no_secret.reason)?;
     SplunkSearch::new(name, hec, (&search.url, &token), &around).map_err(without_name(name))
+}
+
+/// The streams of the settings, to be read.
+pub fn streams(settings: &Settings, clock: &Arc<dyn Clock>) -> Streams {
+    let (own, clock) = (settings.clone(), Arc::clone(clock));
+    let open = move |place: &ObjectPlace, client: Option<Client>| -> Result<(ObjectReader, Client), String> {
+        let around = surroundings(&own, Arc::clone(&clock), None);
+        let client = match client {
+            Some(client) => client,
+            None => ObjectReader::client(place, &around)?,
+        };
+        Ok((ObjectReader::open(place, &around, client.clone())?, client))
+    };
+    Streams::new(settings.streams.clone(), Arc::new(open))
 }
 
 /// What a sink needs beside its section. Without the store, an app whose credential lies there has no tokens.

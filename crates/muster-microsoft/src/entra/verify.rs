@@ -14,6 +14,7 @@ use super::jwt::{self, Jwt};
 use super::keys::Algorithm;
 use super::platform::Platform;
 use super::{keys, token_endpoint};
+use crate::sources::Api;
 
 /// How far the issuer's clock and ours may be apart.
 const SKEW: Duration = Duration::from_secs(300);
@@ -273,8 +274,10 @@ fn times(jwt: &Jwt<'_>, now: Timestamp) -> TokenCheck {
 /// What it can read of what is expected; where nothing is that its API gives, what it allows at all.
 fn permissions(platform: &Platform, jwt: &Jwt<'_>, expected: &Expected) -> Vec<TokenCheck> {
     let api = expected.resource.as_deref().and_then(|resource| platform.cloud.resource_app(resource));
-    let of_api =
-        |source: &&Source| api.is_none_or(|api| crate::sources::declaration(**source).api.app() == api);
+    let of_api = |source: &&Source| {
+        let read_by = crate::sources::declaration(**source).api.map(Api::app);
+        read_by.is_some_and(|read_by| api.is_none_or(|api| read_by == api))
+    };
     let sources: Vec<Source> = expected.sources.iter().filter(of_api).copied().collect();
     if !sources.is_empty() || expected.sources.is_empty() {
         return sources.into_iter().map(|source| permission(jwt, source, expected.access)).collect();

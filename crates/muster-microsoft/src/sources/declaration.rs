@@ -11,8 +11,8 @@ use crate::entra::permissions::Permission;
 /// How a source is read, and what that needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Declaration {
-    /// Where it is, which tokens it takes, and what its requests are counted with.
-    pub api: Api,
+    /// Where it is, which tokens it takes, and what its requests are counted with. None: Microsoft is not asked.
+    pub api: Option<Api>,
     /// What it needs: any one of these will do, the first is the least.
     pub permissions: &'static [&'static Permission],
     /// Whether its tokens say that it may be read with them.

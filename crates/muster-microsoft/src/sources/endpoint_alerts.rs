@@ -22,7 +22,7 @@ const FIELDS: [Field; 3] = [
 const VALUES: [u8; FIELDS.len()] = values(&FIELDS);
 
 pub(super) const DECLARATION: Declaration = Declaration {
-    api: Api::DefenderForEndpoint,
+    api: Some(Api::DefenderForEndpoint),
     permissions: &[
         known(ResourceApp::DefenderForEndpoint, "Alert.Read.All"),
         known(ResourceApp::DefenderForEndpoint, "Alert.ReadWrite.All"),

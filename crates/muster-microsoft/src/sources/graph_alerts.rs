@@ -33,7 +33,7 @@ const FIELDS: [Field; 4] = [
 const VALUES: [u8; FIELDS.len()] = values(&FIELDS);
 
 pub(super) const DECLARATION: Declaration = Declaration {
-    api: Api::Graph,
+    api: Some(Api::Graph),
     permissions: &[
         known(ResourceApp::Graph, "SecurityAlert.Read.All"),
         known(ResourceApp::Graph, "SecurityAlert.ReadWrite.All"),

@@ -24,7 +24,7 @@ const FIELDS: [Field; 3] = [
 const VALUES: [u8; FIELDS.len()] = values(&FIELDS);
 
 pub(super) const DECLARATION: Declaration = Declaration {
-    api: Api::Graph,
+    api: Some(Api::Graph),
     permissions: &[
         known(ResourceApp::Graph, "SecurityIncident.Read.All"),
         known(ResourceApp::Graph, "SecurityIncident.ReadWrite.All"),

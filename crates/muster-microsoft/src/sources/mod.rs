@@ -12,6 +12,7 @@ mod graph_hunting;
 mod graph_incidents;
 mod plan;
 mod siem_feed;
+mod streaming;
 mod xdr_hunting;
 mod xdr_incidents;
 
@@ -41,6 +42,14 @@ pub fn in_tokens(source: Source) -> &'static [&'static Permission] {
     if *tokens_tell { permissions } else { &[] }
 }
 
+/// The API that `source` is read by.
+///
+/// # Panics
+/// For a stream, of which Microsoft is not asked.
+pub(crate) fn api(source: Source) -> Api {
+    declaration(source).api.expect("a stream is read where it lies, and not asked of Microsoft")
+}
+
 /// What a source declares.
 #[must_use]
 pub fn declaration(source: Source) -> &'static Declaration {
@@ -52,5 +61,6 @@ pub fn declaration(source: Source) -> &'static Declaration {
         Source::SiemFeed => &siem_feed::DECLARATION,
         Source::GraphHunting(_) => &graph_hunting::DECLARATION,
         Source::XdrHunting(_) => &xdr_hunting::DECLARATION,
+        Source::Streaming(_) => &streaming::DECLARATION,
     }
 }

@@ -46,10 +46,10 @@ pub enum AfterFailure {
 /// The next page that `cursor` wants. `top` bounds its size for those who want few.
 ///
 /// # Panics
-/// For a saved query, which says itself what is asked: [`SavedHunt::request`](crate::hunting::SavedHunt::request).
+/// For a stream, and for a saved query, which says itself what is asked: [`SavedHunt::request`](crate::hunting::SavedHunt::request).
 #[must_use]
 pub fn request(source: Source, cursor: &Cursor, clocks: Clocks, top: Option<u32>) -> PageRequest {
-    assert!(source.hunt().is_none(), "a saved query says itself what is asked");
+    assert!(!source.is_named(), "a saved query says itself what is asked, and of a stream nothing is");
     let declaration = super::declaration(source);
     let plan = cursor.plan();
     let page_size = top.map_or(declaration.page_size, |top| declaration.page_size.min(top.max(1)));

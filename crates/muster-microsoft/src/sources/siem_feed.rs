@@ -22,7 +22,7 @@ use crate::entra::permissions::{ResourceApp, known_scope};
 const TICK: SignedDuration = SignedDuration::from_nanos(100);
 
 pub(super) const DECLARATION: Declaration = Declaration {
-    api: Api::SiemFeed,
+    api: Some(Api::SiemFeed),
     permissions: &[known_scope(ResourceApp::AzureAdGraph, "User.Read")],
     tokens_tell: false,
     product: "Microsoft Defender for Endpoint",

@@ -8,7 +8,7 @@ use super::declaration::{Declaration, Dialect, HUNTING_KEEPS, HUNTING_LIMITS, Ru
 use crate::hunting::{HuntingApi, ROWS_MAX};
 
 pub(super) const DECLARATION: Declaration = Declaration {
-    api: HuntingApi::Xdr.api(),
+    api: Some(HuntingApi::Xdr.api()),
     permissions: HuntingApi::Xdr.permissions(),
     tokens_tell: true,
     product: "Microsoft Defender XDR (advanced hunting)",

@@ -16,7 +16,7 @@ const FIELDS: [Field; 1] =
 const VALUES: [u8; FIELDS.len()] = values(&FIELDS);
 
 pub(super) const DECLARATION: Declaration = Declaration {
-    api: Api::DefenderXdr,
+    api: Some(Api::DefenderXdr),
     permissions: &[
         known(ResourceApp::DefenderXdr, "Incident.Read.All"),
         known(ResourceApp::DefenderXdr, "Incident.ReadWrite.All"),

@@ -364,7 +364,7 @@ impl Sent {
             Source::GraphIncidents => "displayName",
             Source::XdrIncidents => "incidentName",
             Source::SiemFeed => "AlertTitle",
-            Source::GraphHunting(_) | Source::XdrHunting(_) => "ActionType",
+            Source::GraphHunting(_) | Source::XdrHunting(_) | Source::Streaming(_) => "ActionType",
         };
         assert_eq!(cef.header[..4], ["CEF:0", "Microsoft", "Microsoft Defender ATP", "2.0"]);
         assert_eq!(cef.header[5], expected(text(title).expect("a title"), false, true));

@@ -137,9 +137,9 @@ impl Sources for SqliteStore {
                 let tenant_no = living(connection, tenant).await?.tenant_no;
                 let known = enabled(connection, tenant_no).await?;
                 let (before, kept): (BTreeSet<Source>, BTreeSet<Source>) =
-                    known.into_iter().partition(|source| source.hunt().is_some());
+                    known.into_iter().partition(|source| source.is_named());
                 let mut all: BTreeMap<Source, Timestamp> = hunts;
-                all.retain(|source, _| source.hunt().is_some());
+                all.retain(|source, _| source.is_named());
                 if all.keys().eq(before.iter()) {
                     return Ok(false);
                 }
@@ -418,7 +418,7 @@ pub(super) async fn make_sources_due(
     Ok(())
 }
 
-/// Makes `sources` the ones that are read, beside the saved queries. One that was read before goes on where it stopped.
+/// Makes `sources` the ones that are read, beside the saved queries and streams. One that was read before goes on where it stopped.
 pub(super) async fn set_sources(
     connection: &mut SqliteConnection,
     tenant_no: i64,
@@ -427,9 +427,9 @@ pub(super) async fn set_sources(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let mut all: BTreeMap<Source, Timestamp> =
-        sources.iter().filter(|source| source.hunt().is_none()).map(|source| (*source, since)).collect();
+        sources.iter().filter(|source| !source.is_named()).map(|source| (*source, since)).collect();
     let known = enabled(connection, tenant_no).await?;
-    all.extend(known.into_iter().filter(|source| source.hunt().is_some()).map(|source| (source, since)));
+    all.extend(known.into_iter().filter(|source| source.is_named()).map(|source| (source, since)));
     read_from(connection, tenant_no, &all, now).await
 }
 

@@ -86,7 +86,8 @@ pub async fn tenant(
     clock: &dyn Clock,
 ) -> Preflight {
     let mut apis: Vec<ResourceApp> = Vec::new();
-    let of_sources = tenant.sources.iter().map(|source| sources::declaration(*source).api.app());
+    let api_of = |source| sources::declaration(source).api.map(|api| api.app());
+    let of_sources = tenant.asked().filter_map(api_of);
     for api in of_sources.chain(further.iter().map(|permission| permission.resource)) {
         if !apis.contains(&api) {
             apis.push(api);
@@ -103,20 +104,20 @@ pub async fn tenant(
     let token_came = passes.iter().any(|pass| pass.access == TenantAccess::Granted);
     checks.extend(probe::grant(app, tenant, grants, token_came, clock.now()));
     let mut findings = Vec::new();
-    for source in &tenant.sources {
-        let api = sources::declaration(*source).api.app();
-        let pass = passes.iter().find(|pass| pass.api == api).expect("each API was asked for");
-        let accepted = sources::in_tokens(*source);
+    for source in tenant.asked() {
+        let pass =
+            passes.iter().find(|pass| Some(pass.api) == api_of(source)).expect("each API was asked for");
+        let accepted = sources::in_tokens(source);
         let (access, works) = match &pass.access {
             TenantAccess::Granted => {
-                let access = microsoft.probe_source(app, tenant.id, *source).await;
+                let access = microsoft.probe_source(app, tenant.id, source).await;
                 let works = Some(access == TenantAccess::Granted);
                 (access, works)
             }
             refused => (refused.clone(), None),
         };
-        checks.push(checks::source(*source, &access, clock.now()));
-        findings.push(finding(app, tenant, Some(*source), accepted, pass, &access, works));
+        checks.push(checks::source(source, &access, clock.now()));
+        findings.push(finding(app, tenant, Some(source), accepted, pass, &access, works));
     }
     for permission in further {
         let pass =
@@ -213,8 +214,11 @@ fn least_privilege(
     passes: &[Pass],
 ) -> LeastPrivilege {
     let mut least = LeastPrivilege::default();
-    let accepted = tenant.sources.iter().map(|source| sources::in_tokens(*source));
-    let wanted: Vec<&[&'static Permission]> = accepted.chain(further.chunks(1)).collect();
+    let mut wanted: Vec<&[&'static Permission]> = Vec::new();
+    for source in tenant.asked() {
+        wanted.push(sources::in_tokens(source));
+    }
+    wanted.extend(further.chunks(1));
     let add = |list: &mut Vec<String>, name: String| {
         if !list.contains(&name) {
             list.push(name);

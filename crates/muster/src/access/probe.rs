@@ -18,16 +18,16 @@ pub async fn tenant(
     clock: &dyn Clock,
 ) -> Vec<Check> {
     let mut all = Vec::new();
-    let resource = microsoft.first_resource(tenant.sources.iter().copied());
+    let resource = microsoft.first_resource(tenant.asked());
     let found = microsoft.probe_token(app, tenant.id, resource).await;
     let now = clock.now();
     let token_came = found == TenantAccess::Granted;
     all.push(checks::token(&found, now));
     all.extend(grant(app, tenant, grants, token_came, now));
     if token_came {
-        for source in &tenant.sources {
-            let found = microsoft.probe_source(app, tenant.id, *source).await;
-            all.push(checks::source(*source, &found, clock.now()));
+        for source in tenant.asked() {
+            let found = microsoft.probe_source(app, tenant.id, source).await;
+            all.push(checks::source(source, &found, clock.now()));
         }
     }
     all

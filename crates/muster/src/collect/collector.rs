@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::pace::Pace;
 use super::skews::Skews;
+use super::streams::Streams;
 use crate::access::apps::Apps;
 use crate::config::{CollectSettings, Hunt, JournalBound};
 use crate::journal_bound;
@@ -35,6 +36,8 @@ pub struct Collector {
     pub settings: CollectSettings,
     /// The saved queries.
     pub hunts: BTreeMap<Source, Hunt>,
+    /// The streams.
+    pub streams: Streams,
     pub clock: Arc<dyn Clock>,
     /// This Muster.
     pub instance: InstanceId,

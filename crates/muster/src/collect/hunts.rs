@@ -1,4 +1,4 @@
-//! Saved queries: which tenants are asked, what is asked next, and what their rows are.
+//! Saved queries and streams: which tenants are asked, what is asked next, and what their rows are.
 //!
 //! A saved query is a source of every tenant that the settings name for it. It has cursors as any other source, and its
 //! windows, holes and backfills are theirs; what differs stands here.
@@ -15,13 +15,13 @@ use muster_store::StoreError;
 
 use super::collector::Collector;
 use crate::backoff;
-use crate::config::Hunt;
+use crate::config::{Hunt, Stream};
 
 /// How often it is looked whether every tenant has the queries that it should have: others may have been added.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 impl Collector {
-    /// Sees to it that each tenant has the queries that the settings name for it, and no others.
+    /// Sees to it that each tenant has the queries and streams that the settings name for it, and no others.
     ///
     /// # Errors
     /// When the store fails.
@@ -31,8 +31,8 @@ impl Collector {
             if tenant.state == TenantState::Offboarded {
                 continue;
             }
-            let wanted = hunts_of(&self.hunts, &tenant, now);
-            let has = tenant.sources.iter().filter(|source| source.hunt().is_some());
+            let wanted = self.named_sources_of(&tenant, now);
+            let has = tenant.sources.iter().filter(|source| source.is_named());
             if wanted.keys().eq(has) {
                 continue;
             }
@@ -40,7 +40,7 @@ impl Collector {
             let names = names.join(", ");
             match self.store.set_hunts(tenant.id, wanted, now).await {
                 Ok(_) => {
-                    tracing::info!(tenant.slug = %tenant.slug, hunts = names, "the tenant's saved queries are set")
+                    tracing::info!(tenant.slug = %tenant.slug, hunts = names, "the tenant's saved queries and streams are set")
                 }
                 // It went meanwhile.
                 Err(StoreError::NoTenant(_) | StoreError::Offboarded(_)) => {}
@@ -48,6 +48,17 @@ impl Collector {
             }
         }
         Ok(())
+    }
+
+    /// The queries and streams that a tenant is to have, each with where it begins.
+    fn named_sources_of(&self, tenant: &Tenant, now: Timestamp) -> BTreeMap<Source, Timestamp> {
+        let label = tenant.label();
+        let hunts = self.hunts.iter().filter(|(_, hunt)| hunt.asks(&label));
+        let hunts = hunts.map(|(source, hunt)| (*source, hunt.look_back));
+        let streams = self.streams.of().iter().filter(|(_, stream)| stream.is_of(&label));
+        let streams = streams.map(|(source, stream)| (*source, stream.look_back()));
+        let begins = |look_back| now.checked_sub(look_back).unwrap_or(now);
+        hunts.chain(streams).map(|(source, look_back)| (source, begins(look_back))).collect()
     }
 
     /// What a cursor of `source` wants next.
@@ -73,24 +84,23 @@ impl Collector {
         self.hunts.get(&source).map_or_else(|| self.settings.cursor_policy(), Hunt::cursor_policy)
     }
 
-    /// When to ask a source again that has been read to its end: a saved query as often as it says.
+    /// How often a saved query or a stream is to be asked.
+    pub(super) fn own_interval(&self, source: Source) -> Option<Duration> {
+        let hunt = self.hunts.get(&source).map(|hunt| hunt.every);
+        hunt.or_else(|| self.streams.of().get(&source).map(Stream::every))
+    }
+
+    /// When to ask a source again that has been read to its end: a saved query or a stream as often as it says.
     pub(super) fn next_poll(&self, tenant: &Tenant, source: Source) -> Timestamp {
         let now = self.clock.now();
-        match self.hunts.get(&source) {
-            Some(hunt) => {
+        match self.own_interval(source) {
+            Some(every) => {
                 let seed = backoff::seed(&[&tenant.id.to_string(), source.as_str()]);
-                now.checked_add(backoff::spread(hunt.every, seed)).unwrap_or(Timestamp::MAX)
+                now.checked_add(backoff::spread(every, seed)).unwrap_or(Timestamp::MAX)
             }
             None => self.pace.next((tenant.id, source), &self.settings, now),
         }
     }
-}
-
-/// The queries that a tenant is to be asked, each with where it begins.
-fn hunts_of(hunts: &BTreeMap<Source, Hunt>, tenant: &Tenant, now: Timestamp) -> BTreeMap<Source, Timestamp> {
-    let label = tenant.label();
-    let asked = hunts.iter().filter(|(_, hunt)| hunt.asks(&label));
-    asked.map(|(source, hunt)| (*source, now.checked_sub(hunt.look_back).unwrap_or(now))).collect()
 }
 
 /// The saved query that `source` is, where it is one.

@@ -25,5 +25,6 @@ pub fn missing(cursor: &Cursor) -> Option<String> {
             first.reason.as_str()
         ));
     }
+    said.extend(cursor.blobs_missing());
     (!said.is_empty()).then(|| said.join("; "))
 }

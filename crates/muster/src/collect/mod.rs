@@ -1,5 +1,6 @@
 //! Alerts become rows: polls sources that are due and hands each page to the store.
 
+mod blob;
 mod caller;
 mod collector;
 mod each;
@@ -13,6 +14,7 @@ mod place;
 mod run;
 mod skew;
 mod skews;
+mod streams;
 mod sweep;
 mod tell;
 mod turn;
@@ -27,3 +29,4 @@ pub use pace::Pace;
 pub use page::Taken;
 pub(crate) use place::Place;
 pub use skews::Skews;
+pub use streams::{OpenPlace, Streams};

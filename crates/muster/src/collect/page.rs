@@ -112,6 +112,12 @@ fn unreadable<'a>(broken: Vec<Broken<'a>>, beyond: Option<Beyond<'a>>) -> Unread
     Unreadable { letters, junk: None, hashes }
 }
 
+/// What is kept of what cannot be read: one by one, or of more together.
+pub(super) fn letters(broken: Vec<Broken<'_>>) -> (Vec<NewDeadLetter<'_>>, Option<Junk>) {
+    let Unreadable { letters, junk, .. } = unreadable(broken, None);
+    (letters, junk)
+}
+
 fn together(broken: &[Broken<'_>], beyond: Option<Beyond<'_>>) -> Junk {
     let mut sample = Vec::new();
     for broken in broken.iter().take(APART_MAX) {

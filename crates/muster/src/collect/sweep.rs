@@ -38,6 +38,10 @@ impl Collector {
     /// Sees to it that a source that has been read is swept from now on.
     pub(super) async fn begin_sweeps(&self, lease: &SourceLease) {
         let (tenant, source) = (lease.tenant.id, lease.source);
+        // Every turn of a stream looks at all that lies there.
+        if source.stream().is_some() {
+            return;
+        }
         if !self.swept.is_first((tenant, source)) {
             return;
         }

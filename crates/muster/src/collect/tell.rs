@@ -19,6 +19,8 @@ impl TurnError {
         match self {
             Self::Fetch { error, .. } => Some(TenantAccess::by_page(Some(error))),
             Self::NotAPage { .. } => answers::rule(Case::NotAPage).fault.map(failing),
+            // In words for the operator, with what to do.
+            Self::Stream(_) => Some(failing(Fault::Other)),
             Self::App(_) | Self::Hunt(_) => Some(failing(Fault::Misconfigured)),
             Self::Panicked | Self::Store(_) => None,
         }

@@ -17,7 +17,7 @@ use muster_microsoft::hunting::HuntTrouble;
 use muster_microsoft::sources::{self, AfterFailure, PageRequest, Rung};
 use muster_microsoft::{FetchError, TenantAccess};
 use muster_model::page::NotAPage;
-use muster_model::{Clocks, Cursor, Hole, Purpose, Reason, RecordHead, Step};
+use muster_model::{Clocks, Cursor, Hole, Purpose, Reason, RecordHead, Step, Trouble};
 use muster_store::{
     AcceptedPage, NewDeadLetter, NewRecord, PageReceipt, PollResult, SourceLease, StoreError,
 };
@@ -49,6 +49,8 @@ pub(super) enum TurnError {
     NotAPage { error: NotAPage, after: AfterFailure },
     #[error(transparent)]
     Hunt(#[from] HuntTrouble),
+    #[error("{}", .0.reason)]
+    Stream(Trouble),
     #[error("reading it made the program fail; this is a fault of Muster: please report it with the log")]
     Panicked,
     #[error(transparent)]
@@ -60,9 +62,9 @@ const RECORDS_TOGETHER_MAX: usize = 5_000;
 const BYTES_TOGETHER_MAX: usize = 8 << 20;
 
 /// Where a page comes from: what the journal is told beside its records.
-struct Origin {
-    request_id: Option<String>,
-    proved_up_to: Option<Timestamp>,
+pub(super) struct Origin {
+    pub(super) request_id: Option<String>,
+    pub(super) proved_up_to: Option<Timestamp>,
 }
 
 impl Origin {
@@ -125,7 +127,13 @@ impl Collector {
 
     async fn live_turn(&self, lease: &SourceLease, place: &Place, stop: &CancellationToken) -> PollResult {
         let mut cursor = lease.cursor.clone();
-        let pages = AssertUnwindSafe(self.pages(lease, &mut cursor, place, stop)).catch_unwind().await;
+        let pages = async {
+            match lease.source.stream() {
+                Some(_) => self.stream_pages(lease, &mut cursor, stop).await,
+                None => self.pages(lease, &mut cursor, place, stop).await,
+            }
+        };
+        let pages = AssertUnwindSafe(pages).catch_unwind().await;
         // A fault of ours that one tenant's data brings out is that tenant's trouble only.
         match pages.unwrap_or(Err(TurnError::Panicked)) {
             Ok(Step::RoundDone) => {
@@ -308,7 +316,7 @@ impl Collector {
         Ok(step)
     }
 
-    async fn accept(
+    pub(super) async fn accept(
         &self,
         lease: &SourceLease,
         records: &[(RecordHead, Body<'_>)],
@@ -452,12 +460,13 @@ impl Collector {
             _ => None,
         };
         let rule = case.and_then(|case| answers::rule(case).wait).unwrap_or(OTHER_WAIT);
-        let interval = self.hunts.get(&lease.source).map_or(self.settings.poll_interval.0, |hunt| hunt.every);
+        let interval = self.own_interval(lease.source).unwrap_or(self.settings.poll_interval.0);
         let most = interval.max(OWN_WAIT_MAX);
         let seed = backoff::seed(&[&lease.tenant.id.to_string(), lease.source.as_str()]);
         let own = backoff::wait(lease.failures, rule.first, most, seed);
         let asked = match error {
             TurnError::Fetch { error, .. } if rule.as_told => error.retry_after(),
+            TurnError::Stream(trouble) => trouble.after,
             _ => None,
         };
         let wait = match error {
@@ -484,6 +493,7 @@ impl Collector {
             TurnError::NotAPage { .. } => "not_a_page",
             TurnError::App(_) => "no_app",
             TurnError::Hunt(_) => "hunt",
+            TurnError::Stream(_) => "stream",
             TurnError::Panicked => "panicked",
             TurnError::Store(_) => "store",
         };

@@ -106,7 +106,13 @@ fn sources_of(tenant: &Tenant, wanted: &[Source]) -> Result<Vec<Source>, Failed>
     if let Some(source) = wanted.iter().find(|source| !tenant.sources.contains(source)) {
         return Err(Failed::say(Exit::NotFound, format!("{} has no source {source}", tenant.slug)));
     }
-    Ok(if wanted.is_empty() { tenant.sources.iter().copied().collect() } else { wanted.to_vec() })
+    if let Some(stream) = wanted.iter().find(|source| source.stream().is_some()) {
+        let said = format!(
+            "`{stream}` is a stream, which has no backfills: all that lies there is looked at every time, and read once"
+        );
+        return Err(Failed::say(Exit::Usage, said));
+    }
+    Ok(if wanted.is_empty() { tenant.asked().collect() } else { wanted.to_vec() })
 }
 
 async fn begin_one(

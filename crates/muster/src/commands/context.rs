@@ -87,7 +87,8 @@ impl Context {
     /// name them.
     pub(crate) fn every_source(&self, tenants: &[Tenant]) -> BTreeSet<Source> {
         let read = tenants.iter().flat_map(|tenant| tenant.sources.iter().copied());
-        read.chain(Source::ALL).chain(self.settings.hunts.keys().copied()).collect()
+        let named = self.settings.hunts.keys().chain(self.settings.streams.keys());
+        read.chain(Source::ALL).chain(named.copied()).collect()
     }
 
     pub(crate) async fn apps(&self) -> Result<Apps, Failed> {

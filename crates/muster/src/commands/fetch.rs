@@ -132,7 +132,13 @@ async fn one_tenant(
     let app = apps
         .get(&tenant.app)
         .ok_or_else(|| Failed::say(Exit::Settings, format!("the settings name no app `{}`", tenant.app)))?;
-    let Some(source) = args.source.or_else(|| tenant.sources.first().copied()) else {
+    if let Some(stream) = args.source.filter(|source| source.stream().is_some()) {
+        let said = format!(
+            "Microsoft is not asked for `{stream}`: its rows lie in a storage account, and `muster run` reads them there"
+        );
+        return Err(Failed::say(Exit::Usage, said));
+    }
+    let Some(source) = args.source.or_else(|| tenant.asked().next()) else {
         let said = format!("it has no source: say --source {}", Source::GraphAlerts);
         return Err(Failed::say(Exit::Usage, said));
     };

@@ -19,8 +19,8 @@ type Check = fn(&Read, &Path, &mut dyn FnMut(&str, &str, String));
 const JOURNAL_LEAST: u64 = 1 << 20;
 
 const CHECKS: &[Check] = &[
-    routes, hunts, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding, pull_api,
-    journal, siem_feed,
+    routes, hunts, streams, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding,
+    pull_api, journal, siem_feed,
 ];
 
 pub(super) fn of(read: &Read, folder: &Path) -> Vec<Mistake> {
@@ -59,12 +59,37 @@ fn hunts(read: &Read, folder: &Path, say: &mut dyn FnMut(&str, &str, String)) {
     for (index, route) in read.routes.iter().enumerate() {
         for hunt in route.sources.iter().filter_map(|pattern| match pattern {
             SourcePattern::One(source) => source.hunt(),
-            SourcePattern::GraphHunting | SourcePattern::XdrHunting => None,
+            SourcePattern::GraphHunting | SourcePattern::XdrHunting | SourcePattern::Streaming => None,
         }) {
             if !read.hunt_names.contains(hunt.as_str()) {
                 let meant = did_you_mean(hunt.as_str(), read.hunt_names.iter().map(String::as_str));
                 let known = known(&read.hunt_names, "none yet; add [hunts.NAME]");
                 let message = format!("there is no saved query `{hunt}`{meant}; they are: {known}");
+                say(&RouteSettings::section(index), "sources", message);
+            }
+        }
+    }
+}
+
+fn streams(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    for (name, stream) in &read.streams {
+        let section = format!("streams.{name}");
+        for (key, message) in stream.stream(name).err().into_iter().flatten() {
+            match key {
+                "" => say(&section, &read.places.key_in(&section, &message), message),
+                key => say(&section, key, message),
+            }
+        }
+    }
+    for (index, route) in read.routes.iter().enumerate() {
+        for stream in route.sources.iter().filter_map(|pattern| match pattern {
+            SourcePattern::One(source) => source.stream(),
+            SourcePattern::GraphHunting | SourcePattern::XdrHunting | SourcePattern::Streaming => None,
+        }) {
+            if !read.stream_names.contains(stream.as_str()) {
+                let meant = did_you_mean(stream.as_str(), read.stream_names.iter().map(String::as_str));
+                let known = known(&read.stream_names, "none yet; add [streams.NAME]");
+                let message = format!("there is no stream `{stream}`{meant}; they are: {known}");
                 say(&RouteSettings::section(index), "sources", message);
             }
         }

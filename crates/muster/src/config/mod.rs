@@ -28,6 +28,7 @@ mod settings;
 mod siem_feed;
 mod sinks;
 mod store;
+mod streams;
 mod wording;
 mod words;
 
@@ -50,4 +51,5 @@ pub use settings::Settings;
 pub use siem_feed::SiemFeedSettings;
 pub use sinks::{SearchSettings, SinkKeys};
 pub use store::{JournalBound, StoreSettings, WhenFull};
+pub use streams::{Stream, StreamSettings};
 pub use words::{Fit, Words};

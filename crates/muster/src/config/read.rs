@@ -12,7 +12,7 @@ use super::sinks::SinkSection;
 use super::{
     AppSettings, CloudSettings, CollectSettings, HuntSettings, KeyVaultSettings, Mistake, NetworkSettings,
     OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SiemFeedSettings, StoreSettings,
-    sinks,
+    StreamSettings, sinks,
 };
 
 /// The sections as they are found, in whatever file.
@@ -29,19 +29,21 @@ pub(super) struct Read {
     pub(super) siem_feed: Option<SiemFeedSettings>,
     pub(super) apps: BTreeMap<String, AppSettings>,
     pub(super) hunts: BTreeMap<String, HuntSettings>,
+    pub(super) streams: BTreeMap<String, StreamSettings>,
     pub(super) sinks: BTreeMap<String, SinkSection>,
     /// Also those of which a part had to be left out.
     pub(super) routes: Vec<RouteSettings>,
-    /// Every app, query and sink that has a section, also a wrong one.
+    /// Every app, query, stream and sink that has a section, also a wrong one.
     pub(super) app_names: BTreeSet<String>,
     pub(super) hunt_names: BTreeSet<String>,
+    pub(super) stream_names: BTreeSet<String>,
     pub(super) sink_names: BTreeSet<String>,
     pub(super) places: Places,
     /// How many routes were met.
     pub(super) routes_met: usize,
 }
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "store",
     "cloud",
     "network",
@@ -53,6 +55,7 @@ const SECTIONS: [&str; 13] = [
     "siem_feed",
     "apps",
     "hunts",
+    "streams",
     "sinks",
     "routes",
 ];
@@ -80,6 +83,10 @@ impl Read {
                     let found = (&mut self.hunts, &mut self.hunt_names);
                     document.named(&name, found, value, places, mistakes, Document::section);
                 }
+                "streams" => {
+                    let found = (&mut self.streams, &mut self.stream_names);
+                    document.named(&name, found, value, places, mistakes, Document::section);
+                }
                 "sinks" => {
                     let found = (&mut self.sinks, &mut self.sink_names);
                     document.named(&name, found, value, places, mistakes, sinks::read);
@@ -90,7 +97,7 @@ impl Read {
                 _ => {
                     let meant = did_you_mean(&name, SECTIONS);
                     let message = format!(
-                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, pull_api, siem_feed, apps.NAME, hunts.NAME, sinks.NAME or [[routes]]"
+                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, pull_api, siem_feed, apps.NAME, hunts.NAME, streams.NAME, sinks.NAME or [[routes]]"
                     );
                     mistakes.push(document.mistake_at(&key.span(), "", None, &message));
                 }

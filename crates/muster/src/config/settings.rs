@@ -14,7 +14,7 @@ use super::read::Read;
 use super::{
     AppSettings, CloudSettings, CollectSettings, Hunt, HuntSettings, KeyVaultSettings, Mistake, Mistakes,
     NetworkSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SiemFeedSettings,
-    SinkKeys, StoreSettings, contradictions, files,
+    SinkKeys, StoreSettings, Stream, StreamSettings, contradictions, files,
 };
 
 /// The settings of one Muster, checked.
@@ -39,6 +39,8 @@ pub struct Settings {
     pub apps: BTreeMap<String, AppSettings>,
     /// `[hunts.NAME]`, as the sources that they are.
     pub hunts: BTreeMap<Source, Hunt>,
+    /// `[streams.NAME]`, as the sources that they are.
+    pub streams: BTreeMap<Source, Stream>,
     pub sinks: BTreeMap<String, SinkSettings>,
     /// What their sections say of each, whatever its type.
     pub sink_keys: BTreeMap<String, SinkKeys>,
@@ -121,6 +123,7 @@ impl Settings {
             siem_feed: read.siem_feed.unwrap_or_default(),
             apps: read.apps,
             hunts: hunts(&read.hunts, folder),
+            streams: streams(&read.streams),
             sink_keys: read.sinks.iter().map(|(name, of)| (name.clone(), of.keys.clone())).collect(),
             sinks: read.sinks.into_iter().map(|(name, of)| (name, of.settings)).collect(),
             routes: read.routes,
@@ -149,6 +152,7 @@ impl Settings {
         let mut references = vec![&self.store.master_key];
         references.extend(self.apps.values().flat_map(AppSettings::secrets).map(|(_, place)| place));
         references.extend(self.sinks.values().flat_map(|sink| sink.any().secrets()).map(|(_, place)| place));
+        references.extend(self.streams.values().flat_map(Stream::secrets));
         references.extend(self.sink_keys.values().flat_map(|keys| &keys.search).map(|search| &search.token));
         references
     }
@@ -164,6 +168,11 @@ impl Settings {
 fn hunts(read: &BTreeMap<String, HuntSettings>, folder: &Path) -> BTreeMap<Source, Hunt> {
     let hunts = read.iter().filter_map(|(name, hunt)| hunt.hunt(name, folder).ok());
     hunts.map(|hunt| (hunt.saved.source, hunt)).collect()
+}
+
+fn streams(read: &BTreeMap<String, StreamSettings>) -> BTreeMap<Source, Stream> {
+    let streams = read.iter().filter_map(|(name, stream)| stream.stream(name).ok());
+    streams.map(|stream| (stream.source, stream)).collect()
 }
 
 fn right((settings, mistakes): (Option<Settings>, Vec<Mistake>)) -> Result<Settings, Mistakes> {

@@ -24,7 +24,7 @@ use crate::shown::state;
 pub struct Expected {
     /// A source whose last complete round is older is late.
     pub late_after: Duration,
-    /// The same of saved queries, which are asked less often.
+    /// The same of saved queries and streams, which have intervals of their own.
     pub hunts_late_after: BTreeMap<Source, Duration>,
     pub sinks: BTreeSet<String>,
     /// Those of them on which nothing depends.
@@ -38,11 +38,11 @@ impl Expected {
     pub fn of(settings: &Settings) -> Self {
         Self {
             late_after: settings.collect.late_after(),
-            hunts_late_after: settings
-                .hunts
-                .iter()
-                .map(|(source, hunt)| (*source, hunt.late_after()))
-                .collect(),
+            hunts_late_after: {
+                let hunts = settings.hunts.iter().map(|(source, hunt)| (*source, hunt.late_after()));
+                let streams = settings.streams.iter();
+                hunts.chain(streams.map(|(source, stream)| (*source, stream.late_after()))).collect()
+            },
             sinks: settings.sinks.keys().cloned().collect(),
             shadows: settings.shadows().into_keys().collect(),
             bound: settings.store.bound(),

@@ -41,11 +41,16 @@ pub enum Outcome {
     Works,
 }
 
-/// Tries every app and every sink for at most `within`: the worst first, with one entry for each cause.
+/// Tries every app, every sink and every stream for at most `within`: the worst first, with one entry for each cause.
 pub async fn connect(settings: &Settings, clock: &Arc<dyn Clock>, within: Duration) -> Vec<Tried> {
     let until = Instant::now() + within;
-    let (mut tried, sinks) = tokio::join!(apps(settings, clock, until), sinks(settings, clock, until));
+    let (mut tried, sinks, streams) = tokio::join!(
+        apps(settings, clock, until),
+        sinks(settings, clock, until),
+        streams(settings, clock, until)
+    );
     tried.extend(sinks);
+    tried.extend(streams);
     tried.sort_by(|one, other| (one.outcome, &one.what).cmp(&(other.outcome, &other.what)));
     tried
 }
@@ -61,6 +66,39 @@ async fn sinks(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> V
         Tried { what: format!("sink {name}"), outcome, finding, tenants: Vec::new() }
     });
     stream::iter(tests).map(FutureExt::boxed).buffer_unordered(SIDE_BY_SIDE).collect().await
+}
+
+/// Lists what lies in each stream's place, of one tenant that has it.
+async fn streams(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Vec<Tried> {
+    if settings.streams.is_empty() {
+        return Vec::new();
+    }
+    let keys = wiring::key_ring(settings).ok();
+    let look = wiring::look_at_store(settings, keys.as_ref()).await.ok();
+    let places = wiring::streams(settings, clock);
+    let mut tried = Vec::new();
+    for (source, stream) in &settings.streams {
+        let what = format!("stream {}", source.stream().map_or("", HuntName::as_str));
+        let tenants = look.iter().flat_map(|look| &look.tenants);
+        let mut having =
+            tenants.filter(|tenant| tenant.state == TenantState::Active && stream.is_of(&tenant.label()));
+        let Some(tenant) = having.next() else {
+            let finding = "there is no active tenant that has it".to_owned();
+            tried.push(Tried { what, outcome: Outcome::NotTried, finding, tenants: Vec::new() });
+            continue;
+        };
+        let listed = async {
+            let reader = places.reader(&tenant.label(), *source).await?;
+            reader.list().await.map_err(|trouble| trouble.reason)
+        };
+        let (outcome, finding) = match tokio::time::timeout_at(until, listed).await {
+            Ok(Ok(listing)) => (Outcome::Works, format!("{} blobs lie there", listing.blobs.len())),
+            Ok(Err(reason)) => (Outcome::Fails, reason),
+            Err(_) => (Outcome::Fails, "it did not answer in the time that was given".to_owned()),
+        };
+        tried.push(Tried { what, outcome, finding, tenants: vec![tenant.slug.to_string()] });
+    }
+    tried
 }
 
 async fn apps(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Vec<Tried> {
@@ -96,9 +134,8 @@ async fn apps(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Ve
         usable.insert(name.clone(), app.clone());
         let tenants = look.iter().flat_map(|look| &look.tenants);
         let read = tenants.filter(|tenant| tenant.app == *name && tenant.state == TenantState::Active);
-        let mut read: Vec<(TenantId, Option<Source>, String)> = read
-            .map(|tenant| (tenant.id, tenant.sources.first().copied(), tenant.slug.to_string()))
-            .collect();
+        let mut read: Vec<(TenantId, Option<Source>, String)> =
+            read.map(|tenant| (tenant.id, tenant.asked().next(), tenant.slug.to_string())).collect();
         if read.is_empty() {
             read.extend(of.tenant.map(|own| (own, None, "its own".to_owned())));
         }

@@ -14,6 +14,7 @@ mod routes;
 mod sinks;
 mod sources;
 mod store;
+mod streams;
 mod subject;
 mod vault;
 
@@ -52,6 +53,7 @@ const PARTS: &[Check] = &[
     sources::twice,
     sources::announced_ends,
     hunts::hunts,
+    streams::streams,
     at_start::restart,
 ];
 

@@ -37,7 +37,7 @@ pub(super) fn in_cloud(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
 
 /// That this cloud has no such source, in words.
 pub(crate) fn lacking(cloud: &Cloud, source: Source) -> Option<String> {
-    let api = sources::declaration(source).api;
+    let api = sources::declaration(source).api?;
     cloud.lacks(api).then(|| {
         let name = cloud.name();
         format!("`{source}` cannot be read: the cloud `{name}` has no such API, as far as Microsoft says")
@@ -144,8 +144,8 @@ fn tenants_by_source<'a>(subject: &'a Subject<'_>) -> BTreeMap<Source, Vec<&'a T
     let mut found: BTreeMap<Source, Vec<&Tenant>> = BTreeMap::new();
     for tenant in living(subject) {
         for source in &tenant.sources {
-            // What the settings say of saved queries holds: see `hunts.rs`.
-            if source.hunt().is_none() {
+            // What the settings say of saved queries and streams holds: see `hunts.rs` and `streams.rs`.
+            if !source.is_named() {
                 found.entry(*source).or_default().push(tenant);
             }
         }

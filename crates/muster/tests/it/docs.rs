@@ -122,6 +122,7 @@ fn every_key_of_the_settings_is_documented_and_no_other() {
         "[key_vault]",
         "[collect]",
         "[hunts.NAME]",
+        "[streams.NAME]",
         "[network]",
         "[server]",
         "[onboarding]",

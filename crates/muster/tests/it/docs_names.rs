@@ -22,6 +22,7 @@ fn keys_of(section: &str) -> Option<BTreeSet<String>> {
         ["[routes]" | "routes"] => keys("[[routes]]"),
         ["apps", _] => keys(app),
         ["hunts", _] => keys("[hunts.a]\nquery = \"T\""),
+        ["streams", _] => keys("[streams.a]\nurl = \"file:///a\""),
         ["sinks", _] => SINKS.iter().flat_map(|(kind, _)| keys(&sink(kind))).collect(),
         ["sinks", _, table] => {
             let kind = if keys(&sink("splunk_hec")).contains(*table) { "splunk_hec" } else { "syslog" };
@@ -45,6 +46,7 @@ fn all_keys() -> BTreeSet<String> {
         "routes",
         "apps.a",
         "hunts.a",
+        "streams.a",
         "sinks.a",
         "sinks.a.cef",
         "sinks.a.leef",

@@ -54,6 +54,7 @@ mod status;
 mod status_trouble;
 mod status_truth;
 mod stdout;
+mod streaming;
 mod support;
 mod sweeps;
 mod tenant_tokens;

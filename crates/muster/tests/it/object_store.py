@@ -2,6 +2,7 @@
 pyarrow and DuckDB.
 
     object_store.py make s3|azure ENDPOINT BUCKET
+    object_store.py store s3|azure ENDPOINT BUCKET FOLDER   puts the folder's files there
     object_store.py fetch s3|azure ENDPOINT BUCKET FOLDER
     object_store.py lines FOLDER FILE             all lines of all .ndjson.zst below FOLDER, into FILE
     object_store.py parquet FOLDER NDJSON_FOLDER  each event of the one is an event of the other
@@ -36,6 +37,27 @@ def make(kind, endpoint, bucket):
         s3(endpoint).create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     else:
         azure(endpoint, bucket).create_container()
+
+
+def store(kind, endpoint, bucket, folder):
+    """In Azure each is an append blob, to which what is new is appended."""
+    container = azure(endpoint, bucket) if kind == "azure" else None
+    client = s3(endpoint) if kind == "s3" else None
+    for path in sorted(Path(folder).rglob("*")):
+        if not path.is_file():
+            continue
+        name, content = path.relative_to(folder).as_posix(), path.read_bytes()
+        if client:
+            client.put_object(Bucket=bucket, Key=name, Body=content)
+            continue
+        blob = container.get_blob_client(name)
+        if blob.exists():
+            begin = blob.get_blob_properties().size
+        else:
+            blob.create_append_blob()
+            begin = 0
+        for at in range(begin, len(content), 4 << 20):
+            blob.append_block(content[at : at + (4 << 20)])
 
 
 def objects(kind, endpoint, bucket):

@@ -19,7 +19,7 @@ use crate::docs::root;
 use crate::support::{Setup, config, eventually, signal};
 
 /// The key of the account that Azurite has, which Microsoft publishes.
-const AZURITE_KEY: &str =
+pub(crate) const AZURITE_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 #[expect(
@@ -38,7 +38,7 @@ fn peers() -> PathBuf {
 }
 
 /// Whether the programs are there; where they are not, the test says so, or fails.
-fn installed() -> bool {
+pub(crate) fn installed() -> bool {
     let there = ["python/bin/moto_server", "azurite/node_modules/.bin/azurite-blob"]
         .iter()
         .all(|program| peers().join(program).exists());
@@ -51,15 +51,15 @@ fn installed() -> bool {
 }
 
 /// A server that plays a store.
-struct Server {
+pub(crate) struct Server {
     kind: &'static str,
-    endpoint: String,
+    pub(crate) endpoint: String,
     process: Child,
     _reading: JoinSet<()>,
 }
 
 impl Server {
-    async fn moto() -> Self {
+    pub(crate) async fn moto() -> Self {
         let mut command = Command::new(peers().join("python/bin/moto_server"));
         command.args(["-H", "127.0.0.1", "-p", "0"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.kill_on_drop(true).spawn().expect("moto starts");
@@ -68,7 +68,7 @@ impl Server {
     }
 
     /// With what it keeps in this folder, at this port; 0 for any.
-    async fn azurite(folder: &Path, port: &str) -> Self {
+    pub(crate) async fn azurite(folder: &Path, port: &str) -> Self {
         let mut command = Command::new(peers().join("azurite/node_modules/.bin/azurite-blob"));
         command
             .args(["--disableTelemetry", "--skipApiVersionCheck", "--blobPort", port, "--location"])
@@ -83,8 +83,13 @@ impl Server {
         self.endpoint.rsplit_once(':').expect("a port").1
     }
 
-    async fn make(&self, bucket: &str) {
+    pub(crate) async fn make(&self, bucket: &str) {
         python(&["make", self.kind, &self.endpoint, bucket]).await;
+    }
+
+    /// Puts the files of a folder into a bucket.
+    pub(crate) async fn store(&self, bucket: &str, folder: &Path) {
+        python(&["store", self.kind, &self.endpoint, bucket, folder.to_str().expect("UTF-8")]).await;
     }
 
     /// Reads all objects of a bucket into a folder.

@@ -255,6 +255,7 @@ impl Bench {
             router: Router::new(settings.routes.clone()),
             settings: settings.collect.clone(),
             hunts: settings.hunts.clone(),
+            streams: wiring::streams(&settings, &dyn_clock),
             clock: Arc::clone(&dyn_clock),
             instance,
             accepted: Arc::clone(&accepted),

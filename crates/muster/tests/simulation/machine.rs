@@ -173,6 +173,7 @@ impl Machine {
             router: Router::new(self.settings.routes.clone()),
             settings: self.settings.collect.clone(),
             hunts: self.settings.hunts.clone(),
+            streams: Default::default(),
             clock,
             instance,
             accepted: Arc::new(Notify::new()),

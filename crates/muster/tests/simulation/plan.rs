@@ -131,7 +131,7 @@ impl Plan {
             }
         }
         let (all, alerts, incidents) = match source {
-            Source::GraphAlerts | Source::GraphIncidents => return,
+            Source::GraphAlerts | Source::GraphIncidents | Source::Streaming(_) => return,
             Source::EndpointAlerts | Source::XdrIncidents => {
                 (Area::Defender, Area::EndpointAlerts, Area::XdrIncidents)
             }

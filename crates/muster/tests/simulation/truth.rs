@@ -27,7 +27,7 @@ impl Content {
             Source::XdrIncidents => ("alerts", "alertId"),
             Source::GraphAlerts | Source::GraphIncidents => ("alerts", "id"),
             // A row has nothing beside itself.
-            Source::GraphHunting(_) | Source::XdrHunting(_) => {
+            Source::GraphHunting(_) | Source::XdrHunting(_) | Source::Streaming(_) => {
                 record.remove("Hunt");
                 ("", "")
             }
@@ -120,7 +120,11 @@ impl Truth {
     pub(crate) fn belongs(&self, version: &Version, item: &Value) -> bool {
         let (tenant, text) = (version.tenant, |key: &str| item[key].as_str().unwrap_or_default().to_owned());
         match version.source {
-            Source::GraphAlerts | Source::SiemFeed | Source::GraphHunting(_) | Source::XdrHunting(_) => false,
+            Source::GraphAlerts
+            | Source::SiemFeed
+            | Source::GraphHunting(_)
+            | Source::XdrHunting(_)
+            | Source::Streaming(_) => false,
             Source::GraphIncidents => self.find(tenant, Source::GraphAlerts, &text("id"), item).is_some(),
             Source::EndpointAlerts => {
                 self.evidence.get(&version.place).is_some_and(|evidence| evidence.contains(item))

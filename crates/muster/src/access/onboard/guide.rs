@@ -302,15 +302,15 @@ fn connector(known: &Known<'_>, speech: &Speech) -> GuideStep {
 /// What the checks since a person's sign-in say of what can be read in their name.
 fn read_in_their_name(known: &Known<'_>, grant: &Grant) -> (StepState, &'static str) {
     let mut all = true;
-    for source in &known.tenant.sources {
-        let check = find(known.checks, &checks::source_name(*source));
+    for source in known.tenant.asked() {
+        let check = find(known.checks, &checks::source_name(source));
         match check.filter(|check| check.checked_at >= grant.granted_at).map(|check| check.outcome) {
             Some(CheckOutcome::Good) => {}
             Some(CheckOutcome::Failing) => return (StepState::ToDo, "guide-connector-failing"),
             Some(CheckOutcome::Warning) | None => all = false,
         }
     }
-    match all && !known.tenant.sources.is_empty() {
+    match all && known.tenant.asked().next().is_some() {
         true => (StepState::Done, "guide-connector-read"),
         false => (StepState::NotSeen, "guide-connector-signed-in"),
     }

@@ -136,15 +136,15 @@ pub(super) fn progress(
     let proven = consent.outcome == CheckOutcome::Good && signed_in != Some(false);
     let told = [SPREADING, SIGN_IN].contains(&consent.code.as_str());
     let mut checked_at = (!told).then_some(consent.checked_at);
-    for source in &tenant.sources {
-        let check = checks.get(&checks::source_name(*source)).filter(|_| proven);
+    for source in tenant.asked() {
+        let check = checks.get(&checks::source_name(source)).filter(|_| proven);
         checked_at = checked_at.max(check.map(|check| check.checked_at));
         let standing = match check {
             Some(check) => standing(check),
             None if proven => StepStanding::Checking,
             None => StepStanding::Waiting,
         };
-        steps.push(ProgressStep { what: StepKind::Source(*source), standing });
+        steps.push(ProgressStep { what: StepKind::Source(source), standing });
     }
     Progress { steps, checked_at }
 }

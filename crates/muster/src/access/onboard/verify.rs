@@ -137,10 +137,10 @@ impl Onboarding {
         }
         let tenant = self.proven(tenant, &consent, now).await?;
         let mut found = vec![checks::token(&token, now)];
-        for source in &tenant.sources {
-            let read = self.microsoft.probe_source(&app, tenant.id, *source).await;
+        for source in tenant.asked() {
+            let read = self.microsoft.probe_source(&app, tenant.id, source).await;
             let now = self.clock.now();
-            let mut check = checks::source(*source, &read, now);
+            let mut check = checks::source(source, &read, now);
             if let TenantAccess::Failing { fault, .. } = read
                 && spreads
                 && may_spread(fault)

@@ -72,9 +72,10 @@ fn queues(known: &Known<'_>, settings: &AmqpSettings) -> BTreeSet<(String, Strin
     let key = settings.key();
     // Where there is no exchange, the key is a queue's name; otherwise any source's records go into the tenant's
     // queue.
-    let hunts = known.context.settings.hunts.keys();
+    let ours = &known.context.settings;
+    let named = ours.hunts.keys().chain(ours.streams.keys());
     let sources: Vec<Source> = match settings.exchange.is_empty() {
-        true => Source::ALL.iter().chain(hunts).copied().collect(),
+        true => Source::ALL.iter().chain(named).copied().collect(),
         false => vec![Source::ALL[0]],
     };
     let of_tenants = known.tenants.iter().flat_map(|tenant| {

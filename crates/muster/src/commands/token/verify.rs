@@ -33,7 +33,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         resource: Some(resource),
         client_id: Some(target.app.client_id.clone()),
         access: target.app.access,
-        sources: target.tenant.sources.iter().copied().collect(),
+        sources: target.tenant.asked().collect(),
         issuer: target.app.endpoint.clone(),
     };
     let verification = target.microsoft.verify_token(token.expose(), &expected).await;

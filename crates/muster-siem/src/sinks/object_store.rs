@@ -39,9 +39,10 @@ use muster_model::{Delivery, DeliveryBatch, Outcome, Report, TenantLabel, Troubl
 use uuid::Uuid;
 
 pub use self::address::ObjectUrl;
+pub use self::found::{Piece, ReadTrouble};
 pub use self::path::PathTemplate;
 pub use self::place::{ObjectPlace, endpoint};
-pub use self::reader::{Listing, ObjectReader, Piece, ReadTrouble};
+pub use self::reader::{Listing, ObjectReader};
 pub use self::settings::{ObjectKind, ObjectStoreSettings};
 
 use self::bucket::{Bucket, UsedBy};

@@ -14,6 +14,7 @@ mod place;
 mod run;
 mod skew;
 mod skews;
+mod stream_turn;
 mod streams;
 mod sweep;
 mod tell;

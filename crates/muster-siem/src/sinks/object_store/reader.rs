@@ -14,6 +14,7 @@ use muster_model::{ListedBlob, Trouble};
 
 use super::address::ObjectUrl;
 use super::bucket::{Bucket, UsedBy};
+use super::found::{Piece, ReadTrouble};
 use super::place::ObjectPlace;
 use crate::sinks::http::{self, Connection};
 use crate::sinks::settings::Surroundings;
@@ -46,30 +47,6 @@ pub struct Listing {
     pub blobs: Vec<ListedBlob>,
     /// Files whose names are no text, as far as they can be shown.
     pub odd: Vec<String>,
-}
-
-/// Some bytes of a blob.
-#[derive(Debug)]
-pub struct Piece {
-    /// As many as were asked for, or fewer where it ends.
-    pub bytes: Bytes,
-    /// The content that they are of.
-    pub etag: String,
-    /// How long all of that is, in bytes.
-    pub size: u64,
-}
-
-/// Why a blob brought no bytes.
-#[derive(Debug)]
-pub enum ReadTrouble {
-    /// It is not there any more.
-    Gone,
-    /// It has become shorter than what is asked for.
-    Changed,
-    /// This blob is refused; others may not be.
-    Refused(Trouble),
-    /// Nothing can be read now.
-    Down(Trouble),
 }
 
 impl ObjectReader {

@@ -202,6 +202,7 @@ fn give_up<'p>(
     reason: &str,
     (rows, broken): (&mut Vec<Row<'p>>, &mut Vec<Broken<'p>>),
 ) -> usize {
+    let begun = end;
     while let Some(length) = memchr(b'\n', &bytes[end..]) {
         broken.push(Broken { body: &bytes[end..end + length], reason: reason.to_owned() });
         end += length + 1;
@@ -210,7 +211,10 @@ fn give_up<'p>(
         broken.extend(more.broken);
         end += more.consumed;
     }
-    broken.push(Broken { body: &bytes[end..], reason: reason.to_owned() });
+    // What has no byte left, as a compressed blob without its end, is told all the same.
+    if end < bytes.len() || end == begun {
+        broken.push(Broken { body: &bytes[end..], reason: reason.to_owned() });
+    }
     end
 }
 

@@ -88,6 +88,7 @@ async fn over_kills_nothing_is_lost_and_nothing_else_stands_in_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_pipe_is_told_and_everything_stays_owed() {
     let setup = Setup::start(Config { alerts: Some(30), ..config() }, SETTINGS).await;
+    be_impatient(&setup);
     let log = std::fs::File::create(setup.path().join("muster.log")).expect("a log");
     let mut command = setup.command(&["run"]);
     let mut muster = command.stdout(Stdio::piped()).stderr(log).spawn().expect("muster starts");
@@ -128,6 +129,7 @@ async fn a_closed_pipe_is_told_and_everything_stays_owed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_output_that_leads_nowhere_gets_nothing() {
     let setup = Setup::start(Config { alerts: Some(30), ..config() }, SETTINGS).await;
+    be_impatient(&setup);
     let log = std::fs::File::create(setup.path().join("muster.log")).expect("a log");
     let mut command = setup.command(&["run"]);
     let mut muster = command.stdout(Stdio::null()).stderr(log).spawn().expect("muster starts");

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use muster_emulator::Config;
 
 use crate::python_receiver::{Receiver, all_delivered, python};
-use crate::support::{Setup, config};
+use crate::support::{Setup, config, eventually};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -76,8 +76,11 @@ async fn through_an_outage_wrong_credentials_and_refusals_nothing_is_lost() {
     receiver.says(&setup, "wants no more").await;
     assert_eq!(receiver.told(&setup).await.letters, 0);
     let store = setup.store().await;
-    let totals = store.sink_totals().await.expect("the store answers");
-    assert!(totals.iter().any(|sink| sink.sink == "hook" && sink.owed >= 5), "{totals:?}");
+    eventually("all of it is owed", async || {
+        let totals = store.sink_totals().await.expect("the store answers");
+        totals.iter().any(|sink| sink.sink == "hook" && sink.owed >= 5)
+    })
+    .await;
     muster.kill().await.expect("killed");
 }
 

@@ -122,6 +122,8 @@ impl SinkTokens {
 mod tests {
     use std::path::{Path, PathBuf};
 
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     fn opened(text: &str, endpoint: &str, app: &str) -> Result<String, String> {
@@ -134,6 +136,55 @@ mod tests {
                 .map_err(|error| format!("{error:#}"))
         };
         open(&wanted, &settings, None, microsoft).map(|tokens| tokens.resource)
+    }
+
+    /// A credential is read again when Microsoft refuses it, and for no other trouble.
+    #[tokio::test]
+    async fn a_credential_stays_in_hand_until_it_is_refused() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let login = listener.local_addr().expect("an address");
+        let busy = "HTTP/1.1 503 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned();
+        let said =
+            r#"{"error":"invalid_client","error_description":"AADSTS7000215: no","error_codes":[7000215]}"#;
+        let refused = format!(
+            "HTTP/1.1 401 x\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{said}",
+            said.len()
+        );
+        let now = Arc::new(std::sync::Mutex::new(busy));
+        let answers = Arc::clone(&now);
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                drop(stream.read(&mut [0; 8_192]).await);
+                let answer = answers.lock().expect("a lock").clone();
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("s"), "a-secret").expect("written");
+        let text = format!(
+            "[apps.main]\nclient_id = \"11111111-2222-3333-4444-555555555555\"\nsecret = {{ file = \"s\" }}\n\
+             [cloud]\nname = \"custom\"\nlogin = \"http://{login}\"\ngraph = \"http://{login}\"\n"
+        );
+        let settings = Settings::parse(folder.path(), &[(PathBuf::from("muster.toml"), text)]);
+        let settings = settings.expect("settings");
+        let clock = Arc::new(muster_model::SystemClock);
+        let tokens = SinkTokens {
+            name: "main".to_owned(),
+            settings: settings.apps["main"].clone(),
+            folder: folder.path().to_owned(),
+            tenant: "99999999-2222-3333-4444-555555555555".parse().expect("a tenant"),
+            store: None,
+            microsoft: crate::wiring::microsoft(&settings, clock, None).expect("a way"),
+            in_hand: tokio::sync::Mutex::default(),
+        };
+        let resource = "https://monitor.azure.com";
+        tokens.token(resource).await.expect_err("busy");
+        tokens.refused(resource, &"a-token".into()).await;
+        assert!(tokens.in_hand.lock().await.is_some());
+        *now.lock().expect("a lock") = refused;
+        let why = tokens.token(resource).await.expect_err("refused").reason;
+        assert!(tokens.in_hand.lock().await.is_none(), "{why}");
     }
 
     #[test]

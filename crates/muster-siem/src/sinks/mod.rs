@@ -229,7 +229,6 @@ fn tenants_path(name: &str, settings: &FileSettings) -> Result<Option<Template>,
 
 /// A destination.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each sink, and none is moved about")]
 pub enum Sink {
     /// Splunk's HTTP Event Collector.
     SplunkHec(SplunkHec),

@@ -224,7 +224,7 @@ async fn of_the_address_only_its_origin_is_ever_shown() {
         let settings: WebhookSettings = settings(json!({ "url": url, "allow_private": true }));
         let sink = sink(settings.clone());
         let report = deliver(&sink, &["a"]).await;
-        let tested = sink.test().await.map_or_else(|error| error.to_string(), |found| found);
+        let tested = sink.test().await.unwrap_or_else(|error| error.to_string());
         assert_eq!(receiver.seen()[0].path, format!("/services/T0/{KEY}"));
         for said in [reason(&report), &tested, &settings.target(), &format!("{sink:?} {settings:?}")] {
             assert!(!said.contains(KEY) && said.contains("http://127.0.0.1:"), "{said}");

@@ -10,10 +10,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_microsoft::api::answers::PAGES_PER_TURN;
 use muster_model::page::Broken;
-use muster_model::{
-    BlobRead, BlobState, Blobs, Cursor, ListedBlob, RecordHead, Source, Step, TenantId, TenantLabel, Trouble,
-};
-use muster_siem::sinks::{ObjectPlace, ObjectReader, ReadTrouble};
+use muster_model::{BlobRead, BlobState, Blobs, Cursor, ListedBlob, RecordHead, Source, Step, Trouble};
+use muster_siem::sinks::{ObjectReader, ReadTrouble};
 use muster_store::{NewDeadLetter, SourceLease};
 use tokio_util::sync::CancellationToken;
 

@@ -7,7 +7,6 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use muster_http::Client;
 use muster_model::{ListedBlob, Trouble};

@@ -48,7 +48,8 @@ pub fn gaps(settings: &Settings, tenants: Option<&[Tenant]>) -> Vec<RouteGap> {
         return gaps;
     }
     let tenants = tenants.map(|all| {
-        all.iter().filter(|tenant| tenant.state != TenantState::Offboarded).cloned().collect::<Vec<_>>()
+        let there = all.iter().filter(|tenant| tenant.state != TenantState::Offboarded);
+        there.map(|tenant| with_named_sources(settings, tenant)).collect::<Vec<_>>()
     });
     let tenants = tenants.as_deref();
     for (index, route) in settings.routes.iter().enumerate() {
@@ -59,6 +60,16 @@ pub fn gaps(settings: &Settings, tenants: Option<&[Tenant]>) -> Vec<RouteGap> {
     gaps.extend(unserved(&settings.routes, tenants.unwrap_or_default()));
     gaps.extend(only_shadowed(settings, tenants.unwrap_or_default()));
     gaps
+}
+
+/// A tenant with the saved queries and streams that `muster run` will give it, which it may not have yet.
+fn with_named_sources(settings: &Settings, tenant: &Tenant) -> Tenant {
+    let label = tenant.label();
+    let hunts = settings.hunts.iter().filter(|(_, hunt)| hunt.asks(&label)).map(|(source, _)| *source);
+    let streams =
+        settings.streams.iter().filter(|(_, stream)| stream.is_of(&label)).map(|(source, _)| *source);
+    let sources = tenant.sources.iter().copied().chain(hunts).chain(streams).collect();
+    Tenant { sources, ..tenant.clone() }
 }
 
 fn gap(kind: GapKind, section: &str, key: &'static str, message: String) -> RouteGap {
@@ -286,6 +297,23 @@ mod tests {
             tenant(2, "fabrikam", &both[..1]),
             Tenant { state: TenantState::Offboarded, ..tenant(3, "northwind", &both) },
         ]
+    }
+
+    #[test]
+    fn a_stream_or_a_query_that_no_tenant_has_yet_wants_a_route() {
+        let named = "[hunts.h]\nquery = 'DeviceEvents'\n[streams.s]\nurl = \"file:///blobs\"\ntenants = [\"contoso\"]\n";
+        let route = "[[routes]]\nsources = [\"graph_alerts\", \"graph_incidents\"]\nsinks = [\"splunk\", \"archive\"]\n";
+        let told = found(&format!("{named}{route}"), Some(&tenants()));
+        let unserved: Vec<&str> = told
+            .iter()
+            .filter(|(kind, ..)| *kind == GapKind::UnservedSource)
+            .map(|(.., message)| message.as_str())
+            .collect();
+        assert_eq!(unserved.len(), 2, "{told:?}");
+        assert!(unserved[0].contains("graph_hunting/h of contoso, fabrikam"), "{told:?}");
+        assert!(unserved[1].contains("streaming/s of contoso:"), "{told:?}");
+        let all = format!("{named}[[routes]]\nsinks = [\"splunk\", \"archive\"]\n");
+        assert_eq!(found(&all, Some(&tenants())), []);
     }
 
     fn found(routes: &str, tenants: Option<&[Tenant]>) -> Vec<(GapKind, String, String)> {

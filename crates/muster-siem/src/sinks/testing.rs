@@ -1,17 +1,38 @@
 //! Settings read, and delivery batches to deliver, in tests.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use muster_model::{
-    Batch, ContentHash, Delivery, DeliveryBatch, DeliveryNumber, Lineage, RecordHead, Report, Selection,
-    Severity, Source, SystemClock, TenantId, TenantLabel,
+    Batch, ContentHash, Delivery, DeliveryBatch, DeliveryNumber, Lineage, Outcome, RecordHead, Report,
+    Selection, Severity, Source, SystemClock, TenantId, TenantLabel,
 };
 use serde::de::DeserializeOwned;
 
 use uuid::Uuid;
 
 use super::{Sink, Surroundings};
+
+/// A program that one test starts holds the locks of all others, closed ones too, from its fork until it runs.
+static FORKS: RwLock<()> = RwLock::new(());
+
+/// While this is held, no test starts a program.
+pub(super) fn nothing_forks() -> RwLockReadGuard<'static, ()> {
+    FORKS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a program while no other test takes a lock.
+pub(super) fn start(command: &mut Command) -> std::io::Result<Child> {
+    let _alone = FORKS.write().unwrap_or_else(PoisonError::into_inner);
+    command.spawn()
+}
+
+/// Runs a program to its end.
+pub(super) fn output(command: &mut Command) -> std::io::Result<Output> {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    start(command)?.wait_with_output()
+}
 
 /// Settings as they would be read from a file.
 pub(super) fn settings<T: DeserializeOwned>(section: serde_json::Value) -> T {
@@ -75,6 +96,21 @@ pub(super) fn delivery_batch<'a>(tenant: &'a TenantLabel, deliveries: &'a [Deliv
 /// Delivers records with these ids.
 pub(super) async fn deliver(sink: &Sink, ids: &[&str]) -> Report {
     deliver_as(sink, 1, ids).await
+}
+
+/// What is said of a record in the end that its receiver refuses again and again, while it takes others in between.
+pub(super) async fn judged_in_the_end(sink: &Sink, bad: &str) -> String {
+    // Whether the first refusal came before others were taken or after is a matter of luck.
+    for round in 0..3 {
+        let report = deliver(sink, &[bad]).await;
+        match &report.outcomes[..] {
+            [Outcome::Rejected(why)] if round > 0 => return why.clone(),
+            [Outcome::Retry] => {}
+            _ => panic!("{report:?}"),
+        }
+        assert_eq!(deliver(sink, &["good"]).await.outcomes, [Outcome::Delivered]);
+    }
+    panic!("it is still owed");
 }
 
 /// The same, in a delivery of this number.

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::{Kafka, KafkaSettings};
-use crate::sinks::testing::{body, delivery, delivery_batch, settings, surroundings, tenant};
+use crate::sinks::testing::{body, delivery, delivery_batch, output, settings, start, surroundings, tenant};
 
 /// Makes topics, as their operators do.
 const MAKE: &str = r#"
@@ -65,7 +65,7 @@ fn python() -> PathBuf {
 
 /// Where a program is that Python brought; none where it is not installed, which the test says, or which fails it.
 fn program(asked: &str) -> Option<String> {
-    let found = Command::new(python()).args(["-c", asked]).output().ok();
+    let found = output(Command::new(python()).args(["-c", asked])).ok();
     let Some(found) = found.filter(|found| found.status.success()) else {
         let missing = "noida-db and confluent-kafka are not installed; .ci/install-peers installs them";
         assert!(environment("MUSTER_REQUIRE_PEERS").is_none_or(|value| value != "1"), "{missing}");
@@ -91,7 +91,7 @@ fn free_port() -> u16 {
 
 async fn run(mut command: Command, port: u16) -> Running {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let running = Running(command.spawn().expect("it starts"));
+    let running = Running(start(&mut command).expect("it starts"));
     let until = tokio::time::Instant::now() + Duration::from_secs(60);
     while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         assert!(tokio::time::Instant::now() < until, "the broker listens within a minute");
@@ -102,7 +102,7 @@ async fn run(mut command: Command, port: u16) -> Running {
 
 fn read_back(port: u16, topic: &str) -> Vec<Value> {
     let server = format!("127.0.0.1:{port}");
-    let read = Command::new(python()).args(["-c", READ_BACK, &server, topic]).output().expect("Python runs");
+    let read = output(Command::new(python()).args(["-c", READ_BACK, &server, topic])).expect("Python runs");
     assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
     let text = String::from_utf8(read.stdout).expect("UTF-8");
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
@@ -110,7 +110,7 @@ fn read_back(port: u16, topic: &str) -> Vec<Value> {
 
 /// Delivers many batches of three tenants, each until it is delivered, and holds what is there against what was owed.
 async fn everything_arrives_once(port: u16, at: u16, topic: &str, compression: &str) {
-    let made = Command::new(python()).args(["-c", MAKE, &format!("127.0.0.1:{port}"), topic]).output();
+    let made = output(Command::new(python()).args(["-c", MAKE, &format!("127.0.0.1:{port}"), topic]));
     let made = made.expect("Python runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let own: KafkaSettings = settings(json!({

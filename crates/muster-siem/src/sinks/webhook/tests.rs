@@ -11,7 +11,8 @@ use crate::sinks::Sink;
 use crate::sinks::scripted::{Answers, Misbehaving, Receiver, Request, http as answer};
 use crate::sinks::suite::{self, BAD, Behaviour, Harness};
 use crate::sinks::testing::{
-    body, check_page, deliver, delivery, delivery_batch, reason, settings, surroundings, tenant,
+    body, check_page, deliver, delivery, delivery_batch, judged_in_the_end, reason, settings, surroundings,
+    tenant,
 };
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -182,10 +183,7 @@ async fn a_403_or_500_for_one_record_costs_itself_and_for_everything_nothing() {
         let report = deliver(&sink, &["a", BAD, "c"]).await;
         assert_eq!(report.outcomes, [Outcome::Delivered, Outcome::Retry, Outcome::Delivered], "{status}");
         assert!(reason(&report).contains(&format!("HTTP {status}")), "{}", reason(&report));
-        assert_eq!(deliver(&sink, &[BAD]).await.outcomes, [Outcome::Retry]);
-        deliver(&sink, &["d"]).await;
-        let report = deliver(&sink, &[BAD]).await;
-        let Outcome::Rejected(why) = &report.outcomes[0] else { panic!("{report:?}") };
+        let why = judged_in_the_end(&sink, BAD).await;
         assert!(why.contains("refused 3 times") && why.contains(&format!("HTTP {status}")), "{why}");
         let closed = Receiver::start(move |_| answer(status, "", "")).await;
         let sink = self::sink(section(&closed, json!({ "batch": batch })));

@@ -19,12 +19,12 @@ use crate::sinks::{FormatName, Sink};
 
 /// The lock of a file. The thread that wrote for a sink before may hold it for an instant after the sink is gone.
 fn free(path: &Path) -> File {
-    let until = std::time::Instant::now() + Duration::from_secs(60);
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(lock) = lock(path).expect("a lock file") {
             return lock;
         }
-        assert!(std::time::Instant::now() < until, "somebody else holds it");
+        assert!(tokio::time::Instant::now() < until, "somebody else holds it");
         std::thread::yield_now();
     }
 }

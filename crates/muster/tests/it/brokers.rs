@@ -16,7 +16,7 @@ use crate::support::{Bench, Setup, eventually};
     clippy::disallowed_methods,
     reason = "what must be there, and where, is the machine's affair, not the settings'"
 )]
-fn environment(name: &str) -> Option<std::ffi::OsString> {
+pub(crate) fn environment(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
 

@@ -15,6 +15,7 @@ use muster_model::{Clock as _, Reason, Source, TenantId};
 use muster_store::{DeadLetterOrigin, HourState, LedgerFilter, LedgerHour, SourceState};
 use serde_json::Value;
 
+use crate::corpus::recorded;
 use crate::object_store::{AZURITE_KEY, Server, installed};
 use crate::support::{Bench, Setup, config, eventually};
 
@@ -517,4 +518,38 @@ async fn buckets_and_containers_are_listed_and_read_in_pieces() {
     let rows = world.rows();
     assert_eq!(rows.len(), 41_060);
     assert!(rows.values().all(|times| (1..=2).contains(times)), "once of each stream");
+}
+
+/// Rows that Defender streamed and others recorded: each arrives once, in whatever way blobs hold them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recorded_rows_arrive_as_they_are() {
+    let Some(folder) = recorded("elastic-integrations/m365_defender/event") else { return };
+    let world = World::of_one().await;
+    let mut rows = Vec::new();
+    for (number, file) in std::fs::read_dir(&folder).expect("a folder").enumerate() {
+        let file = file.expect("a file").path();
+        if file.extension().is_none_or(|extension| extension != "log") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).expect("read");
+        let of_file = text.lines().map(|line| {
+            let mut row: Value = serde_json::from_str(line).expect("a row");
+            row["tenantId"] = world.tenant(0).to_string().into();
+            row.to_string()
+        });
+        let of_file: Vec<String> = of_file.collect();
+        let name = format!("{number}.json");
+        match number % 3 {
+            0 => world.write(&name, of_file.join("\n")),
+            1 => world.write(&name, packed(&format!("[{}]", of_file.join(",\n")))),
+            _ => world.write(&name, format!("{{\"records\": [\n{}\n]}}\n", of_file.join(","))),
+        }
+        rows.extend(of_file);
+    }
+    world.round(60).await;
+    println!("recorded: {} rows of streams", rows.len());
+    assert!(rows.len() >= 40, "{}", rows.len());
+    world.assert_rows(rows);
+    assert_eq!(world.letters().await, []);
+    assert_eq!(world.missing().await, "");
 }

@@ -1,6 +1,6 @@
-//! Pages of records, whole and torn, and rows of blobs in pieces: what is found lies in the page, a whole page is read as a parser reads it, and
-//! of a page that breaks off anywhere every record before the break is found. Headers that ask for claims, and error
-//! codes in any text.
+//! Pages of records, whole and torn: what is found lies in the page, a whole page is read as a parser reads it, and of a
+//! page that breaks off anywhere every record before the break is found. Rows of blobs, whole and in pieces. Headers that
+//! ask for claims, and error codes in any text.
 #![no_main]
 
 #[expect(dead_code, reason = "other targets ask it for more")]

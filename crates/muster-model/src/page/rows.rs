@@ -118,7 +118,9 @@ impl<'a> Reading<'a> {
 
     /// Passes a field of an envelope that stands behind its list.
     fn field(&mut self) -> bool {
-        let Some((end, _)) = string_end(self.bytes, self.at + 1) else {
+        // A string has no line break in it, whatever comes behind one.
+        let line = memchr(b'\n', &self.bytes[self.at..]).map_or(self.bytes.len(), |length| self.at + length);
+        let Some((end, _)) = string_end(&self.bytes[..line], self.at + 1) else {
             return self.broken(None, "it is not JSON".to_owned());
         };
         let colon = skim::blank(self.bytes, end + 1);
@@ -381,6 +383,17 @@ mod tests {
         let text = format!("{{\"records\":[{one},");
         let found = rows(text.as_bytes(), false);
         assert_eq!((found.items.len(), found.consumed), (1, text.len() - 1));
+    }
+
+    /// A quote behind a list may be that of a field. What follows it on the next line is not its end.
+    #[test]
+    fn a_quote_behind_a_list_reaches_no_further_than_its_line() {
+        let text = "realm=\"\", a\"x[1,\"]\"]aph\na.;:ta==\"";
+        let whole = read(text.as_bytes(), &[]);
+        assert_eq!(whole.1[2], b"\"]aph", "{whole:?}");
+        for cut in 0..=text.len() {
+            assert_eq!(read(text.as_bytes(), &[cut]), whole, "{cut}");
+        }
     }
 
     /// Everything that a blob gives when it is read in pieces that end there.

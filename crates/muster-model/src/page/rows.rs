@@ -189,11 +189,13 @@ impl<'a> Reading<'a> {
 
     /// Whether what cannot be understood here may be, once more follows.
     fn is_cut_at(&self, at: usize) -> bool {
-        let rest = &self.bytes[skim::blank(self.bytes, at).min(self.bytes.len())..];
+        let rest = self.bytes.get(at..).unwrap_or_default();
         match rest.first() {
             None => true,
             // A string has no line break in it: one that meets it does not end.
             Some(b'"') => string_end(rest, 1).is_none() && memchr(b'\n', rest).is_none(),
+            // Between values blanks are passed: this one stands in a string.
+            Some(0..=b' ') => false,
             Some(_) => [&b"true"[..], b"false", b"null"].iter().any(|word| word.starts_with(rest)),
         }
     }
@@ -391,6 +393,16 @@ mod tests {
         let text = "realm=\"\", a\"x[1,\"]\"]aph\na.;:ta==\"";
         let whole = read(text.as_bytes(), &[]);
         assert_eq!(whole.1[2], b"\"]aph", "{whole:?}");
+        for cut in 0..=text.len() {
+            assert_eq!(read(text.as_bytes(), &[cut]), whole, "{cut}");
+        }
+    }
+
+    /// A key has no line break in it either.
+    #[test]
+    fn a_key_reaches_no_further_than_its_line() {
+        let text = format!("{{\"@od{}\"\0\0\0k", "\n".repeat(23));
+        let whole = read(text.as_bytes(), &[]);
         for cut in 0..=text.len() {
             assert_eq!(read(text.as_bytes(), &[cut]), whole, "{cut}");
         }

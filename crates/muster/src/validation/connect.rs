@@ -44,10 +44,12 @@ pub enum Outcome {
 /// Tries every app, every sink and every stream for at most `within`: the worst first, with one entry for each cause.
 pub async fn connect(settings: &Settings, clock: &Arc<dyn Clock>, within: Duration) -> Vec<Tried> {
     let until = Instant::now() + within;
+    let keys = wiring::key_ring(settings).ok();
+    let look = wiring::look_at_store(settings, keys.as_ref()).await.ok();
     let (mut tried, sinks, streams) = tokio::join!(
-        apps(settings, clock, until),
+        apps(settings, clock, look.as_ref(), until),
         sinks(settings, clock, until),
-        streams(settings, clock, until)
+        streams(settings, clock, look.as_ref(), until)
     );
     tried.extend(sinks);
     tried.extend(streams);
@@ -69,23 +71,23 @@ async fn sinks(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> V
 }
 
 /// Lists what lies in each stream's place, of one tenant that has it.
-async fn streams(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Vec<Tried> {
+async fn streams(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    look: Option<&StoreLook>,
+    until: Instant,
+) -> Vec<Tried> {
     if settings.streams.is_empty() {
         return Vec::new();
     }
-    let keys = wiring::key_ring(settings).ok();
-    let look = wiring::look_at_store(settings, keys.as_ref()).await.ok();
-    let places = wiring::streams(settings, clock);
-    let mut tried = Vec::new();
-    for (source, stream) in &settings.streams {
+    let places = &wiring::streams(settings, clock);
+    let lists = settings.streams.iter().map(|(source, stream)| async move {
         let what = format!("stream {}", source.stream().map_or("", HuntName::as_str));
-        let tenants = look.iter().flat_map(|look| &look.tenants);
-        let mut having =
-            tenants.filter(|tenant| tenant.state == TenantState::Active && stream.is_of(&tenant.label()));
-        let Some(tenant) = having.next() else {
+        let mut tenants = look.into_iter().flat_map(|look| &look.tenants);
+        let has_it = |tenant: &&Tenant| tenant.state == TenantState::Active && stream.is_of(&tenant.label());
+        let Some(tenant) = tenants.find(has_it) else {
             let finding = "there is no active tenant that has it".to_owned();
-            tried.push(Tried { what, outcome: Outcome::NotTried, finding, tenants: Vec::new() });
-            continue;
+            return Tried { what, outcome: Outcome::NotTried, finding, tenants: Vec::new() };
         };
         let listed = async {
             let reader = places.reader(&tenant.label(), *source).await?;
@@ -96,15 +98,18 @@ async fn streams(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) ->
             Ok(Err(reason)) => (Outcome::Fails, reason),
             Err(_) => (Outcome::Fails, "it did not answer in the time that was given".to_owned()),
         };
-        tried.push(Tried { what, outcome, finding, tenants: vec![tenant.slug.to_string()] });
-    }
-    tried
+        Tried { what, outcome, finding, tenants: vec![tenant.slug.to_string()] }
+    });
+    stream::iter(lists).map(FutureExt::boxed).buffer_unordered(SIDE_BY_SIDE).collect().await
 }
 
-async fn apps(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Vec<Tried> {
-    let keys = wiring::key_ring(settings).ok();
-    let look = wiring::look_at_store(settings, keys.as_ref()).await.ok();
-    let stored = of_the_store(settings, look.as_ref()).await;
+async fn apps(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    look: Option<&StoreLook>,
+    until: Instant,
+) -> Vec<Tried> {
+    let stored = of_the_store(settings, look).await;
     let mut tried = Vec::new();
     let mut askings = Vec::new();
     let mut usable = BTreeMap::new();
@@ -132,7 +137,7 @@ async fn apps(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Ve
             continue;
         }
         usable.insert(name.clone(), app.clone());
-        let tenants = look.iter().flat_map(|look| &look.tenants);
+        let tenants = look.into_iter().flat_map(|look| &look.tenants);
         let read = tenants.filter(|tenant| tenant.app == *name && tenant.state == TenantState::Active);
         let mut read: Vec<(TenantId, Option<Source>, String)> =
             read.map(|tenant| (tenant.id, tenant.asked().next(), tenant.slug.to_string())).collect();
@@ -147,7 +152,7 @@ async fn apps(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Ve
     match wiring::microsoft(settings, Arc::clone(clock), None) {
         Ok(microsoft) => {
             tried.extend(ask(&microsoft, askings, until).await);
-            let tenants = look.map(|look| look.tenants).unwrap_or_default();
+            let tenants = look.map_or(&[][..], |look| &look.tenants);
             let hunts = settings.hunts.values().map(|hunt| {
                 let mut asked = tenants.iter().filter(|tenant| {
                     tenant.state == TenantState::Active

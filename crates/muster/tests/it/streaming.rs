@@ -15,6 +15,7 @@ use muster_model::{Clock as _, Reason, Source, TenantId};
 use muster_store::{DeadLetterOrigin, HourState, LedgerFilter, LedgerHour, SourceState};
 use serde_json::Value;
 
+use crate::brokers::write_secret;
 use crate::corpus::recorded;
 use crate::object_store::{AZURITE_KEY, Server, installed};
 use crate::support::{Bench, Setup, config, eventually};
@@ -518,6 +519,27 @@ async fn buckets_and_containers_are_listed_and_read_in_pieces() {
     let rows = world.rows();
     assert_eq!(rows.len(), 41_060);
     assert!(rows.values().all(|times| (1..=2).contains(times)), "once of each stream");
+}
+
+/// A place that takes all the time that is given says nothing of another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_that_does_not_answer_keeps_no_other_from_being_tried() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = silent.local_addr().expect("an address");
+    let streams = format!(
+        "[streams.a]\nurl = \"s3://bucket\"\nregion = \"eu-west-1\"\nendpoint = \"http://{endpoint}\"\n\
+         access_key_id = {{ file = \"id\" }}\nsecret_access_key = {{ file = \"key\" }}\n\
+         [streams.b]\nurl = \"file://BLOBS\"\n"
+    );
+    let world = World::with(1, 0, &streams, 0).await;
+    for name in ["id", "key"] {
+        write_secret(&world.setup.path().join(name), "a-secret");
+    }
+    world.write("a.json", world.row(0));
+    let tried = world.setup.muster(&["validate", "--connect", "--within", "10s"]).await;
+    let said = String::from_utf8_lossy(&tried.stdout).into_owned();
+    assert!(said.contains("stream a: it did not answer in the time"), "{said}");
+    assert!(said.contains("stream b: 1 blobs lie there"), "{said}");
 }
 
 /// Rows that Defender streamed and others recorded: each arrives once, in whatever way blobs hold them.

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use muster_model::{ContentHash, Cursor, RecordHead, Severity, Source, TenantState};
 use muster_store::{
     AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Lifetime,
-    MasterKey, NewRecord, NewTenant, Sources, SqliteStore, Tenants,
+    MasterKey, NewRecord, NewTenant, Sources, SqlStore, Tenants,
 };
 use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ fn main() {
 
 async fn run(pages: usize) {
     let folder = tempfile::tempdir_in(".").expect("a folder on a real disk");
-    let store = SqliteStore::create(&folder.path().join("bench.db"), &MasterKey::generate()).await;
+    let store = SqlStore::create(&folder.path().join("bench.db"), &MasterKey::generate()).await;
     let store = store.expect("created");
     let tenant = NewTenant {
         id: Uuid::from_u128(1).into(),
@@ -120,7 +120,7 @@ fn page_of<'a>(
     }
 }
 
-async fn deliver(store: &SqliteStore, me: InstanceId) -> usize {
+async fn deliver(store: &SqlStore, me: InstanceId) -> usize {
     let limits = DeliveryLimits { batches: 8, body_bytes: 8 << 20 };
     let mut records = 0;
     while let Some(lease) =

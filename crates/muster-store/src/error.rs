@@ -136,13 +136,45 @@ pub enum StoreError {
         /// Why.
         source: crate::SealingError,
     },
-    /// No engine goes by this name.
+    /// The database cannot be reached, or the connection to it broke.
     #[error(
-        "there is no store of the kind `{engine}` yet: `sqlite:` and the path of a file is what is built in"
+        "the store's database does not answer ({store}): {detail}. Nothing accepted is lost, and work goes on as soon as it \
+         answers; look whether it runs and can be reached from here (`pg_isready`)"
     )]
-    NoEngine {
-        /// What the URL begins with.
-        engine: String,
+    Unreachable {
+        /// Its URL.
+        store: String,
+        /// What was met.
+        detail: String,
+    },
+    /// The database does not let this user in, or not do what is needed.
+    #[error(
+        "the store's database refuses ({store}): {detail}. Look at `[store]` in the settings and at the user's rights"
+    )]
+    Refused {
+        /// Its URL.
+        store: String,
+        /// What the database said.
+        detail: String,
+    },
+    /// A statement took too long.
+    #[error(
+        "the store's database is too slow ({store}): it was given up to {doing}. Look what it is busy with \
+         (`pg_stat_activity`), or raise `statement_timeout` in `[store]`"
+    )]
+    Slow {
+        /// Its URL.
+        store: String,
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// This kind of store cannot do that.
+    #[error("a store in PostgreSQL is not {what} by Muster: {instead}")]
+    NotByThisEngine {
+        /// What was asked for.
+        what: &'static str,
+        /// What to do.
+        instead: String,
     },
     /// Anything else the database said.
     #[error("the store failed to {doing}: {detail}")]
@@ -167,6 +199,9 @@ impl StoreError {
                 | Self::Locked { .. }
                 | Self::NotWritable { .. }
                 | Self::Damaged { .. }
+                | Self::Unreachable { .. }
+                | Self::Refused { .. }
+                | Self::Slow { .. }
         )
     }
 }

@@ -1,8 +1,9 @@
 //! Remembers tenants, how far each source has been read, the journal of accepted records and what is owed to each
 //! sink. SQL is nowhere else.
 //!
-//! [`Store`] is the sum of one trait for each noun; [`SqliteStore`] implements them, each in `sqlite/` under the name that
-//! it has here. [`conformance`] is the suite that every engine must pass.
+//! [`Store`] is the sum of one trait for each noun; [`SqlStore`] implements them, each in `tables/` under the name that
+//! it has here, for SQLite and PostgreSQL alike; what is one engine's own is in `sqlite/` and `postgres/`. [`conformance`] is
+//! the suite that both must pass.
 
 mod audit;
 mod bound;
@@ -15,7 +16,9 @@ mod credentials;
 mod dead_letters;
 mod deliveries;
 mod drafts;
+mod engine;
 mod error;
+mod failure;
 mod grants;
 mod heartbeats;
 mod invitations;
@@ -29,6 +32,7 @@ mod lifetime;
 mod look;
 mod packing;
 mod passes;
+mod postgres;
 mod pull_clients;
 mod replays;
 mod sealing;
@@ -36,12 +40,15 @@ mod settling;
 mod sign_ins;
 mod signing;
 mod sources;
+mod sql;
 mod sqlite;
 mod store;
 mod stored;
+mod tables;
 mod tenants;
 mod tickets;
 mod trace;
+mod writer;
 
 pub use audit::{AuditEvent, AuditLog, AuditVerdict, NewAuditEvent};
 pub use bound::{GiveUp, GivenUp, JournalBacklog, JournalBound};
@@ -51,6 +58,7 @@ pub use dead_letters::{DeadLetter, DeadLetterNumber, DeadLetterOrigin, DeadLette
 pub use deliveries::{
     Deliveries, DeliveryLease, DeliveryLimits, FinishedDelivery, QueueState, Recalled, SinkTotals,
 };
+pub use engine::SqlStore;
 pub use error::StoreError;
 pub use grants::{Grant, GrantLease, Grants, NewGrant};
 pub use heartbeats::{Heartbeat, Heartbeats, PartTrouble};
@@ -67,6 +75,7 @@ pub use ledger::{HourState, Ledger, LedgerFilter, LedgerHour, LedgerSink, Witnes
 pub use lifetime::{CopyContents, Lifetime, OpenMode, Restoration};
 pub use look::StoreLook;
 pub use passes::{CursorState, Passes};
+pub use postgres::{PostgresAddress, PostgresSettings, SslMode};
 pub use pull_clients::{NewPullClient, ProcessedBatch, ProcessedSpan, PullClient, PullClients, SecretHash};
 pub use replays::{
     RecordStandings, ReplayCounts, ReplayRequest, ReplayStep, ReplayTo, ReplayedToSink, Replays, Standing,
@@ -76,8 +85,8 @@ pub use sealing::{MasterKey, MasterKeyError, Sealed, SealingError};
 pub use sign_ins::{SignIn, SignInKind, SignIns};
 pub use signing::SigningKey;
 pub use sources::{PollResult, SourceLease, SourceState, Sources};
-pub use sqlite::{CheckedCopy, SqliteStore};
-pub use store::{Store, look, open};
+pub use sqlite::copies::CheckedCopy;
+pub use store::{Address, Store, look, make, open};
 pub use tenants::{NewTenant, TenantChange, TenantKey, Tenants};
 pub use tickets::{KeptTicket, NewTicket, SettledTickets, TicketFate, TicketNumber, Tickets};
 pub use trace::{TracedDelivery, TracedState, TracedVersion};

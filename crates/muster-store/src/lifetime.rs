@@ -15,8 +15,8 @@ pub trait Lifetime: Send + Sync {
     /// works with the store ends then.
     async fn ended(&self);
 
-    /// Whether a process has opened the store with [`OpenMode::Exclusive`].
-    fn is_owned(&self) -> Result<bool, StoreError>;
+    /// Whether a process is at work that has opened the store with [`OpenMode::Exclusive`].
+    async fn is_owned(&self) -> Result<bool, StoreError>;
 
     /// Why nothing can be written at present, as on a full disk; `None` while all is well.
     fn trouble(&self) -> Option<String>;

@@ -10,15 +10,13 @@
 //!
 //! [`StoreError::LeaseLost`]: crate::StoreError::LeaseLost
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Heartbeats, Invitations, Journal,
-    JournalBound, KeyRing, Keys, Leases, Ledger, Lifetime, OpenMode, Passes, PullClients, ReadKeys, Replays,
-    SignIns, Sources, SqliteStore, StoreError, StoreLook, Tenants, Tickets,
+    JournalBound, KeyRing, Keys, Leases, Ledger, Lifetime, MasterKey, OpenMode, Passes, PostgresAddress,
+    PullClients, ReadKeys, Replays, SignIns, Sources, SqlStore, StoreError, StoreLook, Tenants, Tickets,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.
@@ -74,35 +72,52 @@ impl<T> Store for T where
 {
 }
 
-/// Opens the store at `url`, with the engine that it names: `sqlite:` and a path. The key ring is read again with
-/// `read` when a key is met that is not in it: then another process has rotated the master key.
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub enum Address {
+    /// In a file.
+    Sqlite(PathBuf),
+    /// In a database.
+    Postgres(Box<PostgresAddress>),
+}
+
+/// Opens the store at `address`. The key ring is read again with `read` when a key is met that is not in it: then another
+/// process has rotated the master key.
 ///
 /// # Errors
-/// When there is none, it is locked, damaged, of a later version, sealed with another master key, or of an engine that
-/// is not built in.
+/// When there is none, it is locked or cannot be reached, damaged, of a later version, or sealed with another master key.
 pub async fn open(
-    url: &OsStr,
+    address: &Address,
     mode: OpenMode,
     keys: &KeyRing,
     read: ReadKeys,
 ) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(SqliteStore::open(sqlite_path(url)?, mode, keys).await?.rereading_keys(read)))
+    let store = match address {
+        Address::Sqlite(path) => SqlStore::open(path, mode, keys).await?,
+        Address::Postgres(address) => SqlStore::open_in((**address).clone(), keys).await?,
+    };
+    Ok(Arc::new(store.rereading_keys(read)))
 }
 
-/// Looks at the store at `url` without changing anything, also while another process is at work on it. Without keys it
+/// Makes a new store at `address`, sealed with `master_key`.
+///
+/// # Errors
+/// When there is one already, or it cannot be made.
+pub async fn make(address: &Address, master_key: &MasterKey) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(match address {
+        Address::Sqlite(path) => SqlStore::create(path, master_key).await?,
+        Address::Postgres(address) => SqlStore::create_in((**address).clone(), master_key).await?,
+    }))
+}
+
+/// Looks at the store at `address` without changing anything, also while other processes are at work on it. Without keys it
 /// is not known whether they are the right ones.
 ///
 /// # Errors
 /// When no process could work on it: the same as of [`open`].
-pub async fn look(url: &OsStr, keys: Option<&KeyRing>) -> Result<StoreLook, StoreError> {
-    crate::sqlite::look(sqlite_path(url)?, keys).await
-}
-
-fn sqlite_path(url: &OsStr) -> Result<&Path, StoreError> {
-    let Some(path) = url.as_bytes().strip_prefix(b"sqlite:") else {
-        let url = url.to_string_lossy();
-        let engine = url.split(':').next().unwrap_or_default().to_owned();
-        return Err(StoreError::NoEngine { engine });
-    };
-    Ok(Path::new(OsStr::from_bytes(path)))
+pub async fn look(address: &Address, keys: Option<&KeyRing>) -> Result<StoreLook, StoreError> {
+    match address {
+        Address::Sqlite(path) => crate::sqlite::look::look(path, keys).await,
+        Address::Postgres(address) => crate::postgres::look::look(address, keys).await,
+    }
 }

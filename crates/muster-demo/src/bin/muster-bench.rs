@@ -33,7 +33,7 @@ use muster_model::{
 use muster_siem::formats::{Events, Format, SplunkOptions};
 use muster_store::{
     AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Lifetime,
-    MasterKey, NewRecord, NewTenant, OpenMode, SourceState, Sources, SqliteStore, Store, Tenants,
+    MasterKey, NewRecord, NewTenant, OpenMode, SourceState, Sources, SqlStore, Store, Tenants,
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -516,7 +516,7 @@ async fn send(
 
 /// A store with one tenant.
 struct BenchStore {
-    store: SqliteStore,
+    store: SqlStore,
     lease: muster_store::SourceLease,
     now: Timestamp,
 }
@@ -525,7 +525,7 @@ const ME: InstanceId = InstanceId(Uuid::from_u128(2));
 
 impl BenchStore {
     async fn create(folder: &Path) -> anyhow::Result<Self> {
-        let store = SqliteStore::create(&folder.join("steps.db"), &MasterKey::generate()).await?;
+        let store = SqlStore::create(&folder.join("steps.db"), &MasterKey::generate()).await?;
         let now = SystemClock.now();
         let tenant = NewTenant {
             id: Uuid::from_u128(1).into(),

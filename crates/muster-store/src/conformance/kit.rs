@@ -26,6 +26,17 @@ pub trait Engine<S: ?Sized + 'static = dyn Store>: Send {
     /// closing it.
     async fn reopened(&mut self) -> Box<S>;
 
+    /// Whether a store can be in the hands of one process, which knows that all others have ended. Elsewhere they are known
+    /// by their silence.
+    fn is_owned_by_one(&self) -> bool {
+        true
+    }
+
+    /// When work goes on that a killed process had leased, where it could at `seconds` if that were known.
+    fn back_after(&self, seconds: i64) -> i64 {
+        if self.is_owned_by_one() { seconds } else { seconds + LEASE.as_secs().cast_signed() }
+    }
+
     /// The store that was made last, opened by another process while the caller has its own open.
     async fn beside(&mut self) -> Box<S>;
 }

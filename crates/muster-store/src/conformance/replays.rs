@@ -450,14 +450,15 @@ async fn a_replay_goes_on_after_a_kill(engine: &mut dyn Engine) {
     let seen = numbers(&lease);
     drop(store);
     let store = engine.reopened().await;
-    store.take_over(OTHER, at(3)).await.expect("taken over");
-    let counts = replay(&*store, &missed, at(3)).await;
+    let back = engine.back_after(3);
+    store.take_over(OTHER, at(back)).await.expect("taken over");
+    let counts = replay(&*store, &missed, at(back)).await;
     assert_eq!(counts.owed(), 100 - first, "the rest, and nothing twice");
-    let lease = lease_queue(&*store, "splunk", at(3)).await;
+    let lease = lease_queue(&*store, "splunk", at(back)).await;
     assert_eq!(numbers(&lease)[..5], seen[..5], "what a sink may have seen keeps its number");
-    store.finish_deliveries(&lease, all_taken(&lease), None, at(3)).await.expect("finished");
+    store.finish_deliveries(&lease, all_taken(&lease), None, at(back)).await.expect("finished");
     let mut delivered: Vec<String> = ids(&lease.deliveries).into_iter().map(str::to_owned).collect();
-    delivered.extend(drain(&*store, "splunk", at(4)).await);
+    delivered.extend(drain(&*store, "splunk", at(back + 1)).await);
     assert_eq!(delivered, old);
     store.close().await;
 }

@@ -287,12 +287,13 @@ async fn tickets_outlive_the_process(engine: &mut dyn Engine) {
     store.confirm_ticket(numbers(&*store).await[0].1, at(3)).await.expect("confirmed");
     drop(store);
     let store = engine.reopened().await;
-    store.take_over(super::kit::OTHER, at(4)).await.expect("taken over");
+    let back = engine.back_after(5);
+    store.take_over(super::kit::OTHER, at(back)).await.expect("taken over");
     let kept = store.tickets("splunk", TicketNumber::default(), 10).await.expect("listed");
     assert_eq!((kept.len(), kept[0].ticket.ack_id, kept[0].is_confirmed), (1, 1, true));
     assert_eq!(kept[0].ticket.cookies.as_ref().expect("sealed").expose(), "route=indexer-1");
-    let rest = store.lease_due_deliveries(ME, "splunk", PLENTY, LEASE, at(5)).await.expect("leased");
+    let rest = store.lease_due_deliveries(ME, "splunk", PLENTY, LEASE, at(back)).await.expect("leased");
     assert_eq!(ids(&rest.expect("due").deliveries), ["b"], "what was answered is asked for, not sent again");
-    settle(&*store, 1, TicketFate::Confirmed, 6).await;
+    settle(&*store, 1, TicketFate::Confirmed, back + 1).await;
     assert_eq!((state(&*store).await.owed, state(&*store).await.delivered), (1, 1));
 }

@@ -6,21 +6,22 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustix::fs::{CWD, OFlags, RenameFlags};
+use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, Executor, Row, SqliteConnection};
 use uuid::Uuid;
 
 use super::failure::{file_error, worded};
 use super::lock_file::{BACKUP, beside, try_lock};
-use super::meta::{set_meta, stored_keys};
 use super::open::{APPLICATION_ID, options, versions};
 use crate::known_keys::{KnownKeys, opened_signing_key};
+use crate::sql::{Connection, query};
 use crate::stored::{count, timestamp};
+use crate::tables::meta::{set_meta, stored_keys};
 use crate::{CopyContents, KeyRing, StoreError};
 
 /// Writes a copy of the database at `from` to `to`, where nothing may be: as of one moment, also while others write, readable
 /// by its owner only, and checked.
-pub(super) async fn copy_out(from: &Path, to: &Path, keys: &KeyRing) -> Result<CopyContents, StoreError> {
+pub(crate) async fn copy_out(from: &Path, to: &Path, keys: &KeyRing) -> Result<CopyContents, StoreError> {
     let doing = "write the copy";
     if to.symlink_metadata().is_ok() {
         return Err(exists(to));
@@ -30,12 +31,12 @@ pub(super) async fn copy_out(from: &Path, to: &Path, keys: &KeyRing) -> Result<C
     let copied = async {
         let shown = to.display().to_string();
         let failed = |error: sqlx::Error| worded(&error, &shown, doing);
-        let mut source = options(from).connect().await.map_err(failed)?;
+        let mut source = Connection::from(options(from).connect().await.map_err(failed)?);
         let into = made.to_str().ok_or_else(|| StoreError::Database {
             doing,
             detail: format!("{shown}: the path is not UTF-8"),
         })?;
-        let vacuumed = sqlx::query("VACUUM INTO ?").bind(into).execute(&mut source).await;
+        let vacuumed = query("VACUUM INTO ?").bind(into).execute(&mut source).await;
         drop(source.close().await);
         vacuumed.map_err(failed)?;
         mark_as_copy(&made).await?;
@@ -123,9 +124,12 @@ impl Drop for CheckedCopy {
 async fn look_at(path: &Path, keys: &KeyRing) -> Result<CopyContents, StoreError> {
     let shown = path.display().to_string();
     let failed = |error: sqlx::Error| worded(&error, &shown, "look at the copy");
-    let mut copy = alone(path).connect().await.map_err(failed)?;
-    let checked: String =
-        copy.fetch_one("PRAGMA integrity_check(3)").await.and_then(|row| row.try_get(0)).map_err(failed)?;
+    let mut copy = Connection::from(alone(path).connect().await.map_err(failed)?);
+    let checked: String = query("PRAGMA integrity_check(3)")
+        .fetch_one(&mut copy)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed)?;
     if checked != "ok" {
         return Err(StoreError::Damaged { store: shown, detail: checked });
     }
@@ -143,9 +147,12 @@ async fn look_at(path: &Path, keys: &KeyRing) -> Result<CopyContents, StoreError
         ("SELECT count(*) FROM dead_letter", &mut contents.dead_letters),
         ("SELECT coalesce(max(number), 0) FROM audit_event", &mut contents.audit_events),
     ] {
-        *into = count(copy.fetch_one(sql).await.and_then(|row| row.try_get(0)).map_err(failed)?);
+        *into = count(query(sql).fetch_one(&mut copy).await.and_then(|row| row.try_get(0)).map_err(failed)?);
     }
-    let row = copy.fetch_optional("SELECT value FROM meta WHERE key = 'marked_at'").await.map_err(failed)?;
+    let row = query("SELECT value FROM meta WHERE key = 'marked_at'")
+        .fetch_optional(&mut copy)
+        .await
+        .map_err(failed)?;
     let marked: Option<String> = row.map(|row| row.try_get(0)).transpose().map_err(failed)?;
     contents.as_of = marked.and_then(|at| at.parse().ok()).map(timestamp);
     contents.bytes =
@@ -158,16 +165,18 @@ async fn look_at(path: &Path, keys: &KeyRing) -> Result<CopyContents, StoreError
 async fn check_kind(path: &Path, from: &Path) -> Result<(), StoreError> {
     let shown = from.display().to_string();
     let failed = |error: sqlx::Error| worded(&error, &shown, "look at the copy");
-    let mut copy = SqliteConnectOptions::new()
-        .filename(path)
-        .disable_statement_logging()
-        .connect()
+    let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
+    let mut copy = Connection::from(options.connect().await.map_err(failed)?);
+    let application: i64 = query("PRAGMA application_id")
+        .fetch_one(&mut copy)
         .await
+        .and_then(|row| row.try_get(0))
         .map_err(failed)?;
-    let application: i64 =
-        copy.fetch_one("PRAGMA application_id").await.and_then(|row| row.try_get(0)).map_err(failed)?;
-    let version: i64 =
-        copy.fetch_one("PRAGMA user_version").await.and_then(|row| row.try_get(0)).map_err(failed)?;
+    let version: i64 = query("PRAGMA user_version")
+        .fetch_one(&mut copy)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed)?;
     drop(copy.close().await);
     if application != APPLICATION_ID {
         return Err(StoreError::Damaged {
@@ -186,13 +195,13 @@ async fn mark_as_copy(path: &Path) -> Result<(), StoreError> {
     let shown = path.display().to_string();
     let failed = |error: sqlx::Error| worded(&error, &shown, "mark the copy");
     let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
-    let mut copy: SqliteConnection = options.connect().await.map_err(failed)?;
+    let mut copy = Connection::from(options.connect().await.map_err(failed)?);
     let mark = format!("{BACKUP}{}", Uuid::new_v4());
     for key in ["opening", "opened"] {
         set_meta(&mut copy, key, &mark).await.map_err(failed)?;
     }
     // Afterwards it is one file, which can be looked at without changing anything.
-    copy.fetch_one("PRAGMA journal_mode = DELETE").await.map_err(failed)?;
+    query("PRAGMA journal_mode = DELETE").fetch_one(&mut copy).await.map_err(failed)?;
     copy.close().await.map_err(failed)
 }
 

@@ -1,4 +1,4 @@
-//! What SQLite says, put into the words of [`StoreError`].
+//! What SQLite and its disk say, put into the words of [`StoreError`].
 
 use std::path::Path;
 
@@ -23,56 +23,8 @@ const IO_ERROR_NO_MEMORY: i32 = 3082;
 /// A disk with less than this is full: the smallest commit needs some of it.
 const FULL_BYTES: u64 = 64 << 10;
 
-/// Why a statement or a request to the writer failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The database's own error.
-    Sql(sqlx::Error),
-    /// One that is worded already.
-    Store(StoreError),
-    /// Another writer was faster.
-    Overtaken,
-    /// The writer has ended.
-    Closed,
-}
-
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Sql(error)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl Failure {
-    /// Whether another writer was faster: a row with the same key exists already, or is not what it was.
-    pub(super) fn is_conflict(&self) -> bool {
-        match self {
-            Self::Sql(sqlx::Error::Database(error)) => error.is_unique_violation(),
-            other => matches!(other, Self::Overtaken),
-        }
-    }
-
-    /// In words, for the store at `path`.
-    pub(super) fn worded(self, path: &str, doing: &'static str) -> StoreError {
-        match self {
-            Self::Store(error) => error,
-            Self::Sql(error) => worded(&error, path, doing),
-            Self::Overtaken => {
-                let detail = "others write the same records again and again".to_owned();
-                StoreError::Database { doing, detail }
-            }
-            Self::Closed => StoreError::Database { doing, detail: "the store has been closed".to_owned() },
-        }
-    }
-}
-
 /// `error` in words.
-pub(super) fn worded(error: &sqlx::Error, path: &str, doing: &'static str) -> StoreError {
+pub(crate) fn worded(error: &sqlx::Error, path: &str, doing: &'static str) -> StoreError {
     let (store, detail) = (path.to_owned(), error.to_string());
     let Some(code) = code(error) else { return StoreError::Database { doing, detail } };
     match (code, code & 0xff) {
@@ -90,7 +42,7 @@ pub(super) fn worded(error: &sqlx::Error, path: &str, doing: &'static str) -> St
 }
 
 /// What is wrong with the disk under the store, as far as it shows by looking.
-pub(super) fn examined(path: &str, detail: &str) -> Option<StoreError> {
+pub(crate) fn examined(path: &str, detail: &str) -> Option<StoreError> {
     let (store, detail) = (path.to_owned(), detail.to_owned());
     let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -119,7 +71,7 @@ fn code(error: &sqlx::Error) -> Option<i32> {
 }
 
 /// What a file of the store that cannot be read or written says.
-pub(super) fn file_error(error: &std::io::Error, path: &Path, doing: &'static str) -> StoreError {
+pub(crate) fn file_error(error: &std::io::Error, path: &Path, doing: &'static str) -> StoreError {
     let store = path.display().to_string();
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {

@@ -13,7 +13,7 @@ use super::failure::file_error;
 use crate::StoreError;
 
 /// What the mark of a copy made by `muster backup` begins with: such a mark is in no lock file.
-pub(super) const BACKUP: &str = "backup:";
+pub(crate) const BACKUP: &str = "backup:";
 /// The lock file was written at about the time that it says.
 const WRITTEN_WITHIN_SECONDS: i64 = 120;
 /// A database that was changed so long after its WAL was not changed by SQLite.
@@ -21,22 +21,22 @@ const CHANGED_WITHIN_SECONDS: i64 = 120;
 
 /// What the lock file says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Beside {
+pub(crate) struct Beside {
     /// One, or two while the mark is being renewed.
-    pub(super) marks: Vec<String>,
+    pub(crate) marks: Vec<String>,
     /// Which file it is: inode and time of birth.
-    pub(super) itself: Option<String>,
+    pub(crate) itself: Option<String>,
     /// When it was written, in seconds.
-    pub(super) written: Option<i64>,
+    pub(crate) written: Option<i64>,
     /// The opening whose mark the database itself has, without its WAL.
-    pub(super) opening: Option<String>,
+    pub(crate) opening: Option<String>,
     /// Which files database and WAL were.
-    pub(super) database: Option<String>,
-    pub(super) wal: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) wal: Option<String>,
 }
 
 impl Beside {
-    pub(super) fn read(lock: &File) -> std::io::Result<Self> {
+    pub(crate) fn read(lock: &File) -> std::io::Result<Self> {
         let mut bytes = vec![0; 1024];
         let length = lock.read_at(&mut bytes, 0)?;
         let mut beside = Self::default();
@@ -53,7 +53,7 @@ impl Beside {
         Ok(beside)
     }
 
-    pub(super) fn write(&mut self, lock: &File) -> std::io::Result<()> {
+    pub(crate) fn write(&mut self, lock: &File) -> std::io::Result<()> {
         self.itself = Some(identity(lock)?);
         self.written = Some(lock.metadata()?.mtime());
         let mut text = self.marks.join(" ");
@@ -75,7 +75,7 @@ impl Beside {
     }
 
     /// Why the database with this mark is not the one that was left here; `None` when it is.
-    pub(super) fn stranger(&self, mark: &str, lock: &File) -> std::io::Result<Option<&'static str>> {
+    pub(crate) fn stranger(&self, mark: &str, lock: &File) -> std::io::Result<Option<&'static str>> {
         if mark.is_empty() && self.marks.is_empty() {
             return Ok(None);
         }
@@ -100,14 +100,14 @@ impl Beside {
 }
 
 /// Which file it is: its inode, and its time of birth where the file system knows one.
-pub(super) fn identity(file: &File) -> std::io::Result<String> {
+pub(crate) fn identity(file: &File) -> std::io::Result<String> {
     let found = file.metadata()?;
     let born = found.created().ok().and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
     Ok(format!("{}.{}", found.ino(), born.map_or(0, |born| born.as_nanos())))
 }
 
 /// Whether somebody holds the lock of the file `name` beside the database. Who looks shares the lock with others who look.
-pub(super) fn is_locked(path: &Path, name: &str, doing: &'static str) -> Result<bool, StoreError> {
+pub(crate) fn is_locked(path: &Path, name: &str, doing: &'static str) -> Result<bool, StoreError> {
     let beside = beside(path, &format!(".{name}"));
     let failed = |error: std::io::Error| file_error(&error, &beside, doing);
     let file = match File::open(&beside) {
@@ -124,7 +124,7 @@ pub(super) fn is_locked(path: &Path, name: &str, doing: &'static str) -> Result<
 
 /// Locks the file `name` beside the database; `None` when another holds it. The lock goes with the file handle, however
 /// the process ends.
-pub(super) fn try_lock(path: &Path, name: &str, doing: &'static str) -> Result<Option<File>, StoreError> {
+pub(crate) fn try_lock(path: &Path, name: &str, doing: &'static str) -> Result<Option<File>, StoreError> {
     let beside = beside(path, &format!(".{name}"));
     let failed = |error: std::io::Error| file_error(&error, &beside, doing);
     let mut options = OpenOptions::new();
@@ -138,19 +138,19 @@ pub(super) fn try_lock(path: &Path, name: &str, doing: &'static str) -> Result<O
 }
 
 /// A file beside the database.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
-pub(super) fn wal_of(path: &Path) -> PathBuf {
+pub(crate) fn wal_of(path: &Path) -> PathBuf {
     beside(path, "-wal")
 }
 
 /// What the WAL beside a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wal {
+pub(crate) enum Wal {
     /// There is none, or nothing in it.
     Missing,
     /// It belongs to the database.
@@ -160,7 +160,7 @@ pub(super) enum Wal {
 }
 
 /// Tells whether the WAL beside the database belongs to it, by what the lock file says that was left. Changes nothing.
-pub(super) async fn wal_beside(path: &Path, left: &Beside) -> Result<Wal, StoreError> {
+pub(crate) async fn wal_beside(path: &Path, left: &Beside) -> Result<Wal, StoreError> {
     let wal = wal_of(path);
     let Ok(found) = std::fs::metadata(&wal) else { return Ok(Wal::Missing) };
     if found.len() == 0 {
@@ -198,7 +198,7 @@ pub(super) async fn wal_beside(path: &Path, left: &Beside) -> Result<Wal, StoreE
 
 /// Moves a WAL aside that does not belong to the database, before SQLite mixes the two: it would write pages of a later day
 /// into it.
-pub(super) async fn part_from_foreign_wal(path: &Path, lock: Option<&File>) -> Result<(), StoreError> {
+pub(crate) async fn part_from_foreign_wal(path: &Path, lock: Option<&File>) -> Result<(), StoreError> {
     let taken;
     let lock = match lock {
         Some(lock) => lock,

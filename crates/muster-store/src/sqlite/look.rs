@@ -3,21 +3,20 @@
 //! Where there is no write-ahead log, the file is taken for one that nobody changes, since SQLite would make files beside
 //! it otherwise. Where there is one, somebody has the database open, or had when they died: it is read with it.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::Access;
+use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, Executor, Row, SqliteConnection};
 
 use super::failure::{examined, file_error, worded};
 use super::lock_file::{Beside, Wal, beside, is_locked, wal_beside};
-use super::meta::stored_keys;
 use super::open::{APPLICATION_ID, IDENTITY, MIGRATIONS, number};
-use super::rows::{read_tenant, select_tenant};
-use crate::known_keys::{KnownKeys, opened_signing_key};
+use crate::known_keys::KnownKeys;
+use crate::sql::Connection;
+use crate::tables::meta::signing_key;
 use crate::{KeyRing, StoreError, StoreLook};
 
 /// How long it is waited for a process that has locked the database.
@@ -46,7 +45,7 @@ pub(crate) async fn look(path: &Path, keys: Option<&KeyRing>) -> Result<StoreLoo
         .immutable(!has_log)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
-    let mut connection = options.connect().await.map_err(failed)?;
+    let mut connection = Connection::from(options.connect().await.map_err(failed)?);
     let seen = see(&mut connection, &shown, keys).await;
     // What was read is read; how it ends changes nothing.
     drop(connection.close().await);
@@ -54,7 +53,7 @@ pub(crate) async fn look(path: &Path, keys: Option<&KeyRing>) -> Result<StoreLoo
 }
 
 async fn see(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     shown: &str,
     keys: Option<&KeyRing>,
 ) -> Result<StoreLook, StoreError> {
@@ -70,39 +69,12 @@ async fn see(
         return Err(StoreError::TooNew { store: shown.to_owned() });
     }
     if let Some(ring) = keys.filter(|_| version >= IDENTITY) {
-        let keys = KnownKeys::new(shown.to_owned(), ring);
-        let (sealing, signing) = stored_keys(connection).await.map_err(failed)?;
-        keys.named(&sealing)?;
-        let missing = || StoreError::Damaged {
-            store: shown.to_owned(),
-            detail: "the signing key is missing".to_owned(),
-        };
-        opened_signing_key(&signing.ok_or_else(missing)?, &keys)?;
+        signing_key(connection, shown, &KnownKeys::new(shown.to_owned(), ring)).await?;
     }
-    let mut look = StoreLook {
-        is_owned: false,
-        is_current: version == known,
-        tenants: Vec::new(),
-        owed: BTreeMap::new(),
-        settings_loaded: None,
-    };
-    if look.is_current {
-        let rows = sqlx::query(select_tenant!("ORDER BY t.slug")).fetch_all(&mut *connection).await;
-        for row in &rows.map_err(failed)? {
-            look.tenants.push(read_tenant(row).map_err(failed)?.tenant);
-        }
-        let owed = "SELECT sink, sum(owed) FROM queue WHERE owed > 0 GROUP BY sink";
-        for row in connection.fetch_all(owed).await.map_err(failed)? {
-            let owed: i64 = row.try_get(1).map_err(failed)?;
-            look.owed.insert(row.try_get(0).map_err(failed)?, owed.unsigned_abs());
-        }
-        let loaded =
-            "SELECT details FROM audit_event WHERE action = 'settings.loaded' ORDER BY number DESC LIMIT 1";
-        let row = connection.fetch_optional(loaded).await.map_err(failed)?;
-        let details: Option<String> = row.map(|row| row.try_get(0)).transpose().map_err(failed)?;
-        look.settings_loaded = details.and_then(|details| serde_json::from_str(&details).ok());
+    match version == known {
+        true => StoreLook::at_tables(connection, shown).await,
+        false => Ok(StoreLook::outdated()),
     }
-    Ok(look)
 }
 
 fn is_a_file(path: &Path) -> Result<(), StoreError> {
@@ -159,8 +131,10 @@ fn is_owned(path: &Path) -> bool {
 mod tests {
     use std::ffi::OsString;
 
+    use sqlx::{Connection as _, Executor};
+
     use super::*;
-    use crate::{Lifetime, MasterKey, OpenMode, SqliteStore};
+    use crate::{Lifetime, MasterKey, OpenMode, SqlStore};
 
     fn listing(folder: &Path) -> Vec<(OsString, u64, Vec<u8>)> {
         let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| {
@@ -178,7 +152,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("muster.db");
         let ring = KeyRing::from(MasterKey::generate());
-        SqliteStore::create(&path, &ring.current).await.expect("a store").close().await;
+        SqlStore::create(&path, &ring.current).await.expect("a store").close().await;
         let before = listing(folder.path());
         let seen = look(&path, Some(&ring)).await.expect("a store");
         assert!(seen.is_current && !seen.is_owned && seen.tenants.is_empty());
@@ -188,7 +162,7 @@ mod tests {
         assert!(matches!(wrong, StoreError::WrongMasterKey { .. }), "{wrong}");
         look(&path, None).await.expect("without a key there is nothing to compare");
 
-        let running = SqliteStore::open(&path, OpenMode::Exclusive, &ring).await.expect("at work");
+        let running = SqlStore::open(&path, OpenMode::Exclusive, &ring).await.expect("at work");
         let seen = look(&path, Some(&ring)).await.expect("a store");
         assert!(seen.is_owned);
         running.close().await;

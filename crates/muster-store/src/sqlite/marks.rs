@@ -10,34 +10,37 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
-use sqlx::{Executor, Row, SqliteConnection};
 use uuid::Uuid;
 
-use super::audit::append;
-use super::engine::SqliteStore;
-use super::failure::{Failure, file_error};
+use super::SqliteFile;
+use super::failure::file_error;
 use super::lock_file::{Beside, beside, identity, wal_of};
-use super::meta::set_meta;
-use super::writer::Durability;
+use crate::engine::SqlStore;
+use crate::failure::Failure;
+use crate::sql::{Connection, Row, query};
 use crate::stored::{count, nanoseconds, timestamp};
+use crate::tables::audit::append;
+use crate::tables::meta::set_meta;
+use crate::writer::Durability;
 use crate::{NewAuditEvent, Restoration, StoreError};
 
 /// How long records count that sinks may have had before the store was put back.
 const COUNTED_FOR_SECONDS: i64 = 7 * 86_400;
 const DOING: &str = "mark the store";
 
-impl SqliteStore {
+impl SqlStore {
     /// See [`crate::Lifetime::mark`].
-    pub(super) async fn renew_mark(
+    pub(crate) async fn renew_mark(
         &self,
+        file: &SqliteFile,
         actor: &str,
         now: Timestamp,
     ) -> Result<Option<Restoration>, StoreError> {
-        let lock = self.lock.lock().expect("no panic while the lock is held").as_ref().map(File::try_clone);
+        let lock = file.lock.lock().expect("no panic while the lock is held").as_ref().map(File::try_clone);
         let Some(lock) = lock.transpose().map_err(|error| self.beside_failed(&error))? else {
             return Ok(None);
         };
-        let (marked, synced) = (self.marked.load(Ordering::Acquire), self.writes.synced());
+        let (marked, synced) = (file.marked.load(Ordering::Acquire), self.writes.synced());
         let first = marked == 0;
         if !first && marked == synced {
             return Ok(None);
@@ -69,7 +72,7 @@ impl SqliteStore {
             self.count_again_since(now).await?;
         }
         // The mark itself is one.
-        self.marked.store(synced + 1, Ordering::Release);
+        file.marked.store(synced + 1, Ordering::Release);
         Ok(restoration)
     }
 
@@ -114,13 +117,13 @@ impl SqliteStore {
 
     /// Moves the whole WAL into the database, so that the database itself carries the mark; whether that was possible.
     async fn checkpointed(&self) -> bool {
-        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.readers).await;
+        let row = query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.readers).await;
         row.and_then(|row| row.try_get::<i64, _>(0)).is_ok_and(|busy| busy == 0)
     }
 
     async fn meta(&self, key: &'static str) -> Result<Option<String>, StoreError> {
         let failed = self.failed(DOING);
-        let row = sqlx::query("SELECT value FROM meta WHERE key = ?").bind(key);
+        let row = query("SELECT value FROM meta WHERE key = ?").bind(key);
         let row = row.fetch_optional(&self.readers).await.map_err(&failed)?;
         row.map(|row| row.try_get(0)).transpose().map_err(failed)
     }
@@ -134,13 +137,13 @@ impl SqliteStore {
     }
 
     /// When the store was put back, the latest first.
-    pub(super) async fn put_back(&self) -> Result<Vec<Restoration>, StoreError> {
+    pub(crate) async fn put_back(&self) -> Result<Vec<Restoration>, StoreError> {
         let failed = self.failed("tell when the store was put back");
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT at, as_of, reason, owed, again FROM restoration ORDER BY restoration_no DESC LIMIT 20",
         );
         let rows = rows.fetch_all(&self.readers).await.map_err(&failed)?;
-        let read = |row: &sqlx::sqlite::SqliteRow| -> Result<Restoration, sqlx::Error> {
+        let read = |row: &Row| -> Result<Restoration, sqlx::Error> {
             Ok(Restoration {
                 at: timestamp(row.try_get("at")?),
                 as_of: row.try_get::<Option<i64>, _>("as_of")?.map(timestamp),
@@ -158,15 +161,16 @@ impl SqliteStore {
 }
 
 async fn write_restoration(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     reason: &str,
     now: Timestamp,
 ) -> Result<Restoration, Failure> {
-    let row = connection.fetch_optional("SELECT value FROM meta WHERE key = 'marked_at'").await?;
+    let row =
+        query("SELECT value FROM meta WHERE key = 'marked_at'").fetch_optional(&mut *connection).await?;
     let as_of = row.map(|row| row.try_get::<String, _>(0)).transpose()?.and_then(|at| at.parse::<i64>().ok());
-    let row = connection.fetch_one("SELECT coalesce(sum(owed), 0) FROM queue").await?;
+    let row = query("SELECT coalesce(sum(owed), 0) FROM queue").fetch_one(&mut *connection).await?;
     let owed: i64 = row.try_get(0)?;
-    sqlx::query("INSERT INTO restoration (at, as_of, reason, owed) VALUES (?, ?, ?, ?)")
+    query("INSERT INTO restoration (at, as_of, reason, owed) VALUES (?, ?, ?, ?)")
         .bind(nanoseconds(now))
         .bind(as_of)
         .bind(reason)
@@ -178,8 +182,8 @@ async fn write_restoration(
 }
 
 /// Counts records of a page that were updated before the store was put back.
-pub(super) async fn count_again(connection: &mut SqliteConnection, records: i64) -> Result<(), Failure> {
-    sqlx::query(
+pub(crate) async fn count_again(connection: &mut Connection, records: i64) -> Result<(), Failure> {
+    query(
         "UPDATE restoration SET again = again + ?
          WHERE restoration_no = (SELECT max(restoration_no) FROM restoration)",
     )

@@ -1,58 +1,28 @@
-//! The embedded store: SQLite in WAL mode, one connection that writes, a few that read.
-//!
-//! Reads never wait for the writer. What is sealed, compressed or read back is so on threads for such work, and only
-//! as many at once as there are processors, so that the memory they take is bounded.
+//! What is SQLite's own: the file, its lock, its copies, and the marks by which a copy is noticed that was put back.
 
-mod answers;
-mod audit;
-mod batches;
-mod bound;
-mod checks;
-mod copies;
-mod credentials;
-mod damage;
-mod dead_letters;
-mod deliveries;
-mod engine;
-mod failure;
-mod grants;
-mod heartbeats;
-mod history;
-mod invitations;
-mod journal;
-mod keys;
-mod known;
-mod leased_source;
-mod leases;
-mod ledger;
-mod lock_file;
-mod look;
-mod marks;
-mod meta;
-mod notes;
-mod open;
-mod owing;
-mod passes;
-mod promotion;
-mod pruning;
-mod pull_clients;
-mod recall;
-mod replays;
-mod rows;
-mod sign_ins;
-mod sources;
-mod standings;
-mod tenants;
+pub(crate) mod copies;
+pub(crate) mod failure;
+pub(crate) mod lock_file;
+pub(crate) mod look;
+pub(crate) mod marks;
+pub(crate) mod open;
 #[cfg(test)]
 mod tests;
-mod tickets;
-mod trace;
-mod unrouted;
-mod waits;
-mod whole;
-mod witness;
-mod writer;
 
-pub use self::copies::CheckedCopy;
-pub use self::engine::SqliteStore;
-pub(crate) use self::look::look;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+
+/// The file of an opened store.
+pub(crate) struct SqliteFile {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// The lock of the one process that runs, in whose hands the whole store is.
+    pub(crate) lock: Mutex<Option<File>>,
+    /// How often something had been written when it was last marked as in use; 0 when it was not yet.
+    pub(crate) marked: AtomicU64,
+    /// The locks of the named leases that are held.
+    pub(crate) guards: Mutex<HashMap<(String, u64), File>>,
+}

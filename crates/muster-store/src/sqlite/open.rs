@@ -6,19 +6,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-use sqlx::{ConnectOptions, Executor, Row, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions, SqlitePool};
 
 use super::failure::{file_error, worded};
 use super::lock_file::{part_from_foreign_wal, try_lock};
-use super::meta::{set_log_end, stored_keys};
-use crate::audit::LogEnd;
-use crate::known_keys::{KnownKeys, opened_signing_key, sealed_signing_key};
+use crate::known_keys::KnownKeys;
+use crate::sql::{Connection, query};
+use crate::tables::meta::{make_keys, signing_key};
 use crate::{KeyRing, OpenMode, SigningKey, StoreError};
 
 /// Leads every database of Muster, so that another program's is not taken for one: "MSTR".
-pub(super) const APPLICATION_ID: i64 = 0x4d53_5452;
+pub(crate) const APPLICATION_ID: i64 = 0x4d53_5452;
 /// The steps from one layout of the tables to the next. `PRAGMA user_version` counts those that were taken.
-pub(super) const MIGRATIONS: &[&str] = &[
+pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_start.sql"),
     include_str!("../../migrations/sqlite/0002_identity.sql"),
     include_str!("../../migrations/sqlite/0003_cursors.sql"),
@@ -37,7 +37,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0016_leased_to.sql"),
 ];
 /// The step that makes the place of the signing key and of the audit log.
-pub(super) const IDENTITY: i64 = 2;
+pub(crate) const IDENTITY: i64 = 2;
 /// How long a write waits for another process before the store is called locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS_MAX: u32 = 4;
@@ -46,23 +46,23 @@ const LOCK_ATTEMPTS: u32 = 5;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The connections to an opened database.
-pub(super) struct Opened {
-    pub(super) writer: SqliteConnection,
-    pub(super) readers: SqlitePool,
-    pub(super) keys: KnownKeys,
-    pub(super) signing_key: SigningKey,
+pub(crate) struct Opened {
+    pub(crate) writer: Connection,
+    pub(crate) readers: SqlitePool,
+    pub(crate) keys: KnownKeys,
+    pub(crate) signing_key: SigningKey,
     /// Held for as long as the store is open.
-    pub(super) lock: Option<File>,
+    pub(crate) lock: Option<File>,
 }
 
 /// Makes the file of a new store, empty, for its owner only.
-pub(super) fn create_file(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn create_file(path: &Path) -> Result<(), StoreError> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     made.map(drop).map_err(|error| file_error(&error, path, "create its file"))
 }
 
 /// Opens the database at `path`; a new file is filled with the tables first.
-pub(super) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<Opened, StoreError> {
+pub(crate) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<Opened, StoreError> {
     if !path.is_file() {
         let detail = format!("there is no file {}; `muster init` makes one", path.display());
         return Err(StoreError::Database { doing: "open", detail });
@@ -77,7 +77,7 @@ pub(super) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<
     let options = options(path);
     // The writer's cache holds the inner pages of the indexes; bounded, since a backfill would fill any size.
     let writing = options.clone().pragma("cache_size", "-16384").pragma("wal_autocheckpoint", "2000");
-    let mut writer = writing.connect().await.map_err(failed)?;
+    let mut writer = Connection::from(writing.connect().await.map_err(failed)?);
     let keys = KnownKeys::new(shown.clone(), ring);
     migrate(&mut writer, &shown, ring, &keys).await?;
     let signing_key = signing_key(&mut writer, &shown, &keys).await?;
@@ -92,7 +92,7 @@ pub(super) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<
     Ok(Opened { writer, readers, keys, signing_key, lock })
 }
 
-pub(super) fn options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
@@ -117,14 +117,14 @@ async fn lock(path: &Path) -> Result<File, StoreError> {
 }
 
 async fn migrate(
-    writer: &mut SqliteConnection,
+    writer: &mut Connection,
     path: &str,
     ring: &KeyRing,
     keys: &KnownKeys,
 ) -> Result<(), StoreError> {
     let failed = |error: sqlx::Error| worded(&error, path, "open");
     // Within a transaction, so that two processes that open a new store at once do not both fill it.
-    writer.execute("BEGIN IMMEDIATE").await.map_err(failed)?;
+    writer.run("BEGIN IMMEDIATE").await.map_err(failed)?;
     let application = number(writer, "PRAGMA application_id").await.map_err(failed)?;
     let version = number(writer, "PRAGMA user_version").await.map_err(failed)?;
     let tables = number(writer, "SELECT count(*) FROM sqlite_schema").await.map_err(failed)?;
@@ -138,63 +138,22 @@ async fn migrate(
     }
     if version < known {
         for step in &MIGRATIONS[usize::try_from(version.max(0)).expect("a small number")..] {
-            sqlx::raw_sql(*step).execute(&mut *writer).await.map_err(failed)?;
+            writer.run(step).await.map_err(failed)?;
         }
         if version < IDENTITY {
             make_keys(writer, path, ring, keys).await?;
         }
         let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {known}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(stamp)).execute(&mut *writer).await.map_err(failed)?;
+        writer.run(&stamp).await.map_err(failed)?;
     }
-    writer.execute("COMMIT").await.map_err(failed)?;
-    Ok(())
+    writer.run("COMMIT").await.map_err(failed)
 }
 
 /// The layout of the tables that this version knows.
-pub(super) fn versions() -> i64 {
+pub(crate) fn versions() -> i64 {
     i64::try_from(MIGRATIONS.len()).expect("a handful")
 }
 
-pub(super) async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
-    connection.fetch_one(sql).await?.try_get(0)
-}
-
-/// Makes the signing key and the end of the audit log, in the transaction that makes their places and at no other time:
-/// were they made wherever they are missing, whoever deletes them could begin a log of their own.
-///
-/// Also remembers which master key seals a new store, so that a wrong one is told at once and not by the first record.
-async fn make_keys(
-    writer: &mut SqliteConnection,
-    path: &str,
-    ring: &KeyRing,
-    keys: &KnownKeys,
-) -> Result<(), StoreError> {
-    let failed = |error: sqlx::Error| worded(&error, path, "open");
-    sqlx::query("INSERT INTO meta (key, value) VALUES ('master_key', ?) ON CONFLICT DO NOTHING")
-        .bind(ring.current.id())
-        .execute(&mut *writer)
-        .await
-        .map_err(failed)?;
-    let (sealing, _) = stored_keys(writer).await.map_err(failed)?;
-    let master_key = keys.named(&sealing)?;
-    let signing_key = SigningKey::generate();
-    sqlx::query("INSERT INTO meta (key, value) VALUES ('signing_key', ?)")
-        .bind(sealed_signing_key(&signing_key, &master_key))
-        .execute(&mut *writer)
-        .await
-        .map_err(failed)?;
-    set_log_end(writer, &LogEnd::empty(), &signing_key).await.map_err(failed)
-}
-
-/// Opens the signing key, and so finds out whether the master key is at hand.
-async fn signing_key(
-    writer: &mut SqliteConnection,
-    path: &str,
-    keys: &KnownKeys,
-) -> Result<SigningKey, StoreError> {
-    let (sealing, stored) = stored_keys(writer).await.map_err(|error| worded(&error, path, "open"))?;
-    keys.named(&sealing)?;
-    let missing =
-        || StoreError::Damaged { store: path.to_owned(), detail: "the signing key is missing".to_owned() };
-    opened_signing_key(&stored.ok_or_else(missing)?, keys)
+pub(crate) async fn number(connection: &mut Connection, sql: &'static str) -> Result<i64, sqlx::Error> {
+    query(sql).fetch_one(&mut *connection).await?.try_get(0)
 }

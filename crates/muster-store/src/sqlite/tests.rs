@@ -18,13 +18,14 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::damage::VERSIONS_OF_BATCH;
-use super::engine::SqliteStore;
-use super::history::LATEST_OF_RECORDS;
-use super::known::{KNOWN_BY_ID_AND_TIME, KNOWN_VERSIONS};
-use super::trace::TRACED_VERSIONS;
-use super::witness::NAMED;
-use super::writer::{CUT_AFTER, Durability};
+use crate::engine::SqlStore;
+use crate::sql::{Connection, Query, Readers, query};
+use crate::tables::damage::VERSIONS_OF_BATCH;
+use crate::tables::history::LATEST_OF_RECORDS;
+use crate::tables::known::{KNOWN_BY_ID_AND_TIME, KNOWN_VERSIONS};
+use crate::tables::trace::TRACED_VERSIONS;
+use crate::tables::witness::NAMED;
+use crate::writer::{CUT_AFTER, Durability};
 use crate::{
     AcceptedPage, AuditLog, Credentials, DeadLetters, Deliveries, DeliveryLimits, Destination,
     FinishedDelivery, Grants, InstanceId, Journal, Keys, Leases, Lifetime, MasterKey, NewRecord, NewTenant,
@@ -52,12 +53,12 @@ impl Fixture {
         Self { _folder: folder, path, key: MasterKey::generate() }
     }
 
-    async fn create(&self) -> SqliteStore {
-        SqliteStore::create(&self.path, &self.key).await.unwrap()
+    async fn create(&self) -> SqlStore {
+        SqlStore::create(&self.path, &self.key).await.unwrap()
     }
 
-    async fn open(&self, mode: OpenMode) -> Result<SqliteStore, StoreError> {
-        SqliteStore::open(&self.path, mode, &self.key.clone().into()).await
+    async fn open(&self, mode: OpenMode) -> Result<SqlStore, StoreError> {
+        SqlStore::open(&self.path, mode, &self.key.clone().into()).await
     }
 
     /// Opens what must not open, and says why it did not.
@@ -66,15 +67,15 @@ impl Fixture {
     }
 }
 
-async fn run(store: &SqliteStore, sql: &'static str) {
+async fn run(store: &SqlStore, sql: &'static str) {
     let done = store.write("test", Durability::Relaxed, move |connection| {
-        Box::pin(async move { Ok(sqlx::raw_sql(sql).execute(&mut *connection).await.map(drop)?) })
+        Box::pin(async move { Ok(connection.run(sql).await?) })
     });
     done.await.unwrap();
 }
 
-async fn number(store: &SqliteStore, sql: &'static str) -> i64 {
-    store.readers.fetch_one(sql).await.unwrap().try_get(0).unwrap()
+async fn number(store: &SqlStore, sql: &'static str) -> i64 {
+    query(sql).fetch_one(&store.readers).await.unwrap().try_get(0).unwrap()
 }
 
 fn tenant(number: u128) -> NewTenant {
@@ -91,13 +92,13 @@ fn tenant(number: u128) -> NewTenant {
     }
 }
 
-async fn leased(store: &SqliteStore, number: u128) -> SourceLease {
+async fn leased(store: &SqlStore, number: u128) -> SourceLease {
     store.add_tenant(tenant(number), "test", at(0)).await.unwrap();
     store.lease_due_sources(ME, 1, LEASE, at(0)).await.unwrap().remove(0)
 }
 
 async fn accept(
-    store: &SqliteStore,
+    store: &SqlStore,
     lease: &SourceLease,
     ids: &[String],
     padding: usize,
@@ -132,7 +133,7 @@ async fn accept(
 }
 
 /// Delivers all that is due; returns the ids in order.
-async fn drain(store: &SqliteStore) -> Vec<String> {
+async fn drain(store: &SqlStore) -> Vec<String> {
     let mut ids = Vec::new();
     while let Some(lease) = store.lease_due_deliveries(ME, "splunk", LIMITS, LEASE, at(9)).await.unwrap() {
         let mut finished = Vec::new();
@@ -165,17 +166,18 @@ async fn a_failing_request_takes_back_nothing_but_itself() {
     let insert = |sql: &'static str| {
         store.write("test", Durability::Synced, move |connection| {
             Box::pin(async move {
-                connection.execute("INSERT INTO t VALUES (10 + (SELECT count(*) FROM t))").await?;
-                connection.execute(sql).await?;
-                Ok(connection.fetch_one("SELECT count(*) FROM t").await?.try_get::<i64, _>(0)?)
+                connection.run("INSERT INTO t VALUES (10 + (SELECT count(*) FROM t))").await?;
+                connection.run(sql).await?;
+                Ok(query("SELECT count(*) FROM t").fetch_one(&mut *connection).await?.try_get::<i64, _>(0)?)
             })
         })
     };
     let readers = store.readers.clone();
     let last = store.write("test", Durability::Relaxed, move |connection| {
         Box::pin(async move {
-            let within: i64 = connection.fetch_one("SELECT count(*) FROM t").await?.try_get(0)?;
-            let outside: i64 = readers.fetch_one("SELECT count(*) FROM t").await?.try_get(0)?;
+            let within: i64 =
+                query("SELECT count(*) FROM t").fetch_one(&mut *connection).await?.try_get(0)?;
+            let outside: i64 = query("SELECT count(*) FROM t").fetch_one(&readers).await?.try_get(0)?;
             Ok((within, outside))
         })
     });
@@ -202,12 +204,12 @@ async fn a_failing_request_takes_back_nothing_but_itself() {
 
 /// Inserts a row; how many were committed by then.
 async fn insert_and_count(
-    connection: &mut sqlx::SqliteConnection,
-    readers: sqlx::SqlitePool,
+    connection: &mut Connection,
+    readers: Readers,
     what: &'static str,
-) -> Result<i64, super::failure::Failure> {
-    sqlx::query("INSERT INTO t VALUES (?)").bind(what).execute(&mut *connection).await?;
-    Ok(readers.fetch_one("SELECT count(*) FROM t").await?.try_get::<i64, _>(0)?)
+) -> Result<i64, crate::failure::Failure> {
+    query("INSERT INTO t VALUES (?)").bind(what).execute(&mut *connection).await?;
+    Ok(query("SELECT count(*) FROM t").fetch_one(&readers).await?.try_get::<i64, _>(0)?)
 }
 
 /// What a receiver has said once does not wait behind others: a group at work takes it in, and is cut short for it when it has
@@ -235,7 +237,7 @@ async fn urgent_beside_others(at_work: Duration) -> ([i64; 2], [i64; 2]) {
             tokio::time::pause();
             tokio::time::advance(at_work).await;
             tokio::time::resume();
-            connection.execute("INSERT INTO t VALUES ('busy')").await?;
+            connection.run("INSERT INTO t VALUES ('busy')").await?;
             Ok(())
         })
     });
@@ -303,8 +305,8 @@ async fn versions_are_looked_up_by_their_keys() {
         (TRACED_VERSIONS, "SCAN s", by_record),
         (NAMED, "SEARCH g", "SEARCH v USING PRIMARY KEY (source_no=? AND updated_at>? AND updated_at<?)"),
     ] {
-        let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let rows = sqlx::query(sql).bind(1).bind("[]").fetch_all(&store.readers).await.unwrap();
+        let sql = Query::of(format!("EXPLAIN QUERY PLAN {sql}"));
+        let rows = sql.bind(1).bind("[]").fetch_all(&store.readers).await.unwrap();
         let plan = rows.iter().map(|row| row.try_get::<String, _>("detail").unwrap()).collect::<Vec<_>>();
         assert!(plan[0].starts_with(first), "{plan:?}");
         assert!(plan.iter().any(|step| step.starts_with(search)), "{plan:?}");
@@ -423,7 +425,7 @@ async fn files_are_for_their_owner_only() {
         let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{path}");
     }
-    let error = SqliteStore::create(&fixture.path, &fixture.key).await.err().unwrap();
+    let error = SqlStore::create(&fixture.path, &fixture.key).await.err().unwrap();
     assert!(error.to_string().contains("create its file"), "{error}");
     store.close().await;
 }
@@ -452,7 +454,7 @@ async fn what_is_no_store_of_ours_is_refused_with_words() {
     std::fs::remove_file(&fixture.path).unwrap();
 
     fixture.create().await.close().await;
-    let wrong = SqliteStore::open(&fixture.path, OpenMode::Exclusive, &MasterKey::generate().into()).await;
+    let wrong = SqlStore::open(&fixture.path, OpenMode::Exclusive, &MasterKey::generate().into()).await;
     let Err(StoreError::WrongMasterKey { .. }) = wrong else {
         panic!("a wrong master key must be told");
     };
@@ -481,7 +483,7 @@ async fn nothing_of_a_removed_tenants_key_stays_in_the_file() {
     let store = fixture.create().await;
     let (lease, other) = (leased(&store, 1).await, leased(&store, 2).await);
     accept(&store, &lease, &["the-id-of-an-alert".to_owned()], 10).await.unwrap();
-    let row = store.readers.fetch_one("SELECT data_key FROM tenant WHERE slug = 'c1'").await.unwrap();
+    let row = query("SELECT data_key FROM tenant WHERE slug = 'c1'").fetch_one(&store.readers).await.unwrap();
     let sealed_key: Vec<u8> = row.try_get(0).unwrap();
     assert!(holds(&fixture.path, &sealed_key) || holds(&with_wal(&fixture.path), &sealed_key));
     store.remove_tenant(lease.tenant.id, "test", at(9)).await.unwrap();
@@ -571,22 +573,4 @@ async fn only_the_one_that_runs_takes_over() {
     assert_eq!(accept(&running, &lease, &["a".to_owned()], 10).await.unwrap().accepted, 1);
     command.close().await;
     running.close().await;
-}
-
-#[tokio::test]
-async fn the_url_names_the_engine() {
-    let fixture = Fixture::new();
-    fixture.create().await.close().await;
-    let ring = crate::KeyRing::from(fixture.key.clone());
-    let read: crate::ReadKeys = std::sync::Arc::new(|| Err("not asked".into()));
-    let open = async |url: &str| {
-        crate::open(url.as_ref(), OpenMode::Shared, &ring, std::sync::Arc::clone(&read)).await
-    };
-    let opened = open(&format!("sqlite:{}", fixture.path.display())).await.unwrap();
-    assert!(opened.tenants().await.unwrap().is_empty());
-    opened.close().await;
-    for url in ["postgres://muster:a-password@db.example/muster", "muster.db", ""] {
-        let error = open(url).await.err().unwrap().to_string();
-        assert!(error.contains("built in") && !error.contains("a-password"), "{error}");
-    }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use muster_model::{Secret, TenantId, TenantState};
 use muster_store::{
     AuditLog, GrantLease, Grants, InstanceId, KeyRing, Leases, Lifetime, MasterKey, NewGrant, NewTenant,
-    OpenMode, SqliteStore, StoreError, Tenants, rotate_key_file,
+    OpenMode, SqlStore, StoreError, Tenants, rotate_key_file,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -64,7 +64,7 @@ struct Model {
 
 struct Run {
     folder: tempfile::TempDir,
-    stores: Vec<SqliteStore>,
+    stores: Vec<SqlStore>,
     model: Model,
     /// The fence that each worker got last.
     fences: [Option<u64>; WORKERS],
@@ -89,7 +89,7 @@ impl Run {
         let folder = tempfile::tempdir().expect("a folder");
         let key = MasterKey::generate();
         key.write_new_file(&folder.path().join("keys")).expect("written");
-        let store = SqliteStore::create(&folder.path().join("db"), &key).await.expect("created");
+        let store = SqlStore::create(&folder.path().join("db"), &key).await.expect("created");
         let (model, fences) = (Model::default(), [None; WORKERS]);
         let mut run = Self { folder, stores: Vec::new(), model, fences, now: 0, tokens: 0 };
         let new = NewTenant {
@@ -112,14 +112,14 @@ impl Run {
     async fn open(&mut self) {
         for mode in [OpenMode::Exclusive, OpenMode::Shared] {
             let keys = KeyRing::read_file(&self.keys()).expect("whole");
-            let store = SqliteStore::open(&self.folder.path().join("db"), mode, &keys).await.expect("opened");
+            let store = SqlStore::open(&self.folder.path().join("db"), mode, &keys).await.expect("opened");
             let file = self.keys();
             self.stores.push(store.rereading_keys(Arc::new(move || Ok(KeyRing::read_file(&file)?))));
         }
     }
 
     /// The process that a worker works in.
-    fn store(&self, worker: usize) -> &SqliteStore {
+    fn store(&self, worker: usize) -> &SqlStore {
         &self.stores[worker % self.stores.len()]
     }
 

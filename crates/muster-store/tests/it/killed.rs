@@ -8,8 +8,7 @@ use jiff::{Timestamp, ToSpan};
 use muster_model::{Secret, TenantId, TenantState};
 use muster_store::{
     AuditLog, CredentialKind, CredentialSlot, Credentials, GrantLease, Grants, InstanceId, KeyRing, Keys,
-    Lifetime, MasterKey, NewGrant, NewTenant, OpenMode, SqliteStore, StoredCredential, Tenants,
-    rotate_key_file,
+    Lifetime, MasterKey, NewGrant, NewTenant, OpenMode, SqlStore, StoredCredential, Tenants, rotate_key_file,
 };
 use uuid::Uuid;
 
@@ -30,22 +29,20 @@ fn start() -> Timestamp {
     Timestamp::from_second(1_790_000_000).expect("in range")
 }
 
-async fn open(folder: &Path) -> SqliteStore {
+async fn open(folder: &Path) -> SqlStore {
     let keys = KeyRing::read_file(&folder.join(KEYS)).expect("the file is whole");
-    SqliteStore::open(&folder.join(STORE), OpenMode::Exclusive, &keys)
-        .await
-        .expect("the file has the right key")
+    SqlStore::open(&folder.join(STORE), OpenMode::Exclusive, &keys).await.expect("the file has the right key")
 }
 
 /// An hour after the last renewal.
-async fn next_hour(store: &SqliteStore) -> Timestamp {
+async fn next_hour(store: &SqlStore) -> Timestamp {
     let grants = store.grants(None).await.expect("listed");
     grants[0].renewed_at.checked_add(1.hour()).expect("in range")
 }
 
 /// The number of the refresh token that is kept, and the fence of a lease on it, had once the lease of the one that
 /// was killed has ended.
-async fn leased(store: &SqliteStore, mut now: Timestamp) -> (u64, u64) {
+async fn leased(store: &SqlStore, mut now: Timestamp) -> (u64, u64) {
     loop {
         let lease = store.lease_grant(ME, tenant(), "main", Duration::from_secs(60), now).await;
         match lease.expect("readable") {
@@ -99,7 +96,7 @@ async fn a_killed_process_leaves_everything_readable() {
     let folder = tempfile::tempdir().expect("a folder");
     let key = MasterKey::generate();
     key.write_new_file(&folder.path().join(KEYS)).expect("written");
-    let store = SqliteStore::create(&folder.path().join(STORE), &key).await.expect("created");
+    let store = SqlStore::create(&folder.path().join(STORE), &key).await.expect("created");
     let new = NewTenant {
         id: tenant(),
         slug: "contoso".parse().expect("a slug"),

@@ -11,7 +11,7 @@ use muster_model::{Cursor, RecordHead, Source, TenantId, TenantState};
 use muster_store::{
     AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, KeyRing,
     Leases, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, ReplayRequest, ReplayTo, Replays, Sources,
-    SqliteStore, Tenants,
+    SqlStore, Tenants,
 };
 use uuid::Uuid;
 
@@ -33,9 +33,9 @@ fn at(round: i64) -> Timestamp {
     Timestamp::from_second(1_790_000_000 + round * 1000).expect("in range")
 }
 
-async fn open(folder: &Path) -> SqliteStore {
+async fn open(folder: &Path) -> SqlStore {
     let keys = KeyRing::read_file(&folder.join(KEYS)).expect("the file is whole");
-    SqliteStore::open(&folder.join(STORE), OpenMode::Exclusive, &keys).await.expect("opened")
+    SqlStore::open(&folder.join(STORE), OpenMode::Exclusive, &keys).await.expect("opened")
 }
 
 /// Lines that are whole, as pairs of number and id.
@@ -49,7 +49,7 @@ fn written(folder: &Path) -> Vec<(u64, String)> {
 }
 
 /// Delivers some of what is owed, as a file sink does; whether anything was.
-async fn deliver(store: &SqliteStore, folder: &Path, now: Timestamp, batches: u32) -> bool {
+async fn deliver(store: &SqlStore, folder: &Path, now: Timestamp, batches: u32) -> bool {
     let limits = DeliveryLimits { batches, body_bytes: 1 << 20 };
     let me = InstanceId(Uuid::new_v4());
     let lease = store.lease_due_deliveries(me, "file", limits, LEASE, now).await.expect("leased");
@@ -72,7 +72,7 @@ async fn deliver(store: &SqliteStore, folder: &Path, now: Timestamp, batches: u3
     true
 }
 
-async fn replay(store: &SqliteStore, now: Timestamp) {
+async fn replay(store: &SqlStore, now: Timestamp) {
     let to = Destination::of(&["file".to_owned()]);
     let request = ReplayRequest {
         tenant: tenant(),
@@ -132,7 +132,7 @@ async fn a_killed_replay_loses_and_doubles_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let key = MasterKey::generate();
     key.write_new_file(&folder.path().join(KEYS)).expect("written");
-    let store = SqliteStore::create(&folder.path().join(STORE), &key).await.expect("created");
+    let store = SqlStore::create(&folder.path().join(STORE), &key).await.expect("created");
     let new = NewTenant {
         id: tenant(),
         slug: "contoso".parse().expect("a slug"),

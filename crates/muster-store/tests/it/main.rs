@@ -1,5 +1,6 @@
 //! What holds for the store as its users see it.
 
+mod cluster;
 mod grants;
 mod killed;
 mod killed_replays;

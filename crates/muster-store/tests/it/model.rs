@@ -10,7 +10,7 @@ use muster_model::{ContentHash, Cursor, RecordHead, Selection, Severity, Slug, S
 use muster_store::{
     AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Leases,
     Ledger, LedgerFilter, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, PollResult, ReplayRequest,
-    ReplayTo, Replays, SourceLease, Sources, SqliteStore, StoreError, Tenants,
+    ReplayTo, Replays, SourceLease, Sources, SqlStore, StoreError, Tenants,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -151,7 +151,7 @@ fn at(seconds: i64) -> Timestamp {
 struct Run {
     folder: tempfile::TempDir,
     key: MasterKey,
-    store: SqliteStore,
+    store: SqlStore,
     sources: [SourceLease; 2],
     model: Model,
     now: i64,
@@ -162,7 +162,7 @@ impl Run {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let key = MasterKey::generate();
-        let store = SqliteStore::create(&folder.path().join("db"), &key).await.expect("created");
+        let store = SqlStore::create(&folder.path().join("db"), &key).await.expect("created");
         for number in 0..2_u128 {
             let tenant = NewTenant {
                 id: Uuid::from_u128(number + 1).into(),
@@ -294,7 +294,7 @@ impl Run {
         self.instance += 1;
         let path = self.folder.path().join("db");
         self.store =
-            SqliteStore::open(&path, OpenMode::Exclusive, &self.key.clone().into()).await.expect("opened");
+            SqlStore::open(&path, OpenMode::Exclusive, &self.key.clone().into()).await.expect("opened");
         let me = InstanceId(Uuid::from_u128(self.instance));
         self.store.take_over(me, at(self.now)).await.expect("taken over");
         self.sources = lease(&self.store, self.instance, self.now).await;
@@ -341,7 +341,7 @@ impl Run {
     }
 }
 
-async fn lease(store: &SqliteStore, instance: u128, now: i64) -> [SourceLease; 2] {
+async fn lease(store: &SqlStore, instance: u128, now: i64) -> [SourceLease; 2] {
     let me = InstanceId(Uuid::from_u128(instance));
     // A long lease, so that only a test that means it overtakes it.
     let mut leases = store.lease_due_sources(me, 2, Duration::from_secs(100), at(now)).await.expect("leased");

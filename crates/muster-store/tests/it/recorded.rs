@@ -15,7 +15,7 @@ use muster_model::{
 use muster_store::{
     AcceptedPage, CheckOutcome, CredentialSlot, DeadLetterOrigin, DeliveryLimits, Destination,
     FinishedDelivery, GrantLease, InstanceId, KeyRing, MasterKey, NewAuditEvent, NewRecord, OpenMode,
-    PageReceipt, SourceLease, SqliteStore, Store, TenantKey, rotate_key_file,
+    PageReceipt, SourceLease, SqlStore, Store, TenantKey, rotate_key_file,
 };
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ fn copy_to(folder: &Path) {
 
 async fn open(folder: &Path) -> Box<dyn Store> {
     let keys = KeyRing::read_file(&folder.join("master.key")).expect("read");
-    let opened = SqliteStore::open(&folder.join("store.db"), OpenMode::Exclusive, &keys).await;
+    let opened = SqlStore::open(&folder.join("store.db"), OpenMode::Exclusive, &keys).await;
     Box::new(opened.expect("opened"))
 }
 

@@ -20,7 +20,7 @@ use muster_microsoft::{Fault, SourceWord};
 use muster_model::{ContentHash, Purpose, RecordHead, Severity, Source, TenantId, TenantState};
 use muster_store::{
     AcceptedPage, Check, CheckOutcome, DeliveryLimits, Destination, FinishedDelivery, Heartbeat, InstanceId,
-    KeyRing, Lifetime as _, NewRecord, NewTenant, OpenMode, PollResult, SqliteStore, Store, TenantChange,
+    KeyRing, Lifetime as _, NewRecord, NewTenant, OpenMode, PollResult, SqlStore, Store, TenantChange,
     Tenants as _,
 };
 use rand_chacha::ChaCha8Rng;
@@ -69,9 +69,9 @@ impl World {
     async fn new(seed: u64) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (key, path) = (muster_store::MasterKey::generate(), folder.path().join("muster.db"));
-        SqliteStore::create(&path, &key).await.expect("a store").close().await;
+        SqlStore::create(&path, &key).await.expect("a store").close().await;
         // Held by nobody: the lock is the test's.
-        let store = SqliteStore::open(&path, OpenMode::Shared, &KeyRing::from(key)).await.expect("opened");
+        let store = SqlStore::open(&path, OpenMode::Shared, &KeyRing::from(key)).await.expect("opened");
         let now: Timestamp = "2026-11-28T12:00:00Z".parse().expect("a time");
         let tenant = TenantId::from(Uuid::from_u128(7));
         let new = NewTenant {

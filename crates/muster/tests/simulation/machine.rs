@@ -14,7 +14,7 @@ use muster_microsoft::{Cloud as MicrosoftCloud, Microsoft, MicrosoftOptions, Nat
 use muster_model::{Clock, Purpose, Source, TenantId, TenantState};
 use muster_store::{
     CursorState, DeliveryLimits, FinishedDelivery, InstanceId, KeyRing, MasterKey, NewTenant, OpenMode,
-    PollResult, SourceLease, SqliteStore, Store,
+    PollResult, SourceLease, SqlStore, Store,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ impl Workshop {
         let folder = folder.expect("a folder");
         let key = MasterKey::generate();
         std::fs::write(folder.path().join("app.secret"), "secret").expect("written");
-        let store = SqliteStore::create(&folder.path().join("empty.db"), &key).await.expect("a new store");
+        let store = SqlStore::create(&folder.path().join("empty.db"), &key).await.expect("a new store");
         muster_store::Lifetime::close(&store).await;
         let text = r#"
             [apps.main]
@@ -155,7 +155,7 @@ impl Machine {
         self.starts += 1;
         let instance = InstanceId(uuid::Uuid::from_u128(self.starts));
         let keys = KeyRing::from(self.key.clone());
-        let store = SqliteStore::open(&self.store_path, OpenMode::Exclusive, &keys).await.expect("it opens");
+        let store = SqlStore::open(&self.store_path, OpenMode::Exclusive, &keys).await.expect("it opens");
         let store: Arc<dyn Store> = Arc::new(store);
         store.take_over(instance, self.time.local()).await.expect("taken over");
         let clock: Arc<dyn Clock> = Arc::new(LocalClock(Arc::clone(&self.time)));

@@ -7,12 +7,13 @@ use serde_json::json;
 use sqlx::{ConnectOptions, Connection};
 
 use super::*;
+use crate::sql::query;
 use crate::{
     AuditVerdict, CredentialKind, CredentialSlot, GrantLease, NewAuditEvent, NewGrant, SignIn, SignInKind,
     StoredCredential,
 };
 
-async fn log(store: &SqliteStore, events: u32) {
+async fn log(store: &SqlStore, events: u32) {
     for number in 0..events {
         let event = NewAuditEvent {
             actor: "alice".to_owned(),
@@ -24,13 +25,13 @@ async fn log(store: &SqliteStore, events: u32) {
     }
 }
 
-async fn verdict(store: &SqliteStore) -> AuditVerdict {
+async fn verdict(store: &SqlStore) -> AuditVerdict {
     store.verify_audit().await.unwrap()
 }
 
-async fn refused_by_a_trigger(store: &SqliteStore, sql: &'static str) {
+async fn refused_by_a_trigger(store: &SqlStore, sql: &'static str) {
     let done = store.write::<(), _>("test", Durability::Relaxed, move |connection| {
-        Box::pin(async move { Ok(sqlx::raw_sql(sql).execute(&mut *connection).await.map(drop)?) })
+        Box::pin(async move { Ok(connection.run(sql).await?) })
     });
     let error = done.await.expect_err(sql);
     assert!(error.to_string().contains("only appended to"), "{sql}: {error}");
@@ -139,7 +140,7 @@ async fn more_events_than_are_read_at_once_are_checked() {
                     subject: number.to_string(),
                     details: serde_json::Value::Null,
                 };
-                crate::sqlite::audit::append(connection, &key, event, at(0)).await?;
+                crate::tables::audit::append(connection, &key, event, at(0)).await?;
             }
             Ok(())
         })
@@ -169,7 +170,8 @@ async fn without_the_signing_key_nothing_begins_anew() {
     // Another store's does not open here.
     let other = Fixture::new();
     let stranger = other.create().await;
-    let row = stranger.readers.fetch_one("SELECT value FROM meta WHERE key = 'signing_key'").await.unwrap();
+    let row =
+        query("SELECT value FROM meta WHERE key = 'signing_key'").fetch_one(&stranger.readers).await.unwrap();
     let theirs: String = row.try_get(0).unwrap();
     stranger.close().await;
     let mut file = open_file(&fixture.path).await;
@@ -304,7 +306,7 @@ async fn no_secret_is_in_the_file_in_the_clear_nor_stays_when_it_is_forgotten() 
     store.begin_sign_in(sign_in(1, 1, secrets[2])).await.unwrap();
     store.put_app_credential(credential("main", CredentialSlot::Next, secrets[3])).await.unwrap();
     let sealed = async |sql: &'static str| -> Vec<u8> {
-        store.readers.fetch_one(sql).await.unwrap().try_get(0).unwrap()
+        query(sql).fetch_one(&store.readers).await.unwrap().try_get(0).unwrap()
     };
     let token = sealed("SELECT refresh_token FROM delegated_grant").await;
     let verifier = sealed("SELECT verifier FROM sign_in").await;
@@ -377,7 +379,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
     .await;
     store.close().await;
     // A wrong key changes nothing.
-    let wrong = SqliteStore::open(&fixture.path, OpenMode::Exclusive, &MasterKey::generate().into()).await;
+    let wrong = SqlStore::open(&fixture.path, OpenMode::Exclusive, &MasterKey::generate().into()).await;
     assert!(matches!(wrong, Err(StoreError::WrongMasterKey { .. })));
     let mut file = open_file(&fixture.path).await;
     let version: i64 = file.fetch_one("PRAGMA user_version").await.unwrap().try_get(0).unwrap();

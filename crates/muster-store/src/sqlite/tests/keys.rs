@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use muster_model::Secret;
 
 use super::*;
+use crate::sql::query;
 use crate::{
     CredentialKind, CredentialSlot, GrantLease, KeyRing, MasterKeyError, NewGrant, RotateError,
     StoredCredential, rotate_key_file,
@@ -19,12 +20,12 @@ struct Keyed {
 }
 
 impl Keyed {
-    async fn new() -> (Self, SqliteStore) {
+    async fn new() -> (Self, SqlStore) {
         let folder = tempfile::tempdir().unwrap();
         let (path, file) = (folder.path().join("muster.db"), folder.path().join("muster.key"));
         let key = MasterKey::generate();
         key.write_new_file(&file).unwrap();
-        SqliteStore::create(&path, &key).await.unwrap().close().await;
+        SqlStore::create(&path, &key).await.unwrap().close().await;
         let keyed = Self { _folder: folder, path, file };
         let store = keyed.open(OpenMode::Exclusive).await.unwrap();
         (keyed, store)
@@ -35,18 +36,18 @@ impl Keyed {
     }
 
     /// Opened as the program does it: with the ring of the file, which can be read again.
-    async fn open(&self, mode: OpenMode) -> Result<SqliteStore, StoreError> {
-        let store = SqliteStore::open(&self.path, mode, &self.ring()).await?;
+    async fn open(&self, mode: OpenMode) -> Result<SqlStore, StoreError> {
+        let store = SqlStore::open(&self.path, mode, &self.ring()).await?;
         let file = self.file.clone();
         Ok(store.rereading_keys(Arc::new(move || Ok(KeyRing::read_file(&file)?))))
     }
 
-    async fn rotate(&self, store: &SqliteStore) -> Result<crate::Rotation, RotateError> {
+    async fn rotate(&self, store: &SqlStore) -> Result<crate::Rotation, RotateError> {
         rotate_key_file(store, &self.file, &MasterKey::generate(), "test", at(5)).await
     }
 }
 
-async fn put_grant(store: &SqliteStore, number: u128, refresh_token: &str) {
+async fn put_grant(store: &SqlStore, number: u128, refresh_token: &str) {
     let grant = NewGrant {
         tenant: Uuid::from_u128(number).into(),
         app: "main".to_owned(),
@@ -58,7 +59,7 @@ async fn put_grant(store: &SqliteStore, number: u128, refresh_token: &str) {
     store.put_grant(grant, at(0)).await.unwrap();
 }
 
-async fn refresh_token(store: &SqliteStore, number: u128, now: i64) -> String {
+async fn refresh_token(store: &SqlStore, number: u128, now: i64) -> String {
     let tenant = Uuid::from_u128(number).into();
     match store.lease_grant(ME, tenant, "main", LEASE, at(now)).await.unwrap() {
         GrantLease::Leased { refresh_token, .. } => refresh_token.expose().clone(),
@@ -66,7 +67,7 @@ async fn refresh_token(store: &SqliteStore, number: u128, now: i64) -> String {
     }
 }
 
-async fn put_credential(store: &SqliteStore, slot: CredentialSlot, value: &str) -> Result<(), StoreError> {
+async fn put_credential(store: &SqlStore, slot: CredentialSlot, value: &str) -> Result<(), StoreError> {
     let credential = StoredCredential {
         app: "main".to_owned(),
         slot,
@@ -79,13 +80,13 @@ async fn put_credential(store: &SqliteStore, slot: CredentialSlot, value: &str) 
     store.put_app_credential(credential).await
 }
 
-async fn credentials(store: &SqliteStore) -> Vec<Vec<u8>> {
+async fn credentials(store: &SqlStore) -> Vec<Vec<u8>> {
     let stored = store.app_credentials("main").await.unwrap();
     stored.iter().map(|credential| credential.value.expose().clone()).collect()
 }
 
 /// Fills a store with one of everything that is sealed.
-async fn fill(store: &SqliteStore) -> SourceLease {
+async fn fill(store: &SqlStore) -> SourceLease {
     let lease = leased(store, 1).await;
     accept(store, &lease, &["a".to_owned()], 10).await.unwrap();
     put_grant(store, 1, "token").await;
@@ -171,7 +172,7 @@ async fn a_process_that_cannot_learn_the_new_key_writes_nothing_with_the_old() {
     running.close().await;
     // Opened with the ring alone, as with a key out of the environment.
     let old = keyed.ring();
-    let running = SqliteStore::open(&keyed.path, OpenMode::Exclusive, &old).await.unwrap();
+    let running = SqlStore::open(&keyed.path, OpenMode::Exclusive, &old).await.unwrap();
     let command = keyed.open(OpenMode::Shared).await.unwrap();
     let rotation = keyed.rotate(&command).await.unwrap();
     let told = |error: StoreError| {
@@ -196,7 +197,7 @@ async fn a_process_that_cannot_learn_the_new_key_writes_nothing_with_the_old() {
     assert_eq!(credentials(&command).await, [b"one"]);
     assert_eq!(drain(&command).await, ["a"]);
     running.close().await;
-    let refused = SqliteStore::open(&keyed.path, OpenMode::Exclusive, &old).await.err().unwrap();
+    let refused = SqlStore::open(&keyed.path, OpenMode::Exclusive, &old).await.err().unwrap();
     told(refused);
     command.close().await;
 }
@@ -213,7 +214,7 @@ async fn a_rotation_that_dies_after_any_step_is_taken_up_again() {
     let store = keyed.open(OpenMode::Exclusive).await.unwrap();
     store.add_tenant(tenant(2), "test", at(6)).await.unwrap();
     put_grant(&store, 2, "theirs").await;
-    let alone = SqliteStore::open(&keyed.path, OpenMode::Shared, &old.clone().into()).await;
+    let alone = SqlStore::open(&keyed.path, OpenMode::Shared, &old.clone().into()).await;
     alone.expect("the old key is the one that seals until the store says otherwise").close().await;
     let rotation = keyed.rotate(&store).await.unwrap();
     assert_eq!((rotation.from, rotation.to, rotation.resumed), (old.id(), new.id(), true));
@@ -257,7 +258,7 @@ async fn rotations_from_all_sides_leave_everything_readable() {
     fill(&running).await;
     let commands = [keyed.open(OpenMode::Shared).await.unwrap(), keyed.open(OpenMode::Shared).await.unwrap()];
     let done = AtomicBool::new(false);
-    let rotate = async |store: &SqliteStore| {
+    let rotate = async |store: &SqlStore| {
         let mut rotated = 0;
         while rotated < 5 {
             match keyed.rotate(store).await {
@@ -324,9 +325,10 @@ async fn nothing_stays_sealed_with_the_old_key() {
         "SELECT value FROM app_credential",
         "SELECT value FROM app_credential WHERE slot = 'next'",
     ] {
-        old.push(store.readers.fetch_one(sql).await.unwrap().try_get::<Vec<u8>, _>(0).unwrap());
+        old.push(query(sql).fetch_one(&store.readers).await.unwrap().try_get::<Vec<u8>, _>(0).unwrap());
     }
-    let row = store.readers.fetch_one("SELECT value FROM meta WHERE key = 'signing_key'").await.unwrap();
+    let row =
+        query("SELECT value FROM meta WHERE key = 'signing_key'").fetch_one(&store.readers).await.unwrap();
     old.push(row.try_get::<String, _>(0).unwrap().into_bytes());
     let held = |needle: &[u8]| holds(&keyed.path, needle) || holds(&with_wal(&keyed.path), needle);
     assert!(old.iter().all(|sealed| held(sealed)));

@@ -9,7 +9,7 @@ use super::*;
 use crate::sqlite::copies::CheckedCopy;
 use crate::sqlite::lock_file::beside;
 
-async fn noticed(store: &SqliteStore) -> Option<String> {
+async fn noticed(store: &SqlStore) -> Option<String> {
     let restoration = store.mark("command test", at(50)).await.unwrap();
     if let Some(restoration) = &restoration {
         let told = store.restorations().await.unwrap();
@@ -20,7 +20,7 @@ async fn noticed(store: &SqliteStore) -> Option<String> {
     restoration.map(|restoration| restoration.reason)
 }
 
-async fn write(store: &SqliteStore) {
+async fn write(store: &SqlStore) {
     let event = crate::NewAuditEvent {
         actor: "command test".to_owned(),
         action: "test".to_owned(),
@@ -61,7 +61,7 @@ async fn a_copy_that_is_put_back_is_noticed() {
     // Taken while it runs: within the same opening.
     write(&store).await;
     assert_eq!(noticed(&store).await, None);
-    store.empty_wal().await;
+    store.forget_traces().await;
     copy(&path, &saved("running"));
     write(&store).await;
     assert_eq!(noticed(&store).await, None);
@@ -137,13 +137,13 @@ async fn a_wal_of_another_day_is_not_mixed_in() {
 }
 
 /// The store with a tenant, and how many records were given to it.
-async fn owing(fixture: &Fixture, ids: &[&str]) -> SqliteStore {
+async fn owing(fixture: &Fixture, ids: &[&str]) -> SqlStore {
     let store = fixture.open(OpenMode::Exclusive).await.unwrap();
     accept_more(&store, ids).await;
     store
 }
 
-async fn accept_more(store: &SqliteStore, ids: &[&str]) {
+async fn accept_more(store: &SqlStore, ids: &[&str]) {
     store.take_over(ME, at(0)).await.unwrap();
     let lease = store.lease_due_sources(ME, 1, LEASE, at(900)).await.unwrap().pop().expect("a source");
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
@@ -151,11 +151,11 @@ async fn accept_more(store: &SqliteStore, ids: &[&str]) {
     store.drop_leases(ME).await.unwrap();
 }
 
-async fn lease_all(store: &SqliteStore) -> Option<crate::DeliveryLease> {
+async fn lease_all(store: &SqlStore) -> Option<crate::DeliveryLease> {
     store.lease_due_deliveries(ME, "splunk", LIMITS, LEASE, at(2_000)).await.unwrap()
 }
 
-async fn finish(store: &SqliteStore, lease: &crate::DeliveryLease) -> Vec<(Lineage, u64)> {
+async fn finish(store: &SqlStore, lease: &crate::DeliveryLease) -> Vec<(Lineage, u64)> {
     let done = |delivery: &Delivery| FinishedDelivery {
         number: delivery.number,
         remaining: None,

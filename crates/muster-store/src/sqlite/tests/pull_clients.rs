@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use muster_model::{ChangeKind, Source};
 
 use super::*;
+use crate::sql::query;
 use crate::{ProcessedSpan, PullClients};
 
 /// Accepts versions of alerts as Microsoft gives them: ids with the minute of their update.
-async fn accept_alerts(store: &SqliteStore, lease: &SourceLease, alerts: &[(&str, u32)], now: i64) {
+async fn accept_alerts(store: &SqlStore, lease: &SourceLease, alerts: &[(&str, u32)], now: i64) {
     let body = |(id, minute): &(&str, u32)| {
         format!(
             r#"{{"id":"{id}","createdDateTime":"2026-09-21T14:00:00Z","lastUpdateDateTime":"2026-09-21T14:{minute:02}:00Z","status":"{minute}"}}"#
@@ -33,7 +34,7 @@ async fn accept_alerts(store: &SqliteStore, lease: &SourceLease, alerts: &[(&str
 }
 
 /// What a client without updates gets: ids with times of processing.
-async fn got(store: &SqliteStore, tenant: TenantId) -> Vec<(String, Timestamp)> {
+async fn got(store: &SqlStore, tenant: TenantId) -> Vec<(String, Timestamp)> {
     let span = ProcessedSpan { after: Timestamp::MIN, up_to: None, latest_first: false };
     let sources = BTreeSet::from([Source::GraphAlerts]);
     let batches = store.processed(tenant, &sources, span, u64::MAX, at(100)).await.unwrap();
@@ -50,12 +51,12 @@ async fn got(store: &SqliteStore, tenant: TenantId) -> Vec<(String, Timestamp)> 
     found
 }
 
-async fn damage(store: &SqliteStore, batch_no: i64) {
+async fn damage(store: &SqlStore, batch_no: i64) {
     let done = store.write("test", Durability::Relaxed, move |connection| {
         Box::pin(async move {
             let sql =
                 "UPDATE journal_batch SET sealed = substr(sealed, 1, length(sealed) - 1) WHERE batch_no = ?";
-            Ok(sqlx::query(sql).bind(batch_no).execute(&mut *connection).await.map(drop)?)
+            Ok(query(sql).bind(batch_no).execute(&mut *connection).await.map(drop)?)
         })
     });
     done.await.unwrap();
@@ -95,7 +96,7 @@ async fn what_a_damaged_batch_held_comes_again_to_clients_without_updates() {
         Box::pin(async move {
             for source in lost {
                 let nobody = muster_model::Selection::Some(Vec::new());
-                super::super::damage::fetch_again(connection, 5, "", &nobody, source, at(11)).await?;
+                crate::tables::damage::fetch_again(connection, 5, "", &nobody, source, at(11)).await?;
             }
             Ok(())
         })

@@ -24,7 +24,7 @@ fn to_splunk() -> Destination {
 }
 
 /// Accepts one record that no route takes.
-async fn accept_unrouted(store: &SqliteStore, lease: &SourceLease, id: &str) -> PageReceipt {
+async fn accept_unrouted(store: &SqlStore, lease: &SourceLease, id: &str) -> PageReceipt {
     let body = format!(r#"{{"id":"{id}","lastUpdateDateTime":"2026-09-21T14:13:30Z"}}"#);
     let head = RecordHead::read(lease.source.kind(), &body).unwrap();
     let page = AcceptedPage {

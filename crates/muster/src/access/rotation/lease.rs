@@ -47,7 +47,7 @@ pub async fn exclusively<T>(
 #[cfg(test)]
 mod tests {
     use muster_model::SystemClock;
-    use muster_store::{MasterKey, SqliteStore};
+    use muster_store::{MasterKey, SqlStore};
 
     use super::*;
 
@@ -55,7 +55,7 @@ mod tests {
     async fn one_rotation_at_a_time() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("muster.db");
-        let store = SqliteStore::create(&path, &MasterKey::generate()).await.expect("created");
+        let store = SqlStore::create(&path, &MasterKey::generate()).await.expect("created");
         let second = || exclusively(&store, &SystemClock, async {});
         let first = exclusively(&store, &SystemClock, async { second().await });
         assert!(matches!(first.await.expect("taken"), Err(RotationError::Busy)));

@@ -1,0 +1,55 @@
+//! Looking at a store without changing it.
+
+use super::PostgresAddress;
+use super::failure::worded;
+use super::open::{Layout, MIGRATIONS, connect_to_primary, layout};
+use crate::known_keys::KnownKeys;
+use crate::sql::Connection;
+use crate::tables::heartbeats::has_living_node;
+use crate::tables::meta::signing_key;
+use crate::{KeyRing, StoreError, StoreLook};
+
+/// Looks at the store at `address`. Without keys it is not known whether they are the right ones.
+pub(crate) async fn look(address: &PostgresAddress, keys: Option<&KeyRing>) -> Result<StoreLook, StoreError> {
+    let failed = |error: sqlx::Error| worded(&error, &address.shown, "look at it");
+    let (mut connection, _) = connect_to_primary(address).await.map_err(failed)?;
+    let seen = see(&mut connection, address, keys).await;
+    // What was read is read; how it ends changes nothing.
+    drop(connection.close().await);
+    seen
+}
+
+async fn see(
+    connection: &mut Connection,
+    address: &PostgresAddress,
+    keys: Option<&KeyRing>,
+) -> Result<StoreLook, StoreError> {
+    let (shown, schema) = (&address.shown, &address.schema);
+    let failed = |error: sqlx::Error| worded(&error, shown, "look at it");
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO {schema}; \
+         SET LOCAL statement_timeout TO {}",
+        address.statement_timeout.as_millis()
+    );
+    connection.run(&begin).await.map_err(failed)?;
+    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    let version = match layout(connection, address).await? {
+        Layout::None => {
+            let detail =
+                format!("there is no store in the schema {schema} of {shown}; `muster init` makes one");
+            return Err(StoreError::Database { doing: "open", detail });
+        }
+        Layout::Known { works_with, .. } if works_with > known => {
+            return Err(StoreError::TooNew { store: shown.clone() });
+        }
+        Layout::Known { version, .. } => version,
+    };
+    if let Some(ring) = keys {
+        signing_key(connection, shown, &KnownKeys::new(shown.clone(), ring)).await?;
+    }
+    if version < known {
+        return Ok(StoreLook::outdated());
+    }
+    let is_owned = has_living_node(connection).await.map_err(failed)?;
+    Ok(StoreLook { is_owned, ..StoreLook::at_tables(connection, shown).await? })
+}

@@ -1,0 +1,82 @@
+//! Statements, whichever engine runs them.
+//!
+//! The tables' SQL is written once, in what both engines understand; [`dialect`] says what little is spelled otherwise in
+//! PostgreSQL. A value is one of three kinds (a 64-bit integer, a text, bytes), as the columns are; a boolean is 0 or 1.
+
+mod dialect;
+mod query;
+mod readers;
+mod row;
+
+pub(crate) use self::query::{Query, query};
+pub(crate) use self::readers::{PostgresReaders, Readers, is_cut};
+pub(crate) use self::row::Row;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+
+/// A connection to either engine, or a transaction on one.
+pub(crate) struct Connection(Inner);
+
+enum Inner {
+    Sqlite(SqliteConnection),
+    PooledSqlite(PoolConnection<Sqlite>),
+    SqliteTransaction(Transaction<'static, Sqlite>),
+    Postgres(PgConnection),
+    // Behind a pooler, statements outside of a transaction may meet different sessions.
+    PostgresTransaction(Transaction<'static, Postgres>),
+}
+
+/// What a statement is run on.
+enum On<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+impl Connection {
+    fn on(&mut self) -> On<'_> {
+        match &mut self.0 {
+            Inner::Sqlite(connection) => On::Sqlite(connection),
+            Inner::PooledSqlite(connection) => On::Sqlite(connection),
+            Inner::SqliteTransaction(connection) => On::Sqlite(connection),
+            Inner::Postgres(connection) => On::Postgres(connection),
+            Inner::PostgresTransaction(connection) => On::Postgres(connection),
+        }
+    }
+
+    /// Whether it is one to PostgreSQL.
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.0, Inner::Postgres(_) | Inner::PostgresTransaction(_))
+    }
+
+    /// Runs statements that take no values and answer nothing, as they are written.
+    pub(crate) async fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+        match self.on() {
+            On::Sqlite(connection) => sql.execute(connection).await.map(drop),
+            On::Postgres(connection) => sql.execute(connection).await.map(drop),
+        }
+    }
+
+    /// Ends it in good order.
+    pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
+        use sqlx::Connection as _;
+        match self.0 {
+            Inner::Sqlite(connection) => connection.close().await,
+            Inner::Postgres(connection) => connection.close().await,
+            Inner::PooledSqlite(_) | Inner::SqliteTransaction(_) | Inner::PostgresTransaction(_) => Ok(()),
+        }
+    }
+}
+
+impl From<SqliteConnection> for Connection {
+    fn from(connection: SqliteConnection) -> Self {
+        Self(Inner::Sqlite(connection))
+    }
+}
+
+impl From<PgConnection> for Connection {
+    fn from(connection: PgConnection) -> Self {
+        Self(Inner::Postgres(connection))
+    }
+}

@@ -1,0 +1,212 @@
+//! A statement with its values.
+
+use std::borrow::Cow;
+
+use sqlx::postgres::PgArguments;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, AssertSqlSafe, Executor};
+
+use super::readers::Readers;
+use super::{Connection, On, Row, dialect};
+
+/// A statement written in the SQL of both engines: `?` or `?1` stand for values.
+pub(crate) fn query(sql: &'static str) -> Query<'static> {
+    Query { sql: Cow::Borrowed(sql), values: Vec::new() }
+}
+
+/// A statement and the values that it has so far.
+pub(crate) struct Query<'q> {
+    sql: Cow<'static, str>,
+    values: Vec<Value<'q>>,
+}
+
+/// What a statement has changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done {
+    rows: u64,
+}
+
+impl Done {
+    /// How many rows it has written or deleted.
+    pub(crate) fn rows_affected(self) -> u64 {
+        self.rows
+    }
+}
+
+/// One value. PostgreSQL wants to know the type of one that is missing, too.
+#[derive(Debug, Clone)]
+pub(crate) enum Value<'q> {
+    Integer(Option<i64>),
+    Text(Option<Cow<'q, str>>),
+    Bytes(Option<Cow<'q, [u8]>>),
+}
+
+macro_rules! value {
+    ($($type:ty => $kind:ident, $value:ident => $into:expr;)*) => { $(
+        impl<'q> From<$type> for Value<'q> {
+            fn from($value: $type) -> Self {
+                Self::$kind(Some($into))
+            }
+        }
+        impl<'q> From<Option<$type>> for Value<'q> {
+            fn from(value: Option<$type>) -> Self {
+                Self::$kind(value.map(|$value| $into))
+            }
+        }
+    )* };
+}
+
+value! {
+    i64 => Integer, value => value;
+    i32 => Integer, value => value.into();
+    u32 => Integer, value => value.into();
+    u16 => Integer, value => value.into();
+    bool => Integer, value => value.into();
+    &'q str => Text, value => Cow::Borrowed(value);
+    &'q String => Text, value => Cow::Borrowed(value.as_str());
+    String => Text, value => Cow::Owned(value);
+    Cow<'q, str> => Text, value => value;
+    &'q [u8] => Bytes, value => Cow::Borrowed(value);
+    Vec<u8> => Bytes, value => Cow::Owned(value);
+}
+
+/// Where a statement is run: on a connection, or on any that reads.
+pub(crate) enum At<'c> {
+    Connection(&'c mut Connection),
+    Readers(&'c Readers),
+}
+
+impl<'c> From<&'c mut Connection> for At<'c> {
+    fn from(connection: &'c mut Connection) -> Self {
+        Self::Connection(connection)
+    }
+}
+
+impl<'c> From<&'c Readers> for At<'c> {
+    fn from(readers: &'c Readers) -> Self {
+        Self::Readers(readers)
+    }
+}
+
+impl<'q> Query<'q> {
+    /// One that was put together; nothing in it comes from outside.
+    pub(crate) fn of(sql: String) -> Self {
+        Self { sql: Cow::Owned(sql), values: Vec::new() }
+    }
+
+    /// Adds the next value.
+    pub(crate) fn bind<'v>(self, value: impl Into<Value<'v>>) -> Query<'v>
+    where
+        'q: 'v,
+    {
+        let mut values: Vec<Value<'v>> = self.values;
+        values.push(value.into());
+        Query { sql: self.sql, values }
+    }
+
+    /// Runs it for what it changes.
+    pub(crate) async fn execute(self, at: impl Into<At<'_>>) -> Result<Done, sqlx::Error> {
+        match at.into() {
+            At::Connection(connection) => self.execute_on(connection).await,
+            At::Readers(readers) => self.execute_on(&mut readers.acquire().await?).await,
+        }
+    }
+
+    /// The one row that it gives.
+    pub(crate) async fn fetch_one(self, at: impl Into<At<'_>>) -> Result<Row, sqlx::Error> {
+        self.fetch_optional(at).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// The first row that it gives, if it gives any.
+    pub(crate) async fn fetch_optional(self, at: impl Into<At<'_>>) -> Result<Option<Row>, sqlx::Error> {
+        match at.into() {
+            At::Connection(connection) => self.optional_on(connection).await,
+            At::Readers(readers) => {
+                let mut attempts = readers.attempts();
+                loop {
+                    let read = async { self.optional_on(&mut readers.acquire().await?).await };
+                    match read.await {
+                        Err(error) if attempts.again(&error) => {}
+                        read => return read,
+                    }
+                }
+            }
+        }
+    }
+
+    /// All rows that it gives.
+    pub(crate) async fn fetch_all(self, at: impl Into<At<'_>>) -> Result<Vec<Row>, sqlx::Error> {
+        match at.into() {
+            At::Connection(connection) => self.all_on(connection).await,
+            At::Readers(readers) => {
+                let mut attempts = readers.attempts();
+                loop {
+                    let read = async { self.all_on(&mut readers.acquire().await?).await };
+                    match read.await {
+                        Err(error) if attempts.again(&error) => {}
+                        read => return read,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn execute_on(&self, connection: &mut Connection) -> Result<Done, sqlx::Error> {
+        let rows = match connection.on() {
+            On::Sqlite(connection) => connection.execute(self.for_sqlite()?).await?.rows_affected(),
+            On::Postgres(connection) => connection.execute(self.for_postgres()?).await?.rows_affected(),
+        };
+        Ok(Done { rows })
+    }
+
+    async fn optional_on(&self, connection: &mut Connection) -> Result<Option<Row>, sqlx::Error> {
+        Ok(match connection.on() {
+            On::Sqlite(connection) => connection.fetch_optional(self.for_sqlite()?).await?.map(Row::Sqlite),
+            On::Postgres(connection) => {
+                connection.fetch_optional(self.for_postgres()?).await?.map(Row::Postgres)
+            }
+        })
+    }
+
+    async fn all_on(&self, connection: &mut Connection) -> Result<Vec<Row>, sqlx::Error> {
+        Ok(match connection.on() {
+            On::Sqlite(connection) => {
+                connection.fetch_all(self.for_sqlite()?).await?.into_iter().map(Row::Sqlite).collect()
+            }
+            On::Postgres(connection) => {
+                connection.fetch_all(self.for_postgres()?).await?.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    fn for_sqlite(&self) -> Result<sqlx::query::Query<'static, sqlx::Sqlite, SqliteArguments>, sqlx::Error> {
+        let mut arguments = SqliteArguments::default();
+        for value in &self.values {
+            let added = match value {
+                Value::Integer(value) => arguments.add(*value),
+                Value::Text(value) => arguments.add(value.as_deref().map(str::to_owned)),
+                Value::Bytes(value) => arguments.add(value.as_deref().map(<[u8]>::to_vec)),
+            };
+            added.map_err(sqlx::Error::Encode)?;
+        }
+        Ok(match &self.sql {
+            Cow::Borrowed(sql) => sqlx::query_with(*sql, arguments),
+            Cow::Owned(sql) => sqlx::query_with(AssertSqlSafe(sql.as_str()), arguments),
+        })
+    }
+
+    fn for_postgres(&self) -> Result<sqlx::query::Query<'static, sqlx::Postgres, PgArguments>, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        for value in &self.values {
+            let added = match value {
+                Value::Integer(value) => arguments.add(*value),
+                Value::Text(value) => arguments.add(value.as_deref().map(dialect::text)),
+                Value::Bytes(value) => arguments.add(value.as_deref()),
+            };
+            added.map_err(sqlx::Error::Encode)?;
+        }
+        let sql = AssertSqlSafe(dialect::postgres(&self.sql));
+        // Unnamed: a pooler between two transactions hands out another session, which knows no names of ours.
+        Ok(sqlx::query_with(sql, arguments).persistent(false))
+    }
+}

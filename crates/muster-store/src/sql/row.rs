@@ -1,0 +1,154 @@
+//! Rows, and what is read out of their columns.
+
+use sqlx::postgres::{PgRow, PgValueFormat, PgValueRef};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{ColumnIndex, Decode, Postgres, Row as _, Sqlite, TypeInfo, ValueRef};
+
+/// A row of either engine.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    /// The value of a column, by its place or its name.
+    pub(crate) fn try_get<'r, T, I>(&'r self, index: I) -> Result<T, sqlx::Error>
+    where
+        T: Column<'r>,
+        I: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
+    {
+        let read = match self {
+            Self::Sqlite(row) => T::of_sqlite(row, &index),
+            Self::Postgres(row) => T::of_postgres(row, &index),
+        };
+        read?.ok_or_else(|| sqlx::Error::Decode("a value is missing".into()))
+    }
+}
+
+/// What a column can be read as.
+pub(crate) trait Column<'r>: Sized {
+    /// `None` where the value is NULL.
+    fn of_sqlite(
+        row: &'r SqliteRow,
+        index: &impl ColumnIndex<SqliteRow>,
+    ) -> Result<Option<Self>, sqlx::Error>;
+
+    /// `None` where the value is NULL.
+    fn of_postgres(row: &'r PgRow, index: &impl ColumnIndex<PgRow>) -> Result<Option<Self>, sqlx::Error>;
+}
+
+/// A NULL is a value here.
+impl<'r, T: Column<'r>> Column<'r> for Option<T> {
+    fn of_sqlite(
+        row: &'r SqliteRow,
+        index: &impl ColumnIndex<SqliteRow>,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        T::of_sqlite(row, index).map(Some)
+    }
+
+    fn of_postgres(row: &'r PgRow, index: &impl ColumnIndex<PgRow>) -> Result<Option<Self>, sqlx::Error> {
+        T::of_postgres(row, index).map(Some)
+    }
+}
+
+macro_rules! as_it_is {
+    ($($type:ty),*) => { $(
+        impl<'r> Column<'r> for $type {
+            fn of_sqlite(
+                row: &'r SqliteRow,
+                index: &impl ColumnIndex<SqliteRow>,
+            ) -> Result<Option<Self>, sqlx::Error> {
+                let value = row.try_get_raw(index)?;
+                if value.is_null() {
+                    return Ok(None);
+                }
+                <$type as Decode<'r, Sqlite>>::decode(value).map(Some).map_err(sqlx::Error::Decode)
+            }
+
+            fn of_postgres(
+                row: &'r PgRow,
+                index: &impl ColumnIndex<PgRow>,
+            ) -> Result<Option<Self>, sqlx::Error> {
+                let value = row.try_get_raw(index)?;
+                if value.is_null() {
+                    return Ok(None);
+                }
+                <$type as Decode<'r, Postgres>>::decode(value).map(Some).map_err(sqlx::Error::Decode)
+            }
+        }
+    )* };
+}
+as_it_is!(String, &'r str, Vec<u8>, &'r [u8]);
+
+macro_rules! number {
+    ($($type:ty, $number:ident => $of:expr;)*) => { $(
+        impl<'r> Column<'r> for $type {
+            fn of_sqlite(
+                row: &'r SqliteRow,
+                index: &impl ColumnIndex<SqliteRow>,
+            ) -> Result<Option<Self>, sqlx::Error> {
+                let value = row.try_get_raw(index)?;
+                if value.is_null() {
+                    return Ok(None);
+                }
+                let $number = <i64 as Decode<'r, Sqlite>>::decode(value).map_err(sqlx::Error::Decode)?;
+                Ok(Some($of))
+            }
+
+            fn of_postgres(
+                row: &'r PgRow,
+                index: &impl ColumnIndex<PgRow>,
+            ) -> Result<Option<Self>, sqlx::Error> {
+                let Some($number) = integer(row.try_get_raw(index)?)? else { return Ok(None) };
+                Ok(Some($of))
+            }
+        }
+    )* };
+}
+number! {
+    i64, number => number;
+    i32, number => number.try_into().map_err(too_large)?;
+    u32, number => number.try_into().map_err(too_large)?;
+    bool, number => number != 0;
+}
+
+fn too_large(error: std::num::TryFromIntError) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
+/// A number of PostgreSQL: what an expression gives may be narrower than a column, a boolean, or a sum's `numeric`.
+fn integer(value: PgValueRef<'_>) -> Result<Option<i64>, sqlx::Error> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let name = value.type_info().name().to_owned();
+    let read = match name.as_str() {
+        "INT8" => <i64 as Decode<'_, Postgres>>::decode(value),
+        "INT4" => <i32 as Decode<'_, Postgres>>::decode(value).map(i64::from),
+        "INT2" => <i16 as Decode<'_, Postgres>>::decode(value).map(i64::from),
+        "BOOL" => <bool as Decode<'_, Postgres>>::decode(value).map(i64::from),
+        "NUMERIC" => numeric(&value),
+        other => Err(format!("{other} is no number").into()),
+    };
+    read.map(Some).map_err(sqlx::Error::Decode)
+}
+
+/// A whole `numeric` in its binary form: how many groups of four digits, the place of the first, the sign, the digits shown
+/// behind the point; then the groups.
+fn numeric(value: &PgValueRef<'_>) -> Result<i64, sqlx::error::BoxDynError> {
+    if value.format() == PgValueFormat::Text {
+        return Ok(value.as_str()?.parse()?);
+    }
+    let words = value.as_bytes()?.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let words: Vec<u16> = words.collect();
+    let (Some([_, weight, sign, _]), Some(groups)) = (words.first_chunk(), words.get(4..)) else {
+        return Err("a numeric value is cut short".into());
+    };
+    let mut number = 0_i64;
+    for place in 0..=i64::from(weight.cast_signed()) {
+        let group = usize::try_from(place).ok().and_then(|place| groups.get(place)).copied().unwrap_or(0);
+        let shifted = number.checked_mul(10_000).and_then(|number| number.checked_add(group.into()));
+        number = shifted.ok_or("a sum is too large")?;
+    }
+    Ok(if *sign == 0x4000 { -number } else { number })
+}

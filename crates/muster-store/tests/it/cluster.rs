@@ -1,0 +1,177 @@
+//! A PostgreSQL server of the tests' own, which nobody here wrote: made, started, killed, and gone with them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use muster_store::{PostgresAddress, PostgresSettings};
+use uuid::Uuid;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what must be there, and where, is the machine's affair, not the settings'"
+)]
+fn environment(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name)
+}
+
+/// One server: its data in a folder of its own.
+pub(crate) struct Cluster {
+    folder: tempfile::TempDir,
+    pub(crate) port: u16,
+    server: Option<Server>,
+}
+
+/// A server that runs. Linux ends it with the thread that has started it, so that is one that waits.
+struct Server {
+    child: u32,
+    stop: Sender<()>,
+    ended: Receiver<()>,
+}
+
+/// The folder of the programs; none where they are not installed, which the test says, or which fails it.
+fn programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    folders.retain(|folder| folder.join("initdb").is_file());
+    folders.sort();
+    let found = folders.pop();
+    if found.is_none() {
+        let missing = "PostgreSQL is not installed; .ci/install-peers installs it";
+        assert!(environment("MUSTER_REQUIRE_PEERS").is_none_or(|value| value != "1"), "{missing}");
+        println!("skipped: {missing}");
+    }
+    found
+}
+
+/// A command as a user that PostgreSQL runs as: never as root.
+fn as_nobody(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    if rustix::process::geteuid().is_root() {
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
+    }
+    // Interrupted, it ends its sessions and then itself.
+    command.args(["--pdeathsig=INT", "--"]).arg(program);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.stderr(Stdio::piped()).output().expect("it starts");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+impl Cluster {
+    /// A server that listens at a port of its own on this machine, with a database `muster` of a user `muster`, who is not a
+    /// superuser. Where crashes of the server itself are not of interest, nothing is synced.
+    pub(crate) fn start(settings: &[&str]) -> Option<Self> {
+        let programs = programs()?;
+        let folder = tempfile::tempdir().expect("a folder");
+        if rustix::process::geteuid().is_root() {
+            run(Command::new("chown").arg("postgres").arg(folder.path()));
+        }
+        let data = folder.path().join("data");
+        run(as_nobody(&programs.join("initdb"))
+            .args(["-U", "admin", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"])
+            .arg(&data)
+            // Not bytewise, so that what depends on the order of texts shows.
+            .args(["--locale=C", "--icu-locale=en", "--locale-provider=icu"]));
+        let mut cluster = Self { folder, port: free_port(), server: None };
+        cluster.run_server(settings);
+        cluster.sql("postgres", "CREATE USER muster");
+        cluster.sql("postgres", "CREATE DATABASE muster OWNER muster");
+        Some(cluster)
+    }
+
+    /// Starts the server, and waits until it answers.
+    pub(crate) fn run_server(&mut self, settings: &[&str]) {
+        let programs = programs().expect("they were there");
+        let (stop, stopped) = channel();
+        let (ending, ended) = channel();
+        let (starting, started) = channel();
+        let mut command = as_nobody(&programs.join("postgres"));
+        command.arg("-D").arg(self.folder.path().join("data"));
+        command.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+        command.arg("-k").arg(self.folder.path());
+        for setting in settings {
+            command.args(["-c", setting]);
+        }
+        std::thread::spawn(move || {
+            let mut child: Child = command.spawn().expect("it starts");
+            starting.send(child.id()).expect("it is waited for");
+            // Told to stop, or forgotten with all else.
+            stopped.recv().unwrap_or_default();
+            drop(child.wait());
+            ending.send(()).unwrap_or_default();
+        });
+        let child = started.recv().expect("it started");
+        self.server = Some(Server { child, stop, ended });
+        let ready = programs.join("pg_isready");
+        for _ in 0..600 {
+            let asked = Command::new(&ready)
+                .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+                .stdout(Stdio::null())
+                .status();
+            if asked.is_ok_and(|status| status.success()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the server does not answer");
+    }
+
+    /// Ends the server with this signal, and waits for it.
+    pub(crate) fn end_server(&mut self, signal: rustix::process::Signal) {
+        let Some(server) = self.server.take() else { return };
+        let pid = rustix::process::Pid::from_raw(server.child.cast_signed()).expect("a process");
+        rustix::process::kill_process(pid, signal).expect("it is there");
+        drop(server.stop);
+        server.ended.recv().expect("it ended");
+    }
+
+    /// Runs SQL as the superuser.
+    pub(crate) fn sql(&self, database: &str, sql: &str) {
+        let programs = programs().expect("they were there");
+        run(Command::new(programs.join("psql"))
+            .args(["-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "admin", "-p"])
+            .arg(self.port.to_string())
+            .args(["-d", database, "-c", sql])
+            .stdout(Stdio::null()));
+    }
+
+    /// How a store in a new schema of it is reached.
+    pub(crate) fn new_store(&self) -> PostgresSettings {
+        PostgresSettings {
+            url: format!("postgres://muster@127.0.0.1:{}/muster", self.port),
+            password: None,
+            ssl_mode: None,
+            ca: None,
+            client_certificate: None,
+            schema: format!("s{}", Uuid::new_v4().simple()),
+            connections: 4,
+            statement_timeout: Duration::from_secs(30),
+            partition: Duration::from_secs(86_400),
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.end_server(rustix::process::Signal::INT);
+    }
+}
+
+/// The address that settings name.
+pub(crate) fn address(settings: &PostgresSettings) -> PostgresAddress {
+    PostgresAddress::new(settings).expect("an address")
+}
+
+/// A port that nobody listens at, below those that connections are given.
+fn free_port() -> u16 {
+    let mut port = 12_000 + u16::try_from(std::process::id() % 7_000).expect("a port");
+    while std::net::TcpListener::bind(("127.0.0.1", port)).is_err() {
+        port += 1;
+    }
+    port
+}

@@ -379,7 +379,8 @@ impl Engine {
             unrouted::watch(watched, watch_clock, keep_journal, told, token).await;
             "watch over what no route takes"
         });
-        let disk = (Arc::clone(store), Arc::clone(clock), settings.path(&settings.store.path));
+        let file = settings.store.url.is_none().then(|| settings.path(&settings.store.path));
+        let disk = (Arc::clone(store), Arc::clone(clock), file);
         let (told, token) = (Arc::clone(about.0), stop.clone());
         let shadows = settings.shadows().into_keys().collect();
         tasks.spawn(async move {

@@ -78,7 +78,7 @@ impl Outage {
 pub async fn watch(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    (path, shadows): (PathBuf, BTreeSet<String>),
+    (path, shadows): (Option<PathBuf>, BTreeSet<String>),
     log: Arc<crate::told::Told>,
     stop: CancellationToken,
 ) {
@@ -88,11 +88,12 @@ pub async fn watch(
             Ok(mut sinks) => {
                 // What those are owed is given up in time.
                 sinks.retain(|sink| !shadows.contains(&sink.sink));
-                if let Some(space) = space(&path) {
+                // Of a database's disk only the database knows.
+                if let Some((path, space)) = path.as_ref().and_then(|path| Some((path, space(path)?))) {
                     outage
                         .notice(&sinks, space, clock.now())
                         .into_iter()
-                        .for_each(|notice| tell(&notice, &path));
+                        .for_each(|notice| tell(&notice, path));
                 }
             }
             Err(error) => log.store.failed("look for sinks that are down", &error, clock.now()),

@@ -1,6 +1,5 @@
 //! Builds the parts from the settings, in one way for `muster run` and for every other command.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +12,9 @@ use muster_siem::sinks::{
     NoSecret, ObjectPlace, ObjectReader, Sink, SinkError, SinkSettings, SplunkHecSettings, SplunkSearch,
     Surroundings, WantedTokens,
 };
-use muster_store::{InstanceId, KeyRing, MasterKeyError, OpenMode, ReadKeys, Store, StoreError, StoreLook};
+use muster_store::{
+    Address, InstanceId, KeyRing, MasterKeyError, OpenMode, ReadKeys, Store, StoreError, StoreLook,
+};
 use tokio::sync::Notify;
 
 use crate::access::apps::{Apps, AppsError};
@@ -162,18 +163,19 @@ pub async fn fetch_secrets(settings: &Settings, clock: &Arc<dyn Clock>) -> Resul
 pub async fn open_store(settings: &Settings, mode: OpenMode) -> Result<Arc<dyn Store>, Failed> {
     let (reference, folder) = (settings.store.master_key.clone(), settings.folder.clone());
     let keys = key_ring(settings)?;
-    let path = settings.path(&settings.store.path);
-    if !path.exists() {
+    let address = store_address(settings)?;
+    if let Address::Sqlite(path) = &address
+        && !path.exists()
+    {
         let message = format!("there is no store at {}; `muster init` makes one", path.display());
         return Err(Failed::say(Exit::Store, message));
     }
-    let url = store_url(settings);
     let read: ReadKeys =
         Arc::new(move || read_keys(&reference, &folder).map_err(|failed| failed.error.into()));
-    match muster_store::open(&url, mode, &keys, Arc::clone(&read)).await {
+    match muster_store::open(&address, mode, &keys, Arc::clone(&read)).await {
         // Another process may have rotated the master key since it was read.
         Err(StoreError::WrongMasterKey { .. }) => {
-            Ok(muster_store::open(&url, mode, &key_ring(settings)?, read).await?)
+            Ok(muster_store::open(&address, mode, &key_ring(settings)?, read).await?)
         }
         opened => Ok(opened?),
     }
@@ -184,13 +186,20 @@ pub(crate) async fn look_at_store(
     settings: &Settings,
     keys: Option<&KeyRing>,
 ) -> Result<StoreLook, StoreError> {
-    muster_store::look(&store_url(settings), keys).await
+    let refused = |failed: Failed| {
+        let store = settings.store.url.clone().unwrap_or_default();
+        StoreError::Refused { store, detail: format!("{:#}", failed.error) }
+    };
+    muster_store::look(&store_address(settings).map_err(refused)?, keys).await
 }
 
-fn store_url(settings: &Settings) -> OsString {
-    let mut url = OsString::from("sqlite:");
-    url.push(settings.path(&settings.store.path));
-    url
+/// Where the store is that the settings name, with its password at hand.
+pub(crate) fn store_address(settings: &Settings) -> Result<Address, Failed> {
+    let wrong = |error: String| Failed::say(Exit::Settings, format!("[store] {error}"));
+    let password = settings.store.password.as_ref().map(|reference| reference.read(&settings.folder));
+    let password = password.transpose().map_err(|error| wrong(format!("password: {error}")))?;
+    let address = settings.store.address(&settings.folder, password);
+    address.map_err(|(key, error)| wrong(format!("{key}: {error}")))
 }
 
 /// The master keys at hand: more than one only while a rotation is under way.

@@ -36,7 +36,7 @@ async fn see(
     let version = match layout(connection, address).await? {
         Layout::None => {
             let detail =
-                format!("there is no store in the schema {schema} of {shown}; `muster init` makes one");
+                format!("there is no store in the schema {schema} of {shown}; `muster store init` makes one");
             return Err(StoreError::Database { doing: "open", detail });
         }
         Layout::Known { works_with, .. } if works_with > known => {

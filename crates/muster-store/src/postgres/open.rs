@@ -155,7 +155,7 @@ async fn migrate(
     let version = match layout(connection, &database.address).await? {
         Layout::None if !make => {
             let detail =
-                format!("there is no store in the schema {schema} of {shown}; `muster init` makes one");
+                format!("there is no store in the schema {schema} of {shown}; `muster store init` makes one");
             return Err(StoreError::Database { doing: "open", detail });
         }
         Layout::None => 0,

@@ -168,7 +168,7 @@ async fn work(keys: Vec<Key>, context: &Context) -> Result<Exit, Failed> {
         said!("no backfill is under way")?;
         return Ok(Exit::Success);
     }
-    if context.store.is_owned()? {
+    if context.store.is_owned().await? {
         note!("`muster run` reads it; `muster backfill list` shows how far it has come");
         return list(context).await;
     }
@@ -210,7 +210,7 @@ async fn work(keys: Vec<Key>, context: &Context) -> Result<Exit, Failed> {
         if worked {
             continue;
         }
-        if context.store.is_owned()? {
+        if context.store.is_owned().await? {
             progress.wipe();
             note!("`muster run` has begun, and reads on");
             return Ok(Exit::Success);

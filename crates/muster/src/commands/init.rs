@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use muster_store::{Lifetime, MasterKey, SqlStore};
+use muster_store::{Address, MasterKey};
 use serde::Serialize;
 
 use crate::exit_code::{Exit, Failed};
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     master_key.write_new_file(&key).map_err(|error| Failed::new(Exit::Failure, error))?;
     new_file(&settings, 0o640, SETTINGS.as_bytes())
         .with_context(|| format!("cannot write {}", settings.display()))?;
-    SqlStore::create(&store, &master_key).await?.close().await;
+    muster_store::make(&Address::Sqlite(store.clone()), &master_key).await?.close().await;
     let made = Made {
         settings: settings.display().to_string(),
         store: store.display().to_string(),

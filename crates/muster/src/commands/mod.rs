@@ -28,6 +28,7 @@ mod siem_config;
 mod sink;
 mod splunk_app;
 mod status;
+mod store;
 mod tenant;
 mod test;
 mod token;
@@ -92,6 +93,9 @@ pub(crate) enum Command {
     /// Tokens: get, explain, verify, renew and forget them.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Where Muster keeps what it remembers: make it, move it.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Write a copy of the store to a file, also while `run` runs. The master key is not in it.
     Backup(backup::Args),
     /// Put a copy of the store back; what was there is kept aside.
@@ -136,6 +140,7 @@ impl Command {
             }
             Self::App(command) => call.open(async |context| app::run(command, call, context).await).await,
             Self::Token(command) => token::run(command, call).await,
+            Self::Store(command) => store::run(command, call).await,
             Self::Backup(args) => call.open(async |context| backup::run(args, context).await).await,
             Self::Restore(args) => restore::run(args, call).await,
             Self::Key(command) => call.open(async |context| key::run(command, context).await).await,

@@ -141,7 +141,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         }
     }
     progress.wipe();
-    let running = context.store.is_owned()?;
+    let running = context.store.is_owned().await?;
     let verdict = Verdict {
         dry_run: args.dry_run,
         running,

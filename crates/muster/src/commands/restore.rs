@@ -39,6 +39,15 @@ pub(crate) async fn run(args: &Args, call: &Call) -> Result<Exit, Failed> {
     let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock);
     let settings = wiring::read_settings(&call.config, &clock).await?;
     let keys = wiring::key_ring(&settings)?;
+    if settings.store.url.is_some() {
+        return Err(StoreError::NotByThisEngine {
+            what: "put back",
+            instead: "stop every `muster run`, put the database's own backup back, and start them again; what was delivered \
+                      since may come twice, and nothing is lost"
+                .to_owned(),
+        }
+        .into());
+    }
     let store = settings.path(&settings.store.path);
     let copy = CheckedCopy::of(&args.from, &store, &keys).await.map_err(|error| match error {
         StoreError::Locked { .. } => Failed::say(

@@ -20,7 +20,7 @@ const JOURNAL_LEAST: u64 = 1 << 20;
 
 const CHECKS: &[Check] = &[
     routes, hunts, streams, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding,
-    pull_api, journal, siem_feed,
+    pull_api, journal, siem_feed, store,
 ];
 
 pub(super) fn of(read: &Read, folder: &Path) -> Vec<Mistake> {
@@ -37,6 +37,26 @@ pub(super) fn of(read: &Read, folder: &Path) -> Vec<Mistake> {
 fn known<'n>(names: impl IntoIterator<Item = &'n String>, none: &str) -> String {
     let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
     if names.is_empty() { none.to_owned() } else { names.join(", ") }
+}
+
+fn store(read: &Read, folder: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    let Some(store) = &read.store else { return };
+    if let Err((key, message)) = store.address(folder, None) {
+        say("store", key, message);
+    }
+    if store.url.is_none() {
+        let of_url = [
+            ("password", store.password.is_some()),
+            ("ca_file", store.ca_file.is_some()),
+            ("client_certificate", store.client_certificate.is_some()),
+        ];
+        for (key, _) in of_url.into_iter().filter(|(_, is_set)| *is_set) {
+            say("store", key, "it belongs to a database: name that as `url`, or leave it out".to_owned());
+        }
+    }
+    if store.connections == 0 || store.connections > 100 {
+        say("store", "connections", "use a number between 1 and 100".to_owned());
+    }
 }
 
 fn routes(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {

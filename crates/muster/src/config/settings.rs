@@ -150,6 +150,7 @@ impl Settings {
     /// Every place that a secret of these settings is kept in.
     pub fn secret_references(&self) -> Vec<&SecretReference> {
         let mut references = vec![&self.store.master_key];
+        references.extend(&self.store.password);
         references.extend(self.apps.values().flat_map(AppSettings::secrets).map(|(_, place)| place));
         references.extend(self.sinks.values().flat_map(|sink| sink.any().secrets()).map(|(_, place)| place));
         references.extend(self.streams.values().flat_map(Stream::secrets));

@@ -28,7 +28,7 @@ const PUT_BACK_SHOWN_SECONDS: i64 = 7 * 86_400;
 impl Snapshot {
     /// Takes the picture.
     pub async fn take(store: &dyn Store, expected: &Expected, now: Timestamp) -> Result<Self, StoreError> {
-        let run = Run::of(&store.heartbeats().await?, store.is_owned()?, now);
+        let run = Run::of(&store.heartbeats().await?, store.is_owned().await?, now);
         let mut found = Found::read(store, now).await?;
         let tenants: Vec<TenantStatus> =
             store.tenants().await?.into_iter().map(|tenant| found.tenant(tenant, expected, now)).collect();

@@ -27,11 +27,12 @@ impl AtStart {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
-        let store = settings.path(&settings.store.path);
+        let file = settings.path(&settings.store.path);
         // However the settings were named, and from wherever.
-        let store = std::path::absolute(&store).unwrap_or(store);
+        let file = std::path::absolute(&file).unwrap_or(file).display().to_string();
+        let store = settings.store.url.clone().unwrap_or(file);
         let values = [
-            ("store.path", store.display().to_string()),
+            ("store.path", store),
             ("store.master_key", settings.store.master_key.to_string()),
             ("server.listen", or_none(server.listen.map(|address| address.to_string()))),
             ("server.log_format", format.to_owned()),

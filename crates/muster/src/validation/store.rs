@@ -7,6 +7,7 @@ use crate::config::Mistake;
 
 const SECTION: &str = "store";
 const PATH: &str = "path";
+const URL: &str = "url";
 
 /// A key that is missing, malformed, or readable by others.
 pub(super) fn master_key(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
@@ -25,6 +26,7 @@ pub(super) fn store(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
     }
     let key = match error {
         StoreError::WrongMasterKey { .. } | StoreError::Sealing { .. } => "master_key",
+        _ if subject.settings.store.url.is_some() => URL,
         _ => PATH,
     };
     mistakes.push(subject.settings.mistake(SECTION, key, &error.to_string()));
@@ -32,5 +34,5 @@ pub(super) fn store(subject: &Subject<'_>, mistakes: &mut Vec<Mistake>) {
 
 /// Whether a mistake is about the store and not about the settings.
 pub(super) fn is_about_the_store(mistake: &Mistake) -> bool {
-    mistake.section == SECTION && mistake.key.as_deref() == Some(PATH)
+    mistake.section == SECTION && mistake.key.as_deref().is_some_and(|key| key == PATH || key == URL)
 }

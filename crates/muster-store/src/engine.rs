@@ -18,7 +18,7 @@ use crate::packing::Packer;
 use crate::postgres::{Database, PostgresAddress};
 use crate::sql::{Connection, Readers, query};
 use crate::sqlite::{SqliteFile, copies, lock_file};
-use crate::tables::heartbeats::has_living_node;
+use crate::tables::nodes::has_living_node;
 use crate::writer::{self, Doing, Durability, Link, WriterHandle, erasing};
 use crate::{
     CopyContents, KeyRing, Lifetime, MasterKey, OpenMode, ReadKeys, Restoration, SigningKey, StoreError,

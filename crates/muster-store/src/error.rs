@@ -168,6 +168,15 @@ pub enum StoreError {
         /// What was being done.
         doing: &'static str,
     },
+    /// The clocks of this machine and of the database differ.
+    #[error(
+        "this machine's clock is {seconds} seconds from that of the store's database: set both by NTP (`timedatectl`, `chronyc`); \
+         until then this node takes no work, and others do it"
+    )]
+    ClockApart {
+        /// How far this one is ahead; negative where it is behind.
+        seconds: i64,
+    },
     /// This kind of store cannot do that.
     #[error("a store in PostgreSQL is not {what} by Muster: {instead}")]
     NotByThisEngine {
@@ -202,6 +211,7 @@ impl StoreError {
                 | Self::Unreachable { .. }
                 | Self::Refused { .. }
                 | Self::Slow { .. }
+                | Self::ClockApart { .. }
         )
     }
 }

@@ -15,8 +15,9 @@ use std::sync::Arc;
 
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Heartbeats, Invitations, Journal,
-    JournalBound, KeyRing, Keys, Leases, Ledger, Lifetime, MasterKey, OpenMode, Passes, PostgresAddress,
-    PullClients, ReadKeys, Replays, SignIns, Sources, SqlStore, StoreError, StoreLook, Tenants, Tickets,
+    JournalBound, KeyRing, Keys, Leases, Ledger, Lifetime, MasterKey, Nodes, OpenMode, Passes,
+    PostgresAddress, PullClients, ReadKeys, Replays, SignIns, Sources, SqlStore, StoreError, StoreLook,
+    Tenants, Tickets,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.
@@ -42,6 +43,7 @@ pub trait Store:
     + Ledger
     + Lifetime
     + Heartbeats
+    + Nodes
     + 'static
 {
 }
@@ -68,6 +70,8 @@ impl<T> Store for T where
         + Ledger
         + Lifetime
         + Heartbeats
+        + Nodes
+        + Nodes
         + 'static
 {
 }

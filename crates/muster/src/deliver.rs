@@ -118,6 +118,10 @@ impl Deliverer {
     /// # Errors
     /// When the store fails. What was delivered but could not be written down stays owed.
     pub async fn step(&self) -> Result<StepOutcome, StoreError> {
+        // Where several nodes share the store, a sink is one's at a time.
+        if !self.store.holds_sink(self.instance, &self.name).await? {
+            return Ok(StepOutcome::Idle);
+        }
         let now = self.clock.now();
         let Some(lease) =
             self.store.lease_due_deliveries(self.instance, &self.name, LIMITS, LEASE, now).await?

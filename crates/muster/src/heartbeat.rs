@@ -21,6 +21,8 @@ use crate::troubles::Troubles;
 
 /// How soon a heartbeat that could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How often a node says that it lives.
+const LIVE_EVERY: Duration = Duration::from_secs(2);
 /// How often it is said how things stand.
 const SUMMARY_EVERY: Duration = Duration::from_secs(300);
 /// Work that has been due for so long, and that nobody takes, does not go on.
@@ -102,6 +104,9 @@ impl Heart {
 
     /// Writes down that it stopped because it was told to.
     pub async fn stopped(&self) {
+        if let Err(error) = self.store.leave(self.about.instance).await {
+            tracing::warn!(error = %error, "cannot write down that this node has stopped: others wait until it is silent");
+        }
         if let Err(error) = self.write(Some(self.clock.now())).await {
             tracing::warn!(error = %error, "cannot write down that this stopped as told: `muster status` will say that it died");
         }
@@ -118,6 +123,16 @@ impl Heart {
         }
         drop(pulse);
         written
+    }
+
+    /// Says that this node lives until told to stop, where several share the store: others take its work when it is silent.
+    pub async fn live(&self, told: Arc<Told>, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(LIVE_EVERY)).await.is_some() {
+            let now = self.clock.now();
+            if let Err(error) = self.store.live(self.about.instance, now).await {
+                told.store.failed("say that this node lives", &error, now);
+            }
+        }
     }
 
     /// Writes heartbeats and summaries until told to stop.

@@ -85,6 +85,7 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     // What is only read now stays in use, whatever a reload says.
     let at_start = AtStart::of(&settings);
     let instance = InstanceId(Uuid::new_v4());
+    store.live(instance, clock.now()).await?;
     store.take_over(instance, clock.now()).await?;
     if let Some(restoration) = store.mark(&crate::audit::actor(), clock.now()).await? {
         tell(&restoration);
@@ -113,6 +114,8 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     heart.beat().await?;
     let (beats, beating) = (CancellationToken::new(), TaskTracker::new());
     beating.spawn(heart.clone().run(expects, Arc::clone(&told), beats.clone()));
+    let (living, tells, lives) = (heart.clone(), Arc::clone(&told), beats.clone());
+    beating.spawn(async move { living.live(tells, lives).await });
     tell_ready(&settings, &store).await?;
     route_gaps::warn(&settings, store.as_ref()).await?;
     let ended = loop {

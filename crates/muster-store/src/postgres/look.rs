@@ -5,8 +5,8 @@ use super::failure::worded;
 use super::open::{Layout, MIGRATIONS, connect_to_primary, layout};
 use crate::known_keys::KnownKeys;
 use crate::sql::Connection;
-use crate::tables::heartbeats::has_living_node;
 use crate::tables::meta::signing_key;
+use crate::tables::nodes::has_living_node;
 use crate::{KeyRing, StoreError, StoreLook};
 
 /// Looks at the store at `address`. Without keys it is not known whether they are the right ones.

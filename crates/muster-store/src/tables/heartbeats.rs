@@ -5,11 +5,9 @@ use muster_model::text::plain;
 
 use uuid::Uuid;
 
-use super::leases::end_leases_of;
 use super::rows::{odd, owner};
 use crate::engine::SqlStore;
-use crate::failure::Failure;
-use crate::sql::{Connection, Row, query};
+use crate::sql::{Row, query};
 use crate::stored::{bounded, nanoseconds, timestamp};
 use crate::writer::Durability;
 use crate::{Heartbeat, Heartbeats, InstanceId, StoreError};
@@ -51,9 +49,6 @@ impl Heartbeats for SqlStore {
                 .bind(KEPT)
                 .execute(&mut *connection)
                 .await?;
-                if connection.is_postgres() {
-                    tell_nodes(connection, instance, stopped_at.is_some()).await?;
-                }
                 Ok(())
             })
         })
@@ -80,37 +75,4 @@ fn read_heartbeat(row: &Row) -> Result<Heartbeat, sqlx::Error> {
         stopped_at: row.try_get::<Option<i64>, _>("stopped_at")?.map(timestamp),
         troubles: serde_json::from_str(row.try_get("troubles")?).map_err(odd)?,
     })
-}
-
-/// Says that a node lives, or has stopped, and ends what those hold that have been silent for too long: each says so every
-/// two seconds. A node that was only paused finds its leases lost, and its writes refused.
-async fn tell_nodes(
-    connection: &mut Connection,
-    instance: InstanceId,
-    has_stopped: bool,
-) -> Result<(), Failure> {
-    let told = match has_stopped {
-        true => query("DELETE FROM node WHERE instance = ?"),
-        false => query(
-            "INSERT INTO node (instance, seen_at) VALUES (?, clock_timestamp())
-             ON CONFLICT (instance) DO UPDATE SET seen_at = excluded.seen_at",
-        ),
-    };
-    told.bind(owner(instance)).execute(&mut *connection).await?;
-    let dead = query(
-        "DELETE FROM node WHERE seen_at <= clock_timestamp() - interval '10 seconds' RETURNING instance",
-    );
-    for row in dead.fetch_all(&mut *connection).await? {
-        let dead: Vec<u8> = row.try_get(0)?;
-        end_leases_of(connection, &dead).await?;
-        let instance = Uuid::from_slice(&dead).unwrap_or_default();
-        tracing::warn!(node = %instance, "a node has been silent for ten seconds: its work is taken over");
-    }
-    Ok(())
-}
-
-/// Whether a process is at work, by the database's clock.
-pub(crate) async fn has_living_node(connection: &mut Connection) -> Result<bool, sqlx::Error> {
-    let row = query("SELECT count(*) FROM node WHERE seen_at > clock_timestamp() - interval '10 seconds'");
-    Ok(row.fetch_one(&mut *connection).await?.try_get::<i64, _>(0)? > 0)
 }

@@ -36,22 +36,67 @@ impl SqlStore {
         let worded = |failure: Failure| failure.worded(&self.path, DOING);
         // Before batches go, since those that are there tell how old the others are.
         self.mark(keep).await?;
+        let (old_batches, old_unrouted) = match self.readers.is_postgres() {
+            true => self.prune_partitions(keep).await?,
+            false => (0, 0),
+        };
         let (batches, unrouted) = self.prune_batches(keep).await?;
         let versions = self.prune_versions(keep).await.map_err(worded)?;
         let hours = self.prune_ledger(keep).await.map_err(worded)?;
         self.prune_notes_of_gone(keep).await?;
-        Ok(Pruned { batches, unrouted, versions, hours })
+        Ok(Pruned { batches: batches + old_batches, unrouted: unrouted + old_unrouted, versions, hours })
+    }
+
+    /// Drops the partitions of the journal in which everything is old and nobody is owed anything: no row is deleted for it, and
+    /// none is left to be cleared away. How many batches, and how many records of theirs no sink was ever to have.
+    async fn prune_partitions(&self, keep: Retention) -> Result<(u64, u64), StoreError> {
+        let failed = self.failed(DOING);
+        let rows = query(
+            "SELECT CAST(substr(c.relname, 15) AS BIGINT) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+             WHERE i.inhparent = 'journal_batch'::regclass ORDER BY 1",
+        );
+        let rows = rows.fetch_all(&self.readers).await.map_err(&failed)?;
+        let spans = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>().map_err(failed)?;
+        let (mut batches, mut unrouted) = (0, 0);
+        // The last one is written to.
+        for span in spans.iter().rev().skip(1).rev() {
+            let (span, before) = (*span, nanoseconds(keep.journal));
+            let (gone, records) = self
+                .write(DOING, Durability::Relaxed, move |connection| {
+                    Box::pin(async move { drop_partition(connection, span, before).await })
+                })
+                .await?;
+            (batches, unrouted) = (batches + gone, unrouted + records);
+        }
+        Ok((batches, unrouted))
+    }
+
+    /// Before when a batch is older than its partition can be, and from which number on batches are in the last partition.
+    async fn partitions_kept(&self, keep: Retention) -> Result<(i64, i64), sqlx::Error> {
+        let row = query(
+            "SELECT ?1 - CAST(m.value AS BIGINT), (s.seq >> 24) << 24 FROM meta m, sqlite_sequence s
+             WHERE m.key = 'partition_span' AND s.name = 'journal_batch'",
+        );
+        let row = row.bind(nanoseconds(keep.journal)).fetch_one(&self.readers).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
     }
 
     /// How many batches were pruned, and how many records of theirs no sink was ever to have.
     async fn prune_batches(&self, keep: Retention) -> Result<(u64, u64), StoreError> {
         let failed = self.failed(DOING);
+        // Of a partition that will soon be old as a whole no row is deleted before; the one that is written to is none yet.
+        let kept_whole = match self.readers.is_postgres() {
+            true => self.partitions_kept(keep).await.map_err(&failed)?,
+            false => (i64::MAX, i64::MAX),
+        };
         let rows = query(
-            "SELECT batch_no FROM journal_batch b WHERE accepted_at < ?
+            "SELECT batch_no FROM journal_batch b WHERE accepted_at < ?1 AND (accepted_at < ?2 OR batch_no >= ?3)
              AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.batch_no = b.batch_no)
              AND NOT EXISTS (SELECT 1 FROM replay r WHERE r.batch_no = b.batch_no) ORDER BY accepted_at",
         )
         .bind(nanoseconds(keep.journal))
+        .bind(kept_whole.0)
+        .bind(kept_whole.1)
         .fetch_all(&self.readers)
         .await
         .map_err(&failed)?;
@@ -238,6 +283,46 @@ impl SqlStore {
         }
         Ok(pruned)
     }
+}
+
+/// Drops a partition if all of it is from before then and nobody is owed any of it: how many batches, and how many records of
+/// theirs no sink was ever to have.
+async fn drop_partition(connection: &mut Connection, span: i64, before: i64) -> Result<(u64, u64), Failure> {
+    let (first, end) = (span << 24, (span + 1) << 24);
+    let row = query(
+        "SELECT count(*), coalesce(sum(stored_bytes), 0),
+             (SELECT count(*) FROM delivery WHERE batch_no >= ?1 AND batch_no < ?2)
+                 + (SELECT count(*) FROM replay WHERE batch_no >= ?1 AND batch_no < ?2)
+                 + count(*) FILTER (WHERE accepted_at >= ?3)
+         FROM journal_batch WHERE batch_no >= ?1 AND batch_no < ?2",
+    );
+    let row = row.bind(first).bind(end).bind(before).fetch_one(&mut *connection).await?;
+    let (batches, bytes, needed): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    if needed > 0 {
+        return Ok((0, 0));
+    }
+    let pruned = "UPDATE source SET pruned_up_to = max(coalesce(pruned_up_to, p.at), p.at)
+         FROM (SELECT source_no, max(accepted_at) AS at FROM journal_batch WHERE batch_no >= ?1 AND batch_no < ?2
+             GROUP BY source_no) p WHERE p.source_no = source.source_no";
+    query(pruned).bind(first).bind(end).execute(&mut *connection).await?;
+    // What goes with a batch that is deleted, all at once.
+    for sql in [
+        "DELETE FROM acknowledgement WHERE batch_no >= ?1 AND batch_no < ?2",
+        "DELETE FROM fetched_again WHERE batch_no >= ?1 AND batch_no < ?2",
+    ] {
+        query(sql).bind(first).bind(end).execute(&mut *connection).await?;
+    }
+    let gone = query(
+        "WITH gone AS (UPDATE unrouted SET gone = 1 WHERE batch_no >= ?1 AND batch_no < ?2 AND gone = 0 RETURNING records)
+         SELECT coalesce(sum(records), 0) FROM gone",
+    );
+    let unrouted: i64 = gone.bind(first).bind(end).fetch_one(&mut *connection).await?.try_get(0)?;
+    query("UPDATE journal_size SET bytes = bytes - ? WHERE only_row = 1")
+        .bind(bytes)
+        .execute(&mut *connection)
+        .await?;
+    connection.run(&format!("DROP TABLE journal_batch_{span}")).await?;
+    Ok((count(batches), count(unrouted)))
 }
 
 /// Deletes those of some batches that nobody is owed: how many, and how many records of theirs no sink was ever to have.

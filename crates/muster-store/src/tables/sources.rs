@@ -25,14 +25,14 @@ const FENCES_PER_CURSOR: i64 = 1 << 24;
 /// Nobody has a new cursor wait longer than a day: one that waits longer was begun by a clock that was wrong.
 pub(super) const FIRST_WAIT_MAX: i64 = 86_400 * 1_000_000_000;
 
-/// The cursors that are due at `?1`, those due longest first.
+/// The cursors that are due at `?1` of tenants whose number leaves `?3` when divided by `?2`, those due longest first.
 macro_rules! due_cursors {
     ($head:literal, $tail:literal) => {
         concat!(
             $head,
             " FROM cursor c JOIN source s ON s.source_no = c.source_no ",
             "JOIN tenant t ON t.tenant_no = s.tenant_no ",
-            "WHERE c.next_at <= ?1 AND c.leased_until <= ?1 AND s.enabled = 1 AND t.state = 'active' ",
+            "WHERE c.next_at <= ?1 AND c.leased_until <= ?1 AND s.enabled = 1 AND t.state = 'active' AND t.tenant_no % ?2 = ?3 ",
             $tail
         )
     };
@@ -180,20 +180,26 @@ impl Sources for SqlStore {
             })
             .await?;
         }
-        let any = query(due_cursors!("SELECT 1", "LIMIT 1")).bind(nanoseconds(now));
+        let Some(share) = self.share_of(instance).await.map_err(self.failed(doing))? else {
+            return Ok(Vec::new());
+        };
+        let any = query(due_cursors!("SELECT 1", "LIMIT 1"));
+        let any = any.bind(nanoseconds(now)).bind(share.nodes).bind(share.rank);
         if any.fetch_optional(&self.readers).await.map_err(self.failed(doing))?.is_none() {
             return Ok(Vec::new());
         }
         self.write(doing, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let rows = query(concat!(
-                    "UPDATE cursor SET lease_owner = ?2, leased_until = ?3, set_at = ?1, fence = fence + 1 WHERE cursor_no IN (",
-                    due_cursors!("SELECT c.cursor_no", "ORDER BY c.next_at, c.cursor_no LIMIT ?4"),
+                    "UPDATE cursor SET lease_owner = ?4, leased_until = ?5, set_at = ?1, fence = fence + 1 WHERE cursor_no IN (",
+                    due_cursors!("SELECT c.cursor_no", "ORDER BY c.next_at, c.cursor_no LIMIT ?6"),
                     ") RETURNING cursor_no, source_no, purpose, cursor, failures, fence, next_at,
                      (SELECT s.tenant_no FROM source s WHERE s.source_no = cursor.source_no) AS tenant_no,
                      (SELECT s.source FROM source s WHERE s.source_no = cursor.source_no) AS source"
                 ))
                 .bind(nanoseconds(now))
+                .bind(share.nodes)
+                .bind(share.rank)
                 .bind(owner(instance))
                 .bind(lease_end(now, lease_for))
                 .bind(limit)

@@ -19,6 +19,7 @@ mod key;
 mod ledger;
 mod man;
 mod moment;
+mod node;
 mod recorded;
 mod replay;
 mod restore;
@@ -93,6 +94,9 @@ pub(crate) enum Command {
     /// Tokens: get, explain, verify, renew and forget them.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// The processes that share a PostgreSQL store, and what is each one's share.
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// Where Muster keeps what it remembers: make it, move it.
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -140,6 +144,7 @@ impl Command {
             }
             Self::App(command) => call.open(async |context| app::run(command, call, context).await).await,
             Self::Token(command) => token::run(command, call).await,
+            Self::Node(command) => call.open(async |context| node::run(command, context).await).await,
             Self::Store(command) => store::run(command, call).await,
             Self::Backup(args) => call.open(async |context| backup::run(args, context).await).await,
             Self::Restore(args) => restore::run(args, call).await,

@@ -79,6 +79,10 @@ impl Deliverer {
     /// acknowledgement once has then forgotten it, and gets it a second time.
     pub async fn ask(&self, stop: &CancellationToken) -> Result<AskOutcome, StoreError> {
         let (mut after, mut there, mut settled) = (TicketNumber::default(), HashSet::new(), 0);
+        // Receivers tell an acknowledgement once: the node whose sink it is asks.
+        if !self.store.holds_sink(self.instance, &self.name).await? {
+            return Ok(AskOutcome::Idle);
+        }
         while !stop.is_cancelled() {
             let kept = self.store.tickets(&self.name, after, TICKETS_MAX).await?;
             let Some(last) = kept.last().map(|of| of.number) else { break };

@@ -11,6 +11,8 @@ mod brokers;
 mod browser;
 mod changes;
 mod cli;
+#[path = "../../../muster-store/tests/it/cluster.rs"]
+mod cluster;
 mod connector;
 mod corpus;
 mod crash;
@@ -35,6 +37,7 @@ mod listener;
 mod matrix;
 mod memory;
 mod nats;
+mod nodes;
 mod object_store;
 mod onboarding;
 mod otlp;

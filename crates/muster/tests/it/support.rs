@@ -61,6 +61,25 @@ impl Setup {
         let setup = Self { emulator, folder: tempfile::tempdir().expect("a folder") };
         setup.muster(&["init", setup.path().to_str().expect("UTF-8")]).await;
         setup.write_settings(extra);
+        setup.add_tenants().await;
+        setup
+    }
+
+    /// The same with the store in a database that `[store]` in `extra` names.
+    pub(crate) async fn start_in_database(config: Config, extra: &str) -> Self {
+        let emulator = muster_emulator::start(config).await.expect("the emulator starts");
+        let setup = Self { emulator, folder: tempfile::tempdir().expect("a folder") };
+        setup.muster(&["init", setup.path().to_str().expect("UTF-8")]).await;
+        std::fs::remove_file(setup.path().join("muster.db")).expect("removed");
+        setup.write_settings(extra);
+        let made = setup.muster(&["store", "init"]).await;
+        assert!(made.status.success(), "{made:?}");
+        setup.add_tenants().await;
+        setup
+    }
+
+    async fn add_tenants(&self) {
+        let setup = self;
         let mut csv = String::from("tenant,name\n");
         for tenant in setup.emulator.tenants() {
             csv.push_str(&format!("{},\"{}\"\n", tenant.id, tenant.name));
@@ -70,7 +89,6 @@ impl Setup {
             .muster(&["tenant", "import", setup.path().join("tenants.csv").to_str().expect("UTF-8")])
             .await;
         assert!(imported.status.success(), "{imported:?}");
-        setup
     }
 
     pub(crate) fn path(&self) -> &Path {

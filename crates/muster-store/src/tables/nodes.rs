@@ -1,0 +1,177 @@
+//! Who of the nodes does what. Only PostgreSQL has such tables: a file is one process's.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::leases::end_leases_of;
+use super::rows::{odd, owner};
+use crate::engine::{Engine, SqlStore};
+use crate::failure::Failure;
+use crate::sql::{Connection, query};
+use crate::stored::{count, nanoseconds};
+use crate::writer::Durability;
+use crate::{InstanceId, Node, Nodes, StoreError};
+
+/// A clock that is further from the database's than this says nothing about leases. In nanoseconds.
+const APART_MAX: i64 = 30_000_000_000;
+const DOING: &str = "look who is at work";
+
+/// The tenants of a node: those whose number leaves `rank` when divided by `nodes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) nodes: i64,
+    pub(super) rank: i64,
+}
+
+impl Share {
+    /// All of them.
+    const ALL: Self = Self { nodes: 1, rank: 0 };
+}
+
+#[async_trait]
+impl Nodes for SqlStore {
+    async fn live(&self, instance: InstanceId, now: Timestamp) -> Result<(), StoreError> {
+        let Engine::Postgres(_) = &self.engine else { return Ok(()) };
+        self.write("say that this node lives", Durability::Relaxed, move |connection| {
+            Box::pin(async move {
+                let apart =
+                    query("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000000 AS BIGINT)");
+                let theirs: i64 = apart.fetch_one(&mut *connection).await?.try_get(0)?;
+                let seconds = (nanoseconds(now) - theirs) / 1_000_000_000;
+                if (nanoseconds(now) - theirs).abs() > APART_MAX {
+                    return Err(StoreError::ClockApart { seconds }.into());
+                }
+                query(
+                    "INSERT INTO node (instance, seen_at) VALUES (?, clock_timestamp())
+                     ON CONFLICT (instance) DO UPDATE SET seen_at = excluded.seen_at",
+                )
+                .bind(owner(instance))
+                .execute(&mut *connection)
+                .await?;
+                let dead = query(
+                    "SELECT instance FROM node WHERE seen_at <= clock_timestamp() - interval '10 seconds'",
+                );
+                for row in dead.fetch_all(&mut *connection).await? {
+                    let dead: Vec<u8> = row.try_get(0)?;
+                    bury(connection, &dead).await?;
+                    let node = Uuid::from_slice(&dead).unwrap_or_default();
+                    tracing::warn!(%node, "a node has been silent for ten seconds: its work is taken over");
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn leave(&self, instance: InstanceId) -> Result<(), StoreError> {
+        let Engine::Postgres(_) = &self.engine else { return Ok(()) };
+        self.write("say that this node has stopped", Durability::Synced, move |connection| {
+            Box::pin(async move { bury(connection, &owner(instance)).await })
+        })
+        .await
+    }
+
+    async fn holds_sink(&self, instance: InstanceId, sink: &str) -> Result<bool, StoreError> {
+        let Engine::Postgres(_) = &self.engine else { return Ok(true) };
+        let failed = self.failed(DOING);
+        let row = query(
+            "SELECT (SELECT h.instance FROM sink_holder h WHERE h.sink = ?1),
+                 (SELECT count(*) FROM node), (SELECT count(*) FROM node WHERE instance < ?2),
+                 (SELECT count(*) FROM node WHERE instance = ?2)",
+        );
+        let row = row.bind(sink).bind(owner(instance)).fetch_one(&self.readers).await.map_err(&failed)?;
+        let read = || -> Result<(Option<Vec<u8>>, i64, i64, i64), sqlx::Error> {
+            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+        };
+        let (holder, nodes, rank, is_alive) = read().map_err(failed)?;
+        if nodes == 0 {
+            return Ok(true);
+        }
+        let is_turn = is_alive > 0 && turn_of(sink, nodes) == rank;
+        match (holder == Some(owner(instance)), is_turn) {
+            (true, true) => return Ok(true),
+            (false, false) => return Ok(false),
+            _ => {}
+        }
+        let sink = sink.to_owned();
+        self.write("share out the sinks", Durability::Synced, move |connection| {
+            Box::pin(async move {
+                let sql = match is_turn {
+                    true => "INSERT INTO sink_holder (sink, instance) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                    // Another's turn has come, with a node that came or went.
+                    false => "DELETE FROM sink_holder WHERE sink = ? AND instance = ?",
+                };
+                let done = query(sql).bind(sink).bind(owner(instance)).execute(&mut *connection).await?;
+                Ok(is_turn && done.rows_affected() > 0)
+            })
+        })
+        .await
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        let Engine::Postgres(_) = &self.engine else { return Ok(Vec::new()) };
+        let failed = self.failed(DOING);
+        let rows = query(
+            "SELECT n.instance, CAST(extract(epoch FROM clock_timestamp() - n.seen_at) AS BIGINT) AS silent_for,
+                 (SELECT count(*) FROM tenant t WHERE t.state = 'active' AND t.tenant_no % (SELECT count(*) FROM node)
+                     = (SELECT count(*) FROM node m WHERE m.instance < n.instance)) AS tenants,
+                 (SELECT json_group_array(h.sink) FROM sink_holder h WHERE h.instance = n.instance) AS sinks
+             FROM node n ORDER BY n.instance",
+        );
+        let rows = rows.fetch_all(&self.readers).await.map_err(&failed)?;
+        let node = |row: &crate::sql::Row| -> Result<Node, sqlx::Error> {
+            let instance: Vec<u8> = row.try_get("instance")?;
+            let sinks: String = row.try_get("sinks")?;
+            Ok(Node {
+                instance: InstanceId(Uuid::from_slice(&instance).map_err(odd)?),
+                silent_for: count(row.try_get::<i64, _>("silent_for")?.max(0)),
+                tenants: count(row.try_get("tenants")?),
+                sinks: serde_json::from_str(&sinks).map_err(odd)?,
+            })
+        };
+        rows.iter().map(node).collect::<Result<_, _>>().map_err(failed)
+    }
+}
+
+impl SqlStore {
+    /// The tenants that are a node's; `None` where it counts as dead among others that live.
+    pub(super) async fn share_of(&self, instance: InstanceId) -> Result<Option<Share>, sqlx::Error> {
+        let Engine::Postgres(_) = &self.engine else { return Ok(Some(Share::ALL)) };
+        let row = query(
+            "SELECT count(*), count(*) FILTER (WHERE instance < ?1), count(*) FILTER (WHERE instance = ?1) FROM node",
+        );
+        let row = row.bind(owner(instance)).fetch_one(&self.readers).await?;
+        let (nodes, rank, is_alive): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        Ok(match (nodes, is_alive) {
+            (0, _) => Some(Share::ALL),
+            (_, 0) => None,
+            _ => Some(Share { nodes, rank }),
+        })
+    }
+}
+
+/// Ends what a node holds.
+async fn bury(connection: &mut Connection, instance: &[u8]) -> Result<(), Failure> {
+    end_leases_of(connection, instance).await?;
+    for sql in [
+        "UPDATE lease SET leased_until = 0, fence = fence + 1 WHERE lease_owner = ?",
+        "DELETE FROM sink_holder WHERE instance = ?",
+        "DELETE FROM node WHERE instance = ?",
+    ] {
+        query(sql).bind(instance).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Which of so many nodes, in order, a sink is for.
+fn turn_of(sink: &str, nodes: i64) -> i64 {
+    let hash = blake3::hash(sink.as_bytes());
+    i64::from(u32::from_be_bytes(*hash.as_bytes().first_chunk().expect("32 bytes"))) % nodes
+}
+
+/// Whether a process is at work, by the database's clock.
+pub(crate) async fn has_living_node(connection: &mut Connection) -> Result<bool, sqlx::Error> {
+    let row = query("SELECT count(*) FROM node WHERE seen_at > clock_timestamp() - interval '10 seconds'");
+    Ok(row.fetch_one(&mut *connection).await?.try_get::<i64, _>(0)? > 0)
+}

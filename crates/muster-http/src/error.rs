@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::obstacle::Obstacle;
 use crate::roots::RootsError;
 
 /// Why the client could not be made.
@@ -22,12 +23,14 @@ pub enum ClientError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
     /// No connection.
-    #[error("{host} cannot be reached: {detail}; check DNS, firewall and proxy settings")]
+    #[error("{host} cannot be reached: {}", unreached(detail, .obstacle.as_ref()))]
     Connect {
         /// The host that was called.
         host: String,
         /// What the system said.
         detail: String,
+        /// What stands in the way, where that is known.
+        obstacle: Option<Obstacle>,
     },
     /// It took too long.
     #[error("{host} did not answer in time ({after:?})")]
@@ -56,12 +59,14 @@ pub enum TransportError {
         host: String,
     },
     /// The connection broke while the answer came.
-    #[error("{host} broke off in the middle of its answer: {detail}")]
+    #[error("{}", broken(host, detail, .obstacle.as_ref()))]
     Broken {
         /// The host that was called.
         host: String,
         /// What the system said.
         detail: String,
+        /// What stands in the way, where that is known.
+        obstacle: Option<Obstacle>,
     },
     /// More than is taken.
     #[error("{host} sent more than {limit_bytes} bytes in one answer")]
@@ -85,6 +90,20 @@ pub enum TransportError {
         /// Where it points.
         to: String,
     },
+}
+
+fn unreached(detail: &str, obstacle: Option<&Obstacle>) -> String {
+    match obstacle {
+        Some(obstacle) => obstacle.told(detail),
+        None => format!("{detail}; check DNS, firewall and proxy settings"),
+    }
+}
+
+fn broken(host: &str, detail: &str, obstacle: Option<&Obstacle>) -> String {
+    match obstacle {
+        Some(obstacle) => format!("{host} gave no answer: {}", obstacle.told(detail)),
+        None => format!("{host} broke off in the middle of its answer: {detail}"),
+    }
 }
 
 /// An error of the client with its causes, in one line, and without the address that was called: whoever tells the

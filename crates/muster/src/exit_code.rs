@@ -52,6 +52,24 @@ impl Failed {
     }
 }
 
+impl Failed {
+    /// The error and its causes in one line, each said once.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let mut text = String::new();
+        for cause in self.error.chain() {
+            let cause = cause.to_string();
+            if text.is_empty() {
+                text = cause;
+            } else if !text.contains(&cause) {
+                text.push_str(": ");
+                text.push_str(&cause);
+            }
+        }
+        text
+    }
+}
+
 impl From<anyhow::Error> for Failed {
     fn from(error: anyhow::Error) -> Self {
         Self { exit: Exit::Failure, error }

@@ -9,6 +9,7 @@ mod completions;
 mod confirm;
 mod context;
 mod dead_letter;
+mod doctor;
 mod drift;
 mod fetch;
 mod format;
@@ -45,6 +46,9 @@ pub(crate) enum Command {
     Init(init::Args),
     /// Show everything that is wrong with the settings and with what they name, at once. Changes nothing.
     Validate(validate::Args),
+    /// Find what is wrong with this installation, and say what to do: settings, key, store, disk, clock, DNS, proxy, TLS, tokens,
+    /// permissions, sinks, and whether `run` is at work. Goes on where one fails.
+    Doctor(doctor::Args),
     /// Collect and deliver until told to stop.
     Run,
     /// The customers' tenants.
@@ -114,6 +118,7 @@ impl Command {
         match self {
             Self::Init(args) => init::run(args, call.output).await,
             Self::Validate(args) => validate::run(args, call).await,
+            Self::Doctor(args) => doctor::run(args, call).await,
             Self::Run => run::run(call).await,
             Self::Tenant(command) => call.open(async |context| tenant::run(command, context).await).await,
             Self::Fetch(args) => call.open(async |context| fetch::run(args, context).await).await,

@@ -17,6 +17,7 @@ mod crash;
 mod defender;
 mod docs;
 mod docs_names;
+mod doctor;
 mod drift;
 mod elasticsearch;
 mod exact;

@@ -12,9 +12,9 @@ use super::document::Document;
 use super::places::Places;
 use super::read::Read;
 use super::{
-    AppSettings, CloudSettings, CollectSettings, Hunt, HuntSettings, KeyVaultSettings, Mistake,
+    AppSettings, CloudSettings, CollectSettings, Fingerprints, Hunt, HuntSettings, KeyVaultSettings, Mistake,
     Mistakes, NetworkSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings,
-    SiemFeedSettings, SinkKeys, StoreSettings, Stream, StreamSettings, contradictions, files,
+    SiemFeedSettings, SinkKeys, StoreSettings, Stream, StreamSettings, contradictions, files, fingerprints,
 };
 
 /// The settings of one Muster, checked.
@@ -24,6 +24,8 @@ pub struct Settings {
     pub folder: PathBuf,
     /// A hash of the files' text, in hexadecimal: tells one reading from another in the audit log.
     pub fingerprint: String,
+    /// What each key says, as a hash: what `muster settings diff` compares.
+    pub sections: Fingerprints,
     pub store: StoreSettings,
     pub cloud: CloudSettings,
     pub network: NetworkSettings,
@@ -138,6 +140,7 @@ impl Settings {
         Self {
             folder: folder.to_owned(),
             fingerprint: fingerprint(files),
+            sections: fingerprints::of(files),
             store: read.store.unwrap_or_default(),
             cloud: read.cloud.unwrap_or_default(),
             network: read.network.unwrap_or_default(),

@@ -45,6 +45,7 @@ mod pull_api;
 mod python_receiver;
 mod replay;
 mod routes;
+mod schema;
 mod secret_places;
 mod secrets;
 mod sentinel;

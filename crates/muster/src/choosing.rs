@@ -26,20 +26,21 @@ pub(crate) enum ChoosingError {
 }
 
 /// The tenants that are named, once each and by slug; all where none is. Of those that were offboarded nothing is left:
-/// they are in no group, and to name one is an error.
+/// they are in no group, and to name one is an error. A group has those in it that `in_group` takes.
 pub(crate) fn choose(
     tenants: Vec<Tenant>,
     names: &[String],
     except: &[String],
+    in_group: &dyn Fn(&Tenant) -> bool,
 ) -> Result<Vec<Tenant>, ChoosingError> {
     let all = [ALL.to_owned()];
     let mut chosen = BTreeSet::new();
     for name in if names.is_empty() { &all[..] } else { names } {
-        chosen.extend(named(&tenants, name)?);
+        chosen.extend(named(&tenants, name, in_group)?);
     }
     let any = !chosen.is_empty();
     for name in except {
-        for id in named(&tenants, name)? {
+        for id in named(&tenants, name, &|_| true)? {
             chosen.remove(&id);
         }
     }
@@ -49,17 +50,23 @@ pub(crate) fn choose(
     }
 }
 
-fn named(tenants: &[Tenant], name: &str) -> Result<Vec<TenantId>, ChoosingError> {
+fn named(
+    tenants: &[Tenant],
+    name: &str,
+    in_group: &dyn Fn(&Tenant) -> bool,
+) -> Result<Vec<TenantId>, ChoosingError> {
     let name = name.trim();
     let living = || tenants.iter().filter(|tenant| tenant.state != TenantState::Offboarded);
     if name == ALL {
-        return Ok(living().map(|tenant| tenant.id).collect());
+        return Ok(living().filter(|tenant| in_group(tenant)).map(|tenant| tenant.id).collect());
     }
     if let Some(text) = name.strip_prefix(TAG) {
         let tag: Tag = text.parse().map_err(ChoosingError::NoTag)?;
-        let ids: Vec<TenantId> =
-            living().filter(|tenant| tenant.tags.contains(&tag)).map(|tenant| tenant.id).collect();
-        return if ids.is_empty() { Err(no_such_tag(&tag, living())) } else { Ok(ids) };
+        let tagged: Vec<&Tenant> = living().filter(|tenant| tenant.tags.contains(&tag)).collect();
+        if tagged.is_empty() {
+            return Err(no_such_tag(&tag, living()));
+        }
+        return Ok(tagged.into_iter().filter(|tenant| in_group(tenant)).map(|tenant| tenant.id).collect());
     }
     let id = name.parse::<TenantId>().ok();
     let domain = |tenant: &&Tenant| {
@@ -119,7 +126,7 @@ mod tests {
             tenant(4, "gone", &["gold"], TenantState::Offboarded),
         ];
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        choose(tenants, &owned(names), &owned(except))
+        choose(tenants, &owned(names), &owned(except), &|_| true)
             .map(|tenants| tenants.iter().map(|tenant| tenant.slug.to_string()).collect())
             .map_err(|error| error.to_string())
     }

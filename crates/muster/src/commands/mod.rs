@@ -11,6 +11,7 @@ mod context;
 mod dead_letter;
 mod doctor;
 mod drift;
+mod except;
 mod fetch;
 mod format;
 mod format_name;
@@ -37,6 +38,7 @@ mod trace;
 mod validate;
 
 pub(crate) use context::{Call, Context};
+pub(crate) use except::{Except, only};
 
 use crate::exit_code::{Exit, Failed};
 

@@ -92,7 +92,14 @@ async fn diff(call: &Call) -> Result<Exit, Failed> {
     let needed = at_start.differing(&AtStart::of(&settings));
     let at_start =
         |section: &str, key: &str| needed.iter().any(|needed| needed.section == section && needed.key == key);
-    let changes = changes(&before, &settings.sections, &at_start);
+    let mut changes = changes(&before, &settings.sections, &at_start);
+    // What an earlier reload has read and not put to use.
+    for waiting in &needed {
+        if !changes.iter().any(|change| change.section == waiting.section && change.key == waiting.key) {
+            let (section, key) = (waiting.section.clone(), waiting.key.clone());
+            changes.push(Change { section, key, what: What::Changed, takes: "restart" });
+        }
+    }
     // As the reload itself decides. What works now and would be down is known to the running process alone.
     let mistakes = match validation::settings_to_reload(&call.config, &clock).await {
         Ok(_) => Vec::new(),

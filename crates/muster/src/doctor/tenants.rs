@@ -163,7 +163,8 @@ async fn chosen(store: &Arc<dyn Store>, sample: Sample<'_>) -> Result<(usize, Ve
     match sample {
         Sample::All => Ok((all, active)),
         Sample::Named(names) => {
-            tenants = crate::choosing::choose(tenants, names, &[]).map_err(|failed| failed.to_string())?;
+            tenants = crate::choosing::choose(tenants, names, &[], &|_| true)
+                .map_err(|failed| failed.to_string())?;
             Ok((all, tenants))
         }
         Sample::Some => {

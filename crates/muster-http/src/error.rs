@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::causes::with_causes;
 use crate::obstacle::Obstacle;
 use crate::roots::RootsError;
 
@@ -112,22 +113,6 @@ pub(crate) fn without_url(error: reqwest::Error) -> String {
     with_causes(&error.without_url())
 }
 
-/// An error with its causes, in one line, most general first, since the last one is what the operator needs.
-#[must_use]
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// A bit of what a server said, fit for a message.
 #[must_use]
 pub fn shown(text: &str) -> String {
@@ -142,17 +127,5 @@ mod tests {
     fn what_servers_say_is_shown_without_control_characters() {
         assert_eq!(shown("a\u{1b}[31m\nb"), "a [31m b");
         assert_eq!(shown(&"x".repeat(301)).chars().count(), 301);
-    }
-
-    #[test]
-    fn an_error_is_told_with_its_causes() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("no way: {0}")]
-        struct Outer(#[source] Inner);
-        #[derive(Debug, thiserror::Error)]
-        #[error("broken")]
-        struct Inner(#[source] std::io::Error);
-        let error = Outer(Inner(std::io::Error::other("reset")));
-        assert_eq!(with_causes(&error), "no way: broken: reset");
     }
 }

@@ -1,6 +1,7 @@
 //! How Muster speaks HTTP to strangers, whoever they are: one client with bounds on everything, the roots it trusts,
 //! what an answer says about itself, and the door through which bearer tokens come.
 
+mod causes;
 mod client;
 mod error;
 mod local;
@@ -12,8 +13,9 @@ mod response;
 mod roots;
 mod token_source;
 
+pub use causes::with_causes;
 pub use client::{Client, ClientOptions, Proxy, RATE_WINDOW};
-pub use error::{ClientError, TransportError, shown, with_causes};
+pub use error::{ClientError, TransportError, shown};
 pub use local::Local;
 pub use memory::Held;
 pub use obstacle::Obstacle;

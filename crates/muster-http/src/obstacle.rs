@@ -7,7 +7,7 @@ use std::io;
 
 use rustls::{CertificateError, InvalidMessage};
 
-use crate::error::with_causes;
+use crate::causes::with_causes;
 
 /// What stands in the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,11 +207,13 @@ mod tests {
     async fn listener(answer: &'static [u8]) -> std::net::SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(async move {
+        #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+        let _served = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut heard = [0; 1024];
-                stream.read(&mut heard).await.ok();
-                stream.write_all(answer).await.ok();
+                if stream.read(&mut heard).await.unwrap_or(0) > 0 {
+                    stream.write_all(answer).await.ok();
+                }
             }
         });
         address

@@ -138,6 +138,10 @@ pub(crate) async fn examine(of: &Examination<'_>, clock: &Arc<dyn Clock>) -> Vec
     let store = open(&settings, sound, &mut findings).await;
     run::look(&settings, (look.as_ref(), store.as_ref()), clock, &mut findings).await;
     if !is_read {
+        // Nobody has said that the key and the store lie where they were looked for.
+        for finding in findings.iter_mut().filter(|finding| matches!(finding.part, Part::Key | Part::Store)) {
+            finding.level = finding.level.min(Level::Warning);
+        }
         // The defaults lead to Microsoft's own hosts, which nobody may have meant.
         let found = "hosts, tenants and sinks were not looked at: no settings say which";
         findings.push(Finding::warning(Part::Host, "network", found, "mend the settings first"));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use muster_siem::sinks::SinkSettings;
 use rustix::fs::{StatVfs, StatVfsMountFlags};
 
-use super::{Finding, Part};
+use super::finding::{Finding, Part};
 use crate::config::Settings;
 use crate::shown::output::size;
 

@@ -15,7 +15,7 @@ use muster_store::StoreLook;
 use tokio::time::Instant;
 use url::Url;
 
-use super::{Finding, Part};
+use super::finding::{Finding, Part};
 use crate::config::Settings;
 use crate::wiring;
 

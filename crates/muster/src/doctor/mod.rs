@@ -4,6 +4,7 @@
 //! `validate`, `tenant check` or `sink test` makes: it runs those and puts what they find into one list.
 
 mod disk;
+mod finding;
 mod hosts;
 mod run;
 mod settings;
@@ -15,109 +16,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::{Clock, TenantState};
+use muster_model::Clock;
 use muster_store::{OpenMode, Store, StoreLook};
-use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::config::Settings;
 use crate::exit_code::Exit;
 use crate::wiring;
 
+use finding::Part;
+pub(crate) use finding::{Finding, Level};
 pub(crate) use tenants::Sample;
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Level {
-    Ok,
-    /// It works, and is worth a look; or it could not be looked at.
-    Warning,
-    /// Something does not work.
-    Problem,
-}
-
-/// What is looked at, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Part {
-    Settings,
-    Key,
-    Store,
-    Disk,
-    Run,
-    Host,
-    Clock,
-    Tenant,
-    Sink,
-    Stream,
-}
-
-impl Part {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Settings => "settings",
-            Self::Key => "key",
-            Self::Store => "store",
-            Self::Disk => "disk",
-            Self::Run => "run",
-            Self::Host => "host",
-            Self::Clock => "clock",
-            Self::Tenant => "tenant",
-            Self::Sink => "sink",
-            Self::Stream => "stream",
-        }
-    }
-
-    /// How a command ends that fails because of it.
-    fn exit(self) -> Exit {
-        match self {
-            Self::Settings | Self::Key => Exit::Settings,
-            Self::Store => Exit::Store,
-            Self::Tenant | Self::Host => Exit::Microsoft,
-            Self::Sink => Exit::Sink,
-            Self::Disk | Self::Run | Self::Clock | Self::Stream => Exit::Failure,
-        }
-    }
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Finding {
-    pub(crate) part: Part,
-    /// Which one, such as `sinks.splunk`, a host or a path.
-    pub(crate) about: String,
-    pub(crate) level: Level,
-    /// What was found, and why.
-    pub(crate) found: String,
-    /// A command or an edit; empty where nothing is to be done.
-    pub(crate) cure: String,
-}
-
-impl Finding {
-    fn ok(part: Part, about: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { part, about: about.into(), level: Level::Ok, found: found.into(), cure: String::new() }
-    }
-
-    fn warning(
-        part: Part,
-        about: impl Into<String>,
-        found: impl Into<String>,
-        cure: impl Into<String>,
-    ) -> Self {
-        let (about, found, cure) = (about.into(), found.into(), cure.into());
-        Self { part, about, level: Level::Warning, found, cure }
-    }
-
-    fn problem(
-        part: Part,
-        about: impl Into<String>,
-        found: impl Into<String>,
-        cure: impl Into<String>,
-    ) -> Self {
-        Self { level: Level::Problem, ..Self::warning(part, about, found, cure) }
-    }
-}
 
 /// What is looked at beside the machine.
 pub(crate) struct Examination<'a> {
@@ -196,9 +105,4 @@ async fn open(
             None
         }
     }
-}
-
-/// How many tenants are read.
-fn active(look: &StoreLook) -> usize {
-    look.tenants.iter().filter(|tenant| tenant.state == TenantState::Active).count()
 }

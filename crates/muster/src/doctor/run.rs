@@ -8,7 +8,7 @@ use muster_http::{Client, ClientOptions};
 use muster_model::Clock;
 use muster_store::{Store, StoreLook};
 
-use super::{Finding, Part};
+use super::finding::{Finding, Part};
 use crate::config::Settings;
 use crate::shown::output::plain;
 use crate::shown::run::{Run, RunState};

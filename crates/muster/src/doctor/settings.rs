@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_model::Clock;
 
-use super::{Finding, Level, Part};
+use super::finding::{Finding, Level, Part};
 use crate::config::{Consequence, Mistake, Settings};
 use crate::validation::{self, Validation};
 

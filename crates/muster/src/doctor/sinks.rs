@@ -6,7 +6,7 @@ use muster_model::Clock;
 use muster_store::StoreLook;
 use tokio::time::Instant;
 
-use super::{Finding, Part};
+use super::finding::{Finding, Part};
 use crate::config::Settings;
 use crate::validation::{self, Outcome, Tried};
 

@@ -1,8 +1,9 @@
 //! The master key, and the store that it opens. Both are only read.
 
+use muster_model::TenantState;
 use muster_store::{KeyRing, StoreError, StoreLook};
 
-use super::{Finding, Part, active};
+use super::finding::{Finding, Part};
 use crate::config::Settings;
 use crate::wiring;
 
@@ -83,4 +84,9 @@ pub(super) fn cure(error: &StoreError, missing: bool) -> &'static str {
         StoreError::Damaged { .. } => "`muster restore FILE` from a backup",
         _ => "edit `path` in [store], or `muster restore FILE` from a backup",
     }
+}
+
+/// How many tenants are read.
+fn active(look: &StoreLook) -> usize {
+    look.tenants.iter().filter(|tenant| tenant.state == TenantState::Active).count()
 }

@@ -10,7 +10,7 @@ use muster_store::{InstanceId, Store};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Finding, Level, Part};
+use super::finding::{Finding, Level, Part};
 use crate::access::apps::Apps;
 use crate::access::preflight;
 use crate::config::Settings;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{self, HeaderMap};
 use reqwest::{Method, RequestBuilder};
 use tokio::time::Instant;
@@ -13,6 +14,7 @@ use url::Url;
 use crate::error::{ClientError, TransportError, shown, without_url};
 use crate::local::Local;
 use crate::memory::{Held, Memory};
+use crate::obstacle::Obstacle;
 use crate::one_connection::OneConnection;
 use crate::public::{PublicOnly, not_public_host, refusal};
 use crate::response::Response;
@@ -136,6 +138,8 @@ type ReadBody = Result<(Held, Vec<u8>), TransportError>;
 struct Recipe {
     options: ClientOptions,
     tls: rustls::ClientConfig,
+    /// Which addresses the proxy is asked for.
+    proxied: Option<Matcher>,
 }
 
 impl std::fmt::Debug for Recipe {
@@ -145,6 +149,13 @@ impl std::fmt::Debug for Recipe {
 }
 
 impl Recipe {
+    /// The host and port of the proxy that is on the way to an address.
+    fn proxy_to(&self, url: &Url) -> Option<String> {
+        let address = url.as_str().parse().ok()?;
+        let proxy = self.proxied.as_ref()?.intercept(&address)?;
+        Some(proxy.uri().authority()?.as_str().rsplit('@').next()?.to_owned())
+    }
+
     fn builder(&self) -> Result<reqwest::ClientBuilder, ClientError> {
         let options = &self.options;
         let builder = reqwest::Client::builder()
@@ -180,7 +191,10 @@ impl Client {
             Some(tls) => (**tls).clone(),
             None => roots::tls_config(options.extra_roots_pem.as_deref())?,
         };
-        let recipe = Recipe { options: options.clone(), tls };
+        let proxied = options.proxy.as_ref().map(|Proxy { url, no_proxy }| {
+            Matcher::builder().all(url.as_str()).no(no_proxy.as_deref().unwrap_or_default()).build()
+        });
+        let recipe = Recipe { options: options.clone(), tls, proxied };
         Ok(Self {
             inner: recipe.builder()?.build().map_err(|error| ClientError::Setup(without_url(error)))?,
             request_id_header: options.request_id_header,
@@ -277,19 +291,31 @@ impl Client {
         let request = request.build().map_err(|error| TransportError::Connect {
             host: "the server".to_owned(),
             detail: without_url(error),
+            obstacle: None,
         })?;
         let host = request.url().host_str().unwrap_or("the server").to_owned();
         // What is an address already is not looked up.
         if let Some(detail) = self.refuses(request.url()) {
-            return Err(TransportError::Connect { host, detail });
+            return Err(TransportError::Connect { host, detail, obstacle: None });
         }
+        let way = self.recipe.proxy_to(request.url());
+        let proxy = way.as_deref();
         let started = Instant::now();
         let mut answer = match &self.local {
-            None => self.inner.execute(request).await.map_err(|error| self.transport_error(&host, error))?,
+            None => self
+                .inner
+                .execute(request)
+                .await
+                .map_err(|error| self.transport_error(&host, proxy, error))?,
             Some(local) => local.answer(request).await?,
         };
         let status = answer.status().as_u16();
         let headers = std::mem::take(answer.headers_mut());
+        // Only a proxy says so, of itself (RFC 9110 section 15.5.8): the request went no further.
+        if let (407, Some(proxy)) = (status, way) {
+            let obstacle = Some(Obstacle::ProxyWantsLogin(proxy));
+            return Err(TransportError::Connect { host, detail: "HTTP 407".to_owned(), obstacle });
+        }
         if answer.status().is_redirection() {
             let to = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
             return Err(TransportError::Redirect { host, status, to: shown(to) });
@@ -312,7 +338,7 @@ impl Client {
         let (mut judged_at, mut came) = (Instant::now() + RATE_WINDOW, 0);
         loop {
             let piece = match tokio::time::timeout_at(judged_at, pieces.next()).await {
-                Ok(Some(piece)) => piece.map_err(|error| self.transport_error(&host(), error))?,
+                Ok(Some(piece)) => piece.map_err(|error| self.transport_error(&host(), None, error))?,
                 Ok(None) => break,
                 Err(_) if came < self.least_bytes => {
                     return Err(TransportError::TooSlow { host: host(), bytes: came, after: RATE_WINDOW });
@@ -342,15 +368,21 @@ impl Client {
         Ok((held, body))
     }
 
-    fn transport_error(&self, host: &str, error: reqwest::Error) -> TransportError {
+    fn transport_error(&self, host: &str, proxy: Option<&str>, error: reqwest::Error) -> TransportError {
         let host = host.to_owned();
         if error.is_timeout() {
-            let after = if error.is_body() { self.idle_timeout } else { self.total_timeout };
-            TransportError::Timeout { host, after }
-        } else if error.is_connect() {
-            TransportError::Connect { host, detail: without_url(error) }
+            let after = match () {
+                () if error.is_body() => self.idle_timeout,
+                () if error.is_connect() => self.recipe.options.connect_timeout,
+                () => self.total_timeout,
+            };
+            return TransportError::Timeout { host, after };
+        }
+        let obstacle = Obstacle::of(&error, proxy);
+        if error.is_connect() {
+            TransportError::Connect { host, detail: without_url(error), obstacle }
         } else {
-            TransportError::Broken { host, detail: without_url(error) }
+            TransportError::Broken { host, detail: without_url(error), obstacle }
         }
     }
 }

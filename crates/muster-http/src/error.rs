@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::causes::with_causes;
+use crate::obstacle::Obstacle;
 use crate::roots::RootsError;
 
 /// Why the client could not be made.
@@ -22,12 +24,14 @@ pub enum ClientError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
     /// No connection.
-    #[error("{host} cannot be reached: {detail}; check DNS, firewall and proxy settings")]
+    #[error("{host} cannot be reached: {}", unreached(detail, .obstacle.as_ref()))]
     Connect {
         /// The host that was called.
         host: String,
         /// What the system said.
         detail: String,
+        /// What stands in the way, where that is known.
+        obstacle: Option<Obstacle>,
     },
     /// It took too long.
     #[error("{host} did not answer in time ({after:?})")]
@@ -56,12 +60,14 @@ pub enum TransportError {
         host: String,
     },
     /// The connection broke while the answer came.
-    #[error("{host} broke off in the middle of its answer: {detail}")]
+    #[error("{}", broken(host, detail, .obstacle.as_ref()))]
     Broken {
         /// The host that was called.
         host: String,
         /// What the system said.
         detail: String,
+        /// What stands in the way, where that is known.
+        obstacle: Option<Obstacle>,
     },
     /// More than is taken.
     #[error("{host} sent more than {limit_bytes} bytes in one answer")]
@@ -87,26 +93,24 @@ pub enum TransportError {
     },
 }
 
+fn unreached(detail: &str, obstacle: Option<&Obstacle>) -> String {
+    match obstacle {
+        Some(obstacle) => obstacle.told(detail),
+        None => format!("{detail}; check DNS, firewall and proxy settings"),
+    }
+}
+
+fn broken(host: &str, detail: &str, obstacle: Option<&Obstacle>) -> String {
+    match obstacle {
+        Some(obstacle) => format!("{host} gave no answer: {}", obstacle.told(detail)),
+        None => format!("{host} broke off in the middle of its answer: {detail}"),
+    }
+}
+
 /// An error of the client with its causes, in one line, and without the address that was called: whoever tells the
 /// error names the host, and the rest of an address may say too much.
 pub(crate) fn without_url(error: reqwest::Error) -> String {
     with_causes(&error.without_url())
-}
-
-/// An error with its causes, in one line, most general first, since the last one is what the operator needs.
-#[must_use]
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// A bit of what a server said, fit for a message.
@@ -123,17 +127,5 @@ mod tests {
     fn what_servers_say_is_shown_without_control_characters() {
         assert_eq!(shown("a\u{1b}[31m\nb"), "a [31m b");
         assert_eq!(shown(&"x".repeat(301)).chars().count(), 301);
-    }
-
-    #[test]
-    fn an_error_is_told_with_its_causes() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("no way: {0}")]
-        struct Outer(#[source] Inner);
-        #[derive(Debug, thiserror::Error)]
-        #[error("broken")]
-        struct Inner(#[source] std::io::Error);
-        let error = Outer(Inner(std::io::Error::other("reset")));
-        assert_eq!(with_causes(&error), "no way: broken: reset");
     }
 }

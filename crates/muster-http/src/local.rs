@@ -71,7 +71,11 @@ mod tests {
                     let pieces = [Ok("half"), Err(std::io::Error::other("cut"))];
                     Ok(answer(reqwest::Body::wrap_stream(futures_util::stream::iter(pieces))))
                 }
-                _ => Err(TransportError::Connect { host: "nobody".to_owned(), detail: String::new() }),
+                _ => Err(TransportError::Connect {
+                    host: "nobody".to_owned(),
+                    detail: String::new(),
+                    obstacle: None,
+                }),
             }
         }));
         let get = |path| client.send(client.get(&format!("https://local.example{path}"), Some("secret")));

@@ -29,11 +29,22 @@ const HEADER_BYTES: usize = 1 + ID_BYTES + NONCE_BYTES;
 #[derive(Clone)]
 pub struct MasterKey(Key);
 
+/// What to do about a file that cannot be read.
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "; put the copy back that is kept apart from the store, or name where it is in `master_key`"
+        }
+        std::io::ErrorKind::PermissionDenied => "; let the user that Muster runs as read it",
+        _ => "",
+    }
+}
+
 /// Why there is no master key to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum MasterKeyError {
     /// The file cannot be read or written.
-    #[error("cannot use the master key file {path}: {source}")]
+    #[error("cannot use the master key file {path}: {source}{}", hint(.source))]
     File {
         /// The file.
         path: PathBuf,

@@ -73,6 +73,8 @@ pub enum TenantChange {
     Sources(BTreeSet<Source>),
     /// A new display name.
     Name(String),
+    /// Another slug, which no other tenant has.
+    Slug(Slug),
     /// Another app.
     App(String),
     /// Tags that it gets, and then tags that it loses: two who change them at once lose nothing of each other's.

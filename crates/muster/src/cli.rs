@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use crate::commands::{Call, Command};
-use crate::config::LogFormat;
+use crate::config::{self, LogFormat};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::note::note;
 use crate::shown::output::{ColourChoice, Output, OutputFormat};
@@ -18,9 +18,9 @@ use crate::shown::telemetry;
 #[derive(Debug, Parser)]
 #[command(name = "muster", version, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
-    /// The settings file, or a folder of them.
-    #[arg(long, short, global = true, value_name = "PATH", default_value = "muster.toml")]
-    config: PathBuf,
+    /// The settings file, or a folder of them [default: what MUSTER_CONFIG names, else muster.toml here, else /etc/muster].
+    #[arg(long, short, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
     /// How results are printed.
     #[arg(long, short, global = true, value_enum, default_value_t)]
     output: OutputFormat,
@@ -54,7 +54,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failed) if is_broken_pipe(&failed.error) => Exit::Success.into(),
         Err(failed) => {
-            note!("muster: {}", message(&failed.error));
+            note!("muster: {}", failed.told());
             failed.exit.into()
         }
     }
@@ -75,6 +75,7 @@ fn keep_memory_private() {
 
 fn run(cli: Cli) -> Result<Exit, Failed> {
     let Cli { command, config, verbose, output, color } = cli;
+    let config::Found { path: config, how } = config::find(config);
     let call = Call { config, verbose, output: Output::new(output, color), definition };
     // `run` logs as its settings say.
     if !matches!(command, Command::Run) {
@@ -87,24 +88,16 @@ fn run(cli: Cli) -> Result<Exit, Failed> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exit = runtime.block_on(command.run(&call));
+    let is_about_settings = match &exit {
+        Ok(exit) => *exit == Exit::Settings,
+        Err(failed) => failed.exit == Exit::Settings,
+    };
+    if let Some(how) = how.filter(|_| is_about_settings) {
+        note!("muster: {how}");
+    }
     // Nothing that still hangs on a dead network keeps the program from ending.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     exit
-}
-
-/// An error and its causes in one line, each said once.
-fn message(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        let cause = cause.to_string();
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-    }
-    text
 }
 
 /// `muster status | head` is no failure.

@@ -46,9 +46,55 @@ impl Failed {
         Self::new(Exit::Microsoft, error)
     }
 
+    /// A file that cannot be read: which, why, and what to do.
+    pub fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
+        let cure = match error.kind() {
+            NotFound => ": check its name, and the folder that it is looked for in",
+            PermissionDenied => ": let this user read it, and enter the folders on the way",
+            IsADirectory => ": name a file in it",
+            _ => "",
+        };
+        Self::say(Exit::Failure, format!("{} cannot be read ({error}){cure}", path.display()))
+    }
+
+    /// A file or folder that cannot be written: which, why, and what to do.
+    pub fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{
+            AlreadyExists, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
+        };
+        let cure = match error.kind() {
+            NotFound => ": make its folder first",
+            AlreadyExists => ": name another, or remove it",
+            PermissionDenied => ": let this user write there",
+            StorageFull => ": free space there",
+            ReadOnlyFilesystem => ": mount the disk for writing, or name another place",
+            _ => "",
+        };
+        Self::say(Exit::Failure, format!("{} cannot be written ({error}){cure}", path.display()))
+    }
+
     /// A failure that is one sentence.
     pub fn say(exit: Exit, message: impl std::fmt::Display) -> Self {
         Self { exit, error: anyhow::anyhow!("{message}") }
+    }
+}
+
+impl Failed {
+    /// The error and its causes in one line, each said once.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let mut text = String::new();
+        for cause in self.error.chain() {
+            let cause = cause.to_string();
+            if text.is_empty() {
+                text = cause;
+            } else if !text.contains(&cause) {
+                text.push_str(": ");
+                text.push_str(&cause);
+            }
+        }
+        text
     }
 }
 
@@ -67,6 +113,17 @@ impl From<std::io::Error> for Failed {
 impl From<crate::config::Mistakes> for Failed {
     fn from(mistakes: crate::config::Mistakes) -> Self {
         Self { exit: Exit::Settings, error: mistakes.into() }
+    }
+}
+
+impl From<crate::choosing::ChoosingError> for Failed {
+    fn from(error: crate::choosing::ChoosingError) -> Self {
+        use crate::choosing::ChoosingError::{NoTag, Nobody, Tag, Tenant};
+        match error {
+            Tenant(error) => error.into(),
+            Tag { .. } => Self::new(Exit::NotFound, error),
+            NoTag(_) | Nobody => Self::new(Exit::Usage, error),
+        }
     }
 }
 

@@ -11,11 +11,13 @@
 pub mod access;
 pub mod audit;
 pub mod backoff;
+mod choosing;
 pub mod cli;
 pub mod collect;
 mod commands;
 pub mod config;
 pub mod deliver;
+mod doctor;
 pub mod exit_code;
 pub mod heartbeat;
 pub mod journal_bound;

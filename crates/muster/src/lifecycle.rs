@@ -303,6 +303,8 @@ async fn settings_loaded(
             "apps": settings.apps.keys().collect::<Vec<_>>(),
             "sinks": settings.sinks.keys().collect::<Vec<_>>(),
             "routes": settings.routes.len(),
+            // What `muster settings diff` holds others against: hashes by section and key.
+            "sections": settings.sections,
             // What `muster route diff` holds other routes against.
             "route_settings": settings.routes,
             // Of what is only read at the start, this is in use.

@@ -230,6 +230,21 @@ pub fn microsoft(
     Ok(Microsoft::new(microsoft_options(settings, grants)?, clock)?)
 }
 
+/// A client that reaches a host as the sinks and the way to Microsoft do, for a look at it.
+pub(crate) fn client_for(settings: &Settings, ca_file: Option<&Path>) -> Result<Client, String> {
+    let roots = ca_file
+        .map(|file| muster_http::read_roots(file).map_err(|error| format!("{}: {error}", file.display())));
+    let options = ClientOptions {
+        connect_timeout: settings.network.connect_timeout.0,
+        idle_timeout: settings.network.idle_timeout.0,
+        total_timeout: settings.network.idle_timeout.0,
+        extra_roots_pem: roots.transpose()?,
+        proxy: settings.network.proxy()?,
+        ..ClientOptions::default()
+    };
+    Client::new(&options).map_err(|error| error.to_string())
+}
+
 fn microsoft_options(
     settings: &Settings,
     grants: Option<Arc<dyn GrantKeeper>>,

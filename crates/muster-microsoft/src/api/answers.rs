@@ -401,10 +401,13 @@ mod tests {
         let host = || "graph.example".to_owned();
         let second = Duration::from_secs(1);
         for (error, case) in [
-            (TransportError::Connect { host: host(), detail: String::new() }, Case::Unreachable),
+            (
+                TransportError::Connect { host: host(), detail: String::new(), obstacle: None },
+                Case::Unreachable,
+            ),
             (TransportError::Timeout { host: host(), after: second }, Case::Timeout),
             (TransportError::TooSlow { host: host(), bytes: 7, after: second }, Case::Timeout),
-            (TransportError::Broken { host: host(), detail: String::new() }, Case::Broken),
+            (TransportError::Broken { host: host(), detail: String::new(), obstacle: None }, Case::Broken),
             (TransportError::TooLarge { host: host(), limit_bytes: 1, beginning: vec![] }, Case::TooLarge),
             (TransportError::Redirect { host: host(), status: 302, to: host() }, Case::Redirect),
             (TransportError::MemoryFull { host: host() }, Case::MemoryFull),

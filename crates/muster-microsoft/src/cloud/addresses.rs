@@ -160,7 +160,7 @@ impl Cloud {
     }
 
     /// Where an API is. A gateway or an emulator that stands in for Graph stands in for the others, too.
-    fn base(&self, api: Api) -> Cow<'_, Url> {
+    pub(super) fn base(&self, api: Api) -> Cow<'_, Url> {
         match (api.app(), self.region) {
             _ if self.custom => Cow::Borrowed(&self.graph),
             (ResourceApp::Graph, _) => Cow::Borrowed(&self.graph),

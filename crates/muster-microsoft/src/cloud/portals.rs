@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::addresses::Cloud;
+use crate::api::family::Api;
 
 /// The portals of a cloud, for what only people can do. A custom cloud has the global one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,12 @@ impl Cloud {
     #[must_use]
     pub fn login_origin(&self) -> String {
         self.login.origin().ascii_serialization()
+    }
+
+    /// Where an API is, such as `https://graph.microsoft.com`.
+    #[must_use]
+    pub fn origin(&self, api: Api) -> String {
+        self.base(api).origin().ascii_serialization()
     }
 
     /// Where an administrator of a tenant sees an app among its enterprise applications, and can remove it.

@@ -112,6 +112,10 @@ pub(super) fn no_answer(error: &TransportError, timeout: Duration, words: Receiv
         }
         TransportError::Timeout { .. } => format!("no answer within {timeout:?}"),
         TransportError::TooSlow { .. } | TransportError::MemoryFull { .. } => error.to_string(),
+        TransportError::Connect { detail, obstacle: Some(obstacle), .. }
+        | TransportError::Broken { detail, obstacle: Some(obstacle), .. } => {
+            return format!("no way to {product}: {}", obstacle.told(&shown(detail)));
+        }
         TransportError::Connect { detail, .. } | TransportError::Broken { detail, .. } => shown(detail),
     };
     format!("no way to {product} ({why}): check the url, the network and, for https, the CA")

@@ -33,6 +33,11 @@ pub trait Settings: fmt::Debug {
     /// How many delivery batches may be under way at the same time.
     fn concurrency(&self) -> u32;
 
+    /// The CA file of a sink that speaks HTTP.
+    fn ca_file(&self) -> Option<&Path> {
+        None
+    }
+
     /// Every place that a secret of this sink is kept in, with the key that names it.
     fn secrets(&self) -> Vec<(&'static str, &SecretReference)> {
         Vec::new()

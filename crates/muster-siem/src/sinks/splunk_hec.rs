@@ -23,7 +23,7 @@ mod collector;
 mod lines;
 mod tokens;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -136,6 +136,10 @@ pub enum Acknowledge {
 }
 
 impl Settings for SplunkHecSettings {
+    fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
     fn target(&self) -> String {
         self.url.0.iter().map(Url::as_str).collect::<Vec<_>>().join(", ")
     }

@@ -26,7 +26,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use muster_http::with_causes;
+use muster_http::{Obstacle, with_causes};
 use muster_model::{DeliveryBatch, Outcome, Record, Report, Source, Trouble};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -267,6 +267,9 @@ impl Syslog {
                     // Many receivers end TLS without saying so. What counts is that they have read to the end.
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
                     Err(error) => return Err(error),
+                    Ok(bytes) if heard == 0 && Obstacle::is_tls_alert(&chatter[..bytes]) => {
+                        return Err(io::Error::other(Obstacle::WantsTls.told("")));
+                    }
                     Ok(bytes) => heard += bytes,
                 }
                 if heard > CHATTER_BYTES_MAX {
@@ -502,17 +505,17 @@ impl Syslog {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 let advice = match error.kind() {
-                    io::ErrorKind::ConnectionRefused => "check that it runs and listens on this port",
                     io::ErrorKind::InvalidData => {
                         "check the CA file, the server name, and that the port speaks TLS"
                     }
                     _ => "check the host, the network and the receiver's own log",
                 };
-                Err(self.trouble_at(
-                    receiver,
-                    &format!("it failed at {what} ({}): {advice}", shown(&with_causes(&error))),
-                    None,
-                ))
+                let said = shown(&with_causes(&error));
+                let told = match Obstacle::of(&error, None) {
+                    Some(obstacle) => format!("it failed at {what}: {}", obstacle.told(&said)),
+                    None => format!("it failed at {what} ({said}): {advice}"),
+                };
+                Err(self.trouble_at(receiver, &told, None))
             }
             Err(_) => Err(self.trouble_at(
                 receiver,

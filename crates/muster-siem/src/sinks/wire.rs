@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use muster_http::with_causes;
+use muster_http::{Obstacle, with_causes};
 use muster_model::SecretReference;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -47,11 +47,14 @@ impl Ended {
             Self::Said(words) => words.clone(),
             Self::Failed(error) => {
                 let advice = match error.kind() {
-                    io::ErrorKind::ConnectionRefused => "check that it runs and listens on this port",
                     io::ErrorKind::InvalidData => "check the CA file, and that the port speaks TLS",
                     _ => "check the host, the network and its own log",
                 };
-                format!("no way to {product} ({}): {advice}", shown(&with_causes(error)))
+                let said = shown(&with_causes(error));
+                match Obstacle::of(error, None) {
+                    Some(obstacle) => format!("no way to {product}: {}", obstacle.told(&said)),
+                    None => format!("no way to {product} ({said}): {advice}"),
+                }
             }
         }
     }
@@ -202,7 +205,12 @@ impl Wire {
         match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Err(Ended::Closed)),
             Poll::Ready(Ok(())) => {
+                let first = self.heard.is_empty();
                 self.heard.extend_from_slice(buffer.filled());
+                // No broker's own words begin so; behind TLS, the alert would have been the library's to tell.
+                if first && matches!(self.stream, Stream::Tcp(_)) && Obstacle::is_tls_alert(&self.heard) {
+                    return Poll::Ready(Err(Ended::Said(Obstacle::WantsTls.told(""))));
+                }
                 Poll::Ready(Ok(()))
             }
             // Many servers end TLS without saying so.

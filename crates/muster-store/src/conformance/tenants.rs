@@ -52,6 +52,15 @@ async fn tenants_are_changed(store: &dyn Store) {
     let change = |change| store.change_tenant(tenant.id, change, BY, at(5));
     assert_eq!(change(TenantChange::Name("New".to_owned())).await.expect("changed").name, "New");
     assert_eq!(change(TenantChange::App("gcc".to_owned())).await.expect("changed").app, "gcc");
+    add(store, 2).await;
+    let slug = |slug: &str| TenantChange::Slug(slug.parse().expect("a slug"));
+    assert_eq!(change(slug("moved")).await.expect("changed").slug.as_str(), "moved");
+    assert_eq!(change(slug("moved")).await.expect("the same again").slug.as_str(), "moved");
+    assert_eq!(store.tenant(TenantKey::Name("moved")).await.expect("there").id, tenant.id);
+    let taken = store.tenant(TenantKey::Id(tenant_id(2))).await.expect("there").slug;
+    let refused = change(TenantChange::Slug(taken)).await;
+    assert!(matches!(refused, Err(StoreError::TenantExists { field: "slug", .. })), "{refused:?}");
+    store.remove_tenant(tenant_id(2), BY, at(5)).await.expect("removed");
     let lease = lease_source(store, at(5)).await;
     accept(store, &lease, &["a"], &[], at(5)).await;
     caught_up(store, &lease, 1000, at(5)).await;

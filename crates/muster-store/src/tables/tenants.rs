@@ -288,6 +288,14 @@ async fn change_one(
             }
             ("UPDATE tenant SET state = ? WHERE tenant_no = ?", state.as_str().to_owned())
         }
+        TenantChange::Slug(slug) => {
+            let other = sqlx::query("SELECT 1 FROM tenant WHERE slug = ? AND tenant_no <> ?");
+            let other = other.bind(slug.as_str()).bind(tenant_no).fetch_optional(&mut *connection).await?;
+            if other.is_some() {
+                return Err(StoreError::TenantExists { field: "slug", value: slug.to_string() }.into());
+            }
+            ("UPDATE tenant SET slug = ? WHERE tenant_no = ?", slug.to_string())
+        }
         TenantChange::Name(name) => ("UPDATE tenant SET name = ? WHERE tenant_no = ?", name),
         TenantChange::App(app) => ("UPDATE tenant SET app = ? WHERE tenant_no = ?", app),
     };
@@ -332,6 +340,7 @@ fn differences(before: &Tenant, after: &Tenant) -> serde_json::Map<String, serde
     let fields = |tenant: &Tenant| {
         [
             ("name", json!(tenant.name)),
+            ("slug", json!(tenant.slug)),
             ("app", json!(tenant.app)),
             ("sources", json!(tenant.sources)),
             ("tags", json!(tenant.tags)),

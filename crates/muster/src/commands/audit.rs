@@ -84,9 +84,7 @@ async fn export(file: Option<&Path>, context: &Context) -> Result<Exit, Failed> 
         None => Box::new(std::io::stdout().lock()),
         Some(file) => {
             let made = std::fs::OpenOptions::new().write(true).create_new(true).open(file);
-            Box::new(std::io::BufWriter::new(made.map_err(|error| {
-                Failed::say(Exit::Failure, format!("{} cannot be made: {error}", file.display()))
-            })?))
+            Box::new(std::io::BufWriter::new(made.map_err(|error| Failed::unwritable(file, &error))?))
         }
     };
     let mut after = 0;

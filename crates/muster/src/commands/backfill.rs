@@ -10,8 +10,8 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Context;
 use super::moment::Moment;
+use super::{Context, Except};
 use crate::collect::LEASE;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::note::{note, said};
@@ -29,9 +29,11 @@ const STOPPED: &str = "stopped; `muster backfill resume` or `muster run` reads o
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<BackfillCommand>,
-    /// Slug, id or domain; repeat for several.
-    #[arg(long, short, required = true)]
+    /// Slugs, ids or domains, tag:NAME, or `all`; several by commas.
+    #[arg(long, short, required = true, value_delimiter = ',')]
     tenant: Vec<String>,
+    #[command(flatten)]
+    except: Except,
     /// Only these sources; else all that the tenant has.
     #[arg(long)]
     source: Vec<Source>,
@@ -84,8 +86,7 @@ async fn begin(args: &Args, context: &Context) -> Result<Exit, Failed> {
         return Err(Failed::say(Exit::Usage, format!("there is nothing between {since:.0} and {until:.0}")));
     }
     let mut wanted = Vec::new();
-    for name in &args.tenant {
-        let tenant = context.store.tenant(TenantKey::Name(name)).await?;
+    for tenant in context.chosen_to_read(&args.tenant, &args.except).await? {
         wanted.push((sources_of(&tenant, &args.source)?, tenant));
     }
     let mut keys = Vec::new();

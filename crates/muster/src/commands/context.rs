@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster_microsoft::Microsoft;
-use muster_model::{Clock, Source, SystemClock, Tenant, TenantState};
-use muster_store::{InstanceId, NewAuditEvent, OpenMode, Store, TenantKey};
+use muster_model::{Clock, Source, SystemClock, Tenant, TenantId, TenantState};
+use muster_store::{InstanceId, NewAuditEvent, OpenMode, Store};
 use uuid::Uuid;
 
+use super::Except;
 use crate::access::apps::Apps;
 use crate::audit::actor;
+use crate::choosing;
 use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::Output;
@@ -67,20 +69,33 @@ impl Context {
         Ok(Snapshot::take(self.store.as_ref(), &expected, self.clock.now()).await?)
     }
 
-    /// The tenants that are named, once each; all where none is. Of one that was offboarded nothing is left.
-    pub(crate) async fn living(&self, names: &[String]) -> Result<Vec<Tenant>, Failed> {
-        let mut tenants: Vec<Tenant> = Vec::new();
-        for name in names {
-            let tenant = self.store.tenant(TenantKey::Name(name)).await?;
-            if tenants.iter().all(|other| other.id != tenant.id) {
-                tenants.push(tenant);
-            }
+    /// The tenants that are named, by themselves or by a tag, but for those that are excepted; all where none is named.
+    pub(crate) async fn chosen(&self, names: &[String], except: &Except) -> Result<Vec<Tenant>, Failed> {
+        let tenants = self.store.tenants().await?;
+        Ok(choosing::choose(tenants, names, except.names(), &|_| true)?)
+    }
+
+    /// The same, in which `all` and a tag stand for active tenants only: the others are not read.
+    pub(crate) async fn chosen_to_read(
+        &self,
+        names: &[String],
+        except: &Except,
+    ) -> Result<Vec<Tenant>, Failed> {
+        let tenants = self.store.tenants().await?;
+        let is_active = |tenant: &Tenant| tenant.state == TenantState::Active;
+        Ok(choosing::choose(tenants, names, except.names(), &is_active)?)
+    }
+
+    /// The ids of the chosen tenants; nothing where no choice was made, which stands for all.
+    pub(crate) async fn ids(
+        &self,
+        names: &[String],
+        except: &Except,
+    ) -> Result<Option<BTreeSet<TenantId>>, Failed> {
+        if names.is_empty() && except.is_empty() {
+            return Ok(None);
         }
-        if names.is_empty() {
-            tenants = self.store.tenants().await?;
-        }
-        tenants.retain(|tenant| tenant.state != TenantState::Offboarded);
-        Ok(tenants)
+        Ok(Some(self.chosen(names, except).await?.into_iter().map(|tenant| tenant.id).collect()))
     }
 
     /// Every source that these tenants may have records of: also those that nobody is read from any more, as far as the settings

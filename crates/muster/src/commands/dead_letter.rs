@@ -1,11 +1,13 @@
 //! `muster dead-letter …`
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
-use muster_store::{DeadLetterNumber, DeadLetterOrigin, TenantKey};
+use muster_model::TenantId;
+use muster_store::{DeadLetterNumber, DeadLetterOrigin};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, Except};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Tone, size};
 
@@ -16,9 +18,11 @@ const ALL_MAX: u32 = 100_000;
 pub(crate) enum DeadLetterCommand {
     /// List dead letters, newest first.
     List {
-        /// Only of this tenant.
-        #[arg(long, short)]
-        tenant: Option<String>,
+        /// Only of these tenants: slugs, ids or domains, or tag:NAME; several by commas.
+        #[arg(long, short, value_delimiter = ',')]
+        tenant: Vec<String>,
+        #[command(flatten)]
+        except: Except,
         /// At most so many.
         #[arg(long, default_value_t = 50)]
         limit: u32,
@@ -41,7 +45,9 @@ pub(crate) enum DeadLetterCommand {
 
 pub(crate) async fn run(command: &DeadLetterCommand, context: &Context) -> Result<Exit, Failed> {
     match command {
-        DeadLetterCommand::List { tenant, limit } => list(tenant.as_deref(), *limit, context).await,
+        DeadLetterCommand::List { tenant, except, limit } => {
+            list(context.ids(tenant, except).await?, *limit, context).await
+        }
         DeadLetterCommand::Show { number } => {
             let body = context
                 .store
@@ -55,12 +61,14 @@ pub(crate) async fn run(command: &DeadLetterCommand, context: &Context) -> Resul
     }
 }
 
-async fn list(tenant: Option<&str>, limit: u32, context: &Context) -> Result<Exit, Failed> {
-    let tenant = match tenant {
-        Some(name) => Some(context.store.tenant(TenantKey::Name(name)).await?.id),
-        None => None,
-    };
-    let letters = context.store.dead_letters(tenant, limit).await?;
+async fn list(chosen: Option<BTreeSet<TenantId>>, limit: u32, context: &Context) -> Result<Exit, Failed> {
+    // Of several that were chosen each by itself: others' letters take no room from theirs.
+    let mut letters = Vec::new();
+    for tenant in chosen.map_or(vec![None], |chosen| chosen.into_iter().map(Some).collect()) {
+        letters.extend(context.store.dead_letters(tenant, limit).await?);
+    }
+    letters.sort_by_key(|letter| std::cmp::Reverse(letter.number));
+    letters.truncate(limit as usize);
     let slugs: std::collections::HashMap<_, _> =
         context.store.tenants().await?.into_iter().map(|tenant| (tenant.id, tenant.slug)).collect();
     context.output.print(&letters, |output| {

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use muster_microsoft::drift::{self, Drift};
 use muster_model::{Source, Span, TenantId};
-use muster_store::TenantKey;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, Except, only};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::note::note;
 use crate::shown::output::{Output, ago, number, plain};
@@ -16,9 +15,11 @@ use crate::shown::progress::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only of this tenant: its slug, id or domain.
-    #[arg(long, short)]
-    tenant: Option<String>,
+    /// Only of these tenants: slugs, ids or domains, or tag:NAME; several by commas.
+    #[arg(long, short, value_delimiter = ',')]
+    tenant: Vec<String>,
+    #[command(flatten)]
+    except: Except,
     /// Only of this source.
     #[arg(long)]
     source: Option<Source>,
@@ -65,10 +66,8 @@ struct Count {
 
 /// Looks through the journal. Changes nothing.
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
-    let tenant = match &args.tenant {
-        Some(name) => Some(context.store.tenant(TenantKey::Name(name)).await?.id),
-        None => None,
-    };
+    let chosen = context.ids(&args.tenant, &args.except).await?;
+    let tenant = only(chosen.as_ref());
     let now = context.clock.now();
     let since = args
         .since
@@ -78,7 +77,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let (mut after, mut progress) = (0, Progress::open());
     while let Some(slice) = context.store.journal_slice(after, tenant, since).await? {
         after = slice.batch;
-        if args.source.is_some_and(|source| source != slice.source) {
+        let is_other = chosen.as_ref().is_some_and(|chosen| !chosen.contains(&slice.tenant));
+        if is_other || args.source.is_some_and(|source| source != slice.source) {
             continue;
         }
         let batch = match slice.records {

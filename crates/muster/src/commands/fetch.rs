@@ -10,17 +10,15 @@ use muster_microsoft::hunting::HuntTrouble;
 use muster_microsoft::sources::{self, AfterFailure, Dialect, Rung, Target};
 use muster_microsoft::{FetchError, FetchedPage, Microsoft};
 use muster_model::{
-    Clocks, Cursor, CursorPolicy, Purpose, Record, RecordHead, Severity, Source, Step, Tenant, TenantState,
-    json,
+    Clocks, Cursor, CursorPolicy, Purpose, Record, RecordHead, Severity, Source, Step, Tenant, json,
 };
 use muster_siem::formats::Events;
 use muster_siem::sinks::{FormatName, FormatOptions};
-use muster_store::TenantKey;
 use serde::Serialize;
 
-use super::Context;
 use super::format_name::format_name;
 use super::moment::Moment;
+use super::{Context, Except};
 use crate::access::apps::Apps;
 use crate::collect::{Caller, Place, Taken, complete, missing, saved, shaped};
 use crate::exit_code::{Exit, Failed};
@@ -49,12 +47,14 @@ struct Row {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Slug, id or domain; repeat for several.
-    #[arg(long, short, required_unless_present = "all", conflicts_with = "all")]
+    /// Slugs, ids or domains, or tag:NAME; several by commas.
+    #[arg(long, short, required_unless_present = "all", conflicts_with = "all", value_delimiter = ',')]
     tenant: Vec<String>,
     /// Every active tenant.
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    except: Except,
     /// What to fetch; else the first source of each tenant.
     #[arg(long)]
     source: Option<Source>,
@@ -82,14 +82,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     cursor(args, context.clock.now())?;
     let microsoft = context.microsoft()?;
     let apps = context.apps().await?;
-    let mut tenants = Vec::new();
-    for name in &args.tenant {
-        tenants.push(context.store.tenant(TenantKey::Name(name)).await?);
-    }
-    if args.all {
-        tenants = context.store.tenants().await?;
-        tenants.retain(|tenant| tenant.state == TenantState::Active);
-    }
+    let tenants = context.chosen_to_read(&args.tenant, &args.except).await?;
     let mut print = Printer {
         args,
         output: context.output,

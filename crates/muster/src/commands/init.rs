@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use muster_store::{Address, MasterKey};
 use serde::Serialize;
 
+use crate::config::schema;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::Output;
 
@@ -33,7 +34,8 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     make_folder(folder)?;
     let (settings, store, key) =
         (folder.join("muster.toml"), folder.join("muster.db"), folder.join("muster.key"));
-    for path in [&settings, &store, &key] {
+    let of_editors = folder.join(schema::FILE);
+    for path in [&settings, &store, &key, &of_editors] {
         // Also a link that leads nowhere.
         if path.symlink_metadata().is_ok() {
             return Err(Failed::say(
@@ -44,8 +46,12 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     }
     let master_key = MasterKey::generate();
     master_key.write_new_file(&key).map_err(|error| Failed::new(Exit::Failure, error))?;
-    new_file(&settings, 0o640, SETTINGS.as_bytes())
-        .with_context(|| format!("cannot write {}", settings.display()))?;
+    // Editors that know TOML complete and check the keys by it.
+    let text = format!("#:schema ./{}\n{SETTINGS}", schema::FILE);
+    let schema = serde_json::to_vec_pretty(&schema::schema()).map_err(std::io::Error::other)?;
+    for (path, mode, content) in [(&settings, 0o640, text.as_bytes()), (&of_editors, 0o644, &schema[..])] {
+        new_file(path, mode, content).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     muster_store::make(&Address::Sqlite(store.clone()), &master_key).await?.close().await;
     let made = Made {
         settings: settings.display().to_string(),

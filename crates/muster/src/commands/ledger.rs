@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use muster_model::{Reason, Source, TenantId};
-use muster_store::{HourState, LedgerFilter, LedgerHour, TenantKey};
+use muster_store::{HourState, LedgerFilter, LedgerHour};
 
-use super::Context;
 use super::moment::Moment;
+use super::{Context, Except, only};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::calendar;
 use crate::shown::note::note;
@@ -21,9 +21,12 @@ const LISTED_MAX: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Slug, id or domain: shows a calendar of its hours. Else a line for each source of each tenant.
-    #[arg(long, short)]
-    tenant: Option<String>,
+    /// Slugs, ids or domains, or tag:NAME; several by commas. Of one tenant a calendar of its hours is shown, else a line for each
+    /// source of each tenant.
+    #[arg(long, short, value_delimiter = ',')]
+    tenant: Vec<String>,
+    #[command(flatten)]
+    except: Except,
     /// Only this source.
     #[arg(long)]
     source: Option<Source>,
@@ -38,14 +41,12 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let now = context.clock.now();
-    let tenant = match &args.tenant {
-        Some(name) => Some(context.store.tenant(TenantKey::Name(name)).await?),
-        None => None,
-    };
+    let chosen = context.ids(&args.tenant, &args.except).await?;
+    let tenant = only(chosen.as_ref());
     let days = if tenant.is_some() { DAYS_OF_ONE } else { DAYS_OF_ALL };
     let usual = now.checked_sub(jiff::SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::UNIX_EPOCH);
-    let filter = LedgerFilter {
-        tenant: tenant.as_ref().map(|tenant| tenant.id),
+    let mut filter = LedgerFilter {
+        tenant,
         source: args.source,
         from: args.since.map_or(usual, |since| since.seen_at(now)),
         to: args.until.map_or(now, |until| until.seen_at(now)),
@@ -54,24 +55,25 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         let said = format!("there is nothing between {:.0} and {:.0}", filter.from, filter.to);
         return Err(Failed::say(Exit::Usage, said));
     }
-    let hours = context.store.ledger(filter, now).await?;
+    // Of several that were chosen each by itself: others' hours take no room from theirs.
+    let mut hours = Vec::new();
+    for tenant in chosen.map_or(vec![None], |chosen| chosen.into_iter().map(Some).collect()) {
+        filter.tenant = tenant;
+        hours.extend(context.store.ledger(filter, now).await?);
+    }
     if let Some(first) = hours.first().map(|first| first.hour).filter(|first| *first > filter.from) {
         note!(
             "muster: the hours from {first:.0} on are shown, which is as many as fit; with --until {first:.0} you see those before"
         );
     }
-    let slugs: BTreeMap<TenantId, String> = match tenant {
-        Some(tenant) => BTreeMap::from([(tenant.id, tenant.slug.to_string())]),
-        None => {
-            let all = context.store.tenants().await?;
-            all.into_iter().map(|tenant| (tenant.id, tenant.slug.to_string())).collect()
-        }
-    };
+    let all = context.store.tenants().await?;
+    let slugs: BTreeMap<TenantId, String> =
+        all.into_iter().map(|tenant| (tenant.id, tenant.slug.to_string())).collect();
     context.output.print(&hours, |output| {
         if hours.is_empty() {
             return "nothing is read in this span".to_owned();
         }
-        match args.tenant {
+        match tenant {
             Some(_) => calendars(output, &hours, &slugs),
             None => overview(output, &hours, &slugs),
         }

@@ -9,7 +9,9 @@ mod completions;
 mod confirm;
 mod context;
 mod dead_letter;
+mod doctor;
 mod drift;
+mod except;
 mod fetch;
 mod format;
 mod format_name;
@@ -25,6 +27,7 @@ mod replay;
 mod restore;
 mod route;
 mod run;
+mod settings;
 mod siem_config;
 mod sink;
 mod splunk_app;
@@ -37,6 +40,7 @@ mod trace;
 mod validate;
 
 pub(crate) use context::{Call, Context};
+pub(crate) use except::{Except, only};
 
 use crate::exit_code::{Exit, Failed};
 
@@ -47,6 +51,12 @@ pub(crate) enum Command {
     Init(init::Args),
     /// Show everything that is wrong with the settings and with what they name, at once. Changes nothing.
     Validate(validate::Args),
+    /// The settings file: what a reload would change, and its schema for editors.
+    #[command(subcommand)]
+    Settings(settings::SettingsCommand),
+    /// Find what is wrong with this installation, and say what to do: settings, key, store, disk, clock, DNS, proxy, TLS, tokens,
+    /// permissions, sinks, and whether `run` is at work. Goes on where one fails.
+    Doctor(doctor::Args),
     /// Collect and deliver until told to stop.
     Run,
     /// The customers' tenants.
@@ -122,6 +132,8 @@ impl Command {
         match self {
             Self::Init(args) => init::run(args, call.output).await,
             Self::Validate(args) => validate::run(args, call).await,
+            Self::Settings(command) => settings::run(command, call).await,
+            Self::Doctor(args) => doctor::run(args, call).await,
             Self::Run => run::run(call).await,
             Self::Tenant(command) => call.open(async |context| tenant::run(command, context).await).await,
             Self::Fetch(args) => call.open(async |context| fetch::run(args, context).await).await,

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use muster_model::{Record, Source, Tenant, TenantId, TenantState};
-use muster_store::{Destination, ReplayCounts, ReplayRequest, ReplayTo, ReplayedToSink, TenantKey, Unrouted};
+use muster_model::{Record, Source, Tenant, TenantId};
+use muster_store::{
+    Destination, ReplayCounts, ReplayRequest, ReplayTo, ReplayedToSink, StoreError, Unrouted,
+};
 use serde::Serialize;
 
-use super::Context;
 use super::moment::Moment;
+use super::{Context, Except};
 use crate::exit_code::{Exit, Failed};
 use crate::routing::Router;
 use crate::shown::output::{Output, Tone, number, plain};
@@ -19,15 +21,16 @@ use crate::shown::progress::Progress;
 use crate::wiring;
 
 /// Stands for every tenant.
-const ALL: &str = "all";
 /// So many lines are shown, beside those for all.
 const LISTED_MAX: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Slug, id or domain, or `all`; repeat for several.
-    #[arg(long, short, required = true)]
+    /// Slugs, ids or domains, tag:NAME, or `all`; several by commas.
+    #[arg(long, short, required = true, value_delimiter = ',')]
     tenant: Vec<String>,
+    #[command(flatten)]
+    except: Except,
     /// Only these sources.
     #[arg(long)]
     source: Vec<Source>,
@@ -99,7 +102,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     if since >= until {
         return Err(Failed::say(Exit::Usage, format!("there is nothing between {since:.0} and {until:.0}")));
     }
-    let tenants = tenants(&args.tenant, context).await?;
+    let tenants = chosen(args, context).await?;
     let fixed = args.sink.as_deref().map(|sink| to_one(sink, context)).transpose()?;
     let router = Router::new(context.settings.routes.clone());
     let sources = match args.source.is_empty() {
@@ -185,28 +188,17 @@ async fn is_outdated(context: &Context) -> bool {
     fingerprint.is_some_and(|fingerprint| fingerprint != context.settings.fingerprint)
 }
 
-async fn tenants(names: &[String], context: &Context) -> Result<Vec<Tenant>, Failed> {
-    if names.iter().any(|name| name == ALL) {
-        let mut all = context.store.tenants().await?;
-        // Nothing is left of one that was offboarded.
-        all.retain(|tenant| tenant.state != TenantState::Offboarded);
-        return Ok(all);
-    }
-    let mut tenants: Vec<Tenant> = Vec::new();
-    for name in names {
-        let tenant = context.store.tenant(TenantKey::Name(name)).await?;
-        if tenant.state == TenantState::Offboarded {
+async fn chosen(args: &Args, context: &Context) -> Result<Vec<Tenant>, Failed> {
+    let chosen = context.chosen(&args.tenant, &args.except).await;
+    chosen.map_err(|failed| match failed.error.downcast_ref() {
+        Some(StoreError::Offboarded(slug)) => {
             let said = format!(
-                "{} was offboarded: its journal was destroyed with its key, so nothing of it can be replayed",
-                tenant.slug
+                "{slug} was offboarded: its journal was destroyed with its key, so nothing of it can be replayed"
             );
-            return Err(Failed::say(Exit::Failure, said));
+            Failed::say(Exit::Failure, said)
         }
-        if tenants.iter().all(|other| other.id != tenant.id) {
-            tenants.push(tenant);
-        }
-    }
-    Ok(tenants)
+        _ => failed,
+    })
 }
 
 /// Every record goes to one sink.

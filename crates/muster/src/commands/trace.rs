@@ -3,9 +3,9 @@
 use crossterm::style::{Color, Stylize};
 use jiff::Timestamp;
 use muster_model::TenantId;
-use muster_store::{TenantKey, TracedDelivery, TracedState, TracedVersion};
+use muster_store::{TracedDelivery, TracedState, TracedVersion};
 
-use super::Context;
+use super::{Context, Except, only};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Output, Tone, duration, number, plain};
 
@@ -13,17 +13,17 @@ use crate::shown::output::{Output, Tone, duration, number, plain};
 pub(crate) struct Args {
     /// The id of an alert or incident, as Microsoft writes it.
     record_id: String,
-    /// Only of this tenant: slug, id or domain.
-    #[arg(long, short)]
-    tenant: Option<String>,
+    /// Only of these tenants: slugs, ids or domains, or tag:NAME; several by commas.
+    #[arg(long, short, value_delimiter = ',')]
+    tenant: Vec<String>,
+    #[command(flatten)]
+    except: Except,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
-    let tenant = match &args.tenant {
-        Some(name) => Some(context.store.tenant(TenantKey::Name(name)).await?.id),
-        None => None,
-    };
-    let versions = context.store.trace(tenant, &args.record_id).await?;
+    let chosen = context.ids(&args.tenant, &args.except).await?;
+    let mut versions = context.store.trace(only(chosen.as_ref()), &args.record_id).await?;
+    versions.retain(|version| chosen.as_ref().is_none_or(|chosen| chosen.contains(&version.tenant)));
     if versions.is_empty() {
         let id = plain(&args.record_id);
         let said = format!(
@@ -52,7 +52,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
             }
             text.push_str(&format!("\n{}  {}\n", bold(output, "now"), now(output, of_one)));
         }
-        if args.tenant.is_none() && asked_of > 1 {
+        if chosen.is_none() && asked_of > 1 {
             text.push_str(&format!("\nlooked for in all {} tenants\n", number(asked_of as u64)));
         }
         text.trim_end().to_owned()

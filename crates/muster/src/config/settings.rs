@@ -12,9 +12,9 @@ use super::document::Document;
 use super::places::Places;
 use super::read::Read;
 use super::{
-    AppSettings, CloudSettings, CollectSettings, Hunt, HuntSettings, KeyVaultSettings, Mistake, Mistakes,
-    NetworkSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SiemFeedSettings,
-    SinkKeys, StoreSettings, Stream, StreamSettings, contradictions, files,
+    AppSettings, CloudSettings, CollectSettings, Fingerprints, Hunt, HuntSettings, KeyVaultSettings, Mistake,
+    Mistakes, NetworkSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings,
+    SiemFeedSettings, SinkKeys, StoreSettings, Stream, StreamSettings, contradictions, files, fingerprints,
 };
 
 /// The settings of one Muster, checked.
@@ -24,6 +24,8 @@ pub struct Settings {
     pub folder: PathBuf,
     /// A hash of the files' text, in hexadecimal: tells one reading from another in the audit log.
     pub fingerprint: String,
+    /// What each key says, as a hash: what `muster settings diff` compares.
+    pub sections: Fingerprints,
     pub store: StoreSettings,
     pub cloud: CloudSettings,
     pub network: NetworkSettings,
@@ -70,9 +72,29 @@ impl Settings {
                 Err((line, message)) => mistakes.push(whole(&name, line, &message)),
             }
         }
+        Self::parse_beside(Self::folder_of(path), &texts, path.to_owned(), mistakes)
+    }
+
+    /// What can be read of settings that are wrong as a whole, for a look at the rest: every section that stands by itself, and
+    /// the defaults for what is missing; and whether any file could be read.
+    pub fn read_what_can_be(path: &Path) -> (Self, bool) {
+        let names = files::names(path).unwrap_or_default();
+        let texts =
+            names.into_iter().filter_map(|name| Some((name.clone(), files::read_settings(&name).ok()?)));
+        let texts: Vec<(PathBuf, String)> = texts.collect();
+        let mut read = Read { places: Places::new(path.to_owned()), ..Read::default() };
+        for (file, text) in &texts {
+            let (table, _) = DeTable::parse_recoverable(text);
+            // The mistakes are told by whoever reads it all.
+            read.take(&Document { file, text }, table.into_inner(), &mut Vec::new());
+        }
+        (Self::of(read, Self::folder_of(path), &texts), !texts.is_empty())
+    }
+
+    /// The folder that relative paths of the settings at `path` start from.
+    fn folder_of(path: &Path) -> &Path {
         let folder = if path.is_dir() { Some(path) } else { path.parent() };
-        let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self::parse_beside(folder, &texts, path.to_owned(), mistakes)
+        folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
     /// Checks settings that are at hand as text, each with the name of its file.
@@ -109,9 +131,16 @@ impl Settings {
         }
         mistakes.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
         mistakes.dedup();
-        let settings = is_all_there.then(|| Self {
+        let settings = is_all_there.then(|| Self::of(read, folder, files));
+        (settings, mistakes)
+    }
+
+    /// What was read, with the defaults for what is missing.
+    fn of(read: Read, folder: &Path, files: &[(PathBuf, String)]) -> Self {
+        Self {
             folder: folder.to_owned(),
             fingerprint: fingerprint(files),
+            sections: fingerprints::of(files),
             store: read.store.unwrap_or_default(),
             cloud: read.cloud.unwrap_or_default(),
             network: read.network.unwrap_or_default(),
@@ -128,8 +157,7 @@ impl Settings {
             sinks: read.sinks.into_iter().map(|(name, of)| (name, of.settings)).collect(),
             routes: read.routes,
             places: read.places,
-        });
-        (settings, mistakes)
+        }
     }
 
     /// A mistake in what these settings name, at its place: of `key`, or of the section where that key is not written.

@@ -47,7 +47,7 @@ pub struct SearchSettings {
 
 impl SinkKeys {
     /// The keys that a section of this type may have beside the sink's own.
-    fn names(kind: &str) -> &'static [&'static str] {
+    pub(super) fn names(kind: &str) -> &'static [&'static str] {
         match kind {
             "splunk_hec" => &["shadow", "shadow_backlog", "search"],
             _ => &["shadow", "shadow_backlog"],

@@ -48,8 +48,8 @@ pub async fn connect(settings: &Settings, clock: &Arc<dyn Clock>, within: Durati
     let look = wiring::look_at_store(settings, keys.as_ref()).await.ok();
     let (mut tried, sinks, streams) = tokio::join!(
         apps(settings, clock, look.as_ref(), until),
-        sinks(settings, clock, until),
-        streams(settings, clock, look.as_ref(), until)
+        try_sinks(settings, clock, until),
+        try_streams(settings, clock, look.as_ref(), until)
     );
     tried.extend(sinks);
     tried.extend(streams);
@@ -57,7 +57,8 @@ pub async fn connect(settings: &Settings, clock: &Arc<dyn Clock>, within: Durati
     tried
 }
 
-async fn sinks(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Vec<Tried> {
+/// The way to each sink, as `muster sink test` tries it.
+pub(crate) async fn try_sinks(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Vec<Tried> {
     let tests = settings.sinks.iter().map(|(name, sink)| async move {
         let test = wiring::test_sink(settings, name, sink, Arc::clone(clock));
         let (outcome, finding) = match tokio::time::timeout_at(until, test).await {
@@ -71,7 +72,7 @@ async fn sinks(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> V
 }
 
 /// Lists what lies in each stream's place, of one tenant that has it.
-async fn streams(
+pub(crate) async fn try_streams(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
     look: Option<&StoreLook>,

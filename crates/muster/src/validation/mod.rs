@@ -25,6 +25,7 @@ use muster_model::Clock;
 
 pub use self::at_start::AtStart;
 pub use self::connect::{Outcome, Tried, connect};
+pub(crate) use self::connect::{try_sinks, try_streams};
 pub(crate) use self::sources::lacking;
 use self::subject::Subject;
 use crate::config::{Consequence, Mistake, Mistakes, Settings};

@@ -225,7 +225,9 @@ impl Cloud {
                 Ok(pieces(answer.status, &headers, [Ok(part), Err(io::Error::other("cut"))]))
             }
             Transport::Stall { .. } | Transport::Silence => timeout(),
-            Transport::Reset => Err(TransportError::Broken { host: host(), detail: "reset".to_owned() }),
+            Transport::Reset => {
+                Err(TransportError::Broken { host: host(), detail: "reset".to_owned(), obstacle: None })
+            }
         }
     }
 

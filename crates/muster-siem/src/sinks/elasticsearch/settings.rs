@@ -1,6 +1,6 @@
 //! The settings of an Elasticsearch sink.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use muster_model::{ByteSize, Secret, SecretReference, Span};
@@ -80,6 +80,10 @@ pub struct ElasticsearchSettings {
 }
 
 impl Settings for ElasticsearchSettings {
+    fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
     fn target(&self) -> String {
         self.url.0.iter().map(Url::as_str).collect::<Vec<_>>().join(", ")
     }

@@ -133,14 +133,16 @@ impl Connection {
     pub(super) async fn open(way: &Way, at: &BrokerAddress) -> Result<Self, Failed> {
         let failed = |what: &str, error: &io::Error| {
             let advice = match error.kind() {
-                io::ErrorKind::ConnectionRefused => "check that it runs and listens on this port",
                 io::ErrorKind::InvalidData => {
                     "check ca_file, the name in its certificate, and that the port speaks TLS"
                 }
                 _ => "check the sink's brokers, the network and the broker's own log",
             };
-            let causes = muster_http::with_causes(error);
-            Failed::not_sent(format!("it failed at {what} ({}): {advice}", shown(&causes)))
+            let said = shown(&muster_http::with_causes(error));
+            Failed::not_sent(match muster_http::Obstacle::of(error, None) {
+                Some(obstacle) => format!("it failed at {what}: {}", obstacle.told(&said)),
+                None => format!("it failed at {what} ({said}): {advice}"),
+            })
         };
         let address =
             Address { host: at.host.to_string(), port: at.port, is_encrypted: way.tls.is_some(), path: None };
@@ -318,7 +320,12 @@ impl Connection {
         }
         self.stream.flush().await.map_err(closed)?;
         let mut head = [0; 8];
-        self.stream.read_exact(&mut head).await.map_err(closed)?;
+        // An alert of TLS is shorter than any answer.
+        self.stream.read_exact(&mut head[..4]).await.map_err(closed)?;
+        if matches!(self.stream, Stream::Tcp(_)) && muster_http::Obstacle::is_tls_alert(&head) {
+            return Err(Failed::Unanswered(muster_http::Obstacle::WantsTls.told("")));
+        }
+        self.stream.read_exact(&mut head[4..]).await.map_err(closed)?;
         let [a, b, c, d, correlation @ ..] = head;
         let said = i32::from_be_bytes([a, b, c, d]);
         let length = usize::try_from(said).ok().and_then(|length| length.checked_sub(4));

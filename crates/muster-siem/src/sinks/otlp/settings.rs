@@ -1,7 +1,7 @@
 //! The settings of an OTLP sink.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use muster_http::Client;
 use muster_model::{ByteSize, SecretReference, Span};
@@ -96,6 +96,10 @@ pub struct OtlpSettings {
 }
 
 impl Settings for OtlpSettings {
+    fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
     fn target(&self) -> String {
         self.url.as_str().trim_end_matches('/').to_owned()
     }

@@ -1,6 +1,6 @@
 //! The settings of a Sentinel sink.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use muster_model::{ByteSize, Span, TenantId};
 use serde::{Deserialize, Deserializer};
@@ -68,6 +68,10 @@ pub struct SentinelSettings {
 }
 
 impl Settings for SentinelSettings {
+    fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
     fn target(&self) -> String {
         self.endpoint.as_str().trim_end_matches('/').to_owned()
     }

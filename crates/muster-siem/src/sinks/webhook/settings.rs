@@ -1,7 +1,7 @@
 //! The settings of a webhook.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use muster_http::Client;
 use muster_model::{ByteSize, SecretReference, Span};
@@ -142,6 +142,10 @@ pub enum BatchAs {
 }
 
 impl Settings for WebhookSettings {
+    fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
     fn target(&self) -> String {
         self.url.origin()
     }

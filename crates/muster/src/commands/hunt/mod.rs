@@ -13,12 +13,11 @@ use clap::ValueEnum as _;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use muster_microsoft::Fault;
 use muster_microsoft::hunting::{HuntError, HuntingApi, HuntingQuery};
-use muster_model::{Tenant, TenantState};
-use muster_store::TenantKey;
+use muster_model::Tenant;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::Context;
+use super::{Context, Except};
 use crate::access::apps::Apps;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::cause::plural;
@@ -30,8 +29,6 @@ use ask::{Asker, NoRows};
 use print::Printer;
 use timespan::Timespan;
 
-/// For every active tenant.
-const ALL: &str = "all";
 /// So many failed tenants are named once more at the end.
 const NAMED_MAX: usize = 20;
 /// How much of a query the audit log keeps, in characters.
@@ -64,9 +61,11 @@ impl From<ApiName> for HuntingApi {
 pub(crate) struct Args {
     /// The query, in KQL; `@FILE` reads it from a file.
     query: String,
-    /// Slug, id or domain, or `all`; several by commas.
+    /// Slugs, ids or domains, tag:NAME, or `all`; several by commas.
     #[arg(long, short, required = true, value_delimiter = ',')]
     tenant: Vec<String>,
+    #[command(flatten)]
+    except: Except,
     /// How far back, for Graph: 7d, 24h, or an interval of ISO 8601 [default: as the query says, at most 30 days].
     #[arg(long, value_name = "SPAN")]
     timespan: Option<Timespan>,
@@ -126,7 +125,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     }
     // An app whose credential cannot be had is its tenants' trouble only.
     let apps = Apps::load_what_can_be_had(&context.settings, &context.store, &Troubles::default()).await?;
-    let tenants = tenants(&args.tenant, context).await?;
+    let tenants = context.chosen_to_read(&args.tenant, &args.except).await?;
     // Before anything is asked: one that is interrupted has looked into customers' data, too.
     context.audit("hunt.asked", &args.tenant.join(","), asked(args, &query, tenants.len())).await?;
     let asker = Arc::new(Asker { microsoft, apps, by, query });
@@ -242,31 +241,15 @@ fn tell(come: &Come, tenants: &[Tenant]) {
 fn query(given: &str) -> Result<String, Failed> {
     let text = match given.strip_prefix('@') {
         None => given.to_owned(),
-        Some(file) => std::fs::read_to_string(file).map_err(|error| {
-            Failed::say(Exit::Failure, format!("{} cannot be read: {error}", plain(file)))
-        })?,
+        Some(file) => {
+            let file = std::path::Path::new(file);
+            std::fs::read_to_string(file).map_err(|error| Failed::unreadable(file, &error))?
+        }
     };
     if text.trim().is_empty() {
         return Err(Failed::say(Exit::Usage, "the query is empty"));
     }
     Ok(text)
-}
-
-/// The active ones, or those that are named, each once.
-async fn tenants(names: &[String], context: &Context) -> Result<Vec<Tenant>, Failed> {
-    if names.iter().any(|name| name == ALL) {
-        let mut all = context.store.tenants().await?;
-        all.retain(|tenant| tenant.state == TenantState::Active);
-        return Ok(all);
-    }
-    let mut tenants: Vec<Tenant> = Vec::new();
-    for name in names {
-        let tenant = context.store.tenant(TenantKey::Name(name)).await?;
-        if tenants.iter().all(|other| other.id != tenant.id) {
-            tenants.push(tenant);
-        }
-    }
-    Ok(tenants)
 }
 
 /// What a person can do about it.

@@ -23,16 +23,18 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use self::known::{File, Known};
-use super::Context;
+use super::{Context, Except};
 use crate::exit_code::{Exit, Failed};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Which SIEM or receiver.
     siem: Siem,
-    /// For these tenants: slug, id or domain; repeat for several. All when left out.
-    #[arg(long, short)]
+    /// For these tenants: slugs, ids or domains, or tag:NAME; several by commas. All when left out.
+    #[arg(long, short, value_delimiter = ',')]
     tenant: Vec<String>,
+    #[command(flatten)]
+    except: Except,
     /// For this sink; may be left out where only one fits.
     #[arg(long)]
     sink: Option<String>,
@@ -76,7 +78,7 @@ enum Siem {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
-    let tenants = context.living(&args.tenant).await?;
+    let tenants = context.chosen(&args.tenant, &args.except).await?;
     if tenants.is_empty() {
         return Err(Failed::say(Exit::NotFound, "there is no tenant yet; `muster tenant add` adds one"));
     }

@@ -7,7 +7,7 @@ use muster_model::{ContentHash, Source, Span, Tenant};
 use muster_store::{Destination, RecordStandings, ReplayRequest, ReplayTo, Standing};
 use serde::Serialize;
 
-use crate::commands::Context;
+use crate::commands::{Context, Except};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Tone, number, plain};
 use crate::shown::progress::Progress;
@@ -21,9 +21,11 @@ pub(crate) struct Args {
     one: String,
     /// The sink that is to have the same.
     other: String,
-    /// Only these tenants: slug, id or domain; repeat for several.
-    #[arg(long, short)]
+    /// Only these tenants: slugs, ids or domains, or tag:NAME; several by commas.
+    #[arg(long, short, value_delimiter = ',')]
     tenant: Vec<String>,
+    #[command(flatten)]
+    except: Except,
     /// How far back, by the time of acceptance; the journal holds seven days by default.
     #[arg(long, value_name = "DURATION", default_value = "1d")]
     since: Span,
@@ -82,7 +84,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     if args.one == args.other {
         return Err(Failed::say(Exit::Usage, "a sink has what it has: name two"));
     }
-    let tenants = context.living(&args.tenant).await?;
+    let tenants = context.chosen(&args.tenant, &args.except).await?;
     let sinks = [args.one.clone(), args.other.clone()];
     let (mut rows, mut some, mut progress) = (Vec::new(), Vec::new(), Progress::open());
     for tenant in &tenants {

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::diff::known_sinks;
 use super::written::{self, Version};
-use crate::commands::Context;
 use crate::commands::moment::Moment;
+use crate::commands::{Context, Except};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Tone, number, plain};
 use crate::shown::progress::Progress;
@@ -32,9 +32,11 @@ const SETTLED: SignedDuration = SignedDuration::from_secs(60);
 pub(crate) struct Args {
     /// The sink.
     sink: String,
-    /// Only these tenants: slug, id or domain; repeat for several.
-    #[arg(long, short)]
+    /// Only these tenants: slugs, ids or domains, or tag:NAME; several by commas.
+    #[arg(long, short, value_delimiter = ',')]
     tenant: Vec<String>,
+    #[command(flatten)]
+    except: Except,
     /// Only what Muster accepted from then on: 7d, 2026-11-01 or 2026-11-01T08:30:00Z.
     #[arg(long, value_name = "TIME", default_value = "1d")]
     since: Moment,
@@ -108,7 +110,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     if since >= until {
         return Err(Failed::say(Exit::Usage, format!("there is nothing between {since:.0} and {until:.0}")));
     }
-    let tenants = context.living(&args.tenant).await?;
+    let tenants = context.chosen(&args.tenant, &args.except).await?;
     let mut look = Look {
         context,
         sink: &args.sink,

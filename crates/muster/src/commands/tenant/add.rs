@@ -59,6 +59,20 @@ pub(super) async fn add_one(
     context: &Context,
     microsoft: &Microsoft,
 ) -> Result<Tenant, Failed> {
+    let taken = context.store.tenants().await?.into_iter().map(|tenant| tenant.slug).collect();
+    let tenant = new_tenant(args, id, state, context, microsoft, &taken)?;
+    Ok(context.store.add_tenant(tenant, &actor(), context.clock.now()).await?)
+}
+
+/// The tenant that would be added. A slug that nobody gave is one that is not taken.
+pub(super) fn new_tenant(
+    args: &Args,
+    id: TenantId,
+    state: TenantState,
+    context: &Context,
+    microsoft: &Microsoft,
+    taken: &BTreeSet<Slug>,
+) -> Result<NewTenant, Failed> {
     let wrong = |error: muster_model::ParseTenantError| Failed::new(Exit::Usage, error);
     let reference: TenantReference = args.tenant.trim().parse().map_err(wrong)?;
     let domain = match reference {
@@ -72,7 +86,7 @@ pub(super) async fn add_one(
         .unwrap_or_else(|| id.to_string());
     let slug = match &args.slug {
         Some(slug) => slug.parse().map_err(wrong)?,
-        None => free_slug(&name, &id.to_string(), context).await?,
+        None => free_slug(&name, &id.to_string(), taken)?,
     };
     let app = match &args.app {
         Some(app) if context.settings.apps.contains_key(app) => app.clone(),
@@ -99,8 +113,7 @@ pub(super) async fn add_one(
     }
     let since = now.checked_sub(back).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let tags = args.tag.iter().cloned().collect();
-    let tenant = NewTenant { id, slug, name, domain, app, sources, tags, since, state };
-    Ok(context.store.add_tenant(tenant, &actor(), now).await?)
+    Ok(NewTenant { id, slug, name, domain, app, sources, tags, since, state })
 }
 
 /// How long a look at an id may take: it is a help, and nothing depends on it.
@@ -172,9 +185,7 @@ fn in_reach(found: FoundTenant, microsoft: &Microsoft) -> Result<TenantId, Faile
 }
 
 /// A slug from the name that no tenant has yet: `contoso`, `contoso-2`, …
-async fn free_slug(name: &str, id: &str, context: &Context) -> Result<Slug, Failed> {
-    let taken: BTreeSet<Slug> =
-        context.store.tenants().await?.into_iter().map(|tenant| tenant.slug).collect();
+fn free_slug(name: &str, id: &str, taken: &BTreeSet<Slug>) -> Result<Slug, Failed> {
     let base = Slug::from_name(name)
         .or_else(|| Slug::from_name(id))
         .map(|slug| slug.to_string())

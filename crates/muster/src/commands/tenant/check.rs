@@ -1,14 +1,14 @@
 //! `muster tenant check`
 
 use futures_util::{StreamExt, stream};
-use muster_model::{Source, Tenant, TenantState};
-use muster_store::{StoreError, TenantKey};
+use muster_model::{Source, Tenant};
+use muster_store::StoreError;
 use serde::Serialize;
 
 use crate::access::apps::{AppMissing, Apps};
 use crate::access::checks;
 use crate::access::preflight::{self, Finding, Preflight};
-use crate::commands::Context;
+use crate::commands::{Context, Except};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{Output, Tone, plain};
 use crate::shown::progress::Progress;
@@ -19,12 +19,14 @@ const SIDE_BY_SIDE: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Slugs, ids or domains.
+    /// Slugs, ids or domains; tag:NAME for all with a tag.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     tenants: Vec<String>,
     /// All tenants but those that were offboarded.
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    except: Except,
 }
 
 /// What was found of one tenant, or why nothing could be.
@@ -43,7 +45,7 @@ impl Checked {
 
 /// Asks for tokens and for a record of each source, keeps what was found, and prints it.
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
-    let tenants = tenants(args, context).await?;
+    let tenants = context.chosen(&args.tenants, &args.except).await?;
     let microsoft = context.microsoft()?;
     // An app whose credential cannot be had is its tenants' trouble only.
     let apps = Apps::load_what_can_be_had(&context.settings, &context.store, &Troubles::default()).await?;
@@ -77,25 +79,6 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         failed if failed == count => Exit::Failure,
         _ => Exit::Partly,
     })
-}
-
-async fn tenants(args: &Args, context: &Context) -> Result<Vec<Tenant>, Failed> {
-    if args.all {
-        let mut all = context.store.tenants().await?;
-        all.retain(|tenant| tenant.state != TenantState::Offboarded);
-        return Ok(all);
-    }
-    let mut tenants: Vec<Tenant> = Vec::new();
-    for name in &args.tenants {
-        let tenant = context.store.tenant(TenantKey::Name(name)).await?;
-        if tenant.state == TenantState::Offboarded {
-            return Err(StoreError::Offboarded(tenant.slug.to_string()).into());
-        }
-        if tenants.iter().all(|other| other.id != tenant.id) {
-            tenants.push(tenant);
-        }
-    }
-    Ok(tenants)
 }
 
 async fn no_app(tenant: &Tenant, missing: &AppMissing, context: &Context) -> Result<Checked, StoreError> {

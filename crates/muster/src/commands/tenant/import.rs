@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
 use muster_microsoft::Microsoft;
-use muster_model::{Source, Span, Tag, Tenant, TenantReference, TenantState};
+use muster_model::{Slug, Source, Span, Tag, Tenant, TenantId, TenantReference, TenantState};
 use muster_store::StoreError;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::add::{self, Found, Warning};
+use super::list::{self, List, Row};
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
-use crate::shown::output::Tone;
+use crate::shown::note::note;
+use crate::shown::output::{Tone, plain};
 use crate::shown::progress::Progress;
 
 /// How many tenants Microsoft is asked about at once.
@@ -27,61 +29,68 @@ pub(crate) struct Args {
     /// How far back the new tenants are read.
     #[arg(long, value_name = "DURATION")]
     since: Option<Span>,
+    /// Say what would be added, and change nothing. Microsoft is asked about the tenants all the same.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Adds what can be added; a line with a mistake is told and the rest goes on. Tenants that exist are left as they
 /// are, so that a file can be imported again.
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
-    let file = &args.file;
-    let input: Box<dyn Read> = match file.to_str() {
-        Some("-") => Box::new(io::stdin()),
-        _ => Box::new(std::fs::File::open(file).map_err(|error| {
-            Failed::say(Exit::Failure, format!("{} cannot be read: {error}", file.display()))
-        })?),
-    };
+    let bytes = bytes(args)?;
+    let list = List::read(&bytes)
+        .map_err(|why| Failed::say(Exit::Failure, format!("{}: {why}", args.file.display())))?;
+    if let Some(encoding) = list.encoding {
+        note!("muster: the file is no UTF-8; it was read as {encoding}");
+    }
+    if !list.unused.is_empty() {
+        note!("warning: columns that are not used: {}", plain(&list.unused.join(", ")));
+    }
     let microsoft = context.microsoft()?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(input);
-    // A file from a spreadsheet may name both an id and a domain; the id is surer.
-    let heads = reader.headers().map_err(|error| Failed::new(Exit::Failure, error))?;
-    let heads = rename_heads(heads);
     // Known beforehand: what is asked side by side must not wait for the store, which those that are added wait for, too.
-    let known = known(&context.store.tenants().await?);
+    let tenants = context.store.tenants().await?;
+    let known = known(&tenants);
     let nobody_answers = AtomicBool::new(false);
-    let rows = reader.records().map(|record| {
-        let (line, row) = match &record {
-            Ok(record) => (
-                record.position(),
-                record
-                    .deserialize::<Row>(Some(&heads))
-                    .map_err(|error| Failed::say(Exit::Failure, error.to_string())),
-            ),
-            Err(error) => (error.position(), Err(Failed::say(Exit::Failure, error.to_string()))),
-        };
-        let line = line.map_or(0, csv::Position::line);
+    let count = list.rows.len();
+    let rows = list.rows.into_iter().map(|(line, row)| {
         let (known, microsoft, nobody_answers) = (&known, &microsoft, &nobody_answers);
         async move { (line, look(row, known, microsoft, nobody_answers).await) }
     });
     // Microsoft is asked about several at once; they are added in the order of the file.
     let mut looked = stream::iter(rows).buffered(SIDE_BY_SIDE);
-    let mut imported = Imported { added: 0, existing: 0, unverified: 0, failed: Vec::new() };
-    let mut progress = Progress::open();
+    let mut imported = Imported {
+        dry_run: args.dry_run,
+        added: 0,
+        existing: 0,
+        unverified: 0,
+        unused_columns: list.unused,
+        failed: Vec::new(),
+    };
+    let mut planned = Planned::of(&tenants);
+    let (mut progress, mut done) = (Progress::open(), 0);
     while let Some((line, looked)) = looked.next().await {
+        done += 1;
         if let Ok((_, Some(found))) = &looked {
             progress.wipe();
             found.warn();
         }
-        progress.show(context.clock.now(), || format!("line {line}: {} added", imported.added));
-        match import_row(looked, args.since, context, &microsoft, &mut imported.unverified).await {
-            Ok(true) => imported.added += 1,
-            Ok(false) => imported.existing += 1,
-            Err(failed) => imported.failed.push(FailedRow { line, reason: format!("{:#}", failed.error) }),
+        progress.show(context.clock.now(), || format!("{done} of {count} tenants, {} added", imported.added));
+        let planned = args.dry_run.then_some(&mut planned);
+        match import_row(looked, args.since, context, &microsoft, planned).await {
+            Ok(Came::Added { verified }) => {
+                imported.added += 1;
+                imported.unverified += usize::from(!verified);
+            }
+            Ok(Came::Existing) => imported.existing += 1,
+            Err(failed) => imported.failed.push(FailedRow { line, reason: failed.told() }),
         }
     }
     progress.wipe();
     context.output.print(&imported, |output| {
         let mut text = format!(
-            "{} added, {} there already, {} failed",
+            "{} {}, {} there already, {} failed",
             imported.added,
+            if imported.dry_run { "would be added" } else { "added" },
             imported.existing,
             imported.failed.len()
         );
@@ -103,29 +112,31 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     Ok(if imported.failed.is_empty() { Exit::Success } else { Exit::Partly })
 }
 
-#[derive(Deserialize)]
-struct Row {
-    #[serde(alias = "tenant_id", alias = "id", alias = "domain")]
-    tenant: String,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    slug: Option<String>,
-    #[serde(default)]
-    app: Option<String>,
-    /// Separated by blanks or semicolons, as are tags.
-    #[serde(default)]
-    sources: Option<String>,
-    #[serde(default)]
-    tags: Option<String>,
+fn bytes(args: &Args) -> Result<Vec<u8>, Failed> {
+    let file = &args.file;
+    let failed = |error: io::Error| Failed::unreadable(file, &error);
+    let input: Box<dyn Read> = match file.to_str() {
+        Some("-") => Box::new(io::stdin()),
+        _ => Box::new(std::fs::File::open(file).map_err(failed)?),
+    };
+    let mut bytes = Vec::new();
+    input.take(list::BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > list::BYTES_MAX {
+        let message = format!("{} is larger than {} MiB: divide it", file.display(), list::BYTES_MAX >> 20);
+        return Err(Failed::say(Exit::Failure, message));
+    }
+    Ok(bytes)
 }
 
 #[derive(Serialize)]
 struct Imported {
+    /// Whether nothing was changed.
+    dry_run: bool,
     added: usize,
     existing: usize,
     /// Of those added, the ones whose ids Microsoft does not know, or that nobody was asked about.
     unverified: usize,
+    unused_columns: Vec<String>,
     failed: Vec<FailedRow>,
 }
 
@@ -135,20 +146,26 @@ struct FailedRow {
     reason: String,
 }
 
-fn rename_heads(heads: &csv::StringRecord) -> csv::StringRecord {
-    let has = |name: &str| heads.iter().any(|head| head.eq_ignore_ascii_case(name));
-    let best = ["tenant", "tenant_id", "id", "domain"].into_iter().find(|name| has(name)).unwrap_or("tenant");
-    heads
-        .iter()
-        .map(|head| {
-            let head = head.trim_start_matches('\u{feff}').to_ascii_lowercase();
-            match head.as_str() {
-                name if name == best => "tenant".to_owned(),
-                "tenant" | "tenant_id" | "id" | "domain" => format!("other {head}"),
-                _ => head,
-            }
-        })
-        .collect()
+/// What came of a row.
+enum Came {
+    Added { verified: bool },
+    Existing,
+}
+
+/// What a dry run would have added so far.
+struct Planned {
+    ids: BTreeSet<TenantId>,
+    slugs: BTreeSet<Slug>,
+}
+
+impl Planned {
+    fn of(tenants: &[Tenant]) -> Self {
+        let ids = tenants.iter().filter(|tenant| tenant.state != TenantState::Offboarded);
+        Self {
+            ids: ids.map(|tenant| tenant.id).collect(),
+            slugs: tenants.iter().map(|tenant| tenant.slug.clone()).collect(),
+        }
+    }
 }
 
 /// A row, and what Microsoft says of its tenant; nothing where the tenant is known here, which is not asked for.
@@ -156,12 +173,12 @@ type Looked = Result<(Row, Option<Found>), Failed>;
 
 /// Asks whose id or domain it is. Ids are no longer asked for once `nobody_answers`: each would wait as long.
 async fn look(
-    row: Result<Row, Failed>,
+    row: Result<Row, String>,
     known: &BTreeSet<String>,
     microsoft: &Microsoft,
     nobody_answers: &AtomicBool,
 ) -> Looked {
-    let row = row?;
+    let row = row.map_err(|why| Failed::say(Exit::Failure, why))?;
     if known.contains(&row.tenant.trim().to_lowercase()) {
         return Ok((row, None));
     }
@@ -192,34 +209,34 @@ fn known(tenants: &[Tenant]) -> BTreeSet<String> {
     names.flatten().map(|name| name.to_lowercase()).collect()
 }
 
-/// Whether the tenant is new.
+/// Adds a row's tenant; with `planned`, looks whether it could be.
 async fn import_row(
     looked: Looked,
     since: Option<Span>,
     context: &Context,
     microsoft: &Microsoft,
-    unverified: &mut usize,
-) -> Result<bool, Failed> {
-    let (row, Some(found)) = looked? else { return Ok(false) };
-    let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+    planned: Option<&mut Planned>,
+) -> Result<Came, Failed> {
+    let (row, Some(found)) = looked? else { return Ok(Came::Existing) };
     let source = words::<Source>(row.sources.as_deref())?;
     let tag = words::<Tag>(row.tags.as_deref())?;
-    let args = add::Args {
-        tenant: row.tenant,
-        name: filled(row.name),
-        slug: filled(row.slug),
-        app: filled(row.app),
-        source,
-        tag,
-        since,
-    };
-    match add::add_one(&args, found.id, TenantState::Active, context, microsoft).await {
-        Ok(_) => {
-            *unverified += usize::from(found.warning.is_some());
-            Ok(true)
+    let args =
+        add::Args { tenant: row.tenant, name: row.name, slug: row.slug, app: row.app, source, tag, since };
+    let verified = found.warning.is_none();
+    if let Some(planned) = planned {
+        if !planned.ids.insert(found.id) {
+            return Ok(Came::Existing);
         }
+        let new = add::new_tenant(&args, found.id, TenantState::Active, context, microsoft, &planned.slugs)?;
+        if !planned.slugs.insert(new.slug.clone()) {
+            return Err(StoreError::TenantExists { field: "slug", value: new.slug.to_string() }.into());
+        }
+        return Ok(Came::Added { verified });
+    }
+    match add::add_one(&args, found.id, TenantState::Active, context, microsoft).await {
+        Ok(_) => Ok(Came::Added { verified }),
         Err(failed) => match failed.error.downcast_ref::<StoreError>() {
-            Some(StoreError::TenantExists { field: "id", .. }) => Ok(false),
+            Some(StoreError::TenantExists { field: "id", .. }) => Ok(Came::Existing),
             _ => Err(failed),
         },
     }

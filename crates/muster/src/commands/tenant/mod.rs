@@ -2,9 +2,11 @@
 
 mod add;
 mod check;
+mod edit;
 mod guide;
 mod import;
 mod invite;
+mod list;
 mod offboard;
 mod pause;
 mod remove;
@@ -13,7 +15,7 @@ mod tag;
 
 use muster_model::TenantState;
 
-use super::Context;
+use super::{Context, Except};
 use crate::exit_code::{Exit, Failed};
 
 #[derive(Debug, clap::Subcommand)]
@@ -28,8 +30,10 @@ pub(crate) enum TenantCommand {
     Guide(guide::Args),
     /// End the work for a customer: forget its tokens and data, and tell what it must remove on its side. Its name stays.
     Offboard(offboard::Args),
-    /// List all tenants.
-    List,
+    /// Change a tenant: its name, slug, app, sources or tags.
+    Edit(edit::Args),
+    /// List tenants.
+    List(show::ListArgs),
     /// Show one tenant: its sources, what it owes, what is wrong.
     Show {
         /// Slug, id or domain.
@@ -37,15 +41,19 @@ pub(crate) enum TenantCommand {
     },
     /// Stop fetching a tenant. What was accepted is still delivered.
     Pause {
-        /// Slugs, ids or domains.
+        /// Slugs, ids or domains; tag:NAME for all with a tag, or `all`.
         #[arg(required = true)]
         tenants: Vec<String>,
+        #[command(flatten)]
+        except: Except,
     },
     /// Fetch a tenant again, from where it stopped.
     Resume {
-        /// Slugs, ids or domains.
+        /// Slugs, ids or domains; tag:NAME for all with a tag, or `all`.
         #[arg(required = true)]
         tenants: Vec<String>,
+        #[command(flatten)]
+        except: Except,
     },
     /// Group tenants, for routes.
     #[command(subcommand)]
@@ -53,7 +61,7 @@ pub(crate) enum TenantCommand {
     /// Forget a tenant: its key, journal, deliveries and dead letters. Cannot be undone.
     Remove(remove::Args),
     /// Add the tenants of a CSV file with the columns `tenant`, and if you like `name`, `slug`, `app`, `sources`,
-    /// `tags`.
+    /// `tags`; or of an export of Partner Center or CIPP.
     Import(import::Args),
 }
 
@@ -64,10 +72,15 @@ pub(crate) async fn run(command: &TenantCommand, context: &Context) -> Result<Ex
         TenantCommand::Check(args) => check::run(args, context).await,
         TenantCommand::Guide(args) => guide::run(args, context).await,
         TenantCommand::Offboard(args) => offboard::run(args, context).await,
-        TenantCommand::List => show::list(context).await,
+        TenantCommand::Edit(args) => edit::run(args, context).await,
+        TenantCommand::List(args) => show::list(args, context).await,
         TenantCommand::Show { tenant } => show::show(tenant, context).await,
-        TenantCommand::Pause { tenants } => pause::run(tenants, TenantState::Paused, context).await,
-        TenantCommand::Resume { tenants } => pause::run(tenants, TenantState::Active, context).await,
+        TenantCommand::Pause { tenants, except } => {
+            pause::run(tenants, except, TenantState::Paused, context).await
+        }
+        TenantCommand::Resume { tenants, except } => {
+            pause::run(tenants, except, TenantState::Active, context).await
+        }
         TenantCommand::Tag(command) => tag::run(command, context).await,
         TenantCommand::Remove(args) => remove::run(args, context).await,
         TenantCommand::Import(args) => import::run(args, context).await,

@@ -1,16 +1,20 @@
 //! `muster tenant pause` and `resume`
 
 use muster_model::TenantState;
-use muster_store::{TenantChange, TenantKey};
+use muster_store::TenantChange;
 
 use crate::audit::actor;
-use crate::commands::Context;
+use crate::commands::{Context, Except};
 use crate::exit_code::{Exit, Failed};
 
-pub(super) async fn run(names: &[String], state: TenantState, context: &Context) -> Result<Exit, Failed> {
+pub(super) async fn run(
+    names: &[String],
+    except: &Except,
+    state: TenantState,
+    context: &Context,
+) -> Result<Exit, Failed> {
     let mut changed = Vec::new();
-    for name in names {
-        let tenant = context.store.tenant(TenantKey::Name(name)).await?;
+    for tenant in context.chosen(names, except).await? {
         let change = TenantChange::State(state);
         changed.push(context.store.change_tenant(tenant.id, change, &actor(), context.clock.now()).await?);
     }

@@ -6,7 +6,7 @@ use muster_store::{CheckOutcome, TenantKey};
 use serde::Serialize;
 
 use super::tag;
-use crate::commands::Context;
+use crate::commands::{Context, Except};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::grid::{Align, Grid, painted, wrapped};
 use crate::shown::output::{self, Output, Tone, ago, number, plain};
@@ -14,8 +14,19 @@ use crate::shown::passes::{PassStatus, percent};
 use crate::shown::state;
 use crate::shown::status::{Standing, TenantStatus};
 
-pub(super) async fn list(context: &Context) -> Result<Exit, Failed> {
-    let tenants = context.store.tenants().await?;
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Only these: slugs, ids or domains; tag:NAME for all with a tag. Without any, also those that were offboarded.
+    tenants: Vec<String>,
+    #[command(flatten)]
+    except: Except,
+}
+
+pub(super) async fn list(args: &ListArgs, context: &Context) -> Result<Exit, Failed> {
+    let tenants = match args.tenants.is_empty() && args.except.is_empty() {
+        true => context.store.tenants().await?,
+        false => context.chosen(&args.tenants, &args.except).await?,
+    };
     let snapshot = context.snapshot().await?;
     let standing = |tenant: &Tenant| {
         let status = snapshot.tenants.iter().find(|status| status.id == tenant.id);

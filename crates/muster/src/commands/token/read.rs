@@ -19,9 +19,8 @@ pub(super) fn read_token(token: Option<&str>) -> Result<Secret<String>, Failed> 
         }
         Some(path) if path.starts_with('@') => {
             let mut text = String::new();
-            let file = std::fs::File::open(&path[1..]).map_err(|error| {
-                Failed::say(Exit::Failure, format!("{} cannot be read: {error}", &path[1..]))
-            })?;
+            let path = std::path::Path::new(&path[1..]);
+            let file = std::fs::File::open(path).map_err(|error| Failed::unreadable(path, &error))?;
             file.take(TOKEN_BYTES_MAX).read_to_string(&mut text)?;
             Secret::new(text)
         }

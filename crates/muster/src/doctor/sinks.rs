@@ -1,0 +1,48 @@
+//! Sinks and streams, tried as `muster sink test` and `muster validate --connect` try them.
+
+use std::sync::Arc;
+
+use muster_model::Clock;
+use muster_store::StoreLook;
+use tokio::time::Instant;
+
+use super::finding::{Finding, Part};
+use crate::config::Settings;
+use crate::validation::{self, Outcome, Tried};
+
+pub(super) async fn look(
+    settings: &Settings,
+    look: Option<&StoreLook>,
+    clock: &Arc<dyn Clock>,
+    until: Instant,
+) -> Vec<Finding> {
+    let (sinks, streams) = tokio::join!(
+        validation::try_sinks(settings, clock, until),
+        validation::try_streams(settings, clock, look, until)
+    );
+    let sinks = sinks.iter().map(|tried| finding(Part::Sink, tried, settings));
+    let streams = streams.iter().map(|tried| finding(Part::Stream, tried, settings));
+    sinks.chain(streams).collect()
+}
+
+fn finding(part: Part, tried: &Tried, settings: &Settings) -> Finding {
+    let (kind, name) = tried.what.split_once(' ').unwrap_or(("sink", &tried.what));
+    let about = format!("{kind}s.{name}");
+    let again = match part {
+        Part::Sink => format!("`muster sink test {name}`"),
+        _ => "`muster validate --connect`".to_owned(),
+    };
+    let place = settings.mistake(&about, "", "");
+    let place = match place.line {
+        Some(line) => format!("{}:{line}", place.file.display()),
+        None => place.file.display().to_string(),
+    };
+    match tried.outcome {
+        Outcome::Works => Finding::ok(part, about, tried.finding.clone()),
+        Outcome::NotTried => Finding::warning(part, about, tried.finding.clone(), again),
+        Outcome::Fails => {
+            let cure = format!("mend it, or edit [{about}] in {place}; then {again}");
+            Finding::problem(part, about, tried.finding.clone(), cure)
+        }
+    }
+}

@@ -27,6 +27,7 @@ pub mod redactions;
 pub mod route_changes;
 pub mod route_gaps;
 pub mod routing;
+pub mod service_manager;
 pub mod shown;
 pub mod sink_handle;
 pub mod store_told;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{Bench, Setup, ask, config, eventually};
 
 /// Lets a process write nothing into files, as a disk that fails; or whatever it likes.
-fn let_write(child: &tokio::process::Child, may: bool) {
+pub(crate) fn let_write(child: &tokio::process::Child, may: bool) {
     let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
     let limit = rustix::process::Rlimit { current: (!may).then_some(0), maximum: None };
     rustix::process::prlimit(pid, rustix::process::Resource::Fsize, limit).expect("limited");

@@ -47,6 +47,7 @@ mod routes;
 mod secret_places;
 mod secrets;
 mod sentinel;
+mod service_manager;
 mod siege;
 mod siem_config;
 mod sink_down;

@@ -11,6 +11,7 @@
 pub mod access;
 pub mod audit;
 pub mod backoff;
+mod build_facts;
 pub mod cli;
 pub mod collect;
 mod commands;

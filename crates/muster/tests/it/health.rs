@@ -23,7 +23,7 @@ pub(crate) fn let_write(child: &tokio::process::Child, may: bool) {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let bound = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr());
     bound.expect("a port").port()
 }

@@ -11,6 +11,7 @@ use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
+use crate::health::{free_port, let_write};
 use crate::support::{Setup, ask, config, eventually, signal};
 
 /// What `WatchdogSec=` of these services says.
@@ -82,11 +83,6 @@ fn status(message: &str) -> &str {
 
 async fn ended(mut child: Child) -> Option<i32> {
     timeout(Duration::from_secs(60), child.wait()).await.expect("it ends").expect("it ends").code()
-}
-
-fn free_port() -> u16 {
-    let bound = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr());
-    bound.expect("a port").port()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,7 +170,7 @@ async fn a_disk_that_fails_is_told_and_the_watchdog_fed() {
     let running = manager.run(&setup).spawn().expect("muster starts");
     manager.until("WATCHDOG=1").await;
     eventually("all has arrived", async || setup.lost() == 0).await;
-    crate::health::let_write(&running, false);
+    let_write(&running, false);
     let fails = Instant::now();
     let mut told = None;
     // Longer than a store may give no answer.
@@ -186,7 +182,7 @@ async fn a_disk_that_fails_is_told_and_the_watchdog_fed() {
     }
     let told = told.expect("it is told");
     assert!(status(&told).starts_with("not ready: the disk that holds the store fails"), "{told}");
-    crate::health::let_write(&running, true);
+    let_write(&running, true);
     manager.until("STATUS=running").await;
 }
 

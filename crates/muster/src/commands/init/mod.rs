@@ -1,5 +1,8 @@
 //! `muster init`: a settings file with comments, a store and a master key.
 
+mod missing;
+mod service;
+
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -12,13 +15,23 @@ use crate::exit_code::{Exit, Failed};
 use crate::shown::output::Output;
 
 /// The settings file that is written.
-const SETTINGS: &str = include_str!("../../../../examples/muster.toml");
+const SETTINGS: &str = include_str!("../../../../../examples/muster.toml");
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to make them.
     #[arg(default_value = ".")]
     folder: PathBuf,
+    /// The store's file, where it is to lie elsewhere than beside the settings.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// Make only what is missing: of the settings, and of the key and the store that they name.
+    #[arg(long)]
+    missing: bool,
+    /// Make a service, as root: the user muster, /etc/muster, /var/lib/muster and systemd's unit, and what is missing in them. Starts
+    /// nothing.
+    #[arg(long, conflicts_with_all = ["folder", "store", "missing"])]
+    service: bool,
 }
 
 #[derive(Serialize)]
@@ -29,10 +42,15 @@ struct Made {
 }
 
 pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
+    if args.service {
+        return service::run(output);
+    }
     let folder = &args.folder;
     make_folder(folder)?;
-    let (settings, store, key) =
-        (folder.join("muster.toml"), folder.join("muster.db"), folder.join("muster.key"));
+    if args.missing {
+        return missing::run(folder, args.store.as_deref(), output).await;
+    }
+    let (settings, store, key) = (folder.join("muster.toml"), store_of(args), folder.join("muster.key"));
     for path in [&settings, &store, &key] {
         // Also a link that leads nowhere.
         if path.symlink_metadata().is_ok() {
@@ -44,8 +62,7 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     }
     let master_key = MasterKey::generate();
     master_key.write_new_file(&key).map_err(|error| Failed::new(Exit::Failure, error))?;
-    new_file(&settings, 0o640, SETTINGS.as_bytes())
-        .with_context(|| format!("cannot write {}", settings.display()))?;
+    write_settings(&settings, args.store.as_deref())?;
     SqliteStore::create(&store, &master_key).await?.close().await;
     let made = Made {
         settings: settings.display().to_string(),
@@ -54,13 +71,36 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     };
     output.print(&made, |_| {
         format!(
-            "made {}, {} and {}\n\n\
-             Keep a copy of the master key apart from the store: without it, nothing in the store can be read.\n\
+            "made {}, {} and {}\n\n{KEEP_A_COPY}\n\
              Next: name your app and your SIEM in {0}, then\n\n\
              \u{20}   muster validate\n    muster sink test\n    muster tenant add contoso.example\n    muster run",
             made.settings, made.store, made.master_key
         )
     })
+}
+
+const KEEP_A_COPY: &str =
+    "Keep a copy of the master key apart from the store: without it, nothing in the store can be read.";
+
+/// Relative to the folder of the settings, as they say it.
+fn store_of(args: &Args) -> PathBuf {
+    args.folder.join(args.store.as_deref().unwrap_or(Path::new("muster.db")))
+}
+
+/// Writes the example, with the store where it is to be.
+fn write_settings(path: &Path, store: Option<&Path>) -> Result<(), Failed> {
+    let text = match store {
+        None => SETTINGS.to_owned(),
+        Some(store) => {
+            let store = store.to_str().ok_or_else(|| {
+                let message = format!("the store's path {} is no UTF-8, as settings are", store.display());
+                Failed::say(Exit::Usage, message)
+            })?;
+            SETTINGS.replacen("\"muster.db\"", &toml::Value::from(store).to_string(), 1)
+        }
+    };
+    new_file(path, 0o640, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
 }
 
 /// Makes the folder, for its owner only: a key and a store will lie in it.

@@ -6,7 +6,7 @@ use std::path::Path;
 use muster_model::SecretReference;
 use muster_store::{KeyRing, Lifetime, MasterKey, SqliteStore};
 
-use super::{KEEP_A_COPY, write_settings};
+use super::files::{KEEP_A_COPY, write_settings};
 use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::Output;

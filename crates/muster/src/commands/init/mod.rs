@@ -1,21 +1,19 @@
 //! `muster init`: a settings file with comments, a store and a master key.
 
+mod files;
 mod missing;
 mod service;
 
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use muster_store::{Lifetime, MasterKey, SqliteStore};
 use serde::Serialize;
 
+use self::files::{KEEP_A_COPY, write_settings};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::Output;
-
-/// The settings file that is written.
-const SETTINGS: &str = include_str!("../../../../../examples/muster.toml");
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -79,28 +77,9 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     })
 }
 
-const KEEP_A_COPY: &str =
-    "Keep a copy of the master key apart from the store: without it, nothing in the store can be read.";
-
 /// Relative to the folder of the settings, as they say it.
 fn store_of(args: &Args) -> PathBuf {
     args.folder.join(args.store.as_deref().unwrap_or(Path::new("muster.db")))
-}
-
-/// Writes the example, with the store where it is to be.
-fn write_settings(path: &Path, store: Option<&Path>) -> Result<(), Failed> {
-    let text = match store {
-        None => SETTINGS.to_owned(),
-        Some(store) => {
-            let store = store.to_str().ok_or_else(|| {
-                let message = format!("the store's path {} is no UTF-8, as settings are", store.display());
-                Failed::say(Exit::Usage, message)
-            })?;
-            SETTINGS.replacen("\"muster.db\"", &toml::Value::from(store).to_string(), 1)
-        }
-    };
-    new_file(path, 0o640, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(())
 }
 
 /// Makes the folder, for its owner only: a key and a store will lie in it.
@@ -122,10 +101,4 @@ fn make_folder(folder: &Path) -> Result<(), Failed> {
         .and_then(|()| std::fs::DirBuilder::new().mode(0o700).create(folder))
         .with_context(|| format!("cannot make the folder {shown}"))?;
     Ok(())
-}
-
-fn new_file(path: &Path, mode: u32, content: &[u8]) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }

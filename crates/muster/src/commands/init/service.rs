@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::{KEEP_A_COPY, new_file};
+use super::files::{KEEP_A_COPY, new_file};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::Output;
 

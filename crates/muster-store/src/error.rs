@@ -214,4 +214,10 @@ impl StoreError {
                 | Self::ClockApart { .. }
         )
     }
+
+    /// Whether the disk, or what lies on it, is to blame: opening the store anew mends nothing.
+    #[must_use]
+    pub fn is_of_the_disk(&self) -> bool {
+        self.is_of_all_work() && !matches!(self, Self::Locked { .. })
+    }
 }

@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
+use crate::build_facts;
 use crate::commands::{Call, Command};
 use crate::config::{self, LogFormat};
 use crate::exit_code::{Exit, Failed};
-use crate::shown::note::note;
+use crate::shown::note::{note, said};
 use crate::shown::output::{ColourChoice, Output, OutputFormat};
 use crate::shown::telemetry;
 
@@ -41,8 +43,14 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     keep_memory_private();
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::DisplayVersion && build_facts::is_asked_for(&arguments) => {
+            // A closed terminal is the only way to fail, and then there is nobody to tell.
+            said!("{}", build_facts::of_this_program()).ok();
+            return Exit::Success.into();
+        }
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
             // A closed terminal is the only way to fail, and then there is nobody to tell.

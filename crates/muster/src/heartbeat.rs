@@ -26,7 +26,7 @@ const LIVE_EVERY: Duration = Duration::from_secs(2);
 /// How often it is said how things stand.
 const SUMMARY_EVERY: Duration = Duration::from_secs(300);
 /// Work that has been due for so long, and that nobody takes, does not go on.
-const STUCK_AFTER: Duration = Duration::from_secs(300);
+pub const STUCK_AFTER: Duration = Duration::from_secs(300);
 
 /// Whether the store could be written to lately.
 #[derive(Debug)]
@@ -35,7 +35,15 @@ pub struct Pulse(Mutex<Beat>);
 #[derive(Debug)]
 struct Beat {
     written_at: Instant,
+    /// When it was last written, or the store said at once that its disk is to blame.
+    answered_at: Instant,
     failure: Option<String>,
+}
+
+impl Beat {
+    fn written(now: Instant) -> Self {
+        Self { written_at: now, answered_at: now, failure: None }
+    }
 }
 
 impl Pulse {
@@ -50,6 +58,15 @@ impl Pulse {
             }
             None => None,
         }
+    }
+
+    /// That the store gives no answer, or stays locked; nothing when it is written to, and while its disk is to blame, which a
+    /// restart does not mend.
+    pub fn hangs(&self) -> Option<String> {
+        let beat = self.0.lock().expect("no panic while the lock is held");
+        let silent = beat.answered_at.elapsed();
+        let why = beat.failure.as_deref().unwrap_or("it gives no answer");
+        (silent > SILENT_AFTER).then(|| format!("the store does not take the heartbeat: {why}"))
     }
 }
 
@@ -81,7 +98,7 @@ impl Heart {
             clock: Arc::clone(clock),
             about,
             troubles: Troubles::default(),
-            pulse: Arc::new(Pulse(Mutex::new(Beat { written_at: Instant::now(), failure: None }))),
+            pulse: Arc::new(Pulse(Mutex::new(Beat::written(Instant::now())))),
         }
     }
 
@@ -118,8 +135,13 @@ impl Heart {
         let written = self.store.beat(beat).await;
         let mut pulse = self.pulse.0.lock().expect("no panic while the lock is held");
         match &written {
-            Ok(()) => *pulse = Beat { written_at: Instant::now(), failure: None },
-            Err(error) => pulse.failure = Some(error.to_string()),
+            Ok(()) => *pulse = Beat::written(Instant::now()),
+            Err(error) => {
+                pulse.failure = Some(error.to_string());
+                if error.is_of_the_disk() {
+                    pulse.answered_at = Instant::now();
+                }
+            }
         }
         drop(pulse);
         written

@@ -11,6 +11,7 @@
 pub mod access;
 pub mod audit;
 pub mod backoff;
+mod build_facts;
 mod choosing;
 pub mod cli;
 pub mod collect;
@@ -29,6 +30,7 @@ pub mod redactions;
 pub mod route_changes;
 pub mod route_gaps;
 pub mod routing;
+pub mod service_manager;
 pub mod shown;
 pub mod sink_handle;
 pub mod store_told;

@@ -10,6 +10,8 @@
 //! delivering stop as above and start again with them; otherwise the reasons are logged and everything goes on as before.
 //! What is only read at the start is logged key by key.
 //!
+//! Each of these is told to the service manager, where there is one ([`crate::service_manager`]).
+//!
 //! A task that ends by itself is a fault: the program stops, and says which.
 
 use std::collections::BTreeSet;
@@ -34,6 +36,7 @@ use crate::deliver::Deliverer;
 use crate::exit_code::{Exit, Failed};
 use crate::heartbeat::Heart;
 use crate::journal_bound::Keeper;
+use crate::service_manager::{Due, Progress, ServiceManager};
 use crate::shown::status::Expected;
 use crate::shown::telemetry;
 use crate::told::Told;
@@ -56,6 +59,8 @@ const GRACE: Duration = Duration::from_secs(30);
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How soon secrets of a vault that could not be had are fetched again.
 const FETCH_AGAIN: Duration = Duration::from_secs(60);
+/// What the service manager is told of a reload that changed nothing.
+const OLD_SETTINGS: &str = "running with the old settings: the new ones are not right, see the log";
 /// How often the store is marked as in use, while something is written.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 /// What a sweep reads again at most.
@@ -70,6 +75,8 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    let manager = ServiceManager::from_environment();
+    manager.status("opening the store, and bringing it up to date where it is of an earlier version");
     let descriptors = descriptors::raise();
     let listener = match settings.server.listen {
         Some(address) => Some(server::bind(address, "server").await?),
@@ -113,11 +120,20 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     // What was found to be down is told at once.
     heart.beat().await?;
     let (beats, beating) = (CancellationToken::new(), TaskTracker::new());
+    let progress = Progress {
+        store: Arc::clone(&store),
+        clock: Arc::clone(&clock),
+        pulse: heart.pulse(),
+        expected: expects.clone(),
+        due: Due::default(),
+    };
     beating.spawn(heart.clone().run(expects, Arc::clone(&told), beats.clone()));
     let (living, tells, lives) = (heart.clone(), Arc::clone(&told), beats.clone());
     beating.spawn(async move { living.live(tells, lives).await });
-    tell_ready(&settings, &store).await?;
+    let status = tell_ready(&settings, &store).await?;
     route_gaps::warn(&settings, store.as_ref()).await?;
+    manager.ready(&status);
+    beating.spawn(manager.clone().watch(progress, beats.clone()));
     let ended = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok(Exit::Success),
@@ -133,35 +149,42 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
             () = pull_api.ended() => {
                 break Err(Failed::say(Exit::Failure, "the listener of the pull API ended by itself; see the log"));
             }
-            _ = hang_up.recv() => match validation::settings_to_reload(config, &clock).await {
-                Err(failed) => {
-                    pages.read_certificate_again();
-                    pull_api.read_certificate_again();
-                    tracing::error!(mistakes = %failed.error, "the settings are not right; going on with the old ones");
-                }
-                Ok(new) => match reload(engine, settings, new, &at_start, (&store, &clock, instance), about).await {
-                    Ok(running) => {
-                        (engine, settings) = running;
-                        handle.set(engine.onboarding());
-                        expected.send_replace(Expected::of(&settings));
-                        if let Err(error) = pages.update(&settings).await {
-                            tracing::error!(%error, "customers' pages stay where they were");
-                        }
-                        pages.read_certificate_again();
-                        pull.set(&settings, &store, &clock);
-                        if let Err(error) = pull_api.update(&settings).await {
-                            tracing::error!(%error, "the pull API stays where it was");
-                        }
-                        pull_api.read_certificate_again();
-                    }
+            _ = hang_up.recv() => {
+                manager.reloading();
+                let told_of = match validation::settings_to_reload(config, &clock).await {
                     Err(failed) => {
-                        store.close().await;
-                        return Err(failed);
+                        pages.read_certificate_again();
+                        pull_api.read_certificate_again();
+                        tracing::error!(mistakes = %failed.error, "the settings are not right; going on with the old ones");
+                        OLD_SETTINGS
                     }
-                },
-            },
+                    Ok(new) => match reload(engine, settings, new, &at_start, (&store, &clock, instance), about).await {
+                        Ok((running, in_use, told_of)) => {
+                            (engine, settings) = (running, in_use);
+                            handle.set(engine.onboarding());
+                            expected.send_replace(Expected::of(&settings));
+                            if let Err(error) = pages.update(&settings).await {
+                                tracing::error!(%error, "customers' pages stay where they were");
+                            }
+                            pages.read_certificate_again();
+                            pull.set(&settings, &store, &clock);
+                            if let Err(error) = pull_api.update(&settings).await {
+                                tracing::error!(%error, "the pull API stays where it was");
+                            }
+                            pull_api.read_certificate_again();
+                            told_of
+                        }
+                        Err(failed) => {
+                            store.close().await;
+                            return Err(failed);
+                        }
+                    },
+                };
+                manager.ready(told_of);
+            }
         }
     };
+    manager.stopping("finishing the work under way");
     tracing::info!("stopping; once more to stop at once");
     engine
         .stop(async {
@@ -185,8 +208,8 @@ pub async fn run(config: &Path, mut settings: Settings, clock: Arc<dyn Clock>) -
     ended
 }
 
-/// Tells that it runs, and with what.
-async fn tell_ready(settings: &Settings, store: &Arc<dyn Store>) -> Result<(), Failed> {
+/// Tells that it runs, and with what: in the log, and in a line for the service manager.
+async fn tell_ready(settings: &Settings, store: &Arc<dyn Store>) -> Result<String, Failed> {
     let tenants = store.tenants().await?;
     let active = tenants.iter().filter(|tenant| tenant.state == TenantState::Active);
     let (active, sources) =
@@ -206,7 +229,7 @@ async fn tell_ready(settings: &Settings, store: &Arc<dyn Store>) -> Result<(), F
         listens = if listens.is_empty() { "nowhere".to_owned() } else { listens },
         "ready: Muster is running"
     );
-    Ok(())
+    Ok(format!("running: {active} active tenants, {sources} sources, {} sinks", settings.sinks.len()))
 }
 
 /// Says that the store was put back from a copy.
@@ -228,13 +251,13 @@ async fn reload(
     at_start: &AtStart,
     (store, clock, instance): (&Arc<dyn Store>, &Arc<dyn Clock>, InstanceId),
     about: (&Arc<Told>, &Troubles),
-) -> Result<(Engine, Settings), Failed> {
+) -> Result<(Engine, Settings, &'static str), Failed> {
     // What would take down what works is found before the old ones are let go.
     let worse = engine.would_be_worse(&new, clock).await;
     if !worse.is_empty() {
         let mistakes = Mistakes(worse);
         tracing::error!(%mistakes, "the new settings would take down what works; going on with the old ones");
-        return Ok((engine, old));
+        return Ok((engine, old, OLD_SETTINGS));
     }
     for needed in at_start.differing(&AtStart::of(&new)) {
         tracing::warn!(key = format!("{}.{}", needed.section, needed.key), "{needed}");
@@ -257,12 +280,12 @@ async fn reload(
                 tracing::error!(error = %error, "cannot look for what the routes leave out");
             }
             tracing::info!("running with the new settings");
-            Ok((engine, new))
+            Ok((engine, new, "running with the new settings"))
         }
         Err(failed) => {
             tracing::error!(error = %failed.error, "the new settings cannot be used; going on with the old ones");
             about.1.clear();
-            Ok((Engine::start(&old, store, clock, instance, about, before).await?, old))
+            Ok((Engine::start(&old, store, clock, instance, about, before).await?, old, OLD_SETTINGS))
         }
     }
 }

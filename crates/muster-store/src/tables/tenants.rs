@@ -289,7 +289,7 @@ async fn change_one(
             ("UPDATE tenant SET state = ? WHERE tenant_no = ?", state.as_str().to_owned())
         }
         TenantChange::Slug(slug) => {
-            let other = sqlx::query("SELECT 1 FROM tenant WHERE slug = ? AND tenant_no <> ?");
+            let other = query("SELECT 1 FROM tenant WHERE slug = ? AND tenant_no <> ?");
             let other = other.bind(slug.as_str()).bind(tenant_no).fetch_optional(&mut *connection).await?;
             if other.is_some() {
                 return Err(StoreError::TenantExists { field: "slug", value: slug.to_string() }.into());
@@ -411,7 +411,7 @@ async fn sweep_step(connection: &mut Connection, kind: &str, no: i64) -> Result<
     };
     let mut deleted = 0;
     for sql in steps {
-        let done = query(*sql).bind(no).bind(SWEEP_ROWS).execute(&mut *connection).await?;
+        let done = query(sql).bind(no).bind(SWEEP_ROWS).execute(&mut *connection).await?;
         deleted += done.rows_affected();
     }
     if deleted == 0 {

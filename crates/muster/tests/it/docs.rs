@@ -228,7 +228,11 @@ fn calls(text: &str) -> Vec<String> {
             fenced = !fenced;
         } else if fenced || line.starts_with("    ") {
             for part in line.split(['|', ';', '#']).flat_map(|part| part.split("&&")) {
-                let part = part.trim().trim_start_matches("$ ").trim_start_matches("sudo ");
+                let part = part
+                    .trim()
+                    .trim_start_matches("$ ")
+                    .trim_start_matches("sudo ")
+                    .trim_start_matches("-u muster ");
                 calls.extend(part.strip_prefix("muster ").map(str::to_owned));
             }
         } else {
@@ -239,7 +243,7 @@ fn calls(text: &str) -> Vec<String> {
 }
 
 /// What is wrong with a call of `muster`: a command or flag that does not exist.
-fn wrong(call: &str, muster: &clap::Command) -> Option<String> {
+pub(crate) fn wrong(call: &str, muster: &clap::Command) -> Option<String> {
     let mut command = muster;
     let mut words = call.split_whitespace();
     while let Some(word) = words.next() {

@@ -16,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{Bench, Setup, ask, config, eventually};
 
 /// Lets a process write nothing into files, as a disk that fails; or whatever it likes.
-fn let_write(child: &tokio::process::Child, may: bool) {
+pub(crate) fn let_write(child: &tokio::process::Child, may: bool) {
     let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
     let limit = rustix::process::Rlimit { current: (!may).then_some(0), maximum: None };
     rustix::process::prlimit(pid, rustix::process::Resource::Fsize, limit).expect("limited");
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let bound = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr());
     bound.expect("a port").port()
 }

@@ -1,25 +1,36 @@
 //! `muster init`: a settings file with comments, a store and a master key.
 
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+mod files;
+mod missing;
+mod service;
+
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use muster_store::{Address, MasterKey};
 use serde::Serialize;
 
+use self::files::{KEEP_A_COPY, write_settings};
 use crate::config::schema;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::Output;
-
-/// The settings file that is written.
-const SETTINGS: &str = include_str!("../../../../examples/muster.toml");
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to make them.
     #[arg(default_value = ".")]
     folder: PathBuf,
+    /// The store's file, where it is to lie elsewhere than beside the settings.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// Make only what is missing: of the settings, and of the key and the store that they name.
+    #[arg(long)]
+    missing: bool,
+    /// Make a service, as root: the user muster, /etc/muster, /var/lib/muster and systemd's unit, and what is missing in them. Starts
+    /// nothing.
+    #[arg(long, conflicts_with_all = ["folder", "store", "missing"])]
+    service: bool,
 }
 
 #[derive(Serialize)]
@@ -30,10 +41,15 @@ struct Made {
 }
 
 pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
+    if args.service {
+        return service::run(output);
+    }
     let folder = &args.folder;
     make_folder(folder)?;
-    let (settings, store, key) =
-        (folder.join("muster.toml"), folder.join("muster.db"), folder.join("muster.key"));
+    if args.missing {
+        return missing::run(folder, args.store.as_deref(), output).await;
+    }
+    let (settings, store, key) = (folder.join("muster.toml"), store_of(args), folder.join("muster.key"));
     let of_editors = folder.join(schema::FILE);
     for path in [&settings, &store, &key, &of_editors] {
         // Also a link that leads nowhere.
@@ -46,12 +62,7 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     }
     let master_key = MasterKey::generate();
     master_key.write_new_file(&key).map_err(|error| Failed::new(Exit::Failure, error))?;
-    // Editors that know TOML complete and check the keys by it.
-    let text = format!("#:schema ./{}\n{SETTINGS}", schema::FILE);
-    let schema = serde_json::to_vec_pretty(&schema::schema()).map_err(std::io::Error::other)?;
-    for (path, mode, content) in [(&settings, 0o640, text.as_bytes()), (&of_editors, 0o644, &schema[..])] {
-        new_file(path, mode, content).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    write_settings(&settings, args.store.as_deref())?;
     muster_store::make(&Address::Sqlite(store.clone()), &master_key).await?.close().await;
     let made = Made {
         settings: settings.display().to_string(),
@@ -60,13 +71,17 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
     };
     output.print(&made, |_| {
         format!(
-            "made {}, {} and {}\n\n\
-             Keep a copy of the master key apart from the store: without it, nothing in the store can be read.\n\
+            "made {}, {} and {}\n\n{KEEP_A_COPY}\n\
              Next: name your app and your SIEM in {0}, then\n\n\
              \u{20}   muster validate\n    muster sink test\n    muster tenant add contoso.example\n    muster run",
             made.settings, made.store, made.master_key
         )
     })
+}
+
+/// Relative to the folder of the settings, as they say it.
+fn store_of(args: &Args) -> PathBuf {
+    args.folder.join(args.store.as_deref().unwrap_or(Path::new("muster.db")))
 }
 
 /// Makes the folder, for its owner only: a key and a store will lie in it.
@@ -88,10 +103,4 @@ fn make_folder(folder: &Path) -> Result<(), Failed> {
         .and_then(|()| std::fs::DirBuilder::new().mode(0o700).create(folder))
         .with_context(|| format!("cannot make the folder {shown}"))?;
     Ok(())
-}
-
-fn new_file(path: &Path, mode: u32, content: &[u8]) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }

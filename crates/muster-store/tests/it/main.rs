@@ -4,6 +4,7 @@ mod cluster;
 mod grants;
 mod killed;
 mod killed_replays;
+mod location;
 mod model;
 mod recorded;
 mod suite;

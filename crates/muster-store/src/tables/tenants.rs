@@ -402,7 +402,7 @@ async fn sweep_step(connection: &mut Connection, kind: &str, no: i64) -> Result<
     };
     let mut deleted = 0;
     for sql in steps {
-        let done = query(*sql).bind(no).bind(SWEEP_ROWS).execute(&mut *connection).await?;
+        let done = query(sql).bind(no).bind(SWEEP_ROWS).execute(&mut *connection).await?;
         deleted += done.rows_affected();
     }
     if deleted == 0 {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) struct Cluster {
 /// A server that runs. Linux ends it with the thread that has started it, so that is one that waits.
 struct Server {
     child: u32,
-    stop: Sender<()>,
+    stop: SyncSender<()>,
     thread: JoinHandle<()>,
 }
 
@@ -103,8 +103,8 @@ impl Cluster {
     /// Starts the server, and waits until it answers.
     pub(crate) fn run_server(&mut self, settings: &[&str]) {
         let programs = programs().expect("they were there");
-        let (stop, stopped) = channel();
-        let (starting, started) = channel();
+        let (stop, stopped) = sync_channel(1);
+        let (starting, started) = sync_channel(1);
         let mut command = as_nobody(&programs.join("postgres"));
         command.arg("-D").arg(self.folder.path().join("data"));
         command.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);

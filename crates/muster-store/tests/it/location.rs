@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use muster_store::{
-    Heartbeat, Heartbeats, InstanceId, KeyRing, Leases, MasterKey, OpenMode, PostgresSettings, SqlStore,
+    Address, Heartbeat, Heartbeats, InstanceId, KeyRing, Leases, MasterKey, OpenMode, PostgresSettings,
+    SqlStore,
 };
 
 use crate::cluster::{Cluster, address, settings};
@@ -46,6 +47,14 @@ impl Location {
             Self::Postgres(settings) => SqlStore::open_in(address(settings), keys).await,
         }
         .expect("opened")
+    }
+
+    /// As the store's own functions name it.
+    pub(crate) fn address(&self) -> Address {
+        match self {
+            Self::Sqlite(path) => Address::Sqlite(path.clone()),
+            Self::Postgres(settings) => Address::Postgres(Box::new(address(settings))),
+        }
     }
 
     /// Writes down for a worker in `folder` where it is.
@@ -91,7 +100,7 @@ pub(crate) async fn succeed(
 }
 
 /// Says that `instance` lives.
-fn heartbeat(instance: InstanceId, now: Timestamp) -> Heartbeat {
+pub(crate) fn heartbeat(instance: InstanceId, now: Timestamp) -> Heartbeat {
     Heartbeat {
         instance,
         host: "host".to_owned(),

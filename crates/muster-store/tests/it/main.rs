@@ -6,6 +6,7 @@ mod killed;
 mod killed_replays;
 mod location;
 mod model;
+mod moved;
 mod recorded;
 mod suite;
 mod worker;

@@ -195,7 +195,9 @@ const WORDS_CHARACTERS_MAX: usize = 300;
 const DETAILS_BYTES_MAX: usize = 16 << 10;
 
 fn cut(words: &str) -> String {
-    words.chars().take(WORDS_CHARACTERS_MAX).collect()
+    // PostgreSQL has no place for the character 0, and a log may move there.
+    let words = words.chars().map(|c| if c == '\0' { '\u{2400}' } else { c });
+    words.take(WORDS_CHARACTERS_MAX).collect()
 }
 
 fn details(details: &serde_json::Value) -> String {

@@ -128,6 +128,31 @@ pub enum StoreError {
         /// The store: its path or its URL.
         store: String,
     },
+    /// Its contents are elsewhere now.
+    #[error(
+        "the store was moved ({store}): it is {to} now, and what runs on both delivers twice. Name that one in `[store]`; \
+         delete this one when you need it no more"
+    )]
+    Moved {
+        /// The store: its path or its URL.
+        store: String,
+        /// Where it went.
+        to: String,
+    },
+    /// Its contents are on their way.
+    #[error(
+        "the move of the store from {from} to {to} is not done: run the same `muster store migrate` again, which goes on \
+         where it stopped, or `muster store migrate --abandon` with the same `--from` to stay there"
+    )]
+    Moving {
+        /// Where from.
+        from: String,
+        /// Where to.
+        to: String,
+    },
+    /// A store cannot be moved, or not there.
+    #[error("the store was not moved: {0}")]
+    NotMoved(String),
     /// A sealed value cannot be opened.
     #[error("cannot open sealed data of {what}: {source}")]
     Sealing {

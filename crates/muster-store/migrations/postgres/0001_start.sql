@@ -515,25 +515,32 @@ CREATE TABLE numbering (
 ) WITH (fillfactor = 10);
 INSERT INTO numbering (name, seq) VALUES ('journal_batch', 0);
 
+-- The partition that a batch falls into.
+CREATE FUNCTION make_partition(batch_no BIGINT) RETURNS BIGINT LANGUAGE plpgsql AS $$
+DECLARE
+    span BIGINT := $1 >> 24;
+    part TEXT := 'journal_batch_' || span;
+BEGIN
+    IF to_regclass(part) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I (LIKE journal_batch INCLUDING ALL)', part);
+        EXECUTE format('ALTER TABLE journal_batch ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
+            part, span << 24, (span + 1) << 24);
+    END IF;
+    RETURN span;
+END $$;
+
 -- The number of the next batch, and a partition for it. Numbers rise with the spans of time, whatever the clock does; what is
 -- old of the journal goes by dropping a partition. Spans are counted from the first batch: the tables multiply numbers by 2^20.
 CREATE FUNCTION next_batch(accepted_at BIGINT) RETURNS BIGINT LANGUAGE plpgsql AS $$
 DECLARE
     span   BIGINT;
     number BIGINT;
-    part   TEXT;
 BEGIN
     INSERT INTO meta (key, value) VALUES ('partitions_since', $1) ON CONFLICT DO NOTHING;
     SELECT ($1 - since.value::BIGINT) / width.value::BIGINT INTO span FROM meta since, meta width
         WHERE since.key = 'partitions_since' AND width.key = 'partition_span';
     UPDATE numbering SET seq = greatest(seq + 1, (span << 24) + 1) WHERE name = 'journal_batch' RETURNING seq INTO number;
-    span := number >> 24;
-    part := 'journal_batch_' || span;
-    IF to_regclass(part) IS NULL THEN
-        EXECUTE format('CREATE TABLE %I (LIKE journal_batch INCLUDING ALL)', part);
-        EXECUTE format('ALTER TABLE journal_batch ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
-            part, span << 24, (span + 1) << 24);
-    END IF;
+    PERFORM make_partition(number);
     RETURN number;
 END $$;
 

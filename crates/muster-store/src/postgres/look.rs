@@ -5,7 +5,7 @@ use super::failure::worded;
 use super::open::{Layout, MIGRATIONS, connect_to_primary, layout};
 use crate::known_keys::KnownKeys;
 use crate::sql::Connection;
-use crate::tables::meta::signing_key;
+use crate::tables::meta::{check_not_moved, signing_key};
 use crate::tables::nodes::has_living_node;
 use crate::{KeyRing, StoreError, StoreLook};
 
@@ -44,6 +44,7 @@ async fn see(
         }
         Layout::Known { version, .. } => version,
     };
+    check_not_moved(connection, shown).await?;
     if let Some(ring) = keys {
         signing_key(connection, shown, &KnownKeys::new(shown.clone(), ring)).await?;
     }

@@ -10,7 +10,7 @@ use super::failure::worded;
 use super::{Database, PostgresAddress};
 use crate::known_keys::KnownKeys;
 use crate::sql::{Connection, PostgresReaders, query};
-use crate::tables::meta::{make_keys, signing_key};
+use crate::tables::meta::{check_not_moved, make_keys, signing_key};
 use crate::{KeyRing, SigningKey, StoreError};
 
 /// The steps from one layout of the tables to the next.
@@ -51,6 +51,7 @@ pub(crate) async fn open(address: PostgresAddress, ring: &KeyRing, make: bool) -
     let opening = async {
         migrate(&mut connection, &database, ring, &keys, make).await?;
         connection.run(database.begin(false)).await.map_err(failed)?;
+        check_not_moved(&mut connection, &shown).await?;
         let signing_key = signing_key(&mut connection, &shown, &keys).await?;
         connection.run("COMMIT").await.map_err(failed)?;
         Ok::<_, StoreError>(signing_key)

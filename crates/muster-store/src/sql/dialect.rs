@@ -63,15 +63,20 @@ fn numbered(sql: &str) -> String {
 
 /// A text as PostgreSQL can keep it: it has no place for the character 0, neither as such nor as an escape in JSON.
 /// The sign that stands for it in print takes its place; whatever is told apart by a hash of its content still is.
-pub(super) fn text(text: &str) -> Cow<'_, str> {
-    let mut text = Cow::Borrowed(text);
-    if text.contains('\0') {
-        text = Cow::Owned(text.replace('\0', "\u{2400}"));
-    }
+pub(crate) fn text(text: &str) -> Cow<'_, str> {
+    let mut text = without_zero(text);
     if text.contains("\\u0000") {
         text = Cow::Owned(without_escaped_zero(&text));
     }
     text
+}
+
+/// The same for what is never read as JSON.
+pub(crate) fn without_zero(text: &str) -> Cow<'_, str> {
+    match text.contains('\0') {
+        true => Cow::Owned(text.replace('\0', "\u{2400}")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// `\u0000` becomes `\u2400`, unless the backslash is itself escaped.

@@ -8,7 +8,8 @@ mod query;
 mod readers;
 mod row;
 
-pub(crate) use self::query::{Query, query};
+pub(crate) use self::dialect::text as keepable;
+pub(crate) use self::query::{Query, Value, query};
 pub(crate) use self::readers::{PostgresReaders, Readers, is_cut};
 pub(crate) use self::row::Row;
 

@@ -38,6 +38,8 @@ impl Done {
 pub(crate) enum Value<'q> {
     Integer(Option<i64>),
     Text(Option<Cow<'q, str>>),
+    /// A text that is kept and never looked into: JSON of which a hash is kept, too, keeps its escapes.
+    Exact(Option<Cow<'q, str>>),
     Bytes(Option<Cow<'q, [u8]>>),
 }
 
@@ -184,7 +186,9 @@ impl<'q> Query<'q> {
         for value in &self.values {
             let added = match value {
                 Value::Integer(value) => arguments.add(*value),
-                Value::Text(value) => arguments.add(value.as_deref().map(str::to_owned)),
+                Value::Text(value) | Value::Exact(value) => {
+                    arguments.add(value.as_deref().map(str::to_owned))
+                }
                 Value::Bytes(value) => arguments.add(value.as_deref().map(<[u8]>::to_vec)),
             };
             added.map_err(sqlx::Error::Encode)?;
@@ -201,6 +205,7 @@ impl<'q> Query<'q> {
             let added = match value {
                 Value::Integer(value) => arguments.add(*value),
                 Value::Text(value) => arguments.add(value.as_deref().map(dialect::text)),
+                Value::Exact(value) => arguments.add(value.as_deref().map(dialect::without_zero)),
                 Value::Bytes(value) => arguments.add(value.as_deref()),
             };
             added.map_err(sqlx::Error::Encode)?;

@@ -16,7 +16,7 @@ use super::lock_file::{Beside, Wal, beside, is_locked, wal_beside};
 use super::open::{APPLICATION_ID, IDENTITY, MIGRATIONS, number};
 use crate::known_keys::KnownKeys;
 use crate::sql::Connection;
-use crate::tables::meta::signing_key;
+use crate::tables::meta::{check_not_moved, signing_key};
 use crate::{KeyRing, StoreError, StoreLook};
 
 /// How long it is waited for a process that has locked the database.
@@ -68,6 +68,7 @@ async fn see(
     if version > known {
         return Err(StoreError::TooNew { store: shown.to_owned() });
     }
+    check_not_moved(connection, shown).await?;
     if let Some(ring) = keys.filter(|_| version >= IDENTITY) {
         signing_key(connection, shown, &KnownKeys::new(shown.to_owned(), ring)).await?;
     }

@@ -12,7 +12,7 @@ use super::failure::{file_error, worded};
 use super::lock_file::{part_from_foreign_wal, try_lock};
 use crate::known_keys::KnownKeys;
 use crate::sql::{Connection, query};
-use crate::tables::meta::{make_keys, signing_key};
+use crate::tables::meta::{check_not_moved, make_keys, signing_key};
 use crate::{KeyRing, OpenMode, SigningKey, StoreError};
 
 /// Leads every database of Muster, so that another program's is not taken for one: "MSTR".
@@ -80,6 +80,7 @@ pub(crate) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<
     let mut writer = Connection::from(writing.connect().await.map_err(failed)?);
     let keys = KnownKeys::new(shown.clone(), ring);
     migrate(&mut writer, &shown, ring, &keys).await?;
+    check_not_moved(&mut writer, &shown).await?;
     let signing_key = signing_key(&mut writer, &shown, &keys).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS_MAX)

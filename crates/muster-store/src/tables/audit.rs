@@ -8,7 +8,7 @@ use super::rows::odd;
 use crate::audit::{LogEnd, StoredEvent, Verifier, chain};
 use crate::engine::SqlStore;
 use crate::failure::Failure;
-use crate::sql::{Connection, Row, query};
+use crate::sql::{Connection, Row, Value, query};
 use crate::stored::{count, nanoseconds};
 use crate::writer::Durability;
 use crate::{AuditEvent, AuditLog, AuditVerdict, NewAuditEvent, SigningKey, StoreError};
@@ -87,7 +87,7 @@ pub(crate) async fn append(
     .bind(&event.actor)
     .bind(&event.action)
     .bind(&event.subject)
-    .bind(&event.details)
+    .bind(Value::Exact(Some(event.details.as_str().into())))
     .bind(&event.previous)
     .bind(&event.hash)
     .execute(&mut *connection)

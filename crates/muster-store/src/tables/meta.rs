@@ -69,6 +69,39 @@ pub(crate) async fn set_meta(connection: &mut Connection, key: &str, value: &str
     Ok(())
 }
 
+/// Where a store is being moved to, and where it has gone: the number of the move, and the other's name.
+pub(crate) const MOVING_TO: &str = "moving_to";
+pub(crate) const MOVED_TO: &str = "moved_to";
+/// Where a store that is not whole yet comes from.
+pub(crate) const MOVING_FROM: &str = "moving_from";
+
+/// What is written of a move.
+pub(crate) async fn move_mark(
+    connection: &mut Connection,
+    key: &'static str,
+) -> Result<Option<(String, String)>, sqlx::Error> {
+    let row =
+        query("SELECT value FROM meta WHERE key = ?").bind(key).fetch_optional(&mut *connection).await?;
+    let value: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(value.and_then(|value| value.split_once(' ').map(|(id, other)| (id.to_owned(), other.to_owned()))))
+}
+
+/// Refuses a store that was moved, or is not whole yet: else two could run on the same records, and double them.
+pub(crate) async fn check_not_moved(connection: &mut Connection, shown: &str) -> Result<(), StoreError> {
+    let failed = |error: sqlx::Error| worded(&error, shown, "open");
+    let store = shown.to_owned();
+    if let Some((_, to)) = move_mark(connection, MOVED_TO).await.map_err(failed)? {
+        return Err(StoreError::Moved { store, to });
+    }
+    if let Some((_, to)) = move_mark(connection, MOVING_TO).await.map_err(failed)? {
+        return Err(StoreError::Moving { from: store, to });
+    }
+    match move_mark(connection, MOVING_FROM).await.map_err(failed)? {
+        Some((_, from)) => Err(StoreError::Moving { from, to: store }),
+        None => Ok(()),
+    }
+}
+
 /// Makes the signing key and the end of the audit log, in the transaction that makes their places and at no other time:
 /// were they made wherever they are missing, whoever deletes them could begin a log of their own.
 ///

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use muster_store::{PostgresAddress, PostgresSettings};
@@ -26,8 +29,8 @@ pub(crate) struct Cluster {
 /// A server that runs. Linux ends it with the thread that has started it, so that is one that waits.
 struct Server {
     child: u32,
-    stop: Sender<()>,
-    ended: Receiver<()>,
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
 }
 
 /// The folder of the programs; none where they are not installed, which the test says, or which fails it.
@@ -63,6 +66,19 @@ fn run(command: &mut Command) {
 }
 
 impl Cluster {
+    /// One that the tests which run at the same time have in common, each with schemas of its own; it ends with the last of
+    /// them. Nothing is synced: only processes are killed, never the machine.
+    pub(crate) fn shared() -> Option<Arc<Self>> {
+        static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cluster) = shared.upgrade() {
+            return Some(cluster);
+        }
+        let cluster = Arc::new(Self::start(&["fsync=off", "max_connections=200"])?);
+        *shared = Arc::downgrade(&cluster);
+        Some(cluster)
+    }
+
     /// A server that listens at a port of its own on this machine, with a database `muster` of a user `muster`, who is not a
     /// superuser. Where crashes of the server itself are not of interest, nothing is synced.
     pub(crate) fn start(settings: &[&str]) -> Option<Self> {
@@ -87,9 +103,8 @@ impl Cluster {
     /// Starts the server, and waits until it answers.
     pub(crate) fn run_server(&mut self, settings: &[&str]) {
         let programs = programs().expect("they were there");
-        let (stop, stopped) = channel();
-        let (ending, ended) = channel();
-        let (starting, started) = channel();
+        let (stop, stopped) = sync_channel(1);
+        let (starting, started) = sync_channel(1);
         let mut command = as_nobody(&programs.join("postgres"));
         command.arg("-D").arg(self.folder.path().join("data"));
         command.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
@@ -97,16 +112,15 @@ impl Cluster {
         for setting in settings {
             command.args(["-c", setting]);
         }
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             let mut child: Child = command.spawn().expect("it starts");
             starting.send(child.id()).expect("it is waited for");
             // Told to stop, or forgotten with all else.
             stopped.recv().unwrap_or_default();
             drop(child.wait());
-            ending.send(()).unwrap_or_default();
         });
         let child = started.recv().expect("it started");
-        self.server = Some(Server { child, stop, ended });
+        self.server = Some(Server { child, stop, thread });
         let ready = programs.join("pg_isready");
         for _ in 0..600 {
             let asked = Command::new(&ready)
@@ -127,7 +141,12 @@ impl Cluster {
         let pid = rustix::process::Pid::from_raw(server.child.cast_signed()).expect("a process");
         rustix::process::kill_process(pid, signal).expect("it is there");
         drop(server.stop);
-        server.ended.recv().expect("it ended");
+        server.thread.join().expect("it ended");
+    }
+
+    /// Where it keeps everything.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Runs SQL as the superuser.
@@ -142,17 +161,23 @@ impl Cluster {
 
     /// How a store in a new schema of it is reached.
     pub(crate) fn new_store(&self) -> PostgresSettings {
-        PostgresSettings {
-            url: format!("postgres://muster@127.0.0.1:{}/muster", self.port),
-            password: None,
-            ssl_mode: None,
-            ca: None,
-            client_certificate: None,
-            schema: format!("s{}", Uuid::new_v4().simple()),
-            connections: 4,
-            statement_timeout: Duration::from_secs(30),
-            partition: Duration::from_secs(86_400),
-        }
+        let url = format!("postgres://muster@127.0.0.1:{}/muster", self.port);
+        settings(&url, &format!("s{}", Uuid::new_v4().simple()))
+    }
+}
+
+/// How the store in this schema is reached.
+pub(crate) fn settings(url: &str, schema: &str) -> PostgresSettings {
+    PostgresSettings {
+        url: url.to_owned(),
+        password: None,
+        ssl_mode: None,
+        ca: None,
+        client_certificate: None,
+        schema: schema.to_owned(),
+        connections: 4,
+        statement_timeout: Duration::from_secs(30),
+        partition: Duration::from_secs(86_400),
     }
 }
 
@@ -169,7 +194,10 @@ pub(crate) fn address(settings: &PostgresSettings) -> PostgresAddress {
 
 /// A port that nobody listens at, below those that connections are given.
 fn free_port() -> u16 {
-    let mut port = 12_000 + u16::try_from(std::process::id() % 7_000).expect("a port");
+    // Each server of this process looks from elsewhere on: the port is taken only once the server listens.
+    static SERVERS: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + u16::try_from(std::process::id() % 7_000).expect("a port");
+    let mut port = first + 100 * SERVERS.fetch_add(1, Ordering::Relaxed);
     while std::net::TcpListener::bind(("127.0.0.1", port)).is_err() {
         port += 1;
     }

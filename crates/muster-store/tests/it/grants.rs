@@ -14,6 +14,9 @@ use muster_store::{
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use crate::cluster::Cluster;
+use crate::location::Location;
+
 const LEASE: Duration = Duration::from_secs(60);
 const WORKERS: usize = 3;
 
@@ -64,6 +67,7 @@ struct Model {
 
 struct Run {
     folder: tempfile::TempDir,
+    location: Location,
     stores: Vec<SqlStore>,
     model: Model,
     /// The fence that each worker got last.
@@ -85,13 +89,14 @@ impl Run {
         Timestamp::from_second(1_790_000_000 + self.now).expect("in range")
     }
 
-    async fn new() -> Self {
+    async fn new(cluster: Option<&Cluster>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let key = MasterKey::generate();
         key.write_new_file(&folder.path().join("keys")).expect("written");
-        let store = SqlStore::create(&folder.path().join("db"), &key).await.expect("created");
+        let location = Location::new(folder.path(), "db", cluster);
+        let store = location.create(&key).await;
         let (model, fences) = (Model::default(), [None; WORKERS]);
-        let mut run = Self { folder, stores: Vec::new(), model, fences, now: 0, tokens: 0 };
+        let mut run = Self { folder, location, stores: Vec::new(), model, fences, now: 0, tokens: 0 };
         let new = NewTenant {
             id: tenant(),
             slug: "contoso".parse().expect("a slug"),
@@ -112,7 +117,7 @@ impl Run {
     async fn open(&mut self) {
         for mode in [OpenMode::Exclusive, OpenMode::Shared] {
             let keys = KeyRing::read_file(&self.keys()).expect("whole");
-            let store = SqlStore::open(&self.folder.path().join("db"), mode, &keys).await.expect("opened");
+            let store = self.location.open(mode, &keys).await;
             let file = self.keys();
             self.stores.push(store.rereading_keys(Arc::new(move || Ok(KeyRing::read_file(&file)?))));
         }
@@ -230,14 +235,19 @@ impl Run {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 200, ..ProptestConfig::default() })]
-
-    #[test]
-    fn grants_are_kept_by_whoever_leased_them_last(steps in steps()) {
+/// Grants are kept by whoever leased them last.
+fn check(cluster: Option<&Cluster>) {
+    // Named, as the file of what failed once is found by it.
+    let config = ProptestConfig {
+        cases: 32,
+        max_shrink_iters: 200,
+        source_file: Some(file!()),
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |(steps in steps())| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let mut run = Run::new().await;
+            let mut run = Run::new(cluster).await;
             for step in steps {
                 run.step(step).await;
             }
@@ -246,5 +256,16 @@ proptest! {
             run.lease(0).await;
             assert_eq!(run.stores[1].verify_audit().await.expect("checked").first_bad, None);
         });
-    }
+    });
+}
+
+#[test]
+fn grants_are_kept_by_whoever_leased_them_last() {
+    check(None);
+}
+
+#[test]
+fn grants_are_kept_by_whoever_leased_them_last_on_postgres() {
+    let Some(cluster) = Cluster::shared() else { return };
+    check(Some(&cluster));
 }

@@ -2,6 +2,7 @@
 //! whatever moment: its successor finds everything readable, and what was acknowledged kept.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan};
@@ -12,6 +13,8 @@ use muster_store::{
 };
 use uuid::Uuid;
 
+use crate::cluster::Cluster;
+use crate::location::Location;
 use crate::worker::{self, say};
 
 const STORE: &str = "killed.db";
@@ -29,9 +32,9 @@ fn start() -> Timestamp {
     Timestamp::from_second(1_790_000_000).expect("in range")
 }
 
-async fn open(folder: &Path) -> SqlStore {
+async fn open(folder: &Path, location: &Location) -> SqlStore {
     let keys = KeyRing::read_file(&folder.join(KEYS)).expect("the file is whole");
-    SqlStore::open(&folder.join(STORE), OpenMode::Exclusive, &keys).await.expect("the file has the right key")
+    location.open(OpenMode::Exclusive, &keys).await
 }
 
 /// An hour after the last renewal.
@@ -61,13 +64,11 @@ fn token(number: u64) -> Secret<String> {
 }
 
 #[tokio::test]
-#[ignore = "started, and killed, by the test below"]
+#[ignore = "started, and killed, by the tests below"]
 async fn worker() {
     let folder = Path::new(".");
-    if !folder.join(STORE).exists() {
-        return;
-    }
-    let store = open(folder).await;
+    let Some(location) = Location::of_worker(folder) else { return };
+    let store = open(folder, &location).await;
     loop {
         let now = next_hour(&store).await;
         let (number, fence) = leased(&store, now).await;
@@ -93,10 +94,22 @@ async fn worker() {
 
 #[tokio::test]
 async fn a_killed_process_leaves_everything_readable() {
+    check(None).await;
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_everything_readable_on_postgres() {
+    let Some(cluster) = Cluster::shared() else { return };
+    check(Some(&cluster)).await;
+}
+
+async fn check(cluster: Option<&Cluster>) {
     let folder = tempfile::tempdir().expect("a folder");
     let key = MasterKey::generate();
     key.write_new_file(&folder.path().join(KEYS)).expect("written");
-    let store = SqlStore::create(&folder.path().join(STORE), &key).await.expect("created");
+    let location = Location::new(folder.path(), STORE, cluster);
+    location.tell_worker(folder.path());
+    let store = location.create(&key).await;
     let new = NewTenant {
         id: tenant(),
         slug: "contoso".parse().expect("a slug"),
@@ -124,8 +137,8 @@ async fn a_killed_process_leaves_everything_readable() {
     for round in 0..ROUNDS {
         // Killed after a few steps, each time at another moment of the next.
         kept = kill_worker(folder.path(), kept + 1 + round % 3, Duration::from_micros(1500 * round));
-        no_secret_in_the_clear(folder.path());
-        let store = open(folder.path()).await;
+        no_secret_in_the_clear(cluster.map_or(folder.path(), Cluster::folder));
+        let store = open(folder.path(), &location).await;
         let (number, _) = leased(&store, next_hour(&store).await).await;
         assert!((kept..=kept + 1).contains(&number), "{number} is kept, {kept} was acknowledged");
         kept = number;
@@ -140,7 +153,7 @@ async fn a_killed_process_leaves_everything_readable() {
         assert!(keys.find(&sealing).is_some(), "the file does not open the store");
         store.close().await;
     }
-    let store = open(folder.path()).await;
+    let store = open(folder.path(), &location).await;
     let now = next_hour(&store).await;
     let done = rotate_key_file(&store, &folder.path().join(KEYS), &MasterKey::generate(), "test", now).await;
     done.expect("rotated");
@@ -160,11 +173,14 @@ fn kill_worker(folder: &Path, until: u64, then: Duration) -> u64 {
     last
 }
 
+/// Looks through all that the store has written, where it keeps that.
 fn no_secret_in_the_clear(folder: &Path) {
-    for entry in std::fs::read_dir(folder).expect("listed") {
-        let path = entry.expect("listed").path();
-        let bytes = std::fs::read(&path).expect("read");
-        let found = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
-        assert!(!found, "{}", path.display());
-    }
+    let contains = |text: &str| {
+        let mut search = Command::new("grep");
+        // Files may go meanwhile.
+        search.args(["--recursive", "--text", "--quiet", "--no-messages", "--fixed-strings", text]);
+        search.arg(folder).status().expect("searched").success()
+    };
+    assert!(contains("contoso"), "what is not sealed is found");
+    assert!(!contains(SECRET), "a secret in the clear in {}", folder.display());
 }

@@ -15,6 +15,8 @@ use muster_store::{
 };
 use uuid::Uuid;
 
+use crate::cluster::Cluster;
+use crate::location::Location;
 use crate::worker::{self, say};
 
 const STORE: &str = "killed.db";
@@ -33,9 +35,9 @@ fn at(round: i64) -> Timestamp {
     Timestamp::from_second(1_790_000_000 + round * 1000).expect("in range")
 }
 
-async fn open(folder: &Path) -> SqlStore {
+async fn open(folder: &Path, location: &Location) -> SqlStore {
     let keys = KeyRing::read_file(&folder.join(KEYS)).expect("the file is whole");
-    SqlStore::open(&folder.join(STORE), OpenMode::Exclusive, &keys).await.expect("opened")
+    location.open(OpenMode::Exclusive, &keys).await
 }
 
 /// Lines that are whole, as pairs of number and id.
@@ -92,14 +94,12 @@ async fn replay(store: &SqlStore, now: Timestamp) {
 }
 
 #[tokio::test]
-#[ignore = "started, and killed, by the test below"]
+#[ignore = "started, and killed, by the tests below"]
 async fn worker() {
     let folder = Path::new(".");
-    if !folder.join(STORE).exists() {
-        return;
-    }
+    let Some(location) = Location::of_worker(folder) else { return };
     let round: i64 = std::fs::read_to_string("round").expect("a round").parse().expect("a number");
-    let store = open(folder).await;
+    let store = open(folder, &location).await;
     let me = InstanceId(Uuid::new_v4());
     store.take_over(me, at(round)).await.expect("taken over");
     let lease = store.lease_due_sources(me, 1, LEASE, at(round)).await.expect("leased").remove(0);
@@ -129,10 +129,22 @@ async fn worker() {
 
 #[tokio::test]
 async fn a_killed_replay_loses_and_doubles_nothing() {
+    check(None).await;
+}
+
+#[tokio::test]
+async fn a_killed_replay_loses_and_doubles_nothing_on_postgres() {
+    let Some(cluster) = Cluster::shared() else { return };
+    check(Some(&cluster)).await;
+}
+
+async fn check(cluster: Option<&Cluster>) {
     let folder = tempfile::tempdir().expect("a folder");
     let key = MasterKey::generate();
     key.write_new_file(&folder.path().join(KEYS)).expect("written");
-    let store = SqlStore::create(&folder.path().join(STORE), &key).await.expect("created");
+    let location = Location::new(folder.path(), STORE, cluster);
+    location.tell_worker(folder.path());
+    let store = location.create(&key).await;
     let new = NewTenant {
         id: tenant(),
         slug: "contoso".parse().expect("a slug"),
@@ -150,7 +162,7 @@ async fn a_killed_replay_loses_and_doubles_nothing() {
         std::fs::write(folder.path().join("round"), (round + 1).to_string()).expect("written");
         kill_worker(folder.path(), 3 + round % 4, Duration::from_micros(700 * round));
     }
-    let store = open(folder.path()).await;
+    let store = open(folder.path(), &location).await;
     let now = at(ROUNDS as i64 + 1);
     store.take_over(InstanceId(Uuid::new_v4()), now).await.expect("taken over");
     replay(&store, now).await;

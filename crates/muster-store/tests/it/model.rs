@@ -3,17 +3,21 @@
 //! asked for.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{ContentHash, Cursor, RecordHead, Selection, Severity, Slug, Source, TenantState};
 use muster_store::{
-    AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Leases,
-    Ledger, LedgerFilter, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, PollResult, ReplayRequest,
-    ReplayTo, Replays, SourceLease, Sources, SqlStore, StoreError, Tenants,
+    AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Ledger,
+    LedgerFilter, Lifetime, MasterKey, NewRecord, NewTenant, OpenMode, PollResult, ReplayRequest, ReplayTo,
+    Replays, SourceLease, Sources, SqlStore, StoreError, Tenants,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
+
+use crate::cluster::Cluster;
+use crate::location::{Location, succeed};
 
 const SINKS: [&str; 2] = ["splunk", "file"];
 const LEASE: Duration = Duration::from_secs(60);
@@ -148,8 +152,9 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_790_000_000 + seconds).expect("in range")
 }
 
-struct Run {
-    folder: tempfile::TempDir,
+struct Run<'c> {
+    location: Location,
+    cluster: Option<&'c Cluster>,
     key: MasterKey,
     store: SqlStore,
     sources: [SourceLease; 2],
@@ -158,11 +163,11 @@ struct Run {
     instance: u128,
 }
 
-impl Run {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+impl<'c> Run<'c> {
+    async fn new(folder: &Path, cluster: Option<&'c Cluster>) -> Self {
+        let location = Location::new(folder, "db", cluster);
         let key = MasterKey::generate();
-        let store = SqlStore::create(&folder.path().join("db"), &key).await.expect("created");
+        let store = location.create(&key).await;
         for number in 0..2_u128 {
             let tenant = NewTenant {
                 id: Uuid::from_u128(number + 1).into(),
@@ -178,7 +183,7 @@ impl Run {
             store.add_tenant(tenant, "test", at(number as i64)).await.expect("added");
         }
         let sources = lease(&store, 1, 10).await;
-        Self { folder, key, store, sources, model: Model::default(), now: 10, instance: 1 }
+        Self { location, cluster, key, store, sources, model: Model::default(), now: 10, instance: 1 }
     }
 
     async fn accept(&self, lease: &SourceLease, items: &[Item]) -> Result<u32, StoreError> {
@@ -292,11 +297,9 @@ impl Run {
     async fn crash(mut self) -> Self {
         drop(self.store);
         self.instance += 1;
-        let path = self.folder.path().join("db");
-        self.store =
-            SqlStore::open(&path, OpenMode::Exclusive, &self.key.clone().into()).await.expect("opened");
-        let me = InstanceId(Uuid::from_u128(self.instance));
-        self.store.take_over(me, at(self.now)).await.expect("taken over");
+        self.store = self.location.open(OpenMode::Exclusive, &self.key.clone().into()).await;
+        let nodes = [self.instance - 1, self.instance].map(|number| InstanceId(Uuid::from_u128(number)));
+        succeed(&self.store, self.cluster, &self.location, nodes, at(self.now)).await;
         self.sources = lease(&self.store, self.instance, self.now).await;
         self
     }
@@ -349,13 +352,14 @@ async fn lease(store: &SqlStore, instance: u128, now: i64) -> [SourceLease; 2] {
     leases.try_into().expect("both are due")
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn each_version_reaches_each_sink_once_and_in_order(steps in steps()) {
+/// Each version reaches each sink once and in order.
+fn check(cluster: Option<&Cluster>) {
+    let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(steps in steps())| {
+        let folder = tempfile::tempdir().expect("a folder");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let mut run = Run::new().await;
+            let mut run = Run::new(folder.path(), cluster).await;
             for step in &steps {
                 run = run.step(step).await;
             }
@@ -367,5 +371,16 @@ proptest! {
             }
             run.store.close().await;
         });
-    }
+    });
+}
+
+#[test]
+fn each_version_reaches_each_sink_once_and_in_order() {
+    check(None);
+}
+
+#[test]
+fn each_version_reaches_each_sink_once_and_in_order_on_postgres() {
+    let Some(cluster) = Cluster::shared() else { return };
+    check(Some(&cluster));
 }

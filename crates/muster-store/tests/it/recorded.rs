@@ -32,7 +32,7 @@ fn tenant(number: u128) -> TenantId {
 }
 
 /// A copy of the recorded store in `folder`.
-fn copy_to(folder: &Path) {
+pub(crate) fn copy_to(folder: &Path) {
     let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded");
     for name in ["store.db", "store.db.lock", "master.key"] {
         let copy = folder.join(name);

@@ -1,6 +1,7 @@
 //! The conformance suite on both engines.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -49,7 +50,7 @@ async fn sqlite_conforms() {
 }
 
 struct Postgres {
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
     settings: PostgresSettings,
     key: MasterKey,
 }
@@ -79,7 +80,7 @@ impl Engine for Postgres {
 
 #[tokio::test]
 async fn postgres_conforms() {
-    let Some(cluster) = Cluster::start(&["fsync=off", "max_connections=200"]) else { return };
+    let Some(cluster) = Cluster::shared() else { return };
     let settings = cluster.new_store();
     run_all(&mut Postgres { cluster, settings, key: MasterKey::generate() }).await;
 }

@@ -13,6 +13,7 @@ mod changes;
 mod choosing;
 mod cli;
 #[path = "../../../muster-store/tests/it/cluster.rs"]
+#[expect(dead_code, reason = "the tests of the store need more of it")]
 mod cluster;
 mod connector;
 mod corpus;

@@ -15,10 +15,11 @@ use uuid::Uuid;
 use crate::failure::worded;
 use crate::known_keys::KnownKeys;
 use crate::packing::Packer;
-use crate::postgres::{Database, PostgresAddress};
+use crate::postgres::PostgresAddress;
+use crate::postgres::database::Database;
 use crate::sql::{Connection, Readers, query};
 use crate::sqlite::{SqliteFile, copies, lock_file};
-use crate::tables::nodes::has_living_node;
+use crate::tables::living::has_living_node;
 use crate::writer::{self, Doing, Durability, Link, WriterHandle, erasing};
 use crate::{
     CopyContents, KeyRing, Lifetime, MasterKey, OpenMode, ReadKeys, Restoration, SigningKey, StoreError,

@@ -52,7 +52,7 @@ impl Failure {
 
 /// What a database said, in words, for the store at `store`.
 pub(crate) fn worded(error: &sqlx::Error, store: &str, doing: &'static str) -> StoreError {
-    match store.starts_with(postgres::SCHEME) {
+    match store.starts_with(postgres::address::SCHEME) {
         true => postgres::failure::worded(error, store, doing),
         false => sqlite::failure::worded(error, store, doing),
     }

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::failure::{Failure, worded};
-use crate::postgres::Database;
+use crate::postgres::database::Database;
 use crate::sql::Connection;
 
 /// How many requests share a commit at most.

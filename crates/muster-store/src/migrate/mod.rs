@@ -8,7 +8,10 @@
 
 mod numbers;
 mod side;
+mod step;
 mod tables;
+
+pub use self::step::MoveStep;
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -16,8 +19,8 @@ use uuid::Uuid;
 use self::side::{Side, shown};
 use self::tables::{Digest, Table};
 use crate::sql::query;
+use crate::tables::living::has_living_node;
 use crate::tables::meta::{MOVED_TO, MOVING_FROM, MOVING_TO, move_mark, set_meta};
-use crate::tables::nodes::has_living_node;
 use crate::{Address, KeyRing, StoreError};
 
 /// What came of a move.
@@ -42,17 +45,6 @@ pub struct MovedTable {
     pub there_before: u64,
     /// A hash of all of them.
     pub hash: String,
-}
-
-/// How far a move has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MoveStep<'a> {
-    /// The source is looked through for damage.
-    Checking,
-    /// Rows of a table are copied: so many of so many are there.
-    Copying(&'a str, u64, u64),
-    /// Both sides of a table are compared.
-    Comparing(&'a str),
 }
 
 /// Moves the store at `from` to `to`: one of them in a file, the other in a database. `told` is told how far it has come.

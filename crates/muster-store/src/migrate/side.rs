@@ -4,16 +4,16 @@ use std::fs::File;
 
 use sqlx::ConnectOptions;
 
-use super::tables::Table;
 use crate::failure::worded;
 use crate::known_keys::KnownKeys;
-use crate::postgres::Database;
-use crate::postgres::open::{Layout, MIGRATIONS, connect_to_primary, layout};
+use crate::postgres::connect::connect_to_primary;
+use crate::postgres::database::Database;
+use crate::postgres::open::{Layout, MIGRATIONS, layout};
 use crate::sql::{Connection, query};
 use crate::sqlite::lock_file::{part_from_foreign_wal, try_lock};
 use crate::sqlite::open::{number, options, versions};
+use crate::tables::living::has_living_node;
 use crate::tables::meta::signing_key;
-use crate::tables::nodes::has_living_node;
 use crate::{Address, KeyRing, Lifetime, PostgresAddress, SqlStore, StoreError};
 
 const DOING: &str = "move the store";
@@ -147,9 +147,9 @@ impl Side {
         }
     }
 
-    /// Whether the columns of a table are those that it has here.
-    pub(super) async fn has_columns_of(&mut self, table: &Table) -> Result<bool, StoreError> {
-        let (name, is_postgres) = (table.name.clone(), self.file.is_none());
+    /// The columns that a table has here, sorted.
+    pub(super) async fn columns_of(&mut self, table: &str) -> Result<Vec<String>, StoreError> {
+        let (name, is_postgres) = (table.to_owned(), self.file.is_none());
         let mut found: Vec<String> = self
             .read(async |connection| {
                 let columns = match is_postgres {
@@ -163,10 +163,8 @@ impl Side {
                 rows.iter().map(|row| row.try_get(0)).collect()
             })
             .await?;
-        let mut wanted: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
         found.sort();
-        wanted.sort();
-        Ok(found == wanted)
+        Ok(found)
     }
 
     async fn begin_reading(&mut self) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The tables of a store: copied in batches, counted, and hashed.
 
-use super::MoveStep;
 use super::side::Side;
+use super::step::MoveStep;
 use crate::StoreError;
 use crate::sql::{Connection, Query, Row, Value, keepable, query};
 use crate::tables::meta::{MOVED_TO, MOVING_FROM, MOVING_TO};
@@ -62,6 +62,12 @@ impl Table {
     /// Whether a new store has rows in it.
     pub(super) fn is_the_stores_own(&self) -> bool {
         matches!(self.name.as_str(), "meta" | "journal_size")
+    }
+
+    fn sorted_columns(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
+        names.sort();
+        names
     }
 
     fn names(&self, of: impl Iterator<Item = usize>) -> String {
@@ -166,7 +172,7 @@ async fn table(connection: &mut Connection, name: String) -> Result<Table, sqlx:
 /// Refuses a store whose tables have other columns: then something would be left behind.
 pub(super) async fn check_same(side: &mut Side, tables: &[Table]) -> Result<(), StoreError> {
     for table in tables {
-        if !side.has_columns_of(table).await? {
+        if side.columns_of(&table.name).await? != table.sorted_columns() {
             return Err(StoreError::NotMoved(format!(
                 "`{}` has other columns at {}",
                 table.name, side.shown

@@ -7,7 +7,8 @@ use muster_model::Secret;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use super::SCHEME;
+/// What the name of such a store begins with.
+pub(crate) const SCHEME: &str = "postgres://";
 
 /// How a PostgreSQL store is reached, as the settings say it.
 #[derive(Debug, Clone)]

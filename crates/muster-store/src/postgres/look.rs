@@ -1,12 +1,13 @@
 //! Looking at a store without changing it.
 
-use super::PostgresAddress;
+use super::address::PostgresAddress;
+use super::connect::connect_to_primary;
 use super::failure::worded;
-use super::open::{Layout, MIGRATIONS, connect_to_primary, layout};
+use super::open::{Layout, MIGRATIONS, layout};
 use crate::known_keys::KnownKeys;
 use crate::sql::Connection;
+use crate::tables::living::has_living_node;
 use crate::tables::meta::{check_not_moved, signing_key};
-use crate::tables::nodes::has_living_node;
 use crate::{KeyRing, StoreError, StoreLook};
 
 /// Looks at the store at `address`. Without keys it is not known whether they are the right ones.

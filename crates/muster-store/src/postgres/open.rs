@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 
+use super::address::PostgresAddress;
+use super::connect::CONNECT_TIMEOUT;
+use super::database::Database;
 use super::failure::worded;
-use super::{Database, PostgresAddress};
 use crate::known_keys::KnownKeys;
 use crate::sql::{Connection, PostgresReaders, query};
 use crate::tables::meta::{check_not_moved, make_keys, signing_key};
@@ -20,8 +22,6 @@ pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres
 const WORKS_WITH: i64 = 1;
 /// The least version of the server, as it numbers itself.
 const SERVER_MIN: i64 = 140_000;
-/// How long it is waited for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What an opened database is made of.
 pub(crate) struct Opened {
@@ -62,43 +62,6 @@ pub(crate) async fn open(address: PostgresAddress, ring: &KeyRing, make: bool) -
     let signing_key = signing_key?;
     let readers = readers(&database);
     Ok(Opened { database, readers, keys, signing_key })
-}
-
-/// Connects to the first host that can be written; where none can, says so of the last.
-pub(crate) async fn connect_to_primary(
-    address: &PostgresAddress,
-) -> Result<(Connection, &PgConnectOptions), sqlx::Error> {
-    let mut last = sqlx::Error::PoolTimedOut;
-    for options in address.options() {
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, options.connect());
-        let connection = match connecting.await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => {
-                last = error;
-                continue;
-            }
-            Err(_) => {
-                last = sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-                continue;
-            }
-        };
-        let mut connection = Connection::from(connection);
-        if address.options().len() == 1 || !is_standby(&mut connection).await? {
-            return Ok((connection, options));
-        }
-        last = sqlx::Error::Protocol(
-            "every host that can be reached is a standby, which cannot be written".to_owned(),
-        );
-    }
-    Err(last)
-}
-
-async fn is_standby(connection: &mut Connection) -> Result<bool, sqlx::Error> {
-    connection.run("BEGIN").await?;
-    let row = query("SELECT pg_is_in_recovery()").fetch_one(&mut *connection).await?;
-    let is_standby = row.try_get(0)?;
-    connection.run("ROLLBACK").await?;
-    Ok(is_standby)
 }
 
 /// The pool of those that read.

@@ -169,9 +169,3 @@ fn turn_of(sink: &str, nodes: i64) -> i64 {
     let hash = blake3::hash(sink.as_bytes());
     i64::from(u32::from_be_bytes(*hash.as_bytes().first_chunk().expect("32 bytes"))) % nodes
 }
-
-/// Whether a process is at work, by the database's clock.
-pub(crate) async fn has_living_node(connection: &mut Connection) -> Result<bool, sqlx::Error> {
-    let row = query("SELECT count(*) FROM node WHERE seen_at > clock_timestamp() - interval '10 seconds'");
-    Ok(row.fetch_one(&mut *connection).await?.try_get::<i64, _>(0)? > 0)
-}

@@ -95,6 +95,8 @@ pub(crate) async fn succeed(
         );
         cluster.sql("muster", &silent);
         store.live(instance, SystemClock.now()).await.expect("told");
+        // The workers of a test share all tenants.
+        store.leave(instance).await.expect("told");
     }
     store.take_over(instance, now).await.expect("taken over");
 }

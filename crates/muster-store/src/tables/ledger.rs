@@ -33,15 +33,21 @@ pub(super) async fn count_page(
         return Ok(());
     }
     query(
-        "INSERT INTO ledger (source_no, hour, new, seen_again, late, healed, unrouted, late_seconds_max, reopened_at, changed_at)
-         SELECT ?1, CAST(j.value ->> 0 AS BIGINT), CAST(j.value ->> '$[1][0]' AS BIGINT), CAST(j.value ->> '$[1][1]' AS BIGINT), CAST(j.value ->> '$[1][2]' AS BIGINT),
-             CAST(j.value ->> '$[1][3]' AS BIGINT), CAST(j.value ->> '$[1][4]' AS BIGINT), CAST(j.value ->> 2 AS BIGINT),
-             CASE WHEN CAST(j.value ->> '$[1][2]' AS BIGINT) > 0
-                 OR CAST(j.value ->> 3 AS BIGINT) < (SELECT c.to_at FROM coverage c WHERE c.source_no = ?1
-                     AND c.from_at <= CAST(j.value ->> 3 AS BIGINT) ORDER BY c.from_at DESC LIMIT 1)
-                 OR CAST(j.value ->> 4 AS BIGINT) < (SELECT c.to_at FROM coverage c WHERE c.source_no = ?1
-                     AND c.from_at <= CAST(j.value ->> 4 AS BIGINT) ORDER BY c.from_at DESC LIMIT 1) THEN ?3 END, ?3
-         FROM json_each(?2) j WHERE true
+        "WITH page AS (
+             SELECT CAST(value ->> 0 AS BIGINT) AS hour, CAST(value ->> '$[1][0]' AS BIGINT) AS new,
+                 CAST(value ->> '$[1][1]' AS BIGINT) AS seen_again, CAST(value ->> '$[1][2]' AS BIGINT) AS late,
+                 CAST(value ->> '$[1][3]' AS BIGINT) AS healed, CAST(value ->> '$[1][4]' AS BIGINT) AS unrouted,
+                 CAST(value ->> 2 AS BIGINT) AS late_seconds, CAST(value ->> 3 AS BIGINT) AS first_at,
+                 CAST(value ->> 4 AS BIGINT) AS last_at
+             FROM json_each(?2))
+         INSERT INTO ledger (source_no, hour, new, seen_again, late, healed, unrouted, late_seconds_max, reopened_at, changed_at)
+         SELECT ?1, p.hour, p.new, p.seen_again, p.late, p.healed, p.unrouted, p.late_seconds,
+             CASE WHEN p.late > 0
+                 OR p.first_at < (SELECT c.to_at FROM coverage c WHERE c.source_no = ?1
+                     AND c.from_at <= p.first_at ORDER BY c.from_at DESC LIMIT 1)
+                 OR p.last_at < (SELECT c.to_at FROM coverage c WHERE c.source_no = ?1
+                     AND c.from_at <= p.last_at ORDER BY c.from_at DESC LIMIT 1) THEN ?3 END, ?3
+         FROM page p WHERE true
          ON CONFLICT (source_no, hour) DO UPDATE SET new = ledger.new + excluded.new,
              seen_again = ledger.seen_again + excluded.seen_again, late = ledger.late + excluded.late,
              healed = ledger.healed + excluded.healed, unrouted = ledger.unrouted + excluded.unrouted,

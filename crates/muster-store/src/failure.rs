@@ -36,6 +36,13 @@ impl Failure {
         }
     }
 
+    /// In words, where it is the store's own state, for which all work fails and not this alone.
+    pub(crate) fn of_all_work(&self, path: &str) -> Option<String> {
+        let Self::Sql(error) = self else { return None };
+        let error = worded(error, path, "write");
+        error.is_of_all_work().then(|| error.to_string())
+    }
+
     /// In words, for the store at `path`.
     pub(crate) fn worded(self, path: &str, doing: &'static str) -> StoreError {
         match self {

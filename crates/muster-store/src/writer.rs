@@ -71,7 +71,7 @@ pub(crate) struct WriterHandle {
     trouble: Arc<Trouble>,
 }
 
-/// Why nothing can be committed at present; `None` while all is well.
+/// Why nothing can be written at present; `None` while all is well.
 type Trouble = Mutex<Option<String>>;
 
 /// The connection that writes, and how each engine begins.
@@ -218,11 +218,19 @@ impl WriterTask {
         }
         let (begun, mut has_urgent) = (Instant::now(), false);
         let mut done = Vec::with_capacity(group.len());
+        let mut is_well = true;
         while let Some(request) = group.pop_front() {
             match self.run_within_savepoint(request.job).await {
                 Ok(Ok(())) => done.push(request.answer),
                 // A caller that has gone away needs no answer.
-                Ok(Err(failure)) => drop(request.answer.send(Err(failure))),
+                Ok(Err(failure)) => {
+                    // Where nothing can be written, PostgreSQL refuses each statement, and commits what is left: nothing.
+                    if let Some(trouble) = failure.of_all_work(&self.path) {
+                        *self.trouble.lock().expect("no panic while the lock is held") = Some(trouble);
+                        is_well = false;
+                    }
+                    drop(request.answer.send(Err(failure)));
+                }
                 Err(error) => {
                     // The database has given the whole transaction up, as it does when the disk is full.
                     done.push(request.answer);
@@ -253,7 +261,9 @@ impl WriterTask {
             self.refuse(done, &error);
             return rest;
         }
-        *self.trouble.lock().expect("no panic while the lock is held") = None;
+        if is_well {
+            *self.trouble.lock().expect("no panic while the lock is held") = None;
+        }
         for answer in done {
             drop(answer.send(Ok(())));
         }

@@ -11,7 +11,7 @@ use super::connect::CONNECT_TIMEOUT;
 use super::database::Database;
 use super::failure::worded;
 use crate::known_keys::KnownKeys;
-use crate::sql::{Connection, PostgresReaders, query};
+use crate::sql::{Connection, PostgresReaders, Query, query};
 use crate::tables::meta::{check_not_moved, make_keys, signing_key};
 use crate::{KeyRing, SigningKey, StoreError};
 
@@ -175,7 +175,9 @@ pub(crate) async fn layout(
         (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
     match ours.as_deref() {
         Some("Muster") => {
-            let row = query("SELECT version, works_with FROM layout").fetch_one(&mut *connection).await;
+            // By its whole name: where the schema may not be used, a short one would be said not to exist.
+            let row = Query::of(format!("SELECT version, works_with FROM {schema}.layout"));
+            let row = row.fetch_one(&mut *connection).await;
             let row = row.map_err(failed)?;
             let (version, works_with) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
             Ok(Layout::Known { version, works_with })

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::leases::end_leases_of;
+use super::living::lives;
 use super::rows::{odd, owner};
 use crate::engine::{Engine, SqlStore};
 use crate::failure::Failure;
@@ -49,9 +50,7 @@ impl Nodes for SqlStore {
                 .bind(owner(instance))
                 .execute(&mut *connection)
                 .await?;
-                let dead = query(
-                    "SELECT instance FROM node WHERE seen_at <= clock_timestamp() - interval '10 seconds'",
-                );
+                let dead = query(concat!("SELECT instance FROM node WHERE NOT ", lives!()));
                 for row in dead.fetch_all(&mut *connection).await? {
                     let dead: Vec<u8> = row.try_get(0)?;
                     bury(connection, &dead).await?;

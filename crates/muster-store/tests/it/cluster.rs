@@ -100,6 +100,28 @@ impl Cluster {
         Some(cluster)
     }
 
+    /// Another server, which follows this one and can only be read.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let standby = Self { folder, port: free_port(), server: None };
+        standby.own(standby.folder.path());
+        run(as_nobody(&programs().expect("they were there").join("pg_basebackup"))
+            .args(["-h", "127.0.0.1", "-U", "admin", "-R", "-c", "fast", "--no-sync", "-p"])
+            .arg(self.port.to_string())
+            .arg("-D")
+            .arg(standby.folder.path().join("data")));
+        let mut standby = standby;
+        standby.run_server(&["fsync=off"]);
+        standby
+    }
+
+    /// Has a folder belong to the server's user.
+    pub(crate) fn own(&self, folder: &Path) {
+        if rustix::process::geteuid().is_root() {
+            run(Command::new("chown").arg("postgres").arg(folder));
+        }
+    }
+
     /// Starts the server, and waits until it answers.
     pub(crate) fn run_server(&mut self, settings: &[&str]) {
         let programs = programs().expect("they were there");
@@ -151,12 +173,18 @@ impl Cluster {
 
     /// Runs SQL as the superuser.
     pub(crate) fn sql(&self, database: &str, sql: &str) {
-        let programs = programs().expect("they were there");
-        run(Command::new(programs.join("psql"))
+        run(&mut self.psql(database, sql));
+    }
+
+    /// What runs it.
+    pub(crate) fn psql(&self, database: &str, sql: &str) -> Command {
+        let mut command = Command::new(programs().expect("they were there").join("psql"));
+        command
             .args(["-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "admin", "-p"])
             .arg(self.port.to_string())
             .args(["-d", database, "-c", sql])
-            .stdout(Stdio::null()));
+            .stdout(Stdio::null());
+        command
     }
 
     /// How a store in a new schema of it is reached.

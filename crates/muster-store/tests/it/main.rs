@@ -8,5 +8,6 @@ mod location;
 mod model;
 mod moved;
 mod recorded;
+mod refused;
 mod suite;
 mod worker;

@@ -367,6 +367,10 @@ async fn a_store_that_is_worked_with_is_not_moved() {
     let Some(cluster) = Cluster::shared() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let keys = keys_of(folder.path()).await;
+    let recorded = Location::Sqlite(folder.path().join("store.db"));
+    let said = moved(&recorded, &Location::Postgres(cluster.new_store()), &keys).await;
+    let said = said.expect_err("an earlier version recorded it").to_string();
+    assert!(said.contains("is of an earlier version of Muster"), "{said}");
     let file = filled(folder.path()).await;
     let database = Location::Postgres(cluster.new_store());
     let running = file.open(OpenMode::Exclusive, &keys).await;

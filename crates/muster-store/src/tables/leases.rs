@@ -96,6 +96,10 @@ impl Leases for SqlStore {
 
     async fn take_over(&self, instance: InstanceId, _now: Timestamp) -> Result<(), StoreError> {
         if !self.is_ours() {
+            // What is left of a tenant whose removal was interrupted; with a file, opening it sees to that.
+            if matches!(self.engine, Engine::Postgres(_)) && self.sweep_removed().await? {
+                self.forget_traces().await;
+            }
             return Ok(());
         }
         self.write("end leases", Durability::Synced, move |connection| {

@@ -99,6 +99,47 @@ async fn nodes(setup: &Setup) -> Vec<(u64, Vec<String>)> {
     nodes.map(|node| (node["tenants"].as_u64().expect("a number"), sinks(node))).collect()
 }
 
+/// Two nodes under load when the primary is killed: its standby is promoted, which did not have all. What was lost with the
+/// primary is fetched and delivered again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_fails_over_costs_nothing() {
+    let Some(mut primary) = Cluster::start(&["fsync=off", "wal_level=replica"]) else { return };
+    let extra = |standby: u16| {
+        format!(
+            "[store]\nurl = \"postgres://muster@127.0.0.1:{},127.0.0.1:{standby}/muster\"\n\
+             [collect]\npoll_interval = \"200ms\"\nrequests_per_minute = 100000\n",
+            primary.port
+        )
+    };
+    let emulated = Config { tenants: 6, alerts: Some(1_500), rate: Some(60.0), ..config() };
+    let standby = primary.standby();
+    let setup = Setup::start_in_database(emulated, &extra(standby.port)).await;
+    let folders: Vec<PathBuf> = ["one", "two"].iter().map(|name| node_folder(&setup, name)).collect();
+    let mut running: Vec<Child> = folders.iter().map(|folder| start(folder)).collect();
+    let distinct = || -> u64 {
+        let tally = setup.emulator.tally();
+        tally.receivers.iter().filter(|receiver| receiver.used).map(|receiver| receiver.distinct).sum()
+    };
+    eventually("they are at work", async || distinct() > 400).await;
+    primary.end_server(Signal::KILL);
+    let before = distinct();
+    standby.sql("postgres", "SELECT pg_promote()");
+    eventually("they go on", async || distinct() > before + 200).await;
+    eventually("all that was produced arrives", async || {
+        let tally = setup.emulator.tally();
+        setup.emulator.production_finished() && tally.receivers.iter().all(|receiver| receiver.lost == 0)
+    })
+    .await;
+    for receiver in setup.emulator.tally().receivers.iter().filter(|receiver| receiver.used) {
+        println!("{}: lost {}, doubled {}", receiver.receiver, receiver.lost, receiver.doubled);
+        assert_eq!((receiver.lost, receiver.unknown), (0, 0), "{receiver:?}");
+    }
+    for (folder, node) in folders.iter().zip(&mut running) {
+        signal(node, Signal::TERM);
+        assert!(node.wait().await.expect("it ends").success(), "{}", log(folder));
+    }
+}
+
 /// What a node has written in its log.
 fn log(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("muster.log")).unwrap_or_default()

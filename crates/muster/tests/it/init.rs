@@ -37,7 +37,7 @@ fn what_is_missing_is_made_and_nothing_else_is_touched() {
     let made = init();
     assert!(made.status.success(), "{}", error(&made));
     assert!(store.is_file(), "{:?}", names(folder.path()));
-    assert_eq!(names(&etc), ["muster.key", "muster.toml"]);
+    assert_eq!(names(&etc), ["muster.key", "muster.schema.json", "muster.toml"]);
     let looked = muster(&["-c", "etc/muster.toml", "tenant", "list"], folder.path());
     assert!(looked.status.success(), "the store opens: {}", error(&looked));
 
@@ -54,7 +54,7 @@ fn what_is_missing_is_made_and_nothing_else_is_touched() {
     assert!(error(&refused).contains("put the key back"), "{}", error(&refused));
     assert_eq!(
         (names(&etc), bytes(&store)),
-        (vec!["aside.key".to_owned(), "muster.toml".to_owned()], before[2].clone())
+        (["aside.key", "muster.schema.json", "muster.toml"].map(str::to_owned).to_vec(), before[2].clone())
     );
     std::fs::rename(etc.join("aside.key"), &files[1]).expect("moved back");
 

@@ -355,7 +355,7 @@ async fn over_tls_a_certificate_and_an_nkey_are_shown() {
         ("good", "there is no stream `MUSTER`"),
         ("nobody", "check the sink's user and password, token, nkey_seed or credentials"),
         ("stranger", "certificate"),
-        ("untrusting", "check the CA file"),
+        ("untrusting", "its certificate comes from a CA that is not trusted"),
         ("clear", "begin the sink's url with tls://"),
     ] {
         let tested = setup.muster(&["sink", "test", sink]).await;

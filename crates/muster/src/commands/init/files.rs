@@ -32,6 +32,10 @@ pub(super) fn write_settings(path: &Path, store: Option<&Path>) -> Result<(), Fa
     let of_editors = path.with_file_name(schema::FILE);
     let schema = serde_json::to_vec_pretty(&schema::schema()).map_err(std::io::Error::other)?;
     for (path, mode, content) in [(path, 0o640, text.as_bytes()), (&of_editors, 0o644, &schema[..])] {
+        // The schema of settings that are gone serves new ones.
+        if path == of_editors && of_editors.is_file() {
+            continue;
+        }
         new_file(path, mode, content).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())

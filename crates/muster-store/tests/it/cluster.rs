@@ -122,23 +122,6 @@ impl Cluster {
         }
     }
 
-    /// A server that follows this one, some moments behind, until it is promoted.
-    pub(crate) fn standby(&self) -> Self {
-        let programs = programs().expect("they were there");
-        let folder = tempfile::tempdir().expect("a folder");
-        if rustix::process::geteuid().is_root() {
-            run(Command::new("chown").arg("postgres").arg(folder.path()));
-        }
-        run(as_nobody(&programs.join("pg_basebackup"))
-            .args(["-h", "127.0.0.1", "-U", "admin", "-R", "-X", "stream", "-c", "fast", "-p"])
-            .arg(self.port.to_string())
-            .arg("-D")
-            .arg(folder.path().join("data")));
-        let mut standby = Self { folder, port: free_port(), server: None };
-        standby.run_server(&["fsync=off"]);
-        standby
-    }
-
     /// Starts the server, and waits until it answers.
     pub(crate) fn run_server(&mut self, settings: &[&str]) {
         let programs = programs().expect("they were there");

@@ -1,6 +1,6 @@
 //! The store itself, on either engine: its connections, its writer, its end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -12,18 +12,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::failure::worded;
+use crate::failure::{Failure, worded};
 use crate::known_keys::KnownKeys;
 use crate::packing::Packer;
 use crate::postgres::PostgresAddress;
 use crate::postgres::database::Database;
 use crate::sql::{Connection, Readers, query};
 use crate::sqlite::{SqliteFile, copies, lock_file};
-use crate::tables::living::has_living_node;
-use crate::writer::{self, Doing, Durability, Link, WriterHandle, erasing};
+use crate::stored::nanoseconds;
+use crate::tables::living::{end_leases_of, end_named_leases_of, has_living_node};
+use crate::writer::{self, Doing, Durability, Link, OnAnother, WriterHandle, erasing};
 use crate::{
-    CopyContents, KeyRing, Lifetime, MasterKey, OpenMode, ReadKeys, Restoration, SigningKey, StoreError,
-    postgres, sqlite,
+    CopyContents, InstanceId, KeyRing, Lifetime, MasterKey, OpenMode, ReadKeys, Restoration, SigningKey,
+    StoreError, postgres, sqlite,
 };
 
 /// A store in one SQLite file, or in one schema of a PostgreSQL database.
@@ -51,10 +52,47 @@ pub struct SqlStore {
 /// What is one engine's own.
 pub(crate) enum Engine {
     Sqlite(SqliteFile),
-    Postgres(Arc<Database>),
+    Postgres(Arc<Database>, Holders),
 }
 
-/// The lineage of the deliveries that are numbered now: of this opening, and with PostgreSQL of this connection, since a
+/// Those that have leased something through this opening. What they hold ends with the server that gave it: one that was failed
+/// over to may have lost what was accepted under a lease, and whoever went on with that would go past what is lost.
+#[derive(Clone)]
+pub(crate) struct Holders(Arc<Mutex<Held>>);
+
+struct Held {
+    by: HashSet<InstanceId>,
+    /// The last fence that was thought of.
+    last_fence: i64,
+    /// Sets this opening's fences apart from another's at the same time: less than a millisecond.
+    apart: i64,
+}
+
+impl Holders {
+    fn new() -> Self {
+        let apart = i64::from(Uuid::new_v4().as_fields().0 >> 12);
+        Self(Arc::new(Mutex::new(Held { by: HashSet::new(), last_fence: 0, apart })))
+    }
+
+    /// A fence for `instance` that no lease had before, on whatever server: it tells the time.
+    fn fence(&self, instance: InstanceId, now: Timestamp) -> i64 {
+        let mut held = self.0.lock().expect("no panic while the lock is held");
+        held.by.insert(instance);
+        held.last_fence = nanoseconds(now).saturating_add(held.apart).max(held.last_fence + 1);
+        held.last_fence
+    }
+
+    async fn end_leases(&self, connection: &mut Connection) -> Result<(), Failure> {
+        let all = self.0.lock().expect("no panic while the lock is held").by.clone();
+        for InstanceId(instance) in all {
+            end_leases_of(connection, instance.as_bytes()).await?;
+            end_named_leases_of(connection, instance.as_bytes()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The lineage of the deliveries that are numbered now: of this opening, and with PostgreSQL of this server, since a
 /// database that was failed over to may have lost the last numbers and would give them again.
 #[derive(Clone)]
 pub(crate) struct CurrentLineage(Arc<Mutex<Lineage>>);
@@ -129,15 +167,22 @@ impl SqlStore {
 
     async fn connected(address: PostgresAddress, keys: &KeyRing, make: bool) -> Result<Self, StoreError> {
         let opened = postgres::open::open(address, keys, make).await?;
-        let lineage = CurrentLineage::new();
-        let on_connect = {
-            let lineage = lineage.clone();
-            Box::new(move || lineage.renew())
+        let (lineage, holders) = (CurrentLineage::new(), Holders::new());
+        let on_another: OnAnother = {
+            let (lineage, holders) = (lineage.clone(), holders.clone());
+            Box::new(move |connection| {
+                let (lineage, holders) = (lineage.clone(), holders.clone());
+                Box::pin(async move {
+                    lineage.renew();
+                    holders.end_leases(connection).await
+                })
+            })
         };
-        let link = Link::Postgres { database: Arc::clone(&opened.database), connection: None, on_connect };
+        let database = Arc::clone(&opened.database);
+        let link = Link::Postgres { database, connection: None, servers: (None, None), on_another };
         Ok(Self::on(
             opened.database.address.shown.clone(),
-            Engine::Postgres(opened.database),
+            Engine::Postgres(opened.database, holders),
             (opened.keys, opened.signing_key),
             Readers::Postgres(opened.readers),
             (link, lineage),
@@ -226,7 +271,16 @@ impl SqlStore {
                     tracing::debug!(%error, "the WAL will be emptied later");
                 }
             }
-            Engine::Postgres(database) => database.forget_traces().await,
+            Engine::Postgres(database, _) => database.forget_traces().await,
+        }
+    }
+
+    /// The least fence of a lease that `instance` is given now. With PostgreSQL it is the time: a lease that a server has lost
+    /// when another took its place would else be given again, by the same number.
+    pub(crate) fn least_fence(&self, instance: InstanceId, now: Timestamp) -> i64 {
+        match &self.engine {
+            Engine::Sqlite(_) => 0,
+            Engine::Postgres(_, holders) => holders.fence(instance, now),
         }
     }
 
@@ -248,7 +302,7 @@ impl Lifetime for SqlStore {
                 let mine = file.lock.lock().expect("no panic while the lock is held").is_some();
                 Ok(mine || lock_file::is_locked(&file.path, "lock", "look for its owner")?)
             }
-            Engine::Postgres(_) => {
+            Engine::Postgres(..) => {
                 let failed = self.failed("look who is at work");
                 let mut reader = self.readers.acquire().await.map_err(&failed)?;
                 has_living_node(&mut reader).await.map_err(failed)
@@ -266,8 +320,8 @@ impl Lifetime for SqlStore {
     async fn mark(&self, actor: &str, now: Timestamp) -> Result<Option<Restoration>, StoreError> {
         match &self.engine {
             Engine::Sqlite(file) => self.renew_mark(file, actor, now).await,
-            // Each connection numbers in a lineage of its own: what was put back gives no number again.
-            Engine::Postgres(_) => Ok(None),
+            // Each server numbers in a lineage of its own: what was put back gives no number again.
+            Engine::Postgres(..) => Ok(None),
         }
     }
 
@@ -278,7 +332,7 @@ impl Lifetime for SqlStore {
     async fn copy_to(&self, to: &Path, keys: &KeyRing) -> Result<CopyContents, StoreError> {
         match &self.engine {
             Engine::Sqlite(file) => copies::copy_out(&file.path, to, keys).await,
-            Engine::Postgres(database) => Err(StoreError::NotByThisEngine {
+            Engine::Postgres(database, _) => Err(StoreError::NotByThisEngine {
                 what: "written to a file",
                 instead: format!(
                     "use the database's own backups, or `pg_dump --schema={}`; keep the master key apart",

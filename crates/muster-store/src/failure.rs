@@ -43,6 +43,14 @@ impl Failure {
         error.is_of_all_work().then(|| error.to_string())
     }
 
+    /// The database's own error, of what does nothing but ask it.
+    pub(crate) fn into_sql(self) -> sqlx::Error {
+        match self {
+            Self::Sql(error) => error,
+            other => sqlx::Error::Protocol(format!("{other:?}")),
+        }
+    }
+
     /// In words, for the store at `path`.
     pub(crate) fn worded(self, path: &str, doing: &'static str) -> StoreError {
         match self {

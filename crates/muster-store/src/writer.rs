@@ -74,6 +74,9 @@ pub(crate) struct WriterHandle {
 /// Why nothing can be written at present; `None` while all is well.
 type Trouble = Mutex<Option<String>>;
 
+/// What is done in the first transaction on another server than before.
+pub(crate) type OnAnother = Box<dyn for<'c> Fn(&'c mut Connection) -> Doing<'c, ()> + Send + Sync>;
+
 /// The connection that writes, and how each engine begins.
 pub(crate) enum Link {
     /// It is there for as long as the store is open.
@@ -89,8 +92,10 @@ pub(crate) enum Link {
         database: Arc<Database>,
         /// `None` until it is needed.
         connection: Option<Connection>,
-        /// Told of each new connection: the database may be another than before, which has lost what was written last.
-        on_connect: Box<dyn Fn() + Send>,
+        /// The server that was committed to last, and the one that the transaction of now is on.
+        servers: (Option<String>, Option<String>),
+        /// What is done first on a server that is not the one before: it may have lost what was written last.
+        on_another: OnAnother,
     },
 }
 
@@ -328,26 +333,37 @@ impl Link {
                 }
                 connection.run("BEGIN IMMEDIATE").await
             }
-            Self::Postgres { database, connection, on_connect } => {
+            Self::Postgres { database, connection, servers, on_another } => {
                 let begin = database.begin(wanted != Durability::Relaxed);
                 // One that rested may have been cut meanwhile: nothing is lost by beginning again.
-                if let Some(rested) = connection {
-                    if rested.run(begin).await.is_ok() {
-                        return Ok(());
+                let begun = match connection.take() {
+                    Some(mut rested) => rested.run_asking(begin).await.ok().map(|server| (rested, server)),
+                    None => None,
+                };
+                let (mut begun, server) = match begun {
+                    Some(begun) => begun,
+                    None => {
+                        let mut made = database.connect().await?;
+                        let server = made.run_asking(begin).await?;
+                        (made, server)
                     }
-                    *connection = None;
+                };
+                if servers.0.as_ref() != Some(&server) {
+                    on_another(&mut begun).await.map_err(Failure::into_sql)?;
                 }
-                let mut made = database.connect().await?;
-                on_connect();
-                made.run(begin).await?;
-                *connection = Some(made);
+                servers.1 = Some(server);
+                *connection = Some(begun);
                 Ok(())
             }
         }
     }
 
     async fn commit(&mut self) -> Result<(), sqlx::Error> {
-        self.connection()?.run("COMMIT").await
+        self.connection()?.run("COMMIT").await?;
+        if let Self::Postgres { servers, .. } = self {
+            servers.0 = servers.1.take();
+        }
+        Ok(())
     }
 
     async fn roll_back(&mut self) -> Result<(), sqlx::Error> {

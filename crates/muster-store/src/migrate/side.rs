@@ -8,7 +8,7 @@ use crate::failure::worded;
 use crate::known_keys::KnownKeys;
 use crate::postgres::connect::connect_to_primary;
 use crate::postgres::database::Database;
-use crate::postgres::open::{Layout, MIGRATIONS, layout};
+use crate::postgres::open::{Layout, layout};
 use crate::sql::{Connection, query};
 use crate::sqlite::lock_file::{part_from_foreign_wal, try_lock};
 use crate::sqlite::open::{number, options, versions};
@@ -62,10 +62,7 @@ impl Side {
                     shown,
                     file: None,
                     connection,
-                    begin_read: format!(
-                        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO {}; {patient}",
-                        address.schema
-                    ),
+                    begin_read: format!("{}; {patient}", address.begin_reading()),
                     begin_write: format!("{}; {patient}", database.begin(true)),
                 }
             }
@@ -118,7 +115,7 @@ impl Side {
                 let Layout::Known { version, .. } = layout else {
                     return Err(StoreError::NotMoved(format!("there is no store at {}", self.shown)));
                 };
-                (version, i64::try_from(MIGRATIONS.len()).expect("a handful"))
+                (version, crate::postgres::open::versions())
             }
         };
         match version {

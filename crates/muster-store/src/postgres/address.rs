@@ -149,6 +149,15 @@ impl PostgresAddress {
         &self.options
     }
 
+    /// What begins a transaction that reads, and sees the store as of one moment.
+    pub(crate) fn begin_reading(&self) -> String {
+        format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO {}; SET LOCAL statement_timeout TO {}",
+            self.schema,
+            self.statement_timeout.as_millis()
+        )
+    }
+
     /// The number of the lock of the whole store: of its schema, since locks are a database's.
     pub(crate) fn lock_key(&self) -> i64 {
         let hash = blake3::hash(format!("muster store {}", self.schema).as_bytes());

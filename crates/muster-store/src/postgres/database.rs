@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::PgPool;
 
 use super::address::PostgresAddress;
 use super::connect::connect_to_primary;
@@ -32,14 +32,16 @@ impl Database {
             format!(
                 "BEGIN; SET LOCAL search_path TO {schema}; SET LOCAL synchronous_commit TO {synchronous}; \
                  SET LOCAL statement_timeout TO {statement}; SET LOCAL lock_timeout TO {wait}; \
-                 SET LOCAL idle_in_transaction_session_timeout TO {idle}; SELECT pg_advisory_xact_lock({lock})"
+                 SET LOCAL idle_in_transaction_session_timeout TO {idle}; \
+                 SELECT pg_advisory_xact_lock({lock}), pg_postmaster_start_time()::text"
             )
         };
         let (synced, relaxed) = (begin("on"), begin("off"));
         Self { address, begin_synced: synced.into(), begin_relaxed: relaxed.into(), readers: OnceLock::new() }
     }
 
-    /// What begins a transaction that writes.
+    /// What begins a transaction that writes. It answers when the server was started, which tells it from every other: also
+    /// where a pooler keeps the connection while the server behind it is replaced.
     pub(crate) fn begin(&self, synced: bool) -> &str {
         if synced { &self.begin_synced } else { &self.begin_relaxed }
     }
@@ -56,7 +58,7 @@ impl Database {
     /// Has the database clear away what deleted rows have left, where they can be read no more but are there still.
     pub(crate) async fn forget_traces(&self) {
         let cleared = async {
-            let mut connection = self.address.options()[0].connect().await.map(Connection::from)?;
+            let (mut connection, _) = connect_to_primary(&self.address).await?;
             let schema = &self.address.schema;
             for table in ["tenant", "app_credential", "meta", "delegated_grant"] {
                 connection.run(&format!("VACUUM {schema}.{table}")).await?;

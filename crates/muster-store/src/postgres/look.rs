@@ -3,7 +3,7 @@
 use super::address::PostgresAddress;
 use super::connect::connect_to_primary;
 use super::failure::worded;
-use super::open::{Layout, MIGRATIONS, layout};
+use super::open::{layout, usable, versions};
 use crate::known_keys::KnownKeys;
 use crate::sql::Connection;
 use crate::tables::living::has_living_node;
@@ -25,31 +25,15 @@ async fn see(
     address: &PostgresAddress,
     keys: Option<&KeyRing>,
 ) -> Result<StoreLook, StoreError> {
-    let (shown, schema) = (&address.shown, &address.schema);
+    let shown = &address.shown;
     let failed = |error: sqlx::Error| worded(&error, shown, "look at it");
-    let begin = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO {schema}; \
-         SET LOCAL statement_timeout TO {}",
-        address.statement_timeout.as_millis()
-    );
-    connection.run(&begin).await.map_err(failed)?;
-    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
-    let version = match layout(connection, address).await? {
-        Layout::None => {
-            let detail =
-                format!("there is no store in the schema {schema} of {shown}; `muster store init` makes one");
-            return Err(StoreError::Database { doing: "open", detail });
-        }
-        Layout::Known { works_with, .. } if works_with > known => {
-            return Err(StoreError::TooNew { store: shown.clone() });
-        }
-        Layout::Known { version, .. } => version,
-    };
+    connection.run(&address.begin_reading()).await.map_err(failed)?;
+    let version = usable(layout(connection, address).await?, address)?;
     check_not_moved(connection, shown).await?;
     if let Some(ring) = keys {
         signing_key(connection, shown, &KnownKeys::new(shown.clone(), ring)).await?;
     }
-    if version < known {
+    if version < versions() {
         return Ok(StoreLook::outdated());
     }
     let is_owned = has_living_node(connection).await.map_err(failed)?;

@@ -16,7 +16,7 @@ use crate::tables::meta::{check_not_moved, make_keys, signing_key};
 use crate::{KeyRing, SigningKey, StoreError};
 
 /// The steps from one layout of the tables to the next.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_start.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_start.sql")];
 /// The least layout that this version works with: a node of the version before goes on while others are upgraded, since each
 /// step leaves what that version needs. `layout.works_with` says the same from the other side.
 const WORKS_WITH: i64 = 1;
@@ -67,12 +67,8 @@ pub(crate) async fn open(address: PostgresAddress, ring: &KeyRing, make: bool) -
 /// The pool of those that read.
 fn readers(database: &Arc<Database>) -> PostgresReaders {
     let address = &database.address;
-    let begin = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO {}; SET LOCAL statement_timeout TO {}; \
-         SET LOCAL idle_in_transaction_session_timeout TO 60000",
-        address.schema,
-        address.statement_timeout.as_millis()
-    );
+    let begin =
+        format!("{}; SET LOCAL idle_in_transaction_session_timeout TO 60000", address.begin_reading());
     let options = PgPoolOptions::new()
         .max_connections(address.connections)
         .acquire_timeout(CONNECT_TIMEOUT)
@@ -115,18 +111,10 @@ async fn migrate(
     let (shown, schema) = (&database.address.shown, &database.address.schema);
     let failed = |error: sqlx::Error| worded(&error, shown, "open");
     connection.run(database.begin(true)).await.map_err(failed)?;
-    let known = i64::try_from(MIGRATIONS.len()).expect("a handful");
+    let known = versions();
     let version = match layout(connection, &database.address).await? {
-        Layout::None if !make => {
-            let detail =
-                format!("there is no store in the schema {schema} of {shown}; `muster store init` makes one");
-            return Err(StoreError::Database { doing: "open", detail });
-        }
-        Layout::None => 0,
-        Layout::Known { works_with, .. } if works_with > known => {
-            return Err(StoreError::TooNew { store: shown.clone() });
-        }
-        Layout::Known { version, .. } => version,
+        Layout::None if make => 0,
+        found => usable(found, &database.address)?,
     };
     if version < known {
         if version == 0 {
@@ -155,6 +143,27 @@ async fn migrate(
         }
     }
     connection.run("COMMIT").await.map_err(failed)
+}
+
+/// The layout that this version knows.
+pub(crate) fn versions() -> i64 {
+    i64::try_from(MIGRATIONS.len()).expect("a handful")
+}
+
+/// The version of the tables, where this one can work with them.
+pub(crate) fn usable(found: Layout, address: &PostgresAddress) -> Result<i64, StoreError> {
+    let (shown, schema) = (&address.shown, &address.schema);
+    match found {
+        Layout::None => {
+            let detail =
+                format!("there is no store in the schema {schema} of {shown}; `muster store init` makes one");
+            Err(StoreError::Database { doing: "open", detail })
+        }
+        Layout::Known { works_with, .. } if works_with > versions() => {
+            Err(StoreError::TooNew { store: shown.clone() })
+        }
+        Layout::Known { version, .. } => Ok(version),
+    }
 }
 
 /// What is there, as seen within a transaction.

@@ -59,6 +59,16 @@ impl Connection {
         }
     }
 
+    /// Runs statements of which the last answers with a text in its second column.
+    pub(crate) async fn run_asking(&mut self, sql: &str) -> Result<String, sqlx::Error> {
+        use sqlx::Row as _;
+        let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+        match self.on() {
+            On::Sqlite(connection) => sql.fetch_one(connection).await?.try_get(1),
+            On::Postgres(connection) => sql.fetch_one(connection).await?.try_get(1),
+        }
+    }
+
     /// Ends it in good order.
     pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
         use sqlx::Connection as _;

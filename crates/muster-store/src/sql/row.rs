@@ -51,6 +51,17 @@ impl<'r, T: Column<'r>> Column<'r> for Option<T> {
     }
 }
 
+fn of_sqlite<'r, T: Decode<'r, Sqlite>>(
+    row: &'r SqliteRow,
+    index: &impl ColumnIndex<SqliteRow>,
+) -> Result<Option<T>, sqlx::Error> {
+    let value = row.try_get_raw(index)?;
+    match value.is_null() {
+        true => Ok(None),
+        false => T::decode(value).map(Some).map_err(sqlx::Error::Decode),
+    }
+}
+
 macro_rules! as_it_is {
     ($($type:ty),*) => { $(
         impl<'r> Column<'r> for $type {
@@ -58,11 +69,7 @@ macro_rules! as_it_is {
                 row: &'r SqliteRow,
                 index: &impl ColumnIndex<SqliteRow>,
             ) -> Result<Option<Self>, sqlx::Error> {
-                let value = row.try_get_raw(index)?;
-                if value.is_null() {
-                    return Ok(None);
-                }
-                <$type as Decode<'r, Sqlite>>::decode(value).map(Some).map_err(sqlx::Error::Decode)
+                of_sqlite(row, index)
             }
 
             fn of_postgres(
@@ -70,10 +77,10 @@ macro_rules! as_it_is {
                 index: &impl ColumnIndex<PgRow>,
             ) -> Result<Option<Self>, sqlx::Error> {
                 let value = row.try_get_raw(index)?;
-                if value.is_null() {
-                    return Ok(None);
+                match value.is_null() {
+                    true => Ok(None),
+                    false => <$type as Decode<'r, Postgres>>::decode(value).map(Some).map_err(sqlx::Error::Decode),
                 }
-                <$type as Decode<'r, Postgres>>::decode(value).map(Some).map_err(sqlx::Error::Decode)
             }
         }
     )* };
@@ -87,11 +94,7 @@ macro_rules! number {
                 row: &'r SqliteRow,
                 index: &impl ColumnIndex<SqliteRow>,
             ) -> Result<Option<Self>, sqlx::Error> {
-                let value = row.try_get_raw(index)?;
-                if value.is_null() {
-                    return Ok(None);
-                }
-                let $number = <i64 as Decode<'r, Sqlite>>::decode(value).map_err(sqlx::Error::Decode)?;
+                let Some($number) = of_sqlite::<i64>(row, index)? else { return Ok(None) };
                 Ok(Some($of))
             }
 

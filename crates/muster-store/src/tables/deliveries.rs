@@ -271,10 +271,11 @@ impl SqlStore {
             return Ok(None);
         }
         let (sink, batches) = (sink.to_owned(), limits.batches.max(1));
+        let least_fence = self.least_fence(instance, now);
         self.write(DOING, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let row = query(concat!(
-                    "UPDATE queue SET lease_owner = ?3, leased_until = ?4, set_at = ?1, fence = fence + 1, leased_to = coalesce(
+                    "UPDATE queue SET lease_owner = ?3, leased_until = ?4, set_at = ?1, fence = max(fence + 1, ?6), leased_to = coalesce(
                          (SELECT max(number) FROM (SELECT d.number FROM delivery d
                              WHERE d.queue_no = queue.queue_no AND d.awaited < d.records ORDER BY d.number LIMIT ?5) l), 0)
                      WHERE queue_no = (",
@@ -286,6 +287,7 @@ impl SqlStore {
                 .bind(owner(instance))
                 .bind(lease_end(now, lease_for))
                 .bind(batches)
+                .bind(least_fence)
                 .fetch_optional(&mut *connection)
                 .await?;
                 let Some(row) = row else { return Ok(None) };

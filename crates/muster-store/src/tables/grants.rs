@@ -111,8 +111,9 @@ impl Grants for SqlStore {
         now: Timestamp,
     ) -> Result<GrantLease, StoreError> {
         let named = app.to_owned();
+        let lessee = (instance, self.least_fence(instance, now));
         let leased = self.write("lease the grant", Durability::Relaxed, move |connection| {
-            Box::pin(async move { lease(connection, instance, tenant, &named, lease_for, now).await })
+            Box::pin(async move { lease(connection, lessee, tenant, &named, lease_for, now).await })
         });
         let (refresh_token, data_key, fence, grant) = match leased.await? {
             Found::Leased { refresh_token, data_key, fence, grant } => {
@@ -211,7 +212,7 @@ impl Grants for SqlStore {
 
 async fn lease(
     connection: &mut Connection,
-    instance: InstanceId,
+    (instance, least_fence): (InstanceId, i64),
     tenant: TenantId,
     app: &str,
     lease_for: Duration,
@@ -236,7 +237,7 @@ async fn lease(
     if until > nanoseconds(now) && set_at <= latest_set(now) {
         return Ok(Found::Busy { until });
     }
-    let fence = row.try_get::<i64, _>("fence")? + 1;
+    let fence = least_fence.max(row.try_get::<i64, _>("fence")? + 1);
     let sql = "UPDATE delegated_grant SET leased_until = ?, set_at = ?, lease_owner = ?, fence = ? WHERE grant_no = ?";
     query(sql)
         .bind(lease_end(now, lease_for))

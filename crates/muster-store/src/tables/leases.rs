@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::living::end_leases_of;
 use super::rows::owner;
 use super::waits::latest_set;
 use crate::engine::{Engine, SqlStore};
-use crate::failure::Failure;
-use crate::sql::{Connection, query};
+use crate::sql::query;
 use crate::sqlite::lock_file::try_lock;
 use crate::stored::{count, lease_end, nanoseconds};
 use crate::writer::Durability;
@@ -36,9 +36,10 @@ impl Leases for SqlStore {
                 let may_begin = guard.is_some();
                 (guard, may_begin)
             }
-            Engine::Postgres(_) => (None, true),
+            Engine::Postgres(..) => (None, true),
         };
         let guarded = guard.is_some();
+        let least_fence = self.least_fence(instance, now);
         let taken = self.write(doing, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 // Without the lock, somebody who lives holds the lease, or is about to: it is taken only from one that
@@ -46,9 +47,9 @@ impl Leases for SqlStore {
                 // the lock. A version before did not say when it was set: no lease of its was longer than such a step.
                 let row = query(
                     "INSERT INTO lease (name, leased_until, lease_owner, fence, guarded, set_at)
-                     SELECT ?1, ?2, ?3, 1, ?4, ?5 WHERE ?7 = 1 OR EXISTS (SELECT 1 FROM lease WHERE name = ?1)
+                     SELECT ?1, ?2, ?3, max(1, ?8), ?4, ?5 WHERE ?7 = 1 OR EXISTS (SELECT 1 FROM lease WHERE name = ?1)
                      ON CONFLICT (name) DO UPDATE SET leased_until = excluded.leased_until, set_at = excluded.set_at,
-                         lease_owner = excluded.lease_owner, guarded = excluded.guarded, fence = lease.fence + 1
+                         lease_owner = excluded.lease_owner, guarded = excluded.guarded, fence = max(lease.fence + 1, ?8)
                      WHERE ?4 = 1 AND lease.guarded = 1 OR (?7 = 1 OR lease.leased_until > 0) AND
                          (lease.leased_until <= ?5 OR coalesce(nullif(lease.set_at, 0), lease.leased_until) > ?6)
                      RETURNING fence",
@@ -60,6 +61,7 @@ impl Leases for SqlStore {
                 .bind(nanoseconds(now))
                 .bind(latest_set(now))
                 .bind(may_begin)
+                .bind(least_fence)
                 .fetch_optional(&mut *connection)
                 .await?;
                 Ok(row.map(|row| row.try_get::<i64, _>(0)).transpose()?)
@@ -97,7 +99,7 @@ impl Leases for SqlStore {
     async fn take_over(&self, instance: InstanceId, _now: Timestamp) -> Result<(), StoreError> {
         if !self.is_ours() {
             // What is left of a tenant whose removal was interrupted; with a file, opening it sees to that.
-            if matches!(self.engine, Engine::Postgres(_)) && self.sweep_removed().await? {
+            if matches!(self.engine, Engine::Postgres(..)) && self.sweep_removed().await? {
                 self.forget_traces().await;
             }
             return Ok(());
@@ -126,23 +128,12 @@ impl Leases for SqlStore {
     }
 }
 
-/// Ends the leases on sources and deliveries that an instance holds.
-pub(super) async fn end_leases_of(connection: &mut Connection, instance: &[u8]) -> Result<(), Failure> {
-    for sql in [
-        "UPDATE cursor SET lease_owner = NULL, leased_until = 0, fence = fence + 1 WHERE lease_owner = ?",
-        "UPDATE queue SET lease_owner = NULL, leased_until = 0, fence = fence + 1 WHERE lease_owner = ?",
-    ] {
-        query(sql).bind(instance).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
 impl SqlStore {
     /// Whether the whole store is in this process's hands.
     fn is_ours(&self) -> bool {
         match &self.engine {
             Engine::Sqlite(file) => file.lock.lock().expect("no panic while the lock is held").is_some(),
-            Engine::Postgres(_) => false,
+            Engine::Postgres(..) => false,
         }
     }
 

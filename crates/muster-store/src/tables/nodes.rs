@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::leases::end_leases_of;
-use super::living::lives;
+use super::living::{end_leases_of, end_named_leases_of, lives};
 use super::rows::{odd, owner};
 use crate::engine::{Engine, SqlStore};
 use crate::failure::Failure;
@@ -33,7 +32,7 @@ impl Share {
 #[async_trait]
 impl Nodes for SqlStore {
     async fn live(&self, instance: InstanceId, now: Timestamp) -> Result<(), StoreError> {
-        let Engine::Postgres(_) = &self.engine else { return Ok(()) };
+        let Engine::Postgres(..) = &self.engine else { return Ok(()) };
         self.write("say that this node lives", Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let apart =
@@ -64,7 +63,7 @@ impl Nodes for SqlStore {
     }
 
     async fn leave(&self, instance: InstanceId) -> Result<(), StoreError> {
-        let Engine::Postgres(_) = &self.engine else { return Ok(()) };
+        let Engine::Postgres(..) = &self.engine else { return Ok(()) };
         self.write("say that this node has stopped", Durability::Synced, move |connection| {
             Box::pin(async move { bury(connection, &owner(instance)).await })
         })
@@ -72,7 +71,7 @@ impl Nodes for SqlStore {
     }
 
     async fn holds_sink(&self, instance: InstanceId, sink: &str) -> Result<bool, StoreError> {
-        let Engine::Postgres(_) = &self.engine else { return Ok(true) };
+        let Engine::Postgres(..) = &self.engine else { return Ok(true) };
         let failed = self.failed(DOING);
         let row = query(
             "SELECT (SELECT h.instance FROM sink_holder h WHERE h.sink = ?1),
@@ -109,7 +108,7 @@ impl Nodes for SqlStore {
     }
 
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        let Engine::Postgres(_) = &self.engine else { return Ok(Vec::new()) };
+        let Engine::Postgres(..) = &self.engine else { return Ok(Vec::new()) };
         let failed = self.failed(DOING);
         let rows = query(
             "SELECT n.instance, CAST(extract(epoch FROM clock_timestamp() - n.seen_at) AS BIGINT) AS silent_for,
@@ -136,7 +135,7 @@ impl Nodes for SqlStore {
 impl SqlStore {
     /// The tenants that are a node's; `None` where it counts as dead among others that live.
     pub(super) async fn share_of(&self, instance: InstanceId) -> Result<Option<Share>, sqlx::Error> {
-        let Engine::Postgres(_) = &self.engine else { return Ok(Some(Share::ALL)) };
+        let Engine::Postgres(..) = &self.engine else { return Ok(Some(Share::ALL)) };
         let row = query(
             "SELECT count(*), count(*) FILTER (WHERE instance < ?1), count(*) FILTER (WHERE instance = ?1) FROM node",
         );
@@ -153,11 +152,8 @@ impl SqlStore {
 /// Ends what a node holds.
 async fn bury(connection: &mut Connection, instance: &[u8]) -> Result<(), Failure> {
     end_leases_of(connection, instance).await?;
-    for sql in [
-        "UPDATE lease SET leased_until = 0, fence = fence + 1 WHERE lease_owner = ?",
-        "DELETE FROM sink_holder WHERE instance = ?",
-        "DELETE FROM node WHERE instance = ?",
-    ] {
+    end_named_leases_of(connection, instance).await?;
+    for sql in ["DELETE FROM sink_holder WHERE instance = ?", "DELETE FROM node WHERE instance = ?"] {
         query(sql).bind(instance).execute(&mut *connection).await?;
     }
     Ok(())

@@ -80,10 +80,11 @@ impl Passes for SqlStore {
         lease_for: Duration,
         now: Timestamp,
     ) -> Result<Option<SourceLease>, StoreError> {
+        let least_fence = self.least_fence(instance, now);
         self.write("lease a cursor", Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let row = query(
-                    "UPDATE cursor SET lease_owner = ?1, leased_until = ?2, set_at = ?3, fence = fence + 1
+                    "UPDATE cursor SET lease_owner = ?1, leased_until = ?2, set_at = ?3, fence = max(fence + 1, ?8)
                      WHERE (next_at <= ?3 AND leased_until <= ?3 OR set_at > ?7) AND purpose = ?6 AND source_no IN (
                          SELECT s.source_no FROM source s JOIN tenant t ON t.tenant_no = s.tenant_no
                          WHERE t.id = ?4 AND s.source = ?5 AND s.enabled = 1 AND t.state = 'active')
@@ -96,6 +97,7 @@ impl Passes for SqlStore {
                 .bind(source.as_str())
                 .bind(purpose.as_str())
                 .bind(latest_set(now))
+                .bind(least_fence)
                 .fetch_optional(&mut *connection)
                 .await?;
                 let Some(row) = row else { return Ok(None) };

@@ -183,6 +183,7 @@ impl Sources for SqlStore {
         let Some(share) = self.share_of(instance).await.map_err(self.failed(doing))? else {
             return Ok(Vec::new());
         };
+        let least_fence = self.least_fence(instance, now);
         let any = query(due_cursors!("SELECT 1", "LIMIT 1"));
         let any = any.bind(nanoseconds(now)).bind(share.nodes).bind(share.rank);
         if any.fetch_optional(&self.readers).await.map_err(self.failed(doing))?.is_none() {
@@ -191,7 +192,7 @@ impl Sources for SqlStore {
         self.write(doing, Durability::Relaxed, move |connection| {
             Box::pin(async move {
                 let rows = query(concat!(
-                    "UPDATE cursor SET lease_owner = ?4, leased_until = ?5, set_at = ?1, fence = fence + 1 WHERE cursor_no IN (",
+                    "UPDATE cursor SET lease_owner = ?4, leased_until = ?5, set_at = ?1, fence = max(fence + 1, ?7) WHERE cursor_no IN (",
                     due_cursors!("SELECT c.cursor_no", "ORDER BY c.next_at, c.cursor_no LIMIT ?6"),
                     ") RETURNING cursor_no, source_no, purpose, cursor, failures, fence, next_at,
                      (SELECT s.tenant_no FROM source s WHERE s.source_no = cursor.source_no) AS tenant_no,
@@ -203,6 +204,7 @@ impl Sources for SqlStore {
                 .bind(owner(instance))
                 .bind(lease_end(now, lease_for))
                 .bind(limit)
+                .bind(least_fence)
                 .fetch_all(&mut *connection)
                 .await?;
                 let mut leased = Vec::with_capacity(rows.len());

@@ -20,6 +20,7 @@ use crate::cluster::{Cluster, address};
 
 const LEASE: Duration = Duration::from_secs(60);
 const ME: InstanceId = InstanceId(Uuid::from_u128(1));
+const OTHER: InstanceId = InstanceId(Uuid::from_u128(2));
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_790_000_000 + seconds).expect("in range")
@@ -273,6 +274,51 @@ async fn a_database_that_can_only_be_read_takes_nothing_until_it_can_be_written(
     assert_eq!(fixture.accept(&lease, &["a"], 3).await.expect("accepted").accepted, 1);
     assert_eq!(fixture.drain(4).await, ["a"]);
     fixture.store.close().await;
+}
+
+/// A lease ends with the database that gave it: what was accepted under it may be lost with that, and a page that came after
+/// it would move the cursor past what is lost. The same where the lease itself is lost, and another has been given since.
+#[tokio::test]
+async fn a_lease_does_not_outlive_the_database_that_gave_it() {
+    let Some(mut primary) = Cluster::start(&["fsync=off"]) else { return };
+    let standby = primary.standby();
+    // Until all that is to be there has arrived, nothing is committed that the standby has not.
+    primary.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'");
+    primary.sql("postgres", "SELECT pg_reload_conf()");
+    let url = format!("postgres://muster@127.0.0.1:{},127.0.0.1:{}/muster", primary.port, standby.port);
+    let (settings, key) = (PostgresSettings { url, ..primary.new_store() }, MasterKey::generate());
+    let store = SqlStore::create_in(address(&settings), &key).await.expect("created");
+    store.add_tenant(new_tenant(1), "test", at(0)).await.expect("added");
+    let kept = store.lease_due_sources(ME, 1, LEASE, at(0)).await.expect("leased").remove(0);
+    store.add_tenant(new_tenant(2), "test", at(0)).await.expect("added, and the lease has arrived before it");
+    primary.sql("postgres", "ALTER SYSTEM RESET synchronous_standby_names");
+    primary.sql("postgres", "SELECT pg_reload_conf()");
+    standby.sql("postgres", "ALTER SYSTEM SET primary_conninfo = ''");
+    standby.sql("postgres", "SELECT pg_reload_conf()");
+    let alone = "DO $$ BEGIN WHILE EXISTS (SELECT 1 FROM pg_stat_replication) LOOP
+         PERFORM pg_sleep(0.02); PERFORM pg_stat_clear_snapshot(); END LOOP; END $$";
+    primary.sql("postgres", alone);
+    let lost = store.lease_due_sources(ME, 1, LEASE, at(1)).await.expect("leased").remove(0);
+    assert_eq!(accept(&store, &kept, &["a"], 1).await.expect("accepted").accepted, 1);
+    primary.end_server(rustix::process::Signal::KILL);
+    standby.sql("postgres", "SELECT pg_promote()");
+    let event = NewAuditEvent {
+        actor: "test".to_owned(),
+        action: "test".to_owned(),
+        subject: "test".to_owned(),
+        details: serde_json::Value::Null,
+    };
+    store.append_audit(event, at(2)).await.expect("it goes on");
+    let is_lost =
+        |result: Result<PageReceipt, StoreError>| matches!(result, Err(StoreError::LeaseLost { .. }));
+    assert!(is_lost(accept(&store, &kept, &["b"], 2).await), "what is behind `a` is not read before it");
+    let mut again = store.lease_due_sources(OTHER, 2, LEASE, at(2)).await.expect("due at once");
+    assert!(is_lost(accept(&store, &kept, &["b"], 3).await));
+    assert!(is_lost(accept(&store, &lost, &["c"], 3).await), "another's lease is not its own");
+    again.sort_by_key(|lease| lease.tenant.id);
+    assert_eq!(accept(&store, &again[0], &["a"], 3).await.expect("accepted").accepted, 1, "it was lost");
+    assert_eq!(accept(&store, &again[1], &["c"], 3).await.expect("accepted").accepted, 1);
+    store.close().await;
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::known_keys::KnownKeys;
 use crate::packing::Packer;
 use crate::postgres::PostgresAddress;
 use crate::postgres::database::Database;
+use crate::recent::Recent;
 use crate::sql::{Connection, Readers, query};
 use crate::sqlite::{SqliteFile, copies, lock_file};
 use crate::stored::nanoseconds;
@@ -44,6 +45,7 @@ pub struct SqlStore {
     /// Cancelled when the writer has ended, for whatever reason.
     writer_ended: CancellationToken,
     pub(crate) packer: Packer,
+    pub(crate) recent: Recent,
     /// When it was put back from a copy, while what comes again is counted; else 0.
     pub(crate) put_back_at: AtomicI64,
     pub(crate) engine: Engine,
@@ -216,6 +218,7 @@ impl SqlStore {
             tasks,
             writer_ended,
             packer: Packer::new(),
+            recent: Recent::default(),
             put_back_at: AtomicI64::new(0),
             engine,
         }
@@ -264,6 +267,7 @@ impl SqlStore {
     /// Has nothing be left of what was deleted: older versions of the pages are in the WAL still, or rows that are dead lie in
     /// their tables. What holds this up ends with whoever reads them: then they go.
     pub(crate) async fn forget_traces(&self) {
+        self.recent.clear();
         match &self.engine {
             Engine::Sqlite(_) => {
                 let emptied = query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.readers).await;

@@ -36,6 +36,7 @@ mod packing;
 mod passes;
 mod postgres;
 mod pull_clients;
+mod recent;
 mod replays;
 mod sealing;
 mod settling;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use muster_model::{Batch, TenantId};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::StoreError;
 use crate::changes::History;
@@ -18,15 +18,22 @@ const HEAD_BYTES_MAX: u64 = 2560;
 /// No batch is larger than this when it is read back, whatever the database says.
 const RAW_BYTES_MAX: u64 = 1 << 30;
 
+/// The bodies that are on their way into the journal at once. Each is copied and compressed meanwhile: without a bound, as many
+/// large pages as there are sources would be. Small pages come together by the thousand, and share a sync.
+const ROOM_KIB: u32 = 8 << 10;
+
 /// Does what takes processor time on threads for such work, as many at once as there are processors.
 pub(crate) struct Packer {
+    /// Kibibytes of bodies.
+    room: Semaphore,
     turns: Arc<Semaphore>,
     /// Compressors that wait for their next turn; each holds about a megabyte.
     compressors: Arc<Mutex<Vec<zstd::bulk::Compressor<'static>>>>,
 }
 
-/// A batch as it is stored.
+/// A batch as it is stored, and as it was before.
 pub(crate) struct PackedBatch {
+    pub(crate) batch: Arc<Batch>,
     pub(crate) batch_id: Vec<u8>,
     pub(crate) records: u32,
     pub(crate) body_bytes: u64,
@@ -52,7 +59,18 @@ pub(crate) struct Unreadable {
 impl Packer {
     pub(crate) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { turns: Arc::new(Semaphore::new(processors)), compressors: Arc::default() }
+        Self {
+            room: Semaphore::new(ROOM_KIB as usize),
+            turns: Arc::new(Semaphore::new(processors)),
+            compressors: Arc::default(),
+        }
+    }
+
+    /// Waits until there is room for so many bytes of bodies, in order of arrival; for more than there is, until there is nothing
+    /// else.
+    pub(crate) async fn room(&self, bytes: usize) -> SemaphorePermit<'_> {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(1, ROOM_KIB);
+        self.room.acquire_many(kib).await.expect("never closed")
     }
 
     /// Runs `work` on a thread that may be kept busy.
@@ -113,12 +131,12 @@ fn pack(
 ) -> Result<PackedBatch, std::io::Error> {
     let (records, body_bytes) = (batch.len(), batch.body_bytes());
     let encoded = batch.encode();
-    drop(batch);
     let compressed = compressor.compress(&encoded)?;
     drop(encoded);
     let batch_id = random::<16>();
     let sealed = key.seal(Binding { column: COLUMN, tenant, row: &batch_id }, &compressed);
     Ok(PackedBatch {
+        batch: Arc::new(batch),
         batch_id: batch_id.to_vec(),
         records: u32::try_from(records).expect("a page is bounded"),
         body_bytes: body_bytes as u64,

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use muster_model::{ContentHash, Delivery, DeliveryNumber, Lineage, Selection, Source, Tenant, TenantId};
+use muster_model::{
+    Batch, ContentHash, Delivery, DeliveryNumber, Lineage, Selection, Source, Tenant, TenantId,
+};
 
 use crate::counting::hour_of;
 use crate::dead_letters::{SealedLetter, seal_letter};
@@ -20,7 +22,15 @@ pub(crate) struct StoredDelivery {
     pub(crate) selection: Option<Vec<u8>>,
     pub(crate) batch_no: i64,
     /// `None` when the batch is missing.
-    pub(crate) batch: Option<(Source, StoredBatch)>,
+    pub(crate) batch: Option<(Source, Found)>,
+}
+
+/// Where a batch was found.
+pub(crate) enum Found {
+    /// In the journal.
+    Stored(StoredBatch),
+    /// It has just been journalled.
+    Recent(Arc<Batch>),
 }
 
 /// A delivery whose batch cannot be read.
@@ -44,7 +54,8 @@ pub(crate) fn read_back(
         let selection = selection.map_or(Selection::All, Selection::Some);
         let missing = Unreadable { reason: "the journal batch is missing".to_owned(), sealed: Vec::new() };
         let (source, read) = match batch {
-            Some((source, batch)) => (source, unpack(batch, tenant, key)),
+            Some((source, Found::Recent(batch))) => (source, Ok(batch)),
+            Some((source, Found::Stored(batch))) => (source, unpack(batch, tenant, key).map(Arc::new)),
             None => (Source::GraphAlerts, Err(missing)),
         };
         match read {
@@ -52,7 +63,7 @@ pub(crate) fn read_back(
                 lineage,
                 number: DeliveryNumber(count(number)),
                 source,
-                batch: Arc::new(batch),
+                batch,
                 selection,
             }),
             Err(Unreadable { reason, sealed }) => {

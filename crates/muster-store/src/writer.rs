@@ -224,8 +224,14 @@ impl WriterTask {
         let (begun, mut has_urgent) = (Instant::now(), false);
         let mut done = Vec::with_capacity(group.len());
         let mut is_well = true;
+        let is_alone = group.len() == 1;
         while let Some(request) = group.pop_front() {
-            match self.run_within_savepoint(request.job).await {
+            // Whoever is alone in a transaction can undo all of it.
+            let ran = match is_alone && done.is_empty() {
+                true => self.run_alone(request.job).await,
+                false => self.run_within_savepoint(request.job).await,
+            };
+            match ran {
                 Ok(Ok(())) => done.push(request.answer),
                 // A caller that has gone away needs no answer.
                 Ok(Err(failure)) => {
@@ -235,6 +241,9 @@ impl WriterTask {
                         is_well = false;
                     }
                     drop(request.answer.send(Err(failure)));
+                    if is_alone && done.is_empty() {
+                        return rest;
+                    }
                 }
                 Err(error) => {
                     // The database has given the whole transaction up, as it does when the disk is full.
@@ -273,6 +282,17 @@ impl WriterTask {
             drop(answer.send(Ok(())));
         }
         rest
+    }
+
+    /// The first of a transaction, which has undone all of it where it fails. The results are those of
+    /// [`Self::run_within_savepoint`].
+    async fn run_alone(&mut self, job: Job) -> Result<Result<(), Failure>, sqlx::Error> {
+        let Err(failure) = job(self.link.connection()?).await else { return Ok(Ok(())) };
+        match (self.link.roll_back().await, failure) {
+            (Ok(()), failure) => Ok(Err(failure)),
+            (Err(_), Failure::Sql(cause)) => Err(cause),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// The inner result is the request's own. The outer error means that the transaction is gone.

@@ -1,5 +1,6 @@
 //! What is owed to sinks: leasing it, and writing down what a sink answered.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +19,8 @@ use crate::failure::Failure;
 use crate::packing::StoredBatch;
 use crate::sealing::{DataKey, Sealed};
 use crate::settling::{
-    Answer, BrokenDelivery, Settlement, StoredDelivery, queue_name, read_back, refused_letters, selected,
+    Answer, BrokenDelivery, Found, Settlement, StoredDelivery, queue_name, read_back, refused_letters,
+    selected,
 };
 use crate::sql::{Connection, Row, query};
 use crate::stored::{bits, bounded, count, lease_end, nanoseconds, timestamp};
@@ -319,7 +321,7 @@ impl SqlStore {
                      row_number() OVER (ORDER BY number) AS place FROM first)
              SELECT (SELECT group_concat(coalesce(hex(k.selection), 'all')) FROM ticket_record k
                      WHERE k.queue_no = ?1 AND k.number = d.number) AS awaited_bits, d.number, n.id AS lineage, d.records, d.selection, d.batch_no, s.source, b.batch_id, b.records AS batch_records,
-                 b.body_bytes, b.sealed
+                 b.body_bytes
              FROM summed d LEFT JOIN journal_batch b ON b.batch_no = d.batch_no
                  LEFT JOIN source s ON s.source_no = b.source_no
                  LEFT JOIN lineage n ON n.lineage_no = d.lineage_no
@@ -332,11 +334,71 @@ impl SqlStore {
         .fetch_all(&self.readers)
         .await
         .map_err(&failed)?;
-        let mut deliveries =
-            rows.iter().map(stored_delivery).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        // Here and not in SQL, where the sealed batches would be copied through a sorter.
+        let found = rows.iter().map(|row| self.found_delivery(row)).collect::<Result<Vec<_>, _>>();
+        let mut deliveries = found.map_err(&failed)?;
         deliveries.sort_by_key(|delivery| delivery.number);
+        self.read_sealed(&mut deliveries).await.map_err(failed)?;
         Ok(deliveries)
+    }
+
+    /// A delivery with its batch, where that has just been journalled; else what was sealed of it is to be read.
+    fn found_delivery(&self, row: &Row) -> Result<StoredDelivery, sqlx::Error> {
+        let batch = match row.try_get::<Option<Vec<u8>>, _>("batch_id")? {
+            None => None,
+            Some(batch_id) => {
+                let source = row.try_get::<String, _>("source")?.parse().map_err(odd)?;
+                let found = match self.recent.get(&batch_id) {
+                    Some(batch) => Found::Recent(batch),
+                    None => Found::Stored(StoredBatch {
+                        batch_id,
+                        records: count(row.try_get("batch_records")?),
+                        body_bytes: count(row.try_get("body_bytes")?),
+                        sealed: Vec::new(),
+                    }),
+                };
+                Some((source, found))
+            }
+        };
+        // One whose row is gone has a lineage that no sink remembers.
+        let lineage = row.try_get::<Option<String>, _>("lineage")?.unwrap_or_default();
+        Ok(StoredDelivery {
+            lineage: Lineage(lineage.parse().unwrap_or_else(|_| Uuid::new_v4())),
+            number: row.try_get("number")?,
+            records: row.try_get("records")?,
+            selection: leasable(row)?,
+            batch_no: row.try_get("batch_no")?,
+            batch,
+        })
+    }
+
+    /// Reads what is sealed of the batches that have to be read back.
+    async fn read_sealed(&self, deliveries: &mut [StoredDelivery]) -> Result<(), sqlx::Error> {
+        let is_stored = |delivery: &&StoredDelivery| matches!(delivery.batch, Some((_, Found::Stored(_))));
+        let wanted: Vec<i64> =
+            deliveries.iter().filter(is_stored).map(|delivery| delivery.batch_no).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let rows = query(
+            "SELECT b.batch_no, b.sealed FROM json_each(?) j JOIN journal_batch b ON b.batch_no = CAST(j.value AS BIGINT)",
+        )
+        .bind(serde_json::to_string(&wanted).map_err(odd)?)
+        .fetch_all(&self.readers)
+        .await?;
+        let mut sealed = HashMap::with_capacity(rows.len());
+        for row in rows {
+            sealed.insert(row.try_get::<i64, _>("batch_no")?, row.try_get::<Vec<u8>, _>("sealed")?);
+        }
+        for delivery in deliveries {
+            let Some((_, Found::Stored(stored))) = &mut delivery.batch else { continue };
+            match sealed.get(&delivery.batch_no) {
+                // Several deliveries may be of one batch.
+                Some(sealed) => stored.sealed.clone_from(sealed),
+                // It was taken away meanwhile.
+                None => delivery.batch = None,
+            }
+        }
+        Ok(())
     }
 
     /// Makes dead letters of deliveries whose batch cannot be read, so that they hold nothing up.
@@ -468,31 +530,6 @@ impl QueueLease {
     }
 }
 
-fn stored_delivery(row: &Row) -> Result<StoredDelivery, sqlx::Error> {
-    let batch = match row.try_get::<Option<Vec<u8>>, _>("sealed")? {
-        None => None,
-        Some(sealed) => Some((
-            row.try_get::<String, _>("source")?.parse().map_err(odd)?,
-            StoredBatch {
-                batch_id: row.try_get("batch_id")?,
-                records: count(row.try_get("batch_records")?),
-                body_bytes: count(row.try_get("body_bytes")?),
-                sealed,
-            },
-        )),
-    };
-    // One whose row is gone has a lineage that no sink remembers.
-    let lineage = row.try_get::<Option<String>, _>("lineage")?.unwrap_or_default();
-    Ok(StoredDelivery {
-        lineage: Lineage(lineage.parse().unwrap_or_else(|_| Uuid::new_v4())),
-        number: row.try_get("number")?,
-        records: row.try_get("records")?,
-        selection: leasable(row)?,
-        batch_no: row.try_get("batch_no")?,
-        batch,
-    })
-}
-
 /// Which records of a delivery can be given out: those that are owed and not waited for.
 fn leasable(row: &Row) -> Result<Option<Vec<u8>>, sqlx::Error> {
     let selection: Option<Vec<u8>> = row.try_get("selection")?;
@@ -527,16 +564,20 @@ pub(super) async fn settle_records(
         let records = selected(batch_records, &left);
         return narrow_delivery(connection, queue_no, number, records, left).await;
     }
+    // No longer waited for, and done: of the highest number that is, with its lineage.
     query(
-        "UPDATE queue SET done_number = ?2, done_lineage_no =
-             coalesce((SELECT lineage_no FROM delivery WHERE queue_no = ?1 AND number = ?2), 0)
-         WHERE queue_no = ?1 AND done_number < ?2",
+        "UPDATE queue SET awaited = queue.awaited - coalesce(d.awaited, 0),
+             done_lineage_no = CASE WHEN queue.done_number < ?2 THEN coalesce(d.lineage_no, 0) ELSE queue.done_lineage_no END,
+             done_number = max(queue.done_number, ?2)
+         FROM (SELECT max(awaited) AS awaited, max(lineage_no) AS lineage_no FROM delivery
+             WHERE queue_no = ?1 AND number = ?2) d
+         WHERE queue.queue_no = ?1",
     )
     .bind(queue_no)
     .bind(number)
     .execute(&mut *connection)
     .await?;
-    delete_delivery(connection, queue_no, number).await
+    remove_delivery(connection, queue_no, number).await
 }
 
 pub(super) async fn delete_delivery(
@@ -544,9 +585,20 @@ pub(super) async fn delete_delivery(
     queue_no: i64,
     number: i64,
 ) -> Result<(), Failure> {
-    for sql in [
+    query(
         "UPDATE queue SET awaited = awaited - coalesce(
              (SELECT awaited FROM delivery WHERE queue_no = ?1 AND number = ?2), 0) WHERE queue_no = ?1",
+    )
+    .bind(queue_no)
+    .bind(number)
+    .execute(&mut *connection)
+    .await?;
+    remove_delivery(connection, queue_no, number).await
+}
+
+/// The same of one that its queue does not count any more.
+async fn remove_delivery(connection: &mut Connection, queue_no: i64, number: i64) -> Result<(), Failure> {
+    for sql in [
         "DELETE FROM ticket_record WHERE queue_no = ?1 AND number = ?2",
         "DELETE FROM delivery WHERE queue_no = ?1 AND number = ?2",
     ] {

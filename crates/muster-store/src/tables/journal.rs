@@ -5,6 +5,7 @@
 //! the page is looked at anew. The same where others wrote other versions of its records: what changed is told from the
 //! latest one.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ impl Journal for SqlStore {
         lease_for: Duration,
         now: Timestamp,
     ) -> Result<PageReceipt, StoreError> {
+        let _room = self.packer.room(page.records.iter().map(|record| record.body.len()).sum()).await;
         let mut attempts = ATTEMPTS;
         loop {
             attempts -= 1;
@@ -154,6 +156,10 @@ impl SqlStore {
             let batches = self.packer.new_batches(tenant, source.data_key, drafts, page, history).await?;
             (batches, Some(looked_up))
         };
+        let as_they_are = batches.iter().filter(|batch| !batch.owed.is_empty());
+        let as_they_are: Vec<_> = as_they_are
+            .map(|batch| (batch.packed.batch_id.clone(), Arc::clone(&batch.packed.batch)))
+            .collect();
         let owed = owed_as_json(&batches);
         let durability = if nothing_new { Durability::Relaxed } else { Durability::Synced };
         let lineage = self.lineage.clone();
@@ -216,6 +222,7 @@ impl SqlStore {
             })
         });
         write.await?;
+        as_they_are.into_iter().for_each(|(batch_id, batch)| self.recent.put(batch_id, batch));
         Ok(receipt)
     }
 

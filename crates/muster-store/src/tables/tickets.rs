@@ -83,19 +83,21 @@ impl Tickets for SqlStore {
         self.write(KEEP, Durability::AtOnce, move |connection| {
             Box::pin(async move {
                 let (queue_no, _) = lease.held(connection).await?;
-                let kept = sealed.len() as i64;
+                let mut kept = sealed.len() as i64;
                 let mut touched = BTreeSet::new();
                 for ticket in sealed {
                     touched.extend(ticket.records.iter().map(|records| records.number));
                     insert(connection, queue_no, ticket, now).await?;
                 }
-                count_awaited(connection, queue_no, touched).await?;
-                query("UPDATE queue SET tickets = tickets + ? WHERE queue_no = ?")
-                    .bind(kept)
-                    .bind(queue_no)
-                    .execute(&mut *connection)
-                    .await?;
-                Ok(())
+                for number in touched {
+                    let about = records_of(connection, queue_no, number).await?;
+                    count_awaited(connection, queue_no, (number, &about), std::mem::take(&mut kept)).await?;
+                }
+                // A ticket that is about nothing is asked for, too.
+                match kept {
+                    0 => Ok(()),
+                    kept => count_tickets(connection, queue_no, kept).await,
+                }
             })
         })
         .await
@@ -287,41 +289,38 @@ async fn insert(
     Ok(())
 }
 
-/// Counts anew how many records of these deliveries are waited for, and in all of their queue.
+/// Counts anew how many records of a delivery are waited for, given what all tickets are about of it, and in all of its queue;
+/// and so many more tickets there.
 async fn count_awaited(
     connection: &mut Connection,
     queue_no: i64,
-    numbers: impl IntoIterator<Item = i64>,
+    (number, awaited): (i64, &[TicketRecords]),
+    more_tickets: i64,
 ) -> Result<(), Failure> {
-    let mut more = 0;
-    for number in numbers {
-        let awaited: Vec<TicketRecords> = records_of(connection, queue_no, number).await?;
-        let union = awaited.iter().try_fold(None::<Selection>, |union, records| {
-            Some(Some(match union {
-                None => records.selection.clone(),
-                Some(union) => union.with(&records.selection, records.batch_records)?,
-            }))
-        });
-        let union = union.flatten().zip(awaited.first());
-        let now = union.map_or(0, |(union, records)| union.count(records.batch_records)) as i64;
-        let row = query("SELECT awaited FROM delivery WHERE queue_no = ? AND number = ?")
-            .bind(queue_no)
-            .bind(number)
-            .fetch_optional(&mut *connection)
-            .await?;
-        // One that is gone has taken what it waited for along.
-        let Some(row) = row else { continue };
-        more += now - row.try_get::<i64, _>(0)?;
-        query("UPDATE delivery SET awaited = ? WHERE queue_no = ? AND number = ?")
-            .bind(now)
-            .bind(queue_no)
-            .bind(number)
-            .execute(&mut *connection)
-            .await?;
-    }
-    query("UPDATE queue SET awaited = awaited + ? WHERE queue_no = ?")
-        .bind(more)
+    let union = awaited.iter().try_fold(None::<Selection>, |union, records| {
+        Some(Some(match union {
+            None => records.selection.clone(),
+            Some(union) => union.with(&records.selection, records.batch_records)?,
+        }))
+    });
+    let union = union.flatten().zip(awaited.first());
+    let now = union.map_or(0, |(union, records)| union.count(records.batch_records)) as i64;
+    // A delivery that is gone has taken what it waited for along.
+    query(
+        "UPDATE queue SET tickets = tickets + ?4, awaited = awaited + coalesce(
+             (SELECT CAST(?3 AS BIGINT) - d.awaited FROM delivery d WHERE d.queue_no = ?1 AND d.number = ?2), 0)
+         WHERE queue_no = ?1",
+    )
+    .bind(queue_no)
+    .bind(number)
+    .bind(now)
+    .bind(more_tickets)
+    .execute(&mut *connection)
+    .await?;
+    query("UPDATE delivery SET awaited = ? WHERE queue_no = ? AND number = ?")
+        .bind(now)
         .bind(queue_no)
+        .bind(number)
         .execute(&mut *connection)
         .await?;
     Ok(())
@@ -352,8 +351,9 @@ fn read_records(row: &Row) -> Result<TicketRecords, sqlx::Error> {
 /// Takes a ticket away; its queue, if it was there.
 async fn take_ticket(connection: &mut Connection, ticket_no: i64) -> Result<Option<TicketQueue>, Failure> {
     let row = query(
-        "SELECT q.queue_no, q.tenant_no, q.sink FROM ticket k JOIN queue q ON q.queue_no = k.queue_no
-         WHERE k.ticket_no = ?",
+        "DELETE FROM ticket WHERE ticket_no = ? RETURNING queue_no,
+             (SELECT q.tenant_no FROM queue q WHERE q.queue_no = ticket.queue_no) AS tenant_no,
+             (SELECT q.sink FROM queue q WHERE q.queue_no = ticket.queue_no) AS sink",
     );
     let Some(row) = row.bind(ticket_no).fetch_optional(&mut *connection).await? else { return Ok(None) };
     let queue = TicketQueue {
@@ -361,28 +361,27 @@ async fn take_ticket(connection: &mut Connection, ticket_no: i64) -> Result<Opti
         tenant_no: row.try_get("tenant_no")?,
         sink: row.try_get("sink")?,
     };
-    remove_ticket(connection, queue.queue_no, ticket_no).await?;
     Ok(Some(queue))
 }
 
-async fn remove_ticket(connection: &mut Connection, queue_no: i64, ticket_no: i64) -> Result<(), Failure> {
-    query("DELETE FROM ticket WHERE ticket_no = ?").bind(ticket_no).execute(&mut *connection).await?;
-    query("UPDATE queue SET tickets = max(tickets - 1, 0) WHERE queue_no = ?")
+/// Takes away what a ticket was about.
+async fn take_records(connection: &mut Connection, ticket_no: i64) -> Result<Vec<TicketRecords>, Failure> {
+    let rows = query("DELETE FROM ticket_record WHERE ticket_no = ? RETURNING *").bind(ticket_no);
+    let rows = rows.fetch_all(&mut *connection).await?;
+    Ok(rows.iter().map(read_records).collect::<Result<_, _>>()?)
+}
+
+/// So many more tickets of a queue, or fewer.
+async fn count_tickets(connection: &mut Connection, queue_no: i64, more: i64) -> Result<(), Failure> {
+    query("UPDATE queue SET tickets = max(tickets + ?, 0) WHERE queue_no = ?")
+        .bind(more)
         .bind(queue_no)
         .execute(&mut *connection)
         .await?;
     Ok(())
 }
 
-/// Takes away what a ticket was about.
-async fn take_records(connection: &mut Connection, ticket_no: i64) -> Result<Vec<TicketRecords>, Failure> {
-    let rows = query("SELECT * FROM ticket_record WHERE ticket_no = ?").bind(ticket_no);
-    let rows = rows.fetch_all(&mut *connection).await?;
-    query("DELETE FROM ticket_record WHERE ticket_no = ?").bind(ticket_no).execute(&mut *connection).await?;
-    Ok(rows.iter().map(read_records).collect::<Result<_, _>>()?)
-}
-
-/// Settles the records of a confirmed ticket, but for those that other tickets are about, too; how many that are.
+/// Settles the records of a confirmed ticket that has been taken away, but for those that other tickets are about, too; how many that are.
 async fn confirm(
     connection: &mut Connection,
     queue: &TicketQueue,
@@ -417,14 +416,14 @@ async fn confirm(
                 Answer { number, outcome: "delivered", records, selection: done.clone(), batch_records };
             write_answers(connection, queue.queue_no, &queue.sink, vec![answer], now).await?;
         }
-        count_awaited(connection, queue.queue_no, [number]).await?;
+        count_awaited(connection, queue.queue_no, (number, &others), 0).await?;
         if let Some(done) = done {
             settle_records(connection, queue.queue_no, number, &done, batch_records).await?;
         }
     }
     count_answers(connection, queue.tenant_no, &queue.sink, hours).await?;
     query(
-        "UPDATE queue SET owed = owed - ?2, delivered = delivered + ?2,
+        "UPDATE queue SET tickets = max(tickets - 1, 0), owed = owed - ?2, delivered = delivered + ?2,
              last_success_at = CASE WHEN ?2 > 0 THEN ?3 ELSE last_success_at END,
              failures = CASE WHEN ?2 > 0 THEN 0 ELSE failures END,
              last_error = CASE WHEN ?2 > 0 THEN NULL ELSE last_error END
@@ -438,7 +437,7 @@ async fn confirm(
     Ok(delivered)
 }
 
-/// Owes the records of a void ticket again, whatever other tickets are about them, too; how many that are.
+/// Owes the records of a void ticket that has been taken away again, whatever other tickets are about them, too; how many that are.
 async fn forget(
     connection: &mut Connection,
     queue: &TicketQueue,
@@ -446,6 +445,7 @@ async fn forget(
 ) -> Result<i64, Failure> {
     let queue_no = queue.queue_no;
     let mut owed_again = 0;
+    count_tickets(connection, queue_no, -1).await?;
     for TicketRecords { number, batch_records, selection, .. } in all {
         owed_again += selected(batch_records, &selection);
         let rows = query("SELECT * FROM ticket_record WHERE queue_no = ? AND number = ?");
@@ -476,12 +476,15 @@ async fn forget(
                         .await?;
                     let left = query("SELECT 1 FROM ticket_record WHERE ticket_no = ? LIMIT 1");
                     if left.bind(other_no).fetch_optional(&mut *connection).await?.is_none() {
-                        remove_ticket(connection, queue_no, other_no).await?;
+                        let gone = query("DELETE FROM ticket WHERE ticket_no = ?").bind(other_no);
+                        gone.execute(&mut *connection).await?;
+                        count_tickets(connection, queue_no, -1).await?;
                     }
                 }
             }
         }
-        count_awaited(connection, queue_no, [number]).await?;
+        let left = records_of(connection, queue_no, number).await?;
+        count_awaited(connection, queue_no, (number, &left), 0).await?;
     }
     Ok(owed_again)
 }

@@ -25,7 +25,7 @@ use muster_store::{OpenMode, Store};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::process::MusterProcess;
+use crate::process::Program;
 
 /// Without progress for so long, `--exit` gives up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -99,7 +99,7 @@ async fn demo(args: &Args) -> anyhow::Result<ExitCode> {
     set_up(&emulator, &folder, args).await?;
     let log = folder.join("muster.log");
     eprintln!("running Muster in {} (log: {})", folder.display(), log.display());
-    let muster = MusterProcess::start(&folder, &log)?;
+    let muster = Program::start(&folder, &log)?;
     let settings = Settings::read(&folder.join("muster.toml"))?;
     let store = wiring::open_store(&settings, OpenMode::Shared).await.map_err(|failed| failed.error)?;
     let watch = Watch {
@@ -141,7 +141,7 @@ async fn set_up(emulator: &Handle, folder: &Path, args: &Args) -> anyhow::Result
 /// A running demo.
 struct Watch<'a> {
     emulator: &'a Handle,
-    muster: MusterProcess,
+    muster: Program,
     store: Arc<dyn Store>,
     /// What the settings let one expect.
     expected: Expected,

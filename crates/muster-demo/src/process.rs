@@ -31,7 +31,7 @@ pub(crate) fn without_separator(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Is `muster` when [`muster()`] or [`MusterProcess::start`] started this process, and gives `None` otherwise.
+/// Is `muster` when [`muster()`] or [`Program::start`] started this process, and gives `None` otherwise.
 pub(crate) fn as_muster(arguments: &[OsString]) -> Option<ExitCode> {
     let (_, arguments) = arguments.split_first()?;
     let (first, arguments) = arguments.split_first()?;
@@ -50,29 +50,32 @@ pub(crate) async fn muster(arguments: &[OsString]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A running `muster run`.
-pub(crate) struct MusterProcess {
+/// A running program that is measured: `muster run`, or another beside it.
+pub(crate) struct Program {
     child: Child,
     pid: u32,
     began: Instant,
 }
 
-impl MusterProcess {
+impl Program {
+    /// Starts `muster run` with the settings of `folder`.
     pub(crate) fn start(folder: &Path, log: &Path) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(AS_MUSTER).arg("--config").arg(folder.join("muster.toml")).arg("run");
+        Self::spawn(command, log)
+    }
+
+    /// Starts any program, in a process group of its own: Ctrl-C on the terminal is for who started it, who stops it itself.
+    pub(crate) fn spawn(mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let log = std::fs::File::create(log)?;
-        let child = Command::new(std::env::current_exe()?)
-            .arg(AS_MUSTER)
-            .arg("--config")
-            .arg(folder.join("muster.toml"))
-            .arg("run")
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            // Ctrl-C on the terminal is for the demo, which stops Muster itself.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        let pid = child.id().context("Muster ended at once")?;
+        let pid = child.id().context("it ended at once")?;
         Ok(Self { child, pid, began: Instant::now() })
     }
 
@@ -88,30 +91,55 @@ impl MusterProcess {
         self.began.elapsed()
     }
 
-    /// What it has used; `None` where the system does not say so in `/proc`.
+    /// What it has used, with what it started: the processor time of all, and the sum of the most memory that each ever held.
+    /// `None` where the system does not say so in `/proc`.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
-        // After the name in brackets: state is field 3, utime 14, stime 15, in clock ticks.
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-        let per_second = rustix::param::clock_ticks_per_second();
-        let cpu = Duration::from_millis(ticks * 1_000 / per_second.max(1));
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-        Some(Usage { cpu, peak_rss_bytes: kibibytes * 1_024 })
+        let ids = std::fs::read_dir("/proc").ok()?.flatten();
+        let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let all = ids.filter_map(Stat::read).filter(|stat| stat.group == self.pid);
+        all.filter_map(|stat| stat.usage()).reduce(|one, other| Usage {
+            cpu: one.cpu + other.cpu,
+            peak_rss_bytes: one.peak_rss_bytes + other.peak_rss_bytes,
+        })
     }
 
-    /// Stops it as an operator would, and waits.
+    /// Stops it as an operator would, with what it started, and waits.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
         let pid = pid.context("Muster has no process id")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        rustix::process::kill_process_group(pid, rustix::process::Signal::TERM)?;
         match tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await {
             Ok(status) if status.as_ref().is_ok_and(ExitStatus::success) => Ok(()),
             Ok(status) => bail!("Muster did not stop well: {status:?}"),
             Err(_) => bail!("Muster did not stop in time"),
         }
+    }
+}
+
+/// What `/proc` says of a process, and of its children that have ended.
+struct Stat {
+    pid: u32,
+    group: u32,
+    ticks: u64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // After the name in brackets: state is field 3, its group 5, utime, stime, cutime and cstime 14 to 17, in clock ticks.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks =
+            fields.get(11..15)?.iter().map(|ticks| ticks.parse::<u64>()).sum::<Result<_, _>>().ok()?;
+        Some(Self { pid, group: fields.get(2)?.parse().ok()?, ticks })
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        let per_second = rustix::param::clock_ticks_per_second();
+        let cpu = Duration::from_millis(self.ticks * 1_000 / per_second.max(1));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+        Some(Usage { cpu, peak_rss_bytes: kibibytes * 1_024 })
     }
 }
 

@@ -1,12 +1,15 @@
 //! `cargo muster-bench`: what Muster costs. Prints alerts per second, megabytes per second, processor seconds per
 //! million alerts and memory for the whole path (page, journal, Splunk format, HEC with acknowledgement), and for each
-//! step of it alone. With `--poll-seconds` it polls many tenants for a while instead, and prints how far they lag.
+//! step of it alone. With `--poll-seconds` it polls many tenants for a while instead, and prints how far they lag. With
+//! `--yardstick` or `--against` it runs the path in turns with another program that does the same, and prints the ratio.
 //!
 //! Three processes, so that nobody's costs are taken for another's: the emulator is in this one, the Muster of the path
 //! is this program started again as `muster`, and the steps are measured in a third.
 
-#[path = "../process.rs"]
+mod pairs;
+#[path = "../../process.rs"]
 mod process;
+mod yardstick;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -40,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::process::MusterProcess;
+use crate::process::{Program, Usage};
 
 /// The first argument with which it measures the steps.
 const AS_STEPS: &str = "as-steps";
@@ -79,6 +82,16 @@ struct Args {
     /// Everything made up is made up from this.
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Run the path in turns with the yardstick, the shortest program that does the same, and print the ratio.
+    #[arg(long, conflicts_with = "poll_seconds")]
+    yardstick: bool,
+    /// The same with another program's command line. It runs in a shell, finds what is to be done in the file (JSON) that
+    /// MUSTER_BENCH_WORK names, and is done when the collector has every alert.
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["yardstick", "poll_seconds"])]
+    against: Option<String>,
+    /// With `--yardstick` or `--against`: how often each of the two runs.
+    #[arg(long, default_value_t = 5)]
+    pairs: usize,
 }
 
 /// What was measured of one thing.
@@ -130,13 +143,16 @@ fn main() -> ExitCode {
     }
     let done = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
-            match arguments.get(1).is_some_and(|argument| argument == AS_STEPS) {
-                true => {
+            match arguments.get(1).and_then(|argument| argument.to_str()) {
+                Some(yardstick::AS_YARDSTICK) => {
+                    yardstick::run(Path::new(arguments.get(2).context("no work")?)).await
+                }
+                Some(AS_STEPS) => {
                     let folder = arguments.get(2).context("no folder")?;
                     let pages = arguments.get(3).and_then(|pages| pages.to_str()?.parse().ok());
                     steps(Path::new(folder), pages.context("no number of pages")?).await
                 }
-                false => bench(&Args::parse_from(process::without_separator(arguments))).await,
+                _ => bench(&Args::parse_from(process::without_separator(arguments))).await,
             }
         })
     });
@@ -150,8 +166,23 @@ fn main() -> ExitCode {
 }
 
 async fn bench(args: &Args) -> anyhow::Result<()> {
+    let other = args.against.as_deref().map(pairs::Other::Command);
+    if let Some(other) = other.or(args.yardstick.then_some(pairs::Other::Yardstick)) {
+        return Box::pin(pairs::run(args, other)).await;
+    }
     let temporary = tempfile::tempdir()?;
     let folder = temporary.path().join("muster");
+    let emulator = emulator(args).await?;
+    set_up(&emulator, &folder, args.poll_seconds).await?;
+    let done = match args.poll_seconds {
+        Some(poll_seconds) => polls(&emulator, &folder, args, poll_seconds).await,
+        None => path_and_steps(&emulator, &folder, args).await,
+    };
+    emulator.stop().await;
+    done
+}
+
+async fn emulator(args: &Args) -> anyhow::Result<Handle> {
     let polling = args.poll_seconds.is_some();
     eprintln!("starting an emulator with {} tenants …", args.tenants);
     let emulator = muster_emulator::start(Config {
@@ -162,15 +193,8 @@ async fn bench(args: &Args) -> anyhow::Result<()> {
         write_bodies_at_start: true,
         hec: Some(loopback()),
         ..Config::default()
-    })
-    .await?;
-    set_up(&emulator, &folder, args.poll_seconds).await?;
-    let done = match args.poll_seconds {
-        Some(poll_seconds) => polls(&emulator, &folder, args, poll_seconds).await,
-        None => path_and_steps(&emulator, &folder, args).await,
-    };
-    emulator.stop().await;
-    done
+    });
+    Ok(emulator.await?)
 }
 
 /// Sets Muster up with the HTTP Event Collector as its one sink.
@@ -209,16 +233,24 @@ async fn delivered(store: &dyn Store) -> anyhow::Result<u64> {
     Ok(store.sink_totals().await?.iter().map(|sink| sink.delivered + sink.rejected).sum())
 }
 
-async fn path_and_steps(emulator: &Handle, folder: &Path, args: &Args) -> anyhow::Result<()> {
-    eprintln!("running Muster until {} alerts are delivered …", args.alerts);
+/// What a program took for the path, from its start until all alerts were delivered.
+struct Trip {
+    seconds: f64,
+    usage: Usage,
+    lost: u64,
+    doubled: u64,
+}
+
+/// Runs Muster until every alert is delivered and written down.
+async fn muster_path(emulator: &Handle, folder: &Path, alerts: u64) -> anyhow::Result<Trip> {
     let (_, store) = open(folder).await?;
-    let mut muster = MusterProcess::start(folder, &folder.join("muster.log"))?;
+    let mut muster = Program::start(folder, &folder.join("muster.log"))?;
     loop {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(50)) => {}
             ended = muster.ended() => bail!("Muster ended by itself ({ended})"),
         }
-        if delivered(store.as_ref()).await? >= args.alerts {
+        if delivered(store.as_ref()).await? >= alerts {
             break;
         }
         if muster.uptime() > PATIENCE {
@@ -230,6 +262,12 @@ async fn path_and_steps(emulator: &Handle, folder: &Path, args: &Args) -> anyhow
     store.close().await;
     muster.stop().await?;
     let (lost, doubled) = tally(emulator)?;
+    Ok(Trip { seconds, usage, lost, doubled })
+}
+
+async fn path_and_steps(emulator: &Handle, folder: &Path, args: &Args) -> anyhow::Result<()> {
+    eprintln!("running Muster until {} alerts are delivered …", args.alerts);
+    let Trip { seconds, usage, lost, doubled } = muster_path(emulator, folder, args.alerts).await?;
     // Only now, since the collector has what the steps send already.
     eprintln!("measuring the steps with {} pages of {PAGE} alerts …", args.pages);
     let steps = measured_steps(folder, args.pages).await?;
@@ -303,7 +341,7 @@ impl Figure {
 /// Polls for a while and looks each second at how long ago each source was read.
 async fn polls(emulator: &Handle, folder: &Path, args: &Args, poll_seconds: u64) -> anyhow::Result<()> {
     let (_, store) = open(folder).await?;
-    let mut muster = MusterProcess::start(folder, &folder.join("muster.log"))?;
+    let mut muster = Program::start(folder, &folder.join("muster.log"))?;
     let mut first_round = None;
     let mut lags = Vec::new();
     while muster.uptime() < Duration::from_secs(args.seconds) {

@@ -1,39 +1,13 @@
-//! Any text taken for a settings file: settings, or mistakes that are told with the file's name and a line that it
-//! has. Settings that are taken work: each sink knows how its records are encoded.
+//! Any text taken for a settings file.
 #![no_main]
 
-use std::path::{Path, PathBuf};
+#[path = "../../../crates/muster/tests/it/any_text.rs"]
+mod any_text;
 
 use libfuzzer_sys::fuzz_target;
-use muster::config::Settings;
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let files = [(PathBuf::from("muster.toml"), text.to_owned())];
-    match Settings::parse(Path::new("."), &files) {
-        Ok(settings) => {
-            for (name, sink) in &settings.sinks {
-                sink.any().encoding().unwrap_or_else(|mistakes| panic!("{name}: {mistakes:?}"));
-            }
-            for route in &settings.routes {
-                assert!(route.sinks.iter().all(|sink| settings.sinks.contains_key(sink)));
-            }
-            assert!(!settings.secret_references().is_empty());
-            assert_eq!(settings.fingerprint.len(), 32);
-        }
-        Err(mistakes) => {
-            assert!(!mistakes.0.is_empty());
-            let lines = text.split('\n').count();
-            for mistake in &mistakes.0 {
-                assert!(mistake.to_string().starts_with("muster.toml"), "{mistake}");
-                assert!(!mistake.message.is_empty());
-                assert!(
-                    mistake.line.is_none_or(|line| (1..=lines).contains(&line)),
-                    "{mistake}: {lines} lines"
-                );
-            }
-            let again = Settings::parse(Path::new("."), &files).expect_err("the same mistakes");
-            assert_eq!(again.0, mistakes.0);
-        }
+    if let Ok(text) = std::str::from_utf8(data) {
+        any_text::is_settings_or_mistakes(text);
     }
 });

@@ -2,6 +2,8 @@
 
 mod acknowledged;
 mod amqp;
+mod any_settings;
+mod any_text;
 mod app;
 mod backfill;
 mod backup;

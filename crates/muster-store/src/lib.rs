@@ -38,6 +38,7 @@ mod postgres;
 mod pull_clients;
 mod replays;
 mod sealing;
+mod searches;
 mod settling;
 mod sign_ins;
 mod signing;
@@ -86,6 +87,9 @@ pub use replays::{
     StandingsStep, Unrouted, UnroutedCause,
 };
 pub use sealing::{MasterKey, MasterKeyError, Sealed, SealingError};
+pub use searches::{
+    BatchRead, ChangedIn, SearchedSource, Searches, VersionKey, VersionPlace, VersionsPage,
+};
 pub use sign_ins::{SignIn, SignInKind, SignIns};
 pub use signing::SigningKey;
 pub use sources::{PollResult, SourceLease, SourceState, Sources};

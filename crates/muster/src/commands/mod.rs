@@ -1,5 +1,6 @@
 //! The commands, each in a file with its arguments. Adding one is a file, and three lines here.
 
+mod alerts;
 mod app;
 mod audit;
 mod backfill;
@@ -80,6 +81,9 @@ pub(crate) enum Command {
     Ledger(ledger::Args),
     /// What is new in what Microsoft sends: properties, values and types of evidence that are not known. Changes nothing.
     Drift(drift::Args),
+    /// Alerts and incidents in the journal: find them, show one.
+    #[command(subcommand)]
+    Alerts(alerts::AlertsCommand),
     /// The journey of one record: when it was changed, fetched, delivered and acknowledged.
     Trace(trace::Args),
     /// How tenants, sources and sinks are doing.
@@ -144,6 +148,7 @@ impl Command {
             Self::Route(command) => call.open(async |context| route::run(command, context).await).await,
             Self::Ledger(args) => call.open(async |context| ledger::run(args, context).await).await,
             Self::Drift(args) => call.open(async |context| drift::run(args, context).await).await,
+            Self::Alerts(command) => call.open(async |context| alerts::run(command, context).await).await,
             Self::Trace(args) => call.open(async |context| trace::run(args, context).await).await,
             Self::Status(args) => status::call(args, call).await,
             Self::SplunkApp(args) => splunk_app::run(args, call.output),

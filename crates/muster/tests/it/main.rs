@@ -1,6 +1,7 @@
 //! Scenarios: Muster against the emulator of Microsoft's cloud and of the SIEMs.
 
 mod acknowledged;
+mod alerts;
 mod amqp;
 mod app;
 mod backfill;

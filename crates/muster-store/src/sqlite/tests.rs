@@ -307,7 +307,7 @@ async fn versions_are_looked_up_by_their_keys() {
         (LATER_VERSION, "SEARCH v", by_record),
         (
             VERSIONS_BY_TIME,
-            "SEARCH record_version USING PRIMARY KEY (source_no=? AND updated_at>? AND updated_at<?)",
+            "SEARCH record_version USING PRIMARY KEY (source_no=? AND updated_at>? AND (updated_at,id,hash)<(?,?,?))",
             "SEARCH s",
         ),
         (NAMED, "SEARCH g", "SEARCH v USING PRIMARY KEY (source_no=? AND updated_at>? AND updated_at<?)"),

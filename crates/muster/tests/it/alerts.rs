@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Output;
 
+use jiff::Timestamp;
 use muster_emulator::Config;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -37,6 +38,10 @@ fn text<'v>(row: &'v Value, field: &str) -> &'v str {
     row[field].as_str().unwrap_or_else(|| panic!("no {field}: {row}"))
 }
 
+fn time(row: &Value) -> Option<Timestamp> {
+    row["time"].as_str().map(|time| time.parse().expect("a time"))
+}
+
 async fn in_database(setup: &Setup, sql: &'static str, id: &str) {
     use sqlx::Connection as _;
     let path = format!("sqlite:{}", setup.path().join("muster.db").display());
@@ -48,8 +53,14 @@ async fn in_database(setup: &Setup, sql: &'static str, id: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn alerts_are_found_by_whatever_is_known_of_them() {
-    let setup = Setup::start(Config { alerts: Some(240), update_share: Some(0.5), ..config() }, "").await;
+    let setup = Setup::start(Config { alerts: Some(240), ..config() }, "").await;
     let bench = Bench::new(&setup).await;
+    bench.rounds(2).await;
+    let before = search(&setup, &["--source", "graph_alerts"]).await;
+    for row in alerts(&before).iter().step_by(7) {
+        setup.emulator.update_alert(text(row, "tenant_id"), text(row, "id")).expect("updated");
+    }
+    setup.emulator.add_hostile_records(&setup.emulator.tenants()[0].id).expect("hostile records");
     bench.rounds(3).await;
     let totals = bench.store.journal_totals().await.expect("the store answers");
     drop(bench);
@@ -58,8 +69,8 @@ async fn alerts_are_found_by_whatever_is_known_of_them() {
     let rows = alerts(&all);
     assert_eq!(all["searched"], totals.records, "every record was looked at");
     assert!(all["complete"] == true && all["limited"] == false && all["tenants"] == 3, "{all}");
-    let times: Vec<&str> = rows.iter().map(|row| text(row, "time")).collect();
-    assert!(times.is_sorted_by(|one, other| one >= other), "the latest first: {times:?}");
+    let times: Vec<_> = rows.iter().map(time).collect();
+    assert!(times.is_sorted_by(|one: &Option<Timestamp>, other| one >= other), "the latest first: {times:?}");
     let keys: BTreeSet<_> =
         rows.iter().map(|row| (text(row, "tenant"), text(row, "source"), text(row, "id"))).collect();
     assert_eq!(keys.len(), rows.len(), "each once, in its latest version");
@@ -69,22 +80,35 @@ async fn alerts_are_found_by_whatever_is_known_of_them() {
     // The latest of each, by the versions themselves.
     for row in rows.iter().take(20) {
         let of = |other: &&Value| ["tenant", "source", "id"].iter().all(|field| other[*field] == row[*field]);
-        let latest = alerts(&versions).iter().filter(of).map(|version| text(version, "time")).max();
-        assert_eq!(latest, Some(text(row, "time")));
+        let latest = alerts(&versions).iter().filter(of).map(time).max();
+        assert_eq!(latest, Some(time(row)));
     }
 
     // Each way to look for one finds it, and nothing that is not so.
     let is_of_graph = |row: &&Value| row["source"] == "graph_alerts";
-    let named = |field: &str| {
-        let found = rows.iter().filter(is_of_graph).find(|row| !row[field].as_array().expect("names").is_empty());
+    let is_plain =
+        |text: &str| text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.\\ ".contains(letter));
+    let named = |field: &str, part: char| {
+        let is_named = |row: &&Value| {
+            let name = row[field][0].as_str().unwrap_or_default();
+            name.contains(part)
+                && is_plain(name)
+                && is_plain(text(row, "title"))
+                && text(row, "title").len() > 13
+        };
+        let found = rows.iter().filter(is_of_graph).find(is_named);
         found.unwrap_or_else(|| panic!("an alert with {field}"))
     };
-    let (host, user) = (named("hosts"), named("users"));
+    let (host, user) = (named("hosts", '.'), named("users", '\\'));
     let first = |row: &Value, field: &str| row[field][0].as_str().expect("a name").to_owned();
     let by_host = search(&setup, &["--host", &first(host, "hosts").to_uppercase()]).await;
     let with_host = |row: &&Value| {
         let name = first(host, "hosts");
-        row["hosts"].as_array().expect("names").iter().any(|other| other.as_str().is_some_and(|other| other.eq_ignore_ascii_case(&name)))
+        row["hosts"]
+            .as_array()
+            .expect("names")
+            .iter()
+            .any(|other| other.as_str().is_some_and(|other| other.eq_ignore_ascii_case(&name)))
     };
     assert!(ids(&by_host).contains(text(host, "id")) && alerts(&by_host).iter().all(|row| with_host(&row)));
     assert_eq!(alerts(&by_host).len(), rows.iter().filter(with_host).count());
@@ -106,18 +130,29 @@ async fn alerts_are_found_by_whatever_is_known_of_them() {
     assert_eq!(alerts(&by_id).len(), alerts(&versions).iter().filter(of_id).count());
     let service = search(&setup, &["--service", text(host, "service")]).await;
     assert!(ids(&service).contains(text(host, "id")));
-    assert!(alerts(&service).iter().all(|row| row["source"] == "graph_incidents" || row["service"] == host["service"]));
+    assert!(
+        alerts(&service)
+            .iter()
+            .all(|row| row["source"] == "graph_incidents" || row["service"] == host["service"])
+    );
     assert_eq!(alerts(&search(&setup, &["--text", "no such text anywhere"]).await).len(), 0);
 
     // A span, and what a record was then.
     let middle = times[times.len() / 2];
-    let later = search(&setup, &["--since", middle]).await;
-    assert_eq!(alerts(&later).len(), rows.iter().filter(|row| text(row, "time") >= middle).count());
-    let then = search(&setup, &["--until", middle]).await;
-    assert!(alerts(&then).iter().all(|row| text(row, "time") < middle));
+    let typed = middle.expect("it has a time").to_string();
+    let later = search(&setup, &["--since", &typed]).await;
+    assert_eq!(alerts(&later).len(), rows.iter().filter(|row| time(row) >= middle).count());
+    let then = search(&setup, &["--until", &typed]).await;
+    assert!(alerts(&then).iter().all(|row| time(row) < middle));
     let known_then: BTreeSet<_> =
-        alerts(&versions).iter().filter(|row| text(row, "time") < middle).map(|row| text(row, "id")).collect();
+        alerts(&versions).iter().filter(|row| time(row) < middle).map(|row| text(row, "id")).collect();
     assert_eq!(ids(&then).len(), known_then.len(), "each that there was, as it was");
+
+    // What attackers wrote moves no cursor, and turns no text.
+    let table = setup.muster(&["alerts", "search", "--limit", "100000"]).await;
+    let table = String::from_utf8(table.stdout).expect("UTF-8");
+    let harmful = table.chars().find(|letter| *letter != '\n' && muster_model::text::is_harmful(*letter));
+    assert_eq!(harmful, None);
 
     // A limit is told, and what was not looked at.
     let few = setup.muster(&["-o", "json", "alerts", "search", "--limit", "5"]).await;
@@ -126,7 +161,10 @@ async fn alerts_are_found_by_whatever_is_known_of_them() {
     assert_eq!(alerts(&few)[..], rows[..5]);
     assert!(few["searched"].as_u64() < Some(totals.records));
     let told = words(&setup.muster(&["alerts", "search", "--limit", "5"]).await);
-    assert!(told.contains("as many as --limit allows") && told.contains("there may be more before"), "{told}");
+    assert!(
+        told.contains("as many as --limit allows") && told.contains("there may be more before"),
+        "{told}"
+    );
     for (wrong, code) in [
         (&["--tenant", "nobody"][..], 5),
         (&["--since", "1d", "--until", "2d"], 2),
@@ -154,7 +192,9 @@ async fn one_alert_is_shown_whole_and_in_its_tenant() {
     assert_eq!((record["id"].as_str(), record["title"].as_str()), (Some(id), Some(text(row, "title"))));
     let shown = setup.muster(&["alerts", "show", id, "--tenant", slug]).await;
     let told = words(&shown);
-    for said in [text(row, "severity"), slug, portal, "splunk: acknowledged", "archive: acknowledged", "versions"] {
+    for said in
+        [text(row, "severity"), slug, portal, "splunk: acknowledged", "archive: acknowledged", "versions"]
+    {
         assert!(told.contains(said), "{said}: {told}");
     }
     let one = json(&setup.muster(&["-o", "json", "alerts", "show", id]).await);

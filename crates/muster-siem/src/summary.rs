@@ -193,7 +193,8 @@ mod tests {
         assert_eq!(summary.hosts, ["srv1.contoso.example"]);
         assert_eq!(summary.users, ["CONTOSO\\alice", "CONTOSO\\bob"]);
         assert!(summary.user_ids.contains(&"alice@contoso.example".to_owned()), "{summary:?}");
-        let evidence: Vec<_> = summary.evidence.iter().map(|of| (of.kind.as_str(), of.name.as_str())).collect();
+        let evidence: Vec<_> =
+            summary.evidence.iter().map(|of| (of.kind.as_str(), of.name.as_str())).collect();
         assert_eq!(
             evidence,
             [

@@ -462,7 +462,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     for page in &pages {
         events.clear();
         for Item { head, body } in &page.items {
-            let record = muster_model::Record { head, body };
+            let record = muster_model::Record { head, body, replay: None };
             format.write(Source::GraphAlerts.kind(), record, &label, &mut events)?;
         }
         black_box(&events);
@@ -482,7 +482,14 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
         let number = DeliveryNumber(number as u64 + 1);
         let (source, selection) = (Source::GraphAlerts, Selection::All);
         let lineage = Lineage(uuid::Uuid::from_u128(1));
-        deliveries.push(Delivery { lineage, number, source, batch: Arc::new(batch), selection });
+        deliveries.push(Delivery {
+            lineage,
+            number,
+            source,
+            batch: Arc::new(batch),
+            selection,
+            replay: None,
+        });
     }
     let meter = Meter::start();
     let mut sending = JoinSet::new();

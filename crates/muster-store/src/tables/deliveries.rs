@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Lineage, Selection, SinkMemory};
+use muster_model::{Lineage, ReplayId, Selection, SinkMemory};
 
 use uuid::Uuid;
 
@@ -318,7 +318,7 @@ impl SqlStore {
                  summed AS (SELECT *, sum(body_bytes) OVER (ORDER BY number) AS bytes_up_to,
                      row_number() OVER (ORDER BY number) AS place FROM first)
              SELECT (SELECT group_concat(coalesce(hex(k.selection), 'all')) FROM ticket_record k
-                     WHERE k.queue_no = ?1 AND k.number = d.number) AS awaited_bits, d.number, n.id AS lineage, d.records, d.selection, d.batch_no, s.source, b.batch_id, b.records AS batch_records,
+                     WHERE k.queue_no = ?1 AND k.number = d.number) AS awaited_bits, d.number, n.id AS lineage, d.records, d.selection, d.batch_no, d.replay_id, s.source, b.batch_id, b.records AS batch_records,
                  b.body_bytes, b.sealed
              FROM summed d LEFT JOIN journal_batch b ON b.batch_no = d.batch_no
                  LEFT JOIN source s ON s.source_no = b.source_no
@@ -489,8 +489,15 @@ fn stored_delivery(row: &Row) -> Result<StoredDelivery, sqlx::Error> {
         records: row.try_get("records")?,
         selection: leasable(row)?,
         batch_no: row.try_get("batch_no")?,
+        replay: replay_of(row)?,
         batch,
     })
+}
+
+/// The replay that a delivery came from. A name that is none is not worth stopping for.
+fn replay_of(row: &Row) -> Result<Option<ReplayId>, sqlx::Error> {
+    let name: Option<String> = row.try_get("replay_id")?;
+    Ok(name.and_then(|name| name.parse().ok()).map(ReplayId))
 }
 
 /// Which records of a delivery can be given out: those that are owed and not waited for.

@@ -58,9 +58,8 @@ impl Filter {
         if !self.severities.is_empty() && !self.severities.contains(&record.head.severity.number()) {
             return false;
         }
-        let may = |names: &[Name]| {
-            names.is_empty() || names.iter().any(|name| name.part.may_be_in(record.body))
-        };
+        let may =
+            |names: &[Name]| names.is_empty() || names.iter().any(|name| name.part.may_be_in(record.body));
         if !may(&self.hosts) || !may(&self.users) || !self.texts.iter().all(|text| text.is_in(record.body)) {
             return false;
         }
@@ -106,17 +105,24 @@ mod tests {
          "userAccount":{"accountName":"alice","domainName":"CONTOSO","userPrincipalName":"alice.w@contoso.example"}}]}"##;
 
     fn takes(severity: &[Severity], service: &[&str], host: &[&str], user: &[&str], text: &[&str]) -> bool {
-        let patterns = |of: &[&str]| of.iter().map(|of| of.parse().expect("a pattern")).collect::<Vec<Pattern>>();
+        let patterns =
+            |of: &[&str]| of.iter().map(|of| of.parse().expect("a pattern")).collect::<Vec<Pattern>>();
         let owned = |of: &[&str]| of.iter().map(|of| (*of).to_owned()).collect::<Vec<_>>();
         let filter = Filter::new(severity, &owned(service), &patterns(host), &patterns(user), &owned(text));
         let head = RecordHead::read(RecordKind::GraphAlert, BODY).expect("an alert");
-        filter.takes(RecordKind::GraphAlert, Record { head: &head, body: BODY })
+        filter.takes(RecordKind::GraphAlert, Record { head: &head, body: BODY, replay: None })
     }
 
     #[test]
     fn each_that_is_given_must_fit() {
         assert!(takes(&[], &[], &[], &[], &[]));
-        assert!(takes(&[Severity::High], &["Microsoft Defender for Endpoint"], &["srv1"], &["alice"], &["mimi"]));
+        assert!(takes(
+            &[Severity::High],
+            &["Microsoft Defender for Endpoint"],
+            &["srv1"],
+            &["alice"],
+            &["mimi"]
+        ));
         assert!(!takes(&[Severity::Low], &[], &["srv1"], &[], &[]));
         assert!(takes(&[Severity::Low, Severity::High], &[], &["srv2", "SRV1.contoso.example"], &[], &[]));
         for (host, is) in [("srv", false), ("srv*", true), ("srv10", false), ("alice", false)] {

@@ -65,7 +65,11 @@ mod tests {
             ("javascript:alert(1)", format!("/alerts/da%2F1%3Fx?{tid}")),
             ("", format!("/alerts/da%2F1%3Fx?{tid}")),
         ] {
-            assert_eq!(of(alert, "da/1?x", link), format!("https://security.microsoft.com{expected}"), "{link}");
+            assert_eq!(
+                of(alert, "da/1?x", link),
+                format!("https://security.microsoft.com{expected}"),
+                "{link}"
+            );
         }
         assert_eq!(
             of(RecordKind::XdrIncident, "7", ""),

@@ -127,7 +127,13 @@ impl<'a> Walk<'a> {
             match queues.iter_mut().find(is_of) {
                 Some(queue) => queue.places.push_back(place),
                 None => {
-                    queues.push(Queue { tenant, source, places: [place].into(), after: None, page: PAGE_FIRST });
+                    queues.push(Queue {
+                        tenant,
+                        source,
+                        places: [place].into(),
+                        after: None,
+                        page: PAGE_FIRST,
+                    });
                 }
             }
         }
@@ -228,7 +234,8 @@ impl<'a> Walk<'a> {
             }
             BatchRead::Records { batch, accepted_at } => {
                 let fits = |record| self.filter.takes(source.kind(), record);
-                let fit = batch.records().zip(0..).filter(|(record, _)| fits(*record)).map(|(_, at)| at).collect();
+                let fit =
+                    batch.records().zip(0..).filter(|(record, _)| fits(*record)).map(|(_, at)| at).collect();
                 let left = batch.len();
                 self.kept = Some(Kept { number, batch, accepted_at });
                 Looked::Records { fit, left }

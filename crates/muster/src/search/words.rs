@@ -47,7 +47,9 @@ impl Words {
                 return true;
             }
             let start = quote + 1;
-            let Some((end, _)) = bytes.get(start..).and_then(|_| string_end(bytes, start)) else { return false };
+            let Some((end, _)) = bytes.get(start..).and_then(|_| string_end(bytes, start)) else {
+                return false;
+            };
             let behind = bytes[end + 1..].iter().find(|byte| !byte.is_ascii_whitespace());
             let is_name = behind == Some(&b':');
             if !is_name && body.get(start..end).is_some_and(|raw| self.is_in_text(raw)) {

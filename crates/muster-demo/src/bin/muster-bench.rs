@@ -1,10 +1,13 @@
 //! `cargo muster-bench`: what Muster costs. Prints alerts per second, megabytes per second, processor seconds per
 //! million alerts and memory for the whole path (page, journal, Splunk format, HEC with acknowledgement), and for each
-//! step of it alone. With `--poll-seconds` it polls many tenants for a while instead, and prints how far they lag.
+//! step of it alone. With `--poll-seconds` it polls many tenants for a while instead, and prints how far they lag. With
+//! `--journal` it makes a journal of so many alerts, and prints what it costs to look one up.
 //!
 //! Three processes, so that nobody's costs are taken for another's: the emulator is in this one, the Muster of the path
 //! is this program started again as `muster`, and the steps are measured in a third.
 
+#[path = "../journal.rs"]
+mod journal;
 #[path = "../process.rs"]
 mod process;
 
@@ -76,6 +79,9 @@ struct Args {
     /// With `--poll-seconds`: for how long.
     #[arg(long, default_value_t = 180)]
     seconds: u64,
+    /// Put so many made-up alerts into the journal, and measure what looking one up costs, instead of measuring path and steps.
+    #[arg(long)]
+    journal: Option<u64>,
     /// Everything made up is made up from this.
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -152,7 +158,8 @@ fn main() -> ExitCode {
 async fn bench(args: &Args) -> anyhow::Result<()> {
     let temporary = tempfile::tempdir()?;
     let folder = temporary.path().join("muster");
-    let polling = args.poll_seconds.is_some();
+    // With a journal that is made up, nothing is read.
+    let polling = args.poll_seconds.is_some() || args.journal.is_some();
     eprintln!("starting an emulator with {} tenants …", args.tenants);
     let emulator = muster_emulator::start(Config {
         tenants: args.tenants,
@@ -165,9 +172,15 @@ async fn bench(args: &Args) -> anyhow::Result<()> {
     })
     .await?;
     set_up(&emulator, &folder, args.poll_seconds).await?;
-    let done = match args.poll_seconds {
-        Some(poll_seconds) => polls(&emulator, &folder, args, poll_seconds).await,
-        None => path_and_steps(&emulator, &folder, args).await,
+    let done = match (args.journal, args.poll_seconds) {
+        (Some(records), _) => {
+            let (_, store) = open(&folder).await?;
+            let done = journal::measure(&folder, store.as_ref(), records).await;
+            store.close().await;
+            done
+        }
+        (None, Some(poll_seconds)) => polls(&emulator, &folder, args, poll_seconds).await,
+        (None, None) => path_and_steps(&emulator, &folder, args).await,
     };
     emulator.stop().await;
     done

@@ -87,9 +87,7 @@ pub use replays::{
     StandingsStep, Unrouted, UnroutedCause,
 };
 pub use sealing::{MasterKey, MasterKeyError, Sealed, SealingError};
-pub use searches::{
-    BatchRead, ChangedIn, SearchedSource, Searches, VersionKey, VersionPlace, VersionsPage,
-};
+pub use searches::{BatchRead, ChangedIn, SearchedSource, Searches, VersionKey, VersionPlace, VersionsPage};
 pub use sign_ins::{SignIn, SignInKind, SignIns};
 pub use signing::SigningKey;
 pub use sources::{PollResult, SourceLease, SourceState, Sources};

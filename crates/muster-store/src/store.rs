@@ -16,8 +16,8 @@ use std::sync::Arc;
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Heartbeats, Invitations, Journal,
     JournalBound, KeyRing, Keys, Leases, Ledger, Lifetime, MasterKey, Nodes, OpenMode, Passes,
-    PostgresAddress, PullClients, ReadKeys, Replays, Searches, SignIns, Sources, SqlStore, StoreError, StoreLook,
-    Tenants, Tickets,
+    PostgresAddress, PullClients, ReadKeys, Replays, Searches, SignIns, Sources, SqlStore, StoreError,
+    StoreLook, Tenants, Tickets,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.

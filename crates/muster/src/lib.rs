@@ -23,6 +23,7 @@ pub mod exit_code;
 pub mod heartbeat;
 pub mod journal_bound;
 pub mod lifecycle;
+mod new_file;
 mod often;
 pub mod outage;
 mod pattern;

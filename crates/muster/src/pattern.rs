@@ -1,5 +1,6 @@
 //! Names with `*` for any text, as operators type them to choose by.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A text in which `*` stands for any text, also none. Capitals count as small letters.
@@ -34,6 +35,12 @@ impl Pattern {
     /// What every text has in it that it is: the longest part.
     pub(crate) fn longest_part(&self) -> &str {
         self.parts.iter().max_by_key(|part| part.len()).map_or("", String::as_str)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.parts.join("*"))
     }
 }
 

@@ -6,9 +6,7 @@ use muster_model::{Source, TenantId};
 use super::kit::{
     BY, Engine, LEASE, accept, add, at, body, keep, lease_source, names, page_of, record, tenant_id,
 };
-use crate::{
-    BatchRead, ChangedIn, Destination, SearchedSource, Store, VersionKey, VersionPlace,
-};
+use crate::{BatchRead, ChangedIn, Destination, SearchedSource, Store, VersionKey, VersionPlace};
 
 const OF: (fn(u128) -> TenantId, Source) = (tenant_id, Source::GraphAlerts);
 const ALWAYS: ChangedIn = ChangedIn { since: None, until: Timestamp::MAX };

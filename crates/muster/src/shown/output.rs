@@ -4,8 +4,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use crossterm::style::Stylize as _;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use crossterm::style::Stylize as _;
 use jiff::Timestamp;
 use muster_store::CheckOutcome;
 use serde::Serialize;

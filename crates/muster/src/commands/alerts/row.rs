@@ -31,9 +31,7 @@ impl Row {
     pub(super) fn of(found: &Found, tenants: &[Tenant], portal: Option<&str>) -> Self {
         let kind = found.source.kind();
         let mut summary = Summary::of(kind, &found.body).unwrap_or_default();
-        for names in
-            [&mut summary.hosts, &mut summary.host_ids, &mut summary.users, &mut summary.user_ids]
-        {
+        for names in [&mut summary.hosts, &mut summary.host_ids, &mut summary.users, &mut summary.user_ids] {
             names.truncate(NAMES_MAX);
         }
         let tenant = tenants.iter().find(|tenant| tenant.id == found.tenant);

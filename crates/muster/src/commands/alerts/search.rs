@@ -191,12 +191,17 @@ fn line(
         }
         _ => None,
     };
-    let left = done.filter(|done| seconds > 2.0 && (0.001..1.0).contains(done)).map_or_else(String::new, |done| {
-        format!(", about {} left", duration(Duration::from_secs_f64(seconds * (1.0 - done) / done)))
-    });
+    let left =
+        done.filter(|done| seconds > 2.0 && (0.001..1.0).contains(done)).map_or_else(String::new, |done| {
+            format!(", about {} left", duration(Duration::from_secs_f64(seconds * (1.0 - done) / done)))
+        });
     let rate = if seconds > 0.5 { rate(searched.records, seconds) } else { 0 };
     let back_to = searched.back_to.map_or_else(String::new, |at| format!(" · back to {at:.0}"));
-    format!("{} records looked at, {}/s{left}{back_to} · {found} found", number(searched.records), number(rate))
+    format!(
+        "{} records looked at, {}/s{left}{back_to} · {found} found",
+        number(searched.records),
+        number(rate)
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a part of the whole, for people")]
@@ -312,7 +317,9 @@ fn notes(result: &Result, span: ChangedIn) -> Vec<String> {
             "{found}, and it was interrupted: {records} were looked at{back}; nothing that was changed before was looked at"
         ),
         (false, true) => {
-            format!("{found}, as many as --limit allows: {records} were looked at{back}; there may be more before")
+            format!(
+                "{found}, as many as --limit allows: {records} were looked at{back}; there may be more before"
+            )
         }
         (false, false) => format!("{found}; {records} were looked at: {whole}"),
     }];

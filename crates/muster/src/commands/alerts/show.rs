@@ -121,7 +121,9 @@ fn print_raw(id: &str, shown: &[Shown], found: &[Found]) -> Result<Exit, Failed>
         }
         ([_], _) => Err(Failed::say(
             Exit::NotFound,
-            format!("the journal does not hold `{id}` any more, or cannot read it: `muster trace {id}` tells, and `muster fetch --id` asks Microsoft"),
+            format!(
+                "the journal does not hold `{id}` any more, or cannot read it: `muster trace {id}` tells, and `muster fetch --id` asks Microsoft"
+            ),
         )),
         _ => {
             let each = shown.iter().map(|one| format!("{} of {}", one.source, one.tenant));
@@ -195,7 +197,11 @@ fn page(id: &str, one: &Shown, output: &Output) -> String {
             (None, Some(_)) => "",
         };
         let what = if index == count.saturating_sub(LISTED_MAX) { "versions" } else { "" };
-        line(what, Tone::Plain, &format!("{} of {}: {changed}{change}{gone}", number(index as u64 + 1), number(count as u64)));
+        line(
+            what,
+            Tone::Plain,
+            &format!("{} of {}: {changed}{change}{gone}", number(index as u64 + 1), number(count as u64)),
+        );
     }
     let newest = &one.versions[count - 1];
     for (index, delivery) in newest.deliveries.iter().enumerate() {

@@ -63,6 +63,8 @@ pub(crate) enum Command {
     /// The customers' tenants.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Invite many customers: read a list, and write a mail for each, with the link on which their administrator consents.
+    Invite(tenant::InviteArgs),
     /// Fetch records once and print them. Changes nothing that `run` remembers.
     Fetch(fetch::Args),
     /// Ask a hunting query of all customers at once, and print the rows. Changes nothing.
@@ -140,6 +142,7 @@ impl Command {
             Self::Doctor(args) => doctor::run(args, call).await,
             Self::Run => run::run(call).await,
             Self::Tenant(command) => call.open(async |context| tenant::run(command, context).await).await,
+            Self::Invite(args) => call.open(async |context| tenant::invite(args, context).await).await,
             Self::Fetch(args) => call.open(async |context| fetch::run(args, context).await).await,
             Self::Hunt(args) => call.open(async |context| hunt::run(args, context).await).await,
             Self::Backfill(args) => call.open(async |context| backfill::run(args, context).await).await,

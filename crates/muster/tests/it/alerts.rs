@@ -263,8 +263,7 @@ async fn an_interrupted_search_tells_how_far_it_came() {
     let bench = Bench::new(&setup).await;
     bench.rounds(6).await;
     drop(bench);
-    let mut whole = 0;
-    for _ in 0..40 {
+    for whole in 0..40 {
         let search = ["-o", "json", "alerts", "search", "--limit", "100000"];
         let child = setup.command(&search).stdout(std::process::Stdio::piped()).spawn().expect("started");
         // Some of these come before it has begun, and some when it is over.
@@ -276,7 +275,6 @@ async fn an_interrupted_search_tells_how_far_it_came() {
             assert!(found["interrupted"] == true && found["complete"] == false, "{found}");
             return;
         }
-        whole += 1;
     }
     panic!("no search was interrupted");
 }

@@ -103,7 +103,7 @@ async fn a_list_becomes_mails_and_nothing_is_half_done() {
         assert_eq!(mail["types"], serde_json::json!(["text/plain", "text/html"]));
         assert_eq!(mail["from"], "Nordlicht & Söhne <soc@mssp.example>", "{mail}");
         let html = mail["texts"][1].as_str().expect("a text");
-        assert!(html.contains("/onboard/") && !html.contains("<script>"), "{html}");
+        assert!(html.contains("onboard") && !html.contains("<script>"), "{html}");
         assert!(mail["headers"].as_u64() <= Some(9), "no name begins a header: {mail}");
     }
     let to = |address: &str| first.values().find(|mail| mail["to"] == address).expect("a mail");

@@ -83,7 +83,7 @@ fuzz_target!(|data: &[u8]| {
     let is_shallow = json::skim::fields(body, |_, _| ()).is_ok_and(|depth| depth <= STRICT_DEPTH_MAX);
     let value = is_shallow.then(|| Json::read(body)).flatten();
     let value = value.filter(|value| matches!(value, Json::Object(_)));
-    let subject = Subject { kind, record: Record { head: &head, body }, is_json, value };
+    let subject = Subject { kind, record: Record { head: &head, body, replay: None }, is_json, value };
     for (format, nothing) in FORMATS.iter() {
         whole(&subject, format, nothing);
         if is_json {

@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let kind = RecordKind::GraphAlert;
     let Ok(head) = RecordHead::read(kind, body) else { return };
-    let record = Record { head: &head, body };
+    let record = Record { head: &head, body, replay: None };
     let tenant = TenantLabel {
         id: "5f0d2c3e-8a41-4b52-9c1e-0d6f7a8b9c0d".parse().expect("a GUID"),
         slug: "fabrikam".parse().expect("a slug"),

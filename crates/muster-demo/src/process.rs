@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 /// The first argument with which the program is the `muster` program instead.
-const AS_MUSTER: &str = "as-muster";
+pub(crate) const AS_MUSTER: &str = "as-muster";
 
 /// What a process has used so far.
 #[derive(Debug, Clone, Copy)]

@@ -92,7 +92,7 @@ impl Batch {
     pub fn record(&self, index: usize) -> Option<Record<'_>> {
         let start = if index == 0 { 0 } else { *self.ends.get(index - 1)? as usize };
         let body = self.text.get(start..*self.ends.get(index)? as usize)?;
-        Some(Record { head: self.heads.get(index)?, body })
+        Some(Record { head: self.heads.get(index)?, body, replay: None })
     }
 
     /// The records in order.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Batch, Record, Source, TenantId, TenantLabel};
+use crate::{Batch, Record, ReplayId, Source, TenantId, TenantLabel};
 
 /// The number of a delivery: rises within one tenant and sink. A store that was put back from a backup gives numbers a
 /// second time, and so does a copy of it elsewhere: only together with its [`Lineage`] does a number name one delivery.
@@ -86,12 +86,16 @@ pub struct Delivery {
     pub batch: Arc<Batch>,
     /// Which of its records are still owed.
     pub selection: Selection,
+    /// The replay that it came from, if it did.
+    pub replay: Option<ReplayId>,
 }
 
 impl Delivery {
     /// The records that are owed, each with its index in the batch, in order.
     pub fn records(&self) -> impl Iterator<Item = (usize, Record<'_>)> {
-        self.batch.records().enumerate().filter(|(index, _)| self.selection.contains(*index))
+        let records = self.batch.records().enumerate();
+        let owed = records.filter(|(index, _)| self.selection.contains(*index));
+        owed.map(|(index, record)| (index, Record { replay: self.replay, ..record }))
     }
 }
 

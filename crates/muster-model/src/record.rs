@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::json::{self, skim};
 use crate::kind::HeadNames;
 use crate::time::moment;
-use crate::{Change, RecordKind, Severity};
+use crate::{Change, RecordKind, ReplayId, Severity};
 
 /// The deepest nesting of a record that is accepted. Microsoft's schema stays below 20.
 const DEPTH_MAX: usize = 100;
@@ -174,6 +174,8 @@ pub struct Record<'a> {
     pub head: &'a RecordHead,
     /// Microsoft's JSON object, untouched.
     pub body: &'a str,
+    /// The replay that brings it once more to whom it is given.
+    pub replay: Option<ReplayId>,
 }
 
 #[cfg(test)]

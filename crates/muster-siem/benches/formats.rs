@@ -276,7 +276,9 @@ fn measure(name: &str, encoding: &Encoding, kind: RecordKind, bodies: &[String],
     run(name, kind.as_str(), bodies, || {
         events.clear();
         for (head, body) in heads.iter().zip(bodies) {
-            encoding.write(kind, Record { head, body }, tenant, &mut events).expect("it can be written");
+            encoding
+                .write(kind, Record { head, body, replay: None }, tenant, &mut events)
+                .expect("it can be written");
         }
         black_box(&events);
         events.bytes.len()

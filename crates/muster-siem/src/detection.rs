@@ -401,7 +401,8 @@ mod tests {
         let body = body.to_string();
         let head = RecordHead::read(kind, &body).expect("a record");
         let at = "2026-03-02T08:15:30.1234567Z".parse().expect("a time");
-        let detection = Detection::of(kind, Record { head: &head, body: &body }, at).expect("a detection");
+        let detection =
+            Detection::of(kind, Record { head: &head, body: &body, replay: None }, at).expect("a detection");
         serde_json::to_value(detection).expect("JSON")
     }
 
@@ -533,7 +534,7 @@ mod tests {
             (&json!("Low"), &json!(""), &json!(0))
         );
         let incident = RecordHead::read(RecordKind::GraphIncident, r#"{"id":"1"}"#).expect("a record");
-        let record = Record { head: &incident, body: r#"{"id":"1"}"# };
+        let record = Record { head: &incident, body: r#"{"id":"1"}"#, replay: None };
         assert_eq!(Detection::of(RecordKind::GraphIncident, record, jiff::Timestamp::UNIX_EPOCH), None);
         assert_eq!(seven_digits(jiff::Timestamp::UNIX_EPOCH), "1970-01-01T00:00:00.0000000Z");
     }

@@ -16,6 +16,25 @@ pub trait DeadLetters: Send + Sync {
     async fn dead_letters(&self, tenant: Option<TenantId>, limit: u32)
     -> Result<Vec<DeadLetter>, StoreError>;
 
+    /// Dead letters, oldest first, those behind the one of number `after` (0: from the first), at most `limit`; of one tenant
+    /// where one is named.
+    async fn dead_letters_after(
+        &self,
+        after: DeadLetterNumber,
+        tenant: Option<TenantId>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// Removes dead letters for good, and writes into the audit log that `actor` did, how many they were and `why` they were
+    /// chosen, in one transaction. How many were there.
+    async fn remove_dead_letters(
+        &self,
+        numbers: &[DeadLetterNumber],
+        actor: &str,
+        why: serde_json::Value,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
+
     /// The original bytes of a dead letter.
     async fn dead_letter_body(&self, number: DeadLetterNumber) -> Result<Vec<u8>, StoreError>;
 

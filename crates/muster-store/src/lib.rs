@@ -39,6 +39,7 @@ mod pull_clients;
 mod recent;
 mod replays;
 mod sealing;
+mod searches;
 mod settling;
 mod sign_ins;
 mod signing;
@@ -87,6 +88,7 @@ pub use replays::{
     StandingsStep, Unrouted, UnroutedCause,
 };
 pub use sealing::{MasterKey, MasterKeyError, Sealed, SealingError};
+pub use searches::{BatchRead, ChangedIn, SearchedSource, Searches, VersionKey, VersionPlace, VersionsPage};
 pub use sign_ins::{SignIn, SignInKind, SignIns};
 pub use signing::SigningKey;
 pub use sources::{PollResult, SourceLease, SourceState, Sources};

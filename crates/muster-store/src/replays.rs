@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{ContentHash, Record, Source, TenantId};
+use muster_model::{ContentHash, Record, ReplayId, Source, TenantId};
 use serde::Serialize;
 
 use crate::{Destination, StoreError};
@@ -112,6 +112,8 @@ pub struct ReplayRequest<'a> {
     pub again: bool,
     /// Where records go.
     pub to: ReplayTo<'a>,
+    /// What it brings carries this name.
+    pub id: Option<ReplayId>,
     /// Nothing is changed.
     pub dry_run: bool,
 }
@@ -215,6 +217,8 @@ pub struct ReplayCounts {
 pub struct ReplayedToSink {
     /// Records that it is owed from now on.
     pub owed: u64,
+    /// Those of them that it has acknowledged before.
+    pub again: u64,
     /// Records that it was owed anyway.
     pub owed_already: u64,
     /// Records that it has acknowledged before, and is not owed.
@@ -234,6 +238,7 @@ impl ReplayCounts {
         for (sink, counts) in &other.sinks {
             let sum = self.sinks.entry(sink.clone()).or_default();
             sum.owed += counts.owed;
+            sum.again += counts.again;
             sum.owed_already += counts.owed_already;
             sum.had += counts.had;
             sum.refused += counts.refused;

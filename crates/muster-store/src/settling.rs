@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use muster_model::{
-    Batch, ContentHash, Delivery, DeliveryNumber, Lineage, Selection, Source, Tenant, TenantId,
+    Batch, ContentHash, Delivery, DeliveryNumber, Lineage, ReplayId, Selection, Source, Tenant, TenantId,
 };
 
 use crate::counting::hour_of;
@@ -21,6 +21,7 @@ pub(crate) struct StoredDelivery {
     pub(crate) records: i64,
     pub(crate) selection: Option<Vec<u8>>,
     pub(crate) batch_no: i64,
+    pub(crate) replay: Option<ReplayId>,
     /// `None` when the batch is missing.
     pub(crate) batch: Option<(Source, Found)>,
 }
@@ -50,7 +51,7 @@ pub(crate) fn read_back(
     key: &DataKey,
 ) -> (Vec<Delivery>, Vec<BrokenDelivery>) {
     let (mut deliveries, mut broken) = (Vec::with_capacity(stored.len()), Vec::new());
-    for StoredDelivery { lineage, number, records, selection, batch_no, batch } in stored {
+    for StoredDelivery { lineage, number, records, selection, batch_no, replay, batch } in stored {
         let selection = selection.map_or(Selection::All, Selection::Some);
         let missing = Unreadable { reason: "the journal batch is missing".to_owned(), sealed: Vec::new() };
         let (source, read) = match batch {
@@ -65,6 +66,7 @@ pub(crate) fn read_back(
                 source,
                 batch,
                 selection,
+                replay,
             }),
             Err(Unreadable { reason, sealed }) => {
                 let origin = DeadLetterOrigin::Sink { sink: sink.to_owned(), source };

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Heartbeats, Invitations, Journal,
     JournalBound, KeyRing, Keys, Leases, Ledger, Lifetime, MasterKey, Nodes, OpenMode, Passes,
-    PostgresAddress, PullClients, ReadKeys, Replays, SignIns, Sources, SqlStore, StoreError, StoreLook,
-    Tenants, Tickets,
+    PostgresAddress, PullClients, ReadKeys, Replays, Searches, SignIns, Sources, SqlStore, StoreError,
+    StoreLook, Tenants, Tickets,
 };
 
 /// Everything that Muster remembers. See the module's head for the rules.
@@ -30,6 +30,7 @@ pub trait Store:
     + Deliveries
     + Tickets
     + Replays
+    + Searches
     + PullClients
     + DeadLetters
     + Invitations
@@ -57,6 +58,7 @@ impl<T> Store for T where
         + Deliveries
         + Tickets
         + Replays
+        + Searches
         + PullClients
         + DeadLetters
         + Invitations

@@ -222,7 +222,7 @@ impl Deliverer {
             "refused" => ("refuses records for good", "see `muster dead-letter list`"),
             "uncertain" => (
                 "took some records of a request and does not say which",
-                "look there for those that `muster dead-letter list` calls uncertain; `muster dead-letter replay` sends them again",
+                "look there for those that `muster dead-letter list` calls uncertain; `muster dead-letter retry` sends them again",
             ),
             _ => ("takes no records now; they stay owed", "try the way to it with `muster sink test`"),
         };
@@ -376,7 +376,8 @@ pub(crate) mod tests {
         }
         let source = Source::GraphAlerts;
         let lineage = Lineage(uuid::Uuid::from_u128(1));
-        Delivery { lineage, number: DeliveryNumber(number), source, batch: batch.into(), selection }
+        let number = DeliveryNumber(number);
+        Delivery { lineage, number, source, batch: batch.into(), selection, replay: None }
     }
 
     /// Delivery 1 owes two records, delivery 2 the first and the last of three.

@@ -198,6 +198,7 @@ mod tests {
             source: Source::GraphAlerts,
             batch: batch.into(),
             selection: Selection::All,
+            replay: None,
         };
         let mut only = delivery.clone();
         only.selection = Selection::of(2, |index| index == 1).expect("one");

@@ -174,7 +174,11 @@ mod tests {
         let all = others.iter().map(|(head, body)| (head, *body)).chain([(&head, body.as_str())]);
         let sorted = routes.sort(all);
         let destination = sorted.destinations[sorted.of[2]].clone();
-        assert_eq!(routes.destination(Record { head: &head, body: &body }), destination, "{says}");
+        assert_eq!(
+            routes.destination(Record { head: &head, body: &body, replay: None }),
+            destination,
+            "{says}"
+        );
         (destination.routes, destination.sinks, destination.filtered)
     }
 

@@ -44,6 +44,8 @@ pub struct Envelope {
     pub time: Option<Timestamp>,
     /// The hash of the record: two versions of one record have the same id and part.
     pub hash: ContentHash,
+    /// The hash of the event as it would be, if it did not come from a replay: what tells repetitions goes by it.
+    pub first: Option<ContentHash>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,8 @@ struct Entry {
     /// Where the event ends in the bytes.
     end: usize,
     is_inner_alert: bool,
+    /// As [`Envelope::first`] has it.
+    first: Option<ContentHash>,
     /// With the place of its record's id. Only what a format has written has one.
     envelope: Option<(Envelope, Range<usize>)>,
 }
@@ -151,8 +155,16 @@ impl Events {
     /// Appends one event; with `is_inner_alert`, an alert that stands inside the record, which is an incident.
     pub(super) fn push<T>(&mut self, is_inner_alert: bool, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let result = write(&mut self.bytes);
-        self.entries.push(Entry { end: self.bytes.len(), is_inner_alert, envelope: None });
+        self.entries.push(Entry { end: self.bytes.len(), is_inner_alert, first: None, envelope: None });
         result
+    }
+
+    /// Appends an event that comes from a replay: as `replayed` writes it, where that fits, in place of `event`.
+    pub(super) fn push_replayed(&mut self, event: &Event<'_>, replayed: &[u8]) {
+        self.push(event.envelope.is_inner_alert, |buffer| buffer.extend_from_slice(replayed));
+        if let Some(entry) = self.entries.last_mut() {
+            entry.first = Some(ContentHash::of(event.bytes));
+        }
     }
 
     /// Appends the only event of a record.
@@ -197,6 +209,7 @@ impl Events {
                 is_inner_alert: entry.is_inner_alert,
                 time: time_of(record.head),
                 hash: record.head.hash,
+                first: entry.first,
             };
             entry.envelope = Some((envelope, mark.ids..self.ids.len()));
         }
@@ -279,12 +292,13 @@ mod tests {
         let mut events = Events::new();
         for number in [3, 4] {
             events.start_record(number);
-            let record = Record { head: &head, body: &body };
+            let record = Record { head: &head, body: &body, replay: None };
             encoding.write(RecordKind::GraphIncident, record, &tenant, &mut events).expect("events");
         }
         assert_eq!(events.events().count(), events.len());
         let found = events.events().map(|event| {
-            let Envelope { record, part, parts, kind, is_inner_alert, time, hash } = event.envelope;
+            let Envelope { record, part, parts, kind, is_inner_alert, time, hash, first } = event.envelope;
+            assert_eq!(first, None);
             assert_eq!((event.id, kind, time), ("i", RecordKind::GraphIncident, head.created_at));
             assert_eq!(hash, head.hash);
             let stream = encoding.format.stream(&event.envelope).map(str::to_owned);

@@ -18,7 +18,7 @@ mod leef;
 mod ocsf;
 mod raw;
 mod splunk;
-mod view;
+pub(crate) mod view;
 mod writing;
 
 pub use cef::CefOptions;

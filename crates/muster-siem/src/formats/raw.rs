@@ -22,7 +22,7 @@ mod tests {
         let body = "\n{\r\n  \"id\": \"1\",\n  \"title\": \"a\\nb  c\"\n}\n";
         let head = RecordHead::read(RecordKind::GraphAlert, body).expect("a record");
         let mut events = Events::new();
-        super::write(Record { head: &head, body }, &mut events);
+        super::write(Record { head: &head, body, replay: None }, &mut events);
         assert_eq!(events.bytes, br#"{    "id": "1",   "title": "a\nb  c" }"#);
     }
 }

@@ -130,7 +130,7 @@ impl Otlp {
                 self.is_careful.store(true, Ordering::Relaxed);
                 Sent::Uncertain(format!(
                     "uncertain: of a request of {count} log records the collector rejected {rejected} and does not say which ({why}); \
-                     `dead-letter replay` sends such a one again, and it is there twice then if it was among those that were taken"
+                     `dead-letter retry` sends such a one again, and it is there twice then if it was among those that were taken"
                 ))
             }
             (400, _) => Sent::Invalid { reason: format!("the collector refuses it ({said})"), suspect: None },

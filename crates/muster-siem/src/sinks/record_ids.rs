@@ -60,7 +60,8 @@ impl RecordIds {
             // A record that is split anew, since another length is allowed by now, becomes other events of the same
             // numbers: the old ones must not pass for them.
             _ => {
-                let content = u128::from_be_bytes(ContentHash::of(event.bytes).0);
+                let content = event.envelope.first.unwrap_or_else(|| ContentHash::of(event.bytes));
+                let content = u128::from_be_bytes(content.0);
                 format!("{record}-{}-{content:032x}", event.envelope.part)
             }
         }

@@ -80,6 +80,7 @@ pub(super) fn delivery(number: u64, bodies: &[&str]) -> Delivery {
         source: Source::GraphAlerts,
         batch: batch.into(),
         selection: Selection::All,
+        replay: None,
     }
 }
 

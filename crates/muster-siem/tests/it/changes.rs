@@ -22,13 +22,15 @@ fn formats() -> [Format; 6] {
 
 fn written(format: &Format, kind: RecordKind, head: &RecordHead, body: &str) -> Vec<String> {
     let mut events = Events::new();
-    format.write(kind, Record { head, body }, &tenant(), &mut events).expect("it can be written");
+    format
+        .write(kind, Record { head, body, replay: None }, &tenant(), &mut events)
+        .expect("it can be written");
     events.iter().map(|event| String::from_utf8(event.to_vec()).expect("text")).collect()
 }
 
 /// The fields of the first event that tell the change: name and value.
 fn told(format: &Format, kind: RecordKind, head: &RecordHead, body: &str) -> Vec<(String, String)> {
-    let events = format.explain(kind, Record { head, body }, &tenant()).expect("explained");
+    let events = format.explain(kind, Record { head, body, replay: None }, &tenant()).expect("explained");
     let of_change = |name: &str| {
         let last = name.rsplit('.').next().unwrap_or_default().to_lowercase().replace('_', "");
         last.trim_start_matches("muster")
@@ -186,7 +188,7 @@ fn a_change_keeps_no_event_from_fitting() {
             let bounds = Some(Bounds { big_events, ..Bounds::split_at(1500) });
             let encoding = Encoding { bounds, ..format.clone().into() };
             let mut events = Events::new();
-            let record = Record { head: &head, body };
+            let record = Record { head: &head, body, replay: None };
             encoding.write(RecordKind::GraphAlert, record, &tenant(), &mut events).expect("it fits");
             assert!(events.iter().all(|event| event.len() <= 1500), "{format}");
         }

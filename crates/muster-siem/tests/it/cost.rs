@@ -88,10 +88,15 @@ fn under_valgrind() {
             };
             let mut events = Events::new();
             case.format
-                .write(case.kind, Record { head: &head, body: "{}" }, &tenant, &mut events)
+                .write(case.kind, Record { head: &head, body: "{}", replay: None }, &tenant, &mut events)
                 .expect("a record");
             events.clear();
-            instructions_are_counted(&case, Record { head: &head, body: &body }, &tenant, &mut events);
+            instructions_are_counted(
+                &case,
+                Record { head: &head, body: &body, replay: None },
+                &tenant,
+                &mut events,
+            );
         }
     }
 }

@@ -44,7 +44,7 @@ impl Parts {
     fn of(name: &str, kind: RecordKind, body: &str) -> Self {
         let mut events = Events::new();
         let head = head(kind, body);
-        let record = Record { head: &head, body };
+        let record = Record { head: &head, body, replay: None };
         format(name).write(kind, record, &tenant(), &mut events).expect("it can be written");
         let mut parts = Self::default();
         for event in events.iter() {

@@ -92,7 +92,9 @@ fn documents(format: &Format, kind: RecordKind, body: &str) -> Vec<Value> {
 
 fn documents_of(format: &Format, kind: RecordKind, head: &RecordHead, body: &str) -> Vec<Value> {
     let mut events = Events::new();
-    format.write(kind, Record { head, body }, &tenant(), &mut events).expect("it can be written");
+    format
+        .write(kind, Record { head, body, replay: None }, &tenant(), &mut events)
+        .expect("it can be written");
     let documents = events.iter().map(|event| {
         assert!(!event.contains(&b'\n'), "one line");
         serde_json::from_slice(event).expect("a document is JSON")
@@ -556,7 +558,7 @@ fn half_surrogates_do_not_reach_the_receiver() {
     let head = muster_model::RecordHead::read(muster_model::RecordKind::GraphAlert, body).expect("a record");
     let mut events = Events::new();
     format(EcsVersion::V9_4)
-        .write(RecordKind::GraphAlert, Record { head: &head, body }, &tenant(), &mut events)
+        .write(RecordKind::GraphAlert, Record { head: &head, body, replay: None }, &tenant(), &mut events)
         .expect("it can be written");
     let document: Value = serde_json::from_slice(&events.bytes).expect("a strict reader takes it");
     assert_eq!(document["m365_defender"]["alert"]["title"], "a\u{fffd}b");

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use muster_model::{Record, RecordKind, TenantLabel};
+use muster_model::{ContentHash, Record, RecordKind, ReplayId, TenantLabel};
 use muster_siem::formats::{
-    BigEvents, Bounds, CefOptions, Encoding, Events, Format, FormatError, LeefOptions, Mapping, MappingError,
-    MappingOptions, SplunkOptions,
+    BigEvents, Bounds, CefOptions, EcsOptions, Encoding, Events, Format, FormatError, LeefOptions, Mapping,
+    MappingError, MappingOptions, OcsfOptions, SplunkOptions,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn write(
     let head = head(kind, body);
     let mut events = Events::new();
     events.push_with(|buffer| buffer.extend_from_slice(b"before"));
-    let result = encoding.write(kind, Record { head: &head, body }, tenant, &mut events);
+    let result = encoding.write(kind, Record { head: &head, body, replay: None }, tenant, &mut events);
     let mut texts: Vec<_> =
         events.iter().map(|event| String::from_utf8(event.to_vec()).expect("text")).collect();
     assert_eq!(texts.remove(0), "before");
@@ -55,6 +55,71 @@ fn mapped(format: &Format, options: Value) -> Result<Encoding, Vec<MappingError>
     let options: MappingOptions = serde_json::from_value(options).expect("options");
     let mapping = Mapping::compile(&options, format)?;
     Ok(Encoding { format: format.clone(), mapping: Some(Arc::new(mapping)), bounds: None })
+}
+
+/// What comes from a replay says so, in every format that has a place for it, and is otherwise what came first.
+#[test]
+fn a_replayed_event_carries_the_name_of_the_replay() {
+    let replay = ReplayId(uuid::Uuid::from_u128(7));
+    let mut all = formats().to_vec();
+    all.push(Format::Ecs(EcsOptions::default()));
+    all.push(Format::Ocsf(OcsfOptions::default()));
+    for (kind, body) in [
+        (RecordKind::GraphAlert, r#"{"id":"1","title":"a|b=c","createdDateTime":"2026-01-02T03:04:05Z"}"#),
+        (RecordKind::GraphIncident, r#"{"id":"1","displayName":"x","alerts":[{"id":"2"},{"id":"3"}]}"#),
+    ] {
+        let head = head(kind, body);
+        for format in &all {
+            let events = |replay, encoding: &Encoding| {
+                let mut events = Events::new();
+                let record = Record { head: &head, body, replay };
+                encoding.write(kind, record, &tenant(), &mut events).expect("events");
+                events
+            };
+            let encoding = Encoding::from(format.clone());
+            let (first, again) = (events(None, &encoding), events(Some(replay), &encoding));
+            assert_eq!(first.len(), again.len(), "{format}");
+            for (one, other) in first.events().zip(again.events()) {
+                let hash = ContentHash::of(one.bytes);
+                assert_eq!((one.envelope.first, other.envelope.first), (None, Some(hash)), "{format}");
+                let (one, other) = (text(one.bytes), text(other.bytes));
+                match format {
+                    Format::Raw => assert_eq!(one, other, "Microsoft's own bytes"),
+                    Format::Cef(_) => assert_eq!(other, format!("{one} muReplayId={replay}"), "{format}"),
+                    Format::Leef(_) => {
+                        let own = format!("replayId={replay}");
+                        assert!(other.starts_with(&one) && other.ends_with(&own), "{other}");
+                    }
+                    _ => {
+                        let mut json: Value = serde_json::from_str(&other).expect("JSON");
+                        let place = match format {
+                            Format::Splunk(_) => "/fields/replay_id",
+                            Format::Ecs(_) => "/labels/muster_replay_id",
+                            _ => "/unmapped/muster/replay_id",
+                        };
+                        assert_eq!(json.pointer(place), Some(&json!(replay.to_string())), "{other}");
+                        *json.pointer_mut(place).expect("there") = Value::Null;
+                        let plain: Value = serde_json::from_str(&one).expect("JSON");
+                        for (name, value) in plain.as_object().expect("an object") {
+                            if !["fields", "labels", "unmapped"].contains(&name.as_str()) {
+                                assert_eq!(json.get(name), Some(value), "{format}: {name}");
+                            }
+                        }
+                    }
+                }
+            }
+            // One that would be longer than its sink takes comes as it came first.
+            let longest = first.iter().map(<[u8]>::len).max().expect("an event");
+            let full = Encoding { bounds: Some(Bounds::split_at(longest)), ..encoding };
+            let full = events(Some(replay), &full);
+            assert!(full.iter().all(|event| event.len() <= longest), "{format}");
+            assert_eq!(full.len(), first.len(), "{format}");
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
 }
 
 /// Where the fields of Muster's own stand in an event; null when it has none.

@@ -24,7 +24,9 @@ fn leef(delimiter: &str) -> Format {
 fn line(format: &Format, kind: RecordKind, body: &str, tenant: &TenantLabel) -> String {
     let head = head(kind, body);
     let mut events = Events::new();
-    format.write(kind, Record { head: &head, body }, tenant, &mut events).expect("it can be written");
+    format
+        .write(kind, Record { head: &head, body, replay: None }, tenant, &mut events)
+        .expect("it can be written");
     assert_eq!(events.len(), 1);
     let line = String::from_utf8(events.bytes).expect("text");
     let delimiter = if let Format::Leef(_) = format { '\t' } else { '\n' };
@@ -76,7 +78,7 @@ fn the_tables_are_what_is_written() {
         let (mut written, mut without_row) = (BTreeSet::new(), BTreeSet::<String>::new());
         for (name, kind, body) in FIXTURES.iter().copied() {
             let head = changed_head(kind, body);
-            let record = Record { head: &head, body };
+            let record = Record { head: &head, body, replay: None };
             for event in format.explain(kind, record, &tenant()).expect("explained") {
                 assert!(!event.is_empty());
                 for field in event {
@@ -108,7 +110,8 @@ fn an_explanation_gives_the_values_without_escapes() {
     let kind = RecordKind::GraphAlert;
     let head = head(kind, body);
     let value = |format: &Format, name: &str| {
-        let events = format.explain(kind, Record { head: &head, body }, &tenant()).expect("explained");
+        let events =
+            format.explain(kind, Record { head: &head, body, replay: None }, &tenant()).expect("explained");
         events[0].iter().find(|field| field.name == name).map(|field| field.value.clone())
     };
     assert_eq!(value(&cef(), "head.name").as_deref(), Some("a|b=c"));

@@ -38,7 +38,7 @@ fn write(format: &Format, source: Source, body: &str, tenant: &TenantLabel) -> V
     let head = RecordHead::read(RecordKind::GraphAlert, body).expect("a record");
     let mut events = Events::new();
     format
-        .write(source.kind(), Record { head: &head, body }, tenant, &mut events)
+        .write(source.kind(), Record { head: &head, body, replay: None }, tenant, &mut events)
         .expect("it can be written");
     let events: Vec<String> =
         events.iter().map(|event| String::from_utf8(event.to_vec()).expect("text")).collect();
@@ -123,14 +123,14 @@ fn what_is_not_json_is_an_error_and_appends_nothing() {
     events.push_with(|buffer| buffer.extend_from_slice(b"before"));
     let before = events.clone();
     for body in [r#"{"id":"1""#, r#"{"title":}"#, r#"{"alerts":[{]}"#, ""] {
-        let record = Record { head: &head, body };
+        let record = Record { head: &head, body, replay: None };
         for source in Source::ALL {
             let cef = Format::Cef(CefOptions::default());
             assert!(cef.write(source.kind(), record, &tenant("x"), &mut events).is_err(), "{body}");
             assert_eq!(events, before);
         }
     }
-    let record = Record { head: &head, body: r#"{"id":"1","alerts":[{"id":"2"},]"# };
+    let record = Record { head: &head, body: r#"{"id":"1","alerts":[{"id":"2"},]"#, replay: None };
     let splunk = Format::Splunk(SplunkOptions::default());
     if splunk.write(RecordKind::GraphIncident, record, &tenant("x"), &mut events).is_err() {
         assert_eq!(events, before);
@@ -365,7 +365,12 @@ fn the_corpus_is_written_in_every_format() {
                 for format in &formats {
                     let mut events = Events::new();
                     format
-                        .write(kind, Record { head: &head, body: &body }, &tenant("Corpus"), &mut events)
+                        .write(
+                            kind,
+                            Record { head: &head, body: &body, replay: None },
+                            &tenant("Corpus"),
+                            &mut events,
+                        )
                         .expect("it can be written");
                     for event in events.iter() {
                         let event = std::str::from_utf8(event).expect("text");

@@ -204,7 +204,7 @@ async fn what_the_receiver_would_cut_is_rejected(peer: Peer) {
     let written = |length: usize| {
         let text = json!({ "id": "1", "title": "x".repeat(length) }).to_string();
         let head = RecordHead::read(Source::GraphAlerts.kind(), &text).expect("a record");
-        let cef = cef_of(Source::GraphAlerts, Record { head: &head, body: &text }, &tenant);
+        let cef = cef_of(Source::GraphAlerts, Record { head: &head, body: &text, replay: None }, &tenant);
         (head, text, cef)
     };
     let around = "<133>1 - muster muster - graph_alerts - ".len() + written(1).2.len() - 1;
@@ -258,6 +258,7 @@ fn delivery(number: u64, source: Source, batch: Batch) -> Delivery {
         source,
         batch: batch.into(),
         selection: Selection::All,
+        replay: None,
     }
 }
 
@@ -292,7 +293,7 @@ async fn deliver(sink: &Sink, count: usize) -> Vec<Sent> {
                 body["id"] = format!("{half}-{source}-{index}").into();
                 let text = body.to_string();
                 let head = RecordHead::read(Source::GraphAlerts.kind(), &text).expect("a record");
-                let cef = cef_of(source, Record { head: &head, body: &text }, &tenant);
+                let cef = cef_of(source, Record { head: &head, body: &text, replay: None }, &tenant);
                 batch.push(head, &text);
                 all.push(Sent { source, body, cef, tenant: tenant.clone() });
             }

@@ -72,6 +72,7 @@ async fn the_oldest_is_given_up_and_counted(store: &dyn Store) {
         unrouted: false,
         again: false,
         to: ReplayTo::One(&to),
+        id: None,
         dry_run: false,
     };
     let counts = store.replay(&request, 0, at(40)).await.expect("replayed").counts;

@@ -1,15 +1,70 @@
 //! The rules about dead letters.
 
 use muster_model::{RecordHead, Source};
+use serde_json::json;
 
 use super::kit::{
     Engine, LEASE, accept, add, at, body, cursor, ids, lease_queue, lease_source, names, nothing_due, sets,
 };
-use crate::{AcceptedPage, DeadLetterOrigin, FinishedDelivery, NewDeadLetter, NewRecord, PageReceipt, Store};
+use crate::{
+    AcceptedPage, DeadLetterNumber, DeadLetterOrigin, FinishedDelivery, NewDeadLetter, NewRecord,
+    PageReceipt, Store,
+};
 
 pub(super) async fn run_all(engine: &mut dyn Engine) {
     what_cannot_be_read_is_kept_once_and_replayed(&*engine.fresh().await).await;
     what_a_sink_refuses_is_kept_and_replayed(&*engine.fresh().await).await;
+    what_is_removed_is_gone_and_in_the_audit_log(&*engine.fresh().await).await;
+}
+
+async fn what_is_removed_is_gone_and_in_the_audit_log(store: &dyn Store) {
+    let tenant = add(store, 1).await;
+    let lease = lease_source(store, at(0)).await;
+    let bodies = ["a", "b", "c", "d"].map(|text| format!("<{text}>"));
+    let dead_letters = bodies.iter().map(|body| NewDeadLetter {
+        record_id: None,
+        reason: format!("no JSON: {body}"),
+        body: body.as_bytes(),
+    });
+    let page = AcceptedPage {
+        records: Vec::new(),
+        dead_letters: dead_letters.collect(),
+        destinations: &[],
+        cursor: cursor(1),
+        request_id: None,
+        proved_up_to: None,
+    };
+    store.accept_page(&lease, page, LEASE, at(1)).await.expect("accepted");
+    let numbers = async |after: DeadLetterNumber, limit| {
+        let letters = store.dead_letters_after(after, Some(tenant.id), limit).await.expect("listed");
+        letters.into_iter().map(|letter| letter.number).collect::<Vec<_>>()
+    };
+    let first = numbers(DeadLetterNumber(0), 3).await;
+    assert_eq!(first.len(), 3, "the oldest first, in pages");
+    let rest = numbers(first[2], 3).await;
+    assert_eq!(rest.len(), 1);
+    let other = store.dead_letters_after(DeadLetterNumber(0), Some(super::kit::tenant_id(2)), 9).await;
+    assert!(other.expect("listed").is_empty());
+    let none = [DeadLetterNumber(4_711)];
+    assert_eq!(store.remove_dead_letters(&none, "ann", json!({}), at(2)).await.expect("removed"), 0);
+    let events = async || {
+        store
+            .audit(0, 99)
+            .await
+            .expect("read")
+            .into_iter()
+            .filter(|event| event.action == "dead_letters.removed")
+            .collect::<Vec<_>>()
+    };
+    assert!(events().await.is_empty(), "nothing was done");
+    let chosen = [first[0], first[2], none[0]];
+    let why = json!({ "reason": "no JSON*" });
+    assert_eq!(store.remove_dead_letters(&chosen, "ann", why, at(3)).await.expect("removed"), 2);
+    assert_eq!(numbers(DeadLetterNumber(0), 9).await, [first[1], rest[0]]);
+    assert!(store.dead_letter_body(first[0]).await.is_err());
+    let event = events().await.remove(0);
+    assert_eq!((event.actor.as_str(), &event.details["removed"]), ("ann", &json!(2)));
+    assert_eq!(event.details["chosen"]["reason"], "no JSON*");
 }
 
 async fn what_cannot_be_read_is_kept_once_and_replayed(store: &dyn Store) {

@@ -21,6 +21,7 @@ mod ledger;
 mod passes;
 mod pull_clients;
 mod replays;
+mod searches;
 mod sources;
 mod tenants;
 mod tickets;
@@ -43,6 +44,7 @@ pub async fn run_all(engine: &mut dyn Engine) {
     tickets::run_all(engine).await;
     pull_clients::run_all(engine).await;
     replays::run_all(engine).await;
+    searches::run_all(engine).await;
     dead_letters::run_all(engine).await;
     identity::run_all(engine).await;
     grants::run_all(engine).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use muster_model::{DeliveryNumber, Source};
+use muster_model::{DeliveryNumber, ReplayId, Source};
 
 use super::kit::{
     BY, Engine, LEASE, ME, OTHER, PLENTY, accept, add, all_taken, at, body, ids, keep, lease_queue,
@@ -24,6 +24,7 @@ pub(super) async fn run_all(engine: &mut dyn Engine) {
     what_was_pruned_unrouted_is_new_to_a_backfill(&*engine.fresh().await).await;
     nothing_of_a_tenant_that_is_gone_is_replayed(&*engine.fresh().await).await;
     a_letter_that_can_be_read_now_counts_as_any_record(&*engine.fresh().await).await;
+    what_is_replayed_carries_the_name_of_the_replay(&*engine.fresh().await).await;
     where_sinks_stand_is_told_of_each_record(&*engine.fresh().await).await;
     a_replay_goes_on_after_a_kill(engine).await;
 }
@@ -43,6 +44,7 @@ fn request(to: &Destination) -> ReplayRequest<'_> {
         unrouted: false,
         again: false,
         to: ReplayTo::One(to),
+        id: None,
         dry_run: false,
     }
 }
@@ -81,7 +83,7 @@ async fn unrouted(store: &dyn Store) -> Vec<(UnroutedCause, u64, u64)> {
 }
 
 fn to_sink(owed: u64, owed_already: u64, had: u64, refused: u64) -> ReplayedToSink {
-    ReplayedToSink { owed, owed_already, had, refused }
+    ReplayedToSink { owed, again: 0, owed_already, had, refused }
 }
 
 async fn drain(store: &dyn Store, sink: &str, now: Timestamp) -> Vec<String> {
@@ -136,6 +138,47 @@ async fn what_no_route_took_is_counted_and_brought_once(store: &dyn Store) {
     assert_eq!((state.owed, state.delivered, state.owed_since), (0, 6, None));
     let had = store.trace(None, "a").await.expect("traced").remove(0).deliveries;
     assert!(matches!(had[0].state, crate::TracedState::Delivered { .. }), "{had:?}");
+}
+
+async fn what_is_replayed_carries_the_name_of_the_replay(store: &dyn Store) {
+    add(store, 1).await;
+    let source = lease_source(store, at(0)).await;
+    accept(store, &source, &["a", "b"], &names(&["splunk"]), at(1)).await;
+    let carried = async |now: i64| {
+        let lease = lease_queue(store, "splunk", at(now)).await;
+        let all = lease.deliveries.iter().flat_map(|delivery| delivery.records());
+        let carried: Vec<_> = all.map(|(_, record)| (record.head.id.clone(), record.replay)).collect();
+        (lease, carried)
+    };
+    let (lease, first) = carried(2).await;
+    assert_eq!(first, [("a".to_owned(), None), ("b".to_owned(), None)]);
+    store.finish_deliveries(&lease, all_taken(&lease), None, at(2)).await.expect("finished");
+    let id = |number| Some(ReplayId(uuid::Uuid::from_u128(number)));
+    let splunk = everything_to(&["splunk"]);
+    let again = ReplayRequest { again: true, id: id(7), ..request(&splunk) };
+    assert_eq!(replay(store, &again, at(3)).await.owed(), 2);
+    let (lease, carried_then) = carried(4).await;
+    assert_eq!(carried_then, [("a".to_owned(), id(7)), ("b".to_owned(), id(7))]);
+    // What is not taken comes again by the same name.
+    let part = FinishedDelivery {
+        number: lease.deliveries[0].number,
+        remaining: muster_model::Selection::of(2, |index| index == 1),
+        delivered: 1,
+        rejected: Vec::new(),
+    };
+    store
+        .finish_deliveries(&lease, vec![part], Some((at(5), "busy".to_owned())), at(4))
+        .await
+        .expect("finished");
+    let (lease, carried_then) = carried(6).await;
+    assert_eq!(carried_then, [("b".to_owned(), id(7))]);
+    store.finish_deliveries(&lease, all_taken(&lease), None, at(6)).await.expect("finished");
+    // Of a batch that waits already, all comes by the later name.
+    let only_a = ["a".to_owned()];
+    replay(store, &ReplayRequest { ids: &only_a, id: id(8), ..again.clone() }, at(7)).await;
+    replay(store, &ReplayRequest { id: id(9), ..again }, at(7)).await;
+    let (_, carried_then) = carried(8).await;
+    assert_eq!(carried_then, [("a".to_owned(), id(9)), ("b".to_owned(), id(9))]);
 }
 
 async fn where_sinks_stand_is_told_of_each_record(store: &dyn Store) {
@@ -200,7 +243,9 @@ async fn what_a_sink_has_had_is_brought_on_request_only(store: &dyn Store) {
 
     let again = ReplayRequest { again: true, ..missed };
     let counts = replay(store, &again, at(7)).await;
-    assert_eq!((counts.sinks["splunk"], counts.sinks["archive"]), (to_sink(2, 1, 0, 0), to_sink(3, 0, 0, 0)));
+    let had_before = |again, counts| ReplayedToSink { again, ..counts };
+    assert_eq!(counts.sinks["splunk"], had_before(1, to_sink(2, 1, 0, 0)));
+    assert_eq!(counts.sinks["archive"], had_before(3, to_sink(3, 0, 0, 0)));
     let counts = replay(store, &again, at(7)).await;
     assert_eq!(counts.owed(), 0, "what is owed is not owed twice: {counts:?}");
     assert!(nothing_due(store, "splunk", at(29)).await, "a replay does not shorten a wait");

@@ -23,6 +23,7 @@ use crate::sql::{Connection, Query, Readers, query};
 use crate::tables::damage::VERSIONS_OF_BATCH;
 use crate::tables::history::LATEST_OF_RECORDS;
 use crate::tables::known::{KNOWN_BY_ID_AND_TIME, KNOWN_VERSIONS};
+use crate::tables::searches::{LATER_VERSION, VERSIONS_BY_TIME};
 use crate::tables::trace::TRACED_VERSIONS;
 use crate::tables::witness::NAMED;
 use crate::writer::{CUT_AFTER, Durability};
@@ -303,6 +304,12 @@ async fn versions_are_looked_up_by_their_keys() {
         (LATEST_OF_RECORDS, "SCAN j", by_record),
         (VERSIONS_OF_BATCH, "SEARCH s", "SEARCH v USING PRIMARY KEY (source_no=?)"),
         (TRACED_VERSIONS, "SCAN s", by_record),
+        (LATER_VERSION, "SEARCH v", by_record),
+        (
+            VERSIONS_BY_TIME,
+            "SEARCH record_version USING PRIMARY KEY (source_no=? AND updated_at>? AND (updated_at,id,hash)<(?,?,?))",
+            "SEARCH s",
+        ),
         (NAMED, "SEARCH g", "SEARCH v USING PRIMARY KEY (source_no=? AND updated_at>? AND updated_at<?)"),
     ] {
         let sql = Query::of(format!("EXPLAIN QUERY PLAN {sql}"));

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::{Purpose, TenantId};
+use serde_json::json;
 
+use super::audit::append;
 use super::batches::write_batch;
 use super::ledger::{count_page, count_sinks, owed_as_json};
 use super::rows::parsed;
@@ -15,7 +17,7 @@ use crate::sealing::{DataKey, Sealed};
 use crate::sql::{Connection, Row, query};
 use crate::stored::{count, nanoseconds, timestamp};
 use crate::writer::Durability;
-use crate::{DeadLetter, DeadLetterNumber, DeadLetterOrigin, DeadLetters, StoreError};
+use crate::{DeadLetter, DeadLetterNumber, DeadLetterOrigin, DeadLetters, NewAuditEvent, StoreError};
 
 /// Writes a dead letter; one that a source has shown before is kept already.
 pub(super) async fn insert_letter(
@@ -71,18 +73,57 @@ impl DeadLetters for SqlStore {
         .fetch_all(&self.readers)
         .await
         .map_err(&failed)?;
-        let letter = |row: &Row| -> Result<DeadLetter, sqlx::Error> {
-            Ok(DeadLetter {
-                number: DeadLetterNumber(count(row.try_get("number")?)),
-                tenant: parsed(row, "id")?,
-                origin: origin(row)?,
-                record_id: row.try_get("record_id")?,
-                reason: row.try_get("reason")?,
-                at: timestamp(row.try_get("at")?),
-                body_bytes: count(row.try_get("body_bytes")?),
-            })
-        };
         rows.iter().map(letter).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    async fn dead_letters_after(
+        &self,
+        after: DeadLetterNumber,
+        tenant: Option<TenantId>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let failed = self.failed("list the dead letters");
+        let rows = query(
+            "SELECT d.number, t.id, d.source, d.sink, d.record_id, d.reason, d.at, d.body_bytes
+             FROM dead_letter d JOIN tenant t ON t.tenant_no = d.tenant_no
+             WHERE d.number > ?1 AND (?2 IS NULL OR t.id = ?2) ORDER BY d.number LIMIT ?3",
+        )
+        .bind(after.0.cast_signed())
+        .bind(tenant.map(|id| id.to_string()))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(&failed)?;
+        rows.iter().map(letter).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    async fn remove_dead_letters(
+        &self,
+        numbers: &[DeadLetterNumber],
+        actor: &str,
+        why: serde_json::Value,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let numbers: Vec<u64> = numbers.iter().map(|number| number.0).collect();
+        let (actor, key) = (actor.to_owned(), self.signing_key.clone());
+        self.write("remove dead letters", Durability::Synced, move |connection| {
+            Box::pin(async move {
+                let listed = serde_json::to_string(&numbers).expect("numbers");
+                let done = query(
+                    "DELETE FROM dead_letter WHERE number IN (SELECT CAST(j.value AS BIGINT) FROM json_each(?) j)",
+                );
+                let removed = done.bind(listed).execute(&mut *connection).await?.rows_affected();
+                if removed > 0 {
+                    let (action, subject) = ("dead_letters.removed".to_owned(), "dead letters".to_owned());
+                    let details = json!({
+                        "removed": removed, "first": numbers.first(), "last": numbers.last(), "chosen": why,
+                    });
+                    append(connection, &key, NewAuditEvent { actor, action, subject, details }, now).await?;
+                }
+                Ok(removed)
+            })
+        })
+        .await
     }
 
     async fn dead_letter_body(&self, number: DeadLetterNumber) -> Result<Vec<u8>, StoreError> {
@@ -168,6 +209,18 @@ impl SqlStore {
         let body = open_letter(&key, tenant, number, &letter_id, Sealed::from_stored(sealed))?;
         Ok(OpenedLetter { tenant, tenant_no, key, origin, body })
     }
+}
+
+fn letter(row: &Row) -> Result<DeadLetter, sqlx::Error> {
+    Ok(DeadLetter {
+        number: DeadLetterNumber(count(row.try_get("number")?)),
+        tenant: parsed(row, "id")?,
+        origin: origin(row)?,
+        record_id: row.try_get("record_id")?,
+        reason: row.try_get("reason")?,
+        at: timestamp(row.try_get("at")?),
+        body_bytes: count(row.try_get("body_bytes")?),
+    })
 }
 
 async fn delete_letter(connection: &mut Connection, number: DeadLetterNumber) -> Result<bool, Failure> {

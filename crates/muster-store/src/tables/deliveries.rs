@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Lineage, Selection, SinkMemory};
+use muster_model::{Lineage, ReplayId, Selection, SinkMemory};
 
 use uuid::Uuid;
 
@@ -320,7 +320,7 @@ impl SqlStore {
                  summed AS (SELECT *, sum(body_bytes) OVER (ORDER BY number) AS bytes_up_to,
                      row_number() OVER (ORDER BY number) AS place FROM first)
              SELECT (SELECT group_concat(coalesce(hex(k.selection), 'all')) FROM ticket_record k
-                     WHERE k.queue_no = ?1 AND k.number = d.number) AS awaited_bits, d.number, n.id AS lineage, d.records, d.selection, d.batch_no, s.source, b.batch_id, b.records AS batch_records,
+                     WHERE k.queue_no = ?1 AND k.number = d.number) AS awaited_bits, d.number, n.id AS lineage, d.records, d.selection, d.batch_no, d.replay_id, s.source, b.batch_id, b.records AS batch_records,
                  b.body_bytes
              FROM summed d LEFT JOIN journal_batch b ON b.batch_no = d.batch_no
                  LEFT JOIN source s ON s.source_no = b.source_no
@@ -367,6 +367,7 @@ impl SqlStore {
             records: row.try_get("records")?,
             selection: leasable(row)?,
             batch_no: row.try_get("batch_no")?,
+            replay: replay_of(row)?,
             batch,
         })
     }
@@ -528,6 +529,12 @@ impl QueueLease {
         let row = row.ok_or_else(|| StoreError::LeaseLost { what: self.what.clone() })?;
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
+}
+
+/// The replay that a delivery came from. A name that is none is not worth stopping for.
+fn replay_of(row: &Row) -> Result<Option<ReplayId>, sqlx::Error> {
+    let name: Option<String> = row.try_get("replay_id")?;
+    Ok(name.and_then(|name| name.parse().ok()).map(ReplayId))
 }
 
 /// Which records of a delivery can be given out: those that are owed and not waited for.

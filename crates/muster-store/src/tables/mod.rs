@@ -35,6 +35,7 @@ mod pull_clients;
 mod recall;
 mod replays;
 pub(crate) mod rows;
+pub(crate) mod searches;
 mod sign_ins;
 mod sources;
 mod standings;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use muster_model::Selection;
+use muster_model::{ReplayId, Selection};
 
 use super::bound::take_back;
 use super::ledger::{SinkRow, count_sinks};
@@ -90,6 +90,7 @@ pub(super) async fn settle(
                 &mut sum.refused
             } else {
                 sum.owed += 1;
+                sum.again += u64::from(within(&standing.had, index));
                 return true;
             };
             *counter += 1;
@@ -106,6 +107,7 @@ pub(super) async fn owe(
     (tenant_no, source_no): (i64, i64),
     candidate: Candidate,
     owed: Vec<(String, Selection)>,
+    replay: Option<ReplayId>,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let Candidate { batch_no, body_bytes, hours, .. } = candidate;
@@ -123,6 +125,7 @@ pub(super) async fn owe(
             records: counts.values().sum(),
             body_bytes,
             selection: merged.and_then(bits),
+            replay: replay.map(|replay| replay.to_string()),
         };
         owe_again(connection, (tenant_no, sink), more, now).await?;
         let rows = counts.iter().map(|(hour, records)| (*hour, sink.as_str(), *records, 0, 0));
@@ -155,6 +158,7 @@ struct OwedAgain {
     records: i64,
     body_bytes: i64,
     selection: Option<Vec<u8>>,
+    replay: Option<String>,
 }
 
 /// Owes a queue some records of a batch once more. `merged` is the selection with what waits of the batch already.
@@ -179,10 +183,11 @@ async fn owe_again(
     .fetch_one(&mut *connection)
     .await?;
     query(
-        "INSERT INTO replay (queue_no, batch_no, records, body_bytes, owed_since, selection)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        // One row for a batch: what waits of it already comes with the later replay's name.
+        "INSERT INTO replay (queue_no, batch_no, records, body_bytes, owed_since, selection, replay_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (queue_no, batch_no) DO UPDATE SET records = replay.records + excluded.records,
-             selection = excluded.selection",
+             selection = excluded.selection, replay_id = coalesce(excluded.replay_id, replay.replay_id)",
     )
     .bind(row.try_get::<i64, _>(0)?)
     .bind(more.batch_no)
@@ -190,6 +195,7 @@ async fn owe_again(
     .bind(more.body_bytes)
     .bind(nanoseconds(now))
     .bind(more.selection)
+    .bind(more.replay)
     .execute(&mut *connection)
     .await?;
     Ok(())

@@ -83,8 +83,8 @@ async fn step_one_in(
 ) -> Result<i64, Failure> {
     let number = next_number(connection, queue_no).await?;
     for sql in [
-        "INSERT INTO delivery (queue_no, number, batch_no, records, body_bytes, owed_since, selection, replayed, lineage_no)
-         SELECT queue_no, ?3, batch_no, records, body_bytes, owed_since, selection, 1, ?4 FROM replay
+        "INSERT INTO delivery (queue_no, number, batch_no, records, body_bytes, owed_since, selection, replayed, lineage_no, replay_id)
+         SELECT queue_no, ?3, batch_no, records, body_bytes, owed_since, selection, 1, ?4, replay_id FROM replay
          WHERE queue_no = ?1 AND batch_no = ?2",
         "DELETE FROM replay WHERE queue_no = ?1 AND batch_no = ?2",
     ] {

@@ -129,7 +129,7 @@ impl SqlStore {
                 Looked::Nothing => {}
             }
         }
-        let (tenant_no, again) = (of.tenant_no, request.again);
+        let (tenant_no, again, replay) = (of.tenant_no, request.again, request.id);
         let sinks = if request.dry_run {
             // One view of the store, as the transaction has it.
             let mut reading = self.readers.begin().await?;
@@ -146,7 +146,7 @@ impl SqlStore {
                     let mut sinks = BTreeMap::new();
                     for candidate in candidates {
                         let owed = settle(connection, tenant_no, &candidate, again, &mut sinks).await?;
-                        owe(connection, (tenant_no, source_no), candidate, owed, now).await?;
+                        owe(connection, (tenant_no, source_no), candidate, owed, replay, now).await?;
                     }
                     let nobody = Selection::Some(Vec::new());
                     for DamagedBatch { batch_no, lost } in damaged {

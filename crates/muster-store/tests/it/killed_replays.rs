@@ -85,6 +85,7 @@ async fn replay(store: &SqlStore, now: Timestamp) {
         unrouted: true,
         again: false,
         to: ReplayTo::One(&to),
+        id: None,
         dry_run: false,
     };
     let mut after = 0;

@@ -272,6 +272,7 @@ impl<'c> Run<'c> {
             unrouted,
             again,
             to: ReplayTo::One(&to),
+            id: None,
             dry_run: true,
         };
         let preview = self.store.replay(&request, 0, at(self.now)).await.expect("counted");

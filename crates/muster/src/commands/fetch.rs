@@ -376,7 +376,8 @@ impl Printer<'_> {
         };
         self.events.clear();
         let format = format.with(&FormatOptions::default());
-        let written = format.write(kind, Record { head, body }, &tenant.label(), &mut self.events);
+        let written =
+            format.write(kind, Record { head, body, replay: None }, &tenant.label(), &mut self.events);
         written.map_err(|error| Failed::say(Exit::Failure, format!("record {}: {error}", head.id)))?;
         self.progress.wipe();
         let mut out = std::io::stdout().lock();

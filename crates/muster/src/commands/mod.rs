@@ -1,5 +1,6 @@
 //! The commands, each in a file with its arguments. Adding one is a file, and three lines here.
 
+mod alerts;
 mod app;
 mod audit;
 mod backfill;
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     /// The customers' tenants.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Invite many customers: read a list, and write a mail for each, with the link on which their administrator consents.
+    Invite(tenant::InviteArgs),
     /// Fetch records once and print them. Changes nothing that `run` remembers.
     Fetch(fetch::Args),
     /// Ask a hunting query of all customers at once, and print the rows. Changes nothing.
@@ -80,6 +83,9 @@ pub(crate) enum Command {
     Ledger(ledger::Args),
     /// What is new in what Microsoft sends: properties, values and types of evidence that are not known. Changes nothing.
     Drift(drift::Args),
+    /// Alerts and incidents in the journal: find them, show one.
+    #[command(subcommand)]
+    Alerts(alerts::AlertsCommand),
     /// The journey of one record: when it was changed, fetched, delivered and acknowledged.
     Trace(trace::Args),
     /// How tenants, sources and sinks are doing.
@@ -136,6 +142,7 @@ impl Command {
             Self::Doctor(args) => doctor::run(args, call).await,
             Self::Run => run::run(call).await,
             Self::Tenant(command) => call.open(async |context| tenant::run(command, context).await).await,
+            Self::Invite(args) => call.open(async |context| tenant::invite(args, context).await).await,
             Self::Fetch(args) => call.open(async |context| fetch::run(args, context).await).await,
             Self::Hunt(args) => call.open(async |context| hunt::run(args, context).await).await,
             Self::Backfill(args) => call.open(async |context| backfill::run(args, context).await).await,
@@ -144,6 +151,7 @@ impl Command {
             Self::Route(command) => call.open(async |context| route::run(command, context).await).await,
             Self::Ledger(args) => call.open(async |context| ledger::run(args, context).await).await,
             Self::Drift(args) => call.open(async |context| drift::run(args, context).await).await,
+            Self::Alerts(command) => call.open(async |context| alerts::run(command, context).await).await,
             Self::Trace(args) => call.open(async |context| trace::run(args, context).await).await,
             Self::Status(args) => status::call(args, call).await,
             Self::SplunkApp(args) => splunk_app::run(args, call.output),

@@ -6,25 +6,32 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use muster_model::{Record, Source, Tenant, TenantId};
+use muster_model::{Record, ReplayId, Source, Tenant, TenantId};
 use muster_store::{
     Destination, ReplayCounts, ReplayRequest, ReplayTo, ReplayedToSink, StoreError, Unrouted,
 };
 use serde::Serialize;
+use uuid::Uuid;
 
+use super::confirm::{ask, can_ask};
 use super::moment::Moment;
 use super::{Context, Except};
 use crate::exit_code::{Exit, Failed};
 use crate::routing::Router;
-use crate::shown::output::{Output, Tone, number, plain};
+use crate::shown::note::note;
+use crate::shown::output::{Output, OutputFormat, Tone, number, plain};
 use crate::shown::progress::Progress;
 use crate::wiring;
 
-/// Stands for every tenant.
 /// So many lines are shown, beside those for all.
 const LISTED_MAX: usize = 20;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  muster replay --tenant all --unrouted --dry-run
+  muster replay --tenant contoso --sink splunk --since 2026-11-20 --until 2026-11-21 --again
+  muster replay --tenant tag:gold --sink archive --since 7d --yes")]
 pub(crate) struct Args {
     /// Slugs, ids or domains, tag:NAME, or `all`; several by commas.
     #[arg(long, short, required = true, value_delimiter = ',')]
@@ -55,6 +62,9 @@ pub(crate) struct Args {
     /// Count what would be brought, and change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Do not ask.
+    #[arg(long, conflicts_with = "dry_run")]
+    yes: bool,
 }
 
 /// What came of one source of one tenant.
@@ -82,6 +92,8 @@ struct Left {
 #[derive(Serialize)]
 struct Verdict {
     dry_run: bool,
+    /// The name of this replay, which what it brings carries.
+    replay_id: Option<ReplayId>,
     /// Whether `muster run` is at work on the store, and delivers it now.
     running: bool,
     /// Whether that one has not read these settings.
@@ -109,23 +121,64 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         true => context.every_source(&tenants).into_iter().collect(),
         false => args.source.clone(),
     };
+    let plan = Plan {
+        args,
+        tenants: &tenants,
+        sources: &sources,
+        span: (since, until),
+        fixed: &fixed,
+        router: &router,
+    };
+    if !args.dry_run && !args.yes {
+        can_ask()?;
+        let rows = go(&plan, None, context).await?;
+        let verdict = verdict(&plan, None, rows, context).await?;
+        note!("{}", shown(&verdict, &context.output));
+        if verdict.owed == 0 {
+            return printed(&verdict, false, context);
+        }
+        if !ask("Owe them to the sinks?")? {
+            return Err(Failed::say(Exit::Failure, "nothing was changed"));
+        }
+    }
+    let id = (!args.dry_run).then(|| ReplayId(Uuid::new_v4()));
+    let rows = go(&plan, id, context).await?;
+    let verdict = verdict(&plan, id, rows, context).await?;
+    printed(&verdict, true, context)
+}
+
+/// What is to be replayed.
+struct Plan<'a> {
+    args: &'a Args,
+    tenants: &'a [Tenant],
+    sources: &'a [Source],
+    span: (Timestamp, Timestamp),
+    /// Where all of it goes, where one sink was named.
+    fixed: &'a Option<Destination>,
+    router: &'a Router,
+}
+
+/// Replays under this name; without one, only counts.
+async fn go(plan: &Plan<'_>, id: Option<ReplayId>, context: &Context) -> Result<Vec<Row>, Failed> {
+    let Plan { args, tenants, sources, span: (since, until), fixed, router } = plan;
     let mut rows = Vec::new();
     let mut progress = Progress::open();
-    for tenant in &tenants {
+    for tenant in *tenants {
         let mut owed = BTreeMap::new();
-        for source in &sources {
+        for source in *sources {
             let routes = router.routes(tenant, *source);
             let each = |record: Record<'_>| routes.destination(record);
             let request = ReplayRequest {
                 tenant: tenant.id,
                 source: *source,
-                since,
-                until,
+                since: *since,
+                until: *until,
                 ids: &args.ids,
                 unrouted: args.unrouted,
                 again: args.again,
                 to: fixed.as_ref().map_or(ReplayTo::Each(&each), ReplayTo::One),
-                dry_run: args.dry_run,
+                id,
+                dry_run: id.is_none(),
             };
             let counts = replay(&request, tenant, context, &mut progress).await?;
             if counts.owed() > 0 {
@@ -135,26 +188,44 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
                 rows.push(Row { tenant: tenant.slug.to_string(), source: *source, counts });
             }
         }
-        if !args.dry_run && !owed.is_empty() {
+        if let Some(id) = id.filter(|_| !owed.is_empty()) {
             let details = serde_json::json!({
-                "sink": args.sink, "unrouted": args.unrouted, "again": args.again, "since": args.since.map(|_| since),
-                "until": args.until.map(|_| until), "ids": args.ids.len(), "owed": owed,
+                "replay_id": id,
+                "sink": args.sink, "unrouted": args.unrouted, "again": args.again, "since": args.since.map(|_| *since),
+                "until": args.until.map(|_| *until), "ids": args.ids.len(), "owed": owed,
             });
             context.audit("replay.owed", tenant.slug.as_str(), details).await?;
         }
     }
     progress.wipe();
+    Ok(rows)
+}
+
+async fn verdict(
+    plan: &Plan<'_>,
+    id: Option<ReplayId>,
+    rows: Vec<Row>,
+    context: &Context,
+) -> Result<Verdict, Failed> {
+    let Plan { tenants, sources, span: (since, _), .. } = plan;
     let running = context.store.is_owned().await?;
-    let verdict = Verdict {
-        dry_run: args.dry_run,
+    Ok(Verdict {
+        dry_run: id.is_none(),
+        replay_id: id,
         running,
         outdated: running && is_outdated(context).await,
         owed: rows.iter().map(|row| row.counts.owed()).sum(),
         rows,
-        pruned_up_to: pruned_up_to(&tenants, &sources, since, context).await?,
-        pruned: left(&context.store.unrouted().await?, &tenants, &sources),
-    };
-    context.output.print(&verdict, |output| shown(&verdict, output))?;
+        pruned_up_to: pruned_up_to(tenants, sources, *since, context).await?,
+        pruned: left(&context.store.unrouted().await?, tenants, sources),
+    })
+}
+
+/// Prints what came of it, for people where they have not just seen it.
+fn printed(verdict: &Verdict, is_new: bool, context: &Context) -> Result<Exit, Failed> {
+    if is_new || context.output.format != OutputFormat::Table {
+        context.output.print(verdict, |output| shown(verdict, output))?;
+    }
     let kept_back = |row: &Row| row.counts.no_route + row.counts.damaged + row.counts.unknown > 0;
     Ok(if verdict.rows.iter().any(kept_back) { Exit::Partly } else { Exit::Success })
 }
@@ -273,14 +344,25 @@ fn shown(verdict: &Verdict, output: &Output) -> String {
         text.push('\n');
     }
     text.push_str(&outcome(verdict));
+    if let Some(id) = verdict.replay_id.filter(|_| verdict.owed > 0) {
+        text.push_str(&format!("\nthe events carry replay_id {id}"));
+    }
     text
 }
 
 /// A line for each tenant, source and sink, the most first; and for each sink, where not all are shown.
 fn table(verdict: &Verdict, output: &Output) -> String {
     let owed = if verdict.dry_run { "would be owed" } else { "owed now" };
-    let mut table =
-        output.table(&["tenant", "source", "sink", owed, "owed before", "had before", "refused before"]);
+    let mut table = output.table(&[
+        "tenant",
+        "source",
+        "sink",
+        owed,
+        "of these had before",
+        "owed already",
+        "had, not again",
+        "refused",
+    ]);
     let mut add = |tenant: &str, source: &str, sink: &str, counts: &ReplayedToSink| {
         let tone = if counts.owed > 0 { Tone::Good } else { Tone::Plain };
         table.add_row([
@@ -288,6 +370,7 @@ fn table(verdict: &Verdict, output: &Output) -> String {
             output.text(source),
             output.text(sink),
             output.cell(number(counts.owed), tone),
+            output.text(number(counts.again)),
             output.text(number(counts.owed_already)),
             output.text(number(counts.had)),
             output.text(number(counts.refused)),
@@ -341,7 +424,7 @@ fn notes(verdict: &Verdict) -> Vec<String> {
     );
     note(
         sum(|counts| counts.sinks.values().map(|sink| sink.refused).sum()),
-        "refused before, so they are dead letters: `muster dead-letter replay`, or --again",
+        "refused before, so they are dead letters: `muster dead-letter retry`, or --again",
     );
     if verdict.outdated {
         notes.push("`muster run` has not read these settings: `kill -HUP` it, or what comes next is routed as before".to_owned());

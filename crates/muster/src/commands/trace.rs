@@ -1,6 +1,5 @@
 //! `muster trace`: the whole journey of one record.
 
-use crossterm::style::{Color, Stylize};
 use jiff::Timestamp;
 use muster_model::TenantId;
 use muster_store::{TracedDelivery, TracedState, TracedVersion};
@@ -39,18 +38,18 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let asked_of = tenants.len();
     context.output.print(&versions, |output| {
         let id = plain(&args.record_id);
-        let mut text = bold(output, &id);
+        let mut text = output.strong(&id);
         let journeys =
             versions.chunk_by(|one, other| (one.tenant, one.source) == (other.tenant, other.source));
         for of_one in journeys {
             let (first, count) = (&of_one[0], of_one.len());
             let versions = if count == 1 { "1 version".to_owned() } else { format!("{count} versions") };
-            let whose = bold(output, &slug(first.tenant));
+            let whose = output.strong(&slug(first.tenant));
             text.push_str(&format!("\n{whose} · {} · {versions}\n", first.source));
             for (index, version) in of_one.iter().enumerate() {
                 text.push_str(&journey(output, index + 1, version));
             }
-            text.push_str(&format!("\n{}  {}\n", bold(output, "now"), now(output, of_one)));
+            text.push_str(&format!("\n{}  {}\n", output.strong("now"), now(output, of_one)));
         }
         if chosen.is_none() && asked_of > 1 {
             text.push_str(&format!("\nlooked for in all {} tenants\n", number(asked_of as u64)));
@@ -62,14 +61,14 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
 /// One version, step by step.
 fn journey(output: &Output, index: usize, version: &TracedVersion) -> String {
     let change = match &version.change {
-        Some(change) => format!("  {}", toned(output, Tone::Plain, &plain(&change.to_string()))),
+        Some(change) => format!("  {}", output.toned(Tone::Plain, &plain(&change.to_string()))),
         None => String::new(),
     };
     let severity = version.severity.map_or_else(String::new, |severity| format!("  severity {severity}"));
-    let head = bold(output, &format!("version {index}"));
+    let head = output.strong(&format!("version {index}"));
     let mut lines = vec![format!("\n{head}{change}{severity}")];
     let mut line = |what: &str, tone: Tone, said: String| {
-        lines.push(format!("  {what:12}{}", toned(output, tone, &said)));
+        lines.push(format!("  {what:12}{}", output.toned(tone, &said)));
     };
     let is_pruned = version.accepted_at.is_none();
     let unknown = if is_pruned { "not known any more" } else { "not known" };
@@ -134,20 +133,6 @@ fn said_of(delivery: &TracedDelivery, updated_at: Option<Timestamp>) -> (Tone, S
     }
 }
 
-fn bold(output: &Output, text: &str) -> String {
-    if output.colour { text.bold().to_string() } else { text.to_owned() }
-}
-
-fn toned(output: &Output, tone: Tone, text: &str) -> String {
-    let colour = match tone {
-        Tone::Good => Color::Green,
-        Tone::Fair => Color::Yellow,
-        Tone::Bad => Color::Red,
-        Tone::Plain => return text.to_owned(),
-    };
-    if output.colour { text.with(colour).to_string() } else { text.to_owned() }
-}
-
 /// Where the newest version is.
 fn now(output: &Output, versions: &[TracedVersion]) -> String {
     let Some(newest) = versions.last() else { return String::new() };
@@ -169,11 +154,11 @@ fn now(output: &Output, versions: &[TracedVersion]) -> String {
         ),
     ];
     let said = groups.into_iter().filter(|(.., sinks)| !sinks.is_empty());
-    let said = said.map(|(word, tone, sinks)| toned(output, tone, &format!("{word} {sinks}")));
+    let said = said.map(|(word, tone, sinks)| output.toned(tone, &format!("{word} {sinks}")));
     let said = said.collect::<Vec<_>>();
     match (said.is_empty(), newest.accepted_at.is_some()) {
         (false, _) => said.join(", "),
-        (true, true) => toned(output, Tone::Fair, "in the journal only: no sink was to have it"),
+        (true, true) => output.toned(Tone::Fair, "in the journal only: no sink was to have it"),
         (true, false) => "delivered or unrouted; the journal has been pruned".to_owned(),
     }
 }

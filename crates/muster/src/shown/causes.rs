@@ -240,7 +240,7 @@ fn sink_causes(now: &Snapshot) -> Vec<Cause> {
                 "refused",
                 Level::Warning,
                 format!("refuses records for good; {} lie as dead letters", number(sink.dead_letters)),
-                "see `muster dead-letter list`; mend the cause, then `muster dead-letter replay`",
+                "see `muster dead-letter list`; mend the cause, then `muster dead-letter retry`",
             ),
             SinkWord::Behind => (
                 "behind",

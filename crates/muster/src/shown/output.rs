@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use crossterm::style::Stylize as _;
 use jiff::Timestamp;
 use muster_store::CheckOutcome;
 use serde::Serialize;
@@ -94,6 +95,22 @@ impl Output {
         out.write_all(text.as_bytes())?;
         out.write_all(b"\n")?;
         Ok(Exit::Success)
+    }
+
+    /// Text that stands out, outside of tables.
+    pub fn strong(&self, text: &str) -> String {
+        if self.colour { text.bold().to_string() } else { text.to_owned() }
+    }
+
+    /// Text in the colour of its tone, outside of tables.
+    pub fn toned(&self, tone: Tone, text: &str) -> String {
+        let colour = match tone {
+            Tone::Good => crossterm::style::Color::Green,
+            Tone::Fair => crossterm::style::Color::Yellow,
+            Tone::Bad => crossterm::style::Color::Red,
+            Tone::Plain => return text.to_owned(),
+        };
+        if self.colour { text.with(colour).to_string() } else { text.to_owned() }
     }
 
     pub fn table(&self, heads: &[&str]) -> Table {

@@ -82,24 +82,33 @@ impl Language {
         self.tag().split('-').next().unwrap_or_default()
     }
 
-    /// The words of the pages, and those of the guide.
-    fn sources(self) -> [&'static str; 2] {
+    /// The words of the pages, those of the guide, and those of the mails.
+    fn sources(self) -> [&'static str; 3] {
         match self {
-            Self::English => {
-                [include_str!("../../locales/en/onboarding.ftl"), include_str!("../../locales/en/guide.ftl")]
-            }
-            Self::German => {
-                [include_str!("../../locales/de/onboarding.ftl"), include_str!("../../locales/de/guide.ftl")]
-            }
-            Self::Swedish => {
-                [include_str!("../../locales/sv/onboarding.ftl"), include_str!("../../locales/sv/guide.ftl")]
-            }
-            Self::Dutch => {
-                [include_str!("../../locales/nl/onboarding.ftl"), include_str!("../../locales/nl/guide.ftl")]
-            }
+            Self::English => [
+                include_str!("../../locales/en/onboarding.ftl"),
+                include_str!("../../locales/en/guide.ftl"),
+                include_str!("../../locales/en/mail.ftl"),
+            ],
+            Self::German => [
+                include_str!("../../locales/de/onboarding.ftl"),
+                include_str!("../../locales/de/guide.ftl"),
+                include_str!("../../locales/de/mail.ftl"),
+            ],
+            Self::Swedish => [
+                include_str!("../../locales/sv/onboarding.ftl"),
+                include_str!("../../locales/sv/guide.ftl"),
+                include_str!("../../locales/sv/mail.ftl"),
+            ],
+            Self::Dutch => [
+                include_str!("../../locales/nl/onboarding.ftl"),
+                include_str!("../../locales/nl/guide.ftl"),
+                include_str!("../../locales/nl/mail.ftl"),
+            ],
             Self::SimplifiedChinese => [
                 include_str!("../../locales/zh-CN/onboarding.ftl"),
                 include_str!("../../locales/zh-CN/guide.ftl"),
+                include_str!("../../locales/zh-CN/mail.ftl"),
             ],
         }
     }

@@ -2,6 +2,7 @@
 //! (`/onboard/…`, `/SiemMsspConnector`) at another, which is for strangers.
 
 mod gate;
+pub(crate) mod invitation_mail;
 pub mod language;
 pub mod listener;
 pub mod onboarding;

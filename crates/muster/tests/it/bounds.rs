@@ -156,7 +156,7 @@ async fn nothing_depends_on_a_shadow() {
     setup.emulator.clear_faults();
     let differ = setup.muster(&["sink", "diff", "archive", "splunk", "--since", "2d"]).await;
     assert_eq!(differ.status.code(), Some(6), "{differ:?}");
-    let brought = setup.muster(&["replay", "--tenant", "all", "--sink", "splunk"]).await;
+    let brought = setup.muster(&["replay", "--tenant", "all", "--sink", "splunk", "--yes"]).await;
     assert!(brought.status.success(), "{brought:?}");
     bench.rounds(1).await;
     setup.assert_all_arrived_once();

@@ -63,7 +63,7 @@ async fn tenants_are_chosen_by_tag_and_exception_in_every_command() {
         &["fetch"][..],
         &["hunt", "T"],
         &["backfill", "--since", "1d"],
-        &["replay"],
+        &["replay", "--yes"],
         &["ledger"],
         &["drift"],
         &["trace", "x"],

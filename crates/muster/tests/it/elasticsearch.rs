@@ -169,7 +169,7 @@ async fn over_kills_and_a_replay_each_version_is_one_document() {
     // All of it once more, by command.
     let before: u64 = store.sink_totals().await.expect("read").iter().map(|sink| sink.delivered).sum();
     for sink in ["raw", "ecs"] {
-        let replayed = setup.muster(&["replay", "--tenant", "all", "--sink", sink, "--again"]).await;
+        let replayed = setup.muster(&["replay", "--tenant", "all", "--sink", sink, "--again", "--yes"]).await;
         assert!(replayed.status.success(), "{replayed:?}");
     }
     eventually("what was replayed is delivered", async || {

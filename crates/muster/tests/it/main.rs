@@ -1,6 +1,7 @@
 //! Scenarios: Muster against the emulator of Microsoft's cloud and of the SIEMs.
 
 mod acknowledged;
+mod alerts;
 mod amqp;
 mod any_settings;
 mod any_text;
@@ -21,6 +22,7 @@ mod connector;
 mod corpus;
 mod crash;
 mod dashboards;
+mod dead_letters;
 mod defender;
 mod docs;
 mod docs_names;
@@ -38,6 +40,7 @@ mod hunt;
 mod hunts;
 mod identity;
 mod init;
+mod invite_many;
 mod kafka;
 mod ledger;
 mod listener;

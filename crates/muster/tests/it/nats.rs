@@ -238,7 +238,7 @@ async fn over_kills(newest: bool, deduplicate: &str) {
     // All of it once more, by command.
     let versions = server.count().await;
     let before = totals(&store, "nats").await.expect("a sink").delivered;
-    let replayed = setup.muster(&["replay", "--tenant", "all", "--sink", "nats", "--again"]).await;
+    let replayed = setup.muster(&["replay", "--tenant", "all", "--sink", "nats", "--again", "--yes"]).await;
     assert!(replayed.status.success(), "{replayed:?}");
     eventually("what was replayed is delivered", async || {
         totals(&store, "nats")

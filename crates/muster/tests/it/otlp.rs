@@ -97,7 +97,7 @@ async fn a_partial_refusal_is_uncertain_until_the_operator_sends_it_again() {
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.contains("uncertain: of a request of") && listed.contains("one is too old"), "{listed}");
     // Sent again by command: the one is there now, and the others are there twice.
-    let again = setup.muster(&["dead-letter", "replay", "--all"]).await;
+    let again = setup.muster(&["dead-letter", "replay", "--all", "--yes"]).await;
     assert!(again.status.success(), "{again:?}");
     eventually("they are delivered", async || {
         let now = receiver.told(&setup).await;

@@ -58,7 +58,8 @@ async fn what_came_while_a_route_was_missing_arrives_once() {
     };
     assert_eq!(sum(&hours), accepted, "the ledger tells");
     let replay = async |more: &[&str]| {
-        let call = [&["--output", "json", "replay", "--tenant", "all"], more].concat();
+        let yes: &[&str] = if more.contains(&"--dry-run") { &[] } else { &["--yes"] };
+        let call = [&["--output", "json", "replay", "--tenant", "all"], more, yes].concat();
         let done = setup.muster(&call).await;
         (done.status.code(), json(&done))
     };
@@ -69,7 +70,7 @@ async fn what_came_while_a_route_was_missing_arrives_once() {
     setup.write_settings("");
     let (code, preview) = replay(&["--unrouted", "--dry-run"]).await;
     assert_eq!((code, preview["owed"].as_u64()), (Some(0), Some(3 * accepted)), "{preview}");
-    let all = setup.muster(&["replay", "--tenant", "all", "--unrouted"]).await;
+    let all = setup.muster(&["replay", "--tenant", "all", "--unrouted", "--yes"]).await;
     assert!(all.status.success() && words(&all).contains("no `muster run` is at work"), "{all:?}");
     let (_, again) = replay(&["--unrouted"]).await;
     assert_eq!(again["owed"].as_u64(), Some(0), "{again}");
@@ -99,15 +100,15 @@ async fn a_replay_is_about_what_was_asked() {
     let slugs: Vec<String> =
         bench.store.tenants().await.expect("tenants").iter().map(|tenant| tenant.slug.to_string()).collect();
     drop(bench);
-    let wrong = setup.muster(&["replay", "--tenant", "all", "--sink", "splnk"]).await;
+    let wrong = setup.muster(&["replay", "--tenant", "all", "--sink", "splnk", "--yes"]).await;
     assert_eq!(wrong.status.code(), Some(5));
     assert!(words(&wrong).contains("did you mean `splunk`?"), "{wrong:?}");
-    let wrong = setup.muster(&["replay", "--tenant", "nobody", "--unrouted"]).await;
+    let wrong = setup.muster(&["replay", "--tenant", "nobody", "--unrouted", "--yes"]).await;
     assert_eq!(wrong.status.code(), Some(5), "{wrong:?}");
 
     setup.write_settings("[sinks.second]\ntype = \"file\"\npath = \"second.ndjson\"\nformat = \"raw\"\n");
     let replay = async |more: &[&str]| {
-        let call = [&["--output", "json", "replay", "--sink", "second"], more].concat();
+        let call = [&["--output", "json", "replay", "--yes", "--sink", "second"], more].concat();
         let done = setup.muster(&call).await;
         (done.status.code(), done)
     };
@@ -125,6 +126,8 @@ async fn a_replay_is_about_what_was_asked() {
     assert!(rows.iter().all(|row| row["tenant"] != slugs[1].as_str()), "{rows:?}");
     assert!(rows.iter().any(|row| row["sinks"]["second"]["owed_already"].as_u64() == Some(owed)), "{rows:?}");
     let total = owed + json(&done)["owed"].as_u64().expect("a number");
+    let nobody = setup.muster(&["replay", "--tenant", "all", "--sink", "second"]).await;
+    assert!(nobody.status.code() == Some(2) && words(&nobody).contains("--yes"), "{nobody:?}");
     let (code, done) = replay(&["--tenant", "all", "--since", "2020-01-02", "--until", "2020-01-01"]).await;
     assert_eq!(code, Some(2), "{done:?}");
 
@@ -141,6 +144,41 @@ async fn a_replay_is_about_what_was_asked() {
     bench.pass(3_600);
     bench.deliver().await;
     assert_eq!(lines(), total + again, "that is what was asked for");
+}
+
+/// Each event of a replay carries its name, which the command prints and the audit log keeps; what came first does not, and what the
+/// sink had before is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_replayed_says_so() {
+    let ecs = "[sinks.second]\ntype = \"file\"\npath = \"second.ndjson\"\nformat = \"ecs\"\n\
+               [[routes]]\ntenants = [\"*\"]\nsinks = [\"second\"]\n";
+    let setup = Setup::start(Config { alerts: Some(30), ..config() }, ecs).await;
+    let bench = Bench::new(&setup).await;
+    bench.rounds(2).await;
+    let events = || -> Vec<Value> {
+        let text = std::fs::read_to_string(setup.path().join("second.ndjson")).expect("a file");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let id = |event: &Value| event["labels"]["muster_replay_id"].as_str().map(str::to_owned);
+    let first = events();
+    assert!(!first.is_empty() && first.iter().all(|event| id(event).is_none()));
+    let call = ["-o", "json", "replay", "--tenant", "all", "--sink", "second", "--again"];
+    let preview = json(&setup.muster(&[&call[..], &["--dry-run"]].concat()).await);
+    assert!(preview["replay_id"].is_null(), "{preview}");
+    let sum = |verdict: &Value, field: &str| -> u64 {
+        let rows = verdict["rows"].as_array().expect("rows");
+        rows.iter().filter_map(|row| row["sinks"]["second"][field].as_u64()).sum()
+    };
+    assert!(sum(&preview, "owed") > 0 && sum(&preview, "owed") == sum(&preview, "again"), "{preview}");
+    let done = json(&setup.muster(&[&call[..], &["--yes"]].concat()).await);
+    let name = done["replay_id"].as_str().expect("a name").to_owned();
+    bench.pass(3_600);
+    bench.deliver().await;
+    let all = events();
+    assert_eq!(all.len(), 2 * first.len());
+    assert!(all[first.len()..].iter().all(|event| id(event).as_ref() == Some(&name)), "{name}");
+    let audit = words(&setup.muster(&["-o", "json", "audit", "list", "--limit", "1000"]).await);
+    assert!(audit.contains(&name), "{audit}");
 }
 
 /// The program and the command are killed at random moments: all arrives, and the file has nothing twice.
@@ -183,7 +221,7 @@ async fn a_replay_survives_kills_and_doubles_nothing() {
     for round in 0..12 {
         let mut muster = setup.run();
         let mut replay = setup
-            .command(&["replay", "--tenant", "all", "--unrouted"])
+            .command(&["replay", "--tenant", "all", "--unrouted", "--yes"])
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
@@ -200,7 +238,7 @@ async fn a_replay_survives_kills_and_doubles_nothing() {
         owed_at_kills +=
             totals.iter().filter(|sink| sink.sink != "archive").map(|sink| sink.owed).sum::<u64>();
     }
-    let rest = setup.muster(&["replay", "--tenant", "all", "--unrouted"]).await;
+    let rest = setup.muster(&["replay", "--tenant", "all", "--unrouted", "--yes"]).await;
     assert!(rest.status.success(), "{rest:?}");
     let mut muster = setup.run();
     eventually("all arrives", async || setup.lost() == 0).await;

@@ -112,7 +112,7 @@ async fn records_go_by_tags_and_by_what_they_say() {
     // A tenant that was left out has its alerts brought by where the routes lead now.
     let replay = |more: &'static [&'static str]| {
         let mut arguments = vec!["--output", "json", "replay", "--tenant", "all"];
-        arguments.extend(more);
+        arguments.extend(if more.is_empty() { &["--yes"][..] } else { more });
         arguments
     };
     let brought = setup.muster(&replay(&["--dry-run"])).await;

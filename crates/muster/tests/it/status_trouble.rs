@@ -21,13 +21,13 @@ async fn a_sink_that_refuses_records_says_so_for_an_hour() {
     let refused: Vec<_> = picture.causes.iter().filter(|cause| cause.about == "sink splunk").collect();
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert_eq!(refused[0].code, "refused");
-    assert!(refused[0].remedy.contains("muster dead-letter replay"), "{refused:?}");
+    assert!(refused[0].remedy.contains("muster dead-letter retry"), "{refused:?}");
 
     desk.bench.pass(3_599);
     assert_eq!(desk.sink().await, SinkWord::Refused);
     desk.bench.pass(1);
     assert_ne!(desk.sink().await, SinkWord::Refused);
-    let replayed = desk.setup.muster(&["dead-letter", "replay", "--all"]).await;
+    let replayed = desk.setup.muster(&["dead-letter", "retry", "--all", "--yes"]).await;
     assert!(replayed.status.success(), "{replayed:?}");
     desk.bench.deliver().await;
     assert_eq!(desk.sink().await, SinkWord::Delivering);
@@ -125,7 +125,7 @@ async fn records_without_a_route_are_counted_until_they_are_replayed() {
         text.contains("bring them to their sinks with `muster replay`") && !text.contains("add a route")
     })
     .await;
-    let replayed = setup.muster(&["replay", "--tenant", "all", "--unrouted"]).await;
+    let replayed = setup.muster(&["replay", "--tenant", "all", "--unrouted", "--yes"]).await;
     assert!(replayed.status.success(), "{replayed:?}");
     eventually("all has arrived", async || setup.lost() == 0).await;
     assert_eq!(unrouted(&picture().await), 0);

@@ -28,6 +28,8 @@ const COMMANDS: &[&[&str]] = &[
     &["ledger", "--tenant", "SLUG"],
     &["backfill", "list"],
     &["trace", "no-such-record"],
+    &["alerts", "search"],
+    &["alerts", "show", "no-such-record"],
     &["sink", "list"],
     &["sink", "test"],
     &["app", "show"],

@@ -67,7 +67,7 @@ async fn what_splunk_lost_after_acknowledging_is_found_and_sent_again() {
 
     // What is there twice is told, too.
     let id = named[0]["id"].as_str().expect("an id");
-    let replay = ["replay", "--tenant", &tenant, "--sink", "splunk", "--again", "--id", id];
+    let replay = ["replay", "--tenant", &tenant, "--sink", "splunk", "--again", "--yes", "--id", id];
     assert!(setup.muster(&replay).await.status.success());
     bench.rounds(1).await;
     let (code, twice) = verify(&setup, &["splunk"]).await;

@@ -1,11 +1,13 @@
 //! `cargo muster-bench`: what Muster costs. Prints alerts per second, megabytes per second, processor seconds per
 //! million alerts and memory for the whole path (page, journal, Splunk format, HEC with acknowledgement), and for each
 //! step of it alone. With `--poll-seconds` it polls many tenants for a while instead, and prints how far they lag. With
-//! `--yardstick` or `--against` it runs the path in turns with another program that does the same, and prints the ratio.
+//! `--journal` it makes a journal of so many alerts, and prints what it costs to look one up. With `--yardstick` or `--against` it runs
+//! the path in turns with another program that does the same, and prints the ratio.
 //!
 //! Three processes, so that nobody's costs are taken for another's: the emulator is in this one, the Muster of the path
 //! is this program started again as `muster`, and the steps are measured in a third.
 
+mod journal;
 mod pairs;
 #[path = "../../process.rs"]
 mod process;
@@ -79,6 +81,9 @@ struct Args {
     /// With `--poll-seconds`: for how long.
     #[arg(long, default_value_t = 180)]
     seconds: u64,
+    /// Put so many made-up alerts into the journal, and measure what looking one up costs, instead of measuring path and steps.
+    #[arg(long)]
+    journal: Option<u64>,
     /// Everything made up is made up from this.
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -174,16 +179,23 @@ async fn bench(args: &Args) -> anyhow::Result<()> {
     let folder = temporary.path().join("muster");
     let emulator = emulator(args).await?;
     set_up(&emulator, &folder, args.poll_seconds).await?;
-    let done = match args.poll_seconds {
-        Some(poll_seconds) => polls(&emulator, &folder, args, poll_seconds).await,
-        None => path_and_steps(&emulator, &folder, args).await,
+    let done = match (args.journal, args.poll_seconds) {
+        (Some(records), _) => {
+            let (_, store) = open(&folder).await?;
+            let done = journal::measure(&folder, store.as_ref(), records).await;
+            store.close().await;
+            done
+        }
+        (None, Some(poll_seconds)) => polls(&emulator, &folder, args, poll_seconds).await,
+        (None, None) => path_and_steps(&emulator, &folder, args).await,
     };
     emulator.stop().await;
     done
 }
 
 async fn emulator(args: &Args) -> anyhow::Result<Handle> {
-    let polling = args.poll_seconds.is_some();
+    // With a journal that is made up, nothing is read.
+    let polling = args.poll_seconds.is_some() || args.journal.is_some();
     eprintln!("starting an emulator with {} tenants …", args.tenants);
     let emulator = muster_emulator::start(Config {
         tenants: args.tenants,
@@ -500,7 +512,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     for page in &pages {
         events.clear();
         for Item { head, body } in &page.items {
-            let record = muster_model::Record { head, body };
+            let record = muster_model::Record { head, body, replay: None };
             format.write(Source::GraphAlerts.kind(), record, &label, &mut events)?;
         }
         black_box(&events);
@@ -520,7 +532,14 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
         let number = DeliveryNumber(number as u64 + 1);
         let (source, selection) = (Source::GraphAlerts, Selection::All);
         let lineage = Lineage(uuid::Uuid::from_u128(1));
-        deliveries.push(Delivery { lineage, number, source, batch: Arc::new(batch), selection });
+        deliveries.push(Delivery {
+            lineage,
+            number,
+            source,
+            batch: Arc::new(batch),
+            selection,
+            replay: None,
+        });
     }
     let meter = Meter::start();
     let mut sending = JoinSet::new();

@@ -128,7 +128,7 @@ impl Fitter<'_> {
 
     /// The one event of a text, with the sink's own changes.
     fn spell(&self, head: &RecordHead, body: &str, shape: Shape) -> Result<Vec<u8>, FormatError> {
-        let record = Record { head, body };
+        let record = Record { head, body, replay: None };
         let mut events = Events::new();
         self.format.write_unit(shape, record, self.tenant, &mut events)?;
         match self.mapping {

@@ -80,7 +80,8 @@ mod tests {
             slug: "contoso".parse().expect("a slug"),
             name: "Contoso \"AG\"".to_owned(),
         };
-        let body = template.write(RecordKind::GraphAlert, Record { head: &head, body }, &tenant)?;
+        let body =
+            template.write(RecordKind::GraphAlert, Record { head: &head, body, replay: None }, &tenant)?;
         Ok(String::from_utf8(body).expect("text"))
     }
 

@@ -6,11 +6,12 @@ pub(super) mod mapping;
 
 use std::sync::Arc;
 
-use muster_model::{Record, RecordKind, TenantLabel};
+use muster_model::{Record, RecordKind, ReplayId, TenantLabel};
 
 use super::error::FormatError;
 use super::events::{Events, Mark};
 use super::format::Format;
+use super::writing::edit::{Edit, NewValue, apply};
 use big::Bounds;
 use mapping::Mapping;
 
@@ -46,11 +47,43 @@ impl Encoding {
         events: &mut Events,
     ) -> Result<(), FormatError> {
         let mark = events.mark();
-        let written = self.write_from(mark, kind, record, tenant, events);
+        let written = match record.replay {
+            None => self.write_from(mark, kind, record, tenant, events),
+            Some(replay) => self.write_replayed(mark, kind, (record, replay), tenant, events),
+        };
         if written.is_err() {
             events.back_to(mark);
         }
         written
+    }
+
+    /// The same events as at first, each with the name of the replay. Where an event would become longer than the sink takes, and
+    /// where it is Microsoft's own bytes, it stays as it was.
+    fn write_replayed(
+        &self,
+        mark: Mark,
+        kind: RecordKind,
+        (record, replay): (Record<'_>, ReplayId),
+        tenant: &TenantLabel,
+        events: &mut Events,
+    ) -> Result<(), FormatError> {
+        let mut plain = Events::new();
+        self.write_from(plain.mark(), kind, record, tenant, &mut plain)?;
+        let path = self.format.own_field("replay_id");
+        let set = vec![(&path, Some(NewValue::Text(replay.to_string())))];
+        let edit = Edit { set, ..Edit::default() };
+        let is_as_sent = matches!(self.format, Format::Raw) && self.mapping.is_none();
+        let longest = self.bounds.as_ref().map_or(usize::MAX, |bounds| bounds.event_bytes_max);
+        let mut marked = Vec::new();
+        for event in plain.events() {
+            marked.clear();
+            let fits = !is_as_sent
+                && apply(self.format.syntax(), &edit, event.bytes, &mut marked).is_ok()
+                && marked.len() <= longest;
+            events.push_replayed(&event, if fits { &marked } else { event.bytes });
+        }
+        events.close_record(mark, kind, record);
+        Ok(())
     }
 
     fn write_from(

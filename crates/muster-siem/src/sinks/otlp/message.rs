@@ -133,18 +133,22 @@ impl LogRecords {
         let records = batch.records().map(|(source, record)| {
             let head = record.head;
             let (severity_number, severity_text) = severity(head.severity);
+            let replay = record.replay.map(|replay| text("muster.replay_id", replay.to_string()));
             LogRecord {
                 time_unix_nano: nanoseconds(head.created_at.or(head.updated_at)),
                 severity_number,
                 severity_text: severity_text.to_owned(),
                 body: None,
-                attributes: vec![
+                attributes: [
                     text("muster.record.id", &*head.id),
                     text("muster.record.version", record_ids::version(head)),
                     text("muster.tenant.id", tenant.id.to_string()),
                     text("muster.source", source.as_str()),
                     text("muster.format", settings.format.as_str()),
-                ],
+                ]
+                .into_iter()
+                .chain(replay)
+                .collect(),
                 observed_time_unix_nano,
             }
         });

@@ -132,7 +132,7 @@ async fn a_partial_refusal_makes_the_whole_request_uncertain_and_no_other() {
             "{why}"
         );
         assert!(
-            why.contains("too old") && !why.contains('\u{1b}') && why.contains("`dead-letter replay`"),
+            why.contains("too old") && !why.contains('\u{1b}') && why.contains("`dead-letter retry`"),
             "{why}"
         );
     }

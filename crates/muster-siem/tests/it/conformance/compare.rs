@@ -207,7 +207,9 @@ pub(super) fn ours(set: &Set, body: &str, tally: &mut Tally) -> Fields {
     }
     let mut events = Events::new();
     let written = head.is_ok_and(|head| {
-        format.write(set.kind, Record { head: &head, body: &body }, &tenant(&body), &mut events).is_ok()
+        format
+            .write(set.kind, Record { head: &head, body: &body, replay: None }, &tenant(&body), &mut events)
+            .is_ok()
     });
     let mut fields = Fields::new();
     let mut count = 0;

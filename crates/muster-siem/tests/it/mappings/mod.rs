@@ -29,7 +29,9 @@ fn events(format: &str, kind: RecordKind, body: &str) -> Vec<String> {
         _ => Format::Splunk(Default::default()),
     };
     let (mut events, head) = (Events::new(), head(kind, body));
-    format.write(kind, Record { head: &head, body }, &tenant(), &mut events).expect("it can be written");
+    format
+        .write(kind, Record { head: &head, body, replay: None }, &tenant(), &mut events)
+        .expect("it can be written");
     events.iter().map(|event| String::from_utf8(event.to_vec()).expect("text")).collect()
 }
 

@@ -29,7 +29,9 @@ fn fixtures_are_told_and_written() {
 fn written(format: &Format, kind: RecordKind, body: &str) -> Vec<String> {
     let head = head(kind, body);
     let mut events = Events::new();
-    format.write(kind, Record { head: &head, body }, &tenant(), &mut events).expect("it can be written");
+    format
+        .write(kind, Record { head: &head, body, replay: None }, &tenant(), &mut events)
+        .expect("it can be written");
     events.iter().map(|event| String::from_utf8(event.to_vec()).expect("text")).collect()
 }
 
@@ -149,7 +151,7 @@ fn the_table_of_fields_is_whole() {
             [version(OcsfVersion::V1_8), OcsfOptions { raw_data: true, ..version(OcsfVersion::V1_5) }]
         {
             let format = Format::Ocsf(options);
-            let record = Record { head: &head, body };
+            let record = Record { head: &head, body, replay: None };
             for field in
                 format.explain(kind, record, &tenant()).expect("an explanation").into_iter().flatten()
             {
@@ -284,7 +286,7 @@ fn the_corpus_becomes_valid_events() {
             let body = record.to_string();
             let Ok(head) = RecordHead::read(kind, &body) else { continue };
             let mut events = Events::new();
-            let record = Record { head: &head, body: &body };
+            let record = Record { head: &head, body: &body, replay: None };
             Format::Ocsf(OcsfOptions::default())
                 .write(kind, record, &tenant(), &mut events)
                 .expect("written");
@@ -450,7 +452,8 @@ fn events_that_are_too_long_become_valid_ones() {
             let encoding =
                 Encoding { bounds: Some(bounds), ..Encoding::from(Format::Ocsf(OcsfOptions::default())) };
             let (head, mut events) = (head(kind, body), Events::new());
-            let written = encoding.write(kind, Record { head: &head, body }, &tenant(), &mut events);
+            let written =
+                encoding.write(kind, Record { head: &head, body, replay: None }, &tenant(), &mut events);
             if matches!(written, Err(FormatError::TooBig { .. })) {
                 assert!(longest < 8000, "{name} of {longest} bytes: {big_events:?}");
                 continue;

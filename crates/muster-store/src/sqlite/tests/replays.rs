@@ -15,6 +15,7 @@ fn request(to: &Destination, tenant: TenantId) -> ReplayRequest<'_> {
         unrouted: true,
         again: false,
         to: ReplayTo::One(to),
+        id: None,
         dry_run: false,
     }
 }

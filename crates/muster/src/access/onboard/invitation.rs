@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use muster_microsoft::Microsoft;
 use muster_model::{Tenant, TenantId};
-use muster_store::{NewAuditEvent, NewInvitation, Store, StoreError};
+use muster_store::{Invitation, NewAuditEvent, NewInvitation, Store, StoreError};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -56,9 +56,15 @@ pub async fn invite(
         }),
     };
     store.append_audit(event, now).await?;
-    let link =
-        settings.address(&format!("/onboard/{}", link::seal(store.signing_key(), invitation.id, until)));
+    let link = link_of(store, settings, &invitation);
     Ok(Invited { tenant, link, expires_at: until, language })
+}
+
+/// The link of an invitation: the same each time.
+#[must_use]
+pub fn link_of(store: &dyn Store, settings: &OnboardingSettings, invitation: &Invitation) -> String {
+    let sealed = link::seal(store.signing_key(), invitation.id, invitation.expires_at);
+    settings.address(&format!("/onboard/{sealed}"))
 }
 
 /// Ends the work for a customer: everything kept of it goes, but its name.

@@ -20,7 +20,7 @@ mod verify;
 mod visit;
 
 pub use answer::{Answered, Connected};
-pub use invitation::{Invited, invite, offboard};
+pub use invitation::{Invited, invite, link_of, offboard};
 pub use notice::{Hint, Notice, meaning};
 pub use onboarding::{Guest, Onboarding};
 pub use progress::{CONSENT, Progress, ProgressStep, SIGN_IN, SPREADING, StepKind, StepStanding};

@@ -107,7 +107,7 @@ impl Recorded<'_> {
     }
 
     fn record(&self) -> Record<'_> {
-        Record { head: &self.head, body: self.body }
+        Record { head: &self.head, body: self.body, replay: None }
     }
 
     /// The tenant that the record names, as a customer called Example. A record alone knows no name.

@@ -138,6 +138,7 @@ async fn look_through(
         unrouted: false,
         again: true,
         to,
+        id: None,
         dry_run: true,
     };
     let mut after = 0;

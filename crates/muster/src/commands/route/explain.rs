@@ -216,7 +216,7 @@ fn explain(asked: &Subject, routes: &[RouteSettings], router: &Router) -> Explai
     let Subject { tenant, source, head, body } = asked;
     let all = Asked { status: true, service: true, category: true };
     let facts = RouteFacts::read(source.kind(), body, all);
-    let record = Record { head, body };
+    let record = Record { head, body, replay: None };
     let destination = router.routes(tenant, *source).destination(record);
     let judged = routes.iter().enumerate().map(|(index, route)| {
         let objections = route.objections(tenant, *source, head.severity, &facts);

@@ -192,6 +192,7 @@ async fn read(
         unrouted: false,
         again: true,
         to: ReplayTo::One(&nowhere),
+        id: None,
         dry_run: true,
     };
     let (mut found, mut damaged, mut after) = (Standings::new(), 0, 0);

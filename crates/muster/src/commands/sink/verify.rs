@@ -318,6 +318,7 @@ impl Look<'_> {
             unrouted: false,
             again: true,
             to,
+            id: None,
             dry_run,
         }
     }

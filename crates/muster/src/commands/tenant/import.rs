@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
@@ -12,7 +12,7 @@ use muster_store::StoreError;
 use serde::Serialize;
 
 use super::add::{self, Found, Warning};
-use super::list::{self, List, Row};
+use super::list::{self, List, Purpose, Row};
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::note::note;
@@ -37,8 +37,8 @@ pub(crate) struct Args {
 /// Adds what can be added; a line with a mistake is told and the rest goes on. Tenants that exist are left as they
 /// are, so that a file can be imported again.
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
-    let bytes = bytes(args)?;
-    let list = List::read(&bytes)
+    let bytes = bytes(&args.file)?;
+    let list = List::read(&bytes, Purpose::Import)
         .map_err(|why| Failed::say(Exit::Failure, format!("{}: {why}", args.file.display())))?;
     if let Some(encoding) = list.encoding {
         note!("muster: the file is no UTF-8; it was read as {encoding}");
@@ -112,8 +112,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     Ok(if imported.failed.is_empty() { Exit::Success } else { Exit::Partly })
 }
 
-fn bytes(args: &Args) -> Result<Vec<u8>, Failed> {
-    let file = &args.file;
+pub(super) fn bytes(file: &Path) -> Result<Vec<u8>, Failed> {
     let failed = |error: io::Error| Failed::unreadable(file, &error);
     let input: Box<dyn Read> = match file.to_str() {
         Some("-") => Box::new(io::stdin()),
@@ -243,7 +242,7 @@ async fn import_row(
 }
 
 /// The words of a field, separated by blanks, semicolons or commas.
-fn words<T>(field: Option<&str>) -> Result<Vec<T>, Failed>
+pub(super) fn words<T>(field: Option<&str>) -> Result<Vec<T>, Failed>
 where
     T: std::str::FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,

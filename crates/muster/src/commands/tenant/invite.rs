@@ -111,7 +111,7 @@ async fn known_by_id(
     Ok(context.store.tenant(TenantKey::Id(id)).await?)
 }
 
-fn settings(context: &Context) -> Result<&OnboardingSettings, Failed> {
+pub(super) fn settings(context: &Context) -> Result<&OnboardingSettings, Failed> {
     context.settings.onboarding.as_ref().ok_or_else(|| {
         Failed::say(
             Exit::Settings,

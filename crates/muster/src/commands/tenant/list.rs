@@ -11,7 +11,7 @@ const LINES_OF_A_ROW_MAX: u64 = 20;
 const NAME_LETTERS_MAX: usize = 256;
 
 /// What a column may be of, by its heading without blanks and signs. Of several for one, the first counts.
-const HEADINGS: [(Field, &[&str]); 6] = [
+const HEADINGS: [(Field, &[&str]); 8] = [
     (
         Field::Tenant,
         &[
@@ -32,6 +32,8 @@ const HEADINGS: [(Field, &[&str]); 6] = [
     (Field::App, &["app"]),
     (Field::Sources, &["sources", "source"]),
     (Field::Tags, &["tags", "tag"]),
+    (Field::Mail, &["mail", "email", "emailaddress", "mailaddress", "contactmail", "contactemail"]),
+    (Field::Language, &["language", "lang"]),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,24 @@ enum Field {
     App,
     Sources,
     Tags,
+    /// To whom an invitation goes; only where people are invited.
+    Mail,
+    /// In which language; only there, too.
+    Language,
+}
+
+/// What a list is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Import,
+    Invitations,
+}
+
+impl Purpose {
+    fn headings(self) -> impl Iterator<Item = &'static (Field, &'static [&'static str])> + Clone {
+        let of_mail = |field| matches!(field, Field::Mail | Field::Language);
+        HEADINGS.iter().filter(move |(field, _)| self == Self::Invitations || !of_mail(*field))
+    }
 }
 
 /// A row, with what stands in its columns; empty texts are left out.
@@ -53,6 +73,8 @@ pub(super) struct Row {
     pub(super) app: Option<String>,
     pub(super) sources: Option<String>,
     pub(super) tags: Option<String>,
+    pub(super) mail: Option<String>,
+    pub(super) language: Option<String>,
 }
 
 /// The rows of a list, each with the line on which it begins.
@@ -67,7 +89,7 @@ pub(super) struct List {
 
 impl List {
     /// Reads a list; in words what is wrong with it as a whole.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(bytes: &[u8], purpose: Purpose) -> Result<Self, String> {
         let (text, encoding) = text(bytes)?;
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(delimiter(&text))
@@ -95,7 +117,7 @@ impl List {
         let Some((line, heads)) = records.next() else {
             return Err("there is nothing in it: write a line of headings, such as tenant,name, and a line for each tenant".to_owned());
         };
-        let columns = Columns::of(&heads).map_err(|why| format!("line {line}: {why}"))?;
+        let columns = Columns::of(&heads, purpose).map_err(|why| format!("line {line}: {why}"))?;
         let last = text.lines().count() as u64 + 1;
         let rest: Vec<_> = records.collect();
         let rows = rest.iter().enumerate().map(|(index, (line, record))| {
@@ -121,7 +143,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(heads: &csv::StringRecord) -> Result<Self, String> {
+    fn of(heads: &csv::StringRecord, purpose: Purpose) -> Result<Self, String> {
         let plain = |head: &str| -> String {
             head.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
         };
@@ -130,10 +152,10 @@ impl Columns {
             names.iter().filter_map(|name| plain.iter().position(|head| head == name)).collect()
         };
         let (mut tenant, mut others) = (Vec::new(), Vec::new());
-        for (field, names) in HEADINGS {
+        for (field, names) in purpose.headings() {
             match field {
                 Field::Tenant => tenant = places(names),
-                field => others.extend(places(names).first().map(|place| (field, *place))),
+                field => others.extend(places(names).first().map(|place| (*field, *place))),
             }
         }
         if tenant.is_empty() {
@@ -150,7 +172,7 @@ impl Columns {
                 ),
             });
         }
-        let known = HEADINGS.iter().flat_map(|(_, names)| names.iter().copied());
+        let known = purpose.headings().flat_map(|(_, names)| names.iter().copied());
         let is_used = |place: usize| tenant.contains(&place) || others.iter().any(|(_, used)| *used == place);
         let unused = heads.iter().enumerate().filter(|(place, head)| !is_used(*place) && !head.is_empty());
         let unused = unused.map(|(place, head)| {
@@ -185,6 +207,8 @@ impl Columns {
             app: of(Field::App),
             sources: of(Field::Sources),
             tags: of(Field::Tags),
+            mail: of(Field::Mail),
+            language: of(Field::Language),
         })
     }
 }
@@ -301,7 +325,7 @@ mod tests {
     use super::*;
 
     fn rows(bytes: &[u8]) -> Vec<(u64, String, String)> {
-        let list = List::read(bytes).expect("a list");
+        let list = List::read(bytes, Purpose::Import).expect("a list");
         let shown = |(line, row): &(u64, Result<Row, String>)| match row {
             Ok(row) => (*line, row.tenant.clone(), row.name.clone().unwrap_or_default()),
             Err(why) => (*line, "!".to_owned(), why.clone()),
@@ -336,7 +360,10 @@ mod tests {
         }
         let excel = rows(b"sep=;\r\ntenant;name\r\ncontoso.example;\x80 \x96 Co\r\n");
         assert_eq!(excel, [(3, "contoso.example".to_owned(), "€ – Co".to_owned())]);
-        assert_eq!(List::read(b"tenant\n\xfc.example\n").expect("a list").encoding, Some("Windows-1252"));
+        assert_eq!(
+            List::read(b"tenant\n\xfc.example\n", Purpose::Import).expect("a list").encoding,
+            Some("Windows-1252")
+        );
     }
 
     #[test]
@@ -344,7 +371,7 @@ mod tests {
         let partner = "Microsoft ID,Company name,Primary domain name,Relationship\n\
                        11111111-2222-3333-4444-555555555555,Contoso,contoso.example,Cloud Reseller\n\
                        ,Fabrikam,fabrikam.example,Cloud Reseller\n";
-        let list = List::read(partner.as_bytes()).expect("a list");
+        let list = List::read(partner.as_bytes(), Purpose::Import).expect("a list");
         assert_eq!(list.unused, ["`Relationship`"]);
         let of = |index: usize| list.rows[index].1.clone().expect("a row");
         assert_eq!(of(0).tenant, "11111111-2222-3333-4444-555555555555");
@@ -354,7 +381,7 @@ mod tests {
             rows(cipp.as_bytes()),
             [(2, "11111111-2222-3333-4444-555555555555".to_owned(), "C".to_owned())]
         );
-        let misspelled = List::read(b"tenant,nmae\na.example,A\n").expect("a list");
+        let misspelled = List::read(b"tenant,nmae\na.example,A\n", Purpose::Import).expect("a list");
         assert_eq!(misspelled.unused, ["`nmae` (did you mean `name`?)"]);
     }
 
@@ -374,7 +401,7 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_told() {
-        let wrong = |bytes: &[u8]| List::read(bytes).expect_err("no list");
+        let wrong = |bytes: &[u8]| List::read(bytes, Purpose::Import).expect_err("no list");
         assert!(wrong(b"").contains("there is nothing in it"));
         assert!(wrong(b"# only a comment\n").contains("there is nothing in it"));
         assert!(wrong(b"\ncontoso.example,Contoso\n").starts_with("line 2: this is no line of headings"));

@@ -6,12 +6,15 @@ mod edit;
 mod guide;
 mod import;
 mod invite;
+mod invite_many;
 mod list;
 mod offboard;
 mod pause;
 mod remove;
 mod show;
 mod tag;
+
+pub(super) use invite_many::{Args as InviteArgs, run as invite};
 
 use muster_model::TenantState;
 

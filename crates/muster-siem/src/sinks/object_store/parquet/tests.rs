@@ -30,7 +30,9 @@ fn events() -> Events {
             events.start_record(number);
             number += 1;
             let format = Format::Ocsf(OcsfOptions { raw_data: number % 2 == 0, ..OcsfOptions::default() });
-            format.write(kind, Record { head: &head, body: &body }, &tenant(0), &mut events).expect("events");
+            format
+                .write(kind, Record { head: &head, body: &body, replay: None }, &tenant(0), &mut events)
+                .expect("events");
         }
     }
     assert!(number > 60, "{number}");

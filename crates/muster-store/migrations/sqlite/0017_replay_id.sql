@@ -1,0 +1,3 @@
+-- The name of the replay that brings records to a sink once more: each event carries it.
+ALTER TABLE replay ADD COLUMN replay_id TEXT;
+ALTER TABLE delivery ADD COLUMN replay_id TEXT;

@@ -26,6 +26,7 @@ pub mod lifecycle;
 mod often;
 pub mod outage;
 pub mod pull;
+pub mod read_file;
 pub mod redactions;
 pub mod route_changes;
 pub mod route_gaps;

@@ -38,6 +38,7 @@ pub(crate) mod rows;
 mod sign_ins;
 mod sources;
 mod standings;
+mod tail;
 mod tenants;
 mod tickets;
 pub(crate) mod trace;

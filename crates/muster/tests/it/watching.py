@@ -115,7 +115,7 @@ def main():
     wait("list", lambda text: "tenants 1–" in text and "TENANT" in text)
     raw = termios.tcgetattr(slave) != before
     press("3")
-    wait("sinks", lambda text: "DELIVERED" in text and "splunk" in text)
+    wait("sinks", lambda text: "OLDEST" in text and "splunk" in text)
     press("5m")
     wait("live", lambda text: "[masked]" in text and "titles hidden" in text)
     press("m")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Batch, Cursor, RecordHead, Source, TenantId};
+use muster_model::{Batch, Cursor, RecordHead, Selection, Source, TenantId};
 use serde::Serialize;
 
 use crate::{SourceLease, StoreError};
@@ -44,6 +44,14 @@ pub trait Journal: Send + Sync {
         since: Timestamp,
     ) -> Result<Option<JournalSlice>, StoreError>;
 
+    /// What has come behind the batch of number `after`, without opening any of it: the newest `limit` batches, and how much
+    /// came beside them. Several nodes' batches may show later than their numbers; so the `again` numbers before `after` are
+    /// listed once more.
+    async fn journal_tail(&self, after: u64, again: u64, limit: u32) -> Result<JournalTail, StoreError>;
+
+    /// Which of a batch's records each sink was owed, or is: by sink.
+    async fn batch_sinks(&self, batch: u64) -> Result<Vec<(String, Selection)>, StoreError>;
+
     /// The journal's totals.
     async fn journal_totals(&self) -> Result<JournalTotals, StoreError>;
 
@@ -66,6 +74,28 @@ pub struct JournalSlice {
     pub accepted_at: Timestamp,
     /// Its records; in words why it cannot be read.
     pub records: Result<Batch, String>,
+}
+
+/// The end of the journal.
+#[derive(Debug, Clone, Default)]
+pub struct JournalTail {
+    /// The number of the newest batch; 0 where there is none.
+    pub newest: u64,
+    /// The batches, the newest first.
+    pub batches: Vec<BatchNote>,
+    /// Records in batches behind `after` that are not among them.
+    pub more: u64,
+}
+
+/// What is known of a batch without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchNote {
+    /// Its number.
+    pub batch: u64,
+    /// How many records it has.
+    pub records: u64,
+    /// How long they are together.
+    pub body_bytes: u64,
 }
 
 /// A record as it is handed to [`Journal::accept_page`].

@@ -68,8 +68,8 @@ pub use grants::{Grant, GrantLease, Grants, NewGrant};
 pub use heartbeats::{Heartbeat, Heartbeats, PartTrouble};
 pub use invitations::{Invitation, InvitationChange, Invitations, NewInvitation};
 pub use journal::{
-    AcceptedPage, Destination, Journal, JournalSlice, JournalTotals, Late, NewDeadLetter, NewRecord,
-    PageReceipt, Pruned, Retention,
+    AcceptedPage, BatchNote, Destination, Journal, JournalSlice, JournalTail, JournalTotals, Late,
+    NewDeadLetter, NewRecord, PageReceipt, Pruned, Retention,
 };
 pub use key_ring::KeyRing;
 pub use keys::{Keys, RotateError, Rotation, rotate_key_file};

@@ -33,8 +33,8 @@ pub trait Nodes: Send + Sync {
 /// One of the processes that share a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Which one it is.
-    pub instance: InstanceId,
+    /// Which one it is; where its row names none that Muster could have written, what stands there.
+    pub instance: Result<InstanceId, String>,
     /// How many seconds ago it was last heard of, by the database's clock.
     pub silent_for: u64,
     /// How many tenants are its share.

@@ -1,5 +1,7 @@
 //! What the program's exit codes mean. Expected failures are told apart, so that scripts can act on them.
 
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,23 @@ pub enum Exit {
     Microsoft = 7,
     /// A sink refused, or does not answer.
     Sink = 8,
+}
+
+impl Exit {
+    /// As programs are told.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Usage => "usage",
+            Self::Settings => "settings",
+            Self::Store => "store",
+            Self::NotFound => "not_found",
+            Self::Partly => "partly",
+            Self::Microsoft => "microsoft",
+            Self::Sink => "sink",
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -47,31 +66,19 @@ impl Failed {
     }
 
     /// A file that cannot be read: which, why, and what to do.
-    pub fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Self {
-        use std::io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
-        let cure = match error.kind() {
-            NotFound => ": check its name, and the folder that it is looked for in",
-            PermissionDenied => ": let this user read it, and enter the folders on the way",
-            IsADirectory => ": name a file in it",
-            _ => "",
-        };
-        Self::say(Exit::Failure, format!("{} cannot be read ({error}){cure}", path.display()))
+    pub fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self::say(
+            Exit::Failure,
+            format!("{} cannot be read ({error}){}", path.display(), reading_cure(error)),
+        )
     }
 
     /// A file or folder that cannot be written: which, why, and what to do.
-    pub fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Self {
-        use std::io::ErrorKind::{
-            AlreadyExists, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
-        };
-        let cure = match error.kind() {
-            NotFound => ": make its folder first",
-            AlreadyExists => ": name another, or remove it",
-            PermissionDenied => ": let this user write there",
-            StorageFull => ": free space there",
-            ReadOnlyFilesystem => ": mount the disk for writing, or name another place",
-            _ => "",
-        };
-        Self::say(Exit::Failure, format!("{} cannot be written ({error}){cure}", path.display()))
+    pub fn unwritable(path: &Path, error: &io::Error) -> Self {
+        Self::say(
+            Exit::Failure,
+            format!("{} cannot be written ({error}){}", path.display(), writing_cure(error)),
+        )
     }
 
     /// A failure that is one sentence.
@@ -95,6 +102,36 @@ impl Failed {
             }
         }
         text
+    }
+}
+
+/// What to do about a file that cannot be read, behind why; nothing where that says it.
+pub fn reading_cure(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    match error.kind() {
+        NotFound => ": check its name, and the folder that it is looked for in",
+        PermissionDenied => ": let this user read it, and enter the folders on the way",
+        IsADirectory => ": name a file in it",
+        NotADirectory => ": what stands before the last `/` is to be a folder",
+        _ => "",
+    }
+}
+
+/// What to do about a file or folder that cannot be written.
+pub fn writing_cure(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{
+        AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+        StorageFull,
+    };
+    match error.kind() {
+        NotFound => ": make its folder first",
+        AlreadyExists => ": name another, or remove it",
+        IsADirectory => ": name a file in it",
+        NotADirectory => ": a file stands where a folder is to be; name another folder",
+        PermissionDenied => ": let this user write there",
+        StorageFull => ": free space there",
+        ReadOnlyFilesystem => ": mount the disk for writing, or name another place",
+        _ => "",
     }
 }
 

@@ -28,6 +28,7 @@ mod often;
 pub mod outage;
 mod pattern;
 pub mod pull;
+pub mod read_file;
 pub mod redactions;
 pub mod route_changes;
 pub mod route_gaps;

@@ -74,6 +74,21 @@ async fn versions_are_accepted_once(store: &dyn Store) {
     assert_eq!(slice(0, at(2)).await.map(|slice| slice.batch), Some(second.batch));
     let others = store.journal_slice(0, Some(tenant_id(2)), at(0)).await.expect("read");
     assert!(others.is_none(), "another tenant's");
+    // Its end, without what is in it.
+    let tail = store.journal_tail(0, 0, 10).await.expect("read");
+    let records: Vec<u64> = tail.batches.iter().map(|note| note.records).collect();
+    assert_eq!((tail.newest, records, tail.more), (second.batch, vec![3, 2], 0));
+    let cut = store.journal_tail(0, 0, 1).await.expect("read");
+    assert_eq!((cut.batches.len(), cut.more), (1, 2), "what is not listed is counted");
+    let none = store.journal_tail(second.batch, 0, 10).await.expect("read");
+    assert_eq!((none.newest, none.batches.len(), none.more), (second.batch, 0, 0));
+    let again = store.journal_tail(second.batch, 100, 10).await.expect("read");
+    assert_eq!((again.batches, again.more), (tail.batches, 0), "listed once more, not counted");
+    let none = store.journal_tail(u64::MAX, u64::MAX, 0).await.expect("read");
+    assert_eq!((none.batches.len(), none.more), (0, 0));
+    let sinks = store.batch_sinks(first.batch).await.expect("read");
+    assert_eq!(sinks, [("splunk".to_owned(), Selection::All)]);
+    assert!(store.batch_sinks(u64::MAX).await.expect("read").is_empty());
     let totals = store.journal_totals().await.expect("added up");
     assert_eq!((totals.records, totals.batches), (5, 2));
     assert!(totals.stored_bytes > 0);

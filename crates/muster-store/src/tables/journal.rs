@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{Cursor, Note, Purpose, RecordHead, Source, TenantId};
+use muster_model::{Cursor, Note, Purpose, RecordHead, Selection, Source, TenantId};
 
 use super::batches::write_batch;
 use super::dead_letters::insert_letter;
@@ -31,8 +31,8 @@ use crate::sqlite::marks::count_again;
 use crate::stored::{count, lease_end, nanoseconds};
 use crate::writer::Durability;
 use crate::{
-    AcceptedPage, DeadLetterOrigin, Journal, JournalSlice, JournalTotals, PageReceipt, Pruned, Retention,
-    SourceLease, StoreError,
+    AcceptedPage, DeadLetterOrigin, Journal, JournalSlice, JournalTail, JournalTotals, PageReceipt, Pruned,
+    Retention, SourceLease, StoreError,
 };
 
 /// How often a page is looked at anew when another writer was faster. Each time at least one other page has got in, and
@@ -77,6 +77,16 @@ impl Journal for SqlStore {
     ) -> Result<Option<JournalSlice>, StoreError> {
         let read = self.slice(after, tenant, since).await;
         read.map_err(|failure| failure.worded(&self.path, "read the journal"))
+    }
+
+    async fn journal_tail(&self, after: u64, again: u64, limit: u32) -> Result<JournalTail, StoreError> {
+        let read = self.tail(after, again, limit).await;
+        read.map_err(|failure| failure.worded(&self.path, "look at the end of the journal"))
+    }
+
+    async fn batch_sinks(&self, batch: u64) -> Result<Vec<(String, Selection)>, StoreError> {
+        let read = self.sinks_of(batch).await;
+        read.map_err(|failure| failure.worded(&self.path, "look where a batch goes"))
     }
 
     async fn journal_totals(&self) -> Result<JournalTotals, StoreError> {

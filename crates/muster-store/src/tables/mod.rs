@@ -39,6 +39,7 @@ pub(crate) mod searches;
 mod sign_ins;
 mod sources;
 mod standings;
+mod tail;
 mod tenants;
 mod tickets;
 pub(crate) mod trace;

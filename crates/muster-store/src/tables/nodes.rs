@@ -53,7 +53,8 @@ impl Nodes for SqlStore {
                 for row in dead.fetch_all(&mut *connection).await? {
                     let dead: Vec<u8> = row.try_get(0)?;
                     bury(connection, &dead).await?;
-                    let node = Uuid::from_slice(&dead).unwrap_or_default();
+                    let node =
+                        Uuid::from_slice(&dead).map_or_else(|_| hexadecimal(&dead), |id| id.to_string());
                     tracing::warn!(%node, "a node has been silent for ten seconds: its work is taken over");
                 }
                 Ok(())
@@ -122,7 +123,8 @@ impl Nodes for SqlStore {
             let instance: Vec<u8> = row.try_get("instance")?;
             let sinks: String = row.try_get("sinks")?;
             Ok(Node {
-                instance: InstanceId(Uuid::from_slice(&instance).map_err(odd)?),
+                // One row that something else wrote must not hide all others. It has its share until it is buried.
+                instance: Uuid::from_slice(&instance).map(InstanceId).map_err(|_| hexadecimal(&instance)),
                 silent_for: count(row.try_get::<i64, _>("silent_for")?.max(0)),
                 tenants: count(row.try_get("tenants")?),
                 sinks: serde_json::from_str(&sinks).map_err(odd)?,
@@ -157,6 +159,12 @@ async fn bury(connection: &mut Connection, instance: &[u8]) -> Result<(), Failur
         query(sql).bind(instance).execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// The beginning of an odd id, as it is shown.
+fn hexadecimal(bytes: &[u8]) -> String {
+    let cut = if bytes.len() > 16 { "…" } else { "" };
+    bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>() + cut
 }
 
 /// Which of so many nodes, in order, a sink is for.

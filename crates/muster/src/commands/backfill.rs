@@ -178,7 +178,7 @@ async fn work(keys: Vec<Key>, context: &Context) -> Result<Exit, Failed> {
         wiring::collector(&context.settings, &context.store, &context.clock, InstanceId(Uuid::new_v4()))
             .await?;
     let stop = CancellationToken::new();
-    let mut progress = Progress::open();
+    let mut progress = Progress::of(context.output);
     loop {
         let mut left = Vec::new();
         let mut worked = false;

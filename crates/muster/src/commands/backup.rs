@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Context;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::{number, size};
+use crate::shown::progress::Progress;
 use crate::wiring;
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,16 @@ struct Made {
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let keys = wiring::key_ring(&context.settings)?;
-    let contents = context.store.copy_to(&args.to, &keys).await?;
+    let copied = |_| {
+        let bytes = std::fs::metadata(&args.to).map_or(0, |file| file.len());
+        if bytes > 0 {
+            format!("copying the store, and reading the copy: {}", size(bytes))
+        } else {
+            "copying the store".to_owned()
+        }
+    };
+    let copy = Box::pin(context.store.copy_to(&args.to, &keys));
+    let contents = Progress::of(context.output).during(context.clock.as_ref(), copied, copy).await?;
     let backup = args.to.display().to_string();
     context.audit("store.backed_up", &backup, json!({ "audit_events": contents.audit_events })).await?;
     let made = Made { backup, contents };

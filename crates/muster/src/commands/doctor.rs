@@ -10,6 +10,7 @@ use crate::doctor::{self, Examination, Finding, Level, Sample};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::grid::{painted, wrapped};
 use crate::shown::output::{self, Output, Tone, plain};
+use crate::shown::progress::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,7 +40,10 @@ pub(crate) async fn run(args: &Args, call: &Call) -> Result<Exit, Failed> {
         (false, names) => Sample::Named(names),
     };
     let examination = Examination { config: &call.config, sample, within: args.within.0 };
-    let findings = doctor::examine(&examination, &clock).await;
+    let examining = Box::pin(doctor::examine(&examination, &clock));
+    let within = args.within;
+    let told = |_| format!("looking: settings, store, hosts, tokens, sinks; for about {within} at most");
+    let findings = Progress::of(call.output).during(clock.as_ref(), told, examining).await;
     let exit = doctor::exit(&findings);
     let diagnosis = Diagnosis { healthy: exit == Exit::Success, findings };
     call.output.print(&diagnosis, |output| shown(&diagnosis, output))?;

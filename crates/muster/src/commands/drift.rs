@@ -74,7 +74,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         .map_or(Timestamp::UNIX_EPOCH, |since| now.checked_sub(since.0).unwrap_or(Timestamp::UNIX_EPOCH));
     let mut counts: BTreeMap<(Source, Drift), Count> = BTreeMap::new();
     let mut found = Found { looked_at: BTreeMap::new(), unreadable: 0, drift: Vec::new(), more: false };
-    let (mut after, mut progress) = (0, Progress::open());
+    let (mut after, mut progress) = (0, Progress::of(context.output));
     while let Some(slice) = context.store.journal_slice(after, tenant, since).await? {
         after = slice.batch;
         let is_other = chosen.as_ref().is_some_and(|chosen| !chosen.contains(&slice.tenant));

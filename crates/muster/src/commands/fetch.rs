@@ -24,7 +24,7 @@ use crate::collect::{Caller, Place, Taken, complete, missing, saved, shaped};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::cause::plural;
 use crate::shown::note::note;
-use crate::shown::output::{Output, OutputFormat, Tone, number, plain};
+use crate::shown::output::{Output, OutputFormat, Tone, duration, number, plain};
 use crate::shown::progress::Progress;
 
 /// How often what gets no answer is looked for in smaller parts.
@@ -89,10 +89,13 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         rows: Vec::new(),
         events: Events::new(),
         printed: 0,
-        progress: Progress::open(),
+        progress: Progress::of(context.output),
+        began: context.clock.now(),
+        place: (0, tenants.len()),
     };
     let (mut failed, mut partly) = (0, 0);
-    for tenant in &tenants {
+    for (index, tenant) in tenants.iter().enumerate() {
+        print.place.0 = index + 1;
         if let Err(failure) = one_tenant(args, context, (&microsoft, &apps), tenant, &mut print).await {
             // A closed pipe ends it all; anything else is this tenant's trouble only.
             if failure.error.downcast_ref::<std::io::Error>().is_some() {
@@ -282,10 +285,13 @@ async fn span(
         (cursor, step) = cursor.after(&summary, &ONE_OFF, limits);
         (failures, waits) = (0, 0);
         let records = args.limit - left;
-        print.progress.show(clocks.local, || {
-            let at = summary.times.iter().max().copied().unwrap_or(since);
-            format!("{}: {} records, up to {at:.0}", reading.tenant.slug, number(u64::from(records)))
-        });
+        let at = summary.times.iter().max().copied().unwrap_or(since);
+        let until = args.until.map_or(now, |until| until.seen_at(now));
+        let span =
+            |from: jiff::Timestamp, to: jiff::Timestamp| to.duration_since(from).as_secs_f64().max(0.0);
+        let share = span(since, at.min(until)) / span(since, until).max(1.0);
+        let told = print.how_far(reading.tenant, u64::from(records), share, clocks.local);
+        print.progress.show(clocks.local, || format!("{told}, up to {at:.0}"));
     }
     print.progress.wipe();
     if step == Step::Continue {
@@ -364,9 +370,28 @@ struct Printer<'a> {
     events: Events,
     printed: u64,
     progress: Progress,
+    began: jiff::Timestamp,
+    /// Which tenant of how many is read.
+    place: (usize, usize),
 }
 
 impl Printer<'_> {
+    /// How far it has come, with `share` of this tenant's span behind it; how fast, and how long the rest will take.
+    fn how_far(&self, tenant: &Tenant, records: u64, share: f64, now: jiff::Timestamp) -> String {
+        let (index, of) = self.place;
+        let place = if of > 1 { format!(" ({index} of {of})") } else { String::new() };
+        let passed = now.duration_since(self.began).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "what is foretold is rough")]
+        let (done, rate) =
+            ((index as f64 - 1.0 + share) / of as f64, self.printed as f64 / passed.max(0.001));
+        let left = Duration::try_from_secs_f64(passed / done.max(1e-6) - passed).unwrap_or_default();
+        let pace = match passed > 3.0 && done > 0.0 {
+            true => format!(" · {rate:.0}/s · {} left", duration(left)),
+            false => String::new(),
+        };
+        format!("{}{place}: {} records{pace}", tenant.slug, number(records))
+    }
+
     fn record(&mut self, reading: &Reading<'_>, head: &RecordHead, body: &str) -> Result<(), Failed> {
         let (tenant, kind) = (reading.tenant, reading.source.kind());
         self.printed += 1;

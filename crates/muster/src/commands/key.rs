@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Context;
 use crate::audit::actor;
 use crate::exit_code::{Exit, Failed};
+use crate::shown::progress::Progress;
 use crate::wiring;
 
 #[derive(Debug, clap::Subcommand)]
@@ -68,13 +69,12 @@ async fn rotate(context: &Context) -> Result<Exit, Failed> {
     let place = &context.settings.store.master_key;
     let SecretReference::File(file) = place else { return rotate_elsewhere(context).await };
     let path = context.settings.path(file);
-    let rotation =
-        muster_store::rotate_key_file(context.store.as_ref(), &path, &MasterKey::generate(), &actor, now)
-            .await
-            .map_err(|error| match error {
-                RotateError::Store(error) => error.into(),
-                other => Failed::new(Exit::Settings, other),
-            })?;
+    let key = MasterKey::generate();
+    let rotating = muster_store::rotate_key_file(context.store.as_ref(), &path, &key, &actor, now);
+    let rotation = waited(context, rotating).await.map_err(|error| match error {
+        RotateError::Store(error) => error.into(),
+        other => Failed::new(Exit::Settings, other),
+    })?;
     let rotated = Rotated { from: rotation.from, to: rotation.to, resumed: rotation.resumed };
     context.output.print(&rotated, |_| {
         let what =
@@ -86,6 +86,13 @@ async fn rotate(context: &Context) -> Result<Exit, Failed> {
             path.display()
         )
     })
+}
+
+/// All is sealed anew in one transaction: how long that takes is all that can be told.
+async fn waited<T>(context: &Context, work: impl Future<Output = T>) -> T {
+    Progress::of(context.output)
+        .during(context.clock.as_ref(), |_| "sealing the store anew".to_owned(), Box::pin(work))
+        .await
 }
 
 /// Where Muster cannot write the key itself, the operator puts the new key before the old one, and the store is sealed
@@ -101,7 +108,9 @@ async fn rotate_elsewhere(context: &Context) -> Result<Exit, Failed> {
         );
         return Err(Failed::say(Exit::Usage, message));
     }
-    context.store.rotate_master_key(&ring.current, &actor(), context.clock.now()).await?;
+    let actor = actor();
+    let rotating = context.store.rotate_master_key(&ring.current, &actor, context.clock.now());
+    waited(context, rotating).await?;
     let rotated = Rotated { from, to, resumed: false };
     context.output.print(&rotated, |_| {
         format!(

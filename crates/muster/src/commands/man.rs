@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
 use super::Call;
 use crate::exit_code::{Exit, Failed};
 use crate::shown::note::said;
@@ -19,7 +17,7 @@ pub(crate) fn run(args: &Args, call: &Call) -> Result<Exit, Failed> {
         std::fs::create_dir_all(&args.folder)?;
         clap_mangen::generate_to((call.definition)(), &args.folder)
     };
-    write().with_context(|| format!("the man pages cannot be written into {}", args.folder.display()))?;
+    write().map_err(|error: std::io::Error| Failed::unwritable(&args.folder, &error))?;
     said!("wrote the man pages into {}", args.folder.display())?;
     Ok(Exit::Success)
 }

@@ -12,6 +12,7 @@ mod context;
 mod dead_letter;
 mod doctor;
 mod drift;
+pub(crate) mod examples;
 mod except;
 mod fetch;
 mod format;
@@ -133,6 +134,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it draws on the whole terminal, where a line of the log would be in the way.
+    pub(crate) fn takes_the_terminal(&self) -> bool {
+        matches!(self, Self::Status(args) if args.takes_the_terminal())
+    }
+
     /// Does it. Those that need settings and a store open them; `run` starts its own log.
     pub(crate) async fn run(&self, call: &Call) -> Result<Exit, Failed> {
         match self {

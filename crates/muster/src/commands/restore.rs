@@ -11,6 +11,7 @@ use super::backup::{holds, moment};
 use crate::audit::actor;
 use crate::config::Settings;
 use crate::exit_code::{Exit, Failed};
+use crate::shown::progress::Progress;
 use crate::wiring;
 
 /// How many events that are undone are shown.
@@ -49,7 +50,12 @@ pub(crate) async fn run(args: &Args, call: &Call) -> Result<Exit, Failed> {
         .into());
     }
     let store = settings.path(&settings.store.path);
-    let copy = CheckedCopy::of(&args.from, &store, &keys).await.map_err(|error| match error {
+    std::fs::metadata(&args.from)
+        .map_err(|error| Failed { exit: Exit::Store, ..Failed::unreadable(&args.from, &error) })?;
+    let reading = Box::pin(CheckedCopy::of(&args.from, &store, &keys));
+    let said = |_| "copying and reading the copy".to_owned();
+    let reading = Progress::of(call.output).during(clock.as_ref(), said, reading).await;
+    let copy = reading.map_err(|error| match error {
         StoreError::Locked { .. } => Failed::say(
             Exit::Store,
             format!("`muster run` works with {}: stop it first; nothing was changed", store.display()),
@@ -60,7 +66,9 @@ pub(crate) async fn run(args: &Args, call: &Call) -> Result<Exit, Failed> {
     let undone = undone(&settings, &store, contents.audit_events).await;
     let kept_aside = copy.put(clock.now())?;
     // Says in its log and in `status` that it was put back, whoever looks first.
-    let opened = wiring::open_store(&settings, OpenMode::Exclusive).await?;
+    let opening = Box::pin(wiring::open_store(&settings, OpenMode::Exclusive));
+    let opened =
+        Progress::of(call.output).during(clock.as_ref(), |_| "opening the store".to_owned(), opening).await?;
     let marked = opened.mark(&actor(), clock.now()).await;
     opened.close().await;
     marked?;

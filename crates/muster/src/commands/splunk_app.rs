@@ -86,9 +86,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<Exit, Failed> {
 }
 
 fn write(app: &Path, indexes: &[String]) -> Result<(), Failed> {
-    let failed = |path: &Path, error: std::io::Error| {
-        Failed::say(Exit::Failure, format!("{} cannot be written: {error}", path.display()))
-    };
+    let failed = |path: &Path, error: std::io::Error| Failed::unwritable(path, &error);
     for (path, content) in FILES {
         let path = app.join(path);
         if let Some(folder) = path.parent() {

@@ -1,40 +1,12 @@
-//! Reading files that an operator names, whatever lies there: nothing hangs, and nothing is read without end.
+//! The files of the settings, whatever lies there.
 
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use muster_model::Secret;
+use crate::read_file;
 
 /// Settings larger than this were not written by a person.
 const SETTINGS_BYTES_MAX: u64 = 4 << 20;
-
-/// What a file holds, up to `bytes_max`.
-///
-/// # Errors
-/// When it cannot be read, is no ordinary file, or is larger. A pipe is not waited for.
-pub(super) fn read(path: &Path, bytes_max: u64) -> std::io::Result<Secret<Vec<u8>>> {
-    // Opening a pipe waits for whoever writes into it, unless told not to.
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = std::fs::File::options().read(true).custom_flags(nonblocking).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        let kind = metadata.file_type();
-        let what = match () {
-            () if kind.is_dir() => "a folder",
-            () if kind.is_fifo() => "a pipe",
-            () if kind.is_socket() => "a socket",
-            () => "a device",
-        };
-        return Err(std::io::Error::new(ErrorKind::InvalidInput, format!("it is {what}, not a file")));
-    }
-    let mut bytes = Secret::new(Vec::new());
-    let read = file.take(bytes_max + 1).read_to_end(bytes.expose_mut())?;
-    if read as u64 > bytes_max {
-        return Err(ErrorKind::FileTooLarge.into());
-    }
-    Ok(bytes)
-}
 
 /// How a file begins that is no UTF-8 text, though an editor shows it as one.
 pub(super) fn odd_encoding(bytes: &[u8]) -> Option<&'static str> {
@@ -49,7 +21,8 @@ pub(super) fn odd_encoding(bytes: &[u8]) -> Option<&'static str> {
 
 /// A file of settings as text; in words, with the line, what is wrong where it is none.
 pub(super) fn read_settings(path: &Path) -> Result<String, (Option<usize>, String)> {
-    let bytes = read(path, SETTINGS_BYTES_MAX).map_err(|error| (None, unreadable(path, &error)))?;
+    let bytes =
+        read_file::secret(path, SETTINGS_BYTES_MAX).map_err(|error| (None, unreadable(path, &error)))?;
     let bytes = bytes.expose().strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes.expose());
     if odd_encoding(bytes) == Some("is UTF-16") {
         return Err((None, "it is written in UTF-16: save it as UTF-8".to_owned()));

@@ -1,6 +1,5 @@
 //! `[hunts.NAME]`: saved hunting queries, which are sources with a name.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use muster_model::{CursorPolicy, HuntName, Source, Span, TenantLabel};
 use serde::Deserialize;
 
 use super::RouteSettings;
+use crate::read_file;
 
 /// A query that is asked more often leaves nothing of the tenant's quota to the people in the portal.
 const EVERY_MIN: Duration = Duration::from_secs(60);
@@ -123,13 +123,8 @@ impl HuntSettings {
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    let said = |error: std::io::Error| format!("cannot read {}: {error}", file.display());
-    let mut query = String::new();
-    let opened = std::fs::File::open(file).map_err(said)?;
-    opened.take(QUERY_BYTES_MAX + 1).read_to_string(&mut query).map_err(said)?;
-    if query.len() as u64 > QUERY_BYTES_MAX {
-        return Err(format!("{} is longer than {} KiB", file.display(), QUERY_BYTES_MAX >> 10));
-    }
+    let query = read_file::text(file, QUERY_BYTES_MAX);
+    let query = query.map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     Ok(query.trim_start_matches('\u{feff}').to_owned())
 }
 

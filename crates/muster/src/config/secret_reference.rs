@@ -8,6 +8,7 @@ use std::time::Duration;
 use muster_model::{Secret, SecretReference};
 
 use super::files;
+use crate::read_file;
 
 /// A file larger than this holds no secret.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -75,7 +76,7 @@ impl ReadSecret for SecretReference {
 
     fn read_bytes(&self, folder: &Path) -> Result<Secret<Vec<u8>>, SecretReferenceError> {
         let bytes = match self {
-            Self::File(path) => files::read(&folder.join(path), FILE_BYTES_MAX)
+            Self::File(path) => read_file::secret(&folder.join(path), FILE_BYTES_MAX)
                 .map_err(|error| file_error(folder.join(path), error))?,
             Self::Env(name) => {
                 let secret = super::environment(name);
@@ -85,7 +86,7 @@ impl ReadSecret for SecretReference {
             Self::Systemd(name) => {
                 let credentials = super::environment("CREDENTIALS_DIRECTORY").map(PathBuf::from);
                 let path = credentials.ok_or_else(|| SecretReferenceError::Systemd(name.clone()))?.join(name);
-                files::read(&path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
+                read_file::secret(&path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
                     std::io::ErrorKind::NotFound => SecretReferenceError::Systemd(name.clone()),
                     _ => file_error(path, error),
                 })?

@@ -135,7 +135,7 @@ fn of_tenant(tenant: &TenantStatus, now: &Snapshot, found: &mut BTreeMap<(Subjec
 
 /// Why an app's credential cannot be had: its tenants say no more than that it cannot.
 fn apps_out_of_reach(now: &Snapshot, found: &mut BTreeMap<(Subject, String), Suffering>) {
-    for part in parts(now) {
+    for part in now.parts() {
         let Some(app) = part.part.strip_prefix(APP) else { continue };
         let code = Fault::Misconfigured.as_str().to_owned();
         let cause = found.entry((Subject::App(app.to_owned()), code)).or_default();
@@ -144,11 +144,6 @@ fn apps_out_of_reach(now: &Snapshot, found: &mut BTreeMap<(Subject, String), Suf
         cause.remedy = MEND.to_owned();
         cause.warning = false;
     }
-}
-
-/// Parts of a `muster run` at work that do not work.
-fn parts(now: &Snapshot) -> impl Iterator<Item = &PartTrouble> {
-    now.run.last.iter().filter(|_| now.run.is_running()).flat_map(|run| &run.troubles)
 }
 
 const APP: &str = "app ";
@@ -328,7 +323,7 @@ fn run_causes(now: &Snapshot) -> Vec<Cause> {
         let (state, words) = (now.run.state.as_str(), now.run.in_words(now.at));
         return vec![cause(&Subject::Run, state, Level::Critical, words, now.run.remedy(), now.run.since)];
     }
-    let parts = parts(now).filter(|part| !part.part.starts_with("sink ") && !part.part.starts_with(APP));
+    let parts = now.parts().filter(|part| !part.part.starts_with("sink ") && !part.part.starts_with(APP));
     let told = |part: &PartTrouble| {
         let subject = Subject::Part(part.part.clone());
         let what = in_words(&subject, &part.reason);

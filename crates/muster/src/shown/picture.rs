@@ -7,19 +7,21 @@ use muster_microsoft::Fault;
 use muster_microsoft::sources::{self, AnnouncedEnd};
 use muster_model::{Purpose, Source, Tenant, TenantId};
 use muster_store::{
-    Check, CheckOutcome, CursorState, PartTrouble, SinkTotals, SourceState, Store, StoreError, UnroutedCause,
+    Check, CheckOutcome, CursorState, SinkTotals, SourceState, Store, StoreError, UnroutedCause,
 };
 
 use crate::access::checks;
 use crate::collect;
 use crate::shown::causes;
+use crate::shown::nodes::NodeStatus;
 use crate::shown::passes::PassStatus;
 use crate::shown::room::Room;
 use crate::shown::run::Run;
 use crate::shown::sinks::{SinkFacts, nothing_yet, sink_word};
 use crate::shown::state::{self, SourceFacts, source_word};
 use crate::shown::status::{
-    AppStatus, Ending, Expected, SinkStatus, Snapshot, SourceStatus, Standing, TenantStatus, Totals, Unrouted,
+    AppStatus, Ending, Expected, Owed, SinkStatus, Snapshot, SourceStatus, Standing, TenantStatus, Totals,
+    Unrouted, part_troubles,
 };
 
 /// How long it is shown that the store was put back from a copy.
@@ -28,7 +30,9 @@ const PUT_BACK_SHOWN_SECONDS: i64 = 7 * 86_400;
 impl Snapshot {
     /// Takes the picture.
     pub async fn take(store: &dyn Store, expected: &Expected, now: Timestamp) -> Result<Self, StoreError> {
-        let run = Run::of(&store.heartbeats().await?, store.is_owned().await?, now);
+        let beats = store.heartbeats().await?;
+        let run = Run::of(&beats, store.is_owned().await?, now);
+        let nodes = NodeStatus::all(store.nodes().await?, &beats);
         let mut found = Found::read(store, now).await?;
         let tenants: Vec<TenantStatus> =
             store.tenants().await?.into_iter().map(|tenant| found.tenant(tenant, expected, now)).collect();
@@ -36,7 +40,7 @@ impl Snapshot {
             expected.sinks.iter().map(|sink| (sink.clone(), nothing_yet(sink))).collect();
         sinks.extend(store.sink_totals().await?.into_iter().map(|totals| (totals.sink.clone(), totals)));
         let sinks: Vec<SinkStatus> =
-            sinks.into_values().map(|totals| sink_status(totals, expected, &run, now)).collect();
+            sinks.into_values().map(|totals| sink_status(totals, expected, (&run, &nodes), now)).collect();
         let mut apps: Vec<AppStatus> = Vec::new();
         for (app, check) in store.app_checks().await? {
             match apps.iter_mut().find(|status| status.app == app) {
@@ -56,7 +60,7 @@ impl Snapshot {
         let causes = Vec::new();
         let ends = ends(&tenants);
         let mut picture =
-            Self { at: now, run, causes, totals, tenants, sinks, journal, room, apps, put_back, ends };
+            Self { at: now, run, nodes, causes, totals, tenants, sinks, journal, room, apps, put_back, ends };
         picture.causes = causes::causes(&picture);
         picture.causes.splice(0..0, store.trouble().map(causes::of_store));
         Ok(picture)
@@ -79,10 +83,14 @@ fn ends(tenants: &[TenantStatus]) -> Vec<Ending> {
     read.into_iter().filter_map(ending).collect()
 }
 
-fn sink_status(totals: SinkTotals, expected: &Expected, run: &Run, now: Timestamp) -> SinkStatus {
+fn sink_status(
+    totals: SinkTotals,
+    expected: &Expected,
+    (run, nodes): (&Run, &[NodeStatus]),
+    now: Timestamp,
+) -> SinkStatus {
     let part = format!("sink {}", totals.sink);
-    let troubles = run.last.iter().filter(|_| run.is_running()).flat_map(|run| &run.troubles);
-    let broken: Option<&PartTrouble> = troubles.into_iter().find(|trouble| trouble.part == part);
+    let broken = part_troubles(run, nodes).find(|trouble| trouble.part == part);
     let facts = SinkFacts {
         in_settings: expected.sinks.contains(&totals.sink),
         broken: broken.is_some(),
@@ -130,7 +138,7 @@ struct Found {
     checks: HashMap<TenantId, Vec<Check>>,
     passes: HashMap<(TenantId, Source), Vec<PassStatus>>,
     cursors: HashMap<TenantId, Vec<CursorState>>,
-    owed: HashMap<TenantId, u64>,
+    owed: HashMap<TenantId, Vec<Owed>>,
     unrouted: HashMap<(TenantId, Source), Unrouted>,
 }
 
@@ -156,7 +164,15 @@ impl Found {
             found.cursors.entry(cursor.state.tenant).or_default().push(cursor);
         }
         for queue in store.queue_states().await? {
-            *found.owed.entry(queue.tenant).or_default() += queue.owed;
+            if queue.owed > 0 || queue.last_error.is_some() {
+                found.owed.entry(queue.tenant).or_default().push(Owed {
+                    sink: queue.sink,
+                    records: queue.owed,
+                    since: queue.owed_since,
+                    last_error: queue.last_error,
+                    next_at: queue.next_at,
+                });
+            }
         }
         for unrouted in store.unrouted().await? {
             let of = found.unrouted.entry((unrouted.tenant, unrouted.source)).or_default();
@@ -195,13 +211,15 @@ impl Found {
         for (_, of_source) in self.unrouted.iter().filter(|((of, _), _)| *of == tenant.id) {
             unrouted.add(*of_source);
         }
+        let owed_to = self.owed.remove(&tenant.id).unwrap_or_default();
         TenantStatus {
             standing: Standing::of(tenant.state, &checks),
             reason: worst.map(|check| check.detail.clone()),
             remedy: worst.map(|check| check.remedy.clone()),
             checks,
             sources,
-            owed: self.owed.get(&tenant.id).copied().unwrap_or_default(),
+            owed: owed_to.iter().map(|owed| owed.records).sum(),
+            owed_to,
             unrouted,
             id: tenant.id,
             slug: tenant.slug,
@@ -250,7 +268,7 @@ fn source_status(
     };
     let known = state.last_success_at.filter(|at| state::since(now, *at) <= state::AHEAD_MAX);
     let failure = state.last_error.filter(|_| state.failures > 0);
-    let last_error = failure.or_else(|| check.map(|check| check.detail.clone())).or(missing);
+    let last_error = failure.or_else(|| check.map(|check| check.detail.clone())).or(missing.clone());
     SourceStatus {
         source: state.source,
         state: source_word(&facts, expected.late_after(state.source), now),
@@ -258,6 +276,8 @@ fn source_status(
         last_success_at: state.last_success_at,
         lag_seconds: known.map(|at| seconds_since(at, now)),
         last_new_at: state.last_new_at,
+        seen_up_to: state.seen_up_to,
+        missing,
         accepted: state.accepted,
         failures: state.failures,
         trouble_since: check

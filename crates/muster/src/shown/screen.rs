@@ -14,7 +14,7 @@ use muster_model::Purpose;
 use crate::access::checks::CLOCK;
 use crate::shown::cause::{self, plural};
 use crate::shown::grid::{Align, Grid, cut, joined, painted, wrapped};
-use crate::shown::output::{Output, Tone, ago, duration, number, size};
+use crate::shown::output::{Output, Tone, ago, duration, number, plain, size};
 use crate::shown::passes::percent;
 use crate::shown::state;
 use crate::shown::status::{Ending, Snapshot, SourceStatus, Standing, TenantStatus};
@@ -86,12 +86,16 @@ fn ends(now: &Snapshot, width: Option<usize>) -> String {
 fn head(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, width: Option<usize>) -> String {
     let running = now.run.is_running();
     let (mark, tone) = if running { ('●', Tone::Good) } else { ('✗', Tone::Bad) };
-    let mut words = now.run.in_words(now.at);
+    let mut words = match running && now.nodes.len() > 1 {
+        true => format!("running · {} share the store", plural(now.nodes.len() as u64, "node")),
+        false => now.run.in_words(now.at),
+    };
     if !running {
         words.push_str(&format!("; {}", now.run.remedy()));
     }
     let run = wrapped(&format!("{mark} {words}"), width, "  ");
-    let run: Vec<String> = run.lines().map(|line| painted(output, line, tone)).collect();
+    let mut run: Vec<String> = run.lines().map(|line| painted(output, line, tone)).collect();
+    run.extend(nodes(output, now, width));
     let mut parts = vec![plural(now.totals.tenants, "tenant")];
     if now.totals.failing > 0 {
         parts.push(format!("{} with trouble", number(now.totals.failing)));
@@ -114,6 +118,30 @@ fn head(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, width: Opti
         parts.push(plural(now.journal.dead_letters, "dead letter"));
     }
     format!("{}\n{}", run.join("\n"), joined(&parts, width))
+}
+
+/// Each of the nodes, where there are several or one is odd.
+fn nodes(output: &Output, now: &Snapshot, width: Option<usize>) -> Vec<String> {
+    if now.nodes.len() < 2 && now.nodes.iter().all(|node| node.odd().is_none()) {
+        return Vec::new();
+    }
+    let mut lines = Vec::new();
+    for node in &now.nodes {
+        let odd = node.odd();
+        let (mark, tone) = if odd.is_some() { ('✗', Tone::Bad) } else { ('●', Tone::Plain) };
+        let up = node.started_at.map_or_else(String::new, |at| format!(" · up {}", ago(Some(at), now.at)));
+        let version =
+            node.version.as_ref().map_or_else(String::new, |version| format!(" · version {version}"));
+        let sinks = match node.sinks.is_empty() {
+            true => "delivers to no sink".to_owned(),
+            false => format!("delivers to {}", node.sinks.join(", ")),
+        };
+        let odd = odd.map_or_else(String::new, |odd| format!(" · {odd}"));
+        let tenants = plural(node.tenants, "tenant");
+        let line = format!("  {mark} {}{up}{version} · {tenants} · {sinks}{odd}", node.place());
+        lines.extend(wrapped(&plain(&line), width, "    ").lines().map(|line| painted(output, line, tone)));
+    }
+    lines
 }
 
 fn batches(count: u64) -> String {
@@ -386,6 +414,7 @@ mod tests {
         Snapshot {
             at,
             run: Run::of(&[], false, at),
+            nodes: Vec::new(),
             causes: Vec::new(),
             totals: Totals::default(),
             tenants: Vec::new(),

@@ -6,12 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_microsoft::{Fault, SourceWord};
 use muster_model::{Slug, Source, TenantId, TenantState};
-use muster_store::{Check, CheckOutcome, JournalTotals, Restoration};
+use muster_store::{Check, CheckOutcome, JournalTotals, PartTrouble, Restoration};
 use serde::Serialize;
 
 use crate::config::{JournalBound, Settings};
 use crate::routing::Router;
 use crate::shown::cause::Cause;
+use crate::shown::nodes::NodeStatus;
 use crate::shown::output::Tone;
 use crate::shown::passes::PassStatus;
 use crate::shown::room::Room;
@@ -63,6 +64,9 @@ pub struct Snapshot {
     pub at: Timestamp,
     /// Whether a `muster run` is at work.
     pub run: Run,
+    /// The processes that share the store; none where one has it to itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeStatus>,
     /// Trouble, by its cause.
     pub causes: Vec<Cause>,
     /// Of all tenants and sinks, whichever are shown.
@@ -133,8 +137,21 @@ pub struct TenantStatus {
     pub sources: Vec<SourceStatus>,
     /// Records owed to sinks, all together.
     pub owed: u64,
+    /// The sinks that are owed some, or of which the last attempt failed.
+    pub owed_to: Vec<Owed>,
     /// Record versions that no route took.
     pub unrouted: Unrouted,
+}
+
+/// What a tenant owes a sink.
+#[derive(Debug, Clone, Serialize)]
+pub struct Owed {
+    pub sink: String,
+    pub records: u64,
+    pub since: Option<Timestamp>,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+    pub next_at: Option<Timestamp>,
 }
 
 impl TenantStatus {
@@ -247,6 +264,10 @@ pub struct SourceStatus {
     pub lag_seconds: Option<f64>,
     /// When something new last came.
     pub last_new_at: Option<Timestamp>,
+    /// Everything updated up to here has been seen.
+    pub seen_up_to: Timestamp,
+    /// What is missing of that, in words.
+    pub missing: Option<String>,
     /// Record versions accepted so far.
     pub accepted: u64,
     pub failures: u32,
@@ -312,10 +333,31 @@ impl SinkStatus {
 }
 
 impl Snapshot {
+    /// The parts of what is at work that do not work, whichever node says so; nothing where nothing runs.
+    pub fn parts(&self) -> impl Iterator<Item = &PartTrouble> {
+        part_troubles(&self.run, &self.nodes)
+    }
+
     /// Leaves out all tenants but those with trouble; what is told of all stays.
     pub fn only_trouble(&mut self) {
         self.tenants.retain(TenantStatus::is_in_trouble);
     }
+}
+
+/// See [`Snapshot::parts`]. What several nodes say in the same words is told once.
+pub(super) fn part_troubles<'a>(
+    run: &'a Run,
+    nodes: &'a [NodeStatus],
+) -> impl Iterator<Item = &'a PartTrouble> {
+    let of_run = run.last.iter().flat_map(|last| &last.troubles);
+    let all = of_run.chain(nodes.iter().flat_map(|node| &node.troubles));
+    let mut told: Vec<&PartTrouble> = Vec::new();
+    for trouble in all.filter(|_| run.is_running()) {
+        if !told.contains(&trouble) {
+            told.push(trouble);
+        }
+    }
+    told.into_iter()
 }
 
 /// Record versions that no sink was ever to have.

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use super::{Context, Except};
 use crate::access::apps::Apps;
 use crate::exit_code::{Exit, Failed};
+use crate::read_file;
 use crate::shown::cause::plural;
 use crate::shown::note::note;
 use crate::shown::output::{OutputFormat, number, plain};
@@ -33,6 +34,8 @@ use timespan::Timespan;
 const NAMED_MAX: usize = 20;
 /// How much of a query the audit log keeps, in characters.
 const AUDITED_MAX: usize = 10_000;
+/// A query longer than this was not written by a person.
+const QUERY_BYTES_MAX: u64 = 1 << 20;
 /// How often the progress is shown while no answer comes.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -243,7 +246,7 @@ fn query(given: &str) -> Result<String, Failed> {
         None => given.to_owned(),
         Some(file) => {
             let file = std::path::Path::new(file);
-            std::fs::read_to_string(file).map_err(|error| Failed::unreadable(file, &error))?
+            read_file::text(file, QUERY_BYTES_MAX).map_err(|error| Failed::unreadable(file, &error))?
         }
     };
     if text.trim().is_empty() {

@@ -7,6 +7,7 @@ use muster_siem::formats::{Encoding, Events, FormatError};
 
 use super::text::{bytes, text};
 use super::values::Values;
+use crate::exit_code::reading_cure;
 
 /// A file, read.
 pub(crate) struct File {
@@ -53,7 +54,7 @@ impl File {
                 std::io::ErrorKind::IsADirectory => {
                     unread(format!("is a folder: name its files, such as {shown}/*.json"), false)
                 }
-                _ => unread(format!("cannot be read: {error}"), is_missing),
+                _ => unread(format!("cannot be read: {error}{}", reading_cure(&error)), is_missing),
             }
         })?;
         let text = text(bytes).map_err(|why| unread(why, false))?;

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::path::Path;
 
+use crate::read_file;
+
 /// The longest file that is read.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
@@ -14,7 +16,7 @@ pub(super) fn bytes(path: &Path) -> std::io::Result<Vec<u8>> {
     if path.as_os_str() == "-" {
         std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     } else {
-        std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        read_file::open_or_pipe(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     }
     Ok(bytes)
 }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use self::known::{File, Known};
 use super::{Context, Except};
-use crate::exit_code::{Exit, Failed};
+use crate::exit_code::{Exit, Failed, writing_cure};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -126,7 +126,7 @@ fn write(folder: &Path, files: &[File], context: &Context) -> Result<Exit, Faile
     let failed = |path: &Path, error: std::io::Error| {
         let why = match error.kind() {
             std::io::ErrorKind::AlreadyExists => "it is there already; nothing was changed".to_owned(),
-            _ => format!("it cannot be written: {error}"),
+            _ => format!("it cannot be written: {error}{}", writing_cure(&error)),
         };
         Failed::say(Exit::Failure, format!("{}: {why}", path.display()))
     };

@@ -86,7 +86,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     }
     let tenants = context.chosen(&args.tenant, &args.except).await?;
     let sinks = [args.one.clone(), args.other.clone()];
-    let (mut rows, mut some, mut progress) = (Vec::new(), Vec::new(), Progress::open());
+    let (mut rows, mut some, mut progress) = (Vec::new(), Vec::new(), Progress::of(context.output));
     for tenant in &tenants {
         for source in context.every_source(std::slice::from_ref(tenant)) {
             let standings = read(context, tenant, source, since, &sinks).await?;

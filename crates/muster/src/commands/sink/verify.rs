@@ -119,7 +119,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         send_again: args.send_again,
         some: Vec::new(),
     };
-    let (mut rows, mut progress) = (Vec::new(), Progress::open());
+    let (mut rows, mut progress) = (Vec::new(), Progress::of(context.output));
     for tenant in &tenants {
         for source in context.every_source(std::slice::from_ref(tenant)) {
             progress.show(now, || format!("{} · {source}", tenant.slug));

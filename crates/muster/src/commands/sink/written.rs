@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use muster_model::{RecordHead, RecordKind};
 
+use crate::read_file;
+
 /// A line that is longer than this is none of ours.
 const LINE_BYTES_MAX: u64 = 256 << 20;
 
@@ -23,7 +25,7 @@ pub(super) fn copies(
 ) -> Result<(), (PathBuf, std::io::Error)> {
     for file in files {
         let failed = |error| (file.clone(), error);
-        let mut reader = BufReader::with_capacity(1 << 20, std::fs::File::open(file).map_err(failed)?);
+        let mut reader = BufReader::with_capacity(1 << 20, read_file::open(file).map_err(failed)?);
         let mut line = Vec::new();
         loop {
             line.clear();

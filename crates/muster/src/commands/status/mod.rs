@@ -1,6 +1,7 @@
 //! `muster status`
 
 mod check;
+mod watch;
 
 use std::time::Duration;
 
@@ -9,15 +10,21 @@ use crate::exit_code::{Exit, Failed};
 use crate::shown::output;
 use crate::shown::screen::{self, Frame, History, Screen};
 use crate::shown::status::Snapshot;
+use crate::shown::watch::run::Options;
+use crate::shown::watch::terminal;
 
 /// So many tenants are shown unless all are asked for.
 const TENANTS_MAX: usize = 50;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Show it again and again until Ctrl-C.
+    /// Show it again and again: on a terminal a screen with keys (`?` tells them, `q` ends it), with every tenant, sink and
+    /// node, and records as they pass; elsewhere one picture after the other, until Ctrl-C.
     #[arg(long, short)]
     watch: bool,
+    /// Hide the titles of records that pass, as on a screen that others see.
+    #[arg(long, requires = "watch")]
+    mask: bool,
     /// Only tenants with trouble; the totals stay those of all.
     #[arg(long)]
     failing: bool,
@@ -26,6 +33,13 @@ pub(crate) struct Args {
     all: bool,
     #[command(flatten)]
     check: check::CheckArgs,
+}
+
+impl Args {
+    /// Whether it draws on the whole terminal, where a line of the log would be in the way.
+    pub(crate) fn takes_the_terminal(&self) -> bool {
+        self.watch && terminal::is_there()
+    }
 }
 
 /// Whatever keeps it from being known is told to monitoring systems in their way, too.
@@ -71,6 +85,11 @@ async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
         let shown = frame(rows.map_or(usize::MAX, |rows| usize::from(rows).saturating_sub(1)));
         context.output.print(&snapshot, |output| screen::status(output, &snapshot, None, shown))?;
         return Ok(Exit::Success);
+    }
+    if terminal::is_there() {
+        let options =
+            Options { colour: context.output.colour, only_trouble: args.failing, masked: args.mask };
+        return watch::run(options, context).await;
     }
     let mut screen = Screen::open();
     let mut history = History::default();

@@ -51,8 +51,19 @@ pub(super) async fn run(args: &Args, call: &Call) -> Result<Exit, Failed> {
         });
     };
     let to = address(&settings, to)?;
-    let mut progress = Progress::open();
-    let told = &mut |step: MoveStep<'_>| progress.show(clock.now(), || words(step));
+    let mut progress = Progress::of(call.output);
+    let mut copied = String::new();
+    let told = &mut |step: MoveStep<'_>| match step {
+        MoveStep::Copying(table, done, of) => {
+            if copied != table {
+                progress.begin();
+                table.clone_into(&mut copied);
+            }
+            progress.count(clock.now(), (done, of), &format!("rows of {table}"));
+        }
+        MoveStep::Checking => progress.show(clock.now(), || "looking for damage".to_owned()),
+        MoveStep::Comparing(table) => progress.show(clock.now(), || format!("comparing {table}")),
+    };
     let moved = muster_store::migrate(&from, &to, &keys, told).await?;
     progress.wipe();
     call.output.print(&moved, |_| summary(&moved, &to))
@@ -77,14 +88,6 @@ fn address(settings: &Settings, name: &str) -> Result<Address, Failed> {
         }
     }
     wiring::store_address(&settings)
-}
-
-fn words(step: MoveStep<'_>) -> String {
-    match step {
-        MoveStep::Checking => "looking for damage".to_owned(),
-        MoveStep::Copying(table, done, of) => format!("copying {table}: {} of {}", number(done), number(of)),
-        MoveStep::Comparing(table) => format!("comparing {table}"),
-    }
 }
 
 fn summary(moved: &MovedStore, to: &Address) -> String {

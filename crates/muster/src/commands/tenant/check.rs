@@ -66,10 +66,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         }
     });
     let mut answers = asked.buffered(SIDE_BY_SIDE);
-    let (mut checked, mut progress) = (Vec::new(), Progress::open());
+    let (mut checked, mut progress) = (Vec::new(), Progress::of(context.output));
     while let Some(answer) = answers.next().await {
         checked.push(answer.map_err(|error: StoreError| Failed::from(error))?);
-        progress.show(context.clock.now(), || format!("{} of {count} tenants", checked.len()));
+        progress.count(context.clock.now(), (checked.len() as u64, count as u64), "tenants");
     }
     drop(progress);
     let failed = checked.iter().filter(|one| !one.passed()).count();

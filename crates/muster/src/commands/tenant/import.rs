@@ -15,6 +15,7 @@ use super::add::{self, Found, Warning};
 use super::list::{self, List, Purpose, Row};
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
+use crate::read_file;
 use crate::shown::note::note;
 use crate::shown::output::{Tone, plain};
 use crate::shown::progress::Progress;
@@ -67,14 +68,14 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         failed: Vec::new(),
     };
     let mut planned = Planned::of(&tenants);
-    let (mut progress, mut done) = (Progress::open(), 0);
+    let (mut progress, mut done) = (Progress::of(context.output), 0);
     while let Some((line, looked)) = looked.next().await {
         done += 1;
         if let Ok((_, Some(found))) = &looked {
             progress.wipe();
             found.warn();
         }
-        progress.show(context.clock.now(), || format!("{done} of {count} tenants, {} added", imported.added));
+        progress.count(context.clock.now(), (done, count as u64), "tenants");
         let planned = args.dry_run.then_some(&mut planned);
         match import_row(looked, args.since, context, &microsoft, planned).await {
             Ok(Came::Added { verified }) => {
@@ -116,7 +117,7 @@ pub(super) fn bytes(file: &Path) -> Result<Vec<u8>, Failed> {
     let failed = |error: io::Error| Failed::unreadable(file, &error);
     let input: Box<dyn Read> = match file.to_str() {
         Some("-") => Box::new(io::stdin()),
-        _ => Box::new(std::fs::File::open(file).map_err(failed)?),
+        _ => read_file::open_or_pipe(file).map_err(failed)?,
     };
     let mut bytes = Vec::new();
     input.take(list::BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;

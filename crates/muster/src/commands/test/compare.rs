@@ -9,9 +9,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::folder::Written;
+use crate::read_file;
+
+/// The longest file of expected events that is read.
+const EXPECTED_BYTES_MAX: u64 = 256 << 20;
 
 pub(super) fn compare(written: &[Written], format: &Format, path: &Path) -> Tested {
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_file::text(path, EXPECTED_BYTES_MAX) {
         Ok(text) => text,
         Err(error) => return Tested::not(path, vec![format!("{} cannot be read: {error}", path.display())]),
     };

@@ -20,7 +20,11 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn read(folder: &Path) -> Result<Self, Failed> {
         let failed = |error: std::io::Error| {
-            Failed::say(Exit::NotFound, format!("{} cannot be read as a folder: {error}", folder.display()))
+            let said = format!(
+                "{} cannot be read as a folder: {error}: name the folder that holds the records",
+                folder.display()
+            );
+            Failed::say(Exit::NotFound, said)
         };
         let (mut records, mut orphans) = (Vec::<PathBuf>::new(), Vec::new());
         for entry in std::fs::read_dir(folder).map_err(failed)? {

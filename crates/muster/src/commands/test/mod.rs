@@ -166,9 +166,7 @@ fn write(args: &Args, files: &[PathBuf], output: Output) -> Result<Exit, Failed>
                 text.extend_from_slice(&event);
                 text.push(b'\n');
             }
-            std::fs::write(&path, text).map_err(|error| {
-                Failed::say(Exit::Failure, format!("{} cannot be written: {error}", path.display()))
-            })?;
+            std::fs::write(&path, text).map_err(|error| Failed::unwritable(&path, &error))?;
             done.push(path.display().to_string());
         }
     }

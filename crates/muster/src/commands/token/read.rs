@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use muster_model::Secret;
 
 use crate::exit_code::{Exit, Failed};
+use crate::read_file;
 
 /// A token longer than this is none.
 const TOKEN_BYTES_MAX: u64 = 1 << 20;
@@ -14,15 +15,14 @@ pub(super) fn read_token(token: Option<&str>) -> Result<Secret<String>, Failed> 
     let text = match token {
         Some("-") | None => {
             let mut text = String::new();
-            io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_string(&mut text)?;
+            let read = io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_string(&mut text);
+            read.map_err(|error| Failed::unreadable(std::path::Path::new("standard input"), &error))?;
             Secret::new(text)
         }
         Some(path) if path.starts_with('@') => {
-            let mut text = String::new();
             let path = std::path::Path::new(&path[1..]);
-            let file = std::fs::File::open(path).map_err(|error| Failed::unreadable(path, &error))?;
-            file.take(TOKEN_BYTES_MAX).read_to_string(&mut text)?;
-            Secret::new(text)
+            let text = read_file::text(path, TOKEN_BYTES_MAX);
+            Secret::new(text.map_err(|error| Failed::unreadable(path, &error))?)
         }
         Some(token) => Secret::from(token),
     };

@@ -16,7 +16,10 @@ use crate::tables::meta::{check_not_moved, make_keys, signing_key};
 use crate::{KeyRing, SigningKey, StoreError};
 
 /// The steps from one layout of the tables to the next.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_start.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_start.sql"),
+    include_str!("../../migrations/postgres/0002_notices.sql"),
+];
 /// The least layout that this version works with: a node of the version before goes on while others are upgraded, since each
 /// step leaves what that version needs. `layout.works_with` says the same from the other side.
 const WORKS_WITH: i64 = 1;

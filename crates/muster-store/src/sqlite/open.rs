@@ -35,6 +35,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0014_bound.sql"),
     include_str!("../../migrations/sqlite/0015_confirmed.sql"),
     include_str!("../../migrations/sqlite/0016_leased_to.sql"),
+    include_str!("../../migrations/sqlite/0017_notices.sql"),
 ];
 /// The step that makes the place of the signing key and of the audit log.
 pub(crate) const IDENTITY: i64 = 2;

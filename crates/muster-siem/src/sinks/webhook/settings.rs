@@ -3,26 +3,21 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use muster_http::Client;
 use muster_model::{ByteSize, SecretReference, Span};
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+use super::hook::HookSettings;
 use crate::formats::{
     BigEvents, CefOptions, EcsOptions, Encoding, LeefOptions, MappingOptions, OcsfOptions, SplunkOptions,
 };
 use crate::sinks::headers::{self, Headers};
 use crate::sinks::http;
-use crate::sinks::settings::{
-    EncodingKeys, FormatName, FormatOptions, Settings, Surroundings, one_url, seconds, word,
-};
-use crate::sinks::tls;
+use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings, one_url, seconds, word};
 
 /// Shorter parts of a path are no secrets.
 const SECRET_LEAST: usize = 8;
-/// Headers that the sink writes by itself.
-const OWN_HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
 /// `type = "webhook"`: records posted to an address.
 #[derive(Debug, Clone, Deserialize)]
@@ -104,6 +99,20 @@ pub struct WebhookSettings {
 pub struct HookUrl(#[serde(deserialize_with = "url")] Url);
 
 impl HookUrl {
+    /// Reads an address that may have a query, in which a secret may stand as well.
+    ///
+    /// # Errors
+    /// In words without the address, when it is none of HTTP.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text.trim()).ok();
+        let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        match url {
+            Some(url) if url.username().is_empty() && url.password().is_none() => Ok(Self(url)),
+            Some(_) => Err("it must be an address without user and password".to_owned()),
+            None => Err("it must be an address such as https://hooks.example/muster".to_owned()),
+        }
+    }
+
     /// The whole address, for the call that goes there. Never for a message.
     #[must_use]
     pub fn expose(&self) -> &Url {
@@ -116,9 +125,11 @@ impl HookUrl {
         http::origin(&self.0)
     }
 
-    /// A text without what of the path could be a secret.
+    /// A text without what of the path and the query could be a secret.
     pub(super) fn hidden_in(&self, text: &str) -> String {
-        let secrets = self.0.path_segments().into_iter().flatten().filter(|part| part.len() >= SECRET_LEAST);
+        let path = self.0.path_segments().into_iter().flatten();
+        let query = self.0.query().into_iter().flat_map(|query| query.split(['&', '=']));
+        let secrets = path.chain(query).filter(|part| part.len() >= SECRET_LEAST);
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[…]"))
     }
 }
@@ -176,7 +187,7 @@ impl Settings for WebhookSettings {
     }
 
     fn mistakes(&self) -> Vec<String> {
-        let mut mistakes = headers::mistakes(&self.headers, &OWN_HEADERS);
+        let mut mistakes = self.hook().mistakes();
         if self.content_type.as_ref().is_some_and(|kind| HeaderValue::from_str(kind).is_err()) {
             mistakes.push("content_type holds a character that no header has".to_owned());
         }
@@ -198,12 +209,6 @@ impl Settings for WebhookSettings {
         if self.client_certificate.is_some() != self.client_key.is_some() {
             mistakes.push("client_certificate and client_key belong together".to_owned());
         }
-        let at = muster_http::not_public_host(self.url.expose());
-        if let Some((address, why)) = at.filter(|_| !self.allow_private) {
-            mistakes.push(format!(
-                "its url leads to {address}, which is {why}: set allow_private = true if that is meant"
-            ));
-        }
         mistakes
     }
 }
@@ -218,22 +223,17 @@ impl WebhookSettings {
         }
     }
 
-    pub(super) fn client(&self, around: &Surroundings<'_>, requests_max: usize) -> Result<Client, String> {
-        let headers = headers::read(&self.headers, around)?;
-        let proxy = around.proxy.clone()?;
-        if proxy.is_some() && !self.allow_private {
-            return Err(
-                "the proxy of [network] connects in its place, and where it leads then cannot be seen from here: set \
-                 allow_private = true when the proxy itself keeps private networks closed"
-                    .to_owned(),
-            );
+    /// Whatever is posted to.
+    pub(super) fn hook(&self) -> HookSettings {
+        HookSettings {
+            url: self.url.clone(),
+            allow_private: self.allow_private,
+            signing_secrets: self.signing_secrets.clone(),
+            headers: self.headers.clone(),
+            timeout: self.timeout.0,
+            ca_file: self.ca_file.clone(),
+            identity: (self.client_certificate.clone(), self.client_key.clone()),
         }
-        let ca_file = around.path(self.ca_file.as_ref());
-        let identity = (around.path(self.client_certificate.as_ref()), self.client_key.as_ref());
-        let tls = tls::with_identity(ca_file.as_deref(), identity, around)?;
-        let options =
-            http::Connection { tls, public_only: !self.allow_private, ..http::Connection::default() };
-        http::client_with(headers, self.timeout.0, ca_file.as_deref(), proxy, requests_max, options)
     }
 }
 

@@ -23,6 +23,7 @@ pub mod exit_code;
 pub mod heartbeat;
 pub mod journal_bound;
 pub mod lifecycle;
+pub mod notices;
 mod often;
 pub mod outage;
 pub mod pull;

@@ -60,9 +60,7 @@ pub(crate) async fn run(command: &NoticeCommand, context: &Context) -> Result<Ex
     match command {
         NoticeCommand::List { limit } => list(*limit, context).await,
         NoticeCommand::Test { name, alert } => test(name.as_deref(), *alert, context).await,
-        NoticeCommand::Snooze { condition, until, reason } => {
-            snooze(condition, until, reason, context).await
-        }
+        NoticeCommand::Snooze { condition, until, reason } => snooze(condition, until, reason, context).await,
         NoticeCommand::Unsnooze { condition } => unsnooze(condition, context).await,
     }
 }
@@ -154,8 +152,12 @@ fn shown(
     }
     parts.push(receivers(&listed.receivers, now, output));
     if !listed.snoozes.is_empty() {
-        let mut grid =
-            Grid::new(&[("snoozed", Align::Left), ("until", Align::Left), ("by", Align::Left), ("why", Align::Left)]);
+        let mut grid = Grid::new(&[
+            ("snoozed", Align::Left),
+            ("until", Align::Left),
+            ("by", Align::Left),
+            ("why", Align::Left),
+        ]);
         for snooze in &listed.snoozes {
             let tenant = snooze.tenant.and_then(|tenant| tenants.get(&tenant));
             grid.row([
@@ -286,7 +288,8 @@ async fn test(name: Option<&str>, alert: bool, context: &Context) -> Result<Exit
     let portal =
         alerts::Portal { defender: settings.cloud.cloud().ok().and_then(|cloud| cloud.portals().defender) };
     let mut tested = Vec::new();
-    for (receiver, of) in settings.notices.iter().filter(|(known, _)| name.is_none_or(|name| name == *known)) {
+    for (receiver, of) in settings.notices.iter().filter(|(known, _)| name.is_none_or(|name| name == *known))
+    {
         let notice = match alert {
             true => alerts::sample(portal, now),
             false => Notice::test(receiver, now),
@@ -341,7 +344,9 @@ async fn snooze(condition: &str, until: &str, reason: &str, context: &Context) -
         return Err(usage(format!("{ends:.0} is over already")));
     }
     if ends.duration_since(now) > jiff::SignedDuration::from_hours(24 * SNOOZE_MAX_DAYS) {
-        return Err(usage(format!("a snooze ends within {SNOOZE_MAX_DAYS} days, so that it is not forgotten")));
+        return Err(usage(format!(
+            "a snooze ends within {SNOOZE_MAX_DAYS} days, so that it is not forgotten"
+        )));
     }
     let reason = muster_model::text::shown(reason, 500);
     if reason.is_empty() {
@@ -364,9 +369,9 @@ async fn warn_of_nothing(key: &str, context: &Context) -> Result<(), Failed> {
     let kind = key.split_once('/').and_then(|(kind, _)| Kind::named(kind));
     let open = context.store.notice_conditions().await?;
     let is_of_something = kind.is_none()
-        || open.iter().any(|known| {
-            known.ended_at.is_none() && crate::config::RouteSettings::fits(key, &known.key)
-        });
+        || open
+            .iter()
+            .any(|known| known.ended_at.is_none() && crate::config::RouteSettings::fits(key, &known.key));
     if !is_of_something {
         crate::shown::note::note!("muster: no such condition holds now; it is snoozed for when it does");
     }

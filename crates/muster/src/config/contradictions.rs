@@ -19,8 +19,22 @@ type Check = fn(&Read, &Path, &mut dyn FnMut(&str, &str, String));
 const JOURNAL_LEAST: u64 = 1 << 20;
 
 const CHECKS: &[Check] = &[
-    routes, hunts, streams, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding,
-    pull_api, journal, siem_feed, store, super::notices::contradictions,
+    routes,
+    hunts,
+    streams,
+    sinks,
+    sink_files,
+    apps,
+    key_vault,
+    cloud,
+    network,
+    numbers,
+    onboarding,
+    pull_api,
+    journal,
+    siem_feed,
+    store,
+    super::notices::contradictions,
 ];
 
 pub(super) fn of(read: &Read, folder: &Path) -> Vec<Mistake> {

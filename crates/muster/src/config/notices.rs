@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
-use jiff::Timestamp;
 use lettre::message::Mailbox;
 use muster_model::text::did_you_mean;
 use muster_model::{SecretReference, Severity, SourcePattern, Span, Tenant};
@@ -285,15 +285,6 @@ impl NoticeSettings {
         }
     }
 
-    /// The CA file.
-    #[must_use]
-    pub fn ca_file(&self) -> Option<&Path> {
-        match &self.way {
-            NoticeWay::Mail(mail) => mail.ca_file.as_deref(),
-            NoticeWay::Webhook(hook) => hook.ca_file.as_deref(),
-        }
-    }
-
     /// Mistakes that no key shows alone: the key, and why.
     fn mistakes(&self) -> Vec<(&'static str, String)> {
         match &self.way {
@@ -544,8 +535,7 @@ fn template<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TemplateName, 
 }
 
 fn mail_tls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MailTls, D::Error> {
-    let words =
-        [("implicit", MailTls::Implicit), ("starttls", MailTls::Starttls), ("none", MailTls::None)];
+    let words = [("implicit", MailTls::Implicit), ("starttls", MailTls::Starttls), ("none", MailTls::None)];
     let given = String::deserialize(deserializer)?;
     one_of(&given, "a way to encrypt", &words).map_err(serde::de::Error::custom)
 }
@@ -634,7 +624,8 @@ fn mailboxes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Mailbox>,
 }
 
 fn parse_mailbox(text: &str) -> Result<Mailbox, String> {
-    let wrong = || "it must be a mail address such as soc@northwind.example or Muster <muster@northwind.example>";
+    let wrong =
+        || "it must be a mail address such as soc@northwind.example or Muster <muster@northwind.example>";
     if text.chars().any(muster_model::text::is_harmful) {
         return Err(wrong().to_owned());
     }
@@ -660,13 +651,19 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told() {
         for (text, words) in [
-            ("conditions = [\"consent_lots\"]", "`consent_lots` is not a condition (did you mean `consent_lost`?)"),
+            (
+                "conditions = [\"consent_lots\"]",
+                "`consent_lots` is not a condition (did you mean `consent_lost`?)",
+            ),
             ("tenants = []", "fits no tenant"),
             ("tenants = [\"!\"]", "`!` can fit no tenant"),
             ("remind_every = \"5s\"", "too often"),
             ("quiet = { from = \"25:00\", to = \"07:00\" }", "a time of day such as 22:00"),
             ("quiet = { from = \"22:00\", to = \"07:00\", days = [] }", "never quiet"),
-            ("quiet = { from = \"22:00\", to = \"07:00\", time_zone = \"Mars/Olympus\" }", "is not a time zone"),
+            (
+                "quiet = { from = \"22:00\", to = \"07:00\", time_zone = \"Mars/Olympus\" }",
+                "is not a time zone",
+            ),
             ("quiet = { from = \"22:00\", to = \"07:00\", time_zone = \"+99:00\" }", "is not a time zone"),
             ("alerts = { min_severity = \"terrible\" }", "terrible"),
             ("alerts = { no_such_key = 1 }", "unknown field"),
@@ -674,7 +671,8 @@ mod tests {
             let error = keys(text).expect_err(text);
             assert!(error.contains(words), "{text}: {error}");
         }
-        let mail = |text: &str| toml::from_str::<MailSettings>(text).map_err(|error| error.message().to_owned());
+        let mail =
+            |text: &str| toml::from_str::<MailSettings>(text).map_err(|error| error.message().to_owned());
         let right = "server = \"mail.example\"\nfrom = \"Muster <m@a.example>\"\n";
         for (text, words) in [
             ("to = []", "between 1 and 50"),

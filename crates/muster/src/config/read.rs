@@ -11,8 +11,8 @@ use super::places::Places;
 use super::sinks::SinkSection;
 use super::{
     AppSettings, CloudSettings, CollectSettings, HuntSettings, KeyVaultSettings, Mistake, NetworkSettings,
-    NoticeSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SiemFeedSettings, StoreSettings,
-    StreamSettings, notices, sinks,
+    NoticeSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SiemFeedSettings,
+    StoreSettings, StreamSettings, notices, sinks,
 };
 
 /// The sections as they are found, in whatever file.

@@ -65,7 +65,9 @@ fn all_sources() -> Vec<SourcePattern> {
     SourcePattern::ALL.to_vec()
 }
 
-pub(super) fn sources<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<SourcePattern>, D::Error> {
+pub(super) fn sources<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<SourcePattern>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     let (mut sources, mut wrong) = (Vec::new(), Vec::new());
     for name in &names {

@@ -17,8 +17,8 @@ use muster_siem::sinks::{
 use super::sinks::SinkKeys;
 use super::{
     AppSettings, CloudSettings, CollectSettings, HuntSettings, KeyVaultSettings, MailSettings,
-    NetworkSettings, NoticeHookSettings, NoticeKeys, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SiemFeedSettings, StoreSettings,
-    StreamSettings,
+    NetworkSettings, NoticeHookSettings, NoticeKeys, OnboardingSettings, PullApiSettings, RouteSettings,
+    ServerSettings, SiemFeedSettings, StoreSettings, StreamSettings,
 };
 
 /// Where `init` tells editors to look, beside the settings file.
@@ -29,7 +29,7 @@ const NO_KEY: &str = "no_such_key";
 const DEPTH_MAX: u32 = 6;
 
 /// Texts of which one at least can be read wherever a text can.
-const TEXTS: [&str; 20] = [
+const TEXTS: [&str; 21] = [
     "x",
     "https://stand-in.example",
     "00000000-0000-4000-8000-000000000001",
@@ -49,6 +49,7 @@ const TEXTS: [&str; 20] = [
     "tcp",
     "en",
     "22:00",
+    "mon",
     "soc@stand-in.example",
 ];
 const NUMBERS: [i64; 5] = [1, 0, 5, 100, 10_000];

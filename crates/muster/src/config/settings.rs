@@ -13,8 +13,9 @@ use super::places::Places;
 use super::read::Read;
 use super::{
     AppSettings, CloudSettings, CollectSettings, Fingerprints, Hunt, HuntSettings, KeyVaultSettings, Mistake,
-    Mistakes, NetworkSettings, NoticeSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings,
-    SiemFeedSettings, SinkKeys, StoreSettings, Stream, StreamSettings, contradictions, files, fingerprints,
+    Mistakes, NetworkSettings, NoticeSettings, OnboardingSettings, PullApiSettings, RouteSettings,
+    ServerSettings, SiemFeedSettings, SinkKeys, StoreSettings, Stream, StreamSettings, contradictions, files,
+    fingerprints,
 };
 
 /// The settings of one Muster, checked.

@@ -30,8 +30,14 @@ pub fn of_batch(
     is_snoozed: bool,
     now: Timestamp,
 ) -> NotedAlerts {
-    let mut noted =
-        NotedAlerts { receiver: name.to_owned(), from, to: slice.batch, messages: Vec::new(), snoozed: 0, old: 0 };
+    let mut noted = NotedAlerts {
+        receiver: name.to_owned(),
+        from,
+        to: slice.batch,
+        messages: Vec::new(),
+        snoozed: 0,
+        old: 0,
+    };
     let kind = slice.source.kind();
     let (Some(wanted), Some(tenant), Ok(batch)) = (&receiver.keys.alerts, tenant, &slice.records) else {
         return noted;
@@ -140,7 +146,8 @@ fn link(detection: &Detection, id: &str, tenant: &Tenant, portal: Portal) -> Opt
     let portal = Url::parse(portal.defender?).ok()?;
     let said = [&detection.link_to_mtp, &detection.link_to_wdatp].into_iter().find_map(|link| {
         let url = Url::parse(link).ok()?;
-        (url.origin() == portal.origin() && url.username().is_empty() && url.password().is_none()).then_some(url)
+        (url.origin() == portal.origin() && url.username().is_empty() && url.password().is_none())
+            .then_some(url)
     });
     let mut url = match said {
         Some(url) => url,
@@ -150,8 +157,11 @@ fn link(detection: &Detection, id: &str, tenant: &Tenant, portal: Portal) -> Opt
             url
         }
     };
-    let others: Vec<(String, String)> =
-        url.query_pairs().filter(|(name, _)| name != "tid").map(|(name, value)| (name.into(), value.into())).collect();
+    let others: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| name != "tid")
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
     url.query_pairs_mut().clear().extend_pairs(others).append_pair("tid", &tenant.id.to_string());
     url.set_fragment(None);
     Some(url.to_string())
@@ -188,10 +198,4 @@ pub fn sample(portal: Portal, now: Timestamp) -> Notice {
         link,
         count: 1,
     }
-}
-
-/// How many different alerts these messages tell of.
-#[must_use]
-pub fn different(messages: &[NewNotice]) -> usize {
-    messages.iter().map(|message| &message.key).collect::<std::collections::BTreeSet<_>>().len()
 }

@@ -223,6 +223,10 @@ fn of_cause(cause: &Cause, now: &Snapshot, found: &mut Found) {
         }
     };
     let mut what = cause.what.clone();
+    let why = now.sinks.iter().find(|sink| about == format!("{SINK}{}", sink.sink));
+    if let Some(why) = why.and_then(|sink| sink.last_error.as_deref()).filter(|_| kind == Kind::SinkDown) {
+        what.push_str(&format!(": {why}"));
+    }
     if !cause.examples.is_empty() {
         let more = cause.tenants.saturating_sub(cause.examples.len() as u64);
         let more = if more > 0 { format!(", {} more", number(more)) } else { String::new() };
@@ -244,17 +248,15 @@ fn of_cause(cause: &Cause, now: &Snapshot, found: &mut Found) {
 
 /// Whether a check of the app tells when its credential ends, and warns of it.
 fn ends(now: &Snapshot, app: &str) -> bool {
-    let warns = |check: &muster_store::Check| {
-        check.outcome == CheckOutcome::Warning && check.expires_at.is_some()
-    };
+    let warns =
+        |check: &muster_store::Check| check.outcome == CheckOutcome::Warning && check.expires_at.is_some();
     now.apps.iter().any(|status| status.app == app && status.checks.iter().any(warns))
 }
 
 /// What ends soon: of apps, and of people who signed in for a tenant.
 fn credentials(now: &Snapshot, found: &mut Found) {
-    let warns = |check: &&muster_store::Check| {
-        check.outcome == CheckOutcome::Warning && check.expires_at.is_some()
-    };
+    let warns =
+        |check: &&muster_store::Check| check.outcome == CheckOutcome::Warning && check.expires_at.is_some();
     for app in &now.apps {
         for check in app.checks.iter().filter(warns) {
             found.add(Condition {
@@ -301,9 +303,8 @@ fn dead_letters(now: &Snapshot, found: &mut Found) {
                 tenant: None,
                 level: Urgency::Warning,
                 what,
-                remedy:
-                    "see `muster dead-letter list`; mend the cause, then `muster dead-letter replay`"
-                        .to_owned(),
+                remedy: "see `muster dead-letter list`; mend the cause, then `muster dead-letter replay`"
+                    .to_owned(),
                 since: None,
             },
         });
@@ -313,7 +314,10 @@ fn dead_letters(now: &Snapshot, found: &mut Found) {
         of_sinks += sink.dead_letters;
         if sink.dead_letters > 0 && !sink.shadow {
             let letters = number(sink.dead_letters);
-            say(&sink.sink, format!("sink `{}` has refused records for good; {letters} lie as dead letters", sink.sink));
+            say(
+                &sink.sink,
+                format!("sink `{}` has refused records for good; {letters} lie as dead letters", sink.sink),
+            );
         }
     }
     if let unread @ 1.. = now.journal.dead_letters.saturating_sub(of_sinks) {

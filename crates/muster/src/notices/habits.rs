@@ -65,8 +65,5 @@ fn silence(now: &Snapshot, habit: &TenantHabit) -> Option<Silence> {
 /// Whether all its sources are read to their ends, so that silence says something.
 fn is_read(tenant: &TenantStatus) -> bool {
     tenant.is_worked_on()
-        && tenant
-            .sources
-            .iter()
-            .all(|source| matches!(source.state, SourceWord::Reading | SourceWord::Quiet))
+        && tenant.sources.iter().all(|source| matches!(source.state, SourceWord::Reading | SourceWord::Quiet))
 }

@@ -84,10 +84,14 @@ impl Kind {
                 "Microsoft issues no token: the app's credential is wrong or has ended, or a person's sign-in was revoked"
             }
             Self::CredentialEnds => "a secret, certificate or sign-in ends soon",
-            Self::TenantSilent => "a tenant has brought nothing for longer than it ever does, though it can be read",
+            Self::TenantSilent => {
+                "a tenant has brought nothing for longer than it ever does, though it can be read"
+            }
             Self::SourceBehind => "a source is not read to its end in time, or Microsoft's API is in trouble",
             Self::LedgerHole => "a part of what a source has could not be read",
-            Self::SinkDown => "a sink takes nothing, or not the records of some tenants, or is gone from the settings",
+            Self::SinkDown => {
+                "a sink takes nothing, or not the records of some tenants, or is gone from the settings"
+            }
             Self::SinkBehind => "a sink takes records more slowly than they come",
             Self::DeadLetters => "records lie there that could not be read, or that a sink refused for good",
             Self::Unrouted => "records have reached no sink because there was no route",

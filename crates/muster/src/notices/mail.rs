@@ -153,7 +153,9 @@ fn as_html(notices: &[Notice]) -> String {
     if let Some(more) = more(notices) {
         body.push_str(&format!("<p>{}</p>\n", safe(&more)));
     }
-    format!("<!DOCTYPE html>\n<html lang=\"en\"><body style=\"font-family:sans-serif\">\n{body}</body></html>\n")
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><body style=\"font-family:sans-serif\">\n{body}</body></html>\n"
+    )
 }
 
 #[cfg(test)]
@@ -176,7 +178,12 @@ mod tests {
 
     fn composed(notices: &[Notice]) -> String {
         let (from, to) = ("Muster <muster@northwind.example>", "soc@northwind.example");
-        let mail = compose(notices, &from.parse().expect("an address"), &to.parse().expect("an address"), Uuid::nil());
+        let mail = compose(
+            notices,
+            &from.parse().expect("an address"),
+            &to.parse().expect("an address"),
+            Uuid::nil(),
+        );
         String::from_utf8(mail.expect("a mail").formatted()).expect("ASCII")
     }
 
@@ -190,10 +197,24 @@ mod tests {
             .filter(|line| !line.starts_with([' ', '\t']))
             .filter_map(|line| line.split(':').next())
             .collect();
-        let own = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "References", "In-Reply-To", "MIME-Version", "Content-Type"];
+        let own = [
+            "From",
+            "To",
+            "Subject",
+            "Date",
+            "Message-ID",
+            "Auto-Submitted",
+            "References",
+            "In-Reply-To",
+            "MIME-Version",
+            "Content-Type",
+        ];
         assert!(names.iter().all(|name| own.contains(name)), "{names:?}");
         let html = as_html(&[hostile()]);
-        assert!(!html.contains("<script") && !html.contains("<img") && !html.contains("evil.example'"), "{html}");
+        assert!(
+            !html.contains("<script") && !html.contains("<img") && !html.contains("evil.example'"),
+            "{html}"
+        );
         assert_eq!(html.matches("href=").count(), 2, "one of them as text: {html}");
         assert!(html.contains("href=\"https://security.microsoft.com/alerts/x?tid=1&amp;y=2\""));
         assert!(!plain(&[hostile()]).contains("://evil"));

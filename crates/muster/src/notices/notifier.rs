@@ -8,7 +8,8 @@ use futures_util::future;
 use jiff::Timestamp;
 use muster_model::{Clock, Tenant, TenantId, TenantState};
 use muster_store::{
-    InstanceId, KeptReceiver, NamedLease, NoticeReceiver, Store, StoreError, TenantHabit, WAITING_MAX,
+    InstanceId, KeptReceiver, NamedLease, NotedConditions, NoticeReceiver, Store, StoreError, TenantHabit,
+    WAITING_MAX,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -108,6 +109,12 @@ impl Notifier {
         let mut wait = Duration::ZERO;
         while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
             wait = TRY_EVERY;
+            if self.receivers.is_empty()
+                && matches!(self.store.notice_receivers().await, Ok(of) if of.is_empty())
+            {
+                // There is nobody to tell, and nobody to forget.
+                return stop.cancelled().await;
+            }
             match self.store.take_lease(LEASE, self.instance, LEASE_FOR, self.clock.now()).await {
                 Ok(Some(lease)) => {
                     let ended = stop.run_until_cancelled(self.work(&lease)).await;
@@ -120,7 +127,9 @@ impl Notifier {
                     self.store.release_lease(lease).await.ok();
                 }
                 Ok(None) => {}
-                Err(error) => self.told.store.failed("look whose turn it is to tell people", &error, self.clock.now()),
+                Err(error) => {
+                    self.told.store.failed("look whose turn it is to tell people", &error, self.clock.now())
+                }
             }
         }
     }
@@ -128,9 +137,16 @@ impl Notifier {
     /// All that is done while the lease is held; ends with the first failure.
     async fn work(&self, lease: &NamedLease) -> Result<(), StoreError> {
         self.begin(lease).await?;
+        if self.receivers.is_empty() {
+            return Ok(());
+        }
         let sending = future::try_join_all(self.receivers.keys().map(|name| self.send(lease, name)));
-        let all =
-            tokio::try_join!(self.keep_looking(lease), self.keep_telling(lease), self.keep_lease(lease), sending);
+        let all = tokio::try_join!(
+            self.keep_looking(lease),
+            self.keep_telling(lease),
+            self.keep_lease(lease),
+            sending
+        );
         all.map(|_| ())
     }
 
@@ -168,7 +184,26 @@ impl Notifier {
         });
         let now = self.clock.now();
         self.watched.0.lock().expect("no panic while the lock is held").since = Some(now);
-        self.store.keep_notice_receivers(lease, kept.collect(), now).await
+        self.store.keep_notice_receivers(lease, kept.collect(), now).await?;
+        self.forget_those_gone(lease, now).await
+    }
+
+    /// Forgets what receivers were told that are gone: one that comes back is told anew. Where nobody is left, nobody looks any
+    /// more, and nothing is known of conditions.
+    async fn forget_those_gone(&self, lease: &NamedLease, now: Timestamp) -> Result<(), StoreError> {
+        let mut noted = NotedConditions::default();
+        for mut condition in self.store.notice_conditions().await? {
+            if self.receivers.is_empty() {
+                noted.forget.push(condition.key);
+            } else if condition.told.keys().any(|name| !self.receivers.contains_key(name)) {
+                condition.told.retain(|name, _| self.receivers.contains_key(name));
+                noted.put.push(condition);
+            }
+        }
+        match noted == NotedConditions::default() {
+            true => Ok(()),
+            false => self.store.note_conditions(lease, noted, now).await,
+        }
     }
 
     /// Takes the lease, where nobody has it.
@@ -221,7 +256,7 @@ impl Notifier {
             waiting: &waiting,
         };
         let noted = plan(known, &seen);
-        if noted == muster_store::NotedConditions::default() {
+        if noted == NotedConditions::default() {
             return Ok(());
         }
         self.store.note_conditions(lease, noted, now).await
@@ -267,7 +302,8 @@ impl Notifier {
         let mut looked_at = 0;
         let mut tenants = None;
         for place in places {
-            let (Some(receiver), Some(mut after)) = (self.receivers.get(&place.name), place.alerts_after) else {
+            let (Some(receiver), Some(mut after)) = (self.receivers.get(&place.name), place.alerts_after)
+            else {
                 continue;
             };
             for _ in 0..BATCHES_MAX {
@@ -372,7 +408,9 @@ impl Notifier {
                 let receiver = (self.build)(name);
                 match self.is_stopped(name).await? {
                     true => Ok((0, 0)),
-                    false => sender.step(&lease, &receiver).await.map(|stepped| (stepped.sent, stepped.failed)),
+                    false => {
+                        sender.step(&lease, &receiver).await.map(|stepped| (stepped.sent, stepped.failed))
+                    }
                 }
             });
             let steps: Vec<(usize, usize)> = future::try_join_all(steps).await?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use muster_model::{Tenant, TenantId};
-use muster_store::{NewNotice, NoticeCondition, NoticeSnooze, NoticeTold, NotedConditions, WAITING_MAX};
+use muster_store::{NewNotice, NotedConditions, NoticeCondition, NoticeSnooze, NoticeTold, WAITING_MAX};
 
 use super::conditions::{Condition, Facts, Urgency};
 use super::kind::Kind;
@@ -105,11 +105,8 @@ fn holds(
 
 /// Whether more has changed than that it was seen once more.
 fn is_worth_noting(before: &NoticeCondition, after: &NoticeCondition) -> bool {
-    let as_before = NoticeCondition {
-        last_seen_at: before.last_seen_at,
-        facts: before.facts.clone(),
-        ..after.clone()
-    };
+    let as_before =
+        NoticeCondition { last_seen_at: before.last_seen_at, facts: before.facts.clone(), ..after.clone() };
     as_before != *before || since(before.last_seen_at, after.last_seen_at) >= NOTED_EVERY
 }
 
@@ -157,7 +154,8 @@ fn tell(
         let notice =
             Notice::of_condition(event, kind, &condition.key, facts, began(condition, facts), seen.now);
         push(messages, (name, receiver), &notice, condition.tenant, seen.now);
-        let told = condition.told.entry(name.clone()).or_insert(NoticeTold { at: seen.now, last_at: seen.now });
+        let told =
+            condition.told.entry(name.clone()).or_insert(NoticeTold { at: seen.now, last_at: seen.now });
         told.last_at = seen.now;
     }
 }
@@ -206,7 +204,8 @@ pub fn push(
     now: Timestamp,
 ) {
     let quiet = receiver.keys.quiet.as_ref();
-    let held = quiet.filter(|quiet| quiet.hold_urgent || !is_urgent(notice)).and_then(|quiet| quiet.ends(now));
+    let held =
+        quiet.filter(|quiet| quiet.hold_urgent || !is_urgent(notice)).and_then(|quiet| quiet.ends(now));
     let content = serde_json::to_string(notice).expect("texts and numbers");
     messages.extend(receiver.targets().into_iter().map(|target| NewNotice {
         receiver: name.to_owned(),
@@ -423,7 +422,10 @@ mod tests {
             condition
         };
         assert_eq!(due(&mut world, &[down(), warning()]), []);
-        assert_eq!(due(&mut world, &[down(), warning()]), [true, false].into_iter().rev().collect::<Vec<_>>());
+        assert_eq!(
+            due(&mut world, &[down(), warning()]),
+            [true, false].into_iter().rev().collect::<Vec<_>>()
+        );
         assert_eq!(due(&mut world, &[down(), warning()]), [true, true], "reminders wait");
     }
 }

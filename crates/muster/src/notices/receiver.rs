@@ -109,9 +109,16 @@ impl Receiver {
             Self::Hook { hook, url, template, secret } => {
                 let posted = templates::write(*template, notices, url.expose(), secret.expose());
                 let sent = hook
-                    .post(posted.to.as_ref(), &format!("msg_{}", id.simple()), "application/json", posted.body.into())
+                    .post(
+                        posted.to.as_ref(),
+                        &format!("msg_{}", id.simple()),
+                        "application/json",
+                        posted.body.into(),
+                    )
                     .await;
-                let response = sent.map_err(Trouble::of_the_way)?;
+                // The sink, which posts by the same way, is what it is about elsewhere.
+                let response =
+                    sent.map_err(|reason| Trouble::of_the_way(reason.replace("the sink's", "its")))?;
                 let said = hook.words(&response);
                 let wait = Hook::asked_wait(&response);
                 let trouble = |reason: String, what| Err(Trouble { reason, what });
@@ -131,9 +138,10 @@ impl Receiver {
                         ),
                         About::Way(wait),
                     ),
-                    404 | 405 => {
-                        trouble(format!("there is no receiver at this address ({said}): check its url"), About::Way(wait))
-                    }
+                    404 | 405 => trouble(
+                        format!("there is no receiver at this address ({said}): check its url"),
+                        About::Way(wait),
+                    ),
                     _ => trouble(
                         format!("the receiver is busy or down ({said}); tried again later, by itself"),
                         About::Way(wait),

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use muster_model::Clock;
+use muster_model::{Clock, ContentHash};
 use muster_store::{NamedLease, NoticeFate, NoticeMessage, Store, StoreError};
+use uuid::Uuid;
 
 use super::message::Notice;
 use super::receiver::{About, Receiver, Trouble};
@@ -77,7 +78,8 @@ impl Sender {
         if !unreadable.is_empty() {
             stepped.failed += unreadable.len();
             let reason = "what it says cannot be read any more".to_owned();
-            let fates = unreadable.iter().map(|number| (*number, NoticeFate::Refused { reason: reason.clone() }));
+            let fates =
+                unreadable.iter().map(|number| (*number, NoticeFate::Refused { reason: reason.clone() }));
             self.settle(lease, fates.collect()).await?;
         }
         let receiver = match receiver {
@@ -95,18 +97,22 @@ impl Sender {
         };
         stepped.more |= groups.len() > SENT_MAX;
         for (place, group) in groups.iter().enumerate().take(SENT_MAX) {
-            let Some((first, _)) = group.first() else { continue };
             let notices: Vec<Notice> = group.iter().map(|(_, notice)| notice.clone()).collect();
-            match receiver.send(&notices, target, first.id).await {
+            match receiver.send(&notices, target, id_of(group)).await {
                 Ok(_) => {
                     stepped.sent += group.len();
-                    self.settle(lease, group.iter().map(|(message, _)| (message.number, NoticeFate::Sent)).collect())
-                        .await?;
+                    self.settle(
+                        lease,
+                        group.iter().map(|(message, _)| (message.number, NoticeFate::Sent)).collect(),
+                    )
+                    .await?;
                 }
                 Err(trouble) if trouble.what == About::Message => {
                     stepped.failed += group.len();
                     tracing::error!(
-                        receiver = self.name, reason = trouble.reason, messages = group.len(),
+                        receiver = self.name,
+                        reason = trouble.reason,
+                        messages = group.len(),
                         "a notice was refused for good; it is kept: `muster notice list`"
                     );
                     self.settle(lease, self.fates(group, &trouble)).await?;
@@ -152,6 +158,17 @@ impl Sender {
 
     async fn settle(&self, lease: &NamedLease, fates: Vec<(u64, NoticeFate)>) -> Result<(), StoreError> {
         self.store.settle_notices(lease, &self.name, fates, self.clock.now()).await
+    }
+}
+
+/// What a message is known by: one that tells of several is another one as soon as it tells of more.
+fn id_of(group: &[(NoticeMessage, Notice)]) -> Uuid {
+    match group {
+        [(one, _)] => one.id,
+        several => {
+            let ids: Vec<u8> = several.iter().flat_map(|(message, _)| *message.id.as_bytes()).collect();
+            Uuid::from_bytes(ContentHash::of(&ids).0)
+        }
     }
 }
 

@@ -176,9 +176,9 @@ impl Smtp {
         self.say(tcp, &format!("EHLO {hello}\r\n")).await?;
         let offers = self.answer(tcp).await?;
         self.expect(&offers, "250", "does not take EHLO")?;
-        let has_tls = offers.iter().any(|line| {
-            line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS"))
-        });
+        let has_tls = offers
+            .iter()
+            .any(|line| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS")));
         if !has_tls {
             return Err(Trouble::of_the_way(format!(
                 "the mail server {} offers no STARTTLS, and nothing is sent in the clear: use the port of tls = \"implicit\", or, on a \

@@ -31,7 +31,8 @@ pub fn key(named: &str, tenants: &[Tenant]) -> Result<(String, Option<TenantId>)
             words.collect::<Vec<_>>().join(", ")
         ));
     }
-    let tenant = tenants.iter().find(|tenant| tenant.slug.as_str() == subject || tenant.id.to_string() == subject);
+    let tenant =
+        tenants.iter().find(|tenant| tenant.slug.as_str() == subject || tenant.id.to_string() == subject);
     if tenant.is_none() && (kind == ALERTS || kind == "*") && subject != "*" {
         return Err(format!("there is no tenant `{}`", muster_model::text::shown(subject, 64)));
     }

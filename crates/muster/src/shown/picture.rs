@@ -19,7 +19,8 @@ use crate::shown::run::Run;
 use crate::shown::sinks::{SinkFacts, nothing_yet, sink_word};
 use crate::shown::state::{self, SourceFacts, source_word};
 use crate::shown::status::{
-    AppStatus, Ending, Expected, NoticesStatus, SinkStatus, Snapshot, SourceStatus, Standing, TenantStatus, Totals, Unrouted,
+    AppStatus, Ending, Expected, NoticesStatus, SinkStatus, Snapshot, SourceStatus, Standing, TenantStatus,
+    Totals, Unrouted,
 };
 
 /// How long it is shown that the store was put back from a copy.
@@ -56,8 +57,20 @@ impl Snapshot {
         let notices = notices(store, now).await?;
         let causes = Vec::new();
         let ends = ends(&tenants);
-        let mut picture =
-            Self { at: now, run, causes, totals, tenants, sinks, journal, room, apps, put_back, ends, notices };
+        let mut picture = Self {
+            at: now,
+            run,
+            causes,
+            totals,
+            tenants,
+            sinks,
+            journal,
+            room,
+            apps,
+            put_back,
+            ends,
+            notices,
+        };
         picture.causes = causes::causes(&picture);
         picture.causes.splice(0..0, store.trouble().map(causes::of_store));
         Ok(picture)

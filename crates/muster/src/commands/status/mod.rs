@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::{Call, Context};
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::note;
 use crate::shown::output;
 use crate::shown::screen::{self, Frame, History, Screen};
-use crate::shown::note::note;
 use crate::shown::status::Snapshot;
 use crate::wiring;
 
@@ -62,7 +62,9 @@ async fn notify(context: &Context) -> Result<(), Failed> {
     if let Some((sent, failed)) = notifier.once().await?
         && failed > 0
     {
-        note!("muster: {sent} notices were sent, {failed} were not; they are tried again: `muster notice list`");
+        note!(
+            "muster: {sent} notices were sent, {failed} were not; they are tried again: `muster notice list`"
+        );
     }
     Ok(())
 }

@@ -37,11 +37,8 @@ pub(super) fn write(notice: &Notice) -> Value {
         put("count", json!(notice.count));
     }
     if !notice.facts.is_empty() {
-        let facts: Map<String, Value> = notice
-            .facts
-            .iter()
-            .map(|(label, value)| (label.to_lowercase(), json!(value)))
-            .collect();
+        let facts: Map<String, Value> =
+            notice.facts.iter().map(|(label, value)| (label.to_lowercase(), json!(value))).collect();
         put("alert", Value::Object(facts));
     }
     json!({ "type": kind, "timestamp": notice.at, "data": data })

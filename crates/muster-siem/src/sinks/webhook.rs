@@ -11,6 +11,7 @@
 //!
 //! Source: Standard Webhooks, "Specification".
 
+mod address;
 mod hook;
 mod message;
 mod settings;
@@ -21,8 +22,9 @@ use std::time::Duration;
 use muster_http::Response;
 use muster_model::{DeliveryBatch, Report, Trouble};
 
+pub use self::address::HookUrl;
 pub use self::hook::{Hook, HookSettings};
-pub use self::settings::{BatchAs, HookUrl, WebhookSettings};
+pub use self::settings::{BatchAs, WebhookSettings};
 
 use self::message::Messages;
 use super::batch::{self, Formatted, Limits, Part, Sent, Way};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,7 +17,6 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::document::Document;
-use super::read::Read;
 use super::wording::without_values;
 use super::{Mistake, RouteSettings, Words};
 use crate::notices::kind::Kind;
@@ -286,7 +285,7 @@ impl NoticeSettings {
     }
 
     /// Mistakes that no key shows alone: the key, and why.
-    fn mistakes(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn mistakes(&self) -> Vec<(&'static str, String)> {
         match &self.way {
             NoticeWay::Mail(mail) => mail.mistakes(),
             NoticeWay::Webhook(hook) => hook.mistakes(),
@@ -452,15 +451,6 @@ pub(super) fn read(
 /// The keys that a section of whatever type has beside its own, for the schema.
 pub(super) fn shared() -> &'static [&'static str] {
     &SHARED
-}
-
-/// Mistakes that no key shows alone.
-pub(super) fn contradictions(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
-    for (name, receiver) in &read.notices {
-        for (key, message) in receiver.mistakes() {
-            say(&format!("notices.{name}"), key, message);
-        }
-    }
 }
 
 fn every_kind() -> Vec<Kind> {

@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use muster_model::{Asked, ChangeKind, Record, RouteFacts, Severity, Tenant};
 use muster_siem::detection::Detection;
-use muster_store::{JournalSlice, NewNotice, NotedAlerts};
+use muster_store::{JournalSlice, NotedAlerts};
 use url::Url;
 
 use super::conditions::{TenantNamed, Urgency};

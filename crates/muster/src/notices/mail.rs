@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::conditions::Urgency;
 use super::escape::{defanged, html};
 use super::message::{Event, Notice};
-use super::templates::{SAID_MAX, headline, more};
+use super::templates::parts::{SAID_MAX, headline, more};
 
 /// A subject of more is cut by those who show it.
 const SUBJECT_MAX: usize = 150;

@@ -18,3 +18,4 @@ pub mod sender;
 pub mod smtp;
 pub mod snoozes;
 pub mod templates;
+pub mod trouble;

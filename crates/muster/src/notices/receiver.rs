@@ -1,7 +1,5 @@
 //! A receiver of notices, ready to be sent to.
 
-use std::time::Duration;
-
 use lettre::message::Mailbox;
 use muster_model::{Secret, SecretReference};
 use muster_siem::sinks::{HeaderSource, Hook, HookUrl, Surroundings};
@@ -11,6 +9,7 @@ use super::mail;
 use super::message::Notice;
 use super::smtp::Smtp;
 use super::templates;
+use super::trouble::{About, Trouble};
 use crate::config::{NoticeSettings, NoticeWay, TemplateName};
 
 /// A receiver.
@@ -18,35 +17,6 @@ use crate::config::{NoticeSettings, NoticeWay, TemplateName};
 pub enum Receiver {
     Mail { smtp: Smtp, from: Mailbox, to: Vec<Mailbox> },
     Hook { hook: Hook, url: HookUrl, template: TemplateName, secret: Secret<String> },
-}
-
-/// Why a message did not get through.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
-    /// In words for the operator.
-    pub reason: String,
-    pub what: About,
-}
-
-/// What trouble is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum About {
-    /// The way there, which may be better later; or in so long, where somebody says so.
-    Way(Option<Duration>),
-    /// What was sent, which will be refused again.
-    Message,
-    /// The receiver wants nothing more.
-    Gone,
-}
-
-impl Trouble {
-    pub(super) fn of_the_way(reason: String) -> Self {
-        Self { reason, what: About::Way(None) }
-    }
-
-    pub(super) fn of_the_message(reason: String) -> Self {
-        Self { reason, what: About::Message }
-    }
 }
 
 impl Receiver {

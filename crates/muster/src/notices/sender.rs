@@ -14,7 +14,8 @@ use muster_store::{NamedLease, NoticeFate, NoticeMessage, Store, StoreError};
 use uuid::Uuid;
 
 use super::message::Notice;
-use super::receiver::{About, Receiver, Trouble};
+use super::receiver::Receiver;
+use super::trouble::{About, Trouble};
 
 /// So many messages are looked at in one step.
 const LOOKED_AT: u32 = 200;

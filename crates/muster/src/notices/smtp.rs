@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::receiver::Trouble;
+use super::trouble::Trouble;
 use crate::config::{MailSettings, MailTls};
 
 /// What one server may say in one conversation.

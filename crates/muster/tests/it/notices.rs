@@ -12,7 +12,7 @@ use muster::told::Told;
 use muster::wiring;
 use muster_emulator::{Area, Config, Fault, FaultKind};
 use muster_model::{Clock, ManualClock};
-use muster_store::{Heartbeat, InstanceId, NamedLease, NoticeReceiver, NoticeState, Store};
+use muster_store::{Heartbeat, InstanceId, NamedLease, NoticeReceiver, NoticeState};
 use rustix::fs::FlockOperation;
 use rustix::process::Signal;
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
-use super::settings::HookUrl;
+use super::address::HookUrl;
 use super::signature::Signer;
 use crate::sinks::headers::{self, Headers};
 use crate::sinks::http::{self, ReceiverWords};

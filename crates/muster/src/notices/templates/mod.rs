@@ -4,6 +4,7 @@
 
 mod opsgenie;
 mod pagerduty;
+pub(super) mod parts;
 mod servicenow;
 mod slack;
 mod standard;
@@ -11,16 +12,9 @@ mod teams;
 
 use url::Url;
 
+use self::parts::Posted;
 use super::message::Notice;
 use crate::config::TemplateName;
-
-/// What is posted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Posted {
-    /// Where, if not at the receiver's own address.
-    pub to: Option<Url>,
-    pub body: String,
-}
 
 /// What a template says of notices: of one, or of several where people read it. `address` is the receiver's, and `secret`
 /// what belongs into the body.
@@ -36,33 +30,6 @@ pub fn write(template: TemplateName, notices: &[Notice], address: &Url, secret: 
         TemplateName::Opsgenie => opsgenie::write(first, address),
         TemplateName::Servicenow => here(servicenow::write(first)),
     }
-}
-
-/// So many of several notices are said one by one.
-pub(super) const SAID_MAX: usize = 30;
-
-/// The headline of several notices.
-pub(super) fn headline(notices: &[Notice]) -> String {
-    use super::message::Event;
-    let count = |events: &[Event]| notices.iter().filter(|notice| events.contains(&notice.event)).count();
-    let parts = [
-        (count(&[Event::Alert]), "alert"),
-        (count(&[Event::Began]), "new condition"),
-        (count(&[Event::Reminder]), "reminder"),
-        (count(&[Event::Ended]), "end"),
-    ];
-    let parts: Vec<String> = parts
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| crate::shown::cause::plural(count as u64, what))
-        .collect();
-    format!("Muster: {}", parts.join(", "))
-}
-
-/// What stands in for those that are not said one by one.
-pub(super) fn more(notices: &[Notice]) -> Option<String> {
-    let more = notices.len().saturating_sub(SAID_MAX);
-    (more > 0).then(|| format!("and {more} more; the SIEM and `muster notice list` have all of them"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::Posted;
+use super::parts::Posted;
 use crate::notices::conditions::Urgency;
 use crate::notices::escape::cut;
 use crate::notices::message::{Event, Notice};

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::{SAID_MAX, headline, more};
+use super::parts::{SAID_MAX, headline, more};
 use crate::notices::escape::{cut, defanged, slack};
 use crate::notices::message::Notice;
 

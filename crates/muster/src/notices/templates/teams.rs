@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use super::{SAID_MAX, headline, more};
+use super::parts::{SAID_MAX, headline, more};
 use crate::notices::conditions::Urgency;
 use crate::notices::escape::{cut, defanged};
 use crate::notices::message::{Event, Notice};

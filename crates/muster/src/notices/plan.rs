@@ -64,7 +64,9 @@ pub fn plan(known: Vec<NoticeCondition>, seen: &Seen<'_>) -> NotedConditions {
             continue;
         }
         let gone_since = before.last_seen_at.max(seen.watching_since);
-        if since(gone_since, seen.now) < over_after(kind, before.returns) {
+        // What nobody was told of has nothing to come back from.
+        let returns = if before.told.is_empty() { 0 } else { before.returns };
+        if since(gone_since, seen.now) < over_after(kind, returns) {
             continue;
         }
         let ended = NoticeCondition { ended_at: Some(gone_since), ..before };
@@ -95,9 +97,9 @@ fn holds(
     };
     match before {
         None => new(0),
-        Some(NoticeCondition { ended_at: Some(ended_at), returns, .. }) => {
+        Some(NoticeCondition { ended_at: Some(ended_at), returns, told, .. }) => {
             let is_back = now.duration_since(ended_at) < RETURNS_WITHIN;
-            new(if is_back { returns.saturating_add(1) } else { 0 })
+            new(if is_back { returns.saturating_add(u32::from(!told.is_empty())) } else { 0 })
         }
         Some(before) => NoticeCondition { facts, last_seen_at: now.max(before.last_seen_at), ..before },
     }

@@ -26,8 +26,8 @@ use tokio_rustls::TlsConnector;
 use super::trouble::Trouble;
 use crate::config::{MailSettings, MailTls};
 
-/// What one server may say in one conversation.
-const SAID_BYTES_MAX: usize = 256 << 10;
+/// What one server may say in one conversation: many times what any does, and little enough to be read at once.
+const SAID_BYTES_MAX: usize = 16 << 10;
 /// What a line of it may hold before TLS.
 const LINE_BYTES_MAX: usize = 1_000;
 /// What stands for the greeting that the server gave before TLS.

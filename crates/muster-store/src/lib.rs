@@ -32,6 +32,7 @@ mod lifetime;
 mod look;
 mod migrate;
 mod nodes;
+mod notices;
 mod packing;
 mod passes;
 mod postgres;
@@ -80,6 +81,10 @@ pub use lifetime::{CopyContents, Lifetime, OpenMode, Restoration};
 pub use look::StoreLook;
 pub use migrate::{MoveStep, MovedStore, MovedTable, abandon_move, migrate};
 pub use nodes::{Node, Nodes};
+pub use notices::{
+    KeptReceiver, NewNotice, NotedAlerts, NotedConditions, NoticeCondition, NoticeFate, NoticeMessage,
+    NoticeReceiver, NoticeSnooze, NoticeState, NoticeTold, Notices, TenantHabit, WAITING_MAX,
+};
 pub use passes::{CursorState, Passes};
 pub use postgres::{PostgresAddress, PostgresSettings, SslMode};
 pub use pull_clients::{NewPullClient, ProcessedBatch, ProcessedSpan, PullClient, PullClients, SecretHash};

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::{
     AuditLog, Checks, Credentials, DeadLetters, Deliveries, Grants, Heartbeats, Invitations, Journal,
-    JournalBound, KeyRing, Keys, Leases, Ledger, Lifetime, MasterKey, Nodes, OpenMode, Passes,
+    JournalBound, KeyRing, Keys, Leases, Ledger, Lifetime, MasterKey, Nodes, Notices, OpenMode, Passes,
     PostgresAddress, PullClients, ReadKeys, Replays, Searches, SignIns, Sources, SqlStore, StoreError,
     StoreLook, Tenants, Tickets,
 };
@@ -45,6 +45,7 @@ pub trait Store:
     + Lifetime
     + Heartbeats
     + Nodes
+    + Notices
     + 'static
 {
 }
@@ -73,7 +74,7 @@ impl<T> Store for T where
         + Lifetime
         + Heartbeats
         + Nodes
-        + Nodes
+        + Notices
         + 'static
 {
 }

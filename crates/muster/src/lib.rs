@@ -24,6 +24,7 @@ pub mod heartbeat;
 pub mod journal_bound;
 pub mod lifecycle;
 mod new_file;
+pub mod notices;
 mod often;
 pub mod outage;
 mod pattern;

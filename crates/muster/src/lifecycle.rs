@@ -47,7 +47,7 @@ use crate::web::onboarding::OnboardingHandle;
 use crate::web::public::PublicListener;
 use crate::web::pull_api::PullHandle;
 use crate::web::server::{self, Served};
-use crate::wiring::{Parts, fetch_secrets, open_store};
+use crate::wiring::{Parts, fetch_secrets, notifier, open_store};
 use crate::{outage, route_changes, route_gaps, unrouted};
 
 /// So many changes of routes are told at a reload.
@@ -325,6 +325,7 @@ async fn settings_loaded(
             "streams": settings.streams.keys().collect::<Vec<_>>(),
             "apps": settings.apps.keys().collect::<Vec<_>>(),
             "sinks": settings.sinks.keys().collect::<Vec<_>>(),
+            "notices": settings.notices.keys().collect::<Vec<_>>(),
             "routes": settings.routes.len(),
             // What `muster settings diff` holds others against: hashes by section and key.
             "sections": settings.sections,
@@ -409,11 +410,16 @@ impl Engine {
         });
         let file = settings.store.url.is_none().then(|| settings.path(&settings.store.path));
         let disk = (Arc::clone(store), Arc::clone(clock), file);
-        let (told, token) = (Arc::clone(about.0), stop.clone());
+        let (told, troubles, token) = (Arc::clone(about.0), about.1.clone(), stop.clone());
         let shadows = settings.shadows().into_keys().collect();
         tasks.spawn(async move {
-            outage::watch(disk.0, disk.1, (disk.2, shadows), told, token).await;
+            outage::watch(disk.0, disk.1, (disk.2, shadows), troubles, told, token).await;
             "watch over sinks that are down"
+        });
+        let (notifier, token) = (notifier(settings, (store, clock), instance, about.0), stop.clone());
+        tasks.spawn(async move {
+            notifier.run(token).await;
+            "telling of people"
         });
         let keeper = Keeper::of(settings, store, clock);
         let (told, token) = (Arc::clone(about.0), stop.clone());

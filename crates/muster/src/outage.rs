@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::often::Often;
 use crate::shown::output::duration;
+use crate::troubles::Troubles;
 
+/// The part of `muster run` that has the trouble, in its heartbeat.
+const DISK: &str = "disk";
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
 /// A sink that is down for less is not told of here.
@@ -43,9 +46,22 @@ pub struct Notice {
     pub left: SignedDuration,
 }
 
+impl Notice {
+    /// In words, for whoever should do something.
+    fn in_words(&self) -> String {
+        let left = duration(Duration::try_from(self.left).unwrap_or_default());
+        format!(
+            "{} records are owed to sinks that are down ({}), and at its present growth the disk that holds the store is full in \
+             about {left}: mend the sinks, make room, or take them out of the routes",
+            self.owed,
+            self.sinks.join(", ")
+        )
+    }
+}
+
 impl Outage {
-    /// What is to be told of these sinks, given how large the store is and how much space is left, in bytes.
-    pub fn notice(
+    /// What lies ahead with these sinks, given how large the store is and how much space is left, in bytes.
+    pub fn ahead(
         &mut self,
         sinks: &[SinkTotals],
         (size, free): (u64, u64),
@@ -66,11 +82,15 @@ impl Outage {
         let seconds = u128::from(free) * u128::from(watched.as_secs().unsigned_abs()) / u128::from(grown);
         let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
         let left = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
-        if !self.told.is_due(Often::soon(seconds)?, now) {
-            return None;
-        }
+        Often::soon(seconds)?;
         let owed = down.iter().map(|sink| sink.owed).sum();
         Some(Notice { sinks: down.iter().map(|sink| sink.sink.clone()).collect(), since, owed, left })
+    }
+
+    /// Whether the log is told of it now: it is, now and then.
+    pub fn is_due(&mut self, ahead: &Notice, now: Timestamp) -> bool {
+        let left = ahead.left.as_secs().unsigned_abs();
+        Often::soon(left).is_some_and(|every| self.told.is_due(every, now))
     }
 }
 
@@ -79,6 +99,7 @@ pub async fn watch(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     (path, shadows): (Option<PathBuf>, BTreeSet<String>),
+    troubles: Troubles,
     log: Arc<crate::told::Told>,
     stop: CancellationToken,
 ) {
@@ -90,10 +111,12 @@ pub async fn watch(
                 sinks.retain(|sink| !shadows.contains(&sink.sink));
                 // Of a database's disk only the database knows.
                 if let Some((path, space)) = path.as_ref().and_then(|path| Some((path, space(path)?))) {
-                    outage
-                        .notice(&sinks, space, clock.now())
-                        .into_iter()
-                        .for_each(|notice| tell(&notice, path));
+                    let ahead = outage.ahead(&sinks, space, clock.now());
+                    // So that `muster status` shows it, and people are told.
+                    troubles.set(DISK, ahead.as_ref().map(Notice::in_words).as_deref());
+                    if let Some(ahead) = ahead.filter(|ahead| outage.is_due(ahead, clock.now())) {
+                        tell(&ahead, path);
+                    }
                 }
             }
             Err(error) => log.store.failed("look for sinks that are down", &error, clock.now()),
@@ -161,7 +184,9 @@ mod tests {
     /// A store that grows by a gigabyte each day, on a disk with 40 left.
     fn day_of(outage: &mut Outage, hour: i64) -> Option<Notice> {
         let grown = GB / 24 * u64::try_from(hour).expect("after the beginning");
-        outage.notice(&[down(0)], (10 * GB + grown, 40 * GB - grown), at(hour * HOUR))
+        let now = at(hour * HOUR);
+        let ahead = outage.ahead(&[down(0)], (10 * GB + grown, 40 * GB - grown), now)?;
+        outage.is_due(&ahead, now).then_some(ahead)
     }
 
     #[test]
@@ -189,14 +214,14 @@ mod tests {
         let new = down(2 * DAY);
         for hour in 0..48 {
             let size = 10 * GB + GB * u64::try_from(hour).expect("a number");
-            assert_eq!(outage.notice(&[well.clone(), new.clone()], (size, GB), at(hour * HOUR)), None);
+            assert_eq!(outage.ahead(&[well.clone(), new.clone()], (size, GB), at(hour * HOUR)), None);
         }
-        assert!(outage.notice(&[down(0)], (60 * GB, GB), at(2 * DAY)).is_some());
+        assert!(outage.ahead(&[down(0)], (60 * GB, GB), at(2 * DAY)).is_some());
         let mut outage = Outage::default();
         for hour in 0..48 {
-            assert_eq!(outage.notice(&[down(0)], (10 * GB, GB), at(hour * HOUR)), None, "it does not grow");
+            assert_eq!(outage.ahead(&[down(0)], (10 * GB, GB), at(hour * HOUR)), None, "it does not grow");
         }
         // A clock that was ahead has left nothing behind.
-        assert_eq!(outage.notice(&[down(0)], (20 * GB, GB), at(0)), None);
+        assert_eq!(outage.ahead(&[down(0)], (20 * GB, GB), at(0)), None);
     }
 }

@@ -27,6 +27,8 @@ use crate::collect::{Collector, News, Pace, Skews, Streams, Swept};
 use crate::config::{AppSettings, ReadSecret, SearchSettings, Settings};
 use crate::deliver::{Breaker, Deliverer};
 use crate::exit_code::{Exit, Failed};
+use crate::notices::notifier::Notifier;
+use crate::notices::receiver::Receiver;
 use crate::routing::Router;
 use crate::sink_handle::SinkHandle;
 use crate::told::Told;
@@ -387,6 +389,33 @@ pub(crate) async fn test_sink(
         store.close().await;
     }
     tested.map_err(without_name(name))
+}
+
+/// What tells people, by these settings.
+pub fn notifier(
+    settings: &Settings,
+    (store, clock): (&Arc<dyn Store>, &Arc<dyn Clock>),
+    instance: InstanceId,
+    told: &Arc<Told>,
+) -> Notifier {
+    let (own, its_clock) = (Arc::new(settings.clone()), Arc::clone(clock));
+    let build = Arc::new(move |name: &str| notice_receiver(&own, name, &its_clock));
+    Notifier::new(settings, (store, clock), instance, told, build)
+}
+
+/// The way to a receiver of notices.
+///
+/// # Errors
+/// Why there is none, in words for the operator.
+pub(crate) fn notice_receiver(
+    settings: &Settings,
+    name: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<Receiver, String> {
+    let Some(receiver) = settings.notices.get(name) else {
+        return Err("it is not in the settings".to_owned());
+    };
+    Receiver::build(receiver, &surroundings(settings, Arc::clone(clock), None))
 }
 
 /// The way to the search that a sink's settings name, for `muster sink verify`.

@@ -78,7 +78,7 @@ pub use splunk_search::{FoundVersion, RECORDS_MAX, SearchedFor, SplunkSearch};
 pub use stdout::{Stdout, StdoutSettings};
 pub use syslog::{Confirm, Framing, Rfc, Syslog, SyslogSettings, Transport};
 pub use tickets::{AskedTicket, HearAnswers, KeepTickets, Said};
-pub use webhook::{BatchAs, HookUrl, Webhook, WebhookSettings};
+pub use webhook::{BatchAs, Hook, HookSettings, HookUrl, Webhook, WebhookSettings};
 
 /// A sink's section of the settings.
 #[derive(Debug, Clone)]

@@ -11,24 +11,25 @@
 //!
 //! Source: Standard Webhooks, "Specification".
 
+mod address;
+mod hook;
 mod message;
 mod settings;
 mod signature;
 
 use std::time::Duration;
 
-use muster_http::{Client, Response};
+use muster_http::Response;
 use muster_model::{DeliveryBatch, Report, Trouble};
-use reqwest::Method;
-use reqwest::header::CONTENT_TYPE;
 
-pub use self::settings::{BatchAs, HookUrl, WebhookSettings};
+pub use self::address::HookUrl;
+pub use self::hook::{Hook, HookSettings};
+pub use self::settings::{BatchAs, WebhookSettings};
 
 use self::message::Messages;
-use self::signature::Signer;
 use super::batch::{self, Formatted, Limits, Part, Sent, Way};
 use super::error::SinkError;
-use super::http::{self, ReceiverWords};
+use super::http;
 use super::settings::{Settings, Surroundings, bytes};
 use crate::formats::{BodyTemplate, Encoding};
 
@@ -38,8 +39,6 @@ const REQUESTS_MAX: usize = 8;
 const EVENTS_MAX: usize = 1_000;
 /// A receiver that wants no more is asked again after so long.
 const GONE_WAIT: Duration = Duration::from_secs(3600);
-const WORDS: ReceiverWords =
-    ReceiverWords { product: "the webhook", service: "a webhook", place: "the receiver" };
 
 /// A webhook's receiver.
 #[derive(Debug)]
@@ -49,8 +48,7 @@ pub struct Webhook {
     encoding: Encoding,
     /// The body of each record, where it is not the format's event.
     body: Option<BodyTemplate>,
-    client: Client,
-    signer: Signer,
+    hook: Hook,
     way: Way,
 }
 
@@ -67,13 +65,12 @@ impl Webhook {
             }
             let body = settings.body.as_deref().map(BodyTemplate::compile).transpose();
             let body = body.map_err(|why| format!("body: {why}"))?;
-            let signer = Signer::new(&settings.signing_secrets, around)?;
-            Ok((encoding, body, signer, settings.client(around, REQUESTS_MAX)?))
+            Ok((encoding, body, Hook::build(&settings.hook(), around, REQUESTS_MAX)?))
         });
-        let (encoding, body, signer, client) =
+        let (encoding, body, hook) =
             made.map_err(|problem| SinkError::Settings { sink: name.to_owned(), problem })?;
         let way = Way::of(format!("sink `{name}` ({})", settings.target()));
-        Ok(Self { name: name.to_owned(), settings, encoding, body, client, signer, way })
+        Ok(Self { name: name.to_owned(), settings, encoding, body, hook, way })
     }
 
     pub(super) async fn deliver(&self, batch: DeliveryBatch<'_>, tickets: &dyn super::KeepTickets) -> Report {
@@ -108,22 +105,11 @@ impl Webhook {
     /// Sends the events of `part` in one request.
     async fn send(&self, part: &Part, messages: &Messages) -> Sent {
         let (id, body) = (messages.id_of(part), messages.body_of(part));
-        let mut request = self
-            .client
-            .request(Method::POST, self.settings.url.expose().as_str())
-            .header(CONTENT_TYPE, self.settings.content_type());
-        for (name, value) in self.signer.headers(&id, &body) {
-            request = request.header(name, value);
-        }
-        // Whatever becomes of the rest of an answer, a 2xx is one.
-        let response = match self.client.send_for_status(request.body(body)).await {
+        let response = match self.hook.post(None, &id, self.settings.content_type(), body).await {
             Ok(response) => response,
-            Err(error) => {
-                let reason = http::no_answer(&error, self.settings.timeout.0, WORDS);
-                return Sent::Retry(Some(self.trouble(&reason, None)));
-            }
+            Err(reason) => return Sent::Retry(Some(self.trouble(&reason, None))),
         };
-        let said = self.words(&response);
+        let said = self.hook.words(&response);
         match response.status {
             200..=299 => Sent::Delivered,
             413 => Sent::TooLarge(format!("the receiver takes no request of this size ({said})")),
@@ -135,7 +121,7 @@ impl Webhook {
 
     /// Why a request was refused as a whole, and what to do about it.
     fn refusal(&self, response: &Response) -> Trouble {
-        let said = self.words(response);
+        let said = self.hook.words(response);
         let (reason, wait) = match response.status {
             410 => (
                 format!(
@@ -166,12 +152,6 @@ impl Webhook {
         self.trouble(&reason, http::asked_wait(response).or(wait))
     }
 
-    /// What it said, short and safe to print. Many say back the address that was asked for.
-    fn words(&self, response: &Response) -> String {
-        let said = self.settings.url.hidden_in(&String::from_utf8_lossy(&response.body));
-        http::words(response.status, said.as_bytes())
-    }
-
     fn trouble(&self, reason: &str, after: Option<Duration>) -> Trouble {
         Trouble { reason: format!("sink `{}` ({}): {reason}", self.name, self.settings.target()), after }
     }
@@ -180,10 +160,8 @@ impl Webhook {
     /// webhook tells without one.
     pub(super) async fn test(&self) -> Result<String, SinkError> {
         let unusable = |trouble: Trouble| SinkError::unusable(&self.name, &trouble);
-        let request = self.client.request(Method::HEAD, self.settings.url.expose().as_str());
-        let response = self.client.send_for_status(request).await.map_err(|error| {
-            unusable(self.trouble(&http::no_answer(&error, self.settings.timeout.0, WORDS), None))
-        })?;
+        let looked = self.hook.look().await;
+        let response = looked.map_err(|reason| unusable(self.trouble(&reason, None)))?;
         let target = self.settings.target();
         match response.status {
             401 | 403 | 410 | 429 | 500 | 502..=504 => Err(unusable(self.refusal(&response))),

@@ -18,6 +18,7 @@ mod journal;
 mod kit;
 mod leases;
 mod ledger;
+mod notices;
 mod passes;
 mod pull_clients;
 mod replays;
@@ -54,4 +55,5 @@ pub async fn run_all(engine: &mut dyn Engine) {
     leases::run_all(engine).await;
     ledger::run_all(engine).await;
     heartbeats::run_all(engine).await;
+    notices::run_all(engine).await;
 }

@@ -19,6 +19,7 @@ use crate::{KeyRing, SigningKey, StoreError};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_start.sql"),
     include_str!("../../migrations/postgres/0002_replay_id.sql"),
+    include_str!("../../migrations/postgres/0003_notices.sql"),
 ];
 /// The least layout that this version works with: a node of the version before goes on while others are upgraded, since each
 /// step leaves what that version needs. `layout.works_with` says the same from the other side.

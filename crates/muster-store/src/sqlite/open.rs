@@ -36,6 +36,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0015_confirmed.sql"),
     include_str!("../../migrations/sqlite/0016_leased_to.sql"),
     include_str!("../../migrations/sqlite/0017_replay_id.sql"),
+    include_str!("../../migrations/sqlite/0018_notices.sql"),
 ];
 /// The step that makes the place of the signing key and of the audit log.
 pub(crate) const IDENTITY: i64 = 2;

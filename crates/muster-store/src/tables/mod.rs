@@ -27,6 +27,7 @@ pub(crate) mod living;
 pub(crate) mod meta;
 mod nodes;
 mod notes;
+mod notices;
 mod owing;
 mod passes;
 mod promotion;

@@ -373,6 +373,9 @@ async fn remove_belongings(connection: &mut Connection, id: TenantId) -> Result<
         "DELETE FROM tenant_tag WHERE tenant_no = ?",
         "DELETE FROM pull_client WHERE tenant_no = ?",
         "DELETE FROM processed WHERE tenant_no = ?",
+        "DELETE FROM notice_condition WHERE tenant_no = ?",
+        "DELETE FROM notice_message WHERE tenant_no = ?",
+        "DELETE FROM notice_snooze WHERE tenant_no = ?",
     ] {
         query(sql).bind(tenant_no).execute(&mut *connection).await?;
     }

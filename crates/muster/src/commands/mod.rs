@@ -24,6 +24,7 @@ mod ledger;
 mod man;
 mod moment;
 mod node;
+mod notice;
 mod recorded;
 mod replay;
 mod restore;
@@ -114,6 +115,9 @@ pub(crate) enum Command {
     /// The processes that share a PostgreSQL store, and what is each one's share.
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// Who is told of trouble and of alerts, by mail and webhooks: what was sent, and what nobody is told of for a while.
+    #[command(subcommand)]
+    Notice(notice::NoticeCommand),
     /// Where Muster keeps what it remembers: make it, move it.
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -171,6 +175,7 @@ impl Command {
             Self::App(command) => call.open(async |context| app::run(command, call, context).await).await,
             Self::Token(command) => token::run(command, call).await,
             Self::Node(command) => call.open(async |context| node::run(command, context).await).await,
+            Self::Notice(command) => call.open(async |context| notice::run(command, context).await).await,
             Self::Store(command) => store::run(command, call).await,
             Self::Backup(args) => call.open(async |context| backup::run(args, context).await).await,
             Self::Restore(args) => restore::run(args, call).await,

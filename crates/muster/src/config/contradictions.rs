@@ -20,7 +20,7 @@ const JOURNAL_LEAST: u64 = 1 << 20;
 
 const CHECKS: &[Check] = &[
     routes, hunts, streams, sinks, sink_files, apps, key_vault, cloud, network, numbers, onboarding,
-    pull_api, journal, siem_feed, store,
+    pull_api, journal, siem_feed, store, notices,
 ];
 
 pub(super) fn of(read: &Read, folder: &Path) -> Vec<Mistake> {
@@ -128,6 +128,14 @@ fn sinks(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
             let key = read.places.key_in(&section, &message);
             let message = message.strip_prefix("mapping: ").unwrap_or(&message).to_owned();
             say(&section, &key, message);
+        }
+    }
+}
+
+fn notices(read: &Read, _: &Path, say: &mut dyn FnMut(&str, &str, String)) {
+    for (name, receiver) in &read.notices {
+        for (key, message) in receiver.mistakes() {
+            say(&format!("notices.{name}"), key, message);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::wording::without_credentials;
 pub type Fingerprints = BTreeMap<String, BTreeMap<String, String>>;
 
 /// Sections whose own sections have names.
-const NAMED: [&str; 4] = ["apps", "hunts", "streams", "sinks"];
+const NAMED: [&str; 5] = ["apps", "hunts", "streams", "sinks", "notices"];
 
 /// Of all files together. A user and password in an address are left out: a hash of little would give them away.
 pub(super) fn of(files: &[(PathBuf, String)]) -> Fingerprints {

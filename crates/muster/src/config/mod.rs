@@ -17,6 +17,7 @@ mod hunts;
 mod key_vault;
 mod mistake;
 mod network;
+mod notices;
 mod onboarding;
 mod places;
 mod public_address;
@@ -46,6 +47,10 @@ pub use hunts::{Hunt, HuntApi, HuntSettings};
 pub use key_vault::KeyVaultSettings;
 pub use mistake::{Consequence, Mistake, Mistakes};
 pub use network::NetworkSettings;
+pub use notices::{
+    AlertSettings, MailSettings, MailTls, NoticeHookSettings, NoticeKeys, NoticeSettings, NoticeWay,
+    QuietSettings, TemplateName,
+};
 pub use onboarding::OnboardingSettings;
 pub use pull_api::PullApiSettings;
 pub use routes::{Objection, RouteSettings};

@@ -11,8 +11,8 @@ use super::places::Places;
 use super::sinks::SinkSection;
 use super::{
     AppSettings, CloudSettings, CollectSettings, HuntSettings, KeyVaultSettings, Mistake, NetworkSettings,
-    OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SiemFeedSettings, StoreSettings,
-    StreamSettings, sinks,
+    NoticeSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SiemFeedSettings,
+    StoreSettings, StreamSettings, notices, sinks,
 };
 
 /// The sections as they are found, in whatever file.
@@ -31,6 +31,7 @@ pub(super) struct Read {
     pub(super) hunts: BTreeMap<String, HuntSettings>,
     pub(super) streams: BTreeMap<String, StreamSettings>,
     pub(super) sinks: BTreeMap<String, SinkSection>,
+    pub(super) notices: BTreeMap<String, NoticeSettings>,
     /// Also those of which a part had to be left out.
     pub(super) routes: Vec<RouteSettings>,
     /// Every app, query, stream and sink that has a section, also a wrong one.
@@ -38,12 +39,13 @@ pub(super) struct Read {
     pub(super) hunt_names: BTreeSet<String>,
     pub(super) stream_names: BTreeSet<String>,
     pub(super) sink_names: BTreeSet<String>,
+    pub(super) notice_names: BTreeSet<String>,
     pub(super) places: Places,
     /// How many routes were met.
     pub(super) routes_met: usize,
 }
 
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "store",
     "cloud",
     "network",
@@ -58,6 +60,7 @@ const SECTIONS: [&str; 14] = [
     "streams",
     "sinks",
     "routes",
+    "notices",
 ];
 
 impl Read {
@@ -91,13 +94,17 @@ impl Read {
                     let found = (&mut self.sinks, &mut self.sink_names);
                     document.named(&name, found, value, places, mistakes, sinks::read);
                 }
+                "notices" => {
+                    let found = (&mut self.notices, &mut self.notice_names);
+                    document.named(&name, found, value, places, mistakes, notices::read);
+                }
                 "routes" => {
                     take_routes((&mut self.routes, &mut self.routes_met), document, value, places, mistakes)
                 }
                 _ => {
                     let meant = did_you_mean(&name, SECTIONS);
                     let message = format!(
-                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, pull_api, siem_feed, apps.NAME, hunts.NAME, streams.NAME, sinks.NAME or [[routes]]"
+                        "`{name}` is not a section{meant}: use store, cloud, network, collect, server, key_vault, onboarding, pull_api, siem_feed, apps.NAME, hunts.NAME, streams.NAME, sinks.NAME, notices.NAME or [[routes]]"
                     );
                     mistakes.push(document.mistake_at(&key.span(), "", None, &message));
                 }

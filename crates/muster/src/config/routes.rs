@@ -65,7 +65,9 @@ fn all_sources() -> Vec<SourcePattern> {
     SourcePattern::ALL.to_vec()
 }
 
-fn sources<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<SourcePattern>, D::Error> {
+pub(super) fn sources<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<SourcePattern>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     let (mut sources, mut wrong) = (Vec::new(), Vec::new());
     for name in &names {
@@ -240,6 +242,11 @@ impl RouteSettings {
     /// Whether a pattern of `tenants` fits a tenant.
     pub fn names(pattern: &str, (slug, id): (&Slug, TenantId)) -> bool {
         matches(pattern, slug.as_str()) || matches(pattern, &id.to_string())
+    }
+
+    /// Whether a text fits a pattern in which `*` stands for any letters.
+    pub fn fits(pattern: &str, text: &str) -> bool {
+        matches(pattern, text)
     }
 
     /// Whether a pattern of `tags` fits one of a tenant's.

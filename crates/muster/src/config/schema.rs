@@ -16,9 +16,9 @@ use muster_siem::sinks::{
 
 use super::sinks::SinkKeys;
 use super::{
-    AppSettings, CloudSettings, CollectSettings, HuntSettings, KeyVaultSettings, NetworkSettings,
-    OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings, SiemFeedSettings, StoreSettings,
-    StreamSettings,
+    AppSettings, CloudSettings, CollectSettings, HuntSettings, KeyVaultSettings, MailSettings,
+    NetworkSettings, NoticeHookSettings, NoticeKeys, OnboardingSettings, PullApiSettings, RouteSettings,
+    ServerSettings, SiemFeedSettings, StoreSettings, StreamSettings,
 };
 
 /// Where `init` tells editors to look, beside the settings file.
@@ -29,7 +29,7 @@ const NO_KEY: &str = "no_such_key";
 const DEPTH_MAX: u32 = 6;
 
 /// Texts of which one at least can be read wherever a text can.
-const TEXTS: [&str; 18] = [
+const TEXTS: [&str; 21] = [
     "x",
     "https://stand-in.example",
     "00000000-0000-4000-8000-000000000001",
@@ -48,6 +48,9 @@ const TEXTS: [&str; 18] = [
     "file:///x",
     "tcp",
     "en",
+    "22:00",
+    "mon",
+    "soc@stand-in.example",
 ];
 const NUMBERS: [i64; 5] = [1, 0, 5, 100, 10_000];
 
@@ -71,12 +74,15 @@ pub fn schema() -> Json {
     ] {
         properties.insert(name.to_owned(), section);
     }
+    let receivers =
+        [receiver("mail", &read::<MailSettings>), receiver("webhook", &read::<NoticeHookSettings>)];
     let sinks: Vec<Json> = SinkSettings::TYPES.into_iter().map(sink).collect();
     for (name, section) in [
         ("apps", object(&read::<AppSettings>)),
         ("hunts", object(&read::<HuntSettings>)),
         ("streams", object(&read::<StreamSettings>)),
         ("sinks", json!({ "type": "object", "required": ["type"], "oneOf": sinks })),
+        ("notices", json!({ "type": "object", "required": ["type"], "oneOf": receivers })),
     ] {
         let named = json!({
             "type": "object",
@@ -121,6 +127,18 @@ fn sink(kind: &str) -> Json {
     let keys = own["properties"].as_object_mut().expect("a section has properties");
     keys.insert("type".to_owned(), json!({ "const": kind }));
     for key in SinkKeys::names(kind) {
+        keys.insert((*key).to_owned(), beside["properties"][key].clone());
+    }
+    own
+}
+
+/// A receiver's section, with the keys that every type has.
+fn receiver(kind: &str, reader: &dyn Fn(Table) -> Said) -> Json {
+    let mut own = object(reader);
+    let beside = object(&read::<NoticeKeys>);
+    let keys = own["properties"].as_object_mut().expect("a section has properties");
+    keys.insert("type".to_owned(), json!({ "const": kind }));
+    for key in super::notices::shared() {
         keys.insert((*key).to_owned(), beside["properties"][key].clone());
     }
     own

@@ -13,8 +13,9 @@ use super::places::Places;
 use super::read::Read;
 use super::{
     AppSettings, CloudSettings, CollectSettings, Fingerprints, Hunt, HuntSettings, KeyVaultSettings, Mistake,
-    Mistakes, NetworkSettings, OnboardingSettings, PullApiSettings, RouteSettings, ServerSettings,
-    SiemFeedSettings, SinkKeys, StoreSettings, Stream, StreamSettings, contradictions, files, fingerprints,
+    Mistakes, NetworkSettings, NoticeSettings, OnboardingSettings, PullApiSettings, RouteSettings,
+    ServerSettings, SiemFeedSettings, SinkKeys, StoreSettings, Stream, StreamSettings, contradictions, files,
+    fingerprints,
 };
 
 /// The settings of one Muster, checked.
@@ -47,6 +48,8 @@ pub struct Settings {
     /// What their sections say of each, whatever its type.
     pub sink_keys: BTreeMap<String, SinkKeys>,
     pub routes: Vec<RouteSettings>,
+    /// `[notices.NAME]`: who is told of conditions and alerts.
+    pub notices: BTreeMap<String, NoticeSettings>,
     /// Where all of them stand.
     places: Places,
 }
@@ -156,6 +159,7 @@ impl Settings {
             sink_keys: read.sinks.iter().map(|(name, of)| (name.clone(), of.keys.clone())).collect(),
             sinks: read.sinks.into_iter().map(|(name, of)| (name, of.settings)).collect(),
             routes: read.routes,
+            notices: read.notices,
             places: read.places,
         }
     }
@@ -182,6 +186,7 @@ impl Settings {
         references.extend(self.apps.values().flat_map(AppSettings::secrets).map(|(_, place)| place));
         references.extend(self.sinks.values().flat_map(|sink| sink.any().secrets()).map(|(_, place)| place));
         references.extend(self.streams.values().flat_map(Stream::secrets));
+        references.extend(self.notices.values().flat_map(NoticeSettings::secrets).map(|(_, place)| place));
         references.extend(self.sink_keys.values().flat_map(|keys| &keys.search).map(|search| &search.token));
         references
     }

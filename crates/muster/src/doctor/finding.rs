@@ -29,6 +29,7 @@ pub(crate) enum Part {
     Tenant,
     Sink,
     Stream,
+    Notice,
 }
 
 impl Part {
@@ -44,6 +45,7 @@ impl Part {
             Self::Tenant => "tenant",
             Self::Sink => "sink",
             Self::Stream => "stream",
+            Self::Notice => "notice",
         }
     }
 
@@ -53,7 +55,7 @@ impl Part {
             Self::Settings | Self::Key => Exit::Settings,
             Self::Store => Exit::Store,
             Self::Tenant | Self::Host => Exit::Microsoft,
-            Self::Sink => Exit::Sink,
+            Self::Sink | Self::Notice => Exit::Sink,
             Self::Disk | Self::Run | Self::Clock | Self::Stream => Exit::Failure,
         }
     }

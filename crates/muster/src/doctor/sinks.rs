@@ -1,4 +1,4 @@
-//! Sinks and streams, tried as `muster sink test` and `muster validate --connect` try them.
+//! Sinks, streams and receivers of notices, tried as `muster sink test` and `muster validate --connect` try them.
 
 use std::sync::Arc;
 
@@ -16,13 +16,15 @@ pub(super) async fn look(
     clock: &Arc<dyn Clock>,
     until: Instant,
 ) -> Vec<Finding> {
-    let (sinks, streams) = tokio::join!(
+    let (sinks, streams, receivers) = tokio::join!(
         validation::try_sinks(settings, clock, until),
-        validation::try_streams(settings, clock, look, until)
+        validation::try_streams(settings, clock, look, until),
+        validation::try_receivers(settings, clock, until)
     );
     let sinks = sinks.iter().map(|tried| finding(Part::Sink, tried, settings));
     let streams = streams.iter().map(|tried| finding(Part::Stream, tried, settings));
-    sinks.chain(streams).collect()
+    let receivers = receivers.iter().map(|tried| finding(Part::Notice, tried, settings));
+    sinks.chain(streams).chain(receivers).collect()
 }
 
 fn finding(part: Part, tried: &Tried, settings: &Settings) -> Finding {
@@ -30,6 +32,7 @@ fn finding(part: Part, tried: &Tried, settings: &Settings) -> Finding {
     let about = format!("{kind}s.{name}");
     let again = match part {
         Part::Sink => format!("`muster sink test {name}`"),
+        Part::Notice => format!("`muster notice test {name}`"),
         _ => "`muster validate --connect`".to_owned(),
     };
     let place = settings.mistake(&about, "", "");

@@ -1,5 +1,6 @@
 //! A cause of trouble: whose it is, and how it is told.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -20,6 +21,8 @@ pub enum Subject {
     /// Microsoft's API, or the way to it.
     Microsoft,
     Sink(String),
+    /// A receiver of notices.
+    Receiver(String),
     Routes,
     /// Each tenant's own.
     Tenants,
@@ -45,6 +48,7 @@ impl fmt::Display for Subject {
             Self::App(app) => write!(f, "app {app}"),
             Self::Microsoft => f.write_str("microsoft"),
             Self::Sink(sink) => write!(f, "sink {sink}"),
+            Self::Receiver(receiver) => write!(f, "notices {receiver}"),
             Self::Routes => f.write_str("routes"),
             Self::Tenants => f.write_str("tenants"),
         }
@@ -57,6 +61,7 @@ pub fn in_words(subject: &Subject, meaning: &str) -> String {
         Subject::App(app) => format!("app `{app}`: {meaning}"),
         Subject::Microsoft => format!("Microsoft: {meaning}"),
         Subject::Sink(sink) => format!("sink `{sink}` {meaning}"),
+        Subject::Receiver(receiver) => format!("notices `{receiver}` {meaning}"),
         Subject::Part(part) => format!("{part}: {meaning}"),
         Subject::Run | Subject::Routes | Subject::Tenants => meaning.to_owned(),
     }
@@ -79,6 +84,12 @@ pub struct Cause {
     pub records: u64,
     /// Some of the tenants.
     pub examples: Vec<String>,
+    /// The kind of trouble in words, without whom it is of and who suffers.
+    #[serde(skip)]
+    pub meaning: String,
+    /// All of the tenants, where it is each one's own.
+    #[serde(skip)]
+    pub all: BTreeSet<String>,
 }
 
 /// How bad it is.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_microsoft::{Fault, SourceWord};
-use muster_store::{CheckOutcome, PartTrouble};
+use muster_store::{CheckOutcome, NoticeReceiver, PartTrouble};
 
 use crate::shown::cause::{Cause, Level, Subject, in_words, plural};
 use crate::shown::output::{duration, number};
@@ -26,6 +26,8 @@ pub fn of_store(what: String) -> Cause {
         tenants: 0,
         records: 0,
         examples: Vec::new(),
+        meaning: String::new(),
+        all: BTreeSet::new(),
     }
 }
 
@@ -80,6 +82,7 @@ pub fn causes(now: &Snapshot) -> Vec<Cause> {
     all.extend(sinks);
     all.extend(journal_causes(now));
     all.extend(run_causes(now));
+    all.extend(receiver_causes(now));
     all.sort_by_key(|cause| (cause.level, std::cmp::Reverse(cause.tenants)));
     all
 }
@@ -198,6 +201,8 @@ fn told(((subject, code), suffering): ((Subject, String), Suffering)) -> Cause {
         tenants: tenants.len() as u64,
         records,
         examples,
+        meaning,
+        all: tenants,
     }
 }
 
@@ -256,6 +261,8 @@ fn sink_causes(now: &Snapshot) -> Vec<Cause> {
             tenants: sink.waiting_tenants,
             records: sink.owed,
             examples: Vec::new(),
+            meaning: String::new(),
+            all: BTreeSet::new(),
         })
     };
     // On a shadow nothing depends.
@@ -282,6 +289,8 @@ fn cause(
         tenants: 0,
         records: 0,
         examples: Vec::new(),
+        meaning: String::new(),
+        all: BTreeSet::new(),
     }
 }
 
@@ -316,6 +325,29 @@ fn journal_causes(now: &Snapshot) -> Vec<Cause> {
     }
     found
 }
+
+/// Receivers of notices that take none: people are not told what they should know.
+fn receiver_causes(now: &Snapshot) -> Vec<Cause> {
+    let told = |receiver: &NoticeReceiver| {
+        let why = receiver.last_error.as_deref().unwrap_or("it does not answer");
+        let (code, meaning, since_at) = match (receiver.stopped_at, receiver.failing_since) {
+            (Some(at), _) => ("stopped", format!("gets nothing any more: {why}"), at),
+            (None, Some(at)) if since(at, now.at) >= RECEIVER_FAILS_FOR => {
+                let waiting = plural(receiver.waiting, "message");
+                ("failing", format!("takes nothing; {waiting} for it: {why}"), at)
+            }
+            _ => return None,
+        };
+        let subject = Subject::Receiver(receiver.name.clone());
+        let what = in_words(&subject, &meaning);
+        let remedy = "try it with `muster notice test`; `muster notice list` shows what waits";
+        Some(cause(&subject, code, Level::Warning, what, remedy, Some(since_at)))
+    };
+    now.notices.iter().flat_map(|notices| &notices.receivers).filter_map(told).collect()
+}
+
+/// A receiver that has failed for less may be about to work: greylisting takes minutes.
+const RECEIVER_FAILS_FOR: Duration = Duration::from_secs(300);
 
 /// `muster run` that does not run, and parts of it that do not work. Sinks and apps among them are told as such.
 fn run_causes(now: &Snapshot) -> Vec<Cause> {

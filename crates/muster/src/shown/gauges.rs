@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use metrics::gauge;
 use muster_microsoft::SourceWord;
-use muster_store::CheckOutcome;
+use muster_store::{CheckOutcome, NoticeReceiver};
 
 use crate::shown::run::RunState;
 use crate::shown::sinks::SinkWord;
@@ -71,6 +71,13 @@ pub fn set(snapshot: &Snapshot) {
     for sink in &snapshot.sinks {
         set_sink(sink);
     }
+    for receiver in snapshot.notices.iter().flat_map(|notices| &notices.receivers) {
+        set_receiver(receiver);
+    }
+    if let Some(notices) = &snapshot.notices {
+        gauge!("muster_notices_snoozed").set(notices.snoozes.len() as f64);
+        gauge!("muster_notice_conditions").set(notices.open.values().sum::<u64>() as f64);
+    }
     gauge!("muster_dead_letters").set(snapshot.journal.dead_letters as f64);
     gauge!("muster_journal_bytes").set(snapshot.journal.stored_bytes as f64);
     if let Some(room) = &snapshot.room {
@@ -127,6 +134,18 @@ fn set_sink(sink: &SinkStatus) {
         gauge!("muster_sink_last_success_timestamp_seconds", "sink" => sink.sink.clone())
             .set(at.as_second() as f64);
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
+fn set_receiver(receiver: &NoticeReceiver) {
+    let labels = [("receiver", receiver.name.clone())];
+    let fails = receiver.failing_since.is_some() || receiver.stopped_at.is_some();
+    gauge!("muster_notice_failing", &labels).set(one_if(fails));
+    gauge!("muster_notice_waiting", &labels).set(receiver.waiting as f64);
+    gauge!("muster_notice_sent", &labels).set(receiver.sent as f64);
+    gauge!("muster_notice_refused", &labels).set(receiver.refused as f64);
+    gauge!("muster_notice_untold_alerts", &labels)
+        .set((receiver.skipped + receiver.snoozed + receiver.old) as f64);
 }
 
 fn one_if(holds: bool) -> f64 {

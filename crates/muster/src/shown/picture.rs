@@ -20,8 +20,8 @@ use crate::shown::run::Run;
 use crate::shown::sinks::{SinkFacts, nothing_yet, sink_word};
 use crate::shown::state::{self, SourceFacts, source_word};
 use crate::shown::status::{
-    AppStatus, Ending, Expected, Owed, SinkStatus, Snapshot, SourceStatus, Standing, TenantStatus, Totals,
-    Unrouted, part_troubles,
+    AppStatus, Ending, Expected, NoticesStatus, Owed, SinkStatus, Snapshot, SourceStatus, Standing,
+    TenantStatus, Totals, Unrouted, part_troubles,
 };
 
 /// How long it is shown that the store was put back from a copy.
@@ -57,14 +57,43 @@ impl Snapshot {
         };
         let mut put_back = store.restorations().await?;
         put_back.retain(|restoration| now.duration_since(restoration.at).as_secs() < PUT_BACK_SHOWN_SECONDS);
+        let notices = notices(store, now).await?;
         let causes = Vec::new();
         let ends = ends(&tenants);
-        let mut picture =
-            Self { at: now, run, nodes, causes, totals, tenants, sinks, journal, room, apps, put_back, ends };
+        let mut picture = Self {
+            at: now,
+            run,
+            nodes,
+            causes,
+            totals,
+            tenants,
+            sinks,
+            journal,
+            room,
+            apps,
+            put_back,
+            ends,
+            notices,
+        };
         picture.causes = causes::causes(&picture);
         picture.causes.splice(0..0, store.trouble().map(causes::of_store));
         Ok(picture)
     }
+}
+
+/// Who is told of trouble; nothing where nobody is, and nobody is to be left alone.
+async fn notices(store: &dyn Store, now: Timestamp) -> Result<Option<NoticesStatus>, StoreError> {
+    let (receivers, snoozes) = (store.notice_receivers().await?, store.notice_snoozes(now).await?);
+    if receivers.is_empty() && snoozes.is_empty() {
+        return Ok(None);
+    }
+    let mut open: BTreeMap<String, u64> = BTreeMap::new();
+    for condition in store.notice_conditions().await? {
+        if condition.ended_at.is_none() && !condition.told.is_empty() {
+            *open.entry(condition.kind).or_default() += 1;
+        }
+    }
+    Ok(Some(NoticesStatus { receivers, snoozes, open }))
 }
 
 /// The sources that are read although Microsoft has said the end of their API.

@@ -10,6 +10,7 @@ use crossterm::{cursor, execute, queue, terminal};
 use muster_microsoft::SourceWord;
 use muster_microsoft::sources::AnnouncedEnd;
 use muster_model::Purpose;
+use muster_store::NoticeReceiver;
 
 use crate::access::checks::CLOCK;
 use crate::shown::cause::{self, plural};
@@ -39,6 +40,7 @@ pub fn status(output: &Output, now: &Snapshot, earlier: Option<&Snapshot>, frame
     text.push_str(&trouble(output, now, frame.width));
     text.push_str(&put_back(now));
     text.push_str(&ends(now, frame.width));
+    text.push_str(&notices(now, frame.width));
     text.push_str("\n\n");
     text.push_str(&sinks(output, now, earlier, frame.width));
     text.push_str("\n\n");
@@ -80,6 +82,35 @@ fn ends(now: &Snapshot, width: Option<usize>) -> String {
         format!("\n{}", wrapped(&line, width, "  "))
     };
     now.ends.iter().map(line).collect()
+}
+
+/// Who is told of trouble, and what nobody is told of for a while.
+fn notices(now: &Snapshot, width: Option<usize>) -> String {
+    let Some(notices) = &now.notices else { return String::new() };
+    let mut text = String::new();
+    let mut line = |line: &str| text.push_str(&format!("\n{}", wrapped(line, width, "  ")));
+    if !notices.receivers.is_empty() {
+        let sum = |of: fn(&NoticeReceiver) -> u64| notices.receivers.iter().map(of).sum::<u64>();
+        let (waiting, refused) = (sum(|of| of.waiting), sum(|of| of.refused));
+        let mut parts = vec![
+            format!("{} told", plural(notices.receivers.len() as u64, "receiver")),
+            format!("{} open", plural(notices.open.values().sum(), "condition")),
+        ];
+        if waiting > 0 {
+            parts.push(format!("{} waiting", plural(waiting, "message")));
+        }
+        if refused > 0 {
+            parts.push(format!("{} refused for good", number(refused)));
+        }
+        line(&format!("  notices: {}", parts.join(" · ")));
+    }
+    if let Some(next) = notices.snoozes.iter().map(|snooze| snooze.until).min() {
+        line(&format!(
+            "! {} snoozed, the first until {next:.0}: `muster notice list`",
+            plural(notices.snoozes.len() as u64, "kind of notice")
+        ));
+    }
+    text
 }
 
 /// Whether anything runs, and the totals.
@@ -424,6 +455,7 @@ mod tests {
             apps: Vec::new(),
             put_back: Vec::new(),
             ends: Vec::new(),
+            notices: None,
         }
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use muster_microsoft::{Fault, SourceWord};
 use muster_model::{Slug, Source, TenantId, TenantState};
-use muster_store::{Check, CheckOutcome, JournalTotals, PartTrouble, Restoration};
+use muster_store::{
+    Check, CheckOutcome, JournalTotals, NoticeReceiver, NoticeSnooze, PartTrouble, Restoration,
+};
 use serde::Serialize;
 
 use crate::config::{JournalBound, Settings};
@@ -85,6 +87,20 @@ pub struct Snapshot {
     pub put_back: Vec<Restoration>,
     /// Sources that are read although Microsoft has said the end of their API.
     pub ends: Vec<Ending>,
+    /// Who is told of trouble, where anybody is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notices: Option<NoticesStatus>,
+}
+
+/// How it is with telling people.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoticesStatus {
+    /// The receivers of the settings.
+    pub receivers: Vec<NoticeReceiver>,
+    /// What nobody is told of for a while.
+    pub snoozes: Vec<NoticeSnooze>,
+    /// Conditions that hold, by kind.
+    pub open: BTreeMap<String, u64>,
 }
 
 /// A source that Microsoft has said the end of.

@@ -46,12 +46,14 @@ pub async fn connect(settings: &Settings, clock: &Arc<dyn Clock>, within: Durati
     let until = Instant::now() + within;
     let keys = wiring::key_ring(settings).ok();
     let look = wiring::look_at_store(settings, keys.as_ref()).await.ok();
-    let (mut tried, sinks, streams) = tokio::join!(
+    let (mut tried, sinks, streams, receivers) = tokio::join!(
         apps(settings, clock, look.as_ref(), until),
         try_sinks(settings, clock, until),
-        try_streams(settings, clock, look.as_ref(), until)
+        try_streams(settings, clock, look.as_ref(), until),
+        try_receivers(settings, clock, until)
     );
     tried.extend(sinks);
+    tried.extend(receivers);
     tried.extend(streams);
     tried.sort_by(|one, other| (one.outcome, &one.what).cmp(&(other.outcome, &other.what)));
     tried
@@ -69,6 +71,25 @@ pub(crate) async fn try_sinks(settings: &Settings, clock: &Arc<dyn Clock>, until
         Tried { what: format!("sink {name}"), outcome, finding, tenants: Vec::new() }
     });
     stream::iter(tests).map(FutureExt::boxed).buffer_unordered(SIDE_BY_SIDE).collect().await
+}
+
+/// The way to each receiver of notices, without a notice.
+pub(crate) async fn try_receivers(settings: &Settings, clock: &Arc<dyn Clock>, until: Instant) -> Vec<Tried> {
+    let looks = settings.notices.keys().map(|name| async move {
+        let look = async {
+            match wiring::notice_receiver(settings, name, clock) {
+                Ok(receiver) => receiver.look().await,
+                Err(problem) => Err(problem),
+            }
+        };
+        let (outcome, finding) = match tokio::time::timeout_at(until, look).await {
+            Ok(Ok(finding)) => (Outcome::Works, finding),
+            Ok(Err(problem)) => (Outcome::Fails, problem),
+            Err(_) => (Outcome::Fails, "it did not answer in the time that was given".to_owned()),
+        };
+        Tried { what: format!("notice {name}"), outcome, finding, tenants: Vec::new() }
+    });
+    stream::iter(looks).map(FutureExt::boxed).buffer_unordered(SIDE_BY_SIDE).collect().await
 }
 
 /// Lists what lies in each stream's place, of one tenant that has it.

@@ -10,6 +10,7 @@ mod connect;
 mod hunts;
 mod listen;
 mod microsoft;
+mod notices;
 mod routes;
 mod sinks;
 mod sources;
@@ -25,7 +26,7 @@ use muster_model::Clock;
 
 pub use self::at_start::AtStart;
 pub use self::connect::{Outcome, Tried, connect};
-pub(crate) use self::connect::{try_sinks, try_streams};
+pub(crate) use self::connect::{try_receivers, try_sinks, try_streams};
 pub(crate) use self::sources::lacking;
 use self::subject::Subject;
 use crate::config::{Consequence, Mistake, Mistakes, Settings};
@@ -55,6 +56,7 @@ const PARTS: &[Check] = &[
     sources::announced_ends,
     hunts::hunts,
     streams::streams,
+    notices::receivers,
     at_start::restart,
 ];
 

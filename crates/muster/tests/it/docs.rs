@@ -25,6 +25,12 @@ pub(crate) const SINKS: [(&str, &str); SinkSettings::TYPES.len()] = [
     ("object_store", "url = \"file:///a\""),
 ];
 
+/// What a receiver of notices of each type needs at least.
+pub(crate) const RECEIVERS: [&str; 2] = [
+    "[notices.a]\ntype = \"mail\"\nserver = \"mail.example\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]",
+    "[notices.a]\ntype = \"webhook\"\nurl = \"https://hooks.example/x\"",
+];
+
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -132,6 +138,19 @@ fn every_key_of_the_settings_is_documented_and_no_other() {
         assert_eq!(documented.get(section), Some(&keys(section)), "{section}");
     }
     assert_eq!(documented.get("[[routes]]"), Some(&keys("[[routes]]")));
+    let mut there = BTreeSet::new();
+    for receiver in RECEIVERS {
+        for key in keys(receiver) {
+            match key.as_str() {
+                "alerts" | "quiet" => {
+                    let table = format!("{receiver}\n[notices.a.{key}]");
+                    there.extend(keys(&table).into_iter().map(|inner| format!("{key}.{inner}")));
+                }
+                _ => drop(there.insert(key)),
+            }
+        }
+    }
+    assert_eq!(documented.get("[notices.NAME]"), Some(&there));
 
     assert_eq!(SINKS.map(|(kind, _)| kind), SinkSettings::TYPES);
     let settings = read("docs/settings.md");
@@ -381,6 +400,18 @@ fn the_table_of_answers_is_documented() {
     let text = read("docs/answers.md");
     let documented: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert_eq!(documented, rows, "docs/answers.md should have:\n{}", rows.join("\n"));
+}
+
+#[test]
+fn every_condition_is_documented() {
+    let rows =
+        muster::notices::kind::Kind::ALL.map(|kind| format!("| `{}` | {} |", kind.as_str(), kind.meaning()));
+    let text = read("docs/notices.md");
+    let table = text.lines().skip_while(|line| !line.starts_with("| condition |")).skip(2);
+    let documented: Vec<&str> = table.take_while(|line| line.starts_with("| ")).collect();
+    assert_eq!(documented, rows, "docs/notices.md should have:\n{}", rows.join("\n"));
+    let templates = muster::config::TemplateName::ALL.map(|(name, _)| format!("| `{name}` |"));
+    assert!(templates.iter().all(|row| text.contains(row)), "{templates:?}");
 }
 
 /// The words that states are told in, with their rules, and what trouble means.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::docs::{SINKS, documents, keys, muster, read, root, spans};
+use crate::docs::{RECEIVERS, SINKS, documents, keys, muster, read, root, spans};
 
 fn sink(kind: &str) -> String {
     let needs = SINKS.iter().find(|(name, _)| *name == kind).expect("a type of sink").1;
@@ -24,6 +24,8 @@ fn keys_of(section: &str) -> Option<BTreeSet<String>> {
         ["hunts", _] => keys("[hunts.a]\nquery = \"T\""),
         ["streams", _] => keys("[streams.a]\nurl = \"file:///a\""),
         ["sinks", _] => SINKS.iter().flat_map(|(kind, _)| keys(&sink(kind))).collect(),
+        ["notices", _] => RECEIVERS.iter().flat_map(|receiver| keys(receiver)).collect(),
+        ["notices", _, table] => keys(&format!("{}\n[notices.a.{table}]", RECEIVERS[0])),
         ["sinks", _, table] => {
             let kind = if keys(&sink("splunk_hec")).contains(*table) { "splunk_hec" } else { "syslog" };
             keys(&format!("{}\n[sinks.a.{table}]", sink(kind)))
@@ -47,6 +49,9 @@ fn all_keys() -> BTreeSet<String> {
         "apps.a",
         "hunts.a",
         "streams.a",
+        "notices.a",
+        "notices.a.alerts",
+        "notices.a.quiet",
         "sinks.a",
         "sinks.a.cef",
         "sinks.a.leef",

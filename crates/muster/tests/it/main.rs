@@ -49,6 +49,7 @@ mod matrix;
 mod memory;
 mod nats;
 mod nodes;
+mod notices;
 mod object_store;
 mod onboarding;
 mod otlp;

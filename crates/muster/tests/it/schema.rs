@@ -6,7 +6,7 @@ use jsonschema::Validator;
 use muster::config::{Settings, schema};
 use serde_json::Value;
 
-use crate::docs::{SINKS, root};
+use crate::docs::{RECEIVERS, SINKS, root};
 
 fn validator() -> Validator {
     jsonschema::draft7::new(&schema()).expect("a schema")
@@ -53,6 +53,10 @@ fn every_example_and_what_init_writes_fits_the_schema() {
     for (kind, needs) in SINKS {
         texts.push((kind.to_owned(), format!("[sinks.a]\ntype = \"{kind}\"\n{needs}\nshadow = true\n")));
     }
+    for receiver in RECEIVERS {
+        let more = "quiet = { from = \"22:00\", to = \"07:00\", days = [\"mon\"], time_zone = \"UTC\" }\nalerts = {}";
+        texts.push((receiver.to_owned(), format!("{receiver}\n{more}\n")));
+    }
     for (name, text) in texts {
         assert_eq!(objections(&validator, &text), Vec::<String>::new(), "{name}");
     }
@@ -83,6 +87,11 @@ fn what_is_unknown_is_refused_by_both() {
     }
     for (kind, needs) in SINKS {
         wrong.push(format!("[sinks.a]\ntype = \"{kind}\"\n{needs}\nno_such_key = 1\n"));
+    }
+    for receiver in RECEIVERS {
+        wrong.push(format!("{receiver}\nno_such_key = 1\n"));
+        wrong.push(format!("{receiver}\nquiet = {{ no_such_key = 1 }}\n"));
+        wrong.push(format!("{receiver}\nconditions = [\"no_such_condition\"]\n"));
     }
     for text in wrong {
         assert_ne!(mistakes(&text), Vec::<String>::new(), "Muster takes\n{text}");

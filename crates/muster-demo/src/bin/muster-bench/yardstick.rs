@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::task::JoinSet;
 
 /// The first argument with which the program is the yardstick.
 pub(crate) const AS_YARDSTICK: &str = "as-yardstick";
@@ -87,13 +87,20 @@ pub(crate) async fn run(path: &Path) -> anyhow::Result<()> {
     let work: Work = serde_json::from_slice(&std::fs::read(path)?)?;
     let folder = Path::new(&work.folder).to_owned();
     let files = Arc::new(Mutex::new(Files::open(&folder)?));
-    let tenants = work.tenants.clone();
-    let yardstick = Arc::new(Yardstick { http: reqwest::Client::new(), files, work });
-    let mut done = futures_util::stream::iter(tenants)
-        .map(|tenant| tokio::spawn(Arc::clone(&yardstick).tenant(tenant)))
-        .buffer_unordered(TENANTS_AT_ONCE);
-    while let Some(tenant) = done.next().await {
-        tenant??;
+    let mut tenants = work.tenants.clone().into_iter();
+    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
+    let yardstick = Arc::new(Yardstick { http, files, work });
+    let mut at_work = JoinSet::new();
+    loop {
+        while at_work.len() < TENANTS_AT_ONCE
+            && let Some(tenant) = tenants.next()
+        {
+            at_work.spawn(Arc::clone(&yardstick).tenant(tenant));
+        }
+        match at_work.join_next().await {
+            Some(tenant) => tenant??,
+            None => break,
+        }
     }
     File::create(folder.join(DONE))?;
     std::future::pending().await

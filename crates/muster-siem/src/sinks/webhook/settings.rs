@@ -1,28 +1,18 @@
 //! The settings of a webhook.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use muster_http::Client;
 use muster_model::{ByteSize, SecretReference, Span};
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, Deserializer};
-use url::Url;
 
+use super::address::HookUrl;
+use super::hook::HookSettings;
 use crate::formats::{
     BigEvents, CefOptions, EcsOptions, Encoding, LeefOptions, MappingOptions, OcsfOptions, SplunkOptions,
 };
 use crate::sinks::headers::{self, Headers};
-use crate::sinks::http;
-use crate::sinks::settings::{
-    EncodingKeys, FormatName, FormatOptions, Settings, Surroundings, one_url, seconds, word,
-};
-use crate::sinks::tls;
-
-/// Shorter parts of a path are no secrets.
-const SECRET_LEAST: usize = 8;
-/// Headers that the sink writes by itself.
-const OWN_HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+use crate::sinks::settings::{EncodingKeys, FormatName, FormatOptions, Settings, seconds, word};
 
 /// `type = "webhook"`: records posted to an address.
 #[derive(Debug, Clone, Deserialize)]
@@ -98,37 +88,6 @@ pub struct WebhookSettings {
     pub concurrency: u32,
 }
 
-/// An address whose path may be a secret, as with the incoming webhooks of chat services: only its origin is shown.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct HookUrl(#[serde(deserialize_with = "url")] Url);
-
-impl HookUrl {
-    /// The whole address, for the call that goes there. Never for a message.
-    #[must_use]
-    pub fn expose(&self) -> &Url {
-        &self.0
-    }
-
-    /// Scheme, host and port.
-    #[must_use]
-    pub fn origin(&self) -> String {
-        http::origin(&self.0)
-    }
-
-    /// A text without what of the path could be a secret.
-    pub(super) fn hidden_in(&self, text: &str) -> String {
-        let secrets = self.0.path_segments().into_iter().flatten().filter(|part| part.len() >= SECRET_LEAST);
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[…]"))
-    }
-}
-
-impl fmt::Debug for HookUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.origin())
-    }
-}
-
 /// Whether a request holds one event or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BatchAs {
@@ -176,7 +135,7 @@ impl Settings for WebhookSettings {
     }
 
     fn mistakes(&self) -> Vec<String> {
-        let mut mistakes = headers::mistakes(&self.headers, &OWN_HEADERS);
+        let mut mistakes = self.hook().mistakes();
         if self.content_type.as_ref().is_some_and(|kind| HeaderValue::from_str(kind).is_err()) {
             mistakes.push("content_type holds a character that no header has".to_owned());
         }
@@ -198,12 +157,6 @@ impl Settings for WebhookSettings {
         if self.client_certificate.is_some() != self.client_key.is_some() {
             mistakes.push("client_certificate and client_key belong together".to_owned());
         }
-        let at = muster_http::not_public_host(self.url.expose());
-        if let Some((address, why)) = at.filter(|_| !self.allow_private) {
-            mistakes.push(format!(
-                "its url leads to {address}, which is {why}: set allow_private = true if that is meant"
-            ));
-        }
         mistakes
     }
 }
@@ -218,27 +171,18 @@ impl WebhookSettings {
         }
     }
 
-    pub(super) fn client(&self, around: &Surroundings<'_>, requests_max: usize) -> Result<Client, String> {
-        let headers = headers::read(&self.headers, around)?;
-        let proxy = around.proxy.clone()?;
-        if proxy.is_some() && !self.allow_private {
-            return Err(
-                "the proxy of [network] connects in its place, and where it leads then cannot be seen from here: set \
-                 allow_private = true when the proxy itself keeps private networks closed"
-                    .to_owned(),
-            );
+    /// Whatever is posted to.
+    pub(super) fn hook(&self) -> HookSettings {
+        HookSettings {
+            url: self.url.clone(),
+            allow_private: self.allow_private,
+            signing_secrets: self.signing_secrets.clone(),
+            headers: self.headers.clone(),
+            timeout: self.timeout.0,
+            ca_file: self.ca_file.clone(),
+            identity: (self.client_certificate.clone(), self.client_key.clone()),
         }
-        let ca_file = around.path(self.ca_file.as_ref());
-        let identity = (around.path(self.client_certificate.as_ref()), self.client_key.as_ref());
-        let tls = tls::with_identity(ca_file.as_deref(), identity, around)?;
-        let options =
-            http::Connection { tls, public_only: !self.allow_private, ..http::Connection::default() };
-        http::client_with(headers, self.timeout.0, ca_file.as_deref(), proxy, requests_max, options)
     }
-}
-
-fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
-    one_url(deserializer, "https://hooks.example/muster")
 }
 
 fn batch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BatchAs, D::Error> {

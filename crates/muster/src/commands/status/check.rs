@@ -52,6 +52,10 @@ pub(crate) struct CheckArgs {
     /// For monitoring systems: one line, and exit code 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN).
     #[arg(long, conflicts_with_all = ["watch", "failing", "all"])]
     pub(super) check: bool,
+    /// Where `muster run` does not run, tell the receivers of notices so: for a timer beside the service. Does nothing while it
+    /// runs, which tells by itself.
+    #[arg(long, requires = "check")]
+    pub(super) notify: bool,
     /// Time since a source was last read to its end: WARNING,CRITICAL.
     #[arg(long, value_name = "W,C", default_value = "15m,1h", requires = "check")]
     lag: Threshold<Span>,

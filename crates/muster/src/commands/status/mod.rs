@@ -3,15 +3,21 @@
 mod check;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use muster_store::InstanceId;
+use uuid::Uuid;
 
 use super::{Call, Context};
 use crate::exit_code::{Exit, Failed};
+use crate::shown::note::note;
 use crate::shown::output;
 use crate::shown::screen::{self, Frame, History, Screen};
 use crate::shown::status::Snapshot;
 use crate::shown::watch::run::Options;
 use crate::shown::watch::terminal;
+use crate::wiring;
 
 /// So many tenants are shown unless all are asked for.
 const TENANTS_MAX: usize = 50;
@@ -54,6 +60,29 @@ pub(crate) async fn call(args: &Args, call: &Call) -> Result<Exit, Failed> {
     }
 }
 
+/// Tells people that nothing runs, where that is so: what does not run cannot say it. The line above is for the program that
+/// called; this has no other word than a failure's.
+async fn notify(context: &Context) -> Result<(), Failed> {
+    if context.settings.notices.is_empty() {
+        note!("muster: --notify tells nobody: there is no [notices.NAME] in the settings");
+        return Ok(());
+    }
+    if context.snapshot().await?.run.is_running() {
+        return Ok(());
+    }
+    let (store, clock) = (&context.store, &context.clock);
+    let instance = InstanceId(Uuid::new_v4());
+    let notifier = wiring::notifier(&context.settings, (store, clock), instance, &Arc::default());
+    if let Some((sent, failed)) = notifier.once().await?
+        && failed > 0
+    {
+        note!(
+            "muster: {sent} notices were sent, {failed} were not; they are tried again: `muster notice list`"
+        );
+    }
+    Ok(())
+}
+
 fn say(line: &str) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     std::io::Write::write_all(&mut out, format!("{line}\n").as_bytes())?;
@@ -64,6 +93,9 @@ async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     if args.check.check {
         let (line, verdict) = check::check(&args.check, &context.snapshot().await?);
         say(&line)?;
+        if args.check.notify {
+            notify(context).await?;
+        }
         return Ok(verdict.exit());
     }
     let take = async || -> Result<Snapshot, Failed> {

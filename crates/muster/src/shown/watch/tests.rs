@@ -198,6 +198,7 @@ fn picture(tenants: usize, second: i64, nodes: bool) -> Snapshot {
             dead_letters: 3,
         },
         room: None,
+        notices: None,
         apps: Vec::new(),
         put_back: Vec::new(),
         ends: Vec::new(),

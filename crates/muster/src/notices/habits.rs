@@ -1,0 +1,69 @@
+//! Which tenants are silent for longer than is their habit.
+//!
+//! The habit is learnt from the hours of the ledger, and cautiously: a tenant that has hardly brought anything, or is new, has
+//! none, and nobody is told that it is silent. A holiday is no reason either, as long as there was one like it.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use muster_microsoft::SourceWord;
+use muster_model::TenantId;
+use muster_store::TenantHabit;
+
+use crate::shown::state::since;
+use crate::shown::status::{Snapshot, TenantStatus};
+
+/// So much of the past is looked at.
+pub const WATCHED: SignedDuration = SignedDuration::from_hours(24 * 28);
+/// So often it is looked.
+pub const LOOK_EVERY: Duration = Duration::from_secs(3_600);
+/// A habit needs so many hours with something new,
+const HOURS_LEAST: u64 = 24;
+/// and so much time from the first to the last of them.
+const SPAN_LEAST: SignedDuration = SignedDuration::from_hours(24 * 7);
+/// A tenant is never silent before this, whatever its habit.
+const SILENT_LEAST: Duration = Duration::from_secs(24 * 3_600);
+/// So many times the longest gap is longer than is its habit.
+const TIMES: u32 = 2;
+
+/// A tenant that is silent for longer than is its habit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    pub tenant: TenantId,
+    pub since: Timestamp,
+    /// The longest that nothing came before.
+    pub longest_before: Duration,
+    /// In how long.
+    pub watched: Duration,
+}
+
+/// Those that are silent. What cannot be read is no silence: other conditions tell that.
+#[must_use]
+pub fn silent(now: &Snapshot, habits: &[TenantHabit]) -> Vec<Silence> {
+    habits.iter().filter_map(|habit| silence(now, habit)).collect()
+}
+
+fn silence(now: &Snapshot, habit: &TenantHabit) -> Option<Silence> {
+    let tenant = now.tenants.iter().find(|tenant| tenant.id == habit.tenant)?;
+    let known = habit.last.duration_since(habit.first);
+    if habit.hours < HOURS_LEAST || known < SPAN_LEAST || !is_read(tenant) {
+        return None;
+    }
+    // Something may have been accepted since without a time of its own.
+    let last = tenant.sources.iter().filter_map(|source| source.last_new_at).max()?.max(habit.last);
+    let longest_before = Duration::from_secs(habit.longest_gap_hours.saturating_mul(3_600));
+    let silent_for = since(last, now.at);
+    let least = (longest_before * TIMES).max(SILENT_LEAST);
+    (silent_for > least).then_some(Silence {
+        tenant: habit.tenant,
+        since: last,
+        longest_before,
+        watched: Duration::try_from(known).unwrap_or_default(),
+    })
+}
+
+/// Whether all its sources are read to their ends, so that silence says something.
+fn is_read(tenant: &TenantStatus) -> bool {
+    tenant.is_worked_on()
+        && tenant.sources.iter().all(|source| matches!(source.state, SourceWord::Reading | SourceWord::Quiet))
+}

@@ -55,7 +55,10 @@ impl Batch {
     ///
     /// # Panics
     /// When the batch's text would pass 4 GiB.
-    pub fn push(&mut self, head: RecordHead, body: &str) {
+    pub fn push(&mut self, mut head: RecordHead, body: &str) {
+        // As they come back when it is read again: a time beyond what is kept is none.
+        head.updated_at = timestamp(nanoseconds(head.updated_at));
+        head.created_at = timestamp(nanoseconds(head.created_at));
         self.heads.push(head);
         self.text.push_str(body);
         self.ends.push(u32::try_from(self.text.len()).expect("pages are bounded far below 4 GiB"));
@@ -276,6 +279,18 @@ mod tests {
         let head =
             RecordHead { created_at: None, hash: ContentHash([7; 16]), ..head("a_1".to_owned(), Some(1)) };
         assert_eq!((record.head, record.body), (&head, "{}"));
+    }
+
+    /// What is handed on before it was packed is what is handed on after.
+    #[test]
+    fn times_beyond_what_is_kept_are_none_from_the_start() {
+        let mut batch = Batch::new();
+        for seconds in [253_000_000_000, -62_000_000_000, 1] {
+            batch.push(head("a".to_owned(), Some(seconds)), "{}");
+        }
+        let read = Batch::decode(batch.encode()).expect("read");
+        let heads = |batch: &Batch| batch.records().map(|record| record.head.clone()).collect::<Vec<_>>();
+        assert_eq!(heads(&batch), heads(&read));
     }
 
     #[test]

@@ -52,6 +52,9 @@ impl Summary {
     /// A record of this kind in a few words; `None` where it cannot be read.
     #[must_use]
     pub fn of(kind: RecordKind, body: &str) -> Option<Self> {
+        if !body.trim_ascii_start().starts_with('{') {
+            return None;
+        }
         let tape = Tape::read(body).ok()?;
         Some(match View::of(kind, &tape) {
             View::Alert(alert) => {

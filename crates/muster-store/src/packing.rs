@@ -20,7 +20,9 @@ const RAW_BYTES_MAX: u64 = 1 << 30;
 
 /// The bodies that are on their way into the journal at once. Each is copied and compressed meanwhile: without a bound, as many
 /// large pages as there are sources would be. Small pages come together by the thousand, and share a sync.
-const ROOM_KIB: u32 = 8 << 10;
+const ROOM_KIB: u32 = 16 << 10;
+/// What is smaller waits for nobody: of as many as there are places at work, few megabytes are on their way.
+const ROOM_FROM_BYTES: usize = 64 << 10;
 
 /// Does what takes processor time on threads for such work, as many at once as there are processors.
 pub(crate) struct Packer {
@@ -68,9 +70,12 @@ impl Packer {
 
     /// Waits until there is room for so many bytes of bodies, in order of arrival; for more than there is, until there is nothing
     /// else.
-    pub(crate) async fn room(&self, bytes: usize) -> SemaphorePermit<'_> {
-        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(1, ROOM_KIB);
-        self.room.acquire_many(kib).await.expect("never closed")
+    pub(crate) async fn room(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        if bytes < ROOM_FROM_BYTES {
+            return None;
+        }
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).min(ROOM_KIB);
+        Some(self.room.acquire_many(kib).await.expect("never closed"))
     }
 
     /// Runs `work` on a thread that may be kept busy.
@@ -161,4 +166,25 @@ pub(crate) fn unpack(stored: StoredBatch, tenant: TenantId, key: &DataKey) -> Re
         reason: format!("the journal batch cannot be read: {reason}"),
         sealed: stored.sealed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_large_pages_wait_for_room() {
+        let packer = Packer::new();
+        let waits = async |bytes| timeout(Duration::from_secs(1), packer.room(bytes)).await.is_err();
+        let all = packer.room(1 << 30).await;
+        assert!(waits(1 << 20).await, "a large page waits");
+        assert!(!waits(10_000).await, "a small one does not");
+        assert!(!waits(0).await);
+        drop(all);
+        assert!(!waits(1 << 20).await);
+    }
 }

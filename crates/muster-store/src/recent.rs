@@ -38,10 +38,15 @@ impl Recent {
         }
     }
 
-    /// The batch, where it is held still.
-    pub(crate) fn get(&self, batch_id: &[u8]) -> Option<Arc<Batch>> {
+    /// Lets go of what nobody has come for in time.
+    pub(crate) fn forget_old(&self) {
         let mut held = self.0.lock().expect("no panic while the lock is held");
         held.retain(|held| held.since.elapsed() <= AGE_MAX);
+    }
+
+    /// The batch, where it is held still.
+    pub(crate) fn get(&self, batch_id: &[u8]) -> Option<Arc<Batch>> {
+        let held = self.0.lock().expect("no panic while the lock is held");
         held.iter().find(|held| held.batch_id == batch_id).map(|held| Arc::clone(&held.batch))
     }
 
@@ -73,6 +78,7 @@ mod tests {
         let held = |number| recent.get(&[number]).is_some();
         assert_eq!([0, 1, 2, 3, 4].map(held), [false, true, true, true, true], "eight megabytes");
         tokio::time::advance(AGE_MAX + Duration::from_secs(1)).await;
+        recent.forget_old();
         assert!(!held(4), "whoever comes so late has it read from the journal");
         // One that is larger than all that may be held is not.
         recent.put(vec![9], batch(BYTES_MAX + 1));

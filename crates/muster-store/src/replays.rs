@@ -104,6 +104,8 @@ pub struct ReplayRequest<'a> {
     pub since: Timestamp,
     /// Accepted before.
     pub until: Timestamp,
+    /// Of no later batch of the journal than this.
+    pub up_to: u64,
     /// Only records with these ids; any where there are none.
     pub ids: &'a [String],
     /// Only what no sink was ever to have.

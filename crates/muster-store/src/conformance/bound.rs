@@ -67,6 +67,7 @@ async fn the_oldest_is_given_up_and_counted(store: &dyn Store) {
         tenant,
         source: muster_model::Source::GraphAlerts,
         since: Timestamp::MIN,
+        up_to: u64::MAX,
         until: Timestamp::MAX,
         ids: &[],
         unrouted: false,

@@ -39,6 +39,7 @@ fn request(to: &Destination) -> ReplayRequest<'_> {
         tenant: tenant_id(1),
         source: Source::GraphAlerts,
         since: Timestamp::MIN,
+        up_to: u64::MAX,
         until: Timestamp::MAX,
         ids: &[],
         unrouted: false,
@@ -287,6 +288,14 @@ async fn a_request_is_about_what_it_says(store: &dyn Store) {
         let all = ReplayRequest { unrouted: false, ..span(since, until) };
         assert_eq!(replay(store, &span(since, until), at(9)).await.records, records);
         assert_eq!(replay(store, &all, at(9)).await.records, records);
+    }
+    // Of no later batch than was there when it was asked about.
+    let newest = store.journal_tail(u64::MAX, 0, 0).await.expect("looked").newest;
+    for (up_to, records) in [(newest, 2), (0, 0)] {
+        for unrouted in [true, false] {
+            let bound = ReplayRequest { up_to, unrouted, ..preview.clone() };
+            assert_eq!(replay(store, &bound, at(9)).await.records, records, "{up_to}");
+        }
     }
     let wanted = ["b".to_owned(), "x".to_owned()];
     let one = ReplayRequest { ids: &wanted, dry_run: false, ..preview.clone() };

@@ -259,6 +259,8 @@ impl SqlStore {
         lease_for: Duration,
         now: Timestamp,
     ) -> Result<Option<LeasedQueue>, StoreError> {
+        // Whoever delivers comes by every second, whether anything is owed or not.
+        self.recent.forget_old();
         // Asked first, so that an idle store is not written to.
         let ahead = query(QUEUES_AHEAD).bind(sink).bind(latest_set(now));
         if ahead.fetch_optional(&self.readers).await.map_err(self.failed(DOING))?.is_some() {

@@ -181,11 +181,11 @@ impl SqlStore {
             true => {
                 "SELECT b.batch_no, b.body_bytes FROM unrouted u JOIN journal_batch b ON b.batch_no = u.batch_no
                  WHERE u.source_no = ?1 AND u.batch_no > ?2 AND u.accepted_at >= ?3 AND u.accepted_at < ?4
-                 ORDER BY u.batch_no LIMIT ?5"
+                 AND u.batch_no <= ?6 ORDER BY u.batch_no LIMIT ?5"
             }
             false => {
                 "SELECT batch_no, body_bytes FROM journal_batch WHERE source_no = ?1 AND batch_no > ?2
-                 AND accepted_at >= ?3 AND accepted_at < ?4 ORDER BY batch_no LIMIT ?5"
+                 AND accepted_at >= ?3 AND accepted_at < ?4 AND batch_no <= ?6 ORDER BY batch_no LIMIT ?5"
             }
         };
         let rows = query(sql)
@@ -194,6 +194,7 @@ impl SqlStore {
             .bind(nanoseconds(request.since))
             .bind(nanoseconds(request.until))
             .bind(BATCHES_MAX)
+            .bind(i64::try_from(request.up_to).unwrap_or(i64::MAX))
             .fetch_all(&self.readers)
             .await?;
         let (mut batches, mut bytes) = (Vec::with_capacity(rows.len()), 0_u64);

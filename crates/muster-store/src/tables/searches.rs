@@ -39,7 +39,7 @@ pub(crate) const VERSIONS_BY_TIME: &str = concat!(
 pub(crate) const LATER_VERSION: &str = concat!(
     "SELECT 1 FROM record_version v INDEXED BY record_version_of_record WHERE v.source_no = ",
     source_no!(),
-    " AND v.id = ?3 AND v.ordinal >= 0 AND v.updated_at < ?4 AND (v.updated_at, v.batch_no, v.ordinal) > (?5, ?6, ?7)
+    " AND v.id = ?3 AND v.ordinal >= 0 AND v.updated_at <= ?4 AND (v.updated_at, v.batch_no, v.ordinal) > (?5, ?6, ?7)
      AND EXISTS (SELECT 1 FROM journal_batch b WHERE b.batch_no = v.batch_no) LIMIT 1"
 );
 
@@ -70,7 +70,13 @@ impl Searches for SqlStore {
         limit: u32,
     ) -> Result<VersionsPage, StoreError> {
         // Every id and hash is greater than an empty one, so this is behind none that was changed then.
-        let first = VersionKey { updated_at: nanoseconds(span.until), id: String::new(), hash: Vec::new() };
+        let first = match nanoseconds(span.until) {
+            // Times beyond what is kept are kept as the last there is, and nothing is behind that.
+            i64::MAX => {
+                VersionKey { updated_at: i64::MAX, id: "\u{10ffff}".to_owned(), hash: vec![u8::MAX; 17] }
+            }
+            updated_at => VersionKey { updated_at, id: String::new(), hash: Vec::new() },
+        };
         let VersionKey { updated_at, id, hash } = after.unwrap_or(&first);
         let failed = self.failed(DOING);
         let rows = query(VERSIONS_BY_TIME)
@@ -116,7 +122,10 @@ impl Searches for SqlStore {
             .bind(tenant.to_string())
             .bind(source.as_str())
             .bind(&*key)
-            .bind(nanoseconds(before))
+            .bind(match nanoseconds(before) {
+                i64::MAX => i64::MAX,
+                before => before - 1,
+            })
             .bind(place.updated_at.map_or(i64::MIN, nanoseconds))
             .bind(place.batch.cast_signed())
             .bind(i64::from(place.ordinal))

@@ -80,6 +80,7 @@ async fn replay(store: &SqlStore, now: Timestamp) {
         tenant: tenant(),
         source: Source::GraphAlerts,
         since: Timestamp::MIN,
+        up_to: u64::MAX,
         until: Timestamp::MAX,
         ids: &[],
         unrouted: true,

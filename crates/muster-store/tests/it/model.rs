@@ -267,6 +267,7 @@ impl<'c> Run<'c> {
             tenant: Uuid::from_u128(tenant as u128 + 1).into(),
             source: Source::GraphAlerts,
             since: Timestamp::MIN,
+            up_to: u64::MAX,
             until: Timestamp::MAX,
             ids: &[],
             unrouted,

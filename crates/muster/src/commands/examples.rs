@@ -17,6 +17,22 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "tenant add contoso.example --source graph_alerts --since 7d",
         ],
     ),
+    (
+        "invite",
+        &[
+            "invite customers.csv --dry-run",
+            "invite customers.csv --out mails --from soc@mssp.example",
+            "invite --remind 5",
+            "invite customers.csv --remind 5 --out reminders --yes",
+        ],
+    ),
+    ("notice list", &["notice list"]),
+    ("notice test", &["notice test", "notice test oncall --alert"]),
+    (
+        "notice snooze",
+        &["notice snooze consent_lost/contoso --until 2d --reason 'they renew their tenant on Friday'"],
+    ),
+    ("notice unsnooze", &["notice unsnooze consent_lost/contoso"]),
     ("tenant invite", &["tenant invite contoso.example --lang de"]),
     ("tenant check", &["tenant check contoso", "tenant check --all --except tag:trial"]),
     ("tenant guide", &["tenant guide contoso --check", "tenant guide contoso --markdown --lang nl"]),
@@ -65,6 +81,23 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("route diff", &["route diff --since 7d", "route diff --against old.toml"]),
     ("ledger", &["ledger", "ledger --tenant contoso --since 7d"]),
     ("drift", &["drift --since 7d"]),
+    (
+        "alerts search",
+        &[
+            "alerts search --since 24h --severity high,medium",
+            "alerts search --tenant tag:gold --host 'srv-*' --user alice",
+            "alerts search --text mimikatz --limit 500 -o json",
+            "alerts search --id da637551227677560813_-961444813 --versions",
+        ],
+    ),
+    (
+        "alerts show",
+        &[
+            "alerts show da637551227677560813_-961444813",
+            "alerts show 924565 --tenant contoso --source xdr_incidents",
+            "alerts show da637551227677560813_-961444813 --raw",
+        ],
+    ),
     ("trace", &["trace da637551227677560813_-961444813 --tenant contoso"]),
     ("status", &["status --watch", "status --failing", "status --check --lag 15m,1h"]),
     ("splunk-app", &["splunk-app /opt/splunk/etc/apps --index mssp"]),
@@ -80,7 +113,25 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("sink verify", &["sink verify splunk --since 1d", "sink verify splunk --send-again"]),
     ("dead-letter list", &["dead-letter list"]),
     ("dead-letter show", &["dead-letter show 12"]),
-    ("dead-letter replay", &["dead-letter replay 12 13", "dead-letter replay --all"]),
+    (
+        "dead-letter retry",
+        &[
+            "dead-letter retry 17 18",
+            "dead-letter retry --sink splunk --reason 'too large'",
+            "dead-letter retry --all",
+        ],
+    ),
+    (
+        "dead-letter remove",
+        &[
+            "dead-letter remove --tenant contoso --since 7d --dry-run",
+            "dead-letter remove --reason '*is not JSON*' --yes",
+        ],
+    ),
+    (
+        "dead-letter export",
+        &["dead-letter export --all", "dead-letter export --sink splunk --since 7d --file dead.ndjson"],
+    ),
     ("app register", &["app register main --tenant provider.example"]),
     ("app show", &["app show", "app show main"]),
     ("app consent-url", &["app consent-url main --tenant contoso"]),
@@ -123,7 +174,10 @@ fn below(command: clap::Command, path: &str) -> clap::Command {
             let path = if path.is_empty() { name.clone() } else { format!("{path} {name}") };
             let sub = below(sub, &path);
             match EXAMPLES.iter().find(|(of, _)| *of == path) {
-                Some((_, calls)) => sub.after_help(text(calls)),
+                Some((_, calls)) => {
+                    let before = sub.get_after_help().map(|help| format!("{help}\n\n")).unwrap_or_default();
+                    sub.after_help(before + &text(calls))
+                }
                 None => sub,
             }
         })

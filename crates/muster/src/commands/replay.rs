@@ -27,11 +27,6 @@ use crate::wiring;
 const LISTED_MAX: usize = 20;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  muster replay --tenant all --unrouted --dry-run
-  muster replay --tenant contoso --sink splunk --since 2026-11-20 --until 2026-11-21 --again
-  muster replay --tenant tag:gold --sink archive --since 7d --yes")]
 pub(crate) struct Args {
     /// Slugs, ids or domains, tag:NAME, or `all`; several by commas.
     #[arg(long, short, required = true, value_delimiter = ',')]
@@ -121,8 +116,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         true => context.every_source(&tenants).into_iter().collect(),
         false => args.source.clone(),
     };
+    // What comes while it is asked, or while it goes on, is not brought: it is delivered anyway.
+    let up_to = context.store.journal_tail(u64::MAX, 0, 0).await?.newest;
     let plan = Plan {
         args,
+        up_to,
         tenants: &tenants,
         sources: &sources,
         span: (since, until),
@@ -142,6 +140,17 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         }
     }
     let id = (!args.dry_run).then(|| ReplayId(Uuid::new_v4()));
+    if let Some(id) = id {
+        // Before anything is owed: whoever interrupts it has brought some of it, under this name.
+        let slugs: Vec<&str> = tenants.iter().map(|tenant| tenant.slug.as_str()).take(100).collect();
+        let details = serde_json::json!({
+            "replay_id": id, "tenants": tenants.len(), "first_tenants": slugs, "sink": args.sink,
+            "unrouted": args.unrouted, "again": args.again, "since": args.since.map(|_| since),
+            "until": args.until.map(|_| until), "ids": args.ids.len(),
+        });
+        context.audit("replay.begun", "replay", details).await?;
+        note!("the replay is called {id}");
+    }
     let rows = go(&plan, id, context).await?;
     let verdict = verdict(&plan, id, rows, context).await?;
     printed(&verdict, true, context)
@@ -150,6 +159,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
 /// What is to be replayed.
 struct Plan<'a> {
     args: &'a Args,
+    /// The last batch of the journal that is looked at.
+    up_to: u64,
     tenants: &'a [Tenant],
     sources: &'a [Source],
     span: (Timestamp, Timestamp),
@@ -160,7 +171,7 @@ struct Plan<'a> {
 
 /// Replays under this name; without one, only counts.
 async fn go(plan: &Plan<'_>, id: Option<ReplayId>, context: &Context) -> Result<Vec<Row>, Failed> {
-    let Plan { args, tenants, sources, span: (since, until), fixed, router } = plan;
+    let Plan { args, up_to, tenants, sources, span: (since, until), fixed, router } = plan;
     let mut rows = Vec::new();
     let mut progress = Progress::open();
     for tenant in *tenants {
@@ -173,6 +184,7 @@ async fn go(plan: &Plan<'_>, id: Option<ReplayId>, context: &Context) -> Result<
                 source: *source,
                 since: *since,
                 until: *until,
+                up_to: *up_to,
                 ids: &args.ids,
                 unrouted: args.unrouted,
                 again: args.again,

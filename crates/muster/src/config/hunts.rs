@@ -184,7 +184,7 @@ mod tests {
         for (text, said) in [
             ("", "query: `query` or `file` is missing"),
             ("query = 'T'\nfile = 'x.kql'", "file: `query` says what is asked already"),
-            ("file = 'x.kql'", "file: cannot read /nowhere/x.kql"),
+            ("file = 'x.kql'", "file: /nowhere/x.kql cannot be read"),
             ("query = 'T | take 5'", "query: `| take` leaves rows out"),
             ("query = 'T'\nevery = '5s'", "every: that leaves nothing"),
             ("query = 'T'\nlook_back = '31d'", "look_back: nothing is kept"),
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(settings.hunt("x", folder.path()).expect_err("a limit")[0].0, "file");
         std::fs::write(folder.path().join("x.kql"), "T".repeat(200_000)).expect("written");
         assert!(
-            settings.hunt("x", folder.path()).expect_err("too long")[0].1.contains("longer than 100 KiB")
+            settings.hunt("x", folder.path()).expect_err("too long")[0].1.contains("larger than 100 KiB")
         );
         assert_eq!(settings.hunt("No Name", folder.path()).expect_err("no name")[0].0, "");
     }

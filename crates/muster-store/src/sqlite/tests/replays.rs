@@ -10,6 +10,7 @@ fn request(to: &Destination, tenant: TenantId) -> ReplayRequest<'_> {
         tenant,
         source: Source::GraphAlerts,
         since: Timestamp::MIN,
+        up_to: u64::MAX,
         until: Timestamp::MAX,
         ids: &[],
         unrouted: true,

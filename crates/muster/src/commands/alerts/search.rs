@@ -20,13 +20,7 @@ use crate::shown::progress::Progress;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Several values of one option stand for any of them; each option that is given must fit. Times are those of Microsoft's last change.
-
-Examples:
-  muster alerts search --since 24h --severity high,medium
-  muster alerts search --tenant tag:gold --host 'srv-*' --user alice
-  muster alerts search --text mimikatz --limit 500 -o json
-  muster alerts search --id da637551227677560813_-961444813 --versions")]
+Several values of one option stand for any of them; each option that is given must fit. Times are those of Microsoft's last change.")]
 pub(crate) struct Args {
     /// Only the record with this id; repeat for several.
     #[arg(long = "id", value_name = "ID")]

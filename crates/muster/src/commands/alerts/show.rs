@@ -19,11 +19,6 @@ const LISTED_MAX: usize = 20;
 const DESCRIPTION_MAX: usize = 600;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  muster alerts show da637551227677560813_-961444813
-  muster alerts show 924565 --tenant contoso --source xdr_incidents
-  muster alerts show da637551227677560813_-961444813 --raw | jq .evidence")]
 pub(crate) struct Args {
     /// The id of an alert or incident, as Microsoft writes it.
     id: String,
@@ -50,6 +45,8 @@ struct Shown {
     source: Source,
     /// All versions that are known, the latest last.
     versions: Vec<TracedVersion>,
+    /// Whether the record is the last of them.
+    is_latest: bool,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
@@ -72,7 +69,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let (mut shown, mut raw) = (Vec::new(), Vec::new());
     let records = versions.chunk_by(|one, other| (one.tenant, one.source) == (other.tenant, other.source));
     for of_one in records {
-        let found = latest(of_one, context).await?;
+        let (found, is_latest) = latest(of_one, context).await?;
         let tenant = tenants.iter().find(|tenant| tenant.id == of_one[0].tenant);
         shown.push(Shown {
             record: found.as_ref().map(|found| Row::of(found, &tenants, portal)),
@@ -80,6 +77,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
             tenant_name: tenant.map(|tenant| tenant.name.clone()).unwrap_or_default(),
             source: of_one[0].source,
             versions: of_one.to_vec(),
+            is_latest,
         });
         raw.extend(found);
     }
@@ -89,31 +87,32 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     context.output.print(&shown, |output| {
         shown.iter().map(|one| page(&id, one, output)).collect::<Vec<_>>().join("\n\n")
     })?;
-    let is_read = shown.iter().all(|one| one.record.is_some());
+    let is_read = shown.iter().all(|one| one.is_latest);
     Ok(if is_read { Exit::Success } else { Exit::Partly })
 }
 
-/// The latest version that can be read.
-async fn latest(versions: &[TracedVersion], context: &Context) -> Result<Option<Found>, Failed> {
-    for version in versions.iter().rev() {
+/// The latest version that can be read, and whether it is the latest there is.
+async fn latest(versions: &[TracedVersion], context: &Context) -> Result<(Option<Found>, bool), Failed> {
+    for (behind, version) in versions.iter().rev().enumerate() {
         let read = context.store.journal_batch(version.tenant, version.batch).await?;
         let BatchRead::Records { batch, accepted_at } = read else { continue };
         if let Some(record) = batch.record(version.place as usize) {
-            return Ok(Some(Found {
+            let found = Found {
                 tenant: version.tenant,
                 source: version.source,
                 accepted_at,
                 head: record.head.clone(),
                 body: record.body.to_owned(),
-            }));
+            };
+            return Ok((Some(found), behind == 0));
         }
     }
-    Ok(None)
+    Ok((None, false))
 }
 
 fn print_raw(id: &str, shown: &[Shown], found: &[Found]) -> Result<Exit, Failed> {
     match (shown, found) {
-        ([_], [found]) => {
+        ([one], [found]) if one.is_latest => {
             let mut out = std::io::stdout().lock();
             out.write_all(found.body.as_bytes())?;
             out.write_all(b"\n")?;
@@ -151,6 +150,13 @@ fn page(id: &str, one: &Shown, output: &Output) -> String {
             "not in the journal any more, or not to be read; `muster trace` tells, `muster fetch --id` asks Microsoft",
         ),
         Some(row) => {
+            if !one.is_latest {
+                line(
+                    "older",
+                    Tone::Bad,
+                    "the latest version is not in the journal any more, or not to be read: what follows is an earlier one",
+                );
+            }
             let tone = match row.severity {
                 "high" => Tone::Bad,
                 "medium" => Tone::Fair,

@@ -30,6 +30,7 @@ const LISTED_MAX: usize = 50;
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
     /// Their numbers.
+    #[arg(conflicts_with = "except")]
     numbers: Vec<u64>,
     /// All of them.
     #[arg(long, conflicts_with_all = ["numbers", "reason", "sink", "tenant", "except", "since", "until"])]
@@ -55,13 +56,7 @@ pub(super) struct Which {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each choice that is given must fit. Numbers are those of `muster dead-letter list`; whoever names them is not asked.
-
-Examples:
-  muster dead-letter retry 17 18
-  muster dead-letter retry --sink splunk --reason 'too large'
-  muster dead-letter remove --tenant contoso --since 7d --dry-run
-  muster dead-letter remove --reason '*is not JSON*' --yes")]
+Each choice that is given must fit. Numbers are those of `muster dead-letter list`; whoever names them is not asked.")]
 pub(crate) struct Args {
     #[command(flatten)]
     which: Which,
@@ -85,16 +80,21 @@ impl Which {
             && self.until.is_none()
     }
 
-    /// Calls `on_letter` with each that is meant, the oldest first.
+    /// Calls `on_letter` with each that is meant, the oldest first. `so_far` says what has been done where one that was named is not
+    /// there.
     pub(super) async fn each(
         &self,
         context: &Context,
+        so_far: &str,
         mut on_letter: impl AsyncFnMut(DeadLetter) -> Result<(), Failed>,
     ) -> Result<(), Failed> {
         if self.is_empty() {
             let said =
                 "say which: their numbers, --reason, --sink, --tenant, --except, --since, --until, or --all";
             return Err(Failed::say(Exit::Usage, said));
+        }
+        if let Some(sink) = &self.sink {
+            known_sink(sink, context).await?;
         }
         let chosen = context.ids(&self.tenant, &self.except).await?;
         let now = context.clock.now();
@@ -132,10 +132,7 @@ impl Which {
                     1 => String::new(),
                     more => format!(", and {} more of those that were named are not there", more - 1),
                 };
-                Err(Failed::say(
-                    Exit::NotFound,
-                    format!("there is no dead letter {first}{more}; nothing was done"),
-                ))
+                Err(Failed::say(Exit::NotFound, format!("there is no dead letter {first}{more}; {so_far}")))
             }
         }
     }
@@ -149,6 +146,17 @@ impl Which {
             "since": self.since.map(|since| since.seen_at(now)), "until": self.until.map(|until| until.seen_at(now)),
         })
     }
+}
+
+/// A sink that is neither in the settings nor has had anything was misspelt: that nothing is dead of it says nothing.
+async fn known_sink(sink: &str, context: &Context) -> Result<(), Failed> {
+    let mut known: BTreeSet<String> = context.settings.sinks.keys().cloned().collect();
+    known.extend(context.store.sink_totals().await?.into_iter().map(|totals| totals.sink));
+    if known.contains(sink) {
+        return Ok(());
+    }
+    let meant = muster_model::text::did_you_mean(sink, known.iter().map(String::as_str));
+    Err(Failed::say(Exit::NotFound, format!("there is no sink `{}`{meant}", plain(sink))))
 }
 
 /// Where a letter comes from, in a word.
@@ -178,7 +186,7 @@ impl Chosen {
     async fn of(which: &Which, context: &Context) -> Result<Self, Failed> {
         let mut chosen = Self::default();
         which
-            .each(context, async |letter| {
+            .each(context, "nothing was done", async |letter| {
                 chosen.numbers.push(letter.number);
                 let key = (letter.tenant, told(&letter), letter.reason);
                 // The reasons of many letters may be as many; those that there is no room for count together.
@@ -275,6 +283,10 @@ pub(super) async fn retry(args: &Args, context: &Context) -> Result<Exit, Failed
     let sinks: Vec<String> = context.settings.sinks.keys().cloned().collect();
     let mut verdict = Verdict { chosen: chosen.numbers.len() as u64, ..Verdict::default() };
     let mut progress = Progress::open();
+    // Before anything is changed: whoever interrupts it has done some of it.
+    let mut details = args.which.as_json(context);
+    details["chosen"] = verdict.chosen.into();
+    context.audit("dead_letters.retry_begun", "dead letters", details).await?;
     // Each in a transaction of its own: whoever is interrupted goes on where that was.
     for (tried, letter) in chosen.numbers.iter().enumerate() {
         let finding = match context.store.replay_dead_letter(*letter, &sinks, context.clock.now()).await {

@@ -7,11 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use muster_model::{Source, Tenant, TenantId};
-use muster_store::{DeadLetter, DeadLetterOrigin};
+use muster_store::{DeadLetter, DeadLetterOrigin, StoreError};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::bulk::{Which, of_sink};
+use super::is_not_there;
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
 use crate::new_file::NewFile;
@@ -20,10 +21,6 @@ use crate::shown::output::number;
 use crate::shown::progress::Progress;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  muster dead-letter export --all > dead.ndjson
-  muster dead-letter export --sink splunk --since 7d --file dead.ndjson")]
 pub(crate) struct Args {
     #[command(flatten)]
     which: Which,
@@ -60,11 +57,15 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let mut file = args.file.as_deref().map(NewFile::begin).transpose()?;
     let (mut written, mut gone, mut progress) = (0_u64, 0_u64, Progress::open());
     args.which
-        .each(context, async |letter| {
+        .each(context, "the others are written", async |letter| {
             // Another may have removed it, or tried it again, since it was listed.
-            let Ok(body) = context.store.dead_letter_body(letter.number).await else {
-                gone += 1;
-                return Ok(());
+            let body = match context.store.dead_letter_body(letter.number).await {
+                Ok(body) => body,
+                Err(error) if is_not_there(&error) || matches!(error, StoreError::Sealing { .. }) => {
+                    gone += 1;
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
             };
             let line = line(&letter, body, &tenants)?;
             match &mut file {

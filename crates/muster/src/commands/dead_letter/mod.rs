@@ -95,10 +95,12 @@ async fn list(chosen: Option<BTreeSet<TenantId>>, limit: u32, context: &Context)
 }
 
 fn not_found(number: u64, error: muster_store::StoreError) -> Failed {
-    match error {
-        muster_store::StoreError::Database { detail, .. } if detail.contains("no dead letter") => {
-            Failed::say(Exit::NotFound, format!("there is no dead letter {number}"))
-        }
-        error => error.into(),
+    match is_not_there(&error) {
+        true => Failed::say(Exit::NotFound, format!("there is no dead letter {number}")),
+        false => error.into(),
     }
+}
+
+fn is_not_there(error: &muster_store::StoreError) -> bool {
+    matches!(error, muster_store::StoreError::Database { detail, .. } if detail.contains("no dead letter"))
 }

@@ -134,6 +134,7 @@ async fn look_through(
         source,
         since,
         until: Timestamp::MAX,
+        up_to: u64::MAX,
         ids,
         unrouted: false,
         again: true,

@@ -188,6 +188,7 @@ async fn read(
         source,
         since,
         until: Timestamp::MAX,
+        up_to: u64::MAX,
         ids: &[],
         unrouted: false,
         again: true,

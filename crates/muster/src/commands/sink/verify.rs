@@ -314,6 +314,7 @@ impl Look<'_> {
             source,
             since,
             until,
+            up_to: u64::MAX,
             ids: &[],
             unrouted: false,
             again: true,

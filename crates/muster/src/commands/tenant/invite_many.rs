@@ -36,13 +36,7 @@ use crate::web::language::{Language, Words};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The list has a line of headings: tenant (id or domain) and mail, and where wanted name, language, slug, app, sources and tags.
-Each mail is a file NAME.eml, which mail programs open as a draft.
-
-Examples:
-  muster invite customers.csv --dry-run
-  muster invite customers.csv --out mails --from soc@mssp.example
-  muster invite --remind 5
-  muster invite customers.csv --remind 5 --out reminders --yes")]
+Each mail is a file NAME.eml, which mail programs open as a draft.")]
 pub(crate) struct Args {
     /// The list; `-` for standard input.
     #[arg(required_unless_present = "remind")]

@@ -1,10 +1,12 @@
 //! Whatever lies where a command is told to read: it ends soon, names the path, and says what to do; as JSON where programs ask.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use muster_emulator::Config;
 use serde_json::Value;
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::support::{Setup, config};
@@ -25,6 +27,16 @@ const READERS: &[&[&str]] = &[
 ];
 /// What reads a folder as well.
 const FOLDERS: &[&str] = &["--config", "route", "test"];
+
+/// A call with the settings of the test, unless it names others.
+fn command(setup: &Setup, words: &[&str]) -> Command {
+    if !words.contains(&"--config") {
+        return setup.command(words);
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    command.args(words).current_dir(setup.path()).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
 
 fn odd_files(folder: &Path) -> Vec<(&'static str, PathBuf)> {
     let place = |name: &str| folder.join(name);
@@ -61,7 +73,7 @@ async fn whatever_lies_there_is_told_with_its_path() {
                 reader.iter().map(|word| word.replace("FILE", &path).replace("SLUG", slug)).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let asked = format!("{words:?} of a {what}");
-            let run = setup.command(&words).arg("--output").arg("json").output();
+            let run = command(&setup, &words).arg("--output").arg("json").output();
             let output = timeout(Duration::from_secs(60), run).await;
             let output = output.unwrap_or_else(|_| panic!("{asked} hangs")).expect("muster starts");
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -96,7 +108,7 @@ async fn errors_are_json_where_programs_ask() {
         (&["hunt", "x", "--tenant", "nobody", "--output", "ndjson"], 5, "not_found"),
         (&["--config", "nowhere.toml", "-ojson", "status"], 3, "settings"),
     ] {
-        let output = setup.muster(words).await;
+        let output = command(&setup, words).output().await.expect("muster starts");
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{words:?}: {error}");
         let told: Value = serde_json::from_str(error.trim()).unwrap_or_else(|why| panic!("{why}: {error}"));

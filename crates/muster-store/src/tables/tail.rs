@@ -14,7 +14,18 @@ impl SqlStore {
         let newest = query("SELECT coalesce(max(batch_no), 0) FROM journal_batch").fetch_one(&self.readers);
         let newest: i64 = newest.await?.try_get(0)?;
         let after = i64::try_from(after).unwrap_or(i64::MAX);
-        let from = after.saturating_sub(i64::try_from(again).unwrap_or(i64::MAX)).max(0);
+        // By count and not by number: with PostgreSQL each day begins at a number of its own.
+        let from = match i64::try_from(again).unwrap_or(i64::MAX) {
+            0 => after,
+            again => {
+                let first = query(
+                    "SELECT coalesce(min(l.batch_no), ?1 + 1) FROM (SELECT batch_no FROM journal_batch WHERE batch_no <= ?1
+                         ORDER BY batch_no DESC LIMIT ?2) l",
+                );
+                let first = first.bind(after.min(newest)).bind(again).fetch_one(&self.readers).await?;
+                first.try_get::<i64, _>(0)? - 1
+            }
+        };
         let rows = query(
             "SELECT batch_no, records, body_bytes FROM journal_batch WHERE batch_no > ?1 AND batch_no <= ?2
              ORDER BY batch_no DESC LIMIT ?3",

@@ -40,7 +40,7 @@ async fn many_are_exported_tried_again_and_removed() {
         (&["remove", "4711", "--yes"], "there is no dead letter 4711"),
         // Nobody is sure whether the number or the exception is meant.
         (&["remove", "1", "--except", "contoso"], "cannot be used with"),
-        (&["retry", "--sink", "splnuk", "--yes"], "there is no sink `splnuk`; did you mean"),
+        (&["retry", "--sink", "splnuk", "--yes"], "there is no sink `splnuk` (did you mean"),
         (&["export"], "say which"),
     ] {
         let done = call(arguments).await;

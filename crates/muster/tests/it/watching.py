@@ -101,11 +101,14 @@ def main():
 
     def wait(what, holds):
         until = time.monotonic() + PATIENCE
-        while not holds(screen.text()):
+        # A screen is read when it stands: not in the middle of its being drawn.
+        is_drawing = True
+        while is_drawing or not holds(screen.text()):
             if time.monotonic() > until:
                 os.kill(child, signal.SIGKILL)
                 sys.exit(f"{what} never stood on the screen:\n{screen.text()}")
-            if select.select([master], [], [], 0.1)[0]:
+            is_drawing = bool(select.select([master], [], [], 0.2)[0])
+            if is_drawing:
                 screen.feed(os.read(master, 65536))
         seen[what] = screen.text()
 

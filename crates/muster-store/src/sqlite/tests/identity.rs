@@ -356,6 +356,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
          DROP TRIGGER unrouted_outlives_its_batch; DROP TABLE unrouted; DROP TABLE replay;
          DROP TABLE ticket; DROP TABLE ticket_record; ALTER TABLE delivery DROP COLUMN awaited;
          DROP INDEX queue_due; ALTER TABLE queue DROP COLUMN awaited; ALTER TABLE queue DROP COLUMN tickets;
+         DROP TABLE notice_message; DROP TABLE notice_receiver; DROP TABLE notice_condition; DROP TABLE notice_snooze;
          ALTER TABLE delivery DROP COLUMN replay_id;
          DROP INDEX delivery_replayed; ALTER TABLE delivery DROP COLUMN replayed;
          DROP TABLE lineage; DROP TABLE restoration; ALTER TABLE delivery DROP COLUMN lineage_no;

@@ -114,7 +114,7 @@ impl Smtp {
             (is_foreign, Extension::SmtpUtfEight, MailParameter::SmtpUtfEight),
             (!text.is_ascii(), Extension::EightBitMime, MailParameter::Body(MailBodyParameter::EightBitMime)),
         ] {
-            if is_needed && !offers(offer.clone()) {
+            if is_needed && !offers(offer) {
                 let server = &self.server;
                 let said = format!("the mail server {server} does not offer {offer}, which the mail needs");
                 return Err(Trouble::of_the_message(said));

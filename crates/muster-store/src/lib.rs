@@ -84,6 +84,7 @@ pub use nodes::{Node, Nodes};
 pub use notices::{
     KeptReceiver, NewNotice, NotedAlerts, NotedConditions, NoticeCondition, NoticeFate, NoticeMessage,
     NoticeReceiver, NoticeSnooze, NoticeState, NoticeTold, Notices, TenantHabit, WAITING_MAX,
+    offboarded_facts,
 };
 pub use passes::{CursorState, Passes};
 pub use postgres::{PostgresAddress, PostgresSettings, SslMode};

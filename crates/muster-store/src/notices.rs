@@ -53,16 +53,18 @@ pub trait Notices: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Puts messages, which say how many they are, in the place of the alerts that were counted and not told, if there are any.
+    /// Puts messages, which say how many they are, in the place of so many of the alerts that were counted and not told; nothing
+    /// happens where there are fewer.
     async fn tell_of_untold(
         &self,
         lease: &NamedLease,
         receiver: &str,
-        messages: Vec<NewNotice>,
+        told: (u64, Vec<NewNotice>),
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Some messages for a receiver that are due, the oldest first.
+    /// Some messages for a receiver that are due, the oldest first. One waits while an earlier one with its key for its target
+    /// does, so that nothing is told to be over before it is told to have begun. What cannot be opened comes without content.
     async fn due_notices(
         &self,
         receiver: &str,
@@ -192,7 +194,7 @@ pub struct NoticeReceiver {
     pub sent: u64,
     /// Messages that it refused for good.
     pub refused: u64,
-    /// Alerts that it was not told of one by one, because too many waited.
+    /// Alerts that it was not told of one by one, because too many waited or, for each batch, what came could not be read.
     pub skipped: u64,
     /// Those of them of which it was not told as a number either so far.
     pub untold: u64,
@@ -212,6 +214,14 @@ pub struct NoticeReceiver {
     pub stopped_at: Option<Timestamp>,
 }
 
+impl NoticeReceiver {
+    /// When it refused a message for good, where it has taken none since: it may refuse everything, of which nothing waits.
+    #[must_use]
+    pub fn refuses_since(&self) -> Option<Timestamp> {
+        self.last_refused_at.filter(|refused| self.last_sent_at.is_none_or(|sent| sent < *refused))
+    }
+}
+
 /// A receiver's way through the journal, with what is to be sent for the alerts on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotedAlerts {
@@ -227,6 +237,8 @@ pub struct NotedAlerts {
     pub snoozed: u64,
     /// Alerts that were old when they came.
     pub old: u64,
+    /// Batches that could not be read: they count as alerts that were not told.
+    pub unread: u64,
 }
 
 /// A message.
@@ -261,6 +273,16 @@ pub struct NoticeMessage {
     /// What it says, as JSON; nothing once it was sent.
     #[serde(skip)]
     pub content: Option<String>,
+}
+
+/// What is left of how a condition is told whose tenant was offboarded: its end is told, without a word of the customer.
+#[must_use]
+pub fn offboarded_facts(slug: &str) -> String {
+    let nothing: Option<()> = None;
+    serde_json::json!({
+        "named": slug, "tenant": nothing, "level": "warning", "what": "the tenant was offboarded", "remedy": "", "since": nothing,
+    })
+    .to_string()
 }
 
 /// Whether a message waits still.

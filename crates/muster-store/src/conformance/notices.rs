@@ -14,6 +14,8 @@ pub(super) async fn run_all(engine: &mut dyn Engine) {
     what_is_noted_is_there_after_a_kill(engine).await;
     only_the_holder_of_the_lease_writes(&*engine.fresh().await).await;
     a_message_is_settled_once(&*engine.fresh().await).await;
+    no_end_overtakes_its_beginning(&*engine.fresh().await).await;
+    one_that_refuses_everything_works_no_better(&*engine.fresh().await).await;
     alerts_begin_where_a_receiver_was_added(&*engine.fresh().await).await;
     what_is_too_much_is_counted(&*engine.fresh().await).await;
     a_receiver_that_is_gone_gets_nothing(&*engine.fresh().await).await;
@@ -115,6 +117,57 @@ async fn a_message_is_settled_once(store: &dyn Store) {
     assert!(store.last_notices(10).await.expect("listed").is_empty());
 }
 
+async fn no_end_overtakes_its_beginning(store: &dyn Store) {
+    let held = lease(store, at(0)).await;
+    store.keep_notice_receivers(&held, kept(false, "1"), at(0)).await.expect("kept");
+    let began = NewNotice { event: "began".to_owned(), ..message("sink_down/a", None, 0) };
+    let noted = NotedConditions { messages: vec![began], ..NotedConditions::default() };
+    store.note_conditions(&held, noted, at(0)).await.expect("noted");
+    let number = store.due_notices("ops", 9, at(1)).await.expect("listed")[0].number;
+    let retry = NoticeFate::Retry { due_at: at(900), reason: "451 later".to_owned() };
+    store.settle_notices(&held, "ops", vec![(number, retry)], at(1)).await.expect("settled");
+    let ended = NewNotice { event: "ended".to_owned(), ..message("sink_down/a", None, 2) };
+    let elsewhere = NewNotice { target: "ops@northwind.example".to_owned(), ..ended.clone() };
+    let messages = vec![ended, elsewhere, message("sink_down/b", None, 3)];
+    let noted = NotedConditions { messages, ..NotedConditions::default() };
+    store.note_conditions(&held, noted, at(2)).await.expect("noted");
+    let due = async |second: i64| {
+        let due = store.due_notices("ops", 9, at(second)).await.expect("listed");
+        due.into_iter().map(|of| (of.number, of.event, of.key)).collect::<Vec<_>>()
+    };
+    let others = due(5).await;
+    assert_eq!(others.len(), 2, "{others:?}");
+    assert!(others.iter().any(|(_, event, _)| event == "ended"), "who waits for nothing is told: {others:?}");
+    assert!(others.iter().any(|(.., key)| key == "sink_down/b"), "what is about something else is told");
+    let all = due(900).await;
+    assert!(all.iter().any(|(of, ..)| *of == number) && all.len() == 3, "{all:?}");
+    store.settle_notices(&held, "ops", vec![(number, NoticeFate::Sent)], at(900)).await.expect("settled");
+    assert_eq!(due(900).await.len(), 3, "then its end");
+}
+
+async fn one_that_refuses_everything_works_no_better(store: &dyn Store) {
+    let held = lease(store, at(0)).await;
+    store.keep_notice_receivers(&held, kept(false, "1"), at(0)).await.expect("kept");
+    let messages = vec![message("a", None, 0), message("b", None, 0)];
+    let noted = NotedConditions { messages, ..NotedConditions::default() };
+    store.note_conditions(&held, noted, at(0)).await.expect("noted");
+    let due = store.due_notices("ops", 10, at(0)).await.expect("listed");
+    let retry = NoticeFate::Retry { due_at: at(60), reason: "451 later".to_owned() };
+    let refused = NoticeFate::Refused { reason: "554 no".to_owned() };
+    let fates = vec![(due[0].number, retry), (due[1].number, refused)];
+    store.settle_notices(&held, "ops", fates, at(1)).await.expect("settled");
+    let receiver = async || store.notice_receivers().await.expect("listed").remove(0);
+    let now = receiver().await;
+    assert_eq!((now.failing_since, now.last_refused_at), (Some(at(1)), Some(at(1))), "nothing gets through");
+    store.keep_notice_receivers(&held, kept(false, "2"), at(2)).await.expect("kept");
+    let now = receiver().await;
+    assert_eq!(
+        (now.refused, now.last_refused_at),
+        (1, None),
+        "what is said of other settings is not held against these"
+    );
+}
+
 async fn alerts_begin_where_a_receiver_was_added(store: &dyn Store) {
     add(store, 1).await;
     let source = lease_source(store, at(0)).await;
@@ -132,6 +185,7 @@ async fn alerts_begin_where_a_receiver_was_added(store: &dyn Store) {
         messages: vec![message("new", Some(1), 2)],
         snoozed: 1,
         old: 2,
+        unread: 0,
     };
     assert!(store.note_alerts(&held, noted.clone(), at(2)).await.expect("noted"));
     assert!(!store.note_alerts(&held, noted.clone(), at(2)).await.expect("noted"), "it is further on");
@@ -163,14 +217,27 @@ async fn what_is_too_much_is_counted(store: &dyn Store) {
         messages: flood.collect(),
         snoozed: 0,
         old: 0,
+        unread: 0,
     };
     assert!(store.note_alerts(&held, noted, at(0)).await.expect("noted"));
     let receiver = &store.notice_receivers().await.expect("listed")[0];
     assert_eq!((receiver.waiting, receiver.skipped, receiver.untold), (WAITING_MAX, 5, 5));
-    store.tell_of_untold(&held, "ops", vec![message("untold", None, 0)], at(1)).await.expect("told");
-    store.tell_of_untold(&held, "ops", vec![message("untold", None, 0)], at(1)).await.expect("told already");
+    // While five are told of, two more come that cannot be read, and one for two targets.
+    let other = NewNotice { target: "ops@northwind.example".to_owned(), ..message("one more", Some(1), 0) };
+    let noted = NotedAlerts {
+        receiver: "ops".to_owned(),
+        from: 1,
+        to: 2,
+        messages: vec![message("one more", Some(1), 0), other],
+        snoozed: 0,
+        old: 0,
+        unread: 2,
+    };
+    assert!(store.note_alerts(&held, noted, at(0)).await.expect("noted"));
+    store.tell_of_untold(&held, "ops", (5, vec![message("untold", None, 0)]), at(1)).await.expect("told");
+    store.tell_of_untold(&held, "ops", (5, vec![message("untold", None, 0)]), at(1)).await.expect("fewer");
     let receiver = &store.notice_receivers().await.expect("listed")[0];
-    assert_eq!((receiver.waiting, receiver.skipped, receiver.untold), (WAITING_MAX + 1, 5, 0));
+    assert_eq!((receiver.waiting, receiver.skipped, receiver.untold), (WAITING_MAX + 1, 8, 3));
 }
 
 async fn a_receiver_that_is_gone_gets_nothing(store: &dyn Store) {
@@ -208,19 +275,29 @@ async fn nothing_of_a_tenant_that_was_removed_is_left(store: &dyn Store) {
     add(store, 2).await;
     let held = lease(store, at(0)).await;
     store.keep_notice_receivers(&held, kept(true, "1"), at(0)).await.expect("kept");
-    let put = vec![condition("consent_lost/1", Some(1)), condition("consent_lost/2", Some(2))];
+    let facts = "{\"named\":\"Contoso Ltd.\"}".to_owned();
+    let untold = NoticeCondition { told: BTreeMap::new(), ..condition("sink_down/1", Some(1)) };
+    let one = NoticeCondition { facts, ..condition("consent_lost/1", Some(1)) };
+    let put = vec![one, untold, condition("consent_lost/2", Some(2))];
     store
         .note_conditions(&held, NotedConditions { put, ..NotedConditions::default() }, at(0))
         .await
         .expect("noted");
     let messages = vec![message("one", Some(1), 0), message("two", Some(2), 0)];
-    let noted = NotedAlerts { receiver: "ops".to_owned(), from: 0, to: 1, messages, snoozed: 0, old: 0 };
+    let noted =
+        NotedAlerts { receiver: "ops".to_owned(), from: 0, to: 1, messages, snoozed: 0, old: 0, unread: 0 };
     assert!(store.note_alerts(&held, noted, at(0)).await.expect("noted"));
     store.snooze_notices(snooze("consent_lost/1", Some(1), 99)).await.expect("snoozed");
     store.offboard_tenant(tenant_id(1), BY, at(1)).await.expect("offboarded");
-    let left: Vec<String> =
-        store.notice_conditions().await.expect("listed").into_iter().map(|known| known.key).collect();
-    assert_eq!(left, ["consent_lost/2"]);
+    // Whoever was told of a condition is told of its end, without a word of the customer.
+    let left = store.notice_conditions().await.expect("listed");
+    let keys: Vec<&str> = left.iter().map(|known| known.key.as_str()).collect();
+    assert_eq!(keys, ["consent_lost/1", "consent_lost/2"], "but not what nobody was told of");
+    assert_eq!((left[0].tenant, left[0].told.len(), left[0].ended_at), (None, 1, None));
+    assert!(
+        left[0].facts.contains("the tenant was offboarded") && !left[0].facts.contains("Contoso"),
+        "{left:?}"
+    );
     let due = store.due_notices("ops", 10, at(9)).await.expect("listed");
     assert_eq!(due.iter().map(|message| message.key.as_str()).collect::<Vec<_>>(), ["two"]);
     assert!(store.notice_snoozes(at(2)).await.expect("listed").is_empty());
@@ -232,6 +309,7 @@ async fn nothing_of_a_tenant_that_was_removed_is_left(store: &dyn Store) {
         messages: vec![message("late", Some(1), 0)],
         snoozed: 0,
         old: 0,
+        unread: 0,
     };
     assert!(store.note_alerts(&held, late, at(2)).await.expect("noted"));
     assert_eq!(store.due_notices("ops", 10, at(9)).await.expect("listed").len(), 1);

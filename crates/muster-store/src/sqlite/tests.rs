@@ -3,6 +3,7 @@
 mod identity;
 mod keys;
 mod marks;
+mod notices;
 mod pull_clients;
 mod replays;
 
@@ -29,8 +30,9 @@ use crate::tables::witness::NAMED;
 use crate::writer::{CUT_AFTER, Durability};
 use crate::{
     AcceptedPage, AuditLog, Credentials, DeadLetters, Deliveries, DeliveryLimits, Destination,
-    FinishedDelivery, Grants, InstanceId, Journal, Keys, Leases, Lifetime, MasterKey, NewRecord, NewTenant,
-    OpenMode, PageReceipt, PollResult, SignIns, SourceLease, Sources, StoreError, Tenants,
+    FinishedDelivery, Grants, InstanceId, Journal, KeptReceiver, Keys, Leases, Lifetime, MasterKey,
+    NewRecord, NewTenant, Notices, OpenMode, PageReceipt, PollResult, SignIns, SourceLease, Sources,
+    StoreError, Tenants,
 };
 
 const LEASE: Duration = Duration::from_secs(60);

@@ -13,7 +13,7 @@ use crate::packing::{StoredBatch, unpack};
 use crate::sealing::{DataKey, Sealed};
 use crate::sql::{Connection, query};
 use crate::stored::{count, nanoseconds, timestamp};
-use crate::{JournalSlice, NewRecord};
+use crate::{JournalSlice, NewRecord, StoreError};
 
 /// How far is gone back for what a version leaves open: the last eight versions of a record.
 const VERSIONS_MAX: usize = 8;
@@ -239,9 +239,15 @@ impl SqlStore {
         let records = match self.stored_batch(batch_no).await? {
             None => Err("it was pruned meanwhile".to_owned()),
             Some(stored) => {
-                let key = self.keys.data_key(Sealed::from_stored(row.try_get("data_key")?), tenant).await?;
-                let unpacked = self.packer.run(move || unpack(stored, tenant, &key)).await;
-                unpacked.map_err(|unreadable| unreadable.reason)
+                match self.keys.data_key(Sealed::from_stored(row.try_get("data_key")?), tenant).await {
+                    Ok(key) => {
+                        let unpacked = self.packer.run(move || unpack(stored, tenant, &key)).await;
+                        unpacked.map_err(|unreadable| unreadable.reason)
+                    }
+                    // One tenant's damaged key is that tenant's trouble.
+                    Err(damaged @ StoreError::Sealing { .. }) => Err(damaged.to_string()),
+                    Err(error) => return Err(error.into()),
+                }
             }
         };
         Ok(Some(JournalSlice {

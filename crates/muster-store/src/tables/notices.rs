@@ -1,7 +1,7 @@
 //! Notices: conditions, messages, receivers and snoozes.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -44,6 +44,23 @@ struct Draft {
     sealed: Option<Vec<u8>>,
 }
 
+/// Messages as they are to be written.
+#[derive(Default)]
+struct Drafts {
+    all: Vec<Draft>,
+    /// The keys of those whose tenant's key does not open.
+    unsealed: Vec<String>,
+}
+
+/// What what is said of a tenant is sealed with.
+enum ContentKey {
+    Opened(DataKey),
+    /// The tenant was offboarded.
+    Gone,
+    /// It is damaged.
+    Unreadable,
+}
+
 #[async_trait]
 impl Notices for SqlStore {
     async fn notice_conditions(&self) -> Result<Vec<NoticeCondition>, StoreError> {
@@ -74,7 +91,7 @@ impl Notices for SqlStore {
                     let gone = query("DELETE FROM notice_condition WHERE key = ?").bind(key);
                     gone.execute(&mut *connection).await?;
                 }
-                for draft in drafts {
+                for draft in drafts.all {
                     insert(connection, draft, now).await?;
                 }
                 Ok(())
@@ -133,10 +150,10 @@ impl Notices for SqlStore {
         noted: NotedAlerts,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let NotedAlerts { receiver, from, to, messages, snoozed, old } = noted;
+        let NotedAlerts { receiver, from, to, messages, snoozed, old, unread } = noted;
+        let is_quiet = messages.is_empty() && snoozed + old + unread == 0;
         let (drafts, lease) = (self.drafts(messages, true).await?, held(lease));
-        let durability =
-            if drafts.is_empty() && snoozed + old == 0 { Durability::Relaxed } else { Durability::Synced };
+        let durability = if is_quiet { Durability::Relaxed } else { Durability::Synced };
         self.write(NOTING, durability, move |connection| {
             Box::pin(async move {
                 check(connection, &lease).await?;
@@ -153,18 +170,21 @@ impl Notices for SqlStore {
                     return Ok(false);
                 }
                 let mut room = room(connection, &receiver).await?;
-                let mut skipped = 0_i64;
-                for draft in drafts {
+                // An alert is a message for each target, and counts as one.
+                let mut skipped = HashSet::new();
+                for draft in drafts.all {
                     if is_told(connection, &draft.message).await? {
                         continue;
                     }
                     if room == 0 {
-                        skipped += 1;
+                        skipped.insert(draft.message.key);
                         continue;
                     }
                     room -= 1;
                     insert(connection, draft, now).await?;
                 }
+                skipped.extend(drafts.unsealed);
+                let skipped = (skipped.len() as u64).saturating_add(unread).cast_signed();
                 if skipped > 0 {
                     let sql = "UPDATE notice_receiver SET skipped = skipped + ?1, untold = untold + ?1 WHERE name = ?2";
                     query(sql).bind(skipped).bind(&receiver).execute(&mut *connection).await?;
@@ -179,7 +199,7 @@ impl Notices for SqlStore {
         &self,
         lease: &NamedLease,
         receiver: &str,
-        messages: Vec<NewNotice>,
+        (told, messages): (u64, Vec<NewNotice>),
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let (drafts, lease, receiver) =
@@ -187,10 +207,11 @@ impl Notices for SqlStore {
         self.write(NOTING, Durability::Synced, move |connection| {
             Box::pin(async move {
                 check(connection, &lease).await?;
-                let sql = "UPDATE notice_receiver SET untold = 0 WHERE name = ? AND untold > 0";
-                let told = query(sql).bind(receiver).execute(&mut *connection).await?;
+                // More may have been added since it was counted.
+                let sql = "UPDATE notice_receiver SET untold = untold - ?1 WHERE name = ?2 AND untold >= ?1 AND ?1 > 0";
+                let told = query(sql).bind(told.cast_signed()).bind(receiver).execute(&mut *connection).await?;
                 if told.rows_affected() > 0 {
-                    for draft in drafts {
+                    for draft in drafts.all {
                         insert(connection, draft, now).await?;
                     }
                 }
@@ -207,7 +228,10 @@ impl Notices for SqlStore {
         now: Timestamp,
     ) -> Result<Vec<NoticeMessage>, StoreError> {
         let rows = query(select_messages!(
-            "WHERE m.receiver = ? AND m.state = 'waiting' AND m.due_at <= ? ORDER BY m.due_at, m.message_no LIMIT ?"
+            "WHERE m.receiver = ? AND m.state = 'waiting' AND m.due_at <= ? AND NOT EXISTS
+                 (SELECT 1 FROM notice_message e WHERE e.receiver = m.receiver AND e.key = m.key AND e.target = m.target
+                      AND e.state = 'waiting' AND e.message_no < m.message_no)
+             ORDER BY m.due_at, m.message_no LIMIT ?"
         ));
         let rows = rows.bind(receiver).bind(nanoseconds(now)).bind(most).fetch_all(&self.readers).await;
         self.opened(rows.map_err(self.failed(READING))?).await
@@ -349,42 +373,49 @@ impl Notices for SqlStore {
 impl SqlStore {
     /// What is to be written of messages; with `seal`, what they say of a tenant is sealed. Those of a tenant that was offboarded
     /// meanwhile are left out.
-    async fn drafts(&self, messages: Vec<NewNotice>, seal: bool) -> Result<Vec<Draft>, StoreError> {
-        let mut keys: HashMap<TenantId, Option<DataKey>> = HashMap::new();
-        let mut drafts = Vec::with_capacity(messages.len());
+    async fn drafts(&self, messages: Vec<NewNotice>, seal: bool) -> Result<Drafts, StoreError> {
+        let mut keys = HashMap::new();
+        let mut drafts = Drafts::default();
         for mut message in messages {
             let id = Uuid::new_v4();
             let sealed = match message.tenant.filter(|_| seal) {
                 None => None,
                 Some(tenant) => {
-                    let Some(key) = self.content_key(&mut keys, tenant).await? else { continue };
+                    let key = match self.content_key(&mut keys, tenant).await? {
+                        ContentKey::Opened(key) => key,
+                        ContentKey::Gone => continue,
+                        ContentKey::Unreadable => {
+                            drafts.unsealed.push(message.key);
+                            continue;
+                        }
+                    };
                     let binding = Binding { column: CONTENT, tenant, row: id.as_bytes() };
                     let content = std::mem::take(&mut message.content);
                     Some(key.seal(binding, content.as_bytes()).into_bytes())
                 }
             };
-            drafts.push(Draft { id, message, sealed });
+            drafts.all.push(Draft { id, message, sealed });
         }
         Ok(drafts)
     }
 
     async fn content_key<'k>(
         &self,
-        keys: &'k mut HashMap<TenantId, Option<DataKey>>,
+        keys: &'k mut HashMap<TenantId, ContentKey>,
         tenant: TenantId,
-    ) -> Result<Option<&'k DataKey>, StoreError> {
-        let key = match keys.entry(tenant) {
+    ) -> Result<&'k ContentKey, StoreError> {
+        Ok(match keys.entry(tenant) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(match self.living_tenant(tenant, NOTING).await {
-                Ok(found) => Some(found.data_key),
-                Err(StoreError::NoTenant(_) | StoreError::Offboarded(_)) => None,
+                Ok(found) => ContentKey::Opened(found.data_key),
+                Err(StoreError::NoTenant(_) | StoreError::Offboarded(_)) => ContentKey::Gone,
+                Err(StoreError::Sealing { .. }) => ContentKey::Unreadable,
                 Err(error) => return Err(error),
             }),
-        };
-        Ok(key.as_ref())
+        })
     }
 
-    /// Messages with what they say.
+    /// Messages with what they say; without, where that cannot be opened: one that is damaged is no reason to tell nobody anything.
     async fn opened(&self, rows: Vec<Row>) -> Result<Vec<NoticeMessage>, StoreError> {
         let failed = self.failed(READING);
         let mut keys = HashMap::new();
@@ -393,13 +424,11 @@ impl SqlStore {
             let mut message = read_message(row).map_err(&failed)?;
             let sealed: Option<Vec<u8>> = row.try_get("sealed").map_err(&failed)?;
             if let (Some(sealed), Some(tenant)) = (sealed, message.tenant)
-                && let Some(key) = self.content_key(&mut keys, tenant).await?
+                && let ContentKey::Opened(key) = self.content_key(&mut keys, tenant).await?
             {
                 let binding = Binding { column: CONTENT, tenant, row: message.id.as_bytes() };
-                let what = format!("notice {}", message.number);
-                let content = key.open(binding, Sealed::from_stored(sealed));
-                let content = content.map_err(|source| StoreError::Sealing { what, source })?;
-                message.content = String::from_utf8(content).ok();
+                let content = key.open(binding, Sealed::from_stored(sealed)).ok();
+                message.content = content.and_then(|content| String::from_utf8(content).ok());
             }
             messages.push(message);
         }
@@ -461,7 +490,9 @@ async fn keep(connection: &mut Connection, receiver: KeptReceiver, now: Timestam
     query(
         "INSERT INTO notice_receiver (name, fingerprint, in_settings) VALUES (?, ?, 1)
          ON CONFLICT (name) DO UPDATE SET in_settings = 1, fingerprint = excluded.fingerprint,
-             stopped_at = CASE WHEN notice_receiver.fingerprint = excluded.fingerprint THEN notice_receiver.stopped_at END",
+             stopped_at = CASE WHEN notice_receiver.fingerprint = excluded.fingerprint THEN notice_receiver.stopped_at END,
+             last_refused_at = CASE WHEN notice_receiver.fingerprint = excluded.fingerprint
+                 THEN notice_receiver.last_refused_at END",
     )
     .bind(&name)
     .bind(fingerprint)
@@ -579,10 +610,9 @@ async fn settle(
         NoticeFate::Retry { .. } => {
             "UPDATE notice_receiver SET failing_since = coalesce(failing_since, ?2), last_error = ?3 WHERE name = ?1"
         }
-        // It answers, and what was wrong was the message.
+        // That it answers does not say that anything gets through.
         NoticeFate::Refused { .. } => {
-            "UPDATE notice_receiver SET refused = refused + 1, last_refused_at = ?2, last_error = ?3, failing_since = NULL
-             WHERE name = ?1"
+            "UPDATE notice_receiver SET refused = refused + 1, last_refused_at = ?2, last_error = ?3 WHERE name = ?1"
         }
         NoticeFate::Stopped { .. } => {
             "UPDATE notice_receiver SET failing_since = coalesce(failing_since, ?2), last_error = ?3,

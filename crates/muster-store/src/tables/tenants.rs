@@ -14,6 +14,7 @@ use super::rows::{living, read_tenant, select_tenant};
 use super::sources::{make_sources_due, set_sources};
 use crate::engine::SqlStore;
 use crate::failure::Failure;
+use crate::notices::offboarded_facts;
 use crate::sealing::DataKey;
 use crate::sql::{Connection, query};
 use crate::stored::nanoseconds;
@@ -356,8 +357,10 @@ fn differences(before: &Tenant, after: &Tenant) -> serde_json::Map<String, serde
 
 /// Removes all of a tenant but its row, whose data key it destroys.
 async fn remove_belongings(connection: &mut Connection, id: TenantId) -> Result<(), Failure> {
-    let row = query("SELECT tenant_no FROM tenant WHERE id = ?").bind(id.to_string());
-    let tenant_no: i64 = row.fetch_one(&mut *connection).await?.try_get(0)?;
+    let row = query("SELECT tenant_no, slug FROM tenant WHERE id = ?").bind(id.to_string());
+    let row = row.fetch_one(&mut *connection).await?;
+    let tenant_no: i64 = row.try_get("tenant_no")?;
+    let facts = offboarded_facts(row.try_get("slug")?);
     for sql in [
         "UPDATE tenant SET data_key = zeroblob(length(data_key)) WHERE tenant_no = ?",
         "INSERT INTO removed (kind, no) SELECT 'source', source_no FROM source WHERE tenant_no = ?",
@@ -373,12 +376,15 @@ async fn remove_belongings(connection: &mut Connection, id: TenantId) -> Result<
         "DELETE FROM tenant_tag WHERE tenant_no = ?",
         "DELETE FROM pull_client WHERE tenant_no = ?",
         "DELETE FROM processed WHERE tenant_no = ?",
-        "DELETE FROM notice_condition WHERE tenant_no = ?",
+        "DELETE FROM notice_condition WHERE tenant_no = ? AND (told = '{}' OR ended_at IS NOT NULL)",
         "DELETE FROM notice_message WHERE tenant_no = ?",
         "DELETE FROM notice_snooze WHERE tenant_no = ?",
     ] {
         query(sql).bind(tenant_no).execute(&mut *connection).await?;
     }
+    // Whoever was told of a condition is told that it is over, or an alerting service has it open for ever.
+    let told = "UPDATE notice_condition SET tenant_no = NULL, facts = ? WHERE tenant_no = ?";
+    query(told).bind(facts).bind(tenant_no).execute(&mut *connection).await?;
     Ok(())
 }
 

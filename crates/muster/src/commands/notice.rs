@@ -190,6 +190,7 @@ fn receivers(receivers: &[NoticeReceiver], now: jiff::Timestamp, output: &Output
         let (state, tone) = match (receiver.stopped_at, receiver.failing_since) {
             (Some(_), _) => ("stopped", Tone::Bad),
             (None, Some(_)) => ("failing", Tone::Bad),
+            (None, None) if receiver.refuses_since().is_some() => ("refusing", Tone::Bad),
             (None, None) if receiver.last_sent_at.is_some() => ("ok", Tone::Good),
             (None, None) => ("never used", Tone::Plain),
         };

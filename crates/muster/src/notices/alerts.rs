@@ -37,17 +37,30 @@ pub fn of_batch(
         messages: Vec::new(),
         snoozed: 0,
         old: 0,
+        unread: 0,
     };
     let kind = slice.source.kind();
-    let (Some(wanted), Some(tenant), Ok(batch)) = (&receiver.keys.alerts, tenant, &slice.records) else {
-        return noted;
-    };
+    let (Some(wanted), Some(tenant)) = (&receiver.keys.alerts, tenant) else { return noted };
     let is_of_it = Detection::KINDS.contains(&kind)
         && wanted.sources.iter().any(|source| source.fits(slice.source))
         && receiver.keys.is_for(tenant);
     if !is_of_it {
         return noted;
     }
+    let batch = match &slice.records {
+        Ok(batch) => batch,
+        Err(reason) => {
+            tracing::error!(
+                batch = slice.batch,
+                tenant.id = %tenant.id,
+                receiver = name,
+                reason,
+                "a batch cannot be read, so nobody is told of what is in it; it is counted: `muster notice list`"
+            );
+            noted.unread = 1;
+            return noted;
+        }
+    };
     for record in batch.records() {
         if !is_new(&record) || !is_wanted(wanted, kind, &record) {
             continue;

@@ -326,12 +326,15 @@ fn dead_letters(now: &Snapshot, found: &mut Found) {
 }
 
 fn of_silence(tenant: &TenantStatus, silence: &Silence, now: Timestamp, found: &mut Found) {
-    let what = format!(
-        "nothing new for {}, and never for more than {} before in {}; its sources can be read",
-        duration(since(silence.since, now)),
-        duration(silence.longest_before),
-        duration(silence.watched),
-    );
+    let silent_for = duration(since(silence.since, now));
+    let what = match silence.habit {
+        Some(habit) => format!(
+            "nothing new for {silent_for}, and never for more than {} before in {}; its sources can be read",
+            duration(habit.longest_before),
+            duration(habit.watched),
+        ),
+        None => format!("nothing new for {silent_for}, for longer than ever before; its sources can be read"),
+    };
     found.add(Condition {
         kind: Kind::TenantSilent,
         subject: tenant.id.to_string(),

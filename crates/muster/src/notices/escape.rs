@@ -20,8 +20,20 @@ pub fn html(text: &str) -> String {
 /// Text in which no mail or chat program finds an address to make a link of: an attacker may have written it.
 #[must_use]
 pub fn defanged(text: &str) -> String {
-    let text = text.replace("://", "[:]//").replace("www.", "www[.]").replace("WWW.", "WWW[.]");
-    text.replace("mailto:", "mailto[:]").replace('@', "[@]")
+    let text = text.replace("://", "[:]//").replace("mailto:", "mailto[:]").replace('@', "[@]");
+    let (mut broken, mut before) = (String::with_capacity(text.len() + 16), None::<char>);
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        // A host needs no `http` to become a link: `evil.example/login`. A number (`1.5`) and a sentence's end are none.
+        let is_inside = before.is_some_and(char::is_alphanumeric)
+            && characters.peek().is_some_and(|next| next.is_alphabetic());
+        match character {
+            '.' if is_inside => broken.push_str("[.]"),
+            other => broken.push(other),
+        }
+        before = Some(character);
+    }
+    broken
 }
 
 /// The same in Slack's fallback text, in which three characters begin something.
@@ -47,6 +59,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn no_host_becomes_a_link() {
+        for (text, shown) in [
+            ("go to evil.com/login", "go to evil[.]com/login"),
+            ("wWw.Evil.CoM", "wWw[.]Evil[.]CoM"),
+            ("http://a.b.рф", "http[:]//a[.]b[.]рф"),
+            ("1.5 hours. It is over.", "1.5 hours. It is over."),
+            ("x.invoice.pdf.exe", "x[.]invoice[.]pdf[.]exe"),
+        ] {
+            assert_eq!(defanged(text), shown);
+        }
+    }
 
     proptest! {
         #[test]

@@ -8,8 +8,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use muster_microsoft::SourceWord;
 use muster_model::TenantId;
-use muster_store::TenantHabit;
+use muster_store::{NoticeCondition, TenantHabit};
 
+use super::conditions::Facts;
+use super::kind::Kind;
 use crate::shown::state::since;
 use crate::shown::status::{Snapshot, TenantStatus};
 
@@ -31,7 +33,13 @@ const TIMES: u32 = 2;
 pub struct Silence {
     pub tenant: TenantId,
     pub since: Timestamp,
-    /// The longest that nothing came before.
+    pub habit: Option<Habit>,
+}
+
+/// What it was before. It is forgotten while a silence lasts, of which it is no end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Habit {
+    /// The longest that nothing came.
     pub longest_before: Duration,
     /// In how long.
     pub watched: Duration,
@@ -39,8 +47,25 @@ pub struct Silence {
 
 /// Those that are silent. What cannot be read is no silence: other conditions tell that.
 #[must_use]
-pub fn silent(now: &Snapshot, habits: &[TenantHabit]) -> Vec<Silence> {
-    habits.iter().filter_map(|habit| silence(now, habit)).collect()
+pub fn silent(now: &Snapshot, habits: &[TenantHabit], known: &[NoticeCondition]) -> Vec<Silence> {
+    let mut silent: Vec<Silence> = habits.iter().filter_map(|habit| silence(now, habit)).collect();
+    for goes_on in known.iter().filter_map(|known| that_goes_on(now, known)) {
+        if silent.iter().all(|silence| silence.tenant != goes_on.tenant) {
+            silent.push(goes_on);
+        }
+    }
+    silent
+}
+
+/// A silence that was seen before and lasts: the habit is learnt from a time that slides on, until the silence is all of it.
+fn that_goes_on(now: &Snapshot, known: &NoticeCondition) -> Option<Silence> {
+    if known.ended_at.is_some() || known.kind != Kind::TenantSilent.as_str() {
+        return None;
+    }
+    let since = serde_json::from_str::<Facts>(&known.facts).ok()?.since?;
+    let tenant = now.tenants.iter().find(|tenant| Some(tenant.id) == known.tenant)?;
+    let is_new = tenant.sources.iter().filter_map(|source| source.last_new_at).any(|new| new > since);
+    (!is_new && is_read(tenant)).then_some(Silence { tenant: tenant.id, since, habit: None })
 }
 
 fn silence(now: &Snapshot, habit: &TenantHabit) -> Option<Silence> {
@@ -57,8 +82,7 @@ fn silence(now: &Snapshot, habit: &TenantHabit) -> Option<Silence> {
     (silent_for > least).then_some(Silence {
         tenant: habit.tenant,
         since: last,
-        longest_before,
-        watched: Duration::try_from(known).unwrap_or_default(),
+        habit: Some(Habit { longest_before, watched: Duration::try_from(known).unwrap_or_default() }),
     })
 }
 

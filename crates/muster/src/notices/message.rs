@@ -130,7 +130,9 @@ impl Notice {
             tenant: None,
             level: Urgency::Warning,
             title: format!("{count} more alerts are not told one by one"),
-            what: "more came than are told one by one; the SIEM has every one of them".to_owned(),
+            what: "more came than are told one by one, or what came could not be read; the SIEM has every one of them, and \
+                   what cannot be read is told in the log and by `muster status`"
+                .to_owned(),
             remedy: "narrow `alerts` of the receiver, such as to a severity or to some tenants".to_owned(),
             at: now,
             since: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future;
 use jiff::Timestamp;
-use muster_model::{Clock, Tenant, TenantId, TenantState};
+use muster_model::{Clock, ContentHash, Tenant, TenantId, TenantState};
 use muster_store::{
     InstanceId, KeptReceiver, NamedLease, NotedConditions, NoticeReceiver, Store, StoreError, TenantHabit,
     WAITING_MAX,
@@ -117,11 +117,10 @@ impl Notifier {
             }
             match self.store.take_lease(LEASE, self.instance, LEASE_FOR, self.clock.now()).await {
                 Ok(Some(lease)) => {
-                    let ended = stop.run_until_cancelled(self.work(&lease)).await;
-                    if let Some(Err(error)) = &ended
+                    if let Err(error) = self.work(&lease, &stop).await
                         && !matches!(error, StoreError::LeaseLost { .. })
                     {
-                        self.told.store.failed("tell people", error, self.clock.now());
+                        self.told.store.failed("tell people", &error, self.clock.now());
                     }
                     // One that is lost, or cannot be given back, runs out.
                     self.store.release_lease(lease).await.ok();
@@ -134,42 +133,51 @@ impl Notifier {
         }
     }
 
-    /// All that is done while the lease is held; ends with the first failure.
-    async fn work(&self, lease: &NamedLease) -> Result<(), StoreError> {
+    /// All that is done while the lease is held; ends with the first failure, or when told to stop. Nothing is dropped half-way:
+    /// what has been sent is noted before it ends, or it would be sent once more.
+    async fn work(&self, lease: &NamedLease, stop: &CancellationToken) -> Result<(), StoreError> {
         self.begin(lease).await?;
         if self.receivers.is_empty() {
             return Ok(());
         }
-        let sending = future::try_join_all(self.receivers.keys().map(|name| self.send(lease, name)));
-        let all = tokio::try_join!(
-            self.keep_looking(lease),
-            self.keep_telling(lease),
-            self.keep_lease(lease),
-            sending
-        );
-        all.map(|_| ())
+        let (stop, done) = (stop.child_token(), CancellationToken::new());
+        let sending = self.receivers.keys().map(|name| ending(&stop, self.send(lease, name, &stop)));
+        let work = async {
+            let (looking, telling, sending) = tokio::join!(
+                ending(&stop, self.keep_looking(lease, &stop)),
+                ending(&stop, self.keep_telling(lease, &stop)),
+                future::join_all(sending)
+            );
+            done.cancel();
+            [looking, telling].into_iter().chain(sending).collect::<Result<(), StoreError>>()
+        };
+        let (worked, kept) = tokio::join!(work, ending(&stop, self.keep_lease(lease, &done)));
+        worked.and(kept)
     }
 
-    async fn keep_looking(&self, lease: &NamedLease) -> Result<(), StoreError> {
-        loop {
+    async fn keep_looking(&self, lease: &NamedLease, stop: &CancellationToken) -> Result<(), StoreError> {
+        while !stop.is_cancelled() {
             self.look(lease).await?;
-            tokio::time::sleep(LOOK_EVERY).await;
+            stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await;
         }
+        Ok(())
     }
 
-    async fn keep_telling(&self, lease: &NamedLease) -> Result<(), StoreError> {
-        loop {
+    async fn keep_telling(&self, lease: &NamedLease, stop: &CancellationToken) -> Result<(), StoreError> {
+        while !stop.is_cancelled() {
             if self.tell_alerts(lease).await? == 0 {
-                tokio::time::sleep(ALERTS_EVERY).await;
+                stop.run_until_cancelled(tokio::time::sleep(ALERTS_EVERY)).await;
             }
         }
+        Ok(())
     }
 
-    async fn keep_lease(&self, lease: &NamedLease) -> Result<(), StoreError> {
-        loop {
-            tokio::time::sleep(EXTEND_EVERY).await;
+    /// Until all else is done: what is on its way is under the lease, too.
+    async fn keep_lease(&self, lease: &NamedLease, done: &CancellationToken) -> Result<(), StoreError> {
+        while done.run_until_cancelled(tokio::time::sleep(EXTEND_EVERY)).await.is_some() {
             self.store.extend_lease(lease, LEASE_FOR, self.clock.now()).await?;
         }
+        Ok(())
     }
 
     /// Makes the receivers of the settings known.
@@ -179,13 +187,30 @@ impl Notifier {
     pub async fn begin(&self, lease: &NamedLease) -> Result<(), StoreError> {
         let kept = self.receivers.iter().map(|(name, receiver)| KeptReceiver {
             name: name.clone(),
-            fingerprint: self.fingerprints.get(name).cloned().unwrap_or_default(),
+            fingerprint: self.fingerprint(name),
             alerts: receiver.keys.alerts.is_some(),
         });
         let now = self.clock.now();
         self.watched.0.lock().expect("no panic while the lock is held").since = Some(now);
         self.store.keep_notice_receivers(lease, kept.collect(), now).await?;
         self.forget_those_gone(lease, now).await
+    }
+
+    /// What stands for a receiver's settings and its address, which may be in a secret file of the same name.
+    fn fingerprint(&self, name: &str) -> String {
+        let of_settings = self.fingerprints.get(name).cloned().unwrap_or_default();
+        let address = match (self.build)(name) {
+            Ok(receiver) => receiver.address(),
+            Err(_) => None,
+        };
+        match address {
+            Some(address) => {
+                let hash = ContentHash::of(address.as_bytes());
+                let hash: String = hash.0.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("{of_settings} {hash}")
+            }
+            None => of_settings,
+        }
     }
 
     /// Forgets what receivers were told that are gone: one that comes back is told anew. Where nobody is left, nobody looks any
@@ -221,7 +246,8 @@ impl Notifier {
     pub async fn look(&self, lease: &NamedLease) -> Result<(), StoreError> {
         let now = self.clock.now();
         let snapshot = Snapshot::take(self.store.as_ref(), &self.expected, now).await?;
-        let silent = habits::silent(&snapshot, &self.habits(now).await?);
+        let known = self.store.notice_conditions().await?;
+        let silent = habits::silent(&snapshot, &self.habits(now).await?, &known);
         let kinds = match snapshot.run.is_running() {
             true => Kind::ALL.into(),
             // Where nothing runs, nothing else is known.
@@ -342,7 +368,7 @@ impl Notifier {
             let Some(receiver) = self.receivers.get(&place.name) else { continue };
             let mut messages = Vec::new();
             push(&mut messages, (&place.name, receiver), &Notice::untold(place.untold, now), None, now);
-            self.store.tell_of_untold(lease, &place.name, messages, now).await?;
+            self.store.tell_of_untold(lease, &place.name, (place.untold, messages), now).await?;
         }
         Ok(())
     }
@@ -360,11 +386,11 @@ impl Notifier {
         self.store.prune_notices(lease, before).await
     }
 
-    /// Sends to one receiver until the store fails.
-    async fn send(&self, lease: &NamedLease, name: &str) -> Result<(), StoreError> {
-        let sender = self.sender(name);
+    /// Sends to one receiver until told to stop, or the store fails.
+    async fn send(&self, lease: &NamedLease, name: &str, stop: &CancellationToken) -> Result<(), StoreError> {
+        let sender = Sender { stop: stop.clone(), ..self.sender(name) };
         let mut receiver = (self.build)(name);
-        loop {
+        while !stop.is_cancelled() {
             let is_stopped = self.is_stopped(name).await?;
             let wait = match is_stopped {
                 true => SEND_MORE_EVERY,
@@ -377,8 +403,9 @@ impl Notifier {
                     if stepped.more { SEND_MORE_EVERY } else { SEND_EVERY }
                 }
             };
-            tokio::time::sleep(wait).await;
+            stop.run_until_cancelled(tokio::time::sleep(wait)).await;
         }
+        Ok(())
     }
 
     /// Whether a receiver has said that it wants no more.
@@ -390,7 +417,12 @@ impl Notifier {
     /// What sends to one receiver.
     #[must_use]
     pub fn sender(&self, name: &str) -> Sender {
-        Sender { name: name.to_owned(), store: Arc::clone(&self.store), clock: Arc::clone(&self.clock) }
+        Sender {
+            name: name.to_owned(),
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// Looks once and sends what is due, once: for a command, where nobody else is at it. Whether this was so, and how many
@@ -423,4 +455,16 @@ impl Notifier {
         self.store.release_lease(lease).await.ok();
         done.map(Some)
     }
+}
+
+/// Some of what is done at once: where it fails, the others are told to stop.
+async fn ending(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<(), StoreError>>,
+) -> Result<(), StoreError> {
+    let done = work.await;
+    if done.is_err() {
+        stop.cancel();
+    }
+    done
 }

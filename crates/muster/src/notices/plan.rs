@@ -101,7 +101,11 @@ fn holds(
             let is_back = now.duration_since(ended_at) < RETURNS_WITHIN;
             new(if is_back { returns.saturating_add(u32::from(!told.is_empty())) } else { 0 })
         }
-        Some(before) => NoticeCondition { facts, last_seen_at: now.max(before.last_seen_at), ..before },
+        // It has lost its tenant where that was offboarded, and is here again.
+        Some(before) => {
+            let tenant = condition.facts.tenant.as_ref().map(|tenant| tenant.id);
+            NoticeCondition { facts, tenant, last_seen_at: now.max(before.last_seen_at), ..before }
+        }
     }
 }
 
@@ -373,6 +377,37 @@ mod tests {
         }];
         assert_eq!(over.looks(600, &[down()]), NOTHING);
         assert_eq!(over.looks(3_600, &[]), NOTHING, "nobody knew of it");
+    }
+
+    #[test]
+    fn the_end_is_told_of_what_a_tenant_had_that_was_offboarded() {
+        let mut world = World::new("");
+        let mut lost = down();
+        lost.kind = Kind::ConsentLost;
+        assert_eq!(world.looks(120, &[lost]), ["began"]);
+        for known in world.known.values_mut() {
+            known.facts = muster_store::offboarded_facts("contoso");
+            known.tenant = None;
+        }
+        world.second += 600;
+        let seen = Seen {
+            conditions: Vec::new(),
+            kinds: Kind::ALL.into(),
+            watching_since: at(0),
+            now: at(world.second),
+            receivers: &world.receivers,
+            tenants: &HashMap::new(),
+            snoozes: &[],
+            waiting: &HashMap::new(),
+        };
+        let noted = plan(world.known.values().cloned().collect(), &seen);
+        let [told] = noted.messages.as_slice() else { panic!("{noted:?}") };
+        let notice: Notice = serde_json::from_str(&told.content).expect("a notice");
+        assert_eq!((notice.event, notice.named.as_str(), notice.tenant), (Event::Ended, "contoso", None));
+        assert_eq!(
+            (notice.key.as_str(), notice.what.as_str()),
+            ("consent_lost/splunk", "the tenant was offboarded")
+        );
     }
 
     #[test]

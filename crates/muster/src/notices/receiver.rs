@@ -53,6 +53,14 @@ impl Receiver {
         }
     }
 
+    /// Where it is, where that may be a secret; never to be shown.
+    pub(super) fn address(&self) -> Option<String> {
+        match self {
+            Self::Mail { .. } => None,
+            Self::Hook { url, .. } => Some(url.expose().to_string()),
+        }
+    }
+
     /// Whether many notices may come as one.
     #[must_use]
     pub fn is_for_people(&self) -> bool {

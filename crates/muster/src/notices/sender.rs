@@ -4,17 +4,19 @@
 //! A message is sent once or, where a process is killed between sending and noting it, twice, with the same id. What fails is
 //! tried again, less and less often, for as long as it takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{Clock, ContentHash};
 use muster_store::{NamedLease, NoticeFate, NoticeMessage, Store, StoreError};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::message::Notice;
+use super::message::{Event, Notice};
 use super::receiver::Receiver;
+use super::templates::parts::SAID_MAX;
 use super::trouble::{About, Trouble};
 
 /// So many messages are looked at in one step.
@@ -23,6 +25,8 @@ const LOOKED_AT: u32 = 200;
 const ONE_BY_ONE: usize = 5;
 /// So many are sent in one step, so that nobody is flooded: steps are a while apart.
 const SENT_MAX: usize = 10;
+/// So many are tried in one step, with those that are refused: enough to find one among many.
+const TRIED_MAX: usize = 50;
 /// The first wait after a failure, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(900));
 
@@ -31,6 +35,8 @@ pub struct Sender {
     pub name: String,
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
+    /// Nothing more is sent once it is cancelled; what is on its way is waited for, and noted.
+    pub stop: CancellationToken,
 }
 
 /// What one step came to.
@@ -62,6 +68,9 @@ impl Sender {
             by_target.entry(message.target.clone()).or_default().push(message);
         }
         for (target, messages) in by_target {
+            if self.stop.is_cancelled() {
+                break;
+            }
             self.to_one(lease, receiver, &target, messages, &mut stepped).await?;
         }
         Ok(stepped)
@@ -91,36 +100,41 @@ impl Sender {
                 return self.settle(lease, self.fates(&readable, &trouble)).await;
             }
         };
-        let as_one = receiver.is_for_people() && readable.len() > ONE_BY_ONE;
-        let groups: Vec<&[(NoticeMessage, Notice)]> = match as_one {
-            true => vec![&readable[..]],
-            false => readable.chunks(1).collect(),
-        };
-        stepped.more |= groups.len() > SENT_MAX;
-        for (place, group) in groups.iter().enumerate().take(SENT_MAX) {
+        let mut groups: VecDeque<Group> = grouped(readable, receiver.is_for_people()).into();
+        let (mut sent, mut tried) = (0, 0);
+        while let Some(group) = groups.pop_front() {
+            if sent == SENT_MAX || tried == TRIED_MAX || self.stop.is_cancelled() {
+                stepped.more = true;
+                break;
+            }
+            tried += 1;
             let notices: Vec<Notice> = group.iter().map(|(_, notice)| notice.clone()).collect();
-            match receiver.send(&notices, target, id_of(group)).await {
+            match receiver.send(&notices, target, id_of(&group)).await {
                 Ok(_) => {
+                    sent += 1;
                     stepped.sent += group.len();
-                    self.settle(
-                        lease,
-                        group.iter().map(|(message, _)| (message.number, NoticeFate::Sent)).collect(),
-                    )
-                    .await?;
+                    let fates = group.iter().map(|(message, _)| (message.number, NoticeFate::Sent));
+                    self.settle(lease, fates.collect()).await?;
+                }
+                // One title that a filter takes for a virus costs the others nothing: only what is refused alone is refused.
+                Err(trouble) if trouble.what == About::Message && group.len() > 1 => {
+                    let mut first = group;
+                    let second = first.split_off(first.len() / 2);
+                    groups.push_front(second);
+                    groups.push_front(first);
                 }
                 Err(trouble) if trouble.what == About::Message => {
-                    stepped.failed += group.len();
+                    stepped.failed += 1;
                     tracing::error!(
                         receiver = self.name,
                         reason = trouble.reason,
-                        messages = group.len(),
                         "a notice was refused for good; it is kept: `muster notice list`"
                     );
-                    self.settle(lease, self.fates(group, &trouble)).await?;
+                    self.settle(lease, self.fates(&group, &trouble)).await?;
                 }
                 // What is in the way of one is in the way of all.
                 Err(trouble) => {
-                    let rest: Vec<(NoticeMessage, Notice)> = groups[place..].concat();
+                    let rest: Group = std::iter::once(group).chain(groups).flatten().collect();
                     stepped.failed += rest.len();
                     stepped.more = false;
                     return self.settle(lease, self.fates(&rest, &trouble)).await;
@@ -162,6 +176,29 @@ impl Sender {
     }
 }
 
+/// Messages that are sent as one.
+type Group = Vec<(NoticeMessage, Notice)>;
+
+/// What is sent together: alerts as one where many are due, and conditions as few enough that each is said; never both, since what
+/// strangers write may be refused.
+fn grouped(messages: Group, is_for_people: bool) -> Vec<Group> {
+    let each = |messages: Group| messages.into_iter().map(|one| vec![one]).collect::<Vec<Group>>();
+    if !is_for_people {
+        return each(messages);
+    }
+    let (alerts, conditions): (Group, Group) =
+        messages.into_iter().partition(|(_, notice)| notice.event == Event::Alert);
+    let mut groups = match conditions.len() > ONE_BY_ONE {
+        true => conditions.chunks(SAID_MAX).map(<[_]>::to_vec).collect(),
+        false => each(conditions),
+    };
+    match alerts.len() > ONE_BY_ONE {
+        true => groups.push(alerts),
+        false => groups.extend(each(alerts)),
+    }
+    groups
+}
+
 /// What a message is known by: one that tells of several is another one as soon as it tells of more.
 fn id_of(group: &[(NoticeMessage, Notice)]) -> Uuid {
     match group {
@@ -183,4 +220,50 @@ fn opened(messages: Vec<NoticeMessage>) -> (Vec<(NoticeMessage, Notice)>, Vec<u6
         }
     }
     (readable, unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(events: impl IntoIterator<Item = Event>) -> Group {
+        let message = |(number, event): (usize, Event)| {
+            let notice = Notice { event, ..Notice::test("ops", Timestamp::UNIX_EPOCH) };
+            let message = NoticeMessage {
+                number: number as u64,
+                id: Uuid::from_u128(number as u128),
+                receiver: "ops".to_owned(),
+                target: String::new(),
+                tenant: None,
+                event: event.as_str().to_owned(),
+                key: number.to_string(),
+                state: muster_store::NoticeState::Waiting,
+                made_at: Timestamp::UNIX_EPOCH,
+                due_at: Timestamp::UNIX_EPOCH,
+                attempts: 0,
+                last_error: None,
+                settled_at: None,
+                content: None,
+            };
+            (message, notice)
+        };
+        events.into_iter().enumerate().map(message).collect()
+    }
+
+    #[test]
+    fn conditions_are_all_said_and_never_with_alerts() {
+        let events = std::iter::repeat_n(Event::Alert, 35).chain(std::iter::repeat_n(Event::Began, 65));
+        let groups = grouped(messages(events), true);
+        let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [30, 30, 5, 35]);
+        for group in &groups {
+            let alerts = group.iter().filter(|(_, notice)| notice.event == Event::Alert).count();
+            assert!(alerts == 0 || alerts == group.len());
+        }
+        let events = [Event::Alert, Event::Untold, Event::Ended];
+        let few: Vec<usize> = grouped(messages(events), true).iter().map(Vec::len).collect();
+        assert_eq!(few, [1, 1, 1]);
+        let events = std::iter::repeat_n(Event::Alert, 35);
+        assert_eq!(grouped(messages(events), false).len(), 35, "machines get each by itself");
+    }
 }

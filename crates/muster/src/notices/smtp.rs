@@ -14,8 +14,9 @@ use std::task::{Context, Poll};
 use lettre::Message;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
-use lettre::transport::smtp::extension::ClientId;
-use lettre::transport::smtp::response::Severity;
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::response::{Response, Severity};
 use muster_http::{Obstacle, with_causes};
 use muster_model::Secret;
 use rustls::pki_types::ServerName;
@@ -82,15 +83,63 @@ impl Smtp {
     pub async fn send(&self, mail: &Message) -> Result<String, Trouble> {
         self.in_time(async {
             let mut connection = self.signed_in().await?;
-            let envelope = mail.envelope();
-            let sent = connection.send(envelope, &mail.formatted()).await;
-            let answer = sent.map_err(|error| self.refused(&error, true))?;
+            let answer = match self.say_mail(&mut connection, mail).await {
+                Ok(answer) => answer,
+                Err(trouble) => {
+                    connection.abort().await;
+                    return Err(trouble);
+                }
+            };
             // The mail is taken; how the conversation ends changes nothing.
             connection.quit().await.ok();
             let words: Vec<&str> = answer.message().collect();
             Ok(muster_model::text::shown(&format!("{} {}", answer.code(), words.join(" ")), 200))
         })
         .await
+    }
+
+    /// Says whom a mail is from and to, and what it says. A sender that the server does not take is trouble of our settings, which
+    /// every mail would meet; a recipient or a text that it does not take is this mail's.
+    async fn say_mail(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        mail: &Message,
+    ) -> Result<Response, Trouble> {
+        let (envelope, text) = (mail.envelope(), mail.formatted());
+        let offers = |what| connection.server_info().supports_feature(what);
+        let is_foreign =
+            envelope.from().into_iter().chain(envelope.to()).any(|of| !of.to_string().is_ascii());
+        let mut options = Vec::new();
+        for (is_needed, offer, option) in [
+            (is_foreign, Extension::SmtpUtfEight, MailParameter::SmtpUtfEight),
+            (!text.is_ascii(), Extension::EightBitMime, MailParameter::Body(MailBodyParameter::EightBitMime)),
+        ] {
+            if is_needed && !offers(offer) {
+                let server = &self.server;
+                let said = format!("the mail server {server} does not offer {offer}, which the mail needs");
+                return Err(Trouble::of_the_message(said));
+            }
+            if is_needed {
+                options.push(option);
+            }
+        }
+        let from = Mail::new(envelope.from().cloned(), options);
+        connection.command(from).await.map_err(|error| {
+            let trouble = self.refused(&error, false);
+            match error.is_permanent() {
+                true => Trouble::of_the_way(format!(
+                    "{}: check `from`, and whether the server lets this machine send from there",
+                    trouble.reason
+                )),
+                false => trouble,
+            }
+        })?;
+        for to in envelope.to() {
+            let to = Rcpt::new(to.clone(), Vec::new());
+            connection.command(to).await.map_err(|error| self.refused(&error, true))?;
+        }
+        connection.command(Data).await.map_err(|error| self.refused(&error, true))?;
+        connection.message(&text).await.map_err(|error| self.refused(&error, true))
     }
 
     /// Connects and signs in, and brings nothing.
@@ -331,5 +380,63 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> AsyncTokioStream for Bounded<S> {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::notices::trouble::About;
+
+    /// A server that answers so to commands that begin so, and else that all is well; what it says to a mail.
+    async fn told_by(command: &'static str, answer: &'static str) -> Trouble {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let port = listener.local_addr().expect("bound").port();
+        let server = TaskTracker::new().spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            stream.write_all(b"220 x\r\n").await.expect("said");
+            let mut line = Vec::new();
+            while let Ok(byte) = stream.read_u8().await {
+                line.push(byte);
+                if byte != b'\n' {
+                    continue;
+                }
+                let said = String::from_utf8_lossy(&std::mem::take(&mut line)).to_ascii_uppercase();
+                let said = if said.starts_with(command) { answer } else { "250 well" };
+                stream.write_all(format!("{said}\r\n").as_bytes()).await.expect("said");
+            }
+        });
+        let settings = format!(
+            "server = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\ntimeout = \"5s\"\nfrom = \"m@a.example\"\nto = [\"b@c.example\"]"
+        );
+        let smtp = Smtp::new(&toml::from_str(&settings).expect("settings"), None, None).expect("a way");
+        let mail = Message::builder()
+            .from("m@a.example".parse().expect("an address"))
+            .to("b@c.example".parse().expect("an address"))
+            .body("x".to_owned())
+            .expect("a mail");
+        let trouble = smtp.send(&mail).await.expect_err("it is refused");
+        server.await.expect("no panic");
+        trouble
+    }
+
+    #[tokio::test]
+    async fn a_wrong_sender_is_trouble_of_the_settings_and_a_wrong_recipient_of_one_mail() {
+        let sender = told_by("MAIL FROM", "553 5.7.1 not your address").await;
+        assert_eq!(sender.what, About::Way(None));
+        assert!(
+            sender.reason.contains("not your address") && sender.reason.contains("check `from`"),
+            "{sender:?}"
+        );
+        let recipient = told_by("RCPT TO", "554 5.7.1 relay access denied").await;
+        assert_eq!(recipient.what, About::Message);
+        assert!(recipient.reason.contains("relay access denied"), "{recipient:?}");
+        let text = told_by("DATA", "554 a virus").await;
+        assert_eq!(text.what, About::Message);
+        let busy = told_by("RCPT TO", "451 later").await;
+        assert_eq!(busy.what, About::Way(None));
     }
 }

@@ -336,7 +336,12 @@ fn receiver_causes(now: &Snapshot) -> Vec<Cause> {
                 let waiting = plural(receiver.waiting, "message");
                 ("failing", format!("takes nothing; {waiting} for it: {why}"), at)
             }
-            _ => return None,
+            // What it refuses for good does not wait, and is told to nobody.
+            _ => {
+                let (at, refused) = (receiver.refuses_since()?, plural(receiver.refused, "message"));
+                let meaning = "has taken nothing since it refused a message for good";
+                ("refusing", format!("{meaning} ({refused} so far): {why}"), at)
+            }
         };
         let subject = Subject::Receiver(receiver.name.clone());
         let what = in_words(&subject, &meaning);

@@ -139,7 +139,8 @@ fn set_sink(sink: &SinkStatus) {
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
 fn set_receiver(receiver: &NoticeReceiver) {
     let labels = [("receiver", receiver.name.clone())];
-    let fails = receiver.failing_since.is_some() || receiver.stopped_at.is_some();
+    let fails = [receiver.failing_since, receiver.stopped_at, receiver.refuses_since()];
+    let fails = fails.iter().any(Option::is_some);
     gauge!("muster_notice_failing", &labels).set(one_if(fails));
     gauge!("muster_notice_waiting", &labels).set(receiver.waiting as f64);
     gauge!("muster_notice_sent", &labels).set(receiver.sent as f64);

@@ -12,7 +12,10 @@ use muster::told::Told;
 use muster::wiring;
 use muster_emulator::{Area, Config, Fault, FaultKind};
 use muster_model::{Clock, ManualClock};
-use muster_store::{Heartbeat, InstanceId, NamedLease, NoticeReceiver, NoticeState};
+use muster_store::{
+    Heartbeat, InstanceId, NamedLease, NotedConditions, NoticeCondition, NoticeReceiver, NoticeState,
+    NoticeTold,
+};
 use rustix::fs::FlockOperation;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -227,6 +230,44 @@ async fn serving(reads_first: bool, said: Vec<u8>) -> u16 {
     port
 }
 
+/// A server that refuses whatever holds this word, and takes all else; its port. `passed` is asked before it answers.
+async fn judging(
+    refused: &'static str,
+    passed: Arc<tokio::sync::Semaphore>,
+    came: Arc<tokio::sync::Semaphore>,
+) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let port = listener.local_addr().expect("bound").port();
+    TaskTracker::new().spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut asked = Vec::new();
+            while !is_whole(&asked) {
+                let mut some = vec![0; 64 << 10];
+                match stream.read(&mut some).await {
+                    Ok(read @ 1..) => asked.extend(&some[..read]),
+                    _ => break,
+                }
+            }
+            came.add_permits(1);
+            passed.acquire().await.expect("open").forget();
+            let is_refused = String::from_utf8_lossy(&asked).contains(refused);
+            let answer = status(if is_refused { "400 x" } else { "204 No Content" });
+            let closing = String::from_utf8_lossy(&answer)
+                .replace("Content-Length", "Connection: close\r\nContent-Length");
+            stream.write_all(closing.as_bytes()).await.ok();
+        }
+    });
+    port
+}
+
+/// Whether a request has all of its body.
+fn is_whole(asked: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(asked).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    body.len() >= length.unwrap_or(0)
+}
+
 fn status(status: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes()
 }
@@ -353,6 +394,50 @@ async fn what_status_shows_of_a_tenant_is_told_to_those_who_look_after_it() {
     ] {
         assert!(!world.setup.muster(&wrong).await.status.success(), "{wrong:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silence_lasts_until_something_comes_though_the_habit_is_forgotten() {
+    let port = answering(status("204 No Content")).await;
+    let world = World::new(setup(2, &hook(port, "")).await).await;
+    world.bench.collect().await;
+    let (tenant, now) =
+        (world.bench.store.tenants().await.expect("listed").remove(0), world.bench.clock.now());
+    // Told weeks ago, from a habit of which the ledger's last weeks say nothing any more.
+    let told = NoticeTold { at: now, last_at: now };
+    let facts = json!({
+        "named": tenant.slug, "tenant": { "id": tenant.id, "slug": tenant.slug, "name": tenant.name },
+        "level": "warning", "what": "nothing new", "remedy": "", "since": now,
+    });
+    let silence = NoticeCondition {
+        key: format!("tenant_silent/{}", tenant.id),
+        kind: "tenant_silent".to_owned(),
+        tenant: Some(tenant.id),
+        facts: facts.to_string(),
+        first_seen_at: now,
+        last_seen_at: now,
+        ended_at: None,
+        returns: 0,
+        told: [("hook".to_owned(), told)].into(),
+    };
+    let noted = NotedConditions { put: vec![silence], ..NotedConditions::default() };
+    world.bench.store.note_conditions(world.lease(), noted, now).await.expect("noted");
+    let look = async || {
+        for _ in 0..5 {
+            world.look_for(100).await;
+            world.bench.collect().await;
+        }
+        let known = world.bench.store.notice_conditions().await.expect("listed");
+        known.into_iter().find(|known| known.kind == "tenant_silent").expect("it is known")
+    };
+    let known = look().await;
+    assert_eq!(known.ended_at, None, "{known:?}");
+    assert!(known.facts.contains("for longer than ever before"), "{known:?}");
+    world.setup.emulator.add_alerts(&tenant.id.to_string(), 1, None).expect("a new alert");
+    world.bench.pass(120);
+    world.bench.collect().await;
+    let known = look().await;
+    assert!(known.ended_at.is_some(), "{known:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -609,6 +694,10 @@ async fn a_webhook_that_misbehaves_loses_no_notice_and_is_told_as_what_it_is() {
     // One that wants no more is shown, and stays stopped over a restart, until its settings change.
     let shown = world.causes().await.join("\n");
     assert!(shown.contains("notices `gone` gets nothing any more"), "{shown}");
+    assert!(
+        shown.contains("notices `invalid` has taken nothing since it refused a message for good"),
+        "{shown}"
+    );
     world.begin().await;
     assert!(world.receiver("gone").await.stopped_at.is_some());
     let text = std::fs::read_to_string(world.setup.settings_path()).expect("settings");
@@ -621,6 +710,70 @@ async fn a_webhook_that_misbehaves_loses_no_notice_and_is_told_as_what_it_is() {
     world.begin().await;
     assert!(world.receiver("gone").await.stopped_at.is_none());
     assert_eq!(world.send("gone").await.sent, 1, "what waited is sent");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_title_that_is_refused_costs_the_other_notices_nothing() {
+    let permits = |count| Arc::new(tokio::sync::Semaphore::new(count));
+    let (passed, came) = (permits(1_000), permits(0));
+    let port = judging("EICAR", passed, came).await;
+    let more = "template = \"slack\"\nalerts = { max_age = \"3650d\" }";
+    let world = World::new(setup(2, &hook(port, more)).await).await;
+    let tenants = world.setup.emulator.tenants();
+    world.setup.emulator.add_alerts(&tenants[0].id, 9, None).expect("new alerts");
+    world.setup.emulator.add_alerts(&tenants[0].id, 1, Some("EICAR-STANDARD-TEST")).expect("a new alert");
+    world.setup.emulator.add_alerts(&tenants[1].id, 9, None).expect("new alerts");
+    world.bench.collect().await;
+    world.sink_is_down(true);
+    world.look_for(120).await;
+    assert!(world.tell_alerts().await > 0);
+    let waiting = usize::try_from(world.receiver("hook").await.waiting).expect("a few");
+    assert!(waiting > 19, "{waiting}");
+    let stepped = world.send("hook").await;
+    assert_eq!((stepped.sent, stepped.failed), (waiting - 1, 1));
+    let last = world.bench.store.last_notices(100).await.expect("listed");
+    let refused: Vec<_> = last.iter().filter(|message| message.state == NoticeState::Refused).collect();
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].content.as_ref().is_some_and(|content| content.contains("EICAR")), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_between_a_post_and_its_answer_sends_nothing_twice() {
+    let (passed, came) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let port = judging("nothing", Arc::clone(&passed), Arc::clone(&came)).await;
+    let hook = hook(port, "").replace("timeout = \"2s\"", "timeout = \"60s\"");
+    let world = World::new(setup(2, &hook).await).await;
+    world.sink_is_down(true);
+    world.look_for(120).await;
+    let World { setup: _setup, bench, notifier, lease, _lock } = world;
+    bench.store.release_lease(lease.expect("held")).await.expect("released");
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = TaskTracker::new().spawn(notifier.run(stop.clone()));
+    came.acquire().await.expect("it is posted").forget();
+    stop.cancel();
+    passed.add_permits(1);
+    running.await.expect("it ends");
+    let last = bench.store.last_notices(9).await.expect("listed");
+    assert_eq!((last.len(), last[0].state), (1, NoticeState::Sent), "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_address_in_the_secret_file_is_tried_though_the_old_one_wants_no_more() {
+    let (gone, new) = (answering(status("410 Gone")).await, answering(status("204 No Content")).await);
+    let section = "[notices.hook]\ntype = \"webhook\"\nurl = { file = \"hook.url\" }\nallow_private = true\ntimeout = \"2s\"\n";
+    let setup = setup(2, section).await;
+    let address = |port: u16| format!("http://127.0.0.1:{port}/x\n");
+    std::fs::write(setup.path().join("hook.url"), address(gone)).expect("written");
+    let mut world = World::new(setup).await;
+    world.sink_is_down(true);
+    world.look_for(120).await;
+    assert_eq!(world.send("hook").await.failed, 1);
+    world.begin().await;
+    assert!(world.receiver("hook").await.stopped_at.is_some(), "a restart changes nothing");
+    std::fs::write(world.setup.path().join("hook.url"), address(new)).expect("written");
+    world.begin().await;
+    assert!(world.receiver("hook").await.stopped_at.is_none());
+    assert_eq!(world.send("hook").await.sent, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

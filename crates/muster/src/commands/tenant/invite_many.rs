@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use lettre::Address;
 use muster_microsoft::Microsoft;
 use muster_model::{Slug, Source, Tag, Tenant, TenantId, TenantState};
-use muster_store::{Invitation, StoreError, TenantKey};
+use muster_store::{Check, CheckOutcome, Invitation, StoreError, TenantKey};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ use super::add;
 use super::import::{bytes, words};
 use super::invite::settings;
 use super::list::{List, Purpose, Row};
+use crate::access::checks::TOKEN;
 use crate::access::onboard;
 use crate::audit::actor;
 use crate::commands::Context;
@@ -73,6 +74,8 @@ enum What {
     Same { invited_at: Timestamp, expires_at: Timestamp },
     /// Nothing: it has consented.
     Consented { at: Timestamp },
+    /// Nothing: nobody was invited, and it can be read all the same.
+    Read { checked_at: Timestamp },
     /// Nothing: it is not waited for, or was not for that long.
     NotWaited,
     /// Nothing: its mail is there.
@@ -92,6 +95,7 @@ impl What {
                 format!("was invited {invited_at:.0}: gets the same link, until {expires_at:.0}")
             }
             Self::Consented { at } => format!("has consented {at:.0}: gets no mail"),
+            Self::Read { checked_at } => format!("can be read, as checked {checked_at:.0}: gets no mail"),
             Self::NotWaited => "is not waited for, or not for that long: gets no mail".to_owned(),
             Self::Written => "its mail is in the folder already".to_owned(),
         }
@@ -107,6 +111,10 @@ struct Planned {
     language: Language,
     #[serde(flatten)]
     what: What,
+    /// Where the line says something else than is known of its tenant, which stays as it is.
+    ignored: Vec<String>,
+    #[serde(skip)]
+    waited_since: Option<Timestamp>,
     #[serde(skip)]
     id: TenantId,
     #[serde(skip)]
@@ -273,7 +281,20 @@ async fn plan(
                     let what = if args.remind.is_some() { What::NotWaited } else { What::Add };
                     let what = unless_written(what, &new.slug, args);
                     let (tenant, id) = (new.slug.to_string(), found.id);
-                    return Ok(Planned { line, tenant, mail, language, what, id, to, args: add, open: None });
+                    let (ignored, waited_since, open) = (Vec::new(), None, None);
+                    return Ok(Planned {
+                        line,
+                        tenant,
+                        mail,
+                        language,
+                        what,
+                        ignored,
+                        waited_since,
+                        id,
+                        to,
+                        args: add,
+                        open,
+                    });
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -285,19 +306,62 @@ async fn plan(
         return Err(Failed::say(Exit::Settings, format!("its app `{}` is not in the settings", known.app)));
     }
     let now = context.clock.now();
-    let last = context.store.invitations(known.id).await?.into_iter().find(|of| of.revoked_at.is_none());
+    let invitations = context.store.invitations(known.id).await?;
+    let waited_since = waited_since(&invitations);
+    let is_waited = waited_since.is_some_and(|at| is_long_ago(at, args.remind.unwrap_or(0), now));
+    let last = invitations.into_iter().find(|of| of.revoked_at.is_none());
     let used_at = last.as_ref().and_then(|last| last.used_at);
-    let is_waited = last.as_ref().is_some_and(|last| is_waited_for(last, args.remind.unwrap_or(0), now));
+    let is_read = match last {
+        None => read_at(&known, context.store.checks(Some(known.id)).await?),
+        Some(_) => None,
+    };
     let open = last.filter(|last| last.is_open(now));
     let what = match (used_at, &open, args.remind) {
         (Some(at), ..) => What::Consented { at },
         (None, _, Some(_)) if !is_waited => What::NotWaited,
         (None, Some(open), _) => What::Same { invited_at: open.created_at, expires_at: open.expires_at },
-        (None, None, _) => What::Invite,
+        (None, None, _) => is_read.map_or(What::Invite, |checked_at| What::Read { checked_at }),
     };
     let what = unless_written(what, &known.slug, args);
-    let (tenant, id) = (known.slug.to_string(), known.id);
-    Ok(Planned { line, tenant, mail, language, what, id, to, args: add, open })
+    let (tenant, id, ignored) = (known.slug.to_string(), known.id, ignored(&add, &known));
+    Ok(Planned { line, tenant, mail, language, what, ignored, waited_since, id, to, args: add, open })
+}
+
+/// Where a line says something else than is known of its tenant.
+fn ignored(line: &add::Args, known: &Tenant) -> Vec<String> {
+    let list = |words: BTreeSet<String>| words.into_iter().collect::<Vec<_>>().join(", ");
+    let said = |field: &str, wanted: Option<String>, known: String| {
+        let wanted = wanted.filter(|wanted| *wanted != known)?;
+        let short = |text: &str| muster_model::text::shown(text, 80);
+        Some(format!("its {field}: `{}` stays, not `{}`", short(&known), short(&wanted)))
+    };
+    let sources = |of: &[Source]| list(of.iter().map(|source| source.as_str().to_owned()).collect());
+    let tags = list(line.tag.iter().map(ToString::to_string).collect());
+    let known_sources: Vec<Source> = known.sources.iter().copied().collect();
+    [
+        said("name", line.name.clone(), known.name.clone()),
+        said("slug", line.slug.clone(), known.slug.to_string()),
+        said("app", line.app.clone(), known.app.clone()),
+        said("sources", (!line.source.is_empty()).then(|| sources(&line.source)), sources(&known_sources)),
+        said(
+            "tags",
+            (!tags.is_empty()).then_some(tags),
+            list(known.tags.iter().map(ToString::to_string).collect()),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// When it was last seen that a tenant can be read, where nothing says otherwise: one that was added or imported has consented
+/// without an invitation.
+fn read_at(known: &Tenant, checks: Vec<(TenantId, Check)>) -> Option<Timestamp> {
+    let of_access = |(_, check): &(TenantId, Check)| check.name == onboard::CONSENT || check.name == TOKEN;
+    let checks: Vec<Check> = checks.into_iter().filter(of_access).map(|(_, check)| check).collect();
+    let is_well = known.state == TenantState::Active
+        && checks.iter().all(|check| check.outcome != CheckOutcome::Failing);
+    checks.iter().map(|check| check.checked_at).max().filter(|_| is_well)
 }
 
 fn once(seen: &mut BTreeSet<TenantId>, id: TenantId) -> Result<(), Failed> {
@@ -307,12 +371,16 @@ fn once(seen: &mut BTreeSet<TenantId>, id: TenantId) -> Result<(), Failed> {
     }
 }
 
-/// Whether somebody was invited so many days ago, and has not consented.
-fn is_waited_for(invitation: &Invitation, days: u16, now: Timestamp) -> bool {
-    let since = SignedDuration::from_hours(24 * i64::from(days));
-    invitation.used_at.is_none()
-        && invitation.revoked_at.is_none()
-        && now.duration_since(invitation.created_at) >= since
+/// Since when a consent is waited for; nothing where it is not, or not any more. A new link in place of an older one, whose mail
+/// may never have been written, makes nobody wait anew.
+fn waited_since(invitations: &[Invitation]) -> Option<Timestamp> {
+    let newest = invitations.first().filter(|newest| newest.revoked_at.is_none())?;
+    let pending = invitations.iter().take_while(|of| of.used_at.is_none());
+    pending.last().map(|first| first.created_at.min(newest.created_at))
+}
+
+fn is_long_ago(at: Timestamp, days: u16, now: Timestamp) -> bool {
+    now.duration_since(at) >= SignedDuration::from_hours(24 * i64::from(days))
 }
 
 fn path(folder: &Path, slug: &str, args: &Args) -> PathBuf {
@@ -352,11 +420,7 @@ async fn write(
             (made.link, made.expires_at)
         }
     };
-    let reminds_of = match (&planned.what, args.remind) {
-        (What::Same { invited_at, .. }, Some(_)) => Some(*invited_at),
-        (_, Some(_)) => Some(now),
-        _ => None,
-    };
+    let reminds_of = args.remind.map(|_| planned.waited_since.unwrap_or(now));
     let mail = InvitationMail {
         language: planned.language,
         provider: &settings.provider_name,
@@ -392,7 +456,13 @@ fn shown(verdict: &Verdict, output: &Output) -> String {
             output.text(&planned.tenant),
             output.text(&planned.mail),
             output.text(planned.language.tag()),
-            output.cell(planned.what.told(), tone),
+            output.cell(
+                std::iter::once(planned.what.told())
+                    .chain(planned.ignored.clone())
+                    .collect::<Vec<_>>()
+                    .join("; "),
+                tone,
+            ),
         ]);
     }
     let done = match (verdict.dry_run, verdict.mails) {
@@ -422,9 +492,11 @@ async fn waiting(args: &Args, context: &Context) -> Result<Exit, Failed> {
         if tenant.state == TenantState::Offboarded {
             continue;
         }
-        let last = context.store.invitations(tenant.id).await?.into_iter().next();
-        found
-            .extend(last.filter(|last| is_waited_for(last, days, now)).map(|last| waits(tenant, &last, now)));
+        let invitations = context.store.invitations(tenant.id).await?;
+        let since = waited_since(&invitations).filter(|at| is_long_ago(*at, days, now));
+        if let (Some(invited_at), Some(last)) = (since, invitations.first()) {
+            found.push(waits(tenant, invited_at, last, now));
+        }
     }
     found.sort_by_key(|waiting| waiting.invited_at);
     context.output.print(&found, |output| {
@@ -447,13 +519,103 @@ async fn waiting(args: &Args, context: &Context) -> Result<Exit, Failed> {
     })
 }
 
-fn waits(tenant: Tenant, last: &Invitation, now: Timestamp) -> Waiting {
+fn waits(tenant: Tenant, invited_at: Timestamp, last: &Invitation, now: Timestamp) -> Waiting {
     Waiting {
         tenant: tenant.slug.to_string(),
         name: tenant.name,
-        invited_at: last.created_at,
+        invited_at,
         opened_at: last.opened_at,
         expires_at: last.expires_at,
         expired: !last.is_open(now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(day: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + day * 86_400).expect("a time")
+    }
+
+    fn invitation(created: i64, used: Option<i64>, revoked: Option<i64>) -> Invitation {
+        Invitation {
+            id: Uuid::nil(),
+            tenant: Uuid::nil().into(),
+            language: String::new(),
+            created_at: at(created),
+            expires_at: at(created + 7),
+            opened_at: None,
+            used_at: used.map(at),
+            revoked_at: revoked.map(at),
+        }
+    }
+
+    #[test]
+    fn a_new_link_whose_mail_was_never_written_makes_nobody_wait_anew() {
+        let (first, second) = (invitation(0, None, Some(10)), invitation(10, None, None));
+        assert_eq!(waited_since(&[second.clone(), first.clone()]), Some(at(0)));
+        assert!(is_long_ago(at(0), 5, at(10)));
+        // What was before a consent is over, as is what was withdrawn.
+        assert_eq!(waited_since(&[second, invitation(5, Some(6), Some(10)), first.clone()]), Some(at(10)));
+        assert_eq!(waited_since(&[first]), None);
+        assert_eq!(waited_since(&[invitation(0, Some(1), None)]), None);
+        assert_eq!(waited_since(&[]), None);
+    }
+
+    fn tenant() -> Tenant {
+        Tenant {
+            id: Uuid::nil().into(),
+            slug: "contoso".parse().expect("a slug"),
+            name: "Contoso".to_owned(),
+            domain: None,
+            app: "main".to_owned(),
+            sources: BTreeSet::from([Source::GraphAlerts]),
+            tags: BTreeSet::from(["gold".parse().expect("a tag")]),
+            state: TenantState::Active,
+            added_at: at(0),
+            since: at(0),
+        }
+    }
+
+    #[test]
+    fn what_a_line_says_of_a_known_tenant_is_not_ignored_without_a_word() {
+        let line = |name: &str, app: Option<&str>, tags: &[&str]| add::Args {
+            tenant: "contoso".to_owned(),
+            name: Some(name.to_owned()),
+            slug: None,
+            app: app.map(str::to_owned),
+            source: vec![Source::GraphAlerts],
+            tag: tags.iter().map(|tag| tag.parse().expect("a tag")).collect(),
+            since: None,
+        };
+        assert!(ignored(&line("Contoso", Some("main"), &["gold"]), &tenant()).is_empty());
+        let told = ignored(&line("Contoso Ltd.", Some("other"), &["gold", "x"]), &tenant());
+        assert_eq!(
+            told,
+            [
+                "its name: `Contoso` stays, not `Contoso Ltd.`",
+                "its app: `main` stays, not `other`",
+                "its tags: `gold` stays, not `gold, x`"
+            ]
+        );
+    }
+
+    #[test]
+    fn who_was_added_and_can_be_read_has_consented() {
+        let check = |name: &str, outcome| {
+            let (code, detail, remedy) = (String::new(), String::new(), String::new());
+            let name = name.to_owned();
+            (
+                Uuid::nil().into(),
+                Check { name, outcome, code, detail, remedy, checked_at: at(3), expires_at: None },
+            )
+        };
+        let good = || check(TOKEN, CheckOutcome::Good);
+        assert_eq!(read_at(&tenant(), vec![good()]), Some(at(3)));
+        assert_eq!(read_at(&tenant(), vec![good(), check(onboard::CONSENT, CheckOutcome::Failing)]), None);
+        assert_eq!(read_at(&tenant(), vec![check("source graph_alerts", CheckOutcome::Good)]), None);
+        let invited = Tenant { state: TenantState::Invited, ..tenant() };
+        assert_eq!(read_at(&invited, vec![good()]), None);
     }
 }

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::parts::Posted;
 use crate::notices::conditions::Urgency;
-use crate::notices::escape::cut;
+use crate::notices::escape::{cut, defanged};
 use crate::notices::message::{Event, Notice};
 
 /// Opsgenie's bounds.
@@ -23,11 +23,11 @@ pub(super) fn write(notice: &Notice, address: &Url) -> Posted {
             path.pop_if_empty().extend([alias.as_str(), "close"]);
         }
         to.query_pairs_mut().clear().append_pair("identifierType", "alias");
-        let body = json!({ "source": "Muster", "note": cut(&notice.title, DESCRIPTION_MAX) });
+        let body = json!({ "source": "Muster", "note": cut(&defanged(&notice.title), DESCRIPTION_MAX) });
         return Posted { to: Some(to), body: body.to_string() };
     }
     let mut details: Map<String, Value> =
-        notice.facts.iter().map(|(label, value)| (label.clone(), json!(value))).collect();
+        notice.facts.iter().map(|(label, value)| (label.clone(), json!(defanged(value)))).collect();
     details.extend(notice.link.iter().map(|link| ("Link".to_owned(), json!(link))));
     let priority = match (notice.event, notice.level) {
         (Event::Test, _) => "P5",
@@ -36,11 +36,11 @@ pub(super) fn write(notice: &Notice, address: &Url) -> Posted {
     };
     let tag = notice.kind.map_or(notice.event.as_str(), |kind| kind.as_str());
     let description = match notice.remedy.as_str() {
-        "" => notice.what.clone(),
-        remedy => format!("{}\nWhat to do: {remedy}", notice.what),
+        "" => defanged(&notice.what),
+        remedy => format!("{}\nWhat to do: {remedy}", defanged(&notice.what)),
     };
     let body = json!({
-        "message": cut(&notice.title, MESSAGE_MAX),
+        "message": cut(&defanged(&notice.title), MESSAGE_MAX),
         "alias": alias,
         "description": cut(&description, DESCRIPTION_MAX),
         "entity": cut(&notice.named, ENTITY_MAX),

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::notices::conditions::Urgency;
-use crate::notices::escape::cut;
+use crate::notices::escape::{cut, defanged};
 use crate::notices::message::Notice;
 
 const SUMMARY_MAX: usize = 1_024;
@@ -19,8 +19,8 @@ pub(super) fn write(notice: &Notice, routing_key: &str) -> Value {
         });
     }
     let mut details: Map<String, Value> =
-        notice.facts.iter().map(|(label, value)| (label.clone(), json!(value))).collect();
-    details.insert("What".to_owned(), json!(notice.what));
+        notice.facts.iter().map(|(label, value)| (label.clone(), json!(defanged(value)))).collect();
+    details.insert("What".to_owned(), json!(defanged(&notice.what)));
     if !notice.remedy.is_empty() {
         details.insert("What to do".to_owned(), json!(notice.remedy));
     }
@@ -37,7 +37,7 @@ pub(super) fn write(notice: &Notice, routing_key: &str) -> Value {
         "client": "Muster",
         "links": links,
         "payload": {
-            "summary": cut(&notice.title, SUMMARY_MAX),
+            "summary": cut(&defanged(&notice.title), SUMMARY_MAX),
             "source": notice.named,
             "severity": severity,
             "timestamp": notice.since.unwrap_or(notice.at),

@@ -25,10 +25,14 @@ pub(in crate::notices) fn headline(notices: &[Notice]) -> String {
         (count(&[Event::Reminder]), "reminder"),
         (count(&[Event::Ended]), "end"),
     ];
+    let untold =
+        notices.iter().filter(|notice| notice.event == Event::Untold).map(|notice| notice.count).sum();
     let parts: Vec<String> = parts
         .into_iter()
+        .map(|(count, what)| (count as u64, what))
+        .chain([(untold, "further alert")])
         .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| plural(count as u64, what))
+        .map(|(count, what)| plural(count, what))
         .collect();
     format!("Muster: {}", parts.join(", "))
 }

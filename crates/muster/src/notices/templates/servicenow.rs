@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::notices::conditions::Urgency;
-use crate::notices::escape::cut;
+use crate::notices::escape::{cut, defanged};
 use crate::notices::message::Notice;
 
 const DESCRIPTION_MAX: usize = 4_000;
@@ -15,11 +15,11 @@ pub(super) fn write(notice: &Notice) -> Value {
     let mut additional: Map<String, Value> = notice
         .facts
         .iter()
-        .map(|(label, value)| (label.to_lowercase().replace(' ', "_"), json!(value)))
+        .map(|(label, value)| (label.to_lowercase().replace(' ', "_"), json!(defanged(value))))
         .collect();
     if let Some(tenant) = &notice.tenant {
         additional.insert("tenant_id".to_owned(), json!(tenant.id));
-        additional.insert("tenant_name".to_owned(), json!(tenant.name));
+        additional.insert("tenant_name".to_owned(), json!(defanged(&tenant.name)));
     }
     additional.extend(notice.link.iter().map(|link| ("link".to_owned(), json!(link))));
     if !notice.remedy.is_empty() {
@@ -30,7 +30,7 @@ pub(super) fn write(notice: &Notice) -> Value {
         (false, Urgency::Critical) => ("1", "New"),
         (false, Urgency::Warning) => ("4", "New"),
     };
-    let description = format!("{}\n{}", notice.title, notice.what);
+    let description = defanged(&format!("{}\n{}", notice.title, notice.what));
     json!({ "records": [{
         "source": "Muster",
         "event_class": "Muster",

@@ -136,3 +136,23 @@ fn what_ends_has_the_key_of_its_beginning() {
         (&"1".into(), &"0".into())
     );
 }
+
+#[test]
+fn a_headline_counts_what_is_not_told_one_by_one() {
+    let notices = [Notice::untold(405, at(0)), condition(Event::Began)];
+    assert_eq!(parts::headline(&notices), "Muster: 1 new condition, 405 further alerts");
+}
+
+#[test]
+fn no_template_for_people_or_services_leaves_a_host_whole() {
+    let bare = Notice {
+        title: "wWw.Evil.example/login".to_owned(),
+        what: "see evil.example/login".to_owned(),
+        facts: vec![("Device".to_owned(), "evil.example".to_owned())],
+        ..alert()
+    };
+    for (name, template) in TemplateName::ALL.into_iter().filter(|(name, _)| *name != "standard") {
+        let body = written(template, std::slice::from_ref(&bare)).1.to_string().to_lowercase();
+        assert!(!body.contains("evil.example") && body.contains("evil[.]example"), "{name}: {body}");
+    }
+}

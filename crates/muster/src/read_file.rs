@@ -22,7 +22,7 @@ pub fn open(path: &Path) -> Result<File> {
 /// Opens an ordinary file, or a pipe into which somebody writes, as a shell makes one for `<(command)`.
 ///
 /// # Errors
-/// As [`open`], and when nobody writes into the pipe.
+/// As [`open()`], and when nobody writes into the pipe.
 pub fn open_or_pipe(path: &Path) -> Result<Box<dyn Read>> {
     let (mut file, kind) = opened(path)?;
     if kind == Kind::File {
@@ -43,7 +43,7 @@ pub fn open_or_pipe(path: &Path) -> Result<Box<dyn Read>> {
 /// What a file holds, up to `bytes_max`; wiped when it is dropped.
 ///
 /// # Errors
-/// As [`open`], and [`ErrorKind::FileTooLarge`].
+/// As [`open()`], and [`ErrorKind::FileTooLarge`].
 pub fn secret(path: &Path, bytes_max: u64) -> Result<Secret<Vec<u8>>> {
     let mut bytes = Secret::new(Vec::new());
     let read = open(path)?.take(bytes_max + 1).read_to_end(bytes.expose_mut())?;

@@ -4,6 +4,7 @@
 //! (a lost consent) is one for each.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_microsoft::{Fault, SourceWord};
@@ -11,7 +12,6 @@ use muster_model::TenantId;
 use muster_store::CheckOutcome;
 use serde::{Deserialize, Serialize};
 
-use super::habits::Silence;
 use super::kind::Kind;
 use crate::shown::cause::{Cause, Level};
 use crate::shown::output::{duration, number};
@@ -48,6 +48,23 @@ pub struct TenantNamed {
     pub id: TenantId,
     pub slug: String,
     pub name: String,
+}
+
+/// A tenant that is silent for longer than is its habit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    pub tenant: TenantId,
+    pub since: Timestamp,
+    pub habit: Option<Habit>,
+}
+
+/// What it was before. It is forgotten while a silence lasts, of which it is no end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Habit {
+    /// The longest that nothing came.
+    pub longest_before: Duration,
+    /// In how long.
+    pub watched: Duration,
 }
 
 /// How bad it is.

@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use muster_microsoft::SourceWord;
-use muster_model::TenantId;
 use muster_store::{NoticeCondition, TenantHabit};
 
-use super::conditions::Facts;
+use super::conditions::{Facts, Habit, Silence};
 use super::kind::Kind;
 use crate::shown::state::since;
 use crate::shown::status::{Snapshot, TenantStatus};
@@ -27,23 +26,6 @@ const SPAN_LEAST: SignedDuration = SignedDuration::from_hours(24 * 7);
 const SILENT_LEAST: Duration = Duration::from_secs(24 * 3_600);
 /// So many times the longest gap is longer than is its habit.
 const TIMES: u32 = 2;
-
-/// A tenant that is silent for longer than is its habit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Silence {
-    pub tenant: TenantId,
-    pub since: Timestamp,
-    pub habit: Option<Habit>,
-}
-
-/// What it was before. It is forgotten while a silence lasts, of which it is no end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Habit {
-    /// The longest that nothing came.
-    pub longest_before: Duration,
-    /// In how long.
-    pub watched: Duration,
-}
 
 /// Those that are silent. What cannot be read is no silence: other conditions tell that.
 #[must_use]

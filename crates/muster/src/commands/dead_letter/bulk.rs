@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use muster_model::{Slug, TenantId};
-use muster_store::{DeadLetter, DeadLetterNumber, DeadLetterOrigin};
+use muster_store::{DeadLetter, DeadLetterNumber, DeadLetterOrigin, StoreError};
 use serde::Serialize;
 
 use super::super::confirm::{ask, can_ask};
@@ -159,6 +159,11 @@ async fn known_sink(sink: &str, context: &Context) -> Result<(), Failed> {
     Err(Failed::say(Exit::NotFound, format!("there is no sink `{}`{meant}", plain(sink))))
 }
 
+/// Whether there is no letter of that number, any more or at all.
+pub(super) fn is_not_there(error: &StoreError) -> bool {
+    matches!(error, StoreError::Database { detail, .. } if detail.contains("no dead letter"))
+}
+
 /// Where a letter comes from, in a word.
 pub(super) fn told(letter: &DeadLetter) -> String {
     match &letter.origin {
@@ -282,7 +287,7 @@ pub(super) async fn retry(args: &Args, context: &Context) -> Result<Exit, Failed
     // What could not be read before belongs to no route yet: the record is owed to every sink of the settings.
     let sinks: Vec<String> = context.settings.sinks.keys().cloned().collect();
     let mut verdict = Verdict { chosen: chosen.numbers.len() as u64, ..Verdict::default() };
-    let mut progress = Progress::open();
+    let mut progress = Progress::of(context.output);
     // Before anything is changed: whoever interrupts it has done some of it.
     let mut details = args.which.as_json(context);
     details["chosen"] = verdict.chosen.into();
@@ -345,7 +350,7 @@ pub(super) async fn remove(args: &Args, context: &Context) -> Result<Exit, Faile
         Err(exit) => return Ok(exit),
     };
     let mut verdict = Verdict { chosen: chosen.numbers.len() as u64, ..Verdict::default() };
-    let mut progress = Progress::open();
+    let mut progress = Progress::of(context.output);
     for some in chosen.numbers.chunks(REMOVED_AT_ONCE) {
         let why = args.which.as_json(context);
         verdict.done += context.store.remove_dead_letters(some, &actor(), why, context.clock.now()).await?;

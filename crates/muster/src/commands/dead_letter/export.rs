@@ -11,8 +11,7 @@ use muster_store::{DeadLetter, DeadLetterOrigin, StoreError};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::bulk::{Which, of_sink};
-use super::is_not_there;
+use super::bulk::{Which, is_not_there, of_sink};
 use crate::commands::Context;
 use crate::exit_code::{Exit, Failed};
 use crate::new_file::NewFile;
@@ -55,7 +54,7 @@ struct Line<'a> {
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
     let tenants = context.store.tenants().await?;
     let mut file = args.file.as_deref().map(NewFile::begin).transpose()?;
-    let (mut written, mut gone, mut progress) = (0_u64, 0_u64, Progress::open());
+    let (mut written, mut gone, mut progress) = (0_u64, 0_u64, Progress::of(context.output));
     args.which
         .each(context, "the others are written", async |letter| {
             // Another may have removed it, or tried it again, since it was listed.

@@ -9,7 +9,7 @@ use std::io::Write;
 use muster_model::TenantId;
 use muster_store::DeadLetterNumber;
 
-use self::bulk::told;
+use self::bulk::{is_not_there, told};
 use super::{Context, Except};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::output::size;
@@ -99,8 +99,4 @@ fn not_found(number: u64, error: muster_store::StoreError) -> Failed {
         true => Failed::say(Exit::NotFound, format!("there is no dead letter {number}")),
         false => error.into(),
     }
-}
-
-fn is_not_there(error: &muster_store::StoreError) -> bool {
-    matches!(error, muster_store::StoreError::Database { detail, .. } if detail.contains("no dead letter"))
 }

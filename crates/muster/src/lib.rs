@@ -28,6 +28,7 @@ pub mod notices;
 mod often;
 pub mod outage;
 mod pattern;
+mod portal;
 pub mod pull;
 pub mod read_file;
 pub mod redactions;

@@ -6,22 +6,23 @@
 use muster_model::{RecordKind, TenantId};
 use url::Url;
 
-/// Where a record is shown in the portal, in its tenant. `link` is what the record says, `portal` the cloud's portal.
+/// Where a record is shown in the portal, in its tenant. `links` are what the record says, of which the first that leads there is
+/// followed; `portal` is the cloud's portal.
 pub(crate) fn portal_link(
     kind: RecordKind,
-    (id, link): (&str, &str),
+    (id, links): (&str, &[&str]),
     tenant: TenantId,
     portal: Option<&str>,
 ) -> Option<String> {
     let portal = Url::parse(portal?).ok()?;
-    let said = Url::parse(link).ok().filter(|said| {
-        let host = |url: &Url| url.host_str().map(str::to_owned);
+    let leads_there = |said: &Url| {
         said.scheme() == "https"
-            && host(said) == host(&portal)
+            && said.host_str() == portal.host_str()
             && said.port().is_none()
             && said.username().is_empty()
             && said.password().is_none()
-    });
+    };
+    let said = links.iter().find_map(|link| Url::parse(link).ok().filter(leads_there));
     let mut url = match (said, kind) {
         (Some(said), _) => said,
         (None, RecordKind::HuntingRow) => return None,
@@ -52,7 +53,8 @@ mod tests {
     fn the_link_names_the_tenant_and_leads_to_the_portal() {
         let tenant: TenantId = "00000000-0000-0000-0000-000000000002".parse().expect("an id");
         let of = |kind, id: &str, link: &str| {
-            portal_link(kind, (id, link), tenant, Some("https://security.microsoft.com")).unwrap_or_default()
+            portal_link(kind, (id, &[link]), tenant, Some("https://security.microsoft.com"))
+                .unwrap_or_default()
         };
         let tid = "tid=00000000-0000-0000-0000-000000000002";
         let alert = RecordKind::GraphAlert;
@@ -76,6 +78,11 @@ mod tests {
             format!("https://security.microsoft.com/incidents/7?{tid}")
         );
         assert_eq!(of(RecordKind::HuntingRow, "7", ""), "");
-        assert_eq!(portal_link(alert, ("1", ""), tenant, None), None);
+        assert_eq!(portal_link(alert, ("1", &[]), tenant, None), None);
+        // Of several the first that leads there.
+        let links =
+            ["https://evil.example/", "https://security.microsoft.com/a", "https://security.microsoft.com/b"];
+        let link = portal_link(alert, ("1", &links), tenant, Some("https://security.microsoft.com"));
+        assert_eq!(link, Some(format!("https://security.microsoft.com/a?{tid}")));
     }
 }

@@ -5,12 +5,12 @@ use jiff::{SignedDuration, Timestamp};
 use muster_model::{Asked, ChangeKind, Record, RouteFacts, Severity, Tenant};
 use muster_siem::detection::Detection;
 use muster_store::{JournalSlice, NotedAlerts};
-use url::Url;
 
 use super::conditions::{TenantNamed, Urgency};
 use super::message::{Event, Notice, line};
 use super::plan::push;
 use crate::config::{AlertSettings, Fit, NoticeSettings};
+use crate::portal::portal_link;
 
 /// What of Microsoft's cloud links may lead to.
 #[derive(Debug, Clone, Copy)]
@@ -141,7 +141,7 @@ fn notice(
         since: record.head.created_at,
         lasted_seconds: None,
         facts,
-        link: link(&detection, &record.head.id, tenant, portal),
+        link: link(kind, &detection, &record.head.id, tenant, portal),
         count: 1,
     })
 }
@@ -153,31 +153,17 @@ fn severity_in_words(severity: Severity, said: &str) -> String {
     }
 }
 
-/// Where the alert is looked at, in the tenant that it is of. What Microsoft's record says is only followed to Microsoft's own
-/// portal: an attacker may have written what looks like an address.
-fn link(detection: &Detection, id: &str, tenant: &Tenant, portal: Portal) -> Option<String> {
-    let portal = Url::parse(portal.defender?).ok()?;
-    let said = [&detection.link_to_mtp, &detection.link_to_wdatp].into_iter().find_map(|link| {
-        let url = Url::parse(link).ok()?;
-        (url.origin() == portal.origin() && url.username().is_empty() && url.password().is_none())
-            .then_some(url)
-    });
-    let mut url = match said {
-        Some(url) => url,
-        None => {
-            let mut url = portal;
-            url.path_segments_mut().ok()?.pop_if_empty().extend(["alerts", id]);
-            url
-        }
-    };
-    let others: Vec<(String, String)> = url
-        .query_pairs()
-        .filter(|(name, _)| name != "tid")
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect();
-    url.query_pairs_mut().clear().extend_pairs(others).append_pair("tid", &tenant.id.to_string());
-    url.set_fragment(None);
-    Some(url.to_string())
+/// Where the alert is looked at, in the tenant that it is of; without what a record has behind a `#`.
+fn link(
+    kind: muster_model::RecordKind,
+    detection: &Detection,
+    id: &str,
+    tenant: &Tenant,
+    portal: Portal,
+) -> Option<String> {
+    let links = [detection.link_to_mtp.as_ref(), detection.link_to_wdatp.as_ref()];
+    let link = portal_link(kind, (id, &links), tenant.id, portal.defender)?;
+    link.split('#').next().map(str::to_owned)
 }
 
 /// What is said of an alert that never was, to see how it looks.

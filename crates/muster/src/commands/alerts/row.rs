@@ -5,7 +5,8 @@ use muster_model::{Source, Tenant, TenantId};
 use muster_siem::summary::Summary;
 use serde::Serialize;
 
-use crate::search::{Found, portal_link};
+use crate::portal::portal_link;
+use crate::search::Found;
 
 /// So many names of devices, users and pieces of evidence are told of a record; who wants more asks for the record itself.
 pub(super) const NAMES_MAX: usize = 64;
@@ -35,7 +36,6 @@ impl Row {
             names.truncate(NAMES_MAX);
         }
         let tenant = tenants.iter().find(|tenant| tenant.id == found.tenant);
-        let link = (found.head.id.as_str(), summary.link.as_str());
         Self {
             time: found.head.updated_at,
             tenant: tenant.map_or_else(|| found.tenant.to_string(), |tenant| tenant.slug.to_string()),
@@ -45,7 +45,7 @@ impl Row {
             created_at: found.head.created_at,
             accepted_at: found.accepted_at,
             severity: found.head.severity.as_str(),
-            portal: portal_link(kind, link, found.tenant, portal),
+            portal: portal_link(kind, (&found.head.id, &[&summary.link]), found.tenant, portal),
             summary,
         }
     }

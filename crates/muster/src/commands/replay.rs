@@ -173,7 +173,7 @@ struct Plan<'a> {
 async fn go(plan: &Plan<'_>, id: Option<ReplayId>, context: &Context) -> Result<Vec<Row>, Failed> {
     let Plan { args, up_to, tenants, sources, span: (since, until), fixed, router } = plan;
     let mut rows = Vec::new();
-    let mut progress = Progress::open();
+    let mut progress = Progress::of(context.output);
     for tenant in *tenants {
         let mut owed = BTreeMap::new();
         for source in *sources {

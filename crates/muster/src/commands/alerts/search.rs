@@ -145,7 +145,7 @@ async fn look(
     span: ChangedIn,
     context: &Context,
 ) -> std::result::Result<(Vec<Row>, bool), Failed> {
-    let (mut rows, mut progress) = (Vec::new(), Progress::open());
+    let (mut rows, mut progress) = (Vec::new(), Progress::of(context.output));
     let started = context.clock.now();
     let all = match args.ids.is_empty() && args.tenant.is_empty() && span.since.is_none() {
         true => Some(context.store.journal_totals().await?.records),

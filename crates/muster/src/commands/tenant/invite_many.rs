@@ -172,7 +172,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     };
     let tenants = context.store.tenants().await?;
     let mut taken: BTreeSet<Slug> = tenants.into_iter().map(|tenant| tenant.slug).collect();
-    let (mut seen, mut progress, count) = (BTreeSet::new(), Progress::open(), list.rows.len());
+    let (mut seen, mut progress, count) = (BTreeSet::new(), Progress::of(context.output), list.rows.len());
     for (line, row) in list.rows {
         progress.show(context.clock.now(), || format!("line {line}, {count} lines in all"));
         let planned = match row {

@@ -27,14 +27,15 @@ struct Held {
 impl Recent {
     /// Holds a batch that is in the journal by now.
     pub(crate) fn put(&self, batch_id: Vec<u8>, batch: Arc<Batch>) {
+        // Where nothing is delivered, nobody else comes by.
+        self.forget_old();
         let mut held = self.0.lock().expect("no panic while the lock is held");
         held.push_back(Held { batch_id, batch, since: Instant::now() });
         let mut bytes: usize = held.iter().map(|held| held.batch.body_bytes()).sum();
-        while let Some(oldest) = held.front()
-            && (bytes > BYTES_MAX || oldest.since.elapsed() > AGE_MAX)
+        while bytes > BYTES_MAX
+            && let Some(oldest) = held.pop_front()
         {
             bytes -= oldest.batch.body_bytes();
-            held.pop_front();
         }
     }
 

@@ -55,6 +55,17 @@ struct OpenedLetter {
     body: Vec<u8>,
 }
 
+/// Letters as [`letter`] reads them.
+macro_rules! select_letters {
+    ($which:literal) => {
+        concat!(
+            "SELECT d.number, t.id, d.source, d.sink, d.record_id, d.reason, d.at, d.body_bytes
+             FROM dead_letter d JOIN tenant t ON t.tenant_no = d.tenant_no ",
+            $which
+        )
+    };
+}
+
 #[async_trait]
 impl DeadLetters for SqlStore {
     async fn dead_letters(
@@ -63,16 +74,12 @@ impl DeadLetters for SqlStore {
         limit: u32,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let failed = self.failed("list the dead letters");
-        let rows = query(
-            "SELECT d.number, t.id, d.source, d.sink, d.record_id, d.reason, d.at, d.body_bytes
-             FROM dead_letter d JOIN tenant t ON t.tenant_no = d.tenant_no WHERE ?1 IS NULL OR t.id = ?1
-             ORDER BY d.number DESC LIMIT ?2",
-        )
-        .bind(tenant.map(|id| id.to_string()))
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await
-        .map_err(&failed)?;
+        let rows = query(select_letters!("WHERE ?1 IS NULL OR t.id = ?1 ORDER BY d.number DESC LIMIT ?2"))
+            .bind(tenant.map(|id| id.to_string()))
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(&failed)?;
         rows.iter().map(letter).collect::<Result<_, _>>().map_err(failed)
     }
 
@@ -83,11 +90,9 @@ impl DeadLetters for SqlStore {
         limit: u32,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let failed = self.failed("list the dead letters");
-        let rows = query(
-            "SELECT d.number, t.id, d.source, d.sink, d.record_id, d.reason, d.at, d.body_bytes
-             FROM dead_letter d JOIN tenant t ON t.tenant_no = d.tenant_no
-             WHERE d.number > ?1 AND (?2 IS NULL OR t.id = ?2) ORDER BY d.number LIMIT ?3",
-        )
+        let rows = query(select_letters!(
+            "WHERE d.number > ?1 AND (?2 IS NULL OR t.id = ?2) ORDER BY d.number LIMIT ?3"
+        ))
         .bind(after.0.cast_signed())
         .bind(tenant.map(|id| id.to_string()))
         .bind(limit)

@@ -1,6 +1,5 @@
 //! What is owed to sinks: leasing it, and writing down what a sink answered.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -376,29 +375,27 @@ impl SqlStore {
 
     /// Reads what is sealed of the batches that have to be read back.
     async fn read_sealed(&self, deliveries: &mut [StoredDelivery]) -> Result<(), sqlx::Error> {
-        let is_stored = |delivery: &&StoredDelivery| matches!(delivery.batch, Some((_, Found::Stored(_))));
-        let wanted: Vec<i64> =
-            deliveries.iter().filter(is_stored).map(|delivery| delivery.batch_no).collect();
+        let is_stored =
+            |delivery: &&mut StoredDelivery| matches!(delivery.batch, Some((_, Found::Stored(_))));
+        let mut wanted: Vec<&mut StoredDelivery> = deliveries.iter_mut().filter(is_stored).collect();
         if wanted.is_empty() {
             return Ok(());
         }
+        let batches: Vec<i64> = wanted.iter().map(|delivery| delivery.batch_no).collect();
         let rows = query(
-            "SELECT b.batch_no, b.sealed FROM json_each(?) j JOIN journal_batch b ON b.batch_no = CAST(j.value AS BIGINT)",
+            "SELECT j.key AS place, b.sealed FROM json_each(?) j
+             LEFT JOIN journal_batch b ON b.batch_no = CAST(j.value AS BIGINT)",
         )
-        .bind(serde_json::to_string(&wanted).map_err(odd)?)
+        .bind(serde_json::to_string(&batches).map_err(odd)?)
         .fetch_all(&self.readers)
         .await?;
-        let mut sealed = HashMap::with_capacity(rows.len());
         for row in rows {
-            sealed.insert(row.try_get::<i64, _>("batch_no")?, row.try_get::<Vec<u8>, _>("sealed")?);
-        }
-        for delivery in deliveries {
-            let Some((_, Found::Stored(stored))) = &mut delivery.batch else { continue };
-            match sealed.get(&delivery.batch_no) {
-                // Several deliveries may be of one batch.
-                Some(sealed) => stored.sealed.clone_from(sealed),
+            let place = usize::try_from(row.try_get::<i64, _>("place")?).map_err(odd)?;
+            let delivery = &mut wanted[place];
+            match (row.try_get("sealed")?, &mut delivery.batch) {
+                (Some(sealed), Some((_, Found::Stored(stored)))) => stored.sealed = sealed,
                 // It was taken away meanwhile.
-                None => delivery.batch = None,
+                _ => delivery.batch = None,
             }
         }
         Ok(())

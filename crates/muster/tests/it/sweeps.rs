@@ -13,7 +13,14 @@ use crate::support::{Bench, Setup, config};
 const ALERTS: Source = Source::GraphAlerts;
 const MINUTES: u64 = 60;
 
-/// An emulator and Muster's parts on clocks that go together.
+/// Hours away from the nights, whose sweep would find what the hourly one is to find.
+fn noon_after(now: Timestamp) -> Timestamp {
+    const DAY: i64 = 86_400;
+    let since_noon = (now.as_second() - DAY / 2).rem_euclid(DAY);
+    Timestamp::from_second(now.as_second() - since_noon + DAY).expect("a time")
+}
+
+/// An emulator and Muster's parts on clocks that go together. They begin at noon.
 pub(crate) struct World {
     pub(crate) setup: Setup,
     pub(crate) bench: Bench,
@@ -22,14 +29,14 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(config: Config) -> Self {
-        let clock = Arc::new(ManualClock::new(muster_model::SystemClock.now()));
+        let noon = noon_after(muster_model::SystemClock.now());
+        let clock = Arc::new(ManualClock::new(noon));
         let setup = Setup::start(
             Config { tenants: 1, clock: clock.clone(), ..config },
             "[collect]\nrequests_per_minute = 100000\n",
         )
         .await;
-        let bench = Bench::new(&setup).await;
-        clock.set(bench.clock.now());
+        let bench = Bench::at(&setup, noon).await;
         let world = Self { setup, bench, clock };
         world.bench.collect().await;
         world

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::Lineage;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -202,11 +203,21 @@ impl SqlStore {
         let tasks = TaskTracker::new();
         let writer_ended = CancellationToken::new();
         let guard = writer_ended.clone().drop_guard();
-        tasks.spawn(async move {
+        let work = async move {
             // Dropped when the writer ends, also by a panic.
             let _guard = guard;
             writer.run().await;
-        });
+        };
+        match engine {
+            // SQLite answers within the call, and a sync takes its time.
+            Engine::Sqlite(_) => {
+                let (work, runtime) = (tasks.track_future(work), Handle::current());
+                let thread = std::thread::Builder::new().name("store writer".to_owned());
+                // Without a thread nothing is written, which whoever writes is told.
+                drop(thread.spawn(move || runtime.block_on(work)));
+            }
+            Engine::Postgres(..) => drop(tasks.spawn(work)),
+        }
         tasks.close();
         Self {
             path,

@@ -8,6 +8,8 @@
 //! When one comes, the group that is at work takes it in after the request of the moment, and is committed within [`CUT_AFTER`] of
 //! its beginning; its rest waits for the next.
 //!
+//! With SQLite the writer has a thread of its own (`engine.rs`), since SQLite answers within the call.
+//!
 //! With PostgreSQL, every process has such a writer, and whose turn it is has the lock of the whole store until it commits.
 //! Where the connection breaks, the group is refused, and the next one begins on a new connection. Whether a commit that was
 //! under way then has been done is not known: whoever asked finds its lease lost, or what it wrote known already.

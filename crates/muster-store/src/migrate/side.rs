@@ -2,8 +2,6 @@
 
 use std::fs::File;
 
-use sqlx::ConnectOptions;
-
 use crate::failure::worded;
 use crate::known_keys::KnownKeys;
 use crate::postgres::connect::connect_to_primary;

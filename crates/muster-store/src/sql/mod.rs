@@ -7,22 +7,21 @@ mod dialect;
 mod query;
 mod readers;
 mod row;
+mod sqlite;
 
 pub(crate) use self::dialect::text as keepable;
 pub(crate) use self::query::{Query, Value, query};
 pub(crate) use self::readers::{PostgresReaders, Readers, is_cut};
 pub(crate) use self::row::Row;
+pub(crate) use self::sqlite::{SqliteConnection, SqliteOptions, SqliteReaders};
 
-use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 /// A connection to either engine, or a transaction on one.
 pub(crate) struct Connection(Inner);
 
 enum Inner {
     Sqlite(SqliteConnection),
-    PooledSqlite(PoolConnection<Sqlite>),
-    SqliteTransaction(Transaction<'static, Sqlite>),
     Postgres(PgConnection),
     // Behind a pooler, statements outside of a transaction may meet different sessions.
     PostgresTransaction(Transaction<'static, Postgres>),
@@ -38,8 +37,6 @@ impl Connection {
     fn on(&mut self) -> On<'_> {
         match &mut self.0 {
             Inner::Sqlite(connection) => On::Sqlite(connection),
-            Inner::PooledSqlite(connection) => On::Sqlite(connection),
-            Inner::SqliteTransaction(connection) => On::Sqlite(connection),
             Inner::Postgres(connection) => On::Postgres(connection),
             Inner::PostgresTransaction(connection) => On::Postgres(connection),
         }
@@ -52,20 +49,22 @@ impl Connection {
 
     /// Runs statements that take no values and answer nothing, as they are written.
     pub(crate) async fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
-        let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
         match self.on() {
-            On::Sqlite(connection) => sql.execute(connection).await.map(drop),
-            On::Postgres(connection) => sql.execute(connection).await.map(drop),
+            On::Sqlite(connection) => connection.run(sql).await,
+            On::Postgres(connection) => {
+                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await.map(drop)
+            }
         }
     }
 
-    /// Runs statements of which the last answers with a text in its second column.
+    /// Runs statements of PostgreSQL of which the last answers with a text in its second column.
     pub(crate) async fn run_asking(&mut self, sql: &str) -> Result<String, sqlx::Error> {
         use sqlx::Row as _;
-        let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
         match self.on() {
-            On::Sqlite(connection) => sql.fetch_one(connection).await?.try_get(1),
-            On::Postgres(connection) => sql.fetch_one(connection).await?.try_get(1),
+            On::Sqlite(_) => Err(sqlx::Error::RowNotFound),
+            On::Postgres(connection) => {
+                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).fetch_one(connection).await?.try_get(1)
+            }
         }
     }
 
@@ -75,7 +74,7 @@ impl Connection {
         match self.0 {
             Inner::Sqlite(connection) => connection.close().await,
             Inner::Postgres(connection) => connection.close().await,
-            Inner::PooledSqlite(_) | Inner::SqliteTransaction(_) | Inner::PostgresTransaction(_) => Ok(()),
+            Inner::PostgresTransaction(_) => Ok(()),
         }
     }
 }

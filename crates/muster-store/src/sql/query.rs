@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use sqlx::postgres::PgArguments;
-use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Executor};
 
 use super::readers::Readers;
+use super::sqlite::Wanted;
 use super::{Connection, On, Row, dialect};
 
 /// A statement written in the SQL of both engines: `?` or `?1` stand for values.
@@ -41,6 +41,19 @@ pub(crate) enum Value<'q> {
     /// A text that is kept and never looked into: JSON of which a hash is kept, too, keeps its escapes.
     Exact(Option<Cow<'q, str>>),
     Bytes(Option<Cow<'q, [u8]>>),
+}
+
+impl Value<'_> {
+    /// The same, which borrows nothing.
+    pub(super) fn to_owned(&self) -> Value<'static> {
+        let text = |text: &Option<Cow<'_, str>>| text.as_ref().map(|text| Cow::Owned(text.to_string()));
+        match self {
+            Self::Integer(number) => Value::Integer(*number),
+            Self::Text(value) => Value::Text(text(value)),
+            Self::Exact(value) => Value::Exact(text(value)),
+            Self::Bytes(bytes) => Value::Bytes(bytes.as_ref().map(|bytes| Cow::Owned(bytes.to_vec()))),
+        }
+    }
 }
 
 macro_rules! value {
@@ -155,7 +168,7 @@ impl<'q> Query<'q> {
 
     async fn execute_on(&self, connection: &mut Connection) -> Result<Done, sqlx::Error> {
         let rows = match connection.on() {
-            On::Sqlite(connection) => connection.execute(self.for_sqlite()?).await?.rows_affected(),
+            On::Sqlite(connection) => connection.ask(&self.sql, &self.values, Wanted::Changes).await?.changes,
             On::Postgres(connection) => connection.execute(self.for_postgres()?).await?.rows_affected(),
         };
         Ok(Done { rows })
@@ -163,7 +176,10 @@ impl<'q> Query<'q> {
 
     async fn optional_on(&self, connection: &mut Connection) -> Result<Option<Row>, sqlx::Error> {
         Ok(match connection.on() {
-            On::Sqlite(connection) => connection.fetch_optional(self.for_sqlite()?).await?.map(Row::Sqlite),
+            On::Sqlite(connection) => {
+                let given = connection.ask(&self.sql, &self.values, Wanted::First).await?;
+                given.rows.into_iter().next().map(Row::Sqlite)
+            }
             On::Postgres(connection) => {
                 connection.fetch_optional(self.for_postgres()?).await?.map(Row::Postgres)
             }
@@ -173,29 +189,12 @@ impl<'q> Query<'q> {
     async fn all_on(&self, connection: &mut Connection) -> Result<Vec<Row>, sqlx::Error> {
         Ok(match connection.on() {
             On::Sqlite(connection) => {
-                connection.fetch_all(self.for_sqlite()?).await?.into_iter().map(Row::Sqlite).collect()
+                let given = connection.ask(&self.sql, &self.values, Wanted::All).await?;
+                given.rows.into_iter().map(Row::Sqlite).collect()
             }
             On::Postgres(connection) => {
                 connection.fetch_all(self.for_postgres()?).await?.into_iter().map(Row::Postgres).collect()
             }
-        })
-    }
-
-    fn for_sqlite(&self) -> Result<sqlx::query::Query<'static, sqlx::Sqlite, SqliteArguments>, sqlx::Error> {
-        let mut arguments = SqliteArguments::default();
-        for value in &self.values {
-            let added = match value {
-                Value::Integer(value) => arguments.add(*value),
-                Value::Text(value) | Value::Exact(value) => {
-                    arguments.add(value.as_deref().map(str::to_owned))
-                }
-                Value::Bytes(value) => arguments.add(value.as_deref().map(<[u8]>::to_vec)),
-            };
-            added.map_err(sqlx::Error::Encode)?;
-        }
-        Ok(match &self.sql {
-            Cow::Borrowed(sql) => sqlx::query_with(*sql, arguments),
-            Cow::Owned(sql) => sqlx::query_with(AssertSqlSafe(sql.as_str()), arguments),
         })
     }
 

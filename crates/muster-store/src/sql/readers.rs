@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
+use sqlx::{AssertSqlSafe, PgPool};
 
-use super::{Connection, Inner};
+use super::{Connection, Inner, SqliteReaders};
 
 /// Connections that read, of either engine.
 #[derive(Clone)]
 pub(crate) enum Readers {
-    Sqlite(SqlitePool),
+    Sqlite(Arc<SqliteReaders>),
     Postgres(PostgresReaders),
 }
 
@@ -26,7 +26,7 @@ impl Readers {
     /// One of the connections, for several statements.
     pub(crate) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
         Ok(Connection(match self {
-            Self::Sqlite(pool) => Inner::PooledSqlite(pool.acquire().await?),
+            Self::Sqlite(readers) => Inner::Sqlite(readers.acquire().await?),
             Self::Postgres(readers) => readers.begin().await?,
         }))
     }
@@ -34,7 +34,11 @@ impl Readers {
     /// One of the connections, which sees the store as of one moment.
     pub(crate) async fn begin(&self) -> Result<Connection, sqlx::Error> {
         Ok(Connection(match self {
-            Self::Sqlite(pool) => Inner::SqliteTransaction(pool.begin().await?),
+            Self::Sqlite(readers) => {
+                let mut reader = readers.acquire().await?;
+                reader.run("BEGIN").await?;
+                Inner::Sqlite(reader)
+            }
             Self::Postgres(readers) => readers.begin().await?,
         }))
     }
@@ -47,7 +51,7 @@ impl Readers {
     /// Ends all of them.
     pub(crate) async fn close(&self) {
         match self {
-            Self::Sqlite(pool) => pool.close().await,
+            Self::Sqlite(readers) => readers.close().await,
             Self::Postgres(readers) => readers.pool.close().await,
         }
     }

@@ -1,8 +1,21 @@
 //! Rows, and what is read out of their columns.
 
 use sqlx::postgres::{PgRow, PgValueFormat, PgValueRef};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{ColumnIndex, Decode, Postgres, Row as _, Sqlite, TypeInfo, ValueRef};
+use sqlx::{ColumnIndex, Decode, Postgres, Row as _, TypeInfo, ValueRef};
+
+use super::sqlite::{Cell, SqliteRow};
+
+macro_rules! of_postgres_as_it_is {
+    () => {
+        fn of_postgres(row: &'r PgRow, index: &impl ColumnIndex<PgRow>) -> Result<Option<Self>, sqlx::Error> {
+            let value = row.try_get_raw(index)?;
+            match value.is_null() {
+                true => Ok(None),
+                false => <Self as Decode<'r, Postgres>>::decode(value).map(Some).map_err(sqlx::Error::Decode),
+            }
+        }
+    };
+}
 
 /// A row of either engine.
 pub(crate) enum Row {
@@ -15,23 +28,38 @@ impl Row {
     pub(crate) fn try_get<'r, T, I>(&'r self, index: I) -> Result<T, sqlx::Error>
     where
         T: Column<'r>,
-        I: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
+        I: Index,
     {
         let read = match self {
-            Self::Sqlite(row) => T::of_sqlite(row, &index),
+            Self::Sqlite(row) => T::of_sqlite(row.cell(index.place(row)?)?),
             Self::Postgres(row) => T::of_postgres(row, &index),
         };
         read?.ok_or_else(|| sqlx::Error::Decode("a value is missing".into()))
     }
 }
 
+/// What names a column.
+pub(crate) trait Index: ColumnIndex<PgRow> {
+    fn place(&self, row: &SqliteRow) -> Result<usize, sqlx::Error>;
+}
+
+impl Index for usize {
+    fn place(&self, _row: &SqliteRow) -> Result<usize, sqlx::Error> {
+        Ok(*self)
+    }
+}
+
+impl Index for &str {
+    fn place(&self, row: &SqliteRow) -> Result<usize, sqlx::Error> {
+        let place = row.names().iter().position(|name| **name == **self);
+        place.ok_or_else(|| sqlx::Error::ColumnNotFound((*self).to_owned()))
+    }
+}
+
 /// What a column can be read as.
 pub(crate) trait Column<'r>: Sized {
     /// `None` where the value is NULL.
-    fn of_sqlite(
-        row: &'r SqliteRow,
-        index: &impl ColumnIndex<SqliteRow>,
-    ) -> Result<Option<Self>, sqlx::Error>;
+    fn of_sqlite(cell: &'r Cell) -> Result<Option<Self>, sqlx::Error>;
 
     /// `None` where the value is NULL.
     fn of_postgres(row: &'r PgRow, index: &impl ColumnIndex<PgRow>) -> Result<Option<Self>, sqlx::Error>;
@@ -39,11 +67,8 @@ pub(crate) trait Column<'r>: Sized {
 
 /// A NULL is a value here.
 impl<'r, T: Column<'r>> Column<'r> for Option<T> {
-    fn of_sqlite(
-        row: &'r SqliteRow,
-        index: &impl ColumnIndex<SqliteRow>,
-    ) -> Result<Option<Self>, sqlx::Error> {
-        T::of_sqlite(row, index).map(Some)
+    fn of_sqlite(cell: &'r Cell) -> Result<Option<Self>, sqlx::Error> {
+        T::of_sqlite(cell).map(Some)
     }
 
     fn of_postgres(row: &'r PgRow, index: &impl ColumnIndex<PgRow>) -> Result<Option<Self>, sqlx::Error> {
@@ -51,50 +76,66 @@ impl<'r, T: Column<'r>> Column<'r> for Option<T> {
     }
 }
 
-fn of_sqlite<'r, T: Decode<'r, Sqlite>>(
-    row: &'r SqliteRow,
-    index: &impl ColumnIndex<SqliteRow>,
-) -> Result<Option<T>, sqlx::Error> {
-    let value = row.try_get_raw(index)?;
-    match value.is_null() {
-        true => Ok(None),
-        false => T::decode(value).map(Some).map_err(sqlx::Error::Decode),
-    }
-}
-
-macro_rules! as_it_is {
-    ($($type:ty),*) => { $(
-        impl<'r> Column<'r> for $type {
-            fn of_sqlite(
-                row: &'r SqliteRow,
-                index: &impl ColumnIndex<SqliteRow>,
-            ) -> Result<Option<Self>, sqlx::Error> {
-                of_sqlite(row, index)
-            }
-
-            fn of_postgres(
-                row: &'r PgRow,
-                index: &impl ColumnIndex<PgRow>,
-            ) -> Result<Option<Self>, sqlx::Error> {
-                let value = row.try_get_raw(index)?;
-                match value.is_null() {
-                    true => Ok(None),
-                    false => <$type as Decode<'r, Postgres>>::decode(value).map(Some).map_err(sqlx::Error::Decode),
-                }
-            }
+impl<'r> Column<'r> for &'r str {
+    fn of_sqlite(cell: &'r Cell) -> Result<Option<Self>, sqlx::Error> {
+        match cell {
+            Cell::Null => Ok(None),
+            Cell::Text(text) => Ok(Some(text)),
+            other => Err(odd(other, "text")),
         }
-    )* };
+    }
+
+    of_postgres_as_it_is!();
 }
-as_it_is!(String, &'r str, Vec<u8>, &'r [u8]);
+
+impl<'r> Column<'r> for String {
+    fn of_sqlite(cell: &'r Cell) -> Result<Option<Self>, sqlx::Error> {
+        match cell {
+            Cell::Integer(number) => Ok(Some(number.to_string())),
+            other => Ok(<&str>::of_sqlite(other)?.map(str::to_owned)),
+        }
+    }
+
+    of_postgres_as_it_is!();
+}
+
+impl<'r> Column<'r> for &'r [u8] {
+    fn of_sqlite(cell: &'r Cell) -> Result<Option<Self>, sqlx::Error> {
+        match cell {
+            Cell::Null => Ok(None),
+            Cell::Bytes(bytes) => Ok(Some(bytes)),
+            Cell::Text(text) => Ok(Some(text.as_bytes())),
+            other => Err(odd(other, "bytes")),
+        }
+    }
+
+    of_postgres_as_it_is!();
+}
+
+impl<'r> Column<'r> for Vec<u8> {
+    fn of_sqlite(cell: &'r Cell) -> Result<Option<Self>, sqlx::Error> {
+        Ok(<&[u8]>::of_sqlite(cell)?.map(<[u8]>::to_vec))
+    }
+
+    of_postgres_as_it_is!();
+}
+
+fn odd(cell: &Cell, wanted: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("{cell:?} is no {wanted}").into())
+}
 
 macro_rules! number {
     ($($type:ty, $number:ident => $of:expr;)*) => { $(
         impl<'r> Column<'r> for $type {
-            fn of_sqlite(
-                row: &'r SqliteRow,
-                index: &impl ColumnIndex<SqliteRow>,
-            ) -> Result<Option<Self>, sqlx::Error> {
-                let Some($number) = of_sqlite::<i64>(row, index)? else { return Ok(None) };
+            fn of_sqlite(cell: &'r Cell) -> Result<Option<Self>, sqlx::Error> {
+                let $number = match cell {
+                    Cell::Null => return Ok(None),
+                    Cell::Integer(number) => *number,
+                    // What an average of numbers gives.
+                    #[expect(clippy::cast_possible_truncation, reason = "as SQLite itself reads it")]
+                    Cell::Real(number) => *number as i64,
+                    other => return Err(odd(other, "number")),
+                };
                 Ok(Some($of))
             }
 

@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustix::fs::{CWD, OFlags, RenameFlags};
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
 use uuid::Uuid;
 
 use super::failure::{file_error, worded};
 use super::lock_file::{BACKUP, beside, try_lock};
 use super::open::{APPLICATION_ID, options, versions};
 use crate::known_keys::{KnownKeys, opened_signing_key};
-use crate::sql::{Connection, query};
+use crate::sql::{Connection, SqliteOptions, query};
 use crate::stored::{count, timestamp};
 use crate::tables::meta::{set_meta, stored_keys};
 use crate::{CopyContents, KeyRing, StoreError};
@@ -165,8 +163,7 @@ async fn look_at(path: &Path, keys: &KeyRing) -> Result<CopyContents, StoreError
 async fn check_kind(path: &Path, from: &Path) -> Result<(), StoreError> {
     let shown = from.display().to_string();
     let failed = |error: sqlx::Error| worded(&error, &shown, "look at the copy");
-    let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
-    let mut copy = Connection::from(options.connect().await.map_err(failed)?);
+    let mut copy = Connection::from(SqliteOptions::new(path).connect().await.map_err(failed)?);
     let application: i64 = query("PRAGMA application_id")
         .fetch_one(&mut copy)
         .await
@@ -194,8 +191,7 @@ async fn check_kind(path: &Path, from: &Path) -> Result<(), StoreError> {
 async fn mark_as_copy(path: &Path) -> Result<(), StoreError> {
     let shown = path.display().to_string();
     let failed = |error: sqlx::Error| worded(&error, &shown, "mark the copy");
-    let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
-    let mut copy = Connection::from(options.connect().await.map_err(failed)?);
+    let mut copy = Connection::from(SqliteOptions::new(path).connect().await.map_err(failed)?);
     let mark = format!("{BACKUP}{}", Uuid::new_v4());
     for key in ["opening", "opened"] {
         set_meta(&mut copy, key, &mark).await.map_err(failed)?;
@@ -205,8 +201,8 @@ async fn mark_as_copy(path: &Path) -> Result<(), StoreError> {
     copy.close().await.map_err(failed)
 }
 
-fn alone(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new().filename(path).immutable(true).read_only(true).disable_statement_logging()
+fn alone(path: &Path) -> SqliteOptions {
+    SqliteOptions::reading(path).immutable(true)
 }
 
 /// A name beside `path` that nobody has.

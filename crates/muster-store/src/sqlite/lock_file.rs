@@ -5,12 +5,11 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, Executor, Row};
 use uuid::Uuid;
 
 use super::failure::file_error;
 use crate::StoreError;
+use crate::sql::{Connection, SqliteOptions, query};
 
 /// What the mark of a copy made by `muster backup` begins with: such a mark is in no lock file.
 pub(crate) const BACKUP: &str = "backup:";
@@ -230,9 +229,9 @@ pub(crate) async fn part_from_foreign_wal(path: &Path, lock: Option<&File>) -> R
 
 /// The opening that the database itself is marked with, without its WAL.
 async fn opened_alone(path: &Path) -> Option<String> {
-    let options = SqliteConnectOptions::new().filename(path).immutable(true).read_only(true);
-    let mut connection = options.disable_statement_logging().connect().await.ok()?;
-    let row = connection.fetch_optional("SELECT value FROM meta WHERE key = 'opened'").await;
+    let options = SqliteOptions::reading(path).immutable(true);
+    let mut connection = Connection::from(options.connect().await.ok()?);
+    let row = query("SELECT value FROM meta WHERE key = 'opened'").fetch_optional(&mut connection).await;
     drop(connection.close().await);
     Some(row.ok()?.map(|row| row.try_get(0)).transpose().ok()?.unwrap_or_default())
 }

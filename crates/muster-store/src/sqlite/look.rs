@@ -8,14 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::Access;
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
 
 use super::failure::{examined, file_error, worded};
 use super::lock_file::{Beside, Wal, beside, is_locked, wal_beside};
 use super::open::{APPLICATION_ID, IDENTITY, MIGRATIONS, number};
 use crate::known_keys::KnownKeys;
-use crate::sql::Connection;
+use crate::sql::{Connection, SqliteOptions};
 use crate::tables::meta::{check_not_moved, signing_key};
 use crate::{KeyRing, StoreError, StoreLook};
 
@@ -39,12 +37,7 @@ pub(crate) async fn look(path: &Path, keys: Option<&KeyRing>) -> Result<StoreLoo
         let detail = "its file is empty".to_owned();
         return Err(StoreError::Damaged { store: shown, detail });
     }
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
-        .immutable(!has_log)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging();
+    let options = SqliteOptions::reading(path).immutable(!has_log).busy_timeout(BUSY_TIMEOUT);
     let mut connection = Connection::from(options.connect().await.map_err(failed)?);
     let seen = see(&mut connection, &shown, keys).await;
     // What was read is read; how it ends changes nothing.
@@ -132,8 +125,6 @@ fn is_owned(path: &Path) -> bool {
 mod tests {
     use std::ffi::OsString;
 
-    use sqlx::{Connection as _, Executor};
-
     use super::*;
     use crate::{Lifetime, MasterKey, OpenMode, SqlStore};
 
@@ -181,10 +172,9 @@ mod tests {
         std::fs::write(&path, "this is no database".repeat(500)).expect("written");
         assert!(said().await.contains("not a Muster database"));
         std::fs::remove_file(&path).expect("removed");
-        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
-        let mut other = options.connect().await.expect("another program");
-        other.execute("CREATE TABLE a (b)").await.expect("a table");
-        other.close().await.expect("closed");
+        let other = rusqlite::Connection::open(&path).expect("another program");
+        other.execute_batch("CREATE TABLE a (b)").expect("a table");
+        drop(other);
         assert!(said().await.contains("another program made this database"));
         std::fs::remove_file(&path).expect("removed");
         std::fs::create_dir(&path).expect("a folder");

@@ -3,15 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
-
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-use sqlx::{ConnectOptions, SqlitePool};
 
 use super::failure::{file_error, worded};
 use super::lock_file::{part_from_foreign_wal, try_lock};
 use crate::known_keys::KnownKeys;
-use crate::sql::{Connection, query};
+use crate::sql::{Connection, SqliteOptions, SqliteReaders, query};
 use crate::tables::meta::{check_not_moved, make_keys, signing_key};
 use crate::{KeyRing, OpenMode, SigningKey, StoreError};
 
@@ -50,7 +48,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// The connections to an opened database.
 pub(crate) struct Opened {
     pub(crate) writer: Connection,
-    pub(crate) readers: SqlitePool,
+    pub(crate) readers: Arc<SqliteReaders>,
     pub(crate) keys: KnownKeys,
     pub(crate) signing_key: SigningKey,
     /// Held for as long as the store is open.
@@ -79,32 +77,22 @@ pub(crate) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<
     let options = options(path);
     // The writer's cache holds the inner pages of the indexes; bounded, since a backfill would fill any size.
     let writing = options.clone().pragma("cache_size", "-16384").pragma("wal_autocheckpoint", "2000");
-    let mut writer = Connection::from(writing.connect().await.map_err(failed)?);
+    let mut writer = Connection::from(writing.connect().await.map_err(failed)?.here());
     let keys = KnownKeys::new(shown.clone(), ring);
     migrate(&mut writer, &shown, ring, &keys).await?;
     check_not_moved(&mut writer, &shown).await?;
     let signing_key = signing_key(&mut writer, &shown, &keys).await?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS_MAX)
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(options.pragma("cache_size", "-2048").pragma("query_only", "ON"))
-        .await
-        .map_err(failed)?;
+    let reading = options.pragma("cache_size", "-2048").pragma("query_only", "ON");
+    let readers = SqliteReaders::new(reading, READERS_MAX).await.map_err(failed)?;
     Ok(Opened { writer, readers, keys, signing_key, lock })
 }
 
-pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        // Before the journal mode, so that it takes effect on an empty file.
-        .page_size(8192)
-        .journal_mode(SqliteJournalMode::Wal)
+pub(crate) fn options(path: &Path) -> SqliteOptions {
+    SqliteOptions::new(path)
         .busy_timeout(BUSY_TIMEOUT)
-        .foreign_keys(true)
-        .disable_statement_logging()
+        // Before the journal mode, so that it takes effect on an empty file.
+        .pragma("page_size", "8192")
+        .pragma("journal_mode", "WAL")
 }
 
 /// Takes the lock that only one process can hold. Who only looks whether it is held ([`is_locked`]) has it for an instant,

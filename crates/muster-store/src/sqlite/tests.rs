@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use muster_model::{Cursor, Reason, RecordHead, Slug, Source, TenantId, TenantState};
-use sqlx::{Executor, Row};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -231,15 +230,23 @@ async fn urgent_beside_others(at_work: Duration) -> ([i64; 2], [i64; 2]) {
     let fixture = Fixture::new();
     let store = fixture.create().await;
     run(&store, "CREATE TABLE t (what TEXT) STRICT").await;
+    // The writer is at something else until all that is to be one group waits for it.
+    let (form, formed) = oneshot::channel::<()>();
+    let before = store.write("test", Durability::Relaxed, move |_| {
+        Box::pin(async move {
+            formed.await.unwrap();
+            Ok(())
+        })
+    });
+    // However slow the machine is, nothing takes longer than is said here.
+    tokio::time::pause();
     let (go, wait) = oneshot::channel::<()>();
     let (started, has_started) = oneshot::channel::<()>();
     let busy = store.write("test", Durability::Relaxed, move |connection| {
         Box::pin(async move {
             started.send(()).unwrap();
             wait.await.unwrap();
-            tokio::time::pause();
             tokio::time::advance(at_work).await;
-            tokio::time::resume();
             connection.run("INSERT INTO t VALUES ('busy')").await?;
             Ok(())
         })
@@ -256,13 +263,16 @@ async fn urgent_beside_others(at_work: Duration) -> ([i64; 2], [i64; 2]) {
             Box::pin(async move { insert_and_count(connection, readers, what).await })
         })
     };
-    let release = async {
+    let hurry = async {
         has_started.await.unwrap();
-        go.send(()).unwrap();
+        let release = async { go.send(()).unwrap() };
+        tokio::join!(biased; urgent("said"), urgent("told"), release)
     };
-    let (busy, first, second, said, told, ()) =
-        tokio::join!(busy, usual("first"), usual("second"), urgent("said"), urgent("told"), release);
-    busy.unwrap();
+    let form = async { form.send(()).unwrap() };
+    let (before, busy, first, second, (said, told, ()), ()) =
+        tokio::join!(biased; before, busy, usual("first"), usual("second"), hurry, form);
+    tokio::time::resume();
+    before.and(busy).unwrap();
     assert_eq!(number(&store, "SELECT count(*) FROM t").await, 5);
     store.close().await;
     ([said.unwrap(), told.unwrap()], [first.unwrap(), second.unwrap()])

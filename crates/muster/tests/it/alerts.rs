@@ -42,13 +42,9 @@ fn time(row: &Value) -> Option<Timestamp> {
     row["time"].as_str().map(|time| time.parse().expect("a time"))
 }
 
-async fn in_database(setup: &Setup, sql: &'static str, id: &str) {
-    use sqlx::Connection as _;
-    let path = format!("sqlite:{}", setup.path().join("muster.db").display());
-    let mut database = sqlx::SqliteConnection::connect(&path).await.expect("opened");
-    let done = sqlx::query(sql).bind(id).execute(&mut database).await.expect("done");
-    assert!(done.rows_affected() > 0, "{sql}");
-    database.close().await.expect("closed");
+fn in_database(setup: &Setup, sql: &str, id: &str) {
+    let database = rusqlite::Connection::open(setup.path().join("muster.db")).expect("opened");
+    assert!(database.execute(sql, [id]).expect("done") > 0, "{sql}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,8 +206,7 @@ async fn one_alert_is_shown_whole_and_in_its_tenant() {
         "UPDATE journal_batch SET sealed = zeroblob(length(sealed)) WHERE batch_no =
          (SELECT batch_no FROM record_version WHERE id = ? AND ordinal >= 0)",
         id,
-    )
-    .await;
+    );
     let done = setup.muster(&["-o", "json", "alerts", "search", "--limit", "100000"]).await;
     assert_eq!(done.status.code(), Some(6), "{done:?}");
     let rest = json(&done);

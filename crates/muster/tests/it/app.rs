@@ -355,7 +355,6 @@ async fn a_rotation_of_certificates_killed_anywhere_goes_on() {
 /// When the new secret cannot be stored, it does not stay valid at Microsoft.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_that_cannot_be_stored_is_removed_again() {
-    use sqlx::Connection as _;
     let provider = Provider::start().await;
     provider.register(&["--self-care", "--consent-here", "--write"]).await;
     provider.gate.hold("addPassword", 1, When::BeforeItsAnswer);
@@ -363,15 +362,14 @@ async fn a_secret_that_cannot_be_stored_is_removed_again() {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("muster starts");
     provider.gate.holds().await;
     // Somebody else holds the database and does not let go.
-    let file = format!("sqlite://{}", provider.setup.path().join("muster.db").display());
-    let mut other = sqlx::SqliteConnection::connect(&file).await.expect("the database");
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.expect("held");
+    let other = rusqlite::Connection::open(provider.setup.path().join("muster.db")).expect("the database");
+    other.execute_batch("BEGIN IMMEDIATE").expect("held");
     provider.gate.release();
     let output = child.wait_with_output().await.expect("it ends");
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
     assert!(said(&output).contains("removed at Microsoft again"), "{}", said(&output));
-    sqlx::query("ROLLBACK").execute(&mut other).await.expect("let go");
-    other.close().await.expect("closed");
+    other.execute_batch("ROLLBACK").expect("let go");
+    drop(other);
     assert_eq!(provider.credentials("own", &[]).await, (1, true));
     assert_eq!(provider.json(&["app", "rotate-secret", "own"]).await["replaced"], true);
 }

@@ -357,20 +357,16 @@ async fn a_route_is_explained_and_a_change_is_shown_before_it_is_applied() {
     );
 
     // Of one whose batch is damaged that is said, and of others nothing of it is opened.
-    use sqlx::Connection as _;
-    let path = setup.path().join("muster.db");
-    let mut database =
-        sqlx::SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.expect("opened");
+    let database = rusqlite::Connection::open(setup.path().join("muster.db")).expect("opened");
     let sql = "UPDATE journal_batch SET sealed = zeroblob(length(sealed)) WHERE batch_no =
         (SELECT batch_no FROM record_version WHERE id = ? AND ordinal >= 0)";
-    sqlx::query(sql).bind(id).execute(&mut database).await.expect("damaged");
+    database.execute(sql, [id]).expect("damaged");
     let damaged = setup.muster(&["route", "explain", "--id", id]).await;
     assert!(self::words(&damaged).contains("cannot be read"), "{damaged:?}");
     let sql = "SELECT id FROM record_version WHERE ordinal >= 0 AND batch_no IN
         (SELECT batch_no FROM journal_batch WHERE sealed != zeroblob(length(sealed)))";
-    let id: String = sqlx::query_scalar(sql).fetch_one(&mut database).await.expect("another");
+    let id: String = database.query_row(sql, (), |row| row.get(0)).expect("another");
     good(&setup, &["route", "explain", "--id", &id]).await;
-    database.close().await.expect("closed");
 }
 
 /// At a reload, the log says what the new routes change; and what `run` uses, other routes are held against.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use muster_emulator::Config;
 use rustix::process::Signal;
-use sqlx::{Connection, Executor, SqliteConnection};
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
@@ -143,9 +142,8 @@ async fn a_stuck_store_stops_the_watchdog_and_one_that_is_well_again_does_not() 
     let running = manager.run(&setup).spawn().expect("muster starts");
     manager.until("WATCHDOG=1").await;
 
-    let address = format!("sqlite://{}", setup.path().join("muster.db").display());
-    let mut holder = SqliteConnection::connect(&address).await.expect("the store opens");
-    holder.execute("BEGIN IMMEDIATE").await.expect("it is held");
+    let holder = rusqlite::Connection::open(setup.path().join("muster.db")).expect("the store opens");
+    holder.execute_batch("BEGIN IMMEDIATE").expect("it is held");
     let mut said = Vec::new();
     let until = Instant::now() + Duration::from_secs(120);
     while let Some(message) = manager.within(2 * WATCHDOG).await {
@@ -155,7 +153,7 @@ async fn a_stuck_store_stops_the_watchdog_and_one_that_is_well_again_does_not() 
     let last = said.last().expect("something is said");
     assert!(status(last).starts_with("does not go on: the store does not take the heartbeat"), "{last}");
 
-    holder.execute("ROLLBACK").await.expect("it is let go");
+    holder.execute_batch("ROLLBACK").expect("it is let go");
     manager.until("WATCHDOG=1").await;
     signal(&running, Signal::TERM);
     manager.until("STOPPING=1").await;

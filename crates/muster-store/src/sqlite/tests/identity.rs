@@ -4,7 +4,6 @@
 use muster_model::Secret;
 use ring::digest::{SHA256, digest};
 use serde_json::json;
-use sqlx::{ConnectOptions, Connection};
 
 use super::*;
 use crate::sql::query;
@@ -174,15 +173,11 @@ async fn without_the_signing_key_nothing_begins_anew() {
         query("SELECT value FROM meta WHERE key = 'signing_key'").fetch_one(&stranger.readers).await.unwrap();
     let theirs: String = row.try_get(0).unwrap();
     stranger.close().await;
-    let mut file = open_file(&fixture.path).await;
-    sqlx::query("INSERT INTO meta VALUES ('signing_key', ?)").bind(theirs).execute(&mut file).await.unwrap();
-    file.close().await.unwrap();
+    let file = rusqlite::Connection::open(&fixture.path).unwrap();
+    file.execute("INSERT INTO meta VALUES ('signing_key', ?)", [theirs]).unwrap();
+    drop(file);
     let error = fixture.refused().await;
     assert!(matches!(error, StoreError::WrongMasterKey { .. }), "{error}");
-}
-
-async fn open_file(path: &Path) -> sqlx::SqliteConnection {
-    sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap()
 }
 
 fn grant(tenant: u128, app: &str, refresh_token: &str) -> NewGrant {
@@ -383,10 +378,10 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
     // A wrong key changes nothing.
     let wrong = SqlStore::open(&fixture.path, OpenMode::Exclusive, &MasterKey::generate().into()).await;
     assert!(matches!(wrong, Err(StoreError::WrongMasterKey { .. })));
-    let mut file = open_file(&fixture.path).await;
-    let version: i64 = file.fetch_one("PRAGMA user_version").await.unwrap().try_get(0).unwrap();
+    let file = rusqlite::Connection::open(&fixture.path).unwrap();
+    let version: i64 = file.query_row("PRAGMA user_version", (), |row| row.get(0)).unwrap();
     assert_eq!(version, 1);
-    file.close().await.unwrap();
+    drop(file);
     let store = fixture.open(OpenMode::Exclusive).await.unwrap();
     assert_eq!(drain(&store).await, ["a"]);
     store.put_grant(grant(1, "main", "token"), at(0)).await.unwrap();

@@ -44,7 +44,7 @@ pub struct ClientOptions {
     /// The largest body of an answer that is taken, after decompression.
     pub body_bytes_max: usize,
     /// The memory that the bodies of answers may take together, as they come and until they are dropped; those for which
-    /// there is no room wait unread. At least twice `body_bytes_max`.
+    /// there is no room wait unread. At least one and a half times `body_bytes_max`.
     pub memory_bytes: usize,
     /// The least that must come of an answer in each [`RATE_WINDOW`] after its headers; 0 for any.
     pub least_bytes_per_second: usize,
@@ -83,7 +83,7 @@ impl Default for ClientOptions {
             idle_timeout: Duration::from_secs(30),
             total_timeout: Duration::from_secs(120),
             body_bytes_max: 32 << 20,
-            memory_bytes: 64 << 20,
+            memory_bytes: 56 << 20,
             least_bytes_per_second: 1 << 10,
             gzip: true,
             idle_connections_max: 16,

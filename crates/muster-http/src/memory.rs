@@ -44,11 +44,11 @@ struct Part {
 pub(crate) struct Full;
 
 impl Memory {
-    /// A pool of `bytes`, for bodies of at most `body_bytes_max` each. It is never smaller than what two such bodies need.
+    /// A pool of `bytes`, for bodies of at most `body_bytes_max` each. It is never smaller than what one and a half such bodies need.
     pub(crate) fn new(bytes: usize, body_bytes_max: usize) -> Self {
         let small = (bytes / 8).max(2 * SMALL_BYTES);
         let reserves = SMALL_BYTES + body_bytes_max;
-        let large = bytes.saturating_sub(small + reserves).max(body_bytes_max);
+        let large = bytes.saturating_sub(small + reserves).max(body_bytes_max / 2);
         Self {
             small: Part::new(small - SMALL_BYTES),
             large: Part::new(large),
@@ -247,7 +247,7 @@ mod tests {
     async fn a_large_one_waits_until_there_is_room() {
         let memory = Memory::new(0, MIB);
         let (mut held, mut body) = (Held::default(), Vec::new());
-        memory.grow(&mut held, &mut body, MIB).await.expect("room");
+        memory.grow(&mut held, &mut body, MIB / 2).await.expect("room");
         let (mut second, mut other) = (Held::default(), Vec::new());
         memory.grow(&mut second, &mut other, MIB).await.expect("the reserve");
         let (mut third, mut another) = (Held::default(), Vec::new());

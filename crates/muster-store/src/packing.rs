@@ -20,7 +20,7 @@ const RAW_BYTES_MAX: u64 = 1 << 30;
 
 /// The bodies that are on their way into the journal at once. Each is copied and compressed meanwhile: without a bound, as many
 /// large pages as there are sources would be. Small pages come together by the thousand, and share a sync.
-const ROOM_KIB: u32 = 16 << 10;
+const ROOM_KIB: u32 = 12 << 10;
 /// What is smaller waits for nobody: of as many as there are places at work, few megabytes are on their way.
 const ROOM_FROM_BYTES: usize = 64 << 10;
 

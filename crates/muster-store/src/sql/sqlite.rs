@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::OpenFlags;
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -81,6 +82,8 @@ impl SqliteOptions {
         };
         opened.busy_timeout(self.busy_timeout)?;
         opened.set_prepared_statement_cache_capacity(PREPARED_MAX);
+        // Else a statement is planned anew for other values.
+        opened.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         opened.execute_batch(&self.pragmas)?;
         Ok(opened)
     }

@@ -77,6 +77,8 @@ pub(crate) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<
     let options = options(path);
     // The writer's cache holds the inner pages of the indexes; bounded, since a backfill would fill any size.
     let writing = options.clone().pragma("cache_size", "-16384").pragma("wal_autocheckpoint", "2000");
+    // What a savepoint takes back is little, and need not be in a file.
+    let writing = writing.pragma("temp_store", "MEMORY");
     let mut writer = Connection::from(writing.connect().await.map_err(failed)?.here());
     let keys = KnownKeys::new(shown.clone(), ring);
     migrate(&mut writer, &shown, ring, &keys).await?;

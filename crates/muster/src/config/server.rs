@@ -23,6 +23,15 @@ pub struct ServerSettings {
     pub log_format: LogFormat,
     /// What is logged: `error`, `warn`, `info`, `debug`, or a `tracing` filter.
     pub log_level: Option<String>,
+    /// So many tenants have series of their own in `/metrics`.
+    metrics_tenants: Option<u32>,
+}
+
+impl ServerSettings {
+    /// How many tenants have series of their own in `/metrics`: some 700 bytes for each, at every look.
+    pub fn metrics_tenants(&self) -> usize {
+        self.metrics_tenants.map_or(1_000, |tenants| tenants as usize)
+    }
 }
 
 /// Why an address cannot be listened at, and what to do.

@@ -1,15 +1,16 @@
-//! The gauges of `/metrics`: the picture of the store, in numbers. The counters are counted where things happen.
+//! The gauges of `/metrics`: the picture of the store, in numbers. The counters are counted where things happen; what is about one
+//! tenant is in [`super::tenant_series`].
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use metrics::gauge;
 use muster_microsoft::SourceWord;
-use muster_store::{CheckOutcome, NoticeReceiver};
+use muster_store::NoticeReceiver;
 
 use crate::shown::run::RunState;
 use crate::shown::sinks::SinkWord;
-use crate::shown::status::{SinkStatus, Snapshot, Standing, TenantStatus};
+use crate::shown::status::{SinkStatus, Snapshot, Standing};
 
 /// A gauge that comes and goes: its name, and the values of its labels.
 type Series = (&'static str, Vec<(&'static str, String)>);
@@ -33,17 +34,6 @@ pub fn set(snapshot: &Snapshot) {
         gauge!("muster_trouble", &labels).set(cause.tenants.max(1) as f64);
         shown.insert(("muster_trouble", labels));
     }
-    for tenant in &snapshot.tenants {
-        for source in &tenant.sources {
-            let labels = vec![
-                ("tenant", tenant.slug.to_string()),
-                ("source", source.source.to_string()),
-                ("state", source.state.as_str().to_owned()),
-            ];
-            gauge!("muster_source_state", &labels).set(1.0);
-            shown.insert(("muster_source_state", labels));
-        }
-    }
     let before =
         std::mem::replace(&mut *SHOWN.lock().expect("no panic while the lock is held"), shown.clone());
     for (name, labels) in before.difference(&shown) {
@@ -56,17 +46,6 @@ pub fn set(snapshot: &Snapshot) {
     for word in SourceWord::ALL {
         let count = snapshot.totals.sources.get(&word).copied().unwrap_or_default();
         gauge!("muster_sources", "state" => word.as_str()).set(count as f64);
-    }
-    for tenant in &snapshot.tenants {
-        set_tenant(tenant);
-    }
-    for app in &snapshot.apps {
-        for check in &app.checks {
-            if let Some(until) = check.expires_at {
-                let labels = [("app", app.app.clone()), ("credential", check.name.clone())];
-                gauge!("muster_credential_expiry_timestamp_seconds", &labels).set(until.as_second() as f64);
-            }
-        }
     }
     for sink in &snapshot.sinks {
         set_sink(sink);
@@ -86,37 +65,6 @@ pub fn set(snapshot: &Snapshot) {
         // Where nothing tells how long it lasts, it lasts.
         gauge!("muster_journal_seconds_left")
             .set(room.seconds_left.map_or(f64::INFINITY, |left| left as f64));
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
-fn set_tenant(tenant: &TenantStatus) {
-    let slug = tenant.slug.to_string();
-    for standing in Standing::ALL {
-        gauge!("muster_tenant_state", "tenant" => slug.clone(), "state" => standing.as_str())
-            .set(one_if(tenant.standing == standing));
-    }
-    for check in &tenant.checks {
-        let labels = [("tenant", slug.clone()), ("check", check.name.clone())];
-        gauge!("muster_check_good", &labels).set(one_if(check.outcome == CheckOutcome::Good));
-        if let Some(until) = check.expires_at {
-            let labels = [("tenant", slug.clone()), ("credential", check.name.clone())];
-            gauge!("muster_credential_expiry_timestamp_seconds", &labels).set(until.as_second() as f64);
-        }
-    }
-    for source in &tenant.sources {
-        let labels = [("tenant", slug.clone()), ("source", source.source.to_string())];
-        gauge!("muster_source_failures", &labels).set(f64::from(source.failures));
-        let [tenant, of_source] = labels.clone();
-        for (cause, records) in
-            [("no_route", source.unrouted.no_route), ("filtered", source.unrouted.filtered)]
-        {
-            let labels = [tenant.clone(), of_source.clone(), ("cause", cause.to_owned())];
-            gauge!("muster_source_unrouted_records", &labels).set(records as f64);
-        }
-        if let Some(lag) = source.lag_seconds {
-            gauge!("muster_source_lag_seconds", &labels).set(lag);
-        }
     }
 }
 

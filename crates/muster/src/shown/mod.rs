@@ -18,4 +18,5 @@ pub mod sinks;
 pub mod state;
 pub mod status;
 pub mod telemetry;
+pub mod tenant_series;
 pub mod watch;

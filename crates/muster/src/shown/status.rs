@@ -35,6 +35,8 @@ pub struct Expected {
     pub routes: Router,
     /// How large the journal may become.
     pub bound: Option<JournalBound>,
+    /// How many tenants have series of their own.
+    pub metrics_tenants: usize,
 }
 
 impl Expected {
@@ -50,6 +52,7 @@ impl Expected {
             shadows: settings.shadows().into_keys().collect(),
             bound: settings.store.bound(),
             routes: Router::new(settings.routes.clone()),
+            metrics_tenants: settings.server.metrics_tenants(),
         }
     }
 }

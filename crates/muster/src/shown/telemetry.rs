@@ -95,10 +95,6 @@ fn describe() {
         "muster_fields_redacted_total",
         "Fields that routes kept from a sink, of records that it has, by sink and how"
     );
-    describe_gauge!(
-        "muster_source_lag_seconds",
-        "Time since a source was last read to its end, by tenant and source"
-    );
     describe_gauge!("muster_run_state", "1 for the state that `muster run` is in, by state");
     describe_gauge!(
         "muster_heartbeat_timestamp_seconds",
@@ -106,30 +102,15 @@ fn describe() {
     );
     describe_gauge!("muster_trouble", "Tenants that suffer from a cause of trouble, by whose it is and code");
     describe_gauge!("muster_sources", "Sources, by state");
-    describe_gauge!(
-        "muster_source_state",
-        "1 for the state that a source is in, by tenant, source and state"
-    );
-    describe_gauge!(
-        "muster_source_unrouted_records",
-        "Record versions that no route took, by tenant, source and cause"
-    );
     describe_gauge!("muster_sink_state", "1 for the state that a sink is in, by sink and state");
     describe_gauge!("muster_sink_dead_letters", "Records refused for good that still lie there, by sink");
     describe_gauge!(
         "muster_sink_last_success_timestamp_seconds",
         "When a sink last acknowledged something, in seconds since 1970"
     );
-    describe_gauge!("muster_source_failures", "Polls failed in a row, by tenant and source");
     describe_gauge!("muster_sink_owed_records", "Records owed, by sink");
     describe_gauge!("muster_sink_oldest_owed_seconds", "Age of the oldest record owed, by sink");
     describe_gauge!("muster_tenants", "Tenants, by state");
-    describe_gauge!("muster_tenant_state", "1 for the state that a tenant is in, by tenant and state");
-    describe_gauge!("muster_check_good", "1 when the last check was good, by tenant and check");
-    describe_gauge!(
-        "muster_credential_expiry_timestamp_seconds",
-        "When a credential ends, in seconds since 1970, by app or tenant and credential"
-    );
     describe_gauge!("muster_listener_connections", "Connections at present, by listener");
     describe_counter!(
         "muster_listener_refused_total",

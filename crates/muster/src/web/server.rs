@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::listener::{self, Bounds, Visitors};
 use crate::heartbeat::{self, Pulse};
-use crate::shown::gauges;
 use crate::shown::status::{Expected, Snapshot};
+use crate::shown::{gauges, tenant_series};
 
 #[derive(Clone)]
 pub struct Served {
@@ -68,10 +68,13 @@ async fn ready(State(served): State<Served>) -> Response {
 
 async fn metrics(State(served): State<Served>) -> Response {
     let expected = served.expected.borrow().clone();
-    match Snapshot::take(served.store.as_ref(), &expected, served.clock.now()).await {
-        Ok(snapshot) => gauges::set(&snapshot),
+    let taken = Snapshot::take(served.store.as_ref(), &expected, served.clock.now()).await;
+    let snapshot = match taken {
+        Ok(snapshot) => snapshot,
         Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
-    }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], served.metrics.render())
-        .into_response()
+    };
+    gauges::set(&snapshot);
+    let mut text = served.metrics.render();
+    text.push_str(&tenant_series::write(&snapshot, expected.metrics_tenants));
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

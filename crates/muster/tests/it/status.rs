@@ -332,6 +332,22 @@ async fn the_trouble_of_a_thousand_tenants_with_one_cause_is_one_line() {
     let series: Vec<&str> =
         text.lines().filter(|line| line.starts_with("muster_trouble{about=\"app main\"")).collect();
     assert_eq!(series, ["muster_trouble{about=\"app main\",code=\"secret_expired\"} 1000"]);
+    // However many tenants there are, so many have series of their own; those in trouble first.
+    let mut mixed = picture.clone();
+    for tenant in &mut mixed.tenants[..995] {
+        tenant.standing = muster::shown::status::Standing::Active;
+        tenant.checks.clear();
+        tenant.sources.clear();
+    }
+    let text = muster::shown::tenant_series::write(&mixed, 10);
+    assert!(text.contains("\nmuster_tenants_left_out 990\n"), "{text}");
+    for tenant in &mixed.tenants[995..] {
+        assert!(text.contains(&format!("muster_tenant_state{{tenant=\"{}\",", tenant.slug)), "{text}");
+    }
+    let shown = text.lines().filter(|line| line.starts_with("muster_tenant_state{")).count();
+    assert!(shown == 10 && text.len() < 20_000, "{shown} of {} bytes", text.len());
+    let all = muster::shown::tenant_series::write(&picture, 1_000);
+    assert!(all.len() < 1_400_000 && all.contains("muster_tenants_left_out 0\n"), "{}", all.len());
     // That the log has one line, too, is tried in `told.rs`.
     let mut failing = picture.clone();
     failing.only_trouble();

@@ -464,7 +464,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_finds_no_room_waits_and_is_told_in_the_end() {
-        let options = ClientOptions { body_bytes_max: 1 << 20, memory_bytes: 0, ..ClientOptions::default() };
+        // Room for one, and the reserve.
+        let options =
+            ClientOptions { body_bytes_max: 1 << 20, memory_bytes: 5 << 19, ..ClientOptions::default() };
         let total = options.total_timeout;
         let client = client(options, || vec![(Duration::ZERO, vec![b'x'; 1 << 20])]);
         let (first, second) = (get(&client).await.expect("room"), get(&client).await.expect("the reserve"));

@@ -8,12 +8,14 @@ mod query;
 mod readers;
 mod row;
 mod sqlite;
+mod value;
 
 pub(crate) use self::dialect::text as keepable;
-pub(crate) use self::query::{Query, Value, query};
+pub(crate) use self::query::{Query, query};
 pub(crate) use self::readers::{PostgresReaders, Readers, is_cut};
 pub(crate) use self::row::Row;
 pub(crate) use self::sqlite::{SqliteConnection, SqliteOptions, SqliteReaders};
+pub(crate) use self::value::Value;
 
 use sqlx::{PgConnection, Postgres, Transaction};
 

@@ -1,9 +1,9 @@
 //! Rows, and what is read out of their columns.
 
+use std::sync::Arc;
+
 use sqlx::postgres::{PgRow, PgValueFormat, PgValueRef};
 use sqlx::{ColumnIndex, Decode, Postgres, Row as _, TypeInfo, ValueRef};
-
-use super::sqlite::{Cell, SqliteRow};
 
 macro_rules! of_postgres_as_it_is {
     () => {
@@ -38,6 +38,28 @@ impl Row {
     }
 }
 
+/// A row of SQLite, with a copy of what is in it.
+pub(crate) struct SqliteRow {
+    pub(super) names: Arc<[Box<str>]>,
+    pub(super) cells: Vec<Cell>,
+}
+
+/// A value of a row.
+pub(crate) enum Cell {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl SqliteRow {
+    fn cell(&self, place: usize) -> Result<&Cell, sqlx::Error> {
+        let len = self.cells.len();
+        self.cells.get(place).ok_or(sqlx::Error::ColumnIndexOutOfBounds { index: place, len })
+    }
+}
+
 /// What names a column.
 pub(crate) trait Index: ColumnIndex<PgRow> {
     fn place(&self, row: &SqliteRow) -> Result<usize, sqlx::Error>;
@@ -51,7 +73,7 @@ impl Index for usize {
 
 impl Index for &str {
     fn place(&self, row: &SqliteRow) -> Result<usize, sqlx::Error> {
-        let place = row.names().iter().position(|name| **name == **self);
+        let place = row.names.iter().position(|name| **name == **self);
         place.ok_or_else(|| sqlx::Error::ColumnNotFound((*self).to_owned()))
     }
 }
@@ -120,8 +142,16 @@ impl<'r> Column<'r> for Vec<u8> {
     of_postgres_as_it_is!();
 }
 
+/// What is in it is nobody's business.
 fn odd(cell: &Cell, wanted: &str) -> sqlx::Error {
-    sqlx::Error::Decode(format!("{cell:?} is no {wanted}").into())
+    let found = match cell {
+        Cell::Null => "nothing",
+        Cell::Integer(_) => "a whole number",
+        Cell::Real(_) => "a fraction",
+        Cell::Text(_) => "text",
+        Cell::Bytes(_) => "bytes",
+    };
+    sqlx::Error::Decode(format!("{found} where there should be {wanted}").into())
 }
 
 macro_rules! number {
@@ -134,7 +164,7 @@ macro_rules! number {
                     // What an average of numbers gives.
                     #[expect(clippy::cast_possible_truncation, reason = "as SQLite itself reads it")]
                     Cell::Real(number) => *number as i64,
-                    other => return Err(odd(other, "number")),
+                    other => return Err(odd(other, "a number")),
                 };
                 Ok(Some($of))
             }

@@ -1,4 +1,4 @@
-//! Connections to SQLite, and rows of it.
+//! Connections to SQLite.
 //!
 //! SQLite answers within the call. The writer has a thread of its own, on which its statements run one after the other; those of
 //! all others run aside, where they hold nothing up.
@@ -14,7 +14,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Value;
+use super::row::{Cell, SqliteRow};
+use super::value::Value;
 
 /// How many statements a connection keeps prepared: more than the product has that are run again and again.
 const PREPARED_MAX: usize = 256;
@@ -250,33 +251,6 @@ impl SqliteReaders {
     }
 }
 
-/// A row, with a copy of what is in it.
-pub(crate) struct SqliteRow {
-    names: Arc<[Box<str>]>,
-    cells: Vec<Cell>,
-}
-
-/// A value of a row.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Cell {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(String),
-    Bytes(Vec<u8>),
-}
-
-impl SqliteRow {
-    pub(super) fn names(&self) -> &[Box<str>] {
-        &self.names
-    }
-
-    pub(super) fn cell(&self, place: usize) -> Result<&Cell, sqlx::Error> {
-        let len = self.cells.len();
-        self.cells.get(place).ok_or(sqlx::Error::ColumnIndexOutOfBounds { index: place, len })
-    }
-}
-
 fn given(
     opened: &rusqlite::Connection,
     sql: &str,
@@ -299,7 +273,7 @@ fn given(
         if wanted == Wanted::Changes {
             continue;
         }
-        let cells = (0..names.len()).map(|place| Ok(cell(row.get_ref(place)?, place)?));
+        let cells = (0..names.len()).map(|place| cell(row.get_ref(place)?, place));
         rows.push(SqliteRow { names: Arc::clone(&names), cells: cells.collect::<rusqlite::Result<_>>()? });
         if wanted == Wanted::First {
             break;

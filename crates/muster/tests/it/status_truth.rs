@@ -329,6 +329,7 @@ impl World {
             sinks: BTreeSet::new(),
             routes: muster::routing::Router::new(Vec::new()),
             shadows: BTreeSet::new(),
+            metrics_tenants: 0,
             bound: None,
         };
         if self.in_settings {

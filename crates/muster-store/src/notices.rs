@@ -4,7 +4,7 @@
 //! A message is a row before it is sent, written in the transaction that notes why it is sent: so none is lost, and none is made
 //! twice. Whoever writes presents the lease on the notices, which one process at a time holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -23,7 +23,8 @@ pub trait Notices: Send + Sync {
     /// The conditions that hold, or held lately, by key.
     async fn notice_conditions(&self) -> Result<Vec<NoticeCondition>, StoreError>;
 
-    /// Writes down how conditions stand now and what is to be sent for that, in one transaction.
+    /// Writes down how conditions stand now and what is to be sent for that, in one transaction. What is of a tenant that was
+    /// offboarded meanwhile is left out: nothing brings its name back.
     async fn note_conditions(
         &self,
         lease: &NamedLease,
@@ -142,6 +143,47 @@ pub struct NotedConditions {
     pub forget: Vec<String>,
     /// Messages to send.
     pub messages: Vec<NewNotice>,
+}
+
+impl NotedConditions {
+    /// The same in pieces of so many conditions and messages, so that no transaction is long. Each is whole by itself: a condition
+    /// is in one piece with what is sent for it, and what was not written yet when it ends between two is seen anew by the next
+    /// look. What is sent goes first, since of what is gone by then nobody would be told.
+    #[must_use]
+    pub fn pieces(self, most: usize) -> Vec<Self> {
+        let Self { put, forget, messages } = self;
+        let mut of_key: HashMap<String, Vec<NewNotice>> = HashMap::new();
+        for message in messages {
+            of_key.entry(message.key.clone()).or_default().push(message);
+        }
+        let mut all: Vec<_> = put
+            .into_iter()
+            .map(|condition| (of_key.remove(&condition.key).unwrap_or_default(), condition))
+            .collect();
+        all.sort_by_key(|(messages, _)| messages.is_empty());
+        // What is sent for no condition here.
+        let mut piece = Self { messages: of_key.into_values().flatten().collect(), ..Self::default() };
+        let mut pieces = Vec::new();
+        let mut end = |piece: &mut Self, more: usize| {
+            let has = piece.put.len().max(piece.forget.len()).max(piece.messages.len());
+            if has > 0 && has + more > most {
+                pieces.push(std::mem::take(piece));
+            }
+        };
+        for (messages, condition) in all {
+            end(&mut piece, messages.len().max(1));
+            piece.messages.extend(messages);
+            piece.put.push(condition);
+        }
+        for key in forget {
+            end(&mut piece, 1);
+            piece.forget.push(key);
+        }
+        if piece != Self::default() {
+            pieces.push(piece);
+        }
+        pieces
+    }
 }
 
 /// A message that is to be sent.

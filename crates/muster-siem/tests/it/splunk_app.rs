@@ -202,3 +202,95 @@ fn event_types_macros_and_look_ups_refer_to_what_is_there() {
     }
     assert_eq!(read_names(r#"case(a=="x\"y", 'b{}.c', isnull(d) OR true(), e)"#), ["a", "b{}.c", "d", "e"]);
 }
+
+/// Words of the search language that the view uses.
+const LANGUAGE: [&str; 24] = [
+    "as",
+    "asc",
+    "by",
+    "coalesce",
+    "count",
+    "dc",
+    "dedup",
+    "eval",
+    "fields",
+    "index",
+    "max",
+    "mvexpand",
+    "now",
+    "relative_time",
+    "search",
+    "sort",
+    "stats",
+    "strftime",
+    "table",
+    "timechart",
+    "tstats",
+    "where",
+    "high",
+    "version",
+];
+
+/// The contents of each element of this name, unescaped.
+fn elements(text: &str, name: &str) -> Vec<String> {
+    let (begin, end) = (format!("<{name}>"), format!("</{name}>"));
+    let inner = text.split(&begin).skip(1).map(|part| part.split(&end).next().expect("an end"));
+    inner.map(|text| text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")).collect()
+}
+
+/// The elements that are open at the end, in a file without comments and sections of text: none where it is whole.
+fn open_elements(text: &str) -> Vec<&str> {
+    let mut open: Vec<&str> = Vec::new();
+    for tag in text.split('<').skip(1).map(|part| part.split('>').next().expect("a part")) {
+        let name = tag.trim_start_matches('/').split([' ', '/']).next().expect("a part");
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "</{name}>");
+        } else if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    open
+}
+
+#[test]
+fn the_searches_of_the_view_use_what_is_there() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/splunk/muster/default/data/ui");
+    let view = std::fs::read_to_string(folder.join("views/muster_overview.xml")).expect("the view");
+    let nav = std::fs::read_to_string(folder.join("nav/default.xml")).expect("the menu");
+    assert!(nav.contains("name=\"muster_overview\""), "{nav}");
+    for text in [&view, &nav] {
+        assert_eq!(open_elements(text), [""; 0]);
+    }
+    let macros = stanzas("macros.conf");
+    let mut known: BTreeSet<String> = stanzas("fields.conf").into_keys().collect();
+    known.insert("_time".to_owned());
+    for (stanza, settings) in stanzas("props.conf") {
+        let made = settings.keys().filter_map(|key| key.strip_prefix("EVAL-")).map(str::to_owned);
+        known.extend(made);
+        let kind = SOURCES.iter().find(|source| source.0 == stanza).expect("a source").1;
+        known.extend(names(kind));
+    }
+    let queries = elements(&view, "query");
+    assert!(queries.len() > 10, "{queries:?}");
+    for query in &queries {
+        for used in query.split('`').skip(1).step_by(2) {
+            assert!(macros.contains_key(used), "{query}: there is no macro {used}");
+        }
+        let bare: String = query.split('`').step_by(2).collect();
+        // Without what stands in quotes.
+        let bare: String = bare.split('"').step_by(2).collect();
+        let words: Vec<&str> = bare
+            .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+            .filter(|word| word.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_'))
+            .collect();
+        for word in &words {
+            let is_made = bare.contains(&format!(" as {word}")) || bare.contains(&format!("{word}=coalesce"));
+            assert!(
+                is_made || known.contains(*word) || LANGUAGE.contains(word) || *word == "newest",
+                "{query}: no event has `{word}`"
+            );
+        }
+    }
+    // A view that asks for what nobody sends is found.
+    assert!(!known.contains("alertSeverity"));
+}

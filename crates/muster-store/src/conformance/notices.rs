@@ -21,6 +21,7 @@ pub(super) async fn run_all(engine: &mut dyn Engine) {
     a_receiver_that_is_gone_gets_nothing(&*engine.fresh().await).await;
     one_that_wants_no_more_is_tried_with_other_settings(&*engine.fresh().await).await;
     nothing_of_a_tenant_that_was_removed_is_left(&*engine.fresh().await).await;
+    a_look_from_before_brings_no_tenant_back(&*engine.fresh().await).await;
     snoozes_end(&*engine.fresh().await).await;
     habits_are_those_of_the_ledger(&*engine.fresh().await).await;
 }
@@ -313,6 +314,38 @@ async fn nothing_of_a_tenant_that_was_removed_is_left(store: &dyn Store) {
     };
     assert!(store.note_alerts(&held, late, at(2)).await.expect("noted"));
     assert_eq!(store.due_notices("ops", 10, at(9)).await.expect("listed").len(), 1);
+}
+
+/// A look takes seconds, and a tenant may be offboarded meanwhile.
+async fn a_look_from_before_brings_no_tenant_back(store: &dyn Store) {
+    add(store, 1).await;
+    add(store, 2).await;
+    let held = lease(store, at(0)).await;
+    store.keep_notice_receivers(&held, kept(false, "1"), at(0)).await.expect("kept");
+    let facts = "{\"named\":\"Contoso Ltd.\"}".to_owned();
+    let told = NoticeCondition { facts: facts.clone(), ..condition("consent_lost/1", Some(1)) };
+    let noted = NotedConditions { put: vec![told.clone()], ..NotedConditions::default() };
+    store.note_conditions(&held, noted, at(0)).await.expect("noted");
+    store.offboard_tenant(tenant_id(1), BY, at(1)).await.expect("offboarded");
+    let known = store.notice_conditions().await.expect("listed");
+    let new = NoticeCondition { facts, ..condition("no_licence/1", Some(1)) };
+    let ended = NoticeCondition { ended_at: Some(at(1)), ..told };
+    let (other, stranger) = (condition("consent_lost/2", Some(2)), condition("consent_lost/9", Some(9)));
+    let messages = vec![
+        message("consent_lost/1", Some(1), 0),
+        message("no_licence/1", Some(1), 0),
+        message("consent_lost/2", Some(2), 0),
+        message("consent_lost/9", Some(9), 0),
+        message("sink_down/splunk", None, 0),
+    ];
+    let put = vec![ended, new, other.clone(), stranger];
+    let noted = NotedConditions { put, forget: Vec::new(), messages };
+    store.note_conditions(&held, noted, at(2)).await.expect("noted");
+    let left = store.notice_conditions().await.expect("listed");
+    assert_eq!(left, [known[0].clone(), other], "its end is told by the next look, without its name");
+    let due = store.due_notices("ops", 10, at(9)).await.expect("listed");
+    let keys: Vec<&str> = due.iter().map(|message| message.key.as_str()).collect();
+    assert_eq!(keys, ["consent_lost/2", "sink_down/splunk"]);
 }
 
 fn snooze(key: &str, tenant: Option<u128>, until: i64) -> NoticeSnooze {

@@ -9,7 +9,8 @@ use rustix::fs::{CWD, OFlags, RenameFlags};
 use uuid::Uuid;
 
 use super::failure::{file_error, worded};
-use super::lock_file::{BACKUP, beside, try_lock};
+use super::files::beside;
+use super::lock_file::{BACKUP, try_lock};
 use super::open::{APPLICATION_ID, options, versions};
 use crate::known_keys::{KnownKeys, opened_signing_key};
 use crate::sql::{Connection, SqliteOptions, query};

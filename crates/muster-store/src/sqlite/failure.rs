@@ -5,6 +5,7 @@ use std::path::Path;
 use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
 
+use super::files::is_writable;
 use crate::StoreError;
 
 // Result codes of SQLite (https://www.sqlite.org/rescode.html).
@@ -34,11 +35,16 @@ pub(crate) fn worded(error: &sqlx::Error, path: &str, doing: &'static str) -> St
         // SQLite does not tell them apart: the disk does.
         (_, FULL) => examined(path, &detail).unwrap_or(StoreError::DiskFull { store }),
         (READ_ONLY_MOVED, _) => StoreError::Gone { store, detail },
-        (_, READ_ONLY) => examined(path, &detail).unwrap_or(StoreError::ReadOnly { store, detail }),
+        (_, READ_ONLY) => refused(path, &detail).unwrap_or(StoreError::ReadOnly { store, detail }),
         (_, IO_ERROR) => examined(path, &detail).unwrap_or(StoreError::DiskFails { store, detail }),
-        (_, CAN_NOT_OPEN) => examined(path, &detail).unwrap_or(StoreError::Database { doing, detail }),
+        (_, CAN_NOT_OPEN) => refused(path, &detail).unwrap_or(StoreError::Database { doing, detail }),
         _ => StoreError::Database { doing, detail },
     }
+}
+
+/// Why a file of the store is not opened or written, as far as it shows by looking: the disk, or somebody else's files.
+fn refused(path: &str, detail: &str) -> Option<StoreError> {
+    examined(path, detail).or_else(|| is_writable(Path::new(path)).err())
 }
 
 /// What is wrong with the disk under the store, as far as it shows by looking.
@@ -80,6 +86,9 @@ pub(crate) fn file_error(error: &std::io::Error, path: &Path, doing: &'static st
         std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { store, detail: error.to_string() },
         _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
             StoreError::DiskFails { store, detail: error.to_string() }
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            StoreError::NotWritable { path: store, detail: error.to_string() }
         }
         _ => StoreError::Database { doing, detail: format!("{store}: {error}") },
     }

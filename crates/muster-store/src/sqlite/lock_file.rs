@@ -8,6 +8,7 @@ use rustix::fs::FlockOperation;
 use uuid::Uuid;
 
 use super::failure::file_error;
+use super::files::beside;
 use crate::StoreError;
 use crate::sql::{Connection, SqliteOptions, query};
 
@@ -134,13 +135,6 @@ pub(crate) fn try_lock(path: &Path, name: &str, doing: &'static str) -> Result<O
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(failed(error.into())),
     }
-}
-
-/// A file beside the database.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 pub(crate) fn wal_of(path: &Path) -> PathBuf {

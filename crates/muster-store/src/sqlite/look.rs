@@ -7,10 +7,9 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::Access;
-
 use super::failure::{examined, file_error, worded};
-use super::lock_file::{Beside, Wal, beside, is_locked, wal_beside};
+use super::files::{beside, is_writable};
+use super::lock_file::{Beside, Wal, is_locked, wal_beside};
 use super::open::{APPLICATION_ID, IDENTITY, MIGRATIONS, number};
 use crate::known_keys::KnownKeys;
 use crate::sql::{Connection, SqliteOptions};
@@ -82,24 +81,6 @@ fn is_a_file(path: &Path) -> Result<(), StoreError> {
         }
         Err(error) => wrong(format!("{}: {error}", path.display())),
     }
-}
-
-/// Whether this user may write the database, the files beside it, and new ones.
-fn is_writable(path: &Path) -> Result<(), StoreError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let beside = ["", "-wal", "-shm", ".lock"]
-        .map(|suffix| (beside(path, suffix), Access::READ_OK | Access::WRITE_OK));
-    for (path, access) in beside.into_iter().chain([(folder.to_owned(), Access::WRITE_OK | Access::EXEC_OK)])
-    {
-        match rustix::fs::access(&path, access) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-            Err(error) => {
-                let detail = std::io::Error::from(error).to_string();
-                return Err(StoreError::NotWritable { path: path.display().to_string(), detail });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The WAL that the database is read with. One that is another's is left alone: whoever opens the store moves it aside.

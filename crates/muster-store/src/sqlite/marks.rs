@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use super::SqliteFile;
 use super::failure::file_error;
-use super::lock_file::{Beside, beside, identity, wal_of};
+use super::files::beside;
+use super::lock_file::{Beside, identity, wal_of};
 use crate::engine::SqlStore;
 use crate::failure::Failure;
 use crate::sql::{Connection, Row, query};

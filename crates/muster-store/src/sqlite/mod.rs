@@ -2,6 +2,7 @@
 
 pub(crate) mod copies;
 pub(crate) mod failure;
+pub(crate) mod files;
 pub(crate) mod lock_file;
 pub(crate) mod look;
 pub(crate) mod marks;

@@ -52,6 +52,12 @@ struct Drafts {
     unsealed: Vec<String>,
 }
 
+impl Drafts {
+    fn tenants(&self) -> impl Iterator<Item = TenantId> {
+        self.all.iter().filter_map(|draft| draft.message.tenant)
+    }
+}
+
 /// What what is said of a tenant is sealed with.
 enum ContentKey {
     Opened(DataKey),
@@ -84,7 +90,9 @@ impl Notices for SqlStore {
         self.write(NOTING, Durability::Synced, move |connection| {
             Box::pin(async move {
                 check(connection, &lease).await?;
-                for condition in put {
+                let tenants = put.iter().filter_map(|condition| condition.tenant);
+                let living = living(connection, tenants.chain(drafts.tenants())).await?;
+                for condition in put.into_iter().filter(|condition| is_told_of(condition.tenant, &living)) {
                     put_condition(connection, condition).await?;
                 }
                 for key in forget {
@@ -92,7 +100,9 @@ impl Notices for SqlStore {
                     gone.execute(&mut *connection).await?;
                 }
                 for draft in drafts.all {
-                    insert(connection, draft, now).await?;
+                    if is_told_of(draft.message.tenant, &living) {
+                        insert(connection, draft, now).await?;
+                    }
                 }
                 Ok(())
             })
@@ -169,11 +179,14 @@ impl Notices for SqlStore {
                 if moved.execute(&mut *connection).await?.rows_affected() == 0 {
                     return Ok(false);
                 }
+                let living = living(connection, drafts.tenants()).await?;
                 let mut room = room(connection, &receiver).await?;
                 // An alert is a message for each target, and counts as one.
                 let mut skipped = HashSet::new();
                 for draft in drafts.all {
-                    if is_told(connection, &draft.message).await? {
+                    if !is_told_of(draft.message.tenant, &living)
+                        || is_told(connection, &draft.message).await?
+                    {
                         continue;
                     }
                     if room == 0 {
@@ -449,6 +462,27 @@ async fn check(connection: &mut Connection, (name, fence): &(&'static str, i64))
         0 => Err(StoreError::LeaseLost { what: (*name).to_owned() }.into()),
         _ => Ok(()),
     }
+}
+
+/// Those of these tenants that are customers still. Whoever writes looked before: since then one may have been offboarded, and
+/// nothing is to bring back what was forgotten of it.
+async fn living(
+    connection: &mut Connection,
+    tenants: impl Iterator<Item = TenantId>,
+) -> Result<HashSet<TenantId>, Failure> {
+    let asked: HashSet<String> = tenants.map(|tenant| tenant.to_string()).collect();
+    if asked.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows = query(
+        "SELECT t.id FROM tenant t WHERE t.state <> 'offboarded' AND t.id IN (SELECT value FROM json_each(?))",
+    );
+    let rows = rows.bind(serde_json::to_string(&asked).map_err(odd)?).fetch_all(&mut *connection).await?;
+    Ok(rows.iter().map(|row| parsed(row, "id")).collect::<Result<_, _>>()?)
+}
+
+fn is_told_of(tenant: Option<TenantId>, living: &HashSet<TenantId>) -> bool {
+    tenant.is_none_or(|tenant| living.contains(&tenant))
 }
 
 async fn put_condition(connection: &mut Connection, condition: NoticeCondition) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use muster_model::{Clock, Span, SystemClock};
 use serde::Serialize;
 
-use super::Call;
+use super::{Call, Except};
 use crate::doctor::{self, Examination, Finding, Level, Sample};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::grid::{painted, wrapped};
@@ -20,6 +20,8 @@ pub(crate) struct Args {
     /// Ask for those of all active tenants, not of ten.
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    except: Except,
     /// How long everything that waits for others may take together.
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     within: Span,
@@ -39,7 +41,8 @@ pub(crate) async fn run(args: &Args, call: &Call) -> Result<Exit, Failed> {
         (false, []) => Sample::Some,
         (false, names) => Sample::Named(names),
     };
-    let examination = Examination { config: &call.config, sample, within: args.within.0 };
+    let except = args.except.names();
+    let examination = Examination { config: &call.config, sample, except, within: args.within.0 };
     let examining = Box::pin(doctor::examine(&examination, &clock));
     let within = args.within;
     let told = |_| format!("looking: settings, store, hosts, tokens, sinks; for about {within} at most");

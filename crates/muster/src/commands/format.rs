@@ -88,7 +88,7 @@ pub(crate) struct Args {
 /// Shows the records of the files in each of the formats.
 pub(crate) fn run(args: &Args, config: &Path, output: Output) -> Result<Exit, Failed> {
     let columns = columns(args, config)?;
-    let mut troubles = Troubles::default();
+    let mut troubles = Troubles { output, count: 0, missing: 0, told: Vec::new() };
     let mut printer = Printer { args, columns: &columns, output, printed: 0 };
     for path in &args.files {
         let file = match File::read(path) {
@@ -145,27 +145,39 @@ fn columns(args: &Args, config: &Path) -> Result<Vec<Column>, Failed> {
 }
 
 /// What could not be shown.
-#[derive(Default)]
 struct Troubles {
+    output: Output,
     count: usize,
     missing: usize,
+    /// Those that the error says which programs read: nothing else stands on standard error then.
+    told: Vec<String>,
 }
 
 impl Troubles {
     fn tell(&mut self, what: &dyn std::fmt::Display, is_missing: bool) {
         self.count += 1;
         self.missing += usize::from(is_missing);
-        if self.count <= TROUBLES_MAX {
+        if self.count > TROUBLES_MAX {
+            return;
+        }
+        if self.output.format == OutputFormat::Json {
+            self.told.push(what.to_string());
+        } else {
             // With standard error closed there is nobody to tell; the exit code still says it.
             writeln!(std::io::stderr(), "muster: {}", plain(&what.to_string())).ok();
         }
     }
 
     fn end(&self, printed: usize) -> Result<Exit, Failed> {
-        let more = match self.count.saturating_sub(TROUBLES_MAX) {
+        let is_told = if self.told.is_empty() { "above" } else { "here" };
+        let mut more = match self.count.saturating_sub(TROUBLES_MAX) {
             0 => String::new(),
-            more => format!("; {more} of the troubles are not told above"),
+            more => format!("; {more} of the troubles are not told {is_told}"),
         };
+        for told in &self.told {
+            more.push_str("; ");
+            more.push_str(told);
+        }
         match (self.count, printed) {
             (0, _) => Ok(Exit::Success),
             (count, 0) => {

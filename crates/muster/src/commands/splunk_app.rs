@@ -9,9 +9,17 @@ use crate::exit_code::{Exit, Failed};
 use crate::shown::output::Output;
 
 /// The app's files: paths in it, and what is in them.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 13] = [
     ("README.md", include_str!("../../../../deploy/splunk/muster/README.md")),
     ("default/app.conf", include_str!("../../../../deploy/splunk/muster/default/app.conf")),
+    (
+        "default/data/ui/nav/default.xml",
+        include_str!("../../../../deploy/splunk/muster/default/data/ui/nav/default.xml"),
+    ),
+    (
+        "default/data/ui/views/muster_overview.xml",
+        include_str!("../../../../deploy/splunk/muster/default/data/ui/views/muster_overview.xml"),
+    ),
     ("default/eventtypes.conf", include_str!("../../../../deploy/splunk/muster/default/eventtypes.conf")),
     ("default/fields.conf", include_str!("../../../../deploy/splunk/muster/default/fields.conf")),
     ("default/indexes.conf", include_str!("../../../../deploy/splunk/muster/default/indexes.conf")),
@@ -120,7 +128,7 @@ mod tests {
     fn every_file_of_the_app_is_written() {
         let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/splunk/muster");
         let mut found = Vec::new();
-        for folder in ["", "default", "lookups", "metadata"] {
+        for folder in ["", "default", "default/data/ui/nav", "default/data/ui/views", "lookups", "metadata"] {
             for entry in std::fs::read_dir(app.join(folder)).expect("a folder") {
                 let entry = entry.expect("an entry");
                 if entry.file_type().expect("a type").is_file() {

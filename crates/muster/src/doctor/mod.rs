@@ -32,6 +32,8 @@ pub(crate) use tenants::Sample;
 pub(crate) struct Examination<'a> {
     pub(crate) config: &'a Path,
     pub(crate) sample: Sample<'a>,
+    /// Tenants that are not asked, named as others are.
+    pub(crate) except: &'a [String],
     /// How long everything that waits for others may take together.
     pub(crate) within: Duration,
 }
@@ -61,7 +63,7 @@ pub(crate) async fn examine(of: &Examination<'_>, clock: &Arc<dyn Clock>) -> Vec
     }
     let (hosts, tenants, sinks) = tokio::join!(
         hosts::look(&settings, look.as_ref(), clock, until),
-        tenants::look(&settings, store.as_ref(), of.sample, clock, until),
+        tenants::look(&settings, store.as_ref(), (of.sample, of.except), clock, until),
         sinks::look(&settings, look.as_ref(), clock, until),
     );
     if let Some(store) = store {

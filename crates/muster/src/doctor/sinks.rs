@@ -44,7 +44,11 @@ fn finding(part: Part, tried: &Tried, settings: &Settings) -> Finding {
         Outcome::Works => Finding::ok(part, about, tried.finding.clone()),
         Outcome::NotTried => Finding::warning(part, about, tried.finding.clone(), again),
         Outcome::Fails => {
-            let cure = format!("mend it, or edit [{about}] in {place}; then {again}");
+            // A secret that was put right in its file counts from the next reload on.
+            let cure = format!(
+                "mend it, or edit [{about}] in {place}; then {again}, and have a `muster run` at work read both again: SIGHUP, \
+                 or `systemctl reload muster`"
+            );
             Finding::problem(part, about, tried.finding.clone(), cure)
         }
     }

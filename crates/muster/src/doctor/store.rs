@@ -1,7 +1,9 @@
 //! The master key, and the store that it opens. Both are only read.
 
+use std::io::ErrorKind;
+
 use muster_model::TenantState;
-use muster_store::{KeyRing, StoreError, StoreLook};
+use muster_store::{KeyRing, MasterKeyError, StoreError, StoreLook};
 
 use super::finding::{Finding, Part};
 use crate::config::Settings;
@@ -18,10 +20,22 @@ pub(super) async fn key(settings: &Settings, findings: &mut Vec<Finding>) -> Opt
             Some(keys)
         }
         Err(failed) => {
-            let cure = "put the copy back that is kept apart from the store, readable by the user that Muster runs as only (`chmod 600`); or edit `master_key` in [store]";
+            let cure = key_cure(failed.error.downcast_ref());
             findings.push(Finding::problem(Part::Key, about, failed.told(), cure));
             None
         }
+    }
+}
+
+fn key_cure(error: Option<&MasterKeyError>) -> String {
+    match error {
+        Some(MasterKeyError::Exposed { path, .. }) => format!("`chmod 600 {}`", path.display()),
+        Some(MasterKeyError::File { path, source }) if source.kind() == ErrorKind::PermissionDenied => {
+            format!("`chown` {} to the user that Muster runs as", path.display())
+        }
+        _ => "put the copy back that is kept apart from the store, readable by the user that Muster runs as only (`chmod 600`); \
+              or edit `master_key` in [store]"
+            .to_owned(),
     }
 }
 

@@ -39,7 +39,7 @@ type Group = (String, &'static str, Level);
 pub(super) async fn look(
     settings: &Settings,
     store: Option<&Arc<dyn Store>>,
-    sample: Sample<'_>,
+    (sample, except): (Sample<'_>, &[String]),
     clock: &Arc<dyn Clock>,
     until: Instant,
 ) -> Vec<Finding> {
@@ -50,7 +50,7 @@ pub(super) async fn look(
             "mend the store first",
         );
     };
-    let (all, tenants) = match chosen(store, sample).await {
+    let (all, tenants) = match chosen(store, sample, except).await {
         Ok(chosen) => chosen,
         Err(why) => return vec![Finding::problem(Part::Tenant, "tenants", why, "muster tenant list")],
     };
@@ -154,19 +154,22 @@ fn named(slugs: &[&str]) -> String {
     }
 }
 
-/// How many active tenants there are, and those that are asked.
-async fn chosen(store: &Arc<dyn Store>, sample: Sample<'_>) -> Result<(usize, Vec<Tenant>), String> {
-    let mut tenants = store.tenants().await.map_err(|error| error.to_string())?;
-    let mut active = tenants.clone();
-    active.retain(|tenant| tenant.state == TenantState::Active);
+/// How many active tenants there are that are not excepted, and those that are asked.
+async fn chosen(
+    store: &Arc<dyn Store>,
+    sample: Sample<'_>,
+    except: &[String],
+) -> Result<(usize, Vec<Tenant>), String> {
+    let tenants = store.tenants().await.map_err(|error| error.to_string())?;
+    let is_active = |tenant: &Tenant| tenant.state == TenantState::Active;
+    let choose = |tenants, names: &[String]| {
+        crate::choosing::choose(tenants, names, except, &is_active).map_err(|failed| failed.to_string())
+    };
+    let mut active = choose(tenants.clone(), &[])?;
     let all = active.len();
     match sample {
         Sample::All => Ok((all, active)),
-        Sample::Named(names) => {
-            tenants = crate::choosing::choose(tenants, names, &[], &|_| true)
-                .map_err(|failed| failed.to_string())?;
-            Ok((all, tenants))
-        }
+        Sample::Named(names) => Ok((all, choose(tenants, names)?)),
         Sample::Some => {
             // One of each app first.
             let mut apps = std::collections::BTreeSet::new();

@@ -43,6 +43,8 @@ const SEND_EVERY: Duration = Duration::from_secs(2);
 const SEND_MORE_EVERY: Duration = Duration::from_secs(10);
 /// Batches that are looked at in one step, for each receiver.
 const BATCHES_MAX: usize = 64;
+/// Conditions, and messages, of one transaction: others write meanwhile.
+const NOTED_AT_ONCE: usize = 100;
 /// How long it is kept what was sent.
 const KEEP: Duration = Duration::from_secs(30 * 86_400);
 
@@ -225,10 +227,20 @@ impl Notifier {
                 noted.put.push(condition);
             }
         }
-        match noted == NotedConditions::default() {
-            true => Ok(()),
-            false => self.store.note_conditions(lease, noted, now).await,
+        self.write(lease, noted, now).await
+    }
+
+    /// Writes it down in pieces, each in a transaction of its own.
+    async fn write(
+        &self,
+        lease: &NamedLease,
+        noted: NotedConditions,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for piece in noted.pieces(NOTED_AT_ONCE) {
+            self.store.note_conditions(lease, piece, now).await?;
         }
+        Ok(())
     }
 
     /// Takes the lease, where nobody has it.
@@ -281,11 +293,7 @@ impl Notifier {
             snoozes: &self.store.notice_snoozes(now).await?,
             waiting: &waiting,
         };
-        let noted = plan(known, &seen);
-        if noted == NotedConditions::default() {
-            return Ok(());
-        }
-        self.store.note_conditions(lease, noted, now).await
+        self.write(lease, plan(known, &seen), now).await
     }
 
     /// The tenants that are customers still.

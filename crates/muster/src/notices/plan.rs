@@ -353,6 +353,48 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_between_two_pieces_tells_nothing_twice_and_forgets_nothing() {
+        let many: Vec<Condition> =
+            (0..250).map(|number| Condition { subject: format!("sink-{number}"), ..down() }).collect();
+        let mut world = World::new("remind_every = \"0s\"");
+        assert_eq!(world.after(0, &many), NOTHING);
+        for (conditions, event) in [(&many[..], "began"), (&[], "ended")] {
+            let mut told = Vec::new();
+            // Each time only the first piece is written before it stops.
+            for look in 0..5 {
+                world.second += 600;
+                let seen = Seen {
+                    conditions: conditions.to_vec(),
+                    kinds: Kind::ALL.into(),
+                    watching_since: at(0),
+                    now: at(world.second),
+                    receivers: &world.receivers,
+                    tenants: &HashMap::new(),
+                    snoozes: &[],
+                    waiting: &HashMap::new(),
+                };
+                let mut pieces = plan(world.known.values().cloned().collect(), &seen).pieces(100);
+                assert!(pieces.iter().all(|piece| piece.put.len() <= 100 && piece.messages.len() <= 100));
+                if pieces.is_empty() {
+                    continue;
+                }
+                let piece = pieces.remove(0);
+                // Where nothing is to be told any more, it is only noted that they were seen.
+                assert_eq!(piece.messages.is_empty(), look > 2, "what is told goes first");
+                let keys = |of: Vec<String>| of.into_iter().collect::<BTreeSet<_>>();
+                let put = keys(piece.put.iter().map(|condition| condition.key.clone()).collect());
+                let of = keys(piece.messages.iter().map(|message| message.key.clone()).collect());
+                assert!(of.is_subset(&put), "a message is written with its condition");
+                world.known.extend(piece.put.into_iter().map(|condition| (condition.key.clone(), condition)));
+                told.extend(piece.messages);
+            }
+            assert_eq!(told.len(), 250, "{event}");
+            assert!(told.iter().all(|message| message.event == event));
+            assert_eq!(told.iter().map(|message| &message.key).collect::<BTreeSet<_>>().len(), 250);
+        }
+    }
+
+    #[test]
     fn what_is_snoozed_is_told_when_the_snooze_is_over() {
         let mut world = World::new("");
         world.snoozes = vec![NoticeSnooze {

@@ -1,10 +1,10 @@
-//! The gauges of `/metrics`: the picture of the store, in numbers. The counters are counted where things happen; what is about one
-//! tenant is in [`super::tenant_series`].
+//! The gauges of `/metrics`: the picture of the store, in numbers. The counters are counted where things happen; those of
+//! sinks begin here, at 0. What is about one tenant is in [`super::tenant_series`].
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use metrics::gauge;
+use metrics::{counter, gauge};
 use muster_microsoft::SourceWord;
 use muster_store::NoticeReceiver;
 
@@ -73,6 +73,16 @@ fn set_sink(sink: &SinkStatus) {
     for word in SinkWord::ALL {
         gauge!("muster_sink_state", "sink" => sink.sink.clone(), "state" => word.as_str())
             .set(one_if(sink.state == word));
+    }
+    // A counter that began with its first events would tell Prometheus of no increase.
+    for name in [
+        "muster_records_delivered_total",
+        "muster_records_rejected_total",
+        "muster_records_uncertain_total",
+        "muster_records_given_up_total",
+        "muster_delivery_failures_total",
+    ] {
+        counter!(name, "sink" => sink.sink.clone()).increment(0);
     }
     gauge!("muster_sink_owed_records", "sink" => sink.sink.clone()).set(sink.owed as f64);
     gauge!("muster_sink_oldest_owed_seconds", "sink" => sink.sink.clone())

@@ -1,11 +1,15 @@
-//! Dashboards and rules: every metric, label and value that they ask for exists, and every command that they advise.
+//! Dashboards and rules: every metric, label and value that they ask for exists, and every command that they advise; and a
+//! Prometheus that scrapes a Muster in trouble has an answer to each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_emulator::Config;
 use serde_json::Value;
+use tokio::process::Command;
 
+use crate::brokers::environment;
 use crate::docs::{muster, read, spans, wrong};
+use crate::health::free_port;
 use crate::support::{Setup, ask, config, eventually};
 
 /// Prometheus' own labels, and what it makes of a histogram.
@@ -170,4 +174,164 @@ async fn what_is_documented_of_labels_is_what_metrics_show() {
         shown.insert(name.to_owned());
     }
     assert!(shown.len() > 15, "{shown:?}");
+}
+
+/// What a Prometheus has nothing of that scrapes the Muster of the test below: each with the reason.
+const EMPTY: [(&str, &str); 1] = [(
+    "muster_credential_expiry_timestamp_seconds",
+    "Microsoft alone knows when the secret of the emulator's app ends, and nobody has signed in",
+)];
+
+/// The metrics of an expression, each with the matchers that it is asked with.
+fn selectors(expression: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(at) = expression[from..].find("muster_").map(|at| from + at) {
+        let name = words(&expression[at..]).next().expect("a name");
+        let behind = &expression[at + name.len()..];
+        let matchers = match behind.starts_with('{') {
+            true => &behind[..=behind.find('}').expect("an end")],
+            false => "",
+        };
+        found.push(format!("{name}{matchers}"));
+        from = at + name.len();
+    }
+    found
+}
+
+/// How many series a query gives, of a Prometheus at this port.
+async fn series(port: u16, query: &str) -> usize {
+    let query: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+    let (status, text) =
+        ask("GET", &format!("http://127.0.0.1:{port}/api/v1/query?query={query}"), &[], "").await;
+    assert_eq!(status, 200, "{query}: {text}");
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    answer["data"]["result"].as_array().expect("a list").len()
+}
+
+/// Records flow, a sink and a receiver of notices are in trouble, and something is snoozed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prometheus_that_scrapes_muster_has_an_answer_to_every_query() {
+    if !Command::new("prometheus").arg("--version").output().await.is_ok_and(|said| said.status.success()) {
+        let missing = "prometheus is not installed; .ci/install-peers installs it";
+        assert!(environment("MUSTER_REQUIRE_PEERS").is_none_or(|value| value != "1"), "{missing}");
+        println!("skipped: {missing}");
+        return;
+    }
+    let [listen, pages, prometheus] = [free_port(), free_port(), free_port()];
+    let extra = format!(
+        r#"[server]
+listen = "127.0.0.1:{listen}"
+
+[store]
+journal_max_size = "1GB"
+
+[onboarding]
+listen = "127.0.0.1:{pages}"
+public_url = "https://localhost:{pages}"
+provider_name = "Northwind Security"
+contact = "soc@northwind.example"
+certificate_file = "pages.pem"
+key_file = "pages.key"
+
+[sinks.gone]
+type = "splunk_hec"
+url = "http://127.0.0.1:9"
+token = {{ file = "splunk.token" }}
+
+[[routes]]
+tenants = ["*"]
+sinks = ["gone"]
+
+[notices.ops]
+type = "webhook"
+url = "http://127.0.0.1:9/"
+allow_private = true
+alerts = {{}}
+"#
+    );
+    let configuration = Config { alerts: Some(3_000), rate: Some(10.0), ..config() };
+    let setup = Setup::start(configuration, &extra).await;
+    crate::listener::write_certificate(setup.path(), "pages", "localhost");
+    let snoozed = setup
+        .muster(&["notice", "snooze", "sink_down/*", "--until", "2d", "--reason", "a new one comes"])
+        .await;
+    assert!(snoozed.status.success(), "{snoozed:?}");
+    let _running = setup.run();
+
+    let folder = setup.path();
+    std::fs::write(folder.join("muster.rules.yml"), read("deploy/prometheus/muster.rules.yml"))
+        .expect("written");
+    let scrape = read("deploy/prometheus/scrape.yml")
+        .replace("127.0.0.1:9810", &format!("127.0.0.1:{listen}"))
+        .replace("scrape_interval: 30s", "scrape_interval: 1s");
+    let scrape = format!("global: {{ evaluation_interval: 1s }}\n{scrape}");
+    std::fs::write(folder.join("prometheus.yml"), scrape).expect("written");
+    let log = std::fs::File::create(folder.join("prometheus.log")).expect("a log");
+    let _prometheus = Command::new("prometheus")
+        .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", folder.join("prometheus").display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{prometheus}"))
+        .stdout(log.try_clone().expect("the log"))
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("it starts");
+    eventually("Prometheus answers", async || {
+        let address = ("127.0.0.1", prometheus);
+        let ready = format!("http://127.0.0.1:{prometheus}/-/ready");
+        // It listens before it is ready.
+        tokio::net::TcpStream::connect(address).await.is_ok() && ask("GET", &ready, &[], "").await.0 == 200
+    })
+    .await;
+    eventually("it has scraped Muster", async || series(prometheus, "up == 1").await == 1).await;
+
+    let empty = |asked: &str| EMPTY.iter().any(|(name, _)| asked.contains(name));
+    for (place, expression) in expressions() {
+        let asked = expression.replace("$instance", ".*").replace("$__rate_interval", "10s");
+        let mut queries = selectors(&asked);
+        for selector in queries.clone() {
+            // A label that no series has groups nothing.
+            for list in asked.split("by (").skip(1) {
+                let list = list.split(')').next().unwrap_or_default();
+                for label in words(list).filter(|label| *label != "instance") {
+                    let matched = selector.replace('}', &format!(",{label}!=\"\"}}"));
+                    let with = match selector.contains('{') {
+                        true => matched,
+                        false => format!("{selector}{{{label}!=\"\"}}"),
+                    };
+                    queries.push(with);
+                }
+            }
+        }
+        // What a panel shows is there; a rule gives something only while its alert fires.
+        let is_rule = place.starts_with("Muster");
+        if !is_rule && place != "a variable" {
+            queries.push(asked.clone());
+        } else if is_rule {
+            series(prometheus, &asked).await;
+        }
+        assert!(!queries.is_empty() || asked.contains("up{"), "{place}: {asked}");
+        for query in queries.into_iter().filter(|query| !empty(query)) {
+            eventually(&format!("{place}: {query}"), async || series(prometheus, &query).await > 0).await;
+        }
+    }
+    for (name, why) in EMPTY {
+        assert_eq!(series(prometheus, name).await, 0, "{name} is there, and not missing: {why}");
+    }
+    // The rules that are loaded are read without a mistake, and the sink in trouble is on its way to be told.
+    let (_, rules) = ask("GET", &format!("http://127.0.0.1:{prometheus}/api/v1/rules"), &[], "").await;
+    let rules: Value = serde_json::from_str(&rules).expect("JSON");
+    let rules = rules["data"]["groups"][0]["rules"].as_array().expect("rules").clone();
+    for rule in &rules {
+        assert_eq!(rule["lastError"].as_str().unwrap_or_default(), "", "{rule}");
+    }
+    let alerting: Vec<&str> = rules
+        .iter()
+        .filter(|rule| rule["state"] != "inactive")
+        .filter_map(|rule| rule["name"].as_str())
+        .collect();
+    for expected in ["MusterTrouble", "MusterNoticesFail", "MusterNoticesSnoozed"] {
+        assert!(alerting.contains(&expected), "{expected}: {alerting:?}");
+    }
 }

@@ -301,7 +301,7 @@ async fn apart(setup: &Setup, broken: &'static str) -> Option<(Output, Wanted)> 
         "a master key that others read" => {
             let mode = std::fs::Permissions::from_mode(0o644);
             std::fs::set_permissions(house.path("muster.key"), mode).expect("changed");
-            problem("key", "can be read by others", "`chmod 600`", 3)
+            problem("key", "can be read by others", "`chmod 600 /", 3)
         }
         "no store" => {
             std::fs::remove_file(house.path("muster.db")).expect("removed");

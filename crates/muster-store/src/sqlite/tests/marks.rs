@@ -7,7 +7,7 @@ use muster_model::{Delivery, Lineage, SinkMemory};
 
 use super::*;
 use crate::sqlite::copies::CheckedCopy;
-use crate::sqlite::lock_file::beside;
+use crate::sqlite::files::beside;
 
 async fn noticed(store: &SqlStore) -> Option<String> {
     let restoration = store.mark("command test", at(50)).await.unwrap();

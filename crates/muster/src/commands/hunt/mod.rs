@@ -23,7 +23,7 @@ use crate::exit_code::{Exit, Failed};
 use crate::read_file;
 use crate::shown::cause::plural;
 use crate::shown::note::note;
-use crate::shown::output::{OutputFormat, number, plain};
+use crate::shown::output::{Output, OutputFormat, number, plain};
 use crate::shown::progress::Progress;
 use crate::troubles::Troubles;
 use ask::{Asker, NoRows};
@@ -176,7 +176,7 @@ async fn ask_all(
         });
     }
     let mut come = Come::default();
-    let mut progress = Progress::open();
+    let mut progress = Progress::of(Output { format: args.output, ..context.output });
     loop {
         progress.show(context.clock.now(), || shown(&come, tenants.len()));
         let next = tokio::select! {

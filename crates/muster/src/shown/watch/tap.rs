@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
-use muster_model::json::skim;
-use muster_model::{Batch, Selection, Severity, Source, TenantId};
+use muster_model::{Batch, Record, RecordKind, Selection, Severity, Source, TenantId};
+use muster_siem::summary::Summary;
 use muster_store::{Store, StoreError};
 
 /// So many records are kept to look at.
@@ -154,7 +154,7 @@ fn passed(
             tenant,
             source,
             severity: record.head.severity,
-            title: title(record.body).unwrap_or_else(|| record.head.id.clone()),
+            title: title(source.kind(), &record),
             sinks: to.into_keys().map(str::to_owned).collect(),
             change: record.head.change.as_ref().map_or("", |change| change.kind.as_str()),
         });
@@ -162,19 +162,11 @@ fn passed(
     passed
 }
 
-/// What an alert or incident is called, wherever its kind has that; a hunting row has no title.
-fn title(body: &str) -> Option<String> {
-    let mut found: Option<(usize, &str)> = None;
-    let names = ["title", "displayName", "incidentName", "AlertTitle", "alertDisplayName", "Title"];
-    skim::fields(body, |key, value| {
-        if let Some(rank) = names.iter().position(|name| *name == key)
-            && found.is_none_or(|(known, _)| rank < known)
-            && value.starts_with('"')
-        {
-            found = Some((rank, value));
-        }
-    })
-    .ok()?;
-    let title: String = serde_json::from_str(found?.1).ok()?;
-    Some(title.chars().take(TITLE_LETTERS).collect())
+/// What it is called; its id where it has no title, or cannot be read.
+fn title(kind: RecordKind, record: &Record<'_>) -> String {
+    let title = Summary::of(kind, record.body).map(|summary| summary.title).unwrap_or_default();
+    match title.is_empty() {
+        true => record.head.id.clone(),
+        false => title.chars().take(TITLE_LETTERS).collect(),
+    }
 }

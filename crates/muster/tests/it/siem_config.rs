@@ -221,3 +221,74 @@ async fn each_siem_gets_what_it_needs() {
         "{refused:?}"
     );
 }
+
+/// The names of all fields of an ECS document.
+fn fields(value: &serde_json::Value, path: &str, found: &mut std::collections::BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            for (key, inner) in map {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                fields(inner, &path, found);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, path, found)),
+        _ => _ = found.insert(path.to_owned()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_dashboard_for_kibana_is_whole_and_shows_fields_that_are_written() {
+    let elastic = "[sinks.elastic]\ntype = \"elasticsearch\"\nurl = \"http://127.0.0.1:9200\"\n\
+                   [[routes]]\ntenants = [\"*\"]\nsinks = [\"elastic\"]\n";
+    let setup = Setup::start(Config { tenants: 1, alerts: Some(1), ..config() }, elastic).await;
+    let text = printed(&setup, &["kibana"]).await;
+    let objects: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let id = |object: &serde_json::Value| {
+        (
+            object["type"].as_str().expect("a type").to_owned(),
+            object["id"].as_str().expect("an id").to_owned(),
+        )
+    };
+    let known: Vec<_> = objects.iter().map(id).collect();
+    let mut written = std::collections::BTreeSet::new();
+    for name in ["cloud_alert", "endpoint_alert", "incident"] {
+        let snapshot = crate::docs::read(&format!("crates/muster-siem/tests/snapshots/ecs/{name}.snap"));
+        let shown = snapshot.splitn(3, "---\n").nth(2).expect("what is written");
+        fields(&serde_json::from_str(shown).expect("JSON"), "", &mut written);
+    }
+    let mut shown = 0;
+    for object in &objects {
+        // What it refers to comes before it.
+        for reference in object["references"].as_array().expect("a list") {
+            assert!(known.contains(&id(reference)), "{reference}");
+        }
+        let attributes = &object["attributes"];
+        if let Some(state) = attributes["visState"].as_str() {
+            let state: serde_json::Value = serde_json::from_str(state).expect("JSON");
+            for field in state["aggs"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .filter_map(|one| one["params"]["field"].as_str())
+            {
+                assert!(written.contains(field), "no document has {field}");
+                shown += 1;
+            }
+        }
+        if let Some(panels) = attributes["panelsJSON"].as_str() {
+            let panels: Vec<serde_json::Value> = serde_json::from_str(panels).expect("JSON");
+            let references = object["references"].as_array().expect("a list");
+            assert_eq!(panels.len(), references.len());
+            for (panel, reference) in panels.iter().zip(references) {
+                let name = format!(
+                    "{}:{}",
+                    panel["panelIndex"].as_str().expect("an index"),
+                    panel["panelRefName"].as_str().expect("a name")
+                );
+                assert_eq!(reference["name"], name.as_str());
+            }
+        }
+    }
+    assert!(shown > 5, "{text}");
+}

@@ -13,7 +13,7 @@ use crate::exit_code::{Exit, Failed};
 use crate::shown::output::plain;
 
 /// The data streams that ECS documents name. Elastic's templates for its integrations go before at 200, its `logs-*-*` after at 100.
-const OWN_STREAMS: [&str; 2] = ["logs-m365_defender.*-*", "logs-microsoft_defender_endpoint.*-*"];
+pub(super) const OWN_STREAMS: [&str; 2] = ["logs-m365_defender.*-*", "logs-microsoft_defender_endpoint.*-*"];
 const OWN_ABOUT: &str = "the data streams of Elastic's integrations. Where their assets\n# are installed (Kibana, Integrations, Microsoft Defender XDR, Settings), theirs goes before this one; where not, this one is needed";
 
 pub(super) fn files(known: &Known<'_>) -> Result<Vec<File>, Failed> {

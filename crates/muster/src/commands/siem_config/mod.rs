@@ -7,6 +7,7 @@ mod amqp;
 mod arcsight;
 mod elasticsearch;
 mod kafka;
+mod kibana;
 mod known;
 mod nats;
 mod object_store;
@@ -54,6 +55,8 @@ enum Siem {
     Splunk,
     /// An API key, a life cycle and an index template.
     Elasticsearch,
+    /// A data view and a dashboard for ECS documents.
+    Kibana,
     /// Topics, the rights of the sink's user, and what consumers need to know; Kafka or Azure Event Hubs.
     Kafka,
     /// A stream, and the permissions of its user.
@@ -99,6 +102,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
         Siem::Arcsight => arcsight::files(&known)?,
         Siem::Splunk => splunk::files(&known)?,
         Siem::Elasticsearch => elasticsearch::files(&known)?,
+        Siem::Kibana => kibana::files(&known)?,
         Siem::Kafka => kafka::files(&known)?,
         Siem::Nats => nats::files(&known)?,
         Siem::Sentinel => sentinel::files(&known)?,

@@ -10,7 +10,7 @@ use muster_store::StoreError;
 
 /// Every tenant that was not offboarded.
 pub(crate) const ALL: &str = "all";
-const TAG: &str = "tag:";
+pub(crate) const TAG: &str = "tag:";
 
 /// Why no tenants could be chosen.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::build_facts;
-use crate::commands::{Call, Command, examples};
+use crate::commands::{Call, Command, completions, examples};
 use crate::config::{self, LogFormat};
 use crate::exit_code::{Exit, Failed};
 use crate::shown::note::{note, said};
@@ -47,6 +47,9 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     keep_memory_private();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if completions::is_answered(&arguments, definition) {
+        return Exit::Success.into();
+    }
     let is_for_programs = is_json(&arguments);
     let parsed = definition().try_get_matches_from(&arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {

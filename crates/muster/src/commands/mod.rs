@@ -6,7 +6,7 @@ mod audit;
 mod backfill;
 mod backup;
 mod client;
-mod completions;
+pub(crate) mod completions;
 mod confirm;
 mod context;
 mod dead_letter;

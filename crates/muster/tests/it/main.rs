@@ -18,6 +18,7 @@ mod cli;
 #[path = "../../../muster-store/tests/it/cluster.rs"]
 #[expect(dead_code, reason = "the tests of the store need more of it")]
 mod cluster;
+mod completions;
 mod connector;
 mod corpus;
 mod crash;

@@ -38,9 +38,9 @@ const SINKS: [(&str, &str); 4] =
 /// In the order of [`SINKS`].
 type Cells = [Cell; 4];
 
-const READS_NO_WORD: &str = "it says nothing of single events";
-const A_DISK: &str = "as down: a disk refuses no event";
-const NO_ANSWER: &str = "a disk answers at once";
+const READS_NO_WORD: &str = "cannot be: no answers";
+const A_DISK: &str = "cannot be: as down";
+const NO_ANSWER: &str = "cannot be: answers at once";
 
 /// What a trouble is for each sink; `Err`: why it cannot be.
 struct Trouble {
@@ -274,7 +274,7 @@ async fn poisoned() -> Cells {
     for cell in [splunk, relp] {
         assert!(matches!(cell, Cell::Tried { dead_letters: 1.., .. }), "nothing was refused: {cell:?}");
     }
-    [splunk, Cell::CannotBe(READS_NO_WORD), relp, Cell::CannotBe("every record is a line")]
+    [splunk, Cell::CannotBe(READS_NO_WORD), relp, Cell::CannotBe("cannot be: each is a line")]
 }
 
 async fn flapping() -> Cells {

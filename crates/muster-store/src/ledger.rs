@@ -138,7 +138,8 @@ pub enum HourState {
         /// How many records, of all sinks together.
         records: u64,
     },
-    /// A sweep that began at `as_of`, after the hour was over and after whatever came late before, read it whole.
+    /// A sweep that began at `as_of`, after the hour was over and after whatever came late before, read it whole. Of a stream:
+    /// all that lay there when it was listed at `as_of` has been read.
     Complete {
         /// When it began.
         as_of: Timestamp,

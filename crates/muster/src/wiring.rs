@@ -432,16 +432,23 @@ pub(crate) fn splunk_search(
 
 /// The streams of the settings, to be read.
 pub fn streams(settings: &Settings, clock: &Arc<dyn Clock>) -> Streams {
+    Streams::new(settings.streams.clone(), Arc::new(open_place(settings, clock)))
+}
+
+/// Opens the place of a stream with a client, or makes the client for it.
+pub fn open_place(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> impl Fn(&ObjectPlace, Option<Client>) -> Result<(ObjectReader, Client), String> + Send + Sync + use<> {
     let (own, clock) = (settings.clone(), Arc::clone(clock));
-    let open = move |place: &ObjectPlace, client: Option<Client>| -> Result<(ObjectReader, Client), String> {
+    move |place, client| {
         let around = surroundings(&own, Arc::clone(&clock), None);
         let client = match client {
             Some(client) => client,
             None => ObjectReader::client(place, &around)?,
         };
         Ok((ObjectReader::open(place, &around, client.clone())?, client))
-    };
-    Streams::new(settings.streams.clone(), Arc::new(open))
+    }
 }
 
 /// What a sink needs beside its section. Without the store, an app whose credential lies there has no tokens.

@@ -117,7 +117,8 @@ fn read(raw: &str, now: Ticks, quirks: &Quirks) -> Result<(Query, Devices), Stri
                 if quirks.top_limit.is_some_and(|limit| !limit.clamp && most > limit.most) {
                     return Err(format!("The value '{value}' for limit is too large."));
                 }
-                limit = Some(most);
+                let clamped = quirks.top_limit.filter(|limit| limit.clamp);
+                limit = Some(clamped.map_or(most, |limit| most.min(limit.most)));
             }
             "machinegroups" => devices.groups.push(value.into_owned()),
             "devicecreatedmachinetags" => devices.tags[0].push(value.into_owned()),

@@ -71,6 +71,9 @@ pub enum BlobState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blobs {
     settled_before: Timestamp,
+    /// Where it began: nothing is said of rows from before. Not known of one that an earlier version began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     read: BTreeMap<String, BlobRead>,
     /// What is left alone since its name is no text: the first, as far as it can be shown, and how many there are.
@@ -82,7 +85,7 @@ impl Blobs {
     /// Nothing that changed before `since` is read.
     #[must_use]
     pub fn starting(since: Timestamp) -> Self {
-        Self { settled_before: since, read: BTreeMap::new(), odd: None }
+        Self { settled_before: since, since: Some(since), read: BTreeMap::new(), odd: None }
     }
 
     /// What is known of a blob.
@@ -156,6 +159,17 @@ impl Blobs {
     #[must_use]
     pub fn settled_before(&self) -> Timestamp {
         self.settled_before
+    }
+
+    /// Rows from here on are read, whenever they come.
+    pub(super) fn since(&self) -> Timestamp {
+        self.since.unwrap_or(self.settled_before)
+    }
+
+    /// Whether nothing is owed of any blob, and none is left alone.
+    #[must_use]
+    pub fn is_all_read(&self) -> bool {
+        self.odd.is_none() && self.read.values().all(BlobRead::is_done)
     }
 
     /// How many blobs are kept in mind.
@@ -338,6 +352,32 @@ mod tests {
         let vanished: Vec<_> = vanished.iter().map(|(name, read)| (name.as_str(), read.bytes)).collect();
         assert_eq!(vanished, [("half", 4), ("waiting", 0)]);
         assert_eq!(blobs.take_in(&[], at(20)), []);
+    }
+
+    #[test]
+    fn all_is_read_once_nothing_is_owed_and_nothing_left_alone() {
+        let mut blobs = Blobs::starting(at(0));
+        let listed = [blob("a", 1, 10), blob("b", 1, 20)];
+        assert!(blobs.is_all_read(), "nothing lies there");
+        blobs.put("a", in_state(&listed[0], BlobState::Read));
+        blobs.settle(&listed, at(30));
+        assert!(!blobs.is_all_read(), "`b` waits");
+        for (state, is_read) in [
+            (BlobState::Cut(at(30)), false),
+            (BlobState::Unreadable(at(30), at(30)), false),
+            (BlobState::Told, true),
+            (BlobState::Read, true),
+        ] {
+            blobs.put("b", in_state(&listed[1], state));
+            assert_eq!(blobs.is_all_read(), is_read, "{state:?}");
+        }
+        blobs.leave(&["\u{fffd}.json".to_owned()]);
+        assert!(!blobs.is_all_read());
+        assert_eq!(blobs.since(), at(0));
+        // One that an earlier version began says nothing of what lies before.
+        let older: Blobs =
+            serde_json::from_str("{\"settled_before\":\"2026-11-01T00:00:00Z\"}").expect("blobs");
+        assert_eq!(older.since().to_string(), "2026-11-01T00:00:00Z");
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub use plan::{Partial, Plan, Unreadable};
 pub use query::{PageLimits, PageQuery, PageSummary};
 use round::{Progress, Round, floor};
 
+/// Defender appends a row to a stream's blobs within this time of its own, as a rule.
+const APPENDED_WITHIN: Duration = Duration::from_secs(3_600);
 /// More holes than this are told as fewer, longer ones.
 const HOLES_MAX: usize = 64;
 /// How late a record may become visible and still be seen by the next round.
@@ -58,7 +60,8 @@ pub struct Cursor {
     seen_up_to: Timestamp,
     /// Where the next round begins.
     next_from: Timestamp,
-    /// The span that complete rounds have read; none before the first was.
+    /// The span that complete rounds have read; none before the first was. Of a stream: the span of whose rows all that lay
+    /// there has been read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proved: Option<Proved>,
     /// Where all rounds end; none: with whatever is newest.
@@ -160,6 +163,16 @@ impl Cursor {
         // What is older need not be known much longer.
         let next_from = self.next_from.max(blobs.settled_before());
         Self { blobs: Some(blobs), seen_up_to, next_from, ..self.clone() }
+    }
+
+    /// The cursor of a stream once all that lay there when it was listed, at `listed_at` by our clock, has been read to its
+    /// end. Of hours that are over for long enough more is not expected; what comes all the same is late.
+    #[must_use]
+    pub fn with_all_read(&self, listed_at: Timestamp) -> Self {
+        let from = self.proved.map_or_else(|| self.blobs().since(), |proved| proved.from);
+        let to = earlier(listed_at, APPENDED_WITHIN);
+        let proved = Proved { from, to, at: Some(listed_at) };
+        Self { proved: Some(proved).filter(|proved| proved.from < proved.to), ..self.clone() }
     }
 
     /// The newest update time that was seen.

@@ -10,6 +10,8 @@ use super::query::PageLimits;
 const UNREADABLE_MAX: usize = 100;
 /// Page sizes that services use by themselves: a page of just so many may have been cut short.
 const USUAL_PAGE_SIZES: [u32; 10] = [10, 20, 25, 50, 100, 200, 250, 500, 1_000, 2_000];
+/// A service that gives fewer records than these without a word is none.
+const CUT_AT_LEAST: u32 = 10;
 /// After so many rounds the rung above is tried again.
 const ROUNDS_ON_A_RUNG: u16 = 10;
 
@@ -25,6 +27,9 @@ pub struct Plan {
     pub halvings: u8,
     /// The largest page that ever came.
     pub largest_page: u32,
+    /// So many records were given of a window whose parts held more, though more had been asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut_at: Option<u32>,
     /// The service refuses to sort.
     pub refuses_order: bool,
     /// In this round the service did not keep to an upper bound.
@@ -68,16 +73,26 @@ pub struct Partial {
 
 impl Plan {
     /// Whether a page of so many records may have been cut short, though it names no next one: an oversized page size is
-    /// reduced without a word.
-    pub(super) fn is_full(&self, items: u32, top: u32, limits: &PageLimits) -> bool {
-        let may_be_cut = limits.cuts_silently
-            && items >= 2
-            && (items >= self.largest_page || USUAL_PAGE_SIZES.contains(&items));
-        items >= top || may_be_cut
+    /// reduced without a word. What is at one instant and cannot be divided in any way is doubted only where the service was
+    /// seen to do so: it could never be proved.
+    pub(super) fn is_full(&self, items: u32, top: u32, limits: &PageLimits, is_an_instant: bool) -> bool {
+        let is_doubtful = if is_an_instant && limits.divides_no_instant() {
+            self.cut_at.is_some_and(|most| items >= most)
+        } else {
+            items >= 2 && (items >= self.largest_page || USUAL_PAGE_SIZES.contains(&items))
+        };
+        items >= top || limits.cuts_silently && is_doubtful
     }
 
     pub(super) fn saw(&mut self, items: u32) {
         self.largest_page = self.largest_page.max(items);
+        // What gives more cuts elsewhere, if it does.
+        self.cut_at = self.cut_at.filter(|most| items <= *most);
+    }
+
+    /// A window of which `given` records came held more.
+    pub(super) fn was_cut_at(&mut self, given: u32) {
+        self.cut_at = Some(given).filter(|given| *given >= CUT_AT_LEAST).or(self.cut_at);
     }
 
     /// How many records a page can hold.

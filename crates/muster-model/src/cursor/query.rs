@@ -16,6 +16,13 @@ pub struct PageLimits {
     pub cuts_silently: bool,
 }
 
+impl PageLimits {
+    /// Whether there is nothing but time to divide records by.
+    pub(super) fn divides_no_instant(&self) -> bool {
+        self.skip_max == 0 && self.field_values.is_empty()
+    }
+}
+
 /// What to ask the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageQuery {

@@ -80,6 +80,9 @@ pub(super) struct Round {
     /// The newest update time on any page of this round, believed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     latest: Option<Timestamp>,
+    /// Where a window ends of which the service gave so many, fewer than were asked for, and how many its parts held so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    doubted: Option<(Timestamp, u32, u32)>,
     #[serde(default)]
     narrowings: u8,
     /// How often in a row the window's page was not whole.
@@ -136,6 +139,7 @@ impl Round {
             chain: None,
             doubted_to: None,
             latest: None,
+            doubted: None,
             narrowings: 0,
             flawed: 0,
             suspects: Vec::new(),
@@ -227,8 +231,12 @@ impl Round {
             return self.flawed(page, limits, plan, holes);
         }
         (self.flawed, self.suspects) = (0, Vec::new());
-        let full = plan.is_full(page.items, page.top, limits) || (page.cut && page.items > 0);
+        let is_an_instant = self.at_an_instant();
+        let full = plan.is_full(page.items, page.top, limits, is_an_instant) || (page.cut && page.items > 0);
         plan.saw(page.items);
+        if limits.divides_no_instant() {
+            self.compare(page, full, plan);
+        }
         let before = self.chain.take();
         let (pages, filled) = before.as_ref().map_or((0, 0), |chain| (chain.pages, chain.filled));
         let (pages, filled) = (pages + 1, filled + u32::from(page.items > 0));
@@ -286,6 +294,30 @@ impl Round {
                 }
             }
             None => self.window_done(page, limits, plan),
+        }
+    }
+
+    /// Holds what the parts of a window hold against what came of the whole: a service that gives less than it has, and less
+    /// than was asked for, is known by that.
+    fn compare(&mut self, page: &PageSummary, full: bool, plan: &mut Plan) {
+        let Some(end) = self.end().filter(|_| !plan.ignores_upper_bounds) else { return };
+        let end = self.doubted.map_or(end, |(to, ..)| end.min(to));
+        let inside = page.times.iter().filter(|time| self.at <= **time && **time < end).count();
+        let inside = u32::try_from(inside).unwrap_or(u32::MAX);
+        match &mut self.doubted {
+            None if full && page.items < page.top => self.doubted = Some((end, inside, 0)),
+            Some((_, given, held)) if !full || self.width == Some(1) => {
+                *held = held.saturating_add(inside);
+                if *held > *given {
+                    plan.was_cut_at(*given);
+                    self.doubted = None;
+                }
+            }
+            _ => {}
+        }
+        // Nothing follows that belongs to it.
+        if !full && self.doubted.is_some_and(|(to, ..)| end >= to) {
+            self.doubted = None;
         }
     }
 

@@ -39,6 +39,47 @@ fn a_quiet_tenant_asks_for_little() {
     assert_eq!(cursor.seen_up_to(), at(2_000));
 }
 
+/// As the SIEM feed: there is nothing but time to divide by, and the service gives 12 at most, whatever is asked for.
+fn of_a_feed_that_cuts(seconds: &[i64], cuts_at: usize) -> (Cursor, BTreeSet<usize>) {
+    const FEED: PageLimits = PageLimits { skip_max: 0, field_values: &[], cuts_silently: true };
+    let mut cursor = Cursor::starting(at(1_000));
+    let (mut step, mut asked, mut found) = (Step::Continue, 0, BTreeSet::new());
+    while step == Step::Continue {
+        asked += 1;
+        assert!(asked < 500, "it asks for ever");
+        let query = cursor.query(page(&[], 90_000).clocks);
+        let inside = |second: i64| query.from <= at(second) && query.to.is_none_or(|to| at(second) < to);
+        let mut given: Vec<usize> = (0..seconds.len()).filter(|place| inside(seconds[*place])).collect();
+        // The newest are given.
+        let excess = given.len().saturating_sub(cuts_at);
+        given.drain(..excess);
+        let times: Vec<i64> = given.iter().map(|place| seconds[*place]).collect();
+        found.extend(given);
+        (cursor, step) = cursor.after(&PageSummary { top: 1_000, ..page(&times, 90_000) }, &POLICY, &FEED);
+    }
+    (cursor, found)
+}
+
+#[test]
+fn a_feed_that_gives_less_than_was_asked_for_is_halved_until_nothing_is_hidden() {
+    let spread: Vec<i64> = (0..150).map(|number| 2_000 + number * 7).collect();
+    let (cursor, found) = of_a_feed_that_cuts(&spread, 12);
+    assert_eq!((found.len(), cursor.holes()), (150, vec![]));
+    // One that gives all has its instants believed, however many are at them.
+    let crowded: Vec<i64> = spread.iter().copied().chain([2_500; 40]).collect();
+    let (cursor, found) = of_a_feed_that_cuts(&crowded, usize::MAX);
+    assert_eq!((found.len(), cursor.holes()), (190, vec![]));
+    // One that was seen to cut does not: what is at that instant beyond is told.
+    let (cursor, found) = of_a_feed_that_cuts(&crowded, 12);
+    assert_eq!(found.len(), 162);
+    let holes: Vec<_> = cursor.holes().into_iter().map(|hole| (hole.from, hole.reason)).collect();
+    assert_eq!(holes, [(at(2_500), Reason::TooMany)]);
+    assert!(cursor.complete_up_to() <= at(2_500));
+    // Where nothing lies beside that instant, nobody can know.
+    let (cursor, found) = of_a_feed_that_cuts(&[2_500; 40], 12);
+    assert_eq!((found.len(), cursor.holes()), (12, vec![]));
+}
+
 /// As a hunting query: there is nothing but time to divide by, and the service says nothing of what it left off.
 #[test]
 fn what_cannot_be_divided_by_time_is_told_and_an_answer_below_the_cap_is_whole() {

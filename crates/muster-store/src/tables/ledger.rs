@@ -121,12 +121,7 @@ pub(super) async fn cover(
     now: Timestamp,
 ) -> Result<(), Failure> {
     forget_later_sweeps(connection, source_no, now).await?;
-    // What came late by a clock that was ahead came before now.
-    query("UPDATE ledger SET reopened_at = ?2 WHERE source_no = ?1 AND reopened_at > ?2")
-        .bind(source_no)
-        .bind(nanoseconds(now))
-        .execute(&mut *connection)
-        .await?;
+    reopened_before_now(connection, source_no, now).await?;
     let before = read_coverage(connection, source_no).await?;
     let mut after = before.clone();
     for (from, to) in read {
@@ -149,6 +144,20 @@ pub(super) async fn cover(
     Ok(())
 }
 
+/// What came late by a clock that was ahead came before now.
+pub(super) async fn reopened_before_now(
+    connection: &mut Connection,
+    source_no: i64,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    query("UPDATE ledger SET reopened_at = ?2 WHERE source_no = ?1 AND reopened_at > ?2")
+        .bind(source_no)
+        .bind(nanoseconds(now))
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
+}
+
 async fn read_coverage(connection: &mut Connection, source_no: i64) -> Result<Vec<Covered>, sqlx::Error> {
     let rows = query("SELECT from_at, to_at, as_of FROM coverage WHERE source_no = ? ORDER BY from_at");
     let rows = rows.bind(source_no).fetch_all(&mut *connection).await?;
@@ -166,9 +175,19 @@ struct Known {
 }
 
 impl Known {
-    fn of(live: Cursor, notes: &[Note], covered: Vec<Covered>) -> Self {
+    fn of(source: Source, live: Cursor, notes: &[Note], covered: Vec<Covered>) -> Self {
         let mut after = live;
         notes.iter().for_each(|note| after.note(note));
+        // No sweep goes over a stream: each of its turns looks at all that lies there.
+        if source.stream().is_some() {
+            let read = after.proved().zip(after.last_round_at());
+            let covered = read.map(|((from, to), as_of)| Covered {
+                from: nanoseconds(from),
+                to: nanoseconds(to),
+                as_of: nanoseconds(as_of),
+            });
+            return Self { missing: Vec::new(), proved: None, covered: covered.into_iter().collect() };
+        }
         let holes = after.holes().into_iter().map(|hole| (hole.from, hole.to, hole.reason));
         let partial = after.plan().partial.as_ref().map(|partial| (partial.from, None, Reason::Partial));
         Self { missing: holes.chain(partial).collect(), proved: after.proved(), covered }
@@ -315,8 +334,8 @@ impl SqlStore {
             let notes = notes.iter().map(|row| serde_json::from_str(row.try_get(0)?).map_err(odd));
             let notes = notes.collect::<Result<Vec<Note>, _>>()?;
             let live: Cursor = serde_json::from_str(row.try_get("cursor")?).map_err(odd)?;
-            let known = Known::of(live, &notes, read_coverage(&mut reading, source_no).await?);
             let whose = (parsed(&row, "id")?, parsed(&row, "source")?);
+            let known = Known::of(whose.1, live, &notes, read_coverage(&mut reading, source_no).await?);
             let mut counted = counted_hours(&mut reading, source_no, whose, (first, last)).await?;
             let mut named = match whose.1 {
                 Source::GraphAlerts => witness::named(&mut reading, source_no, (first, last), now).await?,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use muster_model::{Cursor, Note, Purpose, Source, TenantId};
 
-use super::ledger::{cover, source_number};
+use super::ledger::{cover, reopened_before_now, source_number};
 use super::notes::{leave_notes, take_notes_in};
 use super::rows::{living, odd, owner, parsed, read_tenant, select_tenant};
 use super::waits::{CURSORS_AHEAD, end_cursor_waits, latest_set};
@@ -311,7 +311,18 @@ impl Sources for SqlStore {
                 .bind(well)
                 .execute(&mut *connection)
                 .await?;
-                if done.rows_affected() == 0 { Err(lost(&lease).into()) } else { Ok(()) }
+                if done.rows_affected() == 0 {
+                    return Err(lost(&lease).into());
+                }
+                // Of a stream, no sweep comes that would see to it.
+                let was_ahead = lease.cursor.last_round_at().is_some_and(|began| began > at);
+                if lease.source.stream().is_some()
+                    && was_ahead
+                    && let Some(source_no) = source_number(connection, lease.tenant.id, lease.source).await?
+                {
+                    reopened_before_now(connection, source_no, at).await?;
+                }
+                Ok(())
             })
         })
         .await

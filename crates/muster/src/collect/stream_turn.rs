@@ -134,6 +134,7 @@ impl Collector {
         reader: &ObjectReader,
         stop: &CancellationToken,
     ) -> Result<Step, TurnError> {
+        let listed_at = self.clock.now();
         let listing = reader.list().await.map_err(TurnError::Stream)?;
         let now = self.clock.now();
         let mut turn = Turn {
@@ -142,6 +143,7 @@ impl Collector {
             batches: 0,
             read: 0,
             refused: Vec::new(),
+            escaped: false,
             lease,
             reader,
         };
@@ -168,6 +170,9 @@ impl Collector {
         self.mark_refused(&mut turn, &listing.blobs);
         turn.blobs.settle(&listing.blobs, self.clock.now());
         self.accept_batch(&mut turn, cursor).await?;
+        if is_over && !turn.escaped && turn.blobs.is_all_read() {
+            *cursor = cursor.with_all_read(listed_at);
+        }
         Ok(if is_over { Step::RoundDone } else { Step::Continue })
     }
 
@@ -188,12 +193,16 @@ impl Collector {
             match reading.fetch().await {
                 Ok(()) => {}
                 Err(ReadTrouble::Gone) => {
+                    turn.escaped = true;
                     let read = turn.blobs.remove(&blob.name);
                     turn.vanished(&blob.name, read.as_ref());
                     return Ok(true);
                 }
                 // The next listing says how it is.
-                Err(ReadTrouble::Changed) => return Ok(true),
+                Err(ReadTrouble::Changed) => {
+                    turn.escaped = true;
+                    return Ok(true);
+                }
                 Err(ReadTrouble::Refused(trouble)) => {
                     turn.refused.push((blob.name.clone(), trouble));
                     return Ok(turn.read > 0 || turn.refused.len() < REFUSED_MAX);
@@ -237,7 +246,7 @@ impl Collector {
                 |(reason, body)| NewDeadLetter { record_id: None, reason: String::clone(reason), body };
             let dead_letters = letters.iter().map(|(reason, body)| letter((reason, body))).collect();
             let routes = self.router.routes(&turn.lease.tenant, turn.lease.source);
-            let origin = Origin { request_id: None, proved_up_to: None };
+            let origin = Origin { request_id: None, proved_up_to: cursor.proved_up_to() };
             let cursors = (&*cursor, &next);
             self.accept(turn.lease, &batch.records, dead_letters, &routes, cursors, origin).await?;
             turn.batches += 1;
@@ -273,6 +282,8 @@ struct Turn<'t> {
     /// Pieces that were read.
     read: usize,
     refused: Vec<(String, Trouble)>,
+    /// Whether a blob was not there any more as it was listed.
+    escaped: bool,
     lease: &'t SourceLease,
     reader: &'t ObjectReader,
 }

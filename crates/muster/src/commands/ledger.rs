@@ -175,10 +175,13 @@ fn listed(output: &Output, hours: &[LedgerHour]) -> String {
             HourState::GivenUp { records } => {
                 format!("{} given up because the journal was full", number(records))
             }
-            _ => format!(
-                "{} came late, up to {} s; the next sweep confirms it",
-                hour.late, hour.late_seconds_max
-            ),
+            _ => {
+                let next = if hour.source.stream().is_some() { "reading to the end" } else { "sweep" };
+                format!(
+                    "{} came late, up to {} s; the next {next} confirms it",
+                    hour.late, hour.late_seconds_max
+                )
+            }
         };
         let (word, tone) = (calendar::word(hour.state), calendar::tone(hour.state));
         table.add_row([output.text(format!("{:.0}", hour.hour)), output.cell(word, tone), output.text(why)]);

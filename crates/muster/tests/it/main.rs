@@ -58,6 +58,7 @@ mod partner_page;
 mod preflight;
 mod pull_api;
 mod python_receiver;
+mod receiver;
 mod replay;
 mod routes;
 mod schema;

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use muster_emulator::{Area, Config, Fault, FaultKind, StreamFolder};
 use muster_model::{Clock as _, Reason, Source, TenantId};
 use muster_store::{DeadLetterOrigin, HourState, LedgerFilter, LedgerHour, SourceState};
@@ -443,6 +444,110 @@ async fn an_alert_that_the_stream_names_and_graph_does_not_bring_is_told() {
     let hours: Vec<_> = hours.into_iter().filter(|hour| hour.witness.is_some()).collect();
     assert_eq!(counts(&hours), (4, 0, false, vec![]));
     assert!(hours.iter().all(|hour| hour.state != hole));
+}
+
+impl World {
+    /// What the ledger says of the stream's hour that begins here, and how many of its rows came late.
+    async fn hour(&self, begin: Timestamp) -> (HourState, u64) {
+        let filter = LedgerFilter {
+            tenant: Some(self.tenant(0)),
+            source: Some(self.state().await.source),
+            from: begin,
+            to: begin + SignedDuration::from_hours(1),
+        };
+        let hours = self.bench.store.ledger(filter, self.bench.clock.now()).await.expect("read");
+        let [hour] = hours.as_slice() else { panic!("{hours:?}") };
+        assert_eq!(hour.hour, begin);
+        (hour.state, hour.late)
+    }
+
+    /// A row of this number and this time.
+    fn row_at(&self, number: usize, at: Timestamp) -> String {
+        format!("{}\n", self.row(number).replace("2026-11-20T08:00:00Z", &at.to_string()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_streams_hour_is_complete_as_of_a_listing_of_which_all_was_read() {
+    let world = World::with(1, 0, "[streams.blobs]\nurl = \"file://BLOBS\"", 12).await;
+    let complete = |as_of| (HourState::Complete { as_of }, 0);
+    // As of the last time that all of it was read: every other is by a clock that has gone on since.
+    let now = || world.bench.clock.now();
+    let begin = (now().as_second().div_euclid(3_600) + 1) * 3_600;
+    let hour = Timestamp::from_second(begin).expect("a time");
+    let within = hour + SignedDuration::from_mins(20);
+    let before = hour - SignedDuration::from_hours(30);
+    world.write("a.json", world.row_at(0, within));
+    let ten_minutes_past = hour + SignedDuration::from_mins(10);
+    world.round(ten_minutes_past.duration_since(now()).as_secs().unsigned_abs()).await;
+    assert_eq!(world.hour(hour).await, (HourState::Open, 0), "it is not over");
+    world.round(3_600).await;
+    assert_eq!(world.hour(hour).await, (HourState::Open, 0), "more of it may be appended");
+    world.round(3_600).await;
+    let as_of = now();
+    assert_eq!(world.hour(hour).await, complete(as_of));
+    assert_eq!(world.hour(before).await, complete(as_of), "nothing lies there of that");
+    let unread = hour - SignedDuration::from_hours(24 * 8);
+    assert_eq!(world.hour(unread).await, (HourState::Open, 0), "blobs of that time are not read");
+    // A row that comes later opens its hour, until all has been read again.
+    world.append("a.json", &world.row_at(1, within));
+    world.round(70).await;
+    assert_eq!(world.hour(hour).await, (HourState::Late, 1));
+    assert_eq!(world.hour(before).await, complete(now()));
+    let shown = world.setup.muster(&["ledger", "--tenant", &world.tenant(0).to_string()]).await;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("came late") && flat.contains("reading to the end"), "{shown}");
+    world.round(70).await;
+    let as_of = now();
+    assert_eq!(world.hour(hour).await, (HourState::Complete { as_of }, 1));
+    // While something cannot be read to its end, nothing new is claimed; what was read as of a time still was.
+    let row = world.row_at(2, within);
+    world.write("cut.json", &row[..60]);
+    world.write("b.json", world.row_at(3, within + SignedDuration::from_hours(3)));
+    world.round(3_000).await;
+    world.round(500).await;
+    assert!(world.missing().await.contains("`cut.json`"), "{}", world.missing().await);
+    assert_eq!(world.hour(hour).await, (HourState::Complete { as_of }, 1));
+    let next = hour + SignedDuration::from_hours(1);
+    assert_eq!(world.hour(next).await, (HourState::Open, 0), "it was not over then");
+    world.append("cut.json", &row[60..]);
+    world.round(70).await;
+    assert_eq!(world.hour(hour).await, (HourState::Late, 2));
+    world.round(70).await;
+    assert_eq!(world.hour(hour).await, (HourState::Complete { as_of: now() }, 2));
+    assert_eq!(world.hour(next).await, complete(now()));
+    // A file whose name is no text is left alone, and may hold anything.
+    let as_of = now();
+    let odd = world.blobs.path().join(std::ffi::OsStr::from_bytes(b"\xff.json"));
+    std::fs::write(&odd, world.row_at(4, within)).expect("written");
+    world.round(4_000).await;
+    assert_eq!(world.hour(hour).await, (HourState::Complete { as_of }, 2));
+    std::fs::remove_file(odd).expect("removed");
+    world.round(70).await;
+    assert_eq!(world.hour(hour).await, (HourState::Complete { as_of: now() }, 2));
+    // A place that cannot be listed says nothing.
+    let as_of = now();
+    let aside = world.blobs.path().with_extension("aside");
+    std::fs::rename(world.blobs.path(), &aside).expect("moved");
+    world.round(4_000).await;
+    assert!(world.missing().await.contains("cannot list"));
+    std::fs::rename(&aside, world.blobs.path()).expect("moved back");
+    assert_eq!(world.hour(hour).await, (HourState::Complete { as_of }, 2));
+    // What was claimed by a clock that was ahead is not by one that is right.
+    let ahead = now() + SignedDuration::from_hours(24 * 400);
+    world.bench.clock.set(ahead);
+    world.append("a.json", &world.row_at(5, within));
+    world.bench.collect().await;
+    assert_eq!(world.hour(hour).await, (HourState::Late, 3));
+    world.bench.clock.set(as_of + SignedDuration::from_hours(2));
+    assert_eq!(world.hour(before).await, (HourState::Open, 0));
+    world.bench.collect().await;
+    assert_eq!(world.hour(before).await, complete(now()));
+    assert_eq!(world.hour(hour).await, (HourState::Late, 3));
+    world.round(70).await;
+    assert_eq!(world.hour(hour).await, (HourState::Complete { as_of: now() }, 3));
+    assert_eq!(world.letters().await, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,8 +7,14 @@ const IN_TESTS: u64 = 105;
 /// How many more of each of the others.
 const OF_OTHERS_IN_TESTS: u64 = 17;
 /// The sources that have histories of their own in tests: those that are not Graph's lists.
-const OTHERS: [&str; 5] =
-    ["endpoint_alerts", "xdr_incidents", "siem_feed", crate::machine::GRAPH_HUNT, crate::machine::XDR_HUNT];
+const OTHERS: [&str; 6] = [
+    "endpoint_alerts",
+    "xdr_incidents",
+    "siem_feed",
+    crate::machine::GRAPH_HUNT,
+    crate::machine::XDR_HUNT,
+    crate::machine::STREAM,
+];
 
 /// What is to be lived through.
 pub(crate) struct Arguments {

@@ -57,6 +57,13 @@ impl Claims {
         pass.is_sweep &= is_sweep;
     }
 
+    /// A turn of a stream is over: it looked at all that lay there once Muster's clock had shown `local`, at `asked_at`, and what
+    /// showed until `now` it may have read.
+    pub(crate) fn stream_read(&mut self, key: Key, local: Timestamp, asked_at: Timestamp, now: Timestamp) {
+        self.pass_begins(key, local, asked_at, true);
+        self.pass_begins(key, local, now, true);
+    }
+
     /// A live round is complete that asked for everything from `from` on at `began`.
     pub(crate) fn round_done(&mut self, key: Key, from: Timestamp, began: Timestamp) {
         let asked = &mut self.known.entry(key).or_default().asked;
@@ -104,7 +111,9 @@ impl Claims {
                     continue;
                 }
                 let readable = begin.is_some_and(|begin| version.told.is_visible_throughout(begin, now));
-                let owed = held.owed.contains(place) && version.told.is_visible_at(now);
+                // Which hours the rows of a blob are of that cannot be read, nobody knows: what was read as of a time was.
+                let owed =
+                    key.1.stream().is_none() && held.owed.contains(place) && version.told.is_visible_at(now);
                 if readable || owed {
                     let missing = format!("{} is not in the journal", described(version));
                     return Err(wrong(key, hour, &missing));

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::dice::Dice;
 use crate::log::Log;
+use crate::storage::{self, Answered, Storage};
 use crate::time::{Time, WorldClock};
 
 /// After this long the client gives a call up.
@@ -22,6 +23,8 @@ pub(crate) const TOTAL_TIMEOUT: Duration = Duration::from_secs(120);
 /// Microsoft's cloud.
 pub(crate) struct Cloud {
     pub(crate) api: GraphApi,
+    /// Where the blobs of a stream lie.
+    pub(crate) storage: Arc<Storage>,
     time: Arc<Time>,
     state: Mutex<State>,
     killed: Notify,
@@ -54,7 +57,14 @@ pub(crate) struct Asked {
 }
 
 impl Cloud {
-    pub(crate) fn new(seed: u64, time: &Arc<Time>, config: GraphConfig, log: &Log) -> Arc<Self> {
+    /// Its storage holds `streamed` rows of each tenant: how many, over how long, and since when they are to be read.
+    pub(crate) fn new(
+        seed: u64,
+        time: &Arc<Time>,
+        config: GraphConfig,
+        streamed: (u64, Duration, Timestamp),
+        log: &Log,
+    ) -> Arc<Self> {
         let config = GraphConfig { clock: Arc::new(WorldClock(Arc::clone(time))), ..config };
         let state = State {
             dice: Dice::new(seed, 2),
@@ -63,8 +73,11 @@ impl Cloud {
             asked: Vec::new(),
             requests: 0,
         };
+        let api = GraphApi::new(&config);
+        let tenants = api.tenants().iter().map(|tenant| tenant.id.clone()).collect();
         Arc::new(Self {
-            api: GraphApi::new(&config),
+            storage: Storage::new(seed, time, tenants, streamed),
+            api,
             time: Arc::clone(time),
             state: Mutex::new(state),
             killed: Notify::new(),
@@ -133,6 +146,7 @@ impl Cloud {
                 | "api.securitycenter.microsoft.com"
                 | "wdatp-alertexporter-us.securitycenter.windows.com",
             ) => self.api(&request),
+            Some(storage::HOST) => self.blobs(&request),
             _ => self.token(&request),
         };
         if killed.is_some() {
@@ -158,6 +172,41 @@ impl Cloud {
         let tenant = request.url().path_segments().and_then(|mut parts| parts.next()).unwrap_or_default();
         let body = serde_json::json!({ "token_type": "Bearer", "expires_in": 3_599, "access_token": tenant });
         Ok(whole(200, &[], Bytes::from(body.to_string())))
+    }
+
+    fn blobs(&self, request: &reqwest::Request) -> Result<reqwest::Response, TransportError> {
+        let took = self.took();
+        self.time.advance(took);
+        let url = request.url();
+        let (path, query) = (url.path(), url.query().unwrap_or_default());
+        if storage::is_listing(query) {
+            let at = self.time.world().checked_sub(Duration::from_micros(1)).expect("in range");
+            self.state().asked.push(Asked { at, from: None });
+        }
+        let range = request.headers().get("range").and_then(|range| range.to_str().ok());
+        let answered = self.storage.answer(path, query, range);
+        let told = |status: u16, body: &Bytes| {
+            self.log.line_with(|| {
+                let beginning = String::from_utf8_lossy(&body[..body.len().min(2_000)]).into_owned();
+                let (now, size) = (self.time.world(), body.len());
+                format!("  {now} {path}?{query} {range:?} -> {status} {size} bytes: {beginning}")
+            });
+        };
+        match answered {
+            Answered::Whole(status, headers, body) => {
+                told(status, &body);
+                Ok(whole(status, &borrowed(&headers), body))
+            }
+            Answered::Cut(status, headers, body) => {
+                told(status, &body);
+                Ok(pieces(status, &borrowed(&headers), [Ok(body), Err(io::Error::other("cut"))]))
+            }
+            Answered::Silence => {
+                self.log.line("  storage: no answer");
+                self.time.advance(TOTAL_TIMEOUT);
+                Err(TransportError::Timeout { host: storage::HOST.to_owned(), after: TOTAL_TIMEOUT })
+            }
+        }
     }
 
     fn api(&self, request: &reqwest::Request) -> Result<reqwest::Response, TransportError> {
@@ -258,6 +307,10 @@ fn lower_bound(query: &str, sent: &[u8]) -> Option<Timestamp> {
         return since.checked_add(Duration::from_nanos(100)).ok();
     }
     option("$filter")?.split_once("Time ge ")?.1.split(' ').next()?.parse().ok()
+}
+
+fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
 fn builder(status: u16, headers: &[(&str, &str)]) -> http::response::Builder {

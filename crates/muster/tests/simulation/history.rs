@@ -50,11 +50,16 @@ pub(crate) async fn run(workshop: &Workshop, plan: &Plan, verbose: bool) -> Outc
         kinds: plan.sources.iter().filter_map(|source| RecordKind::of_source(source.as_str())).collect(),
         ..GraphConfig::default()
     };
-    let cloud = Cloud::new(plan.seed, &time, config, &log);
+    let is_streamed = plan.sources.iter().any(|source| source.stream().is_some());
+    let rows = if is_streamed { plan.alerts } else { 0 };
+    let since = time.local().checked_sub(plan.backfill).expect("in range");
+    let cloud = Cloud::new(plan.seed, &time, config, (rows, plan.past, since), &log);
     let machine = Machine::new(workshop, plan, &cloud, &time).await;
     let began_at = time.world();
     let mut witness = Witness::default();
     witness.truth.hunt = plan.sources.iter().copied().find(|source| source.hunt().is_some());
+    let stream = plan.sources.iter().copied().find(|source| source.stream().is_some());
+    witness.truth.stream = stream.map(|source| (source, Arc::clone(&cloud.storage)));
     let mut history = History { plan, machine, cloud, time, log, witness, restarts: 0, began_at };
     let violation = history.live().await.err();
     let History { machine, cloud, log, witness, restarts, .. } = history;
@@ -83,6 +88,7 @@ impl History<'_> {
         self.log.line_with(|| format!("{} all goes right again", self.time.world()));
         self.cloud.kill(None);
         self.cloud.api.clear_faults();
+        self.cloud.storage.clear();
         self.cloud.no_tokens_for(Duration::ZERO);
         self.time.skew(SignedDuration::ZERO);
         for (times, seconds) in QUIET_STEPS {
@@ -106,7 +112,21 @@ impl History<'_> {
             clocks_lied: self.plan.all_clocks_lie(),
             now: self.time.world(),
         };
-        self.witness.quiet(&self.cloud.api, &states, end)
+        self.witness.quiet(&self.cloud.api, &states, end)?;
+        self.letters().await
+    }
+
+    /// Whatever lies in a stream and is no row of its tenant is a dead letter of that tenant.
+    async fn letters(&self) -> Result<(), Violation> {
+        let Some((stream, storage)) = &self.witness.truth.stream else { return Ok(()) };
+        let letters = self.machine.letters(*stream).await;
+        for (tenant, junk) in storage.junk() {
+            let is_told = letters.iter().any(|(whose, body)| *whose == tenant && body.contains(&junk));
+            if !is_told {
+                return Err(Violation(format!("{junk} of {tenant} is no row, and no dead letter holds it")));
+            }
+        }
+        Ok(())
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), Violation> {
@@ -114,8 +134,13 @@ impl History<'_> {
             Step::Pass(lasting) => self.pass(*lasting).await?,
             Step::Sleep(lasting) => self.time.advance(*lasting),
             Step::Change(tenant, change) => self.change(*tenant, *change),
+            Step::Blobs(tenant, change) => self.cloud.storage.change(*tenant, *change),
+            Step::Storage(trouble) => self.cloud.storage.trouble(*trouble),
             Step::Faults(faults) => faults.iter().for_each(|fault| self.fault(fault)),
-            Step::Clear => self.cloud.api.clear_faults(),
+            Step::Clear => {
+                self.cloud.api.clear_faults();
+                self.cloud.storage.clear();
+            }
             Step::NoTokens(lasting) => self.cloud.no_tokens_for(*lasting),
             Step::Skew(skew) => self.time.skew(*skew),
             Step::Kill(kill) => self.cloud.kill(Some(*kill)),
@@ -192,7 +217,7 @@ impl History<'_> {
                 format!("  accepted {ids:?}")
             });
             let now = self.time.world();
-            self.witness.accepted(&self.cloud.api, accepted)?;
+            self.witness.accepted(&self.cloud.api, accepted, now)?;
             if purpose == Purpose::Live {
                 let after = self.machine.cursor(key.0, key.1, purpose).await;
                 let CursorState { state, cursor: after } = after;
@@ -200,7 +225,8 @@ impl History<'_> {
                     let (holes, error) = (after.holes(), &state.last_error);
                     format!("  complete up to {}, holes {holes:?}, status {error:?}", after.complete_up_to())
                 });
-                let turn = Turn { key, before: &before, after: &after, state: &state, asked, killed, now };
+                let turn =
+                    Turn { key, before: &before, after: &after, state: &state, asked, killed, began, now };
                 self.witness.turn(&self.cloud.api, turn)?;
             } else if before.pass().is_none() {
                 let asked_at = asked.first().map_or(now, |asked| asked.at);

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use muster::access::apps::Apps;
-use muster::collect::{Collector, News, Pace, Skews, Swept};
+use muster::collect::{Collector, News, Pace, Skews, Streams, Swept};
 use muster::config::Settings;
 use muster::routing::Router;
-use muster_http::ClientOptions;
+use muster::wiring::open_place;
+use muster_http::{Client, ClientOptions};
 use muster_microsoft::{Cloud as MicrosoftCloud, Microsoft, MicrosoftOptions, NationalCloud};
 use muster_model::{Clock, Purpose, Source, TenantId, TenantState};
 use muster_store::{
-    CursorState, DeliveryLimits, FinishedDelivery, InstanceId, KeyRing, MasterKey, NewTenant, OpenMode,
-    PollResult, SourceLease, SqlStore, Store,
+    CursorState, DeadLetterOrigin, DeliveryLimits, FinishedDelivery, InstanceId, KeyRing, MasterKey,
+    NewTenant, OpenMode, PollResult, SourceLease, SqlStore, Store,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,8 @@ const BODY_BYTES_MAX: usize = 2 << 20;
 /// The saved queries that histories have.
 pub(crate) const GRAPH_HUNT: &str = "graph_hunting/alerts";
 pub(crate) const XDR_HUNT: &str = "xdr_hunting/xdr-alerts";
+/// The stream that they have.
+pub(crate) const STREAM: &str = "streaming/blobs";
 
 /// What all histories share: an empty store, its key and the settings.
 pub(crate) struct Workshop {
@@ -68,6 +71,13 @@ impl Workshop {
             key_columns = ["AlertId"]
             every = "5m"
             api = "xdr"
+            [streams.blobs]
+            url = "s3://streamed/tenantId={{ tenant.id }}"
+            endpoint = "https://storage.example"
+            region = "eu-west-1"
+            access_key_id = { file = "app.secret" }
+            secret_access_key = { file = "app.secret" }
+            every = "5m"
             [sinks.archive]
             type = "file"
             path = "archive.ndjson"
@@ -138,7 +148,7 @@ impl Machine {
                 state: TenantState::Active,
             };
             let (id, since) = (new.id, new.since);
-            let hunts = plan.sources.iter().filter(|source| source.hunt().is_some());
+            let hunts = plan.sources.iter().filter(|source| source.is_named());
             let hunts = hunts.map(|source| (*source, since)).collect();
             let store = &machine.running().store;
             store.add_tenant(new, "the simulation", time.local()).await.expect("added");
@@ -165,6 +175,9 @@ impl Machine {
             body_bytes_max: BODY_BYTES_MAX,
             ..ClientOptions::default()
         };
+        let storage = Client::new(&client).expect("a client");
+        let open = open_place(&self.settings, &clock);
+        let open = move |place: &_, _| open(place, Some(storage.clone()));
         let options = MicrosoftOptions::new(MicrosoftCloud::national(NationalCloud::Global), client);
         let collector = Collector {
             store: Arc::clone(&store),
@@ -173,7 +186,7 @@ impl Machine {
             router: Router::new(self.settings.routes.clone()),
             settings: self.settings.collect.clone(),
             hunts: self.settings.hunts.clone(),
-            streams: Default::default(),
+            streams: Streams::new(self.settings.streams.clone(), Arc::new(open)),
             clock,
             instance,
             accepted: Arc::new(Notify::new()),
@@ -292,6 +305,17 @@ impl Machine {
             store.finish_deliveries(&lease, finished, None, now).await.expect("the store answers");
         }
         all
+    }
+
+    /// The dead letters of a source: whose, and what.
+    pub(crate) async fn letters(&self, source: Source) -> Vec<(String, String)> {
+        let letters = self.store().dead_letters(None, 10_000).await.expect("the store answers");
+        let mut found = Vec::new();
+        for letter in letters.into_iter().filter(|letter| letter.origin == DeadLetterOrigin::Source(source)) {
+            let body = self.store().dead_letter_body(letter.number).await.expect("a body");
+            found.push((letter.tenant.to_string(), String::from_utf8_lossy(&body).into_owned()));
+        }
+        found
     }
 
     /// Ends it and removes what it leaves.

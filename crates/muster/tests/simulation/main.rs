@@ -16,6 +16,7 @@ mod machine;
 mod plan;
 mod possible;
 mod shrink;
+mod storage;
 mod time;
 mod truth;
 mod witness;

@@ -8,6 +8,7 @@ use muster_model::Source;
 
 use crate::cloud::Kill;
 use crate::dice::Dice;
+use crate::storage::{self, BlobChange, StorageTrouble};
 
 /// A history.
 #[derive(Debug, Clone)]
@@ -35,6 +36,10 @@ pub(crate) enum Step {
     Sleep(Duration),
     /// A change of the world.
     Change(usize, Change),
+    /// A change of what lies in one tenant's stream.
+    Blobs(usize, BlobChange),
+    /// Things go wrong with the storage from now on.
+    Storage(StorageTrouble),
     /// Things go wrong from now on.
     Faults(Vec<Fault>),
     /// Everything goes right again.
@@ -117,6 +122,11 @@ impl Plan {
         if source == Source::SiemFeed && self.seed % 8 == 1 {
             self.alerts = 6_000;
         }
+        if source == Source::SiemFeed && self.seed % 8 == 3 {
+            self.alerts = 2_000;
+            let cut = Fault::new(Area::SiemFeed, FaultKind::TopLimit { most: FEED_CUT_AT, clamp: true });
+            self.steps.insert(0, Step::Faults(vec![cut]));
+        }
         for step in &mut self.steps {
             match step {
                 // The feed's time is when the service processed a record, which it never has in the future.
@@ -131,7 +141,8 @@ impl Plan {
             }
         }
         let (all, alerts, incidents) = match source {
-            Source::GraphAlerts | Source::GraphIncidents | Source::Streaming(_) => return,
+            Source::GraphAlerts | Source::GraphIncidents => return,
+            Source::Streaming(_) => return self.strike_storage(),
             Source::EndpointAlerts | Source::XdrIncidents => {
                 (Area::Defender, Area::EndpointAlerts, Area::XdrIncidents)
             }
@@ -142,6 +153,12 @@ impl Plan {
         for step in &mut self.steps {
             let Step::Faults(faults) = step else { continue };
             for fault in faults {
+                // Of one instant of the feed nobody knows whether it is all, where nothing else is beside it.
+                if let (Source::SiemFeed, FaultKind::TopLimit { most, clamp: true }) =
+                    (source, &mut fault.kind)
+                {
+                    *most = FEED_CUT_AT;
+                }
                 fault.area = match fault.area {
                     Area::Graph => all,
                     Area::GraphAlerts => alerts,
@@ -154,6 +171,19 @@ impl Plan {
 }
 
 impl Plan {
+    /// Trouble as often for a stream, whose rows lie in a storage: no token is needed for it, and it has no backfills.
+    fn strike_storage(&mut self) {
+        let mut dice = Dice::new(self.seed, 4);
+        for step in &mut self.steps {
+            *step = match step {
+                Step::Change(tenant, _) => Step::Blobs(*tenant, storage::random_change(&mut dice)),
+                Step::Faults(_) | Step::NoTokens(_) => Step::Storage(storage::random_trouble(&mut dice)),
+                Step::Backfill(..) => Step::Blobs(0, storage::random_change(&mut dice)),
+                _ => continue,
+            };
+        }
+    }
+
     /// Whether our clock is wrong by months at some time, and the server's wrong at some time as well.
     pub(crate) fn all_clocks_lie(&self) -> bool {
         let lies = |fault: &Fault| matches!(fault.kind, FaultKind::DateHeader { .. });
@@ -162,6 +192,9 @@ impl Plan {
         self.steps.iter().any(ours) && self.steps.iter().any(theirs)
     }
 }
+
+/// At how many detections the feed cuts in silence: more than there ever are at one instant.
+const FEED_CUT_AT: u32 = 250;
 
 fn step(dice: &mut Dice, tenants: usize, poll_interval: Duration) -> Step {
     match dice.below(100) {

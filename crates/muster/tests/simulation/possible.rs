@@ -13,7 +13,9 @@ const USUAL_SIZES: [u32; 5] = [10, 20, 25, 50, 100];
 /// The fault as it may be added to those in force; `None` where it may not.
 pub(crate) fn possible(fault: &Fault, in_force: &[Fault]) -> Option<Fault> {
     let mut fault = fault.clone();
-    if let FaultKind::TopLimit { most, clamp: true } = &mut fault.kind {
+    if let FaultKind::TopLimit { most, clamp: true } = &mut fault.kind
+        && fault.area != Area::SiemFeed
+    {
         let size = *most;
         *most = USUAL_SIZES.into_iter().rfind(|usual| *usual <= size).unwrap_or(USUAL_SIZES[0]);
     }
@@ -26,10 +28,11 @@ pub(crate) fn possible(fault: &Fault, in_force: &[Fault]) -> Option<Fault> {
 fn cuts_silently(fault: &Fault) -> bool {
     match fault.kind {
         FaultKind::MissingNextLink => true,
-        // More is never asked for than 500 alerts, 50 incidents of Graph and 100 of Defender XDR.
+        // More is never asked for than 500 alerts, 50 incidents of Graph and 100 of Defender XDR, and 1,000 of the feed.
         FaultKind::TopLimit { most, clamp: true } => match fault.area {
             Area::GraphIncidents => most < 50,
             Area::XdrIncidents => most < 100,
+            Area::SiemFeed => most < 1_000,
             _ => most < 500,
         },
         _ => false,

@@ -1,12 +1,15 @@
 //! The log of truth, as the emulated world wrote it when it changed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use muster_emulator::receivers::RecordKind;
 use muster_emulator::{GraphApi, TruthVersion};
 use muster_model::{Source, TenantId};
 use serde_json::Value;
+
+use crate::storage::Storage;
 
 /// A record's body, and what came with it of that which is not always there: the alerts of an incident, the evidence of
 /// an alert of Defender for Endpoint.
@@ -60,6 +63,12 @@ pub(crate) struct Version {
 pub(crate) struct Truth {
     /// The saved query that is asked in this history: its rows are what the log says of Graph's alerts.
     pub(crate) hunt: Option<Source>,
+    /// The stream that is read in this history: its rows are what the log of its storage says.
+    pub(crate) stream: Option<(Source, Arc<Storage>)>,
+    /// After how many changes of the storage that was read.
+    changes: Option<u64>,
+    /// The blobs that hold the rows.
+    blobs: Vec<String>,
     pub(crate) versions: Vec<Version>,
     by_id: HashMap<(TenantId, Source, String), Vec<usize>>,
     bodies: HashMap<usize, Value>,
@@ -72,6 +81,9 @@ pub(crate) struct Truth {
 impl Truth {
     /// Reads on in the log. What was there may have ended meanwhile; what a version says never changes.
     pub(crate) fn update(&mut self, api: &GraphApi) {
+        if let Some((source, storage)) = self.stream.clone() {
+            return self.update_rows(source, &storage);
+        }
         // Versions end only when others are made.
         if api.truth_len() == self.versions.len() {
             return;
@@ -110,6 +122,29 @@ impl Truth {
             }
             self.versions.push(Version { told, tenant, source, updated_at, place });
         }
+    }
+
+    fn update_rows(&mut self, source: Source, storage: &Storage) {
+        let Some((changes, rows)) = storage.rows_after(self.changes) else { return };
+        self.changes = Some(changes);
+        for (place, row) in rows.into_iter().enumerate() {
+            if let Some(version) = self.versions.get_mut(place) {
+                version.told = row.told;
+                continue;
+            }
+            let tenant = row.told.tenant.parse().expect("a GUID");
+            self.by_id.entry((tenant, source, row.told.id.clone())).or_default().push(place);
+            let content = Content::read(source, row.line.as_bytes()).expect("a row");
+            self.bodies.insert(place, content.body);
+            self.blobs.push(row.blob);
+            let updated_at = row.updated_at;
+            self.versions.push(Version { told: row.told, tenant, source, updated_at, place });
+        }
+    }
+
+    /// The blob that holds a row.
+    pub(crate) fn blob(&self, place: usize) -> Option<&str> {
+        self.blobs.get(place).map(String::as_str)
     }
 
     pub(crate) fn body(&self, place: usize) -> &Value {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 use muster_emulator::GraphApi;
-use muster_model::{Cursor, Hole, Reason, Source, TenantId};
+use muster_model::{BlobState, Cursor, Hole, Reason, Source, TenantId};
 use muster_store::{LedgerHour, SourceState};
 
 use crate::claims::{Claims, Held};
@@ -137,6 +137,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) state: &'a SourceState,
     pub(crate) asked: Vec<Asked>,
     pub(crate) killed: bool,
+    /// When it began, by Muster's clock.
+    pub(crate) began: Timestamp,
     pub(crate) now: Timestamp,
 }
 
@@ -206,7 +208,7 @@ impl Witness {
     }
 
     /// Nothing in the journal is invented, and nothing is there twice.
-    pub(crate) fn accepted(&mut self, api: &GraphApi, records: Vec<Accepted>) -> Checked {
+    pub(crate) fn accepted(&mut self, api: &GraphApi, records: Vec<Accepted>, now: Timestamp) -> Checked {
         if !records.is_empty() {
             self.update(api);
         }
@@ -215,8 +217,15 @@ impl Witness {
             let wrong =
                 |what: &str| Violation(format!("{source} {id} of {updated_at:?}: {what}: {body:.2000}"));
             let content = Content::read(source, body.as_bytes()).ok_or_else(|| wrong("no JSON"))?;
-            // A row has no id; the key that the settings name is the alert's.
-            let of_alert = content.body["AlertId"].as_str().filter(|_| source.hunt().is_some());
+            // A row has no id; the key that the settings name is the alert's. Those of streams are numbered.
+            let of_alert = match source.stream() {
+                Some(_) => content.body["properties"]["ReportId"].as_str(),
+                None => content.body["AlertId"].as_str().filter(|_| source.hunt().is_some()),
+            };
+            let named = content.body["properties"]["AlertId"].as_str();
+            if named.is_some_and(|named| named != id) {
+                return Err(wrong("an alert of a stream is not known by its id"));
+            }
             let id = of_alert.map_or_else(|| id.clone(), str::to_owned);
             let Some(version) = self.truth.find(tenant, source, &id, &content.body) else {
                 return Err(wrong("the journal holds what never was"));
@@ -232,7 +241,9 @@ impl Witness {
                 }
             }
             let updated_at = version.updated_at;
-            self.claims.came((tenant, source), updated_at, version.told.visible_from);
+            // A row that is still cut may be whole before its blob is.
+            let shown_at = version.told.visible_from.min(now);
+            self.claims.came((tenant, source), updated_at, shown_at);
             for &place in self.truth.places(tenant, source, &id) {
                 let says_this = self.truth.versions[place].updated_at == updated_at
                     && self.truth.body(place) == &content.body;
@@ -259,13 +270,32 @@ impl Witness {
 
     /// What a turn claims.
     pub(crate) fn turn(&mut self, api: &GraphApi, turn: Turn<'_>) -> Checked {
-        let Turn { key, before, after, state, asked, killed, now } = turn;
+        let Turn { key, before, after, state, asked, killed, began, now } = turn;
         self.counts.turns += 1;
         self.counts.failures += u64::from(state.failures > 0);
         if state.last_error.as_deref().is_some_and(|error| error.contains("a fault of Muster")) {
             return Err(Violation(format!("{} made the program fail", key.1)));
         }
         let reading = self.readings.entry(key).or_default();
+        if key.1.stream().is_some() {
+            let caught_up = !killed && state.last_success_at != reading.last_success_at;
+            reading.last_success_at = state.last_success_at;
+            if let Some(first) = asked.first() {
+                self.claims.stream_read(key, began, first.at, now);
+            }
+            if caught_up {
+                let Some(first) = asked.first() else {
+                    return Err(Violation(format!("{} counts as read though nothing was listed", key.1)));
+                };
+                // Whatever lies there is read, of whatever time it is.
+                let round = Round { from: Timestamp::MIN, began: first.at, ended: now };
+                reading.rounds.push(round);
+                self.counts.rounds += 1;
+                self.update(api);
+                self.round(key, round, after, state, killed)?;
+            }
+            return self.status(key, after, state, killed, now);
+        }
         if let Some(first) = asked.first() {
             let since = *reading.healing_since.get_or_insert(first.at);
             for hole in before.holes() {
@@ -329,7 +359,7 @@ impl Witness {
                 continue;
             }
             let lost = |how: &str| Err(Violation(format!("{} {how}", described(version))));
-            if version.updated_at < after.complete_up_to() {
+            if key.1.stream().is_none() && version.updated_at < after.complete_up_to() {
                 return lost("is missing though all is claimed up to later");
             }
             // A kill came before the status could be written down.
@@ -364,9 +394,13 @@ impl Witness {
         state: &SourceState,
         killed: bool,
     ) -> Checked {
-        let incomplete = !after.holes().is_empty() || after.plan().partial.is_some();
+        let is_stream = key.1.stream().is_some();
+        let (blobs, blobs_missing) = (after.blobs(), after.blobs_missing());
+        let incomplete =
+            !after.holes().is_empty() || after.plan().partial.is_some() || blobs_missing.is_some();
         self.counts.incomplete += u64::from(incomplete);
-        let complete_up_to = after.complete_up_to();
+        // Of a stream only the ledger claims anything, hour by hour.
+        let complete_up_to = if is_stream { Timestamp::MIN } else { after.complete_up_to() };
         for version in self.truth.versions.iter().filter(|version| (version.tenant, version.source) == key) {
             let readable = version.told.is_visible_throughout(round.began, round.ended);
             if !readable || version.updated_at < round.from {
@@ -386,7 +420,13 @@ impl Witness {
                 hole.from <= version.updated_at && hole.to.is_none_or(|to| version.updated_at < to)
             });
             let partial = after.plan().partial.as_ref().is_some_and(|part| part.from <= version.updated_at);
-            if !told && !partial {
+            // Of a blob that is known to have trouble.
+            let in_trouble =
+                is_stream
+                    && self.truth.blob(version.place).and_then(|name| blobs.of(name)).is_some_and(|read| {
+                        matches!(read.state, BlobState::Cut(_) | BlobState::Unreadable(..))
+                    });
+            if !told && !partial && !in_trouble {
                 return Err(lost("was readable throughout a complete round and is missing, silently"));
             }
             if !killed && state.last_error.is_none() {
@@ -444,7 +484,8 @@ impl Witness {
                 && version.updated_at >= swept_from
                 && end.now.duration_since(told.visible_from) > SWEPT_WITHIN
                 && end.now.duration_since(version.updated_at) < SWEPT_BACK;
-            if late && !healed {
+            // Whatever lies in a stream is looked at in each turn.
+            if late && !healed && version.source.stream().is_none() {
                 continue;
             }
             if !self.held.contains(&version.place) {

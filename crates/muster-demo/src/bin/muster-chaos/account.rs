@@ -9,6 +9,7 @@ use muster_emulator::Tenant;
 use muster_emulator::receivers::{Produced, ReceiverTally, RecordKind};
 use serde::Serialize;
 
+use crate::content::Again;
 use crate::plan::{Disaster, Receiver};
 
 /// What came longer than this before the second copy's request may still have been in flight: a sink's time-out, and what a
@@ -76,6 +77,8 @@ pub(crate) struct Seen {
     pub(crate) tally: ReceiverTally,
     /// When copies came, where the receiver knows.
     pub(crate) copies: Vec<Copy>,
+    /// What came again by tenant, where contents can be read and compared.
+    pub(crate) again: Option<BTreeMap<String, Again>>,
 }
 
 /// All that the account is drawn from.
@@ -106,6 +109,10 @@ pub(crate) struct Numbers {
     pub(crate) given_up: u64,
     /// Copies of versions beyond the first of each.
     pub(crate) doubled: u64,
+    /// Incidents that came without their alerts, and again with them: no copies where contents can be compared, and among them
+    /// elsewhere.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) completed: u64,
     /// What struck between the first and the next copy.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) doubled_by: BTreeMap<&'static str, u64>,
@@ -178,13 +185,17 @@ impl Account {
             let part = |seen: &Seen| {
                 let counted = seen.tally.tenants.get(&tenant.id).copied().unwrap_or_default();
                 let missing = counted.lost;
+                let again =
+                    seen.again.as_ref().map(|again| again.get(&tenant.id).copied().unwrap_or_default());
+                let doubled = again.map_or(counted.doubled, |again| again.doubled);
                 let numbers = Numbers {
                     produced,
                     delivered: produced.saturating_sub(missing),
                     lost: if offboarded { 0 } else { missing },
                     given_up: if offboarded { missing } else { 0 },
-                    doubled: counted.doubled,
-                    doubled_by: causes(seen, &tenant.id, counted.doubled, evidence.struck),
+                    doubled,
+                    completed: again.map_or(0, |again| again.completed),
+                    doubled_by: causes(seen, &tenant.id, doubled, evidence.struck),
                 };
                 (seen.sink, numbers)
             };
@@ -230,6 +241,10 @@ impl Account {
                 part.promise
             )
             .unwrap_or_default();
+            if of.completed > 0 {
+                let what = "incidents came without their alerts, and again with them";
+                writeln!(text, "{:<13} {} {what}", "", of.completed).unwrap_or_default();
+            }
             for (cause, count) in &of.doubled_by {
                 writeln!(text, "{:<13} {count} doubled: {cause}", "").unwrap_or_default();
             }
@@ -276,6 +291,7 @@ impl SinkPart {
             numbers.lost += part.lost;
             numbers.given_up += part.given_up;
             numbers.doubled += part.doubled;
+            numbers.completed += part.completed;
             for (cause, count) in &part.doubled_by {
                 *numbers.doubled_by.entry(cause).or_default() += count;
             }
@@ -318,13 +334,16 @@ fn causes(seen: &Seen, tenant: &str, doubled: u64, struck: &[Struck]) -> BTreeMa
     let mut explained = 0;
     for copy in seen.copies.iter().filter(|copy| copy.tenant == tenant) {
         let cause = seen.sink.receiver().and_then(|receiver| {
-            let between = struck.iter().filter(|struck| {
-                struck.disaster.may_double(receiver)
-                    && struck.from <= copy.again
-                    && struck.to + ECHO >= copy.first
-            });
-            // Of several, the one that began last.
-            between.max_by_key(|struck| struck.from).map(|struck| struck.disaster.kind())
+            let last = |may: fn(Disaster, Receiver) -> bool| {
+                let between = struck.iter().filter(|struck| {
+                    may(struck.disaster, receiver)
+                        && struck.from <= copy.again
+                        && struck.to + ECHO >= copy.first
+                });
+                // Of several, the one that began last.
+                between.max_by_key(|struck| struck.from).map(|struck| struck.disaster.kind())
+            };
+            last(Disaster::may_double).or_else(|| last(|disaster, _| disaster.may_tell_in_parts()))
         });
         *causes.entry(cause.unwrap_or(NOTHING)).or_default() += 1;
         explained += 1;
@@ -378,7 +397,7 @@ mod tests {
     }
 
     fn at(sink: Sink, counted: &[(&str, u64, u64, u64)]) -> Seen {
-        Seen { sink, tally: tally(counted), copies: Vec::new() }
+        Seen { sink, tally: tally(counted), copies: Vec::new(), again: None }
     }
 
     #[test]
@@ -401,6 +420,19 @@ mod tests {
         let mut unknown = at(Sink::Splunk, &[("a", 2, 0, 0), ("b", 1, 0, 0)]);
         unknown.tally.unknown = 1;
         assert!(!account(vec![unknown], &[], &[]).is_clean());
+    }
+
+    #[test]
+    fn where_contents_are_compared_they_decide() {
+        let with = |again| {
+            let mut seen = at(Sink::File, &[("a", 4, 0, 2), ("b", 1, 0, 0)]);
+            seen.again = Some(BTreeMap::from([("a".to_owned(), again)]));
+            account(vec![seen], &[], &[])
+        };
+        let completed = with(Again { doubled: 0, completed: 2 });
+        assert!(completed.is_clean());
+        assert_eq!(completed.sinks[0].numbers.completed, 2);
+        assert!(!with(Again { doubled: 1, completed: 1 }).is_clean());
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) struct Disk {
 
 /// As large as it needs: memory is taken only for what is in it.
 const ROOMY: &str = "8g";
+/// How many pages a full disk still takes.
+const FEW_PAGES: u64 = 16;
 
 impl Disk {
     /// A new disk at this folder.
@@ -23,12 +25,12 @@ impl Disk {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Leaves no room for another page of four kilobytes, or makes room again.
+    /// Leaves room for a few pages only, or makes room again.
     pub(crate) async fn fill(&self, full: bool) -> anyhow::Result<()> {
         let size = if full {
             let used = rustix::fs::statvfs(&self.folder)?;
-            // Smaller than what is there is refused.
-            format!("{}", (used.f_blocks - used.f_bfree).max(1) * used.f_frsize)
+            // Smaller than what is there is refused, and somebody may be writing.
+            format!("{}", (used.f_blocks - used.f_bfree + FEW_PAGES) * used.f_frsize)
         } else {
             ROOMY.to_owned()
         };

@@ -7,6 +7,7 @@
 //! and 2 where the run itself failed.
 
 mod account;
+mod content;
 mod database;
 mod disk;
 mod link;
@@ -17,7 +18,7 @@ mod plan;
 mod process;
 mod stage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -75,6 +76,9 @@ struct Args {
     /// program.
     #[arg(long, value_name = "PATH")]
     upgrade_to: Option<PathBuf>,
+    /// Of the plan, only disasters of this kind, in the words of the account (`node killed`); may be told several times.
+    #[arg(long, value_name = "KIND")]
+    only: Vec<String>,
     /// Print which disasters would strike when, and run nothing.
     #[arg(long)]
     plan: bool,
@@ -191,7 +195,13 @@ fn main() -> ExitCode {
 
 /// Whether every promise was kept.
 async fn chaos(args: &Args) -> anyhow::Result<bool> {
-    let steps = plan::plan(args.store, args.all_tenants(), args.lasts(), args.seed);
+    let mut steps = plan::plan(args.store, args.all_tenants(), args.lasts(), args.seed);
+    let kinds: BTreeSet<&str> = steps.iter().map(|step| step.disaster.kind()).collect();
+    if let Some(unknown) = args.only.iter().find(|only| !kinds.contains(only.as_str())) {
+        let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
+        bail!("there is no disaster `{unknown}` in this plan, but {kinds}");
+    }
+    steps.retain(|step| args.only.is_empty() || args.only.iter().any(|only| only == step.disaster.kind()));
     if args.plan {
         for step in &steps {
             println!("{:>8.1} s  {:>3} s  {}", step.at.as_secs_f64(), step.lasts.as_secs(), step.disaster);

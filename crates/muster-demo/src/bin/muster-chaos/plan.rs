@@ -370,6 +370,13 @@ impl Disaster {
     }
 }
 
+impl Disaster {
+    /// Whether it may keep the alerts of an incident back, so that the incident comes without them, and later with them.
+    pub(crate) fn may_tell_in_parts(self) -> bool {
+        matches!(self, Self::Microsoft(_))
+    }
+}
+
 impl fmt::Display for Disaster {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::account::{Copy, Seen, Sink, Struck};
+use crate::content::ByContent;
 use crate::database::Database;
 use crate::disk::Disk;
 use crate::link::{Link, Way};
@@ -461,7 +462,7 @@ impl Stage {
                 again: since(double.again),
                 tenant: double.tenant,
             });
-            Seen { sink, tally: tally.unwrap_or_default(), copies: copies.collect() }
+            Seen { sink, tally: tally.unwrap_or_default(), copies: copies.collect(), again: None }
         };
         vec![of(Sink::Splunk, Receiver::Splunk), of(Sink::Syslog, Receiver::Syslog)]
     }
@@ -475,21 +476,26 @@ impl Stage {
             }
             tally => tally?,
         };
-        let objects = self.tally_objects(produced)?;
-        for (sink, tally) in [(Sink::File, archive), (Sink::ObjectStore, objects)] {
-            seen.push(Seen { sink, tally, copies: Vec::new() });
+        let mut in_archive = ByContent::default();
+        if self.archive().is_file() {
+            in_archive.read(BufReader::new(File::open(self.archive())?))?;
         }
-        Ok(seen)
-    }
-
-    fn tally_objects(&self, produced: &[Produced]) -> anyhow::Result<ReceiverTally> {
         let mut objects = Vec::new();
         files_below(&self.objects(), &mut objects)?;
-        let opened = objects.iter().map(|object| {
-            let unpacked = zstd::stream::read::Decoder::new(File::open(object)?)?;
-            Ok(BufReader::new(unpacked))
-        });
-        Ok(tally_lines("object_store", opened, produced)?)
+        let unpacked = |object: &PathBuf| -> io::Result<_> {
+            Ok(BufReader::new(zstd::stream::read::Decoder::new(File::open(object)?)?))
+        };
+        let mut in_objects = ByContent::default();
+        for object in &objects {
+            in_objects.read(unpacked(object)?)?;
+        }
+        let objects = tally_lines("object_store", objects.iter().map(unpacked), produced)?;
+        for (sink, tally, contents) in
+            [(Sink::File, archive, in_archive), (Sink::ObjectStore, objects, in_objects)]
+        {
+            seen.push(Seen { sink, tally, copies: Vec::new(), again: Some(contents.again()) });
+        }
+        Ok(seen)
     }
 
     /// Puts an object there a second time, as a sink that breaks its promise would.

@@ -91,7 +91,7 @@ impl Deliverer {
                 Ok(StepOutcome::Delivered | StepOutcome::Retry) => {}
                 Ok(StepOutcome::Idle) => {
                     // One that is down is tried again also while nothing is owed to it.
-                    if !self.sink.is_open().await {
+                    if self.sink.is_wanted().await {
                         self.sink.get().await.ok();
                     }
                     let wait = self.idle_wait().await;
@@ -120,6 +120,7 @@ impl Deliverer {
     pub async fn step(&self) -> Result<StepOutcome, StoreError> {
         // Where several nodes share the store, a sink is one's at a time.
         if !self.store.holds_sink(self.instance, &self.name).await? {
+            self.sink.leave_to_another().await;
             return Ok(StepOutcome::Idle);
         }
         let now = self.clock.now();

@@ -1,5 +1,6 @@
 //! A sink that may not be there yet. One that cannot be opened (its folder is gone, its CA file is no PEM, its secret cannot
 //! be read) is down with its reason: everything else runs, what is owed to it waits, and it is tried again until it opens.
+//! Where several nodes share the store, one that has files of its own is open only on the node that delivers to it.
 
 use std::sync::Arc;
 
@@ -26,13 +27,20 @@ pub struct SinkHandle {
     clock: Arc<dyn Clock>,
     /// Whether nothing depends on it.
     is_shadow: bool,
+    /// Whether it has files that one process at a time may have open.
+    keeps_files: bool,
     state: Mutex<State>,
 }
 
 enum State {
     Untried,
     Open(Arc<Sink>),
-    Down { reason: String, tried_at: Timestamp },
+    Down {
+        reason: String,
+        tried_at: Timestamp,
+    },
+    /// Another node delivers to it.
+    Elsewhere,
     Closed,
 }
 
@@ -44,13 +52,20 @@ impl SinkHandle {
         troubles: Troubles,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { name, open, store, troubles, clock, is_shadow: false, state: Mutex::new(State::Untried) }
+        let state = Mutex::new(State::Untried);
+        Self { name, open, store, troubles, clock, is_shadow: false, keeps_files: false, state }
     }
 
     /// The same of a sink on which nothing depends, if it is one.
     #[must_use]
     pub fn as_shadow(self, is_shadow: bool) -> Self {
         Self { is_shadow, ..self }
+    }
+
+    /// The same of a sink with files that one process at a time may have open, if it is one.
+    #[must_use]
+    pub fn keeping_files(self, keeps_files: bool) -> Self {
+        Self { keeps_files, ..self }
     }
 
     /// The sink; or why there is none, as it was found at most a few seconds ago.
@@ -64,7 +79,7 @@ impl SinkHandle {
             State::Down { reason, tried_at } if now >= *tried_at && now.duration_since(*tried_at) < AGAIN => {
                 return Err(reason.clone());
             }
-            State::Untried | State::Down { .. } => {}
+            State::Untried | State::Down { .. } | State::Elsewhere => {}
         }
         let open = Arc::clone(&self.open);
         // Disks may be slow, and programs that give secrets slower.
@@ -130,6 +145,23 @@ impl SinkHandle {
     /// Whether it is open now.
     pub async fn is_open(&self) -> bool {
         matches!(*self.state.lock().await, State::Open(_))
+    }
+
+    /// Whether it is to be opened also while nothing is owed to it.
+    pub async fn is_wanted(&self) -> bool {
+        matches!(*self.state.lock().await, State::Untried | State::Down { .. })
+    }
+
+    /// Another node delivers to it: that one must be able to open its files.
+    pub async fn leave_to_another(&self) {
+        let mut state = self.state.lock().await;
+        if !self.keeps_files || matches!(*state, State::Elsewhere | State::Closed) {
+            return;
+        }
+        if let State::Open(sink) = std::mem::replace(&mut *state, State::Elsewhere) {
+            sink.close().await;
+        }
+        self.troubles.set(&format!("sink {}", self.name), None);
     }
 
     /// Tells the log what is new, and the heartbeat what is so.

@@ -66,8 +66,11 @@ impl Parts {
         let mut deliverers = Vec::new();
         for (name, sink) in &settings.sinks {
             let handle = sink_handle(&settings_at_hand, name, store, (clock, troubles));
-            // At once, so that the log tells at the start what is down.
-            handle.get().await.ok();
+            // At once, so that the log tells at the start what is down; files are of the node that delivers to them.
+            match sink.keeps_files() && !store.holds_sink(instance, name).await? {
+                true => handle.leave_to_another().await,
+                false => drop(handle.get().await),
+            }
             let (name, workers) = (name.clone(), sink.any().concurrency());
             let (store, clock, accepted) = (Arc::clone(store), Arc::clone(clock), Arc::clone(&accepted));
             let told = Arc::clone(told);
@@ -330,6 +333,7 @@ pub fn sink_handle(
     let (settings, sink) = (Arc::clone(settings), name.to_owned());
     let (for_sink, its_store) = (Arc::clone(clock), Arc::clone(store));
     let is_shadow = settings.sink_keys.get(name).is_some_and(|keys| keys.shadow);
+    let keeps_files = settings.sinks.get(name).is_some_and(SinkSettings::keeps_files);
     let open = move || match settings.sinks.get(&sink) {
         None => Err("it is not in the settings".to_owned()),
         Some(found) => {
@@ -337,7 +341,9 @@ pub fn sink_handle(
         }
     };
     let (name, open) = (name.to_owned(), Arc::new(open));
-    SinkHandle::new(name, open, Arc::clone(store), troubles.clone(), Arc::clone(clock)).as_shadow(is_shadow)
+    SinkHandle::new(name, open, Arc::clone(store), troubles.clone(), Arc::clone(clock))
+        .as_shadow(is_shadow)
+        .keeping_files(keeps_files)
 }
 
 /// Makes a sink. Connects to nothing yet; a file is opened. What is wrong is said in words for the operator. An app whose

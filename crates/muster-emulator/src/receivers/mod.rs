@@ -29,5 +29,5 @@ pub use hec::DoubledEvents;
 pub use ingest::{INGEST_RULE, INGEST_STREAM, IngestTally};
 pub use produced::{Produced, RecordKind};
 pub use running::{HecConfig, Receivers, ReceiversConfig, StartReceiverError, SyslogConfig};
-pub use tally::{ReceiverTally, TenantTally, tally_file};
+pub use tally::{Double, ReceiverTally, TenantTally, tally_file, tally_lines};
 pub use tokens::HecTokenTally;

@@ -17,7 +17,7 @@ use super::hec::{self, DoubledEvents, Hec};
 use super::ingest::{self, Ingest, IngestTally};
 use super::produced::Produced;
 use super::syslog;
-use super::tally::{Ledger, ProducedIndex, ReceiverTally};
+use super::tally::{Double, Ledger, ProducedIndex, ReceiverTally};
 use super::tokens::HecTokenTally;
 use super::wire::{self, FaultSeen, accept_connections};
 
@@ -183,6 +183,13 @@ impl Receivers {
         }
     }
 
+    /// Makes one receiver behave again.
+    pub fn clear_fault(&self, receiver: ReceiverName) {
+        if let Some(receiver) = self.find(receiver) {
+            receiver.fault.send_replace(None);
+        }
+    }
+
     /// Makes all receivers behave again.
     pub fn clear_faults(&self) {
         for receiver in &self.running {
@@ -243,6 +250,11 @@ impl Receivers {
             .iter()
             .map(|receiver| lock(&receiver.ledger).compare(receiver.name.to_string(), &produced))
             .collect()
+    }
+
+    /// When what came more than once at a receiver came; of the first hundred thousand copies.
+    pub fn doubles(&self, receiver: ReceiverName) -> Vec<Double> {
+        self.find(receiver).map(|receiver| lock(&receiver.ledger).doubles().to_vec()).unwrap_or_default()
     }
 
     /// Resets the open connections, stops listening and waits until that is done.

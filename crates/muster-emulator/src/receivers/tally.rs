@@ -8,14 +8,18 @@ use std::fs::File;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::identify::{SeenRecord, Sighting, identify_line};
 use super::produced::{Produced, RecordKind};
 
 /// How many lost records a tally names.
 const LOST_EXAMPLES_MAX: usize = 10;
+/// Of how many copies a receiver remembers when they came.
+const DOUBLES_MAX: usize = 100_000;
 /// A longer line of a file is not searched for a record.
 const LINE_BYTES_MAX: u64 = 64 << 20;
 
@@ -90,6 +94,25 @@ pub fn tally_file(path: &Path, produced: &[Produced]) -> io::Result<ReceiverTall
     Ok(ledger.compare(path.display().to_string(), &ProducedIndex::new(produced)))
 }
 
+/// Tallies lines of several files that a client wrote, however they were packed: as [`tally_file`] does, told apart line by
+/// line. `name` is what the tally is called by.
+///
+/// # Errors
+///
+/// If one of them cannot be read.
+pub fn tally_lines<R: BufRead>(
+    name: &str,
+    files: impl IntoIterator<Item = io::Result<R>>,
+    produced: &[Produced],
+) -> io::Result<ReceiverTally> {
+    let mut ledger = Ledger::default();
+    for file in files {
+        ledger.record_lines(file?)?;
+    }
+    ledger.in_use();
+    Ok(ledger.compare(name.to_owned(), &ProducedIndex::new(produced)))
+}
+
 fn rotated_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let (folder, stem) = if path.is_dir() {
         (path, "".as_ref())
@@ -113,9 +136,22 @@ fn rotated_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// A copy of a version beyond the first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Double {
+    /// The tenant's id.
+    pub tenant: String,
+    /// When the version came first.
+    pub first: Instant,
+    /// When it came again.
+    pub again: Instant,
+}
+
 /// All that one receiver remembers.
-#[derive(Default)]
 pub(super) struct Ledger {
+    began: Instant,
+    /// The first of the copies.
+    doubles: Vec<Double>,
     versions: HashMap<Fingerprint, Copies, BuildHasherDefault<FirstWord>>,
     tenants: HashMap<String, TenantCount>,
     used: bool,
@@ -125,11 +161,13 @@ pub(super) struct Ledger {
     incident_alerts: u64,
 }
 
-/// How often a version came, and in which request first.
+/// How often a version came, and when and in which request first.
 #[derive(Clone, Copy, Default)]
 struct Copies {
     count: u32,
     first_request: u32,
+    /// Milliseconds after the ledger began: there are millions of these.
+    first_ms: u32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -138,7 +176,28 @@ struct TenantCount {
     doubled: u64,
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            doubles: Vec::new(),
+            versions: HashMap::default(),
+            tenants: HashMap::new(),
+            used: false,
+            received: 0,
+            unreadable: 0,
+            incomplete: 0,
+            incident_alerts: 0,
+        }
+    }
+}
+
 impl Ledger {
+    /// When copies came, of the first hundred thousand.
+    pub(super) fn doubles(&self) -> &[Double] {
+        &self.doubles
+    }
+
     /// Somebody has connected, or sent something.
     pub(super) fn in_use(&mut self) {
         self.used = true;
@@ -173,8 +232,14 @@ impl Ledger {
         let copies = self.versions.entry(version).or_default();
         copies.count = copies.count.saturating_add(1);
         let is_copy = copies.count > 1;
+        let now = self.began.elapsed();
         if !is_copy {
             copies.first_request = request;
+            copies.first_ms = u32::try_from(now.as_millis()).unwrap_or(u32::MAX);
+        } else if self.doubles.len() < DOUBLES_MAX {
+            let first = self.began + Duration::from_millis(copies.first_ms.into());
+            let tenant = record.tenant.clone().into_owned();
+            self.doubles.push(Double { tenant, first, again: self.began + now });
         }
         let first_request = copies.first_request;
         let doubled = u64::from(is_copy);
@@ -375,6 +440,21 @@ mod tests {
         let tenants =
             [("t", tenant(3, 0, 2)), ("u", tenant(2, 0, 0)), ("v", tenant(0, 1, 0)), ("w", tenant(1, 0, 0))];
         assert_eq!(tally.tenants, tenants.map(|(name, tally)| (name.to_owned(), tally)).into());
+    }
+
+    #[test]
+    fn a_copy_is_told_with_its_tenant_and_when_both_came() {
+        let mut ledger = Ledger::default();
+        let record = |id: &'static str| {
+            let tenant = "t".into();
+            Sighting::Record(SeenRecord { tenant, kind: RecordKind::Alert, id: id.into(), updated_ms: 1 })
+        };
+        for id in ["a", "b", "a"] {
+            ledger.record(&record(id));
+        }
+        let [double] = ledger.doubles() else { panic!("{:?}", ledger.doubles()) };
+        assert_eq!(double.tenant, "t");
+        assert!(ledger.began <= double.first && double.first <= double.again);
     }
 
     #[test]

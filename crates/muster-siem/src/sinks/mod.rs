@@ -145,6 +145,12 @@ impl SinkSettings {
         }
     }
 
+    /// Whether it has files of its own, which one process at a time may have open.
+    #[must_use]
+    pub fn keeps_files(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+
     /// What every section can be asked.
     #[must_use]
     pub fn any(&self) -> &dyn Settings {

@@ -4,13 +4,13 @@
 -- Texts are compared byte by byte, as SQLite compares them.
 
 -- What SQLite has and PostgreSQL has not, so that the tables' statements are written once.
-CREATE FUNCTION json_each(json TEXT) RETURNS TABLE (key BIGINT, value TEXT)
+CREATE FUNCTION json_each(document TEXT) RETURNS TABLE (key BIGINT, value TEXT)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE ROWS 100
     AS $$ SELECT place - 1, item FROM json_array_elements_text($1::json) WITH ORDINALITY AS items (item, place) $$;
-CREATE FUNCTION json_item(json TEXT, place INT) RETURNS TEXT LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+CREATE FUNCTION json_item(document TEXT, place INT) RETURNS TEXT LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$ SELECT $1::json ->> $2 $$;
 CREATE OPERATOR ->> (LEFTARG = TEXT, RIGHTARG = INT, FUNCTION = json_item);
-CREATE FUNCTION json_at_path(json TEXT, path TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+CREATE FUNCTION json_at_path(document TEXT, path TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$ SELECT jsonb_path_query_first($1::jsonb, $2::jsonpath) #>> '{}' $$;
 CREATE OPERATOR ->> (LEFTARG = TEXT, RIGHTARG = TEXT, FUNCTION = json_at_path);
 CREATE FUNCTION json_of(TEXT[]) RETURNS TEXT LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -33,19 +33,38 @@ struct Server {
     thread: JoinHandle<()>,
 }
 
-/// The folder of the programs; none where they are not installed, which the test says, or which fails it.
+/// The folder of the programs: what `MUSTER_POSTGRES` names, or else the newest that is installed. None where they are not,
+/// which the test says, or which fails it.
 fn programs() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
-    folders.retain(|folder| folder.join("initdb").is_file());
-    folders.sort();
-    let found = folders.pop();
+    if let Some(named) = environment("MUSTER_POSTGRES") {
+        return Some(PathBuf::from(named));
+    }
+    let found = installed("initdb");
     if found.is_none() {
         let missing = "PostgreSQL is not installed; .ci/install-peers installs it";
         assert!(environment("MUSTER_REQUIRE_PEERS").is_none_or(|value| value != "1"), "{missing}");
         println!("skipped: {missing}");
     }
     found
+}
+
+/// The folder of the newest version that is installed with this program.
+fn installed(program: &str) -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    folders.retain(|folder| folder.join(program).is_file());
+    folders.sort();
+    folders.pop()
+}
+
+/// A client's program: of the servers' version where it comes with it, otherwise of the one that is installed.
+fn client(program: &str) -> PathBuf {
+    let own = programs().expect("they were there").join(program);
+    if own.is_file() {
+        own
+    } else {
+        installed(program).expect("PostgreSQL's clients are installed").join(program)
+    }
 }
 
 /// A command as a user that PostgreSQL runs as: never as root.
@@ -58,6 +77,12 @@ fn as_nobody(program: &Path) -> Command {
     command.args(["--pdeathsig=INT", "--"]).arg(program);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
+}
+
+/// Whether a program's help names this option.
+fn knows(program: &Path, option: &str) -> bool {
+    let help = Command::new(program).arg("--help").output().expect("it starts");
+    String::from_utf8_lossy(&help.stdout).contains(option)
 }
 
 fn run(command: &mut Command) {
@@ -88,11 +113,13 @@ impl Cluster {
             run(Command::new("chown").arg("postgres").arg(folder.path()));
         }
         let data = folder.path().join("data");
-        run(as_nobody(&programs.join("initdb"))
-            .args(["-U", "admin", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"])
-            .arg(&data)
-            // Not bytewise, so that what depends on the order of texts shows.
-            .args(["--locale=C", "--icu-locale=en", "--locale-provider=icu"]));
+        let mut initdb = as_nobody(&programs.join("initdb"));
+        initdb.args(["-U", "admin", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C", "-D"]).arg(&data);
+        // Not bytewise, so that what depends on the order of texts shows; version 14 cannot.
+        if knows(&programs.join("initdb"), "--locale-provider") {
+            initdb.args(["--icu-locale=en", "--locale-provider=icu"]);
+        }
+        run(&mut initdb);
         let mut cluster = Self { folder, port: free_port(), server: None };
         cluster.run_server(settings);
         cluster.sql("postgres", "CREATE USER muster");
@@ -105,14 +132,44 @@ impl Cluster {
         let folder = tempfile::tempdir().expect("a folder");
         let standby = Self { folder, port: free_port(), server: None };
         standby.own(standby.folder.path());
-        run(as_nobody(&programs().expect("they were there").join("pg_basebackup"))
-            .args(["-h", "127.0.0.1", "-U", "admin", "-R", "-c", "fast", "--no-sync", "-p"])
-            .arg(self.port.to_string())
-            .arg("-D")
-            .arg(standby.folder.path().join("data")));
+        let data = standby.folder.path().join("data");
+        let copier = programs().expect("they were there").join("pg_basebackup");
+        if copier.is_file() {
+            run(as_nobody(&copier)
+                .args(["-h", "127.0.0.1", "-U", "admin", "-R", "-c", "fast", "--no-sync", "-p"])
+                .arg(self.port.to_string())
+                .arg("-D")
+                .arg(data));
+        } else {
+            self.copy_by_hand(&data);
+        }
         let mut standby = standby;
         standby.run_server(&["fsync=off"]);
         standby
+    }
+
+    /// What `pg_basebackup` does, which refuses servers that are newer than itself.
+    fn copy_by_hand(&self, to: &Path) {
+        let (from, label) = (self.folder.path().join("data"), to.join("backup_label"));
+        let (from, to, label) = (from.display(), to.display(), label.display());
+        let has = |function: &str| {
+            format!("SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = '{function}') AS is_new \\gset\n")
+        };
+        let script = format!(
+            "{}\\if :is_new\nSELECT pg_backup_start('copy', true);\n\\else\nSELECT pg_start_backup('copy', true, false);\n\\endif\n\
+             \\! cp -a {from} {to}\n\\o {label}\n\
+             \\if :is_new\nSELECT labelfile FROM pg_backup_stop();\n\\else\nSELECT labelfile FROM pg_stop_backup(false);\n\\endif\n\
+             \\o\n\\! rm -f {to}/postmaster.pid\n\\! touch {to}/standby.signal\n\
+             \\! echo \"primary_conninfo = 'host=127.0.0.1 port={} user=admin'\" >> {to}/postgresql.auto.conf\n\
+             \\! chown --reference={to}/PG_VERSION {to}/standby.signal {label}\n",
+            has("pg_backup_start"),
+            self.port
+        );
+        let file = self.folder.path().join("copy.sql");
+        std::fs::write(&file, script).expect("written");
+        let mut psql = Command::new(client("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "admin", "-p"]);
+        run(psql.arg(self.port.to_string()).args(["-d", "postgres", "-f"]).arg(file).stdout(Stdio::null()));
     }
 
     /// Has a folder belong to the server's user.
@@ -143,7 +200,7 @@ impl Cluster {
         });
         let child = started.recv().expect("it started");
         self.server = Some(Server { child, stop, thread });
-        let ready = programs.join("pg_isready");
+        let ready = client("pg_isready");
         for _ in 0..600 {
             let asked = Command::new(&ready)
                 .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
@@ -178,7 +235,7 @@ impl Cluster {
 
     /// What runs it.
     pub(crate) fn psql(&self, database: &str, sql: &str) -> Command {
-        let mut command = Command::new(programs().expect("they were there").join("psql"));
+        let mut command = Command::new(client("psql"));
         command
             .args(["-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "admin", "-p"])
             .arg(self.port.to_string())

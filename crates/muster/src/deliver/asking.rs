@@ -81,6 +81,7 @@ impl Deliverer {
         let (mut after, mut there, mut settled) = (TicketNumber::default(), HashSet::new(), 0);
         // Receivers tell an acknowledgement once: the node whose sink it is asks.
         if !self.store.holds_sink(self.instance, &self.name).await? {
+            self.sink.leave_to_another().await;
             return Ok(AskOutcome::Idle);
         }
         while !stop.is_cancelled() {

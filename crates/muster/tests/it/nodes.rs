@@ -218,3 +218,52 @@ async fn nodes_are_killed_paused_and_told_to_leave_and_nothing_is_lost() {
     }
     assert_eq!(nodes(&setup).await, [], "who leaves is gone at once");
 }
+
+/// Several nodes, and one file on storage that all of them have: whose turn it is writes it, and nobody else keeps it open.
+/// The one that began is told to leave, and another is killed, so that each has it once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_on_shared_storage_goes_from_node_to_node_and_has_everything_once() {
+    let Some(cluster) = Cluster::start(&["fsync=off"]) else { return };
+    let shared = tempfile::tempdir().expect("a folder");
+    let file = shared.path().join("archive.ndjson");
+    let extra = format!(
+        "{}[collect]\npoll_interval = \"200ms\"\nrequests_per_minute = 100000\n\
+         [sinks.archive]\ntype = \"file\"\nformat = \"raw\"\npath = {:?}\n",
+        store_at(cluster.port),
+        file.to_str().expect("UTF-8")
+    );
+    let emulated = Config { tenants: 6, alerts: Some(1_200), rate: Some(40.0), ..config() };
+    let setup = Setup::start_in_database(emulated, &extra).await;
+    let folders: Vec<PathBuf> =
+        ["one", "two", "three"].iter().map(|name| node_folder(&setup, name)).collect();
+    let mut running: Vec<Child> = Vec::new();
+    for folder in &folders {
+        running.push(start(folder));
+        eventually("it has joined", async || nodes(&setup).await.len() == running.len()).await;
+    }
+    let archived = || setup.emulator.tally_file(&file).map_or(0, |tally| tally.distinct);
+    for at in 0..running.len() {
+        let before = archived();
+        eventually("the file grows", async || archived() > before).await;
+        match at {
+            0 => {
+                signal(&running[at], Signal::TERM);
+                assert!(running[at].wait().await.expect("it ends").success(), "{}", log(&folders[at]));
+            }
+            _ => running[at].kill().await.expect("killed"),
+        }
+        running[at] = start(&folders[at]);
+        eventually("three nodes are at work again", async || nodes(&setup).await.len() == 3).await;
+    }
+    arrived(&setup).await;
+    eventually("the file has everything", async || {
+        setup.emulator.tally_file(&file).is_ok_and(|tally| tally.lost == 0)
+    })
+    .await;
+    let tally = setup.emulator.tally_file(&file).expect("the file");
+    assert_eq!((tally.doubled, tally.unknown, tally.incomplete), (0, 0, 0), "{tally:?}");
+    for (folder, node) in folders.iter().zip(&mut running) {
+        signal(node, Signal::TERM);
+        assert!(node.wait().await.expect("it ends").success(), "{}", log(folder));
+    }
+}

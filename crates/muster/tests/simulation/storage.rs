@@ -355,7 +355,9 @@ impl State {
     fn read(&mut self, name: &str, range: Option<&str>, now: Timestamp) -> (u16, Headers, Bytes) {
         let error = |status| (status, Vec::new(), Bytes::from_static(b"<Error><Code>Refused</Code></Error>"));
         let refused = self.troubles.iter().find_map(|(trouble, _)| match trouble.kind {
-            TroubleKind::ReadRefused(status) if number_of(name) % trouble.one_in == 0 => Some(status),
+            TroubleKind::ReadRefused(status) if number_of(name).is_multiple_of(trouble.one_in) => {
+                Some(status)
+            }
             _ => None,
         });
         if let Some(status) = refused {

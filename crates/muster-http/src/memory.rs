@@ -35,6 +35,8 @@ pub(crate) struct Memory {
 struct Part {
     /// Kibibytes for all.
     shared: Arc<Semaphore>,
+    /// How many those are.
+    shared_kib: usize,
     /// Enough for one body to be read whole; for one at a time.
     reserve: Arc<Semaphore>,
 }
@@ -116,7 +118,11 @@ fn next_size(had: usize, wanted: usize, body_bytes_max: usize) -> usize {
 impl Part {
     fn new(shared_bytes: usize) -> Self {
         let shared_kib = (shared_bytes / KIB).min(Semaphore::MAX_PERMITS);
-        Self { shared: Arc::new(Semaphore::new(shared_kib)), reserve: Arc::new(Semaphore::new(1)) }
+        Self {
+            shared: Arc::new(Semaphore::new(shared_kib)),
+            shared_kib,
+            reserve: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// Takes what is missing to `bytes`, if nobody need be waited for.
@@ -139,9 +145,11 @@ impl Part {
         if self.try_take(held, bytes) {
             return;
         }
+        // What is larger than all there is would hold up whoever comes after it, and wait in vain.
+        let fits = bytes <= self.shared_kib * KIB;
         tokio::select! {
             biased;
-            kibs = Arc::clone(&self.shared).acquire_many_owned(missing_kib(held, bytes)) => {
+            kibs = Arc::clone(&self.shared).acquire_many_owned(missing_kib(held, bytes)), if fits => {
                 held.add(kibs.expect("the semaphore is never closed"), bytes);
             }
             reserve = Arc::clone(&self.reserve).acquire_owned() => {
@@ -241,6 +249,23 @@ mod tests {
             done = small => assert!(done.iter().all(Result::is_ok)),
             _ = &mut large => panic!("the large ones keep what they hold"),
         }
+    }
+
+    /// Two that are larger than the shared part: the second waits for the first, and holds nobody up who fits.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_never_fits_holds_nobody_up() {
+        let memory = Memory::new(0, 4 * MIB);
+        let (mut held, mut body) = (Held::default(), Vec::new());
+        memory.grow(&mut held, &mut body, 3 * MIB).await.expect("the reserve");
+        let (mut second, mut other) = (Held::default(), Vec::new());
+        let waits = memory.grow(&mut second, &mut other, 3 * MIB);
+        tokio::pin!(waits);
+        let minute = Duration::from_secs(60);
+        assert!(timeout(minute, &mut waits).await.is_err(), "the reserve is taken");
+        let (mut third, mut another) = (Held::default(), Vec::new());
+        timeout(minute, memory.grow(&mut third, &mut another, MIB)).await.expect("at once").expect("room");
+        drop(held);
+        timeout(minute, waits).await.expect("in time").expect("the reserve");
     }
 
     #[tokio::test(start_paused = true)]

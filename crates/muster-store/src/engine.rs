@@ -137,14 +137,14 @@ impl SqlStore {
             marked: AtomicU64::new(0),
             guards: Mutex::new(HashMap::new()),
         };
-        let link = Link::Sqlite { connection: opened.writer, durability: None };
+        let link = Link::Sqlite { connection: opened.writer.here(), durability: None };
         let store = Self::on(
             path.display().to_string(),
             Engine::Sqlite(file),
             (opened.keys, opened.signing_key),
             Readers::Sqlite(opened.readers),
             (link, CurrentLineage::new()),
-        );
+        )?;
         if mode == OpenMode::Exclusive && store.sweep_removed().await? {
             store.forget_traces().await;
         }
@@ -183,13 +183,13 @@ impl SqlStore {
         };
         let database = Arc::clone(&opened.database);
         let link = Link::Postgres { database, connection: None, servers: (None, None), on_another };
-        Ok(Self::on(
+        Self::on(
             opened.database.address.shown.clone(),
             Engine::Postgres(opened.database, holders),
             (opened.keys, opened.signing_key),
             Readers::Postgres(opened.readers),
             (link, lineage),
-        ))
+        )
     }
 
     fn on(
@@ -198,7 +198,7 @@ impl SqlStore {
         (keys, signing_key): (KnownKeys, SigningKey),
         readers: Readers,
         (link, lineage): (Link, CurrentLineage),
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
         let (writes, writer) = writer::writer(link, path.clone());
         let tasks = TaskTracker::new();
         let writer_ended = CancellationToken::new();
@@ -213,13 +213,16 @@ impl SqlStore {
             Engine::Sqlite(_) => {
                 let (work, runtime) = (tasks.track_future(work), Handle::current());
                 let thread = std::thread::Builder::new().name("store writer".to_owned());
-                // Without a thread nothing is written, which whoever writes is told.
-                drop(thread.spawn(move || runtime.block_on(work)));
+                let spawned = thread.spawn(move || runtime.block_on(work));
+                spawned.map_err(|error| StoreError::Database {
+                    doing: "open",
+                    detail: format!("no thread: {error}"),
+                })?;
             }
             Engine::Postgres(..) => drop(tasks.spawn(work)),
         }
         tasks.close();
-        Self {
+        Ok(Self {
             path,
             lineage,
             keys: Arc::new(keys),
@@ -232,7 +235,7 @@ impl SqlStore {
             recent: Recent::default(),
             put_back_at: AtomicI64::new(0),
             engine,
-        }
+        })
     }
 
     /// The same store, which reads its key ring again with `read` when it meets a key that it does not know: then

@@ -123,6 +123,7 @@ impl Deliverer {
             self.sink.leave_to_another().await;
             return Ok(StepOutcome::Idle);
         }
+        self.sink.take_from_another().await;
         let now = self.clock.now();
         let Some(lease) =
             self.store.lease_due_deliveries(self.instance, &self.name, LIMITS, LEASE, now).await?

@@ -75,11 +75,12 @@ impl SinkHandle {
         match &*state {
             State::Open(sink) => return Ok(Arc::clone(sink)),
             State::Closed => return Err("it is closed".to_owned()),
+            State::Elsewhere => return Err("another node delivers to it now".to_owned()),
             // A clock that was set back does not keep it waiting.
             State::Down { reason, tried_at } if now >= *tried_at && now.duration_since(*tried_at) < AGAIN => {
                 return Err(reason.clone());
             }
-            State::Untried | State::Down { .. } | State::Elsewhere => {}
+            State::Untried | State::Down { .. } => {}
         }
         let open = Arc::clone(&self.open);
         // Disks may be slow, and programs that give secrets slower.
@@ -150,6 +151,14 @@ impl SinkHandle {
     /// Whether it is to be opened also while nothing is owed to it.
     pub async fn is_wanted(&self) -> bool {
         matches!(*self.state.lock().await, State::Untried | State::Down { .. })
+    }
+
+    /// This node delivers to it from now on, if another did before.
+    pub async fn take_from_another(&self) {
+        let mut state = self.state.lock().await;
+        if matches!(*state, State::Elsewhere) {
+            *state = State::Untried;
+        }
     }
 
     /// Another node delivers to it: that one must be able to open its files.

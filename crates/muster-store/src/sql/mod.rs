@@ -44,6 +44,14 @@ impl Connection {
         }
     }
 
+    /// The same one; what is asked of SQLite is asked on the thread that asks.
+    pub(crate) fn here(self) -> Self {
+        Self(match self.0 {
+            Inner::Sqlite(connection) => Inner::Sqlite(connection.here()),
+            other => other,
+        })
+    }
+
     /// Whether it is one to PostgreSQL.
     pub(crate) fn is_postgres(&self) -> bool {
         matches!(self.0, Inner::Postgres(_) | Inner::PostgresTransaction(_))

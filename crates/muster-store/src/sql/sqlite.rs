@@ -17,6 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::row::{Cell, SqliteRow};
 use super::value::Value;
 
+/// How long is waited for a reader: longer than any of them has to do, unless the disk hangs.
+const READER_WITHIN: Duration = Duration::from_secs(30);
 /// How many statements a connection keeps prepared: more than the product has that are run again and again.
 const PREPARED_MAX: usize = 256;
 
@@ -70,7 +72,7 @@ impl SqliteOptions {
         let options = self.clone();
         let opened = tokio::task::spawn_blocking(move || options.open()).await;
         let opened = opened.map_err(|_| sqlx::Error::WorkerCrashed)?.map_err(refused)?;
-        Ok(SqliteConnection { opened: Some(opened), runs: Runs::Aside, home: None })
+        Ok(SqliteConnection::aside_on(opened))
     }
 
     fn open(&self) -> rusqlite::Result<rusqlite::Connection> {
@@ -92,7 +94,8 @@ impl SqliteOptions {
 
 /// The URI of a file that nobody changes (<https://www.sqlite.org/uri.html>).
 fn immutable(path: &Path) -> PathBuf {
-    let mut uri = b"file:".to_vec();
+    // An empty authority: what follows two slashes would be taken for one.
+    let mut uri = if path.is_absolute() { b"file://".to_vec() } else { b"file:".to_vec() };
     for &byte in path.as_os_str().as_bytes() {
         match byte {
             b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
@@ -108,9 +111,13 @@ pub(crate) struct SqliteConnection {
     /// It goes along to where a statement runs. One whose caller went away meanwhile is gone.
     opened: Option<rusqlite::Connection>,
     runs: Runs,
-    /// The readers that it belongs to.
-    home: Option<(Arc<SqliteReaders>, OwnedSemaphorePermit)>,
+    /// Ends the statement that runs aside, where nobody waits for it any more.
+    interrupt: rusqlite::InterruptHandle,
+    /// The readers that it belongs to. It goes along, too: what still runs still takes a place.
+    home: Option<Home>,
 }
+
+type Home = (Arc<SqliteReaders>, OwnedSemaphorePermit);
 
 /// Where statements run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +146,11 @@ pub(super) struct Given {
 }
 
 impl SqliteConnection {
+    fn aside_on(opened: rusqlite::Connection) -> Self {
+        let interrupt = opened.get_interrupt_handle();
+        Self { opened: Some(opened), runs: Runs::Aside, interrupt, home: None }
+    }
+
     /// The same one, whose statements run on the thread that asks.
     pub(crate) fn here(mut self) -> Self {
         self.runs = Runs::Here;
@@ -195,15 +207,19 @@ impl SqliteConnection {
         work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, sqlx::Error> {
         let opened = self.opened.take().ok_or(sqlx::Error::WorkerCrashed)?;
-        let worked = tokio::task::spawn_blocking(move || (work(&opened), opened)).await;
-        let (done, opened) = worked.map_err(|_| sqlx::Error::WorkerCrashed)?;
-        self.opened = Some(opened);
+        let home = self.home.take();
+        let worked = tokio::task::spawn_blocking(move || (work(&opened), opened, home)).await;
+        let (done, opened, home) = worked.map_err(|_| sqlx::Error::WorkerCrashed)?;
+        (self.opened, self.home) = (Some(opened), home);
         done.map_err(refused)
     }
 }
 
 impl Drop for SqliteConnection {
     fn drop(&mut self) {
+        if self.opened.is_none() {
+            self.interrupt.interrupt();
+        }
         let (Some((readers, _permit)), Some(opened)) = (self.home.take(), self.opened.take()) else { return };
         // One that cannot end its transaction is let go.
         if opened.is_autocommit() || opened.execute_batch("ROLLBACK").is_ok() {
@@ -231,10 +247,11 @@ impl SqliteReaders {
     }
 
     pub(super) async fn acquire(self: &Arc<Self>) -> Result<SqliteConnection, sqlx::Error> {
-        let permit = Arc::clone(&self.places).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let place = tokio::time::timeout(READER_WITHIN, Arc::clone(&self.places).acquire_owned()).await;
+        let permit = place.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
         let idle = self.idle.lock().expect("no panic while the lock is held").pop();
         let mut connection = match idle {
-            Some(opened) => SqliteConnection { opened: Some(opened), runs: Runs::Aside, home: None },
+            Some(opened) => SqliteConnection::aside_on(opened),
             None => self.options.connect().await?,
         };
         connection.home = Some((Arc::clone(self), permit));
@@ -243,10 +260,10 @@ impl SqliteReaders {
 
     /// Ends all of them, once they are back.
     pub(super) async fn close(&self) {
-        if let Ok(all) = self.places.acquire_many(self.max).await {
+        if let Ok(Ok(all)) = tokio::time::timeout(READER_WITHIN, self.places.acquire_many(self.max)).await {
             all.forget();
-            self.places.close();
         }
+        self.places.close();
         self.idle.lock().expect("no panic while the lock is held").clear();
     }
 }

@@ -77,13 +77,13 @@ pub(crate) async fn open(path: &Path, mode: OpenMode, ring: &KeyRing) -> Result<
     let options = options(path);
     // The writer's cache holds the inner pages of the indexes; bounded, since a backfill would fill any size.
     let writing = options.clone().pragma("cache_size", "-16384").pragma("wal_autocheckpoint", "2000");
-    // What a savepoint takes back is little, and need not be in a file.
-    let writing = writing.pragma("temp_store", "MEMORY");
-    let mut writer = Connection::from(writing.connect().await.map_err(failed)?.here());
+    let mut writer = Connection::from(writing.connect().await.map_err(failed)?);
     let keys = KnownKeys::new(shown.clone(), ring);
     migrate(&mut writer, &shown, ring, &keys).await?;
     check_not_moved(&mut writer, &shown).await?;
     let signing_key = signing_key(&mut writer, &shown, &keys).await?;
+    // What a savepoint takes back is little, and need not be in a file; what a new index sorts is not.
+    writer.run("PRAGMA temp_store = MEMORY").await.map_err(failed)?;
     let reading = options.pragma("cache_size", "-2048").pragma("query_only", "ON");
     let readers = SqliteReaders::new(reading, READERS_MAX).await.map_err(failed)?;
     Ok(Opened { writer, readers, keys, signing_key, lock })

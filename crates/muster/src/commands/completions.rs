@@ -40,8 +40,12 @@ pub(crate) fn run(args: &Args, _: &Call) -> Result<Exit, Failed> {
     Ok(Exit::Success)
 }
 
-/// Answers a shell that asks. `false` where none does.
+/// Answers a shell that asks. `false` where none does: a shell that does puts `--` before the line that is typed, so that a variable
+/// that was left set keeps no command from its work.
 pub(crate) fn is_answered(arguments: &[OsString], definition: fn() -> clap::Command) -> bool {
+    if arguments.get(1).is_none_or(|first| first != "--") {
+        return false;
+    }
     let config: Arc<Path> = config::find(config_of(arguments)).path.into();
     let asked = CompleteEnv::with_factory(|| with_names(definition(), &config)).var(ASKED_BY);
     let asked = asked.bin("muster").completer("muster");

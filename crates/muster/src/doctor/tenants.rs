@@ -161,15 +161,19 @@ async fn chosen(
     except: &[String],
 ) -> Result<(usize, Vec<Tenant>), String> {
     let tenants = store.tenants().await.map_err(|error| error.to_string())?;
-    let is_active = |tenant: &Tenant| tenant.state == TenantState::Active;
-    let choose = |tenants, names: &[String]| {
-        crate::choosing::choose(tenants, names, except, &is_active).map_err(|failed| failed.to_string())
+    let choose = |tenants, names: &[String], is_meant: &dyn Fn(&Tenant) -> bool| {
+        crate::choosing::choose(tenants, names, except, is_meant).map_err(|failed| failed.to_string())
     };
-    let mut active = choose(tenants.clone(), &[])?;
+    let is_active = |tenant: &Tenant| tenant.state == TenantState::Active;
+    // Who is named is asked, whatever state it is in.
+    if let Sample::Named(names) = sample {
+        let all = tenants.iter().filter(|tenant| is_active(tenant)).count();
+        return Ok((all, choose(tenants, names, &|_| true)?));
+    }
+    let mut active = choose(tenants, &[], &is_active)?;
     let all = active.len();
     match sample {
-        Sample::All => Ok((all, active)),
-        Sample::Named(names) => Ok((all, choose(tenants, names)?)),
+        Sample::All | Sample::Named(_) => Ok((all, active)),
         Sample::Some => {
             // One of each app first.
             let mut apps = std::collections::BTreeSet::new();

@@ -1,7 +1,8 @@
 //! The series of `/metrics` that are about one tenant or one credential each.
 //!
 //! They are written out of the picture each time, and not kept: what is over, and whoever is gone, is not shown any more. There are
-//! as many as there are tenants, so they are bounded: those in trouble come first, and how many are left out is told. What is
+//! as many as there are tenants, so they are bounded: those in trouble come first, and how many are left out is told. Ends of
+//! credentials are all shown. What is
 //! about all tenants together ([`super::gauges`]) knows of all.
 
 use std::fmt::{Display, Write as _};
@@ -44,14 +45,18 @@ pub fn write(snapshot: &Snapshot, tenants_max: usize) -> String {
             out.series("muster_check_good", &labels, u8::from(check.outcome == CheckOutcome::Good));
         }
     }
-    let name = "muster_credential_expiry_timestamp_seconds";
-    out.family(name, "When a credential ends, in seconds since 1970, by app or tenant and credential");
+    // Few have any, and whose end nobody hears of stops being read: so all of them.
+    out.family(
+        "muster_credential_expiry_timestamp_seconds",
+        "When a credential ends, in seconds since 1970, by app or tenant and credential",
+    );
     let of_apps = snapshot.apps.iter().map(|app| ("app", app.app.as_str(), &app.checks));
-    let of_tenants = tenants.iter().map(|tenant| ("tenant", tenant.slug.as_str(), &tenant.checks));
+    let of_tenants = snapshot.tenants.iter().map(|tenant| ("tenant", tenant.slug.as_str(), &tenant.checks));
     for (whose, owner, checks) in of_apps.chain(of_tenants) {
         for check in checks {
             if let Some(until) = check.expires_at {
-                out.series(name, &[(whose, owner), ("credential", &check.name)], until.as_second());
+                let labels = [(whose, owner), ("credential", check.name.as_str())];
+                out.series("muster_credential_expiry_timestamp_seconds", &labels, until.as_second());
             }
         }
     }
@@ -135,15 +140,17 @@ impl Families {
                 self.series("muster_source_lag_seconds", &labels, lag);
             }
         }
-        let name = "muster_source_unrouted_records";
-        self.family(name, "Record versions that no route took, by tenant, source and cause");
+        self.family(
+            "muster_source_unrouted_records",
+            "Record versions that no route took, by tenant, source and cause",
+        );
         for (tenant, source) in all() {
             let of = source.source.to_string();
             for (cause, records) in
                 [("no_route", source.unrouted.no_route), ("filtered", source.unrouted.filtered)]
             {
                 let labels = [("tenant", tenant.slug.as_str()), ("source", &of), ("cause", cause)];
-                self.series(name, &labels, records);
+                self.series("muster_source_unrouted_records", &labels, records);
             }
         }
     }

@@ -164,7 +164,7 @@ fn metrics() -> BTreeSet<String> {
                 continue;
             }
             let text = std::fs::read_to_string(&path).expect("a text");
-            for set in ["counter!(", "gauge!(", "histogram!("] {
+            for set in ["counter!(", "gauge!(", "histogram!(", ".family("] {
                 for (at, _) in text.match_indices(set) {
                     let name = text[at + set.len()..].trim_start().strip_prefix("\"muster_");
                     let name = name.and_then(|name| name.split('"').next());

@@ -12,6 +12,7 @@ use muster_emulator::receivers::ReceiverTally;
 use muster_emulator::{Area, Config, Fault, FaultKind};
 use muster_store::DeadLetterOrigin;
 
+use crate::brokers::environment;
 use crate::receiver::{Receiver, Speaks, Wrong};
 use crate::support::{Bench, Setup, config, eventually};
 
@@ -158,6 +159,10 @@ impl Mounts {
         let path = mounts.disk.to_str().expect("UTF-8");
         let mounted = run("mount", &["-t", "tmpfs", "-o", "size=64m", "tmpfs", path]) && mounts.show();
         if !mounted {
+            assert!(
+                environment("MUSTER_REQUIRE_PEERS").is_none_or(|value| value != "1"),
+                "nothing can be mounted here"
+            );
             println!("SKIPPED: nothing can be mounted here, so lost and full disks are not tried");
         }
         mounted.then_some(mounts)
@@ -256,8 +261,11 @@ async fn troubled(trouble: &Trouble, rounds: u32) -> Cells {
         Err(why) => Cell::CannotBe(why),
     };
     let disk = match disk {
-        Ok(true) if is_felt => world.cell(&bench, "disk", 0).await,
-        Ok(_) => Cell::NotTried,
+        Ok(true) => {
+            assert!(is_felt, "{}: the sink has noticed nothing", trouble.name);
+            world.cell(&bench, "disk", 0).await
+        }
+        Ok(false) => Cell::NotTried,
         Err(why) => Cell::CannotBe(why),
     };
     let relp = world.cell(&bench, "relp", world.relp.unanswered().0).await;

@@ -1,5 +1,6 @@
 //! Several Musters on one PostgreSQL: the real program in several processes, a real server, and a pooler between them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -87,11 +88,22 @@ fn start(folder: &Path) -> Child {
         .expect("muster starts")
 }
 
-/// The nodes that are alive, as `muster node list` tells them: how many tenants are each one's, and which sinks.
-async fn nodes(setup: &Setup) -> Vec<(u64, Vec<String>)> {
+/// The nodes that are alive, as `muster node list` tells them.
+async fn listed(setup: &Setup) -> serde_json::Value {
     let listed = setup.muster(&["node", "list", "--output", "json"]).await;
     assert!(listed.status.success(), "{listed:?}");
-    let nodes: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    serde_json::from_slice(&listed.stdout).expect("JSON")
+}
+
+/// The processes of the nodes that are listed.
+async fn pids(setup: &Setup) -> BTreeSet<u64> {
+    let nodes = listed(setup).await;
+    nodes.as_array().expect("nodes").iter().filter_map(|node| node["pid"].as_u64()).collect()
+}
+
+/// How many tenants are each one's, and which sinks.
+async fn nodes(setup: &Setup) -> Vec<(u64, Vec<String>)> {
+    let nodes = listed(setup).await;
     let sinks = |node: &serde_json::Value| {
         let sinks = node["sinks"].as_array().expect("sinks").iter();
         sinks.map(|sink| sink.as_str().expect("a name").to_owned()).collect()
@@ -202,7 +214,9 @@ async fn nodes_are_killed_paused_and_told_to_leave_and_nothing_is_lost() {
                 lost_nodes += 1;
             }
         }
-        eventually("three nodes are at work again", async || nodes(&setup).await.len() == 3).await;
+        // One that was killed is there until it has been silent for ten seconds.
+        let at_work: BTreeSet<u64> = running.iter().filter_map(|node| node.id().map(u64::from)).collect();
+        eventually("three nodes are at work again", async || pids(&setup).await == at_work).await;
     }
     let tally = arrived(&setup).await;
     for receiver in tally.receivers.iter().filter(|receiver| receiver.used) {
@@ -253,7 +267,9 @@ async fn a_file_on_shared_storage_goes_from_node_to_node_and_has_everything_once
             _ => running[at].kill().await.expect("killed"),
         }
         running[at] = start(&folders[at]);
-        eventually("three nodes are at work again", async || nodes(&setup).await.len() == 3).await;
+        // One that was killed is there until it has been silent for ten seconds.
+        let at_work: BTreeSet<u64> = running.iter().filter_map(|node| node.id().map(u64::from)).collect();
+        eventually("three nodes are at work again", async || pids(&setup).await == at_work).await;
     }
     arrived(&setup).await;
     eventually("the file has everything", async || {

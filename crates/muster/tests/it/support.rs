@@ -205,7 +205,22 @@ pub(crate) async fn ask(method: &str, address: &str, headers: &[(&str, &str)], b
     tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.expect("answered");
     let status = answer.strip_prefix("HTTP/1.1 ").and_then(|answer| answer.get(..3));
     let status = status.and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no HTTP: {answer}"));
-    (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+    let (headers, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    match headers.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        true => (status, without_chunks(body)),
+        false => (status, body.to_owned()),
+    }
+}
+
+/// A body without the lengths of its chunks.
+fn without_chunks(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((length, rest)) = body.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).expect("a length");
+        whole.push_str(&rest[..length]);
+        body = rest[length..].trim_start_matches("\r\n");
+    }
+    whole
 }
 
 /// The most that a process has held so far, in megabytes.

@@ -126,8 +126,9 @@ async fn a_certificate_is_told_thirty_days_before_it_ends_and_stands_in_the_metr
     assert_eq!(watch.app_check("mssp").await.outcome, CheckOutcome::Failing);
 
     let metrics = muster::shown::telemetry::metrics();
-    muster::shown::gauges::set(&watch.picture().await);
-    let text = metrics.render();
+    let picture = watch.picture().await;
+    muster::shown::gauges::set(&picture);
+    let text = metrics.render() + &muster::shown::tenant_series::write(&picture, 10);
     let line = format!(
         "muster_credential_expiry_timestamp_seconds{{app=\"mssp\",credential=\"credential\"}} {}",
         until.as_second()

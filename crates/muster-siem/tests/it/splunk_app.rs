@@ -204,7 +204,7 @@ fn event_types_macros_and_look_ups_refer_to_what_is_there() {
 }
 
 /// Words of the search language that the view uses.
-const LANGUAGE: [&str; 24] = [
+const LANGUAGE: [&str; 25] = [
     "as",
     "asc",
     "by",
@@ -215,6 +215,7 @@ const LANGUAGE: [&str; 24] = [
     "eval",
     "fields",
     "index",
+    "latest",
     "max",
     "mvexpand",
     "now",

@@ -2,7 +2,8 @@
 //! million alerts and memory for the whole path (page, journal, Splunk format, HEC with acknowledgement), and for each
 //! step of it alone. With `--poll-seconds` it polls many tenants for a while instead, and prints how far they lag. With
 //! `--journal` it makes a journal of so many alerts, and prints what it costs to look one up. With `--yardstick` or `--against` it runs
-//! the path in turns with another program that does the same, and prints the ratio.
+//! the path in turns with another program that does the same, and prints the ratio. With `--sinks` it measures the sinks of a file,
+//! each alone and all at once.
 //!
 //! Three processes, so that nobody's costs are taken for another's: the emulator is in this one, the Muster of the path
 //! is this program started again as `muster`, and the steps are measured in a third.
@@ -11,12 +12,13 @@ mod journal;
 mod pairs;
 #[path = "../../process.rs"]
 mod process;
+mod sinks;
 mod yardstick;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +30,8 @@ use muster::config::Settings;
 use muster::wiring;
 use muster_emulator::receivers::RecordKind;
 use muster_emulator::{Config, Handle, SettingsText, loopback};
-use muster_microsoft::FetchedPage;
+use muster_microsoft::Microsoft;
+use muster_microsoft::entra::credential::App;
 use muster_microsoft::sources::Target;
 use muster_model::page::{self, Item, List, NotAPage, Page};
 use muster_model::{
@@ -36,6 +39,7 @@ use muster_model::{
     Source, SystemClock, TenantId, TenantLabel,
 };
 use muster_siem::formats::{Events, Format, SplunkOptions};
+use muster_siem::sinks::Sink;
 use muster_store::{
     AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Lifetime,
     MasterKey, NewRecord, NewTenant, OpenMode, SourceState, Sources, SqlStore, Store, Tenants,
@@ -84,6 +88,13 @@ struct Args {
     /// Put so many made-up alerts into the journal, and measure what looking one up costs, instead of measuring path and steps.
     #[arg(long)]
     journal: Option<u64>,
+    /// A file with sections `[sinks.NAME]` as in `muster.toml`, paths in it absolute. Measures each of them alone, with the events of
+    /// so many `--pages`, instead of the path and its steps.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["yardstick", "against", "poll_seconds", "journal"])]
+    sinks: Option<PathBuf>,
+    /// With `--sinks`: run Muster with all of them at once instead, until each has all `--alerts`.
+    #[arg(long, requires = "sinks")]
+    at_once: bool,
     /// Everything made up is made up from this.
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -155,7 +166,12 @@ fn main() -> ExitCode {
                 Some(AS_STEPS) => {
                     let folder = arguments.get(2).context("no folder")?;
                     let pages = arguments.get(3).and_then(|pages| pages.to_str()?.parse().ok());
-                    steps(Path::new(folder), pages.context("no number of pages")?).await
+                    Box::pin(steps(Path::new(folder), pages.context("no number of pages")?)).await
+                }
+                Some(sinks::AS_SINKS) => {
+                    let folder = arguments.get(2).context("no folder")?;
+                    let pages = arguments.get(3).and_then(|pages| pages.to_str()?.parse().ok());
+                    Box::pin(sinks::each(Path::new(folder), pages.context("no number of pages")?)).await
                 }
                 _ => bench(&Args::parse_from(process::without_separator(arguments))).await,
             }
@@ -178,8 +194,11 @@ async fn bench(args: &Args) -> anyhow::Result<()> {
     let temporary = tempfile::tempdir()?;
     let folder = temporary.path().join("muster");
     let emulator = emulator(args).await?;
-    set_up(&emulator, &folder, args.poll_seconds).await?;
+    let sections = args.sinks.as_deref().map(sinks::sections).transpose()?;
+    set_up(&emulator, &folder, args.poll_seconds, sections.as_deref().unwrap_or_default()).await?;
     let done = match (args.journal, args.poll_seconds) {
+        _ if args.at_once => Box::pin(sinks::at_once(&folder, args.alerts)).await,
+        _ if args.sinks.is_some() => sinks::alone(&folder, args.pages).await,
         (Some(records), _) => {
             let (_, store) = open(&folder).await?;
             let done = journal::measure(&folder, store.as_ref(), records).await;
@@ -209,8 +228,13 @@ async fn emulator(args: &Args) -> anyhow::Result<Handle> {
     Ok(emulator.await?)
 }
 
-/// Sets Muster up with the HTTP Event Collector as its one sink.
-async fn set_up(emulator: &Handle, folder: &Path, poll_seconds: Option<u64>) -> anyhow::Result<()> {
+/// Sets Muster up with the HTTP Event Collector as its one sink, and with these sections besides.
+async fn set_up(
+    emulator: &Handle,
+    folder: &Path,
+    poll_seconds: Option<u64>,
+    sections: &str,
+) -> anyhow::Result<()> {
     process::muster(&["init".into(), folder.into()]).await?;
     // Without polling, only the machine limits how fast pages come.
     let collect = match poll_seconds {
@@ -223,6 +247,7 @@ async fn set_up(emulator: &Handle, folder: &Path, poll_seconds: Option<u64>) -> 
         .add("sinks.splunk", "acknowledge = \"required\"")
         .sources(&["graph_alerts"])
         .sinks(&["splunk"])
+        .extra(sections)
         .write(folder)?;
     let config = folder.join("muster.toml");
     let mut csv = String::from("tenant,name,sources\n");
@@ -255,6 +280,13 @@ struct Trip {
 
 /// Runs Muster until every alert is delivered and written down.
 async fn muster_path(emulator: &Handle, folder: &Path, alerts: u64) -> anyhow::Result<Trip> {
+    let (seconds, usage) = Box::pin(until_delivered(folder, alerts)).await?;
+    let (lost, doubled) = tally(emulator)?;
+    Ok(Trip { seconds, usage, lost, doubled })
+}
+
+/// Runs Muster until its sinks have so many events together; the seconds, and what it used.
+async fn until_delivered(folder: &Path, events: u64) -> anyhow::Result<(f64, Usage)> {
     let (_, store) = open(folder).await?;
     let mut muster = Program::start(folder, &folder.join("muster.log"))?;
     loop {
@@ -262,7 +294,7 @@ async fn muster_path(emulator: &Handle, folder: &Path, alerts: u64) -> anyhow::R
             () = tokio::time::sleep(Duration::from_millis(50)) => {}
             ended = muster.ended() => bail!("Muster ended by itself ({ended})"),
         }
-        if delivered(store.as_ref()).await? >= alerts {
+        if delivered(store.as_ref()).await? >= events {
             break;
         }
         if muster.uptime() > PATIENCE {
@@ -273,8 +305,7 @@ async fn muster_path(emulator: &Handle, folder: &Path, alerts: u64) -> anyhow::R
     let usage = muster.usage().context("this system has no /proc")?;
     store.close().await;
     muster.stop().await?;
-    let (lost, doubled) = tally(emulator)?;
-    Ok(Trip { seconds, usage, lost, doubled })
+    Ok((seconds, usage))
 }
 
 async fn path_and_steps(emulator: &Handle, folder: &Path, args: &Args) -> anyhow::Result<()> {
@@ -282,7 +313,7 @@ async fn path_and_steps(emulator: &Handle, folder: &Path, args: &Args) -> anyhow
     let Trip { seconds, usage, lost, doubled } = muster_path(emulator, folder, args.alerts).await?;
     // Only now, since the collector has what the steps send already.
     eprintln!("measuring the steps with {} pages of {PAGE} alerts …", args.pages);
-    let steps = measured_steps(folder, args.pages).await?;
+    let steps = figures(AS_STEPS, folder, args.pages).await?;
     let fetched = steps.first().context("no step was measured")?;
     let bytes_per_alert = fetched.bytes / fetched.alerts.max(1);
     let path = Figure {
@@ -295,10 +326,7 @@ async fn path_and_steps(emulator: &Handle, folder: &Path, args: &Args) -> anyhow
     };
 
     println!("alerts of {bytes_per_alert} bytes on average, from {} tenants", args.tenants);
-    println!(
-        "{:<34} {:>9} {:>7} {:>9} {:>11} {:>9}",
-        "", "alerts/s", "MB/s", "µs/alert", "CPU s/10^6", "peak MB"
-    );
+    Figure::print_head();
     path.print();
     steps.iter().for_each(Figure::print);
     let line = Line {
@@ -335,6 +363,13 @@ impl Figure {
 
     fn cpu_per_million(&self) -> f64 {
         self.cpu_seconds * 1e6 / self.alerts.max(1) as f64
+    }
+
+    fn print_head() {
+        println!(
+            "{:<34} {:>9} {:>7} {:>9} {:>11} {:>9}",
+            "", "alerts/s", "MB/s", "µs/alert", "CPU s/10^6", "peak MB"
+        );
     }
 
     fn print(&self) {
@@ -408,19 +443,20 @@ fn lag(state: &SourceState, now: Timestamp) -> Option<f64> {
     state.last_success_at.map(|at| now.duration_since(at).as_secs_f64())
 }
 
-/// Has the steps measured in a process of their own.
-async fn measured_steps(folder: &Path, pages: u32) -> anyhow::Result<Vec<Figure>> {
+/// Has steps or sinks measured in a process of their own.
+async fn figures(what: &str, folder: &Path, pages: u32) -> anyhow::Result<Vec<Figure>> {
     let output = tokio::process::Command::new(std::env::current_exe()?)
-        .arg(AS_STEPS)
+        .arg(what)
         .arg(folder)
         .arg(pages.to_string())
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
+        .stdout(Stdio::piped())
         .kill_on_drop(true)
-        .output()
+        .spawn()?
+        .wait_with_output()
         .await?;
     if !output.status.success() {
-        bail!("measuring the steps failed");
+        bail!("measuring failed");
     }
     String::from_utf8(output.stdout)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
@@ -430,52 +466,83 @@ fn split(body: &[u8]) -> Result<Page<'_>, NotAPage> {
     page::split(body, Source::GraphAlerts.kind(), List::Field("value"), PAGE as usize)
 }
 
+/// The emulator as the process sees it that measures steps or sinks.
+struct Pages {
+    microsoft: Microsoft,
+    app: App,
+    from: Timestamp,
+    label: TenantLabel,
+    bodies: Vec<Vec<u8>>,
+    /// Of each: its tenant, and what it begins behind.
+    places: Vec<(TenantId, u32)>,
+}
+
+impl Pages {
+    /// Fetches so many full pages.
+    async fn fetch(settings: &Settings, store: &dyn Store, pages: u32) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let tenants = store.tenants().await?;
+        let label = tenants.first().context("there is no tenant")?.label();
+        let from = clock.now().checked_sub(Duration::from_secs(7 * 86_400))?;
+        let microsoft = wiring::microsoft(settings, clock, None)?;
+        let app =
+            settings.apps.get("main").context("there is no app")?.app("main", &settings.folder, None)?;
+        let (bodies, places) = (Vec::new(), Vec::new());
+        let mut fetched = Self { microsoft, app, from, label, bodies, places };
+        for page in 0.. {
+            for tenant in &tenants {
+                if fetched.bodies.len() as u32 == pages {
+                    return Ok(fetched);
+                }
+                let body = fetched.page(tenant.id, page * PAGE).await?;
+                // The last page of a tenant may be short; short pages are not what is to be measured.
+                if split(&body)?.items.len() as u32 == PAGE {
+                    fetched.bodies.push(body);
+                    fetched.places.push((tenant.id, page * PAGE));
+                } else if page > 0 && tenant.id == tenants[0].id {
+                    bail!("the tenants have too few alerts for {pages} full pages");
+                }
+            }
+        }
+        Ok(fetched)
+    }
+
+    async fn page(&self, tenant: TenantId, skip: u32) -> anyhow::Result<Vec<u8>> {
+        let from = self.from;
+        let path = "/v1.0/security/alerts_v2?$orderby=lastUpdateDateTime%20asc";
+        let target =
+            Target::Path(format!("{path}&$filter=lastUpdateDateTime%20ge%20{from}&$top={PAGE}&$skip={skip}"));
+        let (source, purpose) = (Source::GraphAlerts, Purpose::Live);
+        Ok(self.microsoft.fetch(&self.app, tenant, source, purpose, &target).await?.body)
+    }
+
+    fn alerts(&self) -> u64 {
+        u64::from(PAGE) * self.bodies.len() as u64
+    }
+
+    /// Of all alerts without what is around them.
+    fn bytes(&self) -> anyhow::Result<u64> {
+        let mut bytes = 0;
+        for body in &self.bodies {
+            bytes += split(body)?.items.iter().map(|item| item.body.len() as u64).sum::<u64>();
+        }
+        Ok(bytes)
+    }
+}
+
 /// Measures each step alone; prints a line of JSON for each.
 async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     let (settings, store) = open(folder).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let tenant = store.tenants().await?.into_iter().next().context("there is no tenant")?;
-    let tenants: Vec<TenantId> = store.tenants().await?.iter().map(|tenant| tenant.id).collect();
+    let fetched = Pages::fetch(&settings, store.as_ref(), pages).await?;
     store.close().await;
-    let label = tenant.label();
-    let microsoft = wiring::microsoft(&settings, Arc::clone(&clock), None)?;
-    let app = settings.apps.get("main").context("there is no app")?.app("main", &settings.folder, None)?;
-    let from = clock.now().checked_sub(Duration::from_secs(7 * 86_400))?;
-
-    let ask = |skip| {
-        let path = "/v1.0/security/alerts_v2?$orderby=lastUpdateDateTime%20asc";
-        Target::Path(format!("{path}&$filter=lastUpdateDateTime%20ge%20{from}&$top={PAGE}&$skip={skip}"))
-    };
-    let mut bodies = Vec::new();
-    let mut places = Vec::new();
-    'fetching: for page in 0.. {
-        for tenant in &tenants {
-            if bodies.len() as u32 == pages {
-                break 'fetching;
-            }
-            let fetched =
-                microsoft.fetch(&app, *tenant, Source::GraphAlerts, Purpose::Live, &ask(page * PAGE)).await?;
-            let FetchedPage { body, .. } = fetched;
-            // The last page of a tenant may be short; short pages are not what is to be measured.
-            if split(&body)?.items.len() as u32 == PAGE {
-                bodies.push(body);
-                places.push((*tenant, page * PAGE));
-            } else if page > 0 && *tenant == tenants[0] {
-                bail!("the tenants have too few alerts for {pages} full pages");
-            }
-        }
-    }
+    let Pages { label, bodies, .. } = &fetched;
     // Once more, with tokens and connections there, and without keeping the pages.
     let meter = Meter::start();
-    for (tenant, skip) in places {
-        black_box(microsoft.fetch(&app, tenant, Source::GraphAlerts, Purpose::Live, &ask(skip)).await?);
+    for (tenant, skip) in &fetched.places {
+        black_box(fetched.page(*tenant, *skip).await?);
     }
     let fetch = meter.stop();
-    let alerts: u64 = u64::from(PAGE) * bodies.len() as u64;
-    let mut bytes = 0;
-    for body in &bodies {
-        bytes += split(body)?.items.iter().map(|item| item.body.len() as u64).sum::<u64>();
-    }
+    let (alerts, bytes) = (fetched.alerts(), fetched.bytes()?);
     let say = |what: &str, measured: Measured| -> anyhow::Result<()> {
         let (seconds, cpu_seconds, peak_rss_mb) = measured;
         let figure = Figure { what: what.to_owned(), alerts, bytes, seconds, cpu_seconds, peak_rss_mb };
@@ -485,7 +552,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     say("fetch pages, one after the other", fetch)?;
 
     let meter = Meter::start();
-    for body in &bodies {
+    for body in bodies {
         black_box(split(body)?);
     }
     say("split pages and read heads, with hash", meter.stop())?;
@@ -513,7 +580,7 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
         events.clear();
         for Item { head, body } in &page.items {
             let record = muster_model::Record { head, body, replay: None };
-            format.write(Source::GraphAlerts.kind(), record, &label, &mut events)?;
+            format.write(Source::GraphAlerts.kind(), record, label, &mut events)?;
         }
         black_box(&events);
     }
@@ -521,8 +588,19 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     say("Splunk format", meter.stop())?;
 
     let sink = settings.sinks.get("splunk").context("there is no sink")?;
-    let sink = wiring::open_sink(&settings, "splunk", sink, clock, None);
-    let sink = Arc::new(sink.map_err(anyhow::Error::msg)?);
+    let sink = wiring::open_sink(&settings, "splunk", sink, Arc::new(SystemClock), None);
+    let sink = sink.map_err(anyhow::Error::msg)?;
+    say("Splunk format, HEC, acknowledgement", deliver(sink, label, &pages, SENDERS).await?)
+}
+
+/// Delivers all pages, so many at the same time.
+async fn deliver(
+    sink: Sink,
+    label: &TenantLabel,
+    pages: &[Page<'_>],
+    senders: usize,
+) -> anyhow::Result<Measured> {
+    let sink = Arc::new(sink);
     let mut deliveries = Vec::new();
     for (number, page) in pages.iter().enumerate() {
         let mut batch = Batch::new();
@@ -545,29 +623,24 @@ async fn steps(folder: &Path, pages: u32) -> anyhow::Result<()> {
     let mut sending = JoinSet::new();
     let mut deliveries = deliveries.into_iter();
     loop {
-        while sending.len() < SENDERS
+        while sending.len() < senders
             && let Some(delivery) = deliveries.next()
         {
             sending.spawn(send(Arc::clone(&sink), label.clone(), delivery));
         }
         match sending.join_next().await {
             Some(sent) => sent??,
-            None => break,
+            None => return Ok(meter.stop()),
         }
     }
-    say("Splunk format, HEC, acknowledgement", meter.stop())
 }
 
-async fn send(
-    sink: Arc<muster_siem::sinks::Sink>,
-    label: TenantLabel,
-    delivery: Delivery,
-) -> anyhow::Result<()> {
+async fn send(sink: Arc<Sink>, label: TenantLabel, delivery: Delivery) -> anyhow::Result<()> {
     let deliveries = [delivery];
     let report = sink.deliver_and_wait(DeliveryBatch { tenant: &label, deliveries: &deliveries }).await;
     match report.outcomes.iter().all(|outcome| *outcome == Outcome::Delivered) {
         true => Ok(()),
-        false => bail!("the collector did not take everything: {:?}", report.trouble),
+        false => bail!("the receiver did not take everything: {:?}", report.trouble),
     }
 }
 

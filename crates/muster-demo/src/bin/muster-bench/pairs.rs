@@ -92,7 +92,7 @@ async fn one(args: &Args, other: Option<Other<'_>>) -> anyhow::Result<Cost> {
     let emulator = emulator(args).await?;
     let trip = match other {
         Some(other) => other_path(&emulator, temporary.path(), args, other).await,
-        None => match set_up(&emulator, &folder, None).await {
+        None => match set_up(&emulator, &folder, None, "").await {
             Ok(()) => muster_path(&emulator, &folder, args.alerts).await,
             Err(error) => Err(error),
         },

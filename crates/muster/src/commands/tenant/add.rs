@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_microsoft::Microsoft;
 use muster_microsoft::entra::discovery::{DiscoveryError, FoundTenant};
 use muster_model::{Slug, Source, Span, Tag, Tenant, TenantId, TenantReference, TenantState};
-use muster_store::NewTenant;
+use muster_store::{NewTenant, StoreError};
 
 use crate::audit::actor;
 use crate::commands::Context;
@@ -44,24 +44,43 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let microsoft = context.microsoft()?;
     let found = find(&args.tenant, &microsoft).await?;
     found.warn();
-    let added = add_one(args, found.id, TenantState::Active, context, &microsoft).await?;
+    let mut taken = slugs(context).await?;
+    let added = add_one(args, (found.id, TenantState::Active), context, &microsoft, &mut taken).await?;
     context.output.print(&added, |_| {
         let sources = added.sources.iter().map(|source| source.as_str()).collect::<Vec<_>>().join(", ");
         format!("added {} ({}): {sources}, from {:.0} on", added.slug, added.id, added.since)
     })
 }
 
-/// Adds this tenant in this state.
+/// Adds this tenant in this state. The slugs that are taken are read once for many.
 pub(super) async fn add_one(
     args: &Args,
-    id: TenantId,
-    state: TenantState,
+    (id, state): (TenantId, TenantState),
     context: &Context,
     microsoft: &Microsoft,
+    taken: &mut BTreeSet<Slug>,
 ) -> Result<Tenant, Failed> {
-    let taken = context.store.tenants().await?.into_iter().map(|tenant| tenant.slug).collect();
-    let tenant = new_tenant(args, id, state, context, microsoft, &taken)?;
-    Ok(context.store.add_tenant(tenant, &actor(), context.clock.now()).await?)
+    let mut tried_again = false;
+    loop {
+        let tenant = new_tenant(args, id, state, context, microsoft, taken)?;
+        match context.store.add_tenant(tenant, &actor(), context.clock.now()).await {
+            Ok(added) => {
+                taken.insert(added.slug.clone());
+                return Ok(added);
+            }
+            // Somebody else has taken meanwhile what nobody asked for by name.
+            Err(StoreError::TenantExists { field: "slug", .. }) if args.slug.is_none() && !tried_again => {
+                *taken = slugs(context).await?;
+                tried_again = true;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The slugs that are taken.
+pub(super) async fn slugs(context: &Context) -> Result<BTreeSet<Slug>, Failed> {
+    Ok(context.store.tenants().await?.into_iter().map(|tenant| tenant.slug).collect())
 }
 
 /// The tenant that would be added. A slug that nobody gave is one that is not taken.

@@ -76,8 +76,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
             found.warn();
         }
         progress.count(context.clock.now(), (done, count as u64), "tenants");
-        let planned = args.dry_run.then_some(&mut planned);
-        match import_row(looked, args.since, context, &microsoft, planned).await {
+        match import_row(looked, (args.since, args.dry_run), context, &microsoft, &mut planned).await {
             Ok(Came::Added { verified }) => {
                 imported.added += 1;
                 imported.unverified += usize::from(!verified);
@@ -152,7 +151,7 @@ enum Came {
     Existing,
 }
 
-/// What a dry run would have added so far.
+/// What is there, with what was added so far, or would have been.
 struct Planned {
     ids: BTreeSet<TenantId>,
     slugs: BTreeSet<Slug>,
@@ -209,13 +208,13 @@ fn known(tenants: &[Tenant]) -> BTreeSet<String> {
     names.flatten().map(|name| name.to_lowercase()).collect()
 }
 
-/// Adds a row's tenant; with `planned`, looks whether it could be.
+/// Adds a row's tenant; in a dry run, looks whether it could be.
 async fn import_row(
     looked: Looked,
-    since: Option<Span>,
+    (since, dry_run): (Option<Span>, bool),
     context: &Context,
     microsoft: &Microsoft,
-    planned: Option<&mut Planned>,
+    planned: &mut Planned,
 ) -> Result<Came, Failed> {
     let (row, Some(found)) = looked? else { return Ok(Came::Existing) };
     let source = words::<Source>(row.sources.as_deref())?;
@@ -223,7 +222,7 @@ async fn import_row(
     let args =
         add::Args { tenant: row.tenant, name: row.name, slug: row.slug, app: row.app, source, tag, since };
     let verified = found.warning.is_none();
-    if let Some(planned) = planned {
+    if dry_run {
         if !planned.ids.insert(found.id) {
             return Ok(Came::Existing);
         }
@@ -233,7 +232,8 @@ async fn import_row(
         }
         return Ok(Came::Added { verified });
     }
-    match add::add_one(&args, found.id, TenantState::Active, context, microsoft).await {
+    let tenant = (found.id, TenantState::Active);
+    match add::add_one(&args, tenant, context, microsoft, &mut planned.slugs).await {
         Ok(_) => Ok(Came::Added { verified }),
         Err(failed) => match failed.error.downcast_ref::<StoreError>() {
             Some(StoreError::TenantExists { field: "id", .. }) => Ok(Came::Existing),

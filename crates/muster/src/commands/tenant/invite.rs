@@ -31,7 +31,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let add = async || {
         let found = add::find(&args.tenant.tenant, &microsoft).await?;
         found.warn();
-        add::add_one(&args.tenant, found.id, TenantState::Invited, context, &microsoft).await
+        let mut taken = add::slugs(context).await?;
+        add::add_one(&args.tenant, (found.id, TenantState::Invited), context, &microsoft, &mut taken).await
     };
     let invited = match context.store.tenant(TenantKey::Name(args.tenant.tenant.trim())).await {
         Ok(known) if known.state != TenantState::Offboarded => changed(known, &args.tenant, context).await?,

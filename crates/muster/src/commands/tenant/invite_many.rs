@@ -205,9 +205,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> 
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| Failed::unwritable(folder, &error))?;
     let words = Words::load();
+    let mut there = add::slugs(context).await?;
     for planned in verdict.lines.iter_mut().filter(|planned| planned.what.is_to_be_done()) {
         let (line, done) = (planned.line, verdict.mails);
-        let written = write(planned, args, settings, (&from, &words, folder), context, &microsoft).await;
+        let written =
+            write(planned, args, settings, (&from, &words, folder), (context, &mut there), &microsoft).await;
         written.map_err(|failed| {
             let said = format!(
                 "line {line}: {}; {done} mails are written: mend it and call this again, which goes on from there",
@@ -399,7 +401,7 @@ async fn write(
     args: &Args,
     settings: &OnboardingSettings,
     (from, words, folder): (&Address, &Words, &Path),
-    context: &Context,
+    (context, there): (&Context, &mut BTreeSet<Slug>),
     microsoft: &Microsoft,
 ) -> Result<(), Failed> {
     let now = context.clock.now();
@@ -408,7 +410,7 @@ async fn write(
     let mut file = NewFile::begin(&path(folder, &planned.tenant, args))?;
     let tenant = match planned.what {
         What::Add => {
-            add::add_one(&planned.args, planned.id, TenantState::Invited, context, microsoft).await?
+            add::add_one(&planned.args, (planned.id, TenantState::Invited), context, microsoft, there).await?
         }
         _ => context.store.tenant(TenantKey::Id(planned.id)).await?,
     };

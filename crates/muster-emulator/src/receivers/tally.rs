@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use super::identify::{SeenRecord, Sighting, identify_line};
 use super::produced::{Produced, RecordKind};
 
-/// How many lost records a tally names.
-const LOST_EXAMPLES_MAX: usize = 10;
+/// How many lost records of a tenant a tally names.
+const LOST_EXAMPLES_MAX: u64 = 10;
 /// Of how many copies a receiver remembers when they came.
 const DOUBLES_MAX: usize = 100_000;
 /// A longer line of a file is not searched for a record.
@@ -53,7 +53,7 @@ pub struct ReceiverTally {
     pub incident_alerts: u64,
     /// The same per tenant, for each tenant that produced or sent anything.
     pub tenants: BTreeMap<String, TenantTally>,
-    /// The first of the lost versions.
+    /// The first of the lost versions of each tenant.
     pub lost_examples: Vec<Produced>,
 }
 
@@ -301,9 +301,9 @@ impl Ledger {
             tally.lost += 1;
             if let Some(tenant) = tally.tenants.get_mut(&newest.produced.tenant) {
                 tenant.lost += 1;
-            }
-            if tally.lost_examples.len() < LOST_EXAMPLES_MAX {
-                tally.lost_examples.push(newest.produced.clone());
+                if tenant.lost <= LOST_EXAMPLES_MAX {
+                    tally.lost_examples.push(newest.produced.clone());
+                }
             }
         }
         tally.unknown =
@@ -466,10 +466,12 @@ mod tests {
     }
 
     #[test]
-    fn lost_examples_are_few() {
-        let produced: Vec<_> = (0..50).map(|number| produced("t", &number.to_string(), 1)).collect();
+    fn lost_examples_are_few_of_each_tenant() {
+        let of = |tenant| (0..50).map(move |number| produced(tenant, &number.to_string(), 1));
+        let produced: Vec<_> = of("t").chain(of("u")).collect();
         let tally = tally(&[], &produced);
-        assert_eq!((tally.lost, tally.lost_examples.len()), (50, 10));
+        let of_last = tally.lost_examples.iter().filter(|lost| lost.tenant == "u").count();
+        assert_eq!((tally.lost, tally.lost_examples.len(), of_last), (100, 20, 10));
     }
 
     #[test]

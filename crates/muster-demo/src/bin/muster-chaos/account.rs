@@ -19,6 +19,9 @@ const ECHO: Duration = Duration::from_secs(30);
 /// By then a record has mostly been read and delivered.
 const NEAR: Duration = Duration::from_secs(60);
 
+/// How many lost records of a sink are named.
+const LOST_RECORDS_MAX: usize = 10;
+
 /// A sink of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -92,6 +95,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) offboarded: &'a BTreeSet<usize>,
     pub(crate) seen: &'a [Seen],
     pub(crate) struck: &'a [Struck],
+    /// What no disaster excuses: crashes, what did not stop, and commands that could not be given.
+    pub(crate) faults: &'a [String],
     /// When the run began, in milliseconds since 1970.
     pub(crate) began_ms: i64,
 }
@@ -163,6 +168,8 @@ pub(crate) struct TenantPart {
 pub(crate) struct Account {
     pub(crate) sinks: Vec<SinkPart>,
     pub(crate) tenants: Vec<TenantPart>,
+    /// What nodes and commands did that no disaster excuses.
+    pub(crate) faults: Vec<String>,
 }
 
 /// What a double is put down to where nothing struck.
@@ -207,16 +214,17 @@ impl Account {
             });
         }
         let sinks = evidence.seen.iter().map(|seen| SinkPart::of(seen, &tenants, evidence)).collect();
-        Self { sinks, tenants }
+        Self { sinks, tenants, faults: evidence.faults.to_vec() }
     }
 
     /// Whether every promise was kept.
     pub(crate) fn is_clean(&self) -> bool {
-        self.sinks.iter().all(|part| {
+        let is_kept = |part: &SinkPart| {
             part.numbers.lost == 0
                 && part.invented == 0
                 && !(part.sink.is_exact() && part.numbers.doubled > 0)
-        })
+        };
+        self.faults.is_empty() && self.sinks.iter().all(is_kept)
     }
 
     /// For people.
@@ -278,6 +286,9 @@ impl Account {
             }
             text.push('\n');
         }
+        for fault in &self.faults {
+            writeln!(text, "fault: {fault}").unwrap_or_default();
+        }
         text
     }
 }
@@ -308,6 +319,7 @@ impl SinkPart {
             promise: if seen.sink.is_exact() { "exactly once" } else { "at least once" },
             invented: seen.tally.unknown + seen.tally.unreadable,
             lost_records: lost
+                .take(LOST_RECORDS_MAX)
                 .map(|lost| Lost {
                     tenant: lost.tenant.clone(),
                     kind: lost.kind,
@@ -392,6 +404,7 @@ mod tests {
             offboarded: &offboarded.iter().copied().collect(),
             seen: &seen,
             struck,
+            faults: &[],
             began_ms: 1_000_000,
         })
     }
@@ -420,6 +433,15 @@ mod tests {
         let mut unknown = at(Sink::Splunk, &[("a", 2, 0, 0), ("b", 1, 0, 0)]);
         unknown.tally.unknown = 1;
         assert!(!account(vec![unknown], &[], &[]).is_clean());
+    }
+
+    #[test]
+    fn a_crash_is_not_clean_though_everything_arrived() {
+        let mut account = account(vec![at(Sink::File, &[("a", 2, 0, 0), ("b", 1, 0, 0)])], &[], &[]);
+        assert!(account.is_clean());
+        account.faults.push("node 1 crashed (exit status: 101)".to_owned());
+        assert!(!account.is_clean());
+        assert!(account.text().contains("fault: node 1 crashed"), "{}", account.text());
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::link::Link;
 
 /// How long a server may take to do anything.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How many ports are tried for a server: others take them, too.
+const PORTS: u32 = 5;
 
 /// The servers, and the door that leads to the one which can be written.
 pub(crate) struct Database {
@@ -47,7 +49,7 @@ impl Database {
         let mut initdb = as_nobody(&programs.join("initdb"));
         initdb.args(["-U", "admin", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]);
         run(initdb.arg(&data)).await?;
-        let primary = Server::start(&programs, folder, free_port()?).await?;
+        let primary = Server::start(&programs, folder).await?;
         primary.sql(&programs, "CREATE USER muster").await?;
         primary.sql(&programs, "CREATE DATABASE muster OWNER muster").await?;
         let door = Link::to(primary.port).await?;
@@ -73,7 +75,7 @@ impl Database {
         copy.args(["-h", "127.0.0.1", "-U", "admin", "-R", "-c", "fast", "--no-sync", "-p"]);
         copy.arg(self.primary.port.to_string()).arg("-D").arg(folder.path().join("data"));
         run(&mut copy).await?;
-        let standby = Server::start(&self.programs, folder, free_port()?).await?;
+        let standby = Server::start(&self.programs, folder).await?;
         self.primary.sql(&self.programs, "ALTER SYSTEM SET synchronous_standby_names = '*'").await?;
         self.primary.sql(&self.programs, "SELECT pg_reload_conf()").await?;
         self.standby = Some(standby);
@@ -110,21 +112,36 @@ impl Database {
 }
 
 impl Server {
-    async fn start(programs: &Path, folder: tempfile::TempDir, port: u16) -> anyhow::Result<Self> {
+    async fn start(programs: &Path, folder: tempfile::TempDir) -> anyhow::Result<Self> {
+        for _ in 0..PORTS {
+            let port = free_port()?;
+            if let Some(process) = Self::at(programs, folder.path(), port).await? {
+                return Ok(Self { process, port, folder });
+            }
+        }
+        bail!("PostgreSQL ends at each start; its data is in {}", folder.keep().display())
+    }
+
+    /// A server that answers at this port; none where it ended, as it does if the port is another's by now.
+    async fn at(programs: &Path, folder: &Path, port: u16) -> anyhow::Result<Option<Child>> {
         let mut command = as_nobody(&programs.join("postgres"));
-        command.arg("-D").arg(folder.path().join("data"));
+        command.arg("-D").arg(folder.join("data"));
         command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
-        command.args(["-c", "max_connections=200", "-k"]).arg(folder.path());
-        let process = command.kill_on_drop(true).spawn()?;
+        command.args(["-c", "max_connections=200", "-k"]).arg(folder);
+        let mut process = command.kill_on_drop(true).spawn()?;
         let until = Instant::now() + PATIENCE;
         loop {
             let mut asked = Command::new(programs.join("pg_isready"));
-            asked.args(["-h", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null());
+            // By the socket in its own folder: at the port somebody else may answer.
+            asked.arg("-h").arg(folder).args(["-p", &port.to_string()]).stdout(Stdio::null());
             if asked.status().await?.success() {
-                return Ok(Self { folder, port, process });
+                return Ok(Some(process));
+            }
+            if process.try_wait()?.is_some() {
+                return Ok(None);
             }
             if Instant::now() > until {
-                bail!("PostgreSQL does not answer; its data is in {}", folder.path().display());
+                bail!("PostgreSQL does not answer within {PATIENCE:?}; its data is in {}", folder.display());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -145,8 +162,19 @@ impl Pooler {
         if !program.is_file() {
             return Ok(None);
         }
-        let (folder, own) = (owned_folder().await?, free_port()?);
-        let settings = folder.path().join("pgbouncer.ini");
+        let folder = owned_folder().await?;
+        for _ in 0..PORTS {
+            let own = free_port()?;
+            if let Some(process) = Self::at(program, folder.path(), own, port).await? {
+                return Ok(Some(Self { process, port: own, _folder: folder }));
+            }
+        }
+        bail!("pgbouncer ends at each start")
+    }
+
+    /// One that listens at its own port; none where it ended, as it does if the port is another's by now.
+    async fn at(program: &Path, folder: &Path, own: u16, port: u16) -> anyhow::Result<Option<Child>> {
+        let settings = folder.join("pgbouncer.ini");
         let text = format!(
             "[databases]\nmuster = host=127.0.0.1 port={port} dbname=muster user=muster\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {own}\nauth_type = any\npool_mode = transaction\n\
@@ -154,15 +182,22 @@ impl Pooler {
         );
         std::fs::write(&settings, text)?;
         let mut command = as_nobody(program);
-        let process = command.arg(&settings).kill_on_drop(true).spawn()?;
+        let mut process = command.arg(&settings).kill_on_drop(true).spawn()?;
         let until = Instant::now() + PATIENCE;
-        while tokio::net::TcpStream::connect(("127.0.0.1", own)).await.is_err() {
-            if Instant::now() > until {
-                bail!("pgbouncer does not listen");
+        loop {
+            let answers = tokio::net::TcpStream::connect(("127.0.0.1", own)).await.is_ok();
+            // After it was asked, and a moment later: it may be somebody else who answered.
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            if process.try_wait()?.is_some() {
+                return Ok(None);
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            if answers {
+                return Ok(Some(process));
+            }
+            if Instant::now() > until {
+                bail!("pgbouncer does not listen within {PATIENCE:?}");
+            }
         }
-        Ok(Some(Self { process, port: own, _folder: folder }))
     }
 }
 
@@ -207,7 +242,7 @@ async fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A port of the loopback that nobody listens at.
+/// A port of the loopback that nobody listens at just now.
 fn free_port() -> std::io::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -1,6 +1,7 @@
 //! A disk that can be full: a file system in memory, whose size is changed. Only root may make one.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::process::Command;
@@ -12,6 +13,8 @@ pub(crate) struct Disk {
 
 /// As large as it needs: memory is taken only for what is in it.
 const ROOMY: &str = "8g";
+/// How often it is tried to make room again, a second apart.
+const TRIES: u32 = 30;
 /// How many pages a full disk still takes.
 const FEW_PAGES: u64 = 16;
 
@@ -25,15 +28,26 @@ impl Disk {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Leaves room for a few pages only, or makes room again.
-    pub(crate) async fn fill(&self, full: bool) -> anyhow::Result<()> {
-        let size = if full {
-            let used = rustix::fs::statvfs(&self.folder)?;
-            // Smaller than what is there is refused, and somebody may be writing.
-            format!("{}", (used.f_blocks - used.f_bfree + FEW_PAGES) * used.f_frsize)
-        } else {
-            ROOMY.to_owned()
-        };
+    /// Leaves room for a few pages only.
+    pub(crate) async fn fill(&self) -> anyhow::Result<()> {
+        let used = rustix::fs::statvfs(&self.folder)?;
+        // Smaller than what is there is refused, and somebody may be writing.
+        let size = (used.f_blocks - used.f_bfree + FEW_PAGES) * used.f_frsize;
+        self.resize(&size.to_string()).await
+    }
+
+    /// Makes room again; a machine under load may refuse it for a while.
+    pub(crate) async fn make_room(&self) -> anyhow::Result<()> {
+        for _ in 1..TRIES {
+            if self.resize(ROOMY).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        self.resize(ROOMY).await
+    }
+
+    async fn resize(&self, size: &str) -> anyhow::Result<()> {
         mount(&["-o", &format!("remount,size={size}")], &self.folder).await
     }
 }

@@ -3,8 +3,8 @@
 //! throttles, keys are rotated and tenants come and go, all drawn from a seed. In the end it is left in peace, and an account
 //! is drawn of what was produced and what became of it, from what the emulated world and the receivers wrote down.
 //!
-//! The exit code is 0 where every promise was kept, 1 where something was lost, invented, or doubled where nothing may be,
-//! and 2 where the run itself failed.
+//! The exit code is 0 where every promise was kept, 1 where something was lost, invented, or doubled where nothing may be, or
+//! where a node crashed or did not stop, and 2 where the run itself failed.
 
 mod account;
 mod content;
@@ -32,7 +32,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until};
 
-use crate::account::{Account, Evidence, Seen};
+use crate::account::{Account, Evidence, Seen, Sink};
 use crate::nodes::Muster;
 use crate::plan::{Disaster, Layout, Receiver, Step, Tenants};
 use crate::stage::{Stage, Staging};
@@ -229,8 +229,17 @@ async fn chaos(args: &Args) -> anyhow::Result<bool> {
         programs: [Muster::of(args.program.as_ref()), Muster::of(args.upgrade_to.as_ref())],
     })
     .await?;
+    let mut left_out: BTreeMap<&str, u32> = BTreeMap::new();
+    for step in steps.extract_if(.., |step| !stage.is_able_to(step.disaster)) {
+        *left_out.entry(step.disaster.kind()).or_default() += 1;
+    }
+    stage.left_out.extend(left_out.iter().map(|(kind, count)| format!("{kind}: {count} of the plan")));
     for left_out in &stage.left_out {
         eprintln!("left out: {left_out}");
+    }
+    if !stage.left_out.is_empty() && are_peers_required() {
+        stage.end().await?;
+        bail!("MUSTER_REQUIRE_PEERS is 1, but this machine leaves out: {}", stage.left_out.join("; "));
     }
     stage.begin().await?;
     let stage = Arc::new(stage);
@@ -246,6 +255,14 @@ async fn chaos(args: &Args) -> anyhow::Result<bool> {
     clean
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what must be there is the machine's affair, not the settings'"
+)]
+fn are_peers_required() -> bool {
+    std::env::var_os("MUSTER_REQUIRE_PEERS").is_some_and(|value| value == "1")
+}
+
 async fn live_through(args: &Args, stage: &Arc<Stage>, steps: Vec<Step>) -> anyhow::Result<bool> {
     if args.sabotage == Some(Sabotage::Lose) {
         let forgets = ReceiverFault::Forgets { one_event_in: 20 };
@@ -255,10 +272,10 @@ async fn live_through(args: &Args, stage: &Arc<Stage>, steps: Vec<Step>) -> anyh
     stage.emulator.pause();
     let lasted = stage.now();
     stage.say("left in peace; waiting until everything has arrived …");
-    stage.calm();
+    stage.calm().await?;
     let seen = wait_until_quiet(args, stage).await?;
     let until_quiet = stage.now().saturating_sub(lasted);
-    let nodes_ended_by_themselves = stage.stop_nodes().await?;
+    let (nodes_ended_by_themselves, faults) = stage.stop_nodes().await;
     let produced = stage.produced();
     let struck = stage.struck.lock().expect("no panic while it is held").clone();
     let account = Account::of(&Evidence {
@@ -268,6 +285,7 @@ async fn live_through(args: &Args, stage: &Arc<Stage>, steps: Vec<Step>) -> anyh
         offboarded: &stage.offboarded.lock().expect("no panic while it is held").clone(),
         seen: &seen,
         struck: &struck,
+        faults: &faults,
         began_ms: stage.began_ms,
     });
     let mut disasters = BTreeMap::new();
@@ -318,7 +336,7 @@ async fn strike(args: &Args, stage: &Arc<Stage>, steps: Vec<Step>) -> anyhow::Re
                 }
             }
             Some(done) = striking.join_next() => done.context("a disaster")?,
-            _ = look.tick() => stage.look_after_nodes().await?,
+            _ = look.tick() => stage.look_after_nodes(),
             _ = progress.tick() => {
                 let produced = stage.produced();
                 say_progress(stage, produced.len(), &stage.received(&produced));
@@ -340,23 +358,26 @@ async fn wait_until_quiet(args: &Args, stage: &Stage) -> anyhow::Result<Vec<Seen
     let (until, mut told) = (Instant::now() + PATIENCE, Instant::now());
     let (mut received, mut changed) = (0, Instant::now());
     let produced = stage.produced();
-    let owed = |seen: &[Seen]| -> u64 { seen.iter().map(|seen| stage.owed(&seen.tally)).sum() };
+    let loses = args.sabotage == Some(Sabotage::Lose);
+    // What Splunk loses on purpose is not waited for, but all else is.
+    let waits = |seen: &&Seen| !(loses && seen.sink == Sink::Splunk);
+    let owed = |seen: &[Seen]| -> u64 { seen.iter().filter(waits).map(|seen| stage.owed(&seen.tally)).sum() };
     loop {
         look.tick().await;
-        stage.look_after_nodes().await?;
+        stage.look_after_nodes();
         let mut seen = stage.received(&produced);
         let now: u64 = seen.iter().map(|seen| seen.tally.received).sum();
         if now != received {
             (received, changed) = (now, Instant::now());
         }
         let is_quiet = changed.elapsed() > QUIET;
-        let lost_on_purpose = args.sabotage == Some(Sabotage::Lose) && is_quiet;
-        if is_quiet && (owed(&seen) == 0 || lost_on_purpose) || Instant::now() > until {
-            if args.sabotage == Some(Sabotage::Double) {
-                stage.double_an_object()?;
-            }
+        if is_quiet && owed(&seen) == 0 || Instant::now() > until {
             seen = stage.seen(&produced)?;
-            if owed(&seen) == 0 || lost_on_purpose || Instant::now() > until {
+            if owed(&seen) == 0 || Instant::now() > until {
+                if args.sabotage == Some(Sabotage::Double) {
+                    stage.double_an_object()?;
+                    seen = stage.seen(&produced)?;
+                }
                 return Ok(seen);
             }
             changed = Instant::now();

@@ -59,6 +59,9 @@ pub(crate) struct Stage {
     secrets: StdMutex<u32>,
     /// What cannot be done on this machine, and why.
     pub(crate) left_out: Vec<String>,
+    has_clocks: bool,
+    /// Commands of the operator that could not be given.
+    faults: StdMutex<Vec<String>>,
 }
 
 /// What a run is like.
@@ -140,6 +143,8 @@ impl Stage {
             offboarded: StdMutex::default(),
             secrets: StdMutex::default(),
             left_out,
+            has_clocks: clock.is_some(),
+            faults: StdMutex::default(),
         };
         stage.set_muster_up(tenants.at_first).await?;
         Ok(stage)
@@ -224,19 +229,29 @@ impl Stage {
     }
 
     /// Starts what ended by itself.
-    pub(crate) async fn look_after_nodes(&self) -> anyhow::Result<()> {
+    pub(crate) fn look_after_nodes(&self) {
         for node in &self.nodes {
             // One that is being stopped or paused is somebody else's affair.
             let Ok(mut node) = node.try_lock() else { continue };
-            if let Some(status) = node.look_after()? {
-                self.say(&format!(
-                    "node {} ended by itself ({status}); its log: {}",
-                    node.number + 1,
-                    node.place()
-                ));
+            let (number, place) = (node.number + 1, node.place());
+            match node.look_after() {
+                Ok(None) => {}
+                Ok(Some(status)) => {
+                    self.say(&format!("node {number} ended by itself ({status}); its log: {place}"));
+                }
+                Err(error) => self.say(&format!("node {number} is not up, which is tried again: {error:#}")),
             }
         }
-        Ok(())
+    }
+
+    /// Whether this machine is able to it.
+    pub(crate) fn is_able_to(&self, disaster: Disaster) -> bool {
+        match disaster {
+            Disaster::FillStore => self.store_disk.is_some(),
+            Disaster::FillArchive => self.archive_disk.is_some(),
+            Disaster::JumpClock { .. } => self.has_clocks,
+            _ => true,
+        }
     }
 
     /// Tells people, and the log of the run.
@@ -291,9 +306,6 @@ impl Stage {
             Disaster::Upgrade => self.upgrade().await,
             Disaster::JumpClock { node, seconds } => {
                 let node = self.nodes[node].lock().await;
-                if !node.has_clock() {
-                    return Ok(());
-                }
                 node.put_clock(seconds)?;
                 sleep(lasts).await;
                 Ok(node.put_clock(0)?)
@@ -337,12 +349,14 @@ impl Stage {
             Disaster::RotateMasterKey => self.command_at_last(&["key", "rotate"]).await,
             Disaster::RotateSecret => self.rotate_secret(lasts).await,
             Disaster::Onboard { tenant } => {
+                self.import(tenant..tenant + 1).await?;
                 self.onboarded.lock().expect("no panic while it is held").insert(tenant);
-                self.import(tenant..tenant + 1).await
+                Ok(())
             }
             Disaster::Offboard { tenant } => {
+                self.command_at_last(&["tenant", "offboard", &self.tenants[tenant].id, "--yes"]).await?;
                 self.offboarded.lock().expect("no panic while it is held").insert(tenant);
-                self.command_at_last(&["tenant", "offboard", &self.tenants[tenant].id, "--yes"]).await
+                Ok(())
             }
         }
     }
@@ -399,8 +413,16 @@ impl Stage {
         let until = Instant::now() + COMMAND_PATIENCE;
         loop {
             match self.command(arguments).await {
+                Ok(()) => return Ok(()),
                 Err(_) if Instant::now() < until => sleep(Duration::from_secs(1)).await,
-                done => return done,
+                Err(error) => {
+                    let fault = format!(
+                        "`muster {}` failed for {COMMAND_PATIENCE:?}: {error:#}",
+                        arguments.join(" ")
+                    );
+                    self.faults.lock().expect("no panic while it is held").push(fault);
+                    return Err(error);
+                }
             }
         }
     }
@@ -424,11 +446,22 @@ impl Stage {
     }
 
     /// Ends all that is wrong, in case that something of it was not ended.
-    pub(crate) fn calm(&self) {
+    pub(crate) async fn calm(&self) -> anyhow::Result<()> {
         self.emulator.clear_faults();
         for link in &self.links {
             link.set(Way::Open);
         }
+        for disk in [&self.store_disk, &self.archive_disk].into_iter().flatten() {
+            disk.make_room().await?;
+        }
+        for node in &self.nodes {
+            let node = node.lock().await;
+            node.put_clock(0)?;
+            node.signal(Signal::CONT)?;
+        }
+        // One that does not start is tried again for as long as is waited.
+        self.look_after_nodes();
+        Ok(())
     }
 
     /// What was produced for tenants that were onboarded.
@@ -521,23 +554,31 @@ impl Stage {
         Ok(())
     }
 
-    /// Stops the nodes as an operator would.
-    pub(crate) async fn stop_nodes(&self) -> anyhow::Result<u32> {
+    /// Stops the nodes as an operator would; how often they ended by themselves, and all that no disaster excuses.
+    pub(crate) async fn stop_nodes(&self) -> (u32, Vec<String>) {
         let mut ended_by_themselves = 0;
+        let mut faults = self.faults.lock().expect("no panic while it is held").clone();
         for node in &self.nodes {
             let mut node = node.lock().await;
+            // Nothing is wrong any more, so that each way not to stop well is a fault.
+            if let Err(error) = node.stop().await {
+                let fault = format!("{error:#}");
+                if !node.faults.contains(&fault) {
+                    node.faults.push(fault);
+                }
+            }
             ended_by_themselves += node.ended_by_itself;
-            node.stop().await?;
+            faults.extend(node.faults.iter().cloned());
         }
-        Ok(ended_by_themselves)
+        (ended_by_themselves, faults)
     }
 }
 
 async fn fill(disk: Option<&Disk>, lasts: Duration) -> anyhow::Result<()> {
-    let Some(disk) = disk else { return Ok(()) };
-    disk.fill(true).await?;
+    let disk = disk.context("there is no disk that can be filled")?;
+    disk.fill().await?;
     sleep(lasts).await;
-    disk.fill(false).await
+    disk.make_room().await
 }
 
 fn receiver_name(receiver: Receiver) -> ReceiverName {

@@ -71,12 +71,12 @@ pub enum BlobState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blobs {
     settled_before: Timestamp,
-    /// Where it began: nothing is said of rows from before. Not known of one that an earlier version began.
+    /// Where it began, or what was lost ends: nothing is said of rows from before. Not known of one that an earlier version began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     read: BTreeMap<String, BlobRead>,
-    /// What is left alone since its name is no text: the first, as far as it can be shown, and how many there are.
+    /// What is left alone, as a file whose name is no text: the first, as far as it can be shown, and how many there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     odd: Option<(String, usize)>,
 }
@@ -119,6 +119,11 @@ impl Blobs {
         wanted
     }
 
+    /// Rows that may have been as new as `until` are lost: nothing is said any more of the time up to then.
+    pub fn lost(&mut self, until: Timestamp) {
+        self.since = Some(self.since().max(until));
+    }
+
     /// Takes in a listing: what vanished from it before it was read whole is forgotten, and handed back with how far it was
     /// read.
     pub fn take_in(&mut self, listed: &[ListedBlob], now: Timestamp) -> Vec<(String, BlobRead)> {
@@ -140,7 +145,7 @@ impl Blobs {
         vanished
     }
 
-    /// Writes down which files are left alone since their names are no text.
+    /// Writes down what is left alone: files whose names are no text, links, and folders that are too deep.
     pub fn leave(&mut self, odd: &[String]) {
         self.odd = odd.first().map(|first| (crate::text::shown(first, 200), odd.len()));
     }
@@ -161,7 +166,7 @@ impl Blobs {
         self.settled_before
     }
 
-    /// Rows from here on are read, whenever they come.
+    /// Rows from here on are read, whenever they come, and none of them is known to be lost.
     pub(super) fn since(&self) -> Timestamp {
         self.since.unwrap_or(self.settled_before)
     }
@@ -231,7 +236,10 @@ impl Blobs {
             }
         });
         if let Some((first, count)) = &self.odd {
-            said.push(format!("{count} files such as `{first}` are left alone, since their names are no text (UTF-8): rename them"));
+            said.push(format!(
+                "{count} entries such as `{first}` are left alone: names that are no text (UTF-8), links, what is no file, and \
+                 folders more than 32 deep: rename, move or remove them"
+            ));
         }
         (!said.is_empty()).then(|| said.join("; "))
     }
@@ -352,6 +360,18 @@ mod tests {
         let vanished: Vec<_> = vanished.iter().map(|(name, read)| (name.as_str(), read.bytes)).collect();
         assert_eq!(vanished, [("half", 4), ("waiting", 0)]);
         assert_eq!(blobs.take_in(&[], at(20)), []);
+    }
+
+    #[test]
+    fn nothing_is_said_of_the_time_up_to_a_loss() {
+        let mut blobs = Blobs::starting(at(0));
+        blobs.lost(at(500));
+        blobs.lost(at(300));
+        assert_eq!(blobs.since(), at(500));
+        let cursor = crate::Cursor::starting(at(0)).with_all_read(at(9_000));
+        assert_eq!(cursor.proved(), Some((at(0), at(9_000 - 3_600))));
+        let cursor = cursor.with_blobs(blobs, None).with_all_read(at(9_100));
+        assert_eq!(cursor.proved(), Some((at(500), at(9_100 - 3_600))));
     }
 
     #[test]

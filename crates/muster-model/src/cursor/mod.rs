@@ -42,6 +42,8 @@ use round::{Progress, Round, floor};
 
 /// Defender appends a row to a stream's blobs within this time of its own, as a rule.
 const APPENDED_WITHIN: Duration = Duration::from_secs(3_600);
+/// So much around an instant is read with it where a service cuts in silence.
+const AROUND_A_CUT: Duration = Duration::from_secs(3_600);
 /// More holes than this are told as fewer, longer ones.
 const HOLES_MAX: usize = 64;
 /// How late a record may become visible and still be seen by the next round.
@@ -169,7 +171,8 @@ impl Cursor {
     /// end. Of hours that are over for long enough more is not expected; what comes all the same is late.
     #[must_use]
     pub fn with_all_read(&self, listed_at: Timestamp) -> Self {
-        let from = self.proved.map_or_else(|| self.blobs().since(), |proved| proved.from);
+        let since = self.blobs().since();
+        let from = self.proved.map_or(since, |proved| proved.from.max(since));
         let to = earlier(listed_at, APPENDED_WITHIN);
         let proved = Proved { from, to, at: Some(listed_at) };
         Self { proved: Some(proved).filter(|proved| proved.from < proved.to), ..self.clone() }
@@ -388,7 +391,15 @@ impl Cursor {
         };
         let Some(index) = self.holes.iter().position(due) else { return false };
         let hole = self.holes.remove(index);
-        let mut round = Round::starting(hole.from, hole.to, clocks);
+        let (mut from, mut to) = (hole.from, hole.to);
+        if hole.reason == Reason::TooMany && self.plan.cut_at.is_some() {
+            // Whether the service still cuts is seen only where there is more than the instant itself.
+            from = earlier(from, AROUND_A_CUT);
+            to = to.map(|to| to.checked_add(AROUND_A_CUT).unwrap_or(to));
+            // A reading of a span that has passed keeps to it.
+            to = self.to.map_or(to, |most| Some(to.map_or(most, |to| to.min(most))));
+        }
+        let mut round = Round::starting(from, to, clocks);
         round.healing = Some(hole);
         self.round = Some(round);
         true

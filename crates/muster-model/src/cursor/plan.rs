@@ -27,7 +27,7 @@ pub struct Plan {
     pub halvings: u8,
     /// The largest page that ever came.
     pub largest_page: u32,
-    /// So many records were given of a window whose parts held more, though more had been asked for.
+    /// So many records were given of a window whose parts held more, though more had been asked for: the least such number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut_at: Option<u32>,
     /// The service refuses to sort.
@@ -76,28 +76,43 @@ impl Plan {
     /// reduced without a word. What is at one instant and cannot be divided in any way is doubted only where the service was
     /// seen to do so: it could never be proved.
     pub(super) fn is_full(&self, items: u32, top: u32, limits: &PageLimits, is_an_instant: bool) -> bool {
-        let is_doubtful = if is_an_instant && limits.divides_no_instant() {
-            self.cut_at.is_some_and(|most| items >= most)
+        let by_time = limits.divides_no_instant();
+        let is_beyond_a_cut = self.cut_at.is_some_and(|most| items >= most);
+        let is_of_a_size = items >= self.largest_page || USUAL_PAGE_SIZES.contains(&items);
+        let is_doubtful = if by_time {
+            is_beyond_a_cut || !is_an_instant && items >= CUT_AT_LEAST && is_of_a_size
         } else {
-            items >= 2 && (items >= self.largest_page || USUAL_PAGE_SIZES.contains(&items))
+            items >= 2 && is_of_a_size
         };
         items >= top || limits.cuts_silently && is_doubtful
     }
 
     pub(super) fn saw(&mut self, items: u32) {
         self.largest_page = self.largest_page.max(items);
-        // What gives more cuts elsewhere, if it does.
-        self.cut_at = self.cut_at.filter(|most| items <= *most);
     }
 
-    /// A window of which `given` records came held more.
+    /// A window of which `given` records came held more. A service that cuts by bytes does so at many sizes: the least counts.
     pub(super) fn was_cut_at(&mut self, given: u32) {
-        self.cut_at = Some(given).filter(|given| *given >= CUT_AT_LEAST).or(self.cut_at);
+        if given >= CUT_AT_LEAST {
+            self.cut_at = Some(self.cut_at.map_or(given, |most| most.min(given)));
+        }
+    }
+
+    /// Whether it is known already that an answer of so many may lack some.
+    pub(super) fn knows_cut_at(&self, given: u32) -> bool {
+        given < CUT_AT_LEAST || self.cut_at.is_some_and(|most| most <= given)
+    }
+
+    /// The parts of a window held just the `given` records that came of the whole. What gives more than a cut in one answer
+    /// does not cut there any more.
+    pub(super) fn was_whole_at(&mut self, given: u32) {
+        self.cut_at = self.cut_at.filter(|most| given <= *most);
     }
 
     /// How many records a page can hold.
     pub(super) fn page_room(&self, top: u32, limits: &PageLimits) -> u32 {
-        if limits.cuts_silently { top.min(self.largest_page.max(2)) } else { top }
+        let least = if limits.divides_no_instant() { CUT_AT_LEAST } else { 2 };
+        if limits.cuts_silently { top.min(self.largest_page.max(least)) } else { top }
     }
 
     /// The largest offset that the service takes.

@@ -28,6 +28,9 @@ const HOUR_TICKS: i64 = 3_600 * 10_000_000;
 const LINKED_PAGES_MAX: u32 = 2_000;
 /// After so many narrowings in a row the times on the page are no longer used as a hint.
 const HINTED_NARROWINGS_MAX: u8 = 3;
+/// So often in a round a window is asked for again before it is believed that the service cuts: one that cuts at random
+/// would be asked for ever.
+const CHECKS_MAX: u8 = 2;
 /// A link longer than this is not kept.
 const LINK_BYTES_MAX: usize = 8 << 10;
 
@@ -80,9 +83,15 @@ pub(super) struct Round {
     /// The newest update time on any page of this round, believed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     latest: Option<Timestamp>,
-    /// Where a window ends of which the service gave so many, fewer than were asked for, and how many its parts held so far.
+    /// A window of which the service gave fewer than were asked for, while its parts are read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    doubted: Option<(Timestamp, u32, u32)>,
+    doubted: Option<Doubted>,
+    /// A window whose parts held more than came of it, asked for again: what became visible meanwhile is no cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checked: Option<Doubted>,
+    /// How often in this round that was done.
+    #[serde(default)]
+    checks: u8,
     #[serde(default)]
     narrowings: u8,
     /// How often in a row the window's page was not whole.
@@ -109,6 +118,16 @@ struct Chain {
     pages: u32,
     /// Those of them that held records.
     filled: u32,
+}
+
+/// A window of which the service gave so many records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Doubted {
+    from: Timestamp,
+    to: Timestamp,
+    given: u32,
+    /// How many its parts held so far.
+    held: u32,
 }
 
 /// Whether a round goes on.
@@ -140,6 +159,8 @@ impl Round {
             doubted_to: None,
             latest: None,
             doubted: None,
+            checked: None,
+            checks: 0,
             narrowings: 0,
             flawed: 0,
             suspects: Vec::new(),
@@ -231,11 +252,14 @@ impl Round {
             return self.flawed(page, limits, plan, holes);
         }
         (self.flawed, self.suspects) = (0, Vec::new());
-        let is_an_instant = self.at_an_instant();
+        let is_an_instant = self.at_an_instant() && !plan.ignores_upper_bounds;
+        if limits.divides_no_instant() {
+            self.check(page, plan);
+        }
         let full = plan.is_full(page.items, page.top, limits, is_an_instant) || (page.cut && page.items > 0);
         plan.saw(page.items);
-        if limits.divides_no_instant() {
-            self.compare(page, full, plan);
+        if limits.divides_no_instant() && self.compare(page, full, is_an_instant, plan) {
+            return Continue;
         }
         let before = self.chain.take();
         let (pages, filled) = before.as_ref().map_or((0, 0), |chain| (chain.pages, chain.filled));
@@ -297,28 +321,63 @@ impl Round {
         }
     }
 
-    /// Holds what the parts of a window hold against what came of the whole: a service that gives less than it has, and less
-    /// than was asked for, is known by that.
-    fn compare(&mut self, page: &PageSummary, full: bool, plan: &mut Plan) {
-        let Some(end) = self.end().filter(|_| !plan.ignores_upper_bounds) else { return };
-        let end = self.doubted.map_or(end, |(to, ..)| end.min(to));
+    /// How many of the page's records are in the window from here to `end`.
+    fn inside(&self, page: &PageSummary, end: Timestamp) -> u32 {
         let inside = page.times.iter().filter(|time| self.at <= **time && **time < end).count();
-        let inside = u32::try_from(inside).unwrap_or(u32::MAX);
-        match &mut self.doubted {
-            None if full && page.items < page.top => self.doubted = Some((end, inside, 0)),
-            Some((_, given, held)) if !full || self.width == Some(1) => {
-                *held = held.saturating_add(inside);
-                if *held > *given {
-                    plan.was_cut_at(*given);
-                    self.doubted = None;
-                }
+        u32::try_from(inside).unwrap_or(u32::MAX)
+    }
+
+    /// A window that is asked for again: where it still lacks what its parts held, the service cuts.
+    fn check(&mut self, page: &PageSummary, plan: &mut Plan) {
+        let Some(before) = self.checked.take() else { return };
+        if before.from == self.at && self.end() == Some(before.to) && !plan.ignores_upper_bounds {
+            let given = self.inside(page, before.to);
+            if given < before.held {
+                plan.was_cut_at(given);
             }
-            _ => {}
         }
-        // Nothing follows that belongs to it.
-        if !full && self.doubted.is_some_and(|(to, ..)| end >= to) {
-            self.doubted = None;
+    }
+
+    /// Holds what the parts of a window hold against what came of the whole: a service that gives less than it has, and less
+    /// than was asked for, is known by that. Returns whether the window is to be asked for again.
+    fn compare(&mut self, page: &PageSummary, full: bool, is_an_instant: bool, plan: &mut Plan) -> bool {
+        let Some(end) = self.end().filter(|_| !plan.ignores_upper_bounds) else { return false };
+        // It may have been left behind, as where a part of it gave no answer.
+        self.doubted = self.doubted.filter(|doubted| doubted.to > self.at);
+        let end = self.doubted.map_or(end, |doubted| end.min(doubted.to));
+        let inside = self.inside(page, end);
+        let Some(mut doubted) = self.doubted.take() else {
+            if full && !is_an_instant && page.items < page.top {
+                self.doubted = Some(Doubted { from: self.at, to: end, given: inside, held: 0 });
+            }
+            return false;
+        };
+        if full && !is_an_instant {
+            self.doubted = Some(doubted);
+            return false;
         }
+        doubted.held = doubted.held.saturating_add(inside);
+        if doubted.held > doubted.given {
+            if plan.knows_cut_at(doubted.given) {
+                return false;
+            }
+            if self.checks >= CHECKS_MAX {
+                plan.was_cut_at(doubted.given);
+                return false;
+            }
+            // All of it again: its instants were believed so far.
+            self.checks += 1;
+            (self.at, self.width) = (doubted.from, Some(ticks(doubted.from, doubted.to)));
+            (self.skip, self.chain, self.narrowings) = (0, None, 0);
+            self.checked = Some(doubted);
+            return true;
+        }
+        if end < doubted.to || page.link.is_some() {
+            self.doubted = Some(doubted);
+        } else if doubted.held == doubted.given {
+            plan.was_whole_at(doubted.given);
+        }
+        false
     }
 
     /// What follows when no answer came, or one that is no page. `heavy`: a smaller window may be answered.
@@ -561,7 +620,8 @@ impl Round {
     }
 
     fn at_an_instant(&self) -> bool {
-        !self.slice.is_empty() || self.width == Some(1)
+        // A hole of one instant has no width: what counts is what is asked for.
+        !self.slice.is_empty() || self.end().is_some_and(|end| ticks(self.at, end) <= 1)
     }
 
     pub(super) fn tell(&self, holes: &mut Vec<Hole>, reason: Reason, to: Option<Timestamp>, now: Timestamp) {

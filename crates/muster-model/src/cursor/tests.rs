@@ -41,7 +41,6 @@ fn a_quiet_tenant_asks_for_little() {
 
 /// As the SIEM feed: there is nothing but time to divide by, and the service gives 12 at most, whatever is asked for.
 fn of_a_feed_that_cuts(seconds: &[i64], cuts_at: usize) -> (Cursor, BTreeSet<usize>) {
-    const FEED: PageLimits = PageLimits { skip_max: 0, field_values: &[], cuts_silently: true };
     let mut cursor = Cursor::starting(at(1_000));
     let (mut step, mut asked, mut found) = (Step::Continue, 0, BTreeSet::new());
     while step == Step::Continue {
@@ -78,6 +77,125 @@ fn a_feed_that_gives_less_than_was_asked_for_is_halved_until_nothing_is_hidden()
     // Where nothing lies beside that instant, nobody can know.
     let (cursor, found) = of_a_feed_that_cuts(&[2_500; 40], 12);
     assert_eq!((found.len(), cursor.holes()), (12, vec![]));
+}
+
+const FEED: PageLimits = PageLimits { skip_max: 0, field_values: &[], cuts_silently: true };
+
+/// Reads on from `cursor` until its round is over; returns how many requests that took.
+fn read_feed(mut cursor: Cursor, seconds: &[i64], cuts_at: usize, now: i64) -> (Cursor, usize) {
+    let mut asked = 0;
+    loop {
+        asked += 1;
+        assert!(asked < 500, "it asks for ever");
+        let query = cursor.query(page(&[], now).clocks);
+        let inside = |second: &i64| query.from <= at(*second) && query.to.is_none_or(|to| at(*second) < to);
+        let mut given: Vec<i64> = seconds.iter().copied().filter(inside).collect();
+        given.drain(..given.len().saturating_sub(cuts_at));
+        let (next, step) = cursor.after(&PageSummary { top: 1_000, ..page(&given, now) }, &POLICY, &FEED);
+        cursor = next;
+        if step == Step::RoundDone {
+            return (cursor, asked);
+        }
+    }
+}
+
+/// The size of the answer is no reason to doubt an instant: only a cut that was seen is.
+#[test]
+fn a_hole_of_one_instant_heals() {
+    for count in [10, 20, 25, 40, 50] {
+        let crowded = vec![2_500; count];
+        let (mut cursor, _) = read_feed(Cursor::starting(at(1_000)), &crowded, usize::MAX, 90_000);
+        let (from, to) = (at(2_500), Some(at(2_500) + Duration::from_nanos(100)));
+        let (reason, since) = (Reason::TooMany, at(90_000));
+        cursor.holes.push(Hole { from, to, reason, since, tries: 0, next_at: since });
+        assert!(cursor.heal(page(&[], 90_100).clocks));
+        let (cursor, asked) = read_feed(cursor, &crowded, usize::MAX, 90_100);
+        assert_eq!((cursor.holes(), asked), (vec![], 1), "{count}");
+    }
+}
+
+#[test]
+fn what_a_cut_hid_is_healed_once_the_cut_is_lifted() {
+    let spread: Vec<i64> = (0..150).map(|number| 2_000 + number * 7).collect();
+    let crowded: Vec<i64> = spread.into_iter().chain([2_500; 40]).collect();
+    let (mut cursor, _) = read_feed(Cursor::starting(at(1_000)), &crowded, 12, 90_000);
+    assert_eq!(cursor.holes().len(), 1);
+    // Asked again while it still cuts, it stays.
+    assert!(cursor.heal(page(&[], 200_000).clocks));
+    let (mut cursor, _) = read_feed(cursor, &crowded, 12, 200_000);
+    assert_eq!((cursor.holes().len(), cursor.plan().cut_at), (1, Some(12)));
+    let mut now = 200_000;
+    for _ in 0..3 {
+        now += 100_000;
+        if cursor.heal(page(&[], now).clocks) {
+            (cursor, _) = read_feed(cursor, &crowded, usize::MAX, now);
+        }
+    }
+    assert_eq!((cursor.holes(), cursor.plan().cut_at), (vec![], None));
+}
+
+/// A service that cuts by bytes gives more of small records than of large ones.
+#[test]
+fn a_larger_answer_makes_no_cut_forgotten() {
+    let mut plan = Plan::default();
+    plan.was_cut_at(12);
+    plan.saw(30);
+    plan.was_cut_at(30);
+    assert_eq!(plan.cut_at, Some(12));
+    assert!(plan.is_full(12, 1_000, &FEED, true) && !plan.is_full(11, 1_000, &FEED, true));
+    plan.was_whole_at(12);
+    assert_eq!(plan.cut_at, Some(12), "one as large as the cut proves nothing");
+    plan.was_whole_at(13);
+    assert_eq!(plan.cut_at, None);
+}
+
+/// Twelve were given, thirteen are met in the parts: one was made visible meanwhile.
+#[test]
+fn what_becomes_visible_while_a_window_is_divided_is_no_cut() {
+    for shows_at in 2..6 {
+        let seconds: Vec<i64> = (0..20).map(|number| 2_000 + number * 60).collect();
+        let mut cursor = Cursor { to: Some(at(4_000)), ..Cursor::starting(at(1_000)) };
+        let (mut step, mut asked) = (Step::Continue, 0);
+        while step == Step::Continue {
+            asked += 1;
+            assert!(asked < 100, "it asks for ever");
+            let query = cursor.query(page(&[], 90_000).clocks);
+            let inside =
+                |second: &i64| query.from <= at(*second) && query.to.is_none_or(|to| at(*second) < to);
+            let mut given: Vec<i64> = seconds.iter().copied().filter(inside).collect();
+            given.retain(|second| *second != 3_140 && (asked >= shows_at || *second != 2_900));
+            given.extend([2_905].into_iter().filter(|second| asked >= shows_at && inside(second)));
+            (cursor, step) =
+                cursor.after(&PageSummary { top: 1_000, ..page(&given, 90_000) }, &POLICY, &FEED);
+        }
+        assert_eq!((cursor.plan().cut_at, cursor.holes()), (None, vec![]), "{shows_at}");
+    }
+}
+
+#[test]
+fn a_crowded_instant_ends_the_doubt_about_its_window() {
+    // The window ends with the instant, which the service is known to cut; what follows is no part of it.
+    let mut cursor = Cursor { to: Some(at(2_501)), ..Cursor::starting(at(1_000)) };
+    cursor.plan.was_cut_at(12);
+    let crowded: Vec<i64> = [1_500, 2_000].into_iter().chain([2_500; 40]).collect();
+    let (cursor, _) = read_feed(cursor, &crowded, 12, 90_000);
+    assert_eq!(cursor.plan().cut_at, Some(12));
+    let [hole] = cursor.holes()[..] else { panic!("{:?}", cursor.holes()) };
+    assert_eq!((hole.from, hole.reason), (at(2_500), Reason::TooMany));
+}
+
+#[test]
+fn a_quiet_feed_costs_one_request_a_poll() {
+    for count in 0..10 {
+        let mut cursor = Cursor::starting(at(1_000));
+        for poll in 0..20 {
+            let now = 90_000 + poll * 60;
+            let recent: Vec<i64> = (0..count).map(|number| now - 300 + number).collect();
+            let asked;
+            (cursor, asked) = read_feed(cursor, &recent, usize::MAX, now);
+            assert_eq!(asked, 1, "{count} records, poll {poll}");
+        }
+    }
 }
 
 /// As a hunting query: there is nothing but time to divide by, and the service says nothing of what it left off.

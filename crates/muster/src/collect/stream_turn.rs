@@ -148,7 +148,7 @@ impl Collector {
             reader,
         };
         for (name, read) in turn.blobs.take_in(&listing.blobs, now) {
-            turn.vanished(&name, Some(&read));
+            turn.vanished(&name, Some(&read), read.modified);
         }
         turn.blobs.leave(&listing.odd);
         let wanted = turn.blobs.wanted(&listing.blobs, now);
@@ -193,9 +193,8 @@ impl Collector {
             match reading.fetch().await {
                 Ok(()) => {}
                 Err(ReadTrouble::Gone) => {
-                    turn.escaped = true;
                     let read = turn.blobs.remove(&blob.name);
-                    turn.vanished(&blob.name, read.as_ref());
+                    turn.vanished(&blob.name, read.as_ref(), blob.modified);
                     return Ok(true);
                 }
                 // The next listing says how it is.
@@ -289,7 +288,10 @@ struct Turn<'t> {
 }
 
 impl Turn<'_> {
-    fn vanished(&mut self, name: &str, read: Option<&BlobRead>) {
+    /// What it held is lost, and may be as new as the blob was: its hours are never claimed.
+    fn vanished(&mut self, name: &str, read: Option<&BlobRead>, modified: Timestamp) {
+        self.escaped = true;
+        self.blobs.lost(read.map_or(modified, |read| read.modified.max(modified)));
         let bytes = read.map_or(0, |read| read.bytes);
         let reason = format!(
             "a blob vanished after {bytes} bytes of it were read: if it held more, that is lost here"

@@ -526,6 +526,14 @@ async fn a_streams_hour_is_complete_as_of_a_listing_of_which_all_was_read() {
     std::fs::remove_file(odd).expect("removed");
     world.round(70).await;
     assert_eq!(world.hour(hour).await, (HourState::Complete { as_of: now() }, 2));
+    // So it is with a link, behind which anything may lie.
+    let as_of = now();
+    std::os::unix::fs::symlink(world.path("a.json"), world.path("link.json")).expect("linked");
+    world.round(70).await;
+    assert_eq!(world.hour(hour).await, (HourState::Complete { as_of }, 2));
+    assert!(world.missing().await.contains("link.json"), "{}", world.missing().await);
+    std::fs::remove_file(world.path("link.json")).expect("removed");
+    world.round(70).await;
     // A place that cannot be listed says nothing.
     let as_of = now();
     let aside = world.blobs.path().with_extension("aside");
@@ -548,6 +556,33 @@ async fn a_streams_hour_is_complete_as_of_a_listing_of_which_all_was_read() {
     world.round(70).await;
     assert_eq!(world.hour(hour).await, (HourState::Complete { as_of: now() }, 3));
     assert_eq!(world.letters().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_hour_whose_rows_are_lost_is_never_complete() {
+    let world = World::with(1, 0, "[streams.blobs]\nurl = \"file://BLOBS\"", 12).await;
+    let now = || world.bench.clock.now();
+    let begin = (now().as_second().div_euclid(3_600) + 1) * 3_600;
+    let hour = Timestamp::from_second(begin).expect("a time");
+    let within = hour + SignedDuration::from_mins(20);
+    let later = hour + SignedDuration::from_hours(2);
+    world.round((within + SignedDuration::from_mins(1)).duration_since(now()).as_secs().unsigned_abs()).await;
+    // Files bear the time of the machine: the bench's clock is far from it, so what counts is what the row says.
+    let row = world.row_at(0, within);
+    world.write("cut.json", &row[..60]);
+    world.round(60).await;
+    assert!(world.missing().await.contains("`cut.json`"), "{}", world.missing().await);
+    std::fs::remove_file(world.path("cut.json")).expect("deleted");
+    world.round(10_000).await;
+    let told = world.letters().await;
+    assert!(told.iter().any(|(_, reason, _)| reason.contains("that is lost here")), "{told:?}");
+    for _ in 0..3 {
+        world.round(4_000).await;
+        assert_eq!(world.hour(hour).await, (HourState::Open, 0), "a row of it is lost");
+    }
+    world.write("a.json", world.row_at(1, later));
+    world.round(70).await;
+    assert_eq!(world.hour(hour).await, (HourState::Open, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

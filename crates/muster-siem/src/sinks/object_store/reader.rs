@@ -44,7 +44,8 @@ enum Place {
 pub struct Listing {
     /// All of it, in no order.
     pub blobs: Vec<ListedBlob>,
-    /// Files whose names are no text, as far as they can be shown.
+    /// What is left alone, as far as it can be shown: files whose names are no text, links, what is no file, and folders that
+    /// are too deep.
     pub odd: Vec<String>,
 }
 
@@ -149,7 +150,7 @@ fn failed(doing: &str, path: &Path, error: &io::Error) -> Trouble {
     trouble(format!("cannot {doing} {}: {error}{what}", path.display()))
 }
 
-/// All files below a folder. Links are not followed, and what begins with a dot is under way or not for us.
+/// All files below a folder. Links are not followed, but told; what begins with a dot is under way or not for us.
 fn list_folder(root: &Path) -> Result<Listing, Trouble> {
     let (mut listing, mut folders) = (Listing::default(), vec![(root.to_owned(), 0)]);
     while let Some((folder, depth)) = folders.pop() {
@@ -165,14 +166,17 @@ fn list_folder(root: &Path) -> Result<Listing, Trouble> {
                 continue;
             }
             let path = entry.path();
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() && depth < FOLDERS_DEEP_MAX {
-                folders.push((path, depth + 1));
-            } else if metadata.is_file() {
-                match path.strip_prefix(root).ok().and_then(Path::to_str) {
-                    Some(name) => listing.blobs.push(of_file(name, &metadata)),
-                    None => listing.odd.push(path.display().to_string()),
-                }
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed("look at", &path, &error)),
+            };
+            let name = path.strip_prefix(root).ok().and_then(Path::to_str);
+            match name.filter(|_| metadata.is_file()) {
+                _ if metadata.is_dir() && depth < FOLDERS_DEEP_MAX => folders.push((path, depth + 1)),
+                Some(name) => listing.blobs.push(of_file(name, &metadata)),
+                // What may lie behind it, nobody has read.
+                None => listing.odd.push(path.display().to_string()),
             }
         }
         if listing.blobs.len() > BLOBS_MAX {
@@ -241,7 +245,18 @@ mod tests {
         let reader = ObjectReader { place: Place::Folder(root.path().to_owned()) };
         let listing = reader.list().await.expect("listed");
         let [blob] = listing.blobs.as_slice() else { panic!("{listing:?}") };
-        assert_eq!((blob.name.as_str(), blob.size, listing.odd.len()), ("a/b/c.json", 10, 1));
+        assert_eq!((blob.name.as_str(), blob.size, listing.odd.len()), ("a/b/c.json", 10, 3));
+        assert!(listing.odd.iter().any(|odd| odd.ends_with("/link")), "{:?}", listing.odd);
+        fs::remove_file(at("link")).expect("removed");
+        fs::remove_file(at("loop")).expect("removed");
+        let deep = vec!["d"; FOLDERS_DEEP_MAX + 1].join("/");
+        fs::create_dir_all(at(&deep)).expect("made");
+        let odd = reader.list().await.expect("listed").odd;
+        assert!(
+            odd.len() == 2 && odd.iter().any(|odd| odd.ends_with(&deep)),
+            "what lies deeper is told: {odd:?}"
+        );
+        symlink(at("a/b/c.json"), at("link")).expect("a link");
         let piece = reader.read("a/b/c.json", 2..5).await.expect("read");
         assert_eq!((&piece.bytes[..], piece.size, &piece.etag), (&b"234"[..], 10, &blob.etag));
         let piece = reader.read("a/b/c.json", 8..500).await.expect("read");

@@ -23,6 +23,7 @@ pub(super) async fn run_all(engine: &mut dyn Engine) {
         others_leases_are_taken_over(&*engine.fresh().await).await;
     }
     saved_queries_come_and_go_beside_the_other_sources(&*engine.fresh().await).await;
+    what_is_due_is_seen_behind_all_leases(&*engine.fresh().await).await;
 }
 
 async fn sources_are_leased_once_and_longest_due_first(store: &dyn Store) {
@@ -61,6 +62,21 @@ async fn leases_end(store: &dyn Store) {
     let second = store.lease_due_sources(OTHER, 9, LEASE, at(90)).await.expect("leased");
     assert!(second[0].fence > first.fence);
     assert_eq!(second[0].cursor, cursor(10), "the cursor of the page");
+}
+
+/// However many are leased, whoever is due behind them is not overlooked.
+async fn what_is_due_is_seen_behind_all_leases(store: &dyn Store) {
+    for number in 1..=300 {
+        add(store, number).await;
+    }
+    let mut leases = store.lease_due_sources(ME, 299, LEASE, at(1)).await.expect("leased");
+    assert_eq!(leases.len(), 299);
+    assert_eq!(store.next_source_due_at().await.expect("asked"), Some(at(0)), "of the one that is left");
+    leases.extend(store.lease_due_sources(ME, 9, LEASE, at(1)).await.expect("leased"));
+    assert_eq!(leases.len(), 300);
+    assert_eq!(store.next_source_due_at().await.expect("asked"), Some(at(61)), "when the leases end");
+    caught_up(store, &leases[299], 30, at(2)).await;
+    assert_eq!(store.next_source_due_at().await.expect("asked"), Some(at(30)));
 }
 
 async fn polls_end_as_told(store: &dyn Store) {

@@ -254,11 +254,16 @@ impl Sources for SqlStore {
     async fn next_source_due_at(&self) -> Result<Option<Timestamp>, StoreError> {
         let failed = self.failed("find when the next source is due");
         let row = query(
-            // Asked again and again, so not of all that there are: of those that are due first, more than are leased at a time.
-            "SELECT min(f.due_at) FROM (
-                 SELECT max(c.next_at, c.leased_until) AS due_at FROM cursor c INDEXED BY cursor_due
+            // Asked after every turn, so not of all that there are: those behind the first that nobody has leased are due later
+            // than it is, leased or not.
+            "WITH unleased AS (
+                 SELECT c.next_at FROM cursor c INDEXED BY cursor_due
                      CROSS JOIN source s ON s.source_no = c.source_no CROSS JOIN tenant t ON t.tenant_no = s.tenant_no
-                 WHERE s.enabled = 1 AND t.state = 'active' ORDER BY c.next_at LIMIT 256) f",
+                 WHERE s.enabled = 1 AND t.state = 'active' AND c.leased_until <= c.next_at ORDER BY c.next_at LIMIT 1)
+             SELECT min(max(c.next_at, c.leased_until)) FROM cursor c INDEXED BY cursor_due
+                 CROSS JOIN source s ON s.source_no = c.source_no CROSS JOIN tenant t ON t.tenant_no = s.tenant_no
+             WHERE s.enabled = 1 AND t.state = 'active'
+                 AND c.next_at <= coalesce((SELECT u.next_at FROM unleased u), 9223372036854775807)",
         )
         .fetch_one(&self.readers)
         .await

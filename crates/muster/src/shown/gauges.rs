@@ -12,11 +12,8 @@ use crate::shown::run::RunState;
 use crate::shown::sinks::SinkWord;
 use crate::shown::status::{SinkStatus, Snapshot, Standing};
 
-/// A gauge that comes and goes: its name, and the values of its labels.
-type Series = (&'static str, Vec<(&'static str, String)>);
-
-/// Those that were shown last: what is over is shown as none, and not as it last was until it is forgotten.
-static SHOWN: Mutex<BTreeSet<Series>> = Mutex::new(BTreeSet::new());
+/// The labels of the troubles that were shown last: what is over is shown as none, and not as it last was until it is forgotten.
+static TROUBLE: Mutex<BTreeSet<[(&'static str, String); 2]>> = Mutex::new(BTreeSet::new());
 
 /// Sets every gauge to what the picture shows.
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating-point numbers")]
@@ -27,18 +24,19 @@ pub fn set(snapshot: &Snapshot) {
     if let Some(last) = &snapshot.run.last {
         gauge!("muster_heartbeat_timestamp_seconds").set(last.beat_at.as_second() as f64);
     }
-    let mut shown = BTreeSet::new();
+    let mut trouble = BTreeSet::new();
     for cause in &snapshot.causes {
-        let labels = vec![("about", cause.about.clone()), ("code", cause.code.clone())];
+        let labels = [("about", cause.about.clone()), ("code", cause.code.clone())];
         // What suffers alone, as a sink that no tenant waits for, counts too.
         gauge!("muster_trouble", &labels).set(cause.tenants.max(1) as f64);
-        shown.insert(("muster_trouble", labels));
+        trouble.insert(labels);
     }
-    let before =
-        std::mem::replace(&mut *SHOWN.lock().expect("no panic while the lock is held"), shown.clone());
-    for (name, labels) in before.difference(&shown) {
-        gauge!(*name, labels).set(0.0);
+    let mut before = TROUBLE.lock().expect("no panic while the lock is held");
+    for labels in before.difference(&trouble) {
+        gauge!("muster_trouble", labels).set(0.0);
     }
+    *before = trouble;
+    drop(before);
     for standing in Standing::ALL {
         let count = snapshot.tenants.iter().filter(|tenant| tenant.standing == standing).count();
         gauge!("muster_tenants", "state" => standing.as_str()).set(count as f64);

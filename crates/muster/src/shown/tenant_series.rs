@@ -28,8 +28,9 @@ pub fn write(snapshot: &Snapshot, tenants_max: usize) -> String {
         "muster_sources_lag_seconds",
         "Time since sources were last read to their end: a share of them at most so long",
     );
+    let lags = lags(&snapshot.tenants);
     for (quantile, share) in QUANTILES {
-        if let Some(lag) = lag(&snapshot.tenants, share) {
+        if let Some(lag) = at_most(&lags, share) {
             out.series("muster_sources_lag_seconds", &[("quantile", quantile)], lag);
         }
     }
@@ -64,19 +65,24 @@ pub fn write(snapshot: &Snapshot, tenants_max: usize) -> String {
     out.0
 }
 
-/// How late so large a share of all sources are at most, in seconds; `None` where none has been read.
-fn lag(tenants: &[TenantStatus], share: f64) -> Option<f64> {
-    let mut all: Vec<f64> =
+/// How late each source that has ever been read is, in seconds, the least first.
+fn lags(tenants: &[TenantStatus]) -> Vec<f64> {
+    let mut lags: Vec<f64> =
         tenants.iter().flat_map(|tenant| &tenant.sources).filter_map(|source| source.lag_seconds).collect();
-    all.sort_by(f64::total_cmp);
+    lags.sort_by(f64::total_cmp);
+    lags
+}
+
+/// What so large a share of them is at most; `None` where there are none.
+fn at_most(sorted: &[f64], share: f64) -> Option<f64> {
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a place in a list"
     )]
-    let place = (all.len() as f64 * share).ceil() as usize;
-    all.get(place.max(1) - 1).copied()
+    let place = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(place.max(1) - 1).copied()
 }
 
 /// Text in which the series of one name stand together, as Prometheus wants them

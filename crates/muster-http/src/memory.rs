@@ -8,6 +8,7 @@
 //! wait, and a body that outgrows the small part while too many wait already gives up at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -17,6 +18,8 @@ pub(crate) const SMALL_BYTES: usize = 128 << 10;
 const FIRST_BYTES: usize = 4 << 10;
 /// What a large body takes at a time, until half of what it has is more.
 const STEP_BYTES: usize = 256 << 10;
+/// So much room at most is made ahead for a body that may become as large as those before it.
+const AHEAD_BYTES_MAX: usize = 4 << 20;
 /// The unit of account.
 const KIB: usize = 1 << 10;
 
@@ -28,6 +31,9 @@ pub(crate) struct Memory {
     /// Bodies that have outgrown the small part and may wait for the large one.
     outgrown: Arc<Semaphore>,
     body_bytes_max: usize,
+    /// How large large bodies have been of late. Room for as much is made at once: else a body would be copied each time that it
+    /// outgrows its room. What of that room stays empty is not taken from the pool: memory that nobody writes to is none.
+    usual_bytes: Arc<AtomicUsize>,
 }
 
 /// One part of the pool.
@@ -56,6 +62,7 @@ impl Memory {
             large: Part::new(large),
             outgrown: Arc::new(Semaphore::new((small / 2 / SMALL_BYTES).max(1))),
             body_bytes_max,
+            usual_bytes: Arc::default(),
         }
     }
 
@@ -82,18 +89,29 @@ impl Memory {
             }
             *held = large;
         }
-        body.reserve_exact(held.bytes - body.len());
+        if body.capacity() < held.bytes {
+            let usual = if held.is_large { self.usual_bytes.load(Ordering::Relaxed) } else { 0 };
+            body.reserve_exact(held.bytes.max(usual) - body.len());
+        }
         Ok(())
     }
 
     /// The body is whole: what it took and does not need is given back.
     pub(crate) fn settle(&self, held: &mut Held, body: &mut Vec<u8>) {
         let bytes = body.len().next_multiple_of(KIB);
+        if held.is_large {
+            // One that was larger than the others is forgotten by and by.
+            let usual = self.usual_bytes.load(Ordering::Relaxed);
+            let usual = body.len().max(usual - usual / 8).min(AHEAD_BYTES_MAX);
+            self.usual_bytes.store(usual, Ordering::Relaxed);
+        }
+        if body.capacity() > bytes {
+            body.shrink_to_fit();
+        }
         let spare = (held.bytes - bytes) / KIB;
         if spare > 0
             && let Some(spare) = held.shared.as_mut().and_then(|kibs| kibs.split(spare))
         {
-            body.shrink_to_fit();
             held.bytes = bytes;
             drop(spare);
         }
@@ -223,6 +241,24 @@ mod tests {
         // Those that came when too many waited already gave up, and come again.
         assert!(read_whole >= 5, "{read_whole}");
         assert_eq!(memory.free_kib(), free, "all was given back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_is_copied_once_where_others_were_as_large() {
+        let memory = Memory::new(16 * MIB, 4 * MIB);
+        for (bytes, copied) in [(3 * MIB, 8..=20), (3 * MIB, 1..=6), (2 * MIB, 1..=6), (MIB, 1..=6)] {
+            let (mut held, mut body, mut rooms) = (Held::default(), Vec::new(), 0);
+            while body.len() < bytes {
+                let room = body.capacity();
+                memory.grow(&mut held, &mut body, 64 << 10).await.expect("room");
+                rooms += usize::from(body.capacity() != room);
+                assert!(held.bytes <= body.len() + MIB + body.len() / 2, "no more is taken than comes");
+                body.resize(body.len() + (64 << 10), b'x');
+            }
+            memory.settle(&mut held, &mut body);
+            assert!(copied.contains(&rooms), "{bytes}: {rooms}");
+            assert!(body.capacity() <= held.bytes);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use muster_http::{Client, ClientError, ClientOptions, Held, Response, shown};
+use muster_model::page::Body;
 use muster_model::{Clock, DomainName, Purpose, Source, TenantId, TenantReference};
 use reqwest::{Method, RequestBuilder};
 use url::Url;
@@ -100,7 +101,7 @@ pub(crate) struct Needs {
 #[derive(Debug)]
 pub struct FetchedPage {
     /// Its bytes, to be taken apart by [`muster_model::page::split`].
-    pub body: Vec<u8>,
+    pub body: Body,
     /// The server's clock, where it tells the time.
     pub server_time: Option<Timestamp>,
     /// Part of the answer is missing, says the service, in these words.
@@ -120,7 +121,7 @@ impl From<Response> for FetchedPage {
             server_time: answer.date(),
             partial: failure::left_out(&answer),
             request_id: answer.request_id(),
-            body: answer.body,
+            body: answer.body.into(),
             cut: false,
             held: answer.held,
         }

@@ -1,5 +1,9 @@
 //! A journal batch: some records of one tenant and source in the order in which they were accepted, in one piece of
-//! memory, with their heads beside them so that nothing has to be parsed again on the way out.
+//! memory, with their heads beside them so that nothing has to be parsed again on the way out. That piece may be the page they
+//! came on: then they are copied nowhere.
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -18,9 +22,10 @@ const NO_TIME: i64 = i64::MIN;
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     heads: Vec<RecordHead>,
-    /// Where each record's body ends in `text`.
-    ends: Vec<u32>,
-    text: String,
+    /// Where each record's body stands in `text`.
+    bodies: Vec<Range<u32>>,
+    body_bytes: usize,
+    text: Arc<String>,
 }
 
 /// An encoded batch that cannot be read back: it was damaged, or written by a later version.
@@ -44,14 +49,23 @@ impl Batch {
     /// An empty batch with room for so many records and so many bytes of bodies.
     #[must_use]
     pub fn with_capacity(records: usize, body_bytes: usize) -> Self {
-        Self {
-            heads: Vec::with_capacity(records),
-            ends: Vec::with_capacity(records),
-            text: String::with_capacity(body_bytes),
-        }
+        Self { text: Arc::new(String::with_capacity(body_bytes)), ..Self::within(Arc::default(), records) }
     }
 
-    /// Adds a record at the end. Keep a batch to a few megabytes; the store splits pages accordingly.
+    /// An empty batch with room for so many records, whose bodies are parts of `text`: it is held for as long as the batch is.
+    #[must_use]
+    pub fn within(text: Arc<String>, records: usize) -> Self {
+        Self { heads: Vec::with_capacity(records), bodies: Vec::with_capacity(records), body_bytes: 0, text }
+    }
+
+    /// Whether a batch within `text` would not copy `body`: not whether the same stands there, but whether it is a part of it.
+    #[must_use]
+    pub fn holds(text: &str, body: &str) -> bool {
+        place(text, body).is_some()
+    }
+
+    /// Adds a record at the end. Its body is copied, unless it is a part of the batch's text. Keep a batch to a few megabytes;
+    /// the store splits pages accordingly.
     ///
     /// # Panics
     /// When the batch's text would pass 4 GiB.
@@ -59,9 +73,15 @@ impl Batch {
         // As they come back when it is read again: a time beyond what is kept is none.
         head.updated_at = timestamp(nanoseconds(head.updated_at));
         head.created_at = timestamp(nanoseconds(head.created_at));
+        let start = place(&self.text, body).unwrap_or_else(|| {
+            let text = Arc::make_mut(&mut self.text);
+            text.push_str(body);
+            text.len() - body.len()
+        });
+        let number = |at| u32::try_from(at).expect("pages are bounded far below 4 GiB");
         self.heads.push(head);
-        self.text.push_str(body);
-        self.ends.push(u32::try_from(self.text.len()).expect("pages are bounded far below 4 GiB"));
+        self.bodies.push(number(start)..number(start + body.len()));
+        self.body_bytes += body.len();
     }
 
     /// Says what the record at `index` is to the version before.
@@ -87,14 +107,20 @@ impl Batch {
     /// Bytes of all bodies together.
     #[must_use]
     pub fn body_bytes(&self) -> usize {
-        self.text.len()
+        self.body_bytes
+    }
+
+    /// The text that its bodies are parts of. Batches of one page have the same.
+    #[must_use]
+    pub fn text(&self) -> &Arc<String> {
+        &self.text
     }
 
     /// The record at `index`.
     #[must_use]
     pub fn record(&self, index: usize) -> Option<Record<'_>> {
-        let start = if index == 0 { 0 } else { *self.ends.get(index - 1)? as usize };
-        let body = self.text.get(start..*self.ends.get(index)? as usize)?;
+        let body = self.bodies.get(index)?;
+        let body = self.text.get(body.start as usize..body.end as usize)?;
         Some(Record { head: self.heads.get(index)?, body, replay: None })
     }
 
@@ -104,17 +130,27 @@ impl Batch {
     }
 
     /// The batch as bytes, not compressed: heads first, bodies after them.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = self.encode_heads();
+        self.records().for_each(|record| out.extend_from_slice(record.body.as_bytes()));
+        out
+    }
+
+    /// What stands before the bodies in the batch as bytes.
     ///
     /// # Panics
     /// Never: ids are bounded when a head is read.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode_heads(&self) -> Vec<u8> {
         let ids: usize = self.heads.iter().map(|head| head.id.len()).sum();
         // Most changes take less than sixteen bytes.
-        let mut out = Vec::with_capacity(self.text.len() + self.len() * (HEAD_BYTES + 16) + ids + 8);
+        let mut out = Vec::with_capacity(self.len() * (HEAD_BYTES + 16) + ids + 8);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&u32::try_from(self.len()).expect("bounded by the text").to_le_bytes());
-        for (head, end) in self.heads.iter().zip(&self.ends) {
+        let mut end = 0_u32;
+        for (head, body) in self.heads.iter().zip(&self.bodies) {
+            end += body.end - body.start;
             out.extend_from_slice(&end.to_le_bytes());
             out.extend_from_slice(&nanoseconds(head.updated_at).to_le_bytes());
             out.extend_from_slice(&nanoseconds(head.created_at).to_le_bytes());
@@ -130,7 +166,6 @@ impl Batch {
                 out[length_at..length_at + 2].copy_from_slice(&length.to_le_bytes());
             }
         }
-        out.extend_from_slice(self.text.as_bytes());
         out
     }
 
@@ -169,8 +204,16 @@ impl Batch {
         if !ordered || ends.last().map_or(0, |end| *end as usize) != text.len() {
             return Err(BatchError::Damaged(start));
         }
-        Ok(Self { heads, ends, text })
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let bodies = starts.zip(&ends).map(|(start, end)| start..*end).collect();
+        Ok(Self { heads, bodies, body_bytes: text.len(), text: Arc::new(text) })
     }
+}
+
+/// Where `part` begins in `text`, if it lies within it.
+fn place(text: &str, part: &str) -> Option<usize> {
+    let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    (start + part.len() <= text.len()).then_some(start)
 }
 
 fn nanoseconds(time: Option<Timestamp>) -> i64 {
@@ -210,6 +253,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::{Batch, BatchError};
@@ -262,6 +307,27 @@ mod tests {
                 prop_assert_eq!(batch.records().count(), batch.len());
             }
         }
+    }
+
+    /// Records of a page are not copied, and come out as those that were.
+    #[test]
+    fn records_within_a_page_are_those_of_the_page() {
+        let page = Arc::new(r#"{"value":[{"id":"é"}, {"id":"b"},{"id":"c"}]}"#.to_owned());
+        let parts = [&page[10..21], &page[33..43]];
+        let (mut within, mut copied) = (Batch::within(Arc::clone(&page), 2), Batch::new());
+        for (number, part) in parts.iter().enumerate() {
+            within.push(head(number.to_string(), Some(1)), part);
+            copied.push(head(number.to_string(), Some(1)), part);
+        }
+        assert!(Arc::ptr_eq(within.text(), &page));
+        assert_eq!((within.body_bytes(), within.encode()), (21, copied.encode()));
+        let back = Batch::decode(within.encode()).expect("what was encoded");
+        assert_eq!(back.records().map(|record| record.body).collect::<Vec<_>>(), parts);
+        // What is not of the page stands beside it; the page itself is as it was.
+        within.push(head("3".to_owned(), Some(1)), r#"{"id":"d"}"#);
+        assert_eq!(within.record(2).expect("there").body, r#"{"id":"d"}"#);
+        assert_eq!(within.record(0).expect("there").body, parts[0]);
+        assert!(page.ends_with("]}"));
     }
 
     /// As the version before wrote it.

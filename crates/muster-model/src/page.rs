@@ -4,6 +4,7 @@
 //! its end is found by strings and brackets only. Whatever is wrong with a page, it keeps all it says about going on, and
 //! says that it was not whole. A byte-order mark in front costs nothing, so a page with one is whole.
 
+mod body;
 mod rows;
 
 use std::borrow::Cow;
@@ -15,6 +16,7 @@ use crate::record::HeadFacts;
 use crate::text::shown;
 use crate::{RecordError, RecordHead, RecordKind};
 
+pub use body::Body;
 pub use rows::{Row, Rows, rows};
 
 /// Where a page's list of records stands.
@@ -107,8 +109,18 @@ pub struct NotAPage {
 /// # Errors
 /// When there is no list of records in it, or a list that breaks off before its first item ends.
 pub fn split(body: &[u8], kind: RecordKind, list: List, items_max: usize) -> Result<Page<'_>, NotAPage> {
+    split_text((body, std::str::from_utf8(body).ok()), kind, list, items_max)
+}
+
+/// The same, where it is known whether the body is text.
+fn split_text<'a>(
+    (body, text): (&'a [u8], Option<&'a str>),
+    kind: RecordKind,
+    list: List,
+    items_max: usize,
+) -> Result<Page<'a>, NotAPage> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let text = std::str::from_utf8(body).ok();
+    let text = text.map(|text| text.strip_prefix('\u{feff}').unwrap_or(text));
     let mut splitter = Splitter {
         body,
         text,

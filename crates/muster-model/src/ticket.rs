@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::{ContentHash, Secret};
+use crate::Secret;
 
 /// What a receiver handed out for a request: with it, and with nothing else, it can be asked whether what was in the
 /// request is stored. It outlives the process, so that a request that was answered need not be sent again after a crash.
@@ -14,8 +14,6 @@ pub struct Ticket {
     pub channel: Uuid,
     /// The number. Some receivers count, some draw at random.
     pub ack_id: u64,
-    /// Of the request's body.
-    pub digest: ContentHash,
     /// What a balancer on the way wants to see again, as the value of a `Cookie` header.
     pub cookies: Option<Secret<String>>,
 }

@@ -112,6 +112,7 @@ fn page_of<'a>(
     });
     AcceptedPage {
         records: records.collect(),
+        text: None,
         dead_letters: Vec::new(),
         destinations,
         cursor: Cursor::starting(at((number * RECORDS_PER_PAGE) as i64)),

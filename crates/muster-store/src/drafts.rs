@@ -1,6 +1,7 @@
 //! From an accepted page to the batches that are written, whatever the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use muster_model::{Batch, RecordHead, Selection, TenantId};
@@ -14,6 +15,8 @@ use crate::{AcceptedPage, Destination, StoreError};
 
 /// A batch is closed when its bodies pass this, so that reading one back takes little memory.
 const BATCH_BODY_BYTES_MAX: usize = 2 << 20;
+/// Batches hold a page of this size at most, for as long as they are in memory; of a larger one they have copies.
+const HELD_PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// What a batch of a page brings.
 pub(crate) struct Draft {
@@ -228,10 +231,20 @@ fn rows(versions: &[String], stages: &[String]) -> String {
     serde_json::to_string(&rows.collect::<Vec<_>>()).expect("strings")
 }
 
+/// Whether a page is held for the sake of what is new on it: that is most of it, and no record was put together.
+fn is_worth_holding(page: &str, fresh: &[&str]) -> bool {
+    let bytes: usize = fresh.iter().map(|body| body.len()).sum();
+    page.len() <= HELD_PAGE_BYTES_MAX
+        && page.len() / 2 <= bytes
+        && fresh.iter().all(|body| Batch::holds(page, body))
+}
+
 /// The records of a page at the indices `fresh`, in batches.
 pub(crate) fn drafts(page: &AcceptedPage<'_>, mut versions: Vec<String>, fresh: &[usize]) -> Vec<Draft> {
     let mut drafts: Vec<Draft> = Vec::new();
     let mut rest = fresh;
+    let bodies: Vec<&str> = fresh.iter().map(|index| page.records[*index].body).collect();
+    let held = page.text.filter(|text| is_worth_holding(text, &bodies));
     while !rest.is_empty() {
         let (mut count, mut body_bytes) = (0, 0_usize);
         for index in rest {
@@ -244,7 +257,10 @@ pub(crate) fn drafts(page: &AcceptedPage<'_>, mut versions: Vec<String>, fresh: 
         let (these, others) = rest.split_at(count);
         rest = others;
         // Exactly as large as needed: a few of them are most of the memory that a backfill takes.
-        let mut batch = Batch::with_capacity(count, body_bytes);
+        let mut batch = match held {
+            Some(text) => Batch::within(Arc::clone(text), count),
+            None => Batch::with_capacity(count, body_bytes),
+        };
         for index in these {
             let record = &page.records[*index];
             batch.push(record.head.clone(), record.body);

@@ -1,5 +1,6 @@
 //! The journal of accepted records.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -173,6 +174,8 @@ pub struct Pruned {
 pub struct AcceptedPage<'a> {
     /// The readable records in order.
     pub records: Vec<NewRecord<'a>>,
+    /// The text that most of their bodies are parts of, where there is one: those need not be copied.
+    pub text: Option<&'a Arc<String>>,
     /// What was on the page and could not be read.
     pub dead_letters: Vec<NewDeadLetter<'a>>,
     /// Where records go. Many share one.

@@ -1,9 +1,11 @@
 //! Journal batches on their way into a store and back: encoded, compressed, sealed.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use muster_model::{Batch, TenantId};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use zstd::stream::raw::{Encoder, InBuffer, Operation as _, OutBuffer};
 
 use crate::StoreError;
 use crate::changes::History;
@@ -13,6 +15,10 @@ use crate::sealing::{Binding, DataKey, Sealed, random};
 const COLUMN: &str = "journal_batch.sealed";
 /// zstd's quickest level: eight to one on alerts, and a third of the time of the default.
 const LEVEL: i32 = 1;
+/// Room that a compressor has for what comes out at once: for a block at its worst.
+const OUT_BYTES_MORE: usize = 160 << 10;
+/// What of its room a compressor keeps for the next batch.
+const OUT_BYTES_KEPT: usize = 1 << 20;
 /// What a head takes in an encoded batch at most, with its id and its change.
 const HEAD_BYTES_MAX: u64 = 2560;
 /// No batch is larger than this when it is read back, whatever the database says.
@@ -29,8 +35,15 @@ pub(crate) struct Packer {
     /// Kibibytes of bodies.
     room: Semaphore,
     turns: Arc<Semaphore>,
-    /// Compressors that wait for their next turn; each holds about a megabyte.
-    compressors: Arc<Mutex<Vec<zstd::bulk::Compressor<'static>>>>,
+    /// Compressors that wait for their next turn; each holds about two megabytes.
+    compressors: Arc<Mutex<Vec<Compressor>>>,
+}
+
+/// Compresses a batch where its parts lie, one after the other.
+struct Compressor {
+    encoder: Encoder<'static>,
+    /// What came out last.
+    out: Vec<u8>,
 }
 
 /// A batch as it is stored, and as it was before.
@@ -109,7 +122,7 @@ impl Packer {
             let waiting = compressors.lock().expect("no panic while the lock is held").pop();
             let mut compressor = match waiting {
                 Some(compressor) => compressor,
-                None => zstd::bulk::Compressor::new(LEVEL)?,
+                None => Compressor::new()?,
             };
             let stages = history.map(|history| history.tell(&mut batches));
             let stages = stages.into_iter().flatten().chain(std::iter::repeat_with(Vec::new));
@@ -117,29 +130,66 @@ impl Packer {
                 .into_iter()
                 .zip(stages)
                 .map(|(batch, stages)| Ok((pack(&mut compressor, batch, tenant, &key)?, stages)))
-                .collect::<Result<Vec<_>, std::io::Error>>()?;
+                .collect::<Result<Vec<_>, io::Error>>()?;
+            compressor.out.shrink_to(OUT_BYTES_KEPT);
             compressors.lock().expect("no panic while the lock is held").push(compressor);
             Ok(packed)
         });
-        packed.await.map_err(|error: std::io::Error| StoreError::Database {
+        packed.await.map_err(|error: io::Error| StoreError::Database {
             doing: "compress a journal batch",
             detail: error.to_string(),
         })
     }
 }
 
+impl Compressor {
+    fn new() -> Result<Self, io::Error> {
+        Ok(Self { encoder: Encoder::new(LEVEL)?, out: Vec::new() })
+    }
+
+    /// The batch as bytes, compressed.
+    fn compress(&mut self, batch: &Batch) -> Result<&[u8], io::Error> {
+        let heads = batch.encode_heads();
+        self.out.clear();
+        self.encoder.reinit()?;
+        self.encoder.set_pledged_src_size(Some((heads.len() + batch.body_bytes()) as u64))?;
+        self.take(&heads)?;
+        for record in batch.records() {
+            self.take(record.body.as_bytes())?;
+        }
+        while self.step(|encoder, out| encoder.finish(out, true))? > 0 {}
+        Ok(&self.out)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), io::Error> {
+        let mut input = InBuffer::around(bytes);
+        while input.pos() < bytes.len() {
+            self.step(|encoder, out| encoder.run(&mut input, out))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the encoder with room for what may come out.
+    fn step(
+        &mut self,
+        run: impl FnOnce(&mut Encoder<'static>, &mut OutBuffer<'_, Vec<u8>>) -> Result<usize, io::Error>,
+    ) -> Result<usize, io::Error> {
+        let had = self.out.len();
+        self.out.reserve(OUT_BYTES_MORE);
+        run(&mut self.encoder, &mut OutBuffer::around_pos(&mut self.out, had))
+    }
+}
+
 fn pack(
-    compressor: &mut zstd::bulk::Compressor<'_>,
+    compressor: &mut Compressor,
     batch: Batch,
     tenant: TenantId,
     key: &DataKey,
-) -> Result<PackedBatch, std::io::Error> {
+) -> Result<PackedBatch, io::Error> {
     let (records, body_bytes) = (batch.len(), batch.body_bytes());
-    let encoded = batch.encode();
-    let compressed = compressor.compress(&encoded)?;
-    drop(encoded);
+    let compressed = compressor.compress(&batch)?;
     let batch_id = random::<16>();
-    let sealed = key.seal(Binding { column: COLUMN, tenant, row: &batch_id }, &compressed);
+    let sealed = key.seal(Binding { column: COLUMN, tenant, row: &batch_id }, compressed);
     Ok(PackedBatch {
         batch: Arc::new(batch),
         batch_id: batch_id.to_vec(),
@@ -172,9 +222,28 @@ pub(crate) fn unpack(stored: StoredBatch, tenant: TenantId, key: &DataKey) -> Re
 mod tests {
     use std::time::Duration;
 
+    use muster_model::{RecordHead, RecordKind};
     use tokio::time::timeout;
 
     use super::*;
+
+    /// Whatever read a batch before reads it now: compressed in parts or as one, it is the same.
+    #[test]
+    fn compressed_in_parts_it_is_the_batch() {
+        let mut compressor = Compressor::new().expect("a compressor");
+        // Records of nothing, some that fill a block of zstd's, and ones that do not compress.
+        for (records, body_bytes) in [(0, 0), (1, 2), (700, 10), (40, 200_000), (3, 1_000)] {
+            let mut batch = Batch::new();
+            for number in 0..records {
+                let noise = random::<32>().map(|byte| format!("{byte:02x}")).concat();
+                let body = format!(r#"{{"id":"{number}","x":"{}"}}"#, noise.repeat(body_bytes / 64));
+                batch.push(RecordHead::read(RecordKind::GraphAlert, &body).expect("an alert"), &body);
+            }
+            let compressed = compressor.compress(&batch).expect("compressed");
+            let most = batch.encode().len();
+            assert_eq!(zstd::bulk::decompress(compressed, most).expect("a frame"), batch.encode());
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn only_large_pages_wait_for_room() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_model::Batch;
 use tokio::time::Instant;
 
-/// The bodies that are held together: those of four batches. Sinks that are behind would not find more of them either.
+/// The texts that are held together: those of four batches. Sinks that are behind would not find more of them either.
 const BYTES_MAX: usize = 8 << 20;
 /// A sink that has not come by then does not keep up.
 const AGE_MAX: Duration = Duration::from_secs(5);
@@ -31,11 +31,8 @@ impl Recent {
         self.forget_old();
         let mut held = self.0.lock().expect("no panic while the lock is held");
         held.push_back(Held { batch_id, batch, since: Instant::now() });
-        let mut bytes: usize = held.iter().map(|held| held.batch.body_bytes()).sum();
-        while bytes > BYTES_MAX
-            && let Some(oldest) = held.pop_front()
-        {
-            bytes -= oldest.batch.body_bytes();
+        while bytes(&held) > BYTES_MAX {
+            held.pop_front();
         }
     }
 
@@ -55,6 +52,16 @@ impl Recent {
     pub(crate) fn clear(&self) {
         self.0.lock().expect("no panic while the lock is held").clear();
     }
+}
+
+/// How much text is held. Batches of one page, which stand beside each other, hold it together.
+fn bytes(held: &VecDeque<Held>) -> usize {
+    let texts = held.iter().map(|held| held.batch.text());
+    let before = std::iter::once(None).chain(held.iter().map(|held| Some(held.batch.text())));
+    let is_new = |(text, before): &(&Arc<String>, Option<&Arc<String>>)| {
+        !before.is_some_and(|before| Arc::ptr_eq(text, before))
+    };
+    texts.zip(before).filter(is_new).map(|(text, _)| text.len()).sum()
 }
 
 #[cfg(test)]

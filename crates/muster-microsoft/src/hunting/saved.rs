@@ -4,9 +4,11 @@
 //! windows are those of the whole, however the query came to them, and a window that holds more rows than are given is
 //! asked for in smaller ones, as with any other source.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use muster_model::json::skim;
-use muster_model::page::NotAPage;
+use muster_model::page::{Body, NotAPage};
 use muster_model::time::moment;
 use muster_model::{Clocks, ContentHash, Cursor, HuntName, PageQuery, RecordHead, Source, json};
 
@@ -153,7 +155,7 @@ impl SavedHunt {
     pub fn page(&self, page: FetchedPage) -> Result<FetchedPage, HuntTrouble> {
         let FetchedPage { body, server_time, partial, request_id, held, .. } = page;
         let bytes = body.len();
-        let answer = HuntingAnswer::read(self.api(), body, held).map_err(|error| {
+        let answer = HuntingAnswer::read(self.api(), body.into_bytes(), held).map_err(|error| {
             let (why, beginning) = error.into_parts();
             HuntTrouble::NotAPage(NotAPage { why, beginning })
         })?;
@@ -171,7 +173,7 @@ impl SavedHunt {
         text.push_str("]}");
         let cut = answer.may_be_cut();
         Ok(FetchedPage {
-            body: text.into_bytes(),
+            body: Body::Text(Arc::new(text)),
             server_time,
             partial,
             request_id,

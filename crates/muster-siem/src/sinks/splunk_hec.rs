@@ -30,9 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_http::Client;
-use muster_model::{
-    ByteSize, ContentHash, DeliveryBatch, Report, SecretReference, Span, TenantLabel, Ticket, Trouble,
-};
+use muster_model::{ByteSize, DeliveryBatch, Report, SecretReference, Span, TenantLabel, Ticket, Trouble};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde::{Deserialize, Deserializer};
@@ -323,8 +321,6 @@ impl SplunkHec {
     ) -> Answered {
         let _permit = permit;
         let plain = part.bytes();
-        // Not when the answer has come: until its ticket is kept, a crash doubles the request.
-        let digest = ContentHash::of(&plain);
         let body = match self.settings.gzip {
             true => http::gzip(plain.clone()).await,
             false => Ok(plain),
@@ -347,7 +343,7 @@ impl SplunkHec {
             match self.post(&mut turn, (whose, &channel), body.clone()).await {
                 Ok(reply) => {
                     let has_crashed = reply.status.is_server_error();
-                    match self.judge(turn, channel, (whose, &part, digest), reply, tickets).await {
+                    match self.judge(turn, channel, (whose, &part), reply, tickets).await {
                         // A failure that is not the way's: the same bytes once more, and then it is theirs.
                         Judged::As(Sent::Refused(_))
                             if has_crashed && !std::mem::replace(&mut has_failed, true) => {}
@@ -427,7 +423,7 @@ impl SplunkHec {
         &self,
         mut turn: Turn,
         channel: Channel,
-        (whose, part, digest): (&Whose, &Part, ContentHash),
+        (whose, part): (&Whose, &Part),
         reply: Reply,
         tickets: &dyn KeepTickets,
     ) -> Judged {
@@ -443,7 +439,7 @@ impl SplunkHec {
                         turn.give_back(channel);
                         Sent::Delivered
                     }
-                    (_, Some(id)) => self.keep_ticket(turn, channel, *id, (part, digest), tickets).await,
+                    (_, Some(id)) => self.keep_ticket(turn, channel, *id, part, tickets).await,
                     (Acknowledge::Required, None) => {
                         whose.token.set_acknowledges(false);
                         Sent::Retry(Some(collector.trouble(no_acknowledgement(whose), None)))
@@ -501,7 +497,7 @@ impl SplunkHec {
         turn: Turn,
         mut channel: Channel,
         ack_id: u64,
-        (part, digest): (&Part, ContentHash),
+        part: &Part,
         tickets: &dyn KeepTickets,
     ) -> Sent {
         let collector = self.lines.collector(&turn.line);
@@ -520,7 +516,6 @@ impl SplunkHec {
             endpoint: collector.base.clone(),
             channel: channel.id,
             ack_id,
-            digest,
             cookies: turn.state.cookies.header(),
         };
         let id = channel.id;

@@ -32,6 +32,7 @@ async fn accept(store: &dyn Store, lease: &SourceLease, bodies: &[String]) -> us
     });
     let page = AcceptedPage {
         records: records.collect(),
+        text: None,
         dead_letters: Vec::new(),
         destinations: &sets,
         cursor: cursor(10),

@@ -28,6 +28,7 @@ async fn what_is_removed_is_gone_and_in_the_audit_log(store: &dyn Store) {
     });
     let page = AcceptedPage {
         records: Vec::new(),
+        text: None,
         dead_letters: dead_letters.collect(),
         destinations: &[],
         cursor: cursor(1),
@@ -75,6 +76,7 @@ async fn what_cannot_be_read_is_kept_once_and_replayed(store: &dyn Store) {
     let mended = r#"{"id":"late","lastUpdateDateTime":"2026-01-01T00:00:00Z"}"#;
     let page = |seconds| AcceptedPage {
         records: Vec::new(),
+        text: None,
         dead_letters: vec![
             NewDeadLetter { record_id: None, reason: "not JSON".to_owned(), body: html },
             NewDeadLetter {
@@ -121,6 +123,7 @@ async fn what_cannot_be_read_is_kept_once_and_replayed(store: &dyn Store) {
     let records = vec![NewRecord { head, body: mended, destination: 1 }];
     let page = AcceptedPage {
         records,
+        text: None,
         dead_letters: Vec::new(),
         destinations: &sets,
         cursor: cursor(9),

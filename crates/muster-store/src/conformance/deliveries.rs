@@ -78,6 +78,7 @@ async fn two_hundred_sinks_are_owed_what_they_want(store: &dyn Store) {
         records.map(|(index, body)| record(&format!("r{index}"), 10, body, index)).collect::<Vec<_>>();
     let page = AcceptedPage {
         records,
+        text: None,
         dead_letters: vec![],
         destinations: &destinations,
         cursor: cursor(10),

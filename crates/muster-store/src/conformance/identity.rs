@@ -80,6 +80,7 @@ async fn offboarded_tenants_leave_their_name(store: &dyn Store) {
     let text = body("b", 1);
     let page = AcceptedPage {
         records: vec![record("b", 10, &text, 1)],
+        text: None,
         dead_letters: Vec::new(),
         destinations: &[],
         cursor: cursor(5),

@@ -31,6 +31,7 @@ async fn versions_are_accepted_once(store: &dyn Store) {
     let (one, two, other) = (body("a", 1), body("a", 2), body("b", 1));
     let page = |records, seconds| AcceptedPage {
         records,
+        text: None,
         dead_letters: Vec::new(),
         destinations: &sets,
         cursor: cursor(seconds),
@@ -122,6 +123,7 @@ async fn odd_records_are_kept_apart(store: &dyn Store) {
     let count = records.len() as u32;
     let page = AcceptedPage {
         records,
+        text: None,
         dead_letters: Vec::new(),
         destinations: &sets,
         cursor: cursor(1),

@@ -108,6 +108,7 @@ pub(super) fn cursor(seconds: i64) -> Cursor {
 pub(super) fn page_of<'a>(records: Vec<NewRecord<'a>>, destinations: &'a [Destination]) -> AcceptedPage<'a> {
     AcceptedPage {
         records,
+        text: None,
         dead_letters: Vec::new(),
         destinations,
         cursor: cursor(10),

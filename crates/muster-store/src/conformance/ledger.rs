@@ -85,6 +85,7 @@ async fn put(
     let sets = sets(&names(&["splunk"]));
     let page = AcceptedPage {
         records,
+        text: None,
         dead_letters: Vec::new(),
         destinations: &sets,
         cursor,
@@ -102,6 +103,7 @@ async fn what_is_accepted_and_delivered_is_counted(store: &dyn Store) {
     let unrouted = body("e", 1);
     let page = AcceptedPage {
         records: vec![record("e", 5, &unrouted, 0)],
+        text: None,
         dead_letters: Vec::new(),
         destinations: &sets(&[]),
         cursor: cursor(3),

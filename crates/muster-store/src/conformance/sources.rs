@@ -252,6 +252,7 @@ async fn a_lost_lease_changes_nothing(store: &dyn Store) {
     let text = body("a", 1);
     let page = || AcceptedPage {
         records: vec![record("a", 10, &text, 1)],
+        text: None,
         dead_letters: vec![NewDeadLetter { record_id: None, reason: "odd".to_owned(), body: b"[" }],
         destinations: &sets,
         cursor: cursor(99),
@@ -289,6 +290,7 @@ async fn others_leases_are_taken_over(store: &dyn Store) {
     let text = body("b", 1);
     let page = AcceptedPage {
         records: vec![record("b", 10, &text, 1)],
+        text: None,
         dead_letters: Vec::new(),
         destinations: &sets,
         cursor: cursor(9),

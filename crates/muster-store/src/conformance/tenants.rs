@@ -122,6 +122,7 @@ async fn strangers_see_and_touch_nothing(store: &dyn Store) {
     let text = body("a", 1);
     let page = || AcceptedPage {
         records: vec![record("a", 10, &text, 1)],
+        text: None,
         dead_letters: vec![NewDeadLetter { record_id: None, reason: "odd".to_owned(), body: b"[" }],
         destinations: &sets,
         cursor: cursor(10),
@@ -167,6 +168,7 @@ async fn removed_tenants_are_forgotten(store: &dyn Store) {
         let dead_letters = vec![NewDeadLetter { record_id: None, reason: "odd".to_owned(), body: b"[" }];
         let page = AcceptedPage {
             records: Vec::new(),
+            text: None,
             dead_letters,
             destinations: &sets,
             cursor: cursor(3),
@@ -184,6 +186,7 @@ async fn removed_tenants_are_forgotten(store: &dyn Store) {
     let text = body("b", 1);
     let page = AcceptedPage {
         records: vec![record("b", 10, &text, 1)],
+        text: None,
         dead_letters: Vec::new(),
         destinations: &sets,
         cursor: cursor(5),

@@ -1,6 +1,6 @@
 //! The rules about what receivers handed out: it is neither sent again nor done until they have said what became of it.
 
-use muster_model::{ContentHash, DeliveryNumber, Secret, Selection, Ticket};
+use muster_model::{DeliveryNumber, Secret, Selection, Ticket};
 use uuid::Uuid;
 
 use super::kit::{
@@ -27,7 +27,6 @@ fn ticket(ack_id: u64, number: DeliveryNumber, selection: Selection) -> NewTicke
         endpoint: "https://splunk.example:8088".to_owned(),
         channel: Uuid::from_u128(u128::from(ack_id)),
         ack_id,
-        digest: ContentHash::of(b"a request"),
         cookies: (ack_id % 2 == 1).then(|| Secret::from("route=indexer-1")),
     };
     NewTicket { ticket, records: vec![(number, selection)] }
@@ -91,7 +90,6 @@ async fn what_is_waited_for_is_not_sent_again(store: &dyn Store) {
     store.keep_tickets(&lease, tickets, at(3)).await.expect("kept");
     let kept = store.tickets("splunk", TicketNumber::default(), 10).await.expect("listed");
     assert_eq!((kept.len(), kept[0].ticket.ack_id, kept[0].kept_at), (2, u64::MAX, at(3)));
-    assert_eq!(kept[0].ticket.digest, ContentHash::of(b"a request"));
     assert_eq!(kept[0].ticket.cookies.as_ref().expect("sealed").expose(), "route=indexer-1");
     assert_eq!(kept[0].tenant, lease.tenant.label());
     assert!(

@@ -125,6 +125,7 @@ async fn accept(
     let (records, dead_letters, cursor) = (records.collect(), Vec::new(), Cursor::starting(at(5)));
     let page = AcceptedPage {
         records,
+        text: None,
         dead_letters,
         destinations: &destinations,
         cursor,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use muster_model::{ContentHash, Selection, Source, TenantLabel, Ticket};
+use muster_model::{Selection, Source, TenantLabel, Ticket};
 
 use super::answers::{count_answers, write_answers};
 use super::deliveries::{QueueLease, settle_records};
@@ -220,12 +220,10 @@ struct SealedCookies {
 }
 
 fn read_ticket(row: &Row) -> Result<(KeptTicket, Option<SealedCookies>), sqlx::Error> {
-    let digest: Vec<u8> = row.try_get("digest")?;
     let ticket = Ticket {
         endpoint: row.try_get("endpoint")?,
         channel: parsed(row, "channel")?,
         ack_id: parsed(row, "ack_id")?,
-        digest: ContentHash(digest.try_into().unwrap_or_default()),
         cookies: None,
     };
     let kept = KeptTicket {
@@ -258,6 +256,7 @@ async fn insert(
 ) -> Result<(), Failure> {
     let SealedTicket { ticket, ticket_id, cookies, records } = ticket;
     let inserted = query(
+        // `digest` was of the request, and nobody read it; the version before wants some bytes there.
         "INSERT INTO ticket (queue_no, endpoint, channel, ack_id, digest, kept_at, ticket_id, cookies)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING ticket_no",
     )
@@ -265,7 +264,7 @@ async fn insert(
     .bind(ticket.endpoint)
     .bind(ticket.channel.to_string())
     .bind(ticket.ack_id.to_string())
-    .bind(ticket.digest.0.to_vec())
+    .bind(Vec::new())
     .bind(nanoseconds(now))
     .bind(ticket_id)
     .bind(cookies)

@@ -115,6 +115,7 @@ async fn worker() {
         });
         let page = AcceptedPage {
             records: records.collect(),
+            text: None,
             dead_letters: Vec::new(),
             destinations: &[Destination::default(), Destination::of(&["file".to_owned()])],
             cursor: Cursor::starting(at(0)),

@@ -208,6 +208,7 @@ impl<'c> Run<'c> {
         let records = records.collect();
         let page = AcceptedPage {
             records,
+            text: None,
             dead_letters: Vec::new(),
             destinations: &destinations,
             cursor,

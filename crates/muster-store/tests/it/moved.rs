@@ -110,6 +110,7 @@ async fn accept(store: &SqlStore, ids: &[String], now: Timestamp) -> PageReceipt
     });
     let page = AcceptedPage {
         records: records.collect(),
+        text: None,
         dead_letters: Vec::new(),
         destinations: &[Destination::default(), Destination::of(&[SINK.to_owned()])],
         cursor: Cursor::starting(at(-10)),

@@ -70,6 +70,7 @@ async fn accept(store: &dyn Store, lease: &SourceLease, ids: &[&str], cursor: Cu
     let destinations = &[Destination::of(&["archive".to_owned(), "splunk".to_owned()])];
     let page = AcceptedPage {
         records: records.collect(),
+        text: None,
         dead_letters: Vec::new(),
         destinations,
         cursor,
@@ -188,6 +189,7 @@ async fn a_known_record_is_not_created_anew() {
         let cursor = Cursor::starting(at(5));
         let page = AcceptedPage {
             records,
+            text: None,
             dead_letters: Vec::new(),
             destinations,
             cursor,

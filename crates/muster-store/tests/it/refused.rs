@@ -140,6 +140,7 @@ async fn accept(
     });
     let page = AcceptedPage {
         records: records.collect(),
+        text: None,
         dead_letters: Vec::new(),
         destinations: &[Destination::of(&["file".to_owned()])],
         cursor: Cursor::starting(at(0)),

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use muster_microsoft::hunting::SavedHunt;
 use muster_microsoft::{FetchedPage, sources};
-use muster_model::page::{self, Beyond, Broken, NotAPage};
+use muster_model::page::{Beyond, Broken, NotAPage};
 use muster_model::{Clocks, PageSummary, RecordHead, Source};
 use muster_store::NewDeadLetter;
 
@@ -54,7 +54,7 @@ impl<'a> Taken<'a> {
         // Services give more than was asked for now and then, but not endlessly more.
         let items_max = 1_000 + 4 * top as usize;
         let list = sources::declaration(source).list;
-        let split = page::split(&page.body, source.kind(), list, items_max)?;
+        let split = page.body.split(source.kind(), list, items_max)?;
         let (count, torn) = (split.count(), split.torn.is_some() || split.beyond.is_some());
         let Unreadable { letters: dead_letters, junk, hashes: unreadable } =
             unreadable(split.broken, split.beyond);
@@ -144,6 +144,8 @@ pub(super) fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use muster_model::page;
+
     use super::*;
 
     /// What becomes of an alert and these items behind it, of a page that may hold 3,000.

@@ -245,7 +245,7 @@ impl Collector {
                 |(reason, body)| NewDeadLetter { record_id: None, reason: String::clone(reason), body };
             let dead_letters = letters.iter().map(|(reason, body)| letter((reason, body))).collect();
             let routes = self.router.routes(&turn.lease.tenant, turn.lease.source);
-            let origin = Origin { request_id: None, proved_up_to: cursor.proved_up_to() };
+            let origin = Origin { text: None, request_id: None, proved_up_to: cursor.proved_up_to() };
             let cursors = (&*cursor, &next);
             self.accept(turn.lease, &batch.records, dead_letters, &routes, cursors, origin).await?;
             turn.batches += 1;

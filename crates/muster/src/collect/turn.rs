@@ -4,6 +4,7 @@
 //! cursor; here it is carried out and written down.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -15,7 +16,7 @@ use muster_microsoft::api::answers::{
 use muster_microsoft::entra::credential::App;
 use muster_microsoft::hunting::HuntTrouble;
 use muster_microsoft::sources::{self, AfterFailure, PageRequest, Rung};
-use muster_microsoft::{FetchError, TenantAccess};
+use muster_microsoft::{FetchError, FetchedPage, TenantAccess};
 use muster_model::page::NotAPage;
 use muster_model::{Clocks, Cursor, Hole, Purpose, Reason, RecordHead, Step, Trouble};
 use muster_store::{
@@ -62,14 +63,20 @@ const RECORDS_TOGETHER_MAX: usize = 5_000;
 const BYTES_TOGETHER_MAX: usize = 8 << 20;
 
 /// Where a page comes from: what the journal is told beside its records.
-pub(super) struct Origin {
+pub(super) struct Origin<'a> {
+    /// The text of the page, where it is one.
+    pub(super) text: Option<&'a Arc<String>>,
     pub(super) request_id: Option<String>,
     pub(super) proved_up_to: Option<Timestamp>,
 }
 
-impl Origin {
-    fn of(request_id: &Option<String>, cursor: &Cursor) -> Self {
-        Self { request_id: request_id.clone(), proved_up_to: cursor.proved_up_to() }
+impl<'a> Origin<'a> {
+    fn of(page: &'a FetchedPage, cursor: &Cursor) -> Self {
+        Self {
+            text: page.body.text(),
+            request_id: page.request_id.clone(),
+            proved_up_to: cursor.proved_up_to(),
+        }
     }
 }
 
@@ -293,7 +300,7 @@ impl Collector {
                     if completed.ended.is_none() && left.as_slice().is_empty() {
                         break records;
                     }
-                    let origin = Origin::of(&page.request_id, cursor);
+                    let origin = Origin::of(&page, cursor);
                     let part = self.accept(lease, &records, Vec::new(), routes, (&*cursor, &*cursor), origin);
                     // At once: what is accepted is not asked for again, whatever ends the rest.
                     note_receipt(cursor, &part.await?, lease.purpose);
@@ -309,7 +316,7 @@ impl Collector {
         if summary.torn {
             tracing::warn!("a page was torn; its whole records were accepted");
         }
-        let origin = Origin::of(&page.request_id, cursor);
+        let origin = Origin::of(&page, cursor);
         let receipt = self.accept(lease, &records, dead_letters, routes, (&*cursor, &next), origin).await?;
         *cursor = next;
         note_receipt(cursor, &receipt, lease.purpose);
@@ -323,7 +330,7 @@ impl Collector {
         mut dead_letters: Vec<NewDeadLetter<'_>>,
         routes: &Routes,
         (before, after): (&Cursor, &Cursor),
-        origin: Origin,
+        origin: Origin<'_>,
     ) -> Result<PageReceipt, StoreError> {
         let known = before.holes();
         let silent: Vec<String> = after
@@ -351,6 +358,7 @@ impl Collector {
             };
             let page = AcceptedPage {
                 records: part.iter().zip(&mut sorted_of).map(|(record, to)| new_record(record, to)).collect(),
+                text: origin.text,
                 dead_letters: letters,
                 destinations: &sorted.destinations,
                 cursor: cursor.clone(),
@@ -427,6 +435,7 @@ impl Collector {
         let letter = NewDeadLetter { record_id: None, reason: reason.to_owned(), body };
         let page = AcceptedPage {
             records: vec![],
+            text: None,
             dead_letters: vec![letter],
             destinations: &[],
             cursor: cursor.clone(),

@@ -116,7 +116,7 @@ fn void(of: &KeptTicket, reason: String, now: Timestamp) -> TicketFate {
 
 #[cfg(test)]
 mod tests {
-    use muster_model::{ContentHash, TenantId, TenantLabel, Ticket};
+    use muster_model::{TenantId, TenantLabel, Ticket};
     use muster_siem::sinks::{SinkSettings, Surroundings};
     use uuid::Uuid;
 
@@ -146,7 +146,6 @@ mod tests {
             endpoint: endpoint.to_owned(),
             channel: Uuid::from_u128(u128::from(number)),
             ack_id: 0,
-            digest: ContentHash::of(b""),
             cookies: None,
         };
         KeptTicket { number: TicketNumber(number), tenant, ticket, kept_at: at(0), is_confirmed: false }

@@ -245,6 +245,7 @@ impl World {
         };
         let page = AcceptedPage {
             records: vec![NewRecord { head, body: &body, destination: 0 }],
+            text: None,
             dead_letters: Vec::new(),
             destinations: &[Destination::of(&[SINK.to_owned()])],
             cursor: lease.cursor.clone(),

@@ -138,6 +138,7 @@ async fn accept(
     let records = alerts.iter().map(|(head, body)| NewRecord { head: head.clone(), body, destination: 0 });
     let accepted = AcceptedPage {
         records: records.collect(),
+        text: None,
         dead_letters: Vec::new(),
         destinations: &[Destination::default()],
         cursor: Cursor::starting(now),

@@ -513,7 +513,7 @@ impl Pages {
         let target =
             Target::Path(format!("{path}&$filter=lastUpdateDateTime%20ge%20{from}&$top={PAGE}&$skip={skip}"));
         let (source, purpose) = (Source::GraphAlerts, Purpose::Live);
-        Ok(self.microsoft.fetch(&self.app, tenant, source, purpose, &target).await?.body)
+        Ok(self.microsoft.fetch(&self.app, tenant, source, purpose, &target).await?.body.into_bytes())
     }
 
     fn alerts(&self) -> u64 {
@@ -680,6 +680,7 @@ impl BenchStore {
             records: records
                 .map(|item| NewRecord { head: item.head.clone(), body: item.body, destination: 0 })
                 .collect(),
+            text: None,
             dead_letters: Vec::new(),
             destinations: &destinations,
             cursor: Cursor::starting(self.now),

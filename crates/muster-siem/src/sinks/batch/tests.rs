@@ -187,7 +187,6 @@ async fn a_ticket_that_is_not_kept_leaves_every_record_of_its_request_owed() {
         endpoint: "https://splunk.example:8088".to_owned(),
         channel: uuid::Uuid::from_u128(1),
         ack_id: 0,
-        digest: ContentHash::of(b""),
         cookies: None,
     };
     let report =

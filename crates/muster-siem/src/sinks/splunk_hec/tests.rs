@@ -641,7 +641,6 @@ async fn a_ticket_of_an_address_that_is_gone_is_not_asked_about() {
         endpoint: "https://gone.example:8088".to_owned(),
         channel: Uuid::from_u128(1),
         ack_id: 0,
-        digest: ContentHash::of(b""),
         cookies: None,
     };
     let said = sink.answers(&tenant(0), &[ticket.clone()]).await;
@@ -720,7 +719,6 @@ fn ticket(collector: &Collector, number: u64) -> Ticket {
         endpoint: collector.url.as_str().trim_end_matches('/').to_owned(),
         channel: Uuid::from_u128(u128::from(number)),
         ack_id: 0,
-        digest: ContentHash::of(b""),
         cookies: None,
     }
 }

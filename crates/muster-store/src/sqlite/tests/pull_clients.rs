@@ -24,6 +24,7 @@ async fn accept_alerts(store: &SqlStore, lease: &SourceLease, alerts: &[(&str, u
     let records = read.iter().map(|(head, body)| NewRecord { head: head.clone(), body, destination: 0 });
     let page = AcceptedPage {
         records: records.collect(),
+        text: None,
         dead_letters: Vec::new(),
         destinations: &[Destination::default()],
         cursor: Cursor::starting(at(5)),

@@ -31,6 +31,7 @@ async fn accept_unrouted(store: &SqlStore, lease: &SourceLease, id: &str) -> Pag
     let head = RecordHead::read(lease.source.kind(), &body).unwrap();
     let page = AcceptedPage {
         records: vec![NewRecord { head, body: &body, destination: 0 }],
+        text: None,
         dead_letters: Vec::new(),
         destinations: &[Destination::default()],
         cursor: Cursor::starting(at(5)),

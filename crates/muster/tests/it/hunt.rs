@@ -167,6 +167,17 @@ async fn a_429_is_waited_for_where_that_is_short_and_named_where_it_is_long() {
         "{said}"
     );
 
+    // Where all fail alike, the cause and its remedy are told once, and all are named.
+    setup.emulator.clear_faults();
+    fault(&setup, Fault::new(Area::GraphHunting, throttle(1_800)));
+    let all = hunt(&setup, "AlertInfo | count", &["--tenant", "all"]).await;
+    let said = text(&all.stderr);
+    assert_eq!((said.matches("throttled").count(), said.matches("→").count()), (1, 1), "{said}");
+    let both = |first: usize, other: usize| {
+        format!("muster: as in {}, so in 1 other tenant: {}", slugs[first].0, slugs[other].0)
+    };
+    assert!(said.contains(&both(0, 1)) || said.contains(&both(1, 0)), "{said}");
+
     // What passes is asked again; a query is not repeated for ever.
     setup.emulator.clear_faults();
     fault(&setup, Fault::new(Area::GraphHunting, FaultKind::Status { status: 503 }).times(1));

@@ -6,6 +6,7 @@ mod cells;
 mod print;
 mod timespan;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +101,8 @@ struct Come {
     partly: usize,
     rows: u64,
     failed: Vec<String>,
+    /// The same by what went wrong. A thousand tenants of one app whose secret has expired fail alike: that is told once.
+    alike: BTreeMap<String, Vec<String>>,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Exit, Failed> {
@@ -204,12 +207,17 @@ async fn ask_all(
                 }
             }
             Err(error) => {
-                note!(
-                    "muster: {}: {}\n  → {}",
-                    tenant.slug,
-                    plain(&error.to_string()),
-                    remedy(&error, &tenant, asker.by)
-                );
+                let (why, remedy) = (plain(&error.to_string()), remedy(&error, &tenant, asker.by));
+                // A link to consent is each tenant's own.
+                let link = format!("/{}/", tenant.id);
+                let has_link = why.contains(&link) || remedy.contains(&link);
+                let alike = come.alike.entry(without_numbers(&format!("{why} {remedy}"))).or_default();
+                if has_link || alike.is_empty() {
+                    note!("muster: {}: {why}\n  → {remedy}", tenant.slug);
+                }
+                if !has_link {
+                    alike.push(tenant.slug.to_string());
+                }
                 come.failed.push(tenant.slug.to_string());
             }
         }
@@ -235,9 +243,27 @@ fn tell(come: &Come, tenants: &[Tenant]) {
         note!("{rows} of {all}");
         return;
     }
-    let named = come.failed[..failed.min(NAMED_MAX)].join(", ");
-    let more = if failed > NAMED_MAX { format!(" and {} more", failed - NAMED_MAX) } else { String::new() };
-    note!("{rows} of {of} of {all}; {failed} failed: {named}{more}");
+    for alike in come.alike.values() {
+        if let [first, others @ ..] = alike.as_slice()
+            && !others.is_empty()
+        {
+            let tenants = plural(others.len() as u64, "other tenant");
+            note!("muster: as in {first}, so in {tenants}: {}", named(others));
+        }
+    }
+    note!("{rows} of {of} of {all}; {failed} failed: {}", named(&come.failed));
+}
+
+/// So many names at most, and how many more there are.
+fn named(names: &[String]) -> String {
+    let all = names[..names.len().min(NAMED_MAX)].join(", ");
+    if names.len() > NAMED_MAX { format!("{all} and {} more", names.len() - NAMED_MAX) } else { all }
+}
+
+/// What went wrong, without the words that have a digit in them: ids of tenants and requests, times.
+fn without_numbers(text: &str) -> String {
+    let words = text.split_whitespace().filter(|word| !word.bytes().any(|byte| byte.is_ascii_digit()));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The query, or what a file says it is.

@@ -167,7 +167,11 @@ impl FileSink {
                 turn = self.shared.file.clone().lock_owned() => {
                     let shared = self.shared.clone();
                     // Goes on to its end if this delivery is dropped: others wait for it, and it syncs.
-                    let written = tokio::task::spawn_blocking(move || shared.write_queue(turn)).await;
+                    let written = tokio::task::spawn_blocking(move || {
+                        let mut turn = turn;
+                        shared.write_group(&mut turn)
+                    })
+                    .await;
                     if let Err(error) = written {
                         tracing::error!(sink.name = self.shared.name, %error, "writing the file panicked");
                     }
@@ -249,7 +253,7 @@ impl FileSink {
             let mut turn = turn;
             // Everything acknowledged is synced already; what is queued is told so.
             *turn = FileState::Closed;
-            shared.write_queue(turn);
+            while shared.write_group(&mut turn) {}
         });
         if let Err(error) = closed.await {
             tracing::error!(sink.name = self.shared.name, %error, "closing the file panicked");
@@ -263,25 +267,25 @@ impl Shared {
         outcomes.trouble(Trouble { reason: format!("sink `{}`: {problem}", self.name), after: None });
     }
 
-    /// Writes what has gathered, and tells each who waits for it.
-    fn write_queue(&self, mut turn: tokio::sync::OwnedMutexGuard<FileState>) {
-        loop {
-            let group = self.gather();
-            if group.is_empty() {
-                return;
-            }
-            let result = self.ready(&mut turn).and_then(|file| {
-                let lines: Vec<&Lines> = group.iter().map(|job| &job.lines).collect();
-                file.commit(&self.site, &lines).map_err(|error| explain(&self.site.path, &error))
-            });
-            if result.is_err() {
-                self.mend(&mut turn);
-            }
-            for job in group {
-                // The delivery may have been given up meanwhile; then there is nobody to tell.
-                drop(job.done.send(result.clone()));
-            }
+    /// Writes what has gathered, and tells each who waits for it; says whether there was anything. Once, so that nobody writes
+    /// for others for as long as they bring more.
+    fn write_group(&self, slot: &mut FileState) -> bool {
+        let group = self.gather();
+        if group.is_empty() {
+            return false;
         }
+        let result = self.ready(slot).and_then(|file| {
+            let lines: Vec<&Lines> = group.iter().map(|job| &job.lines).collect();
+            file.commit(&self.site, &lines).map_err(|error| explain(&self.site.path, &error))
+        });
+        if result.is_err() {
+            self.mend(slot);
+        }
+        for job in group {
+            // The delivery may have been given up meanwhile; then there is nobody to tell.
+            drop(job.done.send(result.clone()));
+        }
+        true
     }
 
     fn gather(&self) -> Vec<Job> {

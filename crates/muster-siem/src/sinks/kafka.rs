@@ -548,6 +548,8 @@ mod broker;
 #[cfg(test)]
 mod doubts;
 #[cfg(test)]
+mod event_hubs;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod tests;

@@ -626,7 +626,10 @@ async fn deliver(
         while sending.len() < senders
             && let Some(delivery) = deliveries.next()
         {
-            sending.spawn(send(Arc::clone(&sink), label.clone(), delivery));
+            // Each of another tenant: those of one come one after the other, as the store leases them.
+            let id = Uuid::from_u128(u128::from(delivery.number.0)).into();
+            let label = TenantLabel { id, ..label.clone() };
+            sending.spawn(send(Arc::clone(&sink), label, delivery));
         }
         match sending.join_next().await {
             Some(sent) => sent??,

@@ -75,9 +75,10 @@ impl Settings for FileSettings {
         EncodingKeys { format, mapping, event_size_max, big_events, big_drop }.encoding()
     }
 
-    /// One after the other: a file has one end.
+    /// While some are written and synced, others are put into their form, and gather for the next sync. Those of one tenant come
+    /// one after the other, since the store leases them so: what stands in the ledger as written is always all up to a number.
     fn concurrency(&self) -> u32 {
-        1
+        4
     }
 
     fn mistakes(&self) -> Vec<String> {

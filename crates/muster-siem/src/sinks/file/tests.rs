@@ -629,6 +629,37 @@ proptest! {
     }
 }
 
+/// Deliveries of several tenants that meet, cut short after each step and each byte: who was told that a record is there is right,
+/// and what comes again is not there twice.
+#[test]
+fn every_point_at_which_deliveries_that_meet_can_be_cut_short() {
+    let runtime = runtime();
+    let line = |of: u128| format!("{of}.1");
+    let deliver_to = async |sink: &FileSink| {
+        let sending = (0..4).map(async |of| {
+            let report = deliver(sink, of, 1, &[&line(of)]).await;
+            report.trouble.is_none().then_some(of)
+        });
+        futures_util::future::join_all(sending).await.into_iter().flatten().collect::<Vec<u128>>()
+    };
+    for budget in 0..500 {
+        runtime.block_on(async {
+            let place = Place::new();
+            let mut acknowledged = Vec::new();
+            if let Ok(sink) = place.open_to_fail(place.settings(), DiskFault { budget, for_good: true }) {
+                acknowledged = deliver_to(&sink).await;
+            }
+            let sink = place.open();
+            let there = place.lines();
+            assert!(acknowledged.iter().all(|of| there.contains(&line(*of))), "{acknowledged:?} {there:?}");
+            assert_eq!(deliver_to(&sink).await.len(), 4);
+            let mut there = place.lines();
+            there.sort_unstable();
+            assert_eq!(there, [line(0), line(1), line(2), line(3)]);
+        });
+    }
+}
+
 /// Every crash point of a history with a commit, a rotation and a recovery: after each step and each byte.
 #[test]
 fn every_point_at_which_it_can_be_cut_short() {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -94,6 +95,8 @@ pub(super) struct State {
     pub(super) may_write: bool,
     pub(super) user: Option<User>,
     pub(super) session_ms: i64,
+    /// A connection on which nothing came for so long is closed.
+    pub(super) idle_max: Duration,
     /// How many requests to Produce came, how many records were in them, and how large they were.
     pub(super) produced: Vec<(usize, usize)>,
     pub(super) compressions: Vec<Compression>,
@@ -126,6 +129,7 @@ impl State {
             may_write: true,
             user: None,
             session_ms: 0,
+            idle_max: Duration::MAX,
             produced: Vec::new(),
             compressions: Vec::new(),
             connections: 0,
@@ -228,7 +232,8 @@ enum Proving {
 impl Broker {
     async fn serve(mut self, stream: &mut dyn Wire) -> Option<()> {
         loop {
-            let length = stream.read_i32().await.ok()?;
+            let idle_max = self.state.lock().expect("a lock").idle_max;
+            let length = tokio::time::timeout(idle_max, stream.read_i32()).await.ok()?.ok()?;
             if length as usize + 4 > self.state.lock().expect("a lock").request_bytes_max {
                 return None;
             }

@@ -6,12 +6,12 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::sinks::http;
-use crate::sinks::settings::one_url;
 
-/// Shorter parts of a path are no secrets.
+/// Shorter parts of an address are no secrets.
 const SECRET_LEAST: usize = 8;
 
-/// An address whose path may be a secret, as with the incoming webhooks of chat services: only its origin is shown.
+/// An address whose path or query may be a secret, as with the incoming webhooks of chat services and with Azure Logic Apps:
+/// only its origin is shown.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct HookUrl(#[serde(deserialize_with = "url")] Url);
@@ -43,12 +43,20 @@ impl HookUrl {
         http::origin(&self.0)
     }
 
-    /// A text without what of the path and the query could be a secret.
+    /// A text without what of the path and the query could be a secret, as it was sent or with its escapes undone.
     pub(super) fn hidden_in(&self, text: &str) -> String {
-        let path = self.0.path_segments().into_iter().flatten();
-        let query = self.0.query().into_iter().flat_map(|query| query.split(['&', '=']));
-        let secrets = path.chain(query).filter(|part| part.len() >= SECRET_LEAST);
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[…]"))
+        let query = self.0.query().unwrap_or_default();
+        let path = self.0.path_segments().into_iter().flatten().map(str::to_owned);
+        let sent = query.split(['&', '=']).map(str::to_owned);
+        let undone = url::form_urlencoded::parse(query.as_bytes())
+            .flat_map(|(name, value)| [name.into_owned(), value.into_owned()]);
+        let mut secrets: Vec<String> =
+            path.chain(sent).chain(undone).filter(|part| part.len() >= SECRET_LEAST).collect();
+        // One that is part of another must not leave its rest.
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+        let whole =
+            if query.is_empty() { text.to_owned() } else { text.replace(&format!("?{query}"), "?[…]") };
+        secrets.iter().fold(whole, |text, secret| text.replace(secret, "[…]"))
     }
 }
 
@@ -59,5 +67,9 @@ impl fmt::Debug for HookUrl {
 }
 
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
-    one_url(deserializer, "https://hooks.example/muster")
+    let url = HookUrl::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)?.0;
+    match url.fragment() {
+        Some(_) => Err(serde::de::Error::custom("it must be an address without `#`, which is never sent")),
+        None => Ok(url),
+    }
 }

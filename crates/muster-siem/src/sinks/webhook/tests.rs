@@ -207,25 +207,26 @@ async fn an_answer_that_cannot_be_read_counts_by_its_status() {
     }
 }
 
-/// The path of an incoming webhook is its secret: also where the receiver says it back.
+/// The path of an incoming webhook is its secret, and so is its query: also where the receiver says them back.
 #[tokio::test]
 async fn of_the_address_only_its_origin_is_ever_shown() {
     const KEY: &str = "XXXXsecretXXXX";
+    const SENT: &str = "/triggers/XXXXsecretXXXX/run?sv=1.0&sig=YYYY%2BsignedYYYY&k=short";
     for status in [404, 403, 422, 503, 307] {
         let receiver = Receiver::start(move |request| {
             let location = format!("Location: http://elsewhere.example{}\r\n", request.path);
-            answer(status, &location, &format!("Cannot POST {}", request.path))
+            answer(status, &location, &format!("YYYY+signedYYYY: cannot POST {}", request.path))
         })
         .await;
-        let mut url = receiver.url.clone();
-        url.set_path(&format!("/services/T0/{KEY}"));
-        let settings: WebhookSettings = settings(json!({ "url": url, "allow_private": true }));
+        let settings: WebhookSettings =
+            settings(json!({ "url": receiver.url.join(SENT).expect("an address"), "allow_private": true }));
         let sink = sink(settings.clone());
         let report = deliver(&sink, &["a"]).await;
         let tested = sink.test().await.unwrap_or_else(|error| error.to_string());
-        assert_eq!(receiver.seen()[0].path, format!("/services/T0/{KEY}"));
+        assert_eq!(receiver.seen()[0].path, SENT);
         for said in [reason(&report), &tested, &settings.target(), &format!("{sink:?} {settings:?}")] {
-            assert!(!said.contains(KEY) && said.contains("http://127.0.0.1:"), "{said}");
+            let is_hidden = [KEY, "signedYYYY", "short"].iter().all(|secret| !said.contains(secret));
+            assert!(is_hidden && said.contains("http://127.0.0.1:"), "{said}");
         }
         if status == 307 {
             assert!(reason(&report).contains("HTTP 307 to http://elsewhere.example)"), "{}", reason(&report));

@@ -1,7 +1,7 @@
 """A webhook's receiver: Python's own HTTP server, and Standard Webhooks' own library for the signatures.
 
 webhook.py PORT FOLDER SECRET: takes what is signed, appends each body to FOLDER/taken.ndjson and each id to FOLDER/ids, and does what
-FOLDER/mode says: `ok`, `poison` (422 for one record in twenty-five), or a status for everything.
+FOLDER/mode says: `ok`, `poison` (422 for one record in twenty-five), or a status for everything, with the path that was asked for.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         except WebhookVerificationError as error:
             return self.answer(401, str(error).encode())
         if mode.isdigit():
-            return self.answer(int(mode))
+            return self.answer(int(mode), self.path.encode())
         if mode == "poison" and hashlib.sha256(event["id"].encode()).digest()[0] % 25 == 0:
             return self.answer(422, b"not this one")
         with lock:
@@ -46,6 +46,8 @@ class Handler(BaseHTTPRequestHandler):
                 file.write(json.dumps(event).encode() + b"\n")
             with open(os.path.join(folder, "ids"), "a") as file:
                 file.write(self.headers["webhook-id"] + "\n")
+            with open(os.path.join(folder, "paths"), "a") as file:
+                file.write(self.path + "\n")
         self.answer(204)
 
     def log_message(self, *_):

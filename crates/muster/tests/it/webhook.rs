@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use muster_emulator::Config;
 
 use crate::python_receiver::{Receiver, all_delivered, python};
-use crate::support::{Setup, config, eventually};
+use crate::support::{Setup, ask, config, eventually};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -16,8 +16,12 @@ async fn receiver() -> Option<Receiver> {
 }
 
 async fn start(alerts: u64, port: u16) -> Setup {
+    start_at(alerts, &format!("http://127.0.0.1:{port}/hook"), "").await
+}
+
+async fn start_at(alerts: u64, url: &str, more: &str) -> Setup {
     let settings = format!(
-        "[sinks.hook]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:{port}/hook\"\nallow_private = true\ntimeout = \"5s\"\n\
+        "{more}[sinks.hook]\ntype = \"webhook\"\nurl = \"{url}\"\nallow_private = true\ntimeout = \"5s\"\n\
          signing_secrets = [{{ file = \"hook.secret\" }}]\n[[routes]]\nsinks = [\"hook\"]\n"
     );
     let setup = Setup::start(Config { alerts: Some(alerts), ..config() }, &settings).await;
@@ -95,4 +99,42 @@ async fn a_poisonous_record_costs_itself() {
     let told = receiver.row(&setup, "webhook", "one record in 25 refused").await;
     assert!(told.letters > 0 && told.tally.doubled == 0, "{}", told.letters);
     assert_eq!(told.tally.received, told.delivered);
+}
+
+/// The signature in the query of an address, as Azure Logic Apps have it, goes to the receiver and is shown to nobody else: also
+/// where the receiver says it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_behind_the_question_mark_is_sent_and_never_shown() {
+    const QUERY: &str = "sp=%2Ftriggers&sv=1.0&sig=in-the-query-0-secret%2B";
+    let Some(receiver) = receiver().await else { return };
+    let (_server, port) = receiver.serve(0, SECRET).await;
+    let health = crate::health::free_port();
+    let more = format!("[server]\nlisten = \"127.0.0.1:{health}\"\nlog_level = \"debug\"\n");
+    let url = format!("http://127.0.0.1:{port}/hook?{QUERY}");
+    let setup = start_at(30, &url, &more).await;
+    let mut muster = setup.run();
+    all_delivered(&setup).await;
+    let paths: BTreeSet<String> = receiver.lines("paths").into_iter().collect();
+    assert_eq!(paths, BTreeSet::from([format!("/hook?{QUERY}")]));
+
+    receiver.mode("404");
+    receiver.says(&setup, "there is no webhook at this address (HTTP 404: /hook?[…])").await;
+    let mut told = vec![ask("GET", &format!("http://127.0.0.1:{health}/metrics"), &[], "").await.1];
+    for command in [
+        &["status"][..],
+        &["--output", "json", "status"],
+        &["sink", "list"],
+        &["sink", "test", "hook"],
+        &["validate"],
+        &["doctor"],
+        &["siem-config", "webhook"],
+    ] {
+        let output = setup.muster(command).await;
+        told.push(format!("{command:?} {output:?}"));
+    }
+    muster.kill().await.expect("killed");
+    told.push(std::fs::read_to_string(setup.path().join("muster.log")).expect("a log"));
+    for said in told {
+        assert!(!said.is_empty() && !said.contains("in-the-query"), "{said}");
+    }
 }

@@ -2,6 +2,7 @@
 //! their way from one to the other. Nothing in it is staged: the Muster is the real program, in a process of its own, set
 //! up with the commands that an operator would type, and what arrived is counted by the receivers.
 
+#[expect(dead_code, reason = "the benchmark needs more of it")]
 mod process;
 
 use std::ffi::OsString;

@@ -116,6 +116,11 @@ impl Program {
     }
 }
 
+/// The processor time of a process until now, where `/proc` says so.
+pub(crate) fn cpu_of(pid: u32) -> Option<Duration> {
+    Stat::read(pid)?.usage().map(|usage| usage.cpu)
+}
+
 /// What `/proc` says of a process, and of its children that have ended.
 struct Stat {
     pid: u32,

@@ -1,8 +1,9 @@
 //! The handle of an emulator that runs.
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::client_config::{Addresses, ClientConfig, Tenant};
@@ -12,7 +13,7 @@ use crate::graph::api::GraphApi;
 use crate::identity::change::{AppRegistration, DirectoryChange};
 use crate::identity::traffic::TokenRequests;
 use crate::receivers::{Produced, ReceiverTally, Receivers, tally_file};
-use crate::shared::{RequestCount, Shared, Tally};
+use crate::shared::{NotedRequest, RequestCount, Shared, Tally};
 use crate::world::changes::WorldChange;
 use crate::world::hostile::hostile_records;
 use crate::world::records;
@@ -284,6 +285,22 @@ impl Handle {
     /// Requests until now, by area, tenant and status.
     pub fn requests(&self) -> Vec<RequestCount> {
         self.shared.request_counts()
+    }
+
+    /// From now on, notes each request to Graph for records of a tenant; that takes memory.
+    pub fn note_requests(&self) {
+        self.shared.noted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+    }
+
+    /// What was noted since [`Handle::note_requests`], by the tenant's id, in order.
+    pub fn noted_requests(&self) -> HashMap<String, Vec<NotedRequest>> {
+        let mut by_tenant: HashMap<String, Vec<NotedRequest>> = HashMap::new();
+        let noted = self.shared.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        for &(tenant, at, from) in noted.iter().flatten() {
+            let id = self.shared.api.world.facts(tenant).id.clone();
+            by_tenant.entry(id).or_default().push(NotedRequest { at: at.timestamp(), from });
+        }
+        by_tenant
     }
 
     /// Waits until the emulator is told to stop, over the control API or otherwise.

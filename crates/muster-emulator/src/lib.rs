@@ -35,7 +35,7 @@ pub use http::answer::Transport;
 pub use identity::change::{AppRegistration, DirectoryChange};
 pub use identity::traffic::TokenRequests;
 pub use settings::SettingsText;
-pub use shared::{RequestCount, Tally};
+pub use shared::{NotedRequest, RequestCount, Tally};
 pub use start::start;
 pub use streaming::{StreamFolder, StreamedRow};
 pub use world::changes::WorldChange;

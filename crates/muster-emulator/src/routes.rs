@@ -20,7 +20,7 @@ use crate::graph::service::{self as graph, Caller, Target};
 use crate::http::answer::{Answer, AnswerBody, ResetOnRequest};
 use crate::http::call::Call;
 use crate::http::hosts::{self, Destination};
-use crate::http::listener::Listener;
+use crate::http::listener::{Listener, Peer};
 use crate::hunting::service::HuntingApi;
 use crate::identity::endpoints::USER_INFO_PATH;
 use crate::identity::platform::Identity;
@@ -82,7 +82,8 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>, secure: bool) 
         (Destination::Vault(vault), _) => answer_vault(shared, &call, vault, call.path).await,
         (Destination::Anywhere, Some((vault, path))) => answer_vault(shared, &call, vault, path).await,
         (Destination::Anywhere | Destination::Graph, _) if call.path.starts_with(graph::PREFIX) => {
-            answer_graph(shared, &call).await
+            let from = parts.extensions.get().map_or(0, |Peer(from)| from.port());
+            answer_graph(shared, &call, from).await
         }
         (Destination::Feed, _) => answer_feed(shared, &call).await,
         // A custom cloud has one address for all: the token tells, and who has none is known by what is asked.
@@ -155,7 +156,7 @@ async fn answer_applications(shared: &Shared, call: &Call<'_>, segments: &[&str]
     finish(shared, answer, fault.as_ref()).await
 }
 
-async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Sent {
+async fn answer_graph(shared: &Shared, call: &Call<'_>, from: u16) -> Sent {
     if let Some(segments) = directory::segments(call.path) {
         return answer_applications(shared, call, &segments).await;
     }
@@ -171,6 +172,7 @@ async fn answer_graph(shared: &Shared, call: &Call<'_>) -> Sent {
     let area = asked.area();
     match shared.api.graph.authenticate(&shared.api.world, &shared.identity, &shared.api.faults, call, area) {
         Ok(caller) => {
+            shared.note_request(caller.tenant, from);
             let answer = shared.api.respond(call, &caller, asked);
             shared.count(area, Some(caller.tenant), &answer);
             answer.send().await

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +22,7 @@ use crate::key_vault::KeyVaults;
 use crate::receivers::{IngestTally, ReceiverTally, Receivers};
 use crate::world::records::Skipped;
 use crate::world::tenants::{ProducedCounts, UpdatePolicy};
+use crate::world::ticks::Ticks;
 
 /// Requests by area, tenant and status.
 type RequestCounters = BTreeMap<(Area, Option<u32>, u16), u64>;
@@ -43,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) producing: AtomicBool,
     pub(crate) all_appeared: AtomicBool,
     pub(crate) requests: Mutex<RequestCounters>,
+    /// When Graph was asked for which tenant, and from which port, once somebody wants to know.
+    pub(crate) noted: Mutex<Option<Vec<(u32, Ticks, u16)>>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
 }
@@ -58,6 +62,15 @@ pub struct RequestCount {
     pub status: u16,
     /// How many.
     pub count: u64,
+}
+
+/// A request to Graph for records of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotedRequest {
+    /// Before the world was looked at for its answer.
+    pub at: Timestamp,
+    /// From which port of its machine the client had connected.
+    pub from: u16,
 }
 
 /// What the receivers saw, against what was produced.
@@ -157,6 +170,13 @@ impl Shared {
         };
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         *requests.entry((area, tenant, status)).or_default() += 1;
+    }
+
+    /// Notes that Graph is asked for a tenant, before it looks at the world.
+    pub(crate) fn note_request(&self, tenant: u32, from: u16) {
+        if let Some(noted) = self.noted.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            noted.push((tenant, self.api.world.now(), from));
+        }
     }
 
     pub(crate) fn request_counts(&self) -> Vec<RequestCount> {

@@ -109,6 +109,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         producing: AtomicBool::new(true),
         all_appeared: AtomicBool::new(false),
         requests: Default::default(),
+        noted: Default::default(),
         tasks: TaskTracker::new(),
         cancel: CancellationToken::new(),
     });

@@ -1,5 +1,6 @@
 //! One page of one source of one tenant: budget, token, request, and what came of it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -323,8 +324,13 @@ impl Microsoft {
 
     /// Throws away what is remembered of a tenant.
     pub fn forget(&self, tenant: TenantId) {
-        self.tokens.forget(tenant);
-        self.budgets.forget(tenant);
+        self.forget_all(&HashSet::from([tenant]));
+    }
+
+    /// Throws away what is remembered of these tenants, in one pass over all.
+    pub fn forget_all(&self, tenants: &HashSet<TenantId>) {
+        self.tokens.forget(tenants);
+        self.budgets.forget(tenants);
     }
 
     /// Whether the token is known to have what the call needs.

@@ -1,7 +1,10 @@
 //! Nodes: the processes that share one store, and who of them does what.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
+use muster_model::TenantId;
 
 use crate::{InstanceId, StoreError};
 
@@ -25,6 +28,9 @@ pub trait Nodes: Send + Sync {
 
     /// Whether `sink` is delivered to by `instance`. It becomes its own where it is nobody's and this node's turn.
     async fn holds_sink(&self, instance: InstanceId, sink: &str) -> Result<bool, StoreError>;
+
+    /// The tenants that `instance` works for at present; `None`: all of them, as in a store that is not shared.
+    async fn own_tenants(&self, instance: InstanceId) -> Result<Option<HashSet<TenantId>>, StoreError>;
 
     /// The nodes that are alive; none where a store is not shared.
     async fn nodes(&self) -> Result<Vec<Node>, StoreError>;

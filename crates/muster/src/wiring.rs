@@ -101,6 +101,7 @@ impl Parts {
             microsoft: Arc::clone(&microsoft),
             apps: apps.clone(),
             clock: Arc::clone(clock),
+            instance,
             told: Arc::clone(told),
         };
         let collector = Collector {

@@ -1,5 +1,6 @@
 //! The listener: HTTP and HTTPS on one port.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use super::answer::{AnswerBody, ResetOnRequest};
 const SNIFF_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Who is at the other end of a request's connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// What a listener needs.
 #[derive(Clone)]
@@ -41,8 +46,13 @@ impl Listener {
                 accepted = listener.accept() => accepted,
             };
             match stream {
-                Ok((stream, _)) => {
-                    let serving = serve(self.tls.clone(), stream, answer.clone());
+                Ok((stream, from)) => {
+                    let answer = answer.clone();
+                    let answer = move |mut request: Request<Incoming>, secure| {
+                        request.extensions_mut().insert(Peer(from));
+                        answer(request, secure)
+                    };
+                    let serving = serve(self.tls.clone(), stream, answer);
                     self.tasks.spawn(self.cancel.clone().run_until_cancelled_owned(serving));
                 }
                 // Out of file descriptors, most often: waiting is all that can be done.

@@ -46,6 +46,7 @@ use uuid::Uuid;
 use super::fault::{ReceiverFault, lock};
 use super::http::{self, Body, Unanswered, is_refused, misbehave, read_body};
 use super::identify::{EventField, JsonLine, Sighting};
+use super::produced::Produced;
 use super::search::Index;
 use super::tally::Ledger;
 use super::tokens::HecTokens;
@@ -104,7 +105,9 @@ enum Told {
     #[default]
     NeverAsked,
     NotYet,
-    Acknowledged,
+    Acknowledged {
+        at: Instant,
+    },
 }
 
 /// Events that came more than once, by what the client had been told of the request in which they came first.
@@ -177,6 +180,16 @@ impl Hec {
     /// What came more than once, and what its sender had been told.
     pub(super) fn doubled(&self) -> DoubledEvents {
         lock(&self.fates).doubled
+    }
+
+    /// When the client was told of each version that the request in which it first came is stored; `None`: not yet.
+    pub(super) fn acknowledged_at(&self, versions: &[Produced]) -> Vec<Option<Instant>> {
+        let (ledger, fates) = (lock(&self.ledger), lock(&self.fates));
+        let of = |version: &Produced| match fates.told.get(ledger.first_request(version)? as usize)? {
+            Told::Acknowledged { at } => Some(*at),
+            Told::NeverAsked | Told::NotYet => None,
+        };
+        versions.iter().map(of).collect()
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Unanswered> {
@@ -404,7 +417,8 @@ impl Hec {
             if acknowledged {
                 pending.remove(&id);
             }
-            lock(&self.fates).told(waiting.request, acknowledged);
+            let told = if acknowledged { Told::Acknowledged { at: now } } else { Told::NotYet };
+            lock(&self.fates).told(waiting.request, told);
             (id, acknowledged)
         });
         Ok(HecAnswer::Acknowledged(AckAnswer { acks: acks.collect() }))
@@ -412,12 +426,12 @@ impl Hec {
 }
 
 impl Fates {
-    fn told(&mut self, request: u32, acknowledged: bool) {
+    fn told(&mut self, request: u32, told: Told) {
         let place = request as usize;
         if place >= self.told.len() {
             self.told.resize(place + 1, Told::default());
         }
-        self.told[place] = if acknowledged { Told::Acknowledged } else { Told::NotYet };
+        self.told[place] = told;
     }
 
     /// Events came that had come first in these requests.
@@ -426,7 +440,7 @@ impl Fates {
             match self.told.get(request as usize).copied().unwrap_or_default() {
                 Told::NeverAsked => self.doubled.never_asked += 1,
                 Told::NotYet => self.doubled.not_yet += 1,
-                Told::Acknowledged => self.doubled.acknowledged += 1,
+                Told::Acknowledged { .. } => self.doubled.acknowledged += 1,
             }
         }
     }

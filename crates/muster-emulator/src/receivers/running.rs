@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -241,6 +242,12 @@ impl Receivers {
     /// What came more than once at the HTTP Event Collector, by what its sender had been told.
     pub fn hec_doubled(&self) -> DoubledEvents {
         self.hec.as_ref().map(|hec| hec.doubled()).unwrap_or_default()
+    }
+
+    /// When the HTTP Event Collector told its client of each version that the request in which it first came is stored; `None`: it
+    /// has not.
+    pub fn hec_acknowledged_at(&self, versions: &[Produced]) -> Vec<Option<Instant>> {
+        self.hec.as_ref().map_or_else(|| vec![None; versions.len()], |hec| hec.acknowledged_at(versions))
     }
 
     /// What each running receiver saw until now, against all that was produced.

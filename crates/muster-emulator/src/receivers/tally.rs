@@ -198,6 +198,13 @@ impl Ledger {
         &self.doubles
     }
 
+    /// The request in which a version came first.
+    pub(super) fn first_request(&self, version: &Produced) -> Option<u32> {
+        let version =
+            Fingerprint::of_record(&version.tenant, version.kind, &version.id).at(version.updated_ms);
+        self.versions.get(&version).map(|copies| copies.first_request)
+    }
+
     /// Somebody has connected, or sent something.
     pub(super) fn in_use(&mut self) {
         self.used = true;

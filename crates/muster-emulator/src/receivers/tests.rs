@@ -213,7 +213,12 @@ async fn hec_acknowledges_once() {
         assert_eq!(said, json!({ "text": "Success", "code": 0, "ackId": id }));
     }
     assert_eq!(splunk.acks(&[0, 2, 9]).await, json!({ "0": true, "2": true, "9": false }));
+    let told = |ids: &[&str]| splunk.receivers.hec_acknowledged_at(&produced(ids));
+    let [Some(first), None, Some(_), None] = told(&["0", "1", "2", "never"])[..] else {
+        panic!("{:?}", told(&["0", "1", "2", "never"]))
+    };
     assert_eq!(splunk.acks(&[0, 1, 2]).await, json!({ "0": false, "1": true, "2": false }));
+    assert!(told(&["1"])[0].is_some_and(|second| second >= first), "{:?}", told(&["1"]));
     splunk.receivers.set_acknowledge_delay(Duration::from_secs(3600));
     splunk.send(hec_event("late")).await;
     assert_eq!(splunk.acks(&[3]).await, json!({ "3": false }));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_emulator::{Area, Config, Fault, FaultKind, Handle, ManualClock, start};
+use muster_emulator::{Area, Clock as _, Config, Fault, FaultKind, Handle, ManualClock, SystemClock, start};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
@@ -714,4 +714,21 @@ fn the_command_line_runs_describes_itself_and_tallies() {
     drop(program);
     let gone = run(&["tally", "--url", &url]);
     assert!(String::from_utf8(gone.stderr).unwrap().contains("no emulator answers at"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_noted_once_somebody_wants_to_know() {
+    let world = World::start(Config::default()).await;
+    let tenant = world.tenant();
+    let token = world.token(&tenant).await;
+    world.get(&token, "/v1.0/security/alerts_v2").await;
+    assert!(world.emulator.noted_requests().is_empty());
+    world.emulator.note_requests();
+    let before = SystemClock.now();
+    world.get(&token, "/v1.0/security/alerts_v2").await;
+    world.get("no token", "/v1.0/security/alerts_v2").await;
+    let noted = world.emulator.noted_requests();
+    let [noted] = noted[&tenant][..] else { panic!("{noted:?}") };
+    assert!(noted.at >= before && noted.from > 0, "{noted:?}");
+    world.emulator.stop().await;
 }

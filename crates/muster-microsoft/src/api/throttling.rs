@@ -8,7 +8,7 @@
 //! Live polling comes first: sweeps may take up to half of a budget, backfills three tenths, and neither the last third,
 //! which is kept for live polling alone.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -115,9 +115,10 @@ impl Budgets {
         wait
     }
 
-    /// Forgets a tenant.
-    pub fn forget(&self, tenant: TenantId) {
-        self.budgets.lock().expect("no panic while the lock is held").retain(|(_, of, _), _| *of != tenant);
+    /// Forgets tenants.
+    pub fn forget(&self, tenants: &HashSet<TenantId>) {
+        let mut budgets = self.budgets.lock().expect("no panic while the lock is held");
+        budgets.retain(|(_, of, _), _| !tenants.contains(of));
     }
 }
 

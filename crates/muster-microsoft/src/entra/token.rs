@@ -7,7 +7,7 @@
 //! An app that acts as itself proves itself for each token ([`super::assertion`]). An app that acts for a person borrows
 //! that person's grant ([`super::delegated`]). A managed identity asks the machine ([`super::managed_identity`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
@@ -23,8 +23,9 @@ use super::token_endpoint::{self, Issued};
 use super::{assertion, delegated};
 use crate::Fault;
 
-/// More tokens are not held: the oldest that nobody uses go.
-const ENTRIES_MAX: usize = 50_000;
+/// More tokens are not held: those that end first go. That is one for each tenant, app and API of the largest providers; with fewer,
+/// every poll would need a token of its own.
+const ENTRIES_MAX: usize = 200_000;
 
 /// The tokens in hand.
 #[derive(Debug, Default)]
@@ -121,9 +122,10 @@ impl TokenCache {
         }
     }
 
-    /// Throws all tokens of a tenant away.
-    pub(crate) fn forget(&self, tenant: TenantId) {
-        self.entries.lock().expect("no panic while the lock is held").retain(|(of, _, _), _| *of != tenant);
+    /// Throws all tokens of these tenants away.
+    pub(crate) fn forget(&self, tenants: &HashSet<TenantId>) {
+        let mut entries = self.entries.lock().expect("no panic while the lock is held");
+        entries.retain(|(of, _, _), _| !tenants.contains(of));
     }
 
     /// Throws all tokens of an app in a tenant away: another person has signed in.
@@ -138,21 +140,26 @@ impl TokenCache {
         let key = (tenant, app.name.clone(), resource.to_owned());
         let mut entries = self.entries.lock().expect("no panic while the lock is held");
         if entries.len() >= ENTRIES_MAX && !entries.contains_key(&key) {
-            make_room(&mut entries, now);
+            make_room(&mut entries, ENTRIES_MAX, now);
         }
         Arc::clone(entries.entry(key).or_default())
     }
 }
 
-/// Drops what is empty or past its time; where that is not enough, whatever nobody uses just now.
-fn make_room(entries: &mut HashMap<CacheKey, CacheEntry>, now: Timestamp) {
-    entries.retain(|_, entry| {
-        Arc::strong_count(entry) > 1
-            || entry.try_lock().is_ok_and(|held| held.as_ref().is_some_and(|token| token.expires_at > now))
-    });
-    if entries.len() >= ENTRIES_MAX {
-        entries.retain(|_, entry| Arc::strong_count(entry) > 1);
-    }
+/// Drops what is empty or past its time, and then what ends first of what nobody uses just now, until a quarter is free: so many
+/// tokens are got before all are looked through again.
+fn make_room(entries: &mut HashMap<CacheKey, CacheEntry>, most: usize, now: Timestamp) {
+    let end = |entry: &CacheEntry| {
+        let unused = (Arc::strong_count(entry) == 1).then(|| entry.try_lock().ok()).flatten()?;
+        Some(unused.as_ref().map_or(Timestamp::MIN, |token| token.expires_at))
+    };
+    let mut ends: Vec<Timestamp> = entries.values().filter_map(end).collect();
+    let surplus = entries.len().saturating_sub(most - most / 4).min(ends.len());
+    let last = match surplus {
+        0 => now,
+        _ => (*ends.select_nth_unstable(surplus - 1).1).max(now),
+    };
+    entries.retain(|_, entry| end(entry).is_none_or(|end| end > last));
 }
 
 async fn request(
@@ -197,4 +204,46 @@ async fn client_credentials(
     }
     assertion::prove(platform, app, &addresses.token, &mut form).await?;
     token_endpoint::post(platform, &addresses.token, &form).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn key(number: u128) -> CacheKey {
+        (TenantId::from(uuid::Uuid::from_u128(number)), "main".to_owned(), "graph".to_owned())
+    }
+
+    fn ends_at(second: i64) -> CacheEntry {
+        let secret = Secret::new("token".to_owned());
+        let token = AccessToken { secret, expires_at: at(second), roles: None, scopes: None };
+        Arc::new(tokio::sync::Mutex::new(Some(token)))
+    }
+
+    /// With more tenants than there is room for, most tokens are still there when their tenant is asked for again, and all are
+    /// looked through once in many times.
+    #[test]
+    fn a_full_cache_lets_go_of_those_that_end_first() {
+        let mut entries: HashMap<CacheKey, CacheEntry> =
+            (0..100).map(|number| (key(number), ends_at(1_000 + number as i64))).collect();
+        entries.insert(key(100), CacheEntry::default());
+        let in_use = Arc::clone(&entries[&key(3)]);
+        make_room(&mut entries, 100, at(500));
+        assert_eq!(entries.len(), 75);
+        assert!(
+            entries.contains_key(&key(3)) && entries.contains_key(&key(99)),
+            "in use, and the last to end"
+        );
+        assert!(
+            !entries.contains_key(&key(0)) && !entries.contains_key(&key(100)),
+            "the first, and an empty one"
+        );
+        drop(in_use);
+        make_room(&mut entries, 100, at(1_050));
+        assert!(entries.len() <= 49 && entries.contains_key(&key(51)), "what is past its time goes, too");
+    }
 }

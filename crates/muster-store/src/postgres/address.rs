@@ -158,6 +158,16 @@ impl PostgresAddress {
         )
     }
 
+    /// What begins a transaction that writes beside whoever has the lock of the whole store. The log of the server may get what it
+    /// writes later.
+    pub(crate) fn begin_beside(&self) -> String {
+        format!(
+            "BEGIN; SET LOCAL search_path TO {}; SET LOCAL synchronous_commit TO off; SET LOCAL statement_timeout TO {}",
+            self.schema,
+            self.statement_timeout.as_millis()
+        )
+    }
+
     /// The number of the lock of the whole store: of its schema, since locks are a database's.
     pub(crate) fn lock_key(&self) -> i64 {
         let hash = blake3::hash(format!("muster store {}", self.schema).as_bytes());

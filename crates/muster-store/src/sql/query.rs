@@ -147,7 +147,9 @@ impl<'q> Query<'q> {
         })
     }
 
-    fn for_postgres(&self) -> Result<sqlx::query::Query<'static, sqlx::Postgres, PgArguments>, sqlx::Error> {
+    pub(super) fn for_postgres(
+        &self,
+    ) -> Result<sqlx::query::Query<'static, sqlx::Postgres, PgArguments>, sqlx::Error> {
         let mut arguments = PgArguments::default();
         for value in &self.values {
             let added = match value {

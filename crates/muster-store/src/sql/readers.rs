@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 
-use super::{Connection, Inner, SqliteReaders};
+use super::{Connection, Inner, Query, SqliteReaders};
 
 /// Connections that read, of either engine.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub(crate) struct PostgresReaders {
     pub(crate) pool: PgPool,
     /// What begins a transaction that reads.
     pub(crate) begin: Arc<str>,
+    /// What begins one that writes, and does not wait for others that write.
+    pub(crate) begin_beside: Arc<str>,
 }
 
 impl Readers {
@@ -41,6 +43,19 @@ impl Readers {
             }
             Self::Postgres(readers) => readers.begin().await?,
         }))
+    }
+
+    /// Runs a statement of PostgreSQL that writes, in a transaction of its own, without waiting for whoever has the lock of the whole
+    /// store: for what is nobody else's. How many rows it has written.
+    pub(crate) async fn write_beside(&self, statement: &Query<'_>) -> Result<u64, sqlx::Error> {
+        let Self::Postgres(readers) = self else { return Ok(0) };
+        let mut attempts = self.attempts();
+        loop {
+            match readers.write_beside(statement).await {
+                Err(error) if attempts.again(&error) => {}
+                written => return written,
+            }
+        }
     }
 
     /// Whether they are to PostgreSQL.
@@ -70,6 +85,14 @@ impl PostgresReaders {
     async fn begin(&self) -> Result<Inner, sqlx::Error> {
         let begin = AssertSqlSafe(Arc::clone(&self.begin));
         Ok(Inner::PostgresTransaction(self.pool.begin_with(begin).await?))
+    }
+
+    async fn write_beside(&self, statement: &Query<'_>) -> Result<u64, sqlx::Error> {
+        let begin = AssertSqlSafe(Arc::clone(&self.begin_beside));
+        let mut transaction = self.pool.begin_with(begin).await?;
+        let done = (&mut *transaction).execute(statement.for_postgres()?).await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected())
     }
 }
 

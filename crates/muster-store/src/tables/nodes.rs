@@ -1,11 +1,14 @@
 //! Who of the nodes does what. Only PostgreSQL has such tables: a file is one process's.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
+use muster_model::TenantId;
 use uuid::Uuid;
 
 use super::living::{end_leases_of, end_named_leases_of, lives};
-use super::rows::{odd, owner};
+use super::rows::{odd, owner, parsed};
 use crate::engine::{Engine, SqlStore};
 use crate::failure::Failure;
 use crate::sql::{Connection, query};
@@ -16,6 +19,7 @@ use crate::{InstanceId, Node, Nodes, StoreError};
 /// A clock that is further from the database's than this says nothing about leases. In nanoseconds.
 const APART_MAX: i64 = 30_000_000_000;
 const DOING: &str = "look who is at work";
+const LIVING: &str = "say that this node lives";
 
 /// The tenants of a node: those whose number leaves `rank` when divided by `nodes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +37,28 @@ impl Share {
 impl Nodes for SqlStore {
     async fn live(&self, instance: InstanceId, now: Timestamp) -> Result<(), StoreError> {
         let Engine::Postgres(..) = &self.engine else { return Ok(()) };
-        self.write("say that this node lives", Durability::Relaxed, move |connection| {
+        let failed = self.failed(LIVING);
+        let row = query(concat!(
+            "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000000 AS BIGINT),
+                 (SELECT count(*) FROM node WHERE NOT ",
+            lives!(),
+            ")"
+        ));
+        let row = row.fetch_one(&self.readers).await.map_err(&failed)?;
+        let read = || Ok::<(i64, i64), sqlx::Error>((row.try_get(0)?, row.try_get(1)?));
+        let (theirs, silent) = read().map_err(&failed)?;
+        if (nanoseconds(now) - theirs).abs() > APART_MAX {
+            return Err(StoreError::ClockApart { seconds: (nanoseconds(now) - theirs) / 1_000_000_000 });
+        }
+        // Whoever waits for its turn to write lives, and must not be taken for dead meanwhile: what it has sent would be sent again.
+        let lives =
+            query("UPDATE node SET seen_at = clock_timestamp() WHERE instance = ?").bind(owner(instance));
+        if self.readers.write_beside(&lives).await.map_err(failed)? > 0 && silent == 0 {
+            return Ok(());
+        }
+        // Who comes or goes changes everybody's share.
+        self.write(LIVING, Durability::Relaxed, move |connection| {
             Box::pin(async move {
-                let apart =
-                    query("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000000 AS BIGINT)");
-                let theirs: i64 = apart.fetch_one(&mut *connection).await?.try_get(0)?;
-                let seconds = (nanoseconds(now) - theirs) / 1_000_000_000;
-                if (nanoseconds(now) - theirs).abs() > APART_MAX {
-                    return Err(StoreError::ClockApart { seconds }.into());
-                }
                 query(
                     "INSERT INTO node (instance, seen_at) VALUES (?, clock_timestamp())
                      ON CONFLICT (instance) DO UPDATE SET seen_at = excluded.seen_at",
@@ -106,6 +123,18 @@ impl Nodes for SqlStore {
             })
         })
         .await
+    }
+
+    async fn own_tenants(&self, instance: InstanceId) -> Result<Option<HashSet<TenantId>>, StoreError> {
+        let failed = self.failed(DOING);
+        let share = match self.share_of(instance).await.map_err(&failed)? {
+            Some(share) if share == Share::ALL => return Ok(None),
+            Some(share) => share,
+            None => return Ok(Some(HashSet::new())),
+        };
+        let rows = query("SELECT t.id FROM tenant t WHERE t.tenant_no % ?1 = ?2");
+        let rows = rows.bind(share.nodes).bind(share.rank).fetch_all(&self.readers).await.map_err(&failed)?;
+        rows.iter().map(|row| parsed(row, "id")).collect::<Result<_, _>>().map(Some).map_err(failed)
     }
 
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {

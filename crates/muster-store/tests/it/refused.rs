@@ -480,6 +480,30 @@ async fn a_database_that_is_too_slow_is_given_up_and_told() {
     fixture.store.close().await;
 }
 
+/// A node that waits for its turn to write is not dead: others would end its leases, and what it has sent would be sent again.
+#[tokio::test]
+async fn a_node_says_that_it_lives_while_others_write() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let fixture = Fixture::new(&cluster).await;
+    fixture.store.live(ME, SystemClock.now()).await.expect("it joins");
+    fixture.sql("UPDATE node SET seen_at = seen_at - interval '8 seconds'");
+    let hash = blake3::hash(format!("muster store {}", fixture.settings.schema).as_bytes());
+    let key = i64::from_be_bytes(*hash.as_bytes().first_chunk().expect("32 bytes"));
+    let held = format!("locktype = 'advisory' AND granted AND objid::bigint = {}", key & 0xffff_ffff);
+    let holding = format!("SELECT pg_advisory_lock({key}), pg_sleep(600)");
+    let mut holder = cluster.psql("muster", &holding).stderr(Stdio::null()).spawn().expect("psql starts");
+    fixture.sql(&format!(
+        "DO $$ BEGIN WHILE NOT EXISTS (SELECT 1 FROM pg_locks WHERE {held}) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$"
+    ));
+    let told = tokio::time::timeout(Duration::from_secs(10), fixture.store.live(ME, SystemClock.now())).await;
+    fixture.sql(&format!("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {held}"));
+    holder.wait().expect("it has ended");
+    told.expect("it waits for nobody").expect("told");
+    let nodes = fixture.store.nodes().await.expect("read");
+    assert!(nodes[0].silent_for < 8, "{nodes:?}");
+    fixture.store.close().await;
+}
+
 #[tokio::test]
 async fn leases_that_were_edited_by_hand_stop_and_double_nothing() {
     let Some(cluster) = Cluster::shared() else { return };

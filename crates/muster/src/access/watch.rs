@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use muster_microsoft::Microsoft;
 use muster_microsoft::entra::credential::{Access, App};
 use muster_model::{Clock, Tenant, TenantId, TenantState};
-use muster_store::{Check, CheckOutcome, CredentialSlot, Grant, Store, StoreError};
+use muster_store::{Check, CheckOutcome, CredentialSlot, Grant, InstanceId, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::apps::{AppMissing, Apps};
@@ -41,6 +41,8 @@ pub struct Watcher {
     pub microsoft: Arc<Microsoft>,
     pub apps: Apps,
     pub clock: Arc<dyn Clock>,
+    /// Of several nodes each looks at its own tenants, so that nobody is asked twice.
+    pub instance: InstanceId,
     /// What was last told in the log, by tenant or app and check.
     pub told: Arc<Told>,
 }
@@ -78,9 +80,8 @@ impl Watcher {
         self.renew_idle(&grants, now).await;
         let tenants = self.store.tenants().await?;
         // Another process may have offboarded them: what is in memory of them goes too.
-        for tenant in tenants.iter().filter(|tenant| tenant.state == TenantState::Offboarded) {
-            self.microsoft.forget(tenant.id);
-        }
+        let offboarded = tenants.iter().filter(|tenant| tenant.state == TenantState::Offboarded);
+        self.microsoft.forget_all(&offboarded.map(|tenant| tenant.id).collect());
         let standing: HashMap<TenantId, TenantState> =
             tenants.iter().map(|tenant| (tenant.id, tenant.state)).collect();
         let gone = |tenant: TenantId, what: &str| match standing.get(&tenant) {
@@ -90,12 +91,17 @@ impl Watcher {
             Some(_) => false,
         };
         self.told.tell_more(gone, now);
-        let tenants = tenants.into_iter();
-        let due: Vec<Tenant> = tenants
+        let own = self.store.own_tenants(self.instance).await?;
+        let checks_of = |tenant: &Tenant| checked.get(&tenant.id).map_or(&[][..], Vec::as_slice);
+        let mut due: Vec<Tenant> = tenants
+            .into_iter()
             .filter(|tenant| tenant.state == TenantState::Active)
-            .filter(|tenant| is_due(tenant, checked.get(&tenant.id).map_or(&[], Vec::as_slice), now))
-            .take(most)
+            .filter(|tenant| own.as_ref().is_none_or(|own| own.contains(&tenant.id)))
+            .filter(|tenant| is_due(tenant, checks_of(tenant), now))
             .collect();
+        // Those that fail are due again soon, and must not keep the others from their turn.
+        due.sort_by_key(|tenant| last_look(checks_of(tenant)));
+        due.truncate(most);
         let count = due.len();
         let looked = stream::iter(due).map(|tenant| {
             let grants = grants.remove(&tenant.id).unwrap_or_default();
@@ -219,12 +225,13 @@ impl Watcher {
 /// Whether a tenant is to be looked at: never was, a day ago, or some time after something was found wrong. The day is
 /// shifted for each tenant, so that they spread.
 fn is_due(tenant: &Tenant, checks: &[Check], now: Timestamp) -> bool {
-    let Some(last) = checks.iter().filter(|check| check.name == TOKEN).map(|check| check.checked_at).max()
-    else {
-        return true;
-    };
+    let Some(last) = last_look(checks) else { return true };
     let wrong = checks.iter().any(|check| check.outcome == CheckOutcome::Failing);
     let shift = Duration::from_secs(tenant.id.as_uuid().as_u128() as u64 % 7_200);
     let wait = if wrong { AGAIN } else { EVERY.saturating_sub(shift) };
     last.checked_add(wait).is_ok_and(|due| due <= now)
+}
+
+fn last_look(checks: &[Check]) -> Option<Timestamp> {
+    checks.iter().filter(|check| check.name == TOKEN).map(|check| check.checked_at).max()
 }

@@ -168,7 +168,7 @@ struct Found {
     passes: HashMap<(TenantId, Source), Vec<PassStatus>>,
     cursors: HashMap<TenantId, Vec<CursorState>>,
     owed: HashMap<TenantId, Vec<Owed>>,
-    unrouted: HashMap<(TenantId, Source), Unrouted>,
+    unrouted: HashMap<TenantId, HashMap<Source, Unrouted>>,
 }
 
 impl Found {
@@ -204,7 +204,8 @@ impl Found {
             }
         }
         for unrouted in store.unrouted().await? {
-            let of = found.unrouted.entry((unrouted.tenant, unrouted.source)).or_default();
+            let of_tenant = found.unrouted.entry(unrouted.tenant).or_default();
+            let of = of_tenant.entry(unrouted.source).or_default();
             let records = unrouted.records + unrouted.pruned;
             of.add(match unrouted.cause {
                 UnroutedCause::NoRoute => {
@@ -224,12 +225,13 @@ impl Found {
         }
         checks.sort_by_key(|check| std::cmp::Reverse(check.outcome));
         let mut sources: Vec<SourceStatus> = Vec::new();
+        let unrouted_of = self.unrouted.remove(&tenant.id).unwrap_or_default();
         for cursor in cursors {
             let source = cursor.state.source;
             let routes = expected.routes.routes(&tenant, source);
             sources.push(SourceStatus {
                 passes: self.passes.remove(&(tenant.id, source)).unwrap_or_default(),
-                unrouted: self.unrouted.get(&(tenant.id, source)).copied().unwrap_or_default(),
+                unrouted: unrouted_of.get(&source).copied().unwrap_or_default(),
                 has_route: routes.lead_somewhere(),
                 ..source_status(&tenant, cursor, &checks, expected, now)
             });
@@ -237,7 +239,7 @@ impl Found {
         let worst = checks.iter().find(|check| check.outcome == CheckOutcome::Failing);
         // What no route took of a source that is not read any more counts as well.
         let mut unrouted = Unrouted::default();
-        for (_, of_source) in self.unrouted.iter().filter(|((of, _), _)| *of == tenant.id) {
+        for of_source in unrouted_of.values() {
             unrouted.add(*of_source);
         }
         let owed_to = self.owed.remove(&tenant.id).unwrap_or_default();

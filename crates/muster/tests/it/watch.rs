@@ -7,9 +7,10 @@ use muster::access::watch::Watcher;
 use muster::shown::status::{Expected, Snapshot};
 use muster::wiring;
 use muster_emulator::{AppRegistration, Area, Config, DirectoryChange, Fault, FaultKind};
-use muster_model::{Clock, ManualClock};
+use muster_model::{Clock, ManualClock, SystemClock};
 use muster_store::{Check, CheckOutcome, InstanceId, NewGrant, Store, TenantChange};
 
+use crate::cluster::Cluster;
 use crate::support::{Setup, config};
 
 struct Watch {
@@ -21,11 +22,14 @@ struct Watch {
 
 impl Watch {
     async fn new(setup: &Setup) -> Self {
+        Self::of(setup, InstanceId(uuid::Uuid::from_u128(2))).await
+    }
+
+    async fn of(setup: &Setup, instance: InstanceId) -> Self {
         let settings = setup.settings();
         let store = setup.store().await;
         let clock = Arc::new(ManualClock::new(crate::identity::now()));
         let shared: Arc<dyn Clock> = clock.clone();
-        let instance = InstanceId(uuid::Uuid::from_u128(2));
         let grants =
             muster::access::grants::StoreGrants::new(Arc::clone(&store), instance, Arc::clone(&shared));
         let microsoft = wiring::microsoft(&settings, Arc::clone(&shared), Some(Arc::new(grants)));
@@ -34,6 +38,7 @@ impl Watch {
             microsoft: Arc::new(microsoft.expect("the way to Microsoft")),
             apps: wiring::apps(&settings, &store).await.map_err(|failed| failed.error).expect("the apps"),
             clock: shared,
+            instance,
             told: Arc::default(),
         };
         Self { watcher, store, clock, expected: Expected::of(&settings) }
@@ -92,6 +97,47 @@ async fn every_tenant_is_looked_at_daily_and_sooner_when_something_was_wrong() {
     watch.pass(900);
     assert_eq!(watch.round().await, 1, "only the one that failed");
     assert_eq!(of(&watch.picture().await).standing.as_str(), "active");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_that_fail_do_not_keep_others_from_their_turn() {
+    let setup = Setup::start(Config { tenants: 2, alerts: Some(3), ..config() }, "").await;
+    let watch = Watch::new(&setup).await;
+    let tenants = watch.store.tenants().await.expect("the store answers");
+    let block = Fault::new(Area::Token, FaultKind::Refuse { code: 53_003, app: None });
+    setup.emulator.add_fault(block.for_tenant(&tenants[0].id.to_string())).expect("a fault");
+    assert_eq!(watch.round().await, 2);
+    watch.pass(DAY - 60);
+    let one = async || watch.watcher.round(1).await.expect("the store answers");
+    assert_eq!(one().await, 1);
+    // By then the one that fails is due again, whichever had its turn.
+    watch.pass(960);
+    assert_eq!(one().await, 1);
+    for (tenant, check) in watch.store.checks(None).await.expect("the store answers") {
+        let age = watch.clock.now().duration_since(check.checked_at).as_secs();
+        assert!(age <= 960, "{tenant} was looked at {age} s ago");
+    }
+}
+
+/// Nodes that start together look at all tenants, and no tenant is asked for a token by two of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_node_looks_at_its_own_tenants() {
+    let Some(cluster) = Cluster::start(&["fsync=off"]) else { return };
+    let store = format!("[store]\nurl = \"postgres://muster@127.0.0.1:{}/muster\"\n", cluster.port);
+    let setup = Setup::start_in_database(Config { tenants: 7, alerts: Some(7), ..config() }, &store).await;
+    let mut nodes = Vec::new();
+    for number in 1..=3 {
+        let instance = InstanceId(uuid::Uuid::from_u128(number));
+        let watch = Watch::of(&setup, instance).await;
+        watch.store.live(instance, SystemClock.now()).await.expect("it lives");
+        nodes.push(watch);
+    }
+    let looked = futures_util::future::join_all(nodes.iter().map(Watch::round)).await;
+    assert_eq!(looked.iter().sum::<usize>(), 7, "{looked:?}");
+    assert!(looked.iter().all(|of| (2..=3).contains(of)), "{looked:?}");
+    let requests = setup.emulator.token_requests();
+    assert_eq!(requests.len(), 7, "{requests:?}");
+    assert!(requests.iter().all(|of| of.requests == 1), "{requests:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -240,6 +286,7 @@ async fn an_app_whose_secret_cannot_be_read_fails_its_tenants_only() {
         microsoft: Arc::clone(&bench.collector.microsoft),
         apps: bench.collector.apps.clone(),
         clock,
+        instance: InstanceId(uuid::Uuid::from_u128(2)),
         told: Arc::default(),
     };
     let expected = muster::shown::status::Expected::of(&setup.settings());

@@ -1,21 +1,24 @@
-//! What it costs to look something up in a journal of any size: made-up alerts are put into the store as pages are accepted, and
-//! `muster alerts search` and `muster trace` look for some of them, each in a process of its own.
+//! What it costs to look something up in a journal of any size, and to start with it: made-up alerts are put into the store as pages
+//! are accepted, `muster alerts search` and `muster trace` look for some of them, each in a process of its own, and a Muster starts
+//! with them. Or all of them are owed to the collector, and a Muster starts with that and delivers it.
 
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use jiff::{SignedDuration, Timestamp};
+use muster_emulator::Handle;
 use muster_model::{Clock as _, ContentHash, Cursor, RecordHead, Severity, Source, SystemClock};
 use muster_store::{AcceptedPage, Destination, InstanceId, NewRecord, SourceLease, Store};
-use tokio::process::Command;
+use serde::Serialize;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::process::AS_MUSTER;
+use crate::database::Database;
+use crate::looks::{Looks, first_request, requests, timed};
+use crate::process::Program;
+use crate::{open, rounded, until_delivered};
 
 const PAGE: u64 = 500;
 const LEASE: Duration = Duration::from_secs(86_400);
@@ -26,12 +29,97 @@ const FILLER: &str =
     "The process was started by a script that came with a mail, and has reached an address that is known. ";
 const FILLERS: usize = 12;
 
-/// Puts so many alerts into the journal, as many of each tenant, and measures what looking them up costs.
-pub(crate) async fn measure(folder: &Path, store: &dyn Store, records: u64) -> anyhow::Result<()> {
+/// For how long a Muster runs with the journal.
+const RUNS_FOR: Duration = Duration::from_secs(30);
+/// How long it may take to start, and to deliver what is owed.
+const PATIENCE: Duration = Duration::from_secs(6 * 3_600);
+
+/// The line of JSON at the end.
+#[derive(Debug, Serialize)]
+struct Line {
+    journal: u64,
+    tenants: u64,
+    /// From the start of a Muster to its first request, with this journal.
+    start_seconds: f64,
+    /// In its first half minute, without anything new.
+    cpu_seconds: f64,
+    peak_rss_mb: f64,
+    #[serde(flatten)]
+    looks: Looks,
+    /// Seconds of each command that looks something up.
+    looked_up: Vec<(String, f64)>,
+}
+
+/// Puts so many alerts into the journal, as many of each tenant, and measures what that costs.
+pub(crate) async fn measure(
+    emulator: &Handle,
+    folder: &Path,
+    (database, address): (Option<&Database>, &str),
+    records: u64,
+    owed: bool,
+) -> anyhow::Result<()> {
+    let (_, store) = open(folder).await?;
+    let made = make(store.as_ref(), records, owed).await;
+    store.close().await;
+    let Made { records, tenants, wanted } = made?;
+    if owed {
+        let (seconds, usage, _) = Box::pin(until_delivered(folder, database, PATIENCE, records)).await?;
+        println!(
+            "{records} alerts that were owed: {:.0} alerts/s, {} CPU s per million, peak memory {} MB",
+            records as f64 / seconds,
+            rounded(usage.cpu.as_secs_f64() * 1e6 / records.max(1) as f64),
+            rounded(usage.peak_rss_bytes as f64 / 1e6)
+        );
+        return Ok(());
+    }
+    let looked_up = look_up(folder, &wanted).await?;
+    let before = requests(emulator);
+    let mut muster = Program::start(folder, &folder.join("muster.log"))?;
+    let start_seconds = rounded(first_request(emulator, &mut muster, before, PATIENCE).await?);
+    tokio::select! {
+        () = tokio::time::sleep(RUNS_FOR) => {}
+        ended = muster.ended() => bail!("Muster ended by itself ({ended})"),
+    }
+    let usage = muster.usage().ok_or_else(|| anyhow::anyhow!("this system has no /proc"))?;
+    let looks = Looks::of(folder, &muster, address, database).await?;
+    muster.stop().await?;
+    let cpu_seconds = rounded(usage.cpu.as_secs_f64());
+    let peak_rss_mb = rounded(usage.peak_rss_bytes as f64 / 1e6);
+    println!("  first request after     {start_seconds:>8} s");
+    println!(
+        "  processor               {cpu_seconds:>8} s in {} s, peak memory {peak_rss_mb} MB",
+        RUNS_FOR.as_secs()
+    );
+    looks.print();
+    let line = Line { journal: records, tenants, start_seconds, cpu_seconds, peak_rss_mb, looks, looked_up };
+    println!("{}", serde_json::to_string(&line)?);
+    Ok(())
+}
+
+/// What was made.
+struct Made {
+    records: u64,
+    tenants: u64,
+    wanted: Wanted,
+}
+
+/// What is looked for: an alert, and a tenant and an hour, of the middle.
+struct Wanted {
+    tenant: String,
+    id: String,
+    number: u64,
+    from: String,
+    to: String,
+}
+
+async fn make(store: &dyn Store, records: u64, owed: bool) -> anyhow::Result<Made> {
     let now = SystemClock.now();
+    let me = InstanceId(Uuid::new_v4());
+    let destinations =
+        if owed { [Destination::of(&["splunk".to_owned()])] } else { [Destination::default()] };
     let mut leases = Vec::new();
     loop {
-        let some = store.lease_due_sources(InstanceId(Uuid::new_v4()), 64, LEASE, now).await?;
+        let some = store.lease_due_sources(me, 64, LEASE, now).await?;
         if some.is_empty() {
             break;
         }
@@ -47,50 +135,63 @@ pub(crate) async fn measure(folder: &Path, store: &dyn Store, records: u64) -> a
     let mut bytes = 0;
     for page in 0..pages {
         for (number, lease) in leases.iter().enumerate() {
-            bytes += accept(store, lease, (number as u64, tenants), (page, pages), now).await?;
+            bytes += accept(store, lease, number as u64, (page, pages), &destinations, now).await?;
         }
         let done = (page + 1) * PAGE * tenants;
         eprintln!("{done} alerts in the journal, {:.0} s", began.elapsed().as_secs_f64());
     }
+    store.drop_leases(me).await?;
     let totals = store.journal_totals().await?;
     println!(
-        "{} alerts of {} bytes of {tenants} tenants, {} batches of {:.2} GB",
+        "{} alerts of {} bytes of {tenants} tenants, {} batches of {:.2} GB, put there in {:.0} s",
         totals.records,
         bytes / totals.records.max(1),
         totals.batches,
-        totals.stored_bytes as f64 / 1e9
+        totals.stored_bytes as f64 / 1e9,
+        began.elapsed().as_secs_f64()
     );
-    // An alert of the middle, and a tenant of the middle.
-    let (tenant, middle) = (leases[leases.len() / 2].tenant.slug.to_string(), pages / 2 * PAGE + 7);
-    let id = id(tenants / 2, middle);
-    let day = time(now, (middle, pages * PAGE));
-    let next = day + SignedDuration::from_hours(1);
-    let (day, next) = (day.to_string(), next.to_string());
+    let number = pages / 2 * PAGE + 7;
+    let from = time(now, (number, pages * PAGE));
+    let wanted = Wanted {
+        tenant: leases[leases.len() / 2].tenant.slug.to_string(),
+        id: id(tenants / 2, number),
+        number,
+        from: from.to_string(),
+        to: (from + SignedDuration::from_hours(1)).to_string(),
+    };
+    Ok(Made { records: totals.records, tenants, wanted })
+}
+
+/// Looks it up in each way; the seconds of each.
+async fn look_up(folder: &Path, wanted: &Wanted) -> anyhow::Result<Vec<(String, f64)>> {
+    let Wanted { tenant, id, number, from, to } = wanted;
     let search = ["alerts", "search"];
+    let mut looked_up = Vec::new();
     println!("{:<52} {:>9} {:>9}", "", "seconds", "peak MB");
     for (what, arguments) in [
-        ("trace ID, in all tenants", &["trace", &id][..]),
-        ("alerts show ID", &["alerts", "show", &id]),
-        ("search --id", &[&search[..], &["--id", &id]].concat()),
+        ("trace ID, in all tenants", &["trace", id][..]),
+        ("alerts show ID", &["alerts", "show", id]),
+        ("search --id", &[&search[..], &["--id", id]].concat()),
         ("search (the latest 50)", &search),
-        ("search --tenant", &[&search[..], &["--tenant", &tenant]].concat()),
+        ("search --tenant", &[&search[..], &["--tenant", tenant]].concat()),
         (
             "search --tenant --since --until (an hour)",
-            &[&search[..], &["--tenant", &tenant, "--since", &day, "--until", &next]].concat(),
+            &[&search[..], &["--tenant", tenant, "--since", from, "--until", to]].concat(),
         ),
-        ("search --tenant --host", &[&search[..], &["--tenant", &tenant, "--host", "host-77"]].concat()),
+        ("search --tenant --host", &[&search[..], &["--tenant", tenant, "--host", "host-77"]].concat()),
         ("search --host, 50 of all tenants", &[&search[..], &["--host", "host-77"]].concat()),
         ("search --host of nobody, everywhere", &[&search[..], &["--host", "no-such-host"]].concat()),
         ("search --text that is nowhere, everywhere", &[&search[..], &["--text", "zebra crossing"]].concat()),
         (
             "search --text that one has, everywhere",
-            &[&search[..], &["--text", &format!("marker {}", middle)]].concat(),
+            &[&search[..], &["--text", &format!("marker {number}")]].concat(),
         ),
     ] {
         let (seconds, peak) = timed(folder, arguments).await?;
         println!("{what:<52} {seconds:>9.2} {peak:>9.0}");
+        looked_up.push((what.to_owned(), rounded(seconds)));
     }
-    Ok(())
+    Ok(looked_up)
 }
 
 fn id(tenant: u64, number: u64) -> String {
@@ -107,8 +208,9 @@ fn time(now: Timestamp, (number, all): (u64, u64)) -> Timestamp {
 async fn accept(
     store: &dyn Store,
     lease: &SourceLease,
-    (tenant, _): (u64, u64),
+    tenant: u64,
     (page, pages): (u64, u64),
+    destinations: &[Destination],
     now: Timestamp,
 ) -> anyhow::Result<u64> {
     let numbers = page * PAGE..(page + 1) * PAGE;
@@ -140,43 +242,11 @@ async fn accept(
         records: records.collect(),
         text: None,
         dead_letters: Vec::new(),
-        destinations: &[Destination::default()],
+        destinations,
         cursor: Cursor::starting(now),
         request_id: None,
         proved_up_to: None,
     };
     store.accept_page(lease, accepted, LEASE, now).await?;
     Ok(alerts.iter().map(|(_, body)| body.len() as u64).sum())
-}
-
-/// How long a command takes, and the most memory that it holds, in megabytes.
-async fn timed(folder: &Path, arguments: &[&str]) -> anyhow::Result<(f64, f64)> {
-    let config = [OsString::from("--config"), folder.join("muster.toml").into()];
-    let began = Instant::now();
-    let mut child = Command::new(std::env::current_exe()?)
-        .arg(AS_MUSTER)
-        .args(config)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()?;
-    let status = format!("/proc/{}/status", child.id().context("it has ended")?);
-    let mut peak = 0.0_f64;
-    loop {
-        tokio::select! {
-            ended = child.wait() => {
-                let seconds = began.elapsed().as_secs_f64();
-                if !ended?.success() {
-                    bail!("`muster {}` failed", arguments.join(" "));
-                }
-                return Ok((seconds, peak));
-            }
-            () = tokio::time::sleep(Duration::from_millis(2)) => {
-                let status = std::fs::read_to_string(&status).unwrap_or_default();
-                let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
-                let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse().unwrap_or(0.0);
-                peak = peak.max(kibibytes * 1.024e-3);
-            }
-        }
-    }
 }

@@ -1,15 +1,18 @@
 //! `cargo muster-bench`: what Muster costs. Prints alerts per second, megabytes per second, processor seconds per
 //! million alerts and memory for the whole path (page, journal, Splunk format, HEC with acknowledgement), and for each
-//! step of it alone. With `--poll-seconds` it polls many tenants for a while instead, and prints how far they lag. With
-//! `--journal` it makes a journal of so many alerts, and prints what it costs to look one up. With `--yardstick` or `--against` it runs
+//! step of it alone. With `--poll-seconds` it polls many tenants for a while instead, and prints how far they lag and how long an alert
+//! takes. With `--journal` it makes a journal of so many alerts, and prints what it costs to look one up, and to start with it. With `--yardstick` or `--against` it runs
 //! the path in turns with another program that does the same, and prints the ratio. With `--sinks` it measures the sinks of a file,
 //! each alone and all at once.
 //!
 //! Three processes, so that nobody's costs are taken for another's: the emulator is in this one, the Muster of the path
 //! is this program started again as `muster`, and the steps are measured in a third.
 
+mod database;
 mod journal;
+mod looks;
 mod pairs;
+mod polls;
 #[path = "../../process.rs"]
 mod process;
 mod sinks;
@@ -42,13 +45,14 @@ use muster_siem::formats::{Events, Format, SplunkOptions};
 use muster_siem::sinks::Sink;
 use muster_store::{
     AcceptedPage, Deliveries, DeliveryLimits, Destination, FinishedDelivery, InstanceId, Journal, Lifetime,
-    MasterKey, NewRecord, NewTenant, OpenMode, SourceState, Sources, SqlStore, Store, Tenants,
+    MasterKey, NewRecord, NewTenant, OpenMode, Sources, SqlStore, Store, Tenants,
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::database::Database;
 use crate::process::{Program, Usage};
 
 /// The first argument with which it measures the steps.
@@ -88,6 +92,13 @@ struct Args {
     /// Put so many made-up alerts into the journal, and measure what looking one up costs, instead of measuring path and steps.
     #[arg(long)]
     journal: Option<u64>,
+    /// With `--journal`: all of it is owed to the collector, and what it takes to start with that and to deliver it is measured instead.
+    #[arg(long, requires = "journal")]
+    owed: bool,
+    /// Keep the store in a new database of this PostgreSQL server, `postgres://USER@HOST:PORT`, instead of in a file; it is dropped in
+    /// the end. For path, polling and journal.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["yardstick", "against", "sinks"])]
+    store: Option<String>,
     /// A file with sections `[sinks.NAME]` as in `muster.toml`, paths in it absolute. Measures each of them alone, with the events of
     /// so many `--pages`, instead of the path and its steps.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["yardstick", "against", "poll_seconds", "journal"])]
@@ -135,23 +146,6 @@ struct Line<'a> {
     steps: &'a [Figure],
 }
 
-/// The line of JSON at the end of a run with `--poll-seconds`.
-#[derive(Debug, Serialize)]
-struct PollLine {
-    tenants: usize,
-    poll_seconds: u64,
-    produced: u64,
-    delivered: u64,
-    /// Until every tenant had been read once.
-    first_round_seconds: f64,
-    /// Seconds since a source was last read to its end, over all sources and all moments after the first round.
-    lag_median: f64,
-    lag_p99: f64,
-    lag_max: f64,
-    cpu_seconds_per_minute: f64,
-    peak_rss_mb: f64,
-}
-
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if let Some(code) = process::as_muster(&arguments) {
@@ -191,35 +185,53 @@ async fn bench(args: &Args) -> anyhow::Result<()> {
     if let Some(other) = other.or(args.yardstick.then_some(pairs::Other::Yardstick)) {
         return Box::pin(pairs::run(args, other)).await;
     }
-    let temporary = tempfile::tempdir()?;
-    let folder = temporary.path().join("muster");
     let emulator = emulator(args).await?;
-    let sections = args.sinks.as_deref().map(sinks::sections).transpose()?;
-    set_up(&emulator, &folder, args.poll_seconds, sections.as_deref().unwrap_or_default()).await?;
-    let done = match (args.journal, args.poll_seconds) {
-        _ if args.at_once => Box::pin(sinks::at_once(&folder, args.alerts)).await,
-        _ if args.sinks.is_some() => sinks::alone(&folder, args.pages).await,
-        (Some(records), _) => {
-            let (_, store) = open(&folder).await?;
-            let done = journal::measure(&folder, store.as_ref(), records).await;
-            store.close().await;
-            done
-        }
-        (None, Some(poll_seconds)) => polls(&emulator, &folder, args, poll_seconds).await,
-        (None, None) => path_and_steps(&emulator, &folder, args).await,
+    let database = match &args.store {
+        Some(server) => Some(Database::create(server).await?),
+        None => None,
     };
+    let done = Box::pin(measure(args, &emulator, database.as_ref())).await;
+    if let Some(database) = database {
+        database.remove().await?;
+    }
     emulator.stop().await;
     done
 }
 
+async fn measure(args: &Args, emulator: &Handle, database: Option<&Database>) -> anyhow::Result<()> {
+    let temporary = tempfile::tempdir()?;
+    let folder = temporary.path().join("muster");
+    let address = looks::free_address()?;
+    let sections = args.sinks.as_deref().map(sinks::sections).transpose()?;
+    let mut sections = sections.unwrap_or_default();
+    if let Some(Database { url, .. }) = database {
+        sections.push_str(&format!("\n[store]\nurl = {url:?}\n"));
+    }
+    if args.poll_seconds.is_some() || args.journal.is_some() {
+        sections.push_str(&format!("\n[server]\nlisten = {address:?}\n"));
+    }
+    set_up(emulator, &folder, args.poll_seconds, &sections).await?;
+    match (args.journal, args.poll_seconds) {
+        _ if args.at_once => Box::pin(sinks::at_once(&folder, args.alerts)).await,
+        _ if args.sinks.is_some() => sinks::alone(&folder, args.pages).await,
+        (Some(records), _) => {
+            journal::measure(emulator, &folder, (database, &address), records, args.owed).await
+        }
+        (None, Some(poll_seconds)) => {
+            polls::run(emulator, &folder, (database, &address), args, poll_seconds).await
+        }
+        (None, None) => path_and_steps(emulator, &folder, database, args).await,
+    }
+}
+
 async fn emulator(args: &Args) -> anyhow::Result<Handle> {
-    // With a journal that is made up, nothing is read.
-    let polling = args.poll_seconds.is_some() || args.journal.is_some();
+    let polling = args.poll_seconds.is_some();
     eprintln!("starting an emulator with {} tenants …", args.tenants);
     let emulator = muster_emulator::start(Config {
         tenants: args.tenants,
         seed: args.seed,
-        alerts: (!polling).then_some(args.alerts),
+        // Beside a journal that is made up there is nothing to be read.
+        alerts: (!polling && args.journal.is_none()).then_some(args.alerts),
         rate: polling.then_some(args.rate),
         write_bodies_at_start: true,
         hec: Some(loopback()),
@@ -238,7 +250,10 @@ async fn set_up(
     process::muster(&["init".into(), folder.into()]).await?;
     // Without polling, only the machine limits how fast pages come.
     let collect = match poll_seconds {
-        Some(seconds) => format!("poll_interval = \"{seconds}s\""),
+        // However much news a source has, so that it is known what was waited for.
+        Some(seconds) => ["poll_interval", "poll_interval_busy", "poll_interval_quiet"]
+            .map(|key| format!("{key} = \"{seconds}s\""))
+            .join("\n"),
         None => "requests_per_minute = 100000".to_owned(),
     };
     SettingsText::new(&emulator.client_config())
@@ -256,6 +271,9 @@ async fn set_up(
     }
     let tenants = folder.join("tenants.csv");
     std::fs::write(&tenants, csv)?;
+    if sections.contains("[store]") {
+        process::muster(&["--config".into(), config.clone().into(), "store".into(), "init".into()]).await?;
+    }
     process::muster(&["--config".into(), config.into(), "tenant".into(), "import".into(), tenants.into()])
         .await
 }
@@ -280,13 +298,18 @@ struct Trip {
 
 /// Runs Muster until every alert is delivered and written down.
 async fn muster_path(emulator: &Handle, folder: &Path, alerts: u64) -> anyhow::Result<Trip> {
-    let (seconds, usage) = Box::pin(until_delivered(folder, alerts)).await?;
+    let (seconds, usage, _) = Box::pin(until_delivered(folder, None, PATIENCE, alerts)).await?;
     let (lost, doubled) = tally(emulator)?;
     Ok(Trip { seconds, usage, lost, doubled })
 }
 
-/// Runs Muster until its sinks have so many events together; the seconds, and what it used.
-async fn until_delivered(folder: &Path, events: u64) -> anyhow::Result<(f64, Usage)> {
+/// Runs Muster until its sinks have so many events together; the seconds, what it used, and what the processes of its database used.
+async fn until_delivered(
+    folder: &Path,
+    database: Option<&Database>,
+    patience: Duration,
+    events: u64,
+) -> anyhow::Result<(f64, Usage, Option<Duration>)> {
     let (_, store) = open(folder).await?;
     let mut muster = Program::start(folder, &folder.join("muster.log"))?;
     loop {
@@ -297,20 +320,37 @@ async fn until_delivered(folder: &Path, events: u64) -> anyhow::Result<(f64, Usa
         if delivered(store.as_ref()).await? >= events {
             break;
         }
-        if muster.uptime() > PATIENCE {
-            bail!("Muster did not deliver everything within {PATIENCE:?}");
+        if muster.uptime() > patience {
+            bail!("Muster did not deliver everything within {patience:?}");
         }
     }
     let seconds = muster.uptime().as_secs_f64();
     let usage = muster.usage().context("this system has no /proc")?;
+    // With what this program asks, which is little.
+    let server = match database {
+        Some(database) => Some(database.cpu().await?),
+        None => None,
+    };
     store.close().await;
     muster.stop().await?;
-    Ok((seconds, usage))
+    Ok((seconds, usage, server))
 }
 
-async fn path_and_steps(emulator: &Handle, folder: &Path, args: &Args) -> anyhow::Result<()> {
+async fn path_and_steps(
+    emulator: &Handle,
+    folder: &Path,
+    database: Option<&Database>,
+    args: &Args,
+) -> anyhow::Result<()> {
     eprintln!("running Muster until {} alerts are delivered …", args.alerts);
-    let Trip { seconds, usage, lost, doubled } = muster_path(emulator, folder, args.alerts).await?;
+    let (seconds, usage, server) = Box::pin(until_delivered(folder, database, PATIENCE, args.alerts)).await?;
+    let (lost, doubled) = tally(emulator)?;
+    if let Some(server) = server {
+        println!(
+            "the database's server took {} CPU s per million alerts",
+            rounded(server.as_secs_f64() * 1e6 / args.alerts.max(1) as f64)
+        );
+    }
     // Only now, since the collector has what the steps send already.
     eprintln!("measuring the steps with {} pages of {PAGE} alerts …", args.pages);
     let steps = figures(AS_STEPS, folder, args.pages).await?;
@@ -383,64 +423,6 @@ impl Figure {
             self.peak_rss_mb,
         );
     }
-}
-
-/// Polls for a while and looks each second at how long ago each source was read.
-async fn polls(emulator: &Handle, folder: &Path, args: &Args, poll_seconds: u64) -> anyhow::Result<()> {
-    let (_, store) = open(folder).await?;
-    let mut muster = Program::start(folder, &folder.join("muster.log"))?;
-    let mut first_round = None;
-    let mut lags = Vec::new();
-    while muster.uptime() < Duration::from_secs(args.seconds) {
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            ended = muster.ended() => bail!("Muster ended by itself ({ended})"),
-        }
-        let now = SystemClock.now();
-        let states = store.source_states().await?;
-        let read: Vec<f64> = states.iter().filter_map(|state| lag(state, now)).collect();
-        if read.len() < args.tenants {
-            continue;
-        }
-        if first_round.is_none() {
-            first_round = Some((muster.uptime(), muster.usage().context("this system has no /proc")?));
-        }
-        lags.extend(read);
-    }
-    let (first, before) = first_round.context("not every tenant was read once: give it more --seconds")?;
-    let usage = muster.usage().context("this system has no /proc")?;
-    let minutes = (muster.uptime() - first).as_secs_f64() / 60.0;
-    let delivered = delivered(store.as_ref()).await?;
-    store.close().await;
-    muster.stop().await?;
-    lags.sort_by(f64::total_cmp);
-    let at = |share: f64| rounded(lags[((lags.len() - 1) as f64 * share) as usize]);
-    let line = PollLine {
-        tenants: args.tenants,
-        poll_seconds,
-        produced: emulator.produced_counts().alerts,
-        delivered,
-        first_round_seconds: rounded(first.as_secs_f64()),
-        lag_median: at(0.5),
-        lag_p99: at(0.99),
-        lag_max: at(1.0),
-        cpu_seconds_per_minute: rounded((usage.cpu - before.cpu).as_secs_f64() / minutes.max(1e-3)),
-        peak_rss_mb: rounded(usage.peak_rss_bytes as f64 / 1e6),
-    };
-    println!("{} tenants polled every {poll_seconds} s for {} s", args.tenants, args.seconds);
-    println!("  all read once after     {:>8} s", line.first_round_seconds);
-    println!(
-        "  seconds since last read {:>8} (median) {} (99 %) {} (max)",
-        line.lag_median, line.lag_p99, line.lag_max
-    );
-    println!("  processor               {:>8} s a minute", line.cpu_seconds_per_minute);
-    println!("  peak memory             {:>8} MB", line.peak_rss_mb);
-    println!("{}", serde_json::to_string(&line)?);
-    Ok(())
-}
-
-fn lag(state: &SourceState, now: Timestamp) -> Option<f64> {
-    state.last_success_at.map(|at| now.duration_since(at).as_secs_f64())
 }
 
 /// Has steps or sinks measured in a process of their own.

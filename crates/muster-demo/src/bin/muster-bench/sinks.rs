@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use muster::wiring;
 use muster_model::SystemClock;
 
-use crate::{Figure, Pages, deliver, figures, open, rounded, split, until_delivered};
+use crate::{Figure, PATIENCE, Pages, deliver, figures, open, rounded, split, until_delivered};
 
 /// The first argument with which the program measures sinks.
 pub(crate) const AS_SINKS: &str = "as-sinks";
@@ -62,7 +62,7 @@ pub(crate) async fn at_once(folder: &Path, alerts: u64) -> anyhow::Result<()> {
     store.close().await;
     let sinks = settings.sinks.len() as u64;
     eprintln!("running Muster until {sinks} sinks have {alerts} alerts each …");
-    let (seconds, usage) = until_delivered(folder, alerts * sinks).await?;
+    let (seconds, usage, _) = until_delivered(folder, None, PATIENCE, alerts * sinks).await?;
     println!(
         "{sinks} sinks: {:.0} alerts/s to each, {} CPU s per million alerts, peak memory {} MB",
         alerts as f64 / seconds,

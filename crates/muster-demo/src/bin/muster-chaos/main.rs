@@ -17,6 +17,7 @@ mod plan;
 #[expect(dead_code, reason = "the demo and the benchmark need more of it")]
 mod process;
 mod stage;
+mod takeover;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -36,6 +37,7 @@ use crate::account::{Account, Evidence, Seen, Sink};
 use crate::nodes::Muster;
 use crate::plan::{Disaster, Layout, Receiver, Step, Tenants};
 use crate::stage::{Stage, Staging};
+use crate::takeover::TakeOvers;
 
 /// How long it may take until everything has arrived once it is left in peace.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -69,6 +71,9 @@ struct Args {
     /// Alerts that appear in a second.
     #[arg(long, default_value_t = 20.0)]
     rate: f64,
+    /// How many seconds after it was read each tenant is asked for again.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    poll_seconds: u64,
     /// The `muster` that runs at first; without it, the one that was built with this program.
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
@@ -79,6 +84,9 @@ struct Args {
     /// Of the plan, only disasters of this kind, in the words of the account (`node killed`); may be told several times.
     #[arg(long, value_name = "KIND")]
     only: Vec<String>,
+    /// With `--only`: another plan, which has no other kinds, and so one of these every few seconds.
+    #[arg(long, requires = "only")]
+    often: bool,
     /// Print which disasters would strike when, and run nothing.
     #[arg(long)]
     plan: bool,
@@ -141,6 +149,8 @@ struct Report<'a> {
     left_out: &'a [String],
     /// How often a node ended without having been told to, and was started again.
     nodes_ended_by_themselves: u32,
+    /// How long tenants of nodes that were killed waited.
+    take_over: TakeOvers,
     #[serde(flatten)]
     account: &'a Account,
 }
@@ -195,7 +205,8 @@ fn main() -> ExitCode {
 
 /// Whether every promise was kept.
 async fn chaos(args: &Args) -> anyhow::Result<bool> {
-    let mut steps = plan::plan(args.store, args.all_tenants(), args.lasts(), args.seed);
+    let only: &[String] = if args.often { &args.only } else { &[] };
+    let mut steps = plan::plan(args.store, args.all_tenants(), args.lasts(), args.seed, only);
     let kinds: BTreeSet<&str> = steps.iter().map(|step| step.disaster.kind()).collect();
     if let Some(unknown) = args.only.iter().find(|only| !kinds.contains(only.as_str())) {
         let kinds = kinds.into_iter().collect::<Vec<_>>().join(", ");
@@ -224,6 +235,7 @@ async fn chaos(args: &Args) -> anyhow::Result<bool> {
         layout: args.store,
         tenants: args.all_tenants(),
         rate: args.rate,
+        interval: Duration::from_secs(args.poll_seconds),
         seed: args.seed,
         folder: &folder,
         programs: [Muster::of(args.program.as_ref()), Muster::of(args.upgrade_to.as_ref())],
@@ -308,6 +320,11 @@ async fn live_through(args: &Args, stage: &Arc<Stage>, steps: Vec<Step>) -> anyh
         failed: failed.collect(),
         left_out: &stage.left_out,
         nodes_ended_by_themselves,
+        take_over: TakeOvers::of(
+            &stage.kills.lock().expect("no panic while it is held"),
+            &stage.emulator.noted_requests(),
+            stage.interval,
+        ),
         account: &account,
     };
     match args.output {
@@ -405,6 +422,14 @@ fn print_table(report: &Report<'_>) {
     }
     for left_out in report.left_out {
         println!("left out: {left_out}");
+    }
+    let TakeOvers { kills, tenants, never, since_kill, since_due } = &report.take_over;
+    if *kills > 0 {
+        println!(
+            "after {kills} kills, {tenants} times a tenant of the dead node was asked for again ({never} times never): {} s \
+             (median), {} s (99 %), {} s (longest) after the kill, and {} s, {} s, {} s after it was due",
+            since_kill.median, since_kill.p99, since_kill.max, since_due.median, since_due.p99, since_due.max
+        );
     }
     print!("{}", report.account.text());
     println!("{}", if report.clean { "every promise was kept" } else { "A PROMISE WAS BROKEN" });

@@ -108,6 +108,11 @@ impl Node {
         std::fs::rename(new, self.clock_file())
     }
 
+    /// The id of its process, while it has one.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().and_then(Child::id)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = self.process.as_ref().and_then(Child::id).and_then(|pid| Pid::from_raw(pid.cast_signed()));
         let Some(pid) = pid else { return Ok(()) };

@@ -166,17 +166,30 @@ const FIRST_AT: Duration = Duration::from_secs(3);
 const LAST_BEFORE: Duration = Duration::from_secs(5);
 /// Draws that fit nowhere are drawn again, so often at most for one moment.
 const TRIES: u32 = 8;
+/// The same where most of what is drawn is not wanted.
+const TRIES_FOR_SOME: u32 = 200;
 
-/// The plan of this seed.
-pub(crate) fn plan(layout: Layout, tenants: Tenants, lasts: Duration, seed: u64) -> Vec<Step> {
+/// The plan of this seed; with disasters of these kinds alone, where some are told.
+pub(crate) fn plan(
+    layout: Layout,
+    tenants: Tenants,
+    lasts: Duration,
+    seed: u64,
+    only: &[String],
+) -> Vec<Step> {
+    let is_wanted = |disaster: Disaster| only.is_empty() || only.iter().any(|only| only == disaster.kind());
+    let tries = if only.is_empty() { TRIES } else { TRIES_FOR_SOME };
     let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
     let mut steps: Vec<Step> = Vec::new();
     let mut drawing = Drawing { layout, tenants, onboarded: 0, offboarded: 0 };
     let end = lasts.saturating_sub(LAST_BEFORE);
     let mut at = FIRST_AT;
     while at < end {
-        for _ in 0..TRIES {
+        for _ in 0..tries {
             let Some((disaster, seconds)) = drawing.draw(&mut dice) else { continue };
+            if !is_wanted(disaster) {
+                continue;
+            }
             let lasts = Duration::from_secs(seconds);
             let is_busy = |step: &&Step| {
                 step.at + step.lasts > at && step.disaster.subject().excludes(disaster.subject())
@@ -442,7 +455,16 @@ mod tests {
     const TENANTS: Tenants = Tenants { at_first: 12, all: 16 };
 
     fn of(layout: Layout, minutes: u64, seed: u64) -> Vec<Step> {
-        plan(layout, TENANTS, Duration::from_secs(60 * minutes), seed)
+        plan(layout, TENANTS, Duration::from_secs(60 * minutes), seed, &[])
+    }
+
+    #[test]
+    fn of_some_kinds_alone_there_are_as_many() {
+        let only = ["node killed", "node paused"].map(str::to_owned);
+        let steps = plan(Layout::Postgres, TENANTS, Duration::from_secs(600), 3, &only);
+        assert!(steps.len() > 80, "{}", steps.len());
+        let kinds: BTreeSet<&str> = steps.iter().map(|step| step.disaster.kind()).collect();
+        assert_eq!(kinds, BTreeSet::from(["node killed", "node paused"]));
     }
 
     #[test]

@@ -27,18 +27,20 @@ use crate::disk::Disk;
 use crate::link::{Link, Way};
 use crate::nodes::{Muster, Node, clock_library};
 use crate::plan::{Disaster, Layout, Misbehaviour, Outage, Receiver, Step, Tenants, Trouble};
+use crate::takeover::{Kill, ports_of};
 
 /// How long a command of the operator is tried again, since it is given at bad moments.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(240);
 /// How long a command may take.
 const COMMAND_WITHIN: Duration = Duration::from_secs(60);
-/// The usual time between two polls, and the one that a reload changes it to.
-const POLLS: [&str; 2] = ["1s", "2s"];
+/// Tenants that one command adds.
+const IMPORTED_AT_ONCE: usize = 200;
 
 /// One run.
 pub(crate) struct Stage {
     pub(crate) emulator: Handle,
     layout: Layout,
+    pub(crate) interval: Duration,
     folder: PathBuf,
     pub(crate) tenants: Vec<Tenant>,
     pub(crate) nodes: Vec<Mutex<Node>>,
@@ -56,6 +58,7 @@ pub(crate) struct Stage {
     pub(crate) struck: StdMutex<Vec<Struck>>,
     pub(crate) onboarded: StdMutex<BTreeSet<usize>>,
     pub(crate) offboarded: StdMutex<BTreeSet<usize>>,
+    pub(crate) kills: StdMutex<Vec<Kill>>,
     secrets: StdMutex<u32>,
     /// What cannot be done on this machine, and why.
     pub(crate) left_out: Vec<String>,
@@ -69,6 +72,8 @@ pub(crate) struct Staging<'a> {
     pub(crate) layout: Layout,
     pub(crate) tenants: Tenants,
     pub(crate) rate: f64,
+    /// The usual time between two polls.
+    pub(crate) interval: Duration,
     pub(crate) seed: u64,
     pub(crate) folder: &'a Path,
     pub(crate) programs: [Muster; 2],
@@ -77,7 +82,7 @@ pub(crate) struct Staging<'a> {
 impl Stage {
     /// Sets everything up; the nodes do not run yet.
     pub(crate) async fn set(staging: Staging<'_>) -> anyhow::Result<Self> {
-        let Staging { layout, tenants, rate, seed, folder, programs } = staging;
+        let Staging { layout, tenants, rate, interval, seed, folder, programs } = staging;
         let emulator = muster_emulator::start(Config {
             tenants: tenants.all,
             seed,
@@ -88,6 +93,7 @@ impl Stage {
             ..Config::default()
         });
         let emulator = emulator.await?;
+        emulator.note_requests();
         let mut left_out = Vec::new();
         for name in ["archive", "objects", "store"] {
             std::fs::create_dir_all(folder.join(name))?;
@@ -127,6 +133,7 @@ impl Stage {
             tenants: emulator.tenants(),
             emulator,
             layout,
+            interval,
             folder: folder.to_owned(),
             nodes,
             links,
@@ -141,6 +148,7 @@ impl Stage {
             struck: StdMutex::default(),
             onboarded: StdMutex::new((0..tenants.at_first).collect()),
             offboarded: StdMutex::default(),
+            kills: StdMutex::default(),
             secrets: StdMutex::default(),
             left_out,
             has_clocks: clock.is_some(),
@@ -158,13 +166,17 @@ impl Stage {
         self.run(self.programs[0].command()?.args(arguments)).await?;
         std::fs::rename(made.join("muster.key"), self.key())?;
         for number in 0..self.nodes.len() {
-            self.write_settings(number, POLLS[0])?;
+            self.write_settings(number, self.interval)?;
         }
         if self.layout == Layout::Postgres {
             std::fs::remove_file(store)?;
             self.command(&["store", "init"]).await?;
         }
-        self.import(0..tenants).await
+        // In parts, so that each is done within the time of a command.
+        for first in (0..tenants).step_by(IMPORTED_AT_ONCE) {
+            self.import(first..tenants.min(first + IMPORTED_AT_ONCE)).await?;
+        }
+        Ok(())
     }
 
     fn key(&self) -> PathBuf {
@@ -180,7 +192,7 @@ impl Stage {
     }
 
     /// Writes a node's settings, and the secrets beside them.
-    fn write_settings(&self, number: usize, poll_interval: &str) -> anyhow::Result<()> {
+    fn write_settings(&self, number: usize, interval: Duration) -> anyhow::Result<()> {
         let folder = self.folder.join(format!("node-{}", number + 1));
         let key = format!("master_key = {{ file = {:?} }}", path(&self.key())?);
         let store = match self.links.get(number) {
@@ -192,7 +204,7 @@ impl Stage {
              sinks = [\"objects\"]\n",
             path(&self.objects())?
         );
-        let collect = format!("poll_interval = \"{poll_interval}\"\nrequests_per_minute = 100000");
+        let collect = format!("poll_interval = \"{}s\"\nrequests_per_minute = 100000", interval.as_secs());
         let config = self.emulator.client_config();
         let settings = SettingsText::new(&config)
             .in_files()
@@ -282,7 +294,11 @@ impl Stage {
         match step.disaster {
             Disaster::Kill { node } => {
                 let mut node = self.nodes[node].lock().await;
+                let to = self.emulator.addresses().microsoft.port();
+                let ports = node.pid().and_then(|pid| ports_of(pid, to).ok()).unwrap_or_default();
+                let kill = Kill { at: SystemClock.now(), ports };
                 node.kill().await?;
+                self.kills.lock().expect("no panic while it is held").push(kill);
                 sleep(lasts).await;
                 node.start()
             }
@@ -299,8 +315,9 @@ impl Stage {
                 stopped
             }
             Disaster::Reload { node } => {
-                let other = POLLS[step.at.as_secs() as usize % POLLS.len()];
-                self.write_settings(node, other)?;
+                // The usual interval, or twice that.
+                let times = 1 + u32::try_from(step.at.as_secs() % 2).unwrap_or(0);
+                self.write_settings(node, self.interval * times)?;
                 self.nodes[node].lock().await.signal(Signal::HUP)
             }
             Disaster::Upgrade => self.upgrade().await,

@@ -1,6 +1,7 @@
 //! A statement with its values.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe, Executor};
@@ -76,6 +77,26 @@ impl<'q> Query<'q> {
         }
     }
 
+    /// Runs a statement of PostgreSQL that writes, in a transaction of its own, without waiting for whoever has the lock of the whole
+    /// store: for what is nobody else's. How many rows it has written.
+    pub(crate) async fn execute_beside(self, readers: &Readers) -> Result<Done, sqlx::Error> {
+        let Readers::Postgres(postgres) = readers else { return Ok(Done { rows: 0 }) };
+        let written = async || {
+            let begin = AssertSqlSafe(Arc::clone(&postgres.begin_beside));
+            let mut transaction = postgres.pool.begin_with(begin).await?;
+            let done = (&mut *transaction).execute(self.for_postgres()?).await?;
+            transaction.commit().await?;
+            Ok(Done { rows: done.rows_affected() })
+        };
+        let mut attempts = readers.attempts();
+        loop {
+            match written().await {
+                Err(error) if attempts.again(&error) => {}
+                written => return written,
+            }
+        }
+    }
+
     /// The one row that it gives.
     pub(crate) async fn fetch_one(self, at: impl Into<At<'_>>) -> Result<Row, sqlx::Error> {
         self.fetch_optional(at).await?.ok_or(sqlx::Error::RowNotFound)
@@ -147,9 +168,7 @@ impl<'q> Query<'q> {
         })
     }
 
-    pub(super) fn for_postgres(
-        &self,
-    ) -> Result<sqlx::query::Query<'static, sqlx::Postgres, PgArguments>, sqlx::Error> {
+    fn for_postgres(&self) -> Result<sqlx::query::Query<'static, sqlx::Postgres, PgArguments>, sqlx::Error> {
         let mut arguments = PgArguments::default();
         for value in &self.values {
             let added = match value {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+use sqlx::{AssertSqlSafe, PgPool};
 
-use super::{Connection, Inner, Query, SqliteReaders};
+use super::{Connection, Inner, SqliteReaders};
 
 /// Connections that read, of either engine.
 #[derive(Clone)]
@@ -45,19 +45,6 @@ impl Readers {
         }))
     }
 
-    /// Runs a statement of PostgreSQL that writes, in a transaction of its own, without waiting for whoever has the lock of the whole
-    /// store: for what is nobody else's. How many rows it has written.
-    pub(crate) async fn write_beside(&self, statement: &Query<'_>) -> Result<u64, sqlx::Error> {
-        let Self::Postgres(readers) = self else { return Ok(0) };
-        let mut attempts = self.attempts();
-        loop {
-            match readers.write_beside(statement).await {
-                Err(error) if attempts.again(&error) => {}
-                written => return written,
-            }
-        }
-    }
-
     /// Whether they are to PostgreSQL.
     pub(crate) fn is_postgres(&self) -> bool {
         matches!(self, Self::Postgres(_))
@@ -85,14 +72,6 @@ impl PostgresReaders {
     async fn begin(&self) -> Result<Inner, sqlx::Error> {
         let begin = AssertSqlSafe(Arc::clone(&self.begin));
         Ok(Inner::PostgresTransaction(self.pool.begin_with(begin).await?))
-    }
-
-    async fn write_beside(&self, statement: &Query<'_>) -> Result<u64, sqlx::Error> {
-        let begin = AssertSqlSafe(Arc::clone(&self.begin_beside));
-        let mut transaction = self.pool.begin_with(begin).await?;
-        let done = (&mut *transaction).execute(statement.for_postgres()?).await?;
-        transaction.commit().await?;
-        Ok(done.rows_affected())
     }
 }
 

@@ -53,7 +53,8 @@ impl Nodes for SqlStore {
         // Whoever waits for its turn to write lives, and must not be taken for dead meanwhile: what it has sent would be sent again.
         let lives =
             query("UPDATE node SET seen_at = clock_timestamp() WHERE instance = ?").bind(owner(instance));
-        if self.readers.write_beside(&lives).await.map_err(failed)? > 0 && silent == 0 {
+        let told = lives.execute_beside(&self.readers).await.map_err(failed)?;
+        if told.rows_affected() > 0 && silent == 0 {
             return Ok(());
         }
         // Who comes or goes changes everybody's share.

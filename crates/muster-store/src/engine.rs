@@ -364,6 +364,11 @@ impl Lifetime for SqlStore {
         self.writes.close();
         self.readers.close().await;
         self.tasks.wait().await;
+        if let Engine::Postgres(database, _) = &self.engine
+            && let Some(beside) = database.beside.lock().await.take()
+        {
+            drop(beside.close().await);
+        }
         if let Engine::Sqlite(file) = &self.engine {
             file.guards.lock().expect("no panic while the lock is held").clear();
             file.lock.lock().expect("no panic while the lock is held").take();

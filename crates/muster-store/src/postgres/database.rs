@@ -19,6 +19,10 @@ pub(crate) struct Database {
     pub(crate) address: PostgresAddress,
     begin_synced: Arc<str>,
     begin_relaxed: Arc<str>,
+    /// What begins a transaction that writes beside whoever has the lock of the whole store.
+    pub(crate) begin_beside: String,
+    /// The connection for that, once it was needed: nothing else that is read or written keeps it from anything.
+    pub(crate) beside: tokio::sync::Mutex<Option<Connection>>,
     /// The connections that read, which go where those go that write.
     pub(super) readers: OnceLock<PgPool>,
 }
@@ -37,7 +41,14 @@ impl Database {
             )
         };
         let (synced, relaxed) = (begin("on"), begin("off"));
-        Self { address, begin_synced: synced.into(), begin_relaxed: relaxed.into(), readers: OnceLock::new() }
+        Self {
+            begin_beside: address.begin_beside(),
+            beside: tokio::sync::Mutex::default(),
+            address,
+            begin_synced: synced.into(),
+            begin_relaxed: relaxed.into(),
+            readers: OnceLock::new(),
+        }
     }
 
     /// What begins a transaction that writes. It answers when the server was started, which tells it from every other: also

@@ -80,7 +80,7 @@ fn readers(database: &Arc<Database>) -> PostgresReaders {
         .idle_timeout(Duration::from_secs(300));
     let pool: PgPool = options.connect_lazy_with(address.options()[0].clone());
     let pool = database.readers.get_or_init(|| pool).clone();
-    PostgresReaders { pool, begin: begin.into(), begin_beside: address.begin_beside().into() }
+    PostgresReaders { pool, begin: begin.into() }
 }
 
 async fn check_server(connection: &mut Connection, shown: &str) -> Result<(), StoreError> {

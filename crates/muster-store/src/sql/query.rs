@@ -1,7 +1,6 @@
 //! A statement with its values.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, AssertSqlSafe, Executor};
@@ -74,26 +73,6 @@ impl<'q> Query<'q> {
         match at.into() {
             At::Connection(connection) => self.execute_on(connection).await,
             At::Readers(readers) => self.execute_on(&mut readers.acquire().await?).await,
-        }
-    }
-
-    /// Runs a statement of PostgreSQL that writes, in a transaction of its own, without waiting for whoever has the lock of the whole
-    /// store: for what is nobody else's. How many rows it has written.
-    pub(crate) async fn execute_beside(self, readers: &Readers) -> Result<Done, sqlx::Error> {
-        let Readers::Postgres(postgres) = readers else { return Ok(Done { rows: 0 }) };
-        let written = async || {
-            let begin = AssertSqlSafe(Arc::clone(&postgres.begin_beside));
-            let mut transaction = postgres.pool.begin_with(begin).await?;
-            let done = (&mut *transaction).execute(self.for_postgres()?).await?;
-            transaction.commit().await?;
-            Ok(Done { rows: done.rows_affected() })
-        };
-        let mut attempts = readers.attempts();
-        loop {
-            match written().await {
-                Err(error) if attempts.again(&error) => {}
-                written => return written,
-            }
         }
     }
 

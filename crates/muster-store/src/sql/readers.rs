@@ -20,8 +20,6 @@ pub(crate) struct PostgresReaders {
     pub(crate) pool: PgPool,
     /// What begins a transaction that reads.
     pub(crate) begin: Arc<str>,
-    /// What begins one that writes, and does not wait for others that write.
-    pub(crate) begin_beside: Arc<str>,
 }
 
 impl Readers {

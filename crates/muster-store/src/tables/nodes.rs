@@ -1,6 +1,7 @@
 //! Who of the nodes does what. Only PostgreSQL has such tables: a file is one process's.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use super::living::{end_leases_of, end_named_leases_of, lives};
 use super::rows::{odd, owner, parsed};
 use crate::engine::{Engine, SqlStore};
 use crate::failure::Failure;
+use crate::postgres::database::Database;
 use crate::sql::{Connection, query};
 use crate::stored::{count, nanoseconds};
 use crate::writer::Durability;
@@ -18,6 +20,8 @@ use crate::{InstanceId, Node, Nodes, StoreError};
 
 /// A clock that is further from the database's than this says nothing about leases. In nanoseconds.
 const APART_MAX: i64 = 30_000_000_000;
+/// A connection that rested and has not answered by then is given up.
+const RESTED_WITHIN: Duration = Duration::from_secs(3);
 const DOING: &str = "look who is at work";
 const LIVING: &str = "say that this node lives";
 
@@ -33,29 +37,78 @@ impl Share {
     const ALL: Self = Self { nodes: 1, rank: 0 };
 }
 
+/// What came of a node's saying that it lives.
+enum Said {
+    /// Its clock is so many nanoseconds before the database's, or after it.
+    ClockApart(i64),
+    AsBefore,
+    /// It is new itself, or another one is silent.
+    SomebodyCameOrWent,
+}
+
+/// Beside whoever has the lock of the whole store, and on a connection of its own: whoever waits for its turn to read or write lives, and
+/// must not be taken for dead meanwhile. What it has sent would be sent again.
+async fn say_that_it_lives(
+    database: &Database,
+    instance: InstanceId,
+    now: Timestamp,
+) -> Result<Said, sqlx::Error> {
+    let mut kept = database.beside.lock().await;
+    // One that rested may have been cut meanwhile, or its server is no longer the one that takes writes.
+    if let Some(mut rested) = kept.take()
+        && let Ok(Ok(said)) =
+            tokio::time::timeout(RESTED_WITHIN, say_on(&mut rested, &database.begin_beside, instance, now))
+                .await
+    {
+        *kept = Some(rested);
+        return Ok(said);
+    }
+    let mut made = database.connect().await?;
+    let said = say_on(&mut made, &database.begin_beside, instance, now).await?;
+    *kept = Some(made);
+    Ok(said)
+}
+
+async fn say_on(
+    connection: &mut Connection,
+    begin: &str,
+    instance: InstanceId,
+    now: Timestamp,
+) -> Result<Said, sqlx::Error> {
+    connection.run(begin).await?;
+    let row = query(concat!(
+        "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000000 AS BIGINT),
+             (SELECT count(*) FROM node WHERE NOT ",
+        lives!(),
+        ")"
+    ));
+    let row = row.fetch_one(&mut *connection).await?;
+    let (theirs, silent): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let apart = nanoseconds(now) - theirs;
+    if apart.abs() > APART_MAX {
+        connection.run("ROLLBACK").await?;
+        return Ok(Said::ClockApart(apart));
+    }
+    let lives = query("UPDATE node SET seen_at = clock_timestamp() WHERE instance = ?");
+    let told = lives.bind(owner(instance)).execute(&mut *connection).await?;
+    connection.run("COMMIT").await?;
+    Ok(match told.rows_affected() > 0 && silent == 0 {
+        true => Said::AsBefore,
+        false => Said::SomebodyCameOrWent,
+    })
+}
+
 #[async_trait]
 impl Nodes for SqlStore {
     async fn live(&self, instance: InstanceId, now: Timestamp) -> Result<(), StoreError> {
-        let Engine::Postgres(..) = &self.engine else { return Ok(()) };
-        let failed = self.failed(LIVING);
-        let row = query(concat!(
-            "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000000 AS BIGINT),
-                 (SELECT count(*) FROM node WHERE NOT ",
-            lives!(),
-            ")"
-        ));
-        let row = row.fetch_one(&self.readers).await.map_err(&failed)?;
-        let read = || Ok::<(i64, i64), sqlx::Error>((row.try_get(0)?, row.try_get(1)?));
-        let (theirs, silent) = read().map_err(&failed)?;
-        if (nanoseconds(now) - theirs).abs() > APART_MAX {
-            return Err(StoreError::ClockApart { seconds: (nanoseconds(now) - theirs) / 1_000_000_000 });
-        }
-        // Whoever waits for its turn to write lives, and must not be taken for dead meanwhile: what it has sent would be sent again.
-        let lives =
-            query("UPDATE node SET seen_at = clock_timestamp() WHERE instance = ?").bind(owner(instance));
-        let told = lives.execute_beside(&self.readers).await.map_err(failed)?;
-        if told.rows_affected() > 0 && silent == 0 {
-            return Ok(());
+        let Engine::Postgres(database, _) = &self.engine else { return Ok(()) };
+        let said = say_that_it_lives(database, instance, now).await.map_err(self.failed(LIVING))?;
+        match said {
+            Said::ClockApart(nanoseconds) => {
+                return Err(StoreError::ClockApart { seconds: nanoseconds / 1_000_000_000 });
+            }
+            Said::AsBefore => return Ok(()),
+            Said::SomebodyCameOrWent => {}
         }
         // Who comes or goes changes everybody's share.
         self.write(LIVING, Durability::Relaxed, move |connection| {

@@ -46,18 +46,23 @@ impl HookUrl {
     /// A text without what of the path and the query could be a secret, as it was sent or with its escapes undone.
     pub(super) fn hidden_in(&self, text: &str) -> String {
         let query = self.0.query().unwrap_or_default();
-        let path = self.0.path_segments().into_iter().flatten().map(str::to_owned);
-        let sent = query.split(['&', '=']).map(str::to_owned);
-        let undone = url::form_urlencoded::parse(query.as_bytes())
-            .flat_map(|(name, value)| [name.into_owned(), value.into_owned()]);
+        let parts = self.0.path_segments().into_iter().flatten().chain(query.split(['&', '=']));
+        let undone = |part: &str| [part.to_owned(), unescaped(part), unescaped(&part.replace('+', " "))];
         let mut secrets: Vec<String> =
-            path.chain(sent).chain(undone).filter(|part| part.len() >= SECRET_LEAST).collect();
+            parts.flat_map(undone).filter(|part| part.len() >= SECRET_LEAST).collect();
         // One that is part of another must not leave its rest.
         secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
         let whole =
             if query.is_empty() { text.to_owned() } else { text.replace(&format!("?{query}"), "?[…]") };
         secrets.iter().fold(whole, |text, secret| text.replace(secret, "[…]"))
     }
+}
+
+/// A part of an address with its escapes undone; a `+` stays one.
+fn unescaped(part: &str) -> String {
+    let part = part.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    let mut parts = url::form_urlencoded::parse(part.as_bytes());
+    parts.next().map(|(text, _)| text.into_owned()).unwrap_or_default()
 }
 
 impl fmt::Debug for HookUrl {

@@ -211,11 +211,18 @@ async fn an_answer_that_cannot_be_read_counts_by_its_status() {
 #[tokio::test]
 async fn of_the_address_only_its_origin_is_ever_shown() {
     const KEY: &str = "XXXXsecretXXXX";
-    const SENT: &str = "/triggers/XXXXsecretXXXX/run?sv=1.0&sig=YYYY%2BsignedYYYY&k=short";
+    const SENT: &str = "/triggers/XXXXsecretXXXX/run%2Bpathkeys?sv=1.0&sig=YYYY%2BsignedYYYY+ZZ%2FZZ&k=short";
     for status in [404, 403, 422, 503, 307] {
         let receiver = Receiver::start(move |request| {
             let location = format!("Location: http://elsewhere.example{}\r\n", request.path);
-            answer(status, &location, &format!("YYYY+signedYYYY: cannot POST {}", request.path))
+            answer(
+                status,
+                &location,
+                &format!(
+                    "run+pathkeys YYYY+signedYYYY+ZZ/ZZ YYYY+signedYYYY ZZ/ZZ: cannot POST {}",
+                    request.path
+                ),
+            )
         })
         .await;
         let settings: WebhookSettings =
@@ -225,7 +232,8 @@ async fn of_the_address_only_its_origin_is_ever_shown() {
         let tested = sink.test().await.unwrap_or_else(|error| error.to_string());
         assert_eq!(receiver.seen()[0].path, SENT);
         for said in [reason(&report), &tested, &settings.target(), &format!("{sink:?} {settings:?}")] {
-            let is_hidden = [KEY, "signedYYYY", "short"].iter().all(|secret| !said.contains(secret));
+            let is_hidden =
+                [KEY, "signedYYYY", "ZZ/ZZ", "pathkeys", "short"].iter().all(|secret| !said.contains(secret));
             assert!(is_hidden && said.contains("http://127.0.0.1:"), "{said}");
         }
         if status == 307 {

@@ -211,7 +211,8 @@ async fn ask_all(
                 // A link to consent is each tenant's own.
                 let link = format!("/{}/", tenant.id);
                 let has_link = why.contains(&link) || remedy.contains(&link);
-                let alike = come.alike.entry(without_numbers(&format!("{why} {remedy}"))).or_default();
+                let alike =
+                    come.alike.entry(without_ids(&format!("{} {why} {remedy}", tenant.app))).or_default();
                 if has_link || alike.is_empty() {
                     note!("muster: {}: {why}\n  → {remedy}", tenant.slug);
                 }
@@ -260,10 +261,31 @@ fn named(names: &[String]) -> String {
     if names.len() > NAMED_MAX { format!("{all} and {} more", names.len() - NAMED_MAX) } else { all }
 }
 
-/// What went wrong, without the words that have a digit in them: ids of tenants and requests, times.
-fn without_numbers(text: &str) -> String {
-    let words = text.split_whitespace().filter(|word| !word.bytes().any(|byte| byte.is_ascii_digit()));
-    words.collect::<Vec<_>>().join(" ")
+/// What went wrong, without long words that have digits in them, which are ids of tenants and requests and times, and without what is
+/// waited. The app's name stays, and so does a status.
+fn without_ids(text: &str) -> String {
+    let is_id = |word: &&str| {
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        digits > 0 && (word.len() >= 16 || digits == word.len() && digits != 3)
+    };
+    text.split_whitespace().filter(|word| !is_id(word)).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_alike_but_for_ids_is_alike() {
+        let alike = |one: &str, other: &str| without_ids(one) == without_ids(other);
+        let refused = |app: &str, status: u16, id: &str, wait: u32| {
+            format!("{app} HTTP {status}, request-id {id} at 2026-11-01T00:00:0{}Z, wait {wait} s", wait % 10)
+        };
+        let ids = ["0a1b2c3d-0000-4000-8000-000000000001", "0a1b2c3d-0000-4000-8000-000000000002"];
+        assert!(alike(&refused("eu1", 500, ids[0], 1800), &refused("eu1", 500, ids[1], 7)));
+        assert!(!alike(&refused("eu1", 500, ids[0], 1800), &refused("eu2", 500, ids[0], 1800)));
+        assert!(!alike(&refused("eu1", 500, ids[0], 1800), &refused("eu1", 503, ids[0], 1800)));
+    }
 }
 
 /// The query, or what a file says it is.

@@ -295,6 +295,10 @@ impl Stage {
             Disaster::Kill { node } => {
                 let mut node = self.nodes[node].lock().await;
                 let to = self.emulator.addresses().microsoft.port();
+                // From now on it connects no more: a connection that is not known to be its own would be taken for another node's.
+                if node.pid().is_some() {
+                    node.signal(Signal::STOP)?;
+                }
                 let ports = node.pid().and_then(|pid| ports_of(pid, to).ok()).unwrap_or_default();
                 let kill = Kill { at: SystemClock.now(), ports };
                 node.kill().await?;

@@ -105,7 +105,7 @@ async fn those_that_fail_do_not_keep_others_from_their_turn() {
     let watch = Watch::new(&setup).await;
     let tenants = watch.store.tenants().await.expect("the store answers");
     let block = Fault::new(Area::Token, FaultKind::Refuse { code: 53_003, app: None });
-    setup.emulator.add_fault(block.for_tenant(&tenants[0].id.to_string())).expect("a fault");
+    setup.emulator.add_fault(block.for_tenant(tenants[0].id.to_string())).expect("a fault");
     assert_eq!(watch.round().await, 2);
     watch.pass(DAY - 60);
     let one = async || watch.watcher.round(1).await.expect("the store answers");

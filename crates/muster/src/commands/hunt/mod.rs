@@ -271,23 +271,6 @@ fn without_ids(text: &str) -> String {
     text.split_whitespace().filter(|word| !is_id(word)).collect::<Vec<_>>().join(" ")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_alike_but_for_ids_is_alike() {
-        let alike = |one: &str, other: &str| without_ids(one) == without_ids(other);
-        let refused = |app: &str, status: u16, id: &str, wait: u32| {
-            format!("{app} HTTP {status}, request-id {id} at 2026-11-01T00:00:0{}Z, wait {wait} s", wait % 10)
-        };
-        let ids = ["0a1b2c3d-0000-4000-8000-000000000001", "0a1b2c3d-0000-4000-8000-000000000002"];
-        assert!(alike(&refused("eu1", 500, ids[0], 1800), &refused("eu1", 500, ids[1], 7)));
-        assert!(!alike(&refused("eu1", 500, ids[0], 1800), &refused("eu2", 500, ids[0], 1800)));
-        assert!(!alike(&refused("eu1", 500, ids[0], 1800), &refused("eu1", 503, ids[0], 1800)));
-    }
-}
-
 /// The query, or what a file says it is.
 fn query(given: &str) -> Result<String, Failed> {
     let text = match given.strip_prefix('@') {
@@ -331,5 +314,22 @@ fn remedy(error: &NoRows, tenant: &Tenant, by: HuntingApi) -> String {
             Fault::Throttled | Fault::ApiDown | Fault::Other => again.to_owned(),
             fault => fault.remedy().to_owned(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_alike_but_for_ids_is_alike() {
+        let alike = |one: &str, other: &str| without_ids(one) == without_ids(other);
+        let refused = |app: &str, status: u16, id: &str, wait: u32| {
+            format!("{app} HTTP {status}, request-id {id} at 2026-11-01T00:00:0{}Z, wait {wait} s", wait % 10)
+        };
+        let ids = ["0a1b2c3d-0000-4000-8000-000000000001", "0a1b2c3d-0000-4000-8000-000000000002"];
+        assert!(alike(&refused("eu1", 500, ids[0], 1800), &refused("eu1", 500, ids[1], 7)));
+        assert!(!alike(&refused("eu1", 500, ids[0], 1800), &refused("eu2", 500, ids[0], 1800)));
+        assert!(!alike(&refused("eu1", 500, ids[0], 1800), &refused("eu1", 503, ids[0], 1800)));
     }
 }
